@@ -1,1 +1,3 @@
-//! Skeleton.
+//! The core of `dspy`.
+
+pub mod lm;

@@ -1,0 +1,110 @@
+//! What can go wrong between a request and its answer.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// The class of an [`LmError`], on which retries and callers decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LmErrorKind {
+    /// The model or its endpoint is not configured well: unknown provider, malformed URL, missing key.
+    Configuration,
+    /// The key was refused (HTTP 401, 403).
+    Auth,
+    /// Too many requests (HTTP 429).
+    RateLimit,
+    /// The account has no credit left.
+    Billing,
+    /// The endpoint or model does not exist (HTTP 404): usually a wrong base URL or model name.
+    NotFound,
+    /// The prompt is longer than the model's context window.
+    ContextWindow,
+    /// A content filter refused the request.
+    ContentFilter,
+    /// The endpoint refused the request for another reason (other HTTP 4xx).
+    InvalidRequest,
+    /// The endpoint failed (HTTP 5xx).
+    Server,
+    /// No answer in time.
+    Timeout,
+    /// The connection could not be made or broke.
+    Transport,
+    /// The endpoint answered with something that is not a chat completion.
+    Decode,
+    /// A budget would be exceeded by this request; nothing was sent.
+    Budget,
+    /// A scripted model has no reply left.
+    Exhausted,
+    /// Anything else.
+    Other,
+}
+
+impl LmErrorKind {
+    /// Whether the same request may well succeed a little later.
+    pub const fn is_retryable(self) -> bool {
+        use LmErrorKind::{RateLimit, Server, Timeout, Transport};
+        matches!(self, RateLimit | Server | Timeout | Transport)
+    }
+
+    const fn describe(self) -> &'static str {
+        match self {
+            LmErrorKind::Configuration => "misconfigured model",
+            LmErrorKind::Auth => "the key was refused",
+            LmErrorKind::RateLimit => "rate limited",
+            LmErrorKind::Billing => "no credit left",
+            LmErrorKind::NotFound => "no such endpoint or model",
+            LmErrorKind::ContextWindow => "the prompt exceeds the context window",
+            LmErrorKind::ContentFilter => "refused by a content filter",
+            LmErrorKind::InvalidRequest => "the request was refused",
+            LmErrorKind::Server => "the endpoint failed",
+            LmErrorKind::Timeout => "no answer in time",
+            LmErrorKind::Transport => "the connection failed",
+            LmErrorKind::Decode => "the answer is not a chat completion",
+            LmErrorKind::Budget => "the budget is used up",
+            LmErrorKind::Exhausted => "the script is used up",
+            LmErrorKind::Other => "the model failed",
+        }
+    }
+}
+
+/// A request that got no usable answer. Never holds a key.
+#[derive(Debug, Clone, Error)]
+#[error("{model}: {}{}: {message}", kind.describe(), status.map(|s| format!(" (HTTP {s})")).unwrap_or_default())]
+#[non_exhaustive]
+pub struct LmError {
+    /// The class of the failure.
+    pub kind: LmErrorKind,
+    /// The model that was asked, e.g. `openai/gpt-4o-mini`.
+    pub model: String,
+    /// What happened, for a person to read.
+    pub message: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// The endpoint's id of the request.
+    pub request_id: Option<String>,
+    /// How long the endpoint asked to wait.
+    pub retry_after: Option<Duration>,
+    /// The start of the body that the endpoint sent.
+    pub body: Option<String>,
+}
+
+impl LmError {
+    /// An error of `kind` for `model`.
+    pub fn new(kind: LmErrorKind, model: impl Into<String>, message: impl Into<String>) -> Self {
+        LmError {
+            kind,
+            model: model.into(),
+            message: message.into(),
+            status: None,
+            request_id: None,
+            retry_after: None,
+            body: None,
+        }
+    }
+
+    /// Whether the same request may well succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        self.kind.is_retryable()
+    }
+}

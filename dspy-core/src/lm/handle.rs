@@ -1,0 +1,121 @@
+//! The handle that programs hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::scope::current_scope;
+use super::{Capabilities, LanguageModel, LmError, Message, Params, Reply, Request, Response, ScriptedLm};
+
+/// A model together with the sampling parameters to use with it. Cloning shares the model.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// # tokio_test(async {
+/// let lm = Lm::scripted(["Paris"]).temperature(0.7);
+/// assert_eq!(lm.ask("Capital of France?").await?, "Paris");
+/// # Ok(()) });
+/// # fn tokio_test(f: impl Future<Output = Result<(), dspy_core::lm::LmError>>) {
+/// #     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f).unwrap()
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Lm {
+    model: Arc<dyn LanguageModel>,
+    params: Params,
+    rollout: Option<u64>,
+}
+
+impl Lm {
+    /// A handle to your own model.
+    pub fn custom(model: impl LanguageModel) -> Self {
+        Self::shared(Arc::new(model))
+    }
+
+    /// A handle to a model that is shared with other handles.
+    pub fn shared(model: Arc<dyn LanguageModel>) -> Self {
+        Lm { model, params: Params::default(), rollout: None }
+    }
+
+    /// A model for tests that gives these replies in order, then the error
+    /// [`Exhausted`](super::LmErrorKind::Exhausted).
+    pub fn scripted<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
+        Self::custom(ScriptedLm::new(replies))
+    }
+
+    /// The name of the model.
+    pub fn id(&self) -> &str {
+        self.model.id()
+    }
+
+    /// Where the model is served; empty for models in this process.
+    pub fn endpoint(&self) -> &str {
+        self.model.endpoint()
+    }
+
+    /// What the deployment can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.model.capabilities()
+    }
+
+    /// The sampling parameters of this handle.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Sets the sampling temperature.
+    #[must_use]
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.params.temperature = Some(temperature);
+        self
+    }
+
+    /// Sets the most tokens that a completion may have.
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: u32) -> Self {
+        self.params.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Replaces all sampling parameters.
+    #[must_use]
+    pub fn with_params(mut self, params: Params) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// Marks the requests of this handle as another sample; see [`Request::rollout`].
+    #[must_use]
+    pub fn rollout(mut self, rollout: u64) -> Self {
+        self.rollout = Some(rollout);
+        self
+    }
+
+    /// Sends a request. Parameters that it leaves open are taken from this handle.
+    ///
+    /// # Errors
+    /// Whatever the model or a layer of the [current scope](super::LmScope) reports.
+    pub async fn complete(&self, mut request: Request) -> Result<Response, LmError> {
+        request.params = request.params.or(&self.params);
+        request.rollout = request.rollout.or(self.rollout);
+        current_scope().send(self, &request).await
+    }
+
+    /// Sends one user message and returns the text of the reply.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    pub async fn ask(&self, text: impl Into<Arc<str>>) -> Result<String, LmError> {
+        let response = self.complete(Request::new(vec![Message::user(text)])).await?;
+        Ok(response.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
+    }
+
+    pub(super) fn model(&self) -> &dyn LanguageModel {
+        &*self.model
+    }
+}
+
+impl fmt::Debug for Lm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lm").field("id", &self.id()).field("params", &self.params).finish_non_exhaustive()
+    }
+}

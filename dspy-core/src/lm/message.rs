@@ -1,0 +1,99 @@
+//! Chat messages. Text is reference counted: the static part of a prompt is shared by all calls, never copied.
+
+use std::sync::Arc;
+
+/// Who speaks in a [`Message`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// Standing instructions.
+    System,
+    /// The caller.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The role's name on the wire: `system`, `user` or `assistant`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+    }
+}
+
+/// One piece of a message that mixes kinds of content.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Part {
+    /// Plain text.
+    Text(Arc<str>),
+    /// An image, by URL or `data:` URI.
+    ImageUrl(Arc<str>),
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Content {
+    /// Text only, by far the most common.
+    Text(Arc<str>),
+    /// Text mixed with other media, in reading order.
+    Parts(Arc<[Part]>),
+}
+
+/// One turn of a chat.
+///
+/// ```
+/// use dspy_core::lm::{Message, Role};
+/// let message = Message::user("What is the capital of France?");
+/// assert_eq!(message.role, Role::User);
+/// assert_eq!(message.text(), "What is the capital of France?");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Content,
+}
+
+impl Message {
+    /// A message of `role` that holds only text.
+    pub fn new(role: Role, text: impl Into<Arc<str>>) -> Self {
+        Message { role, content: Content::Text(text.into()) }
+    }
+
+    /// A system message.
+    pub fn system(text: impl Into<Arc<str>>) -> Self {
+        Self::new(Role::System, text)
+    }
+
+    /// A user message.
+    pub fn user(text: impl Into<Arc<str>>) -> Self {
+        Self::new(Role::User, text)
+    }
+
+    /// An assistant message.
+    pub fn assistant(text: impl Into<Arc<str>>) -> Self {
+        Self::new(Role::Assistant, text)
+    }
+
+    /// The text of the message; parts that are not text are left out.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        match &self.content {
+            Content::Text(text) => text.as_ref().into(),
+            Content::Parts(parts) => parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Text(text) => Some(text.as_ref()),
+                    Part::ImageUrl(_) => None,
+                })
+                .collect::<String>()
+                .into(),
+        }
+    }
+}

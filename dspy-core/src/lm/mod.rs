@@ -1,0 +1,28 @@
+//! Language models: what is sent, what comes back, who answers.
+//!
+//! This room knows nothing of signatures, adapters or programs. [`LanguageModel`] is the object-safe trait that
+//! every model implements, [`Lm`] the cheap handle that the rest of the library passes around: a model plus the
+//! sampling parameters to use with it.
+
+mod error;
+mod handle;
+mod layer;
+mod message;
+mod model;
+mod request;
+mod response;
+mod scope;
+mod scripted;
+mod usage;
+
+pub use error::{LmError, LmErrorKind};
+pub use handle::Lm;
+pub use layer::{Layer, Next};
+pub use message::{Content, Message, Part, Role};
+pub use model::{BoxFuture, Capabilities, LanguageModel};
+pub use request::{Params, Request, RequestDigest, ResponseFormat};
+pub use response::{Completion, FinishReason, Response};
+pub(crate) use scope::UsageScope;
+pub use scope::{LmScope, current_scope, with_layer};
+pub use scripted::{Reply, ScriptedLm};
+pub use usage::Usage;

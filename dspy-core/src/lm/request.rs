@@ -1,0 +1,169 @@
+//! What is asked of a model.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::message::{Content, Message, Part};
+
+/// Sampling parameters. `None` means that nothing is sent and the endpoint's own default applies.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Params {
+    /// Randomness of the sampling, usually 0 to 2.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling: the share of probability mass to sample from, 0 to 1.
+    pub top_p: Option<f64>,
+    /// The most tokens that a completion may have.
+    pub max_tokens: Option<u32>,
+    /// How many completions to sample.
+    pub n: Option<u32>,
+    /// Sampling seed, for endpoints that take one.
+    pub seed: Option<u64>,
+    /// Texts at which generation stops.
+    pub stop: Vec<String>,
+    /// Further members of the request body, sent as they are.
+    pub extra: Map<String, Value>,
+}
+
+impl Params {
+    /// These parameters, with what is unset taken from `defaults`.
+    #[must_use]
+    pub fn or(mut self, defaults: &Params) -> Params {
+        self.temperature = self.temperature.or(defaults.temperature);
+        self.top_p = self.top_p.or(defaults.top_p);
+        self.max_tokens = self.max_tokens.or(defaults.max_tokens);
+        self.n = self.n.or(defaults.n);
+        self.seed = self.seed.or(defaults.seed);
+        if self.stop.is_empty() {
+            self.stop.clone_from(&defaults.stop);
+        }
+        for (key, value) in &defaults.extra {
+            if !self.extra.contains_key(key) {
+                self.extra.insert(key.clone(), value.clone());
+            }
+        }
+        self
+    }
+}
+
+/// The shape that a reply is asked to have, where the endpoint can enforce one.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub enum ResponseFormat {
+    /// Free text.
+    #[default]
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// A JSON object that conforms to a schema.
+    JsonSchema {
+        /// A name for the schema, as some endpoints require one.
+        name: Arc<str>,
+        /// The JSON Schema.
+        schema: Arc<Value>,
+    },
+}
+
+/// One request to a model.
+///
+/// ```
+/// use dspy_core::lm::{Message, Request};
+/// let request = Request::new(vec![Message::user("Say hello.")]);
+/// let again = Request::new(vec![Message::user("Say hello.")]);
+/// assert_eq!(request.digest(), again.digest());
+/// assert_ne!(request.digest(), again.with_rollout(1).digest());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Request {
+    /// The conversation, oldest first.
+    pub messages: Vec<Message>,
+    /// Sampling parameters.
+    pub params: Params,
+    /// The asked-for shape of the reply.
+    pub format: ResponseFormat,
+    /// Distinguishes samples of one and the same request: part of every cache and journal key, never sent.
+    pub rollout: Option<u64>,
+}
+
+impl Request {
+    /// A request for free text with the endpoint's default parameters.
+    pub fn new(messages: Vec<Message>) -> Self {
+        Request { messages, ..Request::default() }
+    }
+
+    /// The same request as another sample.
+    #[must_use]
+    pub fn with_rollout(mut self, rollout: u64) -> Self {
+        self.rollout = Some(rollout);
+        self
+    }
+
+    /// A digest of everything that can change the reply. Equal requests have equal digests in every process.
+    pub fn digest(&self) -> RequestDigest {
+        let mut hash = blake3::Hasher::new();
+        let mut put = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        put(b"request/1");
+        for message in &self.messages {
+            put(message.role.as_str().as_bytes());
+            match &message.content {
+                Content::Text(text) => put(text.as_bytes()),
+                Content::Parts(parts) => {
+                    for part in parts.iter() {
+                        match part {
+                            Part::Text(text) => put(text.as_bytes()),
+                            Part::ImageUrl(url) => {
+                                put(b"image");
+                                put(url.as_bytes());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let params = &self.params;
+        for number in [params.temperature, params.top_p] {
+            put(&number.map(f64::to_bits).map(u64::to_le_bytes).unwrap_or_default());
+        }
+        for number in
+            [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout]
+        {
+            // A leading tag keeps `None` apart from `Some(0)`.
+            put(&number.map(|n| [&[1u8][..], &n.to_le_bytes()].concat()).unwrap_or_default());
+        }
+        for stop in &params.stop {
+            put(stop.as_bytes());
+        }
+        for (key, value) in &params.extra {
+            put(key.as_bytes());
+            put(value.to_string().as_bytes());
+        }
+        match &self.format {
+            ResponseFormat::Text => put(b"text"),
+            ResponseFormat::JsonObject => put(b"json"),
+            ResponseFormat::JsonSchema { schema, .. } => put(schema.to_string().as_bytes()),
+        }
+        RequestDigest(*hash.finalize().as_bytes())
+    }
+}
+
+/// Identity of a [`Request`]; prints as hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestDigest([u8; 32]);
+
+impl fmt::Display for RequestDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RequestDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,82 @@
+//! What a model answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::Usage;
+
+/// Why a model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// The reply is complete.
+    #[default]
+    Stop,
+    /// The token limit cut the reply off.
+    Length,
+    /// A content filter cut the reply off.
+    ContentFilter,
+    /// The model wants tools to be called.
+    ToolCalls,
+    /// Anything else that an endpoint reports.
+    Other,
+}
+
+/// One sampled reply.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Completion {
+    /// The text of the reply.
+    pub text: String,
+    /// Why the model stopped.
+    pub finish: FinishReason,
+    /// Reasoning that the endpoint returned beside the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+}
+
+impl Completion {
+    /// A complete reply.
+    pub fn new(text: impl Into<String>) -> Self {
+        Completion { text: text.into(), ..Completion::default() }
+    }
+
+    /// The same reply with another reason to stop.
+    #[must_use]
+    pub fn finished(mut self, finish: FinishReason) -> Self {
+        self.finish = finish;
+        self
+    }
+}
+
+/// The answer to one [`Request`](super::Request).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Response {
+    /// The sampled replies, at least one.
+    pub completions: Vec<Completion>,
+    /// What the request cost.
+    pub usage: Usage,
+    /// The model that answered, as the endpoint names it.
+    pub model: String,
+    /// The endpoint's id of this request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Whether the answer came from a cache or a journal and was not charged.
+    #[serde(default)]
+    pub cached: bool,
+}
+
+impl Response {
+    /// An answer with one complete reply.
+    pub fn text(text: impl Into<String>) -> Self {
+        Response { completions: vec![Completion::new(text)], ..Response::default() }
+    }
+
+    /// The same answer with its usage.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.usage = usage;
+        self
+    }
+}

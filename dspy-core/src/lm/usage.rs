@@ -1,0 +1,59 @@
+//! Token counts and cost.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+/// What one or more requests cost.
+///
+/// ```
+/// use dspy_core::lm::Usage;
+/// let mut total = Usage::tokens(10, 5);
+/// total += Usage::tokens(1, 1);
+/// assert_eq!((total.requests, total.total_tokens()), (2, 17));
+/// assert_eq!(total.cost_usd, None); // an unknown price is never zero
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Requests that were charged.
+    pub requests: u64,
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Tokens generated, reasoning included.
+    pub completion_tokens: u64,
+    /// Cost in US dollars; `None` as soon as the price of any part is unknown.
+    pub cost_usd: Option<f64>,
+}
+
+impl Usage {
+    /// One request of which only the token counts are known.
+    pub fn tokens(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        Usage { requests: 1, prompt_tokens, completion_tokens, cost_usd: None }
+    }
+
+    /// The same usage at a known cost.
+    #[must_use]
+    pub fn at_cost(mut self, usd: f64) -> Self {
+        self.cost_usd = Some(usd);
+        self
+    }
+
+    /// Tokens sent and generated.
+    pub fn total_tokens(&self) -> u64 {
+        self.prompt_tokens + self.completion_tokens
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.cost_usd = match (self.requests, other.requests) {
+            (0, _) => other.cost_usd,
+            (_, 0) => self.cost_usd,
+            _ => self.cost_usd.zip(other.cost_usd).map(|(a, b)| a + b),
+        };
+        self.requests += other.requests;
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
+}
