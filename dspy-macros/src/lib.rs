@@ -1,1 +1,1 @@
-//! Skeleton.
+//! The procedural macros of `dspy`.

@@ -1,0 +1,5 @@
+//! Strategies: how a signature is carried out.
+
+mod predictor;
+
+pub use predictor::Predictor;

@@ -1,0 +1,277 @@
+//! Finding the predictors of a program, by stable paths.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use crate::predict::Predictor;
+
+/// A module whose predictors can be listed and changed. `#[module]` implements it.
+///
+/// A predictor's path names the way to it, in the grammar that Python DSPy uses: field names joined by dots,
+/// `steps[0]` for items of a sequence, `by_kind['refund']` for entries of a map. A program that is a single
+/// predictor has the path `self`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` holds no predictors",
+    label = "no predictors in here",
+    note = "if the field is not a sub-module, mark it with `#[module(skip)]`",
+    note = "if `{Self}` is a program of yours, put `#[module]` on it"
+)]
+pub trait HasPredictors {
+    /// Shows every predictor to the visitor, in a stable order.
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>);
+
+    /// Shows every predictor to the visitor, for changing.
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>);
+
+    /// Shows the predictors of this module as those of the field `name`.
+    fn visit_in_field<'a>(&'a self, name: &str, visitor: &mut Visitor<'a, '_>) {
+        visitor.field(name, self);
+    }
+
+    /// Shows the predictors of this module as those of the field `name`, for changing.
+    fn visit_in_field_mut(&mut self, name: &str, visitor: &mut VisitorMut<'_>) {
+        visitor.field(name, self);
+    }
+
+    /// The predictors with their paths.
+    fn named_predictors(&self) -> Vec<(String, &Predictor)> {
+        let mut found = Vec::new();
+        self.visit(&mut Visitor {
+            path: String::new(),
+            found: &mut |path, predictor| found.push((path, predictor)),
+        });
+        found
+    }
+
+    /// Calls `change` with every predictor and its path.
+    fn for_each_predictor(&mut self, mut change: impl FnMut(&str, &mut Predictor))
+    where
+        Self: Sized,
+    {
+        self.visit_mut(&mut VisitorMut { path: String::new(), change: &mut change });
+    }
+}
+
+/// Collects predictors; handed through a program by [`HasPredictors::visit`].
+pub struct Visitor<'a, 'f> {
+    path: String,
+    found: &'f mut dyn FnMut(String, &'a Predictor),
+}
+
+/// Changes predictors; handed through a program by [`HasPredictors::visit_mut`].
+pub struct VisitorMut<'f> {
+    path: String,
+    change: &'f mut dyn FnMut(&str, &mut Predictor),
+}
+
+fn leaf(path: &str) -> &str {
+    if path.is_empty() { "self" } else { path }
+}
+
+fn push_field(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+/// A map key as Python's `repr` writes a string.
+fn push_key(path: &mut String, key: &str) {
+    let quote = if key.contains('\'') && !key.contains('"') { '"' } else { '\'' };
+    path.push('[');
+    path.push(quote);
+    for c in key.chars() {
+        match c {
+            '\\' => path.push_str("\\\\"),
+            '\n' => path.push_str("\\n"),
+            '\r' => path.push_str("\\r"),
+            '\t' => path.push_str("\\t"),
+            c if c == quote => path.extend(['\\', c]),
+            c => path.push(c),
+        }
+    }
+    path.push(quote);
+    path.push(']');
+}
+
+impl<'a> Visitor<'a, '_> {
+    /// A predictor at the current path.
+    pub fn predictor(&mut self, predictor: &'a Predictor) {
+        (self.found)(leaf(&self.path).to_owned(), predictor);
+    }
+
+    /// A module in the field `name`.
+    pub fn field(&mut self, name: &str, module: &'a (impl HasPredictors + ?Sized)) {
+        self.descend(|path| push_field(path, name), module);
+    }
+
+    /// A module at `index` of a sequence.
+    pub fn item(&mut self, index: usize, module: &'a (impl HasPredictors + ?Sized)) {
+        self.descend(|path| drop(write!(path, "[{index}]")), module);
+    }
+
+    /// A module under `key` of a map.
+    pub fn entry(&mut self, key: &str, module: &'a (impl HasPredictors + ?Sized)) {
+        self.descend(|path| push_key(path, key), module);
+    }
+
+    fn descend(&mut self, extend: impl FnOnce(&mut String), module: &'a (impl HasPredictors + ?Sized)) {
+        let length = self.path.len();
+        extend(&mut self.path);
+        module.visit(self);
+        self.path.truncate(length);
+    }
+}
+
+impl VisitorMut<'_> {
+    /// A predictor at the current path.
+    pub fn predictor(&mut self, predictor: &mut Predictor) {
+        (self.change)(leaf(&self.path), predictor);
+    }
+
+    /// A module in the field `name`.
+    pub fn field(&mut self, name: &str, module: &mut (impl HasPredictors + ?Sized)) {
+        self.descend(|path| push_field(path, name), module);
+    }
+
+    /// A module at `index` of a sequence.
+    pub fn item(&mut self, index: usize, module: &mut (impl HasPredictors + ?Sized)) {
+        self.descend(|path| drop(write!(path, "[{index}]")), module);
+    }
+
+    /// A module under `key` of a map.
+    pub fn entry(&mut self, key: &str, module: &mut (impl HasPredictors + ?Sized)) {
+        self.descend(|path| push_key(path, key), module);
+    }
+
+    fn descend(&mut self, extend: impl FnOnce(&mut String), module: &mut (impl HasPredictors + ?Sized)) {
+        let length = self.path.len();
+        extend(&mut self.path);
+        module.visit_mut(self);
+        self.path.truncate(length);
+    }
+}
+
+impl std::fmt::Debug for Visitor<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visitor").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for VisitorMut<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VisitorMut").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: HasPredictors + ?Sized> HasPredictors for Box<M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        (**self).visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        (**self).visit_mut(visitor);
+    }
+}
+
+/// A shared module is copied when it is changed, as every candidate program is a copy of its own.
+#[diagnostic::do_not_recommend]
+impl<M: HasPredictors + Clone> HasPredictors for Arc<M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        (**self).visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        Arc::make_mut(self).visit_mut(visitor);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: HasPredictors> HasPredictors for Option<M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        if let Some(module) = self {
+            module.visit(visitor);
+        }
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        if let Some(module) = self {
+            module.visit_mut(visitor);
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: HasPredictors> HasPredictors for [M] {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        for (index, module) in self.iter().enumerate() {
+            visitor.item(index, module);
+        }
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        for (index, module) in self.iter_mut().enumerate() {
+            visitor.item(index, module);
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: HasPredictors> HasPredictors for Vec<M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        self.as_slice().visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.as_mut_slice().visit_mut(visitor);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: HasPredictors, const N: usize> HasPredictors for [M; N] {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        self.as_slice().visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.as_mut_slice().visit_mut(visitor);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: AsRef<str> + Ord, M: HasPredictors> HasPredictors for BTreeMap<K, M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        for (key, module) in self {
+            visitor.entry(key.as_ref(), module);
+        }
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        for (key, module) in self {
+            visitor.entry(key.as_ref(), module);
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: AsRef<str> + Eq + Hash, M: HasPredictors, H: BuildHasher> HasPredictors for HashMap<K, M, H> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        // By key, so that the order does not depend on the hasher.
+        let mut entries: Vec<_> = self.iter().collect();
+        entries.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+        for (key, module) in entries {
+            visitor.entry(key.as_ref(), module);
+        }
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        let mut entries: Vec<_> = self.iter_mut().collect();
+        entries.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+        for (key, module) in entries {
+            visitor.entry(key.as_ref(), module);
+        }
+    }
+}

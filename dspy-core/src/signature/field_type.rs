@@ -1,0 +1,98 @@
+//! What may stand in a field.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{FieldError, Values};
+
+/// A type that a signature field can have: everything that is `Serialize`, `DeserializeOwned` and `JsonSchema`.
+///
+/// Implemented for all such types; there is nothing to write by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the type of a signature field",
+    label = "needs `Serialize`, `Deserialize` and `JsonSchema`",
+    note = "add `#[derive(dspy::Serialize, dspy::Deserialize, dspy::JsonSchema)]` to the type that lacks them"
+)]
+pub trait FieldType: Sized {
+    /// The JSON Schema of the type, self-contained.
+    fn schema() -> Value;
+
+    /// Puts the value under `name`.
+    ///
+    /// # Errors
+    /// If the value has no JSON form.
+    fn write(&self, name: &'static str, values: &mut Values) -> Result<(), FieldError>;
+
+    /// Takes the value of `name`, or of one of its aliases, out of `values`. An absent value is `default`, or what
+    /// the type makes of JSON's `null`.
+    ///
+    /// # Errors
+    /// If the value is absent or does not fit.
+    fn read(
+        values: &mut Values,
+        name: &'static str,
+        aliases: &[&str],
+        default: Option<fn() -> Self>,
+    ) -> Result<Self, FieldError>;
+}
+
+// Without this, rustc would report each of the three traits that a type lacks instead of our one message.
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> FieldType for T {
+    fn schema() -> Value {
+        root_schema::<T>()
+    }
+
+    fn write(&self, name: &'static str, values: &mut Values) -> Result<(), FieldError> {
+        let value = serde_json::to_value(self).map_err(|e| FieldError::new(name, e.to_string()))?;
+        values.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    fn read(
+        values: &mut Values,
+        name: &'static str,
+        aliases: &[&str],
+        default: Option<fn() -> Self>,
+    ) -> Result<Self, FieldError> {
+        let key = std::iter::once(&name).chain(aliases).find(|key| values.contains_key(**key));
+        let taken = key.and_then(|key| values.get_mut(*key)).map(Value::take);
+        match (taken, default) {
+            (Some(value), _) => T::deserialize(value).map_err(|e| FieldError::new(name, e.to_string())),
+            (None, Some(default)) => Ok(default()),
+            (None, None) => {
+                T::deserialize(Value::Null).map_err(|_| FieldError::new(name, "the value is missing"))
+            }
+        }
+    }
+}
+
+/// The schema of `T` without the members that say nothing about values.
+pub(crate) fn root_schema<T: JsonSchema>() -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    let mut schema = schema.to_value();
+    if let Some(members) = schema.as_object_mut() {
+        members.shift_remove("$schema");
+        members.shift_remove("title");
+    }
+    schema
+}
+
+/// The schema of the only property of the struct `T`, with the definitions it refers to.
+///
+/// The macro puts a field with schemars attributes into a struct of its own, so that schemars itself gives them
+/// their meaning.
+pub fn property_schema<T: JsonSchema>() -> Value {
+    let mut root = root_schema::<T>();
+    let definitions = root.get_mut("$defs").map(Value::take);
+    let property =
+        root.get_mut("properties").and_then(Value::as_object_mut).and_then(|p| p.values_mut().next());
+    let mut property = property.map_or(Value::Bool(true), Value::take);
+    if let (Some(members), Some(definitions)) = (property.as_object_mut(), definitions) {
+        members.insert("$defs".into(), definitions);
+    }
+    property
+}

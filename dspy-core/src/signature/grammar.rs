@@ -1,0 +1,290 @@
+//! The string form of signatures, `"question, context: list[str] -> answer: float"`, at run time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+
+use super::{FieldSpec, Role, SignatureSpec};
+
+/// A signature string that does not parse, with the byte offset of the problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrammarError {
+    /// Where in the string, in bytes.
+    pub offset: usize,
+    message: String,
+    text: String,
+}
+
+impl fmt::Display for GrammarError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = self.text.get(..self.offset).unwrap_or(&self.text).chars().count();
+        write!(f, "{}\n  {}\n  {:column$}^", self.message, self.text, "")
+    }
+}
+
+impl std::error::Error for GrammarError {}
+
+impl FromStr for SignatureSpec {
+    type Err = GrammarError;
+
+    fn from_str(text: &str) -> Result<Self, GrammarError> {
+        let mut parser = Parser { text, at: 0 };
+        let mut fields = parser.fields(Role::Input)?;
+        if !parser.eat("->") {
+            return Err(parser.error("expected `,` or `->`; a signature reads `inputs -> outputs`"));
+        }
+        let outputs_at = parser.at;
+        let outputs = parser.fields(Role::Output)?;
+        parser.skip_space();
+        if parser.at < text.len() {
+            return Err(parser.error("expected `,` or the end of the signature"));
+        }
+        if outputs.is_empty() {
+            parser.at = outputs_at;
+            return Err(parser.error("no output fields; name at least one after `->`"));
+        }
+        for (field, at) in outputs {
+            if fields.iter().any(|(other, _)| other.name() == field.name()) {
+                parser.at = at;
+                return Err(parser.error(&format!("`{}` is both an input and an output", field.name())));
+            }
+            fields.push((field, at));
+        }
+        Ok(SignatureSpec::new("StringSignature", "", fields.into_iter().map(|(field, _)| field)))
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Parser<'_> {
+    fn error(&self, message: &str) -> GrammarError {
+        GrammarError { offset: self.at, message: message.to_owned(), text: self.text.to_owned() }
+    }
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn skip_space(&mut self) {
+        self.at += self.rest().len() - self.rest().trim_start().len();
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        self.skip_space();
+        let found = self.rest().starts_with(token);
+        if found {
+            self.at += token.len();
+        }
+        found
+    }
+
+    fn expect(&mut self, token: &str) -> Result<(), GrammarError> {
+        if self.eat(token) { Ok(()) } else { Err(self.error(&format!("expected `{token}`"))) }
+    }
+
+    fn word(&mut self) -> Option<(String, usize)> {
+        self.skip_space();
+        let rest = self.rest();
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let word = rest[..end].to_owned();
+        let at = self.at;
+        let starts_well = word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+        starts_well.then(|| {
+            self.at += end;
+            (word, at)
+        })
+    }
+
+    fn fields(&mut self, role: Role) -> Result<Vec<(FieldSpec, usize)>, GrammarError> {
+        let mut fields: Vec<(FieldSpec, usize)> = Vec::new();
+        while let Some((name, at)) = self.word() {
+            if fields.iter().any(|(field, _)| field.name() == name) {
+                self.at = at;
+                return Err(self.error(&format!("the field `{name}` stands here twice")));
+            }
+            if name == "completed" {
+                self.at = at;
+                return Err(self.error("`completed` is reserved for the end of a reply; choose another name"));
+            }
+            let schema = if self.eat(":") { self.type_schema(0)? } else { json!({"type": "string"}) };
+            fields.push((FieldSpec::new(role, name, "", schema), at));
+            if !self.eat(",") {
+                break;
+            }
+        }
+        Ok(fields)
+    }
+
+    /// `T | U | None` over [`Self::single_type`].
+    fn type_schema(&mut self, depth: usize) -> Result<Value, GrammarError> {
+        if depth > 32 {
+            return Err(self.error("types nest too deeply"));
+        }
+        let first = self.single_type(depth)?;
+        let mut choices = vec![first];
+        while self.eat("|") {
+            choices.push(self.single_type(depth)?);
+        }
+        Ok(match choices.pop() {
+            Some(only) if choices.is_empty() => only,
+            last => json!({"anyOf": choices.into_iter().chain(last).collect::<Vec<_>>()}),
+        })
+    }
+
+    fn arguments(&mut self, depth: usize) -> Result<Vec<Value>, GrammarError> {
+        let close = if self.eat("[") {
+            "]"
+        } else if self.eat("<") {
+            ">"
+        } else {
+            return Ok(Vec::new());
+        };
+        let mut arguments = vec![self.type_schema(depth + 1)?];
+        while self.eat(",") {
+            arguments.push(self.type_schema(depth + 1)?);
+        }
+        self.expect(close)?;
+        Ok(arguments)
+    }
+
+    fn single_type(&mut self, depth: usize) -> Result<Value, GrammarError> {
+        let Some((name, at)) = self.word() else {
+            return Err(self.error("expected a type such as `str`, `int`, `float`, `bool`, `list[str]`"));
+        };
+        if name == "Literal" {
+            return self.literals();
+        }
+        let mut arguments = self.arguments(depth)?;
+        let found = arguments.len();
+        let mut take = || if arguments.is_empty() { json!({}) } else { arguments.remove(0) };
+        let (schema, allowed) = match name.as_str() {
+            "str" | "String" => (json!({"type": "string"}), 0..=0),
+            "int" | "i64" => (json!({"type": "integer", "format": "int64"}), 0..=0),
+            "i8" | "i16" | "i32" => (json!({"type": "integer", "format": name.replace('i', "int")}), 0..=0),
+            "u8" | "u16" | "u32" | "u64" | "usize" => {
+                (json!({"type": "integer", "format": name.replacen('u', "uint", 1), "minimum": 0}), 0..=0)
+            }
+            "float" | "f64" => (json!({"type": "number", "format": "double"}), 0..=0),
+            "f32" => (json!({"type": "number", "format": "float"}), 0..=0),
+            "bool" => (json!({"type": "boolean"}), 0..=0),
+            "None" => (json!({"type": "null"}), 0..=0),
+            "Any" | "Value" => (json!({}), 0..=0),
+            "list" | "List" | "Vec" => (json!({"type": "array", "items": take()}), 0..=1),
+            "set" | "Set" => (json!({"type": "array", "items": take(), "uniqueItems": true}), 0..=1),
+            "dict" | "Dict" | "HashMap" | "BTreeMap" => {
+                take();
+                (json!({"type": "object", "additionalProperties": take()}), 0..=2)
+            }
+            "tuple" | "Tuple" => {
+                let items = std::mem::take(&mut arguments);
+                (json!({"type": "array", "prefixItems": items, "minItems": found, "maxItems": found}), 1..=16)
+            }
+            "Optional" | "Option" => (json!({"anyOf": [take(), {"type": "null"}]}), 1..=1),
+            "Union" => (json!({"anyOf": std::mem::take(&mut arguments)}), 2..=16),
+            _ => {
+                self.at = at;
+                return Err(self.error(&format!(
+                    "unknown type `{name}`; known are str, int, float, bool, list[…], dict[str, …], tuple[…], \
+                     Optional[…], Union[…], Literal[…], Any and the Rust spellings of the same"
+                )));
+            }
+        };
+        if !allowed.contains(&found) {
+            self.at = at;
+            let (low, high) = (allowed.start(), allowed.end());
+            let wanted = if low == high { low.to_string() } else { format!("{low} to {high}") };
+            return Err(self.error(&format!("`{name}` takes {wanted} type arguments, found {found}")));
+        }
+        Ok(schema)
+    }
+
+    fn literals(&mut self) -> Result<Value, GrammarError> {
+        self.expect("[")?;
+        let mut choices = Vec::new();
+        loop {
+            self.skip_space();
+            let rest = self.rest();
+            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
+            if let Some(quote) = quote {
+                let Some(end) = rest[1..].find(quote) else {
+                    return Err(self.error("the quote is never closed"));
+                };
+                choices.push(Value::String(rest[1..=end].to_owned()));
+                self.at += end + 2;
+            } else {
+                let end = rest.find([',', ']']).unwrap_or(rest.len());
+                let number = rest[..end].trim();
+                let value = match number {
+                    "True" | "true" => json!(true),
+                    "False" | "false" => json!(false),
+                    _ => number
+                        .parse::<i64>()
+                        .map(Value::from)
+                        .map_err(|_| self.error("expected a quoted text, an integer, True or False"))?,
+                };
+                choices.push(value);
+                self.at += end;
+            }
+            if !self.eat(",") {
+                break;
+            }
+        }
+        self.expect("]")?;
+        Ok(json!({"enum": choices}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(text: &str) -> Value {
+        let spec: SignatureSpec = text.parse().expect(text);
+        spec.outputs().next().expect("an output").schema().clone()
+    }
+
+    #[test]
+    fn types() {
+        for (text, schema) in [
+            ("q -> a", json!({"type": "string"})),
+            ("q -> a: bool", json!({"type": "boolean"})),
+            ("q -> a: list[bool]", json!({"type": "array", "items": {"type": "boolean"}})),
+            ("q -> a: Vec<bool>", json!({"type": "array", "items": {"type": "boolean"}})),
+            ("q->a:Literal[\"x y\", 'z', 3]", json!({"enum": ["x y", "z", 3]})),
+            ("q -> a: Optional[str]", json!({"anyOf": [{"type": "string"}, {"type": "null"}]})),
+            ("q -> a: str | None", json!({"anyOf": [{"type": "string"}, {"type": "null"}]})),
+            (
+                "q -> a: dict[str, u8]",
+                json!({"type": "object", "additionalProperties":
+                {"type": "integer", "format": "uint8", "minimum": 0}}),
+            ),
+        ] {
+            assert_eq!(output(text), schema, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_problem() {
+        for (text, offset, part) in [
+            ("question", 8, "`->`"),
+            ("question -> ", 11, "no output fields"),
+            ("q -> a: strr", 8, "unknown type `strr`"),
+            ("q -> a: list[str", 16, "expected `]`"),
+            ("q -> a: list[str, int]", 8, "takes 0 to 1"),
+            ("q -> q", 5, "both an input and an output"),
+            ("q, q -> a", 3, "twice"),
+            ("q -> a: Literal['x", 16, "never closed"),
+            ("q -> a b", 7, "the end"),
+            ("q -> completed", 5, "reserved"),
+            ("é -> a: strr", 9, "unknown type"),
+        ] {
+            let error = text.parse::<SignatureSpec>().expect_err(text);
+            assert_eq!(error.offset, offset, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Signatures: what a step takes and gives, typed for users and as plain data for everything else.
+//!
+//! `#[signature]` on a struct implements [`Signature`] and [`Fields`]; the strategies and optimizers work on the
+//! [`SignatureSpec`] alone.
+
+mod demo;
+mod field_type;
+mod grammar;
+mod partial;
+mod spec;
+mod traits;
+
+pub use demo::Demo;
+pub use field_type::{FieldType, property_schema};
+pub use grammar::GrammarError;
+pub use partial::{FieldState, PartialValues};
+pub use spec::{FieldSpec, Role, SignatureSpec};
+pub use traits::{Example, FieldError, Fields, Signature};
+
+/// Field values by field name, in the order of the signature.
+pub type Values = serde_json::Map<String, serde_json::Value>;

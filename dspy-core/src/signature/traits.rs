@@ -1,0 +1,124 @@
+//! The typed side: structs that convert to field values and back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Demo, PartialValues, SignatureSpec, Values};
+
+/// A field whose value does not fit its Rust type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    field: String,
+    message: String,
+}
+
+impl FieldError {
+    /// An error of `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        FieldError { field: field.into(), message: message.into() }
+    }
+
+    /// The name of the field.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// What is wrong with its value.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field `{}`: {}", self.field, self.message)
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// A struct of named fields that converts to [`Values`] and back.
+///
+/// `#[signature]` implements it for the annotated struct and for the input and output structs that it generates.
+pub trait Fields: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The values by field name.
+    ///
+    /// # Errors
+    /// If a value has no JSON form, such as a map whose keys are structs.
+    fn to_values(&self) -> Result<Values, FieldError>;
+
+    /// Builds the struct from values; members that it does not know are ignored.
+    ///
+    /// # Errors
+    /// If a required field is absent or a value does not fit its type.
+    fn from_values(values: Values) -> Result<Self, FieldError>;
+}
+
+/// A typed task for a language model. Implemented by `#[signature]`, never by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a signature",
+    label = "not a signature",
+    note = "put `#[signature]` on the struct, or write the signature as a string: `predict!(\"question -> answer\")`"
+)]
+pub trait Signature: Fields {
+    /// The input fields.
+    type Input: Fields;
+    /// The output fields.
+    type Output: Fields;
+    /// The output fields of an unfinished reply, each with its state.
+    type Partial: Send + 'static;
+
+    /// The signature as data.
+    fn spec() -> &'static Arc<SignatureSpec>;
+
+    /// The demonstrations that are declared on the signature.
+    ///
+    /// # Errors
+    /// If a value has no JSON form.
+    fn demos() -> Result<Vec<Demo>, FieldError> {
+        Ok(Vec::new())
+    }
+
+    /// The output fields as far as they have arrived.
+    fn partial(values: &PartialValues) -> Self::Partial;
+}
+
+/// A row of a data set: what goes in, and what metrics and optimizers may look at.
+///
+/// Every signature struct is an example of itself. Implement it for a type of your own to evaluate a program whose
+/// input is not that of a signature.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an example",
+    note = "examples are signature structs: put `#[signature]` on `{Self}`, or implement `Example` for it"
+)]
+pub trait Example: Send + Sync + 'static {
+    /// What the program is called with.
+    type Input;
+
+    /// The input part.
+    ///
+    /// # Errors
+    /// If a value does not survive the trip through its JSON form.
+    fn input(&self) -> Result<Self::Input, FieldError>;
+
+    /// All fields, labels included.
+    ///
+    /// # Errors
+    /// If a value has no JSON form.
+    fn values(&self) -> Result<Values, FieldError>;
+}
+
+impl<S: Signature> Example for S {
+    type Input = S::Input;
+
+    fn input(&self) -> Result<S::Input, FieldError> {
+        S::Input::from_values(self.to_values()?)
+    }
+
+    fn values(&self) -> Result<Values, FieldError> {
+        self.to_values()
+    }
+}
