@@ -76,7 +76,6 @@ pub(crate) fn root_schema<T: JsonSchema>() -> Value {
     let mut schema = schema.to_value();
     if let Some(members) = schema.as_object_mut() {
         members.shift_remove("$schema");
-        members.shift_remove("title");
     }
     schema
 }
