@@ -47,6 +47,12 @@ impl LmErrorKind {
         matches!(self, RateLimit | Server | Timeout | Transport)
     }
 
+    /// Whether the failure says nothing about the request itself: the same program may work with the model tomorrow.
+    pub const fn is_outage(self) -> bool {
+        use LmErrorKind::{ContentFilter, ContextWindow, InvalidRequest};
+        !matches!(self, ContentFilter | ContextWindow | InvalidRequest)
+    }
+
     const fn describe(self) -> &'static str {
         match self {
             LmErrorKind::Configuration => "misconfigured model",
@@ -106,5 +112,10 @@ impl LmError {
     /// Whether the same request may well succeed a little later.
     pub fn is_retryable(&self) -> bool {
         self.kind.is_retryable()
+    }
+
+    /// See [`LmErrorKind::is_outage`].
+    pub fn is_outage(&self) -> bool {
+        self.kind.is_outage()
     }
 }
