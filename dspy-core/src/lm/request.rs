@@ -130,9 +130,7 @@ impl Request {
         for number in [params.temperature, params.top_p] {
             put(&number.map(f64::to_bits).map(u64::to_le_bytes).unwrap_or_default());
         }
-        for number in
-            [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout]
-        {
+        for number in [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout] {
             // A leading tag keeps `None` apart from `Some(0)`.
             put(&number.map(|n| [&[1u8][..], &n.to_le_bytes()].concat()).unwrap_or_default());
         }

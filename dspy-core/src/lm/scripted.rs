@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::{
-    BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, LmErrorKind, Request, Response, Usage,
+    BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, LmErrorKind, Request,
+    Response, Usage,
 };
 
 /// One scripted outcome of a request.

@@ -1,0 +1,26 @@
+//! Real models over HTTP, against a server of the tests' own.
+
+#![cfg(feature = "http")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod naming;
+mod payload;
+mod retries;
+mod secrets;
+
+use std::time::Duration;
+
+use dspy_core::lm::{Endpoint, Lm};
+use support::Server;
+
+/// An endpoint that hardly waits between attempts.
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::new(url).backoff(Duration::from_millis(1), Duration::from_millis(2))
+}
+
+fn lm(server: &Server) -> Lm {
+    endpoint(&server.url()).model("m").unwrap()
+}
