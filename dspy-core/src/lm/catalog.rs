@@ -141,9 +141,21 @@ pub(super) const PROVIDERS: &[Provider] = &[
     local("llamacpp", "http://localhost:8080/v1", &["LLAMACPP_API_KEY"], &["LLAMACPP_BASE_URL"], SCHEMA),
 ];
 
+/// Other names for providers, as users of DSPy in Python know them.
+const ALIASES: &[(&str, &str)] = &[
+    ("together_ai", "together"),
+    ("fireworks_ai", "fireworks"),
+    ("ollama_chat", "ollama"),
+    ("hosted_vllm", "vllm"),
+    ("lm_studio", "lmstudio"),
+    ("google", "gemini"),
+];
+
 /// The provider of that name.
 pub(super) fn provider(name: &str) -> Option<&'static Provider> {
-    PROVIDERS.iter().find(|provider| provider.name == name)
+    let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+    let name = alias.map_or(name, |(_, name)| name);
+    PROVIDERS.iter().find(|provider| provider.name.eq_ignore_ascii_case(name))
 }
 
 /// The names of all providers, for messages.

@@ -54,7 +54,7 @@ impl Lm {
     /// [`Configuration`](LmErrorKind::Configuration) for an unknown provider, a missing key (the message names
     /// the variable to set), a malformed base URL, or without the feature `http`.
     pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
-        named(name.as_ref(), &environment)
+        named(name.as_ref().trim(), &environment)
     }
 
     /// The model that the environment points to:
@@ -144,4 +144,22 @@ fn builtin() -> Result<Lm, LmError> {
         keys.join(", ")
     );
     Err(LmError::new(LmErrorKind::Configuration, "builtin", message))
+}
+
+#[cfg(all(test, not(feature = "http")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_http_the_feature_is_named() {
+        let error = Lm::new("ollama/llama3.2").unwrap_err();
+        assert_eq!(error.kind, LmErrorKind::Configuration);
+        assert!(error.message.contains("feature `http`"), "{error}");
+    }
+
+    #[test]
+    fn without_http_keys_choose_nothing() {
+        let lookup = |name: &str| (name == "OPENAI_API_KEY").then(|| "k".to_owned());
+        assert_eq!(choice(&lookup).0, "builtin");
+    }
 }

@@ -9,6 +9,7 @@
 
 mod catalog;
 mod choose;
+#[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod endpoint;
 mod error;

@@ -89,7 +89,9 @@ mod tests {
 
     fn secrets(list: &[&str]) -> Secrets {
         let mut secrets = Secrets::default();
-        list.iter().for_each(|secret| secrets.add(*secret));
+        for secret in list {
+            secrets.add(*secret);
+        }
         secrets
     }
 

@@ -1,6 +1,7 @@
 //! Real models over HTTP, against a server of the tests' own.
 
 #![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 #[path = "../support/mod.rs"]
 mod support;

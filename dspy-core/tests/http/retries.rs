@@ -50,6 +50,14 @@ async fn lasting_failures_are_met_once() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_breaks_off_is_still_a_refusal() {
+    let bytes = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 99\r\n\r\n{\"error\":".to_vec();
+    let server = Server::script(vec![Act::SendAndClose(bytes)]).await;
+    assert_eq!(lm(&server).ask("Hi").await.unwrap_err().kind, LmErrorKind::Auth);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn retries_end() {
     let server = Server::script(vec![reply(500, &[], "")]).await;
     let error = endpoint(&server.url()).retries(2).model("m").unwrap().ask("Hi").await.unwrap_err();

@@ -1,7 +1,7 @@
 //! An HTTP server on this machine that answers what a test tells it to, well or badly.
 
-// Each test binary uses a part of this.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use std::sync::{Arc, Mutex};
 
@@ -53,7 +53,7 @@ pub enum Act {
 pub fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Act {
     let mut text = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         text.push_str("content-type: application/json\r\n");
@@ -164,6 +164,11 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
             return Some(seen);
         }
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        // The start of a TLS handshake, which no server of ours speaks.
+        if bytes[0] == 0x16 {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             return None;
         }
     }

@@ -88,7 +88,7 @@ fn completion(choice: Choice) -> Result<Completion, Failure> {
     let Some(turn) = choice.message else {
         return Err(Failure::new(LmErrorKind::Decode, "a choice of the reply holds no message"));
     };
-    let (mut text, thoughts) = split_content(&turn.content);
+    let (mut text, thoughts) = split_content(turn.content);
     let mut finish = finish(choice.finish_reason.as_deref());
     if let Some(refusal) = turn.refusal.as_str().filter(|_| text.is_empty()) {
         refusal.clone_into(&mut text);
@@ -110,16 +110,18 @@ fn finish(reason: Option<&str>) -> FinishReason {
 }
 
 /// The text and the thoughts of a message, which come as one string or as a list of typed parts.
-fn split_content(content: &Value) -> (String, Option<String>) {
-    let Value::Array(parts) = content else {
-        return (content.as_str().unwrap_or_default().to_owned(), None);
+fn split_content(content: Value) -> (String, Option<String>) {
+    let parts = match content {
+        Value::String(text) => return (text, None),
+        Value::Array(parts) => parts,
+        _ => return (String::new(), None),
     };
     let (mut text, mut thoughts) = (String::new(), String::new());
-    for part in parts {
+    for mut part in parts {
         if let Some(piece) = part.get("text").and_then(Value::as_str) {
             text.push_str(piece);
-        } else if let Some(thinking) = part.get("thinking") {
-            thoughts.push_str(&split_content(thinking).0);
+        } else if let Some(thinking) = part.get_mut("thinking") {
+            thoughts.push_str(&split_content(thinking.take()).0);
         }
     }
     (text, Some(thoughts))

@@ -5,6 +5,7 @@
 mod base_url;
 mod client;
 mod failure;
+mod report;
 mod retry;
 mod retry_after;
 
@@ -17,11 +18,15 @@ use super::endpoint::public_url;
 use super::secret::Secrets;
 use super::{Endpoint, LmError, LmErrorKind, Secret};
 use base_url::BaseUrl;
-pub(super) use failure::{Failure, looks_like_html};
+pub(super) use failure::Failure;
+use failure::Lasting;
+pub(super) use report::looks_like_html;
 use retry::{Failed, Patience};
 
 /// The largest reply that is read.
 const BODY_LIMIT: usize = 32 << 20;
+/// How much of a failure's body is read.
+const FAILURE_LIMIT: usize = 1 << 20;
 /// How much of a body and of a message an error holds, in bytes.
 const EXCERPT: usize = 2 << 10;
 
@@ -55,7 +60,9 @@ impl Transport {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
         let base = BaseUrl::parse(&endpoint.base_url).map_err(wrong)?;
         let mut secrets = Secrets::default();
-        base.query_values().into_iter().for_each(|value| secrets.add(value));
+        for value in base.query_values() {
+            secrets.add(value);
+        }
         Ok(Transport {
             model: model.to_owned(),
             endpoint: base.shown(),
@@ -119,15 +126,17 @@ impl Transport {
     async fn exchange(&self, request: &Request, time: Duration) -> Result<Answer, Failed> {
         let broken = |error: reqwest::Error| {
             let mut failure = Failure::of_exchange(&error);
-            // Nobody listens on this machine: a moment later it will be the same.
-            let hopeless = self.local && error.is_connect() && !error.is_timeout();
-            if hopeless {
+            let lasting = Lasting::of_exchange(&error);
+            // A remote server that refuses connections may be starting anew; one on this machine was forgotten.
+            let forgotten = self.local && lasting == Some(Lasting::Refused);
+            if forgotten {
                 failure.message.push_str("; is the server running?");
             }
-            if let Some(reason) = client::no_certificates().filter(|_| error.is_connect()) {
+            if let Some(reason) = client::no_certificates().filter(|_| lasting == Some(Lasting::Tls)) {
                 failure.message =
                     format!("{}; this machine has no root certificates: {reason}", failure.message);
             }
+            let hopeless = forgotten || lasting == Some(Lasting::Tls);
             Failed { error: self.error(failure, None), hopeless }
         };
         let Some(mut request) = request.try_clone() else {
@@ -145,13 +154,23 @@ impl Transport {
             location: text(LOCATION.as_str()),
             body: Vec::new(),
         };
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if answer.body.len() + chunk.len() > BODY_LIMIT {
-                let message = format!("the reply is larger than {} MiB", BODY_LIMIT >> 20);
-                let failure = Failure::new(LmErrorKind::Decode, message);
-                return Err(Failed { error: self.error(failure, Some(answer)), hopeless: true });
+        let success = response.status().is_success();
+        let limit = if success { BODY_LIMIT } else { FAILURE_LIMIT };
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if answer.body.len() + chunk.len() <= limit => {
+                    answer.body.extend_from_slice(&chunk);
+                }
+                Ok(None) => break,
+                // The status has said what matters.
+                Ok(Some(_)) | Err(_) if !success => break,
+                Ok(Some(_)) => {
+                    let message = format!("the reply is larger than {} MiB", BODY_LIMIT >> 20);
+                    let failure = Failure::new(LmErrorKind::Decode, message);
+                    return Err(Failed { error: self.error(failure, Some(answer)), hopeless: true });
+                }
+                Err(error) => return Err(broken(error)),
             }
-            answer.body.extend_from_slice(&chunk);
         }
         Ok(answer)
     }
@@ -216,6 +235,8 @@ fn add_header_secret(name: &HeaderName, value: &Secret, secrets: &mut Secrets) {
     const TELLING: &[&str] = &["auth", "key", "token", "secret", "cookie", "password"];
     if TELLING.iter().any(|word| name.as_str().contains(word)) {
         secrets.add(value.clone());
-        value.expose().split_whitespace().skip(1).for_each(|token| secrets.add(token));
+        for token in value.expose().split_whitespace().skip(1) {
+            secrets.add(token);
+        }
     }
 }

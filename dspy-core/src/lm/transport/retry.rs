@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use crate::lm::LmError;
 
+/// Longer times than this year are cut to it: sums of times must not overflow.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
+
 /// How patient an endpoint's requests are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -36,11 +39,11 @@ pub(super) async fn retry<T, F>(
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    let end = Instant::now() + patience.deadline;
+    let end = Instant::now() + patience.deadline.min(FOREVER);
     let waits = ExponentialBuilder::new()
         .with_jitter()
-        .with_min_delay(patience.backoff.0)
-        .with_max_delay(patience.backoff.1)
+        .with_min_delay(patience.backoff.0.min(FOREVER))
+        .with_max_delay(patience.backoff.1.min(FOREVER))
         .with_max_times(patience.retries as usize);
     let outcome = (|| attempt(patience.timeout.min(end.saturating_duration_since(Instant::now()))))
         .retry(waits)
@@ -63,7 +66,7 @@ where
 fn spread(asked: Duration, planned: Duration) -> Duration {
     let room = asked / 4;
     let share = f64::from(planned.subsec_nanos() % 100_000) / 100_000.0;
-    asked + room.mul_f64(share)
+    asked.saturating_add(room.mul_f64(share))
 }
 
 #[cfg(test)]
@@ -117,6 +120,14 @@ mod tests {
         let short = Patience { deadline: Duration::from_secs(2), retries: 100, ..PATIENCE };
         let (_, took) = failing(short, LmErrorKind::Server, None).await;
         assert!(took <= Duration::from_secs(2), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endless_times_are_no_trouble() {
+        let patience = Patience { timeout: Duration::MAX, deadline: Duration::MAX, ..PATIENCE };
+        assert_eq!(failing(patience, LmErrorKind::Server, Some(u64::MAX)).await, (1, Duration::ZERO));
+        let patience = Patience { backoff: (Duration::MAX, Duration::MAX), ..patience };
+        assert_eq!(failing(patience, LmErrorKind::Server, None).await, (1, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
