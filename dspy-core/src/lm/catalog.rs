@@ -52,6 +52,7 @@ const fn local(
 
 /// All known providers; those with a key variable are tried in this order by [`Lm::from_env`](super::Lm::from_env).
 ///
+/// Providers retire models every few months; the small ones were looked up in November 2026.
 /// Enforced formats are only claimed where every current model of the provider has them.
 pub(super) const PROVIDERS: &[Provider] = &[
     hosted(
@@ -59,7 +60,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://api.openai.com/v1",
         &["OPENAI_API_KEY"],
         &["OPENAI_BASE_URL", "OPENAI_API_BASE"],
-        "gpt-4o-mini",
+        "gpt-6-luna",
         SCHEMA,
     ),
     hosted(
@@ -75,7 +76,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://generativelanguage.googleapis.com/v1beta/openai",
         &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         &["GEMINI_BASE_URL"],
-        "gemini-2.5-flash",
+        "gemini-3.5-flash-lite",
         SCHEMA,
     ),
     hosted(
@@ -83,7 +84,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://openrouter.ai/api/v1",
         &["OPENROUTER_API_KEY"],
         &["OPENROUTER_BASE_URL"],
-        "openai/gpt-4o-mini",
+        "openai/gpt-6-luna",
         PLAIN,
     ),
     hosted(
@@ -91,7 +92,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://api.groq.com/openai/v1",
         &["GROQ_API_KEY"],
         &["GROQ_BASE_URL"],
-        "llama-3.1-8b-instant",
+        "openai/gpt-oss-20b",
         OBJECT,
     ),
     hosted(
@@ -99,7 +100,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://api.together.xyz/v1",
         &["TOGETHER_API_KEY", "TOGETHERAI_API_KEY"],
         &["TOGETHER_BASE_URL"],
-        "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "openai/gpt-oss-20b",
         PLAIN,
     ),
     hosted(
@@ -107,7 +108,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://api.fireworks.ai/inference/v1",
         &["FIREWORKS_API_KEY"],
         &["FIREWORKS_BASE_URL"],
-        "accounts/fireworks/models/llama-v3p3-70b-instruct",
+        "accounts/fireworks/models/gpt-oss-20b",
         SCHEMA,
     ),
     hosted(
@@ -115,7 +116,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "https://api.deepseek.com/v1",
         &["DEEPSEEK_API_KEY"],
         &["DEEPSEEK_BASE_URL"],
-        "deepseek-chat",
+        "deepseek-flash",
         OBJECT,
     ),
     hosted(
@@ -126,7 +127,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "mistral-small-latest",
         Dialect { seed: Seed::RandomSeed, ..SCHEMA },
     ),
-    hosted("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], &["XAI_BASE_URL"], "grok-3-mini", SCHEMA),
+    hosted("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], &["XAI_BASE_URL"], "grok-4.3", SCHEMA),
     local(
         "ollama",
         "http://localhost:11434/v1",

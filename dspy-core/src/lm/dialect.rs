@@ -44,7 +44,7 @@ pub(super) const PLAIN: Dialect = Dialect {
 /// The start of a model's name, and whether such models are reasoning models with their parameter rules.
 /// The first row that fits decides.
 const FAMILIES: &[(&str, bool)] =
-    &[("gpt-5-chat", false), ("gpt-5", true), ("o1", true), ("o3", true), ("o4", true)];
+    &[("gpt-5-chat", false), ("gpt-5", true), ("gpt-6", true), ("o1", true), ("o3", true), ("o4", true)];
 
 /// The start of a model's name, and the formats that such models cannot enforce although their provider can.
 const FORMAT_LIMITS: &[(&str, Capabilities)] = &[
@@ -83,7 +83,16 @@ mod tests {
 
     #[test]
     fn reasoning_models_are_told_by_family() {
-        for model in ["o1", "o3-mini", "openai/o4-mini", "gpt-5", "gpt-5.1-mini", "ft:o4-mini:me"] {
+        for model in [
+            "o1",
+            "o3-mini",
+            "openai/o4-mini",
+            "gpt-5",
+            "gpt-5.1-mini",
+            "gpt-6-luna",
+            "gpt-6.1-terra",
+            "ft:o4-mini:me",
+        ] {
             let dialect = PLAIN.for_model(model);
             assert_eq!(dialect.token_limit, TokenLimit::MaxCompletionTokens, "{model}");
             assert!(!dialect.sampling, "{model}");

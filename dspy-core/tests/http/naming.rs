@@ -15,7 +15,7 @@ fn what_the_environment_leads_to() {
     for (vars, id, endpoint, origin) in [
         (
             &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k"), ("OLLAMA_HOST", "box")][..],
-            "openai/gpt-4o-mini",
+            "openai/gpt-6-luna",
             "https://api.openai.com/v1",
             "OPENAI_API_KEY is set",
         ),
@@ -31,7 +31,7 @@ fn what_the_environment_leads_to() {
         ),
         (
             &[("OPENAI_API_KEY", " "), ("GOOGLE_API_KEY", "k")],
-            "gemini/gemini-2.5-flash",
+            "gemini/gemini-3.5-flash-lite",
             "https://generativelanguage.googleapis.com/v1beta/openai",
             "GOOGLE_API_KEY is set",
         ),
@@ -51,7 +51,7 @@ fn what_the_environment_leads_to() {
         ),
         (
             &[("OPENAI_API_KEY", "k"), ("OPENAI_API_BASE", "http://proxy")],
-            "openai/gpt-4o-mini",
+            "openai/gpt-6-luna",
             "http://proxy/v1",
             "OPENAI_API_KEY is set",
         ),

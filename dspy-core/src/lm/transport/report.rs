@@ -66,7 +66,10 @@ const SIGNS: &[(LmErrorKind, &[&str])] = &[
             "invalid api key",
         ],
     ),
-    (LmErrorKind::NotFound, &["model_not_found", "model not found", "not_found_error"]),
+    (
+        LmErrorKind::NotFound,
+        &["model_not_found", "model_decommissioned", "model not found", "not_found_error"],
+    ),
     (LmErrorKind::RateLimit, &["rate_limit", "resource_exhausted", "too many requests", "too_many_requests"]),
     (LmErrorKind::Timeout, &["timeout", "timed out"]),
     (LmErrorKind::Server, &["overloaded", "server_error", "internal_error", "api_error", "unavailable"]),
