@@ -24,7 +24,7 @@ pub enum LmErrorKind {
     ContentFilter,
     /// The endpoint refused the request for another reason (other HTTP 4xx).
     InvalidRequest,
-    /// The endpoint failed (HTTP 5xx).
+    /// The endpoint failed, or cannot answer just now (HTTP 5xx, 409).
     Server,
     /// No answer in time.
     Timeout,
