@@ -101,7 +101,7 @@ impl TraceScope {
         }
         let address = std::ptr::from_ref(predictor).addr();
         let path = inner.by_address.get(&address).or_else(|| inner.by_id.get(&predictor.id()));
-        step.predictor = path.map_or_else(|| "self".to_owned(), |path| path.to_string());
+        step.predictor = path.map_or_else(|| "self".to_owned(), |path| (**path).to_owned());
         inner.steps.push((place, step));
     }
 
