@@ -1,3 +1,93 @@
 //! Adapters: a signature and its input become messages, a reply becomes field values.
 //!
 //! The only room that knows both sides: signatures and language models.
+
+mod chat;
+mod error;
+mod json;
+mod layout;
+mod markers;
+mod value;
+
+use std::fmt::Debug;
+
+pub use chat::ChatAdapter;
+pub use error::{FieldProblem, ParseError, ParseErrorKind};
+pub use json::JsonAdapter;
+
+use crate::decode::ParseReport;
+use crate::lm::{Capabilities, Completion, Message, ResponseFormat};
+use crate::signature::{Demo, SignatureSpec, Values};
+
+/// What does not change between the calls of one predictor.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompt<'a> {
+    /// The signature, with the instruction and the descriptions to use.
+    pub spec: &'a SignatureSpec,
+    /// The demonstrations to show.
+    pub demos: &'a [Demo],
+}
+
+/// Output values as a reply gives them.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Parsed {
+    /// The values by field name. Optional fields that the reply leaves out are absent.
+    pub values: Values,
+    /// What had to be repaired to read them.
+    pub report: ParseReport,
+}
+
+impl Parsed {
+    /// Values that were read without repairs.
+    pub fn new(values: Values) -> Self {
+        Parsed { values, report: ParseReport::default() }
+    }
+}
+
+/// A format of prompts and replies.
+///
+/// ```
+/// use dspy_core::adapter::{Adapter, ChatAdapter, Prompt};
+/// use dspy_core::signature::SignatureSpec;
+///
+/// let spec: SignatureSpec = "question -> answer".parse()?;
+/// let prompt = Prompt { spec: &spec, demos: &[] };
+/// let mut inputs = dspy_core::signature::Values::new();
+/// inputs.insert("question".into(), "What is the capital of France?".into());
+/// let message = ChatAdapter.input(prompt, &inputs);
+/// assert!(message.text().starts_with("[[ ## question ## ]]\nWhat is the capital of France?"));
+/// # Ok::<(), dspy_core::signature::GrammarError>(())
+/// ```
+pub trait Adapter: Debug + Send + Sync + 'static {
+    /// The name, for traces and error messages.
+    fn name(&self) -> &str;
+
+    /// The messages that come before the current input: the instructions, then the demonstrations. They are made
+    /// once for each state of a predictor and shared by its calls.
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message>;
+
+    /// The message with the current input.
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message;
+
+    /// The shape to ask replies to have, given what the model can enforce.
+    fn format(&self, spec: &SignatureSpec, capabilities: Capabilities) -> ResponseFormat {
+        let _ = (spec, capabilities);
+        ResponseFormat::Text
+    }
+
+    /// Reads the output values out of a reply.
+    ///
+    /// # Errors
+    /// If a required field is missing or a value cannot be read without inventing something.
+    fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError>;
+
+    /// The reply that would give exactly these outputs: what demonstrations show.
+    fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String;
+
+    /// What the model is told after a reply that could not be read.
+    fn feedback(&self, spec: &SignatureSpec, error: &ParseError) -> Message {
+        let _ = spec;
+        Message::user(error.feedback())
+    }
+}

@@ -24,7 +24,7 @@ pub enum LmErrorKind {
     ContentFilter,
     /// The endpoint refused the request for another reason (other HTTP 4xx).
     InvalidRequest,
-    /// The endpoint failed (HTTP 5xx).
+    /// The endpoint failed, or cannot answer just now (HTTP 5xx, 409).
     Server,
     /// No answer in time.
     Timeout,
@@ -45,6 +45,12 @@ impl LmErrorKind {
     pub const fn is_retryable(self) -> bool {
         use LmErrorKind::{RateLimit, Server, Timeout, Transport};
         matches!(self, RateLimit | Server | Timeout | Transport)
+    }
+
+    /// Whether the failure says nothing about the request itself: the same program may work with the model tomorrow.
+    pub const fn is_outage(self) -> bool {
+        use LmErrorKind::{ContentFilter, ContextWindow, InvalidRequest};
+        !matches!(self, ContentFilter | ContextWindow | InvalidRequest)
     }
 
     const fn describe(self) -> &'static str {
@@ -106,5 +112,10 @@ impl LmError {
     /// Whether the same request may well succeed a little later.
     pub fn is_retryable(&self) -> bool {
         self.kind.is_retryable()
+    }
+
+    /// See [`LmErrorKind::is_outage`].
+    pub fn is_outage(&self) -> bool {
+        self.kind.is_outage()
     }
 }

@@ -23,6 +23,7 @@ pub struct Lm {
     model: Arc<dyn LanguageModel>,
     params: Params,
     rollout: Option<u64>,
+    origin: Option<Arc<str>>,
 }
 
 impl Lm {
@@ -33,7 +34,7 @@ impl Lm {
 
     /// A handle to a model that is shared with other handles.
     pub fn shared(model: Arc<dyn LanguageModel>) -> Self {
-        Lm { model, params: Params::default(), rollout: None }
+        Lm { model, params: Params::default(), rollout: None, origin: None }
     }
 
     /// A model for tests that gives these replies in order, then the error
@@ -50,6 +51,11 @@ impl Lm {
     /// Where the model is served; empty for models in this process.
     pub fn endpoint(&self) -> &str {
         self.model.endpoint()
+    }
+
+    /// Why this model was chosen, where that was [left to the environment](Self::from_env).
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// What the deployment can do.
@@ -107,6 +113,11 @@ impl Lm {
     pub async fn ask(&self, text: impl Into<Arc<str>>) -> Result<String, LmError> {
         let response = self.complete(Request::new(vec![Message::user(text)])).await?;
         Ok(response.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
+    }
+
+    pub(super) fn with_origin(mut self, origin: &str) -> Self {
+        self.origin = Some(origin.into());
+        self
     }
 
     pub(super) fn model(&self) -> &dyn LanguageModel {

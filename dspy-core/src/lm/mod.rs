@@ -3,18 +3,33 @@
 //! This room knows nothing of signatures, adapters or programs. [`LanguageModel`] is the object-safe trait that
 //! every model implements, [`Lm`] the cheap handle that the rest of the library passes around: a model plus the
 //! sampling parameters to use with it.
+//!
+//! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
+//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
 
+mod catalog;
+mod choose;
+#[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
+mod dialect;
+mod endpoint;
 mod error;
 mod handle;
 mod layer;
 mod message;
 mod model;
+#[cfg(feature = "http")]
+mod openai;
 mod request;
 mod response;
 mod scope;
 mod scripted;
+mod secret;
+#[cfg(feature = "http")]
+mod transport;
 mod usage;
 
+use choose::{Lookup, environment, variable};
+pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
 pub use handle::Lm;
 pub use layer::{Layer, Next};
@@ -25,4 +40,5 @@ pub use response::{Completion, FinishReason, Response};
 pub(crate) use scope::UsageScope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
+pub use secret::Secret;
 pub use usage::Usage;

@@ -43,6 +43,7 @@ pub trait LanguageModel: Send + Sync + 'static {
     fn id(&self) -> &str;
 
     /// Where the model is served. Two models with one name at two endpoints are different models.
+    #[expect(clippy::unnecessary_literal_bound, reason = "implementors return what they own")]
     fn endpoint(&self) -> &str {
         ""
     }

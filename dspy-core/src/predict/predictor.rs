@@ -1,9 +1,11 @@
 //! The type-erased heart of every strategy.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::lm::{Lm, Params};
+use crate::adapter::{Adapter, Prompt};
+use crate::lm::{Lm, Message, Params};
+use crate::program::{HasPredictors, Recovery, Visitor, VisitorMut};
 use crate::signature::{Demo, SignatureSpec};
 
 /// One LM task of a program, without types: its signature as data and what optimizers may change.
@@ -26,7 +28,7 @@ impl PredictorId {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct State {
     /// As declared in code.
     declared: Arc<SignatureSpec>,
@@ -34,16 +36,69 @@ struct State {
     spec: Arc<SignatureSpec>,
     demos: Arc<[Demo]>,
     lm: Option<Lm>,
+    adapter: Option<Arc<dyn Adapter>>,
     params: Params,
+    recovery: Option<Recovery>,
+    preambles: Preambles,
+}
+
+impl Clone for State {
+    fn clone(&self) -> Self {
+        State {
+            declared: self.declared.clone(),
+            spec: self.spec.clone(),
+            demos: self.demos.clone(),
+            lm: self.lm.clone(),
+            adapter: self.adapter.clone(),
+            params: self.params.clone(),
+            recovery: self.recovery,
+            // The copy is about to be changed, and with it its prompt.
+            preambles: Preambles::default(),
+        }
+    }
+}
+
+/// The static part of the prompt, once per adapter: usually one, two where the JSON fallback was needed.
+#[derive(Debug, Default)]
+struct Preambles(Mutex<Vec<(Arc<dyn Adapter>, Arc<[Message]>)>>);
+
+/// More adapters than this in turn on one predictor are not worth remembering.
+const REMEMBERED: usize = 4;
+
+impl Preambles {
+    fn get(&self, adapter: &Arc<dyn Adapter>, make: impl FnOnce() -> Vec<Message>) -> Arc<[Message]> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, messages)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, adapter)) {
+            return messages.clone();
+        }
+        let messages: Arc<[Message]> = make().into();
+        if known.len() >= REMEMBERED {
+            known.remove(0);
+        }
+        known.push((adapter.clone(), messages.clone()));
+        messages
+    }
 }
 
 impl Predictor {
     /// A predictor of a signature.
     pub fn new(spec: impl Into<Arc<SignatureSpec>>) -> Self {
         let spec = spec.into();
-        let state =
-            State { declared: spec.clone(), spec, demos: Arc::from([]), lm: None, params: Params::default() };
+        let state = State {
+            declared: spec.clone(),
+            spec,
+            demos: Arc::from([]),
+            lm: None,
+            adapter: None,
+            params: Params::default(),
+            recovery: None,
+            preambles: Preambles::default(),
+        };
         Predictor { id: PredictorId::fresh(), state: Arc::new(state) }
+    }
+
+    pub(crate) fn id(&self) -> PredictorId {
+        self.id
     }
 
     /// The signature, with the current instruction and descriptions.
@@ -51,8 +106,100 @@ impl Predictor {
         &self.state.spec
     }
 
+    /// The signature as it was declared, before any optimizer changed its texts.
+    pub fn declared(&self) -> &Arc<SignatureSpec> {
+        &self.state.declared
+    }
+
+    /// What the model is told to do.
+    pub fn instruction(&self) -> &str {
+        self.state.spec.instruction()
+    }
+
+    /// Replaces the instruction.
+    pub fn set_instruction(&mut self, instruction: impl Into<Arc<str>>) {
+        self.change_spec(|spec| spec.with_instruction(instruction));
+    }
+
+    /// Replaces the description of a field; nothing happens if there is no such field.
+    pub fn set_description(&mut self, field: &str, description: impl Into<Arc<str>>) {
+        self.change_spec(|spec| spec.describe_field(field, description));
+    }
+
+    fn change_spec(&mut self, change: impl FnOnce(SignatureSpec) -> SignatureSpec) {
+        let state = self.state_mut();
+        state.spec = Arc::new(change((*state.spec).clone()));
+    }
+
     /// The demonstrations that are shown to the model.
     pub fn demos(&self) -> &[Demo] {
         &self.state.demos
+    }
+
+    /// Replaces the demonstrations.
+    pub fn set_demos(&mut self, demos: impl Into<Arc<[Demo]>>) {
+        self.state_mut().demos = demos.into();
+    }
+
+    /// The model that is bound to this predictor.
+    pub fn lm(&self) -> Option<&Lm> {
+        self.state.lm.as_ref()
+    }
+
+    /// Binds a model to this predictor, or unbinds it.
+    pub fn set_lm(&mut self, lm: impl Into<Option<Lm>>) {
+        self.state_mut().lm = lm.into();
+    }
+
+    /// Binds an adapter to this predictor.
+    pub fn set_adapter(&mut self, adapter: impl Adapter) {
+        self.state_mut().adapter = Some(Arc::new(adapter));
+    }
+
+    /// The sampling parameters of this predictor; what is unset is taken from the model's handle.
+    pub fn params(&self) -> &Params {
+        &self.state.params
+    }
+
+    /// Replaces the sampling parameters.
+    pub fn set_params(&mut self, params: Params) {
+        self.state_mut().params = params;
+    }
+
+    /// Sets what to do about replies that cannot be read.
+    pub fn set_recovery(&mut self, recovery: Recovery) {
+        self.state_mut().recovery = Some(recovery);
+    }
+
+    pub(super) fn adapter(&self) -> Option<&Arc<dyn Adapter>> {
+        self.state.adapter.as_ref()
+    }
+
+    pub(super) fn recovery(&self) -> Option<Recovery> {
+        self.state.recovery
+    }
+
+    pub(super) fn prompt(&self) -> Prompt<'_> {
+        Prompt { spec: &self.state.spec, demos: &self.state.demos }
+    }
+
+    pub(super) fn preamble(&self, adapter: &Arc<dyn Adapter>) -> Arc<[Message]> {
+        self.state.preambles.get(adapter, || adapter.preamble(self.prompt()))
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        let state = Arc::make_mut(&mut self.state);
+        state.preambles = Preambles::default();
+        state
+    }
+}
+
+impl HasPredictors for Predictor {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.predictor(self);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.predictor(self);
     }
 }

@@ -1,5 +1,14 @@
 //! Programs: modules that hold predictors, the settings they run under and the traces they leave.
 
+mod module;
+mod settings;
+mod trace;
 mod walk;
 
+pub(crate) use module::call_leaf;
+pub use module::{BoxModule, Module};
+pub(crate) use settings::Context;
+pub use settings::{Recovery, Settings, configure, inherit, spawn};
+pub(crate) use trace::TraceScope;
+pub use trace::{Trace, TraceStep, trace};
 pub use walk::{HasPredictors, Visitor, VisitorMut};

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hash};
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::error::Result;
+use crate::lm::Lm;
 use crate::predict::Predictor;
+use crate::state::ProgramState;
 
 /// A module whose predictors can be listed and changed. `#[module]` implements it.
 ///
@@ -51,6 +55,37 @@ pub trait HasPredictors {
         Self: Sized,
     {
         self.visit_mut(&mut VisitorMut { path: String::new(), change: &mut change });
+    }
+
+    /// Binds a model to every predictor.
+    fn set_lm(&mut self, lm: Lm)
+    where
+        Self: Sized,
+    {
+        self.for_each_predictor(|_, predictor| predictor.set_lm(lm.clone()));
+    }
+
+    /// Saves the instructions, descriptions and demonstrations of all predictors.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    fn save(&self, path: impl AsRef<Path>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(ProgramState::of(self).write(path)?)
+    }
+
+    /// This program with what was [saved](Self::save), by this library or by Python DSPy.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or was saved from a program with other predictors or other signatures.
+    fn load(mut self, path: impl AsRef<Path>) -> Result<Self>
+    where
+        Self: Sized,
+    {
+        ProgramState::read(path)?.apply(&mut self)?;
+        Ok(self)
     }
 }
 

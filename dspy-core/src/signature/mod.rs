@@ -7,6 +7,7 @@ mod demo;
 mod field_type;
 mod grammar;
 mod partial;
+mod reply;
 mod spec;
 mod traits;
 

@@ -1,8 +1,12 @@
 //! Signatures as data.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
+
+use super::reply::reply_schema;
+use crate::decode::{Plan, SchemaError};
+use crate::types::{TypeText, describe};
 
 /// The part that a field plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,13 +20,30 @@ pub enum Role {
 }
 
 /// One field of a signature.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FieldSpec {
     name: Arc<str>,
     description: Arc<str>,
     role: Role,
-    schema: Arc<Value>,
     optional: bool,
+    kind: Arc<Kind>,
+}
+
+/// The type of a field: its schema and what is made of it on first use.
+#[derive(Debug)]
+struct Kind {
+    schema: Value,
+    has_f32: bool,
+    text: OnceLock<TypeText>,
+    plan: OnceLock<Result<Plan, SchemaError>>,
+}
+
+impl PartialEq for FieldSpec {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.description, self.role, self.optional)
+            == (&other.name, &other.description, other.role, other.optional)
+            && self.kind.schema == other.kind.schema
+    }
 }
 
 impl FieldSpec {
@@ -34,13 +55,9 @@ impl FieldSpec {
         schema: Value,
     ) -> Self {
         let optional = admits_null(&schema);
-        FieldSpec {
-            name: name.into(),
-            description: description.into(),
-            role,
-            schema: Arc::new(schema),
-            optional,
-        }
+        let has_f32 = mentions_f32(&schema);
+        let kind = Kind { schema, has_f32, text: OnceLock::new(), plan: OnceLock::new() };
+        FieldSpec { name: name.into(), description: description.into(), role, optional, kind: Arc::new(kind) }
     }
 
     /// A text field.
@@ -79,7 +96,20 @@ impl FieldSpec {
 
     /// The JSON Schema of its values, self-contained.
     pub fn schema(&self) -> &Value {
-        &self.schema
+        &self.kind.schema
+    }
+
+    /// Its type as a model reads it.
+    pub fn type_text(&self) -> &TypeText {
+        self.kind.text.get_or_init(|| describe(&self.kind.schema))
+    }
+
+    /// How its values are decoded.
+    ///
+    /// # Errors
+    /// If the schema contradicts itself, so that no value could be decoded.
+    pub fn plan(&self) -> Result<&Plan, &SchemaError> {
+        self.kind.plan.get_or_init(|| Plan::new(&self.kind.schema)).as_ref()
     }
 
     /// Whether a reply without the field is complete.
@@ -89,8 +119,29 @@ impl FieldSpec {
 
     /// Whether every text is a value of the field as it stands.
     pub fn is_text(&self) -> bool {
-        self.schema.get("type").and_then(Value::as_str) == Some("string")
-            && ["enum", "const", "format", "pattern"].iter().all(|key| self.schema.get(key).is_none())
+        self.kind.schema.get("type").and_then(Value::as_str) == Some("string")
+            && ["enum", "const", "format", "pattern"].iter().all(|key| self.kind.schema.get(key).is_none())
+    }
+
+    /// Whether the type says more about a text than that it is one.
+    pub(crate) fn has_constraints(&self) -> bool {
+        ["minLength", "maxLength", "contentEncoding"].iter().any(|key| self.kind.schema.get(key).is_some())
+    }
+
+    /// Whether single-precision numbers occur in the values.
+    pub(crate) fn has_f32(&self) -> bool {
+        self.kind.has_f32
+    }
+}
+
+fn mentions_f32(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => members.iter().any(|(key, value)| match value {
+            Value::String(text) => key == "format" && text == "float",
+            other => mentions_f32(other),
+        }),
+        Value::Array(items) => items.iter().any(mentions_f32),
+        _ => false,
     }
 }
 
@@ -114,12 +165,26 @@ fn admits_null(schema: &Value) -> bool {
 /// assert_eq!(spec.outputs().next().unwrap().name(), "answer");
 /// # Ok::<(), dspy_core::signature::GrammarError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct SignatureSpec {
     name: Arc<str>,
     instruction: Arc<str>,
     /// Inputs first, then outputs, then hints; each group in the order of declaration.
     fields: Vec<FieldSpec>,
+    reply: Arc<ReplyKind>,
+}
+
+/// All outputs as one object, made on first use.
+#[derive(Debug, Default)]
+struct ReplyKind {
+    schema: OnceLock<Arc<Value>>,
+    plan: OnceLock<Result<Plan, SchemaError>>,
+}
+
+impl PartialEq for SignatureSpec {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.instruction, &self.fields) == (&other.name, &other.instruction, &other.fields)
+    }
 }
 
 impl SignatureSpec {
@@ -135,7 +200,7 @@ impl SignatureSpec {
         if instruction.trim().is_empty() {
             instruction = default_instruction(&fields).into();
         }
-        SignatureSpec { name: name.into(), instruction, fields }
+        SignatureSpec { name: name.into(), instruction, fields, reply: Arc::default() }
     }
 
     /// The name of the signature.
@@ -184,6 +249,7 @@ impl SignatureSpec {
     pub fn prepend(mut self, field: FieldSpec) -> Self {
         let at = self.fields.iter().position(|other| other.role as u8 >= field.role as u8);
         self.fields.insert(at.unwrap_or(self.fields.len()), field);
+        self.reply = Arc::default();
         self
     }
 
@@ -192,6 +258,7 @@ impl SignatureSpec {
     pub fn append(mut self, field: FieldSpec) -> Self {
         let at = self.fields.iter().rposition(|other| other.role as u8 <= field.role as u8);
         self.fields.insert(at.map_or(0, |at| at + 1), field);
+        self.reply = Arc::default();
         self
     }
 
@@ -199,7 +266,31 @@ impl SignatureSpec {
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.fields.retain(|field| field.name() != name);
+        self.reply = Arc::default();
         self
+    }
+
+    /// The same signature with another description of the field `name`; unchanged if there is no such field.
+    #[must_use]
+    pub fn describe_field(mut self, name: &str, description: impl Into<Arc<str>>) -> Self {
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name() == name) {
+            field.description = description.into();
+            self.reply = Arc::default();
+        }
+        self
+    }
+
+    /// The JSON Schema of an object that holds all outputs.
+    pub fn reply_schema(&self) -> &Arc<Value> {
+        self.reply.schema.get_or_init(|| Arc::new(reply_schema(self.outputs())))
+    }
+
+    /// How such an object is decoded.
+    ///
+    /// # Errors
+    /// If the schema of a field contradicts itself.
+    pub fn reply_plan(&self) -> Result<&Plan, &SchemaError> {
+        self.reply.plan.get_or_init(|| Plan::new(self.reply_schema())).as_ref()
     }
 
     /// A short hexadecimal digest of what saved state must agree with: field names, roles and types. The
@@ -209,7 +300,7 @@ impl SignatureSpec {
         for field in self.fields.iter().filter(|field| field.role != Role::Hint) {
             hash.update(field.name.as_bytes());
             hash.update(&[0, field.role as u8]);
-            hash.update(canonical(&field.schema).to_string().as_bytes());
+            hash.update(canonical(&field.kind.schema).to_string().as_bytes());
         }
         hash.finalize().to_hex()[..16].to_owned()
     }

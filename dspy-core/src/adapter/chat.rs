@@ -1,0 +1,181 @@
+//! Sections below markers: the format that every chat model can write.
+
+use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::{Adapter, Parsed, Prompt, layout, markers, value};
+use crate::decode::ParseReport;
+use crate::lm::{Completion, FinishReason, Message};
+use crate::signature::{FieldSpec, SignatureSpec, Values};
+
+/// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
+///
+/// The markers are those of Python DSPy, so that prompts, demonstrations and fine-tuned models carry over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatAdapter;
+
+impl Adapter for ChatAdapter {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
+        let spec = prompt.spec;
+        let mut system = String::new();
+        layout::push_fields(&mut system, spec);
+        system.push_str("\nEvery field stands below its own marker, in this layout:\n\n");
+        for field in spec.inputs().chain(spec.outputs()) {
+            markers::push(&mut system, field.name());
+            system.push_str("\n{");
+            system.push_str(field.name());
+            system.push_str("}\n\n");
+        }
+        markers::push(&mut system, markers::COMPLETED);
+        system.push_str("\n\n");
+        layout::push_task(&mut system, spec);
+        let demos = layout::demo_turns(prompt, |values, absent| reply(spec, values, absent));
+        std::iter::once(Message::system(system)).chain(demos).collect()
+    }
+
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
+        let mut text = String::with_capacity(256);
+        layout::push_sections(&mut text, prompt.spec.inputs(), inputs, None);
+        text.push_str("Answer with ");
+        for (index, field) in prompt.spec.outputs().enumerate() {
+            text.push_str(if index == 0 { "`" } else { ", then `" });
+            markers::push(&mut text, field.name());
+            text.push('`');
+            if !field.is_text() {
+                text.push_str(" (");
+                text.push_str(&field.type_text().notation);
+                text.push(')');
+            }
+        }
+        text.push_str(", and end with `");
+        markers::push(&mut text, markers::COMPLETED);
+        text.push_str("`.");
+        Message::user(text)
+    }
+
+    fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
+        let reply = completion.text.as_str();
+        let fail = |kind, problems| Err(ParseError::new(kind, self.name(), reply, problems));
+        if completion.finish == FinishReason::Length {
+            return fail(ParseErrorKind::Truncated, Vec::new());
+        }
+        if reply.trim().is_empty() {
+            return fail(ParseErrorKind::Empty, Vec::new());
+        }
+        let mut sections = Sections::read(spec, reply);
+        if sections.is_empty() {
+            // Some models answer a single short field with nothing else, or all fields as JSON.
+            return super::json::parse_unmarked(self.name(), spec, reply);
+        }
+        let mut parsed = Parsed { values: Values::new(), report: ParseReport::default() };
+        let mut problems = std::mem::take(&mut sections.problems);
+        for (index, field) in spec.outputs().enumerate() {
+            match sections.found[index] {
+                Some(section) => {
+                    match read_field(field, section, offset_of(reply, section), &mut parsed.report) {
+                        Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
+                        Err(message) => problems.push(FieldProblem::new(field.name(), message)),
+                    }
+                }
+                None if field.is_optional() => {}
+                None => {
+                    let message = format!("missing; write it below `[[ ## {} ## ]]`", field.name());
+                    problems.push(FieldProblem::new(field.name(), message));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(parsed) } else { fail(ParseErrorKind::Malformed, problems) }
+    }
+
+    fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
+        reply(spec, outputs, None)
+    }
+}
+
+fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
+    let mut text = String::new();
+    layout::push_sections(&mut text, spec.outputs(), values, absent);
+    markers::push(&mut text, markers::COMPLETED);
+    text.push('\n');
+    text
+}
+
+/// The byte offset of `part`, a slice of `whole`.
+fn offset_of(whole: &str, part: &str) -> usize {
+    part.as_ptr() as usize - whole.as_ptr() as usize
+}
+
+pub(super) fn read_field(
+    field: &FieldSpec,
+    section: &str,
+    offset: usize,
+    report: &mut ParseReport,
+) -> Result<serde_json::Value, String> {
+    if field.is_text() && !field.has_constraints() {
+        return Ok(value::text_of(section).into_owned().into());
+    }
+    let plan = field.plan().map_err(ToString::to_string)?;
+    let text = if field.is_text() { value::text_of(section) } else { section.trim().into() };
+    let decoded = plan.decode(&text).map_err(|error| error.to_string())?;
+    report.absorb(decoded.report, field.name(), offset);
+    Ok(decoded.value)
+}
+
+/// The sections of a reply, by output field.
+struct Sections<'a> {
+    found: Vec<Option<&'a str>>,
+    problems: Vec<FieldProblem>,
+}
+
+impl<'a> Sections<'a> {
+    fn read(spec: &SignatureSpec, reply: &'a str) -> Self {
+        let mut sections = Sections { found: vec![None; spec.outputs().count()], problems: Vec::new() };
+        let mut open: Option<(usize, usize)> = None;
+        for marker in markers::find(reply) {
+            let name = marker.name;
+            let index = spec.outputs().position(|field| same_name(field.name(), name));
+            let known = index.is_some() || same_name(name, markers::COMPLETED);
+            // Something like a marker in the middle of a text is part of the text unless it names a field.
+            if !known && !marker.starts_line {
+                continue;
+            }
+            if let Some((index, start)) = open.take() {
+                sections.close(spec, index, &reply[start..marker.before.max(start)]);
+            }
+            if name.eq_ignore_ascii_case(markers::COMPLETED) {
+                return sections;
+            }
+            open = index.map(|index| (index, marker.after));
+        }
+        if let Some((index, start)) = open {
+            sections.close(spec, index, &reply[start..]);
+        }
+        sections
+    }
+
+    fn close(&mut self, spec: &SignatureSpec, index: usize, text: &'a str) {
+        match self.found[index] {
+            None => self.found[index] = Some(text),
+            Some(first) if first.trim() == text.trim() => {}
+            Some(_) => {
+                let name = spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
+                let message = "stands there twice with different values; write it once";
+                self.problems.push(FieldProblem::new(name, message));
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.found.iter().all(Option::is_none)
+    }
+}
+
+/// Whether a marker means a field: letters and digits count, case and separators do not.
+fn same_name(field: &str, marker: &str) -> bool {
+    let fold = |name: &str| {
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
+    };
+    field == marker || fold(field) == fold(marker)
+}

@@ -1,0 +1,111 @@
+//! Replies that could not be read.
+
+use std::fmt;
+
+/// Why a reply could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParseErrorKind {
+    /// The reply is empty.
+    Empty,
+    /// The token limit cut the reply off: raise `max_tokens` or ask for less.
+    Truncated,
+    /// Fields are missing, or their values are not of their type.
+    Malformed,
+    /// The type of a field cannot be decoded at all: a fault of the program, not of the reply.
+    Schema,
+}
+
+/// What is wrong with one field of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FieldProblem {
+    /// The field; empty if the problem is that of the whole reply.
+    pub field: String,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+impl FieldProblem {
+    /// A problem of `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        FieldProblem { field: field.into(), message: message.into() }
+    }
+}
+
+/// A reply that could not be read, with the reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseError {
+    /// The class of the failure.
+    pub kind: ParseErrorKind,
+    /// The adapter that read the reply.
+    pub adapter: String,
+    /// What is wrong, field by field.
+    pub problems: Vec<FieldProblem>,
+    /// The reply, as the model wrote it.
+    pub reply: String,
+    /// Why earlier attempts at the same call failed, oldest first.
+    pub earlier: Vec<ParseError>,
+}
+
+impl ParseError {
+    /// An error of `adapter` about `reply`.
+    pub fn new(
+        kind: ParseErrorKind,
+        adapter: impl Into<String>,
+        reply: impl Into<String>,
+        problems: Vec<FieldProblem>,
+    ) -> Self {
+        ParseError { kind, adapter: adapter.into(), problems, reply: reply.into(), earlier: Vec::new() }
+    }
+
+    /// The problems in words that a model can act on.
+    pub fn feedback(&self) -> String {
+        let mut text = String::from("That reply cannot be read:\n");
+        if self.problems.is_empty() {
+            text.push_str("- it is empty\n");
+        }
+        for problem in &self.problems {
+            if problem.field.is_empty() {
+                text.push_str(&format!("- {}\n", problem.message));
+            } else {
+                text.push_str(&format!("- `{}`: {}\n", problem.field, problem.message));
+            }
+        }
+        text.push_str("\nWrite the whole reply again, all output fields in the agreed layout, with these points mended.");
+        text
+    }
+}
+
+/// How much of a reply an error message quotes.
+const QUOTED: usize = 200;
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ParseErrorKind::Empty => "the reply is empty",
+            ParseErrorKind::Truncated => {
+                "the reply was cut off by the token limit; raise `max_tokens` or ask for less"
+            }
+            ParseErrorKind::Malformed => "the reply does not fit the signature",
+            ParseErrorKind::Schema => "the signature cannot be decoded",
+        };
+        write!(f, "{what} ({} adapter)", self.adapter)?;
+        for problem in &self.problems {
+            if problem.field.is_empty() {
+                write!(f, "; {}", problem.message)?;
+            } else {
+                write!(f, "; `{}`: {}", problem.field, problem.message)?;
+            }
+        }
+        if !self.reply.is_empty() {
+            let end = self.reply.char_indices().nth(QUOTED).map_or(self.reply.len(), |(at, _)| at);
+            let more = if end < self.reply.len() { "…" } else { "" };
+            write!(f, "; the model wrote: {:?}{more}", &self.reply[..end])?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ParseError {}

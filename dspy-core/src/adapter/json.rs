@@ -1,0 +1,148 @@
+//! One JSON object: for models that can be held to a schema, and the fallback when sections fail.
+
+use serde_json::Value;
+
+use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::{Adapter, Parsed, Prompt, layout, markers, value};
+use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
+use crate::signature::{SignatureSpec, Values};
+
+/// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
+/// at least a JSON object, it is asked to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JsonAdapter;
+
+impl Adapter for JsonAdapter {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
+        let spec = prompt.spec;
+        let mut system = String::new();
+        layout::push_fields(&mut system, spec);
+        system.push_str("\nThe input fields stand below markers, in this layout:\n\n");
+        for field in spec.inputs() {
+            markers::push(&mut system, field.name());
+            system.push_str("\n{");
+            system.push_str(field.name());
+            system.push_str("}\n\n");
+        }
+        system.push_str("The reply is one JSON object and nothing else:\n\n{\n");
+        for field in spec.outputs() {
+            let notation = field.type_text().notation.replace('\n', "\n  ");
+            system.push_str(&format!("  {}: {notation},\n", Value::from(field.name())));
+        }
+        system.push_str("}\n\n");
+        layout::push_task(&mut system, spec);
+        let demos = layout::demo_turns(prompt, |values, absent| reply(spec, values, absent));
+        std::iter::once(Message::system(system)).chain(demos).collect()
+    }
+
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
+        let mut text = String::with_capacity(256);
+        layout::push_sections(&mut text, prompt.spec.inputs(), inputs, None);
+        text.push_str("Answer with one JSON object that has the members ");
+        for (index, field) in prompt.spec.outputs().enumerate() {
+            let separator = if index == 0 { "" } else { ", then " };
+            text.push_str(&format!("{separator}{}", Value::from(field.name())));
+        }
+        text.push('.');
+        Message::user(text)
+    }
+
+    fn format(&self, spec: &SignatureSpec, capabilities: Capabilities) -> ResponseFormat {
+        if capabilities.json_schema {
+            let name = spec.name().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+            ResponseFormat::JsonSchema {
+                name: name.collect::<String>().into(),
+                schema: spec.reply_schema().clone(),
+            }
+        } else if capabilities.json_object {
+            ResponseFormat::JsonObject
+        } else {
+            ResponseFormat::Text
+        }
+    }
+
+    fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
+        let reply = completion.text.as_str();
+        let fail = |kind, problems| Err(ParseError::new(kind, self.name(), reply, problems));
+        if completion.finish == FinishReason::Length {
+            return fail(ParseErrorKind::Truncated, Vec::new());
+        }
+        if reply.trim().is_empty() {
+            return fail(ParseErrorKind::Empty, Vec::new());
+        }
+        parse_object(self.name(), spec, reply)
+    }
+
+    fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
+        reply(spec, outputs, None)
+    }
+}
+
+fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
+    let member = |field: &crate::signature::FieldSpec| {
+        let value = match (values.get(field.name()), absent) {
+            (Some(value), _) if field.has_f32() => value::shorten_f32(value),
+            (Some(value), _) => value.clone(),
+            (None, Some(text)) => text.into(),
+            (None, None) => return None,
+        };
+        Some((field.name().to_owned(), value))
+    };
+    let object: Values = spec.outputs().filter_map(member).collect();
+    Value::Object(object).to_string()
+}
+
+/// Reads all output fields out of one JSON object.
+fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Parsed, ParseError> {
+    let fail = |kind, problems| ParseError::new(kind, adapter, reply, problems);
+    let plan = spec
+        .reply_plan()
+        .map_err(|error| fail(ParseErrorKind::Schema, vec![FieldProblem::new("", error.to_string())]))?;
+    match plan.decode(reply) {
+        Ok(decoded) => match decoded.value {
+            Value::Object(values) => Ok(Parsed { values, report: decoded.report }),
+            _ => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
+        },
+        Err(error) => {
+            let problems = error.problems.iter().map(|problem| {
+                let path = problem.path.trim_start_matches(['$', '.']);
+                FieldProblem::new(path, format!("expected {}, found {}", problem.expected, problem.found))
+            });
+            Err(fail(ParseErrorKind::Malformed, problems.collect()))
+        }
+    }
+}
+
+/// Reads a reply without any marker: all fields as a JSON object, or the only field as a bare value.
+///
+/// A bare text is not taken for a text field: it may as well be an apology.
+pub(super) fn parse_unmarked(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Parsed, ParseError> {
+    let as_object = reply.contains('{').then(|| parse_object(adapter, spec, reply).ok()).flatten();
+    if let Some(parsed) = as_object {
+        return Ok(parsed);
+    }
+    let mut outputs = spec.outputs();
+    if let (Some(only), None) = (outputs.next(), outputs.next())
+        && !only.is_text()
+    {
+        let mut parsed = Parsed::default();
+        return match super::chat::read_field(only, reply, 0, &mut parsed.report) {
+            Ok(value) => {
+                parsed.values.insert(only.name().to_owned(), value);
+                Ok(parsed)
+            }
+            Err(message) => {
+                let problem = FieldProblem::new(only.name(), message);
+                Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]))
+            }
+        };
+    }
+    let missing = spec.outputs().filter(|field| !field.is_optional()).map(|field| {
+        FieldProblem::new(field.name(), format!("missing; write it below `[[ ## {} ## ]]`", field.name()))
+    });
+    Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, missing.collect()))
+}

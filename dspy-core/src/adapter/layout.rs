@@ -1,0 +1,116 @@
+//! What the prompts of the adapters have in common.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{Prompt, markers, value};
+use crate::lm::Message;
+use crate::signature::{Demo, FieldSpec, SignatureSpec, Values};
+
+/// Stands where a demonstration lacks an output.
+pub(super) const NOT_GIVEN: &str = "(not given in this example)";
+
+/// The description of the fields: what a model has to know of their meaning and type.
+pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
+    let mut definitions: BTreeMap<&str, &str> = BTreeMap::new();
+    push_group(out, "Input fields:\n", spec.inputs());
+    push_group(out, "Output fields:\n", spec.outputs());
+    for field in spec.inputs().chain(spec.outputs()) {
+        let texts = field.type_text().definitions.iter();
+        definitions.extend(texts.map(|(name, text)| (name.as_str(), text.as_str())));
+    }
+    if !definitions.is_empty() {
+        out.push_str("Types:\n");
+        for (name, text) in definitions {
+            let _ = writeln!(out, "{name} = {text}");
+        }
+    }
+}
+
+fn push_group<'a>(out: &mut String, title: &str, fields: impl Iterator<Item = &'a FieldSpec>) {
+    for (index, field) in fields.enumerate() {
+        if index == 0 {
+            out.push_str(title);
+        }
+        push_field(out, index + 1, field);
+    }
+}
+
+fn push_field(out: &mut String, number: usize, field: &FieldSpec) {
+    let text = field.type_text();
+    let _ = write!(out, "{number}. `{}` ({})", field.name(), text.notation);
+    if !field.description().is_empty() {
+        let _ = write!(out, ": {}", field.description().replace('\n', "\n   "));
+    }
+    out.push('\n');
+    if !text.constraints.is_empty() {
+        let _ = writeln!(out, "   Must be: {}", text.constraints.join("; "));
+    }
+    for (choice, description) in &text.choices {
+        let _ = writeln!(out, "   - {choice}: {description}");
+    }
+}
+
+/// The instruction, indented so that nothing in it can be mistaken for a part of the prompt.
+pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
+    out.push_str("Your task:");
+    for line in spec.instruction().lines() {
+        out.push_str("\n        ");
+        out.push_str(line);
+    }
+}
+
+/// Field values below their markers.
+pub(super) fn push_sections<'a>(
+    out: &mut String,
+    fields: impl Iterator<Item = &'a FieldSpec>,
+    values: &Values,
+    absent: Option<&str>,
+) {
+    for field in fields {
+        let value = values.get(field.name());
+        if value.is_none() && absent.is_none() {
+            continue;
+        }
+        markers::push(out, field.name());
+        out.push('\n');
+        match (value, absent) {
+            (Some(value), _) => value::push(out, field, value),
+            (None, Some(text)) => out.push_str(text),
+            (None, None) => {}
+        }
+        out.push_str("\n\n");
+    }
+}
+
+/// The demonstrations as turns of the conversation, incomplete ones first. `reply` renders outputs; it gets the
+/// text to put where one is missing.
+pub(super) fn demo_turns(
+    prompt: Prompt<'_>,
+    reply: impl Fn(&Values, Option<&str>) -> String,
+) -> impl Iterator<Item = Message> {
+    let complete = |demo: &&Demo| {
+        let mut fields = prompt.spec.inputs().chain(prompt.spec.outputs());
+        fields.all(|field| field.is_optional() || demo.values.contains_key(field.name()))
+    };
+    let usable = move |demo: &&Demo| {
+        let has = |field: &FieldSpec| demo.values.get(field.name()).is_some_and(|value| !value.is_null());
+        (prompt.spec.inputs().next().is_none() || prompt.spec.inputs().any(has))
+            && prompt.spec.outputs().any(has)
+    };
+    let incomplete = prompt.demos.iter().filter(usable).filter(move |demo| !complete(demo));
+    let whole = prompt.demos.iter().filter(usable).filter(complete);
+    let turns = incomplete.map(|demo| (demo, true)).chain(whole.map(|demo| (demo, false)));
+    turns
+        .flat_map(|(demo, partial)| {
+            let mut question = String::new();
+            if partial {
+                question.push_str("An example of the task that lacks some of its fields.\n\n");
+            }
+            push_sections(&mut question, prompt.spec.inputs(), &demo.values, None);
+            let answer = reply(&demo.values, partial.then_some(NOT_GIVEN));
+            [Message::user(question.trim_end()), Message::assistant(answer)]
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+}

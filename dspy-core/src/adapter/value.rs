@@ -1,0 +1,120 @@
+//! Field values as text, so that no value can be mistaken for a marker, and back.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::markers;
+use crate::signature::FieldSpec;
+
+/// Appends `value` as it stands below its marker.
+pub(super) fn push(out: &mut String, field: &FieldSpec, value: &Value) {
+    match value {
+        Value::String(text) if field.is_text() || !looks_native(text) => push_text(out, text),
+        value => out.push_str(&markers::escape_json(&json_text(field, value))),
+    }
+}
+
+/// Whether a text would be read as something else than a text when it stands without quotes.
+fn looks_native(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok() || text.is_empty()
+}
+
+fn json_text(field: &FieldSpec, value: &Value) -> String {
+    let shortened;
+    let value = if field.has_f32() {
+        shortened = shorten_f32(value);
+        &shortened
+    } else {
+        value
+    };
+    // A map of strings, numbers and lists always has a JSON form.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// `f32` numbers travel as `f64`, where 0.1 has become 0.10000000149011612. This finds the short form again.
+pub(super) fn shorten_f32(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let short = number
+                .as_f64()
+                .filter(|wide| number.is_f64() && f64::from(*wide as f32) == *wide)
+                .and_then(|wide| (wide as f32).to_string().parse::<f64>().ok())
+                .and_then(serde_json::Number::from_f64);
+            Value::Number(short.unwrap_or_else(|| number.clone()))
+        }
+        Value::Array(items) => items.iter().map(shorten_f32).collect(),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(key, value)| (key.clone(), shorten_f32(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn push_text(out: &mut String, text: &str) {
+    let text = markers::escape(text);
+    // Framing space around a section does not count, so space that belongs to the value is fenced off by `\`.
+    if text.trim_start_matches('\\').starts_with(char::is_whitespace) {
+        out.push('\\');
+    }
+    out.push_str(&text);
+    if text.trim_end_matches('\\').ends_with(char::is_whitespace) {
+        out.push('\\');
+    }
+}
+
+/// The text of a section, the inverse of [`push`] for text fields.
+pub(super) fn text_of(section: &str) -> Cow<'_, str> {
+    let mut text = section.trim();
+    let unguarded = text.trim_start_matches('\\');
+    if unguarded.len() < text.len() && unguarded.starts_with(char::is_whitespace) {
+        text = &text[1..];
+    }
+    let unguarded = text.trim_end_matches('\\');
+    if unguarded.len() < text.len() && unguarded.ends_with(char::is_whitespace) {
+        text = &text[..text.len() - 1];
+    }
+    markers::unescape(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::signature::Role;
+
+    fn round_trip(text: &str) -> String {
+        let field = FieldSpec::text(Role::Output, "answer", "");
+        let mut out = String::from("\n");
+        push(&mut out, &field, &Value::from(text));
+        out.push_str("\n\n");
+        text_of(&out).into_owned()
+    }
+
+    #[test]
+    fn edge_cases_survive() {
+        for text in [
+            "",
+            " ",
+            "\n",
+            "\\",
+            "\\ ",
+            " \\",
+            "\\ \\",
+            " a ",
+            "\\\\ a",
+            "[[ ## answer ## ]]",
+            "[[ \\## x ## ]]",
+        ] {
+            assert_eq!(round_trip(text), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_survives(text in r"[ \\\na#\[\]x]{0,12}") {
+            prop_assert_eq!(round_trip(&text), text);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The library's error type.
+
+use thiserror::Error;
+
+use crate::adapter::ParseError;
+use crate::lm::LmError;
+use crate::signature::{FieldError, GrammarError};
+use crate::state::StateError;
+
+/// Any error, boxed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// `Result` with the library's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in a program.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No language model is configured.
+    #[error(
+        "no language model is configured; call `dspy::configure(Lm::from_env()?)` once, or bind one to the program \
+         with `set_lm`"
+    )]
+    NoLm,
+    /// The model gave no answer.
+    #[error(transparent)]
+    Lm(Box<LmError>),
+    /// The model answered, but the answer could not be read. Holds the reply.
+    #[error(transparent)]
+    Parse(Box<ParseError>),
+    /// A value of an input or a label does not fit its field.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// A signature string does not parse.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
+    /// A saved program cannot be read, written or applied.
+    #[error(transparent)]
+    State(Box<StateError>),
+    /// An error of the program's own code, or of something that it uses.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl Error {
+    /// An error of your own, to return from a module.
+    pub fn other(error: impl Into<BoxError>) -> Self {
+        Error::Other(error.into())
+    }
+
+    /// Whether the world outside failed rather than the program: an unreachable or overloaded model, a refused key,
+    /// a spent budget. Such a failure says nothing about how good a program is.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Error::NoLm => true,
+            Error::Lm(error) => error.is_outage(),
+            _ => false,
+        }
+    }
+
+    /// The failed reply, if that is what went wrong.
+    pub fn as_parse(&self) -> Option<&ParseError> {
+        match self {
+            Error::Parse(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The failure of the model, if that is what went wrong.
+    pub fn as_lm(&self) -> Option<&LmError> {
+        match self {
+            Error::Lm(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<LmError> for Error {
+    fn from(error: LmError) -> Self {
+        Error::Lm(Box::new(error))
+    }
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Error::Parse(Box::new(error))
+    }
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        Error::State(Box::new(error))
+    }
+}

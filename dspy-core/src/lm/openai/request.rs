@@ -1,0 +1,183 @@
+//! The body of a request.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::lm::dialect::{Dialect, Seed, TokenLimit};
+use crate::lm::{Capabilities, Content, Message, Part, Request, ResponseFormat};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Turn<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random_seed: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Format<'a>>,
+}
+
+#[derive(Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    content: TurnContent<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TurnContent<'a> {
+    Text(&'a str),
+    Parts(Vec<TurnPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum TurnPart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: Image<'a> },
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Format<'a> {
+    JsonObject,
+    JsonSchema { json_schema: NamedSchema<'a> },
+}
+
+#[derive(Serialize)]
+struct NamedSchema<'a> {
+    name: &'a str,
+    strict: bool,
+    schema: std::borrow::Cow<'a, Value>,
+}
+
+/// The bytes to send for `request` to the model of that name.
+pub(super) fn body(model: &str, request: &Request, dialect: Dialect) -> serde_json::Result<Vec<u8>> {
+    let params = &request.params;
+    let sampling = |value: Option<f64>| value.filter(|_| dialect.sampling);
+    let limit = |name: TokenLimit| params.max_tokens.filter(|_| dialect.token_limit == name);
+    let seed = |name: Seed| params.seed.filter(|_| dialect.seed == name);
+    let body = Body {
+        model,
+        messages: request.messages.iter().map(turn).collect(),
+        temperature: sampling(params.temperature),
+        top_p: sampling(params.top_p),
+        max_tokens: limit(TokenLimit::MaxTokens),
+        max_completion_tokens: limit(TokenLimit::MaxCompletionTokens),
+        n: params.n,
+        seed: seed(Seed::Seed),
+        random_seed: seed(Seed::RandomSeed),
+        stop: &params.stop,
+        response_format: format(&request.format, dialect.capabilities),
+    };
+    if params.extra.is_empty() {
+        return serde_json::to_vec(&body);
+    }
+    // What the user writes by hand replaces what the library would send.
+    let Value::Object(mut members) = serde_json::to_value(&body)? else { return Ok(Vec::new()) };
+    merge(&mut members, &params.extra);
+    serde_json::to_vec(&members)
+}
+
+fn merge(members: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    members.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
+}
+
+fn turn(message: &Message) -> Turn<'_> {
+    let content = match &message.content {
+        Content::Text(text) => TurnContent::Text(text),
+        Content::Parts(parts) => TurnContent::Parts(parts.iter().map(part).collect()),
+    };
+    Turn { role: message.role.as_str(), content }
+}
+
+fn part(part: &Part) -> TurnPart<'_> {
+    match part {
+        Part::Text(text) => TurnPart::Text { text },
+        Part::ImageUrl(url) => TurnPart::ImageUrl { image_url: Image { url } },
+    }
+}
+
+/// The strictest format up to the one asked for that the deployment can enforce.
+fn format(format: &ResponseFormat, able: Capabilities) -> Option<Format<'_>> {
+    use std::borrow::Cow::{Borrowed, Owned};
+    match format {
+        ResponseFormat::JsonSchema { name, schema } if able.json_schema => Some(Format::JsonSchema {
+            json_schema: NamedSchema { name, strict: is_strict(schema), schema: Borrowed(schema) },
+        }),
+        ResponseFormat::JsonObject | ResponseFormat::JsonSchema { .. } if able.json_object => {
+            Some(Format::JsonObject)
+        }
+        ResponseFormat::JsonObject if able.json_schema => Some(Format::JsonSchema {
+            json_schema: NamedSchema {
+                name: "object",
+                strict: false,
+                schema: Owned(json!({"type": "object"})),
+            },
+        }),
+        _ => None,
+    }
+}
+
+/// Whether a schema keeps the rules of strict mode: each object requires all of its members and allows no
+/// others. Asked to be strict about any other schema, endpoints refuse the request.
+fn is_strict(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            let object = match members.get("properties").and_then(Value::as_object) {
+                Some(properties) => {
+                    let required = members.get("required").and_then(Value::as_array);
+                    let is_required =
+                        |name: &String| required.is_some_and(|list| list.contains(&json!(name)));
+                    members.get("additionalProperties") == Some(&Value::Bool(false))
+                        && properties.keys().all(is_required)
+                        && properties.values().all(is_strict)
+                }
+                None => members.get("type") != Some(&json!("object")),
+            };
+            object
+                && members.iter().filter(|(name, _)| *name != "properties").all(|(_, value)| is_strict(value))
+        }
+        Value::Array(list) => list.iter().all(is_strict),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_closed_objects_are_strict() {
+        let closed = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
+            "additionalProperties": false});
+        assert!(is_strict(&closed));
+        assert!(is_strict(&json!({"type": "array", "items": closed})));
+        for open in [
+            json!({"type": "object"}),
+            json!({"type": "object", "properties": {"a": {}}, "additionalProperties": false}),
+            json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),
+            json!({"$defs": {"T": {"type": "object"}}, "type": "string"}),
+        ] {
+            assert!(!is_strict(&open), "{open}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The body of a reply.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::lm::transport::{Answer, Failure, looks_like_html};
+use crate::lm::{Completion, FinishReason, LmErrorKind, Response, Usage};
+
+// Whatever a reply can do without may be missing, null or of a surprising type: servers differ.
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    model: Value,
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+    #[serde(default)]
+    usage: Value,
+    #[serde(default)]
+    error: Value,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: Option<u64>,
+    message: Option<Turn>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+    #[serde(default)]
+    error: Value,
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    #[serde(default)]
+    content: Value,
+    #[serde(default)]
+    reasoning_content: Value,
+    #[serde(default)]
+    reasoning: Value,
+    #[serde(default)]
+    refusal: Value,
+}
+
+/// Reads a reply to the model of that name.
+pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
+    let reply: Reply = serde_json::from_slice(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
+    if !reply.error.is_null() {
+        return Err(Failure::of_error_member(&reply.error));
+    }
+    let mut choices = reply.choices.unwrap_or_default();
+    if choices.is_empty() {
+        return Err(Failure::new(LmErrorKind::Decode, "the reply holds no choices"));
+    }
+    choices.sort_by_key(|choice| choice.index);
+    let completions = choices.into_iter().map(completion).collect::<Result<_, _>>()?;
+    let text = |value: Value| match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    Ok(Response {
+        completions,
+        usage: usage(&reply.usage),
+        model: text(reply.model).unwrap_or_else(|| model.to_owned()),
+        request_id: answer.request_id.clone().or_else(|| text(reply.id)),
+        cached: false,
+    })
+}
+
+fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
+    let message = if looks_like_html(body) {
+        "an HTML page came instead of JSON; is the base URL right?".to_owned()
+    } else if body.is_empty() {
+        "the reply is empty".to_owned()
+    } else {
+        format!("the reply cannot be read: {error}")
+    };
+    Failure::new(LmErrorKind::Decode, message)
+}
+
+fn completion(choice: Choice) -> Result<Completion, Failure> {
+    if !choice.error.is_null() {
+        return Err(Failure::of_error_member(&choice.error));
+    }
+    let Some(turn) = choice.message else {
+        return Err(Failure::new(LmErrorKind::Decode, "a choice of the reply holds no message"));
+    };
+    let (mut text, thoughts) = split_content(turn.content);
+    let mut finish = finish(choice.finish_reason.as_deref());
+    if let Some(refusal) = turn.refusal.as_str().filter(|_| text.is_empty()) {
+        refusal.clone_into(&mut text);
+        finish = FinishReason::ContentFilter;
+    }
+    let reasoning = [&turn.reasoning_content, &turn.reasoning].into_iter().find_map(Value::as_str);
+    let reasoning = reasoning.map(str::to_owned).or(thoughts).filter(|reasoning| !reasoning.is_empty());
+    Ok(Completion { text, finish, reasoning })
+}
+
+fn finish(reason: Option<&str>) -> FinishReason {
+    match reason {
+        None | Some("stop" | "eos" | "end_turn" | "stop_sequence") => FinishReason::Stop,
+        Some("length" | "max_tokens" | "model_length") => FinishReason::Length,
+        Some("content_filter" | "safety" | "refusal") => FinishReason::ContentFilter,
+        Some("tool_calls" | "function_call" | "tool_use") => FinishReason::ToolCalls,
+        Some(_) => FinishReason::Other,
+    }
+}
+
+/// The text and the thoughts of a message, which come as one string or as a list of typed parts.
+fn split_content(content: Value) -> (String, Option<String>) {
+    let parts = match content {
+        Value::String(text) => return (text, None),
+        Value::Array(parts) => parts,
+        _ => return (String::new(), None),
+    };
+    let (mut text, mut thoughts) = (String::new(), String::new());
+    for mut part in parts {
+        if let Some(piece) = part.get("text").and_then(Value::as_str) {
+            text.push_str(piece);
+        } else if let Some(thinking) = part.get_mut("thinking") {
+            thoughts.push_str(&split_content(thinking.take()).0);
+        }
+    }
+    (text, Some(thoughts))
+}
+
+fn usage(usage: &Value) -> Usage {
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or_default();
+    Usage::tokens(count("prompt_tokens"), count("completion_tokens"))
+}

@@ -1,0 +1,119 @@
+//! From the base URL that a user gives to the address that requests go to.
+
+use reqwest::Url;
+
+use crate::lm::endpoint::public_url;
+
+/// What users paste although only the part before it is the base URL.
+const PASTED: &[&str] = &["/chat/completions", "/completions", "/models"];
+
+/// A base URL in its normal form.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct BaseUrl {
+    url: Url,
+}
+
+impl BaseUrl {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let shown = public_url(text.trim());
+        let mut url = Url::parse(text.trim()).map_err(|error| {
+            format!("`{shown}` is not a base URL ({error}); e.g. `http://localhost:8000/v1`")
+        })?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(format!("the base URL `{shown}` must start with `http://` or `https://`"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!(
+                "the base URL of `{shown}` holds a user or password; pass them by `api_key` or `header`"
+            ));
+        }
+        url.set_fragment(None);
+        let path = url.path().trim_end_matches('/');
+        let pasted = PASTED.iter().find_map(|ending| path.strip_suffix(ending));
+        let path = match pasted {
+            Some(base) => base.trim_end_matches('/').to_owned(),
+            None if path.is_empty() => "/v1".to_owned(),
+            None => path.to_owned(),
+        };
+        url.set_path(&path);
+        Ok(BaseUrl { url })
+    }
+
+    /// The URL as it may be shown.
+    pub(super) fn shown(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// The address below it.
+    pub(super) fn join(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+        url
+    }
+
+    /// Whether the server is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    }
+
+    /// Values of the query, which some gateways take the key from.
+    pub(super) fn query_values(&self) -> Vec<String> {
+        self.url.query_pairs().map(|(_, value)| value.into_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_give_a_base_url() {
+        for (given, shown, address) in [
+            ("http://h:1/v1", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            ("http://h:1/v1/", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            (" http://h:1/v1// ", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            ("http://h:1/v1/chat/completions", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            ("http://h:1/v1/chat/completions/", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            ("http://h:1/chat/completions", "http://h:1", "http://h:1/chat/completions"),
+            ("http://h:1", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            ("https://h/a/openai", "https://h/a/openai", "https://h/a/openai/chat/completions"),
+            ("https://h/v1?version=2#x", "https://h/v1", "https://h/v1/chat/completions?version=2"),
+        ] {
+            let base = BaseUrl::parse(given).unwrap();
+            assert_eq!(
+                (base.shown().as_str(), base.join("/chat/completions").as_str()),
+                (shown, address),
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused_without_showing_secrets() {
+        for given in [
+            "",
+            "localhost:8000/v1",
+            "ftp://h/v1",
+            "http://",
+            "http://user:sesame@h/v1",
+            "http://u:ses/sesame@h",
+            "/v1?k=sesame",
+        ] {
+            let message = BaseUrl::parse(given).unwrap_err();
+            assert!(!message.contains("sesame"), "{message}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_many_names() {
+        for local in ["http://localhost:1", "http://127.0.0.1", "http://127.8.8.8/", "http://[::1]:8/v1"] {
+            assert!(BaseUrl::parse(local).unwrap().is_local(), "{local}");
+        }
+        assert!(!BaseUrl::parse("http://localhost.example.org").unwrap().is_local());
+    }
+}

@@ -1,0 +1,78 @@
+//! What the replies and breakdowns of an endpoint mean.
+
+use std::error::Error as _;
+
+use serde_json::Value;
+
+use super::report::Report;
+use crate::lm::LmErrorKind;
+
+/// Why a request got no usable answer, before model, endpoint and secrets are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::lm) struct Failure {
+    pub(in crate::lm) kind: LmErrorKind,
+    pub(in crate::lm) message: String,
+}
+
+impl Failure {
+    pub(in crate::lm) fn new(kind: LmErrorKind, message: impl Into<String>) -> Self {
+        Failure { kind, message: message.into() }
+    }
+
+    /// The failure that a status outside 200 to 299 and its body stand for.
+    pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
+        let report = Report::of_body(body);
+        Failure { kind: report.kind(status), message: report.message }
+    }
+
+    /// The failure that the `error` member of an otherwise successful reply stands for.
+    pub(in crate::lm) fn of_error_member(error: &Value) -> Self {
+        let report = Report::of_member(error);
+        Failure { kind: report.kind_in_success(), message: report.message }
+    }
+
+    /// The failure that a broken exchange stands for.
+    pub(super) fn of_exchange(error: &reqwest::Error) -> Self {
+        let kind = match error {
+            error if error.is_timeout() => LmErrorKind::Timeout,
+            error if error.is_builder() => LmErrorKind::Configuration,
+            _ => LmErrorKind::Transport,
+        };
+        // The outer layers of the error repeat the address and say no more; the innermost one has the reason.
+        let reason = causes(error).last().map_or_else(|| "no reason given".to_owned(), ToString::to_string);
+        let message = match kind {
+            LmErrorKind::Timeout if error.is_connect() => "no connection in time".to_owned(),
+            LmErrorKind::Timeout => "no complete reply in time".to_owned(),
+            _ if error.is_connect() => format!("cannot connect: {reason}"),
+            _ => format!("the connection broke: {reason}"),
+        };
+        Failure { kind, message }
+    }
+}
+
+/// Why a connection failed that will fail again in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// Nobody listens there.
+    Refused,
+    /// The two sides do not agree on encryption, or the certificate is not trusted.
+    Tls,
+}
+
+impl Lasting {
+    pub(super) fn of_exchange(error: &reqwest::Error) -> Option<Self> {
+        causes(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>()).find_map(|cause| {
+            if let Some(inner) = cause.get_ref()
+                && inner.is::<rustls::Error>()
+            {
+                return Some(Lasting::Tls);
+            }
+            (cause.kind() == std::io::ErrorKind::ConnectionRefused).then_some(Lasting::Refused)
+        })
+    }
+}
+
+/// The causes of an error, the innermost last.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}

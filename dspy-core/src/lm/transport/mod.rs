@@ -1,0 +1,242 @@
+//! How requests travel: one POST with its retries, time limits and size limit, and errors without secrets.
+//!
+//! What is sent and how replies are read is the codecs' business.
+
+mod base_url;
+mod client;
+mod failure;
+mod report;
+mod retry;
+mod retry_after;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, Request, Url};
+
+use super::endpoint::public_url;
+use super::secret::Secrets;
+use super::{Endpoint, LmError, LmErrorKind, Secret};
+use base_url::BaseUrl;
+pub(super) use failure::Failure;
+use failure::Lasting;
+pub(super) use report::looks_like_html;
+use retry::{Failed, Patience};
+
+/// The largest reply that is read.
+const BODY_LIMIT: usize = 32 << 20;
+/// How much of a failure's body is read.
+const FAILURE_LIMIT: usize = 1 << 20;
+/// How much of a body and of a message an error holds, in bytes.
+const EXCERPT: usize = 2 << 10;
+
+/// The way to one address.
+pub(super) struct Transport {
+    model: String,
+    endpoint: String,
+    url: Url,
+    headers: HeaderMap,
+    client: reqwest::Client,
+    patience: Patience,
+    secrets: Secrets,
+    local: bool,
+    /// What to say when the key is refused.
+    key_hint: String,
+}
+
+/// A complete reply.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) request_id: Option<String>,
+    pub(super) body: Vec<u8>,
+    retry_after: Option<Duration>,
+    location: Option<String>,
+}
+
+impl Transport {
+    /// The way to `path` below the base URL of `endpoint`, for the model of that id.
+    pub(super) fn new(endpoint: &Endpoint, model: &str, path: &str) -> Result<Self, LmError> {
+        let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
+        let base = BaseUrl::parse(&endpoint.base_url).map_err(wrong)?;
+        let mut secrets = Secrets::default();
+        for value in base.query_values() {
+            secrets.add(value);
+        }
+        Ok(Transport {
+            model: model.to_owned(),
+            endpoint: base.shown(),
+            url: base.join(path),
+            headers: headers(endpoint, &mut secrets).map_err(wrong)?,
+            client: client::client(base.is_local()).map_err(wrong)?,
+            patience: Patience {
+                timeout: endpoint.timeout,
+                deadline: endpoint.deadline,
+                retries: endpoint.retries,
+                backoff: endpoint.backoff,
+            },
+            secrets,
+            local: base.is_local(),
+            key_hint: match (&endpoint.key, endpoint.key_var) {
+                (None, _) => "no key was sent".into(),
+                (_, Some(var)) => format!("the key came from {var}"),
+                (_, None) => "check the key".into(),
+            },
+        })
+    }
+
+    /// The base URL, without anything secret.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Posts a JSON body and reads the answer by `decode`, again and again where that may help.
+    pub(super) async fn post<T>(
+        &self,
+        body: Vec<u8>,
+        decode: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, LmError> {
+        let mut request = Request::new(Method::POST, self.url.clone());
+        request.headers_mut().clone_from(&self.headers);
+        *request.body_mut() = Some(body.into());
+        retry::retry(self.patience, |time| self.attempt(&request, time, &decode)).await
+    }
+
+    async fn attempt<T>(
+        &self,
+        request: &Request,
+        time: Duration,
+        decode: &impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, Failed> {
+        let answer = self.exchange(request, time).await?;
+        let outcome = match answer.status {
+            200..300 => decode(&answer),
+            300..400 => {
+                let target = answer.location.as_deref().map_or("elsewhere".into(), public_url);
+                let message =
+                    format!("the base URL {} redirects to {target}; give the final one", self.endpoint);
+                Err(Failure::new(LmErrorKind::Configuration, message))
+            }
+            status => Err(Failure::of_status(status, &answer.body)),
+        };
+        outcome.map_err(|failure| Failed { error: self.error(failure, Some(answer)), hopeless: false })
+    }
+
+    /// Sends the request and reads the reply to its end.
+    async fn exchange(&self, request: &Request, time: Duration) -> Result<Answer, Failed> {
+        let broken = |error: reqwest::Error| {
+            let mut failure = Failure::of_exchange(&error);
+            let lasting = Lasting::of_exchange(&error);
+            // A remote server that refuses connections may be starting anew; one on this machine was forgotten.
+            let forgotten = self.local && lasting == Some(Lasting::Refused);
+            if forgotten {
+                failure.message.push_str("; is the server running?");
+            }
+            if let Some(reason) = client::no_certificates().filter(|_| lasting == Some(Lasting::Tls)) {
+                failure.message =
+                    format!("{}; this machine has no root certificates: {reason}", failure.message);
+            }
+            let hopeless = forgotten || lasting == Some(Lasting::Tls);
+            Failed { error: self.error(failure, None), hopeless }
+        };
+        let Some(mut request) = request.try_clone() else {
+            let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
+            return Err(Failed { error: self.error(failure, None), hopeless: true });
+        };
+        *request.timeout_mut() = Some(time);
+        let mut response = self.client.execute(request).await.map_err(broken)?;
+        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            request_id: text("x-request-id").or_else(|| text("request-id")),
+            retry_after: retry_after::retry_after(response.headers(), now),
+            location: text(LOCATION.as_str()),
+            body: Vec::new(),
+        };
+        let success = response.status().is_success();
+        let limit = if success { BODY_LIMIT } else { FAILURE_LIMIT };
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if answer.body.len() + chunk.len() <= limit => {
+                    answer.body.extend_from_slice(&chunk);
+                }
+                Ok(None) => break,
+                // The status has said what matters.
+                Ok(Some(_)) | Err(_) if !success => break,
+                Ok(Some(_)) => {
+                    let message = format!("the reply is larger than {} MiB", BODY_LIMIT >> 20);
+                    let failure = Failure::new(LmErrorKind::Decode, message);
+                    return Err(Failed { error: self.error(failure, Some(answer)), hopeless: true });
+                }
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The error that a failure is to the caller: with hints, without secrets.
+    fn error(&self, failure: Failure, answer: Option<Answer>) -> LmError {
+        let hint = match failure.kind {
+            LmErrorKind::Auth => format!(" ({})", self.key_hint),
+            LmErrorKind::NotFound => {
+                format!(" (check the model's name and the base URL {})", self.endpoint)
+            }
+            LmErrorKind::Decode | LmErrorKind::Transport | LmErrorKind::Timeout => {
+                format!(" ({})", self.endpoint)
+            }
+            _ => String::new(),
+        };
+        let message = self.secrets.excerpt(failure.message.as_bytes(), EXCERPT) + &hint;
+        let mut error = LmError::new(failure.kind, &self.model, message);
+        if let Some(answer) = answer {
+            error.status = Some(answer.status);
+            error.request_id = answer.request_id.map(|id| self.secrets.scrub(&id));
+            error.retry_after = answer.retry_after;
+            error.body = Some(self.secrets.excerpt(&answer.body, EXCERPT)).filter(|body| !body.is_empty());
+        }
+        error
+    }
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Neither the full address nor the headers: both may hold keys.
+        f.debug_struct("Transport").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// The headers of every request. Their values are noted as secrets where they are.
+fn headers(endpoint: &Endpoint, secrets: &mut Secrets) -> Result<HeaderMap, String> {
+    let value = |what: &str, text: &str| {
+        let mut value = HeaderValue::from_str(text)
+            .map_err(|_| format!("{what} holds characters that cannot be sent; was it copied whole?"))?;
+        value.set_sensitive(true);
+        Ok::<_, String>(value)
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(key) = &endpoint.key {
+        let what = endpoint.key_var.map_or("the key".to_owned(), |var| format!("the key in {var}"));
+        headers.insert(AUTHORIZATION, value(&what, &format!("Bearer {}", key.expose()))?);
+        secrets.add(key.clone());
+    }
+    for (name, secret) in &endpoint.headers {
+        let header =
+            HeaderName::try_from(name.as_str()).map_err(|_| format!("`{name}` is not a header name"))?;
+        add_header_secret(&header, secret, secrets);
+        headers.insert(header, value(&format!("the header `{name}`"), secret.expose())?);
+    }
+    Ok(headers)
+}
+
+/// Notes a header's value, and the token in it, unless the name says that it is nothing secret.
+fn add_header_secret(name: &HeaderName, value: &Secret, secrets: &mut Secrets) {
+    const TELLING: &[&str] = &["auth", "key", "token", "secret", "cookie", "password"];
+    if TELLING.iter().any(|word| name.as_str().contains(word)) {
+        secrets.add(value.clone());
+        for token in value.expose().split_whitespace().skip(1) {
+            secrets.add(token);
+        }
+    }
+}

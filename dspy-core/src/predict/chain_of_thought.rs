@@ -1,0 +1,103 @@
+//! `ChainOfThought`: reason first, then answer.
+
+use std::sync::Arc;
+
+use super::{Predict, Prediction};
+use crate::adapter::Adapter;
+use crate::error::Result;
+use crate::lm::{Lm, Message};
+use crate::program::{HasPredictors, Module, Visitor, VisitorMut, call_leaf};
+use crate::signature::{FieldError, FieldSpec, Role, Signature};
+
+/// Asks the model to reason step by step before it gives the outputs of a signature.
+///
+/// The reasoning is one more output, `reasoning`, before all others; [`Prediction::reasoning`] gives it. A signature
+/// that has a field of that name already is left as it is.
+///
+/// Source: Wei et al., "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models" (2022).
+#[derive(Debug)]
+pub struct ChainOfThought<S> {
+    predict: Predict<S>,
+}
+
+impl<S: Signature> ChainOfThought<S> {
+    /// The strategy for a signature.
+    pub fn new() -> Self {
+        let mut spec = S::spec().clone();
+        if spec.field("reasoning").is_none() {
+            let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
+            spec = Arc::new((*spec).clone().prepend(reasoning));
+        }
+        ChainOfThought { predict: Predict::over(spec) }
+    }
+
+    /// Binds a model.
+    #[must_use]
+    pub fn with_lm(self, lm: Lm) -> Self {
+        ChainOfThought { predict: self.predict.with_lm(lm) }
+    }
+
+    /// Binds an adapter.
+    #[must_use]
+    pub fn with_adapter(self, adapter: impl Adapter) -> Self {
+        ChainOfThought { predict: self.predict.with_adapter(adapter) }
+    }
+
+    /// Replaces the instruction.
+    #[must_use]
+    pub fn with_instruction(self, instruction: impl Into<Arc<str>>) -> Self {
+        ChainOfThought { predict: self.predict.with_instruction(instruction) }
+    }
+
+    /// Replaces the demonstrations by labelled examples.
+    ///
+    /// # Errors
+    /// If a value has no JSON form.
+    pub fn with_demos(self, examples: impl IntoIterator<Item = S>) -> Result<Self, FieldError> {
+        Ok(ChainOfThought { predict: self.predict.with_demos(examples)? })
+    }
+
+    /// The exact messages that a call with this input would send first. Calls no model.
+    ///
+    /// # Errors
+    /// If a value has no JSON form.
+    pub fn render(&self, input: impl Into<S::Input>) -> Result<Vec<Message>> {
+        self.predict.render(input)
+    }
+}
+
+impl<S: Signature> Default for ChainOfThought<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Clone for ChainOfThought<S> {
+    fn clone(&self) -> Self {
+        ChainOfThought { predict: self.predict.clone() }
+    }
+}
+
+impl<S> HasPredictors for ChainOfThought<S> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("predict", &self.predict);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("predict", &mut self.predict);
+    }
+}
+
+impl<S: Signature> Module for ChainOfThought<S> {
+    type Input = S::Input;
+    type Output = S::Output;
+
+    async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
+        self.predict.forward(input).await
+    }
+
+    // The predictor counts its own usage, so this call needs no scope of its own.
+    fn call(&self, input: impl Into<S::Input>) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        call_leaf(self, input.into())
+    }
+}

@@ -1,0 +1,95 @@
+//! What a program answers.
+
+use std::ops::Deref;
+
+use serde_json::Value;
+
+use crate::decode::ParseReport;
+use crate::lm::{Completion, Usage};
+use crate::signature::Values;
+
+/// A typed output with everything that is known about how it came to be. Dereferences to the output.
+#[derive(Debug, Clone)]
+pub struct Prediction<O> {
+    output: O,
+    details: Box<Details>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Details {
+    /// Outputs that a strategy added to the signature, such as `reasoning`.
+    pub(crate) added: Values,
+    pub(crate) completions: Vec<Completion>,
+    pub(crate) report: ParseReport,
+    pub(crate) usage: Usage,
+    pub(crate) attempts: u32,
+}
+
+impl<O> Prediction<O> {
+    /// A prediction that no model made, for modules that compute their output.
+    pub fn new(output: O) -> Self {
+        Self::with_details(output, Details::default())
+    }
+
+    pub(crate) fn with_details(output: O, details: Details) -> Self {
+        Prediction { output, details: Box::new(details) }
+    }
+
+    pub(crate) fn set_usage(&mut self, usage: Usage) {
+        self.details.usage = usage;
+    }
+
+    /// The output.
+    pub fn output(&self) -> &O {
+        &self.output
+    }
+
+    /// The output alone.
+    pub fn into_output(self) -> O {
+        self.output
+    }
+
+    /// The same prediction with another output, for modules whose output is not that of their last predictor.
+    pub fn map<P>(self, change: impl FnOnce(O) -> P) -> Prediction<P> {
+        Prediction { output: change(self.output), details: self.details }
+    }
+
+    /// Why the model answered so, if it was asked to reason or reported its reasoning.
+    pub fn reasoning(&self) -> Option<&str> {
+        let field = self.details.added.get("reasoning").and_then(Value::as_str);
+        field.or_else(|| self.details.completions.first()?.reasoning.as_deref())
+    }
+
+    /// The outputs that the strategy added to those of the signature, such as `reasoning`.
+    pub fn added(&self) -> &Values {
+        &self.details.added
+    }
+
+    /// The replies of the model, as it wrote them.
+    pub fn completions(&self) -> &[Completion] {
+        &self.details.completions
+    }
+
+    /// What had to be repaired to read the reply.
+    pub fn report(&self) -> &ParseReport {
+        &self.details.report
+    }
+
+    /// What the prediction cost: all calls that were made for it. Answers from a cache or a journal are not counted.
+    pub fn usage(&self) -> Usage {
+        self.details.usage
+    }
+
+    /// How many requests the last predictor needed for a readable reply: 1 unless it had to ask again.
+    pub fn attempts(&self) -> u32 {
+        self.details.attempts
+    }
+}
+
+impl<O> Deref for Prediction<O> {
+    type Target = O;
+
+    fn deref(&self) -> &O {
+        &self.output
+    }
+}

@@ -1,0 +1,142 @@
+//! `Predict`: the plain strategy, typed by a signature.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::call::split_outputs;
+use super::{Prediction, Predictor};
+use crate::adapter::Adapter;
+use crate::error::Result;
+use crate::lm::{Lm, Message};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
+use crate::signature::{Demo, FieldError, Fields as _, Signature, SignatureSpec};
+
+/// Asks the model for the outputs of a signature, nothing else.
+///
+/// A typed skin over a [`Predictor`], which holds the state.
+pub struct Predict<S> {
+    predictor: Predictor,
+    signature: PhantomData<fn() -> S>,
+}
+
+impl<S: Signature> Predict<S> {
+    /// A predictor of the signature with the demonstrations that are declared on it.
+    pub fn new() -> Self {
+        Self::over(S::spec().clone())
+    }
+
+    /// A predictor of a signature that has the inputs and outputs of `S` and perhaps more outputs.
+    pub(super) fn over(spec: Arc<SignatureSpec>) -> Self {
+        let mut predictor = Predictor::new(spec);
+        // A demonstration without a JSON form is the fault of its type; `check_demos` in a test shows it.
+        let demos = S::demos().unwrap_or_default();
+        if !demos.is_empty() {
+            predictor.set_demos(demos);
+        }
+        Predict { predictor, signature: PhantomData }
+    }
+
+    /// Binds a model.
+    #[must_use]
+    pub fn with_lm(mut self, lm: Lm) -> Self {
+        self.predictor.set_lm(lm);
+        self
+    }
+
+    /// Binds an adapter.
+    #[must_use]
+    pub fn with_adapter(mut self, adapter: impl Adapter) -> Self {
+        self.predictor.set_adapter(adapter);
+        self
+    }
+
+    /// Sets what to do about replies that cannot be read.
+    #[must_use]
+    pub fn with_recovery(mut self, recovery: Recovery) -> Self {
+        self.predictor.set_recovery(recovery);
+        self
+    }
+
+    /// Replaces the instruction.
+    #[must_use]
+    pub fn with_instruction(mut self, instruction: impl Into<Arc<str>>) -> Self {
+        self.predictor.set_instruction(instruction);
+        self
+    }
+
+    /// Replaces the demonstrations by labelled examples.
+    ///
+    /// # Errors
+    /// If a value has no JSON form.
+    pub fn with_demos(mut self, examples: impl IntoIterator<Item = S>) -> Result<Self, FieldError> {
+        let demos: Result<Vec<_>, _> =
+            examples.into_iter().map(|row| row.to_values().map(Demo::new)).collect();
+        self.predictor.set_demos(demos?);
+        Ok(self)
+    }
+
+    /// The exact messages that a call with this input would send first. Calls no model.
+    ///
+    /// # Errors
+    /// If a value has no JSON form.
+    pub fn render(&self, input: impl Into<S::Input>) -> Result<Vec<Message>> {
+        self.predictor.render(&input.into().to_values()?)
+    }
+}
+
+impl<S> Predict<S> {
+    /// The predictor underneath.
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// The predictor underneath, for changing.
+    pub fn predictor_mut(&mut self) -> &mut Predictor {
+        &mut self.predictor
+    }
+}
+
+impl<S: Signature> Default for Predict<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Clone for Predict<S> {
+    fn clone(&self) -> Self {
+        Predict { predictor: self.predictor.clone(), signature: PhantomData }
+    }
+}
+
+impl<S> std::fmt::Debug for Predict<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Predict").field("signature", &self.predictor.spec().name()).finish_non_exhaustive()
+    }
+}
+
+impl<S> HasPredictors for Predict<S> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.predictor(&self.predictor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.predictor(&mut self.predictor);
+    }
+}
+
+impl<S: Signature> Module for Predict<S> {
+    type Input = S::Input;
+    type Output = S::Output;
+
+    async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
+        let values = input.to_values()?;
+        self.predictor
+            .call_as(values, &mut |values| S::Output::from_values(split_outputs(values, S::spec())))
+            .await
+    }
+
+    // The predictor counts its own usage, so this call needs no scope of its own.
+    fn call(&self, input: impl Into<S::Input>) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        call_leaf(self, input.into())
+    }
+}

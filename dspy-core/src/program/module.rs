@@ -1,0 +1,145 @@
+//! Modules: the composable parts of a program.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::settings::Context;
+use super::{HasPredictors, Visitor, VisitorMut};
+use crate::error::Result;
+use crate::lm::{BoxFuture, UsageScope, current_scope};
+use crate::predict::Prediction;
+
+/// A program or a part of one: typed input to typed prediction.
+///
+/// Put `#[module]` on a struct and write [`forward`](Self::forward) in plain Rust; call the result with
+/// [`call`](Self::call). The strategies are modules too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a module",
+    label = "not a module",
+    note = "put `#[module]` on the struct and write `impl Module for {Self}` with its `Input`, `Output` and `forward`"
+)]
+pub trait Module: HasPredictors + Send + Sync {
+    /// What it is called with.
+    type Input: Send;
+    /// What it gives.
+    type Output: Send;
+
+    /// What the module does. Written by users, called through [`call`](Self::call).
+    ///
+    /// # Errors
+    /// Whatever its parts report.
+    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send;
+
+    /// Runs the module: [`forward`](Self::forward) with its usage added up and its predictors named in traces.
+    ///
+    /// # Errors
+    /// As `forward`.
+    fn call(
+        &self,
+        input: impl Into<Self::Input>,
+    ) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send {
+        let input = input.into();
+        async move {
+            if let Some(trace) = &Context::current().trace {
+                trace.register(self);
+            }
+            let scope = current_scope();
+            let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
+            let mut prediction = scope.tracking(usage.clone()).enter(self.forward(input)).await?;
+            prediction.set_usage(usage.total());
+            Ok(prediction)
+        }
+    }
+
+    /// The module behind a trait object.
+    fn boxed(self) -> BoxModule<Self::Input, Self::Output>
+    where
+        Self: Sized + Clone + 'static,
+        Self::Input: 'static,
+        Self::Output: 'static,
+    {
+        BoxModule(Box::new(self))
+    }
+}
+
+/// [`Module::call`] for a module that is a single predictor, which counts its own usage.
+pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<Prediction<M::Output>> {
+    if let Some(trace) = &Context::current().trace {
+        trace.register(module);
+    }
+    module.forward(input).await
+}
+
+/// A module of any type with this input and output. Made by [`Module::boxed`]; a module itself.
+pub struct BoxModule<I, O>(Box<dyn ErasedModule<I, O>>);
+
+/// The object-safe form of [`Module`].
+trait ErasedModule<I, O>: HasPredictors + Send + Sync {
+    fn call_erased(&self, input: I) -> BoxFuture<'_, Result<Prediction<O>>>;
+    fn clone_erased(&self) -> Box<dyn ErasedModule<I, O>>;
+}
+
+impl<M> ErasedModule<M::Input, M::Output> for M
+where
+    M: Module + Clone + 'static,
+    M::Input: 'static,
+    M::Output: 'static,
+{
+    fn call_erased(&self, input: M::Input) -> BoxFuture<'_, Result<Prediction<M::Output>>> {
+        Box::pin(self.call(input))
+    }
+
+    fn clone_erased(&self) -> Box<dyn ErasedModule<M::Input, M::Output>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<I, O> Clone for BoxModule<I, O> {
+    fn clone(&self) -> Self {
+        BoxModule(self.0.clone_erased())
+    }
+}
+
+impl<I, O> std::fmt::Debug for BoxModule<I, O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let paths: Vec<_> = self.0.named_predictors().into_iter().map(|(path, _)| path).collect();
+        f.debug_tuple("BoxModule").field(&paths).finish()
+    }
+}
+
+impl<I, O> HasPredictors for BoxModule<I, O> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        self.0.visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.0.visit_mut(visitor);
+    }
+}
+
+impl<I: Send, O: Send> Module for BoxModule<I, O> {
+    type Input = I;
+    type Output = O;
+
+    async fn forward(&self, input: I) -> Result<Prediction<O>> {
+        self.0.call_erased(input).await
+    }
+}
+
+impl<M: Module + Clone> Module for Arc<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+
+    async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
+        (**self).forward(input).await
+    }
+}
+
+impl<M: Module> Module for Box<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+
+    async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
+        (**self).forward(input).await
+    }
+}

@@ -1,0 +1,199 @@
+//! What programs run with unless they say otherwise: a default for the process, overrides for a task.
+
+use std::future::Future;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use super::trace::TraceScope;
+use crate::adapter::{Adapter, ChatAdapter};
+use crate::lm::{Lm, current_scope};
+
+/// What to do about a reply that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// How often the model gets its own reply back with the problems, asked to mend it.
+    pub reasks: u32,
+    /// Whether a last attempt asks for a JSON object instead.
+    pub json_fallback: bool,
+}
+
+impl Recovery {
+    /// No recovery: the first unreadable reply is an error.
+    pub const NONE: Recovery = Recovery { reasks: 0, json_fallback: false };
+
+    /// The same, with another number of re-asks.
+    #[must_use]
+    pub const fn reasks(mut self, reasks: u32) -> Self {
+        self.reasks = reasks;
+        self
+    }
+
+    /// The same, with or without the JSON fallback.
+    #[must_use]
+    pub const fn json_fallback(mut self, on: bool) -> Self {
+        self.json_fallback = on;
+        self
+    }
+}
+
+impl Default for Recovery {
+    /// One re-ask, then one JSON attempt.
+    fn default() -> Self {
+        Recovery { reasks: 1, json_fallback: true }
+    }
+}
+
+/// Settings that a predictor falls back to. What is not set here is taken from the enclosing scope and at last from
+/// the process default.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// use dspy_core::program::Settings;
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let settings = Settings::new().lm(Lm::scripted(["[[ ## answer ## ]]\nblue"]));
+/// let answer = settings
+///     .scope(async {
+///         // every predictor in here uses the scripted model
+///     })
+///     .await;
+/// # });
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    lm: Option<Lm>,
+    adapter: Option<Arc<dyn Adapter>>,
+    recovery: Option<Recovery>,
+    rollout: Option<u64>,
+}
+
+impl Settings {
+    /// Settings that change nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The model to use.
+    #[must_use]
+    pub fn lm(mut self, lm: Lm) -> Self {
+        self.lm = Some(lm);
+        self
+    }
+
+    /// The adapter to use.
+    #[must_use]
+    pub fn adapter(mut self, adapter: impl Adapter) -> Self {
+        self.adapter = Some(Arc::new(adapter));
+        self
+    }
+
+    /// What to do about replies that cannot be read.
+    #[must_use]
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = Some(recovery);
+        self
+    }
+
+    /// Marks all requests as another sample; see [`Request::rollout`](crate::lm::Request::rollout).
+    #[must_use]
+    pub fn rollout(mut self, rollout: u64) -> Self {
+        self.rollout = Some(rollout);
+        self
+    }
+
+    /// Runs `future` under these settings.
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        let outer = Context::current();
+        let context = Context { settings: self.or(&outer.settings), trace: outer.trace.clone() };
+        Arc::new(context).enter(future)
+    }
+
+    fn or(mut self, outer: &Settings) -> Settings {
+        self.lm = self.lm.or_else(|| outer.lm.clone());
+        self.adapter = self.adapter.or_else(|| outer.adapter.clone());
+        self.recovery = self.recovery.or(outer.recovery);
+        self.rollout = self.rollout.or(outer.rollout);
+        self
+    }
+}
+
+impl From<Lm> for Settings {
+    fn from(lm: Lm) -> Self {
+        Settings::new().lm(lm)
+    }
+}
+
+static DEFAULT: LazyLock<RwLock<Arc<Context>>> = LazyLock::new(RwLock::default);
+static CHAT: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(ChatAdapter));
+
+tokio::task_local! {
+    static CONTEXT: Arc<Context>;
+}
+
+/// Sets the defaults of the process. What `settings` leaves open keeps its present default.
+///
+/// Takes an [`Lm`] as well as [`Settings`]. May be called at any time, from any thread.
+pub fn configure(settings: impl Into<Settings>) {
+    let mut default = DEFAULT.write().unwrap_or_else(PoisonError::into_inner);
+    *default = Arc::new(Context { settings: settings.into().or(&default.settings), trace: None });
+}
+
+/// Carries the settings, the trace and the LM scope of the current task into `future`, which may then be spawned.
+///
+/// `tokio::spawn` starts a task with nothing of its parent; `tokio::spawn(dspy::inherit(future))`, or
+/// [`spawn`], keeps what was set.
+pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let (context, scope) = (Context::current(), current_scope());
+    context.enter(scope.enter(future))
+}
+
+/// [`tokio::spawn`] for a part of a program: what was set for the current task holds in the new one, and its LM
+/// calls count as those of the program.
+///
+/// # Panics
+/// If called from outside of a Tokio runtime, as `tokio::spawn` does.
+pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(inherit(future))
+}
+
+/// What a task runs with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    settings: Settings,
+    pub(crate) trace: Option<Arc<TraceScope>>,
+}
+
+impl Context {
+    pub(crate) fn current() -> Arc<Context> {
+        CONTEXT
+            .try_with(Arc::clone)
+            .unwrap_or_else(|_| DEFAULT.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    pub(crate) fn enter<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
+        CONTEXT.scope(self, future)
+    }
+
+    pub(crate) fn traced(&self, trace: Arc<TraceScope>) -> Arc<Context> {
+        Arc::new(Context { settings: self.settings.clone(), trace: Some(trace) })
+    }
+
+    pub(crate) fn lm(&self) -> Option<&Lm> {
+        self.settings.lm.as_ref()
+    }
+
+    pub(crate) fn adapter(&self) -> &Arc<dyn Adapter> {
+        self.settings.adapter.as_ref().unwrap_or(&CHAT)
+    }
+
+    pub(crate) fn recovery(&self) -> Recovery {
+        self.settings.recovery.unwrap_or_default()
+    }
+
+    pub(crate) fn rollout(&self) -> Option<u64> {
+        self.settings.rollout
+    }
+}

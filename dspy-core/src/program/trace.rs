@@ -1,0 +1,114 @@
+//! What a program did: every predictor call with its path, inputs and outputs.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::HasPredictors;
+use super::settings::Context;
+use crate::lm::Usage;
+use crate::predict::{Predictor, PredictorId};
+use crate::signature::Values;
+
+/// The most steps that one trace keeps; later ones are only counted.
+const LONGEST: usize = 10_000;
+
+/// One call of a predictor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TraceStep {
+    /// The path of the predictor in the program that was run, e.g. `generate_query.predict`.
+    pub predictor: String,
+    /// Its input values.
+    pub inputs: Values,
+    /// Its output values; empty if it failed.
+    pub outputs: Values,
+    /// The last reply of the model, as it was written.
+    pub reply: String,
+    /// What the call cost, all attempts included.
+    pub usage: Usage,
+    /// Why the call failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The calls of a run in the order in which they were started.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Trace {
+    /// The calls.
+    pub steps: Vec<TraceStep>,
+    /// How many more calls there were than a trace keeps (10,000).
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// Runs `future` and returns what it gives together with the predictor calls that were made in it, concurrent and
+/// [spawned](super::spawn) ones included.
+///
+/// Paths are those in the program that is called inside `future`.
+pub async fn trace<F: Future>(future: F) -> (F::Output, Trace) {
+    let scope = Arc::new(TraceScope::default());
+    let output = Context::current().traced(scope.clone()).enter(future).await;
+    (output, scope.finish())
+}
+
+/// Collects the steps of one trace.
+#[derive(Debug, Default)]
+pub(crate) struct TraceScope {
+    next: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_address: HashMap<usize, Arc<str>>,
+    by_id: HashMap<PredictorId, Arc<str>>,
+    steps: Vec<(u64, TraceStep)>,
+    dropped: u64,
+}
+
+impl TraceScope {
+    /// Learns the paths of a program's predictors. What is known already, from an enclosing module, stays.
+    ///
+    /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
+    /// apart, and by its id, which clones made during the run share.
+    pub(crate) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, predictor) in module.named_predictors() {
+            let path: Arc<str> = path.into();
+            let address = std::ptr::from_ref(predictor).addr();
+            if !inner.by_address.contains_key(&address) && !inner.by_id.contains_key(&predictor.id()) {
+                inner.by_id.insert(predictor.id(), path.clone());
+            }
+            inner.by_address.entry(address).or_insert(path);
+        }
+    }
+
+    /// Reserves the place of a call that starts now.
+    pub(crate) fn start(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn record(&self, place: u64, predictor: &Predictor, mut step: TraceStep) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.steps.len() >= LONGEST {
+            inner.dropped += 1;
+            return;
+        }
+        let address = std::ptr::from_ref(predictor).addr();
+        let path = inner.by_address.get(&address).or_else(|| inner.by_id.get(&predictor.id()));
+        step.predictor = path.map_or_else(|| "self".to_owned(), |path| path.to_string());
+        inner.steps.push((place, step));
+    }
+
+    fn finish(&self) -> Trace {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = std::mem::take(&mut inner.steps);
+        steps.sort_by_key(|(place, _)| *place);
+        Trace { steps: steps.into_iter().map(|(_, step)| step).collect(), dropped: inner.dropped }
+    }
+}

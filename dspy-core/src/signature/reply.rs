@@ -1,0 +1,80 @@
+//! All outputs of a signature as one JSON object.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::FieldSpec;
+
+/// One object schema for all outputs. Each field's definitions move to the root under names of their own.
+pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>) -> Value {
+    let mut properties = serde_json::Map::new();
+    let mut definitions = serde_json::Map::new();
+    let mut required = Vec::new();
+    for field in outputs {
+        let mut schema = field.schema().clone();
+        let own = schema.as_object_mut().and_then(|members| members.shift_remove("$defs"));
+        let mut renamed = HashMap::new();
+        for (name, definition) in own.iter().flat_map(|own| own.as_object()).flatten() {
+            let taken = definitions.get(name).is_some_and(|other| other != definition);
+            let unique = if taken { format!("{name}_{}", field.name()) } else { name.clone() };
+            definitions.insert(unique.clone(), definition.clone());
+            if taken {
+                renamed.insert(format!("#/$defs/{name}"), format!("#/$defs/{unique}"));
+            }
+        }
+        if mentions_root(&schema) || own.as_ref().is_some_and(mentions_root) {
+            let name = format!("{}_type", field.name());
+            renamed.insert("#".into(), format!("#/$defs/{name}"));
+            rename_references(&mut schema, &renamed);
+            definitions.insert(name.clone(), schema);
+            schema = json!({"$ref": format!("#/$defs/{name}")});
+        }
+        for (name, _) in own.iter().flat_map(|own| own.as_object()).flatten() {
+            let unique = renamed.get(&format!("#/$defs/{name}")).and_then(|to| to.strip_prefix("#/$defs/"));
+            if let Some(definition) = definitions.get_mut(unique.unwrap_or(name)) {
+                rename_references(definition, &renamed);
+            }
+        }
+        rename_references(&mut schema, &renamed);
+        if let Some(members) = schema.as_object_mut()
+            && !field.description().is_empty()
+        {
+            members.insert("description".into(), field.description().into());
+        }
+        if !field.is_optional() {
+            required.push(field.name());
+        }
+        properties.insert(field.name().to_owned(), schema);
+    }
+    let mut schema = json!({"type": "object", "properties": properties, "required": required});
+    if !definitions.is_empty() {
+        schema["$defs"] = Value::Object(definitions);
+    }
+    schema
+}
+
+fn mentions_root(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            members.get("$ref").is_some_and(|target| target == "#") || members.values().any(mentions_root)
+        }
+        Value::Array(items) => items.iter().any(mentions_root),
+        _ => false,
+    }
+}
+
+fn rename_references(schema: &mut Value, renamed: &HashMap<String, String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get_mut("$ref")
+                && let Some(to) = renamed.get(target)
+            {
+                target.clone_from(to);
+            }
+            members.values_mut().for_each(|member| rename_references(member, renamed));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename_references(item, renamed)),
+        _ => {}
+    }
+}

@@ -1,0 +1,192 @@
+//! Our own format: versioned, by name, readable.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::StateError;
+use crate::predict::Predictor;
+use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
+
+/// Names the format and its version in every file.
+const FORMAT: &str = "dspy-rust/1";
+
+/// What is saved of a program.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct ProgramState {
+    /// The predictors by path.
+    pub predictors: BTreeMap<String, PredictorState>,
+    /// Where the state comes from: optimizer, score and the like. Never read back by the library.
+    pub metadata: Map<String, Value>,
+}
+
+/// What is saved of a predictor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PredictorState {
+    /// The name of the signature, for readers.
+    #[serde(default)]
+    pub signature: String,
+    /// A digest of the fields' names, roles and types; absent in states that come from Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// What the model is told to do.
+    pub instruction: String,
+    /// The fields, inputs then outputs.
+    pub fields: Vec<FieldState>,
+    /// The demonstrations.
+    #[serde(default)]
+    pub demos: Vec<Demo>,
+    /// The model that was bound, for readers: its name, never a key. It is not bound again on loading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lm: Option<Value>,
+}
+
+/// What is saved of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FieldState {
+    /// The name; empty in states that come from Python, which go by position.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `input` or `output`; empty in states that come from Python.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// The type, for readers and for the message when it has changed.
+    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// The description; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    format: String,
+    predictors: BTreeMap<String, PredictorState>,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+}
+
+pub(super) fn read(value: Value) -> Result<ProgramState, StateError> {
+    let format = value.get("format").and_then(Value::as_str).unwrap_or_default();
+    if format != FORMAT {
+        return Err(StateError::Format(format!("its format is `{format}`; this version reads `{FORMAT}`")));
+    }
+    let file: File = serde_json::from_value(value).map_err(|error| StateError::Format(error.to_string()))?;
+    Ok(ProgramState { predictors: file.predictors, metadata: file.metadata })
+}
+
+pub(super) fn write(state: &ProgramState) -> String {
+    let file = File {
+        format: FORMAT.into(),
+        predictors: state.predictors.clone(),
+        metadata: state.metadata.clone(),
+    };
+    // Strings, numbers and lists under string keys always have a JSON form.
+    serde_json::to_string_pretty(&file).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// The fields that a prompt shows, in its order.
+fn shown(spec: &SignatureSpec) -> impl Iterator<Item = &FieldSpec> {
+    spec.inputs().chain(spec.outputs())
+}
+
+impl FieldState {
+    fn of(field: &FieldSpec) -> Self {
+        FieldState {
+            name: field.name().into(),
+            role: if field.role() == Role::Input { "input" } else { "output" }.into(),
+            kind: field.type_text().notation.clone(),
+            description: field.description().into(),
+        }
+    }
+
+    /// The field as an error message shows it.
+    fn shape(&self) -> String {
+        format!("{} `{}` ({})", self.role, self.name, self.kind)
+    }
+}
+
+impl PredictorState {
+    pub(super) fn of(predictor: &Predictor) -> Self {
+        let spec = predictor.spec();
+        PredictorState {
+            signature: spec.name().into(),
+            fingerprint: Some(spec.fingerprint()),
+            instruction: predictor.instruction().into(),
+            fields: shown(spec).map(FieldState::of).collect(),
+            demos: predictor.demos().to_vec(),
+            lm: predictor.lm().map(|lm| Value::from(lm.id())),
+        }
+    }
+
+    /// Why this state cannot be applied to the predictor.
+    pub(super) fn problems(&self, predictor: &Predictor) -> impl Iterator<Item = String> {
+        let spec = predictor.declared();
+        let mut problems = Vec::new();
+        match &self.fingerprint {
+            Some(fingerprint) if *fingerprint != spec.fingerprint() => {
+                let now: Vec<_> = shown(spec).map(|field| FieldState::of(field).shape()).collect();
+                let then: Vec<_> = self.fields.iter().map(FieldState::shape).collect();
+                let gone = then.iter().filter(|shape| !now.contains(shape));
+                let new = now.iter().filter(|shape| !then.contains(shape));
+                problems.extend(
+                    gone.map(|shape| format!("the saved signature has the {shape}, the program has not")),
+                );
+                problems.extend(
+                    new.map(|shape| format!("the program has the {shape}, the saved signature has not")),
+                );
+                if problems.is_empty() {
+                    problems.push("a type has changed in a part that its short form does not show".into());
+                }
+            }
+            Some(_) => {}
+            None if self.fields.len() != shown(spec).count() => problems.push(format!(
+                "{} fields were saved by position, the program has {}",
+                self.fields.len(),
+                shown(spec).count()
+            )),
+            None => {}
+        }
+        if problems.is_empty() {
+            problems.extend(self.demo_problems(spec));
+        }
+        problems.into_iter()
+    }
+
+    fn demo_problems(&self, spec: &SignatureSpec) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, demo) in self.demos.iter().enumerate() {
+            for (name, value) in &demo.values {
+                let Some(field) = spec.field(name).filter(|field| field.role() != Role::Hint) else {
+                    continue;
+                };
+                let fits = value.is_null()
+                    || field.plan().is_ok_and(|plan| plan.coerce(value.clone()).is_ok())
+                    || (field.is_text() && value.is_string());
+                if !fits {
+                    let kind = &field.type_text().notation;
+                    problems.push(format!("demonstration {index}: `{name}` is not of type {kind}: {value}"));
+                }
+            }
+        }
+        problems
+    }
+
+    pub(super) fn apply(&self, predictor: &mut Predictor) {
+        predictor.set_instruction(self.instruction.as_str());
+        let names: Vec<String> = shown(predictor.spec()).map(|field| field.name().to_owned()).collect();
+        for (position, field) in self.fields.iter().enumerate() {
+            let name = if field.name.is_empty() { names.get(position) } else { Some(&field.name) };
+            if let Some(name) = name
+                && predictor.spec().field(name).is_some_and(|known| known.description() != field.description)
+            {
+                predictor.set_description(name, field.description.as_str());
+            }
+        }
+        predictor.set_demos(self.demos.clone());
+    }
+}

@@ -1,0 +1,159 @@
+//! The JSON that Python DSPy saves: predictors by path, fields by position.
+
+use serde_json::{Map, Value, json};
+
+use super::{FieldState, PredictorState, ProgramState, StateError};
+use crate::signature::Demo;
+
+/// The keys that a predictor has in a Python file.
+const PREDICTOR: [&str; 2] = ["signature", "demos"];
+
+pub(super) fn read(value: Value) -> Result<ProgramState, StateError> {
+    let Value::Object(members) = value else {
+        return Err(StateError::Format("expected a JSON object".into()));
+    };
+    let is_predictor = |value: &Value| PREDICTOR.iter().all(|key| value.get(key).is_some());
+    let mut state = ProgramState::default();
+    let whole = Value::Object(members);
+    if is_predictor(&whole) {
+        // A program that is a single predictor puts its members at the top.
+        state.predictors.insert("self".into(), read_predictor("self", &whole)?);
+    }
+    let Value::Object(members) = whole else { return Ok(state) };
+    for (path, value) in members {
+        if path == "metadata" {
+            state.metadata.insert("python".into(), value);
+        } else if state.predictors.contains_key("self") {
+            continue;
+        } else if is_predictor(&value) {
+            state.predictors.insert(path.clone(), read_predictor(&path, &value)?);
+        } else {
+            let message = format!("`{path}` is neither a predictor of Python DSPy nor a `format` of ours");
+            return Err(StateError::Format(message));
+        }
+    }
+    if state.predictors.is_empty() {
+        return Err(StateError::Format("it holds no predictors".into()));
+    }
+    Ok(state)
+}
+
+fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateError> {
+    let wrong = |what: &str| StateError::Format(format!("`{path}`: {what}"));
+    let signature = &value["signature"];
+    let instruction =
+        signature["instructions"].as_str().ok_or_else(|| wrong("no `signature.instructions`"))?;
+    let fields = signature["fields"].as_array().ok_or_else(|| wrong("no `signature.fields`"))?;
+    let fields = fields.iter().map(|field| {
+        let description = field["description"].as_str().unwrap_or_default();
+        // `${name}` is how Python says that there is no description.
+        let none = description.starts_with("${") && description.ends_with('}');
+        FieldState {
+            name: String::new(),
+            role: String::new(),
+            kind: String::new(),
+            description: if none { String::new() } else { description.into() },
+        }
+    });
+    let demos = value["demos"].as_array().ok_or_else(|| wrong("`demos` is not a list"))?;
+    let demos: Result<Vec<Demo>, _> = demos
+        .iter()
+        .map(|demo| serde_json::from_value(demo.clone()).map_err(|error| wrong(&format!("a demo: {error}"))))
+        .collect();
+    let lm = value.get("lm").and_then(|lm| lm.get("model")).cloned();
+    Ok(PredictorState {
+        signature: String::new(),
+        fingerprint: None,
+        instruction: instruction.into(),
+        fields: fields.collect(),
+        demos: demos?,
+        lm,
+    })
+}
+
+pub(super) fn write(state: &ProgramState) -> String {
+    let mut members = Map::new();
+    for (path, predictor) in &state.predictors {
+        let value = write_predictor(predictor);
+        match value {
+            Value::Object(own) if path == "self" && state.predictors.len() == 1 => members.extend(own),
+            value => drop(members.insert(path.clone(), value)),
+        }
+    }
+    let versions = json!({"dependency_versions": {"python": "3.11", "dspy": "3.4.1", "cloudpickle": "3.1"}});
+    members.insert("metadata".into(), versions);
+    serde_json::to_string_pretty(&Value::Object(members)).map(|text| text + "\n").unwrap_or_default()
+}
+
+fn write_predictor(predictor: &PredictorState) -> Value {
+    let fields = predictor.fields.iter().map(|field| {
+        let description = match field.description.as_str() {
+            "" => format!("${{{}}}", field.name),
+            text => text.to_owned(),
+        };
+        json!({"prefix": format!("{}:", title(&field.name)), "description": description})
+    });
+    json!({
+        "traces": [],
+        "train": [],
+        "demos": predictor.demos,
+        "signature": {"instructions": predictor.instruction, "fields": fields.collect::<Vec<_>>()},
+        "lm": null,
+    })
+}
+
+/// `camelCaseText` and `snake_case_text` as `Camel Case Text` and `Snake Case Text`.
+fn title(name: &str) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    let mut out = String::new();
+    let mut start = true;
+    for (index, &c) in chars.iter().enumerate() {
+        if c == '_' {
+            start = true;
+            continue;
+        }
+        let before = index.checked_sub(1).map(|at| chars[at]);
+        let after = chars.get(index + 1).copied();
+        let hump = before.is_some_and(|before| {
+            (before.is_lowercase() && c.is_uppercase())
+                || (before.is_uppercase() && c.is_uppercase() && after.is_some_and(char::is_lowercase))
+                || (before.is_alphabetic() && c.is_ascii_digit())
+                || (before.is_ascii_digit() && c.is_alphabetic())
+        });
+        if (start || hump) && !out.is_empty() {
+            out.push(' ');
+        }
+        if start {
+            out.extend(c.to_uppercase())
+        } else {
+            out.push(c)
+        }
+        start = false;
+    }
+    // After a digit or a hump a word starts again.
+    out.split(' ')
+        .map(|word| {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        })
+        .collect::<Vec<String>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title;
+
+    #[test]
+    fn titles_are_those_of_python() {
+        for (name, expected) in [
+            ("question", "Question"),
+            ("camelCaseText", "Camel Case Text"),
+            ("snake_case", "Snake Case"),
+            ("text2number", "Text 2 Number"),
+            ("HTMLParser", "HTML Parser"),
+        ] {
+            assert_eq!(title(name), expected);
+        }
+    }
+}

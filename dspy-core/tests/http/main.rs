@@ -1,0 +1,27 @@
+//! Real models over HTTP, against a server of the tests' own.
+
+#![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod naming;
+mod payload;
+mod retries;
+mod secrets;
+
+use std::time::Duration;
+
+use dspy_core::lm::{Endpoint, Lm};
+use support::Server;
+
+/// An endpoint that hardly waits between attempts.
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::new(url).backoff(Duration::from_millis(1), Duration::from_millis(2))
+}
+
+fn lm(server: &Server) -> Lm {
+    endpoint(&server.url()).model("m").unwrap()
+}

@@ -1,0 +1,175 @@
+//! An HTTP server on this machine that answers what a test tells it to, well or badly.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Request line and headers.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (header, value) = line.split_once(':')?;
+            header.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The path and query.
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// What the server does with a request.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Sends these bytes and keeps the connection.
+    Send(Vec<u8>),
+    /// Sends these bytes and closes the connection.
+    SendAndClose(Vec<u8>),
+    /// Never answers.
+    Hang,
+}
+
+/// A reply with a status, headers and a body.
+pub fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Act {
+    let mut text = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        text.push_str("content-type: application/json\r\n");
+    }
+    Act::Send(format!("{text}\r\n{body}").into_bytes())
+}
+
+/// A successful chat completion with this text.
+pub fn chat(text: &str) -> Act {
+    let body = json!({
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "served-model",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18,
+            "prompt_tokens_details": {"cached_tokens": 3}},
+    });
+    reply(200, &[], &body.to_string())
+}
+
+/// A running server; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Host and port.
+    pub address: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// A server that does these things in order and the last one from then on.
+    pub async fn script(acts: Vec<Act>) -> Self {
+        Self::start(move |number, _| acts[number.min(acts.len() - 1)].clone()).await
+    }
+
+    /// A server that decides by the number of the request, from 0, and the request.
+    pub async fn start(act: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, act) = (seen.clone(), Arc::new(act));
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, log.clone(), act.clone()));
+            }
+        });
+        Server { address, seen, task }
+    }
+
+    /// The usual base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// The requests so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    log: Arc<Mutex<Vec<Seen>>>,
+    act: Arc<impl Fn(usize, &Seen) -> Act + Send + Sync + 'static>,
+) {
+    while let Some(request) = read(&mut stream).await {
+        let number = {
+            let mut log = log.lock().unwrap();
+            log.push(request.clone());
+            log.len() - 1
+        };
+        match act(number, &request) {
+            Act::Send(bytes) => {
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+            Act::SendAndClose(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                return;
+            }
+            Act::Hang => std::future::pending().await,
+        }
+    }
+}
+
+/// The next request of a connection.
+async fn read(stream: &mut TcpStream) -> Option<Seen> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let mut seen =
+                Seen { head: String::from_utf8_lossy(&bytes[..end]).into(), body: bytes.split_off(end + 4) };
+            let length: usize =
+                seen.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            while seen.body.len() < length {
+                if stream.read_buf(&mut seen.body).await.ok()? == 0 {
+                    return None;
+                }
+            }
+            return Some(seen);
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        // The start of a TLS handshake, which no server of ours speaks.
+        if bytes[0] == 0x16 {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            return None;
+        }
+    }
+}
