@@ -37,11 +37,37 @@ pub fn signature_spec(
     Arc::new(SignatureSpec::new(name, instruction, fields))
 }
 
+/// A schema as schemars has it.
+pub fn schema_from(value: serde_json::Value) -> schemars::Schema {
+    schemars::Schema::try_from(value).unwrap_or_default()
+}
+
+/// The state of an output field, typed. A beginning that is not yet a `T` is still pending.
+///
+/// It takes the function that reads a `T` instead of a bound on `T`, so that rustc reports a type that is no
+/// [`FieldType`] once, in the words of that trait.
+pub fn partial_field<T>(
+    values: &PartialValues,
+    name: &'static str,
+    read: fn(&mut Values, &'static str, &[&str], Option<fn() -> T>) -> Result<T, FieldError>,
+) -> FieldState<T> {
+    let typed = |value| {
+        let mut values = Values::new();
+        values.insert(name.to_owned(), value);
+        read(&mut values, name, &[], None).ok()
+    };
+    match values.field::<serde_json::Value>(name) {
+        FieldState::Pending => FieldState::Pending,
+        FieldState::Incomplete(value) => typed(value).map_or(FieldState::Pending, FieldState::Incomplete),
+        FieldState::Complete(value) => typed(value).map_or(FieldState::Pending, FieldState::Complete),
+    }
+}
+
 /// Implements serde's traits for a struct by way of its [`Fields`].
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __serde_by_fields {
-    ($($which:ident)* for $type:ty) => { $( $crate::__serde_by_fields!(@$which $type); )* };
+    ($type:ty: $($which:ident)*) => { $( $crate::__serde_by_fields!(@$which $type); )* };
     (@Serialize $type:ty) => {
         impl $crate::__private::serde::Serialize for $type {
             fn serialize<S: $crate::__private::serde::Serializer>(

@@ -1,1 +1,125 @@
-//! The procedural macros of `dspy`.
+//! The procedural macros of `dspy`. Use them through `dspy`, which re-exports them.
+//!
+//! Every macro goes the same way: parse what the user wrote into a model and collect every error on the way,
+//! then expand the model into data and thin impls. When there are errors, the expansion still defines what other
+//! code refers to, so that one slip is one message.
+
+mod docs;
+mod errors;
+mod field_type;
+mod krate;
+mod module;
+mod signature;
+mod suggest;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+/// Turns a struct into a signature: a typed task for a language model.
+///
+/// The doc comment of the struct is the instruction. Each field has a role, and its doc comment describes it:
+///
+/// - `#[input]`: given to the model,
+/// - `#[output]`: asked of the model,
+/// - `#[hint]`: seen by metrics and optimizers only.
+///
+/// ```ignore
+/// use dspy::prelude::*;
+///
+/// /// Answer the question in one sentence.
+/// #[signature]
+/// #[demo(question = "What is the capital of France?", answer = "Paris.", confidence = 1.0)]
+/// pub struct Qa {
+///     #[input]
+///     pub question: String,
+///     #[output]
+///     pub answer: String,
+///     /// How sure the answer is.
+///     #[output]
+///     #[schemars(range(min = 0.0, max = 1.0))]
+///     pub confidence: f64,
+/// }
+///
+/// let input = QaInput::from("What is the capital of Peru?");
+/// ```
+///
+/// The struct stays what it is, a labelled example with all fields. Beside it appear `QaInput`, `QaOutput` and
+/// `QaPartial` (the outputs of an unfinished reply), with `Clone`, `Debug` and `PartialEq` where the field types have
+/// them, and conversions into `QaInput` from the bare value of a single input or from a tuple of several.
+///
+/// # On the struct
+/// - `#[demo(field = value, …)]`, repeatable: a demonstration, checked by the compiler. It has every input and output
+///   and may have `reasoning`.
+/// - `#[serde(rename_all = "…")]`, also as `#[schemars(…)]`: how fields are named in prompts.
+/// - `#[signature(input = Path)]`, `#[signature(output = Path)]`: use an existing struct, such as the output of
+///   another signature, instead of a new one. The fields must be the same.
+/// - `#[signature(crate = ::path)]`: where to find `dspy` if it has another name.
+///
+/// # On a field
+/// - `#[serde(rename = "…")]`, `#[serde(alias = "…")]`, `#[serde(default)]`, `#[serde(default = "path")]`.
+/// - `#[schemars(…)]`: constraints such as `range`, `length` and `regex`, with the meaning that schemars gives them.
+///
+/// Derives go below `#[signature]`. If `Serialize` or `Deserialize` is among them, it is not generated again.
+#[proc_macro_attribute]
+pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("#[signature]", || signature::expand(args.into(), item.into()))
+}
+
+/// Makes the predictors of a struct's fields known to optimizers, saving and tracing.
+///
+/// Every field is a sub-module; one that is not is marked with `#[module(skip)]`.
+///
+/// ```ignore
+/// use dspy::prelude::*;
+///
+/// #[module]
+/// struct MultiHop {
+///     generate_query: ChainOfThought<GenerateQuery>,
+///     generate_answer: ChainOfThought<GenerateAnswer>,
+///     #[module(skip)]
+///     corpus: Arc<dyn Retriever>,
+/// }
+/// ```
+///
+/// The struct also gets `#[derive(Clone)]` unless it has one, because an optimizer tries its candidates on copies.
+///
+/// # Options
+/// - `#[module(no_clone)]` on the struct: do not derive `Clone`.
+/// - `#[module(crate = ::path)]` on the struct: where to find `dspy` if it has another name.
+/// - `#[module(skip)]` on a field: holds no predictors.
+/// - `#[module(name = "…")]` on a field: its name in paths, if it differs from the field's.
+#[proc_macro_attribute]
+pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("#[module]", || module::expand(args.into(), item.into()))
+}
+
+/// Makes a struct or enum usable as the type of a signature field.
+///
+/// It derives `Serialize`, `Deserialize` and `JsonSchema`, reached through `dspy`, so that a crate which has no
+/// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual.
+///
+/// ```ignore
+/// #[dspy::field_type]
+/// enum Verdict {
+///     /// The sources state the claim.
+///     Supported,
+///     /// The sources state the opposite.
+///     Refuted { by: String },
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("#[field_type]", || field_type::expand(args.into(), item.into()))
+}
+
+/// A panic in here is our mistake, never the user's: say so instead of a bare "custom attribute panicked".
+fn guarded(name: &str, expand: impl FnOnce() -> TokenStream) -> proc_macro::TokenStream {
+    let tokens = catch_unwind(AssertUnwindSafe(expand)).unwrap_or_else(|_| {
+        let message =
+            format!("this is a bug in dspy-macros: `{name}` panicked; please report it with this item");
+        quote!(::core::compile_error!(#message);)
+    });
+    tokens.into()
+}

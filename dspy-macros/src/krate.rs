@@ -1,0 +1,47 @@
+//! The path to `dspy`.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::parse::ParseStream;
+use syn::{Path, Token};
+
+/// The path to `dspy` in the user's crate: `::dspy`, or what `crate = …` says.
+#[derive(Debug, Clone)]
+pub(crate) struct Krate(TokenStream);
+
+impl Default for Krate {
+    fn default() -> Self {
+        Krate(quote!(::dspy))
+    }
+}
+
+impl Krate {
+    /// Parses `= ::path`, the rest of the option `crate = ::path`.
+    pub(crate) fn parse_value(input: ParseStream<'_>) -> syn::Result<Self> {
+        input.parse::<Token![=]>()?;
+        let path = Path::parse_mod_style(input)?;
+        let first = path.segments.first().map(|segment| segment.ident.to_string());
+        if path.leading_colon.is_some() || matches!(first.as_deref(), Some("crate" | "$crate")) {
+            return Ok(Krate(path.into_token_stream()));
+        }
+        let written = path.to_token_stream().to_string().replace(' ', "");
+        Err(syn::Error::new_spanned(path, format!("a relative path to `dspy`; write `crate = ::{written}`")))
+    }
+
+    /// Where the back end of the macros is.
+    pub(crate) fn private(&self) -> TokenStream {
+        let path = &self.0;
+        quote!(#path::__private)
+    }
+
+    /// The path of `item` as attributes of other macros want it: in a string.
+    pub(crate) fn private_str(&self, item: &str) -> String {
+        format!("{}::__private::{item}", self.0.to_string().replace(' ', ""))
+    }
+}
+
+impl ToTokens for Krate {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.0.to_tokens(tokens);
+    }
+}

@@ -1,0 +1,55 @@
+//! `impl HasPredictors`.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens as _, quote};
+use syn::{Ident, ItemStruct, Type, WherePredicate, parse_quote};
+
+use super::parse::{Model, Part};
+
+pub(super) fn module(model: &Model, item: &ItemStruct) -> TokenStream {
+    let private = model.krate.private();
+    let ident = &item.ident;
+    let mut generics = item.generics.clone();
+    let parameters: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
+    for Part { ty, .. } in &model.parts {
+        if mentions(ty.to_token_stream(), &parameters) {
+            let predicate: WherePredicate = parse_quote!(#ty: #private::HasPredictors);
+            generics.make_where_clause().predicates.push(predicate);
+        }
+    }
+    let (parameters, arguments, clause) = generics.split_for_impl();
+    let visits = calls(model, &quote!(visit_in_field), &quote!(&self));
+    let changes = calls(model, &quote!(visit_in_field_mut), &quote!(&mut self));
+    let visitor = if model.parts.is_empty() { quote!(_) } else { quote!(visitor) };
+    quote! {
+        #[automatically_derived]
+        #[allow(private_bounds)]
+        impl #parameters #private::HasPredictors for #ident #arguments #clause {
+            fn visit<'__v>(&'__v self, #visitor: &mut #private::Visitor<'__v, '_>) {
+                #(#visits)*
+            }
+
+            fn visit_mut(&mut self, #visitor: &mut #private::VisitorMut<'_>) {
+                #(#changes)*
+            }
+        }
+    }
+}
+
+/// A call of `method` for each part. In this form rustc underlines the type of a field that has no predictors.
+fn calls(model: &Model, method: &TokenStream, this: &TokenStream) -> Vec<TokenStream> {
+    let private = model.krate.private();
+    let call = |Part { ident, ty, name, cfgs }: &Part| {
+        let ty: &Type = ty;
+        quote!(#(#cfgs)* <#ty as #private::HasPredictors>::#method(#this.#ident, #name, visitor);)
+    };
+    model.parts.iter().map(call).collect()
+}
+
+fn mentions(tokens: TokenStream, names: &[Ident]) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => names.contains(&ident),
+        TokenTree::Group(group) => mentions(group.stream(), names),
+        _ => false,
+    })
+}

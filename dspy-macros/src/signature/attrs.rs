@@ -1,0 +1,166 @@
+//! Sorting the attributes of the struct and of its fields: ours are taken away, the others stay.
+
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Field, Meta, Path, Token};
+
+use super::model::Role;
+use super::naming::{FieldNaming, StructNaming};
+use crate::errors::Errors;
+use crate::suggest::{did_you_mean, nearest};
+
+const ROLES: [Role; 3] = [Role::Input, Role::Output, Role::Hint];
+
+/// Which traits the user derives where the macro can see it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Derives {
+    pub(crate) serialize: bool,
+    pub(crate) deserialize: bool,
+    pub(crate) json_schema: bool,
+}
+
+impl Derives {
+    fn of(attrs: &[Attribute]) -> Self {
+        let mut derives = Derives::default();
+        for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
+            // What does not parse is rustc's to report.
+            let paths = attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated);
+            for path in paths.unwrap_or_default() {
+                match path.segments.last().map(|segment| segment.ident.to_string()).as_deref() {
+                    Some("Serialize") => derives.serialize = true,
+                    Some("Deserialize") => derives.deserialize = true,
+                    Some("JsonSchema") => derives.json_schema = true,
+                    _ => {}
+                }
+            }
+        }
+        derives
+    }
+
+    /// Whether one of them reads `#[serde(…)]`; the derive of `JsonSchema` does so too.
+    fn reads_serde(self) -> bool {
+        self.serialize || self.deserialize || self.json_schema
+    }
+
+    /// Whether an attribute that we have read is to stay for one of the derives.
+    fn keeps(self, attr: &Attribute) -> bool {
+        if attr.path().is_ident("serde") { self.reads_serde() } else { self.json_schema }
+    }
+}
+
+/// What the attributes of the struct say.
+#[derive(Debug, Default)]
+pub(crate) struct StructAttrs {
+    pub(crate) derives: Derives,
+    pub(crate) naming: StructNaming,
+    pub(crate) demos: Vec<Attribute>,
+    pub(crate) lints: Vec<Attribute>,
+}
+
+pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> StructAttrs {
+    let mut found = StructAttrs { derives: Derives::of(attrs), ..StructAttrs::default() };
+    let derives = found.derives;
+    attrs.retain(|attr| {
+        let Some(name) = attr.path().get_ident().map(ToString::to_string) else { return true };
+        match name.as_str() {
+            "serde" | "schemars" => {
+                let users = derives.keeps(attr);
+                found.naming.parse(attr, users, errors);
+                users
+            }
+            "demo" => {
+                found.demos.push(attr.clone());
+                false
+            }
+            "allow" | "expect" | "warn" | "deny" | "forbid" => {
+                found.lints.push(attr.clone());
+                true
+            }
+            "cfg" | "cfg_attr" => {
+                errors.on(attr, format!("`#[{name}]` stands below `#[signature]`; move it above"));
+                false
+            }
+            "signature" => {
+                errors.on(attr, "`#[signature]` stands here twice; remove one");
+                false
+            }
+            "input" | "output" | "hint" => {
+                errors.on(attr, format!("`#[{name}]` gives a role to a field; move it to one"));
+                false
+            }
+            "demos" | "dmeo" | "deom" | "demon" => {
+                errors.on(attr, format!("unknown attribute `{name}`; did you mean `demo`?"));
+                false
+            }
+            _ => true,
+        }
+    });
+    found
+}
+
+/// What the attributes of a field say.
+#[derive(Debug, Default)]
+pub(crate) struct FieldAttrs {
+    pub(crate) role: Option<Role>,
+    pub(crate) naming: FieldNaming,
+}
+
+pub(crate) fn of_field(field: &mut Field, derives: Derives, errors: &mut Errors) -> FieldAttrs {
+    let mut found = FieldAttrs::default();
+    field.attrs.retain(|attr| {
+        let Some(name) = attr.path().get_ident().map(ToString::to_string) else { return true };
+        if let Some(role) = ROLES.into_iter().find(|role| role.attr() == name) {
+            found.set_role(role, attr, errors);
+            return false;
+        }
+        match name.as_str() {
+            "serde" => found.naming.serde(attr, errors),
+            "schemars" => found.naming.schemars(attr, errors),
+            "cfg" | "cfg_attr" => {
+                errors.on(
+                    attr,
+                    format!(
+                        "`#[{name}]` on a field of a signature; write two structs and put it above their `#[signature]`"
+                    ),
+                );
+                return false;
+            }
+            "doc" | "allow" | "expect" | "warn" | "deny" | "forbid" | "deprecated" => return true,
+            _ => return !found.is_misspelt_role(attr, &name, errors),
+        }
+        derives.keeps(attr)
+    });
+    found
+}
+
+impl FieldAttrs {
+    fn set_role(&mut self, role: Role, attr: &Attribute, errors: &mut Errors) {
+        let name = role.attr();
+        if !matches!(attr.meta, Meta::Path(_)) {
+            errors.on(
+                attr,
+                format!("`#[{name}]` takes no arguments; describe the field in a doc comment, rename it with `#[serde(rename = \"…\")]`"),
+            );
+        }
+        match self.role {
+            None => self.role = Some(role),
+            Some(other) if other == role => {
+                errors.on(attr, format!("`#[{name}]` stands here twice; remove one"));
+            }
+            Some(other) => errors.on(
+                attr,
+                format!(
+                    "the field is already `#[{}]`; a field has one role, so remove one of the two",
+                    other.attr()
+                ),
+            ),
+        }
+    }
+
+    /// Takes a misspelt role for the role that was meant, and reports it.
+    fn is_misspelt_role(&mut self, attr: &Attribute, name: &str, errors: &mut Errors) -> bool {
+        let Some(near) = nearest(name, ROLES.map(Role::attr)) else { return false };
+        errors.on(attr, format!("unknown attribute `{name}`{}", did_you_mean(name, [near])));
+        self.role = self.role.or_else(|| ROLES.into_iter().find(|role| role.attr() == near));
+        true
+    }
+}

@@ -1,0 +1,68 @@
+//! Rules that need the whole signature.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
+
+use super::model::{Field, Model, Role};
+use crate::errors::Errors;
+
+pub(crate) fn check(model: &Model, errors: &mut Errors) {
+    outputs(model, errors);
+    for (at, field) in model.fields.iter().enumerate() {
+        name(field, &model.fields[..at], errors);
+        own_type(field, model, errors);
+    }
+}
+
+/// Without an output there is nothing to ask for. When a field has no role, that was reported, and the missing output
+/// is likely the same slip.
+fn outputs(model: &Model, errors: &mut Errors) {
+    if model.whole.broken || model.roleless || model.fields_of(Role::Output).next().is_some() {
+        return;
+    }
+    errors
+        .on(&model.ident, format!("`{}` asks for nothing; mark at least one field `#[output]`", model.ident));
+}
+
+/// Names stand between markers in prompts and as keys in JSON, XML and saved files.
+fn name(field: &Field, before: &[Field], errors: &mut Errors) {
+    let name = field.name.value();
+    // A name that was written as such is underlined there, one that is the field's own at the field.
+    let at = &field.name;
+    if name == "completed" {
+        errors.at(
+            at.span(),
+            "`completed` is reserved for the end of a reply; choose another name, or keep the field and write `#[serde(rename = \"…\")]`",
+        );
+    } else if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+        errors.at(
+            at.span(),
+            format!("`{name}` cannot name a field in prompts; use letters, digits, `_` and `-`"),
+        );
+    }
+    let other = before.iter().find(|other| other.name.value() == name);
+    if let Some(other) = other {
+        errors.at(
+            at.span(),
+            format!(
+                "`{name}` is already the name of the field `{}` in prompts; rename one of the two",
+                other.ident
+            ),
+        );
+    }
+}
+
+/// `Self` would be another type in each of the structs that the field is copied to.
+fn own_type(field: &Field, model: &Model, errors: &mut Errors) {
+    if mentions_self(field.ty.to_token_stream()) {
+        errors.on(&field.ty, format!("`Self` in the type of a signature field; write `{}`", model.ident));
+    }
+}
+
+fn mentions_self(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "Self",
+        TokenTree::Group(group) => mentions_self(group.stream()),
+        _ => false,
+    })
+}

@@ -1,0 +1,61 @@
+//! `impl Fields`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Ident;
+
+use super::super::model::{Field, FieldDefault, Model};
+use super::field_type;
+
+/// Conversion of a struct to values by field name, and back.
+pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) -> TokenStream {
+    let private = model.krate.private();
+    let values = if fields.is_empty() { quote!(_) } else { quote!(mut values) };
+    let writes = fields.iter().map(|field| {
+        let Field { ident, ty, name, .. } = field;
+        let ty = field_type(model, ty);
+        quote!(#ty::write(&self.#ident, #name, &mut values)?;)
+    });
+    let reads = fields.iter().map(|field| {
+        let Field { ident, ty, name, aliases, .. } = field;
+        let ty = field_type(model, ty);
+        let default = default(field);
+        quote!(#ident: #ty::read(&mut values, #name, &[#(#aliases),*], #default)?)
+    });
+    let written = if fields.is_empty() {
+        quote!(#private::Values::new())
+    } else {
+        quote!({
+            let mut values = #private::Values::new();
+            #(#writes)*
+            values
+        })
+    };
+    let read = if model.whole.broken && *ident == model.ident {
+        quote!(::core::result::Result::Err(#private::FieldError::new("", "")))
+    } else {
+        quote!(::core::result::Result::Ok(#ident { #(#reads),* }))
+    };
+    quote! {
+        #[automatically_derived]
+        impl #private::Fields for #ident {
+            fn to_values(&self) -> ::core::result::Result<#private::Values, #private::FieldError> {
+                ::core::result::Result::Ok(#written)
+            }
+
+            fn from_values(#values: #private::Values) -> ::core::result::Result<Self, #private::FieldError> {
+                #read
+            }
+        }
+    }
+}
+
+fn default(Field { ty, default, .. }: &Field) -> TokenStream {
+    match default {
+        None => quote!(::core::option::Option::None),
+        Some(FieldDefault::Trait) => {
+            quote!(::core::option::Option::Some(<#ty as ::core::default::Default>::default))
+        }
+        Some(FieldDefault::Function(path)) => quote!(::core::option::Option::Some(#path as fn() -> #ty)),
+    }
+}

@@ -1,0 +1,151 @@
+//! `impl Signature`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::{Expr, ExprLit, Lit, Type};
+
+use super::super::model::{Demo, Field, Model, Role};
+use super::{field_type, side, structs};
+
+pub(super) fn implementation(model: &Model) -> TokenStream {
+    let private = model.krate.private();
+    let Model { ident, name, instruction, .. } = model;
+    let (input, output, partial) = (side(&model.input), side(&model.output), structs::partial_ident(model));
+    let fields = model.fields.iter().map(|field| data(model, field));
+    let demos = (!model.demos.is_empty()).then(|| demos(model));
+    let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
+    let values = if outputs.is_empty() { quote!(_) } else { quote!(values) };
+    let states = outputs.iter().map(|Field { ident, ty, name, .. }| {
+        let read = field_type(model, ty);
+        quote!(#ident: #private::partial_field(values, #name, #read::read))
+    });
+    quote! {
+        #[automatically_derived]
+        impl #private::Signature for #ident {
+            type Input = #input;
+            type Output = #output;
+            type Partial = #partial;
+
+            fn spec() -> &'static ::std::sync::Arc<#private::SignatureSpec> {
+                static SPEC: ::std::sync::OnceLock<::std::sync::Arc<#private::SignatureSpec>> =
+                    ::std::sync::OnceLock::new();
+                SPEC.get_or_init(|| #private::signature_spec(#name, #instruction, &[#(#fields),*]))
+            }
+
+            #demos
+
+            fn partial(#values: &#private::PartialValues) -> #partial {
+                #partial { #(#states),* }
+            }
+        }
+    }
+}
+
+/// A field as data.
+fn data(model: &Model, field: &Field) -> TokenStream {
+    let private = model.krate.private();
+    let Field { name, docs, default, .. } = field;
+    let role = Ident::new(
+        match field.role {
+            Role::Input => "Input",
+            Role::Output => "Output",
+            Role::Hint => "Hint",
+        },
+        Span::call_site(),
+    );
+    let defaulted = default.is_some();
+    let schema = schema(model, field);
+    quote! {
+        #private::FieldData {
+            role: #private::Role::#role,
+            name: #name,
+            description: #docs,
+            schema: #schema,
+            defaulted: #defaulted,
+        }
+    }
+}
+
+/// The function that makes the schema. A field with schemars attributes stands in a struct of its own, so that
+/// schemars itself gives them their meaning.
+fn schema(model: &Model, Field { ty, schema, .. }: &Field) -> TokenStream {
+    let field_type = field_type(model, ty);
+    if schema.is_empty() {
+        return quote!(#field_type::schema);
+    }
+    let private = model.krate.private();
+    let schemars = model.krate.private_str("schemars");
+    // Schemars must see the type for these. Otherwise it gets the schema by way of `FieldType`, for then a type
+    // without a schema is reported once, in our words.
+    let typed = ["with", "schema_with", "required", "default"];
+    let (ty, with) = if schema.iter().any(|option| typed.iter().any(|name| option.path().is_ident(name))) {
+        (quote!(#ty), None)
+    } else {
+        (quote!(()), Some(quote!(schema_with = "field",)))
+    };
+    let field = with.is_some().then(|| {
+        quote! {
+            fn field(_: &mut #private::schemars::SchemaGenerator) -> #private::schemars::Schema {
+                #private::schema_from(#field_type::schema())
+            }
+        }
+    });
+    quote!({
+        #field
+        #[derive(#private::schemars::JsonSchema)]
+        #[schemars(crate = #schemars)]
+        #[allow(dead_code)]
+        struct Constrained {
+            #[schemars(#with #(#schema),*)]
+            value: #ty,
+        }
+        #private::property_schema::<Constrained>
+    })
+}
+
+fn demos(model: &Model) -> TokenStream {
+    let private = model.krate.private();
+    let demos = model.demos.iter().map(|demo| self::demo(model, demo));
+    quote! {
+        fn demos() -> ::core::result::Result<::std::vec::Vec<#private::Demo>, #private::FieldError> {
+            ::core::result::Result::Ok(::std::vec![#(#demos),*])
+        }
+    }
+}
+
+fn demo(model: &Model, demo: &Demo) -> TokenStream {
+    let private = model.krate.private();
+    let text: Type = syn::parse_quote!(::std::string::String);
+    let fields = demo.values.iter().filter_map(|(at, value)| Some((model.fields.get(*at)?, value)));
+    let fields = fields.map(|(field, value)| (&field.ty, field.name.value(), value));
+    let reasoning = demo.reasoning.iter().map(|value| (&text, "reasoning".to_owned(), value));
+    let writes = fields.chain(reasoning).map(|(ty, name, value)| {
+        let field_type = field_type(model, ty);
+        let value = typed(ty, value);
+        quote!({
+            let value: #ty = #value;
+            #field_type::write(&value, #name, &mut values)?;
+        })
+    });
+    quote!({
+        let mut values = #private::Values::new();
+        #(#writes)*
+        #private::Demo::new(values)
+    })
+}
+
+/// The value of a demonstration: a text becomes whatever can be made of one, unless the field is a number or a truth
+/// value, where rustc's "mismatched types" says more than that `From<&str>` is missing.
+fn typed(ty: &Type, value: &Expr) -> TokenStream {
+    let primitive = matches!(ty, Type::Path(path) if path.path.get_ident().is_some_and(|name| {
+        ["bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize"]
+            .iter()
+            .any(|primitive| name == primitive)
+    }));
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) if !primitive => {
+            quote!(::core::convert::Into::into(#value))
+        }
+        _ => quote!(#value),
+    }
+}

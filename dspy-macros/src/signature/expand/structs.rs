@@ -1,0 +1,113 @@
+//! The generated structs.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt as _;
+use syn::{Ident, Path};
+
+use super::super::model::{Field, Model, Role};
+
+/// The struct of the inputs or outputs.
+pub(super) fn definition(model: &Model, ident: &Ident, role: Role, fields: &[&Field]) -> TokenStream {
+    let Model { vis, lints, .. } = model;
+    let doc = match role {
+        Role::Input => format!("The inputs of [`{}`].", model.ident),
+        _ => format!("The outputs of [`{}`].", model.ident),
+    };
+    let members = fields.iter().map(|Field { vis, ident, ty, docs, .. }| {
+        let docs = docs.attrs();
+        quote!(#(#docs)* #vis #ident: #ty)
+    });
+    quote! {
+        #[doc = #doc]
+        #[allow(missing_docs, dead_code)]
+        #(#lints)*
+        #vis struct #ident { #(#members),* }
+    }
+}
+
+/// The name of the struct of partial outputs.
+pub(super) fn partial_ident(model: &Model) -> Ident {
+    format_ident!("{}Partial", model.ident.unraw(), span = model.ident.span())
+}
+
+/// The struct of the outputs of an unfinished reply.
+pub(super) fn partial(model: &Model) -> TokenStream {
+    let Model { vis, lints, .. } = model;
+    let private = model.krate.private();
+    let ident = partial_ident(model);
+    let doc = format!("The outputs of [`{}`] as far as they have arrived.", model.ident);
+    let fields: Vec<&Field> = model.fields_of(Role::Output).collect();
+    let members = fields.iter().map(|Field { vis, ident, ty, docs, .. }| {
+        let docs = docs.attrs();
+        quote!(#(#docs)* #vis #ident: #private::FieldState<#ty>)
+    });
+    let usual = usual_traits(&ident, &fields);
+    quote! {
+        #[doc = #doc]
+        #[allow(missing_docs, dead_code)]
+        #(#lints)*
+        #vis struct #ident { #(#members),* }
+        #usual
+    }
+}
+
+/// `Clone`, `Debug` and `PartialEq`, each if all field types have it.
+///
+/// A condition on a type without parameters is an error when it does not hold, unless it is quantified over a
+/// lifetime: then the impl is merely not there. So nothing more is asked of field types than that they are
+/// (de)serialisable, and nothing is lost for those that offer more.
+pub(super) fn usual_traits(ident: &Ident, fields: &[&Field]) -> TokenStream {
+    let mut types: Vec<_> = Vec::with_capacity(fields.len());
+    for field in fields {
+        if !types.contains(&&field.ty) {
+            types.push(&field.ty);
+        }
+    }
+    let names: Vec<&Ident> = fields.iter().map(|field| &field.ident).collect();
+    let shown = names.iter().map(|name| name.unraw().to_string());
+    let title = ident.to_string();
+    let other = if names.is_empty() { quote!(_) } else { quote!(other) };
+    quote! {
+        #[automatically_derived]
+        impl ::core::clone::Clone for #ident
+        where #(for<'__a> #types: ::core::clone::Clone,)*
+        {
+            fn clone(&self) -> Self {
+                #ident { #(#names: ::core::clone::Clone::clone(&self.#names)),* }
+            }
+        }
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #ident
+        where #(for<'__a> #types: ::core::fmt::Debug,)*
+        {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.debug_struct(#title)#(.field(#shown, &self.#names))*.finish()
+            }
+        }
+        #[automatically_derived]
+        impl ::core::cmp::PartialEq for #ident
+        where #(for<'__a> #types: ::core::cmp::PartialEq,)*
+        {
+            fn eq(&self, #other: &Self) -> bool {
+                true #(&& self.#names == other.#names)*
+            }
+        }
+    }
+}
+
+/// A function that compiles if the shared struct `path` has exactly the fields of this side, with their types.
+pub(super) fn agreement(model: &Model, path: &Path, role: Role) -> TokenStream {
+    let fields: Vec<&Field> = model.fields_of(role).collect();
+    let names = fields.iter().map(|field| &field.ident);
+    let checks = fields.iter().map(|Field { ident, ty, .. }| quote!(let _: #ty = #ident;));
+    quote! {
+        const _: () = {
+            #[allow(dead_code)]
+            fn the_fields_are_the_same(value: #path) {
+                let #path { #(#names),* } = value;
+                #(#checks)*
+            }
+        };
+    }
+}

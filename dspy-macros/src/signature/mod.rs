@@ -1,0 +1,62 @@
+//! `#[signature]`.
+
+mod attrs;
+mod case;
+mod check;
+mod demo;
+mod expand;
+mod model;
+mod naming;
+mod options;
+mod parse;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, quote};
+use syn::{Item, ItemStruct};
+
+use crate::errors::Errors;
+use model::Model;
+use options::Options;
+pub(crate) use options::skip_to_comma;
+
+pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let options = Options::parse(args, &mut errors);
+    let item = match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Struct(item)) => item,
+        Ok(other) => {
+            let found = kind(&other);
+            errors.on(&other, format!("`#[signature]` goes on a struct with named fields, not on {found}"));
+            return quote!(#errors #other);
+        }
+        Err(error) => {
+            errors.push(error);
+            return quote!(#errors #item);
+        }
+    };
+    expand_struct(options, item, errors)
+}
+
+fn expand_struct(options: Options, mut item: ItemStruct, mut errors: Errors) -> TokenStream {
+    let model = parse::signature(options, &mut item, &mut errors);
+    let generated = model.map(|model: Model| {
+        check::check(&model, &mut errors);
+        expand::signature(&model)
+    });
+    let item = item.into_token_stream();
+    quote!(#errors #item #generated)
+}
+
+/// What the user put the attribute on, in words.
+pub(crate) fn kind(item: &Item) -> &'static str {
+    match item {
+        Item::Enum(_) => "an enum",
+        Item::Union(_) => "a union",
+        Item::Fn(_) => "a function",
+        Item::Impl(_) => "an impl block",
+        Item::Trait(_) | Item::TraitAlias(_) => "a trait",
+        Item::Mod(_) => "a module",
+        Item::Type(_) => "a type alias",
+        _ => "this",
+    }
+}

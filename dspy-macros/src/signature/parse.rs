@@ -1,0 +1,148 @@
+//! From the user's struct to the model.
+
+use quote::{ToTokens as _, format_ident};
+use syn::ext::IdentExt as _;
+use syn::{Field as SynField, Fields, Ident, ItemStruct, LitStr, Path};
+
+use super::attrs::{self, FieldAttrs, StructAttrs};
+use super::model::{Field, Model, Role, Side, Whole};
+use super::options::Options;
+use super::{case, demo};
+use crate::docs::Docs;
+use crate::errors::Errors;
+
+/// Reads the struct and takes our attributes out of it. Without a model there is nothing that could stand in for one.
+pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Errors) -> Option<Model> {
+    let attrs = attrs::of_struct(&mut item.attrs, errors);
+    let broken = !matches!(item.fields, Fields::Named(_));
+    if broken {
+        let (what, shown) = match &item.fields {
+            Fields::Unit => ("a unit struct", item.ident.to_token_stream()),
+            _ => ("a tuple struct", item.fields.to_token_stream()),
+        };
+        errors.on(
+            shown,
+            format!(
+                "{what} has no named fields; write `struct {} {{ #[input] …, #[output] … }}`",
+                item.ident
+            ),
+        );
+    }
+    if !item.generics.params.is_empty() {
+        errors.on(
+            &item.generics,
+            "a signature has no generic parameters; name the concrete types, in one signature for each",
+        );
+    }
+    if let Some(clause) = &item.generics.where_clause {
+        errors.on(clause, "a signature has no where clause; remove it");
+    }
+    without_repetitions(&mut item.fields, errors);
+    let rename_all = attrs.naming.rename_all.as_ref().map(LitStr::value);
+    let mut roleless = false;
+    let mut fields = Vec::with_capacity(item.fields.len());
+    for field in &mut item.fields {
+        let read = attrs::of_field(field, attrs.derives, errors);
+        roleless |= read.role.is_none();
+        fields.extend(read_field(field, read, rename_all.as_deref(), errors));
+    }
+    let instruction = Docs::of(&item.attrs);
+    misplaced_instruction(&instruction, &fields, errors);
+    let demos = attrs.demos.iter().filter_map(|attr| demo::parse(attr, &fields, errors)).collect();
+    let StructAttrs { derives, lints, .. } = attrs;
+    let generic = !item.generics.params.is_empty();
+    (!generic).then(|| Model {
+        krate: options.krate,
+        vis: item.vis.clone(),
+        ident: item.ident.clone(),
+        name: item.ident.unraw().to_string(),
+        instruction,
+        fields,
+        demos,
+        input: side(options.input, &item.ident, "Input"),
+        output: side(options.output, &item.ident, "Output"),
+        lints,
+        roleless,
+        ours: false,
+        whole: Whole { broken, serialize: derives.serialize, deserialize: derives.deserialize },
+    })
+}
+
+fn side(shared: Option<Path>, ident: &Ident, suffix: &str) -> Side {
+    shared.map_or_else(
+        || Side::Generated(format_ident!("{}{suffix}", ident.unraw(), span = ident.span())),
+        Side::Shared,
+    )
+}
+
+fn read_field(
+    field: &SynField,
+    attrs: FieldAttrs,
+    rename_all: Option<&str>,
+    errors: &mut Errors,
+) -> Option<Field> {
+    let ident = field.ident.clone()?;
+    let role = attrs.role.unwrap_or_else(|| {
+        errors.on(
+            &ident,
+            format!("the field `{ident}` has no role; mark it `#[input]`, `#[output]` or `#[hint]`"),
+        );
+        Role::Hint
+    });
+    let naming = attrs.naming;
+    let name = naming.rename.unwrap_or_else(|| {
+        let plain = ident.unraw().to_string();
+        let cased = rename_all.and_then(|case| case::rename(&plain, case));
+        LitStr::new(&cased.unwrap_or(plain), ident.span())
+    });
+    Some(Field {
+        role,
+        vis: field.vis.clone(),
+        ty: field.ty.clone(),
+        docs: Docs::of(&field.attrs),
+        name,
+        aliases: naming.aliases,
+        default: naming.default,
+        schema: naming.schema,
+        ident,
+    })
+}
+
+/// Takes out fields whose name another one has: rustc would report them in each struct that they are copied to.
+fn without_repetitions(fields: &mut Fields, errors: &mut Errors) {
+    let Fields::Named(fields) = fields else { return };
+    let mut seen: Vec<Ident> = Vec::new();
+    let all = std::mem::take(&mut fields.named);
+    fields.named = all
+        .into_iter()
+        .filter(|field| {
+            let Some(ident) = &field.ident else { return true };
+            let twice = seen.contains(ident);
+            if twice {
+                errors.on(ident, format!("the field `{ident}` stands here twice; rename one of the two"));
+            }
+            seen.push(ident.clone());
+            !twice
+        })
+        .collect();
+}
+
+/// A doc comment between `#[signature] struct X {` and the first field is legal Rust, and rustc shows it to us as the
+/// description of that field. When nothing else is documented, it was almost certainly meant as the instruction, and
+/// taking it for a description would lose the user's prompt without a word.
+fn misplaced_instruction(instruction: &Docs, fields: &[Field], errors: &mut Errors) {
+    let [first, rest @ ..] = fields else { return };
+    if !instruction.is_empty() || first.docs.is_empty() || rest.iter().any(|field| !field.docs.is_empty()) {
+        return;
+    }
+    for attr in first.docs.attrs().iter().take(1) {
+        errors.on(
+            attr,
+            format!(
+                "this describes the field `{}`, and the struct has no instruction; if it is the instruction, move it \
+                 above `#[signature]`, otherwise give the struct a doc comment too",
+                first.ident
+            ),
+        );
+    }
+}
