@@ -1,21 +1,50 @@
-//! Program language models instead of prompting them.
+#![doc = include_str!("../README.md")]
+//!
+//! # Which construct do I choose?
+//!
+//! | I want to … | use |
+//! |---|---|
+//! | declare what a step takes and gives | [`#[signature]`](macro@signature), or [`predict!`] for a one-liner |
+//! | use my own type in a field | [`#[field_type]`](macro@field_type) on it |
+//! | call the model for it | [`Predict`](predict::Predict) |
+//! | have it reason first | [`ChainOfThought`](predict::ChainOfThought) |
+//! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
+//! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
+//! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
+//! | see the prompt | [`Predict::render`](predict::Predict::render) |
+//! | see what a program did | [`trace`](program::trace()) |
+//! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
+//! | load data | [`data`] |
+//! | improve a program | [`optimizers`] |
+//! | keep the result | [`save` and `load`](program::HasPredictors) |
+//! | test without a model | [`Lm::scripted`](lm::Lm::scripted) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
-pub use dspy_core::predict::{ChainOfThought, Predict};
+pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
-pub use dspy_core::{Error, Result};
-pub use dspy_core::{adapter, lm, predict, program, signature};
+pub use dspy_core::{
+    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
+    signature, state, types,
+};
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
+pub use dspy_optimizers as optimizers;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 
+#[doc(no_inline)]
+pub use crate::lm::Lm;
+#[doc(no_inline)]
+pub use crate::predict::{ChainOfThought, DynPredict, Predict, Prediction};
+
 /// Everything that a program usually needs: `use dspy::prelude::*;`.
 pub mod prelude {
+    pub use dspy_core::evaluate::{Evaluate, Judged, Metric, Score};
     pub use dspy_core::lm::Lm;
-    pub use dspy_core::predict::{ChainOfThought, Predict, Prediction};
-    pub use dspy_core::program::{HasPredictors, Module};
+    pub use dspy_core::predict::{ChainOfThought, DynPredict, Predict, Prediction};
+    pub use dspy_core::program::{BoxModule, HasPredictors, Module, Settings};
+    pub use dspy_core::retrieve::{Bm25, Retriever};
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
     pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 }

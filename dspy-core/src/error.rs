@@ -49,6 +49,11 @@ impl Error {
         Error::Other(error.into())
     }
 
+    /// The error as a boxed one, for functions that return any error.
+    pub fn into_box(self) -> BoxError {
+        Box::new(self)
+    }
+
     /// Whether the world outside failed rather than the program: an unreachable or overloaded model, a refused key,
     /// a spent budget. Such a failure says nothing about how good a program is.
     pub fn is_outage(&self) -> bool {

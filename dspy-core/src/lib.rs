@@ -1,16 +1,26 @@
-//! The core of `dspy`.
+//! The core of `dspy`: signatures, adapters, decoding, language models, programs and their evaluation.
+//!
+//! Users depend on the facade crate `dspy`, which re-exports all of this together with the macros and the
+//! optimizers. Arrows between the rooms go one way: [`lm`] knows nothing of signatures, [`decode`] nothing of
+//! models, [`adapter`] joins the two, [`predict`] uses adapters, [`program`] walks what [`predict`] offers,
+//! [`evaluate`] runs programs and [`state`] saves them.
 
 pub mod adapter;
+pub mod data;
 pub mod decode;
-mod error;
+pub mod error;
+pub mod evaluate;
 pub mod lm;
 pub mod predict;
 pub mod program;
+pub mod retrieve;
+mod seed;
 pub mod signature;
 pub mod state;
 pub mod types;
 
-pub use error::{BoxError, Error, Result};
+pub use error::{Error, Result};
+pub use seed::{Rng, Seed};
 
 /// What the code that our macros generate calls. Not covered by semantic versioning.
 #[doc(hidden)]

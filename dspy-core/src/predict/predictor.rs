@@ -60,7 +60,9 @@ impl Clone for State {
 
 /// The static part of the prompt, once per adapter: usually one, two where the JSON fallback was needed.
 #[derive(Debug, Default)]
-struct Preambles(Mutex<Vec<(Arc<dyn Adapter>, Arc<[Message]>)>>);
+struct Preambles(Mutex<Vec<Preamble>>);
+
+type Preamble = (Arc<dyn Adapter>, Arc<[Message]>);
 
 /// More adapters than this in turn on one predictor are not worth remembering.
 const REMEMBERED: usize = 4;

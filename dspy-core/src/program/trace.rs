@@ -56,6 +56,11 @@ pub async fn trace<F: Future>(future: F) -> (F::Output, Trace) {
     (output, scope.finish())
 }
 
+/// Where a predictor is: an address alone may be that of another one that was dropped meanwhile.
+fn place(predictor: &Predictor) -> (usize, PredictorId) {
+    (std::ptr::from_ref(predictor).addr(), predictor.id())
+}
+
 /// Collects the steps of one trace.
 #[derive(Debug, Default)]
 pub(crate) struct TraceScope {
@@ -65,7 +70,7 @@ pub(crate) struct TraceScope {
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_address: HashMap<usize, Arc<str>>,
+    by_place: HashMap<(usize, PredictorId), Arc<str>>,
     by_id: HashMap<PredictorId, Arc<str>>,
     steps: Vec<(u64, TraceStep)>,
     dropped: u64,
@@ -75,40 +80,40 @@ impl TraceScope {
     /// Learns the paths of a program's predictors. What is known already, from an enclosing module, stays.
     ///
     /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
-    /// apart, and by its id, which clones made during the run share.
+    /// apart, and by its id, which it shares with the clones that are made during the run.
     pub(crate) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = HashMap::new();
         for (path, predictor) in module.named_predictors() {
-            let path: Arc<str> = path.into();
-            let address = std::ptr::from_ref(predictor).addr();
-            if !inner.by_address.contains_key(&address) && !inner.by_id.contains_key(&predictor.id()) {
-                inner.by_id.insert(predictor.id(), path.clone());
+            if !inner.by_id.contains_key(&predictor.id()) {
+                let path: Arc<str> = path.into();
+                inner.by_place.entry(place(predictor)).or_insert_with(|| path.clone());
+                new.entry(predictor.id()).or_insert(path);
             }
-            inner.by_address.entry(address).or_insert(path);
         }
+        inner.by_id.extend(new);
     }
 
-    /// Reserves the place of a call that starts now.
+    /// The place in the order of calls of one that starts now.
     pub(crate) fn start(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn record(&self, place: u64, predictor: &Predictor, mut step: TraceStep) {
+    pub(crate) fn record(&self, order: u64, predictor: &Predictor, mut step: TraceStep) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.steps.len() >= LONGEST {
             inner.dropped += 1;
             return;
         }
-        let address = std::ptr::from_ref(predictor).addr();
-        let path = inner.by_address.get(&address).or_else(|| inner.by_id.get(&predictor.id()));
-        step.predictor = path.map_or_else(|| "self".to_owned(), |path| path.to_string());
-        inner.steps.push((place, step));
+        let path = inner.by_place.get(&place(predictor)).or_else(|| inner.by_id.get(&predictor.id()));
+        step.predictor = path.map_or_else(|| "self".to_owned(), |path| (**path).to_owned());
+        inner.steps.push((order, step));
     }
 
     fn finish(&self) -> Trace {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut steps = std::mem::take(&mut inner.steps);
-        steps.sort_by_key(|(place, _)| *place);
+        steps.sort_by_key(|(order, _)| *order);
         Trace { steps: steps.into_iter().map(|(_, step)| step).collect(), dropped: inner.dropped }
     }
 }

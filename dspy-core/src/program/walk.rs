@@ -1,7 +1,6 @@
 //! Finding the predictors of a program, by stable paths.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hash};
 use std::path::Path;
 use std::sync::Arc;
@@ -144,7 +143,7 @@ impl<'a> Visitor<'a, '_> {
 
     /// A module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| drop(write!(path, "[{index}]")), module);
+        self.descend(|path| path.push_str(&format!("[{index}]")), module);
     }
 
     /// A module under `key` of a map.
@@ -173,7 +172,7 @@ impl VisitorMut<'_> {
 
     /// A module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| drop(write!(path, "[{index}]")), module);
+        self.descend(|path| path.push_str(&format!("[{index}]")), module);
     }
 
     /// A module under `key` of a map.

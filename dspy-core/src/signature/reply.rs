@@ -15,7 +15,7 @@ pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>) -> 
         let mut schema = field.schema().clone();
         let own = schema.as_object_mut().and_then(|members| members.shift_remove("$defs"));
         let mut renamed = HashMap::new();
-        for (name, definition) in own.iter().flat_map(|own| own.as_object()).flatten() {
+        for (name, definition) in own.iter().filter_map(Value::as_object).flatten() {
             let taken = definitions.get(name).is_some_and(|other| other != definition);
             let unique = if taken { format!("{name}_{}", field.name()) } else { name.clone() };
             definitions.insert(unique.clone(), definition.clone());
@@ -30,7 +30,7 @@ pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>) -> 
             definitions.insert(name.clone(), schema);
             schema = json!({"$ref": format!("#/$defs/{name}")});
         }
-        for (name, _) in own.iter().flat_map(|own| own.as_object()).flatten() {
+        for (name, _) in own.iter().filter_map(Value::as_object).flatten() {
             let unique = renamed.get(&format!("#/$defs/{name}")).and_then(|to| to.strip_prefix("#/$defs/"));
             if let Some(definition) = definitions.get_mut(unique.unwrap_or(name)) {
                 rename_references(definition, &renamed);

@@ -143,13 +143,12 @@ impl PredictorState {
                     problems.push("a type has changed in a part that its short form does not show".into());
                 }
             }
-            Some(_) => {}
             None if self.fields.len() != shown(spec).count() => problems.push(format!(
                 "{} fields were saved by position, the program has {}",
                 self.fields.len(),
                 shown(spec).count()
             )),
-            None => {}
+            Some(_) | None => {}
         }
         if problems.is_empty() {
             problems.extend(self.demo_problems(spec));

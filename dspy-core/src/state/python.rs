@@ -23,11 +23,9 @@ pub(super) fn read(value: Value) -> Result<ProgramState, StateError> {
     for (path, value) in members {
         if path == "metadata" {
             state.metadata.insert("python".into(), value);
-        } else if state.predictors.contains_key("self") {
-            continue;
         } else if is_predictor(&value) {
             state.predictors.insert(path.clone(), read_predictor(&path, &value)?);
-        } else {
+        } else if !state.predictors.contains_key("self") {
             let message = format!("`{path}` is neither a predictor of Python DSPy nor a `format` of ours");
             return Err(StateError::Format(message));
         }
@@ -123,11 +121,7 @@ fn title(name: &str) -> String {
         if (start || hump) && !out.is_empty() {
             out.push(' ');
         }
-        if start {
-            out.extend(c.to_uppercase())
-        } else {
-            out.push(c)
-        }
+        out.push(c);
         start = false;
     }
     // After a digit or a hump a word starts again.

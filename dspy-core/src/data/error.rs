@@ -1,0 +1,58 @@
+//! Data that cannot be read.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A data file that cannot be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A row does not fit.
+    #[error("{}, row {row}{}: {message}", path.display(), field.as_ref().map(|f| format!(", field `{f}`")).unwrap_or_default())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1; in JSON Lines and CSV the line on which it starts.
+        row: u64,
+        /// The field, where the problem is that of one.
+        field: Option<String>,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file holds no rows.
+    #[error("{}: no rows", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl DataError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DataError + '_ {
+        move |source| DataError::Io { path: path.into(), source }
+    }
+
+    pub(super) fn row(path: &Path, row: u64, field: Option<&str>, message: impl ToString) -> DataError {
+        DataError::Row {
+            path: path.into(),
+            row,
+            field: field.map(str::to_owned),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl From<DataError> for crate::Error {
+    fn from(error: DataError) -> Self {
+        crate::Error::other(error)
+    }
+}

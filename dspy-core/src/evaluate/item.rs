@@ -1,0 +1,72 @@
+//! What became of one item.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::Score;
+use crate::error::{BoxError, Error};
+use crate::lm::Usage;
+use crate::predict::Prediction;
+use crate::program::Trace;
+use crate::signature::FieldError;
+
+/// Why an item has no score of its own.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ItemError {
+    /// The program failed.
+    #[error("the program failed: {0}")]
+    Program(#[source] Error),
+    /// The metric failed.
+    #[error("the metric failed: {0}")]
+    Metric(#[source] BoxError),
+    /// The item took longer than allowed.
+    #[error("not done within {0:?}")]
+    Deadline(Duration),
+    /// The program or the metric panicked.
+    #[error("it panicked: {0}")]
+    Panic(String),
+    /// The example gives no input.
+    #[error("the example cannot be used: {0}")]
+    Example(#[source] FieldError),
+}
+
+impl ItemError {
+    /// Whether the world outside failed: an unreachable model, a spent budget. Such an item says nothing about the
+    /// program; it is left out of the score and may be tried again.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            ItemError::Program(error) => error.is_outage(),
+            ItemError::Metric(error) => error.downcast_ref::<Error>().is_some_and(Error::is_outage),
+            _ => false,
+        }
+    }
+
+    /// Whether the failure is the program's own, so that it counts as the failure score.
+    pub(super) fn is_programs_fault(&self) -> bool {
+        match self {
+            ItemError::Program(error) => !error.is_outage(),
+            ItemError::Deadline(_) | ItemError::Panic(_) => true,
+            ItemError::Metric(_) | ItemError::Example(_) => false,
+        }
+    }
+}
+
+/// The result of one item.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Item<O> {
+    /// The place of the example in the data set, from 0.
+    pub index: usize,
+    /// What the program answered, if it did.
+    pub prediction: Option<Prediction<O>>,
+    /// The score, or why there is none.
+    pub score: Result<Score, ItemError>,
+    /// What the program did, if it was traced.
+    pub trace: Option<Trace>,
+    /// What the item cost, the metric's own calls included.
+    pub usage: Usage,
+    /// How long it took.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,15 @@
+//! Evaluation: a program over a data set, scored by a metric, every item with its own result.
+
+mod item;
+mod judge;
+mod metric;
+mod report;
+mod run;
+mod text;
+
+pub use item::{Item, ItemError};
+pub use judge::{CompleteAndGrounded, SemanticF1};
+pub use metric::{IntoScore, Judged, Metric, Score};
+pub use report::{Evaluation, Summary};
+pub use run::{Evaluate, EvaluateError};
+pub use text::{answer_exact_match, answer_passage_match, normalize_text, token_f1};

@@ -1,0 +1,254 @@
+//! Running a program over examples with bounded concurrency.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use thiserror::Error;
+
+use super::{Evaluation, Item, ItemError, Judged, Metric, Score, Summary};
+use crate::lm::{UsageScope, current_scope};
+use crate::predict::Prediction;
+use crate::program::{Module, Trace, trace};
+use crate::signature::Example;
+
+/// Why an evaluation gave no result at all. A failed item is not such a reason; see [`Item::score`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// There is nothing to evaluate on.
+    #[error("the data set is empty")]
+    Empty,
+}
+
+impl From<EvaluateError> for crate::Error {
+    fn from(error: EvaluateError) -> Self {
+        crate::Error::other(error)
+    }
+}
+
+/// An evaluation: the metric and how to run.
+///
+/// ```
+/// use dspy_core::evaluate::Evaluate;
+/// # use dspy_core::signature::Values;
+/// let evaluate = Evaluate::new(|example: &Values, output: &Values| example["answer"] == output["answer"])
+///     .concurrency(16)
+///     .progress(true);
+/// // let result = evaluate.run(&program, &devset).await?;
+/// // println!("{result}");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Evaluate<M> {
+    metric: M,
+    concurrency: usize,
+    deadline: Option<Duration>,
+    progress: bool,
+    traced: bool,
+    failure_score: f64,
+}
+
+impl<M> Evaluate<M> {
+    /// An evaluation by `metric`: 8 items at a time, no deadline, no progress bar.
+    pub fn new(metric: M) -> Self {
+        Evaluate {
+            metric,
+            concurrency: 8,
+            deadline: None,
+            progress: false,
+            traced: false,
+            failure_score: 0.0,
+        }
+    }
+
+    /// How many items run at a time, at least 1. The result does not depend on it.
+    #[must_use]
+    pub fn concurrency(mut self, items: usize) -> Self {
+        self.concurrency = items.max(1);
+        self
+    }
+
+    /// How long one item may take, metric included. Needs a Tokio runtime with its timer enabled.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Whether to draw a progress bar on the terminal. Nothing is drawn where there is none.
+    #[must_use]
+    pub fn progress(mut self, on: bool) -> Self {
+        self.progress = on;
+        self
+    }
+
+    /// Whether to keep the trace of every item and show it to the metric.
+    #[must_use]
+    pub fn traced(mut self, on: bool) -> Self {
+        self.traced = on;
+        self
+    }
+
+    /// The score that counts for an item at which the program itself failed, 0 by default. Outages never count.
+    #[must_use]
+    pub fn failure_score(mut self, score: f64) -> Self {
+        self.failure_score = score;
+        self
+    }
+
+    /// Runs `program` on every example.
+    ///
+    /// # Errors
+    /// If there are no examples. Failed items are part of the result.
+    pub async fn run<P, E>(&self, program: &P, examples: &[E]) -> Result<Evaluation<P::Output>, EvaluateError>
+    where
+        P: Module,
+        P::Output: Sync,
+        E: Example<Input: Into<P::Input>>,
+        M: Metric<E, P::Output>,
+    {
+        if examples.is_empty() {
+            return Err(EvaluateError::Empty);
+        }
+        let bar = self.bar(examples.len() as u64);
+        let mut items: Vec<Option<Item<P::Output>>> = examples.iter().map(|_| None).collect();
+        let mut running = stream::iter(examples.iter().enumerate())
+            .map(|(index, example)| self.item(program, index, example))
+            .buffer_unordered(self.concurrency);
+        let mut summary = Summary::new(self.failure_score);
+        while let Some(item) = running.next().await {
+            summary.count(&item);
+            advance(&bar, &summary);
+            let index = item.index;
+            items[index] = Some(item);
+        }
+        bar.finish();
+        Ok(Evaluation::new(items.into_iter().flatten().collect(), self.failure_score))
+    }
+
+    /// Runs `program` on a stream of examples in bounded memory. `each` gets every example with its result, in the
+    /// order of the stream.
+    ///
+    /// # Errors
+    /// If the stream is empty.
+    pub async fn run_stream<P, E>(
+        &self,
+        program: &P,
+        examples: impl Stream<Item = E> + Send,
+        mut each: impl FnMut(E, Item<P::Output>) + Send,
+    ) -> Result<Summary, EvaluateError>
+    where
+        P: Module,
+        P::Output: Sync,
+        E: Example<Input: Into<P::Input>>,
+        M: Metric<E, P::Output>,
+    {
+        let bar = self.bar(0);
+        let mut running = std::pin::pin!(
+            examples
+                .enumerate()
+                .map(|(index, example)| async move {
+                    let item = self.item(program, index, &example).await;
+                    (example, item)
+                })
+                .buffered(self.concurrency)
+        );
+        let mut summary = Summary::new(self.failure_score);
+        while let Some((example, item)) = running.next().await {
+            summary.count(&item);
+            advance(&bar, &summary);
+            each(example, item);
+        }
+        bar.finish();
+        if summary.items() == 0 { Err(EvaluateError::Empty) } else { Ok(summary) }
+    }
+
+    /// Runs `program` on one example.
+    pub async fn item<P, E>(&self, program: &P, index: usize, example: &E) -> Item<P::Output>
+    where
+        P: Module,
+        P::Output: Sync,
+        E: Example<Input: Into<P::Input>>,
+        M: Metric<E, P::Output>,
+    {
+        let started = Instant::now();
+        let scope = current_scope();
+        let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
+        let mut kept = Kept { prediction: None, trace: None };
+        let work =
+            AssertUnwindSafe(scope.tracking(usage.clone()).enter(self.judge(program, example, &mut kept)));
+        let guarded = work.catch_unwind();
+        let result = match self.deadline {
+            None => Ok(guarded.await),
+            Some(deadline) => {
+                tokio::time::timeout(deadline, guarded).await.map_err(|_| ItemError::Deadline(deadline))
+            }
+        };
+        let score = match result {
+            Ok(Ok(score)) => score,
+            Ok(Err(panic)) => Err(ItemError::Panic(panic_message(&*panic))),
+            Err(late) => Err(late),
+        };
+        let Kept { prediction, trace } = kept;
+        Item { index, prediction, score, trace, usage: usage.total(), elapsed: started.elapsed() }
+    }
+
+    async fn judge<P, E>(
+        &self,
+        program: &P,
+        example: &E,
+        kept: &mut Kept<P::Output>,
+    ) -> Result<Score, ItemError>
+    where
+        P: Module,
+        P::Output: Sync,
+        E: Example<Input: Into<P::Input>>,
+        M: Metric<E, P::Output>,
+    {
+        let input = example.input().map_err(ItemError::Example)?;
+        let result = if self.traced {
+            let (result, trace) = trace(program.call(input)).await;
+            kept.trace = Some(trace);
+            result
+        } else {
+            program.call(input).await
+        };
+        let prediction = kept.prediction.insert(result.map_err(ItemError::Program)?);
+        let judged = Judged { example, prediction, trace: kept.trace.as_ref() };
+        let score = self.metric.score(judged).await.map_err(ItemError::Metric)?;
+        if score.value.is_finite() {
+            Ok(score)
+        } else {
+            Err(ItemError::Metric(format!("the score is {}", score.value).into()))
+        }
+    }
+
+    fn bar(&self, length: u64) -> ProgressBar {
+        if !self.progress {
+            return ProgressBar::hidden();
+        }
+        let template = "{bar:30} {pos}/{len}  {msg}  {elapsed}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(length).with_style(style)
+    }
+}
+
+/// What survives when an item fails half way.
+struct Kept<O> {
+    prediction: Option<Prediction<O>>,
+    trace: Option<Trace>,
+}
+
+fn advance(bar: &ProgressBar, summary: &Summary) {
+    bar.inc(1);
+    if !bar.is_hidden() {
+        bar.set_message(summary.to_string());
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+}
