@@ -21,14 +21,14 @@
 
 #[doc(hidden)]
 pub use dspy_core::__private;
-#[doc(hidden)]
-pub use dspy_core::__serde_by_fields;
 pub use dspy_core::program::{configure, inherit, spawn};
+#[doc(hidden)]
+pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
     signature, state, types,
 };
-pub use dspy_macros::{field_type, module, signature};
+pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
@@ -46,5 +46,5 @@ pub mod prelude {
     pub use dspy_core::program::{BoxModule, HasPredictors, Module, Settings};
     pub use dspy_core::retrieve::{Bm25, Retriever};
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
-    pub use dspy_macros::{field_type, module, signature};
+    pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 }

@@ -42,6 +42,11 @@ pub fn schema_from(value: serde_json::Value) -> schemars::Schema {
     schemars::Schema::try_from(value).unwrap_or_default()
 }
 
+/// The schema of an enum of texts, the same that the grammar at run time makes.
+pub fn choices_schema(choices: &[&str]) -> schemars::Schema {
+    schemars::json_schema!({ "enum": choices })
+}
+
 /// The state of an output field, typed. A beginning that is not yet a `T` is still pending.
 ///
 /// It takes the function that reads a `T` instead of a bound on `T`, so that rustc reports a type that is no
@@ -89,6 +94,89 @@ macro_rules! __serde_by_fields {
                     <$crate::__private::Values as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
                 <Self as $crate::__private::Fields>::from_values(values)
                     .map_err($crate::__private::serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// The enum that stands for `Literal["a", "b"]` in a signature string.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __literal_enum {
+    ($(#[$attr:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal,)* }) => {
+        $(#[$attr])*
+        #[derive(
+            ::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy, ::core::cmp::PartialEq, ::core::cmp::Eq,
+            ::core::cmp::PartialOrd, ::core::cmp::Ord, ::core::hash::Hash
+        )]
+        #[allow(dead_code, clippy::upper_case_acronyms)]
+        $vis enum $name {
+            $(#[doc = $text] $variant,)*
+        }
+
+        #[allow(dead_code)]
+        impl $name {
+            /// All choices, in the order of the signature.
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The text as the signature has it.
+            $vis const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl ::core::cmp::PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.as_str() == other
+            }
+        }
+
+        impl ::core::cmp::PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.as_str() == *other
+            }
+        }
+
+        impl $crate::__private::serde::Serialize for $name {
+            fn serialize<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                let text =
+                    <::std::string::String as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
+                Self::ALL.iter().copied().find(|choice| choice.as_str() == text).ok_or_else(|| {
+                    $crate::__private::serde::de::Error::unknown_variant(&text, &[$($text),*])
+                })
+            }
+        }
+
+        impl $crate::__private::schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                ::std::borrow::Cow::Borrowed(::core::stringify!($name))
+            }
+
+            fn json_schema(
+                _: &mut $crate::__private::schemars::SchemaGenerator,
+            ) -> $crate::__private::schemars::Schema {
+                $crate::__private::choices_schema(&[$($text),*])
             }
         }
     };

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Attribute, Expr, ExprLit, Lit, Meta};
+use syn::{Attribute, Expr, ExprLit, Lit, Meta, parse_quote};
 
 /// The text of the doc comments in front of an item.
 #[derive(Debug, Default)]
@@ -13,6 +13,11 @@ pub(crate) struct Docs {
 impl Docs {
     pub(crate) fn of(attrs: &[Attribute]) -> Self {
         Docs { attrs: attrs.iter().filter(|attr| attr.path().is_ident("doc")).cloned().collect() }
+    }
+
+    /// A text that was given in another way than as a comment.
+    pub(crate) fn from_expr(text: &Expr) -> Self {
+        Docs { attrs: vec![parse_quote!(#[doc = #text])] }
     }
 
     /// The comments as they were written, to be copied to generated items.
@@ -44,6 +49,11 @@ impl ToTokens for Docs {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         if let Some(text) = self.text() {
             text.to_tokens(tokens);
+            return;
+        }
+        let mut parts = self.parts();
+        if let (Some(only), None) = (parts.next(), parts.next()) {
+            only.to_tokens(tokens);
             return;
         }
         let parts = self.parts().map(|part| match literal(part) {

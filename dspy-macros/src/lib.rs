@@ -10,6 +10,7 @@ mod field_type;
 mod krate;
 mod module;
 mod signature;
+mod string;
 mod suggest;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -112,6 +113,58 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 #[proc_macro_attribute]
 pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("#[field_type]", || field_type::expand(args.into(), item.into()))
+}
+
+/// A signature in a string, checked when the program is compiled: `"inputs -> outputs"`.
+///
+/// With a name it is an item that does the same as `#[signature]` on a struct with these fields, all public. Without
+/// a name it is an expression, the signature as data (`SignatureSpec`). A second text is the instruction.
+///
+/// ```ignore
+/// use dspy::sig;
+///
+/// sig!(pub Qa: "question, context: list[str] -> answer: Literal['yes', 'no']", "Answer from the context alone.");
+/// let answer = QaAnswer::Yes;
+///
+/// let spec = sig!("question -> answer: float");
+/// assert_eq!(spec.outputs().count(), 1);
+/// ```
+///
+/// # Types
+/// A field without a type is a text. Types are those of Rust, named as where the macro is called, and those of
+/// Python: `str`, `int`, `float`, `bool`, `list[T]`, `dict[K, V]`, `set[T]`, `tuple[A, B]`, `Optional[T]`,
+/// `T | None`, `Any`. `Literal["a", "b"]` becomes an enum, named after signature and field.
+///
+/// (The attribute `#[signature]` and a macro `signature!` could not be imported from one place, hence the short
+/// name.)
+#[proc_macro]
+pub fn sig(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("sig!", || string::sig(input.into()))
+}
+
+/// `Predict` over a signature in a string, checked when the program is compiled.
+///
+/// ```ignore
+/// let rate = dspy::predict!("review -> stars: u8", "Guess the rating from the review.");
+/// let stars = rate.call("Loved it.").await?.stars;
+/// ```
+///
+/// The grammar is that of `sig!`.
+#[proc_macro]
+pub fn predict(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("predict!", || string::strategy("Predict", input.into()))
+}
+
+/// `ChainOfThought` over a signature in a string, checked when the program is compiled.
+///
+/// ```ignore
+/// let search = dspy::chain_of_thought!("context: Vec<String>, question -> query");
+/// ```
+///
+/// The grammar is that of `sig!`.
+#[proc_macro]
+pub fn chain_of_thought(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("chain_of_thought!", || string::strategy("ChainOfThought", input.into()))
 }
 
 /// A panic in here is our mistake, never the user's: say so instead of a bare "custom attribute panicked".

@@ -10,40 +10,31 @@ use crate::suggest::{did_you_mean, nearest};
 
 const ROLES: [Role; 3] = [Role::Input, Role::Output, Role::Hint];
 
-/// Which traits the user derives where the macro can see it.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Derives {
-    pub(crate) serialize: bool,
-    pub(crate) deserialize: bool,
-    pub(crate) json_schema: bool,
-}
+/// The names of the traits that the user derives where the macro can see it.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Derives(Vec<String>);
 
 impl Derives {
     fn of(attrs: &[Attribute]) -> Self {
-        let mut derives = Derives::default();
+        let mut names = Vec::new();
         for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
             // What does not parse is rustc's to report.
-            let paths = attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated);
-            for path in paths.unwrap_or_default() {
-                match path.segments.last().map(|segment| segment.ident.to_string()).as_deref() {
-                    Some("Serialize") => derives.serialize = true,
-                    Some("Deserialize") => derives.deserialize = true,
-                    Some("JsonSchema") => derives.json_schema = true,
-                    _ => {}
-                }
-            }
+            let paths =
+                attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).unwrap_or_default();
+            names.extend(paths.iter().filter_map(|path| Some(path.segments.last()?.ident.to_string())));
         }
-        derives
+        Derives(names)
     }
 
-    /// Whether one of them reads `#[serde(…)]`; the derive of `JsonSchema` does so too.
-    fn reads_serde(self) -> bool {
-        self.serialize || self.deserialize || self.json_schema
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known == name)
     }
 
-    /// Whether an attribute that we have read is to stay for one of the derives.
-    fn keeps(self, attr: &Attribute) -> bool {
-        if attr.path().is_ident("serde") { self.reads_serde() } else { self.json_schema }
+    /// Whether an attribute that we have read is to stay for one of the derives. That of `JsonSchema` reads those of
+    /// serde too.
+    fn keeps(&self, attr: &Attribute) -> bool {
+        let serde = attr.path().is_ident("serde") && (self.has("Serialize") || self.has("Deserialize"));
+        serde || self.has("JsonSchema")
     }
 }
 
@@ -57,8 +48,8 @@ pub(crate) struct StructAttrs {
 }
 
 pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> StructAttrs {
-    let mut found = StructAttrs { derives: Derives::of(attrs), ..StructAttrs::default() };
-    let derives = found.derives;
+    let derives = Derives::of(attrs);
+    let mut found = StructAttrs { derives: derives.clone(), ..StructAttrs::default() };
     attrs.retain(|attr| {
         let Some(name) = attr.path().get_ident().map(ToString::to_string) else { return true };
         match name.as_str() {
@@ -104,7 +95,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) naming: FieldNaming,
 }
 
-pub(crate) fn of_field(field: &mut Field, derives: Derives, errors: &mut Errors) -> FieldAttrs {
+pub(crate) fn of_field(field: &mut Field, derives: &Derives, errors: &mut Errors) -> FieldAttrs {
     let mut found = FieldAttrs::default();
     field.attrs.retain(|attr| {
         let Some(name) = attr.path().get_ident().map(ToString::to_string) else { return true };

@@ -17,7 +17,7 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
 /// Without an output there is nothing to ask for. When a field has no role, that was reported, and the missing output
 /// is likely the same slip.
 fn outputs(model: &Model, errors: &mut Errors) {
-    if model.whole.broken || model.roleless || model.fields_of(Role::Output).next().is_some() {
+    if model.broken || model.roleless || model.fields_of(Role::Output).next().is_some() {
         return;
     }
     errors

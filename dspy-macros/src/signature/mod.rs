@@ -9,15 +9,19 @@ mod model;
 mod naming;
 mod options;
 mod parse;
+mod whole;
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::{Item, ItemStruct};
 
 use crate::errors::Errors;
+pub(crate) use expand::spec;
 use model::Model;
+pub(crate) use model::{Field, Role};
 use options::Options;
 pub(crate) use options::skip_to_comma;
+pub(crate) use whole::{Whole, expand_whole};
 
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();

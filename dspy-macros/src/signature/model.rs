@@ -2,6 +2,7 @@
 
 use syn::{Attribute, Expr, Ident, LitStr, Meta, Path, Type, Visibility};
 
+use super::attrs::Derives;
 use crate::docs::Docs;
 use crate::krate::Krate;
 
@@ -20,22 +21,14 @@ pub(crate) struct Model {
     pub(crate) output: Side,
     /// Lint levels, copied to what is generated.
     pub(crate) lints: Vec<Attribute>,
-    pub(crate) whole: Whole,
+    /// What the user derives for the struct of all fields.
+    pub(crate) derives: Derives,
     /// The struct of all fields is generated too, so that `Clone` and its like are ours to implement.
     pub(crate) ours: bool,
-    /// A field without a role was reported.
-    pub(crate) roleless: bool,
-}
-
-/// The struct that holds all fields.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Whole {
     /// It is not a struct of these fields: an error was reported, and the impls are stand-ins.
     pub(crate) broken: bool,
-    /// The user derives `Serialize`.
-    pub(crate) serialize: bool,
-    /// The user derives `Deserialize`.
-    pub(crate) deserialize: bool,
+    /// A field without a role was reported.
+    pub(crate) roleless: bool,
 }
 
 /// The struct of the inputs or of the outputs.

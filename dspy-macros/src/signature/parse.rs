@@ -5,7 +5,7 @@ use syn::ext::IdentExt as _;
 use syn::{Field as SynField, Fields, Ident, ItemStruct, LitStr, Path};
 
 use super::attrs::{self, FieldAttrs, StructAttrs};
-use super::model::{Field, Model, Role, Side, Whole};
+use super::model::{Field, Model, Role, Side};
 use super::options::Options;
 use super::{case, demo};
 use crate::docs::Docs;
@@ -42,7 +42,7 @@ pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Er
     let mut roleless = false;
     let mut fields = Vec::with_capacity(item.fields.len());
     for field in &mut item.fields {
-        let read = attrs::of_field(field, attrs.derives, errors);
+        let read = attrs::of_field(field, &attrs.derives, errors);
         roleless |= read.role.is_none();
         fields.extend(read_field(field, read, rename_all.as_deref(), errors));
     }
@@ -62,13 +62,14 @@ pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Er
         input: side(options.input, &item.ident, "Input"),
         output: side(options.output, &item.ident, "Output"),
         lints,
-        roleless,
+        derives,
         ours: false,
-        whole: Whole { broken, serialize: derives.serialize, deserialize: derives.deserialize },
+        broken,
+        roleless,
     })
 }
 
-fn side(shared: Option<Path>, ident: &Ident, suffix: &str) -> Side {
+pub(super) fn side(shared: Option<Path>, ident: &Ident, suffix: &str) -> Side {
     shared.map_or_else(
         || Side::Generated(format_ident!("{}{suffix}", ident.unraw(), span = ident.span())),
         Side::Shared,

@@ -13,12 +13,12 @@ pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) ->
     let values = if fields.is_empty() { quote!(_) } else { quote!(mut values) };
     let writes = fields.iter().map(|field| {
         let Field { ident, ty, name, .. } = field;
-        let ty = field_type(model, ty);
+        let ty = field_type(&model.krate, ty);
         quote!(#ty::write(&self.#ident, #name, &mut values)?;)
     });
     let reads = fields.iter().map(|field| {
         let Field { ident, ty, name, aliases, .. } = field;
-        let ty = field_type(model, ty);
+        let ty = field_type(&model.krate, ty);
         let default = default(field);
         quote!(#ident: #ty::read(&mut values, #name, &[#(#aliases),*], #default)?)
     });
@@ -31,7 +31,7 @@ pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) ->
             values
         })
     };
-    let read = if model.whole.broken && *ident == model.ident {
+    let read = if model.broken && *ident == model.ident {
         quote!(::core::result::Result::Err(#private::FieldError::new("", "")))
     } else {
         quote!(::core::result::Result::Ok(#ident { #(#reads),* }))

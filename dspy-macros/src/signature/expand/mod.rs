@@ -5,10 +5,15 @@ mod fields;
 mod signature;
 mod structs;
 
+pub(crate) use signature::spec;
+
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Ident, Type};
 
+use crate::krate::Krate;
+
+use super::attrs::Derives;
 use super::model::{Field, Model, Role, Side};
 
 /// Everything beside the user's struct.
@@ -31,14 +36,14 @@ fn whole(model: &Model) -> TokenStream {
     let all: Vec<&Field> = model.fields.iter().collect();
     let fields = fields::implementation(model, ident, &all);
     let mut traits = TokenStream::new();
-    if !model.whole.serialize {
+    if !model.derives.has("Serialize") {
         traits.extend(quote!(Serialize));
     }
-    if !model.whole.deserialize {
+    if !model.derives.has("Deserialize") {
         traits.extend(quote!(Deserialize));
     }
     let serde = serde(model, ident, &traits);
-    let usual = model.ours.then(|| structs::usual_traits(ident, &all));
+    let usual = model.ours.then(|| structs::usual_traits(ident, &all, &model.derives));
     quote!(#fields #serde #usual)
 }
 
@@ -48,7 +53,7 @@ fn generated(model: &Model, ident: &Ident, role: Role) -> TokenStream {
     let definition = structs::definition(model, ident, role, &fields);
     let implementation = fields::implementation(model, ident, &fields);
     let serde = serde(model, ident, &quote!(Serialize Deserialize));
-    let usual = structs::usual_traits(ident, &fields);
+    let usual = structs::usual_traits(ident, &fields, &Derives::default());
     quote!(#definition #implementation #serde #usual)
 }
 
@@ -63,8 +68,8 @@ fn serde(model: &Model, ident: &Ident, traits: &TokenStream) -> TokenStream {
 
 /// `<Type as FieldType>`, for calls of its methods. In this form rustc underlines the field's type when it is not a
 /// `FieldType`, and always in the same words, so that the many uses of one wrong type are reported once.
-fn field_type(model: &Model, ty: &Type) -> TokenStream {
-    let private = model.krate.private();
+fn field_type(krate: &Krate, ty: &Type) -> TokenStream {
+    let private = krate.private();
     quote!(<#ty as #private::FieldType>)
 }
 

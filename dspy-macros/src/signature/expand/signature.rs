@@ -6,17 +6,19 @@ use syn::{Expr, ExprLit, Lit, Type};
 
 use super::super::model::{Demo, Field, Model, Role};
 use super::{field_type, side, structs};
+use crate::docs::Docs;
+use crate::krate::Krate;
 
 pub(super) fn implementation(model: &Model) -> TokenStream {
     let private = model.krate.private();
     let Model { ident, name, instruction, .. } = model;
+    let spec = spec(&model.krate, name, instruction, &model.fields);
     let (input, output, partial) = (side(&model.input), side(&model.output), structs::partial_ident(model));
-    let fields = model.fields.iter().map(|field| data(model, field));
     let demos = (!model.demos.is_empty()).then(|| demos(model));
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
     let values = if outputs.is_empty() { quote!(_) } else { quote!(values) };
     let states = outputs.iter().map(|Field { ident, ty, name, .. }| {
-        let read = field_type(model, ty);
+        let read = field_type(&model.krate, ty);
         quote!(#ident: #private::partial_field(values, #name, #read::read))
     });
     quote! {
@@ -29,7 +31,7 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
             fn spec() -> &'static ::std::sync::Arc<#private::SignatureSpec> {
                 static SPEC: ::std::sync::OnceLock<::std::sync::Arc<#private::SignatureSpec>> =
                     ::std::sync::OnceLock::new();
-                SPEC.get_or_init(|| #private::signature_spec(#name, #instruction, &[#(#fields),*]))
+                SPEC.get_or_init(|| #spec)
             }
 
             #demos
@@ -41,9 +43,16 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
     }
 }
 
+/// An expression that builds the signature as data.
+pub(crate) fn spec(krate: &Krate, name: &str, instruction: &Docs, fields: &[Field]) -> TokenStream {
+    let private = krate.private();
+    let fields = fields.iter().map(|field| data(krate, field));
+    quote!(#private::signature_spec(#name, #instruction, &[#(#fields),*]))
+}
+
 /// A field as data.
-fn data(model: &Model, field: &Field) -> TokenStream {
-    let private = model.krate.private();
+fn data(krate: &Krate, field: &Field) -> TokenStream {
+    let private = krate.private();
     let Field { name, docs, default, .. } = field;
     let role = Ident::new(
         match field.role {
@@ -54,7 +63,7 @@ fn data(model: &Model, field: &Field) -> TokenStream {
         Span::call_site(),
     );
     let defaulted = default.is_some();
-    let schema = schema(model, field);
+    let schema = schema(krate, field);
     quote! {
         #private::FieldData {
             role: #private::Role::#role,
@@ -68,13 +77,13 @@ fn data(model: &Model, field: &Field) -> TokenStream {
 
 /// The function that makes the schema. A field with schemars attributes stands in a struct of its own, so that
 /// schemars itself gives them their meaning.
-fn schema(model: &Model, Field { ty, schema, .. }: &Field) -> TokenStream {
-    let field_type = field_type(model, ty);
+fn schema(krate: &Krate, Field { ty, schema, .. }: &Field) -> TokenStream {
+    let field_type = field_type(krate, ty);
     if schema.is_empty() {
         return quote!(#field_type::schema);
     }
-    let private = model.krate.private();
-    let schemars = model.krate.private_str("schemars");
+    let private = krate.private();
+    let schemars = krate.private_str("schemars");
     // Schemars must see the type for these. Otherwise it gets the schema by way of `FieldType`, for then a type
     // without a schema is reported once, in our words.
     let typed = ["with", "schema_with", "required", "default"];
@@ -120,7 +129,7 @@ fn demo(model: &Model, demo: &Demo) -> TokenStream {
     let fields = fields.map(|(field, value)| (&field.ty, field.name.value(), value));
     let reasoning = demo.reasoning.iter().map(|value| (&text, "reasoning".to_owned(), value));
     let writes = fields.chain(reasoning).map(|(ty, name, value)| {
-        let field_type = field_type(model, ty);
+        let field_type = field_type(&model.krate, ty);
         let value = typed(ty, value);
         quote!({
             let value: #ty = #value;

@@ -5,6 +5,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt as _;
 use syn::{Ident, Path};
 
+use super::super::attrs::Derives;
 use super::super::model::{Field, Model, Role};
 
 /// The struct of the inputs or outputs.
@@ -42,7 +43,7 @@ pub(super) fn partial(model: &Model) -> TokenStream {
         let docs = docs.attrs();
         quote!(#(#docs)* #vis #ident: #private::FieldState<#ty>)
     });
-    let usual = usual_traits(&ident, &fields);
+    let usual = usual_traits(&ident, &fields, &Derives::default());
     quote! {
         #[doc = #doc]
         #[allow(missing_docs, dead_code)]
@@ -57,7 +58,7 @@ pub(super) fn partial(model: &Model) -> TokenStream {
 /// A condition on a type without parameters is an error when it does not hold, unless it is quantified over a
 /// lifetime: then the impl is merely not there. So nothing more is asked of field types than that they are
 /// (de)serialisable, and nothing is lost for those that offer more.
-pub(super) fn usual_traits(ident: &Ident, fields: &[&Field]) -> TokenStream {
+pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) -> TokenStream {
     let mut types: Vec<_> = Vec::with_capacity(fields.len());
     for field in fields {
         if !types.contains(&&field.ty) {
@@ -68,7 +69,7 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field]) -> TokenStream {
     let shown = names.iter().map(|name| name.unraw().to_string());
     let title = ident.to_string();
     let other = if names.is_empty() { quote!(_) } else { quote!(other) };
-    quote! {
+    let clone = quote! {
         #[automatically_derived]
         impl ::core::clone::Clone for #ident
         where #(for<'__a> #types: ::core::clone::Clone,)*
@@ -77,6 +78,8 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field]) -> TokenStream {
                 #ident { #(#names: ::core::clone::Clone::clone(&self.#names)),* }
             }
         }
+    };
+    let debug = quote! {
         #[automatically_derived]
         impl ::core::fmt::Debug for #ident
         where #(for<'__a> #types: ::core::fmt::Debug,)*
@@ -85,6 +88,8 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field]) -> TokenStream {
                 f.debug_struct(#title)#(.field(#shown, &self.#names))*.finish()
             }
         }
+    };
+    let partial_eq = quote! {
         #[automatically_derived]
         impl ::core::cmp::PartialEq for #ident
         where #(for<'__a> #types: ::core::cmp::PartialEq,)*
@@ -93,7 +98,9 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field]) -> TokenStream {
                 true #(&& self.#names == other.#names)*
             }
         }
-    }
+    };
+    let all = [("Clone", clone), ("Debug", debug), ("PartialEq", partial_eq)];
+    all.into_iter().filter(|(name, _)| !derived.has(name)).map(|(_, tokens)| tokens).collect()
 }
 
 /// A function that compiles if the shared struct `path` has exactly the fields of this side, with their types.

@@ -1,0 +1,136 @@
+//! `sig!`, `predict!` and `chain_of_thought!`: signatures in a string.
+
+mod grammar;
+mod literal;
+mod scan;
+mod source;
+mod types;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, Expr, LitStr, Token, Visibility};
+
+use crate::docs::Docs;
+use crate::errors::Errors;
+use crate::krate::Krate;
+use crate::signature::{Whole, expand_whole, spec};
+use source::Source;
+
+/// The name of a signature that has none of its own, as in the grammar at run time.
+const ANONYMOUS: &str = "StringSignature";
+
+/// `"inputs -> outputs", "instruction"`; the instruction is optional.
+struct Anonymous {
+    text: LitStr,
+    instruction: Option<Expr>,
+}
+
+impl Parse for Anonymous {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let text = input.parse()?;
+        input.parse::<Option<Token![,]>>()?;
+        let instruction = if input.is_empty() { None } else { Some(input.parse()?) };
+        input.parse::<Option<Token![,]>>()?;
+        if input.is_empty() {
+            return Ok(Anonymous { text, instruction });
+        }
+        Err(input.error("expected nothing more; write `\"inputs -> outputs\", \"instruction\"`"))
+    }
+}
+
+/// `pub Name: "inputs -> outputs", "instruction"`.
+struct Named {
+    attrs: Vec<Attribute>,
+    vis: Visibility,
+    ident: Ident,
+    signature: Anonymous,
+}
+
+impl Parse for Named {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let vis = input.parse()?;
+        let ident = input.parse()?;
+        input.parse::<Token![:]>()?;
+        Ok(Named { attrs, vis, ident, signature: input.parse()? })
+    }
+}
+
+/// `sig!(…)`: a named signature as an item, or one as data.
+pub(crate) fn sig(input: TokenStream) -> TokenStream {
+    let literal = syn::parse2::<Anonymous>(input.clone());
+    if let Ok(signature) = literal {
+        return as_data(&signature);
+    }
+    match syn::parse2::<Named>(input) {
+        Ok(Named { attrs, vis, ident, signature }) => {
+            let mut errors = Errors::default();
+            let items = items(&signature, attrs, vis, ident, &mut errors);
+            quote!(#errors #items)
+        }
+        Err(error) => {
+            // The more telling of the two errors is that of the form that was begun.
+            let begun_as_text = literal.err().filter(|text| text.to_string().contains("nothing more"));
+            begun_as_text.unwrap_or(error).into_compile_error()
+        }
+    }
+}
+
+/// `predict!(…)` and its like: a strategy over a signature without a name.
+pub(crate) fn strategy(name: &str, input: TokenStream) -> TokenStream {
+    let signature = match syn::parse2::<Anonymous>(input) {
+        Ok(signature) => signature,
+        Err(error) => return error.into_compile_error(),
+    };
+    let mut errors = Errors::default();
+    let ident = Ident::new(ANONYMOUS, Span::call_site());
+    let items = items(&signature, Vec::new(), Visibility::Inherited, ident.clone(), &mut errors);
+    let (krate, strategy) = (Krate::default(), format_ident!("{name}"));
+    quote!({
+        #errors
+        #items
+        #krate::#strategy::<#ident>::new()
+    })
+}
+
+fn items(
+    signature: &Anonymous,
+    attrs: Vec<Attribute>,
+    vis: Visibility,
+    ident: Ident,
+    errors: &mut Errors,
+) -> TokenStream {
+    let krate = Krate::default();
+    let source = Source::new(signature.text.clone());
+    let parsed = grammar::parse(&source, &ident, &krate, errors);
+    let enums: TokenStream = parsed.enums.iter().map(|literal| literal.expand(&krate, &vis)).collect();
+    let whole = Whole {
+        krate,
+        attrs,
+        vis,
+        ident,
+        instruction: signature.instruction.as_ref().map(Docs::from_expr),
+        fields: parsed.fields,
+        doc: format!("The signature `{}`.", source.text()),
+    };
+    let whole = expand_whole(whole, errors);
+    quote!(#enums #whole)
+}
+
+fn as_data(signature: &Anonymous) -> TokenStream {
+    let mut errors = Errors::default();
+    let krate = Krate::default();
+    let source = Source::new(signature.text.clone());
+    let ident = Ident::new(ANONYMOUS, signature.text.span());
+    let parsed = grammar::parse(&source, &ident, &krate, &mut errors);
+    let enums: TokenStream =
+        parsed.enums.iter().map(|literal| literal.expand(&krate, &Visibility::Inherited)).collect();
+    let instruction = signature.instruction.as_ref().map(Docs::from_expr).unwrap_or_default();
+    let spec = spec(&krate, ANONYMOUS, &instruction, &parsed.fields);
+    quote!({
+        #errors
+        #enums
+        ::std::sync::Arc::unwrap_or_clone(#spec)
+    })
+}

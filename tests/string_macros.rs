@@ -1,0 +1,116 @@
+//! `sig!`, `predict!` and `chain_of_thought!`, as a user writes and uses them.
+#![deny(warnings, missing_docs)]
+#![allow(missing_debug_implementations)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dspy::prelude::*;
+use dspy::signature::SignatureSpec;
+use serde_json::{Value, json};
+
+sig!(pub Qa: "question -> answer");
+
+sig!(
+    /// Judge the claim.
+    #[derive(Debug)]
+    #[demo(claim = "Water is wet.", context = [].into(), verdict = JudgeVerdict::NotSure, score = None, reasoning = "Hm.")]
+    pub(crate) Judge: "claim, context: list[str] -> verdict: Literal['true', 'false', \"not sure\"], score: float | None"
+);
+
+sig!(Types: r#"
+    a: str, b: int, c: bool, d: list[list[int]], e: dict[str, u8], f: set[str], g: tuple[int, str], h: Optional[bool],
+    type: Vec<(String, self::Local)>, j: std::collections::BTreeMap<String, i32>, k: [u8; 2], l: Any, m: HashMap<String, f32>
+    ->
+    out: list[Literal["x"]],
+"#, "Do\n  something.");
+
+/// A type of the caller's.
+#[field_type]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Local {
+    /// A number.
+    pub n: u8,
+}
+
+#[test]
+fn a_named_signature_is_like_one_on_a_struct() {
+    let qa = Qa { question: "q".into(), answer: "a".into() };
+    assert_eq!(qa.clone(), qa);
+    assert_eq!(format!("{qa:?}"), r#"Qa { question: "q", answer: "a" }"#);
+    assert_eq!(QaInput::from("q").question, "q");
+    assert_eq!(Qa::spec().name(), "Qa");
+    let same: SignatureSpec = "question -> answer".parse().expect("a signature");
+    assert_eq!(Qa::spec().instruction(), same.instruction());
+    assert_eq!(Qa::spec().fingerprint(), same.fingerprint());
+    assert_eq!(&**Judge::spec().instruction(), "Judge the claim.");
+    assert_eq!(&**Types::spec().instruction(), "Do\n  something.");
+    assert_eq!(Judge::demos().expect("demos")[0].values["verdict"], json!("not sure"));
+}
+
+#[test]
+fn literals_become_enums() {
+    let output: JudgeOutput =
+        serde_json::from_value(json!({"verdict": "not sure", "score": null})).expect("an output");
+    assert_eq!(output.verdict, JudgeVerdict::NotSure);
+    assert_eq!(output.verdict, "not sure");
+    assert_eq!(output.verdict.to_string(), "not sure");
+    assert_eq!(JudgeVerdict::ALL.len(), 3);
+    assert_eq!(output.score, None);
+    let error =
+        serde_json::from_value::<JudgeVerdict>(json!("maybe")).expect_err("no such choice").to_string();
+    assert!(error.contains("maybe") && error.contains("not sure"), "{error}");
+    assert_eq!(
+        Judge::spec().field("verdict").expect("verdict").schema()["enum"],
+        json!(["true", "false", "not sure"])
+    );
+}
+
+#[test]
+fn types_of_both_languages() {
+    let input = TypesInput {
+        a: String::new(),
+        b: -1_i64,
+        c: true,
+        d: vec![vec![1_i64]],
+        e: BTreeMap::from([("k".to_owned(), 1_u8)]),
+        f: BTreeSet::from(["s".to_owned()]),
+        g: (1_i64, String::new()),
+        h: Some(true),
+        r#type: vec![(String::new(), Local { n: 1 })],
+        j: BTreeMap::from([(String::new(), 1_i32)]),
+        k: [1, 2],
+        l: Value::Null,
+        m: std::collections::HashMap::from([(String::new(), 1_f32)]),
+    };
+    assert!(input.to_values().expect("values").contains_key("type"));
+    let output = TypesOutput { out: vec![TypesOut::X] };
+    assert_eq!(serde_json::to_string(&output).expect("json"), r#"{"out":["x"]}"#);
+}
+
+#[test]
+fn a_signature_without_a_name_is_data() {
+    for (checked, text) in [
+        (sig!("question -> answer"), "question -> answer"),
+        (sig!("q: list[str], n: int -> a: float, b: bool"), "q: list[str], n: int -> a: float, b: bool"),
+        (sig!("q -> a: Literal['x', 'y z']"), "q -> a: Literal['x', 'y z']"),
+        (sig!("q -> a: Vec<f32>, b: dict[str, bool]"), "q -> a: Vec<f32>, b: dict[str, bool]"),
+    ] {
+        let parsed: SignatureSpec = text.parse().expect(text);
+        assert_eq!(checked.fingerprint(), parsed.fingerprint(), "{text}");
+        assert_eq!(checked.name(), parsed.name());
+        assert_eq!(checked.instruction(), parsed.instruction());
+    }
+    const WHY: &str = "Because.";
+    let spec: SignatureSpec = sig!("q -> a", WHY);
+    assert_eq!(&**spec.instruction(), "Because.");
+}
+
+#[test]
+fn strategies_over_a_string() {
+    let rate = predict!("review -> stars: u8, tone: Literal['warm', 'cold']", "Rate it.");
+    assert_eq!(&**rate.predictor().spec().instruction(), "Rate it.");
+    let messages = rate.render("Loved it.").expect("messages");
+    assert!(format!("{messages:?}").contains("Loved it."));
+    let search = chain_of_thought!("context: Vec<String>, question -> query");
+    assert_eq!(search.named_predictors()[0].0, "predict");
+}
