@@ -72,7 +72,8 @@ impl Module for MultiHop {
     async fn forward(&self, input: QaInput) -> dspy::Result<Prediction<QaOutput>> {
         let mut context: Vec<String> = Vec::new();
         for _ in 0..2 {
-            let query = self.generate_query.call((context.clone(), input.question.clone())).await?.query.clone();
+            let query =
+                self.generate_query.call((context.clone(), input.question.clone())).await?.query.clone();
             for passage in self.corpus.search(&query, 3).await?.into_texts() {
                 if !context.contains(&passage) {
                     context.push(passage);
@@ -100,10 +101,12 @@ async fn main() -> dspy::Result<()> {
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .map_err(dspy::Error::other)?;
-    let corpus = Bm25::new(passages.into_iter().map(|passage| format!("{} | {}", passage.title, passage.text)));
+    let corpus =
+        Bm25::new(passages.into_iter().map(|passage| format!("{} | {}", passage.title, passage.text)));
     let program = MultiHop::new(Arc::new(corpus));
 
-    let questions: Vec<Qa> = data::parse_jsonl(include_str!("data/questions.jsonl")).map_err(dspy::Error::other)?;
+    let questions: Vec<Qa> =
+        data::parse_jsonl(include_str!("data/questions.jsonl")).map_err(dspy::Error::other)?;
     let (train, heldout) = data::split(questions, 0.5, dspy::Seed::new(1));
 
     // Each hop is a step of the trace, under the path of the predictor that made it.

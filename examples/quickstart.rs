@@ -54,10 +54,15 @@ async fn main() -> dspy::Result<()> {
     let program = ChainOfThought::<Route>::new();
     let message = "I was charged twice for one order. Can you give me the money back?";
     let answer = program.call(message).await?;
-    println!("asked      {message}\nanswered   {:?}, because: {}", answer.team, answer.reasoning().unwrap_or("-"));
+    println!(
+        "asked      {message}\nanswered   {:?}, because: {}",
+        answer.team,
+        answer.reasoning().unwrap_or("-")
+    );
 
     // Labelled rows load straight into the signature. The rows of `heldout` are never shown to the optimizer.
-    let rows: Vec<Route> = data::parse_jsonl(include_str!("data/tickets.jsonl")).map_err(dspy::Error::other)?;
+    let rows: Vec<Route> =
+        data::parse_jsonl(include_str!("data/tickets.jsonl")).map_err(dspy::Error::other)?;
     let (train, heldout) = data::split(rows, 0.4, dspy::Seed::new(1));
     println!("data       {} rows to learn from, {} held out", train.len(), heldout.len());
 
