@@ -134,9 +134,9 @@ impl<'a> Sections<'a> {
         let mut sections = Sections { found: vec![None; spec.outputs().count()], problems: Vec::new() };
         let mut open: Option<(usize, usize)> = None;
         for marker in markers::find(reply) {
-            let name = marker.name;
-            let index = spec.outputs().position(|field| same_name(field.name(), name));
-            let known = index.is_some() || same_name(name, markers::COMPLETED);
+            let index = field_index(spec, marker.name);
+            let completed = index.is_none() && marker.name.eq_ignore_ascii_case(markers::COMPLETED);
+            let known = index.is_some() || completed;
             // Something like a marker in the middle of a text is part of the text unless it names a field.
             if !known && !marker.starts_line {
                 continue;
@@ -144,7 +144,7 @@ impl<'a> Sections<'a> {
             if let Some((index, start)) = open.take() {
                 sections.close(spec, index, &reply[start..marker.before.max(start)]);
             }
-            if name.eq_ignore_ascii_case(markers::COMPLETED) {
+            if completed {
                 return sections;
             }
             open = index.map(|index| (index, marker.after));
@@ -172,10 +172,16 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Whether a marker means a field: letters and digits count, case and separators do not.
-fn same_name(field: &str, marker: &str) -> bool {
-    let fold = |name: &str| {
-        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
-    };
-    field == marker || fold(field) == fold(marker)
+/// The output field that a marker means: the one of its name, or else of the same letters and digits.
+fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
+    spec.outputs().position(|field| field.name() == marker).or_else(|| {
+        let fold = |name: &str| -> String {
+            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+        };
+        if marker.eq_ignore_ascii_case(markers::COMPLETED) {
+            return None;
+        }
+        let wanted = fold(marker);
+        spec.outputs().position(|field| fold(field.name()) == wanted)
+    })
 }
