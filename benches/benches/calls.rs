@@ -125,7 +125,7 @@ fn decode(c: &mut Criterion) {
         let reply = Completion::new(format!("[[ ## verdicts ## ]]\n{list}\n\n[[ ## completed ## ]]"));
         group.throughput(Throughput::Bytes(reply.text.len() as u64));
         group.bench_function(name, |b| {
-            b.iter(|| ChatAdapter.parse(black_box(spec), black_box(&reply)).unwrap())
+            b.iter(|| ChatAdapter.parse(black_box(spec), black_box(&reply)).unwrap());
         });
     }
     let text =

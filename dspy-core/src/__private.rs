@@ -47,15 +47,14 @@ pub fn choices_schema(choices: &[&str]) -> schemars::Schema {
     schemars::json_schema!({ "enum": choices })
 }
 
+/// [`FieldType::read`] of a type.
+pub type ReadField<T> = fn(&mut Values, &'static str, &[&str], Option<fn() -> T>) -> Result<T, FieldError>;
+
 /// The state of an output field, typed. A beginning that is not yet a `T` is still pending.
 ///
 /// It takes the function that reads a `T` instead of a bound on `T`, so that rustc reports a type that is no
 /// [`FieldType`] once, in the words of that trait.
-pub fn partial_field<T>(
-    values: &PartialValues,
-    name: &'static str,
-    read: fn(&mut Values, &'static str, &[&str], Option<fn() -> T>) -> Result<T, FieldError>,
-) -> FieldState<T> {
+pub fn partial_field<T>(values: &PartialValues, name: &'static str, read: ReadField<T>) -> FieldState<T> {
     let typed = |value| {
         let mut values = Values::new();
         values.insert(name.to_owned(), value);

@@ -51,7 +51,7 @@ impl ProgramState {
         for (path, predictor) in program.named_predictors() {
             match self.predictors.get(&path) {
                 Some(state) => {
-                    problems.extend(state.problems(predictor).map(|problem| format!("`{path}`: {problem}")))
+                    problems.extend(state.problems(predictor).map(|problem| format!("`{path}`: {problem}")));
                 }
                 None => problems.push(format!("`{path}` is not in the saved state")),
             }
