@@ -16,6 +16,9 @@ use crate::signature::{Demo, FieldError, Fields as _, Signature, SignatureSpec};
 /// A typed skin over a [`Predictor`], which holds the state.
 pub struct Predict<S> {
     predictor: Predictor,
+    /// Why the demonstrations of the signature cannot be shown, if so. Reported by the first call, because `new` has
+    /// nothing to report it with.
+    bad_demos: Option<FieldError>,
     signature: PhantomData<fn() -> S>,
 }
 
@@ -28,12 +31,15 @@ impl<S: Signature> Predict<S> {
     /// A predictor of a signature that has the inputs and outputs of `S` and perhaps more outputs.
     pub(super) fn over(spec: Arc<SignatureSpec>) -> Self {
         let mut predictor = Predictor::new(spec);
-        // A demonstration without a JSON form is the fault of its type; `check_demos` in a test shows it.
-        let demos = S::demos().unwrap_or_default();
-        if !demos.is_empty() {
-            predictor.set_demos(demos);
-        }
-        Predict { predictor, signature: PhantomData }
+        let bad_demos = match S::demos() {
+            Ok(demos) if demos.is_empty() => None,
+            Ok(demos) => {
+                predictor.set_demos(demos);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        Predict { predictor, bad_demos, signature: PhantomData }
     }
 
     /// Binds a model.
@@ -72,6 +78,7 @@ impl<S: Signature> Predict<S> {
         let demos: Result<Vec<_>, _> =
             examples.into_iter().map(|row| row.to_values().map(Demo::new)).collect();
         self.predictor.set_demos(demos?);
+        self.bad_demos = None;
         Ok(self)
     }
 
@@ -104,7 +111,11 @@ impl<S: Signature> Default for Predict<S> {
 
 impl<S> Clone for Predict<S> {
     fn clone(&self) -> Self {
-        Predict { predictor: self.predictor.clone(), signature: PhantomData }
+        Predict {
+            predictor: self.predictor.clone(),
+            bad_demos: self.bad_demos.clone(),
+            signature: PhantomData,
+        }
     }
 }
 
@@ -129,6 +140,9 @@ impl<S: Signature> Module for Predict<S> {
     type Output = S::Output;
 
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
+        if let Some(error) = &self.bad_demos {
+            return Err(error.clone().into());
+        }
         let values = input.to_values()?;
         self.predictor
             .call_as(values, &mut |values| S::Output::from_values(split_outputs(values, S::spec())))

@@ -1,0 +1,206 @@
+//! What the framework costs: prompts, replies, whole calls in process and over loopback HTTP.
+//!
+//! `cargo bench -p dspy-benches`; figures are ratios on one machine, see the README.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot run should say so loudly")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use dspy::adapter::{Adapter, ChatAdapter};
+use dspy::lm::{BoxFuture, Completion, LanguageModel, LmError, Request, Response};
+use dspy::prelude::*;
+use dspy::signature::{Demo, Values};
+use serde_json::json;
+
+/// Answer the question.
+#[signature]
+struct Qa {
+    #[input]
+    question: String,
+    #[output]
+    answer: String,
+}
+
+#[signature]
+struct FactCheck {
+    #[input]
+    claims: Vec<String>,
+    #[output]
+    verdicts: Vec<bool>,
+}
+
+const REPLY: &str =
+    "[[ ## reasoning ## ]]\nIt is known.\n\n[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]\n";
+
+/// Answers at once, so that only the framework is measured.
+struct Instantly;
+
+impl LanguageModel for Instantly {
+    fn id(&self) -> &'static str {
+        "instantly"
+    }
+
+    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(std::future::ready(Ok(Response::text(REPLY))))
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    // One core for the client, one for the server: what is compared is the work on the client's core.
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn demos(count: usize) -> Vec<Demo> {
+    let demo = |index: usize| {
+        let values =
+            json!({"question": format!("Question {index}?"), "reasoning": "So it is.", "answer": "Yes."});
+        Demo::new(serde_json::from_value(values).unwrap())
+    };
+    (0..count).map(demo).collect()
+}
+
+fn in_process(c: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = c.benchmark_group("call");
+    for count in [0, 4, 64] {
+        let mut program = ChainOfThought::<Qa>::new().with_lm(Lm::custom(Instantly));
+        program.for_each_predictor(|_, predictor| predictor.set_demos(demos(count)));
+        group.bench_function(format!("chain_of_thought/{count}_demos"), |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(async {
+                    let started = Instant::now();
+                    for _ in 0..rounds {
+                        black_box(program.call(black_box("What is the capital of France?")).await.unwrap());
+                    }
+                    started.elapsed()
+                })
+            });
+        });
+    }
+    let predict = Predict::<Qa>::new().with_lm(Lm::custom(Instantly));
+    group.bench_function("predict", |b| {
+        b.iter_custom(|rounds| {
+            runtime.block_on(async {
+                let started = Instant::now();
+                for _ in 0..rounds {
+                    black_box(predict.call(black_box("What is the capital of France?")).await.unwrap());
+                }
+                started.elapsed()
+            })
+        });
+    });
+    group.finish();
+}
+
+fn render(c: &mut Criterion) {
+    let mut program = ChainOfThought::<Qa>::new();
+    program.for_each_predictor(|_, predictor| predictor.set_demos(demos(4)));
+    c.bench_function("render/same_state", |b| b.iter(|| program.render(black_box("What?")).unwrap()));
+    c.bench_function("render/changed_state", |b| {
+        b.iter_batched(
+            || {
+                let mut copy = program.clone();
+                copy.for_each_predictor(|_, predictor| predictor.set_instruction("Answer."));
+                copy
+            },
+            |program| program.render(black_box("What?")).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    let spec = FactCheck::spec();
+    let item = |index: usize| index.is_multiple_of(3);
+    let clean = serde_json::to_string(&(0..100_000).map(item).collect::<Vec<_>>()).unwrap();
+    let dirty = format!(
+        "Sure! Here you go:\n```json\n[{}]\n```\nHope it helps.",
+        (0..100_000).map(|index| if item(index) { "True, " } else { "'no', " }).collect::<String>()
+    );
+    for (name, list) in [("clean", clean), ("dirty", dirty)] {
+        let reply = Completion::new(format!("[[ ## verdicts ## ]]\n{list}\n\n[[ ## completed ## ]]"));
+        group.throughput(Throughput::Bytes(reply.text.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| ChatAdapter.parse(black_box(spec), black_box(&reply)).unwrap())
+        });
+    }
+    let text =
+        Completion::new(format!("[[ ## answer ## ]]\n{}\n\n[[ ## completed ## ]]", "word ".repeat(200_000)));
+    group.throughput(Throughput::Bytes(text.text.len() as u64));
+    group.bench_function("text", |b| b.iter(|| ChatAdapter.parse(Qa::spec(), black_box(&text)).unwrap()));
+    group.finish();
+}
+
+/// Calls over loopback HTTP beside a bare `reqwest` loop that posts the same body and reads the same member.
+fn over_http(c: &mut Criterion) {
+    let runtime = runtime();
+    let url = dspy_benches::start_server(REPLY);
+    let lm = dspy::lm::Endpoint::new(format!("{url}/v1")).model("bench").unwrap();
+    let program = Arc::new(ChainOfThought::<Qa>::new().with_lm(lm));
+    let body = {
+        let messages = program.render("What is the capital of France?").unwrap();
+        let message = |m: &dspy::lm::Message| json!({"role": m.role.as_str(), "content": m.text()});
+        json!({"model": "bench", "messages": messages.iter().map(message).collect::<Vec<_>>()})
+    };
+    let client = dspy_benches::bare_client();
+    let mut group = c.benchmark_group("http");
+    group.measurement_time(Duration::from_secs(5)).sample_size(10);
+    for flight in [1usize, 64, 1024] {
+        group.throughput(Throughput::Elements(flight as u64));
+        group.bench_function(format!("dspy/{flight}"), |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(in_flight(flight, rounds, || {
+                    let program = program.clone();
+                    async move { drop(program.call("What is the capital of France?").await.unwrap()) }
+                }))
+            });
+        });
+        group.bench_function(format!("bare/{flight}"), |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(in_flight(flight, rounds, || {
+                    let post = client.post(format!("{url}/v1/chat/completions")).json(&body);
+                    async move {
+                        let reply: serde_json::Value = post.send().await.unwrap().json().await.unwrap();
+                        assert!(reply["choices"][0]["message"]["content"].is_string());
+                    }
+                }))
+            });
+        });
+    }
+    group.finish();
+}
+
+async fn in_flight<F: Future<Output = ()> + Send + 'static>(
+    flight: usize,
+    rounds: u64,
+    call: impl Fn() -> F,
+) -> Duration {
+    let started = Instant::now();
+    for _ in 0..rounds {
+        let mut tasks: tokio::task::JoinSet<()> = (0..flight).map(|_| call()).collect();
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+    started.elapsed()
+}
+
+fn values_round_trip(c: &mut Criterion) {
+    let input = QaInput { question: "What is the capital of France?".into() };
+    c.bench_function("fields/to_values", |b| b.iter(|| black_box(&input).to_values().unwrap()));
+    let values: Values = input.to_values().unwrap();
+    c.bench_function("fields/from_values", |b| {
+        b.iter_batched(
+            || values.clone(),
+            |values| QaInput::from_values(values).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, in_process, render, decode, values_round_trip, over_http);
+criterion_main!(benches);

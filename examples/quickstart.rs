@@ -1,0 +1,96 @@
+//! The whole way in one file: a typed task, a score, an optimizer, a better score, a saved program.
+//!
+//! Run: `cargo run --example quickstart`
+//! Needs: nothing. Without a key it uses the built-in model, a tiny in-context learner in this process; with
+//! `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, … or `DSPY_MODEL=provider/model` the same program runs on that model.
+
+use dspy::data;
+use dspy::optimizers::{BootstrapFewShotWithRandomSearch, Budget};
+use dspy::prelude::*;
+
+/// The teams of a shop's help desk.
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    /// Charges, invoices, payment methods.
+    Billing,
+    /// Where a parcel is and when it comes.
+    Shipping,
+    /// Sending things back, exchanges, refunds for returned goods.
+    Returns,
+    /// Something does not work.
+    Technical,
+    /// Logins, passwords, personal data.
+    Account,
+    /// Questions before buying.
+    Sales,
+}
+
+/// Decide which team should answer a customer's message.
+#[signature]
+#[derive(Clone)]
+struct Route {
+    /// The message as the customer wrote it.
+    #[input]
+    message: String,
+    /// The team that can help.
+    #[output]
+    team: Team,
+}
+
+/// The measure that the optimizer maximises, as any function of a labelled example and an output.
+fn routed_well(example: &Route, output: &RouteOutput) -> bool {
+    example.team == output.team
+}
+
+#[tokio::main]
+async fn main() -> dspy::Result<()> {
+    let lm = Lm::from_env()?;
+    println!("model      {}{}", lm.id(), lm.origin().map(|why| format!(" ({why})")).unwrap_or_default());
+    dspy::configure(lm.clone());
+
+    // A typed answer: `team` is a `Team`, checked when this was compiled.
+    let program = ChainOfThought::<Route>::new();
+    let message = "I was charged twice for one order. Can you give me the money back?";
+    let answer = program.call(message).await?;
+    println!(
+        "asked      {message}\nanswered   {:?}, because: {}",
+        answer.team,
+        answer.reasoning().unwrap_or("-")
+    );
+
+    // Labelled rows load straight into the signature. The rows of `heldout` are never shown to the optimizer.
+    let rows: Vec<Route> =
+        data::parse_jsonl(include_str!("data/tickets.jsonl")).map_err(dspy::Error::other)?;
+    let (train, heldout) = data::split(rows, 0.4, dspy::Seed::new(1));
+    println!("data       {} rows to learn from, {} held out", train.len(), heldout.len());
+
+    let evaluate = Evaluate::new(routed_well).concurrency(16).progress(true);
+    let before = evaluate.run(&program, &heldout).await?;
+    println!("baseline   {before}");
+
+    let optimized = BootstrapFewShotWithRandomSearch::builder()
+        .metric(routed_well)
+        .max_bootstrapped_demos(8)
+        .max_labeled_demos(24)
+        .num_candidate_programs(6)
+        .budget(Budget::calls(5_000).usd(2.0))
+        // Stop it and start it again: it goes on where it was and pays nothing twice.
+        .run_dir(format!("runs/quickstart/{}", lm.id().replace('/', "-")))
+        .progress(true)
+        .build()
+        .compile(program, &train)
+        .await?;
+    println!("{}", optimized.report());
+
+    let after = evaluate.run(&*optimized, &heldout).await?;
+    println!("optimized  {after}   (baseline {before}; the same held-out rows)");
+
+    let path = "runs/quickstart/program.json";
+    optimized.save(path)?;
+    let loaded = ChainOfThought::<Route>::new().load(path)?;
+    let again = loaded.call(message).await?;
+    println!("saved      {path}\nloaded     {message}\nanswered   {:?}", again.team);
+    Ok(())
+}
