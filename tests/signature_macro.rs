@@ -80,6 +80,12 @@ fn one_input_is_converted_from_its_bare_value() {
 }
 
 #[test]
+fn an_example_becomes_its_inputs() {
+    let example = Qa { question: "q".into(), final_answer: "a".into(), score: 1.0, source: None };
+    assert_eq!(QaInput::from(example), QaInput { question: "q".into() });
+}
+
+#[test]
 fn the_struct_is_a_labelled_example() {
     let example = Qa { question: "q".into(), final_answer: "a".into(), score: 1.0, source: None };
     let text = serde_json::to_string(&example).expect("serialises");

@@ -48,7 +48,7 @@ use quote::quote;
 ///
 /// The struct stays what it is, a labelled example with all fields. Beside it appear `QaInput`, `QaOutput` and
 /// `QaPartial` (the outputs of an unfinished reply), with `Clone`, `Debug` and `PartialEq` where the field types have
-/// them, and conversions into `QaInput` from the bare value of a single input or from a tuple of several.
+/// them, and conversions into `QaInput`: from the bare value of a single input or a tuple of several, and from a `Qa`.
 ///
 /// # On the struct
 /// - `#[demo(field = value, …)]`, repeatable: a demonstration, checked by the compiler. It has every input and output

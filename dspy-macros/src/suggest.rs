@@ -11,9 +11,13 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// `; did you mean …?` or nothing.
-pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(word, candidates).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+/// How to end the message about an unknown word: with the candidate that was likely meant, or else with all there is.
+pub(crate) fn remedy<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    all: impl FnOnce() -> String,
+) -> String {
+    nearest(word, candidates).map_or_else(all, |near| format!("did you mean `{near}`?"))
 }
 
 /// How many characters to insert, delete, replace or swap with their neighbour.

@@ -9,7 +9,7 @@ use syn::{Attribute, Field, Ident, ItemStruct, LitStr, Path, Token, Type};
 use crate::errors::Errors;
 use crate::krate::Krate;
 use crate::signature::skip_to_comma;
-use crate::suggest::did_you_mean;
+use crate::suggest::remedy;
 
 /// A program.
 #[derive(Debug)]
@@ -45,10 +45,10 @@ impl Options {
                 "crate" => options.krate = Krate::parse_value(input)?,
                 "no_clone" => options.no_clone = true,
                 other => {
-                    let near = did_you_mean(other, ["no_clone", "crate"]);
-                    let known =
+                    let all =
                         "on a struct the options are `no_clone` and `crate`, on a field `skip` and `name`";
-                    errors.on(name, format!("unknown option `{other}`{near}; {known}"));
+                    let remedy = remedy(other, ["no_clone", "crate"], || all.into());
+                    errors.on(name, format!("unknown option `{other}`; {remedy}"));
                     skip_to_comma(input)?;
                 }
             }
@@ -90,11 +90,12 @@ fn part(field: &mut Field, errors: &mut Errors) -> Option<Part> {
                     name.replace(input.parse::<LitStr>()?).is_some()
                 }
                 other => {
-                    let near = did_you_mean(other, ["skip", "name"]);
-                    let message = format!(
-                        "unknown option `{other}`{near}; on a field the options are `skip` and `name`"
-                    );
-                    errors.on(option, message);
+                    let remedy = remedy(other, ["skip", "name"], || {
+                        "on a field the options are `skip` and `name`".into()
+                    });
+                    errors.on(option, format!("unknown option `{other}`; {remedy}"));
+                    // Most likely it is not a sub-module; that it holds no predictors need not be said too.
+                    skip = true;
                     skip_to_comma(input)?;
                     false
                 }

@@ -6,7 +6,7 @@ use syn::{Attribute, Field, Meta, Path, Token};
 use super::model::Role;
 use super::naming::{FieldNaming, StructNaming};
 use crate::errors::Errors;
-use crate::suggest::{did_you_mean, nearest};
+use crate::suggest::nearest;
 
 const ROLES: [Role; 3] = [Role::Input, Role::Output, Role::Hint];
 
@@ -65,10 +65,6 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
             "allow" | "expect" | "warn" | "deny" | "forbid" => {
                 found.lints.push(attr.clone());
                 true
-            }
-            "cfg" | "cfg_attr" => {
-                errors.on(attr, format!("`#[{name}]` stands below `#[signature]`; move it above"));
-                false
             }
             "signature" => {
                 errors.on(attr, "`#[signature]` stands here twice; remove one");
@@ -150,7 +146,7 @@ impl FieldAttrs {
     /// Takes a misspelt role for the role that was meant, and reports it.
     fn is_misspelt_role(&mut self, attr: &Attribute, name: &str, errors: &mut Errors) -> bool {
         let Some(near) = nearest(name, ROLES.map(Role::attr)) else { return false };
-        errors.on(attr, format!("unknown attribute `{name}`{}", did_you_mean(name, [near])));
+        errors.on(attr, format!("unknown attribute `{name}`; did you mean `{near}`?"));
         self.role = self.role.or_else(|| ROLES.into_iter().find(|role| role.attr() == near));
         true
     }

@@ -1,8 +1,5 @@
 //! Rules that need the whole signature.
 
-use proc_macro2::{TokenStream, TokenTree};
-use quote::ToTokens as _;
-
 use super::model::{Field, Model, Role};
 use crate::errors::Errors;
 
@@ -10,7 +7,6 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
     outputs(model, errors);
     for (at, field) in model.fields.iter().enumerate() {
         name(field, &model.fields[..at], errors);
-        own_type(field, model, errors);
     }
 }
 
@@ -50,19 +46,4 @@ fn name(field: &Field, before: &[Field], errors: &mut Errors) {
             ),
         );
     }
-}
-
-/// `Self` would be another type in each of the structs that the field is copied to.
-fn own_type(field: &Field, model: &Model, errors: &mut Errors) {
-    if mentions_self(field.ty.to_token_stream()) {
-        errors.on(&field.ty, format!("`Self` in the type of a signature field; write `{}`", model.ident));
-    }
-}
-
-fn mentions_self(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "Self",
-        TokenTree::Group(group) => mentions_self(group.stream()),
-        _ => false,
-    })
 }

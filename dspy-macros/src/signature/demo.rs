@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, Ident, Token};
 
 use super::model::{Demo, Field, Role};
 use crate::errors::Errors;
-use crate::suggest::did_you_mean;
+use crate::suggest::remedy;
 
 struct Pair {
     field: Ident,
@@ -68,6 +68,6 @@ pub(crate) fn parse(attr: &Attribute, fields: &[Field], errors: &mut Errors) -> 
 fn unknown(name: &str, fields: &[Field]) -> String {
     let known: Vec<String> =
         fields.iter().filter(|f| f.role != Role::Hint).map(|f| f.ident.unraw().to_string()).collect();
-    let near = did_you_mean(name, known.iter().map(String::as_str));
-    format!("no field `{name}`{near}; a demonstration has `{}` and may have `reasoning`", known.join("`, `"))
+    let all = || format!("a demonstration has `{}` and may have `reasoning`", known.join("`, `"));
+    format!("no field `{name}`; {}", remedy(name, known.iter().map(String::as_str), all))
 }

@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, MetaNameValue, Token};
 use super::case::CASES;
 use super::model::FieldDefault;
 use crate::errors::Errors;
-use crate::suggest::did_you_mean;
+use crate::suggest::remedy;
 
 /// The attributes of a field.
 #[derive(Debug, Default)]
@@ -72,10 +72,10 @@ fn unsupported(name: &str) -> String {
             "`#[serde({name})]` has no meaning on a signature field; use `#[hint]` for what the model must not \
              see, and `Option` for what may be absent"
         ),
-        _ => format!(
-            "unknown option `{name}`{}; a signature field takes `rename`, `alias` and `default`",
-            did_you_mean(name, FIELD_OPTIONS)
-        ),
+        _ => {
+            let all = || "a signature field takes `rename`, `alias` and `default`".into();
+            format!("unknown option `{name}`; {}", remedy(name, FIELD_OPTIONS, all))
+        }
     }
 }
 
@@ -94,9 +94,8 @@ impl StructNaming {
                 let Some(case) = text(&option, errors) else { continue };
                 let value = case.value();
                 if !CASES.contains(&value.as_str()) {
-                    let near = did_you_mean(&value, CASES);
-                    let known = CASES.join("`, `");
-                    errors.on(&case, format!("unknown case `{value}`{near}; the cases are `{known}`"));
+                    let remedy = remedy(&value, CASES, || format!("the cases are `{}`", CASES.join("`, `")));
+                    errors.on(&case, format!("unknown case `{value}`; {remedy}"));
                 } else if let Some(other) = self.rename_all.replace(case)
                     && other.value() != value
                 {
@@ -104,13 +103,8 @@ impl StructNaming {
                 }
             } else if !users {
                 let name = path_name(&option);
-                let near = did_you_mean(&name, ["rename_all"]);
-                errors.on(
-                    &option,
-                    format!(
-                        "`{name}` has no meaning on a signature{near}; the struct takes only `rename_all`"
-                    ),
-                );
+                let remedy = remedy(&name, ["rename_all"], || "the struct takes only `rename_all`".into());
+                errors.on(&option, format!("`{name}` has no meaning on a signature; {remedy}"));
             }
         }
     }

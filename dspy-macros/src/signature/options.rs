@@ -7,7 +7,7 @@ use syn::{Ident, Path, Token};
 
 use crate::errors::Errors;
 use crate::krate::Krate;
-use crate::suggest::did_you_mean;
+use crate::suggest::remedy;
 
 /// What stands in `#[signature(…)]`.
 #[derive(Debug, Default)]
@@ -49,11 +49,8 @@ impl Options {
             "input" => &mut self.input,
             "output" => &mut self.output,
             _ => {
-                let near = did_you_mean(&known, NAMES);
-                errors.on(
-                    &name,
-                    format!("unknown option `{name}`{near}; the options are `input`, `output` and `crate`"),
-                );
+                let remedy = remedy(&known, NAMES, || "the options are `input`, `output` and `crate`".into());
+                errors.on(&name, format!("unknown option `{name}`; {remedy}"));
                 return skip_to_comma(input);
             }
         };

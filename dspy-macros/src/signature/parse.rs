@@ -1,5 +1,6 @@
 //! From the user's struct to the model.
 
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident};
 use syn::ext::IdentExt as _;
 use syn::{Field as SynField, Fields, Ident, ItemStruct, LitStr, Path};
@@ -37,13 +38,19 @@ pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Er
     if let Some(clause) = &item.generics.where_clause {
         errors.on(clause, "a signature has no where clause; remove it");
     }
-    without_repetitions(&mut item.fields, errors);
+    let repeated = without_repetitions(&mut item.fields, errors);
     let rename_all = attrs.naming.rename_all.as_ref().map(LitStr::value);
-    let mut roleless = false;
+    let (mut roleless, mut broken) = (repeated, broken);
     let mut fields = Vec::with_capacity(item.fields.len());
     for field in &mut item.fields {
         let read = attrs::of_field(field, &attrs.derives, errors);
         roleless |= read.role.is_none();
+        if mentions_self(field.ty.to_token_stream()) {
+            let message = format!("`Self` in the type of a signature field; write `{}`", item.ident);
+            errors.on(&field.ty, message);
+            broken = true;
+            continue;
+        }
         fields.extend(read_field(field, read, rename_all.as_deref(), errors));
     }
     let instruction = Docs::of(&item.attrs);
@@ -110,8 +117,9 @@ fn read_field(
 }
 
 /// Takes out fields whose name another one has: rustc would report them in each struct that they are copied to.
-fn without_repetitions(fields: &mut Fields, errors: &mut Errors) {
-    let Fields::Named(fields) = fields else { return };
+fn without_repetitions(fields: &mut Fields, errors: &mut Errors) -> bool {
+    let Fields::Named(fields) = fields else { return false };
+    let before = fields.named.len();
     let mut seen: Vec<Ident> = Vec::new();
     let all = std::mem::take(&mut fields.named);
     fields.named = all
@@ -126,6 +134,16 @@ fn without_repetitions(fields: &mut Fields, errors: &mut Errors) {
             !twice
         })
         .collect();
+    fields.named.len() < before
+}
+
+/// `Self` would be another type in each of the structs that the field is copied to.
+fn mentions_self(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "Self",
+        TokenTree::Group(group) => mentions_self(group.stream()),
+        _ => false,
+    })
 }
 
 /// A doc comment between `#[signature] struct X {` and the first field is legal Rust, and rustc shows it to us as the

@@ -7,7 +7,7 @@ use super::literal::LiteralEnum;
 use super::scan::Scanner;
 use super::source::{Problem, Source};
 use crate::krate::Krate;
-use crate::suggest::did_you_mean;
+use crate::suggest::remedy;
 
 /// Deeper types than this are a mistake, or an attack on the stack.
 const DEEPEST: usize = 32;
@@ -209,14 +209,10 @@ impl Types<'_> {
     fn rust(&self, word: &str, at: usize, arguments: &[TokenStream]) -> Result<TokenStream, Problem> {
         let lower = word.starts_with(|c: char| c.is_lowercase());
         if lower && !LOWER.contains(&word) && !matches!(word, "isize" | "char") {
-            let near = did_you_mean(word, LOWER);
-            return Err(Problem::new(
-                at,
-                format!(
-                    "unknown type `{word}`{near}; known are str, int, float, bool, list[…], dict[str, …], tuple[…], \
-                     Optional[…], Literal[…], Any and the types of Rust"
-                ),
-            ));
+            let all = "known are str, int, float, bool, list[…], dict[str, …], tuple[…], Optional[…], Literal[…], Any \
+                       and the types of Rust";
+            let remedy = remedy(word, LOWER, || all.into());
+            return Err(Problem::new(at, format!("unknown type `{word}`; {remedy}")));
         }
         let name = ident(word, self.source, at)?;
         Ok(if arguments.is_empty() { quote!(#name) } else { quote!(#name<#(#arguments),*>) })

@@ -9,11 +9,30 @@ use super::super::model::{Field, Model, Role, Side};
 /// More inputs than this are clearer by name.
 const LONGEST_TUPLE: usize = 12;
 
-/// `From` the bare value of a single input, or from a tuple of several.
+/// `From` an example, and from the bare value of a single input or a tuple of several.
 pub(super) fn into_input(model: &Model) -> TokenStream {
     let Side::Generated(input) = &model.input else { return TokenStream::new() };
     let fields: Vec<&Field> = model.fields_of(Role::Input).collect();
-    match fields.as_slice() {
+    let example = (!model.broken).then(|| example(model, input, &fields));
+    let bare = bare(input, &fields);
+    quote!(#example #bare)
+}
+
+/// The input part of an example.
+fn example(model: &Model, input: &Ident, fields: &[&Field]) -> TokenStream {
+    let whole = &model.ident;
+    let names: Vec<&Ident> = fields.iter().map(|field| &field.ident).collect();
+    from(
+        input,
+        &quote!(),
+        &quote!(#whole),
+        &quote!(#whole { #(#names,)* .. }),
+        &quote!(#input { #(#names),* }),
+    )
+}
+
+fn bare(input: &Ident, fields: &[&Field]) -> TokenStream {
+    match fields {
         [] => from(input, &quote!(), &quote!(()), &quote!(_), &quote!(#input {})),
         [Field { ident, ty, .. }] => {
             let value =

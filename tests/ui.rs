@@ -1,0 +1,22 @@
+//! What the macros say about wrong input, and that they say nothing about right input.
+//!
+//! One defect per file. After a change of wording: `TRYBUILD=overwrite cargo test --test ui`, and read the difference.
+
+use std::process::Command;
+
+/// The compiler whose words stand in `ui/rustc`.
+const RUSTC: &str = "rustc 1.95.";
+
+#[test]
+fn ui() {
+    let cases = trybuild::TestCases::new();
+    cases.pass("tests/ui/pass/*.rs");
+    for topic in ["structure", "role", "name", "attribute", "doc", "demo", "all", "module", "string"] {
+        cases.compile_fail(format!("tests/ui/{topic}/*.rs"));
+    }
+    // Errors that rustc itself reports, at our tokens and with our notes, but in words that change with its version.
+    let version = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    if String::from_utf8_lossy(&version).starts_with(RUSTC) {
+        cases.compile_fail("tests/ui/rustc/*.rs");
+    }
+}

@@ -1,0 +1,8 @@
+use dspy::prelude::*;
+
+#[module]
+enum Program {
+    One,
+}
+
+fn main() {}

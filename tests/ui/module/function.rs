@@ -1,0 +1,8 @@
+use dspy::prelude::*;
+
+#[module]
+async fn answer(question: String) -> String {
+    question
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature]
+struct Qa {
+    #[input]
+    question: String,
+    #[output]
+    question: String,
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature]
+struct Qa {
+    #[input(desc = "what is asked")]
+    question: String,
+    #[output]
+    answer: String,
+}
+
+fn main() {}

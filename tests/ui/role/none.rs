@@ -1,0 +1,11 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature]
+struct Qa {
+    question: String,
+    #[output]
+    answer: String,
+}
+
+fn main() {}

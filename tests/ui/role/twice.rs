@@ -1,0 +1,13 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature]
+struct Qa {
+    #[input]
+    #[input]
+    question: String,
+    #[output]
+    answer: String,
+}
+
+fn main() {}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = dspy::predict!("é -> a: strr");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = dspy::predict!("question -> answer: Literal['+', '-'], tone: Literal['a b', 'a-b']");
+}

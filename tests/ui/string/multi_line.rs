@@ -1,0 +1,8 @@
+dspy::sig!(Qa: "
+    question,
+    context: list[str]
+    ->
+    answer: flaot
+");
+
+fn main() {}

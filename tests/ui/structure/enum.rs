@@ -1,0 +1,9 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature]
+enum Qa {
+    Question(String),
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use dspy::prelude::*;
+
+#[signature]
+fn qa(question: String) -> String {
+    question
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature]
+struct Qa(String, String);
+
+fn main() {}

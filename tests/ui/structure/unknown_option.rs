@@ -1,0 +1,12 @@
+use dspy::prelude::*;
+
+/// Answer.
+#[signature(ouput = Other, crate = dspy, desc = "x")]
+struct Qa {
+    #[input]
+    question: String,
+    #[output]
+    answer: String,
+}
+
+fn main() {}
