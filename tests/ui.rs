@@ -15,7 +15,8 @@ fn ui() {
         cases.compile_fail(format!("tests/ui/{topic}/*.rs"));
     }
     // Errors that rustc itself reports, at our tokens and with our notes, but in words that change with its version.
-    let version = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let version =
+        Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
     if String::from_utf8_lossy(&version).starts_with(RUSTC) {
         cases.compile_fail("tests/ui/rustc/*.rs");
     }

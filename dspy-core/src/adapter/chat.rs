@@ -157,8 +157,8 @@ impl<'a> Sections<'a> {
 
     fn close(&mut self, spec: &SignatureSpec, index: usize, text: &'a str) {
         match self.found[index] {
-            None => self.found[index] = Some(text),
-            Some(first) if first.trim() == text.trim() => {}
+            None => self.found[index] = Some(text.trim()),
+            Some(first) if first == text.trim() => {}
             Some(_) => {
                 let name = spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
                 let message = "stands there twice with different values; write it once";

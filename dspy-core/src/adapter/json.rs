@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout, markers, value};
+use crate::decode::RepairKind;
 use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
 use crate::signature::{SignatureSpec, Values};
 
@@ -131,6 +132,12 @@ pub(super) fn parse_unmarked(adapter: &str, spec: &SignatureSpec, reply: &str) -
     {
         let mut parsed = Parsed::default();
         return match super::chat::read_field(only, reply, 0, &mut parsed.report) {
+            // Without a marker a value in the middle of a sentence may be about anything.
+            Ok(_) if parsed.report.repairs.iter().any(|repair| repair.cost >= RepairKind::Mention.cost()) => {
+                let message = "found only in a sentence; write the value below its marker";
+                let problem = FieldProblem::new(only.name(), message);
+                Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]))
+            }
             Ok(value) => {
                 parsed.values.insert(only.name().to_owned(), value);
                 Ok(parsed)

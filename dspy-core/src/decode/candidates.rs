@@ -1,0 +1,272 @@
+//! Where in a reply the value may be: structures in prose, code fences, or the words themselves.
+
+use std::collections::HashSet;
+
+use super::loose::Loose;
+use super::quoted::opening;
+use super::tree::{Shape, Span, Tree};
+
+/// Structures that are weighed against each other; a reply with more holds no answer that we could single out.
+const MAX_UNITS: usize = 64;
+
+/// A place in the reply that may hold the value.
+#[derive(Debug)]
+pub(super) struct Unit<'t> {
+    pub(super) tree: Tree<'t>,
+    pub(super) fenced: bool,
+    /// What of the reply is left out: the fence or the words before and behind.
+    pub(super) outer: Span,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Scan<'t> {
+    pub(super) units: Vec<Unit<'t>>,
+    /// The contents of fences that hold no structure.
+    pub(super) blocks: Vec<Span>,
+    pub(super) too_deep: bool,
+    /// The work limit was reached before the end of the text.
+    pub(super) exhausted: bool,
+}
+
+/// Finds all structures, left to right, never one inside another.
+pub(super) fn scan<'t>(text: &'t str, keys: &HashSet<String>, from: usize, end: usize) -> Scan<'t> {
+    let bytes = text.as_bytes();
+    let mut out = Scan::default();
+    let mut at = from;
+    // Failed starts are scanned again from the next byte on; the fuel keeps the sum of all scans linear.
+    let mut fuel = (end - from).saturating_mul(4) + 65_536;
+    // The contents of an open fence end here.
+    while at < end {
+        let Some(found) = bytes[at..end].iter().position(|b| matches!(b, b'{' | b'[' | b'`' | b'~')) else {
+            break;
+        };
+        at += found;
+        match bytes[at] {
+            b'`' | b'~' => at = fence(text, keys, at, end, &mut fuel, &mut out),
+            _ => match structure(text, keys, at, end, &mut fuel, &mut out) {
+                Some((tree, next)) => {
+                    out.units.push(Unit { outer: tree.span, tree, fenced: false });
+                    at = next;
+                }
+                None => at += 1,
+            },
+        }
+        if out.too_deep || fuel == 0 || out.units.len() > MAX_UNITS {
+            out.exhausted = fuel == 0 || out.units.len() > MAX_UNITS;
+            break;
+        }
+    }
+    out
+}
+
+/// The structure that starts at a bracket, unless the bracket is part of the prose.
+fn structure<'t>(
+    text: &'t str,
+    keys: &HashSet<String>,
+    at: usize,
+    end: usize,
+    fuel: &mut usize,
+    out: &mut Scan<'t>,
+) -> Option<(Tree<'t>, usize)> {
+    let bytes = text.as_bytes();
+    let bracket = bytes[at] == b'[';
+    let glued = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'$');
+    if glued && bracket {
+        return None; // `list[0]`
+    }
+    let mut scanner = Loose::new(text, keys, at, end);
+    let tree = scanner.structure();
+    *fuel = fuel.saturating_sub(scanner.pos - at + 16);
+    if scanner.too_deep {
+        out.too_deep = true;
+        return None;
+    }
+    let after = bytes.get(scanner.pos);
+    if bracket && after == Some(&b'(') {
+        return None; // a Markdown link
+    }
+    if bracket && !tree.cut && matches!(&text[at..scanner.pos], "[ ]" | "[x]" | "[X]") {
+        return None; // a check box
+    }
+    if tree.flaw.is_some() && !is_earnest(&tree, keys) {
+        return None;
+    }
+    if tree.cut && !is_earnest(&tree, keys) {
+        return None;
+    }
+    let next = scanner.pos.max(at + 1);
+    Some((tree, next))
+}
+
+/// Whether an unfinished structure is one at all, or a bracket in prose with words behind it.
+fn is_earnest(tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
+    match &tree.shape {
+        Shape::Object(entries) => match entries.first() {
+            Some(first) => first.quoted || keys.contains(&super::text::fold(&first.key)),
+            None => tree.cut && tree.span.end - tree.span.start <= 2,
+        },
+        Shape::List(items) => match items.first() {
+            Some(first) => match &first.shape {
+                Shape::Text { quoted, .. } => *quoted,
+                Shape::Object(_) | Shape::List(_) => is_earnest(first, keys) || !first.cut,
+                _ => true,
+            },
+            None => tree.cut && tree.span.end - tree.span.start <= 2,
+        },
+        _ => false,
+    }
+}
+
+/// Reads the fence that opens at `at` and returns the place behind it.
+fn fence<'t>(
+    text: &'t str,
+    keys: &HashSet<String>,
+    at: usize,
+    end: usize,
+    fuel: &mut usize,
+    out: &mut Scan<'t>,
+) -> usize {
+    let bytes = text.as_bytes();
+    let mark = bytes[at];
+    let width = bytes[at..end].iter().take_while(|b| **b == mark).count();
+    if width < 3 {
+        return at + width;
+    }
+    let (content, tagged_line) = content_start(bytes, at + width, end);
+    let mut next = skip_white(bytes, content, end);
+    let mut count = 0;
+    // A structure tells where it ends better than the next mark does: its strings may hold fences.
+    while next < end && matches!(bytes[next], b'{' | b'[') && *fuel > 0 && !out.too_deep {
+        let mut found = structure(text, keys, next, end, fuel, out);
+        if found.as_ref().is_none_or(|(tree, _)| tree.cut || tree.flaw.is_some())
+            && !out.too_deep
+            && let Some(close) = closing(bytes, next, end, mark, width)
+        {
+            let mut scanner = Loose::new(text, keys, next, close);
+            scanner.closed_end = true;
+            let tree = scanner.structure();
+            *fuel = fuel.saturating_sub(scanner.pos - next + 16);
+            if !tree.cut && tree.flaw.is_none() {
+                found = Some((tree, close));
+            }
+        }
+        let Some((tree, behind)) = found else { break };
+        out.units.push(Unit { outer: tree.span, tree, fenced: true });
+        count += 1;
+        next = behind;
+        while next < end && (bytes[next].is_ascii_whitespace() || bytes[next] == b',') {
+            next += 1;
+        }
+    }
+    if out.too_deep {
+        return end;
+    }
+    let close = closing(bytes, if count > 0 { next } else { content }, end, mark, width);
+    if count > 0 {
+        let stop = close.map_or(end, |c| c + width);
+        if let (1, Some(unit)) = (count, out.units.last_mut())
+            && next >= close.unwrap_or(end)
+        {
+            unit.outer = Span::new(at, stop);
+        }
+        return close.map_or(next, |c| c + width);
+    }
+    if let Some(close) = close {
+        let before = out.units.len();
+        let mut i = content;
+        while let Some(found) =
+            bytes.get(i..close).and_then(|b| b.iter().position(|b| matches!(b, b'{' | b'[')))
+        {
+            i += found;
+            match structure(text, keys, i, close, fuel, out) {
+                Some((tree, behind)) => {
+                    out.units.push(Unit { outer: tree.span, tree, fenced: true });
+                    i = behind;
+                }
+                None => i += 1,
+            }
+            if *fuel == 0 || out.too_deep || out.units.len() > MAX_UNITS {
+                break;
+            }
+        }
+        if out.units.len() == before {
+            out.blocks.push(Span::new(content, close));
+        }
+        return close + width;
+    }
+    // An unclosed fence with words in it, or a stray mark.
+    if tagged_line && !bytes[content..end].iter().any(|b| matches!(b, b'{' | b'[')) {
+        out.blocks.push(Span::new(content, end));
+    }
+    content.max(at + width)
+}
+
+/// Skips the language tag. The flag tells whether the fence had its opening line to itself.
+fn content_start(bytes: &[u8], at: usize, end: usize) -> (usize, bool) {
+    let mut i = at;
+    while i < end
+        && i - at < 32
+        && (bytes[i].is_ascii_alphanumeric() || matches!(bytes[i], b'_' | b'-' | b'+' | b'.' | b'#'))
+    {
+        i += 1;
+    }
+    let tag_end = i;
+    while i < end && matches!(bytes[i], b' ' | b'\t' | b'\r') {
+        i += 1;
+    }
+    if i < end && bytes[i] == b'\n' {
+        return (i + 1, true);
+    }
+    // "```42```": no tag, the digits are the content; "```json {…}```": a tag.
+    let tagged = bytes[at..tag_end].first().is_some_and(u8::is_ascii_alphabetic)
+        && matches!(bytes.get(i), Some(b'{' | b'['));
+    (if tagged { i } else { at }, false)
+}
+
+fn closing(bytes: &[u8], from: usize, end: usize, mark: u8, width: usize) -> Option<usize> {
+    let hay = bytes.get(from..end)?;
+    let mut i = 0;
+    while let Some(found) = hay[i..].iter().position(|b| *b == mark) {
+        let start = i + found;
+        let run = hay[start..].iter().take_while(|b| **b == mark).count();
+        if run >= width {
+            return Some(from + start);
+        }
+        i = start + run;
+    }
+    None
+}
+
+pub(super) fn skip_white(bytes: &[u8], at: usize, end: usize) -> usize {
+    let mut i = at;
+    while i < end && bytes[i].is_ascii_whitespace() {
+        i += 1;
+    }
+    i
+}
+
+/// The reply as one string in quotes, if that is what it is.
+pub(super) fn whole_string<'t>(
+    text: &'t str,
+    keys: &HashSet<String>,
+    start: usize,
+    end: usize,
+) -> Option<Tree<'t>> {
+    let quote = opening(text.as_bytes(), start, end)?;
+    let mut scanner = Loose::new(text, keys, start, end);
+    let tree = super::quoted::read(&mut scanner, quote, super::loose::Place::Member);
+    (scanner.pos == end && !tree.cut).then_some(tree)
+}
+
+/// The reply without a leading `<think>…</think>` block: the place where the answer starts.
+pub(super) fn after_thinking(text: &str) -> usize {
+    let lead = text.len() - text.trim_start().len();
+    for (open, close) in
+        [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")]
+    {
+        if text[lead..].starts_with(open) {
+            return text[lead..].find(close).map_or(lead, |i| lead + i + close.len());
+        }
+    }
+    0
+}

@@ -1,0 +1,105 @@
+//! Truth values, written as such or in words.
+
+use serde_json::Value;
+
+use super::super::path::Path;
+use super::super::plan::NodeId;
+use super::super::report::RepairKind as R;
+use super::super::text::{bare_answer, fold, has_negation, is_hedged, words};
+use super::super::tree::{Shape, Tree};
+use super::{Coercion, Fail};
+
+impl Coercion<'_> {
+    pub(super) fn boolean(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        let (value, kind) = match &tree.shape {
+            Shape::Bool(b) => return Some(Value::Bool(*b)),
+            Shape::Number(n) if n == "1" => (true, R::BoolWord),
+            Shape::Number(n) if n == "0" => (false, R::BoolWord),
+            Shape::Text { text, .. } => match read(text) {
+                Ok(found) => found,
+                Err(fail) => return self.failed(fail, id, tree, path),
+            },
+            Shape::List(_) | Shape::Object(_) => return self.lone(id, tree, path),
+            _ => return self.wrong(id, tree, path),
+        };
+        self.repair(kind, path, tree.span);
+        Some(Value::Bool(value))
+    }
+}
+
+const YES: [&str; 9] = ["true", "yes", "y", "t", "1", "on", "✓", "✅", "✔"];
+const NO: [&str; 9] = ["false", "no", "n", "f", "0", "off", "✗", "❌", "✘"];
+
+fn word(text: &str) -> Option<bool> {
+    let is = |list: &[&str]| list.iter().any(|w| text.eq_ignore_ascii_case(w));
+    if is(&YES) {
+        Some(true)
+    } else if is(&NO) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// The words that speak of truth in running text; single letters and digits do not.
+fn spoken(text: &str) -> Option<bool> {
+    match fold(text).as_str() {
+        "true" | "yes" => Some(true),
+        "false" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
+    let answer = bare_answer(text);
+    let bare = answer.trim_end_matches('\u{fe0f}');
+    if let Some(value) = word(bare) {
+        return Ok((value, R::BoolWord));
+    }
+    if answer.len() > 2_000 || answer.contains(['{', '[']) {
+        return Err(Fail::No);
+    }
+    let spoken_words: Vec<(bool, usize)> =
+        words(answer).filter_map(|w| spoken(w.text).map(|value| (value, w.end()))).collect();
+    let Some(&(value, end)) = spoken_words.first() else { return Err(Fail::No) };
+    if spoken_words.iter().any(|(other, _)| *other != value) {
+        return Err(Fail::Ambiguous("says both yes and no".into()));
+    }
+    if is_hedged(answer)
+        || words(answer).any(|w| matches!(fold(w.text).as_str(), "but" | "however" | "almost"))
+    {
+        return Err(Fail::Ambiguous("leaves it open".into()));
+    }
+    // "Yes, …": the answer comes first and what follows explains it.
+    let first = words(answer).next().is_some_and(|w| w.end() == end);
+    let rest = &answer[end..];
+    let set_off = rest
+        .trim_start_matches(['*', '_', '"', '\''])
+        .starts_with([',', '.', '!', ';', ':', '-', '–', '—', '\n', '('])
+        || rest.trim_start().starts_with(['-', '–', '—', '(']);
+    if first && set_off {
+        let sentence = rest.trim_start_matches(['*', '_', '"', '.', '!', '\n']);
+        let same_sentence = rest.starts_with([',', ';', ':']) || sentence.len() == rest.len();
+        if value && same_sentence && has_negation(first_sentence(rest)) {
+            return Err(Fail::Ambiguous("says yes and then negates it".into()));
+        }
+        return Ok((value, R::BoolInProse));
+    }
+    let others = answer.replace("no ", " ");
+    let negated = words(answer).any(|w| spoken(w.text).is_none() && super::super::text::negates(w.text));
+    if negated || others.is_empty() {
+        return Err(Fail::Ambiguous("negates the word".into()));
+    }
+    // "no" inside a sentence ("there is no doubt") is not an answer.
+    let word_text = answer[..end].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    let plain = word_text.eq_ignore_ascii_case("true") || word_text.eq_ignore_ascii_case("false");
+    let last = answer[end..].chars().all(|c| !c.is_alphanumeric());
+    if plain || last {
+        return Ok((value, R::BoolInProse));
+    }
+    Err(Fail::Ambiguous("does not answer with yes or no".into()))
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.find(['.', '!', '\n', ';']).map_or(text, |i| &text[..i])
+}

@@ -1,0 +1,230 @@
+//! Choices: exact, then by spelling, alias, description, and last by being the only one named in a sentence.
+
+use serde_json::Value;
+
+use super::super::path::Path;
+use super::super::plan::{ChoicePlan, NodeId, same};
+use super::super::report::RepairKind as R;
+use super::super::text::{bare_answer, fold, fold_into, has_negation, is_hedged, sentence_around, words};
+use super::super::tree::{Shape, Tree, parse_number};
+use super::{Coercion, Fail};
+
+/// Text in which a choice may be named by the way; longer replies are essays.
+const MAX_PROSE: usize = 2_000;
+
+impl Coercion<'_> {
+    pub(super) fn choice(
+        &mut self,
+        id: NodeId,
+        plan: &ChoicePlan,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let found = match &tree.shape {
+            Shape::Text { text, .. } => read(plan, text),
+            Shape::Null => plain(plan, &Value::Null, "null"),
+            Shape::Bool(b) => plain(plan, &Value::Bool(*b), if *b { "true" } else { "false" }),
+            Shape::Number(n) => match parse_number(n) {
+                Some(number) => plain(plan, &Value::Number(number), n),
+                None => Err(Fail::No),
+            },
+            Shape::List(_) | Shape::Object(_) => {
+                if let Some(value) = tree.to_value().filter(|v| plan.has(v)) {
+                    return Some(value);
+                }
+                return self.lone(id, tree, path);
+            }
+            Shape::Absent => Err(Fail::No),
+        };
+        match found {
+            Ok((index, kind)) => {
+                if let Some(kind) = kind {
+                    self.repair(kind, path, tree.span);
+                }
+                Some(plan.items[index].value.clone())
+            }
+            Err(fail) => self.failed(fail, id, tree, path),
+        }
+    }
+}
+
+type Match = Result<(usize, Option<R>), Fail>;
+
+/// A JSON scalar: the same value, or a string choice that spells it (`1` for `"1"`).
+fn plain(plan: &ChoicePlan, value: &Value, text: &str) -> Match {
+    if let Some(i) = plan.items.iter().position(|item| same(&item.value, value)) {
+        return Ok((i, None));
+    }
+    match plan.exact.get(text) {
+        Some(&i) if !value.is_null() => Ok((i, Some(R::TextFromValue))),
+        _ => Err(Fail::No),
+    }
+}
+
+fn read(plan: &ChoicePlan, text: &str) -> Match {
+    if let Some(&i) = plan.exact.get(text) {
+        return Ok((i, None));
+    }
+    let answer = bare_answer(text);
+    for exact in [text.trim(), answer] {
+        if let Some(&i) = plan.exact.get(exact) {
+            return Ok((i, Some(R::ChoiceSpelling)));
+        }
+    }
+    if let Some(found) =
+        unique(plan, |item| item.value.as_str().is_some_and(|s| s.to_lowercase() == answer.to_lowercase()))
+    {
+        return found.map(|i| (i, Some(R::ChoiceSpelling)));
+    }
+    let folded = fold(answer);
+    // A sign that folding would drop may tell two choices apart (`C`, `C++`), or may be the opposite (`!ok`).
+    if !folded.is_empty()
+        && !has_operator(answer)
+        && let Some(found) =
+            unique(plan, |item| item.folded == folded && !item.value.as_str().is_some_and(has_operator))
+    {
+        return found.map(|i| (i, Some(R::ChoiceSpelling)));
+    }
+    if !folded.is_empty() {
+        if let Some(found) = unique(plan, |item| item.aliases.contains(&folded)) {
+            return found.map(|i| (i, Some(R::ChoiceAlias)));
+        }
+        if let Some(found) = unique(plan, |item| item.descriptions.contains(&folded)) {
+            return found.map(|i| (i, Some(R::ChoiceDescription)));
+        }
+    }
+    if plan.mixed
+        && let Some(found) = other_kinds(plan, answer)
+    {
+        return found;
+    }
+    mention(plan, answer).map(|i| (i, Some(R::Mention)))
+}
+
+fn has_operator(text: &str) -> bool {
+    text.contains(['+', '#', '!', '<', '>', '=', '~', '/', '*', '&', '|', '%', '^', '≠', '¬'])
+        || text.trim_start().starts_with('-')
+        || text.trim_end().ends_with('-')
+}
+
+/// The only item that fits; several at the same rank cannot be told apart.
+fn unique(
+    plan: &ChoicePlan,
+    fits: impl Fn(&super::super::plan::ChoiceItem) -> bool,
+) -> Option<Result<usize, Fail>> {
+    let mut hits = plan.items.iter().enumerate().filter(|(_, item)| fits(item)).map(|(i, _)| i);
+    let first = hits.next()?;
+    Some(if hits.next().is_some() { Err(Fail::Ambiguous("fits several choices".into())) } else { Ok(first) })
+}
+
+/// Choices that are numbers, truth values or null.
+fn other_kinds(plan: &ChoicePlan, answer: &str) -> Option<Match> {
+    if plan.items.iter().any(|i| i.value.is_number()) {
+        let all_whole = plan.items.iter().all(|i| !i.value.is_f64());
+        let number = super::super::plan::NumberPlan { integer: all_whole, ..Default::default() };
+        match super::number::read(answer, &number) {
+            Ok((n, kinds)) => {
+                let value = Value::Number(n);
+                let hit = plan.items.iter().position(|i| same(&i.value, &value));
+                let kind = kinds.into_iter().max_by_key(|k| k.cost()).unwrap_or(R::NumberFromText);
+                return Some(hit.map(|i| (i, Some(kind))).ok_or(Fail::No));
+            }
+            Err(Fail::Ambiguous(why)) => return Some(Err(Fail::Ambiguous(why))),
+            Err(_) => {}
+        }
+    }
+    if plan.items.iter().any(|i| i.value.is_boolean())
+        && let Ok((b, kind)) = super::boolean::read(answer)
+    {
+        let hit = plan.items.iter().position(|i| i.value == Value::Bool(b));
+        return Some(hit.map(|i| (i, Some(kind))).ok_or(Fail::No));
+    }
+    if super::union::is_null_word(answer) {
+        let hit = plan.items.iter().position(|i| i.value.is_null())?;
+        return Some(Ok((hit, Some(R::NullWord))));
+    }
+    None
+}
+
+/// The only choice that is named in a sentence, as whole words and without a negation beside it.
+fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
+    if text.len() > MAX_PROSE || text.contains(['{', '}']) {
+        return Err(Fail::No);
+    }
+    let all: Vec<_> = words(text).collect();
+    let folded: Vec<String> = all.iter().map(|w| fold(w.text)).collect();
+    let mut found: Option<(usize, usize, usize)> = None;
+    let mut i = 0;
+    while i < all.len() {
+        // The longest choice that starts at this word: "very high" before "high".
+        let mut longest: Option<(usize, usize)> = None;
+        for (c, item) in plan.items.iter().enumerate() {
+            let names = std::iter::once(&item.folded).chain(&item.aliases);
+            for name in names.filter(|n| !n.is_empty()) {
+                if let Some(count) = words_spelling(name, &folded[i..]) {
+                    let stands_out = name.len() > 1 || stands_alone(text, &all[i], item.value.as_str());
+                    if stands_out && longest.is_none_or(|(_, n)| count > n) {
+                        longest = Some((c, count));
+                    } else if stands_out && longest.is_some_and(|(other, n)| count == n && other != c) {
+                        return Err(Fail::Ambiguous("fits several choices".into()));
+                    }
+                }
+            }
+        }
+        let Some((choice, count)) = longest else {
+            i += 1;
+            continue;
+        };
+        match found {
+            Some((other, _, _)) if other != choice => {
+                return Err(Fail::Ambiguous("names several choices".into()));
+            }
+            _ => found = Some((choice, all[i].start, all[i + count - 1].end())),
+        }
+        i += count;
+    }
+    let Some((choice, start, end)) = found else { return Err(Fail::No) };
+    let name = &text[start..end];
+    // The negation may be part of the name: "not urgent" as a choice of its own.
+    let outside = sentence_around(text, start, end).replacen(name, " ", 1);
+    if has_negation(&outside) {
+        return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
+    }
+    if is_hedged(&outside) {
+        return Err(Fail::Ambiguous(format!("is not sure about \"{name}\"")));
+    }
+    let operator =
+        |c: Option<char>| c.is_some_and(|c| matches!(c, '+' | '#' | '!' | '<' | '>' | '≠' | '¬' | '~'));
+    let exclaims = text[end..].starts_with('!');
+    if operator(text[..start].chars().next_back()) || (operator(text[end..].chars().next()) && !exclaims) {
+        return Err(Fail::No);
+    }
+    Ok(choice)
+}
+
+/// How many words from the first on spell the name when joined.
+fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
+    let mut joined = String::new();
+    for (i, word) in words.iter().enumerate().take(12) {
+        fold_into(word, &mut joined);
+        if joined == name {
+            return Some(i + 1);
+        }
+        if !name.starts_with(&joined) {
+            return None;
+        }
+    }
+    None
+}
+
+/// A one-letter choice is only named when it is set off: "(B)", "B)", "… is B."; "A good reason" is an article.
+fn stands_alone(text: &str, word: &super::super::text::Word<'_>, name: Option<&str>) -> bool {
+    if name.is_some_and(|n| n != word.text) {
+        return false;
+    }
+    let before = text[..word.start].chars().next_back();
+    let after = text[word.end()..].chars().next();
+    let opened = matches!(before, Some('(' | '"' | '\'' | '*' | '`' | '['));
+    let closed = matches!(after, None | Some(')' | '.' | ':' | '"' | '*' | '`' | ']' | '\n'));
+    closed || (opened && after != Some(' '))
+}

@@ -1,0 +1,392 @@
+//! Lists: brackets, bullets, lines, commas, or one lone value.
+
+use serde_json::Value;
+
+use super::super::error::ProblemKind;
+use super::super::path::Path;
+use super::super::plan::{Kind, ListPlan, NodeId, first_duplicate};
+use super::super::report::RepairKind as R;
+use super::super::text::snippet;
+use super::super::tree::{Shape, Span, Tree};
+use super::Coercion;
+
+impl Coercion<'_> {
+    pub(super) fn list(
+        &mut self,
+        id: NodeId,
+        plan: &ListPlan,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        match &tree.shape {
+            Shape::List(items) => {
+                if tree.cut {
+                    // Items may be missing; whatever could be read is for the caller to look at, not the answer.
+                    return self.truncated(id, tree, path);
+                }
+                self.items(id, plan, items, tree, path)
+            }
+            Shape::Text { text, .. } => self.list_from_text(id, plan, text, tree, path),
+            Shape::Object(_) if tree.cut => self.truncated(id, tree, path),
+            Shape::Object(entries) => {
+                let mut attempts = Vec::new();
+                if let [only] = entries.as_slice() {
+                    let inner_list = matches!(only.value.shape, Shape::List(_));
+                    if inner_list || self.is_wrapper_key(id, &only.key) {
+                        attempts.extend(self.attempt(|this| {
+                            this.repair(R::Unwrapped, path, tree.span);
+                            this.read(id, &only.value, path)
+                        }));
+                    }
+                }
+                let lone = self.attempt(|this| this.lone_item(id, plan, tree, path));
+                match lone {
+                    Ok(attempt) => attempts.push(attempt),
+                    Err(problems) if attempts.is_empty() => {
+                        self.problems.extend(problems);
+                        return None;
+                    }
+                    Err(_) => {}
+                }
+                self.cheapest(id, attempts, tree, path)
+            }
+            Shape::Number(_) | Shape::Bool(_) => self.lone_item(id, plan, tree, path),
+            _ => self.wrong(id, tree, path),
+        }
+    }
+
+    fn items(
+        &mut self,
+        id: NodeId,
+        plan: &ListPlan,
+        items: &[Tree<'_>],
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let mut values = Vec::with_capacity(items.len());
+        let mut ok = true;
+        for (i, item) in items.iter().enumerate() {
+            let Some(node) = plan.item(i) else {
+                let found = format!("{} items", items.len());
+                self.problem(ProblemKind::Constraint, path, id, found, tree.span);
+                return None;
+            };
+            match self.read(node, item, &path.index(i)) {
+                Some(value) => values.push(value),
+                None => ok = false,
+            }
+            // A thousand wrong items need not all be listed.
+            if self.problems.len() > 100 {
+                return None;
+            }
+        }
+        if !ok {
+            return None;
+        }
+        let count = values.len();
+        if plan.min.is_some_and(|min| count < min) || plan.max.is_some_and(|max| count > max) {
+            let limit = match (plan.min, plan.max) {
+                (Some(min), Some(max)) if min == max => format!("exactly {min} items"),
+                (Some(min), Some(max)) => format!("from {min} to {max} items"),
+                (Some(min), None) => format!("at least {min} items"),
+                (_, max) => format!("at most {} items", max.unwrap_or(0)),
+            };
+            self.report(ProblemKind::Constraint, path, limit, format!("{count} items"), tree.span);
+            return None;
+        }
+        if plan.unique
+            && let Some(i) = first_duplicate(&values)
+        {
+            let found = format!("`{}` twice", snippet(&values[i].to_string()));
+            self.report(
+                ProblemKind::Constraint,
+                &path.index(i),
+                "items that all differ".into(),
+                found,
+                tree.span,
+            );
+            return None;
+        }
+        Some(Value::Array(values))
+    }
+
+    fn lone_item(&mut self, id: NodeId, plan: &ListPlan, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        self.repair(R::LoneToList, path, tree.span);
+        let mut item = tree.clone();
+        item.notes.clear();
+        // A tuple is a list by count, not by kind; a lone value is never one.
+        if !plan.prefix.is_empty() {
+            return self.wrong(id, tree, path);
+        }
+        self.items(id, plan, std::slice::from_ref(&item), tree, path)
+    }
+
+    fn list_from_text(
+        &mut self,
+        id: NodeId,
+        plan: &ListPlan,
+        text: &str,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return self.wrong(id, tree, path);
+        }
+        let structural = trimmed.starts_with('[') || (trimmed.starts_with('(') && trimmed.ends_with(')'));
+        let of_objects = plan.items.is_some_and(|n| !self.is_scalar(n));
+        if structural || (trimmed.starts_with('{') && of_objects) {
+            let attempt = self.attempt(|this| {
+                this.repair(R::EmbeddedJson, path, tree.span);
+                this.embedded(id, text, tree.span, path)
+            });
+            return match attempt {
+                Ok(attempt) => Some(self.commit(attempt)),
+                Err(problems) => {
+                    self.problems.extend(problems);
+                    None
+                }
+            };
+        }
+        let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
+        let base = tree.span.start + usize::from(quoted);
+        if let Some(parts) = bullets(trimmed) {
+            let Ok(parts) = parts else {
+                let found = "a list whose items cannot be told apart".to_owned();
+                self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+                return None;
+            };
+            let lead = text.len() - text.trim_start().len();
+            self.repair(R::Bullets, path, tree.span);
+            return self.parts(id, plan, &parts, base + lead, tree, path);
+        }
+        self.split_text(id, plan, trimmed, base + (text.len() - text.trim_start().len()), tree, path)
+    }
+
+    /// Pieces of text, each an item.
+    fn parts(
+        &mut self,
+        id: NodeId,
+        plan: &ListPlan,
+        parts: &[(usize, &str)],
+        base: usize,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let items: Vec<Tree<'_>> = parts
+            .iter()
+            .map(|(at, part)| {
+                let span = Span::new(base + at, base + at + part.len());
+                match quoted_whole(part) {
+                    Some(inner) => Tree::text(inner, true, span),
+                    None => Tree::text(*part, false, span),
+                }
+            })
+            .collect();
+        self.items(id, plan, &items, tree, path)
+    }
+
+    fn split_text(
+        &mut self,
+        id: NodeId,
+        plan: &ListPlan,
+        text: &str,
+        base: usize,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let strings = plan.prefix.is_empty() && plan.items.is_some_and(|n| self.takes_text(n));
+        let lines: Vec<(usize, &str)> = pieces(text, &['\n']);
+        let by_comma: Vec<(usize, &str)> = pieces(text, &[',', ';']);
+        let separated = if lines.len() > 1 { &lines } else { &by_comma };
+        if separated.len() < 2 {
+            return self.lone_item(id, plan, tree, path);
+        }
+        let ambiguous = |this: &mut Self| {
+            let found = format!("{}, which may be one item or several", Self::found(tree));
+            this.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            None
+        };
+        if strings {
+            // Prose has commas too.
+            let sentence = text.ends_with(['.', '!', '?']);
+            let short = separated
+                .iter()
+                .all(|(_, p)| p.split_whitespace().count() <= if lines.len() > 1 { 8 } else { 3 });
+            let clean =
+                separated.iter().all(|(_, p)| !p.is_empty() && !p.contains(['.', ':', '!', '?', '(', ')']));
+            let plain_words = separated.iter().all(|(_, p)| p.chars().all(|c| c.is_lowercase() || c == '-'));
+            let joined = separated.iter().any(|(_, p)| {
+                p.starts_with("and ") || p.starts_with("or ") || p.contains(" and ") || p.contains(" or ")
+            });
+            if sentence && lines.len() == 1 {
+                return self.lone_item(id, plan, tree, path);
+            }
+            if !short || !clean || joined || (separated.len() == 2 && lines.len() == 1 && !plain_words) {
+                return ambiguous(self);
+            }
+        }
+        let kind = if lines.len() > 1 { R::Bullets } else { R::CommaList };
+        let several = self.attempt(|this| {
+            this.repair(kind, path, tree.span);
+            this.parts(id, plan, separated, base, tree, path)
+        });
+        // Items that needed a sentence to be read as one are prose, not a list.
+        let several = several.map(|attempt| {
+            let prose =
+                attempt.repairs.iter().any(|r| r.cost >= R::Mention.cost() && r.cost != R::TextBranch.cost());
+            if prose { None } else { Some(attempt) }
+        });
+        match several {
+            Ok(Some(several)) => {
+                if !strings {
+                    let lone = self.attempt(|this| this.lone_item(id, plan, tree, path));
+                    if let Ok(lone) = lone {
+                        if lone.value != several.value && lone.cost <= several.cost + 2 {
+                            return ambiguous(self);
+                        }
+                        self.alternatives += 1;
+                    }
+                }
+                Some(self.commit(several))
+            }
+            Ok(None) => ambiguous(self),
+            Err(problems) => {
+                let lone = self.attempt(|this| this.lone_item(id, plan, tree, path));
+                match lone {
+                    // "1,234" for a list of numbers: one number with grouping, or two?
+                    Ok(lone) if lone.cost <= 12 => Some(self.commit(lone)),
+                    _ => {
+                        self.problems.extend(problems);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn takes_text(&self, node: NodeId) -> bool {
+        match &self.schema.node(node).kind {
+            Kind::Text(_) | Kind::Any => true,
+            Kind::Union(u) => u.options.iter().any(|&o| self.takes_text(o)),
+            _ => false,
+        }
+    }
+
+    fn is_scalar(&self, node: NodeId) -> bool {
+        match &self.schema.node(node).kind {
+            Kind::List(_) | Kind::Object(_) | Kind::Any => false,
+            Kind::Union(u) => u.options.iter().all(|&o| self.is_scalar(o)),
+            _ => true,
+        }
+    }
+}
+
+/// Trimmed pieces with their places. A trailing separator makes no empty piece.
+fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t str)> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    for piece in text.split(separators) {
+        let trimmed = piece.trim();
+        out.push((at + (piece.len() - piece.trim_start().len()), trimmed));
+        at += piece.len() + 1;
+    }
+    out.retain(|(_, p)| !p.is_empty() || separators != ['\n']);
+    while out.last().is_some_and(|(_, p)| p.is_empty()) {
+        out.pop();
+    }
+    out
+}
+
+/// The inside of a piece that is one string in quotes.
+fn quoted_whole(text: &str) -> Option<&str> {
+    [('"', '"'), ('\'', '\''), ('“', '”'), ('`', '`')].into_iter().find_map(|(open, close)| {
+        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
+        (!inner.contains([open, close, '\\'])).then_some(inner)
+    })
+}
+
+/// The marker of a list item and what comes behind it: the number, if it has one, and the byte offset of the item.
+fn marker(line: &str) -> Option<(Option<u32>, usize)> {
+    for bullet in ["- ", "* ", "+ ", "• ", "– ", "— ", "‣ ", "◦ ", "▪ "] {
+        if let Some(rest) = line.strip_prefix(bullet) {
+            let boxed =
+                ["[ ] ", "[x] ", "[X] "].iter().find(|b| rest.starts_with(**b)).map_or(0, |b| b.len());
+            let offset = bullet.len() + boxed;
+            return Some((None, offset + (line[offset..].len() - line[offset..].trim_start().len())));
+        }
+    }
+    if let Some(rest) = line.strip_prefix('•') {
+        return Some((None, line.len() - rest.trim_start().len()));
+    }
+    let (open, digits) = match line.strip_prefix('(') {
+        Some(rest) => (1, rest),
+        None => (0, line),
+    };
+    let count = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let number = digits[..count].parse().ok()?;
+    let rest = &digits[count..];
+    let mark = rest.chars().next().filter(|c| matches!(c, '.' | ')' | ':'))?;
+    let behind = &rest[mark.len_utf8()..];
+    if !behind.starts_with([' ', '\t']) || (open == 1 && mark != ')') || mark == ':' {
+        return None;
+    }
+    Some((Some(number), open + count + 1 + (behind.len() - behind.trim_start().len())))
+}
+
+/// The items of a bulleted or numbered list, with an introduction before and a farewell behind left out.
+/// `Some(Err)` when there is such a list but its items cannot be told apart.
+fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
+    let mut items: Vec<(usize, usize)> = Vec::new();
+    let mut numbers: Vec<Option<u32>> = Vec::new();
+    let mut indent = 0;
+    let (mut at, mut blank, mut ended, mut unclear) = (0, false, false, false);
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let content = line.trim();
+        if content.is_empty() {
+            blank = true;
+            continue;
+        }
+        let lead = line.len() - line.trim_start().len();
+        match marker(content) {
+            Some((number, offset)) => {
+                // Sub-items, or a second list behind other words.
+                unclear |= ended || (!items.is_empty() && lead > indent + 1);
+                if items.is_empty() {
+                    indent = lead;
+                }
+                items.push((start + lead + offset, start + lead + content.len()));
+                numbers.push(number);
+            }
+            None if items.is_empty() => {}
+            None if blank && lead <= indent => ended = true,
+            None if ended => {}
+            None if lead > indent => {
+                if let Some(last) = items.last_mut() {
+                    last.1 = start + lead + content.len();
+                }
+            }
+            // A line right behind an item, not indented: more of the item, or the end of the list?
+            None => unclear = true,
+        }
+        blank = false;
+    }
+    if items.is_empty() {
+        return None;
+    }
+    let numbered = numbers.iter().filter(|n| n.is_some()).count();
+    if numbered > 0 {
+        let counts = numbers.windows(2).all(|w| matches!((w[0], w[1]), (Some(a), Some(b)) if b == a + 1));
+        let same = numbers.iter().all(|n| *n == Some(1));
+        let starts = matches!(numbers[0], Some(0 | 1));
+        if numbered != numbers.len() || !starts || !(counts || same) {
+            return if numbered == 1 && numbers.len() == 1 { None } else { Some(Err(())) };
+        }
+    }
+    if unclear {
+        return Some(Err(()));
+    }
+    Some(Ok(items.into_iter().map(|(from, to)| (from, text.get(from..to).unwrap_or(""))).collect()))
+}

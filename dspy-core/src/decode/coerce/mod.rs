@@ -1,0 +1,430 @@
+//! From the loose tree to a value of the schema: each reader takes what a node asks for and what the text says.
+//!
+//! A reader either gives a value and records what it cost, or records why there is none. Readers never fill in what
+//! the text does not say.
+
+mod boolean;
+mod choice;
+mod list;
+pub(super) mod number;
+mod numeral;
+mod object;
+mod string;
+mod union;
+
+use serde_json::Value;
+
+use super::error::{Problem, ProblemKind};
+use super::path::Path;
+use super::plan::{Kind, NodeId, Schema};
+use super::report::{Repair, RepairKind};
+use super::text::snippet;
+use super::tree::{Flaw, Note, Shape, Span, Tree};
+
+/// Embedded JSON inside embedded JSON: more levels are no accident any more.
+const MAX_EMBEDDED: u8 = 4;
+
+/// One decode under way.
+#[derive(Debug)]
+pub(super) struct Coercion<'p> {
+    pub(super) schema: &'p Schema,
+    /// The text that spans speak of; `None` when the input was a JSON value.
+    pub(super) source: Option<&'p str>,
+    /// Inside a string that holds JSON, spans are those of the string.
+    anchor: Option<Span>,
+    embedded: u8,
+    pub(super) repairs: Vec<Repair>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) alternatives: usize,
+    /// Steps left; unions of unions over deep trees must not take for ever.
+    fuel: usize,
+}
+
+/// Why a scalar reader has no value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fail {
+    /// The text does not speak of such a value.
+    No,
+    /// It speaks of several, or leaves it open; why, in words.
+    Ambiguous(String),
+    /// It does, but outside a limit: what was asked for.
+    Limit(String),
+}
+
+/// A value with what reading it cost, not yet recorded.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) value: Value,
+    pub(super) repairs: Vec<Repair>,
+    pub(super) cost: u64,
+}
+
+impl<'p> Coercion<'p> {
+    pub(super) fn new(schema: &'p Schema, source: Option<&'p str>, size: usize) -> Self {
+        Self {
+            schema,
+            source,
+            anchor: None,
+            embedded: 0,
+            repairs: Vec::new(),
+            problems: Vec::new(),
+            alternatives: 0,
+            fuel: size.saturating_mul(16) + 20_000,
+        }
+    }
+
+    /// Reads the tree as the node asks, or records problems.
+    pub(super) fn read(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        self.notes(&tree.notes, path);
+        self.shape(id, tree, path)
+    }
+
+    /// As [`read`](Self::read), for a tree whose notes are recorded already.
+    fn shape(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        if self.fuel == 0 {
+            if !self.problems.iter().any(|p| p.kind == ProblemKind::TooLarge) {
+                self.problem(
+                    ProblemKind::TooLarge,
+                    path,
+                    id,
+                    "more alternatives than can be weighed".into(),
+                    tree.span,
+                );
+            }
+            return None;
+        }
+        self.fuel -= 1;
+        if let Some(flaw) = tree.flaw {
+            let (kind, found) = match flaw {
+                Flaw::NotAStructure => (ProblemKind::WrongType, format!("`{}`", self.excerpt(tree))),
+                Flaw::Elided => (ProblemKind::Truncated, "a list with parts left out".to_owned()),
+                Flaw::LoneSurrogate => {
+                    (ProblemKind::WrongType, "half of a surrogate pair in a `\\u` escape".to_owned())
+                }
+                Flaw::UnclearEnd => (
+                    ProblemKind::Ambiguous,
+                    format!("text whose end cannot be told: `{}`", self.excerpt(tree)),
+                ),
+            };
+            self.problem(kind, path, id, found, tree.span);
+            return None;
+        }
+        let schema = self.schema;
+        let node = schema.node(id);
+        let structure = matches!(tree.shape, Shape::List(_) | Shape::Object(_));
+        if tree.cut && (!structure || matches!(node.kind, Kind::Any)) {
+            self.truncated(id, tree, path);
+            return None;
+        }
+        if let Shape::Absent = tree.shape {
+            self.problem(ProblemKind::Missing, path, id, "a key without a value".into(), tree.span);
+            return None;
+        }
+        let value = match &node.kind {
+            Kind::Any => self.any(id, tree, path),
+            Kind::Never => self.wrong(id, tree, path),
+            Kind::Null => self.null(id, tree, path),
+            Kind::Bool => self.boolean(id, tree, path),
+            Kind::Number(plan) => self.number(id, plan, tree, path),
+            Kind::Text(plan) => self.string(id, plan, tree, path),
+            Kind::Choice(plan) => self.choice(id, plan, tree, path),
+            Kind::List(plan) => self.list(id, plan, tree, path),
+            Kind::Object(plan) => self.object(id, plan, tree, path),
+            Kind::Union(plan) => self.union(id, plan, tree, path),
+        }?;
+        if !node.checks.is_empty()
+            && let Some(broken) = schema.failed_check(id, &value)
+        {
+            let found = format!("`{}`", snippet(&value.to_string()));
+            self.report(ProblemKind::Constraint, path, broken, found, tree.span);
+            return None;
+        }
+        Some(value)
+    }
+
+    fn any(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        if let Shape::Text { quoted: false, .. } = tree.shape {
+            self.repair(RepairKind::TextBranch, path, tree.span);
+        }
+        self.notes_below(tree, path);
+        let value = tree.to_value();
+        if value.is_none() {
+            self.problem(ProblemKind::Ambiguous, path, id, format!("`{}`", self.excerpt(tree)), tree.span);
+        }
+        value
+    }
+
+    /// Records the notation repairs of a whole tree whose members are taken as they are.
+    fn notes_below(&mut self, tree: &Tree<'_>, path: &Path<'_>) {
+        match &tree.shape {
+            Shape::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    let path = path.index(i);
+                    self.notes(&item.notes, &path);
+                    self.notes_below(item, &path);
+                }
+            }
+            Shape::Object(entries) => {
+                for entry in entries {
+                    let path = path.key(&entry.key);
+                    self.notes(&entry.value.notes, &path);
+                    self.notes_below(&entry.value, &path);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn null(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        match &tree.shape {
+            Shape::Null => Some(Value::Null),
+            Shape::Text { text, .. } if union::is_null_word(text) => {
+                self.repair(RepairKind::NullWord, path, tree.span);
+                Some(Value::Null)
+            }
+            _ => self.wrong(id, tree, path),
+        }
+    }
+
+    /// A scalar for which a one-element list or a wrapper object was given.
+    fn lone(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        match &tree.shape {
+            _ if tree.cut => self.truncated(id, tree, path),
+            Shape::List(items) if items.len() == 1 => {
+                self.repair(RepairKind::ListToLone, path, tree.span);
+                self.read(id, &items[0], path)
+            }
+            Shape::Object(entries) if entries.len() == 1 && self.is_wrapper_key(id, &entries[0].key) => {
+                self.repair(RepairKind::Unwrapped, path, tree.span);
+                self.read(id, &entries[0].value, path)
+            }
+            _ => self.wrong(id, tree, path),
+        }
+    }
+
+    /// Whether a key says no more than "here is the answer".
+    fn is_wrapper_key(&self, id: NodeId, key: &str) -> bool {
+        const KEYS: [&str; 34] = [
+            "answer",
+            "value",
+            "result",
+            "output",
+            "response",
+            "finalanswer",
+            "prediction",
+            "label",
+            "category",
+            "class",
+            "choice",
+            "score",
+            "rating",
+            "number",
+            "count",
+            "total",
+            "text",
+            "content",
+            "data",
+            "list",
+            "items",
+            "values",
+            "results",
+            "answers",
+            "integer",
+            "int",
+            "float",
+            "bool",
+            "boolean",
+            "string",
+            "array",
+            "object",
+            "json",
+            "return",
+        ];
+        let key = super::text::fold(key);
+        KEYS.contains(&key.as_str())
+            || self.schema.node(id).name.as_ref().is_some_and(|name| super::text::fold(name) == key)
+    }
+
+    /// Runs a reader without committing to it.
+    pub(super) fn attempt(
+        &mut self,
+        reader: impl FnOnce(&mut Self) -> Option<Value>,
+    ) -> Result<Attempt, Vec<Problem>> {
+        let (repairs, problems) = (self.repairs.len(), self.problems.len());
+        let value = reader(self);
+        let own_problems = self.problems.split_off(problems);
+        let repairs = self.repairs.split_off(repairs);
+        match value {
+            Some(value) => {
+                let cost = repairs.iter().map(|r| u64::from(r.cost)).sum();
+                Ok(Attempt { value, repairs, cost })
+            }
+            None => Err(own_problems),
+        }
+    }
+
+    fn commit(&mut self, attempt: Attempt) -> Value {
+        self.repairs.extend(attempt.repairs);
+        attempt.value
+    }
+
+    /// Takes the cheapest of several readings; different values at the same price are one ambiguity.
+    fn cheapest(
+        &mut self,
+        id: NodeId,
+        attempts: Vec<Attempt>,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let mut best: Option<Attempt> = None;
+        let mut rival: Option<Value> = None;
+        for attempt in attempts {
+            match &best {
+                Some(b) if attempt.cost > b.cost => self.alternatives += 1,
+                Some(b) if attempt.cost == b.cost => {
+                    self.alternatives += 1;
+                    if !super::plan::same(&b.value, &attempt.value) {
+                        rival = Some(attempt.value);
+                    }
+                }
+                other => {
+                    self.alternatives += usize::from(other.is_some());
+                    best = Some(attempt);
+                    rival = None;
+                }
+            }
+        }
+        let best = best?;
+        if let Some(rival) = rival {
+            let found = format!(
+                "a text that could mean `{}` or `{}`",
+                snippet(&best.value.to_string()),
+                snippet(&rival.to_string())
+            );
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
+        }
+        Some(self.commit(best))
+    }
+
+    /// Reads JSON (or what passes for it) inside a string.
+    fn embedded(&mut self, id: NodeId, text: &str, span: Span, path: &Path<'_>) -> Option<Value> {
+        if self.embedded >= MAX_EMBEDDED {
+            self.problem(ProblemKind::TooDeep, path, id, "JSON in strings in strings".into(), span);
+            return None;
+        }
+        let start = text.len() - text.trim_start().len();
+        let end = text.trim_end().len();
+        let mut scanner = super::loose::Loose::new(text, &self.schema.keys, start, end);
+        // A string has its own end; what is missing inside was never written.
+        scanner.closed_end = false;
+        let mut tree = scanner.structure();
+        if scanner.too_deep {
+            self.problem(ProblemKind::TooDeep, path, id, "brackets nested too deeply".into(), span);
+            return None;
+        }
+        if scanner.pos < end && tree.flaw.is_none() {
+            tree.flaw = Some(Flaw::NotAStructure);
+        }
+        let outer = self.anchor;
+        self.anchor = Some(outer.unwrap_or(span));
+        self.embedded += 1;
+        let value = self.read(id, &tree, path);
+        self.embedded -= 1;
+        self.anchor = outer;
+        value
+    }
+
+    fn notes(&mut self, notes: &[Note], path: &Path<'_>) {
+        for note in notes {
+            self.repair(note.kind, path, note.span);
+        }
+    }
+
+    pub(super) fn repair(&mut self, kind: RepairKind, path: &Path<'_>, span: Span) {
+        let span = self.place(span).range();
+        self.repairs.push(Repair { kind, path: path.render(), span, cost: kind.cost() });
+    }
+
+    fn place(&self, span: Span) -> Span {
+        match (self.source, self.anchor) {
+            (None, _) => Span::default(),
+            (_, Some(anchor)) => anchor,
+            _ => span,
+        }
+    }
+
+    fn problem(&mut self, kind: ProblemKind, path: &Path<'_>, id: NodeId, found: String, span: Span) {
+        let expected = self.schema.describe(id);
+        self.report(kind, path, expected, found, span);
+    }
+
+    fn report(&mut self, kind: ProblemKind, path: &Path<'_>, expected: String, found: String, span: Span) {
+        let span = self.source.map(|_| self.place(span).range());
+        self.problems.push(Problem { path: path.render(), expected, found, span, kind });
+    }
+
+    fn wrong(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        self.problem(ProblemKind::WrongType, path, id, Self::found(tree), tree.span);
+        None
+    }
+
+    fn truncated(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        let found = format!("a text that breaks off: `{}`", self.excerpt(tree));
+        self.problem(ProblemKind::Truncated, path, id, found, tree.span);
+        None
+    }
+
+    /// Records why a scalar reader found nothing.
+    fn failed(&mut self, fail: Fail, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        match fail {
+            Fail::No => self.wrong(id, tree, path),
+            Fail::Ambiguous(why) => {
+                let found = format!("{}, which {why}", Self::found(tree));
+                self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+                None
+            }
+            Fail::Limit(limit) => {
+                self.report(
+                    ProblemKind::Constraint,
+                    path,
+                    limit,
+                    format!("`{}`", self.excerpt(tree)),
+                    tree.span,
+                );
+                None
+            }
+        }
+    }
+
+    fn found(tree: &Tree<'_>) -> String {
+        match &tree.shape {
+            Shape::Absent => "nothing".into(),
+            Shape::Null => "null".into(),
+            Shape::Bool(b) => b.to_string(),
+            Shape::Number(n) => format!("the number {}", snippet(n)),
+            Shape::Text { text, .. } if text.is_empty() => "an empty text".into(),
+            Shape::Text { text, .. } => format!("the text \"{}\"", snippet(text)),
+            Shape::List(items) => format!("a list of {} items", items.len()),
+            Shape::Object(entries) if entries.is_empty() => "an empty object".into(),
+            Shape::Object(entries) => {
+                let keys: Vec<_> = entries.iter().take(8).map(|e| format!("`{}`", snippet(&e.key))).collect();
+                format!("an object with {}", keys.join(", "))
+            }
+        }
+    }
+
+    /// The piece of text that the tree was read from, shortened.
+    fn excerpt(&self, tree: &Tree<'_>) -> String {
+        snippet(&self.written(tree))
+    }
+
+    /// The text of a tree as it was written, or as JSON where there is no such text.
+    fn written(&self, tree: &Tree<'_>) -> String {
+        match (self.source, self.anchor, &tree.shape) {
+            (Some(source), None, _) => source.get(tree.span.range()).unwrap_or("").to_owned(),
+            (_, _, Shape::Text { text, .. } | Shape::Number(text)) => text.to_string(),
+            _ => tree.to_value().map(|v| v.to_string()).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Numbers as people write them: grouping, currency, percent, fractions, units, words.
+//!
+//! The text is first cut into mentions of numbers. One mention is a value; several are only one when they say the
+//! same or form a fraction. Everything around a mention that would change its meaning makes the text ambiguous.
+
+use serde_json::{Number, Value};
+
+use super::super::path::Path;
+use super::super::plan::{NodeId, NumberPlan};
+use super::super::report::RepairKind as R;
+use super::super::text::{bare_answer, has_negation, is_hedged, words};
+use super::super::tree::{Shape, Tree, is_json_number, parse_number};
+use super::numeral::{self, Mention, Scan};
+use super::{Coercion, Fail};
+
+/// Text in which a number may stand in a sentence.
+const MAX_PROSE: usize = 1_000;
+
+impl Coercion<'_> {
+    pub(super) fn number(
+        &mut self,
+        id: NodeId,
+        plan: &NumberPlan,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let result = match &tree.shape {
+            Shape::Number(literal) => exact(literal, plan).and_then(|(n, kinds)| match plan.violation(&n) {
+                None => Ok((n, kinds)),
+                Some(limit) => Err(Fail::Limit(limit)),
+            }),
+            Shape::Text { text, .. } => read(text, plan),
+            Shape::List(_) | Shape::Object(_) => return self.lone(id, tree, path),
+            _ => return self.wrong(id, tree, path),
+        };
+        match result {
+            Ok((number, kinds)) => {
+                for kind in kinds {
+                    self.repair(kind, path, tree.span);
+                }
+                Some(Value::Number(number))
+            }
+            Err(fail) => self.failed(fail, id, tree, path),
+        }
+    }
+}
+
+pub(super) type Reading = Result<(Number, Vec<R>), Fail>;
+
+/// A plain literal as the plan's kind of number.
+fn exact(literal: &str, plan: &NumberPlan) -> Reading {
+    let Some(number) = parse_number(literal) else {
+        return Err(Fail::Limit("a number within the range of 64-bit floats".into()));
+    };
+    if !plan.integer || !number.is_f64() {
+        return Ok((number, Vec::new()));
+    }
+    if !literal.contains(['.', 'e', 'E']) {
+        if literal.trim_start_matches('-').bytes().all(|b| b == b'0') {
+            return Ok((0.into(), Vec::new()));
+        }
+        return Err(Fail::Limit("an integer that fits in 64 bits".into()));
+    }
+    // "3.0" is three; "3.5" is no integer, and rounding would invent one.
+    let whole = match literal.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|b| b == b'0') => {
+            parse_number(whole).filter(|n| !n.is_f64())
+        }
+        _ => {
+            const EXACT: f64 = 9_007_199_254_740_992.0;
+            let float = number.as_f64().unwrap_or(f64::NAN);
+            (float.fract() == 0.0 && float.abs() <= EXACT).then(|| Number::from(float as i64))
+        }
+    };
+    whole.map(|n| (n, vec![R::IntegerFromFloat])).ok_or(Fail::No)
+}
+
+/// The number that a text stands for.
+pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
+    let answer = bare_answer(text).trim_start_matches(['=', '≈', '~']).trim_start();
+    if is_json_number(answer) {
+        let (number, mut kinds) = exact(answer, plan)?;
+        if let Some(limit) = plan.violation(&number) {
+            return Err(Fail::Limit(limit));
+        }
+        kinds.push(R::NumberFromText);
+        return Ok((number, kinds));
+    }
+    if answer.len() > MAX_PROSE || answer.contains(['{', '}']) {
+        return Err(Fail::No);
+    }
+    let mentions = match numeral::scan(answer) {
+        Scan::Mentions(mentions) => mentions,
+        Scan::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
+    };
+    match mentions.as_slice() {
+        [] => match numeral::spelt(answer) {
+            Some(value) => settle(vec![(value, vec![R::NumberWord])], plan),
+            None => Err(Fail::No),
+        },
+        [one] => single(answer, one, plan),
+        [a, b] => match fraction(answer, a, b, plan) {
+            Some(reading) => reading,
+            None => several(answer, &mentions, plan),
+        },
+        _ => several(answer, &mentions, plan),
+    }
+}
+
+fn several(answer: &str, mentions: &[Mention<'_>], plan: &NumberPlan) -> Reading {
+    let values: Vec<Option<f64>> = mentions.iter().map(|m| m.literal.parse().ok()).collect();
+    let same = values.iter().all(|v| *v == values[0])
+        && mentions.iter().all(|m| !m.percent && m.percent == mentions[0].percent);
+    let plain = !has_negation(answer)
+        && !is_hedged(answer)
+        && numeral::changes_meaning(answer).is_none()
+        && mentions.iter().all(|m| m.scale.is_none());
+    // "42. The answer is 42": said twice, meant once. "2 + 2" is a sum.
+    let sum = answer.contains(['+', '*', '×', '^', '/', '=', '÷']);
+    if same && plain && !sum && answer.split_whitespace().count() > mentions.len() {
+        return settle(vec![(mentions[0].literal.clone(), vec![R::NumberInProse])], plan);
+    }
+    Err(Fail::Ambiguous("holds several numbers".into()))
+}
+
+fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
+    let (before, after) = (&answer[..mention.start], &answer[mention.end..]);
+    let around = || words(before).chain(words(after));
+    if has_negation(before) || has_negation(after) {
+        return Err(Fail::Ambiguous("holds a negation".into()));
+    }
+    if is_hedged(before) || is_hedged(after) {
+        return Err(Fail::Ambiguous("leaves the number open".into()));
+    }
+    if let Some(why) = numeral::changes_meaning(before).or_else(|| numeral::changes_meaning(after)) {
+        return Err(Fail::Ambiguous(why.into()));
+    }
+    let mut kinds = mention.kinds.clone();
+    let codes = |w: &str| numeral::is_currency_word(w);
+    let others = around().filter(|w| !codes(w.text)).count();
+    if around().any(|w| codes(w.text)) && !kinds.contains(&R::Currency) {
+        kinds.push(R::Currency);
+    }
+    if others > 0 {
+        let prefix = words(before).any(|w| !codes(w.text));
+        let unit = !prefix && words(after).filter(|w| !codes(w.text)).count() <= 3;
+        kinds.push(if unit { R::Unit } else { R::NumberInProse });
+        if unit && around().any(|w| numeral::is_number_word(w.text)) {
+            return Err(Fail::Ambiguous("holds a number word beside the number".into()));
+        }
+    } else if after
+        .chars()
+        .chain(before.chars())
+        .any(|c| !c.is_whitespace() && !"()[]\"'*_`.:,=~≈#".contains(c) && !numeral::is_currency_sign(c))
+    {
+        kinds.push(R::Unit);
+    }
+    let literal = mention.scaled();
+    if mention.percent {
+        return percent(&literal, kinds, plan);
+    }
+    // "1,234" could be a decimal comma if only that keeps the limits.
+    let mut readings = vec![(literal, kinds.clone())];
+    if let Some(other) = &mention.other {
+        let (first, _) = &readings[0];
+        let fits = |literal: &str| exact(literal, plan).is_ok_and(|(n, _)| plan.violation(&n).is_none());
+        if !fits(first) && fits(other) {
+            readings = vec![(other.clone(), kinds)];
+        }
+    }
+    settle(readings, plan)
+}
+
+/// Percent: the number as it stands, or its hundredth where the limits ask for a share.
+fn percent(literal: &str, mut kinds: Vec<R>, plan: &NumberPlan) -> Reading {
+    kinds.push(R::Percent);
+    let as_written = (literal.to_owned(), kinds.clone());
+    let share = plan.max.is_some_and(|max| max.value <= 1.0);
+    if !share {
+        return settle(vec![as_written], plan);
+    }
+    let hundredth = shift_point(literal);
+    settle(vec![as_written, (hundredth, kinds)], plan)
+}
+
+/// Divides a plain decimal literal by 100, digit by digit, so that 7 % is 0.07 and not 0.07000000000000001.
+fn shift_point(literal: &str) -> String {
+    format!("{literal}e-2").parse::<f64>().map_or_else(|_| literal.to_owned(), |f| f.to_string())
+}
+
+/// `1/5`, `8/10`, `8 out of 10`.
+fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -> Option<Reading> {
+    let between = answer.get(a.end..b.start)?.trim();
+    let slash = between == "/" || between == "⁄";
+    let spoken = matches!(between.to_ascii_lowercase().as_str(), "out of" | "of" | "over");
+    if !(slash || spoken) || a.percent || b.percent || a.scale.is_some() || b.scale.is_some() {
+        return None;
+    }
+    let (x, y): (f64, f64) = (a.literal.parse().ok()?, b.literal.parse().ok()?);
+    let rest = format!("{} {}", &answer[..a.start], &answer[b.end..]);
+    if y == 0.0 || has_negation(&rest) || is_hedged(&rest) {
+        return Some(Err(Fail::Ambiguous("is no plain fraction".into())));
+    }
+    let mut kinds = vec![R::Fraction];
+    if words(&rest).next().is_some() {
+        kinds.push(R::NumberInProse);
+    }
+    let quotient = (x / y).to_string();
+    let score = (a.literal.clone(), kinds.clone());
+    let divided = (quotient, kinds);
+    let scale_is_max = plan.max.is_some_and(|max| max.value == y && !max.exclusive);
+    let readings = match (plan.integer, plan.max.is_some()) {
+        // A score out of the highest value is the score; any other integer would be a guess.
+        (true, _) if !scale_is_max => {
+            return Some(Err(Fail::Ambiguous("is a fraction, not an integer".into())));
+        }
+        // Without a limit, "1/5" is a number by itself while "8 out of 10" may be 8 or 0.8.
+        (false, false) if slash => vec![divided],
+        (false, false) => return Some(Err(Fail::Ambiguous("may be a score or a share".into()))),
+        _ => vec![score, divided],
+    };
+    Some(settle(readings, plan))
+}
+
+/// Keeps the readings within the limits; one must be left.
+fn settle(readings: Vec<(String, Vec<R>)>, plan: &NumberPlan) -> Reading {
+    let mut kept: Option<(Number, Vec<R>)> = None;
+    let mut failure = Fail::No;
+    for (literal, kinds) in readings {
+        match exact(&literal, plan) {
+            Ok((number, more)) => {
+                if let Some(limit) = plan.violation(&number) {
+                    failure = Fail::Limit(limit);
+                } else {
+                    if kept.as_ref().is_some_and(|(k, _)| k.as_f64() != number.as_f64()) {
+                        return Err(Fail::Ambiguous("can be read as two numbers within the limits".into()));
+                    }
+                    kept = Some((number, kinds.into_iter().chain(more).collect()));
+                }
+            }
+            Err(fail) => {
+                if !matches!(failure, Fail::Limit(_)) {
+                    failure = fail;
+                }
+            }
+        }
+    }
+    let (number, mut kinds) = kept.ok_or(failure)?;
+    if kinds.is_empty() {
+        kinds.push(R::NumberFromText);
+    }
+    Ok((number, kinds))
+}

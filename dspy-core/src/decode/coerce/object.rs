@@ -1,0 +1,441 @@
+//! Objects: keys found by name, spelling or alias; nothing filled in.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::super::error::ProblemKind;
+use super::super::loose::Loose;
+use super::super::path::Path;
+use super::super::plan::{Extra, Kind, NodeId, ObjectPlan};
+use super::super::report::RepairKind as R;
+use super::super::text::{fold, snippet};
+use super::super::tree::{Entry, Flaw, Shape, Span, Tree};
+use super::Coercion;
+
+/// How a key was recognised.
+enum Known {
+    Prop(usize, Option<R>),
+    Extra(NodeId),
+    /// Several members share the spelling.
+    Unclear,
+    No,
+}
+
+impl Coercion<'_> {
+    pub(super) fn object(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        match &tree.shape {
+            Shape::Object(entries) => {
+                if let Some(inner) = Self::wrapped(plan, entries)
+                    && !tree.cut
+                {
+                    self.repair(R::Unwrapped, path, tree.span);
+                    return self.read(id, inner, path);
+                }
+                self.entries(id, plan, entries, tree, path)
+            }
+            Shape::List(items) if items.len() == 1 && !tree.cut => {
+                self.repair(R::ListToLone, path, tree.span);
+                self.read(id, &items[0], path)
+            }
+            _ if tree.cut => self.truncated(id, tree, path),
+            Shape::Text { text, .. } => self.object_from_text(id, plan, text, tree, path),
+            Shape::Number(_) | Shape::Bool(_) => self.implied(id, plan, tree, path),
+            _ => self.wrong(id, tree, path),
+        }
+    }
+
+    /// The only member of an object whose key means nothing here, when it is an object itself.
+    fn wrapped<'a, 't>(plan: &ObjectPlan, entries: &'a [Entry<'t>]) -> Option<&'a Tree<'t>> {
+        let [only] = entries else { return None };
+        let object = match &only.value.shape {
+            Shape::Object(inner) => Some(inner),
+            _ => None,
+        }?;
+        let unknown = matches!(known(plan, &only.key), Known::No);
+        let fits = object.iter().any(|e| matches!(known(plan, &e.key), Known::Prop(..)));
+        (unknown && fits).then_some(&only.value)
+    }
+
+    fn entries(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        entries: &[Entry<'_>],
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let mut map = Map::new();
+        let mut ok = true;
+        // The entry that gave each member, to notice a second one.
+        let mut taken: Vec<Option<&Entry<'_>>> = vec![None; plan.props.len()];
+        let mut previous: Option<&Entry<'_>> = None;
+        for entry in entries {
+            let before = previous.replace(entry);
+            match known(plan, &entry.key) {
+                Known::Prop(i, repair) => {
+                    let prop = &plan.props[i];
+                    let path = path.key(&prop.name);
+                    if let Some(first) = taken[i] {
+                        ok &= self.repeated(prop.node, first, entry, &path);
+                        continue;
+                    }
+                    taken[i] = Some(entry);
+                    if let Some(kind) = repair {
+                        self.repair(kind, &path, entry.span);
+                    }
+                    let nothing =
+                        matches!(entry.value.shape, Shape::Null | Shape::Absent) && !entry.value.cut;
+                    if nothing && !prop.required && !self.takes_null(prop.node) {
+                        self.repair(R::NullDropped, &path, entry.span);
+                        continue;
+                    }
+                    match self.read(prop.node, &entry.value, &path) {
+                        Some(value) => {
+                            map.insert(prop.name.clone(), value);
+                        }
+                        None => ok = false,
+                    }
+                }
+                Known::Extra(node) => {
+                    let path = path.key(&entry.key);
+                    match self.read(node, &entry.value, &path) {
+                        Some(value) => {
+                            let clash = map.get(&*entry.key).is_some_and(|old| *old != value);
+                            if clash {
+                                let found = format!("`{}` twice with different values", snippet(&entry.key));
+                                self.report(
+                                    ProblemKind::Ambiguous,
+                                    &path,
+                                    "each key once".into(),
+                                    found,
+                                    entry.span,
+                                );
+                                ok = false;
+                            }
+                            map.insert(entry.key.to_string(), value);
+                        }
+                        None => ok = false,
+                    }
+                }
+                Known::Unclear => {
+                    let found =
+                        format!("the key `{}`, which could be one of several members", snippet(&entry.key));
+                    self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+                    ok = false;
+                }
+                Known::No => {
+                    if self.swallows(entry, before) {
+                        let found = format!("`{}`, which may be text or a key", snippet(&entry.key));
+                        self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+                        ok = false;
+                    }
+                    self.repair(R::ExtraKey, &path.key(&entry.key), entry.span);
+                }
+            }
+        }
+        if tree.cut && !Self::nothing_lost(plan, entries, &taken) {
+            if self.problems.iter().all(|p| p.kind != ProblemKind::Truncated) || ok {
+                self.truncated(id, tree, path);
+            }
+            return None;
+        }
+        if tree.cut {
+            self.repair(R::MissingClose, path, Span::new(tree.span.end, tree.span.end));
+        }
+        ok &= self.complete(plan, &map, &taken, tree, path);
+        if !ok {
+            return None;
+        }
+        if plan.min.is_some_and(|min| map.len() < min) || plan.max.is_some_and(|max| map.len() > max) {
+            let limit = match (plan.min, plan.max) {
+                (Some(min), Some(max)) => format!("from {min} to {max} members"),
+                (Some(min), None) => format!("at least {min} members"),
+                (_, max) => format!("at most {} members", max.unwrap_or(0)),
+            };
+            self.report(ProblemKind::Constraint, path, limit, format!("{} members", map.len()), tree.span);
+            return None;
+        }
+        Some(Value::Object(map))
+    }
+
+    fn complete(
+        &mut self,
+        plan: &ObjectPlan,
+        map: &Map<String, Value>,
+        taken: &[Option<&Entry<'_>>],
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> bool {
+        let mut ok = true;
+        for (prop, entry) in plan.props.iter().zip(taken) {
+            if prop.required && entry.is_none() {
+                let path = path.key(&prop.name);
+                self.problem(
+                    ProblemKind::Missing,
+                    &path,
+                    prop.node,
+                    "nothing: the key is missing".into(),
+                    tree.span,
+                );
+                ok = false;
+            }
+        }
+        for name in &plan.required {
+            if !map.contains_key(name) {
+                let found = "nothing: the key is missing".to_owned();
+                self.report(ProblemKind::Missing, &path.key(name), "a value".into(), found, tree.span);
+                ok = false;
+            }
+        }
+        ok
+    }
+
+    /// Whether a cut object can have lost nothing: every member that it may have is there and finished.
+    fn nothing_lost(plan: &ObjectPlan, entries: &[Entry<'_>], taken: &[Option<&Entry<'_>>]) -> bool {
+        matches!(plan.extra, Extra::Drop)
+            && plan.patterns.is_empty()
+            && !taken.is_empty()
+            && taken.iter().all(Option::is_some)
+            && entries.iter().all(|e| !e.value.cut)
+    }
+
+    /// Whether an unknown bare key may be the middle of the unquoted text before it: `{title: Hello, world: again}`.
+    fn swallows(&self, entry: &Entry<'_>, before: Option<&Entry<'_>>) -> bool {
+        let Some(before) = before else { return false };
+        let text_before = matches!(before.value.shape, Shape::Text { quoted: false, .. });
+        let source = self.source.filter(|_| self.anchor.is_none());
+        let broke = source
+            .and_then(|s| s.get(before.value.span.end..entry.span.start))
+            .is_some_and(|between| between.contains('\n'));
+        !entry.quoted && text_before && !broke
+    }
+
+    /// A key for the second time: harmless only if it says the same.
+    fn repeated(&mut self, node: NodeId, first: &Entry<'_>, second: &Entry<'_>, path: &Path<'_>) -> bool {
+        let a = self.attempt(|this| this.read(node, &first.value, path)).map(|a| a.value);
+        let b = self.attempt(|this| this.read(node, &second.value, path)).map(|a| a.value);
+        match (a, b) {
+            (Ok(a), Ok(b)) if super::super::plan::same(&a, &b) => {
+                self.repair(R::ExtraKey, path, second.span);
+                true
+            }
+            _ => {
+                let found = "the key twice with different values".to_owned();
+                self.problem(ProblemKind::Ambiguous, path, node, found, second.span);
+                false
+            }
+        }
+    }
+
+    fn takes_null(&self, node: NodeId) -> bool {
+        match &self.schema.node(node).kind {
+            Kind::Any | Kind::Null => true,
+            Kind::Choice(plan) => plan.has(&Value::Null),
+            Kind::Union(union) => union.null || union.options.iter().any(|&o| self.takes_null(o)),
+            _ => false,
+        }
+    }
+
+    /// A lone scalar for an object that needs exactly one member.
+    fn implied(&mut self, id: NodeId, plan: &ObjectPlan, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        let mut required = plan.props.iter().filter(|p| p.required);
+        let (Some(prop), None) = (required.next(), required.next()) else {
+            return self.wrong(id, tree, path);
+        };
+        // Another member might have been meant; a fixed member (a tag) says nothing about the value.
+        let fixed = matches!(&self.schema.node(prop.node).kind, Kind::Choice(c) if c.items.len() == 1);
+        if plan.props.len() > 1 || fixed || !plan.required.is_empty() || !matches!(plan.extra, Extra::Drop) {
+            return self.wrong(id, tree, path);
+        }
+        let attempt = self.attempt(|this| {
+            this.repair(R::ImpliedKey, path, tree.span);
+            this.read(prop.node, tree, &path.key(&prop.name))
+        });
+        match attempt {
+            Ok(attempt) => {
+                let mut map = Map::new();
+                let value = self.commit(attempt);
+                map.insert(prop.name.clone(), value);
+                Some(Value::Object(map))
+            }
+            Err(_) => self.wrong(id, tree, path),
+        }
+    }
+
+    fn object_from_text(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        text: &str,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let trimmed = text.trim_start();
+        if trimmed.starts_with(['{', '[']) {
+            self.repair(R::EmbeddedJson, path, tree.span);
+            return self.embedded(id, text, tree.span, path);
+        }
+        if let Some(members) = self.members(plan, text, tree) {
+            let offset = self.anchor;
+            // Offsets inside a quoted string do not map to the reply one to one.
+            if matches!(tree.shape, Shape::Text { quoted: true, .. }) {
+                self.anchor = Some(offset.unwrap_or(tree.span));
+            }
+            let value = self.read(id, &members, path);
+            self.anchor = offset;
+            return value;
+        }
+        let prose = text.trim().contains(['\n', '{', '[']) || text.trim().is_empty();
+        if prose {
+            return self.wrong(id, tree, path);
+        }
+        self.implied(id, plan, tree, path)
+    }
+
+    /// An object without braces: `"a": 1, "b": 2`, or one `key: value` per line.
+    fn members<'t>(&self, plan: &ObjectPlan, text: &'t str, tree: &Tree<'_>) -> Option<Tree<'t>> {
+        let start = text.len() - text.trim_start().len();
+        let end = text.trim_end().len();
+        let shift = |mut found: Tree<'t>| {
+            if matches!(tree.shape, Shape::Text { quoted: false, .. }) {
+                shift_spans(&mut found, tree.span.start);
+            }
+            found
+        };
+        let is_known = |key: &str| matches!(known(plan, key), Known::Prop(..));
+        let by_line = lines(text, &is_known);
+        if let Some(tree) = by_line
+            .filter(|t| matches!(&t.shape, Shape::Object(e) if e.len() > 1 || !text.trim().contains(',')))
+        {
+            return Some(shift(tree));
+        }
+        let first = text[start..end].split([':', '=']).next().unwrap_or("");
+        if first.len() == end - start || !is_known(first.trim().trim_matches(['"', '\'', '`', '*'])) {
+            return None;
+        }
+        let mut scanner = Loose::new(text, &self.schema.keys, start, end);
+        scanner.closed_end = true;
+        let found = scanner.members();
+        (found.flaw.is_none() && !found.cut && scanner.pos >= end).then(|| shift(found))
+    }
+}
+
+fn shift_spans(tree: &mut Tree<'_>, by: usize) {
+    let shift = |span: &mut Span| {
+        span.start += by;
+        span.end += by;
+    };
+    shift(&mut tree.span);
+    tree.notes.iter_mut().for_each(|n| shift(&mut n.span));
+    match &mut tree.shape {
+        Shape::List(items) => items.iter_mut().for_each(|t| shift_spans(t, by)),
+        Shape::Object(entries) => entries.iter_mut().for_each(|e| {
+            shift(&mut e.span);
+            shift_spans(&mut e.value, by);
+        }),
+        _ => {}
+    }
+}
+
+/// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before.
+fn lines<'t>(text: &'t str, is_known: &dyn Fn(&str) -> bool) -> Option<Tree<'t>> {
+    let mut entries: Vec<Entry<'t>> = Vec::new();
+    let mut at = 0;
+    let mut blank = false;
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let content = line.trim();
+        if content.is_empty() {
+            blank = true;
+            continue;
+        }
+        let lead = line.len() - line.trim_start().len();
+        let marker =
+            content.len() - content.trim_start_matches(['-', '*', '•', '+', ' ', '"', '_', '#']).len();
+        let body = &content[marker..];
+        let split =
+            body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
+        if let Some(i) = split {
+            let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
+            let mut value = body[i + 1..].trim_start_matches('*').trim();
+            if content.starts_with('"') || content.starts_with(['{', '[']) {
+                // JSON members line by line are the scanner's work.
+                return None;
+            }
+            value = value.strip_suffix(',').unwrap_or(value).trim_end();
+            if value.starts_with(['{', '[', '"', '\'', '`']) {
+                return None;
+            }
+            let from = start
+                + lead
+                + marker
+                + i
+                + 1
+                + (body.len() - i - 1 - body[i + 1..].trim_start_matches('*').trim_start().len());
+            let span = Span::new(from, from + value.len());
+            let key_span = Span::new(start + lead + marker, start + lead + marker + i);
+            let mut tree = Tree::text(value, false, span);
+            if value.is_empty() {
+                tree.shape = Shape::Absent;
+            }
+            entries.push(Entry { key: Cow::Borrowed(key), quoted: false, span: key_span, value: tree });
+        } else if let Some(last) = entries.last_mut() {
+            let from = last.value.span.start.min(start);
+            let to = start + line.trim_end().len();
+            if blank {
+                // A paragraph behind the members: part of the last value, or a farewell?
+                last.value.flaw = Some(Flaw::UnclearEnd);
+            }
+            let joined = text.get(from..to).unwrap_or("").trim_start();
+            last.value.shape = Shape::Text { text: Cow::Borrowed(joined), quoted: false };
+            last.value.span = Span::new(to - joined.len(), to);
+        } else if content.len() > 200 || entries.is_empty() && content.contains(['{', '[']) {
+            return None;
+        }
+        blank = false;
+    }
+    if entries.is_empty() {
+        return None;
+    }
+    let mut tree = Tree::new(Shape::Object(entries), Span::new(0, text.len()));
+    tree.notes.push(super::super::tree::Note { kind: R::MissingBraces, span: tree.span });
+    Some(tree)
+}
+
+fn known(plan: &ObjectPlan, key: &str) -> Known {
+    if let Some(&i) = plan.exact.get(key) {
+        return Known::Prop(i, None);
+    }
+    let matched: Vec<NodeId> =
+        plan.patterns.iter().filter(|(p, _)| p.is_match(key)).map(|(_, n)| *n).collect();
+    if let [one] = matched.as_slice() {
+        return Known::Extra(*one);
+    }
+    // In a map every key is data: only a closed object has keys that can be misspelt.
+    if let Extra::Node(node) = plan.extra
+        && plan.props.is_empty()
+    {
+        return Known::Extra(node);
+    }
+    let folded = fold(key);
+    match plan.folded.get(&folded).or_else(|| plan.aliases.get(&folded)) {
+        Some(Some(i)) if !folded.is_empty() => {
+            let spelling = plan.folded.contains_key(&folded);
+            return Known::Prop(*i, Some(if spelling { R::KeySpelling } else { R::KeyAlias }));
+        }
+        Some(None) => return Known::Unclear,
+        _ => {}
+    }
+    match plan.extra {
+        Extra::Node(node) => Known::Extra(node),
+        Extra::Drop => Known::No,
+    }
+}

@@ -1,0 +1,99 @@
+//! Strings: as written. Only where the schema narrows them are wrappings tried off.
+
+use serde_json::Value;
+
+use super::super::error::ProblemKind;
+use super::super::path::Path;
+use super::super::plan::{NodeId, TextPlan};
+use super::super::report::RepairKind as R;
+use super::super::text::{bare_answer, snippet};
+use super::super::tree::{Shape, Span, Tree};
+use super::Coercion;
+
+impl Coercion<'_> {
+    pub(super) fn string(
+        &mut self,
+        id: NodeId,
+        plan: &TextPlan,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        match &tree.shape {
+            Shape::Text { text, .. } => self.text(plan, text, tree.span, path),
+            Shape::Number(_) | Shape::Bool(_) => {
+                self.repair(R::TextFromValue, path, tree.span);
+                let text = match &tree.shape {
+                    Shape::Number(n) => n.to_string(),
+                    _ => self.written(tree),
+                };
+                self.text(plan, &text, tree.span, path)
+            }
+            Shape::List(items) if items.len() == 1 && matches!(items[0].shape, Shape::Text { .. }) => {
+                self.lone(id, tree, path)
+            }
+            Shape::Object(entries)
+                if entries.len() == 1
+                    && matches!(entries[0].value.shape, Shape::Text { .. })
+                    && self.is_wrapper_key(id, &entries[0].key) =>
+            {
+                self.lone(id, tree, path)
+            }
+            // A structure where a text was asked for: its own text loses nothing.
+            Shape::List(_) | Shape::Object(_) if plan.is_free() && !tree.cut => {
+                self.repair(R::TextFromValue, path, tree.span);
+                Some(Value::String(self.written(tree)))
+            }
+            Shape::List(_) | Shape::Object(_) if tree.cut => self.truncated(id, tree, path),
+            _ => self.wrong(id, tree, path),
+        }
+    }
+
+    /// A text, tried as it is and then without what is wrapped around it.
+    pub(in super::super) fn text(
+        &mut self,
+        plan: &TextPlan,
+        text: &str,
+        span: Span,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        if plan.accepts(text) {
+            return Some(Value::String(text.to_owned()));
+        }
+        for inner in [text.trim(), bare_answer(text)] {
+            if inner.len() < text.len() && plan.accepts(inner) {
+                self.repair(R::Trimmed, path, span);
+                return Some(Value::String(inner.to_owned()));
+            }
+        }
+        if plan.format.is_some() && text.len() < 2_000 {
+            // A date, a UUID, an address: a single token in the text has the form, so it is the one meant.
+            let mut tokens: Vec<&str> = text
+                .split(|c: char| c.is_whitespace() || "()<>[]\"'`,;*".contains(c))
+                .map(|t| t.trim_end_matches(['.', ':', '!', '?']))
+                .filter(|t| !t.is_empty() && plan.accepts(t))
+                .collect();
+            tokens.dedup();
+            match tokens.as_slice() {
+                [one] if !super::super::text::has_negation(text) && !super::super::text::is_hedged(text) => {
+                    self.repair(R::Mention, path, span);
+                    return Some(Value::String((*one).to_owned()));
+                }
+                [_, _, ..] => {
+                    let found = format!("several: {}", tokens.join(", "));
+                    self.report(
+                        ProblemKind::Ambiguous,
+                        path,
+                        super::super::plan::text_phrase(plan),
+                        found,
+                        span,
+                    );
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        let limit = plan.violation(text.trim()).or_else(|| plan.violation(text)).unwrap_or_default();
+        self.report(ProblemKind::Constraint, path, limit, format!("\"{}\"", snippet(text)), span);
+        None
+    }
+}

@@ -1,0 +1,143 @@
+//! Unions: every branch is tried, the one that invents least wins, and a draw between different values is an error.
+
+use serde_json::Value;
+
+use super::super::error::ProblemKind;
+use super::super::path::Path;
+use super::super::plan::{Kind, NodeId, UnionPlan};
+use super::super::report::RepairKind as R;
+use super::super::text::{bare_answer, fold};
+use super::super::tree::{Shape, Tree};
+use super::Coercion;
+
+/// Words that mean "nothing here".
+pub(super) fn is_null_word(text: &str) -> bool {
+    let text = bare_answer(text);
+    matches!(text, "" | "-" | "--" | "–" | "—" | "∅" | "\"\"")
+        || ["null", "none", "nil", "n/a", "na", "undefined", "not applicable", "not available"]
+            .iter()
+            .any(|w| text.eq_ignore_ascii_case(w))
+}
+
+impl Coercion<'_> {
+    pub(super) fn union(
+        &mut self,
+        id: NodeId,
+        plan: &UnionPlan,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        if plan.null && matches!(tree.shape, Shape::Null) {
+            return Some(Value::Null);
+        }
+        if let Some(branch) = Self::tagged(plan, tree) {
+            return self.shape(branch, tree, path);
+        }
+        let free_text = plan.options.iter().any(|&o| matches!(self.schema.node(o).kind, Kind::Text(_)));
+        let mut attempts = Vec::new();
+        let mut failures = Vec::new();
+        if plan.null
+            && let Shape::Text { text, quoted } = &tree.shape
+        {
+            // Where any text is a value, only the literal word stands for nothing.
+            let is_null = if free_text {
+                !quoted && matches!(text.trim(), "null" | "None")
+            } else {
+                is_null_word(text)
+            };
+            if is_null {
+                attempts.extend(self.attempt(|this| {
+                    this.repair(R::NullWord, path, tree.span);
+                    Some(Value::Null)
+                }));
+            }
+        }
+        let alone = plan.options.len() == 1;
+        for &option in &plan.options {
+            let result = self.attempt(|this| {
+                let is_text = matches!(this.schema.node(option).kind, Kind::Text(_));
+                if is_text && !alone && matches!(tree.shape, Shape::Text { quoted: false, .. }) {
+                    this.repair(R::TextBranch, path, tree.span);
+                }
+                this.shape(option, tree, path)
+            });
+            match result {
+                Ok(attempt) => {
+                    let exact = attempt.cost == 0;
+                    attempts.push(attempt);
+                    // Nothing can be cheaper, and two readings without a repair are the same value.
+                    if exact {
+                        break;
+                    }
+                }
+                Err(problems) => failures.push(problems),
+            }
+        }
+        if !attempts.is_empty() {
+            // A branch that cannot decide for itself taints the others only if they interpret words too.
+            return self.cheapest(id, attempts, tree, path);
+        }
+        self.explain(id, plan, failures, tree, path)
+    }
+
+    /// The branch that the tag names, when there is a tag and it names one.
+    fn tagged(plan: &UnionPlan, tree: &Tree<'_>) -> Option<NodeId> {
+        let tag = plan.tag.as_ref()?;
+        let Shape::Object(entries) = &tree.shape else { return None };
+        let folded = fold(&tag.key);
+        let mut hits = entries.iter().filter(|e| *e.key == tag.key || fold(&e.key) == folded);
+        let (Some(entry), None) = (hits.next(), hits.next()) else { return None };
+        match &entry.value.shape {
+            Shape::Text { text, .. } if !entry.value.cut => tag.branches.get(&fold(text)).copied(),
+            _ => None,
+        }
+    }
+
+    /// Nothing fits: the branch that came closest explains best.
+    fn explain(
+        &mut self,
+        id: NodeId,
+        plan: &UnionPlan,
+        failures: Vec<Vec<super::Problem>>,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<Value> {
+        let serious = |p: &[super::Problem], kind| p.iter().any(|p| p.kind == kind);
+        let single = plan.options.len() == 1;
+        let telling = failures.into_iter().min_by_key(|problems| {
+            let rank = if serious(problems, ProblemKind::TooLarge) || serious(problems, ProblemKind::TooDeep)
+            {
+                0
+            } else if serious(problems, ProblemKind::Truncated) {
+                1
+            } else if serious(problems, ProblemKind::Ambiguous) || serious(problems, ProblemKind::Constraint)
+            {
+                2
+            } else {
+                3
+            };
+            (rank, problems.len())
+        });
+        match telling {
+            Some(problems)
+                if single
+                    || problems
+                        .iter()
+                        .any(|p| p.kind != ProblemKind::WrongType && p.kind != ProblemKind::Missing) =>
+            {
+                self.problems.extend(problems);
+            }
+            // An object that fits no branch: say what the nearest branch lacks.
+            Some(problems)
+                if matches!(tree.shape, Shape::Object(_))
+                    && problems.iter().any(|p| p.path != path.render()) =>
+            {
+                self.problems.extend(problems);
+            }
+            _ => {
+                self.problem(ProblemKind::WrongType, path, id, Self::found(tree), tree.span);
+            }
+        }
+        None
+    }
+}

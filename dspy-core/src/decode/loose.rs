@@ -1,0 +1,506 @@
+//! The forgiving scanner: bytes to a [`Tree`], one pass, whatever the notation.
+//!
+//! It never fails and never guesses a value: what it cannot make out is marked as cut or flawed, and whoever coerces
+//! the tree decides what that means for the type.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::MAX_DEPTH;
+use super::quoted::{Quote, opening};
+use super::report::RepairKind as R;
+use super::text::fold;
+use super::tree::{Entry, Flaw, Note, Shape, Span, Tree, is_json_number};
+
+/// What surrounds a value; it decides where unquoted text and strings with stray quotes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Key,
+    Member,
+    Item,
+}
+
+#[derive(Debug)]
+pub(super) struct Loose<'t, 'k> {
+    pub(super) text: &'t str,
+    pub(super) bytes: &'t [u8],
+    pub(super) pos: usize,
+    pub(super) end: usize,
+    /// The end is known to be the end (a fence closes there), so what touches it is not cut.
+    pub(super) closed_end: bool,
+    pub(super) keys: &'k HashSet<String>,
+    /// Nesting went past the limit.
+    pub(super) too_deep: bool,
+    depth: usize,
+    /// Brackets in unquoted text do not pair up, so they mean nothing.
+    unpaired_brackets: bool,
+}
+
+impl<'t, 'k> Loose<'t, 'k> {
+    pub(super) fn new(text: &'t str, keys: &'k HashSet<String>, start: usize, end: usize) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            pos: start,
+            end,
+            closed_end: false,
+            keys,
+            too_deep: false,
+            depth: 0,
+            unpaired_brackets: false,
+        }
+    }
+
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
+        if at < self.end { self.bytes.get(at).copied() } else { None }
+    }
+
+    /// The structure that starts here.
+    pub(super) fn structure(&mut self) -> Tree<'t> {
+        match self.byte(self.pos) {
+            Some(b'{') => self.object(),
+            Some(b'[') => self.list(b']'),
+            Some(b'(') => self.list(b')'),
+            _ => self.value(Place::Item),
+        }
+    }
+
+    /// The members of an object whose braces were left out.
+    pub(super) fn members(&mut self) -> Tree<'t> {
+        let start = self.pos;
+        let mut tree = self.object_body(start, true);
+        tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
+        tree
+    }
+
+    fn value(&mut self, place: Place) -> Tree<'t> {
+        let start = self.pos;
+        match self.byte(start) {
+            Some(b'{') => self.object(),
+            Some(b'[') => self.list(b']'),
+            Some(b'(') => {
+                let depth = self.depth;
+                let tree = self.list(b')');
+                let after = self.skip_blank(self.pos);
+                let ends = matches!(self.byte(after), None | Some(b',' | b'}' | b']' | b')' | b'\n'));
+                if ends && !tree.cut {
+                    return tree;
+                }
+                // "(approximately) 5": words, not a tuple.
+                self.pos = start;
+                self.depth = depth;
+                self.bare(place)
+            }
+            Some(_) => match opening(self.bytes, start, self.end) {
+                Some(quote) => self.quoted(quote, place),
+                None => self.bare(place),
+            },
+            None => {
+                let mut tree = Tree::new(Shape::Absent, Span::new(start, start));
+                tree.cut = !self.closed_end;
+                tree
+            }
+        }
+    }
+
+    fn enter(&mut self) -> bool {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            self.too_deep = true;
+            self.pos = self.end;
+        }
+        !self.too_deep
+    }
+
+    fn object(&mut self) -> Tree<'t> {
+        let start = self.pos;
+        self.pos += 1;
+        if !self.enter() {
+            return self.cut_short(start);
+        }
+        let tree = self.object_body(start, false);
+        self.depth -= 1;
+        tree
+    }
+
+    fn cut_short(&self, start: usize) -> Tree<'t> {
+        let mut tree = Tree::new(Shape::Object(Vec::new()), Span::new(start, self.pos));
+        tree.cut = true;
+        tree
+    }
+
+    fn object_body(&mut self, start: usize, braceless: bool) -> Tree<'t> {
+        let mut entries: Vec<Entry<'t>> = Vec::new();
+        let mut notes = Vec::new();
+        let (mut cut, mut flaw) = (false, None);
+        let mut comma = true;
+        loop {
+            self.skip_space(&mut notes);
+            if self.too_deep {
+                cut = true;
+                break;
+            }
+            let at = self.pos;
+            match self.byte(at) {
+                None => {
+                    if !braceless {
+                        self.unclosed(&mut notes, &mut cut);
+                    }
+                    break;
+                }
+                Some(b'}') => {
+                    if comma && !entries.is_empty() {
+                        notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
+                    }
+                    self.pos += usize::from(!braceless || self.byte(at) == Some(b'}'));
+                    break;
+                }
+                Some(b',') => {
+                    self.pos += 1;
+                    if comma {
+                        notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
+                    }
+                    comma = true;
+                    continue;
+                }
+                Some(b';') if !comma => {
+                    self.pos += 1;
+                    notes.push(Note { kind: R::ForeignSyntax, span: Span::new(at, at + 1) });
+                    comma = true;
+                    continue;
+                }
+                // The list around this object ends, so the object ended before it.
+                Some(b']' | b')') if self.depth > 1 => {
+                    notes.push(Note { kind: R::MissingClose, span: Span::new(at, at) });
+                    break;
+                }
+                Some(_) => {}
+            }
+            if !comma && !braceless {
+                notes.push(Note { kind: R::MissingComma, span: Span::new(at, at) });
+            }
+            let Some((key, quoted)) = self.key(&mut notes, &mut cut) else {
+                if !cut {
+                    flaw = Some(Flaw::NotAStructure);
+                }
+                break;
+            };
+            let key_span = Span::new(at, self.pos);
+            self.skip_space(&mut notes);
+            match self.byte(self.pos) {
+                Some(b':') => self.pos += 1,
+                Some(b'=') => {
+                    let arrow = self.byte(self.pos + 1) == Some(b'>');
+                    notes.push(Note { kind: R::ForeignSyntax, span: Span::new(self.pos, self.pos + 1) });
+                    self.pos += 1 + usize::from(arrow);
+                }
+                None => {
+                    cut = true;
+                    break;
+                }
+                Some(_) => {
+                    flaw = Some(Flaw::NotAStructure);
+                    break;
+                }
+            }
+            self.skip_space_before_value(&mut notes);
+            let value = match self.byte(self.pos) {
+                Some(b',' | b'}') => Tree::new(Shape::Absent, Span::new(self.pos, self.pos)),
+                _ => self.value(Place::Member),
+            };
+            // A flaw inside spoils the member, not its siblings; the end of a string that cannot be told spoils all.
+            if value.flaw == Some(Flaw::UnclearEnd) {
+                flaw = value.flaw;
+            }
+            comma = false;
+            entries.push(Entry { key, quoted, span: key_span, value });
+        }
+        let mut tree = Tree::new(Shape::Object(entries), Span::new(start, self.pos));
+        (tree.cut, tree.flaw, tree.notes) = (cut, flaw, notes);
+        tree
+    }
+
+    fn unclosed(&self, notes: &mut Vec<Note>, cut: &mut bool) {
+        if self.closed_end {
+            notes.push(Note { kind: R::MissingClose, span: Span::new(self.pos, self.pos) });
+        } else {
+            *cut = true;
+        }
+    }
+
+    /// A key, quoted or not; `None` when there is none here (`cut` tells whether the text just ended).
+    fn key(&mut self, notes: &mut Vec<Note>, cut: &mut bool) -> Option<(Cow<'t, str>, bool)> {
+        let start = self.pos;
+        if let Some(quote) = opening(self.bytes, start, self.end) {
+            let tree = self.quoted(quote, Place::Key);
+            notes.extend(tree.notes);
+            *cut |= tree.cut;
+            return match tree.shape {
+                Shape::Text { text, .. } if !tree.cut => Some((text, true)),
+                _ => None,
+            };
+        }
+        let mut i = start;
+        loop {
+            match self.byte(i) {
+                None => {
+                    *cut = true;
+                    return None;
+                }
+                Some(b':' | b'=') => break,
+                Some(b',' | b'}' | b'{' | b'[' | b']' | b'\n' | b'"') => return None,
+                Some(_) => i += 1,
+            }
+        }
+        let key = self.text.get(start..i)?.trim().trim_matches('*');
+        if key.is_empty() || key.len() > 200 {
+            return None;
+        }
+        self.pos = i;
+        notes.push(Note { kind: R::UnquotedKey, span: Span::new(start, i) });
+        Some((Cow::Borrowed(key.trim()), false))
+    }
+
+    fn list(&mut self, close: u8) -> Tree<'t> {
+        let start = self.pos;
+        self.pos += 1;
+        if !self.enter() {
+            return self.cut_short(start);
+        }
+        let mut items: Vec<Tree<'t>> = Vec::new();
+        let mut notes = Vec::new();
+        let (mut cut, mut flaw) = (false, None);
+        let mut comma = true;
+        if close == b')' {
+            notes.push(Note { kind: R::ForeignSyntax, span: Span::new(start, start + 1) });
+        }
+        loop {
+            self.skip_space(&mut notes);
+            if self.too_deep {
+                cut = true;
+                break;
+            }
+            let at = self.pos;
+            match self.byte(at) {
+                None => {
+                    self.unclosed(&mut notes, &mut cut);
+                    break;
+                }
+                Some(b) if b == close => {
+                    self.pos += 1;
+                    if comma && !items.is_empty() && close == b']' {
+                        notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
+                    }
+                    break;
+                }
+                Some(b'}' | b']' | b')') => {
+                    if self.depth > 1 {
+                        notes.push(Note { kind: R::MissingClose, span: Span::new(at, at) });
+                    } else {
+                        flaw = Some(Flaw::NotAStructure);
+                    }
+                    break;
+                }
+                Some(b',') => {
+                    self.pos += 1;
+                    if comma {
+                        notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
+                        // `[1,,2]`: was something left out in the middle?
+                        let next = self.byte(self.skip_blank(self.pos));
+                        if !items.is_empty() && !matches!(next, Some(b']' | b')') | None) {
+                            flaw = Some(Flaw::Elided);
+                        }
+                    }
+                    comma = true;
+                    continue;
+                }
+                Some(_) => {}
+            }
+            if !comma {
+                notes.push(Note { kind: R::MissingComma, span: Span::new(at, at) });
+            }
+            let item = self.value(Place::Item);
+            if matches!(&item.shape, Shape::Text { text, quoted: false } if matches!(text.as_ref(), "..." | "…" | "etc" | "etc."))
+            {
+                flaw = Some(Flaw::Elided);
+            }
+            if item.flaw == Some(Flaw::UnclearEnd) {
+                flaw = item.flaw;
+            }
+            comma = false;
+            if self.pos == at {
+                // Nothing was read; a stray byte must not hold us here.
+                flaw = Some(Flaw::NotAStructure);
+                break;
+            }
+            items.push(item);
+        }
+        self.depth -= 1;
+        let mut tree = Tree::new(Shape::List(items), Span::new(start, self.pos));
+        (tree.cut, tree.flaw, tree.notes) = (cut, flaw, notes);
+        tree
+    }
+
+    /// Unquoted text up to where the surroundings go on.
+    fn bare(&mut self, place: Place) -> Tree<'t> {
+        let start = self.pos;
+        let mut nest = 0_usize;
+        let mut i = start;
+        loop {
+            let Some(b) = self.byte(i) else {
+                if nest > 0 && !self.unpaired_brackets {
+                    self.unpaired_brackets = true;
+                    (i, nest) = (start, 0);
+                    continue;
+                }
+                break;
+            };
+            let spaced = i == start || self.bytes[i - 1].is_ascii_whitespace();
+            match b {
+                b'(' | b'[' | b'{' if !self.unpaired_brackets => nest += 1,
+                b')' | b']' | b'}' if nest > 0 => nest -= 1,
+                b'}' | b']' => break,
+                b')' if place == Place::Item => break,
+                b',' if nest == 0 && (place == Place::Item || self.member_follows(i + 1, 0)) => break,
+                b'\n' if nest == 0 => {
+                    let next = self.skip_blank(i);
+                    let ends = matches!(self.byte(next), None | Some(b'}' | b']'));
+                    if ends || place == Place::Item || self.member_follows(i + 1, 0) {
+                        break;
+                    }
+                    // Past all the white space at once: a run of line breaks must not be scanned once per break.
+                    i = next;
+                    continue;
+                }
+                b'/' if spaced && matches!(self.byte(i + 1), Some(b'/' | b'*')) => break,
+                b'#' if spaced && i > start && self.byte(i + 1).is_none_or(|b| b == b' ') => break,
+                _ => {}
+            }
+            i += 1;
+        }
+        self.pos = i;
+        let raw = self.text.get(start..i).unwrap_or("");
+        let text = raw.trim();
+        let lead = raw.len() - raw.trim_start().len();
+        let span = Span::new(start + lead, start + lead + text.len());
+        let cut = self.byte(i).is_none() && !self.closed_end;
+        let note = |kind| vec![Note { kind, span }];
+        let (shape, notes) = match text {
+            "null" => (Shape::Null, Vec::new()),
+            "true" => (Shape::Bool(true), Vec::new()),
+            "false" => (Shape::Bool(false), Vec::new()),
+            "None" | "nil" | "undefined" => (Shape::Null, note(R::ForeignSyntax)),
+            "True" => (Shape::Bool(true), note(R::ForeignSyntax)),
+            "False" => (Shape::Bool(false), note(R::ForeignSyntax)),
+            _ if is_json_number(text) => (Shape::Number(Cow::Borrowed(text)), Vec::new()),
+            _ => (Shape::Text { text: Cow::Borrowed(text), quoted: false }, note(R::UnquotedText)),
+        };
+        let mut tree = Tree::new(shape, span);
+        (tree.cut, tree.notes) = (cut, notes);
+        tree
+    }
+
+    /// Whether another member of an object starts here, after a comma or a line break.
+    ///
+    /// `stray` is the number of stray quotes met in the string that would end before it: with an odd one open, a bare
+    /// word and a colon prove nothing unless the schema knows the word.
+    pub(super) fn member_follows(&self, at: usize, stray: usize) -> bool {
+        const LOOK_AHEAD: usize = 160;
+        let start = self.skip_blank(at);
+        match self.byte(start) {
+            None | Some(b'}' | b']' | b'#') => return true,
+            Some(b'/') => return matches!(self.byte(start + 1), Some(b'/' | b'*')),
+            Some(_) => {}
+        }
+        let limit = (start + LOOK_AHEAD).min(self.end);
+        if let Some(quote) = opening(self.bytes, start, self.end) {
+            let mut i = start + quote.width();
+            while i < limit {
+                match self.bytes[i] {
+                    b'\\' => i += 1,
+                    b'\n' => return false,
+                    _ => {
+                        if let Some(width) = quote.closes_at(self.bytes, i, self.end) {
+                            let after = self.skip_blank(i + width);
+                            return matches!(self.byte(after), Some(b':') | None)
+                                || (self.byte(after) == Some(b'=') && self.byte(after + 1) == Some(b'>'));
+                        }
+                    }
+                }
+                i += 1;
+            }
+            // Either a very long key or the end of the text; both speak for a key.
+            return true;
+        }
+        let mut i = start;
+        while i < limit {
+            match self.bytes[i] {
+                b':' => break,
+                b'=' if self.byte(i + 1) == Some(b'>') => break,
+                b',' | b'}' | b'{' | b'[' | b']' | b'\n' | b'"' | b'\'' | b'`' => return false,
+                _ => i += 1,
+            }
+        }
+        let Some(key) = self.text.get(start..i).map(str::trim).filter(|k| !k.is_empty() && i < limit) else {
+            return false;
+        };
+        // "https://…" is no key.
+        if self.bytes[i] == b':' && self.byte(i + 1) == Some(b'/') && self.byte(i + 2) == Some(b'/') {
+            return false;
+        }
+        let word = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '.' | '*'))
+            && !key.starts_with(|c: char| c.is_ascii_digit());
+        (word && stray.is_multiple_of(2)) || self.keys.contains(&fold(key))
+    }
+
+    /// The first byte at or after `at` that is not white space.
+    pub(super) fn skip_blank(&self, at: usize) -> usize {
+        let mut i = at;
+        while i < self.end {
+            match self.bytes[i] {
+                b' ' | b'\t' | b'\n' | b'\r' => i += 1,
+                0xC2 if self.byte(i + 1) == Some(0xA0) => i += 2,
+                0xEF if self.byte(i + 1) == Some(0xBB) && self.byte(i + 2) == Some(0xBF) => i += 3,
+                _ => break,
+            }
+        }
+        i
+    }
+
+    /// Skips white space and comments.
+    fn skip_space(&mut self, notes: &mut Vec<Note>) {
+        loop {
+            self.pos = self.skip_blank(self.pos);
+            let start = self.pos;
+            let stop = match (self.byte(start), self.byte(start + 1)) {
+                (Some(b'/'), Some(b'/')) | (Some(b'#'), _) => self.find(start, b"\n").unwrap_or(self.end),
+                (Some(b'/'), Some(b'*')) => self.find(start + 2, b"*/").map_or(self.end, |i| i + 2),
+                (Some(b'<'), Some(b'!')) if self.bytes[start..self.end].starts_with(b"<!--") => {
+                    self.find(start + 4, b"-->").map_or(self.end, |i| i + 3)
+                }
+                _ => return,
+            };
+            notes.push(Note { kind: R::Comment, span: Span::new(start, stop) });
+            self.pos = stop;
+        }
+    }
+
+    /// As [`skip_space`](Self::skip_space), but `#fff` after a colon is a value.
+    fn skip_space_before_value(&mut self, notes: &mut Vec<Note>) {
+        self.pos = self.skip_blank(self.pos);
+        let colour = self.byte(self.pos) == Some(b'#')
+            && self.byte(self.pos + 1).is_some_and(|b| !b.is_ascii_whitespace());
+        if !colour {
+            self.skip_space(notes);
+        }
+    }
+
+    pub(super) fn find(&self, from: usize, needle: &[u8]) -> Option<usize> {
+        let hay = self.bytes.get(from..self.end)?;
+        hay.windows(needle.len()).position(|w| w == needle).map(|i| from + i)
+    }
+
+    fn quoted(&mut self, quote: Quote, place: Place) -> Tree<'t> {
+        super::quoted::read(self, quote, place)
+    }
+}

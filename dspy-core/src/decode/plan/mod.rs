@@ -1,0 +1,193 @@
+//! A schema, compiled once into nodes that point at each other by index (so that recursion is a number, not a loop).
+
+mod compile;
+mod describe;
+mod flatten;
+mod validate;
+
+use std::collections::{HashMap, HashSet};
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+use super::error::SchemaError;
+pub(super) use describe::text_phrase;
+pub(super) use validate::{first_duplicate, same};
+
+pub(super) type NodeId = usize;
+
+/// The compiled schema.
+#[derive(Debug)]
+pub(super) struct Schema {
+    pub(super) nodes: Vec<Node>,
+    pub(super) root: NodeId,
+    /// Folded names of all members anywhere: what an unquoted key may be.
+    pub(super) keys: HashSet<String>,
+}
+
+impl Schema {
+    pub(super) fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        compile::Compiler::new(schema).finish()
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    /// The type's name, for messages.
+    pub(super) name: Option<String>,
+    /// Assertions that are checked on the finished value.
+    pub(super) checks: Vec<Check>,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum Kind {
+    #[default]
+    Any,
+    Never,
+    Null,
+    Bool,
+    Number(Box<NumberPlan>),
+    Text(Box<TextPlan>),
+    Choice(Box<ChoicePlan>),
+    List(Box<ListPlan>),
+    Object(Box<ObjectPlan>),
+    Union(UnionPlan),
+}
+
+/// An assertion keyword that does not shape the value.
+#[derive(Debug)]
+pub(super) enum Check {
+    Also(NodeId),
+    Not(NodeId),
+    If { test: NodeId, then: Option<NodeId>, or_else: Option<NodeId> },
+    Contains { node: NodeId, min: usize, max: usize },
+    Names(NodeId),
+    Needs { key: String, also: Vec<String> },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct NumberPlan {
+    pub(super) integer: bool,
+    pub(super) min: Option<Bound>,
+    pub(super) max: Option<Bound>,
+    pub(super) multiple_of: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) value: f64,
+    /// The exact value where the limit is a whole number: `f64` cannot tell `u64::MAX` from its neighbour.
+    pub(super) whole: Option<i128>,
+    pub(super) exclusive: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TextPlan {
+    pub(super) min: Option<usize>,
+    pub(super) max: Option<usize>,
+    pub(super) patterns: Vec<Regex>,
+    pub(super) format: Option<Format>,
+}
+
+impl TextPlan {
+    /// Whether any text at all is accepted.
+    pub(super) fn is_free(&self) -> bool {
+        self.min.is_none() && self.max.is_none() && self.patterns.is_empty() && self.format.is_none()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Date,
+    Time,
+    DateTime,
+    Uuid,
+    Email,
+    Uri,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ChoicePlan {
+    pub(super) items: Vec<ChoiceItem>,
+    /// Exact strings.
+    pub(super) exact: HashMap<String, usize>,
+    /// Whether any choice is something else than a string.
+    pub(super) mixed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct ChoiceItem {
+    pub(super) value: Value,
+    pub(super) folded: String,
+    pub(super) aliases: Vec<String>,
+    pub(super) descriptions: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ListPlan {
+    pub(super) prefix: Vec<NodeId>,
+    /// What the items after the prefix are; `None` when there must not be any.
+    pub(super) items: Option<NodeId>,
+    pub(super) min: Option<usize>,
+    pub(super) max: Option<usize>,
+    pub(super) unique: bool,
+}
+
+impl ListPlan {
+    pub(super) fn item(&self, index: usize) -> Option<NodeId> {
+        self.prefix.get(index).copied().or(self.items)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ObjectPlan {
+    pub(super) props: Vec<Prop>,
+    pub(super) exact: HashMap<String, usize>,
+    /// By folded name; `None` when two members share it.
+    pub(super) folded: HashMap<String, Option<usize>>,
+    /// By alias, folded.
+    pub(super) aliases: HashMap<String, Option<usize>>,
+    pub(super) extra: Extra,
+    pub(super) patterns: Vec<(Regex, NodeId)>,
+    /// Required names that have no schema of their own.
+    pub(super) required: Vec<String>,
+    pub(super) required_props: usize,
+    pub(super) min: Option<usize>,
+    pub(super) max: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Prop {
+    pub(super) name: String,
+    pub(super) node: NodeId,
+    pub(super) required: bool,
+}
+
+/// What becomes of keys that have no schema of their own.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) enum Extra {
+    #[default]
+    Drop,
+    Node(NodeId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct UnionPlan {
+    /// The branches other than null.
+    pub(super) options: Vec<NodeId>,
+    pub(super) null: bool,
+    /// A member with one fixed value per branch, which decides the branch.
+    pub(super) tag: Option<Tag>,
+}
+
+#[derive(Debug)]
+pub(super) struct Tag {
+    pub(super) key: String,
+    /// Folded value to branch.
+    pub(super) branches: HashMap<String, NodeId>,
+}

@@ -1,0 +1,292 @@
+//! Strict validation of finished values, and the limits that a schema sets.
+
+use serde_json::{Number, Value};
+
+use super::{Bound, Check, ChoicePlan, Extra, Format, Kind, NodeId, NumberPlan, Schema, TextPlan};
+
+impl Schema {
+    /// Whether the value satisfies the node exactly as it is, with no key to drop.
+    pub(crate) fn is_valid(&self, id: NodeId, value: &Value) -> bool {
+        let node = self.node(id);
+        let shaped = match (&node.kind, value) {
+            (Kind::Any, _) | (Kind::Null, Value::Null) | (Kind::Bool, Value::Bool(_)) => true,
+            (Kind::Number(plan), Value::Number(n)) => {
+                plan.violation(n).is_none() && (!plan.integer || !n.is_f64())
+            }
+            (Kind::Text(plan), Value::String(s)) => plan.accepts(s),
+            (Kind::Choice(plan), value) => plan.has(value),
+            (Kind::List(plan), Value::Array(items)) => {
+                plan.min.is_none_or(|min| items.len() >= min)
+                    && plan.max.is_none_or(|max| items.len() <= max)
+                    && items
+                        .iter()
+                        .enumerate()
+                        .all(|(i, v)| plan.item(i).is_some_and(|n| self.is_valid(n, v)))
+                    && (!plan.unique || first_duplicate(items).is_none())
+            }
+            (Kind::Object(plan), Value::Object(map)) => {
+                let mut required = 0;
+                map.iter().all(|(key, v)| {
+                    if let Some(&i) = plan.exact.get(key) {
+                        required += usize::from(plan.props[i].required);
+                        return self.is_valid(plan.props[i].node, v);
+                    }
+                    let mut by_pattern = plan.patterns.iter().filter(|(p, _)| p.is_match(key)).peekable();
+                    if by_pattern.peek().is_some() {
+                        return by_pattern.all(|(_, n)| self.is_valid(*n, v));
+                    }
+                    match plan.extra {
+                        Extra::Drop => false,
+                        Extra::Node(n) => self.is_valid(n, v),
+                    }
+                }) && required == plan.required_props
+                    && plan.required.iter().all(|k| map.contains_key(k))
+                    && plan.min.is_none_or(|min| map.len() >= min)
+                    && plan.max.is_none_or(|max| map.len() <= max)
+            }
+            (Kind::Union(plan), value) => {
+                (plan.null && value.is_null()) || plan.options.iter().any(|&o| self.is_valid(o, value))
+            }
+            _ => false,
+        };
+        shaped && self.failed_check(id, value).is_none()
+    }
+
+    /// The first assertion that the value breaks, in words.
+    pub(crate) fn failed_check(&self, id: NodeId, value: &Value) -> Option<String> {
+        self.node(id).checks.iter().find_map(|check| match check {
+            Check::Also(n) => (!self.holds(*n, value)).then(|| self.describe(*n)),
+            Check::Not(n) => {
+                self.holds(*n, value).then(|| format!("something other than {}", self.describe(*n)))
+            }
+            Check::If { test, then, or_else } => {
+                let side = if self.holds(*test, value) { then } else { or_else };
+                side.filter(|n| !self.holds(*n, value)).map(|n| self.describe(n))
+            }
+            Check::Contains { node, min, max } => {
+                let count = value.as_array()?.iter().filter(|v| self.holds(*node, v)).count();
+                (count < *min || count > *max).then(|| {
+                    format!("a list in which {} occurs at least {min} time(s)", self.describe(*node))
+                })
+            }
+            Check::Names(n) => {
+                let bad =
+                    value.as_object()?.keys().find(|k| !self.holds(*n, &Value::String((*k).clone())))?;
+                Some(format!("keys that are {}, not `{bad}`", self.describe(*n)))
+            }
+            Check::Needs { key, also } => {
+                let map = value.as_object().filter(|map| map.contains_key(key))?;
+                let missing = also.iter().find(|k| !map.contains_key(*k))?;
+                Some(format!("`{missing}` beside `{key}`"))
+            }
+        })
+    }
+
+    /// JSON Schema's own reading, for assertions: keys without a schema are allowed and a keyword speaks only of its
+    /// own type.
+    fn holds(&self, id: NodeId, value: &Value) -> bool {
+        match (&self.node(id).kind, value) {
+            (Kind::Object(plan), Value::Object(map)) => {
+                plan.props.iter().all(|p| map.get(&p.name).map_or(!p.required, |v| self.holds(p.node, v)))
+                    && plan.required.iter().all(|k| map.contains_key(k))
+                    && plan.min.is_none_or(|min| map.len() >= min)
+                    && plan.max.is_none_or(|max| map.len() <= max)
+                    && self.failed_check(id, value).is_none()
+            }
+            (Kind::Union(plan), value) => {
+                (plan.null && value.is_null()) || plan.options.iter().any(|&o| self.holds(o, value))
+            }
+            _ => self.is_valid(id, value),
+        }
+    }
+}
+
+impl ChoicePlan {
+    pub(crate) fn has(&self, value: &Value) -> bool {
+        match value {
+            Value::String(s) => self.exact.contains_key(s),
+            other => self.mixed && self.items.iter().any(|i| same(&i.value, other)),
+        }
+    }
+}
+
+/// Equality in which `1` and `1.0` are the same number.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || (a.is_f64() != b.is_f64() && a.as_f64() == b.as_f64())
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, a)| b.get(k).is_some_and(|b| same(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+impl NumberPlan {
+    /// The limit that the number breaks, in words; whether it is an integer is the caller's business.
+    pub(crate) fn violation(&self, number: &Number) -> Option<String> {
+        let float = number.as_f64().unwrap_or(f64::NAN);
+        let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+        let order = |bound: &Bound| match (whole, bound.whole) {
+            (Some(a), Some(b)) => Some(a.cmp(&b)),
+            _ => float.partial_cmp(&bound.value),
+        };
+        let show = |b: &Bound| b.whole.map_or_else(|| b.value.to_string(), |w| w.to_string());
+        if let Some(bound) = &self.min {
+            let ok = order(bound).is_some_and(|o| o.is_gt() || (o.is_eq() && !bound.exclusive));
+            if !ok {
+                return Some(format!(
+                    "{} {}",
+                    if bound.exclusive { "more than" } else { "at least" },
+                    show(bound)
+                ));
+            }
+        }
+        if let Some(bound) = &self.max {
+            let ok = order(bound).is_some_and(|o| o.is_lt() || (o.is_eq() && !bound.exclusive));
+            if !ok {
+                return Some(format!(
+                    "{} {}",
+                    if bound.exclusive { "less than" } else { "at most" },
+                    show(bound)
+                ));
+            }
+        }
+        if let Some(step) = self.multiple_of {
+            let ratio = float / step;
+            // 0.3 / 0.1 is not 3 in binary; a relative error of a few units in the last place is not the model's.
+            if (ratio - ratio.round()).abs() > 1e-9 * ratio.abs().max(1.0) {
+                return Some(format!("a multiple of {step}"));
+            }
+        }
+        None
+    }
+}
+
+impl TextPlan {
+    pub(crate) fn accepts(&self, text: &str) -> bool {
+        self.is_free() || self.violation(text).is_none()
+    }
+
+    /// The limit that the text breaks, in words.
+    pub(crate) fn violation(&self, text: &str) -> Option<String> {
+        if self.min.is_some() || self.max.is_some() {
+            let length = text.chars().count();
+            if let Some(min) = self.min.filter(|min| length < *min) {
+                return Some(format!("at least {min} characters"));
+            }
+            if let Some(max) = self.max.filter(|max| length > *max) {
+                return Some(format!("at most {max} characters"));
+            }
+        }
+        if let Some(pattern) = self.patterns.iter().find(|p| !p.is_match(text)) {
+            return Some(format!("a text matching /{pattern}/"));
+        }
+        self.format.filter(|f| !f.accepts(text)).map(|_| super::describe::text_phrase(self))
+    }
+}
+
+impl Format {
+    fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Date => is_date(text),
+            Self::Time => is_time(text, false),
+            Self::DateTime => {
+                let split = text.find(['T', 't', ' ']);
+                split.is_some_and(|i| is_date(&text[..i]) && is_time(&text[i + 1..], true))
+            }
+            Self::Uuid => {
+                text.len() == 36
+                    && text.bytes().enumerate().all(|(i, b)| match i {
+                        8 | 13 | 18 | 23 => b == b'-',
+                        _ => b.is_ascii_hexdigit(),
+                    })
+            }
+            Self::Email => text.split_once('@').is_some_and(|(user, host)| {
+                let clean = |c: char| !c.is_whitespace() && !"<>()[],;:\"@".contains(c);
+                !user.is_empty()
+                    && host.split('.').count() >= 2
+                    && host.split('.').all(|part| !part.is_empty())
+                    && user.chars().all(clean)
+                    && host.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.')
+            }),
+            Self::Uri => text.split_once(':').is_some_and(|(scheme, rest)| {
+                scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+                    && !rest.is_empty()
+                    && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>\"`".contains(c))
+            }),
+        }
+    }
+}
+
+fn two(text: &str, at: usize) -> Option<u32> {
+    let part = text.get(at..at + 2)?;
+    part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+}
+
+fn is_date(text: &str) -> bool {
+    let year =
+        text.get(..4).filter(|y| y.bytes().all(|b| b.is_ascii_digit())).and_then(|y| y.parse::<u32>().ok());
+    let (Some(year), Some(month), Some(day)) = (year, two(text, 5), two(text, 8)) else { return false };
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => 0,
+    };
+    text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-' && (1..=days).contains(&day)
+}
+
+fn is_time(text: &str, zoned: bool) -> bool {
+    let (Some(hour), Some(minute), Some(second)) = (two(text, 0), two(text, 3), two(text, 6)) else {
+        return false;
+    };
+    let b = text.as_bytes();
+    if hour > 23 || minute > 59 || second > 60 || b[2] != b':' || b[5] != b':' {
+        return false;
+    }
+    let rest = &text[8..];
+    let zone = rest.strip_prefix('.').map_or(rest, |r| r.trim_start_matches(|c: char| c.is_ascii_digit()));
+    if rest.starts_with('.') && zone.len() + 1 == rest.len() {
+        return false;
+    }
+    match zone {
+        // A date and time without an offset is what chrono's and jiff's civil types write.
+        "" | "Z" | "z" => true,
+        _ => {
+            (zoned || zone.len() == 6)
+                && zone.len() == 6
+                && matches!(zone.as_bytes()[0], b'+' | b'-')
+                && zone.as_bytes()[3] == b':'
+                && two(zone, 1).is_some_and(|h| h < 24)
+                && two(zone, 4).is_some_and(|m| m < 60)
+        }
+    }
+}
+
+/// The index of the first item that equals an earlier one.
+pub(crate) fn first_duplicate(items: &[Value]) -> Option<usize> {
+    if items.len() < 32 {
+        return (1..items.len()).find(|&i| items[..i].contains(&items[i]));
+    }
+    let mut seen = std::collections::HashSet::with_capacity(items.len());
+    items.iter().position(|item| !seen.insert(canonical(item)))
+}
+
+/// A text that is equal for equal values, whatever the order of keys.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut parts: Vec<_> = map.iter().map(|(k, v)| format!("{k:?}:{}", canonical(v))).collect();
+            parts.sort();
+            format!("{{{}}}", parts.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,331 @@
+//! Strings in any quotes, and the question where a string with stray quotes inside ends.
+
+use std::borrow::Cow;
+
+use super::loose::{Loose, Place};
+use super::report::RepairKind as R;
+use super::tree::{Flaw, Note, Span, Tree};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quote {
+    Double,
+    Single,
+    Backtick,
+    CurlyDouble,
+    CurlySingle,
+    Guillemet,
+    Triple(u8),
+}
+
+/// The quotation mark that opens here, if one does.
+pub(super) fn opening(bytes: &[u8], at: usize, end: usize) -> Option<Quote> {
+    let rest = bytes.get(at..end)?;
+    let first = *rest.first()?;
+    Some(match first {
+        b'"' | b'\'' | b'`' => {
+            // Three quotes and then anything but a separator; `"""` alone could be an empty string and a stray quote.
+            if rest.len() > 3 && rest[1] == first && rest[2] == first {
+                Quote::Triple(first)
+            } else if first == b'"' {
+                Quote::Double
+            } else if first == b'\'' {
+                Quote::Single
+            } else {
+                Quote::Backtick
+            }
+        }
+        0xE2 => match rest.get(1..3)? {
+            [0x80, 0x9C..=0x9E] => Quote::CurlyDouble,
+            [0x80, 0x98 | 0x9A] => Quote::CurlySingle,
+            _ => return None,
+        },
+        0xC2 if rest.get(1) == Some(&0xAB) => Quote::Guillemet,
+        _ => return None,
+    })
+}
+
+impl Quote {
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Double | Self::Single | Self::Backtick => 1,
+            Self::Guillemet => 2,
+            Self::CurlyDouble | Self::CurlySingle | Self::Triple(_) => 3,
+        }
+    }
+
+    /// The width of the closing mark at this place, if there is one.
+    pub(super) fn closes_at(self, bytes: &[u8], at: usize, end: usize) -> Option<usize> {
+        let rest = bytes.get(at..end)?;
+        let first = *rest.first()?;
+        match self {
+            Self::Double => (first == b'"').then_some(1),
+            Self::Single => (first == b'\'').then_some(1),
+            Self::Backtick => (first == b'`').then_some(1),
+            Self::Triple(q) => rest.starts_with(&[q, q, q]).then_some(3),
+            Self::Guillemet => rest.starts_with("»".as_bytes()).then_some(2),
+            Self::CurlyDouble => match rest {
+                [b'"', ..] => Some(1),
+                [0xE2, 0x80, 0x9C | 0x9D, ..] => Some(3),
+                _ => None,
+            },
+            Self::CurlySingle => match rest {
+                [b'\'', ..] => Some(1),
+                [0xE2, 0x80, 0x99, ..] => Some(3),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether the byte can begin a closing mark or needs a look for another reason.
+    fn stops(self, b: u8) -> bool {
+        b == b'\\'
+            || b < 0x20
+            || match self {
+                Self::Double => b == b'"',
+                Self::Single => b == b'\'',
+                Self::Backtick => b == b'`',
+                Self::Triple(q) => b == q,
+                Self::Guillemet => b == 0xC2,
+                Self::CurlyDouble => b == b'"' || b == 0xE2,
+                Self::CurlySingle => b == b'\'' || b == 0xE2,
+            }
+    }
+}
+
+/// Reads the string whose opening mark is at the scanner's place.
+pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> Tree<'t> {
+    let start = scan.pos;
+    let mut notes = Vec::new();
+    if quote != Quote::Double {
+        notes.push(Note { kind: R::QuoteStyle, span: Span::new(start, start + quote.width()) });
+    }
+    let body = start + quote.width();
+    if let Quote::Triple(b'`') = quote {
+        return fenced_string(scan, start, body, notes);
+    }
+    let mut out: Option<String> = None;
+    // Where the part begins that has not been copied to `out`.
+    let mut copied = body;
+    let (mut stray, mut raw_control) = (0_usize, false);
+    let mut flaw = None;
+    let mut i = body;
+    let (stop, cut) = loop {
+        let Some(b) = scan.byte(i) else { break (scan.end, true) };
+        if !quote.stops(b) {
+            i += 1;
+            continue;
+        }
+        if b == b'\\' {
+            let buffer = out.get_or_insert_with(String::new);
+            buffer.push_str(&scan.text[copied..i]);
+            i = escape(scan, i, buffer, &mut notes, &mut flaw);
+            copied = i;
+            continue;
+        }
+        if let Some(width) = quote.closes_at(scan.bytes, i, scan.end) {
+            if matches!(quote, Quote::Triple(_)) || ends_here(scan, i, width, quote, place, stray) {
+                scan.pos = i + width;
+                break (i, false);
+            }
+            stray += 1;
+            if stray == 1 {
+                notes.push(Note { kind: R::InnerQuote, span: Span::new(i, i + width) });
+            }
+            i += width;
+            continue;
+        }
+        if b < 0x20 && !raw_control && !matches!(quote, Quote::Triple(_)) {
+            raw_control = true;
+            notes.push(Note { kind: R::RawControl, span: Span::new(i, i + 1) });
+        }
+        i += 1;
+    };
+    if cut {
+        scan.pos = scan.end;
+    }
+    let rest = scan.text.get(copied..stop).unwrap_or("");
+    let text = match out {
+        Some(mut buffer) => {
+            buffer.push_str(rest);
+            Cow::Owned(buffer)
+        }
+        None => Cow::Borrowed(rest),
+    };
+    let mut tree = Tree::text(text, true, Span::new(start, scan.pos));
+    (tree.cut, tree.flaw, tree.notes) = (cut, flaw, notes);
+    tree
+}
+
+/// A string between triple backticks: a language tag and the line breaks next to the marks belong to the marks.
+fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes: Vec<Note>) -> Tree<'t> {
+    let close = scan.find(body, b"```");
+    let stop = close.unwrap_or(scan.end);
+    scan.pos = close.map_or(scan.end, |c| c + 3);
+    let mut text = scan.text.get(body..stop).unwrap_or("");
+    if let Some((tag, rest)) = text.split_once('\n')
+        && tag.trim().chars().all(|c| c.is_ascii_alphanumeric() || "+-_#.".contains(c))
+    {
+        text = rest;
+        text = text.strip_suffix('\n').unwrap_or(text);
+    }
+    let mut tree = Tree::text(text, true, Span::new(start, scan.pos));
+    (tree.cut, tree.notes) = (close.is_none(), notes);
+    tree
+}
+
+/// Whether a closing mark at `at` ends the string, judged by what follows.
+fn ends_here(
+    scan: &Loose<'_, '_>,
+    at: usize,
+    width: usize,
+    quote: Quote,
+    place: Place,
+    stray: usize,
+) -> bool {
+    let after = at + width;
+    let next = scan.skip_blank(after);
+    let Some(b) = scan.byte(next) else { return true };
+    let broke = scan.bytes[after..next].contains(&b'\n');
+    let comment = b == b'/' && matches!(scan.byte(next + 1), Some(b'/' | b'*'));
+    if comment || (b == b'#' && next > after) {
+        return true;
+    }
+    match place {
+        Place::Key => matches!(b, b':' | b'=') || broke || !scan.bytes[next].is_ascii_alphanumeric(),
+        Place::Member => match b {
+            b'}' | b']' => !reopens(scan, next, quote),
+            b',' => scan.member_follows(next + 1, stray),
+            b')' => true,
+            _ if next == after => false,
+            // Without a comma only a plain next member ends the string.
+            _ if broke => scan.member_follows(next, stray),
+            _ => opening(scan.bytes, next, scan.end).is_some() && scan.member_follows(next, stray),
+        },
+        Place::Item => match b {
+            b']' | b')' | b'}' => !reopens(scan, next, quote),
+            b',' => item_follows(scan, next + 1, quote),
+            _ if next == after => false,
+            _ if broke => true,
+            _ => opening(scan.bytes, next, scan.end).is_some() && item_follows(scan, next, quote),
+        },
+    }
+}
+
+/// Whether the same quotes go on behind a run of closing brackets, so that the brackets are part of the string.
+fn reopens(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
+    let mut i = at;
+    while let Some(b'}' | b']' | b')' | b' ' | b'\t') = scan.byte(i) {
+        i += 1;
+    }
+    match quote.closes_at(scan.bytes, i, scan.end) {
+        // The very last mark of the text closes something around us.
+        Some(width) => scan.skip_blank(i + width) < scan.end,
+        None => false,
+    }
+}
+
+/// Whether an item of a list starts here, and not the rest of a sentence.
+fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
+    const LOOK_AHEAD: usize = 256;
+    let start = scan.skip_blank(at);
+    let Some(b) = scan.byte(start) else { return true };
+    if matches!(b, b']' | b')' | b'[' | b'{' | b'(' | b'-' | b'/' | b'#' | b'0'..=b'9')
+        || opening(scan.bytes, start, scan.end).is_some()
+    {
+        return true;
+    }
+    // Bare words: if the next mark opens an item (or there is none), ours was a closing one.
+    let limit = (start + LOOK_AHEAD).min(scan.end);
+    let mut last = b',';
+    for i in start..limit {
+        let b = scan.bytes[i];
+        if quote.closes_at(scan.bytes, i, scan.end).is_some() {
+            return matches!(last, b',' | b'[' | b':' | b'{' | b'(');
+        }
+        if b == b'\n' || b == b']' {
+            return true;
+        }
+        if !b.is_ascii_whitespace() {
+            last = b;
+        }
+    }
+    true
+}
+
+/// Decodes the escape at `at` into `out` and returns the place behind it.
+fn escape(
+    scan: &Loose<'_, '_>,
+    at: usize,
+    out: &mut String,
+    notes: &mut Vec<Note>,
+    flaw: &mut Option<Flaw>,
+) -> usize {
+    let Some(b) = scan.byte(at + 1) else {
+        // A lone backslash at the very end: the text broke off inside the escape.
+        return at + 1;
+    };
+    let simple = match b {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode_escape(scan, at, out, notes, flaw),
+        _ => {
+            notes.push(Note { kind: R::BadEscape, span: Span::new(at, at + 2) });
+            match b {
+                b'\'' | b'`' => {
+                    out.push(char::from(b));
+                    return at + 2;
+                }
+                // A line continued: the break is not part of the string.
+                b'\n' => return at + 2,
+                // An escape that JSON does not know, such as `\d`: the backslash was meant.
+                _ => {
+                    out.push('\\');
+                    return at + 1;
+                }
+            }
+        }
+    };
+    out.push(simple);
+    at + 2
+}
+
+fn unicode_escape(
+    scan: &Loose<'_, '_>,
+    at: usize,
+    out: &mut String,
+    notes: &mut Vec<Note>,
+    flaw: &mut Option<Flaw>,
+) -> usize {
+    let unit = |at: usize| -> Option<u32> {
+        let hex = scan
+            .text
+            .get(at + 2..at + 6)
+            .filter(|h| at + 6 <= scan.end && h.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u32::from_str_radix(hex, 16).ok()
+    };
+    let Some(first) = unit(at) else {
+        notes.push(Note { kind: R::BadEscape, span: Span::new(at, at + 2) });
+        out.push('\\');
+        return at + 1;
+    };
+    if let Some(c) = char::from_u32(first) {
+        out.push(c);
+        return at + 6;
+    }
+    let escaped = scan.byte(at + 6) == Some(b'\\') && scan.byte(at + 7) == Some(b'u');
+    if let (0xD800..=0xDBFF, true, Some(second @ 0xDC00..=0xDFFF)) = (first, escaped, unit(at + 6))
+        && let Some(c) = char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))
+    {
+        out.push(c);
+        return at + 12;
+    }
+    *flaw = Some(Flaw::LoneSurrogate);
+    out.push(char::REPLACEMENT_CHARACTER);
+    at + 6
+}

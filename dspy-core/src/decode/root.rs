@@ -1,0 +1,434 @@
+//! A whole reply: the fast path, the candidates, and the choice between them.
+
+use serde_json::Value;
+
+use super::candidates::{self, Scan, Unit};
+use super::coerce::{Attempt, Coercion};
+use super::error::{DecodeError, Problem, ProblemKind, SchemaError};
+use super::path::Path;
+use super::plan::{Kind, NodeId, Schema, TextPlan, same};
+use super::report::{Decoded, ParseReport, RepairKind as R};
+use super::text::snippet;
+use super::tree::{Shape, Span, Tree};
+use super::{MAX_BYTES, partial, strict};
+
+/// Two separate places in a reply that both fit are one question with two answers, unless one of them takes at least
+/// this much more interpretation.
+const MARGIN: u64 = 6;
+
+type Outcome = Result<Decoded<Value>, DecodeError>;
+
+pub(super) fn decode(schema: &Schema, text: &str) -> Outcome {
+    if let Some((plan, nullable)) = free_text(schema) {
+        return whole_text(schema, plan, nullable, text);
+    }
+    if text.len() > MAX_BYTES {
+        let found = format!("{} bytes of text; at most {MAX_BYTES} are read", text.len());
+        return Err(problem(schema, ProblemKind::TooLarge, found).into());
+    }
+    if let Some(value) = strict::read(schema, text) {
+        return Ok(Decoded::exact(value));
+    }
+    Reply { schema, text }.read()
+}
+
+pub(super) fn coerce(schema: &Schema, value: Value) -> Outcome {
+    if schema.is_valid(schema.root, &value) {
+        return Ok(Decoded::exact(value));
+    }
+    if depth(&value) > super::MAX_DEPTH {
+        return Err(problem(schema, ProblemKind::TooDeep, "brackets nested too deeply".into()).into());
+    }
+    let tree = Tree::of(value);
+    let mut coercion = Coercion::new(schema, None, 1 << 20);
+    match coercion.read(schema.root, &tree, &Path::ROOT) {
+        Some(value) => {
+            let report = ParseReport { repairs: coercion.repairs, alternatives: coercion.alternatives };
+            Ok(Decoded { value, report })
+        }
+        None => Err(DecodeError::new(coercion.problems)),
+    }
+}
+
+/// How deeply a value is nested, without recursion.
+fn depth(value: &Value) -> usize {
+    let mut level = vec![value];
+    let mut depth = 0;
+    while !level.is_empty() && depth <= super::MAX_DEPTH {
+        depth += 1;
+        level = level
+            .into_iter()
+            .flat_map(|v| -> Box<dyn Iterator<Item = &Value>> {
+                match v {
+                    Value::Array(items) => Box::new(items.iter()),
+                    Value::Object(map) => Box::new(map.values()),
+                    _ => Box::new(std::iter::empty()),
+                }
+            })
+            .filter(|v| v.is_array() || v.is_object())
+            .collect();
+    }
+    depth
+}
+
+/// The plan of a type that any text is a value of, and whether it may be null.
+pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
+    let node = schema.node(schema.root);
+    match &node.kind {
+        Kind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
+        Kind::Union(union) => match union.options.as_slice() {
+            [one] => match &schema.node(*one).kind {
+                Kind::Text(plan) if schema.node(*one).checks.is_empty() => Some((plan, union.null)),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A string is the whole text. Only where the schema narrows it is a wrapping taken off, and only if that helps.
+fn whole_text(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> Outcome {
+    if nullable && matches!(text.trim(), "null" | "None") {
+        return Ok(Decoded::exact(Value::Null));
+    }
+    if plan.accepts(text) {
+        return Ok(Decoded::exact(Value::String(text.to_owned())));
+    }
+    if text.trim().is_empty() {
+        return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into());
+    }
+    if text.len() > MAX_BYTES {
+        return Err(problem(schema, ProblemKind::TooLarge, "too long a text".into()).into());
+    }
+    let mut coercion = Coercion::new(schema, Some(text), text.len());
+    let (start, end) = bounds(text, 0);
+    let inner = candidates::whole_string(text, &schema.keys, start, end);
+    let fenced = candidates::scan(text, &schema.keys, 0, text.len()).blocks;
+    let unwrapped = match (&inner, fenced.as_slice()) {
+        (Some(Tree { shape: Shape::Text { text, .. }, .. }), _) => Some(text.as_ref()),
+        (_, [block]) => text.get(block.range()).map(str::trim),
+        _ => None,
+    };
+    if let Some(inner) = unwrapped.filter(|inner| plan.accepts(inner)) {
+        coercion.repair(R::Trimmed, &Path::ROOT, Span::new(start, end));
+        let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
+        return Ok(Decoded { value: Value::String(inner.to_owned()), report });
+    }
+    match coercion.text(plan, text, Span::new(0, text.len()), &Path::ROOT) {
+        Some(value) => {
+            Ok(Decoded { value, report: ParseReport { repairs: coercion.repairs, alternatives: 0 } })
+        }
+        None => Err(DecodeError::new(coercion.problems)),
+    }
+}
+
+fn bounds(text: &str, from: usize) -> (usize, usize) {
+    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let end = text.trim_end_matches(blank).len().max(from);
+    let start = from + (text[from..end].len() - text[from..end].trim_start_matches(blank).len());
+    (start, end)
+}
+
+struct Reply<'a> {
+    schema: &'a Schema,
+    text: &'a str,
+}
+
+/// A reading of the reply with where it was found.
+struct Found {
+    attempt: Attempt,
+    /// What it costs besides notation.
+    interpreted: u64,
+    fenced: bool,
+    at: usize,
+}
+
+impl Reply<'_> {
+    fn read(&self) -> Outcome {
+        let (start, end) = bounds(self.text, candidates::after_thinking(self.text));
+        if start == end {
+            return self.empty();
+        }
+        let schema = self.schema;
+        let mut coercion = Coercion::new(schema, Some(self.text), self.text.len());
+        if let Some(tree) = candidates::whole_string(self.text, &schema.keys, start, end) {
+            let unit = Unit { outer: tree.span, tree, fenced: false };
+            return self.settle(vec![unit], Vec::new(), start, end, &mut coercion);
+        }
+        let mut scan = candidates::scan(self.text, &schema.keys, start, end);
+        if scan.too_deep {
+            let found = "brackets nested too deeply".to_owned();
+            return Err(problem(schema, ProblemKind::TooDeep, found).into());
+        }
+        if scan.exhausted {
+            let found = "more brackets and fences than can be told apart".to_owned();
+            return Err(problem(schema, ProblemKind::TooLarge, found).into());
+        }
+        if let Some(tuple) = self.tuple(start, end) {
+            scan.units = vec![tuple];
+        }
+        self.drop_asides(&mut scan, start, end);
+        self.join_objects(&mut scan);
+        let words = self.words(&scan, start, end);
+        self.settle(scan.units, words, start, end, &mut coercion)
+    }
+
+    fn empty(&self) -> Outcome {
+        let schema = self.schema;
+        if let Kind::Union(union) = &schema.node(schema.root).kind
+            && union.null
+        {
+            let mut coercion = Coercion::new(schema, Some(self.text), 0);
+            coercion.repair(R::NullWord, &Path::ROOT, Span::new(0, self.text.len()));
+            let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
+            return Ok(Decoded { value: Value::Null, report });
+        }
+        Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into())
+    }
+
+    /// A Python tuple as the whole reply.
+    fn tuple(&self, start: usize, end: usize) -> Option<Unit<'_>> {
+        if !self.text[start..end].starts_with('(') {
+            return None;
+        }
+        let mut scanner = super::loose::Loose::new(self.text, &self.schema.keys, start, end);
+        let tree = scanner.structure();
+        (scanner.pos == end && !tree.cut && tree.flaw.is_none()).then_some(Unit {
+            outer: tree.span,
+            tree,
+            fenced: false,
+        })
+    }
+
+    /// For a scalar, brackets in prose ("see [1]") are not the answer.
+    fn drop_asides(&self, scan: &mut Scan<'_>, start: usize, end: usize) {
+        let schema = self.schema;
+        if takes_structure(schema, schema.root, 4) {
+            return;
+        }
+        scan.units.retain(|unit| {
+            let whole = unit.outer.start == start && unit.outer.end == end;
+            whole || unit.fenced || matches!(unit.tree.shape, Shape::Object(_))
+        });
+    }
+
+    /// Objects one after another (JSON lines) are a list where a list is asked for.
+    fn join_objects(&self, scan: &mut Scan<'_>) {
+        let schema = self.schema;
+        let root = &schema.node(schema.root).kind;
+        let list = match root {
+            Kind::List(_) => true,
+            Kind::Union(u) => u.options.len() == 1 && matches!(schema.node(u.options[0]).kind, Kind::List(_)),
+            _ => false,
+        };
+        let objects = scan.units.len() > 1
+            && scan
+                .units
+                .iter()
+                .all(|u| matches!(u.tree.shape, Shape::Object(_)) && !u.tree.cut && u.tree.flaw.is_none());
+        if !list || !objects {
+            return;
+        }
+        let gaps_are_blank = scan.units.windows(2).all(|pair| {
+            let between = self.text.get(pair[0].tree.span.end..pair[1].tree.span.start).unwrap_or("x");
+            between.chars().all(|c| c.is_whitespace() || c.is_ascii_digit() || ",;.)-*•".contains(c))
+        });
+        if !gaps_are_blank {
+            return;
+        }
+        let units = std::mem::take(&mut scan.units);
+        let fenced = units.iter().all(|u| u.fenced);
+        let span = Span::new(units[0].tree.span.start, units[units.len() - 1].tree.span.end);
+        let mut tree = Tree::new(Shape::List(units.into_iter().map(|u| u.tree).collect()), span);
+        tree.notes.push(super::tree::Note { kind: R::JoinedObjects, span });
+        scan.units.push(Unit { outer: span, tree, fenced });
+    }
+
+    /// The readings of the reply as words: of fences without structures, or of the whole.
+    fn words(&self, scan: &Scan<'_>, start: usize, end: usize) -> Vec<Unit<'_>> {
+        let text = self.text;
+        if !scan.blocks.is_empty() && scan.units.is_empty() {
+            return scan
+                .blocks
+                .iter()
+                .filter_map(|block| {
+                    let inner = text.get(block.range())?;
+                    let (from, to) = bounds(inner, 0);
+                    let span = Span::new(block.start + from, block.start + to);
+                    let tree = Tree::text(text.get(span.range())?, false, span);
+                    // The marks around the block are part of what is taken off.
+                    (from < to).then_some(Unit { outer: span, tree, fenced: true })
+                })
+                .collect();
+        }
+        let structures = scan.units.iter().any(|u| matches!(u.tree.shape, Shape::Object(_)) || u.tree.cut);
+        // Brackets at the very start are an attempt at a structure, whatever comes of it.
+        if structures || text[start..end].starts_with(['{', '[']) && !scan.units.is_empty() {
+            return Vec::new();
+        }
+        let span = Span::new(start, end);
+        vec![Unit { outer: span, tree: Tree::text(&text[start..end], false, span), fenced: false }]
+    }
+
+    fn settle(
+        &self,
+        units: Vec<Unit<'_>>,
+        words: Vec<Unit<'_>>,
+        start: usize,
+        end: usize,
+        coercion: &mut Coercion<'_>,
+    ) -> Outcome {
+        let mut failures: Vec<Vec<Problem>> = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
+        let cut_later = units.iter().filter(|u| u.tree.cut).map(|u| u.tree.span.start).max();
+        for group in [units, words] {
+            if !found.is_empty() {
+                break;
+            }
+            for unit in &group {
+                match self.attempt(unit, start, end, coercion) {
+                    Ok(one) => found.push(one),
+                    Err(problems) => failures.push(problems),
+                }
+            }
+            // A cut structure is what the reply was getting at; words around it do not replace it.
+            let truncated = failures.iter().flatten().any(|p| p.kind == ProblemKind::Truncated);
+            if truncated && found.is_empty() {
+                break;
+            }
+        }
+        if let (Some(cut), Some(last)) = (cut_later, found.iter().map(|f| f.at).max())
+            && cut > last
+        {
+            found.clear();
+        }
+        if found.is_empty() {
+            return Err(self.explain(failures));
+        }
+        self.choose(found, coercion)
+    }
+
+    fn attempt(
+        &self,
+        unit: &Unit<'_>,
+        start: usize,
+        end: usize,
+        coercion: &mut Coercion<'_>,
+    ) -> Result<Found, Vec<Problem>> {
+        let root = self.schema.root;
+        let attempt = coercion.attempt(|c| {
+            if unit.outer.start > start {
+                let kind = if unit.fenced && self.is_fence(start, unit.tree.span.start) {
+                    R::Fence
+                } else {
+                    R::Prose
+                };
+                c.repair(kind, &Path::ROOT, Span::new(start, unit.outer.start));
+            } else if unit.fenced {
+                c.repair(R::Fence, &Path::ROOT, unit.outer);
+            }
+            if unit.outer.end < end {
+                c.repair(R::Prose, &Path::ROOT, Span::new(unit.outer.end, end));
+            }
+            c.read(root, &unit.tree, &Path::ROOT)
+        })?;
+        let interpreted =
+            attempt.repairs.iter().filter(|r| !r.kind.is_notation()).map(|r| u64::from(r.cost)).sum();
+        Ok(Found { attempt, interpreted, fenced: unit.fenced, at: unit.tree.span.start })
+    }
+
+    /// Whether only the opening of a fence stands between the two places.
+    fn is_fence(&self, from: usize, to: usize) -> bool {
+        self.text.get(from..to).is_some_and(|t| t.starts_with(['`', '~']))
+    }
+
+    fn choose(&self, mut found: Vec<Found>, coercion: &mut Coercion<'_>) -> Outcome {
+        // A fence is set apart on purpose: what was quoted in the prose before it is not the answer.
+        if let Some(first_fence) = found.iter().filter(|f| f.fenced).map(|f| f.at).min() {
+            found.retain(|f| f.fenced || f.at > first_fence);
+        }
+        coercion.alternatives += found.len() - 1;
+        found.sort_by_key(|f| (f.interpreted, f.attempt.cost));
+        let best = &found[0];
+        let rival = found[1..].iter().find(|f| {
+            f.interpreted < best.interpreted + MARGIN && !same(&f.attempt.value, &best.attempt.value)
+        });
+        if let Some(rival) = rival {
+            let found = format!(
+                "several answers: `{}` and `{}`",
+                snippet(&best.attempt.value.to_string()),
+                snippet(&rival.attempt.value.to_string())
+            );
+            return Err(problem(self.schema, ProblemKind::Ambiguous, found).into());
+        }
+        let best = found.swap_remove(0).attempt;
+        let report = ParseReport { repairs: best.repairs, alternatives: coercion.alternatives };
+        Ok(Decoded { value: best.value, report })
+    }
+
+    /// Nothing fits: the candidate that came closest explains best.
+    fn explain(&self, failures: Vec<Vec<Problem>>) -> DecodeError {
+        let has = |p: &[Problem], kind| p.iter().any(|p| p.kind == kind);
+        let telling = failures.into_iter().min_by_key(|problems| {
+            let rank = match () {
+                () if has(problems, ProblemKind::Truncated) => 0,
+                () if has(problems, ProblemKind::Ambiguous) || has(problems, ProblemKind::Constraint) => 1,
+                () => 2,
+            };
+            (rank, problems.len())
+        });
+        let problems = telling.filter(|p| !p.is_empty()).unwrap_or_else(|| {
+            vec![problem(
+                self.schema,
+                ProblemKind::WrongType,
+                format!("the text \"{}\"", snippet(self.text.trim())),
+            )]
+        });
+        let mut error = DecodeError::new(problems);
+        if error.is(ProblemKind::Truncated) {
+            error.read = partial::decode(self.schema, self.text).value;
+        }
+        error
+    }
+}
+
+/// Whether a list or an object can be a value of the node.
+fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
+    match &schema.node(id).kind {
+        Kind::List(_) | Kind::Object(_) | Kind::Any => true,
+        Kind::Union(union) if depth > 0 => {
+            union.options.iter().any(|&o| takes_structure(schema, o, depth - 1))
+        }
+        Kind::Choice(plan) => plan.items.iter().any(|i| i.value.is_array() || i.value.is_object()),
+        _ => false,
+    }
+}
+
+fn problem(schema: &Schema, kind: ProblemKind, found: String) -> Problem {
+    Problem { path: "$".into(), expected: schema.describe(schema.root), found, span: None, kind }
+}
+
+/// The value satisfied the schema but not the Rust type behind it.
+pub(super) fn refused(schema: &schemars::Schema, text: &str, refusal: &serde_json::Error) -> DecodeError {
+    let name = schema.get("title").and_then(Value::as_str).unwrap_or("the type");
+    Problem {
+        path: "$".into(),
+        expected: format!("a valid {name}"),
+        found: format!("a value that it refuses: {refusal}"),
+        span: Some(0..text.len()),
+        kind: ProblemKind::Refused,
+    }
+    .into()
+}
+
+pub(super) fn unusable(error: SchemaError) -> DecodeError {
+    Problem {
+        path: "$".into(),
+        expected: "a usable schema".into(),
+        found: error.to_string(),
+        span: None,
+        kind: ProblemKind::Refused,
+    }
+    .into()
+}

@@ -1,0 +1,238 @@
+//! Small text tools that the readers share: folding, words, clauses.
+
+/// The letters and digits of a text in lower case, without accents: `"Très élevé!"` → `"treseleve"`.
+pub(super) fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    fold_into(text, &mut out);
+    out
+}
+
+pub(super) fn fold_into(text: &str, out: &mut String) {
+    for c in text.chars() {
+        if c.is_ascii() {
+            if c.is_ascii_alphanumeric() {
+                out.push(c.to_ascii_lowercase());
+            }
+            continue;
+        }
+        for lower in c.to_lowercase() {
+            match unaccent(lower) {
+                Some(plain) => out.push_str(plain),
+                None if lower.is_alphanumeric() => out.push(lower),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The plain spelling of an accented lower-case Latin letter; `""` for a combining mark.
+fn unaccent(c: char) -> Option<&'static str> {
+    Some(match c {
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
+        'æ' => "ae",
+        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
+        'ď' | 'đ' | 'ð' => "d",
+        'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
+        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
+        'ĥ' | 'ħ' => "h",
+        'ì' | 'í' | 'î' | 'ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' | 'ǐ' => "i",
+        'ĵ' => "j",
+        'ķ' => "k",
+        'ĺ' | 'ļ' | 'ľ' | 'ł' => "l",
+        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
+        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'ǒ' => "o",
+        'œ' => "oe",
+        'ŕ' | 'ř' => "r",
+        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
+        'ß' => "ss",
+        'ţ' | 'ť' | 'ț' => "t",
+        'ù' | 'ú' | 'û' | 'ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'ǔ' => "u",
+        'ŵ' => "w",
+        'ý' | 'ÿ' => "y",
+        'ź' | 'ż' | 'ž' => "z",
+        'þ' => "th",
+        '\u{300}'..='\u{36f}' => "",
+        _ => return None,
+    })
+}
+
+/// A word of a text: letters and digits, with apostrophes inside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word<'t> {
+    pub(super) text: &'t str,
+    pub(super) start: usize,
+}
+
+impl Word<'_> {
+    pub(super) fn end(&self) -> usize {
+        self.start + self.text.len()
+    }
+}
+
+fn in_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '\'' | '’') || ('\u{300}'..='\u{36f}').contains(&c)
+}
+
+/// The words of a text.
+pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + text[at..].find(|c: char| c.is_alphanumeric())?;
+        let len = text[start..].find(|c: char| !in_word(c)).unwrap_or(text.len() - start);
+        at = start + len;
+        let word = text[start..at].trim_end_matches(['\'', '’']);
+        Some(Word { text: word, start })
+    })
+}
+
+/// Whether the word turns what it stands beside into its opposite, or takes it back.
+pub(super) fn negates(word: &str) -> bool {
+    let contracted = word.contains(['\'', '’']) && fold(word).ends_with("nt");
+    contracted
+        || [
+            "not",
+            "no",
+            "non",
+            "never",
+            "neither",
+            "nor",
+            "cannot",
+            "cant",
+            "without",
+            "none",
+            "hardly",
+            "isnt",
+            "arent",
+            "wasnt",
+            "dont",
+            "doesnt",
+            "didnt",
+            "wont",
+            "unable",
+            "unknown",
+            "unclear",
+            "except",
+            "excluding",
+            "unsure",
+            "impossible",
+            "undetermined",
+            "rather",
+            "instead",
+            "anything",
+            "incorrect",
+            "wrong",
+            "refuse",
+        ]
+        .iter()
+        .any(|n| word.eq_ignore_ascii_case(n))
+}
+
+/// Whether any word negates.
+pub(super) fn has_negation(text: &str) -> bool {
+    words(text).any(|w| negates(w.text))
+}
+
+/// Whether the sentence leaves open what it says.
+pub(super) fn is_hedged(text: &str) -> bool {
+    const HEDGES: [&str; 13] = [
+        "or",
+        "if",
+        "unless",
+        "depends",
+        "depending",
+        "maybe",
+        "perhaps",
+        "either",
+        "between",
+        "versus",
+        "vs",
+        "partly",
+        "partially",
+    ];
+    words(text).any(|w| HEDGES.iter().any(|h| w.text.eq_ignore_ascii_case(h))) || text.contains('?')
+}
+
+/// The sentence around a byte range: bounded by `.`, `!`, `?`, `;` or a line break.
+pub(super) fn sentence_around(text: &str, start: usize, end: usize) -> &str {
+    let bytes = text.as_bytes();
+    let stops = |i: usize| match bytes[i] {
+        b'\n' | b'!' | b'?' | b';' => true,
+        b'.' => bytes.get(i + 1).is_none_or(u8::is_ascii_whitespace),
+        _ => false,
+    };
+    let from = (0..start).rev().find(|&i| stops(i)).map_or(0, |i| i + 1);
+    let to = (end..bytes.len()).find(|&i| stops(i)).map_or(bytes.len(), |i| i + 1);
+    text.get(from..to).unwrap_or(text)
+}
+
+/// Takes Markdown emphasis, quotes and closing punctuation off a short answer: `**"Paris".**` → `Paris`.
+pub(super) fn bare_answer(text: &str) -> &str {
+    let mut text = text.trim();
+    loop {
+        let before = text.len();
+        for (open, close) in [
+            ("**", "**"),
+            ("__", "__"),
+            ("\"", "\""),
+            ("'", "'"),
+            ("`", "`"),
+            ("“", "”"),
+            ("*", "*"),
+            ("‘", "’"),
+        ] {
+            if text.len() > open.len() + close.len()
+                && let Some(inner) = text.strip_prefix(open).and_then(|t| t.strip_suffix(close))
+            {
+                text = inner.trim();
+            }
+        }
+        text = text.trim_end_matches(['.', '!', ',', ';']).trim_end();
+        if text.len() == before {
+            return text;
+        }
+    }
+}
+
+/// At most 60 characters of a text, on one line, for a message.
+pub(super) fn snippet(text: &str) -> String {
+    const MAX: usize = 60;
+    let mut out = String::new();
+    let mut chars = text.chars();
+    for c in chars.by_ref().take(MAX) {
+        out.push(if c.is_control() { ' ' } else { c });
+    }
+    if chars.next().is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_keeps_letters_and_digits() {
+        for (text, folded) in [
+            ("Très élevé!", "treseleve"),
+            ("high_priority-2", "highpriority2"),
+            ("STRASSE ß", "strassess"),
+            ("e\u{301}", "e"),
+        ] {
+            assert_eq!(fold(text), folded, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_carry_their_place() {
+        let all: Vec<_> = words("It isn't 'so'!").map(|w| (w.text, w.start)).collect();
+        assert_eq!(all, [("It", 0), ("isn't", 3), ("so", 10)]);
+    }
+
+    #[test]
+    fn answers_lose_their_wrapping() {
+        for (text, bare) in [("**\"Paris\".**", "Paris"), ("`x`", "x"), ("True.", "True"), ("\"\"", "\"\"")] {
+            assert_eq!(bare_answer(text), bare);
+        }
+    }
+}

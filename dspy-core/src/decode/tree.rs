@@ -1,0 +1,179 @@
+//! The loose tree: what a text says before any type is asked of it.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value};
+
+use super::report::RepairKind;
+
+/// A byte range that is cheap to copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Span {
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Span {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+    pub(super) fn range(self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// A repair of notation, met while scanning; it gets its path when the tree is coerced.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Note {
+    pub(super) kind: RepairKind,
+    pub(super) span: Span,
+}
+
+/// Why a piece of text must not be read as a value although it has the outline of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// The brackets hold something that is not a structure: `{placeholder}`.
+    NotAStructure,
+    /// `...` stands for members that were left out.
+    Elided,
+    /// Half of a surrogate pair.
+    LoneSurrogate,
+    /// Where the string ends cannot be told.
+    UnclearEnd,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Tree<'t> {
+    pub(super) span: Span,
+    pub(super) shape: Shape<'t>,
+    /// The text ended inside.
+    pub(super) cut: bool,
+    pub(super) flaw: Option<Flaw>,
+    pub(super) notes: Vec<Note>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Shape<'t> {
+    /// A key without a value.
+    Absent,
+    Null,
+    Bool(bool),
+    /// A JSON number literal.
+    Number(Cow<'t, str>),
+    Text {
+        text: Cow<'t, str>,
+        quoted: bool,
+    },
+    List(Vec<Tree<'t>>),
+    Object(Vec<Entry<'t>>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry<'t> {
+    pub(super) key: Cow<'t, str>,
+    pub(super) quoted: bool,
+    pub(super) span: Span,
+    pub(super) value: Tree<'t>,
+}
+
+impl<'t> Tree<'t> {
+    pub(super) fn new(shape: Shape<'t>, span: Span) -> Self {
+        Self { span, shape, cut: false, flaw: None, notes: Vec::new() }
+    }
+
+    pub(super) fn text(text: impl Into<Cow<'t, str>>, quoted: bool, span: Span) -> Self {
+        Self::new(Shape::Text { text: text.into(), quoted }, span)
+    }
+
+    /// A tree of a JSON value; spans are empty because there is no text.
+    pub(super) fn of(value: Value) -> Tree<'static> {
+        let shape = match value {
+            Value::Null => Shape::Null,
+            Value::Bool(b) => Shape::Bool(b),
+            Value::Number(n) => Shape::Number(Cow::Owned(n.to_string())),
+            Value::String(s) => Shape::Text { text: Cow::Owned(s), quoted: true },
+            Value::Array(items) => Shape::List(items.into_iter().map(Tree::of).collect()),
+            Value::Object(map) => Shape::Object(
+                map.into_iter()
+                    .map(|(key, value)| Entry {
+                        key: Cow::Owned(key),
+                        quoted: true,
+                        span: Span::default(),
+                        value: Tree::of(value),
+                    })
+                    .collect(),
+            ),
+        };
+        Tree::new(shape, Span::default())
+    }
+
+    /// The JSON value as it stands, or `None` where the tree has none (a cut, a flaw, a clash of keys).
+    pub(super) fn to_value(&self) -> Option<Value> {
+        if self.cut || self.flaw.is_some() {
+            return None;
+        }
+        Some(match &self.shape {
+            Shape::Absent => return None,
+            Shape::Null => Value::Null,
+            Shape::Bool(b) => Value::Bool(*b),
+            Shape::Number(n) => Value::Number(parse_number(n)?),
+            Shape::Text { text, .. } => Value::String(text.to_string()),
+            Shape::List(items) => Value::Array(items.iter().map(Tree::to_value).collect::<Option<_>>()?),
+            Shape::Object(entries) => {
+                let mut map = Map::new();
+                for entry in entries {
+                    let value = entry.value.to_value()?;
+                    if map.insert(entry.key.to_string(), value.clone()).is_some_and(|old| old != value) {
+                        return None;
+                    }
+                }
+                Value::Object(map)
+            }
+        })
+    }
+}
+
+/// A JSON number literal as a number: an integer where it is written as one and fits, else a float.
+pub(super) fn parse_number(literal: &str) -> Option<Number> {
+    if !literal.contains(['.', 'e', 'E']) {
+        if let Ok(n) = literal.parse::<u64>() {
+            return Some(n.into());
+        }
+        if let Ok(n) = literal.parse::<i64>() {
+            // "-0" is a float in JSON's eyes; as an integer it is plain zero.
+            return Some(n.into());
+        }
+    }
+    Number::from_f64(literal.parse().ok()?)
+}
+
+/// Whether the text is a number exactly as JSON writes them.
+pub(super) fn is_json_number(text: &str) -> bool {
+    let b = text.as_bytes();
+    let digits = |mut i: usize| {
+        let start = i;
+        while b.get(i).is_some_and(u8::is_ascii_digit) {
+            i += 1;
+        }
+        (i > start).then_some(i)
+    };
+    let start = usize::from(b.first() == Some(&b'-'));
+    let Some(mut i) = digits(start) else { return false };
+    if b[start] == b'0' && i > start + 1 {
+        return false;
+    }
+    if b.get(i) == Some(&b'.') {
+        match digits(i + 1) {
+            Some(end) => i = end,
+            None => return false,
+        }
+    }
+    if matches!(b.get(i), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(b.get(i + 1), Some(b'+' | b'-')));
+        match digits(i + 1 + sign) {
+            Some(end) => i = end,
+            None => return false,
+        }
+    }
+    i == b.len()
+}
