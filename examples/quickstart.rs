@@ -52,7 +52,7 @@ async fn main() -> dspy::Result<()> {
 
     // A typed answer: `team` is a `Team`, checked when this was compiled.
     let program = ChainOfThought::<Route>::new();
-    let message = "I was charged twice for one order. Can you give me the money back?";
+    let message = "My parcel should have come on Monday, but the tracking has not moved for three days.";
     let answer = program.call(message).await?;
     println!(
         "asked      {message}\nanswered   {:?}, because: {}",

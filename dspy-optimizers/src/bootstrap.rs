@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dspy_core::Seed;
 use dspy_core::evaluate::Metric;
 use dspy_core::lm::Lm;
-use dspy_core::program::{HasPredictors, Module, Settings, TraceStep};
+use dspy_core::program::{Module, Settings, TraceStep};
 use dspy_core::signature::{Demo, Example, Values};
 use dspy_core::state::ProgramState;
 

@@ -18,7 +18,7 @@ pub enum OptimizeError {
     #[error("the budget was spent before the first program was scored; nothing can be returned")]
     Budget,
     /// The model could not be reached, again and again. What was paid for is in the journal.
-    #[error("{source}; {advice}", advice = resume_advice(.journalled))]
+    #[error("{source}; {advice}", advice = resume_advice(*.journalled))]
     Outage {
         /// The last failure.
         source: dspy_core::Error,
@@ -73,8 +73,8 @@ pub enum OptimizeError {
     Field(#[from] dspy_core::signature::FieldError),
 }
 
-fn resume_advice(journalled: &bool) -> &'static str {
-    if *journalled {
+fn resume_advice(journalled: bool) -> &'static str {
+    if journalled {
         "run again with the same `run_dir` to go on from here"
     } else {
         "with a `run_dir` the run could go on from here"

@@ -2,7 +2,7 @@
 
 use dspy_core::evaluate::Metric;
 use dspy_core::lm::Lm;
-use dspy_core::program::{HasPredictors, Module};
+use dspy_core::program::Module;
 use dspy_core::signature::{Demo, Example};
 use dspy_core::state::ProgramState;
 

@@ -119,7 +119,7 @@ fn choice(lookup: Lookup<'_>) -> (String, String) {
 fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
     let fail = |message: String| Err(LmError::new(LmErrorKind::Configuration, name, message));
     match name.split_once('/') {
-        None if name == "builtin" => builtin(),
+        None if name == "builtin" => Ok(Lm::builtin()),
         None => fail(format!(
             "a model is written `provider/model`, e.g. `openai/gpt-4o-mini`; known providers are {}",
             catalog::names()
@@ -133,17 +133,6 @@ fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
             )),
         },
     }
-}
-
-/// The model inside this library.
-fn builtin() -> Result<Lm, LmError> {
-    let keys: Vec<_> =
-        PROVIDERS.iter().filter(|p| p.needs_key).filter_map(|p| p.key_vars.first()).copied().collect();
-    let message = format!(
-        "no model is configured; set DSPY_MODEL to a model such as `ollama/llama3.2`, or one of {}",
-        keys.join(", ")
-    );
-    Err(LmError::new(LmErrorKind::Configuration, "builtin", message))
 }
 
 #[cfg(all(test, not(feature = "http")))]

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::scope::current_scope;
-use super::{Capabilities, LanguageModel, LmError, Message, Params, Reply, Request, Response, ScriptedLm};
+use super::{
+    BuiltinLm, Capabilities, LanguageModel, LmError, Message, Params, Reply, Request, Response, ScriptedLm,
+};
 
 /// A model together with the sampling parameters to use with it. Cloning shares the model.
 ///
@@ -41,6 +43,16 @@ impl Lm {
     /// [`Exhausted`](super::LmErrorKind::Exhausted).
     pub fn scripted<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
         Self::custom(ScriptedLm::new(replies))
+    }
+
+    /// The model in this process that needs no key and no network; see [`BuiltinLm`] for what it is and is not.
+    ///
+    /// ```
+    /// use dspy_core::lm::Lm;
+    /// assert_eq!(Lm::builtin().id(), "builtin");
+    /// ```
+    pub fn builtin() -> Self {
+        Self::custom(BuiltinLm::new())
     }
 
     /// The name of the model.

@@ -7,6 +7,7 @@
 //! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
 //! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
 
+mod builtin;
 mod catalog;
 mod choose;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
@@ -28,6 +29,7 @@ mod secret;
 mod transport;
 mod usage;
 
+pub use builtin::BuiltinLm;
 use choose::{Lookup, environment, variable};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};

@@ -1,0 +1,329 @@
+//! Answering: a value for every output, whatever its kind.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::classify::{Classifier, Verdict};
+use super::extract::{Extract, extract, mentions};
+use super::features::Weights;
+use super::guide::Guide;
+use super::input::Input;
+use super::kind::{Kind, Member, plain};
+use super::number::{self, Limits};
+use super::prompt::Field;
+use super::sampler::Sampler;
+use super::scene::Scene;
+
+/// How deep nested values are answered.
+const DEPTH: usize = 8;
+/// From this similarity on a whole list or map is taken over from a demonstration.
+const ALIKE: f64 = 0.25;
+/// Stems in the name or description of a text that is to explain the outputs after it.
+const REASON_STEMS: &[&str] =
+    &["reason", "rational", "explan", "explain", "thought", "think", "step", "justif", "justific", "why"];
+
+/// A value and the evidence for it in a sentence.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    pub(super) value: Value,
+    why: String,
+}
+
+/// Values for all outputs, in their order.
+pub(super) fn answer_all(scene: &Scene<'_>, sampler: &mut Sampler) -> Vec<Answer> {
+    let lesson = scene.lesson;
+    let outputs = &lesson.brief.outputs;
+    let explains = |at: usize| {
+        at + 1 < outputs.len() && outputs[at].kind.is_text() && mentions(&outputs[at], REASON_STEMS)
+    };
+    let mut answers: Vec<Option<Answer>> = (0..outputs.len())
+        .map(|at| {
+            let rejected = scene.question.rejected.get(at).and_then(Option::as_ref);
+            (!explains(at)).then(|| answer(scene, &outputs[at], &lesson.targets[at], rejected, sampler, 0))
+        })
+        .collect();
+    for at in (0..outputs.len()).rev() {
+        if answers[at].is_none() {
+            // The explanation comes first in the reply but is drawn from how the next output was found.
+            let why = answers.get(at + 1).and_then(Option::as_ref).map(|next| next.why.clone());
+            let why = why.unwrap_or_default();
+            answers[at] = Some(Answer { value: why.clone().into(), why });
+        }
+    }
+    answers.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+fn answer(
+    scene: &Scene<'_>,
+    field: &Field,
+    targets: &[Option<Value>],
+    rejected: Option<&Value>,
+    sampler: &mut Sampler,
+    depth: usize,
+) -> Answer {
+    if depth > DEPTH {
+        return Answer::default();
+    }
+    let inner = |kind: &Kind| Field { kind: kind.clone(), ..field.clone() };
+    match &field.kind {
+        Kind::Text | Kind::Any => text(scene, field, targets, sampler),
+        Kind::Choice(choices) => choice(scene, field, choices, targets, rejected, sampler),
+        Kind::Integer | Kind::Number => numeric(scene, field, targets),
+        Kind::Nullable(kind) => {
+            if is_null(scene, targets) {
+                return Answer { value: Value::Null, why: "Similar examples leave this open.".into() };
+            }
+            let present: Vec<_> =
+                targets.iter().map(|target| target.clone().filter(|v| !v.is_null())).collect();
+            answer(scene, &inner(kind), &present, rejected, sampler, depth + 1)
+        }
+        Kind::Object(members) => {
+            let mut answers = Vec::new();
+            for member in members.iter().filter(|member| !left_out(member, targets)) {
+                let of_member = |target: &Option<Value>| target.as_ref()?.get(&member.name).cloned();
+                let targets: Vec<_> = targets.iter().map(of_member).collect();
+                let field = Field {
+                    name: member.name.clone(),
+                    description: member.note.clone(),
+                    kind: member.kind.clone(),
+                    limits: member.note.clone(),
+                    choices: Vec::new(),
+                };
+                let answer = answer(scene, &field, &targets, None, sampler, depth + 1);
+                answers.push((member.name.clone(), answer));
+            }
+            let why = answers.iter().map(|(_, answer)| answer.why.as_str()).find(|why| !why.is_empty());
+            let why = why.unwrap_or_default().to_owned();
+            let members = answers.into_iter().map(|(name, answer)| (name, answer.value));
+            Answer { value: super::prompt::object(members), why }
+        }
+        Kind::Tuple(kinds) => {
+            let mut items = Vec::new();
+            for (at, kind) in kinds.iter().enumerate() {
+                let targets: Vec<_> =
+                    targets.iter().map(|target| target.as_ref()?.get(at).cloned()).collect();
+                items.push(answer(scene, &inner(kind), &targets, None, sampler, depth + 1).value);
+            }
+            Answer { value: Value::Array(items), why: String::new() }
+        }
+        Kind::List(item) => list(scene, field, item, targets, sampler, depth),
+        Kind::Map => match taken_over(scene, targets) {
+            Some(value) => Answer { value, why: "Taken over from the most similar example.".into() },
+            None => Answer { value: super::prompt::object([]), why: String::new() },
+        },
+    }
+}
+
+/// Optional members that no demonstration has are left out.
+fn left_out(member: &Member, targets: &[Option<Value>]) -> bool {
+    member.optional && !targets.iter().flatten().any(|target| target.get(&member.name).is_some())
+}
+
+fn text(scene: &Scene<'_>, field: &Field, targets: &[Option<Value>], sampler: &mut Sampler) -> Answer {
+    // Few texts that come again and again are labels, whatever the type says.
+    let labels = repeated_labels(targets);
+    if !labels.is_empty() {
+        let choices: Vec<Value> = labels.into_iter().map(Cow::into_owned).collect();
+        let classifier = scene.lesson.classifier(field, &choices, targets);
+        return judged(scene, &classifier, None, sampler);
+    }
+    let Extract { mut text, why } = extract(scene, field, targets, sampler);
+    if let Some(limit) = longest(&field.limits)
+        && let Some((end, _)) = text.char_indices().nth(limit)
+    {
+        text.truncate(end);
+    }
+    Answer { value: text.into(), why }
+}
+
+/// The most characters that a text may have.
+fn longest(limits: &str) -> Option<usize> {
+    limits.split("; ").find_map(|phrase| {
+        let phrase = phrase.strip_suffix(" characters")?;
+        phrase.rsplit(' ').next()?.parse().ok().filter(|_| !phrase.starts_with("at least"))
+    })
+}
+
+/// The distinct texts of the demonstrations if most of them occur several times.
+fn repeated_labels(targets: &[Option<Value>]) -> Vec<Cow<'_, Value>> {
+    const FEWEST: usize = 4;
+    let mut counts: Vec<(&Value, usize)> = Vec::new();
+    let given: Vec<&Value> = targets.iter().flatten().collect();
+    for target in &given {
+        match counts.iter().position(|(known, _)| known == target) {
+            Some(at) => counts[at].1 += 1,
+            // Too many different texts to be labels; looking further would only take time.
+            None if counts.len() > 128 => return Vec::new(),
+            None => counts.push((target, 1)),
+        }
+    }
+    if given.len() < FEWEST || counts.len() * 2 > given.len() {
+        return Vec::new();
+    }
+    counts.into_iter().map(|(value, _)| Cow::Borrowed(value)).collect()
+}
+
+fn choice(
+    scene: &Scene<'_>,
+    field: &Field,
+    choices: &[Value],
+    targets: &[Option<Value>],
+    rejected: Option<&Value>,
+    sampler: &mut Sampler,
+) -> Answer {
+    if let Some(classifier) = scene.lesson.ready_classifier(field) {
+        return judged(scene, classifier, rejected, sampler);
+    }
+    let classifier = scene.lesson.classifier(field, choices, targets);
+    judged(scene, &classifier, rejected, sampler)
+}
+
+fn judged(
+    scene: &Scene<'_>,
+    classifier: &Classifier,
+    rejected: Option<&Value>,
+    sampler: &mut Sampler,
+) -> Answer {
+    let lesson = scene.lesson;
+    let mut verdict = classifier.judge(&scene.input, &scene.weighed, &lesson.weighed, &lesson.weights);
+    let choices = classifier.choices();
+    if let Some(at) = choices.iter().position(|choice| Some(choice) == rejected) {
+        verdict.scores[at] = f64::NEG_INFINITY;
+    }
+    let Some(at) = sampler.pick(&verdict.scores) else { return Answer::default() };
+    let why = because(&verdict, at, &plain(&choices[at]), classifier.label_of(verdict.nearest));
+    Answer { value: choices[at].clone(), why }
+}
+
+/// Names the evidence for a choice.
+fn because(verdict: &Verdict, choice: usize, name: &str, nearest: Option<usize>) -> String {
+    let mut words: Vec<(&str, f64)> = verdict
+        .words
+        .iter()
+        .filter(|(_, of, weight)| *of == choice && *weight > 0.0)
+        .map(|(word, _, weight)| (word.as_str(), *weight))
+        .collect();
+    words.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    let words: Vec<String> = words.iter().take(3).map(|(word, _)| format!("\"{word}\"")).collect();
+    let words = words.join(", ");
+    let similar = verdict.nearest.filter(|(_, similarity)| *similarity > 0.05 && nearest == Some(choice));
+    match (similar, words.is_empty()) {
+        (Some(_), false) => format!("The most similar example is {name}, and {words} points to {name} too."),
+        (Some(_), true) => format!("The most similar example is {name}."),
+        (None, false) => format!("The input has {words}, which points to {name}."),
+        (None, true) => format!("Nothing points clearly to one answer; {name} is the best guess."),
+    }
+}
+
+fn numeric(scene: &Scene<'_>, field: &Field, targets: &[Option<Value>]) -> Answer {
+    let whole = field.kind == Kind::Integer;
+    let texts: Vec<String> = scene
+        .nearest
+        .iter()
+        .map(|(case, _)| {
+            scene.lesson.texts[*case].iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    let examples: Vec<_> = scene
+        .nearest
+        .iter()
+        .zip(&texts)
+        .filter_map(|((case, similarity), text)| {
+            let target = targets.get(*case)?.as_ref()?.as_f64()?;
+            Some(number::Example { text, similarity: *similarity, target })
+        })
+        .collect();
+    let (number, why) = number::estimate(&scene.text(), &examples, Limits::read(&field.limits, whole));
+    Answer { value: number::to_value(number, whole), why }
+}
+
+/// Whether similar demonstrations leave a nullable field open.
+fn is_null(scene: &Scene<'_>, targets: &[Option<Value>]) -> bool {
+    let (mut open, mut given) = (0.0, 0.0);
+    for (case, similarity) in scene.nearest.iter().take(number::NEIGHBOURS) {
+        match targets.get(*case).and_then(Option::as_ref) {
+            Some(Value::Null) => open += similarity * similarity + 1e-6,
+            Some(_) => given += similarity * similarity + 1e-6,
+            None => {}
+        }
+    }
+    open > given
+}
+
+/// The value of the most similar demonstration, if it is similar enough.
+fn taken_over(scene: &Scene<'_>, targets: &[Option<Value>]) -> Option<Value> {
+    let near = scene.nearest.iter().filter(|(_, similarity)| *similarity >= ALIKE);
+    near.filter_map(|(case, _)| targets.get(*case)?.clone()).next()
+}
+
+fn list(
+    scene: &Scene<'_>,
+    field: &Field,
+    item: &Kind,
+    targets: &[Option<Value>],
+    sampler: &mut Sampler,
+    depth: usize,
+) -> Answer {
+    if let Kind::Choice(choices) = item
+        && let Some(answer) = parallel(scene, field, choices, targets, sampler)
+    {
+        return answer;
+    }
+    if let Some(value @ Value::Array(_)) = taken_over(scene, targets) {
+        return Answer { value, why: "Taken over from the most similar example.".into() };
+    }
+    let must = |phrase: &str| {
+        let count = phrase.strip_suffix(" items")?;
+        let count =
+            count.strip_prefix("at least ").or_else(|| count.strip_prefix("exactly ")).unwrap_or(count);
+        count.split(' ').next()?.parse::<usize>().ok()
+    };
+    let fewest =
+        field.limits.split("; ").filter(|p| !p.starts_with("at most")).find_map(must).unwrap_or_default();
+    let member = Field { kind: item.clone(), limits: String::new(), ..field.clone() };
+    let answers: Vec<Answer> =
+        (0..fewest.min(64)).map(|_| answer(scene, &member, &[], None, sampler, depth + 1)).collect();
+    Answer { value: answers.into_iter().map(|answer| answer.value).collect(), why: String::new() }
+}
+
+/// One choice for every item of an input list.
+fn parallel(
+    scene: &Scene<'_>,
+    field: &Field,
+    choices: &[Value],
+    targets: &[Option<Value>],
+    sampler: &mut Sampler,
+) -> Option<Answer> {
+    let lesson = scene.lesson;
+    let items_of = |texts: &[Option<String>], at: usize| {
+        serde_json::from_str::<Vec<Value>>(texts.get(at)?.as_deref()?).ok()
+    };
+    let is_list = |at: &usize| matches!(lesson.brief.inputs[*at].kind, Kind::List(_));
+    let at = (0..lesson.brief.inputs.len())
+        .find(|at| is_list(at) && items_of(&scene.question.inputs, *at).is_some())?;
+    let read = |item: &Value| Input::new(&[("item", &plain(item))]);
+    let items: Vec<Input> = items_of(&scene.question.inputs, at)?.iter().map(read).collect();
+    let mut cases = Vec::new();
+    let mut labels = Vec::new();
+    for (demo, target) in lesson.brief.demos.iter().zip(targets) {
+        let (Some(items), Some(Value::Array(values))) = (items_of(&demo.inputs, at), target) else {
+            continue;
+        };
+        if items.len() == values.len() {
+            cases.extend(items.iter().map(read));
+            labels.extend(values.iter().cloned().map(Some));
+        }
+    }
+    let weights = Weights::estimate(cases.iter().map(|case| &case.bag));
+    let weighed: Vec<_> = cases.iter().map(|case| weights.weigh(&case.bag)).collect();
+    let guide = Guide::read(field, choices, &lesson.brief.instruction);
+    let classifier = Classifier::learn(choices.to_vec(), guide, &cases, &weighed, &weights, &labels);
+    let pick = |item: &Input| {
+        let verdict = classifier.judge(item, &weights.weigh(&item.bag), &weighed, &weights);
+        sampler.pick(&verdict.scores).map(|at| choices[at].clone()).unwrap_or_default()
+    };
+    let values: Vec<Value> = items.iter().map(pick).collect();
+    let why = format!("Each of the {} items was judged by itself.", values.len());
+    Some(Answer { value: Value::Array(values), why })
+}

@@ -1,0 +1,158 @@
+//! Free text: out of the nearest demonstration, or out of the inputs.
+
+use serde_json::Value;
+
+use super::kind::plain;
+use super::passages;
+use super::prompt::Field;
+use super::sampler::Sampler;
+use super::scene::{Parted, Scene, part};
+use super::spans;
+use super::words::{Word, words};
+
+/// From this similarity on, a demonstration is taken to be about the same input.
+const SAME: f64 = 0.9;
+/// Demonstrations that the style of answers is read from.
+const STYLE: usize = 24;
+/// Answers longer than this many words are not spans.
+const LONGEST_SPAN: usize = 8;
+/// Words in a field's name or description that ask for search terms, and for a short answer (as stems).
+const QUERY_STEMS: &[&str] = &["query", "queri", "search", "keyword"];
+const SHORT_STEMS: &[&str] = &[
+    "short", "span", "brief", "concis", "exact", "phras", "name", "word", "year", "number", "dat", "entit",
+    "term",
+];
+
+/// A text and where it came from.
+pub(super) struct Extract {
+    pub(super) text: String,
+    pub(super) why: String,
+}
+
+/// A text for a field, given its values in the demonstrations.
+pub(super) fn extract(
+    scene: &Scene<'_>,
+    field: &Field,
+    targets: &[Option<Value>],
+    sampler: &mut Sampler,
+) -> Extract {
+    let shown = |case: usize| targets.get(case)?.as_ref().map(plain).filter(|text| !text.is_empty());
+    if let Some((case, similarity)) = scene.nearest.first()
+        && *similarity >= SAME
+        && let Some(text) = shown(*case)
+    {
+        return Extract { text, why: "An example has almost the same input.".into() };
+    }
+    let parted = scene.parted();
+    if mentions(field, QUERY_STEMS) {
+        return key_terms(&parted);
+    }
+    let near: Vec<(usize, String)> =
+        scene.nearest.iter().take(STYLE).filter_map(|(case, _)| Some((*case, shown(*case)?))).collect();
+    let question = parted.asked.join(" ");
+    let mut asked = stems(&question);
+    if asked.is_empty() {
+        let about = format!("{} {}", field.name.replace('_', " "), field.description);
+        asked = stems(&about);
+    }
+    let mut sentences = passages::split(parted.material.iter().copied());
+    passages::score(&mut sentences, &asked);
+    if wants_spans(scene, field, &near) {
+        let pairs: Vec<(String, &str)> = near
+            .iter()
+            .map(|(case, answer)| (part(&scene.lesson.texts[*case]).asked.join(" "), answer.as_str()))
+            .collect();
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(asked, answer)| (asked.as_str(), *answer)).collect();
+        let found = spans::candidates(&sentences, &question, &pairs);
+        let scores: Vec<f64> = found.iter().map(|span| span.score).collect();
+        if let Some(span) = sampler.pick(&scores).and_then(|at| found.get(at)) {
+            return Extract { text: span.text.to_owned(), why: says(span.sentence) };
+        }
+    }
+    let scores: Vec<f64> = sentences.iter().map(|sentence| sentence.score).collect();
+    match sampler.pick(&scores).and_then(|at| sentences.get(at)) {
+        Some(sentence) => Extract { text: sentence.text.to_owned(), why: says(sentence.text) },
+        None => {
+            let text = near.into_iter().next().map(|(_, text)| text);
+            let why = "The inputs say nothing that would answer this.".to_owned();
+            Extract { text: text.unwrap_or_else(|| "Nothing to go by.".into()), why }
+        }
+    }
+}
+
+fn says(sentence: &str) -> String {
+    format!("What fits best in the input is: {sentence}")
+}
+
+fn stems(text: &str) -> Vec<String> {
+    words(text).into_iter().filter(|word| !word.stop).map(|word| word.stem).collect()
+}
+
+/// Whether a field's name or description has one of these stems.
+pub(super) fn mentions(field: &Field, wanted: &[&str]) -> bool {
+    let text = format!("{} {}", field.name.replace(['_', '-'], " "), field.description);
+    words(&text).iter().any(|word| wanted.contains(&word.stem.as_str()))
+}
+
+/// Whether answers are short pieces of the inputs: as the demonstrations show, or as the field says.
+fn wants_spans(scene: &Scene<'_>, field: &Field, near: &[(usize, String)]) -> bool {
+    if near.is_empty() {
+        return mentions(field, SHORT_STEMS);
+    }
+    let short = near.iter().filter(|(case, text)| {
+        let lower = text.to_lowercase();
+        let inside =
+            scene.lesson.texts[*case].iter().flatten().any(|input| input.to_lowercase().contains(&lower));
+        let length = words(text).len();
+        length <= LONGEST_SPAN && (inside || length <= LONGEST_SPAN / 2)
+    });
+    short.count() * 2 > near.len()
+}
+
+/// What to search for: what is asked and not yet covered by the material, and the names that link to it.
+fn key_terms(parted: &Parted<'_>) -> Extract {
+    let (question, known) = if parted.asked.is_empty() {
+        (parted.material.join(" "), Vec::new())
+    } else {
+        (parted.asked.join(" "), parted.material.clone())
+    };
+    let asked: Vec<Word> = words(&question).into_iter().filter(|word| !word.stop).collect();
+    let stems: Vec<String> = asked.iter().map(|word| word.stem.clone()).collect();
+    let mut sentences = passages::split(known.into_iter().filter(|text| *text != question));
+    passages::score(&mut sentences, &stems);
+    let covered: Vec<&Word> = sentences.iter().flat_map(|sentence| &sentence.words).collect();
+    let is_covered = |word: &&Word| covered.iter().any(|other| other.stem == word.stem);
+    let mut terms: Vec<String> = Vec::new();
+    let mut add = |term: &str| {
+        if !terms.iter().any(|known| known.eq_ignore_ascii_case(term)) {
+            terms.push(term.to_owned());
+        }
+    };
+    if let Some(best) = passages::best(&sentences) {
+        let links = passages::names(best).filter(|word| !stems.contains(&word.stem));
+        links.for_each(|word| add(word.written(best.text)));
+    }
+    let open: Vec<&Word> = asked.iter().filter(|word| !is_covered(word)).collect();
+    let kept = if open.is_empty() { asked.iter().collect() } else { open };
+    kept.into_iter().for_each(|word| add(word.written(&question)));
+    if terms.is_empty() {
+        terms.push(question.trim().to_owned());
+    }
+    let why = "These words of the question are not covered by what is known yet.".to_owned();
+    Extract { text: terms.join(" "), why }
+}
+
+/// An answer to a prompt without fields: the sentence that fits its last question, or its end, best.
+pub(super) fn free_form(text: &str, system: &str, sampler: &mut Sampler) -> String {
+    let all = super::words::sentences(text);
+    let question =
+        all.iter().rposition(|sentence| sentence.ends_with('?')).unwrap_or(all.len().saturating_sub(1));
+    let asked = all.get(question).map(|sentence| stems(sentence)).unwrap_or_default();
+    let rest = all.iter().enumerate().filter(|(at, _)| *at != question).map(|(_, sentence)| *sentence);
+    let mut sentences = passages::split(rest.chain([system]));
+    passages::score(&mut sentences, &asked);
+    let scores: Vec<f64> = sentences.iter().map(|sentence| sentence.score).collect();
+    let best = sampler.pick(&scores).and_then(|at| sentences.get(at)).map(|sentence| sentence.text);
+    best.or_else(|| all.first().copied()).unwrap_or("Nothing to go by.").to_owned()
+}

@@ -1,0 +1,80 @@
+//! What the learner takes from a conversation before it sees the question: the part that many questions share.
+
+use serde_json::Value;
+
+use super::classify::Classifier;
+use super::features::{Weighed, Weights};
+use super::guide::Guide;
+use super::input::{Input, readable};
+use super::kind::Kind;
+use super::prompt::{Brief, Field};
+
+/// A [`Brief`] with its demonstrations made ready for comparison.
+#[derive(Debug)]
+pub(super) struct Lesson {
+    pub(super) brief: Brief,
+    /// The readable texts of the inputs of every demonstration.
+    pub(super) texts: Vec<Vec<Option<String>>>,
+    pub(super) cases: Vec<Input>,
+    pub(super) weighed: Vec<Weighed>,
+    pub(super) weights: Weights,
+    /// For every output, the values in the demonstrations.
+    pub(super) targets: Vec<Vec<Option<Value>>>,
+    /// For every output that is a choice.
+    classifiers: Vec<Option<Classifier>>,
+}
+
+impl Lesson {
+    pub(super) fn learn(brief: Brief) -> Lesson {
+        let texts: Vec<Vec<Option<String>>> = brief
+            .demos
+            .iter()
+            .map(|demo| demo.inputs.iter().map(|text| text.as_deref().map(readable)).collect())
+            .collect();
+        let cases: Vec<Input> = texts.iter().map(|texts| Input::of_fields(&brief.inputs, texts)).collect();
+        let weights = Weights::estimate(cases.iter().map(|case| &case.bag));
+        let weighed: Vec<Weighed> = cases.iter().map(|case| weights.weigh(&case.bag)).collect();
+        let targets = (0..brief.outputs.len())
+            .map(|output| brief.demos.iter().map(|demo| demo.outputs[output].clone()).collect())
+            .collect();
+        let mut lesson = Lesson { brief, texts, cases, weighed, weights, targets, classifiers: Vec::new() };
+        let outputs = lesson.brief.outputs.iter().zip(&lesson.targets);
+        lesson.classifiers = outputs
+            .map(|(field, targets)| match &field.kind {
+                Kind::Choice(choices) => Some(lesson.classifier(field, choices, targets)),
+                _ => None,
+            })
+            .collect();
+        lesson
+    }
+
+    /// A classifier of whole inputs.
+    pub(super) fn classifier(
+        &self,
+        field: &Field,
+        choices: &[Value],
+        targets: &[Option<Value>],
+    ) -> Classifier {
+        let guide = Guide::read(field, choices, &self.brief.instruction);
+        Classifier::learn(choices.to_vec(), guide, &self.cases, &self.weighed, &self.weights, targets)
+    }
+
+    /// The classifier of an output of the signature, if it is a choice.
+    pub(super) fn ready_classifier(&self, field: &Field) -> Option<&Classifier> {
+        let at = self.brief.outputs.iter().position(|output| std::ptr::eq(output, field))?;
+        self.classifiers.get(at)?.as_ref()
+    }
+
+    /// The demonstrations from the most similar one on, at most `limit`, with their similarity.
+    pub(super) fn nearest(&self, input: &Weighed, limit: usize) -> Vec<(usize, f64)> {
+        let mut nearest: Vec<(usize, f64)> =
+            self.weighed.iter().map(|case| input.similarity(case)).enumerate().collect();
+        let order = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if nearest.len() > limit {
+            nearest.select_nth_unstable_by(limit, order);
+            nearest.truncate(limit);
+        }
+        nearest.sort_by(order);
+        nearest
+    }
+}

@@ -1,0 +1,80 @@
+//! The question in the light of the lesson: everything that answering one field needs.
+
+use super::features::Weighed;
+use super::input::{Input, readable};
+use super::lesson::Lesson;
+use super::prompt::Question;
+use super::words::{sentences, words};
+
+/// Inputs longer than this are read as material, shorter ones as what is asked.
+const LONG: usize = 40;
+
+/// The current question, prepared.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) lesson: &'a Lesson,
+    pub(super) question: &'a Question,
+    /// The readable texts of the inputs.
+    pub(super) texts: Vec<Option<String>>,
+    pub(super) input: Input,
+    pub(super) weighed: Weighed,
+    /// The most similar demonstrations.
+    pub(super) nearest: Vec<(usize, f64)>,
+}
+
+/// The inputs, parted into what is asked and the material that may hold the answer.
+#[derive(Debug, Default)]
+pub(super) struct Parted<'t> {
+    pub(super) asked: Vec<&'t str>,
+    pub(super) material: Vec<&'t str>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(lesson: &'a Lesson, question: &'a Question) -> Scene<'a> {
+        let texts: Vec<_> = question.inputs.iter().map(|text| text.as_deref().map(readable)).collect();
+        let input = Input::of_fields(&lesson.brief.inputs, &texts);
+        let weighed = lesson.weights.weigh(&input.bag);
+        let nearest = lesson.nearest(&weighed, 16);
+        Scene { lesson, question, texts, input, weighed, nearest }
+    }
+
+    /// All inputs as one text.
+    pub(super) fn text(&self) -> String {
+        self.texts.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Parts the current inputs.
+    pub(super) fn parted(&self) -> Parted<'_> {
+        part(&self.texts)
+    }
+}
+
+/// Parts inputs: the shorter ones ask, the longer ones are material. A single input is material, but for the
+/// questions in it.
+pub(super) fn part(texts: &[Option<String>]) -> Parted<'_> {
+    let present: Vec<&str> =
+        texts.iter().flatten().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let mut parted = Parted::default();
+    if let [only] = present[..] {
+        let (asked, told): (Vec<_>, Vec<_>) =
+            sentences(only).into_iter().partition(|sentence| sentence.ends_with('?'));
+        if told.is_empty() || asked.is_empty() {
+            parted.material.push(only);
+        } else {
+            parted.material = told;
+        }
+        parted.asked = asked;
+        return parted;
+    }
+    let lengths: Vec<usize> = present.iter().map(|text| words(text).len()).collect();
+    let longest = lengths.iter().copied().max().unwrap_or_default();
+    for (text, length) in present.into_iter().zip(lengths) {
+        let asks = text.trim_end().ends_with('?') && !text.contains('\n');
+        let material = !asks && (length == longest || length > LONG);
+        if material { parted.material.push(text) } else { parted.asked.push(text) }
+    }
+    if parted.material.is_empty() {
+        parted.material.clone_from(&parted.asked);
+    }
+    parted
+}
