@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dspy_core::evaluate::{Evaluate, Item, ItemError, Metric};
@@ -199,17 +200,37 @@ impl<'m, M> Engine<'m, M> {
         M: Metric<E, P::Output>,
     {
         let mut rollouts: Vec<Option<Rollout>> = vec![None; examples.len()];
+        let stopping = AtomicBool::new(false);
         let mut running = stream::iter(examples.iter().enumerate())
-            .map(|(index, example)| async move {
-                let scope = format!("{scope}/example-{index}");
-                (index, self.rollout(program, &scope, index, example, false).await)
+            .map(|(index, example)| {
+                let stopping = &stopping;
+                async move {
+                    // Nothing new is begun once the run has to stop.
+                    if stopping.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    let scope = format!("{scope}/example-{index}");
+                    Some((index, self.rollout(program, &scope, index, example, false).await))
+                }
             })
             .buffer_unordered(self.common.concurrency.max(1));
-        while let Some((index, rollout)) = running.next().await {
-            rollouts[index] = Some(rollout?);
+        let mut stop = None;
+        while let Some(done) = running.next().await {
+            match done {
+                Some((index, Ok(rollout))) => rollouts[index] = Some(rollout),
+                Some((_, Err(reason))) => {
+                    // What is under way is let finish: it has been paid for and belongs into the journal.
+                    stopping.store(true, Ordering::Relaxed);
+                    stop.get_or_insert(reason);
+                }
+                None => {}
+            }
             self.step();
         }
-        Ok(rollouts.into_iter().flatten().collect())
+        match stop {
+            Some(reason) => Err(reason),
+            None => Ok(rollouts.into_iter().flatten().collect()),
+        }
     }
 
     fn outage<O>(&self, item: Item<O>) -> Stop {

@@ -1,0 +1,155 @@
+//! A small world to optimize in: rows of two groups, a two-step program, and a model that learns from its prompt.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "in tests a panic is the report")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Request, Response, Usage};
+use dspy_core::predict::{DynPredict, Prediction};
+use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::signature::{Example, FieldError, Values};
+use serde_json::json;
+
+/// A labelled row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row(pub Values);
+
+impl Example for Row {
+    type Input = Values;
+
+    fn input(&self) -> Result<Values, FieldError> {
+        Ok(self.0.iter().filter(|(name, _)| *name != "answer").map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+
+    fn values(&self) -> Result<Values, FieldError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// `count` rows: the answer to a question is its animal's sound.
+pub fn rows(count: usize) -> Vec<Row> {
+    let sounds = [("cow", "moo"), ("cat", "meow"), ("dog", "woof"), ("duck", "quack"), ("owl", "hoot")];
+    (0..count)
+        .map(|index| {
+            let (animal, sound) = sounds[index % sounds.len()];
+            let row = json!({"question": format!("What does {animal} number {index} say?"), "answer": sound});
+            Row(serde_json::from_value(row).unwrap())
+        })
+        .collect()
+}
+
+pub fn right(example: &Row, output: &Values) -> bool {
+    example.0["answer"] == output["answer"]
+}
+
+/// Two steps: a note about the question, then the answer.
+#[derive(Debug, Clone)]
+pub struct TwoSteps {
+    note: DynPredict,
+    answer: DynPredict,
+}
+
+impl TwoSteps {
+    pub fn new(lm: &Arc<Parrot>) -> Self {
+        let mut program = TwoSteps {
+            note: DynPredict::new("question -> note".parse().unwrap()),
+            answer: DynPredict::new("question, note -> answer".parse().unwrap()),
+        };
+        program.set_lm(Lm::shared(lm.clone()));
+        program
+    }
+}
+
+impl HasPredictors for TwoSteps {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("note", &self.note);
+        visitor.field("answer", &self.answer);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("note", &mut self.note);
+        visitor.field("answer", &mut self.answer);
+    }
+}
+
+impl Module for TwoSteps {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, mut input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let note = self.note.call(input.clone()).await?;
+        input.insert("note".into(), note["note"].clone());
+        self.answer.call(input).await
+    }
+}
+
+/// A model that knows a sound only if a demonstration shows that animal, and counts its calls.
+#[derive(Debug, Default)]
+pub struct Parrot {
+    calls: AtomicUsize,
+    /// From which call on it cannot be reached.
+    pub down_from: Option<usize>,
+}
+
+impl Parrot {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub fn down_from(call: usize) -> Arc<Self> {
+        Arc::new(Parrot { calls: AtomicUsize::new(0), down_from: Some(call) })
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+fn animal(text: &str) -> &str {
+    text.split_whitespace().skip_while(|word| *word != "does").nth(1).unwrap_or_default()
+}
+
+impl LanguageModel for Parrot {
+    fn id(&self) -> &'static str {
+        "parrot"
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if self.down_from.is_some_and(|from| call >= from) {
+                return Err(LmError::new(LmErrorKind::Server, "parrot", "out of reach"));
+            }
+            let asked = request.messages.last().unwrap().text().into_owned();
+            let wanted = animal(&asked).to_owned();
+            let system = request.messages[0].text();
+            let field = if system.contains("`answer`") { "answer" } else { "note" };
+            let shown = request.messages[1..].chunks(2).find_map(|turn| match turn {
+                [user, assistant] if animal(&user.text()) == wanted => {
+                    let text = assistant.text().into_owned();
+                    let value = text.split("]]\n").nth(1)?.split("\n\n").next()?.to_owned();
+                    Some(value)
+                }
+                _ => None,
+            });
+            let value = match (field, shown) {
+                ("answer", Some(value)) => value,
+                ("answer", None) => "silence".into(),
+                _ => format!("it is about the {wanted}"),
+            };
+            let reply = format!("[[ ## {field} ## ]]\n{value}\n\n[[ ## completed ## ]]");
+            Ok(Response::text(reply).with_usage(Usage::tokens(asked.len() as u64 / 4, 5).at_cost(0.001)))
+        })
+    }
+}
+
+/// A folder that is not there yet.
+pub fn folder(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("dspy-optimizers-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}

@@ -1,0 +1,194 @@
+//! What the optimizers find, what they spend, and that concurrency changes nothing.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+
+use common::{Parrot, Row, TwoSteps, right, rows};
+use dspy_core::program::HasPredictors as _;
+use dspy_core::signature::Values;
+use dspy_core::state::ProgramState;
+use dspy_optimizers::{
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, LabeledFewShot, OptimizeError, Report,
+    StopReason,
+};
+
+fn demos(report: &Report, path: &str) -> (usize, usize) {
+    let demos = &report.after[path].demos;
+    (demos.iter().filter(|demo| demo.augmented).count(), demos.len())
+}
+
+#[test]
+fn labels_go_to_the_predictors_that_know_them() {
+    let lm = Parrot::new();
+    let optimized = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    // No row has a note, so the first step has no output to show.
+    assert_eq!((demos(optimized.report(), "note"), demos(optimized.report(), "answer")), ((0, 0), (0, 3)));
+    assert_eq!(lm.calls(), 0);
+    let again = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    assert_eq!(ProgramState::of(&*optimized), ProgramState::of(&*again));
+    let first =
+        LabeledFewShot::builder().k(2).sample(false).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    let shown = &first.report().after["answer"].demos;
+    assert_eq!(shown.iter().map(|demo| demo.values["answer"].clone()).collect::<Vec<_>>(), ["moo", "meow"]);
+    let all = LabeledFewShot::builder().k(100).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    assert_eq!(demos(all.report(), "answer"), (0, 20));
+    let none = LabeledFewShot::builder().build().compile(TwoSteps::new(&lm), &[] as &[Row]);
+    assert!(matches!(none.unwrap_err(), OptimizeError::Empty(_)));
+}
+
+#[tokio::test]
+async fn bootstrapping_shows_what_worked_and_costs_what_it_must() {
+    let lm = Parrot::new();
+    let program = TwoSteps::new(&lm);
+    let optimizer =
+        BootstrapFewShot::builder().metric(right).max_bootstrapped_demos(3).max_labeled_demos(8).build();
+    let optimized = optimizer.compile(program.clone(), &rows(30)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!((demos(report, "note"), demos(report, "answer")), ((3, 3), (3, 8)));
+    assert!(
+        program.named_predictors().iter().all(|(_, predictor)| predictor.demos().is_empty()),
+        "not changed"
+    );
+    // Two calls for each example that was tried.
+    assert_eq!(report.usage.requests as usize, lm.calls());
+    assert!(lm.calls() >= 6 && lm.calls() % 2 == 0, "{}", lm.calls());
+    for demo in report.after["answer"].demos.iter().filter(|demo| demo.augmented) {
+        let row = rows(30).into_iter().find(|row| row.0["question"] == demo.values["question"]).unwrap();
+        assert_eq!(row.0["answer"], demo.values["answer"], "only successes become demonstrations");
+    }
+    let questions: Vec<_> =
+        report.after["answer"].demos.iter().map(|demo| demo.values["question"].clone()).collect();
+    assert!(questions.iter().all(|question| questions.iter().filter(|q| *q == question).count() == 1));
+}
+
+#[tokio::test]
+async fn an_example_does_not_teach_itself() {
+    // With one row for each animal, only a row's own label could tell the teacher its sound.
+    let lm = Parrot::new();
+    let optimizer = BootstrapFewShot::builder().metric(right).max_rounds(2).build();
+    let optimized = optimizer.compile(TwoSteps::new(&lm), &rows(5)).await.unwrap();
+    assert_eq!(demos(optimized.report(), "answer"), (0, 5));
+    assert_eq!(lm.calls(), 5 * 2 * 2, "five examples, two rounds, two predictors");
+}
+
+#[tokio::test]
+async fn a_threshold_of_zero_is_one() {
+    let lm = Parrot::new();
+    let zero = |_: &Row, _: &Values| 0.0;
+    let without = BootstrapFewShot::builder().metric(zero).max_bootstrapped_demos(2).build();
+    let optimized = without.compile(TwoSteps::new(&lm), &rows(10)).await.unwrap();
+    assert_eq!(demos(optimized.report(), "note"), (0, 0));
+    let with =
+        BootstrapFewShot::builder().metric(zero).metric_threshold(0.0).max_bootstrapped_demos(2).build();
+    let optimized = with.compile(TwoSteps::new(&lm), &rows(10)).await.unwrap();
+    assert_eq!(demos(optimized.report(), "note"), (2, 2));
+}
+
+#[tokio::test]
+async fn the_search_finds_the_better_program_at_any_concurrency() {
+    let mut reports = Vec::new();
+    for concurrency in [1, 4, 16] {
+        let lm = Parrot::new();
+        let optimized = BootstrapFewShotWithRandomSearch::builder()
+            .metric(right)
+            .num_candidate_programs(4)
+            .max_labeled_demos(6)
+            .concurrency(concurrency)
+            .seed(3)
+            .build()
+            .compile_with(TwoSteps::new(&lm), None, &rows(20), &rows(25))
+            .await
+            .unwrap();
+        assert_eq!(optimized.report().usage.requests as usize, lm.calls());
+        reports.push(optimized.report().clone());
+    }
+    let report = &reports[0];
+    assert_eq!(report.candidates.len(), 4 + 3);
+    assert!(reports.iter().all(|other| other == report), "the same at any concurrency");
+    let bare = report.candidates.iter().find(|candidate| candidate.label == "no demonstrations").unwrap();
+    assert_eq!(bare.score, 0.0);
+    assert!(report.score().unwrap() >= 0.8, "{report}");
+    assert!(report.candidates.windows(2).all(|pair| pair[0].score >= pair[1].score));
+    assert_eq!(report.stopped, StopReason::Finished);
+    assert!(report.to_string().contains("answer: 0 → 6 demonstrations"), "{report}");
+}
+
+#[tokio::test]
+async fn the_search_may_stop_early_and_another_seed_is_another_run() {
+    let search = |seed: u64, stop: Option<f64>| async move {
+        let lm = Parrot::new();
+        let mut builder =
+            BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(3).seed(seed);
+        if let Some(score) = stop {
+            builder = builder.stop_at_score(score);
+        }
+        builder.build().compile(TwoSteps::new(&lm), &rows(25)).await.unwrap().report().clone()
+    };
+    let stopped = search(0, Some(0.5)).await;
+    assert_eq!((stopped.stopped.clone(), stopped.candidates.len()), (StopReason::ScoreReached, 2));
+    assert_ne!(search(1, None).await.after, search(2, None).await.after);
+}
+
+#[tokio::test]
+async fn a_budget_of_calls_is_never_overshot() {
+    for concurrency in [1, 16] {
+        for limit in [0, 1, 30, 57, 100, 1000] {
+            let lm = Parrot::new();
+            let result = BootstrapFewShotWithRandomSearch::builder()
+                .metric(right)
+                .num_candidate_programs(2)
+                .budget(Budget::calls(limit))
+                .concurrency(concurrency)
+                .build()
+                .compile(TwoSteps::new(&lm), &rows(10))
+                .await;
+            assert!(lm.calls() as u64 <= limit, "{} of {limit}", lm.calls());
+            match result {
+                Ok(optimized) if limit == 1000 => {
+                    assert_eq!(optimized.report().stopped, StopReason::Finished)
+                }
+                Ok(optimized) => assert!(matches!(optimized.report().stopped, StopReason::Budget(_))),
+                Err(error) => {
+                    assert!(matches!(error, OptimizeError::Budget) && limit < 20, "{limit}: {error}")
+                }
+            }
+        }
+    }
+    let lm = Parrot::new();
+    let spend =
+        BootstrapFewShotWithRandomSearch::builder().metric(right).budget(Budget::unlimited().usd(0.05));
+    let optimized = spend.concurrency(1).build().compile(TwoSteps::new(&lm), &rows(10)).await.unwrap();
+    assert!((49..=50).contains(&lm.calls()), "a tenth of a cent each: {}", lm.calls());
+    assert!(optimized.report().usage.cost_usd.unwrap() <= 0.05 + 1e-9);
+}
+
+#[tokio::test]
+async fn failures_are_typed() {
+    let lm = Parrot::new();
+    let failing = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let optimizer = BootstrapFewShotWithRandomSearch::builder().metric(failing).build();
+    let error = optimizer.compile(TwoSteps::new(&lm), &rows(20)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Metric { failures: 11, .. }), "{error}");
+    assert!(error.to_string().contains("no opinion"));
+
+    let down = Parrot::down_from(7);
+    let optimizer = BootstrapFewShotWithRandomSearch::builder().metric(right).build();
+    let error = optimizer.compile(TwoSteps::new(&down), &rows(20)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Outage { journalled: false, .. }), "{error}");
+    assert!(error.to_string().contains("out of reach"));
+
+    let optimizer = BootstrapFewShot::builder().metric(right).build();
+    let error = optimizer.compile(TwoSteps::new(&lm), &[]).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Empty("training set")));
+}
+
+#[tokio::test]
+async fn a_run_can_be_spawned() {
+    let lm = Parrot::new();
+    let program = TwoSteps::new(&lm);
+    let run = tokio::spawn(async move {
+        BootstrapFewShot::builder().metric(right).build().compile(program, &rows(8)).await
+    });
+    run.await.unwrap().unwrap();
+}
