@@ -88,10 +88,10 @@ fn structure<'t>(
     if bracket && !tree.cut && matches!(&text[at..scanner.pos], "[ ]" | "[x]" | "[X]") {
         return None; // a check box
     }
-    if tree.flaw.is_some() && !is_earnest(&tree, keys) {
+    if tree.flaw.is_some() && !is_earnest(text, &tree, keys) {
         return None;
     }
-    if tree.cut && !is_earnest(&tree, keys) {
+    if tree.cut && !is_earnest(text, &tree, keys) {
         return None;
     }
     let next = scanner.pos.max(at + 1);
@@ -99,22 +99,33 @@ fn structure<'t>(
 }
 
 /// Whether an unfinished structure is one at all, or a bracket in prose with words behind it.
-fn is_earnest(tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
+fn is_earnest(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
     match &tree.shape {
         Shape::Object(entries) => match entries.first() {
             Some(first) => first.quoted || keys.contains(&super::text::fold(&first.key)),
-            None => tree.cut && tree.span.end - tree.span.start <= 2,
+            None => tree.cut && opens_only(text, tree),
         },
         Shape::List(items) => match items.first() {
             Some(first) => match &first.shape {
+                // Half a number or half a literal is text as yet.
+                Shape::Text { text, quoted: false } if first.cut => {
+                    text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+                        || ["true", "false", "null"].iter().any(|w| w.starts_with(text.as_ref()))
+                }
                 Shape::Text { quoted, .. } => *quoted,
-                Shape::Object(_) | Shape::List(_) => is_earnest(first, keys) || !first.cut,
+                Shape::Object(_) | Shape::List(_) => is_earnest(text, first, keys) || !first.cut,
                 _ => true,
             },
-            None => tree.cut && tree.span.end - tree.span.start <= 2,
+            None => tree.cut && opens_only(text, tree),
         },
         _ => false,
     }
+}
+
+/// Whether nothing but the beginning of a first string follows the bracket.
+fn opens_only(text: &str, tree: &Tree<'_>) -> bool {
+    let behind = skip_white(text.as_bytes(), tree.span.start + 1, text.len());
+    behind == text.len() || opening(text.as_bytes(), behind, text.len()).is_some()
 }
 
 /// Reads the fence that opens at `at` and returns the place behind it.

@@ -143,8 +143,9 @@ impl<'t, 'k> Loose<'t, 'k> {
             let at = self.pos;
             match self.byte(at) {
                 None => {
-                    if !braceless {
-                        self.unclosed(&mut notes, &mut cut);
+                    let inside = entries.last().is_some_and(|e| e.value.cut);
+                    if !braceless || inside {
+                        self.unclosed(inside, &mut notes, &mut cut);
                     }
                     break;
                 }
@@ -220,8 +221,9 @@ impl<'t, 'k> Loose<'t, 'k> {
         tree
     }
 
-    fn unclosed(&self, notes: &mut Vec<Note>, cut: &mut bool) {
-        if self.closed_end {
+    /// The text ends before the bracket closes; `inside` tells whether it ends inside a member too.
+    fn unclosed(&self, inside: bool, notes: &mut Vec<Note>, cut: &mut bool) {
+        if self.closed_end && !inside {
             notes.push(Note { kind: R::MissingClose, span: Span::new(self.pos, self.pos) });
         } else {
             *cut = true;
@@ -283,7 +285,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             let at = self.pos;
             match self.byte(at) {
                 None => {
-                    self.unclosed(&mut notes, &mut cut);
+                    self.unclosed(items.last().is_some_and(|i| i.cut), &mut notes, &mut cut);
                     break;
                 }
                 Some(b) if b == close => {

@@ -45,6 +45,15 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
             return Partial { value: Some(value), complete: true };
         }
     }
+    // An empty bracket may still turn out to be part of a sentence.
+    let started = match &unit.tree.shape {
+        Shape::Object(entries) => !entries.is_empty(),
+        Shape::List(items) => !items.is_empty(),
+        _ => false,
+    };
+    if !started {
+        return Partial::default();
+    }
     Partial { value: Reader { schema, text }.read(schema.root, &unit.tree), complete: false }
 }
 

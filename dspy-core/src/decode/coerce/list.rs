@@ -115,10 +115,10 @@ impl Coercion<'_> {
         let mut item = tree.clone();
         item.notes.clear();
         // A tuple is a list by count, not by kind; a lone value is never one.
-        if !plan.prefix.is_empty() {
+        if !plan.prefix.is_empty() || self.implied >= super::MAX_IMPLIED {
             return self.wrong(id, tree, path);
         }
-        self.items(id, plan, std::slice::from_ref(&item), tree, path)
+        self.imply(|this| this.items(id, plan, std::slice::from_ref(&item), tree, path))
     }
 
     fn list_from_text(

@@ -24,6 +24,9 @@ use super::tree::{Flaw, Note, Shape, Span, Tree};
 /// Embedded JSON inside embedded JSON: more levels are no accident any more.
 const MAX_EMBEDDED: u8 = 4;
 
+/// Levels that may be put around a lone value; a recursive type would take any number.
+const MAX_IMPLIED: u8 = 1;
+
 /// One decode under way.
 #[derive(Debug)]
 pub(super) struct Coercion<'p> {
@@ -33,6 +36,8 @@ pub(super) struct Coercion<'p> {
     /// Inside a string that holds JSON, spans are those of the string.
     anchor: Option<Span>,
     embedded: u8,
+    /// Levels that were put around a lone value.
+    implied: u8,
     pub(super) repairs: Vec<Repair>,
     pub(super) problems: Vec<Problem>,
     pub(super) alternatives: usize,
@@ -66,6 +71,7 @@ impl<'p> Coercion<'p> {
             source,
             anchor: None,
             embedded: 0,
+            implied: 0,
             repairs: Vec::new(),
             problems: Vec::new(),
             alternatives: 0,
@@ -245,6 +251,14 @@ impl<'p> Coercion<'p> {
             || self.schema.node(id).name.as_ref().is_some_and(|name| super::text::fold(name) == key)
     }
 
+    /// Runs a reader for the inside of a level that the text does not show.
+    fn imply(&mut self, reader: impl FnOnce(&mut Self) -> Option<Value>) -> Option<Value> {
+        self.implied += 1;
+        let value = reader(self);
+        self.implied -= 1;
+        value
+    }
+
     /// Runs a reader without committing to it.
     pub(super) fn attempt(
         &mut self,
@@ -314,7 +328,7 @@ impl<'p> Coercion<'p> {
             return None;
         }
         let start = text.len() - text.trim_start().len();
-        let end = text.trim_end().len();
+        let end = text.trim_end().len().max(start);
         let mut scanner = super::loose::Loose::new(text, &self.schema.keys, start, end);
         // A string has its own end; what is missing inside was never written.
         scanner.closed_end = false;

@@ -251,12 +251,17 @@ impl Coercion<'_> {
         };
         // Another member might have been meant; a fixed member (a tag) says nothing about the value.
         let fixed = matches!(&self.schema.node(prop.node).kind, Kind::Choice(c) if c.items.len() == 1);
-        if plan.props.len() > 1 || fixed || !plan.required.is_empty() || !matches!(plan.extra, Extra::Drop) {
+        if self.implied >= super::MAX_IMPLIED
+            || plan.props.len() > 1
+            || fixed
+            || !plan.required.is_empty()
+            || !matches!(plan.extra, Extra::Drop)
+        {
             return self.wrong(id, tree, path);
         }
         let attempt = self.attempt(|this| {
             this.repair(R::ImpliedKey, path, tree.span);
-            this.read(prop.node, tree, &path.key(&prop.name))
+            this.imply(|this| this.read(prop.node, tree, &path.key(&prop.name)))
         });
         match attempt {
             Ok(attempt) => {
@@ -302,7 +307,7 @@ impl Coercion<'_> {
     /// An object without braces: `"a": 1, "b": 2`, or one `key: value` per line.
     fn members<'t>(&self, plan: &ObjectPlan, text: &'t str, tree: &Tree<'_>) -> Option<Tree<'t>> {
         let start = text.len() - text.trim_start().len();
-        let end = text.trim_end().len();
+        let end = text.trim_end().len().max(start);
         let shift = |mut found: Tree<'t>| {
             if matches!(tree.shape, Shape::Text { quoted: false, .. }) {
                 shift_spans(&mut found, tree.span.start);
