@@ -1,4 +1,5 @@
 //! Evaluation when things go wrong, and data files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ async fn streams_are_evaluated_in_order_and_in_bounded_memory() {
     let evaluate = Evaluate::new(correct).concurrency(7);
     let summary = evaluate.run_stream(&program(adds), stream::iter(rows(100)), each).await.unwrap();
     assert_eq!((summary.items(), summary.score()), (100, Some(1.0)));
-    assert!(seen.iter().enumerate().all(|(index, (number, score))| *number == index as i64 && *score == 1.0));
+    assert!((0..).zip(&seen).all(|(index, (number, score))| *number == index && *score == 1.0));
     assert_eq!(summary.usage().requests, 100);
 }
 

@@ -1,4 +1,5 @@
 //! `#[module]`, as a user writes and uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 #![deny(warnings, missing_docs)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
 //! `#[signature]`, as a user writes and uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 #![deny(warnings, missing_docs)]
 // Field types and signatures without any derive are what is tested.
 #![allow(missing_debug_implementations)]

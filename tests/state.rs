@@ -1,4 +1,5 @@
 //! Saved programs: our format, Python DSPy's format, and files that do not fit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use dspy::prelude::*;
 use dspy::signature::Demo;
@@ -30,6 +31,7 @@ enum Label {
 }
 
 #[signature]
+#[allow(clippy::struct_field_names, reason = "the file under test has these names")]
 struct Answer {
     #[input]
     question: String,

@@ -1,4 +1,5 @@
 //! `sig!`, `predict!` and `chain_of_thought!`, as a user writes and uses them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 #![deny(warnings, missing_docs)]
 #![allow(missing_debug_implementations)]
 
@@ -31,6 +32,8 @@ pub struct Local {
     /// A number.
     pub n: u8,
 }
+
+const BECAUSE: &str = "Because.";
 
 #[test]
 fn a_named_signature_is_like_one_on_a_struct() {
@@ -100,8 +103,7 @@ fn a_signature_without_a_name_is_data() {
         assert_eq!(checked.name(), parsed.name());
         assert_eq!(checked.instruction(), parsed.instruction());
     }
-    const WHY: &str = "Because.";
-    let spec: SignatureSpec = sig!("q -> a", WHY);
+    let spec: SignatureSpec = sig!("q -> a", BECAUSE);
     assert_eq!(&**spec.instruction(), "Because.");
 }
 

@@ -1,4 +1,5 @@
 //! The surface that the design promises, used as a user would: typed signatures, modules, composition.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
 

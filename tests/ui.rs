@@ -1,6 +1,7 @@
 //! What the macros say about wrong input, and that they say nothing about right input.
 //!
 //! One defect per file. After a change of wording: `TRYBUILD=overwrite cargo test --test ui`, and read the difference.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::process::Command;
 

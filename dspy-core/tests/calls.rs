@@ -1,4 +1,5 @@
 //! Calls of predictors against a scripted model: prompts, replies, recovery, traces, usage.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
 
@@ -106,10 +107,10 @@ fn prompts_show_complete_and_incomplete_demonstrations() {
         Demo::new(values(json!({"question": "dropped: no output"}))),
     ]);
     let messages = predict.predictor().render(&values(json!({"question": "c?"}))).unwrap();
-    let text: String = messages
-        .iter()
-        .map(|message| format!("--- {}\n{}\n", message.role.as_str(), message.text()))
-        .collect();
+    let mut text = String::new();
+    for message in messages {
+        text.push_str(&format!("--- {}\n{}\n", message.role.as_str(), message.text()));
+    }
     insta::assert_snapshot!(text);
 }
 

@@ -1,4 +1,5 @@
 //! The laws of decoding, for random schemas, values and texts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use dspy_core::decode::{Partial, Plan, decode_value};
 use proptest::prelude::*;

@@ -1,6 +1,5 @@
 //! What the optimizers find, what they spend, and that concurrency changes nothing.
-
-#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod common;
 
@@ -52,7 +51,7 @@ async fn bootstrapping_shows_what_worked_and_costs_what_it_must() {
     );
     // Two calls for each example that was tried.
     assert_eq!(report.usage.requests as usize, lm.calls());
-    assert!(lm.calls() >= 6 && lm.calls() % 2 == 0, "{}", lm.calls());
+    assert!(lm.calls() >= 6 && lm.calls().is_multiple_of(2), "{}", lm.calls());
     for demo in report.after["answer"].demos.iter().filter(|demo| demo.augmented) {
         let row = rows(30).into_iter().find(|row| row.0["question"] == demo.values["question"]).unwrap();
         assert_eq!(row.0["answer"], demo.values["answer"], "only successes become demonstrations");
@@ -146,11 +145,11 @@ async fn a_budget_of_calls_is_never_overshot() {
             assert!(lm.calls() as u64 <= limit, "{} of {limit}", lm.calls());
             match result {
                 Ok(optimized) if limit == 1000 => {
-                    assert_eq!(optimized.report().stopped, StopReason::Finished)
+                    assert_eq!(optimized.report().stopped, StopReason::Finished);
                 }
                 Ok(optimized) => assert!(matches!(optimized.report().stopped, StopReason::Budget(_))),
                 Err(error) => {
-                    assert!(matches!(error, OptimizeError::Budget) && limit < 20, "{limit}: {error}")
+                    assert!(matches!(error, OptimizeError::Budget) && limit < 20, "{limit}: {error}");
                 }
             }
         }

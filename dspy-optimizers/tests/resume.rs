@@ -1,6 +1,5 @@
 //! Runs that are killed, at any point, and started again.
-
-#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod common;
 

@@ -253,8 +253,8 @@ fn is_null(scene: &Scene<'_>, targets: &[Option<Value>]) -> bool {
 
 /// The value of the most similar demonstration, if it is similar enough.
 fn taken_over(scene: &Scene<'_>, targets: &[Option<Value>]) -> Option<Value> {
-    let near = scene.nearest.iter().filter(|(_, similarity)| *similarity >= ALIKE);
-    near.filter_map(|(case, _)| targets.get(*case)?.clone()).next()
+    let mut near = scene.nearest.iter().filter(|(_, similarity)| *similarity >= ALIKE);
+    near.find_map(|(case, _)| targets.get(*case)?.clone())
 }
 
 fn list(

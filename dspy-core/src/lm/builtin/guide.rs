@@ -19,7 +19,7 @@ const PREFIX_SHARE: f64 = 0.5;
 const PREFIX: usize = 5;
 /// Words after which a function word such as `no` or `other` is meant as a value.
 const LEADS_TO_VALUE: &[&str] =
-    &["->", "=>", "→", "=", "answer", "say", "output", "return", "label", "choose", "is"];
+    &["->", "=>", "→", "=", "answer", "say", "output", "return", "label", "choose"];
 
 /// For every choice, the words that speak for it.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl Guide {
                             last = Some(*choice);
                         }
                         (None, _) if leads => {
-                            last.into_iter().for_each(|choice| self.add_words(part, choice))
+                            last.into_iter().for_each(|choice| self.add_words(part, choice));
                         }
                         (None, _) => waiting.push(part),
                         // A mere list of choices says nothing about them.

@@ -89,9 +89,9 @@ fn guards(text: &str, edit: impl Fn(&mut String, &str)) -> String {
         let sign = inner.trim_start_matches('\\');
         let backslashes = &inner[..inner.len() - sign.len()];
         if sign.starts_with('#') {
-            edit(&mut out, backslashes)
+            edit(&mut out, backslashes);
         } else {
-            out.push_str(backslashes)
+            out.push_str(backslashes);
         }
         rest = sign;
     }

@@ -65,7 +65,6 @@ fn asks_for(question: &str) -> Option<String> {
 pub(super) fn expectations(question: &str, shown: &[(&str, &str)]) -> HashMap<Shape, f64> {
     let asks = asks_for(question);
     let usual = match asks.as_deref() {
-        Some("who" | "whom" | "whose" | "where") => Shape::Name,
         Some("when" | "what year" | "which year") => Shape::Year,
         Some("how many" | "how much") => Shape::Number,
         Some("how long" | "how tall" | "how high" | "how far" | "how old" | "how deep" | "how wide") => {

@@ -76,9 +76,11 @@ pub(super) fn words(text: &str) -> Vec<Word> {
 fn word(text: &str, start: usize, end: usize) -> Word {
     let mut lower = text[start..end].to_lowercase().replace('’', "'");
     if let Some(apostrophe) = lower.find('\'') {
-        // "isn't" and "it's" say no more than "is" and "it".
-        let kept = lower[..apostrophe].trim_end_matches(|c| c == 'n' && lower.ends_with("n't")).len();
-        lower.truncate(if kept == 0 { apostrophe } else { kept });
+        // "isn't", "can't" and "it's" say no more than "is", "can" and "it".
+        let whole = &lower[..apostrophe];
+        let negated = whole.strip_suffix('n').filter(|verb| lower.ends_with("n't") && is_stop_word(verb));
+        let kept = negated.unwrap_or(whole).len();
+        lower.truncate(kept);
     }
     let stop = is_stop_word(&lower);
     let stem = if stop { lower } else { stem(&lower) };

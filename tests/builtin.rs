@@ -1,0 +1,211 @@
+//! The built-in model learns from its prompt: from demonstrations, from instructions, and under an optimizer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
+
+use dspy::adapter::JsonAdapter;
+use dspy::lm::{Message, Request};
+use dspy::optimizers::{BootstrapFewShotWithRandomSearch, LabeledFewShot};
+use dspy::prelude::*;
+use proptest::prelude::*;
+
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    Billing,
+    Shipping,
+    Returns,
+    Technical,
+    Account,
+    Sales,
+}
+
+/// Decide which team should answer a customer's message.
+#[signature]
+#[derive(Clone)]
+struct Route {
+    #[input]
+    message: String,
+    #[output]
+    team: Team,
+}
+
+fn tickets() -> (Vec<Route>, Vec<Route>) {
+    let text = include_str!("../examples/data/tickets.jsonl");
+    dspy::data::split(dspy::data::parse_jsonl(text).unwrap(), 0.5, dspy::Seed::new(7))
+}
+
+async fn score(program: &impl Module<Input = RouteInput, Output = RouteOutput>, rows: &[Route]) -> f64 {
+    let right = |example: &Route, output: &RouteOutput| example.team == output.team;
+    let result = Evaluate::new(right).run(program, rows).await.unwrap();
+    assert_eq!(result.errors().count(), 0);
+    result.score().unwrap()
+}
+
+fn builtin() -> Predict<Route> {
+    Predict::new().with_lm(Lm::builtin())
+}
+
+#[tokio::test]
+async fn demonstrations_teach() {
+    let (train, test) = tickets();
+    let bare = score(&builtin(), &test).await;
+    let mut last = bare;
+    for demos in [12, 100] {
+        let taught = LabeledFewShot::builder().k(demos).build().compile(builtin(), &train).unwrap();
+        let better = score(&*taught, &test).await;
+        assert!(better > last + 0.05, "{demos} demonstrations: {last} → {better}");
+        last = better;
+    }
+    assert!(last > bare + 0.2, "{bare} → {last}");
+    // Demonstrations of something else teach nothing.
+    let mut wrong = train.clone();
+    wrong.iter_mut().for_each(|row| row.message = "Lorem ipsum dolor sit amet.".into());
+    let confused = LabeledFewShot::builder().k(12).build().compile(builtin(), &wrong).unwrap();
+    assert!(score(&*confused, &test).await < bare + 0.05);
+}
+
+#[tokio::test]
+async fn instructions_teach() {
+    let (_, test) = tickets();
+    let rules = "Decide which team should answer. Invoices, charges, cards and payments go to billing. Parcels, \
+                 couriers, tracking and delivery go to shipping. Sending something back, refunds and exchanges go to \
+                 returns. Errors, crashes and broken products go to technical. Passwords, logins and e-mail addresses \
+                 go to account. Questions about stock, discounts and compatibility before an order go to sales.";
+    let (bare, told) =
+        (score(&builtin(), &test).await, score(&builtin().with_instruction(rules), &test).await);
+    assert!(told > bare + 0.1, "{bare} → {told}");
+}
+
+#[tokio::test]
+async fn an_optimizer_lifts_it_on_rows_that_it_never_saw() {
+    let (train, test) = tickets();
+    let right = |example: &Route, output: &RouteOutput| example.team == output.team;
+    let program = ChainOfThought::<Route>::new().with_lm(Lm::builtin());
+    let before = score(&program, &test).await;
+    let optimizer = BootstrapFewShotWithRandomSearch::builder()
+        .metric(right)
+        .num_candidate_programs(3)
+        .max_labeled_demos(32);
+    let optimized = optimizer.build().compile(program, &train).await.unwrap();
+    let after = score(&*optimized, &test).await;
+    assert!(after > before + 0.1, "{before} → {after}");
+}
+
+#[tokio::test]
+async fn it_answers_in_the_layout_and_type_that_were_asked_for() {
+    #[signature]
+    struct Sizes {
+        #[input]
+        width: f64,
+        #[input]
+        height: f64,
+        #[output]
+        #[schemars(range(min = 0, max = 100))]
+        area: i64,
+        #[output]
+        label: Option<String>,
+        #[output]
+        flags: Vec<bool>,
+    }
+    for program in [Predict::<Sizes>::new(), Predict::new().with_adapter(JsonAdapter)] {
+        let answer = program.with_lm(Lm::builtin()).call((3.0, 4.0)).await.unwrap();
+        assert_eq!(answer.attempts(), 1, "{:?}", answer.completions());
+        assert!((0..=100).contains(&answer.area));
+    }
+    let check = chain_of_thought!("claims: list[str] -> verdicts: list[bool]");
+    let claims = vec!["The sky is blue.".to_owned(), "Fish can fly.".to_owned()];
+    let mut check = check;
+    check.set_lm(Lm::builtin());
+    let answer = check.call(claims).await.unwrap();
+    assert_eq!(answer.verdicts.len(), 2, "one for each claim");
+    assert!(answer.reasoning().is_some());
+}
+
+#[tokio::test]
+async fn the_same_prompt_gets_the_same_answer_and_another_rollout_may_not() {
+    let (_, test) = tickets();
+    let ask = |rollout: Option<u64>| {
+        let mut lm = Lm::builtin().temperature(1.0);
+        if let Some(rollout) = rollout {
+            lm = lm.rollout(rollout);
+        }
+        let program = Predict::<Route>::new().with_lm(lm);
+        let messages: Vec<String> = test[..20].iter().map(|row| row.message.clone()).collect();
+        async move {
+            let mut teams = Vec::new();
+            for message in messages {
+                teams.push(program.call(message).await.unwrap().team);
+            }
+            teams
+        }
+    };
+    assert_eq!(ask(None).await, ask(None).await);
+    assert_eq!(ask(Some(3)).await, ask(Some(3)).await);
+    let samples = [ask(Some(1)).await, ask(Some(2)).await, ask(Some(3)).await, ask(Some(4)).await];
+    assert!(samples.iter().any(|sample| *sample != samples[0]), "samples differ");
+}
+
+#[tokio::test]
+async fn ten_thousand_demonstrations_are_no_trouble() {
+    let demos = (0..10_000).map(|index| Route {
+        message: format!("message {index} about thing {}", index % 97),
+        team: if index % 97 < 50 { Team::Billing } else { Team::Sales },
+    });
+    let program = builtin().with_demos(demos).unwrap();
+    assert_eq!(program.call("a message about thing 3").await.unwrap().team, Team::Billing);
+    assert_eq!(program.call("a message about thing 90").await.unwrap().team, Team::Sales);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #[test]
+    fn no_prompt_upsets_it(texts in prop::collection::vec("(\\PC|\n|\\[\\[ ## [a-z]{0,3} ## \\]\\]|`[a-z]` \\([a-z|\"\\[\\]]{0,9}\\)){0,40}", 0..5)) {
+        let roles: [fn(String) -> Message; 3] =
+            [|text| Message::system(text), |text| Message::user(text), |text| Message::assistant(text)];
+        let messages = texts.into_iter().enumerate().map(|(index, text)| roles[index % 3](text)).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let response = runtime.block_on(Lm::builtin().complete(Request::new(messages))).unwrap();
+        prop_assert_eq!(response.completions.len(), 1);
+    }
+}
+
+/// Public data, where it has been laid beside the project; see the folder's own notes for its origin.
+#[tokio::test]
+async fn it_learns_real_data_sets() {
+    #[signature]
+    struct Iris {
+        #[input]
+        petal_length: String,
+        #[input]
+        petal_width: String,
+        #[input]
+        sepal_length: String,
+        #[input]
+        sepal_width: String,
+        /// setosa, versicolor or virginica
+        #[output]
+        answer: Species,
+    }
+    #[field_type]
+    #[derive(PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Species {
+        Setosa,
+        Versicolor,
+        Virginica,
+    }
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/iris");
+    if !folder.exists() {
+        println!("skipped: no data beside the project");
+        return;
+    }
+    let read = |name: &str| dspy::data::read_jsonl::<Iris>(folder.join(name));
+    let (train, test) = (read("train.jsonl").unwrap(), read("val.jsonl").unwrap());
+    let right = |example: &Iris, output: &IrisOutput| example.answer == output.answer;
+    let program = Predict::<Iris>::new().with_lm(Lm::builtin());
+    let before = Evaluate::new(right).run(&program, &test).await.unwrap().score().unwrap();
+    let taught = LabeledFewShot::builder().build().compile(program, &train).unwrap();
+    let after = Evaluate::new(right).run(&*taught, &test).await.unwrap().score().unwrap();
+    println!("iris: {before:.3} without, {after:.3} with {} demonstrations", train.len());
+    assert!(after > 0.8 && after > before + 0.2, "{before} → {after}");
+}
