@@ -26,7 +26,7 @@ use quote::quote;
 /// - `#[output]`: asked of the model,
 /// - `#[hint]`: seen by metrics and optimizers only.
 ///
-/// ```ignore
+/// ```
 /// use dspy::prelude::*;
 ///
 /// /// Answer the question in one sentence.
@@ -72,9 +72,12 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 ///
 /// Every field is a sub-module; one that is not is marked with `#[module(skip)]`.
 ///
-/// ```ignore
+/// ```
+/// use std::sync::Arc;
 /// use dspy::prelude::*;
 ///
+/// # dspy::sig!(pub GenerateQuery: "context: list[str], question -> query");
+/// # dspy::sig!(pub GenerateAnswer: "context: list[str], question -> answer");
 /// #[module]
 /// struct MultiHop {
 ///     generate_query: ChainOfThought<GenerateQuery>,
@@ -101,7 +104,7 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 /// It derives `Serialize`, `Deserialize` and `JsonSchema`, reached through `dspy`, so that a crate which has no
 /// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual.
 ///
-/// ```ignore
+/// ```
 /// #[dspy::field_type]
 /// enum Verdict {
 ///     /// The sources state the claim.
@@ -120,7 +123,7 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 /// With a name it is an item that does the same as `#[signature]` on a struct with these fields, all public. Without
 /// a name it is an expression, the signature as data (`SignatureSpec`). A second text is the instruction.
 ///
-/// ```ignore
+/// ```
 /// use dspy::sig;
 ///
 /// sig!(pub Qa: "question, context: list[str] -> answer: Literal['yes', 'no']", "Answer from the context alone.");
@@ -144,9 +147,12 @@ pub fn sig(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 /// `Predict` over a signature in a string, checked when the program is compiled.
 ///
-/// ```ignore
+/// ```
+/// # async fn doc() -> dspy::Result<()> {
+/// use dspy::prelude::*;
 /// let rate = dspy::predict!("review -> stars: u8", "Guess the rating from the review.");
-/// let stars = rate.call("Loved it.").await?.stars;
+/// let stars: u8 = rate.call("Loved it.").await?.stars;
+/// # Ok(()) }
 /// ```
 ///
 /// The grammar is that of `sig!`.
@@ -157,7 +163,7 @@ pub fn predict(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 /// `ChainOfThought` over a signature in a string, checked when the program is compiled.
 ///
-/// ```ignore
+/// ```
 /// let search = dspy::chain_of_thought!("context: Vec<String>, question -> query");
 /// ```
 ///
