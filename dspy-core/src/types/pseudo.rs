@@ -80,13 +80,21 @@ fn described_choices(schema: &Value) -> Vec<(String, String)> {
     let Some(options) = alternatives(schema) else { return Vec::new() };
     let of = |option: &Value| {
         let description = one_line(option.get("description")?.as_str()?);
-        let value = match option.get("const") {
-            Some(value) => value.to_string(),
-            None => option.get("enum")?.as_array().filter(|values| values.len() == 1)?.first()?.to_string(),
-        };
-        Some((value, description))
+        Some((choice_name(option)?, description))
     };
     options.iter().filter_map(of).collect()
+}
+
+/// How a list of choices calls one of them: by its value, or by the tag of a variant with data.
+fn choice_name(option: &Value) -> Option<String> {
+    let only =
+        |values: &Vec<Value>| if let [value] = values.as_slice() { Some(value.to_string()) } else { None };
+    let tag = || {
+        let mut properties = option.get("properties")?.as_object()?.keys();
+        properties.next().filter(|_| properties.next().is_none()).cloned()
+    };
+    let value = option.get("const").map(ToString::to_string);
+    value.or_else(|| option.get("enum")?.as_array().and_then(only)).or_else(tag)
 }
 
 fn one_line(text: &str) -> String {
@@ -257,7 +265,10 @@ mod tests {
 
     #[derive(serde::Serialize, serde::Deserialize, JsonSchema)]
     enum Action {
-        Search { query: String },
+        /// Look something up.
+        Search {
+            query: String,
+        },
         Finish(String),
         Wait,
     }
@@ -288,6 +299,8 @@ mod tests {
         let text = describe(&Team::schema());
         assert_eq!(text.choices, [("\"billing\"".to_owned(), "Invoices and refunds.".to_owned())]);
         assert!(text.notation.contains("\"support\""), "{}", text.notation);
+        let text = describe(&Action::schema());
+        assert_eq!(text.choices, [("Search".to_owned(), "Look something up.".to_owned())]);
     }
 
     #[test]
