@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::loose::Loose;
-use super::quoted::opening;
+use super::quoted::{Quote, opening};
 use super::tree::{Shape, Span, Tree};
 
 /// Structures that are weighed against each other; a reply with more holds no answer that we could single out.
@@ -263,7 +263,8 @@ pub(super) fn whole_string<'t>(
     start: usize,
     end: usize,
 ) -> Option<Tree<'t>> {
-    let quote = opening(text.as_bytes(), start, end)?;
+    // A fence is no quotation mark.
+    let quote = opening(text.as_bytes(), start, end).filter(|q| *q != Quote::Triple(b'`'))?;
     let mut scanner = Loose::new(text, keys, start, end);
     let tree = super::quoted::read(&mut scanner, quote, super::loose::Place::Member);
     (scanner.pos == end && !tree.cut).then_some(tree)

@@ -20,6 +20,7 @@ pub(super) enum Place {
     Item,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one text, not a state machine")]
 #[derive(Debug)]
 pub(super) struct Loose<'t, 'k> {
     pub(super) text: &'t str,
@@ -32,6 +33,8 @@ pub(super) struct Loose<'t, 'k> {
     /// Nesting went past the limit.
     pub(super) too_deep: bool,
     depth: usize,
+    /// Members are written with `=`.
+    equals: bool,
     /// Brackets in unquoted text do not pair up, so they mean nothing.
     unpaired_brackets: bool,
 }
@@ -47,6 +50,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             keys,
             too_deep: false,
             depth: 0,
+            equals: false,
             unpaired_brackets: false,
         }
     }
@@ -82,8 +86,9 @@ impl<'t, 'k> Loose<'t, 'k> {
                 let depth = self.depth;
                 let tree = self.list(b')');
                 let after = self.skip_blank(self.pos);
-                let ends = matches!(self.byte(after), None | Some(b',' | b'}' | b']' | b')' | b'\n'));
-                if ends && !tree.cut {
+                let ends = matches!(self.byte(after), None | Some(b',' | b'}' | b']' | b')' | b'\n'))
+                    && !self.is_aside(&tree);
+                if (ends && !tree.cut) || self.too_deep {
                     return tree;
                 }
                 // "(approximately) 5": words, not a tuple.
@@ -101,6 +106,12 @@ impl<'t, 'k> Loose<'t, 'k> {
                 tree
             }
         }
+    }
+
+    /// "(5)": one value in brackets without a comma is no tuple.
+    pub(super) fn is_aside(&self, tuple: &Tree<'_>) -> bool {
+        let inside = self.text.get(tuple.span.start..tuple.span.end.saturating_sub(1)).unwrap_or("");
+        matches!(&tuple.shape, Shape::List(items) if items.len() == 1) && !inside.trim_end().ends_with(',')
     }
 
     fn enter(&mut self) -> bool {
@@ -192,6 +203,7 @@ impl<'t, 'k> Loose<'t, 'k> {
                 Some(b':') => self.pos += 1,
                 Some(b'=') => {
                     let arrow = self.byte(self.pos + 1) == Some(b'>');
+                    self.equals |= !arrow;
                     notes.push(Note { kind: R::ForeignSyntax, span: Span::new(self.pos, self.pos + 1) });
                     self.pos += 1 + usize::from(arrow);
                 }
@@ -363,11 +375,11 @@ impl<'t, 'k> Loose<'t, 'k> {
                 b')' | b']' | b'}' if nest > 0 => nest -= 1,
                 b'}' | b']' => break,
                 b')' if place == Place::Item => break,
-                b',' if nest == 0 && (place == Place::Item || self.member_follows(i + 1, 0)) => break,
+                b',' if nest == 0 && (place == Place::Item || self.member_follows(i + 1, None)) => break,
                 b'\n' if nest == 0 => {
                     let next = self.skip_blank(i);
                     let ends = matches!(self.byte(next), None | Some(b'}' | b']'));
-                    if ends || place == Place::Item || self.member_follows(i + 1, 0) {
+                    if ends || place == Place::Item || self.member_follows(i + 1, None) {
                         break;
                     }
                     // Past all the white space at once: a run of line breaks must not be scanned once per break.
@@ -405,8 +417,8 @@ impl<'t, 'k> Loose<'t, 'k> {
     /// Whether another member of an object starts here, after a comma or a line break.
     ///
     /// `stray` is the number of stray quotes met in the string that would end before it: with an odd one open, a bare
-    /// word and a colon prove nothing unless the schema knows the word.
-    pub(super) fn member_follows(&self, at: usize, stray: usize) -> bool {
+    /// word and a colon prove nothing unless the schema knows the word. It is `None` behind unquoted text.
+    pub(super) fn member_follows(&self, at: usize, stray: Option<usize>) -> bool {
         const LOOK_AHEAD: usize = 160;
         let start = self.skip_blank(at);
         match self.byte(start) {
@@ -438,7 +450,7 @@ impl<'t, 'k> Loose<'t, 'k> {
         while i < limit {
             match self.bytes[i] {
                 b':' => break,
-                b'=' if self.byte(i + 1) == Some(b'>') => break,
+                b'=' if self.equals || self.byte(i + 1) == Some(b'>') => break,
                 b',' | b'}' | b'{' | b'[' | b']' | b'\n' | b'"' | b'\'' | b'`' => return false,
                 _ => i += 1,
             }
@@ -451,8 +463,9 @@ impl<'t, 'k> Loose<'t, 'k> {
             return false;
         }
         let word = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '.' | '*'))
-            && !key.starts_with(|c: char| c.is_ascii_digit());
-        (word && stray.is_multiple_of(2)) || self.keys.contains(&fold(key))
+            // Behind a string a number can be a key; behind unquoted text it may be a time, "10:30".
+            && (stray.is_some() || !key.starts_with(|c: char| c.is_ascii_digit()));
+        (word && stray.unwrap_or(0).is_multiple_of(2)) || self.keys.contains(&fold(key))
     }
 
     /// The first byte at or after `at` that is not white space.

@@ -151,9 +151,23 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
         }
         None => Cow::Borrowed(rest),
     };
+    if stray > 0 && place == Place::Member && holds_member(&text) {
+        flaw = Some(Flaw::UnclearEnd);
+    }
     let mut tree = Tree::text(text, true, Span::new(start, scan.pos));
     (tree.cut, tree.flaw, tree.notes) = (cut, flaw, notes);
     tree
+}
+
+/// Whether a text with stray quotes looks as if it had swallowed the next member: `…", key: "…`.
+fn holds_member(text: &str) -> bool {
+    text.match_indices(['"', '\'']).any(|(at, _)| {
+        let Some(rest) = text[at + 1..].trim_start().strip_prefix([',', ';']) else { return false };
+        let Some(colon) = rest.find([':', '=', '\n', ',']) else { return false };
+        colon < 60
+            && rest[colon..].starts_with([':', '='])
+            && rest[colon + 1..].trim_start().starts_with(['"', '\''])
+    })
 }
 
 /// A string between triple backticks: a language tag and the line breaks next to the marks belong to the marks.
@@ -194,12 +208,12 @@ fn ends_here(
         Place::Key => matches!(b, b':' | b'=') || broke || !scan.bytes[next].is_ascii_alphanumeric(),
         Place::Member => match b {
             b'}' | b']' => !reopens(scan, next, quote),
-            b',' => scan.member_follows(next + 1, stray),
+            b',' | b';' => scan.member_follows(next + 1, Some(stray)),
             b')' => true,
             _ if next == after => false,
             // Without a comma only a plain next member ends the string.
-            _ if broke => scan.member_follows(next, stray),
-            _ => opening(scan.bytes, next, scan.end).is_some() && scan.member_follows(next, stray),
+            _ if broke => scan.member_follows(next, Some(stray)),
+            _ => opening(scan.bytes, next, scan.end).is_some() && scan.member_follows(next, Some(stray)),
         },
         Place::Item => match b {
             b']' | b')' | b'}' => !reopens(scan, next, quote),

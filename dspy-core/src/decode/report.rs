@@ -159,7 +159,7 @@ repair_kinds! {
     /// A choice was matched by a declared alias.
     ChoiceAlias = 1,
     /// A choice was matched by its title or description.
-    ChoiceDescription = 3,
+    ChoiceDescription = 2,
     /// The only choice named in a sentence.
     Mention = 8,
     /// Words around a string whose format singles out one token.
@@ -197,7 +197,7 @@ repair_kinds! {
     /// A one-element list became its element.
     ListToLone = 6,
     /// A list was read from bullets or lines.
-    Bullets = 3,
+    Bullets = 2,
     /// A list was read from a line with commas.
     CommaList = 4,
     /// Several objects one after another became a list.
@@ -211,7 +211,7 @@ repair_kinds! {
     /// A key that the schema does not know was dropped.
     ExtraKey = 3,
     /// A text that fits no other branch of a union was kept as text.
-    TextBranch = 12,
+    TextBranch = 3,
 }
 
 impl RepairKind {

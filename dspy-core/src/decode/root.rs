@@ -194,7 +194,7 @@ impl Reply<'_> {
         }
         let mut scanner = super::loose::Loose::new(self.text, &self.schema.keys, start, end);
         let tree = scanner.structure();
-        (scanner.pos == end && !tree.cut && tree.flaw.is_none()).then_some(Unit {
+        (scanner.pos == end && !tree.cut && tree.flaw.is_none() && !scanner.is_aside(&tree)).then_some(Unit {
             outer: tree.span,
             tree,
             fenced: false,

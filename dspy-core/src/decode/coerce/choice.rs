@@ -199,6 +199,13 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if operator(text[..start].chars().next_back()) || (operator(text[end..].chars().next()) && !exclaims) {
         return Err(Fail::No);
     }
+    // "C-", "semi-urgent", "positive-ish": another word that contains the name.
+    let hyphen = |c: Option<char>| matches!(c, Some('-' | '‑'));
+    let mut before = text[..start].chars().rev();
+    let joined = hyphen(before.next()) && before.next().is_some_and(char::is_alphanumeric);
+    if joined || hyphen(text[end..].chars().next()) {
+        return Err(Fail::No);
+    }
     Ok(choice)
 }
 
@@ -217,14 +224,19 @@ fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
     None
 }
 
-/// A one-letter choice is only named when it is set off: "(B)", "B)", "… is B."; "A good reason" is an article.
+/// A one-letter choice is only named when it is written alike and is no article: "B is right", not "A good reason".
 fn stands_alone(text: &str, word: &super::super::text::Word<'_>, name: Option<&str>) -> bool {
     if name.is_some_and(|n| n != word.text) {
         return false;
     }
-    let before = text[..word.start].chars().next_back();
-    let after = text[word.end()..].chars().next();
-    let opened = matches!(before, Some('(' | '"' | '\'' | '*' | '`' | '['));
-    let closed = matches!(after, None | Some(')' | '.' | ':' | '"' | '*' | '`' | ']' | '\n'));
-    closed || (opened && after != Some(' '))
+    if !matches!(word.text, "A" | "a" | "I" | "i") {
+        return true;
+    }
+    let Some(behind) = text[word.end()..].strip_prefix(' ') else { return true };
+    let next = words(behind).next().map(|w| w.text.to_lowercase()).unwrap_or_default();
+    !behind.starts_with(char::is_alphanumeric)
+        || matches!(
+            next.as_str(),
+            "and" | "or" | "nor" | "is" | "was" | "vs" | "versus" | "because" | "since"
+        )
 }

@@ -233,8 +233,7 @@ impl Coercion<'_> {
         });
         // Items that needed a sentence to be read as one are prose, not a list.
         let several = several.map(|attempt| {
-            let prose =
-                attempt.repairs.iter().any(|r| r.cost >= R::Mention.cost() && r.cost != R::TextBranch.cost());
+            let prose = attempt.repairs.iter().any(|r| r.cost >= R::Mention.cost());
             if prose { None } else { Some(attempt) }
         });
         match several {
