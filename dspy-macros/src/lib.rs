@@ -10,6 +10,8 @@ mod field_type;
 mod krate;
 mod module;
 mod signature;
+#[cfg(test)]
+mod snapshots;
 mod string;
 mod suggest;
 
@@ -26,7 +28,7 @@ use quote::quote;
 /// - `#[output]`: asked of the model,
 /// - `#[hint]`: seen by metrics and optimizers only.
 ///
-/// ```ignore
+/// ```
 /// use dspy::prelude::*;
 ///
 /// /// Answer the question in one sentence.
@@ -43,7 +45,10 @@ use quote::quote;
 ///     pub confidence: f64,
 /// }
 ///
+/// # fn main() {
 /// let input = QaInput::from("What is the capital of Peru?");
+/// assert_eq!(Qa::spec().outputs().count(), 2);
+/// # }
 /// ```
 ///
 /// The struct stays what it is, a labelled example with all fields. Beside it appear `QaInput`, `QaOutput` and
@@ -72,8 +77,11 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 ///
 /// Every field is a sub-module; one that is not is marked with `#[module(skip)]`.
 ///
-/// ```ignore
+/// ```
+/// # use std::sync::Arc;
 /// use dspy::prelude::*;
+/// # sig!(GenerateQuery: "question -> query");
+/// # sig!(GenerateAnswer: "context: list[str], question -> answer");
 ///
 /// #[module]
 /// struct MultiHop {
@@ -82,6 +90,7 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 ///     #[module(skip)]
 ///     corpus: Arc<dyn Retriever>,
 /// }
+/// # fn main() {}
 /// ```
 ///
 /// The struct also gets `#[derive(Clone)]` unless it has one, because an optimizer tries its candidates on copies.
@@ -101,7 +110,7 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 /// It derives `Serialize`, `Deserialize` and `JsonSchema`, reached through `dspy`, so that a crate which has no
 /// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual.
 ///
-/// ```ignore
+/// ```
 /// #[dspy::field_type]
 /// enum Verdict {
 ///     /// The sources state the claim.
@@ -120,14 +129,16 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 /// With a name it is an item that does the same as `#[signature]` on a struct with these fields, all public. Without
 /// a name it is an expression, the signature as data (`SignatureSpec`). A second text is the instruction.
 ///
-/// ```ignore
+/// ```
 /// use dspy::sig;
 ///
+/// # fn main() {
 /// sig!(pub Qa: "question, context: list[str] -> answer: Literal['yes', 'no']", "Answer from the context alone.");
 /// let answer = QaAnswer::Yes;
 ///
 /// let spec = sig!("question -> answer: float");
 /// assert_eq!(spec.outputs().count(), 1);
+/// # }
 /// ```
 ///
 /// # Types
@@ -144,9 +155,13 @@ pub fn sig(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 /// `Predict` over a signature in a string, checked when the program is compiled.
 ///
-/// ```ignore
+/// ```
+/// # use dspy::prelude::*;
+/// # async fn example() -> dspy::Result<()> {
 /// let rate = dspy::predict!("review -> stars: u8", "Guess the rating from the review.");
-/// let stars = rate.call("Loved it.").await?.stars;
+/// let stars: u8 = rate.call("Loved it.").await?.stars;
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// The grammar is that of `sig!`.
@@ -157,7 +172,7 @@ pub fn predict(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 /// `ChainOfThought` over a signature in a string, checked when the program is compiled.
 ///
-/// ```ignore
+/// ```
 /// let search = dspy::chain_of_thought!("context: Vec<String>, question -> query");
 /// ```
 ///
