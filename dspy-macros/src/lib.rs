@@ -10,6 +10,8 @@ mod field_type;
 mod krate;
 mod module;
 mod signature;
+#[cfg(test)]
+mod snapshots;
 mod string;
 mod suggest;
 
@@ -43,7 +45,10 @@ use quote::quote;
 ///     pub confidence: f64,
 /// }
 ///
+/// # fn main() {
 /// let input = QaInput::from("What is the capital of Peru?");
+/// assert_eq!(Qa::spec().outputs().count(), 2);
+/// # }
 /// ```
 ///
 /// The struct stays what it is, a labelled example with all fields. Beside it appear `QaInput`, `QaOutput` and
@@ -73,11 +78,11 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 /// Every field is a sub-module; one that is not is marked with `#[module(skip)]`.
 ///
 /// ```
-/// use std::sync::Arc;
+/// # use std::sync::Arc;
 /// use dspy::prelude::*;
+/// # sig!(GenerateQuery: "question -> query");
+/// # sig!(GenerateAnswer: "context: list[str], question -> answer");
 ///
-/// # dspy::sig!(pub GenerateQuery: "context: list[str], question -> query");
-/// # dspy::sig!(pub GenerateAnswer: "context: list[str], question -> answer");
 /// #[module]
 /// struct MultiHop {
 ///     generate_query: ChainOfThought<GenerateQuery>,
@@ -85,6 +90,7 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 ///     #[module(skip)]
 ///     corpus: Arc<dyn Retriever>,
 /// }
+/// # fn main() {}
 /// ```
 ///
 /// The struct also gets `#[derive(Clone)]` unless it has one, because an optimizer tries its candidates on copies.
@@ -126,11 +132,13 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 /// ```
 /// use dspy::sig;
 ///
+/// # fn main() {
 /// sig!(pub Qa: "question, context: list[str] -> answer: Literal['yes', 'no']", "Answer from the context alone.");
 /// let answer = QaAnswer::Yes;
 ///
 /// let spec = sig!("question -> answer: float");
 /// assert_eq!(spec.outputs().count(), 1);
+/// # }
 /// ```
 ///
 /// # Types
@@ -148,11 +156,12 @@ pub fn sig(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 /// `Predict` over a signature in a string, checked when the program is compiled.
 ///
 /// ```
-/// # async fn doc() -> dspy::Result<()> {
-/// use dspy::prelude::*;
+/// # use dspy::prelude::*;
+/// # async fn example() -> dspy::Result<()> {
 /// let rate = dspy::predict!("review -> stars: u8", "Guess the rating from the review.");
 /// let stars: u8 = rate.call("Loved it.").await?.stars;
-/// # Ok(()) }
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// The grammar is that of `sig!`.

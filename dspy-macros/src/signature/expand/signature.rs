@@ -132,14 +132,14 @@ fn demo(model: &Model, demo: &Demo) -> TokenStream {
         let field_type = field_type(&model.krate, ty);
         let value = typed(ty, value);
         quote!({
-            let value: #ty = #value;
-            #field_type::write(&value, #name, &mut values)?;
+            let __value: #ty = #value;
+            #field_type::write(&__value, #name, &mut __values)?;
         })
     });
     quote!({
-        let mut values = #private::Values::new();
+        let mut __values = #private::Values::new();
         #(#writes)*
-        #private::Demo::new(values)
+        #private::Demo::new(__values)
     })
 }
 

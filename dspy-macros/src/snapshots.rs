@@ -1,0 +1,87 @@
+//! What representative items expand to. After a change on purpose: `SNAPSHOTS=overwrite cargo test -p dspy-macros`.
+
+use std::path::Path;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+/// Compares the expansion, laid out as rustfmt would, with the file of that name.
+fn check(name: &str, expansion: TokenStream) {
+    let file = syn::parse2(expansion).expect("an expansion is a sequence of items");
+    let expansion = prettyplease::unparse(&file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/snapshots").join(format!("{name}.txt"));
+    if std::env::var_os("SNAPSHOTS").is_some_and(|how| how == "overwrite") {
+        std::fs::write(&path, &expansion).expect("the snapshot can be written");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expansion == expected, "{} is no longer the expansion, which is:\n{expansion}", path.display());
+}
+
+#[test]
+fn signature() {
+    let item = quote! {
+        /// Answer the question.
+        #[demo(question = "Why?", answer = "So.")]
+        pub struct Qa {
+            /// What is asked.
+            #[input]
+            pub question: String,
+            #[output]
+            #[serde(rename = "final")]
+            #[schemars(length(min = 1))]
+            answer: String,
+            #[hint]
+            level: Option<u8>,
+        }
+    };
+    check("signature", crate::signature::expand(quote!(), item));
+}
+
+#[test]
+fn two_inputs_and_a_shared_output() {
+    let item = quote! {
+        struct Again {
+            #[input]
+            context: Vec<String>,
+            #[input]
+            question: String,
+            #[output]
+            answer: String,
+        }
+    };
+    check("shared", crate::signature::expand(quote!(output = QaOutput, crate = ::other), item));
+}
+
+/// The stand-ins that keep other code from failing too.
+#[test]
+fn errors() {
+    check(
+        "errors",
+        crate::signature::expand(
+            quote!(),
+            quote!(
+                struct Qa(String);
+            ),
+        ),
+    );
+}
+
+#[test]
+fn module() {
+    let item = quote! {
+        pub struct Program<M> {
+            first: Predict<Qa>,
+            #[module(name = "rest")]
+            second: Vec<M>,
+            #[module(skip)]
+            corpus: Corpus,
+        }
+    };
+    check("module", crate::module::expand(quote!(), item));
+}
+
+#[test]
+fn data() {
+    let call = crate::string::sig(quote!("question -> answer: Literal['yes', 'no'], score: float | None"));
+    check("data", quote!(const SPEC: SignatureSpec = #call;));
+}
