@@ -2,6 +2,7 @@
 //!
 //! `corpus/*.jsonl`: a line with `schema` sets the type for the cases below it; a case has a `name`, a `reply`, and a
 //! `value` or an `error`; lines that start with `//` are for the reader.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::fs;
 use std::path::Path;
