@@ -31,7 +31,11 @@ impl Adapter for ChatAdapter {
         markers::push(&mut system, markers::COMPLETED);
         system.push_str("\n\n");
         layout::push_task(&mut system, spec);
-        let demos = layout::demo_turns(prompt, |values, absent| reply(spec, values, absent));
+        let demos = layout::demo_turns(
+            prompt,
+            |values| layout::input_sections(spec, values),
+            |values, absent| reply(spec, values, absent),
+        );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 

@@ -60,6 +60,13 @@ pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
     }
 }
 
+/// The inputs of a demonstration below their markers.
+pub(super) fn input_sections(spec: &SignatureSpec, values: &Values) -> String {
+    let mut text = String::new();
+    push_sections(&mut text, spec.inputs(), values, None);
+    text
+}
+
 /// Field values below their markers.
 pub(super) fn push_sections<'a>(
     out: &mut String,
@@ -83,10 +90,11 @@ pub(super) fn push_sections<'a>(
     }
 }
 
-/// The demonstrations as turns of the conversation, incomplete ones first. `reply` renders outputs; it gets the
-/// text to put where one is missing.
+/// The demonstrations as turns of the conversation, incomplete ones first. `question` renders inputs; `reply` renders
+/// outputs and gets the text to put where one is missing.
 pub(super) fn demo_turns(
     prompt: Prompt<'_>,
+    question: impl Fn(&Values) -> String,
     reply: impl Fn(&Values, Option<&str>) -> String,
 ) -> impl Iterator<Item = Message> {
     let complete = |demo: &&Demo| {
@@ -103,11 +111,8 @@ pub(super) fn demo_turns(
     let turns = incomplete.map(|demo| (demo, true)).chain(whole.map(|demo| (demo, false)));
     turns
         .flat_map(|(demo, partial)| {
-            let mut question = String::new();
-            if partial {
-                question.push_str("An example of the task that lacks some of its fields.\n\n");
-            }
-            push_sections(&mut question, prompt.spec.inputs(), &demo.values, None);
+            let note = if partial { "An example of the task that lacks some of its fields.\n\n" } else { "" };
+            let question = format!("{note}{}", question(&demo.values));
             let answer = reply(&demo.values, partial.then_some(NOT_GIVEN));
             [Message::user(question.trim_end()), Message::assistant(answer)]
         })

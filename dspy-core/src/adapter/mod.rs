@@ -8,12 +8,14 @@ mod json;
 mod layout;
 mod markers;
 mod value;
+mod xml;
 
 use std::fmt::Debug;
 
 pub use chat::ChatAdapter;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub use json::JsonAdapter;
+pub use xml::XmlAdapter;
 
 use crate::decode::ParseReport;
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat};

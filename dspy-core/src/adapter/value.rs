@@ -15,6 +15,14 @@ pub(super) fn push(out: &mut String, field: &FieldSpec, value: &Value) {
     }
 }
 
+/// The text of a value, without regard to markers.
+pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
+    match value {
+        Value::String(text) if field.is_text() || !looks_native(text) => text.as_str().into(),
+        value => json_text(field, value).into(),
+    }
+}
+
 /// Whether a text would be read as something else than a text when it stands without quotes.
 fn looks_native(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok() || text.is_empty()

@@ -1,0 +1,356 @@
+//! Elements: the format that some models were trained to prefer.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::{Adapter, Parsed, Prompt, layout, value};
+use crate::decode::ParseReport;
+use crate::lm::{Completion, FinishReason, Message};
+use crate::signature::{FieldSpec, SignatureSpec, Values};
+
+/// Each field in an element of its own: `<answer>Paris</answer>`.
+///
+/// Lists and objects stand as JSON inside their element; replies may nest elements instead, a list as
+/// `<item>…</item>` or repeated elements. `&`, `<` and `>` in values are escaped when rendered and restored when
+/// read; a reply that leaves them bare is read all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct XmlAdapter;
+
+impl Adapter for XmlAdapter {
+    fn name(&self) -> &'static str {
+        "xml"
+    }
+
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
+        let spec = prompt.spec;
+        let mut system = String::new();
+        layout::push_fields(&mut system, spec);
+        system.push_str("\nEvery field stands in an element of its own, in this layout:\n\n");
+        for field in spec.inputs().chain(spec.outputs()) {
+            push_element(&mut system, field.name(), &format!("{{{}}}", field.name()));
+        }
+        system.push_str("\nLists and objects are written as JSON inside their element.\n\n");
+        layout::push_task(&mut system, spec);
+        let demos = layout::demo_turns(
+            prompt,
+            |values| elements(spec.inputs(), values, None),
+            |values, absent| elements(spec.outputs(), values, absent),
+        );
+        std::iter::once(Message::system(system)).chain(demos).collect()
+    }
+
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
+        let mut text = elements(prompt.spec.inputs(), inputs, None);
+        text.push_str("\nAnswer with the elements ");
+        for (index, field) in prompt.spec.outputs().enumerate() {
+            let separator = if index == 0 { "" } else { ", then " };
+            text.push_str(&format!("{separator}`<{}>`", field.name()));
+            if !field.is_text() {
+                text.push_str(&format!(" ({})", field.type_text().notation));
+            }
+        }
+        text.push('.');
+        Message::user(text)
+    }
+
+    fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
+        let reply = completion.text.as_str();
+        let fail = |kind, problems| Err(ParseError::new(kind, self.name(), reply, problems));
+        if completion.finish == FinishReason::Length {
+            return fail(ParseErrorKind::Truncated, Vec::new());
+        }
+        if reply.trim().is_empty() {
+            return fail(ParseErrorKind::Empty, Vec::new());
+        }
+        let mut parsed = Parsed::default();
+        let mut problems = Vec::new();
+        let found = Elements::read(spec, reply);
+        for (index, field) in spec.outputs().enumerate() {
+            let read = match &found.0[index] {
+                Found::Missing if field.is_optional() => continue,
+                Found::Missing => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
+                Found::Unclosed => Err(format!("never closed; end it with `</{}>`", field.name())),
+                Found::Twice => Err("stands there twice with different values; write it once".into()),
+                Found::Once { text, offset } => read_element(field, text, *offset, &mut parsed.report),
+            };
+            match read {
+                Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
+                Err(message) => problems.push(FieldProblem::new(field.name(), message)),
+            }
+        }
+        if problems.is_empty() { Ok(parsed) } else { fail(ParseErrorKind::Malformed, problems) }
+    }
+
+    fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
+        elements(spec.outputs(), outputs, None)
+    }
+}
+
+fn push_element(out: &mut String, name: &str, content: &str) {
+    out.push_str(&format!("<{name}>\n{content}\n</{name}>\n"));
+}
+
+fn elements<'a>(
+    fields: impl Iterator<Item = &'a FieldSpec>,
+    values: &Values,
+    absent: Option<&str>,
+) -> String {
+    let mut out = String::new();
+    for field in fields {
+        match (values.get(field.name()), absent) {
+            (Some(value), _) => push_element(&mut out, field.name(), &escape(&value::plain(field, value))),
+            (None, Some(text)) => push_element(&mut out, field.name(), text),
+            (None, None) => {}
+        }
+    }
+    out
+}
+
+/// Escapes what could be markup, and space at the edges, which would otherwise not count.
+fn escape(text: &str) -> String {
+    let inner = text.trim();
+    let start = text.len() - text.trim_start().len();
+    let mut out = String::with_capacity(text.len() + 8);
+    let edge = |out: &mut String, space: &str| {
+        space.chars().for_each(|c| out.push_str(&format!("&#{};", u32::from(c))));
+    };
+    edge(&mut out, &text[..start.min(text.len())]);
+    for c in inner.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c => out.push(c),
+        }
+    }
+    edge(&mut out, &text[(start + inner.len()).min(text.len())..]);
+    out
+}
+
+/// The inverse of [`escape`]. A bare `&` stays what it is.
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('&') {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let entity =
+            rest.find(';').filter(|end| *end <= 10).and_then(|end| Some((entity(&rest[1..end])?, end)));
+        if let Some((c, end)) = entity {
+            out.push(c);
+            rest = &rest[end + 1..];
+        } else {
+            out.push('&');
+            rest = &rest[1..];
+        }
+    }
+    out.push_str(rest);
+    out.into()
+}
+
+fn entity(name: &str) -> Option<char> {
+    Some(match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)?
+        }
+    })
+}
+
+/// What a reply holds of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found<'a> {
+    Missing,
+    Unclosed,
+    Twice,
+    Once { text: &'a str, offset: usize },
+}
+
+/// The elements at the top of a reply, by output field. What stands inside an element is never taken for a field.
+struct Elements<'a>(Vec<Found<'a>>);
+
+impl<'a> Elements<'a> {
+    fn read(spec: &SignatureSpec, reply: &'a str) -> Self {
+        let mut found = vec![Found::Missing; spec.outputs().count()];
+        let mut at = 0;
+        while let Some(open) = reply[at..].find('<').map(|offset| at + offset) {
+            let tag = opening_tag(&reply[open..]);
+            let index = tag.and_then(|(name, _)| {
+                let exact = spec.outputs().position(|field| field.name() == name);
+                exact.or_else(|| spec.outputs().position(|field| field.name().eq_ignore_ascii_case(name)))
+            });
+            let (Some(index), Some((name, length))) = (index, tag) else {
+                at = open + 1;
+                continue;
+            };
+            let start = open + length;
+            let Some(length) = reply[start..].find(&format!("</{name}>")) else {
+                if found[index] == Found::Missing {
+                    found[index] = Found::Unclosed;
+                }
+                at = start;
+                continue;
+            };
+            let text = reply[start..start + length].trim();
+            let lead = reply[start..].len() - reply[start..].trim_start().len();
+            found[index] = match found[index] {
+                Found::Once { text: first, offset } if first == text => Found::Once { text, offset },
+                Found::Once { .. } | Found::Twice => Found::Twice,
+                Found::Missing | Found::Unclosed => Found::Once { text, offset: start + lead.min(length) },
+            };
+            at = start + length + name.len() + 3;
+        }
+        Elements(found)
+    }
+}
+
+/// The name in an opening tag without attributes, and the length of the tag.
+fn opening_tag(text: &str) -> Option<(&str, usize)> {
+    let inner = text.strip_prefix('<')?;
+    let name = &inner[..inner.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))?];
+    let blank = inner[name.len()..].len() - inner[name.len()..].trim_start_matches([' ', '\t']).len();
+    let end = name.len() + blank;
+    (!name.is_empty() && inner[end..].starts_with('>')).then_some((name, end + 2))
+}
+
+fn read_element(
+    field: &FieldSpec,
+    text: &str,
+    offset: usize,
+    report: &mut ParseReport,
+) -> Result<Value, String> {
+    let plain = unescape(text);
+    if field.is_text() && !field.has_constraints() {
+        return Ok(plain.into_owned().into());
+    }
+    let plan = field.plan().map_err(ToString::to_string)?;
+    if !field.is_text() && opening_tag(text).is_some() {
+        let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
+        if let Some(decoded) = nested {
+            report.absorb(decoded.report, field.name(), offset);
+            return Ok(decoded.value);
+        }
+    }
+    let decoded = plan.decode(&plain).map_err(|error| error.to_string())?;
+    report.absorb(decoded.report, field.name(), offset);
+    Ok(decoded.value)
+}
+
+/// Deeper nesting is not read.
+const DEPTH: usize = 32;
+
+/// What nested elements may mean: the items of a list, or the members of an object.
+fn nested_values(text: &str, depth: usize) -> Vec<Value> {
+    let Some(children) = children(text).filter(|_| depth < DEPTH) else {
+        return vec![Value::String(unescape(text.trim()).into_owned())];
+    };
+    let first = |text: &str| nested_values(text, depth + 1).into_iter().next().unwrap_or_default();
+    let alike = children.iter().all(|(name, _)| *name == children[0].0);
+    let list = || children.iter().map(|(_, text)| first(text)).collect::<Value>();
+    let object = || children.iter().map(|(name, text)| ((*name).to_owned(), first(text))).collect::<Value>();
+    match (alike, children.len()) {
+        (true, 1) if children[0].0 == "item" => vec![list(), object()],
+        (true, 1) => vec![object(), list()],
+        (true, _) => vec![list()],
+        (false, _) => vec![object()],
+    }
+}
+
+/// The elements that a text consists of; nothing if there is anything else in it.
+fn children(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut found = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (name, length) = opening_tag(rest)?;
+        let inner = &rest[length..];
+        let end = matching_close(inner, name)?;
+        found.push((name, &inner[..end]));
+        rest = inner[end + name.len() + 3..].trim_start();
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// Where the element of that name ends, elements of the same name inside it left aside.
+fn matching_close(text: &str, name: &str) -> Option<usize> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let (mut at, mut depth) = (0, 0usize);
+    loop {
+        let end = at + text[at..].find(&close)?;
+        depth += text[at..end].matches(&open).count();
+        if depth == 0 {
+            return Some(end);
+        }
+        depth -= 1;
+        at = end + close.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(signature: &str, reply: &str) -> Result<Value, ParseError> {
+        let spec: SignatureSpec = signature.parse().unwrap();
+        XmlAdapter.parse(&spec, &Completion::new(reply)).map(|parsed| Value::Object(parsed.values))
+    }
+
+    #[test]
+    fn replies_in_the_wild() {
+        for (signature, reply, value) in [
+            ("q -> answer", "Sure!\n<answer>\nAT&T < 3\n</answer>\nBye.", json!({"answer": "AT&T < 3"})),
+            ("q -> answer", "<answer>a &lt;b&gt; &amp;amp;</answer>", json!({"answer": "a <b> &amp;"})),
+            (
+                "q -> tags: list[str]",
+                "<tags><item>a</item><item>b &amp; c</item></tags>",
+                json!({"tags": ["a", "b & c"]}),
+            ),
+            ("q -> tags: list[str]", "<tags>[\"a\", \"b\"]</tags>", json!({"tags": ["a", "b"]})),
+            ("q -> n: dict[str, int]", "<n><x>1</x><y>2</y></n>", json!({"n": {"x": 1, "y": 2}})),
+            (
+                "q -> n: list[list[int]]",
+                "<n><row><i>1</i><i>2</i></row><row><i>3</i><i>4</i></row></n>",
+                json!({"n": [[1, 2], [3, 4]]}),
+            ),
+            (
+                "q -> why, answer: int",
+                "<why>It goes into <answer> tags, as <answer>5</answer> would.</why><Answer>4</Answer>",
+                json!({"why": "It goes into <answer> tags, as <answer>5</answer> would.", "answer": 4}),
+            ),
+        ] {
+            assert_eq!(read(signature, reply).unwrap(), value, "{reply}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (reply, part) in [
+            ("no element", "missing; write it as `<answer>…</answer>`"),
+            ("<answer>4", "never closed"),
+            ("<answer>4</answer><answer>5</answer>", "twice"),
+            ("<answer>four or five</answer>", "expected an integer"),
+        ] {
+            let error = read("q -> answer: int", reply).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert_eq!(
+            read("q -> answer: int", "<answer>4</answer><answer>4</answer>").unwrap(),
+            json!({"answer": 4})
+        );
+    }
+}
