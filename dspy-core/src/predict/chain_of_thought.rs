@@ -20,9 +20,12 @@ pub struct ChainOfThought<S> {
     predict: Predict<S>,
 }
 
-impl<S: Signature> ChainOfThought<S> {
+impl<S> ChainOfThought<S> {
     /// The strategy for a signature.
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        S: Signature,
+    {
         let mut spec = S::spec().clone();
         if spec.field("reasoning").is_none() {
             let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
@@ -30,7 +33,9 @@ impl<S: Signature> ChainOfThought<S> {
         }
         ChainOfThought { predict: Predict::over(spec) }
     }
+}
 
+impl<S: Signature> ChainOfThought<S> {
     /// Binds a model.
     #[must_use]
     pub fn with_lm(self, lm: Lm) -> Self {

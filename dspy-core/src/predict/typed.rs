@@ -22,12 +22,18 @@ pub struct Predict<S> {
     signature: PhantomData<fn() -> S>,
 }
 
-impl<S: Signature> Predict<S> {
+impl<S> Predict<S> {
     /// A predictor of the signature with the demonstrations that are declared on it.
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        // Here and not on the block, so that rustc explains what a signature is instead of missing the function.
+        S: Signature,
+    {
         Self::over(S::spec().clone())
     }
+}
 
+impl<S: Signature> Predict<S> {
     /// A predictor of a signature that has the inputs and outputs of `S` and perhaps more outputs.
     pub(super) fn over(spec: Arc<SignatureSpec>) -> Self {
         let mut predictor = Predictor::new(spec);

@@ -14,7 +14,7 @@ use super::{FieldError, Values};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the type of a signature field",
     label = "needs `Serialize`, `Deserialize` and `JsonSchema`",
-    note = "add `#[derive(dspy::Serialize, dspy::Deserialize, dspy::JsonSchema)]` to the type that lacks them"
+    note = "put `#[dspy::field_type]` on the type that lacks them, or derive all three"
 )]
 pub trait FieldType: Sized {
     /// The JSON Schema of the type, self-contained.

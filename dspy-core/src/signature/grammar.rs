@@ -106,9 +106,9 @@ impl Parser<'_> {
                 self.at = at;
                 return Err(self.error(&format!("the field `{name}` stands here twice")));
             }
-            if name == "completed" {
+            if let Some(purpose) = reserved(&name) {
                 self.at = at;
-                return Err(self.error("`completed` is reserved for the end of a reply; choose another name"));
+                return Err(self.error(&format!("`{name}` is reserved for {purpose}; choose another name")));
             }
             let schema = if self.eat(":") { self.type_schema(0)? } else { json!({"type": "string"}) };
             fields.push((FieldSpec::new(role, name, "", schema), at));
@@ -128,6 +128,11 @@ impl Parser<'_> {
         let mut choices = vec![first];
         while self.eat("|") {
             choices.push(self.single_type(depth)?);
+        }
+        if let [_, none] = choices.as_slice()
+            && *none == json!({"type": "null"})
+        {
+            return Ok(nullable(choices.swap_remove(0)));
         }
         Ok(match choices.pop() {
             Some(only) if choices.is_empty() => only,
@@ -164,10 +169,14 @@ impl Parser<'_> {
         let (schema, allowed) = match name.as_str() {
             "str" | "String" => (json!({"type": "string"}), 0..=0),
             "int" | "i64" => (json!({"type": "integer", "format": "int64"}), 0..=0),
-            "i8" | "i16" | "i32" => (json!({"type": "integer", "format": name.replace('i', "int")}), 0..=0),
-            "u8" | "u16" | "u32" | "u64" | "usize" => {
-                (json!({"type": "integer", "format": name.replacen('u', "uint", 1), "minimum": 0}), 0..=0)
-            }
+            "i8" => (sized("int8", Some(-128), Some(127)), 0..=0),
+            "i16" => (sized("int16", Some(-32768), Some(32767)), 0..=0),
+            "i32" => (sized("int32", None, None), 0..=0),
+            "u8" => (sized("uint8", Some(0), Some(255)), 0..=0),
+            "u16" => (sized("uint16", Some(0), Some(65535)), 0..=0),
+            "u32" => (sized("uint32", Some(0), None), 0..=0),
+            "u64" => (sized("uint64", Some(0), None), 0..=0),
+            "usize" => (sized("uint", Some(0), None), 0..=0),
             "float" | "f64" => (json!({"type": "number", "format": "double"}), 0..=0),
             "f32" => (json!({"type": "number", "format": "float"}), 0..=0),
             "bool" => (json!({"type": "boolean"}), 0..=0),
@@ -183,7 +192,7 @@ impl Parser<'_> {
                 let items = std::mem::take(&mut arguments);
                 (json!({"type": "array", "prefixItems": items, "minItems": found, "maxItems": found}), 1..=16)
             }
-            "Optional" | "Option" => (json!({"anyOf": [take(), {"type": "null"}]}), 1..=1),
+            "Optional" | "Option" => (nullable(take()), 1..=1),
             "Union" => (json!({"anyOf": std::mem::take(&mut arguments)}), 2..=16),
             _ => {
                 self.at = at;
@@ -238,6 +247,37 @@ impl Parser<'_> {
     }
 }
 
+/// What a name stands for already in prompts and saved files.
+fn reserved(name: &str) -> Option<&'static str> {
+    match name {
+        "completed" => Some("the end of a reply"),
+        "augmented" => Some("the mark of generated demonstrations"),
+        _ => None,
+    }
+}
+
+/// An integer type with its limits, as schemars describes it.
+fn sized(format: &str, minimum: Option<i64>, maximum: Option<i64>) -> Value {
+    let mut schema = json!({"type": "integer", "format": format});
+    for (key, limit) in [("minimum", minimum), ("maximum", maximum)] {
+        if let Some(limit) = limit {
+            schema[key] = limit.into();
+        }
+    }
+    schema
+}
+
+/// The type or null, as schemars describes `Option`.
+fn nullable(mut schema: Value) -> Value {
+    match schema.get("type").cloned() {
+        Some(Value::String(name)) => {
+            schema["type"] = json!([name, "null"]);
+            schema
+        }
+        _ => json!({"anyOf": [schema, {"type": "null"}]}),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,12 +295,12 @@ mod tests {
             ("q -> a: list[bool]", json!({"type": "array", "items": {"type": "boolean"}})),
             ("q -> a: Vec<bool>", json!({"type": "array", "items": {"type": "boolean"}})),
             ("q->a:Literal[\"x y\", 'z', 3]", json!({"enum": ["x y", "z", 3]})),
-            ("q -> a: Optional[str]", json!({"anyOf": [{"type": "string"}, {"type": "null"}]})),
-            ("q -> a: str | None", json!({"anyOf": [{"type": "string"}, {"type": "null"}]})),
+            ("q -> a: Optional[str]", json!({"type": ["string", "null"]})),
+            ("q -> a: str | None", json!({"type": ["string", "null"]})),
             (
                 "q -> a: dict[str, u8]",
                 json!({"type": "object", "additionalProperties":
-                {"type": "integer", "format": "uint8", "minimum": 0}}),
+                {"type": "integer", "format": "uint8", "minimum": 0, "maximum": 255}}),
             ),
         ] {
             assert_eq!(output(text), schema, "{text}");

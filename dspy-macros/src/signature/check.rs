@@ -20,15 +20,26 @@ fn outputs(model: &Model, errors: &mut Errors) {
         .on(&model.ident, format!("`{}` asks for nothing; mark at least one field `#[output]`", model.ident));
 }
 
+/// What a name stands for already in prompts and saved files.
+pub(crate) fn reserved(name: &str) -> Option<&'static str> {
+    match name {
+        "completed" => Some("the end of a reply"),
+        "augmented" => Some("the mark of generated demonstrations"),
+        _ => None,
+    }
+}
+
 /// Names stand between markers in prompts and as keys in JSON, XML and saved files.
 fn name(field: &Field, before: &[Field], errors: &mut Errors) {
     let name = field.name.value();
     // A name that was written as such is underlined there, one that is the field's own at the field.
     let at = &field.name;
-    if name == "completed" {
+    if let Some(purpose) = reserved(&name) {
         errors.at(
             at.span(),
-            "`completed` is reserved for the end of a reply; choose another name, or keep the field and write `#[serde(rename = \"…\")]`",
+            format!(
+                "`{name}` is reserved for {purpose}; choose another name, or keep the field and write `#[serde(rename = \"…\")]`"
+            ),
         );
     } else if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
         errors.at(

@@ -16,6 +16,7 @@ use quote::{ToTokens as _, quote};
 use syn::{Item, ItemStruct};
 
 use crate::errors::Errors;
+pub(crate) use check::reserved;
 pub(crate) use expand::spec;
 use model::Model;
 pub(crate) use model::{Field, Role};

@@ -79,11 +79,8 @@ impl Parser<'_> {
         let Some((name, at)) = scan.word() else {
             return Err(Problem::new(scan.at(), "expected the name of a field"));
         };
-        if name == "completed" {
-            return Err(Problem::new(
-                at,
-                "`completed` is reserved for the end of a reply; choose another name",
-            ));
+        if let Some(purpose) = crate::signature::reserved(name) {
+            return Err(Problem::new(at, format!("`{name}` is reserved for {purpose}; choose another name")));
         }
         let known = self.fields.iter().find(|field| field.name.value() == name).map(|field| field.role);
         match known {
