@@ -3,6 +3,13 @@
 //! `corpus/*.jsonl`: a line with `schema` sets the type for the cases below it; a case has a `name`, a `reply`, and a
 //! `value` or an `error`; lines that start with `//` are for the reader.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
+
 use std::fs;
 use std::path::Path;
 

@@ -39,6 +39,14 @@ impl Coercion<'_> {
                         }));
                     }
                 }
+                // An object is no scalar, and its text is not what was meant by an item.
+                if plan.items.is_some_and(|n| self.is_scalar(n)) {
+                    return if attempts.is_empty() {
+                        self.wrong(id, tree, path)
+                    } else {
+                        self.cheapest(id, attempts, tree, path)
+                    };
+                }
                 let lone = self.attempt(|this| this.lone_item(id, plan, tree, path));
                 match lone {
                     Ok(attempt) => attempts.push(attempt),
@@ -130,8 +138,27 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> Option<Value> {
         let trimmed = text.trim();
-        if trimmed.is_empty() {
+        let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
+        // "None." or "No items found." speaks of the list; it is no item.
+        let first = super::super::text::words(trimmed).next().map_or("", |w| w.text);
+        let denies = !quoted
+            && ["no", "none", "nothing", "sorry", "unfortunately"]
+                .iter()
+                .any(|w| first.eq_ignore_ascii_case(w));
+        if super::union::is_null_word(trimmed)
+            || (denies && !trimmed.contains('\n') && !trimmed.contains(','))
+        {
             return self.wrong(id, tree, path);
+        }
+        // Strings with commas between, and only the brackets forgotten.
+        let opens = trimmed.starts_with(['"', '\'', '“']);
+        let several = opens
+            && trimmed.ends_with(['"', '\'', '”', ','])
+            && trimmed.contains(',')
+            && !trimmed.contains('\n');
+        if several {
+            self.repair(R::CommaList, path, tree.span);
+            return self.embedded(id, &format!("[{trimmed}]"), tree.span, path);
         }
         let structural = trimmed.starts_with('[') || (trimmed.starts_with('(') && trimmed.ends_with(')'));
         let of_objects = plan.items.is_some_and(|n| !self.is_scalar(n));
@@ -148,17 +175,16 @@ impl Coercion<'_> {
                 }
             };
         }
-        let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
         let base = tree.span.start + usize::from(quoted);
-        if let Some(parts) = bullets(trimmed) {
+        // Indentation tells items from sub-items, so what stands before the first item is kept.
+        if let Some(parts) = bullets(text.trim_end()) {
             let Ok(parts) = parts else {
                 let found = "a list whose items cannot be told apart".to_owned();
                 self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
                 return None;
             };
-            let lead = text.len() - text.trim_start().len();
             self.repair(R::Bullets, path, tree.span);
-            return self.parts(id, plan, &parts, base + lead, tree, path);
+            return self.parts(id, plan, &parts, base, tree, path);
         }
         self.split_text(id, plan, trimmed, base + (text.len() - text.trim_start().len()), tree, path)
     }
@@ -199,27 +225,40 @@ impl Coercion<'_> {
         let lines: Vec<(usize, &str)> = pieces(text, &['\n']);
         let by_comma: Vec<(usize, &str)> = pieces(text, &[',', ';']);
         let separated = if lines.len() > 1 { &lines } else { &by_comma };
-        if separated.len() < 2 {
-            return self.lone_item(id, plan, tree, path);
-        }
         let ambiguous = |this: &mut Self| {
             let found = format!("{}, which may be one item or several", Self::found(tree));
             this.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
             None
         };
-        if strings {
+        if separated.len() < 2 {
+            let bare = matches!(tree.shape, Shape::Text { quoted: false, .. });
+            let joined = text.contains(" and ")
+                || text.contains(" / ")
+                || text.contains(" & ")
+                || text.contains(" • ");
+            if bare && strings && joined && text.split_whitespace().count() <= 5 {
+                return ambiguous(self);
+            }
+            return self.lone_item(id, plan, tree, path);
+        }
+        if mixes_grouping(text) {
+            return ambiguous(self);
+        }
+        let all_quoted = separated.iter().all(|(_, p)| quoted_whole(p).is_some());
+        if strings && !all_quoted {
             // Prose has commas too.
             let sentence = text.ends_with(['.', '!', '?']);
             let short = separated
                 .iter()
                 .all(|(_, p)| p.split_whitespace().count() <= if lines.len() > 1 { 8 } else { 3 });
-            let clean =
-                separated.iter().all(|(_, p)| !p.is_empty() && !p.contains(['.', ':', '!', '?', '(', ')']));
+            let clean = separated
+                .iter()
+                .all(|(_, p)| !p.is_empty() && !p.contains(['.', ':', '!', '?', '(', ')', '|']));
             let plain_words = separated.iter().all(|(_, p)| p.chars().all(|c| c.is_lowercase() || c == '-'));
             let joined = separated.iter().any(|(_, p)| {
                 p.starts_with("and ") || p.starts_with("or ") || p.contains(" and ") || p.contains(" or ")
             });
-            if sentence && lines.len() == 1 {
+            if sentence && lines.len() == 1 && !(separated.len() > 2 && short) {
                 return self.lone_item(id, plan, tree, path);
             }
             if !short || !clean || joined || (separated.len() == 2 && lines.len() == 1 && !plain_words) {
@@ -264,7 +303,7 @@ impl Coercion<'_> {
         }
     }
 
-    fn takes_text(&self, node: NodeId) -> bool {
+    pub(super) fn takes_text(&self, node: NodeId) -> bool {
         match &self.schema.node(node).kind {
             Kind::Text(_) | Kind::Any => true,
             Kind::Union(u) => u.options.iter().any(|&o| self.takes_text(o)),
@@ -279,6 +318,16 @@ impl Coercion<'_> {
             _ => true,
         }
     }
+}
+
+/// Whether commas both separate and group: "1,000, 2,000".
+fn mixes_grouping(text: &str) -> bool {
+    let b = text.as_bytes();
+    let digit = |i: usize| b.get(i).is_some_and(u8::is_ascii_digit);
+    let commas = || b.iter().enumerate().filter(|(_, c)| **c == b',').map(|(i, _)| i);
+    let groups = commas().any(|i| i > 0 && digit(i - 1) && (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
+    let separates = commas().any(|i| b.get(i + 1) == Some(&b' '));
+    groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
 }
 
 /// Trimmed pieces with their places. A trailing separator makes no empty piece.
@@ -306,7 +355,7 @@ fn quoted_whole(text: &str) -> Option<&str> {
 }
 
 /// The marker of a list item and what comes behind it: the number, if it has one, and the byte offset of the item.
-fn marker(line: &str) -> Option<(Option<u32>, usize)> {
+pub(super) fn marker(line: &str) -> Option<(Option<u32>, usize)> {
     for bullet in ["- ", "* ", "+ ", "• ", "– ", "— ", "‣ ", "◦ ", "▪ "] {
         if let Some(rest) = line.strip_prefix(bullet) {
             let boxed =
@@ -374,6 +423,15 @@ fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
     }
     if items.is_empty() {
         return None;
+    }
+    // "1. a 2. b": a list on one line.
+    if let [(from, to)] = items.as_slice() {
+        let item = text.get(*from..*to).unwrap_or("");
+        let more = match numbers[0] {
+            Some(n) => [". ", ") "].iter().any(|m| item.contains(&format!(" {}{m}", n.saturating_add(1)))),
+            None => item.contains(" • ") || item.contains(" * "),
+        };
+        unclear |= more;
     }
     let numbered = numbers.iter().filter(|n| n.is_some()).count();
     if numbered > 0 {

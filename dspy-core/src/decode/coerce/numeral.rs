@@ -64,7 +64,10 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut out = Vec::new();
     let mut at = 0;
     let bytes = text.as_bytes();
-    if text.contains(['½', '¼', '¾', '⅓', '⅔', '⅛', '²', '³', '⁰', '¹', '⁴', '‰', '∞'])
+    if text.starts_with('(') && text.ends_with(')') {
+        return Scan::Unclear("may be negative (in brackets)");
+    }
+    if text.contains(['½', '¢', '¼', '¾', '⅓', '⅔', '⅛', '²', '³', '⁰', '¹', '⁴', '‰', '∞'])
         && !text.contains("m²")
         && !text.contains("m³")
     {
@@ -205,7 +208,8 @@ impl Run {
             [','] if threes(&groups) => {
                 Some((number(joined(&groups), ""), Some(number(groups[0].to_owned(), groups[1])), true))
             }
-            [','] => Some((number(groups[0].to_owned(), groups[1]), None, true)),
+            // Four digits could be East Asian grouping; any other count can only be a decimal comma.
+            [','] if groups[1].len() != 4 => Some((number(groups[0].to_owned(), groups[1]), None, true)),
             _ if all('_') => Some((number(joined(&groups), ""), None, true)),
             [first, ..] if all(*first) && (threes(&groups) || (*first == ',' && lakhs(&groups))) => {
                 Some((number(joined(&groups), ""), None, true))
@@ -250,7 +254,7 @@ fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), &'static st
             let joins = further.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']' | '%'));
             if joins {
                 // A range or a difference; the other number is found on its own.
-            } else if gap && !currency {
+            } else if (gap && !currency) || matches!(further, Some('-' | '−' | '–' | '+')) {
                 return Err("may hold a minus sign or a dash");
             } else {
                 if sign != '+' {
@@ -265,9 +269,6 @@ fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), &'static st
         Some('<' | '>' | '≤' | '≥' | '±' | '^' | '*' | '×' | '√' | '≠') if !before.ends_with("**") =>
         {
             return Err("holds a sign that changes the number");
-        }
-        Some('(') if text[mention.end..].starts_with(')') && before.len() == 1 => {
-            return Err("may be negative (in brackets)");
         }
         _ => {}
     }
@@ -338,13 +339,15 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         "trillion" => 1e12,
         "k" if gap == 0 && (word == "k" || currency) => 1e3,
         "am" | "pm" => return Err("looks like a time"),
+        "e" if gap == 0 => return Err("breaks off in an exponent"),
         "k" | "m" | "b" | "t" | "mm" if gap == 0 && (currency || word != lower) => {
             return Err("holds a letter that may scale the number");
         }
         "m" | "b" if currency => return Err("holds a letter that may scale the number"),
-        "mio" | "mil" | "mln" | "mn" | "bn" | "lakh" | "lakhs" | "crore" | "crores" | "dozen" | "dozens"
-        | "grand" | "bps" | "permille" | "score" | "gross" | "hundreds" | "thousands" | "half"
-        | "quarter" | "third" | "tenths" => {
+        "cent" | "cents" | "pence" | "penny" | "ish" | "odd" | "some" | "mio" | "mil" | "mln" | "mn"
+        | "bn" | "lakh" | "lakhs" | "crore" | "crores" | "dozen" | "dozens" | "grand" | "bps"
+        | "permille" | "score" | "gross" | "hundreds" | "thousands" | "half" | "quarter" | "third"
+        | "tenths" => {
             return Err("holds a word that may scale the number");
         }
         _ => return Ok(()),
@@ -391,6 +394,9 @@ pub(super) fn changes_meaning(text: &str) -> Option<&'static str> {
     ];
     if text.contains(['<', '>', '≤', '≥', '±', '×', '÷', '√', '≠', '^']) {
         return Some("holds a sign that changes the number");
+    }
+    if text.contains("..") || text.contains('…') {
+        return Some("trails off");
     }
     let mut previous = "";
     for word in words(text) {

@@ -315,7 +315,12 @@ impl Coercion<'_> {
             found
         };
         let is_known = |key: &str| matches!(known(plan, key), Known::Prop(..));
-        let by_line = lines(text, &is_known);
+        // Behind a number or a choice a paragraph can only be a farewell; a text may go on.
+        let goes_on = |key: &str| match known(plan, key) {
+            Known::Prop(i, _) => self.takes_text(plan.props[i].node),
+            _ => true,
+        };
+        let by_line = lines(text, &is_known, &goes_on);
         if let Some(tree) = by_line
             .filter(|t| matches!(&t.shape, Shape::Object(e) if e.len() > 1 || !text.trim().contains(',')))
         {
@@ -350,10 +355,14 @@ fn shift_spans(tree: &mut Tree<'_>, by: usize) {
 }
 
 /// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before.
-fn lines<'t>(text: &'t str, is_known: &dyn Fn(&str) -> bool) -> Option<Tree<'t>> {
+fn lines<'t>(
+    text: &'t str,
+    is_known: &dyn Fn(&str) -> bool,
+    goes_on: &dyn Fn(&str) -> bool,
+) -> Option<Tree<'t>> {
     let mut entries: Vec<Entry<'t>> = Vec::new();
     let mut at = 0;
-    let mut blank = false;
+    let (mut blank, mut aside) = (false, false);
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
@@ -369,6 +378,7 @@ fn lines<'t>(text: &'t str, is_known: &dyn Fn(&str) -> bool) -> Option<Tree<'t>>
         let split =
             body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
         if let Some(i) = split {
+            aside = false;
             let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
             let mut value = body[i + 1..].trim_start_matches('*').trim();
             if content.starts_with('"') || content.starts_with(['{', '[']) {
@@ -395,11 +405,21 @@ fn lines<'t>(text: &'t str, is_known: &dyn Fn(&str) -> bool) -> Option<Tree<'t>>
         } else if let Some(last) = entries.last_mut() {
             let from = last.value.span.start.min(start);
             let to = start + line.trim_end().len();
+            aside |= blank && !goes_on(&last.key);
+            if aside {
+                continue;
+            }
             if blank {
                 // A paragraph behind the members: part of the last value, or a farewell?
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
-            let joined = text.get(from..to).unwrap_or("").trim_start();
+            let joined = text.get(from..to).unwrap_or("");
+            let inner = joined.trim_start();
+            let joined = if super::list::marker(inner).is_some() {
+                joined.trim_start_matches(['\n', '\r'])
+            } else {
+                inner
+            };
             last.value.shape = Shape::Text { text: Cow::Borrowed(joined), quoted: false };
             last.value.span = Span::new(to - joined.len(), to);
         } else if content.len() > 200 || entries.is_empty() && content.contains(['{', '[']) {
