@@ -252,6 +252,20 @@ fn unions_of_unions_over_deep_trees_end() {
 }
 
 #[test]
+fn nesting_up_to_the_limit_is_read() {
+    let plan = Plan::new(schema_for!(Value).as_value()).unwrap();
+    let chain = Plan::new(schema_for!(Link).as_value()).unwrap();
+    for depth in [MAX_DEPTH - 2, MAX_DEPTH] {
+        let lists = format!("{}1{}", "[".repeat(depth), ",]".repeat(depth));
+        assert!(plan.decode(&lists).is_ok(), "{depth}");
+        let links =
+            format!("{}{{weight: 1}}{}", "{weight: 1, next: ".repeat(depth - 1), "}".repeat(depth - 1));
+        assert!(chain.decode(&links).is_ok(), "{depth}");
+        assert!(!chain.decode_partial(&links[..links.len() - 1]).complete);
+    }
+}
+
+#[test]
 fn odd_bytes_are_no_trouble() {
     let plan = Plan::new(&json!({"type": "object", "properties": {"a": {"type": "integer"}}})).unwrap();
     for text in

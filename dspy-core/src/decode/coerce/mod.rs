@@ -5,10 +5,13 @@
 
 mod boolean;
 mod choice;
+mod lines;
 mod list;
 pub(super) mod number;
 mod numeral;
 mod object;
+mod pieces;
+mod spelt;
 mod string;
 mod union;
 
