@@ -164,7 +164,7 @@ impl<'t, 'k> Loose<'t, 'k> {
                     if comma && !entries.is_empty() {
                         notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
                     }
-                    self.pos += usize::from(!braceless || self.byte(at) == Some(b'}'));
+                    self.pos += 1;
                     break;
                 }
                 Some(b',') => {
