@@ -4,6 +4,13 @@
 //! `value` or an `error`; lines that start with `//` are for the reader.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,13 @@
 //! The laws of decoding, for random schemas, values and texts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
+
 use dspy_core::decode::{Partial, Plan, decode_value};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

@@ -18,11 +18,18 @@ pub(super) struct Unit<'t> {
     pub(super) outer: Span,
 }
 
+/// A fence around words: what is inside, and all of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub(super) content: Span,
+    pub(super) outer: Span,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Scan<'t> {
     pub(super) units: Vec<Unit<'t>>,
-    /// The contents of fences that hold no structure.
-    pub(super) blocks: Vec<Span>,
+    /// Fences that hold no structure.
+    pub(super) blocks: Vec<Block>,
     pub(super) too_deep: bool,
     /// The work limit was reached before the end of the text.
     pub(super) exhausted: bool,
@@ -201,13 +208,14 @@ fn fence<'t>(
             }
         }
         if out.units.len() == before {
-            out.blocks.push(Span::new(content, close));
+            out.blocks
+                .push(Block { content: Span::new(content, close), outer: Span::new(at, close + width) });
         }
         return close + width;
     }
     // An unclosed fence with words in it, or a stray mark.
     if tagged_line && !bytes[content..end].iter().any(|b| matches!(b, b'{' | b'[')) {
-        out.blocks.push(Span::new(content, end));
+        out.blocks.push(Block { content: Span::new(content, end), outer: Span::new(at, end) });
     }
     content.max(at + width)
 }

@@ -164,7 +164,7 @@ impl<'t, 'k> Loose<'t, 'k> {
                     if comma && !entries.is_empty() {
                         notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
                     }
-                    self.pos += usize::from(!braceless || self.byte(at) == Some(b'}'));
+                    self.pos += 1;
                     break;
                 }
                 Some(b',') => {
@@ -338,8 +338,8 @@ impl<'t, 'k> Loose<'t, 'k> {
             {
                 flaw = Some(Flaw::Elided);
             }
-            if item.flaw == Some(Flaw::UnclearEnd) {
-                flaw = item.flaw;
+            if item.flaw == Some(Flaw::UnclearEnd) || self.splits_group(at, items.last()) {
+                flaw = Some(Flaw::UnclearEnd);
             }
             comma = false;
             if self.pos == at {
@@ -353,6 +353,15 @@ impl<'t, 'k> Loose<'t, 'k> {
         let mut tree = Tree::new(Shape::List(items), Span::new(start, self.pos));
         (tree.cut, tree.flaw, tree.notes) = (cut, flaw, notes);
         tree
+    }
+
+    /// Whether the item at `at` is the rest of a grouped number: `[$1,000]`.
+    fn splits_group(&self, at: usize, before: Option<&Tree<'t>>) -> bool {
+        let digits = self.bytes[at..self.end.min(at + 4)].iter().take_while(|b| b.is_ascii_digit()).count();
+        let glued =
+            digits == 3 && self.bytes[at - 1] == b',' && at > 1 && self.bytes[at - 2].is_ascii_digit();
+        let worded = matches!(before, Some(Tree { shape: Shape::Text { quoted: false, .. }, .. }));
+        glued && (worded || self.bytes[at] == b'0')
     }
 
     /// Unquoted text up to where the surroundings go on.
@@ -387,6 +396,12 @@ impl<'t, 'k> Loose<'t, 'k> {
                     continue;
                 }
                 b'/' if spaced && matches!(self.byte(i + 1), Some(b'/' | b'*')) => break,
+                // A missing comma: the next key is in quotes.
+                b'"' | b'\''
+                    if spaced && i > start && place == Place::Member && self.member_follows(i, None) =>
+                {
+                    break;
+                }
                 b'#' if spaced && i > start && self.byte(i + 1).is_none_or(|b| b == b' ') => break,
                 _ => {}
             }
@@ -411,6 +426,17 @@ impl<'t, 'k> Loose<'t, 'k> {
         };
         let mut tree = Tree::new(shape, span);
         (tree.cut, tree.notes) = (cut, notes);
+        let prefixed = text.len() > 2
+            && text.as_bytes()[0].is_ascii_alphabetic()
+            && matches!(text.as_bytes()[1], b'"' | b'\'');
+        if text.ends_with("...") || text.ends_with('…') {
+            tree.flaw = Some(Flaw::Elided);
+        } else if (prefixed && text.ends_with(char::from(text.as_bytes()[1])))
+            || (text.ends_with('"') && !text.matches('"').count().is_multiple_of(2))
+        {
+            // A Python literal with a prefix, a string whose first quote is missing, or a stray one behind a number.
+            tree.flaw = Some(Flaw::UnclearEnd);
+        }
         tree
     }
 

@@ -151,7 +151,9 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
         }
         None => Cow::Borrowed(rest),
     };
-    if stray > 0 && place == Place::Member && holds_member(&text) {
+    // `"x""`: a quotation mark too many, or one that belongs to the text?
+    let dangling = stray % 2 == 1 && text.ends_with(['"', '\'']) && scan.byte(stop) == text.bytes().last();
+    if stray > 0 && place != Place::Key && (dangling || holds_member(&text)) {
         flaw = Some(Flaw::UnclearEnd);
     }
     let mut tree = Tree::text(text, true, Span::new(start, scan.pos));

@@ -107,7 +107,7 @@ fn whole_text(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> O
     let fenced = candidates::scan(text, &schema.keys, 0, text.len()).blocks;
     let unwrapped = match (&inner, fenced.as_slice()) {
         (Some(Tree { shape: Shape::Text { text, .. }, .. }), _) => Some(text.as_ref()),
-        (_, [block]) => text.get(block.range()).map(str::trim),
+        (_, [block]) => text.get(block.content.range()).map(str::trim),
         _ => None,
     };
     if let Some(inner) = unwrapped.filter(|inner| plan.accepts(inner)) {
@@ -253,12 +253,11 @@ impl Reply<'_> {
                 .blocks
                 .iter()
                 .filter_map(|block| {
-                    let inner = text.get(block.range())?;
+                    let inner = text.get(block.content.range())?;
                     let (from, to) = bounds(inner, 0);
-                    let span = Span::new(block.start + from, block.start + to);
+                    let span = Span::new(block.content.start + from, block.content.start + to);
                     let tree = Tree::text(text.get(span.range())?, false, span);
-                    // The marks around the block are part of what is taken off.
-                    (from < to).then_some(Unit { outer: span, tree, fenced: true })
+                    (from < to).then_some(Unit { outer: block.outer, tree, fenced: true })
                 })
                 .collect();
         }
@@ -318,15 +317,11 @@ impl Reply<'_> {
     ) -> Result<Found, Vec<Problem>> {
         let root = self.schema.root;
         let attempt = coercion.attempt(|c| {
-            if unit.outer.start > start {
-                let kind = if unit.fenced && self.is_fence(start, unit.tree.span.start) {
-                    R::Fence
-                } else {
-                    R::Prose
-                };
-                c.repair(kind, &Path::ROOT, Span::new(start, unit.outer.start));
-            } else if unit.fenced {
+            if unit.fenced {
                 c.repair(R::Fence, &Path::ROOT, unit.outer);
+            }
+            if unit.outer.start > start {
+                c.repair(R::Prose, &Path::ROOT, Span::new(start, unit.outer.start));
             }
             if unit.outer.end < end {
                 c.repair(R::Prose, &Path::ROOT, Span::new(unit.outer.end, end));
@@ -336,11 +331,6 @@ impl Reply<'_> {
         let interpreted =
             attempt.repairs.iter().filter(|r| !r.kind.is_notation()).map(|r| u64::from(r.cost)).sum();
         Ok(Found { attempt, interpreted, fenced: unit.fenced, at: unit.tree.span.start })
-    }
-
-    /// Whether only the opening of a fence stands between the two places.
-    fn is_fence(&self, from: usize, to: usize) -> bool {
-        self.text.get(from..to).is_some_and(|t| t.starts_with(['`', '~']))
     }
 
     fn choose(&self, mut found: Vec<Found>, coercion: &mut Coercion<'_>) -> Outcome {

@@ -122,6 +122,13 @@ pub(super) fn negates(word: &str) -> bool {
             "incorrect",
             "wrong",
             "refuse",
+            "unlikely",
+            "avoid",
+            "avoids",
+            "than",
+            "opposite",
+            "lacks",
+            "far",
         ]
         .iter()
         .any(|n| word.eq_ignore_ascii_case(n))
@@ -134,7 +141,7 @@ pub(super) fn has_negation(text: &str) -> bool {
 
 /// Whether the sentence leaves open what it says.
 pub(super) fn is_hedged(text: &str) -> bool {
-    const HEDGES: [&str; 13] = [
+    const HEDGES: [&str; 17] = [
         "or",
         "if",
         "unless",
@@ -148,6 +155,10 @@ pub(super) fn is_hedged(text: &str) -> bool {
         "vs",
         "partly",
         "partially",
+        "could",
+        "might",
+        "may",
+        "possibly",
     ];
     words(text).any(|w| HEDGES.iter().any(|h| w.text.eq_ignore_ascii_case(h))) || text.contains('?')
 }
@@ -167,7 +178,7 @@ pub(super) fn sentence_around(text: &str, start: usize, end: usize) -> &str {
 
 /// Takes Markdown emphasis, quotes and closing punctuation off a short answer: `**"Paris".**` → `Paris`.
 pub(super) fn bare_answer(text: &str) -> &str {
-    let mut text = text.trim();
+    let mut text = boxed(text.trim());
     loop {
         let before = text.len();
         for (open, close) in [
@@ -186,11 +197,30 @@ pub(super) fn bare_answer(text: &str) -> &str {
                 text = inner.trim();
             }
         }
-        text = text.trim_end_matches(['.', '!', ',', ';']).trim_end();
+        // One full stop ends a sentence; several leave it open.
+        if !text.ends_with("..") {
+            text = text.trim_end_matches(['.', '!', ',', ';']).trim_end();
+        }
         if text.len() == before {
             return text;
         }
     }
+}
+
+/// The inside of the only `\boxed{…}` of a text, or of one pair of tags around it.
+fn boxed(text: &str) -> &str {
+    const BOX: &str = "\\boxed{";
+    if let Some((_, rest)) = text.split_once(BOX) {
+        let inner = rest.split_once('}').map(|(inner, _)| inner);
+        return inner.filter(|i| !i.contains('{') && !rest.contains(BOX)).map_or(text, str::trim);
+    }
+    let tagged = || {
+        let (tag, rest) = text.strip_prefix('<')?.split_once('>')?;
+        let inner = rest.strip_suffix('>')?.strip_suffix(tag)?.strip_suffix("</")?;
+        (!tag.is_empty() && tag.chars().all(|c| c.is_alphanumeric() || c == '_') && !inner.contains('<'))
+            .then(|| inner.trim())
+    };
+    tagged().unwrap_or(text)
 }
 
 /// At most 60 characters of a text, on one line, for a message.

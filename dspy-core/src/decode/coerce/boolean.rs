@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::path::Path;
 use super::super::plan::NodeId;
 use super::super::report::RepairKind as R;
-use super::super::text::{bare_answer, fold, has_negation, is_hedged, words};
+use super::super::text::{bare_answer, fold, has_negation, is_hedged, negates, words};
 use super::super::tree::{Shape, Tree};
 use super::{Coercion, Fail};
 
@@ -27,8 +27,9 @@ impl Coercion<'_> {
     }
 }
 
-const YES: [&str; 9] = ["true", "yes", "y", "t", "1", "on", "✓", "✅", "✔"];
-const NO: [&str; 9] = ["false", "no", "n", "f", "0", "off", "✗", "❌", "✘"];
+const YES: [&str; 14] =
+    ["true", "yes", "y", "t", "1", "on", "✓", "✅", "✔", "yep", "yeah", "yup", "correct", "affirmative"];
+const NO: [&str; 12] = ["false", "no", "n", "f", "0", "off", "✗", "❌", "✘", "nope", "nah", "incorrect"];
 
 fn word(text: &str) -> Option<bool> {
     let is = |list: &[&str]| list.iter().any(|w| text.eq_ignore_ascii_case(w));
@@ -85,19 +86,57 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
         }
         return Ok((value, R::BoolInProse));
     }
-    let others = answer.replace("no ", " ");
-    let negated = words(answer).any(|w| spoken(w.text).is_none() && super::super::text::negates(w.text));
-    if negated || others.is_empty() {
+    let negated = words(answer).any(|w| spoken(w.text).is_none() && negates(w.text));
+    if first && runs_on(rest) {
+        if value && has_negation(first_sentence(rest)) {
+            return Err(Fail::Ambiguous("says yes and then negates it".into()));
+        }
+        return Ok((value, R::BoolInProse));
+    }
+    if negated {
         return Err(Fail::Ambiguous("negates the word".into()));
     }
-    // "no" inside a sentence ("there is no doubt") is not an answer.
-    let word_text = answer[..end].rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
-    let plain = word_text.eq_ignore_ascii_case("true") || word_text.eq_ignore_ascii_case("false");
-    let last = answer[end..].chars().all(|c| !c.is_alphanumeric());
-    if plain || last {
+    // The word must be what is said ("is true", "Answer: no"), not part of another ("no doubt", "a false friend").
+    let all: Vec<_> = words(answer).collect();
+    let at = all.iter().position(|w| w.end() == end).unwrap_or(0);
+    let led = at.checked_sub(1).is_some_and(|i| {
+        let gap = &answer[all[i].end()..all[at].start];
+        gap.contains(':')
+            || matches!(
+                fold(all[i].text).as_str(),
+                "is" | "was" | "as" | "be" | "are" | "say" | "answer" | "its" | "thats"
+            )
+    });
+    let last = rest.chars().all(|c| !c.is_alphanumeric());
+    let closes = rest.starts_with(|c: char| c.is_ascii_punctuation());
+    let that = rest.trim_start().starts_with("that ");
+    if last || (led && (closes || that)) {
         return Ok((value, R::BoolInProse));
     }
     Err(Fail::Ambiguous("does not answer with yes or no".into()))
+}
+
+/// "Yes it is", "No because …": the answer without a comma behind it.
+fn runs_on(rest: &str) -> bool {
+    let next = words(rest).next().map(|w| w.text.to_lowercase()).unwrap_or_default();
+    [
+        "it",
+        "it's",
+        "this",
+        "that",
+        "the",
+        "they",
+        "he",
+        "she",
+        "there",
+        "i",
+        "we",
+        "because",
+        "since",
+        "definitely",
+        "indeed",
+    ]
+    .contains(&next.as_str())
 }
 
 fn first_sentence(text: &str) -> &str {

@@ -162,7 +162,7 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
             let names = std::iter::once(&item.folded).chain(&item.aliases);
             for name in names.filter(|n| !n.is_empty()) {
                 if let Some(count) = words_spelling(name, &folded[i..]) {
-                    let stands_out = name.len() > 1 || stands_alone(text, &all[i], item.value.as_str());
+                    let stands_out = stands_alone(text, &all[i], count, item.value.as_str());
                     if stands_out && longest.is_none_or(|(_, n)| count > n) {
                         longest = Some((c, count));
                     } else if stands_out && longest.is_some_and(|(other, n)| count == n && other != c) {
@@ -224,8 +224,24 @@ fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
     None
 }
 
-/// A one-letter choice is only named when it is written alike and is no article: "B is right", not "A good reason".
-fn stands_alone(text: &str, word: &super::super::text::Word<'_>, name: Option<&str>) -> bool {
+/// Words of every sentence; as a choice they are only named where the clause ends.
+const COMMON: [&str; 34] = [
+    "yes", "no", "none", "other", "others", "all", "any", "some", "on", "off", "in", "out", "up", "to", "us",
+    "it", "is", "or", "and", "go", "do", "so", "most", "more", "less", "true", "false", "both", "can",
+    "will", "as", "at", "be", "we",
+];
+
+/// Whether a choice is named here and not just spelt by the way. A one-letter choice must be written alike and be no
+/// article: "B is right", not "A good reason".
+fn stands_alone(text: &str, word: &super::super::text::Word<'_>, count: usize, name: Option<&str>) -> bool {
+    if count == 1 && COMMON.iter().any(|c| word.text.eq_ignore_ascii_case(c)) {
+        let shouted =
+            name == Some(word.text) && word.text.len() > 1 && word.text.chars().all(char::is_uppercase);
+        return shouted || !text[word.end()..].starts_with([' ', '-', '\'']);
+    }
+    if count > 1 || word.text.chars().nth(1).is_some() {
+        return true;
+    }
     if name.is_some_and(|n| n != word.text) {
         return false;
     }

@@ -9,6 +9,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::snippet;
 use super::super::tree::{Shape, Span, Tree};
 use super::Coercion;
+use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
 
 impl Coercion<'_> {
     pub(super) fn list(
@@ -38,6 +39,14 @@ impl Coercion<'_> {
                             this.read(id, &only.value, path)
                         }));
                     }
+                }
+                // An object is no scalar, and its text is not what was meant by an item.
+                if plan.items.is_some_and(|n| self.is_scalar(n)) {
+                    return if attempts.is_empty() {
+                        self.wrong(id, tree, path)
+                    } else {
+                        self.cheapest(id, attempts, tree, path)
+                    };
                 }
                 let lone = self.attempt(|this| this.lone_item(id, plan, tree, path));
                 match lone {
@@ -130,8 +139,27 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> Option<Value> {
         let trimmed = text.trim();
-        if trimmed.is_empty() {
+        let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
+        // "None." or "No items found." speaks of the list; it is no item.
+        let first = super::super::text::words(trimmed).next().map_or("", |w| w.text);
+        let denies = !quoted
+            && ["no", "none", "nothing", "sorry", "unfortunately"]
+                .iter()
+                .any(|w| first.eq_ignore_ascii_case(w));
+        if super::union::is_null_word(trimmed)
+            || (denies && !trimmed.contains('\n') && !trimmed.contains(','))
+        {
             return self.wrong(id, tree, path);
+        }
+        // Strings with commas between, and only the brackets forgotten.
+        let opens = trimmed.starts_with(['"', '\'', '“']);
+        let several = opens
+            && trimmed.ends_with(['"', '\'', '”', ','])
+            && trimmed.contains(',')
+            && !trimmed.contains('\n');
+        if several {
+            self.repair(R::CommaList, path, tree.span);
+            return self.embedded(id, &format!("[{trimmed}]"), tree.span, path);
         }
         let structural = trimmed.starts_with('[') || (trimmed.starts_with('(') && trimmed.ends_with(')'));
         let of_objects = plan.items.is_some_and(|n| !self.is_scalar(n));
@@ -148,17 +176,16 @@ impl Coercion<'_> {
                 }
             };
         }
-        let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
         let base = tree.span.start + usize::from(quoted);
-        if let Some(parts) = bullets(trimmed) {
+        // Indentation tells items from sub-items, so what stands before the first item is kept.
+        if let Some(parts) = bullets(text.trim_end()) {
             let Ok(parts) = parts else {
                 let found = "a list whose items cannot be told apart".to_owned();
                 self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
                 return None;
             };
-            let lead = text.len() - text.trim_start().len();
             self.repair(R::Bullets, path, tree.span);
-            return self.parts(id, plan, &parts, base + lead, tree, path);
+            return self.parts(id, plan, &parts, base, tree, path);
         }
         self.split_text(id, plan, trimmed, base + (text.len() - text.trim_start().len()), tree, path)
     }
@@ -199,27 +226,40 @@ impl Coercion<'_> {
         let lines: Vec<(usize, &str)> = pieces(text, &['\n']);
         let by_comma: Vec<(usize, &str)> = pieces(text, &[',', ';']);
         let separated = if lines.len() > 1 { &lines } else { &by_comma };
-        if separated.len() < 2 {
-            return self.lone_item(id, plan, tree, path);
-        }
         let ambiguous = |this: &mut Self| {
             let found = format!("{}, which may be one item or several", Self::found(tree));
             this.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
             None
         };
-        if strings {
+        if separated.len() < 2 {
+            let bare = matches!(tree.shape, Shape::Text { quoted: false, .. });
+            let joined = text.contains(" and ")
+                || text.contains(" / ")
+                || text.contains(" & ")
+                || text.contains(" • ");
+            if bare && strings && joined && text.split_whitespace().count() <= 5 {
+                return ambiguous(self);
+            }
+            return self.lone_item(id, plan, tree, path);
+        }
+        if mixes_grouping(text) {
+            return ambiguous(self);
+        }
+        let all_quoted = separated.iter().all(|(_, p)| quoted_whole(p).is_some());
+        if strings && !all_quoted {
             // Prose has commas too.
             let sentence = text.ends_with(['.', '!', '?']);
             let short = separated
                 .iter()
                 .all(|(_, p)| p.split_whitespace().count() <= if lines.len() > 1 { 8 } else { 3 });
-            let clean =
-                separated.iter().all(|(_, p)| !p.is_empty() && !p.contains(['.', ':', '!', '?', '(', ')']));
+            let clean = separated
+                .iter()
+                .all(|(_, p)| !p.is_empty() && !p.contains(['.', ':', '!', '?', '(', ')', '|']));
             let plain_words = separated.iter().all(|(_, p)| p.chars().all(|c| c.is_lowercase() || c == '-'));
             let joined = separated.iter().any(|(_, p)| {
                 p.starts_with("and ") || p.starts_with("or ") || p.contains(" and ") || p.contains(" or ")
             });
-            if sentence && lines.len() == 1 {
+            if sentence && lines.len() == 1 && !(separated.len() > 2 && short) {
                 return self.lone_item(id, plan, tree, path);
             }
             if !short || !clean || joined || (separated.len() == 2 && lines.len() == 1 && !plain_words) {
@@ -264,7 +304,7 @@ impl Coercion<'_> {
         }
     }
 
-    fn takes_text(&self, node: NodeId) -> bool {
+    pub(super) fn takes_text(&self, node: NodeId) -> bool {
         match &self.schema.node(node).kind {
             Kind::Text(_) | Kind::Any => true,
             Kind::Union(u) => u.options.iter().any(|&o| self.takes_text(o)),
@@ -279,113 +319,4 @@ impl Coercion<'_> {
             _ => true,
         }
     }
-}
-
-/// Trimmed pieces with their places. A trailing separator makes no empty piece.
-fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t str)> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    for piece in text.split(separators) {
-        let trimmed = piece.trim();
-        out.push((at + (piece.len() - piece.trim_start().len()), trimmed));
-        at += piece.len() + 1;
-    }
-    out.retain(|(_, p)| !p.is_empty() || separators != ['\n']);
-    while out.last().is_some_and(|(_, p)| p.is_empty()) {
-        out.pop();
-    }
-    out
-}
-
-/// The inside of a piece that is one string in quotes.
-fn quoted_whole(text: &str) -> Option<&str> {
-    [('"', '"'), ('\'', '\''), ('“', '”'), ('`', '`')].into_iter().find_map(|(open, close)| {
-        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
-        (!inner.contains([open, close, '\\'])).then_some(inner)
-    })
-}
-
-/// The marker of a list item and what comes behind it: the number, if it has one, and the byte offset of the item.
-fn marker(line: &str) -> Option<(Option<u32>, usize)> {
-    for bullet in ["- ", "* ", "+ ", "• ", "– ", "— ", "‣ ", "◦ ", "▪ "] {
-        if let Some(rest) = line.strip_prefix(bullet) {
-            let boxed =
-                ["[ ] ", "[x] ", "[X] "].iter().find(|b| rest.starts_with(**b)).map_or(0, |b| b.len());
-            let offset = bullet.len() + boxed;
-            return Some((None, offset + (line[offset..].len() - line[offset..].trim_start().len())));
-        }
-    }
-    if let Some(rest) = line.strip_prefix('•') {
-        return Some((None, line.len() - rest.trim_start().len()));
-    }
-    let (open, digits) = match line.strip_prefix('(') {
-        Some(rest) => (1, rest),
-        None => (0, line),
-    };
-    let count = digits.bytes().take_while(u8::is_ascii_digit).count();
-    let number = digits[..count].parse().ok()?;
-    let rest = &digits[count..];
-    let mark = rest.chars().next().filter(|c| matches!(c, '.' | ')' | ':'))?;
-    let behind = &rest[mark.len_utf8()..];
-    if !behind.starts_with([' ', '\t']) || (open == 1 && mark != ')') || mark == ':' {
-        return None;
-    }
-    Some((Some(number), open + count + 1 + (behind.len() - behind.trim_start().len())))
-}
-
-/// The items of a bulleted or numbered list, with an introduction before and a farewell behind left out.
-/// `Some(Err)` when there is such a list but its items cannot be told apart.
-fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
-    let mut items: Vec<(usize, usize)> = Vec::new();
-    let mut numbers: Vec<Option<u32>> = Vec::new();
-    let mut indent = 0;
-    let (mut at, mut blank, mut ended, mut unclear) = (0, false, false, false);
-    for line in text.split_inclusive('\n') {
-        let start = at;
-        at += line.len();
-        let content = line.trim();
-        if content.is_empty() {
-            blank = true;
-            continue;
-        }
-        let lead = line.len() - line.trim_start().len();
-        match marker(content) {
-            Some((number, offset)) => {
-                // Sub-items, or a second list behind other words.
-                unclear |= ended || (!items.is_empty() && lead > indent + 1);
-                if items.is_empty() {
-                    indent = lead;
-                }
-                items.push((start + lead + offset, start + lead + content.len()));
-                numbers.push(number);
-            }
-            None if items.is_empty() => {}
-            None if blank && lead <= indent => ended = true,
-            None if ended => {}
-            None if lead > indent => {
-                if let Some(last) = items.last_mut() {
-                    last.1 = start + lead + content.len();
-                }
-            }
-            // A line right behind an item, not indented: more of the item, or the end of the list?
-            None => unclear = true,
-        }
-        blank = false;
-    }
-    if items.is_empty() {
-        return None;
-    }
-    let numbered = numbers.iter().filter(|n| n.is_some()).count();
-    if numbered > 0 {
-        let counts = numbers.windows(2).all(|w| matches!((w[0], w[1]), (Some(a), Some(b)) if b == a + 1));
-        let same = numbers.iter().all(|n| *n == Some(1));
-        let starts = matches!(numbers[0], Some(0 | 1));
-        if numbered != numbers.len() || !starts || !(counts || same) {
-            return if numbered == 1 && numbers.len() == 1 { None } else { Some(Err(())) };
-        }
-    }
-    if unclear {
-        return Some(Err(()));
-    }
-    Some(Ok(items.into_iter().map(|(from, to)| (from, text.get(from..to).unwrap_or(""))).collect()))
 }

@@ -5,10 +5,13 @@
 
 mod boolean;
 mod choice;
+mod lines;
 mod list;
 pub(super) mod number;
 mod numeral;
 mod object;
+mod pieces;
+mod spelt;
 mod string;
 mod union;
 
@@ -438,7 +441,14 @@ impl<'p> Coercion<'p> {
         match (self.source, self.anchor, &tree.shape) {
             (Some(source), None, _) => source.get(tree.span.range()).unwrap_or("").to_owned(),
             (_, _, Shape::Text { text, .. } | Shape::Number(text)) => text.to_string(),
-            _ => tree.to_value().map(|v| v.to_string()).unwrap_or_default(),
+            // Inside a string the tree's own places mean nothing; the string's do.
+            (source, anchor, _) => tree.to_value().map_or_else(
+                || {
+                    let whole = source.zip(anchor).and_then(|(text, at)| text.get(at.range()));
+                    whole.unwrap_or_default().to_owned()
+                },
+                |value| value.to_string(),
+            ),
         }
     }
 }

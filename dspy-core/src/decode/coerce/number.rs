@@ -11,7 +11,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, is_hedged, words};
 use super::super::tree::{Shape, Tree, is_json_number, parse_number};
 use super::numeral::{self, Mention, Scan};
-use super::{Coercion, Fail};
+use super::{Coercion, Fail, spelt};
 
 /// Text in which a number may stand in a sentence.
 const MAX_PROSE: usize = 1_000;
@@ -94,7 +94,7 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         Scan::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
     };
     match mentions.as_slice() {
-        [] => match numeral::spelt(answer) {
+        [] => match spelt::spelt(answer) {
             Some(value) => settle(vec![(value, vec![R::NumberWord])], plan),
             None => Err(Fail::No),
         },
@@ -145,7 +145,7 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
         let prefix = words(before).any(|w| !codes(w.text));
         let unit = !prefix && words(after).filter(|w| !codes(w.text)).count() <= 3;
         kinds.push(if unit { R::Unit } else { R::NumberInProse });
-        if unit && around().any(|w| numeral::is_number_word(w.text)) {
+        if unit && around().any(|w| spelt::is_number_word(w.text)) {
             return Err(Fail::Ambiguous("holds a number word beside the number".into()));
         }
     } else if after

@@ -1,7 +1,8 @@
 //! Finding numbers in running text, and the words around them that change what they mean.
 
 use super::super::report::RepairKind as R;
-use super::super::text::{fold, words};
+use super::super::text::words;
+use super::spelt::is_number_word;
 
 /// A number written in digits, somewhere in a text.
 #[derive(Debug, Clone)]
@@ -64,7 +65,10 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut out = Vec::new();
     let mut at = 0;
     let bytes = text.as_bytes();
-    if text.contains(['½', '¼', '¾', '⅓', '⅔', '⅛', '²', '³', '⁰', '¹', '⁴', '‰', '∞'])
+    if text.starts_with('(') && text.ends_with(')') {
+        return Scan::Unclear("may be negative (in brackets)");
+    }
+    if text.contains(['½', '¢', '¼', '¾', '⅓', '⅔', '⅛', '²', '³', '⁰', '¹', '⁴', '‰', '∞'])
         && !text.contains("m²")
         && !text.contains("m³")
     {
@@ -205,7 +209,8 @@ impl Run {
             [','] if threes(&groups) => {
                 Some((number(joined(&groups), ""), Some(number(groups[0].to_owned(), groups[1])), true))
             }
-            [','] => Some((number(groups[0].to_owned(), groups[1]), None, true)),
+            // Four digits could be East Asian grouping; any other count can only be a decimal comma.
+            [','] if groups[1].len() != 4 => Some((number(groups[0].to_owned(), groups[1]), None, true)),
             _ if all('_') => Some((number(joined(&groups), ""), None, true)),
             [first, ..] if all(*first) && (threes(&groups) || (*first == ',' && lakhs(&groups))) => {
                 Some((number(joined(&groups), ""), None, true))
@@ -250,7 +255,7 @@ fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), &'static st
             let joins = further.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']' | '%'));
             if joins {
                 // A range or a difference; the other number is found on its own.
-            } else if gap && !currency {
+            } else if (gap && !currency) || matches!(further, Some('-' | '−' | '–' | '+')) {
                 return Err("may hold a minus sign or a dash");
             } else {
                 if sign != '+' {
@@ -265,9 +270,6 @@ fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), &'static st
         Some('<' | '>' | '≤' | '≥' | '±' | '^' | '*' | '×' | '√' | '≠') if !before.ends_with("**") =>
         {
             return Err("holds a sign that changes the number");
-        }
-        Some('(') if text[mention.end..].starts_with(')') && before.len() == 1 => {
-            return Err("may be negative (in brackets)");
         }
         _ => {}
     }
@@ -338,13 +340,15 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         "trillion" => 1e12,
         "k" if gap == 0 && (word == "k" || currency) => 1e3,
         "am" | "pm" => return Err("looks like a time"),
+        "e" if gap == 0 => return Err("breaks off in an exponent"),
         "k" | "m" | "b" | "t" | "mm" if gap == 0 && (currency || word != lower) => {
             return Err("holds a letter that may scale the number");
         }
         "m" | "b" if currency => return Err("holds a letter that may scale the number"),
-        "mio" | "mil" | "mln" | "mn" | "bn" | "lakh" | "lakhs" | "crore" | "crores" | "dozen" | "dozens"
-        | "grand" | "bps" | "permille" | "score" | "gross" | "hundreds" | "thousands" | "half"
-        | "quarter" | "third" | "tenths" => {
+        "cent" | "cents" | "pence" | "penny" | "ish" | "odd" | "some" | "mio" | "mil" | "mln" | "mn"
+        | "bn" | "lakh" | "lakhs" | "crore" | "crores" | "dozen" | "dozens" | "grand" | "bps"
+        | "permille" | "score" | "gross" | "hundreds" | "thousands" | "half" | "quarter" | "third"
+        | "tenths" => {
             return Err("holds a word that may scale the number");
         }
         _ => return Ok(()),
@@ -392,6 +396,9 @@ pub(super) fn changes_meaning(text: &str) -> Option<&'static str> {
     if text.contains(['<', '>', '≤', '≥', '±', '×', '÷', '√', '≠', '^']) {
         return Some("holds a sign that changes the number");
     }
+    if text.contains("..") || text.contains('…') {
+        return Some("trails off");
+    }
     let mut previous = "";
     for word in words(text) {
         if word.text.eq_ignore_ascii_case("to") && previous.eq_ignore_ascii_case("up") {
@@ -407,90 +414,6 @@ pub(super) fn changes_meaning(text: &str) -> Option<&'static str> {
         previous = word.text;
     }
     None
-}
-
-const SMALL: [&str; 20] = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
-const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-
-pub(super) fn is_number_word(word: &str) -> bool {
-    let is = |list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
-    is(&SMALL) || is(&TENS) || is(&["hundred", "thousand", "million", "billion", "dozen", "trillion"])
-}
-
-/// A number written in words, if that is the whole text: "twenty-three", "two thousand and five".
-pub(super) fn spelt(text: &str) -> Option<String> {
-    if text.len() > 120 || text.chars().any(|c| !(c.is_alphabetic() || c == ' ' || c == '-')) {
-        return None;
-    }
-    let (mut total, mut group, mut sign, mut any) = (0_i64, 0_i64, 1, false);
-    // What may come next: a larger word may not follow a smaller one of its own kind ("one two").
-    let mut room = 1_000;
-    let mut above = i64::MAX;
-    for word in words(text) {
-        let word = fold(word.text);
-        if let Some(n) = SMALL.iter().position(|w| *w == word) {
-            let n = i64::try_from(n).ok()?;
-            if n >= room || (any && n == 0) {
-                return None;
-            }
-            group += n;
-            room = 0;
-            any = true;
-        } else if let Some(n) = TENS.iter().position(|w| *w == word) {
-            if room < 100 {
-                return None;
-            }
-            group += (i64::try_from(n).ok()? + 2) * 10;
-            room = 10;
-            any = true;
-        } else {
-            match word.as_str() {
-                "minus" | "negative" if !any && sign == 1 => sign = -1,
-                "and" if any => {}
-                "a" if !any && group == 0 => group = 1,
-                "hundred" if (1..10).contains(&group) => {
-                    group *= 100;
-                    room = 100;
-                    any = true;
-                }
-                "thousand" | "million" | "billion" if group > 0 => {
-                    let factor = match word.as_str() {
-                        "thousand" => 1_000,
-                        "million" => 1_000_000,
-                        _ => 1_000_000_000,
-                    };
-                    if factor >= above {
-                        return None;
-                    }
-                    total += group * factor;
-                    (group, room, above, any) = (0, 1_000, factor, true);
-                }
-                _ => return None,
-            }
-        }
-    }
-    any.then(|| (sign * (total + group)).to_string())
 }
 
 #[cfg(test)]
@@ -517,22 +440,6 @@ mod tests {
                 _ => None,
             };
             assert_eq!(read.as_deref(), literal, "{text}");
-        }
-    }
-
-    #[test]
-    fn words_spell_numbers() {
-        for (text, value) in [
-            ("three", Some("3")),
-            ("Twenty-three", Some("23")),
-            ("two hundred and five", Some("205")),
-            ("one two", None),
-            ("minus four", Some("-4")),
-            ("three thousand one hundred", Some("3100")),
-            ("a dog", None),
-            ("twenty twelve", None),
-        ] {
-            assert_eq!(spelt(text).as_deref(), value, "{text}");
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
 use super::super::error::SchemaError;
 use super::super::text::fold;
 use super::flatten::{ANNOTATIONS, Flat, Resolver, array, reference};
+use super::keywords::{
+    bad, contradiction, implied_type, number, plain_name, regex, sizes, strings, text, type_fits,
+};
 use super::{
-    Bound, Check, ChoiceItem, ChoicePlan, Extra, Format, Kind, ListPlan, Node, NodeId, NumberPlan,
-    ObjectPlan, Prop, Schema, Tag, TextPlan, UnionPlan,
+    Check, ChoiceItem, ChoicePlan, Extra, Kind, ListPlan, Node, NodeId, ObjectPlan, Prop, Schema, Tag,
+    UnionPlan,
 };
 
 /// Nesting of the schema itself; a schema is written by people or macros, never thousands deep.
@@ -467,172 +469,4 @@ fn choice_plan(items: Vec<ChoiceItem>, at: &str) -> Compiled<ChoicePlan> {
     }
     plan.items = items;
     Ok(plan)
-}
-
-/// The type that keywords without a `type` speak of, when they all speak of one.
-fn implied_type(map: &Map<String, Value>) -> Option<&'static str> {
-    let has = |keys: &[&str]| keys.iter().any(|k| map.contains_key(*k));
-    let object = has(&[
-        "properties",
-        "required",
-        "additionalProperties",
-        "patternProperties",
-        "minProperties",
-        "maxProperties",
-    ]);
-    let list = has(&["items", "prefixItems", "minItems", "maxItems", "uniqueItems"]);
-    let number = has(&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]);
-    let text = has(&["minLength", "maxLength", "pattern"]);
-    match (object, list, number, text) {
-        (true, false, false, false) => Some("object"),
-        (false, true, false, false) => Some("array"),
-        (false, false, true, false) => Some("number"),
-        (false, false, false, true) => Some("string"),
-        _ => None,
-    }
-}
-
-fn type_fits(types: &Value, value: &Value) -> bool {
-    let one = |t: &str| match t {
-        "null" => value.is_null(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|f| f.fract() == 0.0),
-        "number" => value.is_number(),
-        "string" => value.is_string(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        _ => false,
-    };
-    match types {
-        Value::String(t) => one(t),
-        Value::Array(all) => all.iter().filter_map(Value::as_str).any(one),
-        _ => true,
-    }
-}
-
-fn number(map: &Map<String, Value>, integer: bool, at: &str) -> Compiled<NumberPlan> {
-    let bound = |key: &str, exclusive: bool| -> Compiled<Option<Bound>> {
-        let Some(value) = map.get(key) else { return Ok(None) };
-        let number = value.as_f64().ok_or_else(|| bad(key, value, at))?;
-        let whole = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
-        let whole =
-            whole.or_else(|| (number.fract() == 0.0 && number.abs() < 1e30).then_some(number as i128));
-        Ok(Some(Bound { value: number, whole, exclusive }))
-    };
-    let tighter = |a: Option<Bound>, b: Option<Bound>, upper: bool| match (a, b) {
-        (Some(a), Some(b)) => {
-            let a_wins = if a.value == b.value { a.exclusive } else { (a.value < b.value) == upper };
-            Some(if a_wins { a } else { b })
-        }
-        (a, b) => a.or(b),
-    };
-    let mut min = tighter(bound("minimum", false)?, bound("exclusiveMinimum", true)?, false);
-    let mut max = tighter(bound("maximum", false)?, bound("exclusiveMaximum", true)?, true);
-    if let Some((low, high)) = map.get("format").and_then(Value::as_str).and_then(format_range) {
-        let exact = |whole: i128| Some(Bound { value: whole as f64, whole: Some(whole), exclusive: false });
-        min = tighter(min, exact(low), false);
-        max = tighter(max, exact(high), true);
-    }
-    let multiple_of = match map.get("multipleOf") {
-        Some(value) => Some(value.as_f64().filter(|m| *m > 0.0).ok_or_else(|| bad("multipleOf", value, at))?),
-        None => None,
-    };
-    if let (Some(low), Some(high)) = (min, max) {
-        let empty = low.value > high.value || (low.value == high.value && (low.exclusive || high.exclusive));
-        let first = low.value.ceil() + f64::from(u8::from(low.exclusive && low.value.fract() == 0.0));
-        let last = high.value.floor() - f64::from(u8::from(high.exclusive && high.value.fract() == 0.0));
-        if empty || (integer && first > last) {
-            return Err(contradiction(at, "the minimum is above the maximum"));
-        }
-    }
-    Ok(NumberPlan { integer, min, max, multiple_of })
-}
-
-fn format_range(format: &str) -> Option<(i128, i128)> {
-    Some(match format {
-        "int8" => (i8::MIN.into(), i8::MAX.into()),
-        "int16" => (i16::MIN.into(), i16::MAX.into()),
-        "int32" => (i32::MIN.into(), i32::MAX.into()),
-        "int64" | "int" => (i64::MIN.into(), i64::MAX.into()),
-        "uint8" => (0, u8::MAX.into()),
-        "uint16" => (0, u16::MAX.into()),
-        "uint32" => (0, u32::MAX.into()),
-        "uint64" | "uint" => (0, u64::MAX.into()),
-        _ => return None,
-    })
-}
-
-fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
-    let (min, max) = sizes(map, "minLength", "maxLength", at)?;
-    let patterns = match map.get("pattern") {
-        Some(Value::String(pattern)) => vec![regex(pattern, at)?],
-        Some(other) => return Err(bad("pattern", other, at)),
-        None => Vec::new(),
-    };
-    let format = map.get("format").and_then(Value::as_str).and_then(|f| {
-        Some(match f {
-            "date" => Format::Date,
-            "time" | "partial-time" => Format::Time,
-            "date-time" => Format::DateTime,
-            "uuid" => Format::Uuid,
-            "email" => Format::Email,
-            "uri" | "url" => Format::Uri,
-            _ => return None,
-        })
-    });
-    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format })
-}
-
-fn sizes(
-    map: &Map<String, Value>,
-    low: &str,
-    high: &str,
-    at: &str,
-) -> Compiled<(Option<usize>, Option<usize>)> {
-    let size = |key: &str| -> Compiled<Option<usize>> {
-        let Some(value) = map.get(key) else { return Ok(None) };
-        let whole = value
-            .as_u64()
-            .or_else(|| value.as_f64().filter(|f| *f >= 0.0 && f.fract() == 0.0).map(|f| f as u64));
-        whole.map(|n| Some(n as usize)).ok_or_else(|| bad(key, value, at))
-    };
-    let (min, max) = (size(low)?, size(high)?);
-    if let (Some(min), Some(max)) = (min, max)
-        && min > max
-    {
-        return Err(contradiction(at, &format!("`{low}` {min} is above `{high}` {max}")));
-    }
-    Ok((min, max))
-}
-
-fn regex(pattern: &str, at: &str) -> Compiled<Regex> {
-    Regex::new(pattern).map_err(|e| SchemaError::BadPattern {
-        at: at.to_owned(),
-        pattern: pattern.to_owned(),
-        reason: e.to_string(),
-    })
-}
-
-fn strings(value: Option<&Value>) -> Vec<String> {
-    match value {
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::String(one)) => vec![one.clone()],
-        _ => Vec::new(),
-    }
-}
-
-/// How a choice is written in plain text.
-fn plain_name(value: &Value) -> String {
-    match value {
-        Value::String(s) => s.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn bad(keyword: &str, found: &Value, at: &str) -> SchemaError {
-    SchemaError::BadKeyword { at: at.to_owned(), keyword: keyword.to_owned(), found: found.to_string() }
-}
-
-fn contradiction(at: &str, detail: &str) -> SchemaError {
-    SchemaError::Contradiction { at: at.to_owned(), detail: detail.to_owned() }
 }

@@ -3,6 +3,7 @@
 mod compile;
 mod describe;
 mod flatten;
+mod keywords;
 mod validate;
 
 use std::collections::{HashMap, HashSet};

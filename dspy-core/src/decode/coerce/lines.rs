@@ -1,0 +1,104 @@
+//! Objects written as one `key: value` per line.
+
+use std::borrow::Cow;
+
+use super::super::report::RepairKind as R;
+use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
+
+pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
+    let shift = |span: &mut Span| {
+        span.start += by;
+        span.end += by;
+    };
+    shift(&mut tree.span);
+    tree.notes.iter_mut().for_each(|n| shift(&mut n.span));
+    match &mut tree.shape {
+        Shape::List(items) => items.iter_mut().for_each(|t| shift_spans(t, by)),
+        Shape::Object(entries) => entries.iter_mut().for_each(|e| {
+            shift(&mut e.span);
+            shift_spans(&mut e.value, by);
+        }),
+        _ => {}
+    }
+}
+
+/// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before.
+pub(super) fn lines<'t>(
+    text: &'t str,
+    is_known: &dyn Fn(&str) -> bool,
+    goes_on: &dyn Fn(&str) -> bool,
+) -> Option<Tree<'t>> {
+    let mut entries: Vec<Entry<'t>> = Vec::new();
+    let mut at = 0;
+    let (mut blank, mut aside) = (false, false);
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let content = line.trim();
+        if content.is_empty() {
+            blank = true;
+            continue;
+        }
+        let lead = line.len() - line.trim_start().len();
+        let marker =
+            content.len() - content.trim_start_matches(['-', '*', '•', '+', ' ', '"', '_', '#']).len();
+        let body = &content[marker..];
+        let split =
+            body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
+        if let Some(i) = split {
+            aside = false;
+            let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
+            let mut value = body[i + 1..].trim_start_matches('*').trim();
+            if content.starts_with('"') || content.starts_with(['{', '[']) {
+                // JSON members line by line are the scanner's work.
+                return None;
+            }
+            value = value.strip_suffix(',').unwrap_or(value).trim_end();
+            if value.starts_with(['{', '[', '"', '\'', '`']) {
+                return None;
+            }
+            let from = start
+                + lead
+                + marker
+                + i
+                + 1
+                + (body.len() - i - 1 - body[i + 1..].trim_start_matches('*').trim_start().len());
+            let span = Span::new(from, from + value.len());
+            let key_span = Span::new(start + lead + marker, start + lead + marker + i);
+            let mut tree = Tree::text(value, false, span);
+            if value.is_empty() {
+                tree.shape = Shape::Absent;
+            }
+            entries.push(Entry { key: Cow::Borrowed(key), quoted: false, span: key_span, value: tree });
+        } else if let Some(last) = entries.last_mut() {
+            let from = last.value.span.start.min(start);
+            let to = start + line.trim_end().len();
+            aside |= blank && !goes_on(&last.key);
+            if aside {
+                continue;
+            }
+            if blank {
+                // A paragraph behind the members: part of the last value, or a farewell?
+                last.value.flaw = Some(Flaw::UnclearEnd);
+            }
+            let joined = text.get(from..to).unwrap_or("");
+            let inner = joined.trim_start();
+            let joined = if super::pieces::marker(inner).is_some() {
+                joined.trim_start_matches(['\n', '\r'])
+            } else {
+                inner
+            };
+            last.value.shape = Shape::Text { text: Cow::Borrowed(joined), quoted: false };
+            last.value.span = Span::new(to - joined.len(), to);
+        } else if content.len() > 200 || entries.is_empty() && content.contains(['{', '[']) {
+            return None;
+        }
+        blank = false;
+    }
+    if entries.is_empty() {
+        return None;
+    }
+    let mut tree = Tree::new(Shape::Object(entries), Span::new(0, text.len()));
+    tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
+    Some(tree)
+}

@@ -1,0 +1,129 @@
+//! Cutting text into the items of a list: bullets, numbers, lines, commas.
+
+/// Whether commas both separate and group: "1,000, 2,000".
+pub(super) fn mixes_grouping(text: &str) -> bool {
+    let b = text.as_bytes();
+    let digit = |i: usize| b.get(i).is_some_and(u8::is_ascii_digit);
+    let commas = || b.iter().enumerate().filter(|(_, c)| **c == b',').map(|(i, _)| i);
+    let groups = commas().any(|i| i > 0 && digit(i - 1) && (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
+    let separates = commas().any(|i| b.get(i + 1) == Some(&b' '));
+    groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
+}
+
+/// Trimmed pieces with their places. A trailing separator makes no empty piece.
+pub(super) fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t str)> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    for piece in text.split(separators) {
+        let trimmed = piece.trim();
+        out.push((at + (piece.len() - piece.trim_start().len()), trimmed));
+        at += piece.len() + 1;
+    }
+    out.retain(|(_, p)| !p.is_empty() || separators != ['\n']);
+    while out.last().is_some_and(|(_, p)| p.is_empty()) {
+        out.pop();
+    }
+    out
+}
+
+/// The inside of a piece that is one string in quotes.
+pub(super) fn quoted_whole(text: &str) -> Option<&str> {
+    [('"', '"'), ('\'', '\''), ('“', '”'), ('`', '`')].into_iter().find_map(|(open, close)| {
+        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
+        (!inner.contains([open, close, '\\'])).then_some(inner)
+    })
+}
+
+/// The marker of a list item and what comes behind it: the number, if it has one, and the byte offset of the item.
+pub(super) fn marker(line: &str) -> Option<(Option<u32>, usize)> {
+    for bullet in ["- ", "* ", "+ ", "• ", "– ", "— ", "‣ ", "◦ ", "▪ "] {
+        if let Some(rest) = line.strip_prefix(bullet) {
+            let boxed =
+                ["[ ] ", "[x] ", "[X] "].iter().find(|b| rest.starts_with(**b)).map_or(0, |b| b.len());
+            let offset = bullet.len() + boxed;
+            return Some((None, offset + (line[offset..].len() - line[offset..].trim_start().len())));
+        }
+    }
+    if let Some(rest) = line.strip_prefix('•') {
+        return Some((None, line.len() - rest.trim_start().len()));
+    }
+    let (open, digits) = match line.strip_prefix('(') {
+        Some(rest) => (1, rest),
+        None => (0, line),
+    };
+    let count = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let number = digits[..count].parse().ok()?;
+    let rest = &digits[count..];
+    let mark = rest.chars().next().filter(|c| matches!(c, '.' | ')' | ':'))?;
+    let behind = &rest[mark.len_utf8()..];
+    if !behind.starts_with([' ', '\t']) || (open == 1 && mark != ')') || mark == ':' {
+        return None;
+    }
+    Some((Some(number), open + count + 1 + (behind.len() - behind.trim_start().len())))
+}
+
+/// The items of a bulleted or numbered list, with an introduction before and a farewell behind left out.
+/// `Some(Err)` when there is such a list but its items cannot be told apart.
+pub(super) fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
+    let mut items: Vec<(usize, usize)> = Vec::new();
+    let mut numbers: Vec<Option<u32>> = Vec::new();
+    let mut indent = 0;
+    let (mut at, mut blank, mut ended, mut unclear) = (0, false, false, false);
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let content = line.trim();
+        if content.is_empty() {
+            blank = true;
+            continue;
+        }
+        let lead = line.len() - line.trim_start().len();
+        match marker(content) {
+            Some((number, offset)) => {
+                // Sub-items, or a second list behind other words.
+                unclear |= ended || (!items.is_empty() && lead > indent + 1);
+                if items.is_empty() {
+                    indent = lead;
+                }
+                items.push((start + lead + offset, start + lead + content.len()));
+                numbers.push(number);
+            }
+            None if items.is_empty() => {}
+            None if blank && lead <= indent => ended = true,
+            None if ended => {}
+            None if lead > indent => {
+                if let Some(last) = items.last_mut() {
+                    last.1 = start + lead + content.len();
+                }
+            }
+            // A line right behind an item, not indented: more of the item, or the end of the list?
+            None => unclear = true,
+        }
+        blank = false;
+    }
+    if items.is_empty() {
+        return None;
+    }
+    // "1. a 2. b": a list on one line.
+    if let [(from, to)] = items.as_slice() {
+        let item = text.get(*from..*to).unwrap_or("");
+        let more = match numbers[0] {
+            Some(n) => [". ", ") "].iter().any(|m| item.contains(&format!(" {}{m}", n.saturating_add(1)))),
+            None => item.contains(" • ") || item.contains(" * "),
+        };
+        unclear |= more;
+    }
+    let numbered = numbers.iter().filter(|n| n.is_some()).count();
+    if numbered > 0 {
+        let counts = numbers.windows(2).all(|w| matches!((w[0], w[1]), (Some(a), Some(b)) if b == a + 1));
+        let same = numbers.iter().all(|n| *n == Some(1));
+        let starts = matches!(numbers[0], Some(0 | 1));
+        if numbered != numbers.len() || !starts || !(counts || same) {
+            return if numbered == 1 && numbers.len() == 1 { None } else { Some(Err(())) };
+        }
+    }
+    if unclear {
+        return Some(Err(()));
+    }
+    Some(Ok(items.into_iter().map(|(from, to)| (from, text.get(from..to).unwrap_or(""))).collect()))
+}
