@@ -1,6 +1,5 @@
 //! The laws of decoding, for random schemas, values and texts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
-
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

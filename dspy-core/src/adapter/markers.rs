@@ -12,6 +12,8 @@ pub(super) fn push(out: &mut String, field: &str) {
     out.push_str(" ## ]]");
 }
 
+/// How many characters of decoration may stand before a marker that starts its line.
+const LONGEST_LEAD: usize = 32;
 /// Names longer than this are not names.
 const LONGEST_NAME: usize = 128;
 
@@ -57,10 +59,13 @@ fn read(text: &str, open: usize) -> Option<Marker<'_>> {
     if name.is_empty() || !name.chars().all(is_name) {
         return None;
     }
-    let line = text[..open].rfind('\n').map_or(0, |newline| newline + 1);
+    // Decoration is short; looking back further would cost a long line its length for every marker on it.
+    let window = text[..open].char_indices().rev().take(LONGEST_LEAD).last().map_or(open, |(at, _)| at);
+    let newline = text[window..open].rfind('\n').map(|newline| window + newline + 1);
+    let line = newline.unwrap_or(window);
     let lead = &text[line..open];
-    let starts_line =
-        lead.chars().all(|c| matches!(c, '*' | '_' | '`' | '#' | '>' | '-' | ' ' | '\t' | '\r'));
+    let starts_line = (newline.is_some() || line == 0)
+        && lead.chars().all(|c| matches!(c, '*' | '_' | '`' | '#' | '>' | '-' | ' ' | '\t' | '\r'));
     // The stars or backticks that open right before the marker close right after it.
     let wrapping = &lead[lead.trim_end_matches(['*', '_', '`']).len()..];
     let mut after = text.len() - named.len() + close + 2;
@@ -105,15 +110,17 @@ pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
-    let mut done = 0;
-    for (open, _) in text.match_indices("[[") {
+    let (mut done, mut from) = (0, 0);
+    while let Some(open) = text[from..].find("[[").map(|offset| from + offset) {
+        from = open + 1;
         if let Some((guard, sign)) = guarded_sign(text, open)
             && guard == sign
-            && open >= done
+            && sign >= done
         {
             out.push_str(&text[done..sign]);
             out.push_str("\\u0023");
             done = sign + 1;
+            from = done;
         }
     }
     out.push_str(&text[done..]);
@@ -173,9 +180,11 @@ mod tests {
             assert!(find(&escaped).next().is_none(), "{escaped}");
             assert_eq!(unescape(&escaped), text);
         }
-        let json = serde_json::json!(["[[ ## a ## ]]", [["#"]]]).to_string();
-        let escaped = escape_json(&json);
-        assert!(find(&escaped).next().is_none(), "{escaped}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap().to_string(), json);
+        for text in ["[[ ## a ## ]]", "[[[ ## a ## ]]", "[[##[[##"] {
+            let json = serde_json::json!([text, [["#"]]]).to_string();
+            let escaped = escape_json(&json);
+            assert!(find(&escaped).next().is_none(), "{escaped}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap().to_string(), json);
+        }
     }
 }

@@ -186,6 +186,7 @@ struct Elements<'a>(Vec<Found<'a>>);
 impl<'a> Elements<'a> {
     fn read(spec: &SignatureSpec, reply: &'a str) -> Self {
         let mut found = vec![Found::Missing; spec.outputs().count()];
+        let mut unclosed: Vec<&str> = Vec::new();
         let mut at = 0;
         while let Some(open) = reply[at..].find('<').map(|offset| at + offset) {
             let tag = opening_tag(&reply[open..]);
@@ -198,7 +199,13 @@ impl<'a> Elements<'a> {
                 continue;
             };
             let start = open + length;
-            let Some(length) = reply[start..].find(&format!("</{name}>")) else {
+            // A tag that was not closed from here on will not be closed from any later place either.
+            let close =
+                if unclosed.contains(&name) { None } else { reply[start..].find(&format!("</{name}>")) };
+            let Some(length) = close else {
+                if !unclosed.contains(&name) {
+                    unclosed.push(name);
+                }
                 if found[index] == Found::Missing {
                     found[index] = Found::Unclosed;
                 }
