@@ -2,7 +2,6 @@
 //!
 //! `corpus/*.jsonl`: a line with `schema` sets the type for the cases below it; a case has a `name`, a `reply`, and a
 //! `value` or an `error`; lines that start with `//` are for the reader.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

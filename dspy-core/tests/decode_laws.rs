@@ -1,5 +1,4 @@
 //! The laws of decoding, for random schemas, values and texts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
