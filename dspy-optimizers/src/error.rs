@@ -1,83 +1,91 @@
-//! What can end an optimization early.
+//! Why an optimization gave no program.
 
 use std::path::PathBuf;
 
+use dspy_core::error::BoxError;
+use dspy_core::signature::FieldError;
 use thiserror::Error;
 
-/// An optimization that gave no program.
+use crate::budget::Limit;
+use crate::journal::JournalError;
+
+/// Why an optimization gave no program. What was paid stands in the journal, if the run has one.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OptimizeError {
-    /// There are no examples to learn from.
-    #[error("the {0} is empty")]
-    Empty(&'static str),
-    /// An option has a value that cannot work.
-    #[error("{0}")]
-    Option(String),
-    /// The budget was spent before any program had been scored.
-    #[error("the budget was spent before the first program was scored; nothing can be returned")]
-    Budget,
-    /// The model could not be reached, again and again. What was paid for is in the journal.
-    #[error("{source}; {advice}", advice = resume_advice(*.journalled))]
-    Outage {
-        /// The last failure.
-        source: dspy_core::Error,
-        /// Whether the run has a journal to go on from.
-        journalled: bool,
+    /// There are no examples.
+    #[error("the {set} is empty")]
+    Empty {
+        /// `trainset` or `valset`.
+        set: &'static str,
     },
-    /// The metric failed too often.
-    #[error("the metric failed at {failures} examples; the last time: {message}")]
-    Metric {
-        /// How often.
-        failures: usize,
-        /// What it said last.
-        message: String,
+    /// An example cannot be used. Found before any call was made.
+    #[error("example {index} of the {set} cannot be used: {source}")]
+    Example {
+        /// `trainset` or `valset`.
+        set: &'static str,
+        /// Its place, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: FieldError,
     },
-    /// The programs of student and teacher have different predictors.
-    #[error("the teacher has other predictors than the program: {0}")]
-    Teacher(String),
-    /// The run directory cannot be used.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+    /// The program has no predictors, so there is nothing to optimize.
+    #[error("the program has no predictors")]
+    NoPredictors,
+    /// The teacher is not a program of the same shape.
+    #[error("the teacher does not fit the program: {}", .0.join("; "))]
+    Teacher(Vec<String>),
+    /// An option has a value that makes no sense.
+    #[error("`{option}` cannot be {value}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        value: String,
     },
-    /// The run directory belongs to a run that another process is working on.
-    #[error("{} is in use by another run; wait for it or choose another `run_dir`", .0.display())]
-    Locked(PathBuf),
-    /// The run directory holds the journal of another run.
+    /// The budget was used up before the first candidate was done.
+    #[error("the budget ({limit}) was used up before the first candidate was done")]
+    Budget {
+        /// Which limit.
+        limit: Limit,
+    },
+    /// The only limit is one in US dollars, and the model's answers carry no price, so nothing would limit the run.
     #[error(
-        "{} is the journal of another run ({difference}); choose another `run_dir`, or delete it to start anew",
-        path.display()
+        "`{model}` reports no price, so a budget of dollars alone limits nothing; add one of calls or tokens"
     )]
-    OtherRun {
-        /// The journal.
-        path: PathBuf,
-        /// What differs.
-        difference: String,
+    UnknownPrice {
+        /// The model.
+        model: String,
     },
-    /// A line of the journal cannot be read although others follow it.
-    #[error("{}, line {line}: {message}; delete the file to start anew", path.display())]
-    Corrupt {
-        /// The journal.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
+    /// The model cannot be reached, or another part of the world failed, again and again.
+    #[error("{source}{}", how_to_go_on(.run_dir.as_ref()))]
+    Outage {
+        /// What happened last.
+        source: BoxError,
+        /// The folder of the journal, with which a new run goes on.
+        run_dir: Option<PathBuf>,
     },
-    /// An example or a demonstration has no JSON form.
+    /// The metric itself failed too often for its scores to mean anything.
+    #[error("the metric failed on {failed} examples, at last: {last}{}", how_to_go_on(.run_dir.as_ref()))]
+    Metric {
+        /// On how many examples so far.
+        failed: usize,
+        /// The last failure.
+        last: String,
+        /// The folder of the journal, with which a new run goes on.
+        run_dir: Option<PathBuf>,
+    },
+    /// The journal cannot be used.
     #[error(transparent)]
-    Field(#[from] dspy_core::signature::FieldError),
+    Journal(#[from] JournalError),
 }
 
-fn resume_advice(journalled: bool) -> &'static str {
-    if journalled {
-        "run again with the same `run_dir` to go on from here"
-    } else {
-        "with a `run_dir` the run could go on from here"
+fn how_to_go_on(run_dir: Option<&PathBuf>) -> String {
+    match run_dir {
+        Some(folder) => {
+            format!("; nothing that was paid is lost: run again with the run_dir `{}`", folder.display())
+        }
+        None => "; with a `run_dir` such a run can go on where it was".into(),
     }
 }
 

@@ -1,30 +1,80 @@
-//! Optimizers: they find the instructions and demonstrations that maximise a metric.
+//! The optimizers of `dspy`: they find the demonstrations (and, later, the instructions) that maximise a metric.
 //!
-//! Use them through the facade crate, as `dspy::optimizers`. All work the same way: a builder takes the metric, a
-//! budget and a run directory, `compile` takes a program and data and gives an [`Optimized`] program with a
-//! [`Report`]. They share the engine that runs candidates concurrently, the journal from which a killed run goes on,
-//! and the seed tree that makes runs repeatable.
+//! | I have | use |
+//! |---|---|
+//! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations, no model is called |
+//! | some ten rows and a metric | [`BootstrapFewShot`]: the program's own successes as demonstrations |
+//! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: several such sets, the best one wins |
 //!
-//! | optimizer | changes | needs |
-//! |---|---|---|
-//! | [`LabeledFewShot`] | demonstrations, from labels | nothing: calls no model |
-//! | [`BootstrapFewShot`] | demonstrations, from successful runs | a metric, about 10 examples |
-//! | [`BootstrapFewShotWithRandomSearch`] | the same, the best of many | a metric, about 50 examples |
+//! All take a program and give an [`Optimized`] one, which knows how it came to be: [`Optimized::report`]. What an
+//! optimizer that calls a model promises:
+//!
+//! - **The same result** for the same seed, data and replies, at any concurrency.
+//! - **Nothing is paid twice.** With a `run_dir`, every answer is written to a journal before it counts. A run that was
+//!   killed goes on where it was, and ends with the program and the report that it would have had.
+//! - **Hard limits.** A [`Budget`] is reserved before a call is made. When it is used up, the best program so far is
+//!   the result.
+//! - **An outage is not a bad score.** The run stops with an error that says how to go on.
+//!
+//! ```
+//! use dspy_core::lm::Lm;
+//! use dspy_core::predict::DynPredict;
+//! use dspy_core::program::HasPredictors;
+//! use dspy_core::signature::{Example, FieldError, Values};
+//! use dspy_optimizers::{BootstrapFewShot, Budget};
+//!
+//! struct Row(&'static str, &'static str); // in an application: a `#[signature]` struct
+//!
+//! impl Example for Row {
+//!     type Input = Values;
+//!     fn input(&self) -> Result<Values, FieldError> {
+//!         Ok(Values::from_iter([("text".to_owned(), self.0.into())]))
+//!     }
+//!     fn values(&self) -> Result<Values, FieldError> {
+//!         let mut values = self.input()?;
+//!         values.insert("mood".to_owned(), self.1.into());
+//!         Ok(values)
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
+//! program.set_lm(Lm::builtin());
+//! let train = [Row("I love it, a good day", "good"), Row("This is awful and bad", "bad")];
+//!
+//! let optimized = BootstrapFewShot::builder()
+//!     .metric(|row: &Row, output: &Values| output["mood"] == row.1)
+//!     .budget(Budget::calls(100))
+//!     .build()
+//!     .compile(program, &train)
+//!     .await?;
+//! println!("{}", optimized.report());
+//! # Ok::<(), dspy_core::Error>(()) }).unwrap();
+//! ```
 
-mod bootstrap;
+mod bootstrap_few_shot;
 mod budget;
+mod data;
+mod demos;
 mod engine;
 mod error;
 mod journal;
-mod labeled;
+mod labeled_few_shot;
+mod metric;
+mod optimized;
 mod options;
+mod progress;
 mod random_search;
 mod report;
+mod tally;
 
-pub use bootstrap::{BootstrapFewShot, BootstrapFewShotBuilder};
-pub use budget::Budget;
+pub use bootstrap_few_shot::{BootstrapFewShot, BootstrapFewShotBuilder};
+pub use budget::{Budget, Limit};
+pub use data::Data;
 pub use error::OptimizeError;
-pub use labeled::LabeledFewShot;
-pub use options::{MetricMissing, WithMetric};
-pub use random_search::{BootstrapFewShotWithRandomSearch, RandomSearchBuilder};
-pub use report::{Candidate, Optimized, Report, StopReason};
+pub use journal::JournalError;
+pub use labeled_few_shot::LabeledFewShot;
+pub use metric::{HasMetric, NoMetric, WithMetric};
+pub use optimized::Optimized;
+pub use random_search::{BootstrapFewShotWithRandomSearch, BootstrapFewShotWithRandomSearchBuilder};
+pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial};

@@ -1,99 +1,83 @@
-//! What the builders of all optimizers have in common.
+//! The options that all optimizers share which call a model.
 
-/// Where a builder's metric will be. It cannot build before it has one.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct MetricMissing;
+use std::path::PathBuf;
 
-/// A builder that has its metric.
-#[derive(Debug, Clone, Copy)]
-pub struct WithMetric<M>(pub(crate) M);
+use crate::budget::Budget;
 
-/// The setters of a builder's `common` options.
-macro_rules! common_setters {
+/// How a run is carried out. Only the seed changes its result.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) budget: Budget,
+    pub(crate) run_dir: Option<PathBuf>,
+    pub(crate) concurrency: usize,
+    pub(crate) seed: u64,
+    pub(crate) progress: bool,
+    pub(crate) max_errors: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            budget: Budget::UNLIMITED,
+            run_dir: None,
+            concurrency: 8,
+            seed: 0,
+            progress: false,
+            max_errors: 10,
+        }
+    }
+}
+
+/// The setters of these options, for a builder with a field `options`.
+macro_rules! option_setters {
     () => {
-        /// What the run may spend at most; no limits by default.
+        /// Limits what the run may spend. When a limit is reached, the best program so far is the result, and
+        /// [`Report::stopped`](crate::Report::stopped) says so. By default there is no limit.
         #[must_use]
-        pub fn budget(mut self, budget: $crate::Budget) -> Self {
-            self.common.budget = budget;
+        pub fn budget(mut self, budget: crate::Budget) -> Self {
+            self.options.budget = budget;
             self
         }
 
-        /// The folder of the run's journal. A run that was killed or failed goes on from there when it is started
-        /// again, with the same result as if it had not been interrupted, and pays nothing twice.
+        /// The folder of the run's journal. A run that was killed, or that an outage or a budget has stopped, goes on
+        /// where it was when it is started again with the same folder. By default nothing is kept.
+        ///
+        /// The folder belongs to one run: other data, options or programs are refused.
         #[must_use]
         pub fn run_dir(mut self, folder: impl Into<std::path::PathBuf>) -> Self {
-            self.common.run_dir = Some(folder.into());
+            self.options.run_dir = Some(folder.into());
             self
         }
 
-        /// How many examples are evaluated at a time, 8 by default. The result does not depend on it.
+        /// How many examples are worked on at a time, 8 by default. The result does not depend on it.
         #[must_use]
         pub fn concurrency(mut self, examples: usize) -> Self {
-            self.common.concurrency = examples.max(1);
+            self.options.concurrency = examples.max(1);
             self
         }
 
-        /// The seed of all random decisions, 0 by default.
+        /// The root of all random decisions, 0 by default.
         #[must_use]
         pub fn seed(mut self, seed: u64) -> Self {
-            self.common.seed = seed;
+            self.options.seed = seed;
             self
         }
 
-        /// Whether to draw a progress bar on the terminal.
+        /// Whether to draw a progress bar on the terminal. Nothing is drawn where there is none.
         #[must_use]
         pub fn progress(mut self, on: bool) -> Self {
-            self.common.progress = on;
+            self.options.progress = on;
             self
         }
 
-        /// How many failures of the metric are borne, 10 by default. Examples at which it failed do not count.
+        /// On how many examples the metric itself may fail before the run ends with
+        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. An example on which it fails is
+        /// left out of the score. Failures of the program are results, not errors: they score 0.
         #[must_use]
-        pub fn max_errors(mut self, errors: usize) -> Self {
-            self.common.max_errors = errors;
+        pub fn max_errors(mut self, examples: usize) -> Self {
+            self.options.max_errors = examples;
             self
         }
     };
 }
-
-/// The setters for how demonstrations are bootstrapped.
-macro_rules! bootstrap_setters {
-    () => {
-        /// From which score on a run of the teacher is worth showing. Without a threshold, every score above 0 is.
-        #[must_use]
-        pub fn metric_threshold(mut self, score: f64) -> Self {
-            self.options.metric_threshold = Some(score);
-            self
-        }
-
-        /// The most demonstrations made from runs of the teacher, for each predictor; 4 by default.
-        #[must_use]
-        pub fn max_bootstrapped_demos(mut self, demos: usize) -> Self {
-            self.options.max_bootstrapped_demos = demos;
-            self
-        }
-
-        /// The most demonstrations for each predictor in all, filled up with labelled examples; 16 by default.
-        #[must_use]
-        pub fn max_labeled_demos(mut self, demos: usize) -> Self {
-            self.options.max_labeled_demos = demos;
-            self
-        }
-
-        /// How often an example is tried, each time as another sample at temperature 1; 1 by default.
-        #[must_use]
-        pub fn max_rounds(mut self, rounds: usize) -> Self {
-            self.options.max_rounds = rounds.max(1);
-            self
-        }
-
-        /// A model for the teacher, such as a stronger one than the program will run on.
-        #[must_use]
-        pub fn teacher_lm(mut self, lm: dspy_core::lm::Lm) -> Self {
-            self.teacher_lm = Some(lm);
-            self
-        }
-    };
-}
-
-pub(crate) use {bootstrap_setters, common_setters};
+pub(crate) use option_setters;

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{Parrot, TwoSteps, folder, right, rows};
-use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Budget, OptimizeError, Report};
+use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Budget, JournalError, OptimizeError, Report};
 
 async fn run(lm: &std::sync::Arc<Parrot>, folder: &Path, budget: Budget) -> Result<Report, OptimizeError> {
     let optimizer = BootstrapFewShotWithRandomSearch::builder()
@@ -28,7 +28,7 @@ fn calls_in(journal: &str) -> usize {
 async fn a_killed_run_goes_on_with_the_same_result_and_pays_nothing_twice() {
     let whole = folder("whole");
     let lm = Parrot::new();
-    let report = run(&lm, &whole, Budget::unlimited()).await.unwrap();
+    let report = run(&lm, &whole, Budget::UNLIMITED).await.unwrap();
     let total = lm.calls();
     let journal = std::fs::read_to_string(whole.join("journal.jsonl")).unwrap();
     assert_eq!(calls_in(&journal), total);
@@ -42,7 +42,7 @@ async fn a_killed_run_goes_on_with_the_same_result_and_pays_nothing_twice() {
         std::fs::create_dir_all(&part).unwrap();
         std::fs::write(part.join("journal.jsonl"), kept).unwrap();
         let lm = Parrot::new();
-        let resumed = run(&lm, &part, Budget::unlimited()).await.unwrap();
+        let resumed = run(&lm, &part, Budget::UNLIMITED).await.unwrap();
         assert_eq!(resumed, report, "cut at byte {cut}");
         let whole_lines = &kept[..kept.rfind('\n').map_or(0, |at| at + 1)];
         assert_eq!(lm.calls(), total - calls_in(whole_lines), "cut at byte {cut}");
@@ -57,19 +57,19 @@ async fn an_outage_or_a_spent_budget_is_no_loss() {
     let folder = folder("outage");
     let fresh = common::folder("outage-fresh");
     let lm = Parrot::new();
-    let unbroken = run(&lm, &fresh, Budget::unlimited()).await.unwrap();
+    let unbroken = run(&lm, &fresh, Budget::UNLIMITED).await.unwrap();
     let total = lm.calls();
 
     let down = Parrot::down_from(20);
-    let error = run(&down, &folder, Budget::unlimited()).await.unwrap_err();
-    assert!(matches!(&error, OptimizeError::Outage { journalled: true, .. }), "{error}");
-    assert!(error.to_string().contains("run again with the same `run_dir`"), "{error}");
+    let error = run(&down, &folder, Budget::UNLIMITED).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Outage { run_dir: Some(_), .. }), "{error}");
+    assert!(error.to_string().contains("run again with the run_dir"), "{error}");
     let lm = Parrot::new();
     let spent = run(&lm, &folder, Budget::calls(40)).await.unwrap();
-    assert!(spent.to_string().contains("stopped by the budget of 40 calls"), "{spent}");
+    assert!(spent.to_string().contains("the budget (calls) was used up"), "{spent}");
     assert_eq!(lm.calls(), 20, "the first 20 are in the journal and count");
     let lm = Parrot::new();
-    let finished = run(&lm, &folder, Budget::unlimited()).await.unwrap();
+    let finished = run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
     assert_eq!(finished, unbroken);
     assert_eq!(lm.calls(), total - 40);
     for folder in [folder, fresh] {
@@ -81,7 +81,7 @@ async fn an_outage_or_a_spent_budget_is_no_loss() {
 async fn a_journal_is_that_of_one_run() {
     let folder = folder("other");
     let lm = Parrot::new();
-    run(&lm, &folder, Budget::unlimited()).await.unwrap();
+    run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
     let other = BootstrapFewShotWithRandomSearch::builder()
         .metric(right)
         .num_candidate_programs(2)
@@ -91,14 +91,17 @@ async fn a_journal_is_that_of_one_run() {
         .build();
     let error = other.compile(TwoSteps::new(&lm), &rows(7)).await.unwrap_err();
     let message = error.to_string();
-    assert!(matches!(error, OptimizeError::OtherRun { .. }), "{message}");
-    assert!(message.contains("data, seed") && message.contains("choose another `run_dir`"), "{message}");
+    assert!(matches!(error, OptimizeError::Journal(JournalError::OtherRun { .. })), "{message}");
+    assert!(
+        message.contains("`seed` was 0, is now 1") && message.contains("`trainset.rows` was 6, is now 7"),
+        "{message}"
+    );
 
     let path = folder.join("journal.jsonl");
     let journal = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, journal.replacen("\"event\":\"call\"", "\"event\":\"c", 1)).unwrap();
-    let error = run(&lm, &folder, Budget::unlimited()).await.unwrap_err();
-    assert!(matches!(error, OptimizeError::Corrupt { line: 2.., .. }), "{error}");
+    let error = run(&lm, &folder, Budget::UNLIMITED).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Journal(JournalError::Corrupt { line: 2.., .. })), "{error}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -106,10 +109,14 @@ async fn a_journal_is_that_of_one_run() {
 async fn two_runs_cannot_share_a_journal() {
     let folder = folder("shared");
     let lm = Parrot::new();
-    let (one, two) =
-        tokio::join!(run(&lm, &folder, Budget::unlimited()), run(&lm, &folder, Budget::unlimited()));
+    let (one, two) = tokio::join!(run(&lm, &folder, Budget::UNLIMITED), run(&lm, &folder, Budget::UNLIMITED));
     let locked = [one.as_ref().err(), two.as_ref().err()];
-    assert!(locked.iter().flatten().all(|error| matches!(error, OptimizeError::Locked(_))));
+    assert!(
+        locked
+            .iter()
+            .flatten()
+            .all(|error| matches!(error, OptimizeError::Journal(JournalError::InUse { .. })))
+    );
     assert_eq!(locked.iter().flatten().count(), 1);
     std::fs::remove_dir_all(folder).unwrap();
 }

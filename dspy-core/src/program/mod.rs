@@ -8,7 +8,7 @@ mod walk;
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};
 pub(crate) use settings::Context;
-pub use settings::{Recovery, Settings, configure, inherit, spawn};
+pub use settings::{Recovery, Settings, configure, current_lm, inherit, spawn};
 pub(crate) use trace::TraceScope;
 pub use trace::{Trace, TraceStep, trace};
 pub use walk::{HasPredictors, Visitor, VisitorMut};

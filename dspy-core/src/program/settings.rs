@@ -137,6 +137,11 @@ pub fn configure(settings: impl Into<Settings>) {
     *default = Arc::new(Context { settings: settings.into().or(&default.settings), trace: None });
 }
 
+/// The model that predictors without one of their own use in the current task.
+pub fn current_lm() -> Option<Lm> {
+    Context::current().lm().cloned()
+}
+
 /// Carries the settings, the trace and the LM scope of the current task into `future`, which may then be spawned.
 ///
 /// `tokio::spawn` starts a task with nothing of its parent; `tokio::spawn(dspy::inherit(future))`, or

@@ -86,6 +86,46 @@ impl Module for TwoSteps {
     }
 }
 
+/// One predictor that is called for every round of a loop, the later ones with what the earlier ones found.
+#[derive(Debug, Clone)]
+pub struct Hops {
+    hop: DynPredict,
+    rounds: usize,
+}
+
+impl Hops {
+    pub fn new(lm: &Arc<Parrot>, rounds: usize) -> Self {
+        let mut program =
+            Hops { hop: DynPredict::new("question, round: int -> answer".parse().unwrap()), rounds };
+        program.set_lm(Lm::shared(lm.clone()));
+        program
+    }
+}
+
+impl HasPredictors for Hops {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("hop", &self.hop);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("hop", &mut self.hop);
+    }
+}
+
+impl Module for Hops {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, mut input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let mut last = Prediction::new(Values::new());
+        for round in 0..self.rounds {
+            input.insert("round".into(), round.into());
+            last = self.hop.call(input.clone()).await?;
+        }
+        Ok(last)
+    }
+}
+
 /// A model that knows a sound only if a demonstration shows that animal, and counts its calls.
 #[derive(Debug, Default)]
 pub struct Parrot {

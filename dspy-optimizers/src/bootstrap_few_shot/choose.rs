@@ -1,0 +1,54 @@
+//! Which calls of a successful run become demonstrations.
+
+use std::collections::HashMap;
+
+use dspy_core::Seed;
+use dspy_core::signature::Demo;
+
+use crate::engine::Step;
+
+/// One demonstration for each predictor that was called, by path.
+///
+/// A predictor that was called several times gives one of its calls: the last with probability ½, otherwise any of the
+/// earlier ones. The last call of a loop has seen most, but only earlier ones show how to begin.
+pub(super) fn demonstrations(steps: Vec<Step>, seed: Seed) -> HashMap<String, Demo> {
+    let mut by_path: HashMap<String, Vec<Demo>> = HashMap::new();
+    for Step { predictor, inputs, outputs } in steps {
+        let values = inputs.into_iter().chain(outputs).collect();
+        by_path.entry(predictor).or_default().push(Demo::augmented(values));
+    }
+    let choose = |(path, mut calls): (String, Vec<Demo>)| {
+        let mut rng = seed.branch(&path).rng();
+        let last = calls.len() - 1;
+        let at = if last == 0 || rng.unit() < 0.5 { last } else { rng.below(last) };
+        (path, calls.swap_remove(at))
+    };
+    by_path.into_iter().map(choose).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy_core::signature::Values;
+
+    use super::*;
+
+    #[test]
+    fn half_of_the_time_it_is_the_last_call() {
+        let steps = |calls: u64| {
+            (0..calls).map(|call| Step {
+                predictor: "hop".into(),
+                inputs: Values::from_iter([("n".to_owned(), call.into())]),
+                outputs: Values::new(),
+            })
+        };
+        let mut chosen = [0; 3];
+        for seed in 0..1000 {
+            let demos = demonstrations(steps(3).collect(), Seed::new(seed));
+            assert!(demos["hop"].augmented);
+            chosen[demos["hop"].values["n"].as_u64().unwrap() as usize] += 1;
+        }
+        assert!((450..550).contains(&chosen[2]), "{chosen:?}");
+        assert!(chosen[0] > 200 && chosen[1] > 200, "{chosen:?}");
+        assert_eq!(demonstrations(steps(1).collect(), Seed::new(0)).len(), 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! Demonstrations out of labelled rows.
+
+use dspy_core::Seed;
+use dspy_core::program::HasPredictors;
+use dspy_core::signature::{Demo, FieldSpec, Role, SignatureSpec, Values};
+use serde_json::Value;
+
+/// The part of a row that a predictor can show: the fields of its signature, as far as the row has them. `None` without
+/// any input or without any output: that teaches nothing, and no prompt shows it.
+pub(crate) fn labelled(row: &Values, spec: &SignatureSpec) -> Option<Demo> {
+    let part = |role| {
+        let fields = spec.fields().iter().filter(move |field| field.role() == role);
+        let known = |field: &FieldSpec| {
+            let value = row.get(field.name()).filter(|value| fits(field, value))?;
+            Some((field.name().to_owned(), value.clone()))
+        };
+        fields.filter_map(known).collect::<Vec<_>>()
+    };
+    let (inputs, outputs) = (part(Role::Input), part(Role::Output));
+    let says_something = |values: &[(String, Value)]| values.iter().any(|(_, value)| !value.is_null());
+    let asks = says_something(&inputs) || spec.inputs().next().is_none();
+    (asks && says_something(&outputs)).then(|| Demo::new(inputs.into_iter().chain(outputs).collect()))
+}
+
+/// Whether the value of a row's field is one of the predictor's field, which may share no more than its name.
+fn fits(field: &FieldSpec, value: &Value) -> bool {
+    if value.is_null() {
+        return field.is_optional();
+    }
+    (field.is_text() && value.is_string())
+        || field.plan().is_ok_and(|plan| plan.coerce(value.clone()).is_ok())
+}
+
+/// Whether a demonstration answers the very question of this row: their inputs agree as far as both have them.
+pub(crate) fn is_about(demo: &Demo, row: &Values, spec: &SignatureSpec) -> bool {
+    let mut shared = spec.inputs().filter_map(|field| {
+        let (own, other) = (demo.values.get(field.name())?, row.get(field.name())?);
+        Some(own == other)
+    });
+    shared.next().is_some_and(|first| first && shared.all(|same| same))
+}
+
+/// Up to `count` demonstrations from the rows at `places`: a random sample, or the first ones without a seed.
+pub(crate) fn pick(
+    rows: &[Values],
+    places: &[usize],
+    spec: &SignatureSpec,
+    count: usize,
+    sample: Option<Seed>,
+) -> Vec<Demo> {
+    let place = |place: &usize| rows.get(*place).and_then(|row| labelled(row, spec));
+    let Some(seed) = sample else { return places.iter().filter_map(place).take(count).collect() };
+    // Only rows that can be shown are drawn from, so that there are fewer than asked for only if there are no more.
+    let usable: Vec<&usize> = places.iter().filter(|at| place(at).is_some()).collect();
+    let chosen = seed.rng().sample(usable.len(), count);
+    chosen.into_iter().filter_map(|at| place(usable[at])).collect()
+}
+
+/// Takes all demonstrations off a program.
+pub(crate) fn clear(program: &mut impl HasPredictors) {
+    program.for_each_predictor(|_, predictor| {
+        if !predictor.demos().is_empty() {
+            predictor.set_demos(Vec::new());
+        }
+    });
+}
+
+/// Gives every predictor labelled rows, in place of the demonstrations that it had.
+pub(crate) fn attach(
+    program: &mut impl HasPredictors,
+    rows: &[Values],
+    places: &[usize],
+    count: usize,
+    sample: Option<Seed>,
+) {
+    program.for_each_predictor(|path, predictor| {
+        let seed = sample.map(|seed| seed.branch(path));
+        predictor.set_demos(pick(rows, places, predictor.spec(), count, seed));
+    });
+}

@@ -1,0 +1,59 @@
+//! A journal that cannot be used.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A journal that cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process, or another run of this one, writes the journal at this moment.
+    #[error("`{}` is in use by another run; wait for it to end or choose another run_dir", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The journal is that of another run: other options, data, program or model.
+    #[error(
+        "`{}` is the journal of another run: {}; choose another run_dir, or delete the file to start anew",
+        path.display(), differences.join("; ")
+    )]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// Every difference: what, then and now.
+        differences: Vec<String>,
+    },
+    /// A line in the middle cannot be read. (A half-written last line, as a killed process leaves it, is dropped.)
+    #[error(
+        "`{}` is damaged at line {line}: {problem}; delete this line and those below to go on from there, or the \
+         file to start anew", path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A result has no JSON form.
+    #[error("a result cannot be written down: {0}")]
+    Encode(serde_json::Error),
+}
+
+impl JournalError {
+    /// For what cannot happen: an event that is read back as one of another kind.
+    pub(super) fn confused() -> Self {
+        JournalError::Encode(serde::de::Error::custom("an event changed its kind"))
+    }
+}

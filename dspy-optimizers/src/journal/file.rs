@@ -1,0 +1,146 @@
+//! The file of a journal: one JSON object a line, locked while a run writes it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::error::JournalError;
+use super::event::Event;
+use super::header::Header;
+
+/// What a power cut may cost at most, when the disk is busy with other things.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// The open, locked file. The system releases the lock when the process ends, however it ends.
+pub(super) struct JournalFile {
+    path: PathBuf,
+    file: File,
+    synced: Instant,
+    /// After a failed write the file may end in half a line, so that nothing may follow.
+    broken: bool,
+}
+
+impl JournalFile {
+    /// Opens or creates `journal.jsonl`, checks that it is of this run and shows each of its events with its line.
+    pub(super) fn open(
+        folder: &Path,
+        header: &Header,
+        each: impl FnMut(usize, Event),
+    ) -> Result<Self, JournalError> {
+        let path = folder.join("journal.jsonl");
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path }),
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                tracing::warn!(path = %path.display(), "this file system knows no locks: start no second run here");
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        let recovered = Recovered::read(&path, &file, header, each)?;
+        let mut journal = JournalFile { path, file, synced: Instant::now(), broken: false };
+        journal.recover(&recovered, header)?;
+        Ok(journal)
+    }
+
+    fn recover(&mut self, recovered: &Recovered, header: &Header) -> Result<(), JournalError> {
+        let length = recovered.length;
+        let place = self.file.set_len(length).and_then(|()| self.file.seek(SeekFrom::Start(length)));
+        place.map_err(|source| self.io(source))?;
+        if recovered.lines == 0 {
+            self.append(&header.line()?)?;
+        } else if !recovered.closed {
+            self.append("\n")?;
+        }
+        self.sync()
+    }
+
+    /// Writes a line. It is in the system's hands when this returns, and so survives the death of the process.
+    pub(super) fn append(&mut self, line: &str) -> Result<(), JournalError> {
+        if self.broken {
+            return Err(self.io(std::io::Error::other("an earlier line could not be written")));
+        }
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            self.broken = true;
+            return Err(self.io(error));
+        }
+        if self.synced.elapsed() >= SYNC_EVERY { self.sync() } else { Ok(()) }
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), JournalError> {
+        self.synced = Instant::now();
+        self.file.sync_data().map_err(|source| self.io(source))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn io(&self, source: std::io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// What stands in a file that can be relied upon.
+struct Recovered {
+    lines: usize,
+    /// Bytes of these lines.
+    length: u64,
+    /// Whether the last of them ends with a line break.
+    closed: bool,
+}
+
+impl Recovered {
+    fn read(
+        path: &Path,
+        file: &File,
+        header: &Header,
+        mut each: impl FnMut(usize, Event),
+    ) -> Result<Self, JournalError> {
+        let io = |source| JournalError::Io { path: path.to_owned(), source };
+        let mut reader = BufReader::new(file);
+        let mut recovered = Recovered { lines: 0, length: 0, closed: true };
+        let mut bytes = Vec::new();
+        while reader.read_until(b'\n', &mut bytes).map_err(io)? > 0 {
+            let line = recovered.lines + 1;
+            let read = if line == 1 {
+                serde_json::from_slice(&bytes).map(Line::Header)
+            } else {
+                serde_json::from_slice(&bytes).map(Line::Event)
+            };
+            match read {
+                Ok(Line::Header(value)) => {
+                    let differences = header.differences(&value);
+                    if !differences.is_empty() {
+                        return Err(JournalError::OtherRun { path: path.to_owned(), differences });
+                    }
+                }
+                Ok(Line::Event(event)) => each(line, event),
+                // Only the last line may be a part of one.
+                Err(error) if reader.fill_buf().map_err(io)?.is_empty() => {
+                    let path = path.display();
+                    tracing::warn!(%path, line, %error, "dropped the last line of the journal, it is incomplete");
+                    break;
+                }
+                Err(error) => {
+                    let problem = error.to_string();
+                    return Err(JournalError::Corrupt { path: path.to_owned(), line, problem });
+                }
+            }
+            recovered.lines = line;
+            recovered.length += bytes.len() as u64;
+            recovered.closed = bytes.ends_with(b"\n");
+            bytes.clear();
+        }
+        Ok(recovered)
+    }
+}
+
+enum Line {
+    Header(serde_json::Value),
+    Event(Event),
+}

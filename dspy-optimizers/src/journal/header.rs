@@ -1,0 +1,87 @@
+//! The first line of a journal: what the run is.
+
+use dspy_core::program::{HasPredictors, current_lm};
+use dspy_core::signature::Values;
+use serde_json::{Map, Value, json};
+
+use super::error::JournalError;
+
+/// Names the format and its version.
+const FORMAT: &str = "dspy-journal/1";
+
+/// Everything that decides what a run does, apart from the results of its effects. Limits, concurrency and display are
+/// not part of it: they may change from one attempt to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Header(Map<String, Value>);
+
+impl Header {
+    /// A header with the members of `identity`, a JSON object.
+    pub(crate) fn new(optimizer: &str, seed: u64, identity: Value) -> Self {
+        let mut members = Map::new();
+        members.insert("format".into(), FORMAT.into());
+        members.insert("optimizer".into(), optimizer.into());
+        members.insert("seed".into(), seed.into());
+        if let Value::Object(identity) = identity {
+            members.extend(identity);
+        }
+        Header(members)
+    }
+
+    pub(super) fn line(&self) -> Result<String, JournalError> {
+        Ok(serde_json::to_string(&self.0).map_err(JournalError::Encode)? + "\n")
+    }
+
+    /// What differs between the header of a file and this one.
+    pub(super) fn differences(&self, found: &Value) -> Vec<String> {
+        // Compared as it would be read back.
+        let own = serde_json::to_string(&self.0).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let mut differences = Vec::new();
+        compare("", found, &own.unwrap_or_default(), &mut differences);
+        differences
+    }
+}
+
+fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>) {
+    if let (Value::Object(then), Value::Object(now)) = (then, now) {
+        let added = now.keys().filter(|name| !then.contains_key(*name));
+        for name in then.keys().chain(added) {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let member = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+            compare(&path, &member(then), &member(now), differences);
+        }
+    } else if then != now {
+        differences.push(format!("`{path}` was {then}, is now {now}"));
+    }
+}
+
+/// A program as a header knows it: by predictor path, what decides over its replies.
+pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
+    let ambient = current_lm();
+    let predictors = program.named_predictors().into_iter().map(|(path, predictor)| {
+        let model = predictor.lm().or(ambient.as_ref()).map(|lm| {
+            let params = digest([format!("{:?}", lm.params())]);
+            json!({"name": lm.id(), "endpoint": lm.endpoint(), "params": params})
+        });
+        // Rendering shows all at once: the adapter, the instruction, the descriptions, the demonstrations.
+        let blank: Values =
+            predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
+        let prompt = predictor.render(&blank).unwrap_or_default();
+        let prompt = prompt.iter().map(|message| format!("{}\n{}", message.role.as_str(), message.text()));
+        let identity = json!({
+            "signature": predictor.declared().fingerprint(),
+            "prompt": digest(prompt),
+            "params": digest([format!("{:?}", predictor.params())]),
+            "model": model,
+        });
+        (path, identity)
+    });
+    Value::Object(predictors.collect())
+}
+
+fn digest(parts: impl IntoIterator<Item = String>) -> String {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hash.finalize().to_hex()[..16].to_owned()
+}

@@ -1,0 +1,99 @@
+//! The layer that answers from the journal what stands there, and writes down what does not.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use dspy_core::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response};
+
+use super::event::{CallId, Outcome};
+use super::{Journal, lock};
+use crate::budget::is_nested;
+use crate::tally::Tally;
+
+/// The calls of one effect.
+pub(crate) struct CallScope {
+    journal: Arc<Journal>,
+    name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    repeats: HashMap<CallId, u32>,
+    tally: Tally,
+    refused: bool,
+    outage: Option<LmError>,
+}
+
+impl CallScope {
+    pub(crate) fn new(journal: Arc<Journal>, name: impl Into<String>) -> Self {
+        CallScope { journal, name: name.into(), state: Mutex::default() }
+    }
+
+    /// What its calls have cost, in whichever process they were made.
+    pub(crate) fn tally(&self) -> Tally {
+        lock(&self.state).tally
+    }
+
+    /// Whether a call was not made because the run ends.
+    pub(crate) fn was_refused(&self) -> bool {
+        lock(&self.state).refused
+    }
+
+    /// The last failure of the world outside that a call met with.
+    pub(crate) fn outage(&self) -> Option<LmError> {
+        lock(&self.state).outage.clone()
+    }
+
+    async fn answer(&self, lm: &Lm, request: &Request, next: Next<'_>) -> Result<Response, LmError> {
+        let mut id = CallId::first(lm, request);
+        {
+            let mut state = lock(&self.state);
+            let repeat = state.repeats.entry(id.clone()).or_default();
+            id.repeat = *repeat;
+            *repeat += 1;
+        }
+        if let Some(known) = self.journal.answer(&self.name, &id) {
+            self.look_at(&known);
+            return known;
+        }
+        let model = id.model.clone();
+        let mut result = next.run(lm, request).await;
+        if let Some(outcome) = Outcome::of(&result) {
+            result = match self.journal.record(&self.name, id, outcome) {
+                Ok(outcome) => outcome.replay(&model),
+                Err(error) => {
+                    let message = format!("its answer cannot be written to the journal: {error}");
+                    lock(&self.journal.failure).get_or_insert(error);
+                    Err(LmError::new(LmErrorKind::Other, model, message))
+                }
+            };
+        }
+        self.look_at(&result);
+        result
+    }
+
+    fn look_at(&self, result: &Result<Response, LmError>) {
+        let mut state = lock(&self.state);
+        match result {
+            Ok(response) => state.tally.count(response),
+            Err(error) if error.kind == LmErrorKind::Budget => state.refused = true,
+            Err(error) if error.is_outage() => state.outage = Some(error.clone()),
+            Err(_) => state.tally.add(Tally::refused()),
+        }
+    }
+}
+
+impl Layer for CallScope {
+    fn call<'a>(
+        &'a self,
+        lm: &'a Lm,
+        request: &'a Request,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        if is_nested() {
+            return next.run(lm, request);
+        }
+        Box::pin(self.answer(lm, request, next))
+    }
+}

@@ -1,0 +1,189 @@
+//! The journal: every paid effect of a run, written down before it counts.
+//!
+//! The algorithms are deterministic functions of their seed and of the results of their effects: calls of a model, and
+//! rollouts (a program run on an example and scored). Each effect has a name that the algorithm gives it, its *scope*.
+//! A run that starts with a journal gets the effects that stand there from it and goes on with the rest. Because
+//! effects are found by name, it does not matter in which order they came in, nor at which one the run was killed.
+//!
+//! What counts is what the line says: the result of an effect is read back from its own line, so that a number that a
+//! trip through JSON would change is changed in a run without interruptions, too.
+
+mod error;
+mod event;
+mod file;
+mod header;
+mod layer;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dspy_core::lm::{LmError, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::error::JournalError;
+use self::event::{CallId, Event, Outcome};
+use self::file::JournalFile;
+pub(crate) use self::header::{Header, program_identity};
+pub(crate) use self::layer::CallScope;
+use crate::budget::Experience;
+use crate::tally::Tally;
+
+/// The effects of a run so far, in memory and, with a `run_dir`, in a file.
+pub(crate) struct Journal {
+    file: Option<Mutex<JournalFile>>,
+    known: Mutex<Known>,
+    failure: Mutex<Option<JournalError>>,
+    /// When this process started, and how long earlier ones took.
+    started: Instant,
+    earlier: Duration,
+}
+
+/// Effects that nobody has asked for yet.
+#[derive(Default)]
+struct Known {
+    done: HashMap<String, (usize, serde_json::Value)>,
+    calls: HashMap<String, HashMap<CallId, Outcome>>,
+    /// What the calls of earlier processes tell about those to come.
+    experience: Experience,
+    total: Tally,
+}
+
+impl Journal {
+    /// A journal that is forgotten with the process.
+    pub(crate) fn in_memory() -> Self {
+        Self::with(None, Known::default(), Duration::ZERO)
+    }
+
+    /// The journal of a folder: a new one, or that of the same run.
+    pub(crate) fn open(folder: &Path, header: &Header) -> Result<Self, JournalError> {
+        let mut known = Known::default();
+        let mut earlier = 0;
+        let file = JournalFile::open(folder, header, |line, event| {
+            earlier = earlier.max(event.at());
+            match event {
+                Event::Call { scope, id, outcome, .. } => known.call(scope, id, outcome),
+                Event::Done { scope, value, .. } => known.done(scope, line, value),
+            }
+        })?;
+        Ok(Self::with(Some(Mutex::new(file)), known, Duration::from_millis(earlier)))
+    }
+
+    fn with(file: Option<Mutex<JournalFile>>, known: Known, earlier: Duration) -> Self {
+        let failure = Mutex::default();
+        Journal { file, known: Mutex::new(known), failure, started: Instant::now(), earlier }
+    }
+
+    /// How long the run has taken, that of killed processes included.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.earlier + self.started.elapsed()
+    }
+
+    /// What the calls of earlier processes tell about those to come. Nothing from the second time on.
+    pub(crate) fn take_experience(&self) -> Experience {
+        std::mem::take(&mut self.known().experience)
+    }
+
+    /// What all calls of the run have cost.
+    pub(crate) fn total(&self) -> Tally {
+        self.known().total
+    }
+
+    /// The result of a finished effect.
+    pub(crate) fn done<T: DeserializeOwned>(&self, scope: &str) -> Result<Option<T>, JournalError> {
+        let Some((line, value)) = self.known().done.remove(scope) else { return Ok(None) };
+        let read = serde_json::from_value(value);
+        read.map(Some).map_err(|error| self.corrupt(line, format!("the result of `{scope}`: {error}")))
+    }
+
+    /// Writes the result of an effect down and gives what was written. Its calls are no longer needed.
+    pub(crate) fn finish<T: Serialize + DeserializeOwned>(
+        &self,
+        scope: &str,
+        result: &T,
+    ) -> Result<T, JournalError> {
+        let value = serde_json::to_value(result).map_err(JournalError::Encode)?;
+        let event = Event::Done { at: self.now(), scope: scope.to_owned(), value };
+        let Event::Done { value, .. } = self.append(event)? else { return Err(JournalError::confused()) };
+        self.known().calls.remove(scope);
+        serde_json::from_value(value).map_err(JournalError::Encode)
+    }
+
+    /// Makes what was written safe against a power cut. What a killed process wrote is safe anyway.
+    pub(crate) fn sync(&self) -> Result<(), JournalError> {
+        self.file.as_ref().map_or(Ok(()), |file| lock(file).sync())
+    }
+
+    /// The first error at writing a call, which the program that made the call may have swallowed.
+    pub(crate) fn take_failure(&self) -> Option<JournalError> {
+        lock(&self.failure).take()
+    }
+
+    fn answer(&self, scope: &str, id: &CallId) -> Option<Result<Response, LmError>> {
+        self.known().calls.get(scope)?.get(id).map(|outcome| outcome.replay(&id.model))
+    }
+
+    fn record(&self, scope: &str, id: CallId, outcome: Outcome) -> Result<Outcome, JournalError> {
+        let event = Event::Call { at: self.now(), scope: scope.to_owned(), id, outcome };
+        let Event::Call { scope, id, outcome, .. } = self.append(event)? else {
+            return Err(JournalError::confused());
+        };
+        let mut known = self.known();
+        known.count(&outcome);
+        known.calls.entry(scope).or_default().insert(id, outcome.clone());
+        Ok(outcome)
+    }
+
+    fn append(&self, event: Event) -> Result<Event, JournalError> {
+        let mut line = serde_json::to_string(&event).map_err(JournalError::Encode)?;
+        let read = serde_json::from_str(&line).map_err(JournalError::Encode)?;
+        if let Some(file) = &self.file {
+            line.push('\n');
+            lock(file).append(&line)?;
+        }
+        Ok(read)
+    }
+
+    fn corrupt(&self, line: usize, problem: String) -> JournalError {
+        let path = self.file.as_ref().map(|file| lock(file).path().to_owned()).unwrap_or_default();
+        JournalError::Corrupt { path, line, problem }
+    }
+
+    fn now(&self) -> u64 {
+        self.elapsed().as_millis() as u64
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+}
+
+impl Known {
+    fn call(&mut self, scope: String, id: CallId, outcome: Outcome) {
+        self.count(&outcome);
+        if let Outcome::Answered(response) = &outcome {
+            self.experience.learn(&id.model, response);
+        }
+        if !self.done.contains_key(&scope) {
+            self.calls.entry(scope).or_default().insert(id, outcome);
+        }
+    }
+
+    fn done(&mut self, scope: String, line: usize, value: serde_json::Value) {
+        self.calls.remove(&scope);
+        self.done.insert(scope, (line, value));
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Answered(response) => self.total.count(response),
+            Outcome::Refused(_) => self.total.add(Tally::refused()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

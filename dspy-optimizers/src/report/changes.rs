@@ -1,0 +1,134 @@
+//! What an optimization has changed in a program.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use dspy_core::signature::Demo;
+use dspy_core::state::PredictorState;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Demonstrations that are printed for each predictor.
+const SHOWN: usize = 3;
+/// Characters of a value that are printed.
+const WIDEST: usize = 60;
+
+/// The difference between the parameters of two programs. Prints as a diff.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Changes {
+    /// The predictors that differ, by path.
+    pub predictors: Vec<PredictorChange>,
+}
+
+/// What has changed in one predictor.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PredictorChange {
+    /// Its path.
+    pub path: String,
+    /// The instruction before and after.
+    pub instruction: Option<(String, String)>,
+    /// Field, description before, description after.
+    pub descriptions: Vec<(String, String, String)>,
+    /// Demonstrations that are new.
+    pub added: Vec<Demo>,
+    /// Demonstrations that are gone.
+    pub removed: Vec<Demo>,
+}
+
+impl Changes {
+    pub(super) fn between(
+        before: &BTreeMap<String, PredictorState>,
+        after: &BTreeMap<String, PredictorState>,
+    ) -> Self {
+        let pairs = after.iter().filter_map(|(path, new)| Some((path, before.get(path)?, new)));
+        let changes = pairs.map(|(path, old, new)| PredictorChange::between(path, old, new));
+        Changes { predictors: changes.filter(|change| !change.is_empty()).collect() }
+    }
+
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.predictors.is_empty()
+    }
+}
+
+impl PredictorChange {
+    fn between(path: &str, old: &PredictorState, new: &PredictorState) -> Self {
+        let instruction =
+            (old.instruction != new.instruction).then(|| (old.instruction.clone(), new.instruction.clone()));
+        let fields = old.fields.iter().zip(&new.fields).filter(|(a, b)| a.description != b.description);
+        let descriptions =
+            fields.map(|(old, new)| (new.name.clone(), old.description.clone(), new.description.clone()));
+        let without = |from: &[Demo], others: &[Demo]| -> Vec<Demo> {
+            from.iter().filter(|demo| !others.contains(demo)).cloned().collect()
+        };
+        PredictorChange {
+            path: path.to_owned(),
+            instruction,
+            descriptions: descriptions.collect(),
+            added: without(&new.demos, &old.demos),
+            removed: without(&old.demos, &new.demos),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.instruction.is_none()
+            && self.descriptions.is_empty()
+            && self.added.is_empty()
+            && self.removed.is_empty()
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return writeln!(f, "no changes");
+        }
+        self.predictors.iter().try_for_each(|change| change.fmt(f))
+    }
+}
+
+impl fmt::Display for PredictorChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "`{}`", self.path)?;
+        if let Some((old, new)) = &self.instruction {
+            writeln!(f, "  instruction")?;
+            old.lines().try_for_each(|line| writeln!(f, "  - {line}"))?;
+            new.lines().try_for_each(|line| writeln!(f, "  + {line}"))?;
+        }
+        for (field, old, new) in &self.descriptions {
+            writeln!(f, "  description of {field}\n  - {old}\n  + {new}")?;
+        }
+        for (sign, demos) in [('-', &self.removed), ('+', &self.added)] {
+            if demos.is_empty() {
+                continue;
+            }
+            let made = demos.iter().filter(|demo| demo.augmented).count();
+            let labelled = demos.len() - made;
+            writeln!(f, "  {sign} {} demonstrations: {made} bootstrapped, {labelled} labelled", demos.len())?;
+            for demo in demos.iter().take(SHOWN) {
+                writeln!(f, "    {sign} {}", line(demo))?;
+            }
+            if demos.len() > SHOWN {
+                writeln!(f, "      … and {} more", demos.len() - SHOWN)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A demonstration on one line.
+fn line(demo: &Demo) -> String {
+    let value = |value: &Value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.chars().count() > WIDEST {
+            text.chars().take(WIDEST - 1).chain(['…']).collect()
+        } else {
+            text
+        }
+    };
+    let fields = demo.values.iter().map(|(name, held)| format!("{name}: {}", value(held)));
+    fields.collect::<Vec<_>>().join(" | ")
+}
