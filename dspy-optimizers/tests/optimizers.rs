@@ -20,17 +20,17 @@ fn demos(report: &Report, path: &str) -> (usize, usize) {
 #[test]
 fn labels_go_to_the_predictors_that_know_them() {
     let lm = Parrot::new();
-    let optimized = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    let optimized = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
     // No row has a note, so the first step has no output to show.
     assert_eq!((demos(optimized.report(), "note"), demos(optimized.report(), "answer")), ((0, 0), (0, 3)));
     assert_eq!(lm.calls(), 0);
-    let again = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    let again = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
     assert_eq!(ProgramState::of(&*optimized), ProgramState::of(&*again));
     let first =
-        LabeledFewShot::builder().k(2).sample(false).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+        LabeledFewShot::builder().k(2).sample(false).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
     let shown = &first.report().trials[0].parameters["answer"].demos;
     assert_eq!(shown.iter().map(|demo| demo.values["answer"].clone()).collect::<Vec<_>>(), ["moo", "meow"]);
-    let all = LabeledFewShot::builder().k(100).build().compile(TwoSteps::new(&lm), &rows(20)).unwrap();
+    let all = LabeledFewShot::builder().k(100).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
     assert_eq!(demos(all.report(), "answer"), (0, 20));
     let none = LabeledFewShot::builder().build().compile(TwoSteps::new(&lm), &[] as &[Row; 0]);
     assert!(matches!(none.unwrap_err(), OptimizeError::Empty { .. }));
