@@ -1,14 +1,27 @@
 //! Runs that are killed, at any point, and started again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod common;
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::task::Poll;
 
-use common::{Parrot, TwoSteps, folder, right, rows};
-use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Budget, JournalError, OptimizeError, Report};
+use common::{Parrot, Row, TwoSteps, folder, right, rows};
+use dspy_core::error::BoxError;
+use dspy_core::evaluate::{Judged, Metric, Score};
+use dspy_core::signature::Values;
+use dspy_optimizers::{
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, JournalError, Limit, OptimizeError,
+    Optimized, Report, Stopped,
+};
 
-async fn run(lm: &std::sync::Arc<Parrot>, folder: &Path, budget: Budget) -> Result<Report, OptimizeError> {
+type Result<T> = std::result::Result<T, OptimizeError>;
+
+async fn run(lm: &Arc<Parrot>, folder: &Path, budget: Budget) -> Result<Report> {
     let optimizer = BootstrapFewShotWithRandomSearch::builder()
         .metric(right)
         .num_candidate_programs(2)
@@ -20,32 +33,134 @@ async fn run(lm: &std::sync::Arc<Parrot>, folder: &Path, budget: Budget) -> Resu
     Ok(optimizer.compile(TwoSteps::new(lm), &rows(6)).await?.report().clone())
 }
 
+/// A metric of the numbers that a trip through JSON is hardest on, and of the cost of the prediction.
+#[derive(Clone)]
+struct Thrifty;
+
+impl Metric<Row, Values> for Thrifty {
+    async fn score(&self, judged: Judged<'_, Row, Values>) -> std::result::Result<Score, BoxError> {
+        let usage = judged.prediction.usage();
+        let traced: u64 = judged.trace.unwrap().steps.iter().map(|step| step.usage.total_tokens()).sum();
+        assert_eq!(usage.total_tokens(), traced);
+        let words = judged.example.0["question"].as_str().unwrap().len() as f64;
+        Ok(Score::new(1.0 / (words * 3.0 + usage.total_tokens() as f64 * 0.1)).with_feedback("thrifty"))
+    }
+}
+
+async fn thrifty(lm: &Arc<Parrot>, folder: &Path) -> Result<Optimized<TwoSteps>> {
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(Thrifty).num_candidate_programs(1);
+    search.max_labeled_demos(2).run_dir(folder).build().compile(TwoSteps::new(lm), &rows(3)).await
+}
+
+/// How many calls stand in it whole.
 fn calls_in(journal: &str) -> usize {
-    journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).count()
+    let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).filter(whole).count()
+}
+
+fn journal_of(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("journal.jsonl")).unwrap()
+}
+
+fn leave(folder: &Path, journal: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("journal.jsonl"), journal).unwrap();
 }
 
 #[tokio::test]
-async fn a_killed_run_goes_on_with_the_same_result_and_pays_nothing_twice() {
+async fn a_killed_search_goes_on_with_the_same_result_and_pays_nothing_twice() {
     let whole = folder("whole");
     let lm = Parrot::new();
     let report = run(&lm, &whole, Budget::UNLIMITED).await.unwrap();
     let total = lm.calls();
-    let journal = std::fs::read_to_string(whole.join("journal.jsonl")).unwrap();
+    let journal = journal_of(&whole);
     assert_eq!(calls_in(&journal), total);
 
     let part = folder("part");
     let ends: Vec<usize> = journal.match_indices('\n').map(|(at, _)| at + 1).collect();
-    // After every event, and in the middle of every tenth line.
-    let cuts = ends.iter().copied().chain(ends.iter().step_by(10).map(|end| end - 7)).chain([0, 3]);
-    for cut in cuts {
-        let kept = &journal[..cut];
-        std::fs::create_dir_all(&part).unwrap();
-        std::fs::write(part.join("journal.jsonl"), kept).unwrap();
+    // After every event; of some also before the line break, and in the middle of the line.
+    let parts = ends.iter().step_by(10).flat_map(|end| [end - 1, end - 7]);
+    for cut in ends.iter().copied().chain(parts).chain([0, 3]) {
+        leave(&part, &journal[..cut]);
         let lm = Parrot::new();
         let resumed = run(&lm, &part, Budget::UNLIMITED).await.unwrap();
         assert_eq!(resumed, report, "cut at byte {cut}");
-        let whole_lines = &kept[..kept.rfind('\n').map_or(0, |at| at + 1)];
-        assert_eq!(lm.calls(), total - calls_in(whole_lines), "cut at byte {cut}");
+        assert_eq!(lm.calls(), total - calls_in(&journal[..cut]), "cut at byte {cut}");
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_run_equals_an_unbroken_one_to_the_last_bit() {
+    let (whole, part) = (folder("bits-whole"), folder("bits-part"));
+    let lm = Parrot::new();
+    let unbroken = thrifty(&lm, &whole).await.unwrap();
+    unbroken.save(whole.join("program.json")).unwrap();
+    let saved = std::fs::read(whole.join("program.json")).unwrap();
+    let shown = serde_json::to_string(unbroken.report()).unwrap();
+    let journal = journal_of(&whole);
+    for end in journal.match_indices('\n').map(|(at, _)| at + 1) {
+        leave(&part, &journal[..end]);
+        let resumed = thrifty(&Parrot::new(), &part).await.unwrap();
+        assert_eq!(serde_json::to_string(resumed.report()).unwrap(), shown, "cut at byte {end}");
+        resumed.save(part.join("program.json")).unwrap();
+        assert_eq!(std::fs::read(part.join("program.json")).unwrap(), saved);
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// Names the folder in a child process, which dies at a call.
+const CHILD: &str = "DSPY_TEST_RUN_DIR";
+
+/// The child: with no folder named there is nothing to do.
+#[tokio::test]
+async fn child_that_dies() {
+    let Ok(folder) = std::env::var(CHILD) else { return };
+    let lm = Parrot::dying_at(17);
+    let _ = run(&lm, Path::new(&folder), Budget::UNLIMITED).await;
+}
+
+#[tokio::test]
+async fn a_process_that_dies_loses_nothing_that_was_answered() {
+    let (dir, fresh) = (folder("killed"), folder("killed-fresh"));
+    for attempt in 1..=3 {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["child_that_dies", "--exact", "--test-threads=1"]).env(CHILD, &dir);
+        let status = child.output().unwrap().status;
+        assert!(!status.success(), "it dies without a chance to clean up");
+        assert_eq!(calls_in(&journal_of(&dir)), 17 * attempt);
+    }
+    let lm = Parrot::new();
+    let resumed = run(&lm, &dir, Budget::UNLIMITED).await.unwrap();
+    let unbroken_lm = Parrot::new();
+    let unbroken = run(&unbroken_lm, &fresh, Budget::UNLIMITED).await.unwrap();
+    assert_eq!((resumed, lm.calls() + 51), (unbroken, unbroken_lm.calls()));
+    for folder in [dir, fresh] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn bootstraps_resume_wherever_they_were_cut() {
+    let (whole, part) = (folder("boot-whole"), folder("boot-part"));
+    let run = async |lm: &Arc<Parrot>, folder: &Path| {
+        let optimizer =
+            BootstrapFewShot::builder().metric(right).max_bootstrapped_demos(1).max_labeled_demos(5);
+        let optimized = optimizer.run_dir(folder).build().compile(TwoSteps::new(lm), &rows(6)).await.unwrap();
+        optimized.report().clone()
+    };
+    let lm = Parrot::new();
+    let report = run(&lm, &whole).await;
+    let journal = journal_of(&whole);
+    for cut in (0..journal.len()).step_by(5) {
+        leave(&part, &journal[..cut]);
+        let resumed = Parrot::new();
+        assert_eq!(run(&resumed, &part).await, report, "cut at byte {cut}");
+        assert_eq!(resumed.calls(), lm.calls() - calls_in(&journal[..cut]), "cut at byte {cut}");
     }
     for folder in [whole, part] {
         std::fs::remove_dir_all(folder).unwrap();
@@ -54,8 +169,7 @@ async fn a_killed_run_goes_on_with_the_same_result_and_pays_nothing_twice() {
 
 #[tokio::test]
 async fn an_outage_or_a_spent_budget_is_no_loss() {
-    let folder = folder("outage");
-    let fresh = common::folder("outage-fresh");
+    let (folder, fresh) = (folder("outage"), folder("outage-fresh"));
     let lm = Parrot::new();
     let unbroken = run(&lm, &fresh, Budget::UNLIMITED).await.unwrap();
     let total = lm.calls();
@@ -66,8 +180,11 @@ async fn an_outage_or_a_spent_budget_is_no_loss() {
     assert!(error.to_string().contains("run again with the run_dir"), "{error}");
     let lm = Parrot::new();
     let spent = run(&lm, &folder, Budget::calls(40)).await.unwrap();
-    assert!(spent.to_string().contains("the budget (calls) was used up"), "{spent}");
-    assert_eq!(lm.calls(), 20, "the first 20 are in the journal and count");
+    assert_eq!(spent.stopped, Stopped::Budget(Limit::Calls));
+    assert_eq!((lm.calls(), spent.usage.requests), (20, 40), "the first 20 are in the journal and count");
+    let idle = Parrot::new();
+    assert_eq!(run(&idle, &folder, Budget::calls(40)).await.unwrap(), spent);
+    assert_eq!(idle.calls(), 0);
     let lm = Parrot::new();
     let finished = run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
     assert_eq!(finished, unbroken);
@@ -78,45 +195,55 @@ async fn an_outage_or_a_spent_budget_is_no_loss() {
 }
 
 #[tokio::test]
+async fn a_dropped_run_gives_its_folder_back() {
+    let folder = folder("dropped");
+    let lm = Parrot::new();
+    {
+        let mut run = std::pin::pin!(run(&lm, &folder, Budget::UNLIMITED));
+        let begun = poll_fn(|context| Poll::Ready(run.as_mut().poll(context).is_pending()));
+        assert!(begun.await);
+        let error = self::run(&lm, &folder, Budget::UNLIMITED).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Journal(JournalError::InUse { .. })), "{error}");
+    }
+    run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_journal_is_that_of_one_run() {
     let folder = folder("other");
     let lm = Parrot::new();
     run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
+    let paid = lm.calls();
     let other = BootstrapFewShotWithRandomSearch::builder()
         .metric(right)
         .num_candidate_programs(2)
-        .max_labeled_demos(4)
+        .max_labeled_demos(5)
         .run_dir(&folder)
         .seed(1)
         .build();
     let error = other.compile(TwoSteps::new(&lm), &rows(7)).await.unwrap_err();
     let message = error.to_string();
     assert!(matches!(error, OptimizeError::Journal(JournalError::OtherRun { .. })), "{message}");
-    assert!(
-        message.contains("`seed` was 0, is now 1") && message.contains("`trainset.rows` was 6, is now 7"),
-        "{message}"
-    );
+    for part in
+        ["`seed` was 0, is now 1", "`settings.max_labeled_demos` was 4, is now 5", "`trainset.rows` was 6"]
+    {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(message.contains("choose another run_dir, or delete the file"), "{message}");
 
     let path = folder.join("journal.jsonl");
     let journal = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, journal.replacen("\"event\":\"call\"", "\"event\":\"c", 1)).unwrap();
     let error = run(&lm, &folder, Budget::UNLIMITED).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Journal(JournalError::Corrupt { line: 2.., .. })), "{error}");
-    std::fs::remove_dir_all(folder).unwrap();
-}
-
-#[tokio::test]
-async fn two_runs_cannot_share_a_journal() {
-    let folder = folder("shared");
-    let lm = Parrot::new();
-    let (one, two) = tokio::join!(run(&lm, &folder, Budget::UNLIMITED), run(&lm, &folder, Budget::UNLIMITED));
-    let locked = [one.as_ref().err(), two.as_ref().err()];
-    assert!(
-        locked
-            .iter()
-            .flatten()
-            .all(|error| matches!(error, OptimizeError::Journal(JournalError::InUse { .. })))
+    std::fs::write(&path, "something else\nentirely\n").unwrap();
+    let error = run(&lm, &folder, Budget::UNLIMITED).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Journal(JournalError::Corrupt { line: 1, .. })), "{error}");
+    assert_eq!(
+        (lm.calls(), std::fs::read_to_string(&path).unwrap().len()),
+        (paid, 24),
+        "nothing was touched"
     );
-    assert_eq!(locked.iter().flatten().count(), 1);
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -17,6 +17,8 @@ pub(super) struct JournalFile {
     path: PathBuf,
     file: File,
     synced: Instant,
+    /// Whether something was written since.
+    unsynced: bool,
     /// After a failed write the file may end in half a line, so that nothing may follow.
     broken: bool,
 }
@@ -42,7 +44,7 @@ impl JournalFile {
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         let recovered = Recovered::read(&path, &file, header, each)?;
-        let mut journal = JournalFile { path, file, synced: Instant::now(), broken: false };
+        let mut journal = JournalFile { path, file, synced: Instant::now(), unsynced: false, broken: false };
         journal.recover(&recovered, header)?;
         Ok(journal)
     }
@@ -53,10 +55,12 @@ impl JournalFile {
         place.map_err(|source| self.io(source))?;
         if recovered.lines == 0 {
             self.append(&header.line()?)?;
-        } else if !recovered.closed {
-            self.append("\n")?;
+            self.sync()
+        } else if recovered.closed {
+            Ok(())
+        } else {
+            self.append("\n")
         }
-        self.sync()
     }
 
     /// Writes a line. It is in the system's hands when this returns, and so survives the death of the process.
@@ -68,11 +72,15 @@ impl JournalFile {
             self.broken = true;
             return Err(self.io(error));
         }
+        self.unsynced = true;
         if self.synced.elapsed() >= SYNC_EVERY { self.sync() } else { Ok(()) }
     }
 
     pub(super) fn sync(&mut self) -> Result<(), JournalError> {
         self.synced = Instant::now();
+        if !std::mem::take(&mut self.unsynced) {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|source| self.io(source))
     }
 

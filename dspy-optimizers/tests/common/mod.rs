@@ -126,12 +126,103 @@ impl Module for Hops {
     }
 }
 
+/// A program that is a list of predictors, each asked the same; the last one's answer counts.
+#[derive(Debug, Clone)]
+pub struct Steps(pub Vec<DynPredict>);
+
+impl HasPredictors for Steps {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        self.0.visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.0.visit_mut(visitor);
+    }
+}
+
+impl Module for Steps {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let mut last = Prediction::new(Values::new());
+        for step in &self.0 {
+            last = step.call(input.clone()).await?;
+        }
+        Ok(last)
+    }
+}
+
+/// A program that does something of its own about the errors of its model.
+#[derive(Debug, Clone)]
+pub struct Caught {
+    answer: DynPredict,
+    then: Then,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Pass,
+    Wrap,
+    Swallow,
+}
+
+impl Caught {
+    /// Returns them, perhaps as errors of its own.
+    pub fn new(lm: &Arc<Parrot>, wrap: bool) -> Self {
+        Self::with(lm, if wrap { Then::Wrap } else { Then::Pass })
+    }
+
+    /// Answers something instead.
+    pub fn swallowing(lm: &Arc<Parrot>) -> Self {
+        Self::with(lm, Then::Swallow)
+    }
+
+    fn with(lm: &Arc<Parrot>, then: Then) -> Self {
+        let mut program = Caught { answer: DynPredict::new("question -> answer".parse().unwrap()), then };
+        program.set_lm(Lm::shared(lm.clone()));
+        program
+    }
+}
+
+impl HasPredictors for Caught {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("answer", &self.answer);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("answer", &mut self.answer);
+    }
+}
+
+impl Module for Caught {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        match (self.answer.call(input).await, self.then) {
+            (Err(error), Then::Wrap) => Err(dspy_core::Error::other(format!("step one: {error}"))),
+            (Err(_), Then::Swallow) => Ok(Prediction::new(question("nothing"))),
+            (result, _) => result,
+        }
+    }
+}
+
+/// The input that asks for an animal's sound; an answer to it, too.
+pub fn question(animal: &str) -> Values {
+    let row = json!({"question": format!("What does {animal} number 0 say?"), "answer": "moo"});
+    serde_json::from_value(row).unwrap()
+}
+
 /// A model that knows a sound only if a demonstration shows that animal, and counts its calls.
 #[derive(Debug, Default)]
 pub struct Parrot {
     calls: AtomicUsize,
     /// From which call on it cannot be reached.
     pub down_from: Option<usize>,
+    /// At which call it takes the process with it.
+    dies_at: Option<usize>,
+    answered: AtomicUsize,
 }
 
 impl Parrot {
@@ -140,7 +231,12 @@ impl Parrot {
     }
 
     pub fn down_from(call: usize) -> Arc<Self> {
-        Arc::new(Parrot { calls: AtomicUsize::new(0), down_from: Some(call) })
+        Arc::new(Parrot { down_from: Some(call), ..Parrot::default() })
+    }
+
+    /// As a kill would: nothing is cleaned up, nothing is flushed.
+    pub fn dying_at(call: usize) -> Arc<Self> {
+        Arc::new(Parrot { dies_at: Some(call), ..Parrot::default() })
     }
 
     pub fn calls(&self) -> usize {
@@ -161,9 +257,13 @@ impl LanguageModel for Parrot {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if self.dies_at.is_some_and(|at| self.answered.load(Ordering::SeqCst) >= at) {
+                std::process::abort();
+            }
             if self.down_from.is_some_and(|from| call >= from) {
                 return Err(LmError::new(LmErrorKind::Server, "parrot", "out of reach"));
             }
+            self.answered.fetch_add(1, Ordering::SeqCst);
             let asked = request.messages.last().unwrap().text().into_owned();
             let wanted = animal(&asked).to_owned();
             let system = request.messages[0].text();

@@ -1,0 +1,220 @@
+//! What goes wrong: metrics, models, programs, journals. Each is a typed error or a result, and nothing is lost.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Caught, Parrot, Row, TwoSteps, folder, right, rows};
+use dspy_core::lm::{Lm, LmError, LmErrorKind, Reply, ScriptedLm};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::{HasPredictors as _, Settings};
+use dspy_core::signature::Values;
+use dspy_optimizers::{
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, JournalError, OptimizeError, Stopped,
+};
+
+fn predict() -> DynPredict {
+    DynPredict::new("question -> answer".parse().unwrap())
+}
+
+fn scripted<R: Into<Reply>>(reply: impl Fn(usize) -> R + Send + Sync + 'static) -> (Arc<ScriptedLm>, Lm) {
+    let count = AtomicUsize::new(0);
+    let script = Arc::new(ScriptedLm::from_fn(move |_| reply(count.fetch_add(1, Ordering::SeqCst)).into()));
+    let lm = Lm::shared(script.clone());
+    (script, lm)
+}
+
+const GOOD: &str = "[[ ## answer ## ]]\nmoo\n\n[[ ## completed ## ]]";
+
+#[tokio::test]
+async fn a_metric_that_panics_is_at_fault_not_the_program() {
+    let (_, lm) = scripted(|_| GOOD);
+    let metric = |row: &Row, _: &Values| -> bool {
+        assert!(row.0["answer"] != "woof", "cannot judge dogs");
+        row.0["answer"] == "moo"
+    };
+    let mut program = predict();
+    program.set_lm(lm);
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(metric).num_candidate_programs(0);
+    let optimized = search.clone().build().compile(program.clone(), &rows(10)).await.unwrap();
+    let bare = &optimized.report().trials[0];
+    assert_eq!(bare.score, Some(0.25), "two cows of the eight that could be judged");
+    assert!(bare.items[2].score.is_none());
+    assert!(bare.items[2].error.as_ref().unwrap().contains("cannot judge dogs"));
+    let error = search.max_errors(1).build().compile(program, &rows(10)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Metric { failed: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_mended_metric_goes_on_with_what_was_paid() {
+    let folder = folder("mended");
+    let lm = Parrot::new();
+    let broken = |_: &Row, _: &Values| -> Result<bool, String> { Err("the judge is ill".into()) };
+    let search = BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(1).run_dir(&folder);
+    let error =
+        search.clone().metric(broken).build().compile(TwoSteps::new(&lm), &rows(12)).await.unwrap_err();
+    assert!(error.to_string().contains("the judge is ill"), "{error}");
+    let paid = lm.calls();
+    assert!(paid >= 22);
+    let optimized =
+        search.clone().metric(right).build().compile(TwoSteps::new(&lm), &rows(12)).await.unwrap();
+    assert_eq!(optimized.report().usage.requests as usize, lm.calls(), "each call was made once");
+    let fresh = Parrot::new();
+    let search = BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(1).metric(right);
+    let unbroken = search.build().compile(TwoSteps::new(&fresh), &rows(12)).await.unwrap();
+    assert_eq!((optimized.report(), lm.calls()), (unbroken.report(), fresh.calls()));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn failures_of_the_program_are_scores_of_zero_with_their_reason() {
+    let (_, lm) = scripted(|_| "");
+    let mut program = predict();
+    program.set_lm(lm);
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(0);
+    let optimized = search.build().compile(program, &rows(12)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!(report.score(), Some(0.0));
+    assert!(report.trials.iter().all(|trial| trial.items.iter().all(|item| item.error.is_some())));
+    assert!(report.trials[2].notes[1].contains("12 failed, the first:"), "{report}");
+}
+
+#[tokio::test]
+async fn a_refused_request_is_the_programs_failure_and_not_sent_again() {
+    let folder = folder("refused");
+    let refuse = || scripted(|_| LmError::new(LmErrorKind::ContextWindow, "scripted", "too long"));
+    let run = |lm: Lm| {
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(0);
+        let mut program = predict();
+        program.set_lm(lm);
+        search.run_dir(&folder).build().compile(program, rows(4))
+    };
+    let (script, lm) = refuse();
+    let first = run(lm).await.unwrap();
+    assert_eq!(script.requests().len(), 3 * 4 + 4);
+    assert_eq!(first.report().usage.requests, 16);
+    // Without the results of the rollouts the refusals are still known.
+    let path = folder.join("journal.jsonl");
+    let journal = std::fs::read_to_string(&path).unwrap();
+    let calls: String = journal
+        .lines()
+        .filter(|line| !line.contains("\"event\":\"done\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(&path, calls).unwrap();
+    let (script, lm) = refuse();
+    let again = run(lm).await.unwrap();
+    assert_eq!((script.requests().len(), again.report()), (0, first.report()));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn an_outage_that_the_program_wraps_is_still_one() {
+    for wrap in [true, false] {
+        let down = Parrot::down_from(9);
+        let program = Caught::new(&down, wrap);
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(right);
+        let error = search.build().compile(program, &rows(10)).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
+        assert!(error.to_string().contains("out of reach"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_passing_outage_is_ridden_out_without_paying_twice() {
+    // Every fifth call fails once.
+    let (script, lm) = scripted(|call| {
+        if call % 5 == 4 {
+            Reply::from(LmError::new(LmErrorKind::RateLimit, "scripted", "slow down"))
+        } else {
+            Reply::from(GOOD)
+        }
+    });
+    let mut program = predict();
+    program.set_lm(lm);
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(0);
+    let optimized = search.concurrency(1).build().compile(program, &rows(10)).await.unwrap();
+    let paid = optimized.report().usage.requests as usize;
+    let sent = script.requests().len();
+    assert_eq!(paid, sent - sent / 5);
+    let tried = optimized.report().trials[2].notes[0].clone();
+    assert_eq!(tried, "2 of 10 rows tried succeeded");
+    assert_eq!(paid, 3 * 10 + 10);
+}
+
+#[tokio::test]
+async fn no_model_is_an_error_that_names_the_way_out() {
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).build();
+    let error = search.compile(predict(), &rows(4)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Outage { .. }));
+    assert!(error.to_string().contains("no language model is configured"), "{error}");
+    assert_eq!(error.to_string().matches("no language model").count(), 1, "{error}");
+}
+
+#[tokio::test]
+async fn unusable_rows_are_found_before_anything_is_paid() {
+    struct Bad;
+    impl dspy_core::signature::Example for Bad {
+        type Input = Values;
+        fn input(&self) -> Result<Values, dspy_core::signature::FieldError> {
+            Err(dspy_core::signature::FieldError::new("question", "is torn"))
+        }
+        fn values(&self) -> Result<Values, dspy_core::signature::FieldError> {
+            Ok(Values::new())
+        }
+    }
+    let (script, lm) = scripted(|_| GOOD);
+    let optimizer = BootstrapFewShot::builder().metric(|_: &Bad, _: &Values| true).build();
+    let run = optimizer.compile(predict(), [Bad]);
+    let error = Settings::new().lm(lm).scope(run).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Example { set: "trainset", index: 0, .. }), "{error}");
+    assert!(script.requests().is_empty());
+}
+
+#[tokio::test]
+async fn another_model_is_another_run() {
+    let folder = folder("model");
+    let run = |lm: Lm| {
+        let optimizer = BootstrapFewShot::builder().metric(right).run_dir(&folder).build();
+        Settings::new().lm(lm).scope(async move { optimizer.compile(predict(), rows(3)).await })
+    };
+    run(scripted(|_| GOOD).1).await.unwrap();
+    let error = run(Lm::shared(Parrot::new())).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Journal(JournalError::OtherRun { .. })));
+    assert!(
+        error.to_string().contains("`program.self.model.name` was \"scripted\", is now \"parrot\""),
+        "{error}"
+    );
+    let error = run(scripted(|_| GOOD).1.temperature(0.5)).await.unwrap_err();
+    assert!(error.to_string().contains("`program.self.model.params`"), "{error}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_an_error_before_anything_is_paid() {
+    let file = folder("not-a-folder");
+    std::fs::write(&file, "x").unwrap();
+    let (script, lm) = scripted(|_| GOOD);
+    let optimizer = BootstrapFewShot::builder().metric(right).run_dir(file.join("run")).build();
+    let error = Settings::new().lm(lm).scope(optimizer.compile(predict(), rows(3))).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Journal(JournalError::Io { .. })), "{error}");
+    assert!(script.requests().is_empty());
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn a_spent_budget_cannot_be_swallowed() {
+    // The program answers something when its model fails: results under a spent budget would be lies.
+    let lm = Parrot::new();
+    let program = Caught::swallowing(&lm);
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(1);
+    let optimized =
+        search.budget(Budget::calls(25)).concurrency(4).build().compile(program, &rows(10)).await.unwrap();
+    let report = optimized.report();
+    assert!(matches!(report.stopped, Stopped::Budget(_)));
+    assert_eq!((report.trials.len(), lm.calls()), (2, 25));
+    assert!(report.trials.iter().all(|trial| trial.items.len() == 10));
+}
