@@ -3,6 +3,7 @@
 //! Run: `cargo run --example quickstart`
 //! Needs: nothing. Without a key it uses the built-in model, a tiny in-context learner in this process; with
 //! `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, … or `DSPY_MODEL=provider/model` the same program runs on that model.
+//! Writes: `runs/quickstart/`, the journal of the run and the saved program. Delete it to start anew.
 
 use dspy::data;
 use dspy::optimizers::{BootstrapFewShotWithRandomSearch, Budget};

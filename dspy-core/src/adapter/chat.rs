@@ -1,9 +1,9 @@
 //! Sections below markers: the format that every chat model can write.
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::{Adapter, Parsed, Prompt, layout, markers, value};
+use super::{Adapter, Parsed, Prompt, layout, markers, value, whole_reply};
 use crate::decode::ParseReport;
-use crate::lm::{Completion, FinishReason, Message};
+use crate::lm::{Completion, Message};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
@@ -60,14 +60,7 @@ impl Adapter for ChatAdapter {
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
-        let reply = completion.text.as_str();
-        let fail = |kind, problems| Err(ParseError::new(kind, self.name(), reply, problems));
-        if completion.finish == FinishReason::Length {
-            return fail(ParseErrorKind::Truncated, Vec::new());
-        }
-        if reply.trim().is_empty() {
-            return fail(ParseErrorKind::Empty, Vec::new());
-        }
+        let reply = whole_reply(self.name(), completion)?;
         let mut sections = Sections::read(spec, reply);
         if sections.is_empty() {
             // Some models answer a single short field with nothing else, or all fields as JSON.
@@ -90,7 +83,10 @@ impl Adapter for ChatAdapter {
                 }
             }
         }
-        if problems.is_empty() { Ok(parsed) } else { fail(ParseErrorKind::Malformed, problems) }
+        if problems.is_empty() {
+            return Ok(parsed);
+        }
+        Err(ParseError::new(ParseErrorKind::Malformed, self.name(), reply, problems))
     }
 
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::{Adapter, Parsed, Prompt, layout, markers, value};
+use super::{Adapter, Parsed, Prompt, layout, markers, value, whole_reply};
 use crate::decode::RepairKind;
-use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
+use crate::lm::{Capabilities, Completion, Message, ResponseFormat};
 use crate::signature::{SignatureSpec, Values};
 
 /// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
@@ -71,14 +71,7 @@ impl Adapter for JsonAdapter {
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
-        let reply = completion.text.as_str();
-        let fail = |kind, problems| Err(ParseError::new(kind, self.name(), reply, problems));
-        if completion.finish == FinishReason::Length {
-            return fail(ParseErrorKind::Truncated, Vec::new());
-        }
-        if reply.trim().is_empty() {
-            return fail(ParseErrorKind::Empty, Vec::new());
-        }
+        let reply = whole_reply(self.name(), completion)?;
         parse_object(self.name(), spec, reply)
     }
 

@@ -18,7 +18,7 @@ pub use json::JsonAdapter;
 pub use xml::XmlAdapter;
 
 use crate::decode::ParseReport;
-use crate::lm::{Capabilities, Completion, Message, ResponseFormat};
+use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
 use crate::signature::{Demo, SignatureSpec, Values};
 
 /// What does not change between the calls of one predictor.
@@ -92,4 +92,17 @@ pub trait Adapter: Debug + Send + Sync + 'static {
         let _ = spec;
         Message::user(error.feedback())
     }
+}
+
+/// The reply, if there is one and nothing was cut off.
+fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
+    let reply = completion.text.as_str();
+    let kind = if completion.finish == FinishReason::Length {
+        ParseErrorKind::Truncated
+    } else if reply.trim().is_empty() {
+        ParseErrorKind::Empty
+    } else {
+        return Ok(reply);
+    };
+    Err(ParseError::new(kind, adapter, reply, Vec::new()))
 }

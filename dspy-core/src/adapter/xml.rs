@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::{Adapter, Parsed, Prompt, layout, value};
+use super::{Adapter, Parsed, Prompt, layout, value, whole_reply};
 use crate::decode::ParseReport;
-use crate::lm::{Completion, FinishReason, Message};
+use crate::lm::{Completion, Message};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Each field in an element of its own: `<answer>Paris</answer>`.
@@ -56,14 +56,7 @@ impl Adapter for XmlAdapter {
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
-        let reply = completion.text.as_str();
-        let fail = |kind, problems| Err(ParseError::new(kind, self.name(), reply, problems));
-        if completion.finish == FinishReason::Length {
-            return fail(ParseErrorKind::Truncated, Vec::new());
-        }
-        if reply.trim().is_empty() {
-            return fail(ParseErrorKind::Empty, Vec::new());
-        }
+        let reply = whole_reply(self.name(), completion)?;
         let mut parsed = Parsed::default();
         let mut problems = Vec::new();
         let found = Elements::read(spec, reply);
@@ -80,7 +73,10 @@ impl Adapter for XmlAdapter {
                 Err(message) => problems.push(FieldProblem::new(field.name(), message)),
             }
         }
-        if problems.is_empty() { Ok(parsed) } else { fail(ParseErrorKind::Malformed, problems) }
+        if problems.is_empty() {
+            return Ok(parsed);
+        }
+        Err(ParseError::new(ParseErrorKind::Malformed, self.name(), reply, problems))
     }
 
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
