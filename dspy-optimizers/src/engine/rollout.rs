@@ -99,7 +99,8 @@ impl<M> Run<M> {
             self.metric_failed(error)?;
             return Ok(rollout);
         }
-        Ok(self.journal.finish(&task.scope, &rollout)?)
+        self.journal.finish(&task.scope, &rollout)?;
+        Ok(rollout)
     }
 
     async fn attempt<P, E>(&self, task: &Task<'_, P, E>) -> Attempt

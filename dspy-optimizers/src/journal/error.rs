@@ -50,10 +50,3 @@ pub enum JournalError {
     #[error("a result cannot be written down: {0}")]
     Encode(serde_json::Error),
 }
-
-impl JournalError {
-    /// For what cannot happen: an event that is read back as one of another kind.
-    pub(super) fn confused() -> Self {
-        JournalError::Encode(serde::de::Error::custom("an event changed its kind"))
-    }
-}

@@ -57,17 +57,13 @@ impl CallScope {
             self.look_at(&known);
             return known;
         }
-        let model = id.model.clone();
         let mut result = next.run(lm, request).await;
-        if let Some(outcome) = Outcome::of(&result) {
-            result = match self.journal.record(&self.name, id, outcome) {
-                Ok(outcome) => outcome.replay(&model),
-                Err(error) => {
-                    let message = format!("its answer cannot be written to the journal: {error}");
-                    lock(&self.journal.failure).get_or_insert(error);
-                    Err(LmError::new(LmErrorKind::Other, model, message))
-                }
-            };
+        if let Some(outcome) = Outcome::of(&result)
+            && let Err(error) = self.journal.record(&self.name, id, outcome)
+        {
+            let message = format!("its answer cannot be written to the journal: {error}");
+            lock(&self.journal.failure).get_or_insert(error);
+            result = Err(LmError::new(LmErrorKind::Other, lm.id(), message));
         }
         self.look_at(&result);
         result
