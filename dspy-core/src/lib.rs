@@ -17,6 +17,7 @@ pub mod retrieve;
 mod seed;
 pub mod signature;
 pub mod state;
+mod stream;
 pub mod types;
 
 pub use error::{Error, Result};

@@ -125,7 +125,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["MISTRAL_API_KEY"],
         &["MISTRAL_BASE_URL"],
         "mistral-small-latest",
-        Dialect { seed: Seed::RandomSeed, ..SCHEMA },
+        Dialect { seed: Seed::RandomSeed, stream_usage: false, ..SCHEMA },
     ),
     hosted("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], &["XAI_BASE_URL"], "grok-4.3", SCHEMA),
     local(

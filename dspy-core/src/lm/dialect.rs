@@ -11,6 +11,8 @@ pub(super) struct Dialect {
     pub(super) sampling: bool,
     /// The body member that holds the sampling seed.
     pub(super) seed: Seed,
+    /// Whether usage in a stream must be asked for, by `stream_options`.
+    pub(super) stream_usage: bool,
     /// The reply formats that can be enforced.
     pub(super) capabilities: Capabilities,
 }
@@ -38,6 +40,7 @@ pub(super) const PLAIN: Dialect = Dialect {
     token_limit: TokenLimit::MaxTokens,
     sampling: true,
     seed: Seed::Seed,
+    stream_usage: true,
     capabilities: Capabilities { json_object: false, json_schema: false },
 };
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Capabilities, LanguageModel, LmError, Message, Params, Reply, Request, Response, ScriptedLm,
+    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Reply, Request,
+    Response, ScriptedLm,
 };
+use crate::stream::Driven;
 
 /// A model together with the sampling parameters to use with it. Cloning shares the model.
 ///
@@ -112,10 +114,32 @@ impl Lm {
     ///
     /// # Errors
     /// Whatever the model or a layer of the [current scope](super::LmScope) reports.
-    pub async fn complete(&self, mut request: Request) -> Result<Response, LmError> {
+    pub async fn complete(&self, request: Request) -> Result<Response, LmError> {
+        current_scope().send(self, &self.completed(request), None).await
+    }
+
+    /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.
+    pub fn stream(&self, request: Request) -> LmStream<'static> {
+        let (lm, scope) = (self.clone(), current_scope());
+        LmStream(Driven::new(|sender| async move {
+            scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+        }))
+    }
+
+    /// [`complete`](Self::complete), with the reply handed on to `sink` while it arrives.
+    pub(crate) async fn complete_into(
+        &self,
+        request: Request,
+        sink: &DeltaSink,
+    ) -> Result<Response, LmError> {
+        current_scope().send(self, &self.completed(request), Some(sink)).await
+    }
+
+    /// The request with what it leaves open taken from this handle.
+    fn completed(&self, mut request: Request) -> Request {
         request.params = request.params.or(&self.params);
         request.rollout = request.rollout.or(self.rollout);
-        current_scope().send(self, &request).await
+        request
     }
 
     /// Sends one user message and returns the text of the reply.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{BoxFuture, Lm, LmError, Request, Response};
+use super::{BoxFuture, DeltaSink, Lm, LmError, Request, Response};
 
 /// Something that sees every request of a scope on its way to the model and every answer on its way back.
 ///
 /// A layer may answer itself, refuse, change the request or look at the answer. Enter one with
-/// [`with_layer`](super::with_layer).
+/// [`with_layer`](super::with_layer). Streamed requests pass layers like all others: what arrives goes past them to
+/// the reader, the answer at the end goes through them.
 pub trait Layer: Send + Sync + 'static {
     /// Handles one request; `next.run(lm, request)` passes it on.
     fn call<'a>(
@@ -28,14 +29,21 @@ pub(super) struct Node {
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
     pub(super) rest: Option<&'a Node>,
+    /// Who wants to see the reply while it arrives.
+    pub(super) sink: Option<&'a DeltaSink>,
 }
 
 impl<'a> Next<'a> {
     /// Passes the request on to the enclosing layers and at last to the model.
     pub fn run(self, lm: &'a Lm, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        match self.rest {
-            Some(node) => node.layer.call(lm, request, Next { rest: node.outer.as_deref() }),
-            None => lm.model().complete(request),
+        match (self.rest, self.sink) {
+            (Some(node), sink) => node.layer.call(lm, request, Next { rest: node.outer.as_deref(), sink }),
+            (None, None) => lm.model().complete(request),
+            (None, Some(sink)) => Box::pin(async move {
+                // A layer may ask again.
+                sink.begin().await;
+                lm.model().stream(request, sink).await
+            }),
         }
     }
 }

@@ -25,6 +25,7 @@ mod response;
 mod scope;
 mod scripted;
 mod secret;
+mod stream;
 #[cfg(feature = "http")]
 mod transport;
 mod usage;
@@ -43,4 +44,5 @@ pub(crate) use scope::UsageScope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
 pub use secret::Secret;
+pub use stream::{Delta, DeltaSink, LmStream};
 pub use usage::Usage;

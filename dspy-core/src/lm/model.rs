@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{LmError, Request, Response};
+use super::{DeltaSink, LmError, Request, Response};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -55,4 +55,17 @@ pub trait LanguageModel: Send + Sync + 'static {
 
     /// Answers a request. Dropping the future stops the work.
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>>;
+
+    /// Answers a request and hands on what arrives of the first completion while it arrives.
+    ///
+    /// A model that cannot stream just completes, which is what this does unless it is overridden: whoever listens
+    /// gets the whole reply at the end.
+    fn stream<'a>(
+        &'a self,
+        request: &'a Request,
+        sink: &'a DeltaSink,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        let _ = sink;
+        self.complete(request)
+    }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::layer::{Layer, Next, Node};
-use super::{Lm, LmError, Request, Response, Usage};
+use super::{DeltaSink, Lm, LmError, Request, Response, Usage};
 
 tokio::task_local! {
     static SCOPE: LmScope;
@@ -40,8 +40,16 @@ impl LmScope {
         self.usage.as_ref()
     }
 
-    pub(super) async fn send(&self, lm: &Lm, request: &Request) -> Result<Response, LmError> {
-        let response = Next { rest: self.layers.as_deref() }.run(lm, request).await?;
+    pub(super) async fn send(
+        &self,
+        lm: &Lm,
+        request: &Request,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let response = Next { rest: self.layers.as_deref(), sink }.run(lm, request).await?;
+        if let Some(sink) = sink {
+            sink.catch_up(&response).await;
+        }
         if !response.cached
             && let Some(tracker) = &self.usage
         {

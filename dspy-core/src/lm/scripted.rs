@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::{
-    BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, LmErrorKind, Request,
-    Response, Usage,
+    BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
+    Request, Response, Usage,
 };
 
 /// One scripted outcome of a request.
@@ -62,7 +62,11 @@ pub struct ScriptedLm {
     respond: Option<Respond>,
     requests: Mutex<Vec<Request>>,
     capabilities: Capabilities,
+    piece: usize,
 }
+
+/// How many characters of a streamed reply come at a time, unless the test says otherwise.
+const PIECE: usize = 8;
 
 impl ScriptedLm {
     /// A model that gives these replies in order, then fails.
@@ -72,6 +76,7 @@ impl ScriptedLm {
             respond: None,
             requests: Mutex::default(),
             capabilities: Capabilities::default(),
+            piece: PIECE,
         }
     }
 
@@ -86,6 +91,13 @@ impl ScriptedLm {
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
+        self
+    }
+
+    /// The same model with streamed replies in pieces of so many characters; 8 at first.
+    #[must_use]
+    pub fn with_pieces_of(mut self, characters: usize) -> Self {
+        self.piece = characters.max(1);
         self
     }
 
@@ -133,6 +145,24 @@ impl LanguageModel for ScriptedLm {
             let usage = Usage::tokens(asked, words(&completion.text));
             Ok(Response { completions: vec![completion], model: "scripted".into(), ..Response::default() }
                 .with_usage(usage))
+        })
+    }
+
+    fn stream<'a>(
+        &'a self,
+        request: &'a Request,
+        sink: &'a DeltaSink,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(async move {
+            let response = self.complete(request).await?;
+            let mut rest = response.completions.first().map_or("", |completion| completion.text.as_str());
+            while !rest.is_empty() {
+                let end = rest.char_indices().nth(self.piece).map_or(rest.len(), |(at, _)| at);
+                let (piece, later) = rest.split_at(end);
+                sink.send(Delta::Text(piece.to_owned())).await;
+                rest = later;
+            }
+            Ok(response)
         })
     }
 }

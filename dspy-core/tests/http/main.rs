@@ -11,6 +11,7 @@ mod naming;
 mod payload;
 mod retries;
 mod secrets;
+mod streaming;
 
 use std::time::Duration;
 

@@ -45,6 +45,8 @@ pub enum Act {
     Send(Vec<u8>),
     /// Sends these bytes and closes the connection.
     SendAndClose(Vec<u8>),
+    /// Sends these bytes and never goes on.
+    SendAndHang(Vec<u8>),
     /// Never answers.
     Hang,
 }
@@ -72,6 +74,38 @@ pub fn chat(text: &str) -> Act {
             "prompt_tokens_details": {"cached_tokens": 3}},
     });
     reply(200, &[], &body.to_string())
+}
+
+/// A stream of events, each piece in an HTTP chunk of its own. With `whole` the last chunk is marked as the last.
+pub fn chunks(pieces: &[&[u8]], whole: bool) -> Act {
+    let mut bytes =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+            .to_vec();
+    for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+        bytes.extend(format!("{:x}\r\n", piece.len()).bytes());
+        bytes.extend(*piece);
+        bytes.extend(b"\r\n");
+    }
+    if whole {
+        bytes.extend(b"0\r\n\r\n");
+        Act::Send(bytes)
+    } else {
+        Act::SendAndClose(bytes)
+    }
+}
+
+/// The events of a chat completion whose text comes in these pieces.
+pub fn chat_events(pieces: &[&str]) -> String {
+    let event = |value: Value| format!("data: {value}\n\n");
+    let piece = |text: &&str| {
+        event(
+            json!({"id": "chatcmpl-1", "model": "served-model", "choices": [{"index": 0, "delta": {"content": text}}]}),
+        )
+    };
+    let mut text: String = pieces.iter().map(piece).collect();
+    text += &event(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}));
+    text += &event(json!({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}}));
+    text + "data: [DONE]\n\n"
 }
 
 /// A running server; it stops when this is dropped.
@@ -141,6 +175,10 @@ async fn serve(
             Act::SendAndClose(bytes) => {
                 let _ = stream.write_all(&bytes).await;
                 return;
+            }
+            Act::SendAndHang(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                std::future::pending().await
             }
             Act::Hang => std::future::pending().await,
         }

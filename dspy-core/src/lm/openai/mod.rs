@@ -2,10 +2,13 @@
 
 mod request;
 mod response;
+mod stream;
 
 use super::dialect::Dialect;
 use super::transport::Transport;
-use super::{BoxFuture, Capabilities, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response};
+use super::{
+    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response,
+};
 
 /// One model of one endpoint.
 #[derive(Debug)]
@@ -26,6 +29,13 @@ impl OpenAiChat {
         let transport = Transport::new(endpoint, &id, "/chat/completions")?;
         Ok(OpenAiChat { id, name, dialect, transport })
     }
+
+    fn body(&self, request: &Request, stream: bool) -> Result<Vec<u8>, LmError> {
+        request::body(&self.name, request, self.dialect, stream).map_err(|error| {
+            let message = format!("the request is not JSON: {error}");
+            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
+        })
+    }
 }
 
 impl LanguageModel for OpenAiChat {
@@ -43,14 +53,20 @@ impl LanguageModel for OpenAiChat {
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
         Box::pin(async move {
-            let body = request::body(&self.name, request, self.dialect).map_err(|error| {
-                LmError::new(
-                    LmErrorKind::InvalidRequest,
-                    &self.id,
-                    format!("the request is not JSON: {error}"),
-                )
-            })?;
+            let body = self.body(request, false)?;
             self.transport.post(body, |answer| response::read(answer, &self.name)).await
+        })
+    }
+
+    fn stream<'a>(
+        &'a self,
+        request: &'a Request,
+        sink: &'a DeltaSink,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(async move {
+            let body = self.body(request, true)?;
+            let assembly = || stream::Assembly::new(&self.name);
+            self.transport.stream(body, sink, assembly, |answer| response::read(answer, &self.name)).await
         })
     }
 }

@@ -28,6 +28,15 @@ struct Body<'a> {
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -70,7 +79,12 @@ struct NamedSchema<'a> {
 }
 
 /// The bytes to send for `request` to the model of that name.
-pub(super) fn body(model: &str, request: &Request, dialect: Dialect) -> serde_json::Result<Vec<u8>> {
+pub(super) fn body(
+    model: &str,
+    request: &Request,
+    dialect: Dialect,
+    stream: bool,
+) -> serde_json::Result<Vec<u8>> {
     let params = &request.params;
     let sampling = |value: Option<f64>| value.filter(|_| dialect.sampling);
     let limit = |name: TokenLimit| params.max_tokens.filter(|_| dialect.token_limit == name);
@@ -87,6 +101,8 @@ pub(super) fn body(model: &str, request: &Request, dialect: Dialect) -> serde_js
         random_seed: seed(Seed::RandomSeed),
         stop: &params.stop,
         response_format: format(&request.format, dialect.capabilities),
+        stream,
+        stream_options: (stream && dialect.stream_usage).then_some(StreamOptions { include_usage: true }),
     };
     if params.extra.is_empty() {
         return serde_json::to_vec(&body);

@@ -88,18 +88,30 @@ fn completion(choice: Choice) -> Result<Completion, Failure> {
     let Some(turn) = choice.message else {
         return Err(Failure::new(LmErrorKind::Decode, "a choice of the reply holds no message"));
     };
-    let (mut text, thoughts) = split_content(turn.content);
-    let mut finish = finish(choice.finish_reason.as_deref());
-    if let Some(refusal) = turn.refusal.as_str().filter(|_| text.is_empty()) {
-        refusal.clone_into(&mut text);
-        finish = FinishReason::ContentFilter;
-    }
+    let (text, thoughts) = split_content(turn.content);
+    let finish = finish_reason(choice.finish_reason.as_deref());
     let reasoning = [&turn.reasoning_content, &turn.reasoning].into_iter().find_map(Value::as_str);
-    let reasoning = reasoning.map(str::to_owned).or(thoughts).filter(|reasoning| !reasoning.is_empty());
-    Ok(Completion { text, finish, reasoning })
+    let reasoning = reasoning.map(str::to_owned).or(thoughts);
+    let refusal = turn.refusal.as_str().map(str::to_owned);
+    Ok(completion_of(text, reasoning, refusal, finish))
 }
 
-fn finish(reason: Option<&str>) -> FinishReason {
+/// A completion of what a reply or its events gave for it.
+pub(super) fn completion_of(
+    mut text: String,
+    reasoning: Option<String>,
+    refusal: Option<String>,
+    mut finish: FinishReason,
+) -> Completion {
+    if let Some(refusal) = refusal.filter(|refusal| text.is_empty() && !refusal.is_empty()) {
+        text = refusal;
+        finish = FinishReason::ContentFilter;
+    }
+    let reasoning = reasoning.filter(|reasoning| !reasoning.is_empty());
+    Completion { text, finish, reasoning }
+}
+
+pub(super) fn finish_reason(reason: Option<&str>) -> FinishReason {
     match reason {
         None | Some("stop" | "eos" | "end_turn" | "stop_sequence") => FinishReason::Stop,
         Some("length" | "max_tokens" | "model_length") => FinishReason::Length,
@@ -110,7 +122,7 @@ fn finish(reason: Option<&str>) -> FinishReason {
 }
 
 /// The text and the thoughts of a message, which come as one string or as a list of typed parts.
-fn split_content(content: Value) -> (String, Option<String>) {
+pub(super) fn split_content(content: Value) -> (String, Option<String>) {
     let parts = match content {
         Value::String(text) => return (text, None),
         Value::Array(parts) => parts,
@@ -127,7 +139,7 @@ fn split_content(content: Value) -> (String, Option<String>) {
     (text, Some(thoughts))
 }
 
-fn usage(usage: &Value) -> Usage {
+pub(super) fn usage(usage: &Value) -> Usage {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or_default();
     Usage::tokens(count("prompt_tokens"), count("completion_tokens"))
 }

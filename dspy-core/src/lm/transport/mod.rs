@@ -8,6 +8,7 @@ mod failure;
 mod report;
 mod retry;
 mod retry_after;
+mod streaming;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ pub(super) use failure::Failure;
 use failure::Lasting;
 pub(super) use report::looks_like_html;
 use retry::{Failed, Patience};
+pub(super) use streaming::Events;
 
 /// The largest reply that is read.
 const BODY_LIMIT: usize = 32 << 20;
@@ -52,6 +54,16 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     retry_after: Option<Duration>,
     location: Option<String>,
+}
+
+/// A reply of which the head has arrived.
+struct Incoming {
+    answer: Answer,
+    response: reqwest::Response,
+}
+
+fn too_large() -> Failure {
+    Failure::new(LmErrorKind::Decode, format!("the reply is larger than {} MiB", BODY_LIMIT >> 20))
 }
 
 impl Transport {
@@ -96,10 +108,15 @@ impl Transport {
         body: Vec<u8>,
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
+        let request = self.request(body);
+        retry::retry(self.patience, |time| self.attempt(&request, time, &decode)).await
+    }
+
+    fn request(&self, body: Vec<u8>) -> Request {
         let mut request = Request::new(Method::POST, self.url.clone());
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = Some(body.into());
-        retry::retry(self.patience, |time| self.attempt(&request, time, &decode)).await
+        request
     }
 
     async fn attempt<T>(
@@ -108,7 +125,17 @@ impl Transport {
         time: Duration,
         decode: &impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, Failed> {
-        let answer = self.exchange(request, time).await?;
+        let mut incoming = self.send(request, time).await?;
+        self.read_body(&mut incoming).await?;
+        self.judge(incoming.answer, decode)
+    }
+
+    /// What a complete reply amounts to.
+    fn judge<T>(
+        &self,
+        answer: Answer,
+        decode: impl FnOnce(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, Failed> {
         let outcome = match answer.status {
             200..300 => decode(&answer),
             300..400 => {
@@ -119,41 +146,31 @@ impl Transport {
             }
             status => Err(Failure::of_status(status, &answer.body)),
         };
-        outcome.map_err(|failure| Failed { error: self.error(failure, Some(answer)), hopeless: false })
+        outcome.map_err(|failure| Failed { error: self.error(failure, Some(&answer)), hopeless: false })
     }
 
-    /// Sends the request and reads the reply to its end.
-    async fn exchange(&self, request: &Request, time: Duration) -> Result<Answer, Failed> {
-        let broken = |error: reqwest::Error| {
-            let mut failure = Failure::of_exchange(&error);
-            let lasting = Lasting::of_exchange(&error);
-            // A remote server that refuses connections may be starting anew; one on this machine was forgotten.
-            let forgotten = self.local && lasting == Some(Lasting::Refused);
-            if forgotten {
-                failure.message.push_str("; is the server running?");
-            }
-            if let Some(reason) = client::no_certificates().filter(|_| lasting == Some(Lasting::Tls)) {
-                failure.message =
-                    format!("{}; this machine has no root certificates: {reason}", failure.message);
-            }
-            let hopeless = forgotten || lasting == Some(Lasting::Tls);
-            Failed { error: self.error(failure, None), hopeless }
-        };
+    /// Sends the request and waits for the head of the reply.
+    async fn send(&self, request: &Request, time: Duration) -> Result<Incoming, Failed> {
         let Some(mut request) = request.try_clone() else {
             let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
             return Err(Failed { error: self.error(failure, None), hopeless: true });
         };
         *request.timeout_mut() = Some(time);
-        let mut response = self.client.execute(request).await.map_err(broken)?;
+        let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut answer = Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             request_id: text("x-request-id").or_else(|| text("request-id")),
             retry_after: retry_after::retry_after(response.headers(), now),
             location: text(LOCATION.as_str()),
             body: Vec::new(),
         };
+        Ok(Incoming { answer, response })
+    }
+
+    /// Reads the reply to its end.
+    async fn read_body(&self, Incoming { answer, response }: &mut Incoming) -> Result<(), Failed> {
         let success = response.status().is_success();
         let limit = if success { BODY_LIMIT } else { FAILURE_LIMIT };
         loop {
@@ -161,22 +178,36 @@ impl Transport {
                 Ok(Some(chunk)) if answer.body.len() + chunk.len() <= limit => {
                     answer.body.extend_from_slice(&chunk);
                 }
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 // The status has said what matters.
-                Ok(Some(_)) | Err(_) if !success => break,
+                Ok(Some(_)) | Err(_) if !success => return Ok(()),
                 Ok(Some(_)) => {
-                    let message = format!("the reply is larger than {} MiB", BODY_LIMIT >> 20);
-                    let failure = Failure::new(LmErrorKind::Decode, message);
+                    let failure = too_large();
                     return Err(Failed { error: self.error(failure, Some(answer)), hopeless: true });
                 }
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(self.broken(&error)),
             }
         }
-        Ok(answer)
+    }
+
+    /// The failure of an exchange that broke.
+    fn broken(&self, error: &reqwest::Error) -> Failed {
+        let mut failure = Failure::of_exchange(error);
+        let lasting = Lasting::of_exchange(error);
+        // A remote server that refuses connections may be starting anew; one on this machine was forgotten.
+        let forgotten = self.local && lasting == Some(Lasting::Refused);
+        if forgotten {
+            failure.message.push_str("; is the server running?");
+        }
+        if let Some(reason) = client::no_certificates().filter(|_| lasting == Some(Lasting::Tls)) {
+            failure.message = format!("{}; this machine has no root certificates: {reason}", failure.message);
+        }
+        let hopeless = forgotten || lasting == Some(Lasting::Tls);
+        Failed { error: self.error(failure, None), hopeless }
     }
 
     /// The error that a failure is to the caller: with hints, without secrets.
-    fn error(&self, failure: Failure, answer: Option<Answer>) -> LmError {
+    fn error(&self, failure: Failure, answer: Option<&Answer>) -> LmError {
         let hint = match failure.kind {
             LmErrorKind::Auth => format!(" ({})", self.key_hint),
             LmErrorKind::NotFound => {
@@ -191,7 +222,7 @@ impl Transport {
         let mut error = LmError::new(failure.kind, &self.model, message);
         if let Some(answer) = answer {
             error.status = Some(answer.status);
-            error.request_id = answer.request_id.map(|id| self.secrets.scrub(&id));
+            error.request_id = answer.request_id.as_deref().map(|id| self.secrets.scrub(id));
             error.retry_after = answer.retry_after;
             error.body = Some(self.secrets.excerpt(&answer.body, EXCERPT)).filter(|body| !body.is_empty());
         }

@@ -1,0 +1,108 @@
+//! Replies that are shown while they arrive.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+use super::{LmError, Response};
+use crate::stream::Driven;
+
+/// A piece of a reply that is still arriving. Where several completions are sampled, it is one of the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delta {
+    /// More of the text.
+    Text(String),
+    /// More of the reasoning that the endpoint returns beside the reply.
+    Reasoning(String),
+    /// The reply starts anew, because the connection broke and the request was sent again: what came before is void.
+    Restart,
+}
+
+/// Where a model puts what arrives of a reply.
+pub struct DeltaSink {
+    sender: mpsc::Sender<Delta>,
+    used: AtomicBool,
+}
+
+impl DeltaSink {
+    pub(crate) fn new(sender: mpsc::Sender<Delta>) -> Self {
+        DeltaSink { sender, used: AtomicBool::new(false) }
+    }
+
+    /// Hands on a piece. Waits while the reader is behind; pieces that nobody wants any more are dropped.
+    pub async fn send(&self, delta: Delta) {
+        self.used.store(!matches!(delta, Delta::Restart), Ordering::Relaxed);
+        // The reader has gone away: the model may as well finish its reply.
+        let _ = self.sender.send(delta).await;
+    }
+
+    /// Hands on the whole reply if nothing of it has been: the model does not stream, or a layer knew the answer.
+    pub(super) async fn catch_up(&self, response: &Response) {
+        let Some(first) = response.completions.first().filter(|_| !self.used.load(Ordering::Relaxed)) else {
+            return;
+        };
+        if let Some(reasoning) = &first.reasoning {
+            self.send(Delta::Reasoning(reasoning.clone())).await;
+        }
+        self.send(Delta::Text(first.text.clone())).await;
+    }
+
+    /// Says that a reply begins. If another one had begun already, that one is void.
+    pub async fn begin(&self) {
+        if self.used.load(Ordering::Relaxed) {
+            self.send(Delta::Restart).await;
+        }
+    }
+}
+
+impl fmt::Debug for DeltaSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeltaSink").finish_non_exhaustive()
+    }
+}
+
+/// A reply while it arrives; made by [`Lm::stream`](super::Lm::stream). Dropping it stops the request.
+///
+/// ```
+/// use dspy_core::lm::{Delta, Lm, Message, Request};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let lm = Lm::scripted(["Paris"]);
+/// let mut reply = lm.stream(Request::new(vec![Message::user("Capital of France?")]));
+/// while let Some(delta) = reply.next().await {
+///     if let Delta::Text(text) = delta {
+///         print!("{text}");
+///     }
+/// }
+/// assert_eq!(reply.finish().await?.completions[0].text, "Paris");
+/// # Ok::<(), dspy_core::lm::LmError>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct LmStream<'a>(pub(super) Driven<'a, Delta, Result<Response, LmError>>);
+
+impl LmStream<'_> {
+    /// The next piece; nothing at the end of the reply and when the request has failed.
+    pub async fn next(&mut self) -> Option<Delta> {
+        self.0.next().await
+    }
+
+    /// The whole answer, with its usage.
+    ///
+    /// # Errors
+    /// Whatever the model reports.
+    pub async fn finish(self) -> Result<Response, LmError> {
+        self.0.finish().await
+    }
+}
+
+impl Stream for LmStream<'_> {
+    type Item = Delta;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delta>> {
+        self.0.poll_next(cx)
+    }
+}

@@ -1,0 +1,154 @@
+//! Replies that arrive in pieces, as servers really send them.
+
+use dspy_core::lm::{Delta, FinishReason, LmError, LmErrorKind, Message, Request, Response};
+use serde_json::json;
+
+use crate::support::{Act, Server, chat, chat_events, chunks, reply};
+use crate::{endpoint, lm};
+
+fn request() -> Request {
+    Request::new(vec![Message::user("Capital of France?")])
+}
+
+/// All that a listener hears from a server that does these things.
+async fn heard(acts: Vec<Act>) -> (Vec<Delta>, Result<Response, LmError>, Server) {
+    let server = Server::script(acts).await;
+    let mut stream = lm(&server).stream(request());
+    let mut deltas = Vec::new();
+    while let Some(delta) = stream.next().await {
+        deltas.push(delta);
+    }
+    (deltas, stream.finish().await, server)
+}
+
+/// The text that is left when the reply has arrived.
+fn shown(deltas: &[Delta]) -> String {
+    let mut text = String::new();
+    for delta in deltas {
+        match delta {
+            Delta::Text(more) => text.push_str(more),
+            Delta::Restart => text.clear(),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn pieces_and_then_the_answer() {
+    let events = chat_events(&["Pa", "ris", " é."]);
+    let (deltas, answer, server) = heard(vec![chunks(&[events.as_bytes()], true)]).await;
+    assert_eq!(deltas, ["Pa", "ris", " é."].map(|text| Delta::Text(text.into())));
+    let answer = answer.unwrap();
+    assert_eq!(answer.completions[0].text, "Paris é.");
+    assert_eq!((answer.usage.prompt_tokens, answer.usage.completion_tokens), (11, 7));
+    assert_eq!((answer.model.as_str(), answer.request_id.as_deref()), ("served-model", Some("chatcmpl-1")));
+    let body = server.seen()[0].json();
+    assert_eq!((&body["stream"], &body["stream_options"]), (&json!(true), &json!({"include_usage": true})));
+}
+
+#[tokio::test]
+async fn it_does_not_matter_where_the_bytes_are_split() {
+    let events =
+        format!(": hello\r\n\r\n{}", chat_events(&["a é ü", " 漢字", "\n\n[x]"]).replace('\n', "\r\n"));
+    let bytes = events.as_bytes();
+    for size in [1, 2, 3, 7] {
+        let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+        let (deltas, answer, _server) = heard(vec![chunks(&pieces, true)]).await;
+        assert_eq!(answer.unwrap().completions[0].text, "a é ü 漢字\n\n[x]");
+        assert_eq!(shown(&deltas), "a é ü 漢字\n\n[x]");
+    }
+}
+
+#[tokio::test]
+async fn several_completions_and_reasoning() {
+    let event = |index: usize, delta: serde_json::Value| {
+        format!("data: {}\n\n", json!({"choices": [{"index": index, "delta": delta}]}))
+    };
+    let events = event(0, json!({"reasoning_content": "Hm."}))
+        + &event(1, json!({"content": "two"}))
+        + &event(0, json!({"content": "one"}))
+        + "data: [DONE]\n\n";
+    let (deltas, answer, _server) = heard(vec![chunks(&[events.as_bytes()], true)]).await;
+    assert_eq!(deltas, [Delta::Reasoning("Hm.".into()), Delta::Text("one".into())]);
+    let completions = answer.unwrap().completions;
+    assert_eq!(completions.iter().map(|c| c.text.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(completions[0].reasoning.as_deref(), Some("Hm."));
+}
+
+#[tokio::test]
+async fn ends_without_an_end_mark() {
+    let events = chat_events(&["Paris"]).replace("data: [DONE]\n\n", "");
+    // Not even the blank line after the last event.
+    let (_, answer, _server) = heard(vec![chunks(&[events.trim_end().as_bytes()], true)]).await;
+    let answer = answer.unwrap();
+    assert_eq!((answer.completions[0].text.as_str(), answer.usage.completion_tokens), ("Paris", 7));
+    assert_eq!(answer.completions[0].finish, FinishReason::Stop);
+}
+
+#[tokio::test]
+async fn a_broken_stream_starts_anew() {
+    let cut =
+        b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Lon\"}}]}\n\ndata: {\"cho".as_slice();
+    let whole = chat_events(&["Pa", "ris"]);
+    for broken in [chunks(&[cut], false), chunks(&[cut], true)] {
+        let first =
+            if matches!(broken, Act::Send(_)) { chunks(&[&cut[..cut.len() - 11]], true) } else { broken };
+        let (deltas, answer, server) = heard(vec![first, chunks(&[whole.as_bytes()], true)]).await;
+        assert_eq!(
+            deltas,
+            [Delta::Text("Lon".into()), Delta::Restart, Delta::Text("Pa".into()), Delta::Text("ris".into())]
+        );
+        assert_eq!(answer.unwrap().completions[0].text, "Paris");
+        assert_eq!(server.seen().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn servers_that_do_not_stream() {
+    let (deltas, answer, _server) = heard(vec![reply(503, &[], ""), chat("Paris")]).await;
+    assert_eq!(deltas, [Delta::Text("Paris".into())]);
+    assert_eq!(answer.unwrap().completions[0].text, "Paris");
+}
+
+#[tokio::test]
+async fn errors_keep_their_kind() {
+    let late = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Pa\"}}]}\n\n\
+                data: {\"error\":{\"message\":\"no\",\"code\":\"content_filter\"}}\n\n";
+    for (act, kind) in [
+        (reply(401, &[], r#"{"error":{"message":"no"}}"#), LmErrorKind::Auth),
+        (chunks(&[late.as_bytes()], true), LmErrorKind::ContentFilter),
+        (chunks(&[b"data: nonsense\n\n"], true), LmErrorKind::Decode),
+        (chunks(&[b"data: \xff\xfe\n\n"], true), LmErrorKind::Decode),
+        (chunks(&[b"data: [DONE]\n\n"], true), LmErrorKind::Decode),
+        (
+            chunks(&[b"data: {\"choices\":[{\"index\":99999999,\"delta\":{}}]}\n\n"], true),
+            LmErrorKind::Decode,
+        ),
+    ] {
+        let (_, answer, _server) = heard(vec![act]).await;
+        assert_eq!(answer.unwrap_err().kind, kind);
+    }
+}
+
+#[tokio::test]
+async fn an_endless_stream_ends() {
+    let line = vec![b'x'; 1 << 20];
+    let pieces: Vec<&[u8]> = std::iter::repeat_n(line.as_slice(), 40).collect();
+    let (_, answer, server) = heard(vec![chunks(&pieces, false)]).await;
+    let error = answer.unwrap_err();
+    assert!(error.kind == LmErrorKind::Decode && error.message.contains("larger than"), "{error}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn dropping_the_stream_stops_the_request() {
+    let start = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"choices\":[{\"index\":0,\
+                 \"delta\":{\"content\":\"Pa\"}}]}\n\n";
+    let server = Server::script(vec![Act::SendAndHang(start.into()), chat("Rome")]).await;
+    let model = endpoint(&server.url()).model("m").unwrap();
+    let mut stream = model.stream(request());
+    assert_eq!(stream.next().await, Some(Delta::Text("Pa".into())));
+    drop(stream);
+    assert_eq!(model.ask("Capital of Italy?").await.unwrap(), "Rome");
+}
