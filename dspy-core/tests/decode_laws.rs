@@ -244,7 +244,13 @@ proptest! {
         let text = if fenced { format!("Here:\n```json\n{pretty}\n```") } else { pretty };
         let mut last: Option<Value> = None;
         for end in (0..=text.len()).filter(|&i| text.is_char_boundary(i)) {
-            let Partial { value: now, complete, .. } = plan.decode_partial(&text[..end]);
+            let partial = plan.decode_partial(&text[..end]);
+            // What is not open is finished, and so it is what it will be.
+            for (name, shown) in partial.value.as_ref().and_then(Value::as_object).into_iter().flatten() {
+                let last = value.get(name);
+                prop_assert!(partial.is_open(name) || last.is_some_and(|v| same(v, shown)), "{name} at {}", &text[..end]);
+            }
+            let Partial { value: now, complete, .. } = partial;
             if let Some(early) = &last {
                 prop_assert!(now.as_ref().is_some_and(|late| grows(early, late)), "{early} then {now:?} at {}", &text[..end]);
             }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::candidates;
 use super::coerce::Coercion;
 use super::path::Path;
-use super::plan::{Extra, Kind, NodeId, Schema};
+use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, UnionPlan};
 use super::text::fold;
 use super::tree::{Shape, Tree};
 
@@ -25,13 +25,38 @@ pub struct Partial {
     pub value: Option<Value>,
     /// Whether the value is finished. A bare string is never finished by its own text.
     pub complete: bool,
+    /// For an object: the member whose key was read and whose value is not finished. Every other member of
+    /// [`value`](Self::value) is finished.
+    pub open: Option<String>,
+}
+
+impl Partial {
+    /// Whether the text is in the middle of this member of an object.
+    ///
+    /// ```
+    /// let schema = serde_json::json!({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}});
+    /// let plan = dspy_core::decode::Plan::new(&schema)?;
+    /// let partial = plan.decode_partial(r#"{"a": 1, "b": "tw"#);
+    /// assert!(partial.is_open("b") && !partial.is_open("a"));
+    /// assert_eq!(partial.value, Some(serde_json::json!({"a": 1, "b": "tw"})));
+    /// // A comma or a bracket shows that `a` is over; until then it may go on.
+    /// assert!(plan.decode_partial(r#"{"a": 1"#).is_open("a"));
+    /// # Ok::<(), dspy_core::decode::SchemaError>(())
+    /// ```
+    pub fn is_open(&self, member: &str) -> bool {
+        self.open.as_deref() == Some(member)
+    }
+
+    fn of(value: Value, complete: bool) -> Self {
+        Self { value: Some(value), complete, open: None }
+    }
 }
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     if let Some((_, nullable)) = super::root::free_text(schema) {
         // "nul" may become null, which is no text at all.
         let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
-        return Partial { value: (!open).then(|| Value::String(text.to_owned())), complete: false };
+        return Partial { value: (!open).then(|| Value::String(text.to_owned())), ..Partial::default() };
     }
     if text.len() > super::MAX_BYTES {
         return Partial::default();
@@ -42,7 +67,7 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     if !unit.tree.cut {
         let mut coercion = Coercion::new(schema, Some(text), text.len());
         if let Some(value) = coercion.read(schema.root, &unit.tree, &Path::ROOT) {
-            return Partial { value: Some(value), complete: true };
+            return Partial::of(value, true);
         }
     }
     // An empty bracket may still turn out to be part of a sentence.
@@ -54,7 +79,10 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     if !started {
         return Partial::default();
     }
-    Partial { value: Reader { schema, text }.read(schema.root, &unit.tree), complete: false }
+    let reader = Reader { schema, text };
+    let value = reader.read(schema.root, &unit.tree);
+    let open = value.as_ref().and_then(|_| reader.open(schema.root, &unit.tree));
+    Partial { value, complete: false, open }
 }
 
 struct Reader<'a> {
@@ -71,13 +99,7 @@ impl Reader<'_> {
             return None;
         }
         match (&self.schema.node(id).kind, &tree.shape) {
-            (Kind::Union(union), _) => {
-                let mut fits = union.options.iter().filter(|&&o| self.may_become(o, tree));
-                match (fits.next(), fits.next()) {
-                    (Some(&only), None) => self.read(only, tree),
-                    _ => None,
-                }
-            }
+            (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
             (Kind::Text(_) | Kind::Any, Shape::Text { text, quoted: true }) => {
                 // Half an escape or half a closing mark must not show.
                 Some(Value::String(text.trim_end_matches('\\').to_owned()))
@@ -96,17 +118,7 @@ impl Reader<'_> {
             (Kind::Object(plan), Shape::Object(entries)) => {
                 let mut out = Map::new();
                 for entry in entries {
-                    let folded = fold(&entry.key);
-                    let known = plan
-                        .exact
-                        .get(&*entry.key)
-                        .copied()
-                        .or_else(|| plan.folded.get(&folded).copied().flatten());
-                    let (name, node) = match (known, plan.extra) {
-                        (Some(i), _) => (plan.props[i].name.as_str(), plan.props[i].node),
-                        (None, Extra::Node(node)) if plan.patterns.is_empty() => (&*entry.key, node),
-                        _ => continue,
-                    };
+                    let Some((name, node)) = member(plan, &entry.key) else { continue };
                     if out.contains_key(name) {
                         continue;
                     }
@@ -117,6 +129,27 @@ impl Reader<'_> {
                 Some(Value::Object(out))
             }
             (Kind::Any, Shape::List(_) | Shape::Object(_)) => Self::untyped(tree),
+            _ => None,
+        }
+    }
+
+    /// The member of the object that is begun and not finished.
+    fn open(&self, id: NodeId, tree: &Tree<'_>) -> Option<String> {
+        let Shape::Object(entries) = &tree.shape else { return None };
+        let last = entries.last().filter(|entry| entry.value.cut)?;
+        match &self.schema.node(id).kind {
+            Kind::Union(union) => self.open(self.branch(union, tree)?, tree),
+            Kind::Object(plan) => member(plan, &last.key).map(|(name, _)| name.to_owned()),
+            Kind::Any => Some(last.key.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The only branch that an unfinished part can still become.
+    fn branch(&self, union: &UnionPlan, tree: &Tree<'_>) -> Option<NodeId> {
+        let mut fits = union.options.iter().filter(|&&o| self.may_become(o, tree));
+        match (fits.next(), fits.next()) {
+            (Some(&only), None) => Some(only),
             _ => None,
         }
     }
@@ -155,5 +188,18 @@ impl Reader<'_> {
             (Kind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
             _ => false,
         }
+    }
+}
+
+/// The member that a key names, and what it holds.
+fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
+    let known = plan.exact.get(key).copied().or_else(|| {
+        let folded = fold(key);
+        plan.folded.get(&folded).or_else(|| plan.aliases.get(&folded)).copied().flatten()
+    });
+    match (known, plan.extra) {
+        (Some(i), _) => Some((plan.props[i].name.as_str(), plan.props[i].node)),
+        (None, Extra::Node(node)) if plan.patterns.is_empty() => Some((key, node)),
+        _ => None,
     }
 }
