@@ -166,12 +166,17 @@ fn defaults_and_aliases_are_honoured() {
 
 #[test]
 fn partial_outputs_have_a_state_each() {
-    let mut arrived = dspy::signature::PartialValues::default();
-    arrived.set("finalAnswer", FieldState::Incomplete(json!("Par")));
-    let partial = Qa::partial(&arrived);
+    use dspy::signature::{FieldChange, FieldUpdate};
+    let mut partial = QaPartial::default();
+    Qa::update(&mut partial, &FieldChange::new("finalAnswer", FieldUpdate::More("Par".into())));
+    Qa::update(&mut partial, &FieldChange::new("unknown", FieldUpdate::More("x".into())));
     assert_eq!(partial.final_answer, FieldState::Incomplete("Par".into()));
     assert_eq!(partial.score, FieldState::Pending);
     assert_eq!(partial.clone(), partial);
+    Qa::update(&mut partial, &FieldChange::new("finalAnswer", FieldUpdate::More("is".into())));
+    Qa::update(&mut partial, &FieldChange::new("score", FieldUpdate::Complete(json!(0.5))));
+    assert_eq!(partial.final_answer, FieldState::Incomplete("Paris".into()));
+    assert!(partial.score.is_complete());
 }
 
 /// Reuses an output.

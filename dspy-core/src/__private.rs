@@ -7,8 +7,8 @@ pub use serde;
 pub use serde_json;
 
 pub use crate::signature::{
-    Demo, FieldError, FieldSpec, FieldState, FieldType, Fields, PartialValues, Role, Signature,
-    SignatureSpec, Values,
+    Demo, FieldChange, FieldError, FieldSpec, FieldState, FieldType, Fields, Role, Signature, SignatureSpec,
+    Values, update_field,
 };
 
 pub use crate::program::{HasPredictors, Visitor, VisitorMut};
@@ -45,26 +45,6 @@ pub fn schema_from(value: serde_json::Value) -> schemars::Schema {
 /// The schema of an enum of texts, the same that the grammar at run time makes.
 pub fn choices_schema(choices: &[&str]) -> schemars::Schema {
     schemars::json_schema!({ "enum": choices })
-}
-
-/// [`FieldType::read`] of a type.
-pub type ReadField<T> = fn(&mut Values, &'static str, &[&str], Option<fn() -> T>) -> Result<T, FieldError>;
-
-/// The state of an output field, typed. A beginning that is not yet a `T` is still pending.
-///
-/// It takes the function that reads a `T` instead of a bound on `T`, so that rustc reports a type that is no
-/// [`FieldType`] once, in the words of that trait.
-pub fn partial_field<T>(values: &PartialValues, name: &'static str, read: ReadField<T>) -> FieldState<T> {
-    let typed = |value| {
-        let mut values = Values::new();
-        values.insert(name.to_owned(), value);
-        read(&mut values, name, &[], None).ok()
-    };
-    match values.field::<serde_json::Value>(name) {
-        FieldState::Pending => FieldState::Pending,
-        FieldState::Incomplete(value) => typed(value).map_or(FieldState::Pending, FieldState::Incomplete),
-        FieldState::Complete(value) => typed(value).map_or(FieldState::Pending, FieldState::Complete),
-    }
 }
 
 /// Implements serde's traits for a struct by way of its [`Fields`].

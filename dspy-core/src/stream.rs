@@ -21,7 +21,10 @@ enum Work<'a, R> {
     Done(R),
 }
 
-impl<'a, T, R: Unpin> Driven<'a, T, R> {
+// Nothing in it is ever pinned in place.
+impl<T, R> Unpin for Driven<'_, T, R> {}
+
+impl<'a, T, R> Driven<'a, T, R> {
     /// Work that is given the sender for its pieces.
     pub(crate) fn new<F>(start: impl FnOnce(mpsc::Sender<T>) -> F) -> Self
     where

@@ -1,7 +1,10 @@
 //! Sections below markers: the format that every chat model can write.
 
+use std::sync::Arc;
+
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::{Adapter, Parsed, Prompt, layout, markers, value, whole_reply};
+use super::incoming::ChatReader;
+use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
 use crate::decode::ParseReport;
 use crate::lm::{Completion, Message};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
@@ -89,6 +92,10 @@ impl Adapter for ChatAdapter {
         Err(ParseError::new(ParseErrorKind::Malformed, self.name(), reply, problems))
     }
 
+    fn reader(&self, spec: &Arc<SignatureSpec>) -> Option<Box<dyn ReplyReader>> {
+        Some(Box::new(ChatReader::new(spec)))
+    }
+
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
         reply(spec, outputs, None)
     }
@@ -173,7 +180,7 @@ impl<'a> Sections<'a> {
 }
 
 /// The output field that a marker means: the one of its name, or else of the same letters and digits.
-fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
+pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
     spec.outputs().position(|field| field.name() == marker).or_else(|| {
         let fold = |name: &str| -> String {
             name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()

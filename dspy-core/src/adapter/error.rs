@@ -16,6 +16,19 @@ pub enum ParseErrorKind {
     Schema,
 }
 
+impl ParseErrorKind {
+    const fn describe(self) -> &'static str {
+        match self {
+            ParseErrorKind::Empty => "the reply is empty",
+            ParseErrorKind::Truncated => {
+                "the reply was cut off by the token limit; raise `max_tokens` or ask for less"
+            }
+            ParseErrorKind::Malformed => "the reply does not fit the signature",
+            ParseErrorKind::Schema => "the signature cannot be decoded",
+        }
+    }
+}
+
 /// What is wrong with one field of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,6 +73,16 @@ impl ParseError {
         ParseError { kind, adapter: adapter.into(), problems, reply: reply.into(), earlier: Vec::new() }
     }
 
+    /// The problems, one a line.
+    pub(crate) fn problems_text(&self) -> String {
+        let line = |problem: &FieldProblem| match problem.field.as_str() {
+            "" => problem.message.clone(),
+            field => format!("{field}: {}", problem.message),
+        };
+        let lines: Vec<String> = self.problems.iter().map(line).collect();
+        if lines.is_empty() { self.kind.describe().to_owned() } else { lines.join("\n") }
+    }
+
     /// The problems in words that a model can act on.
     pub fn feedback(&self) -> String {
         let mut text = String::from("That reply cannot be read:\n");
@@ -83,14 +106,7 @@ const QUOTED: usize = 200;
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            ParseErrorKind::Empty => "the reply is empty",
-            ParseErrorKind::Truncated => {
-                "the reply was cut off by the token limit; raise `max_tokens` or ask for less"
-            }
-            ParseErrorKind::Malformed => "the reply does not fit the signature",
-            ParseErrorKind::Schema => "the signature cannot be decoded",
-        };
+        let what = self.kind.describe();
         write!(f, "{what} ({} adapter)", self.adapter)?;
         for problem in &self.problems {
             if problem.field.is_empty() {

@@ -1,9 +1,12 @@
 //! One JSON object: for models that can be held to a schema, and the fallback when sections fail.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::{Adapter, Parsed, Prompt, layout, markers, value, whole_reply};
+use super::incoming::JsonReader;
+use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
 use crate::decode::RepairKind;
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat};
 use crate::signature::{SignatureSpec, Values};
@@ -73,6 +76,10 @@ impl Adapter for JsonAdapter {
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
         parse_object(self.name(), spec, reply)
+    }
+
+    fn reader(&self, spec: &Arc<SignatureSpec>) -> Option<Box<dyn ReplyReader>> {
+        Some(Box::new(JsonReader::new(spec)))
     }
 
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {

@@ -17,6 +17,11 @@ const LONGEST_LEAD: usize = 32;
 /// Names longer than this are not names.
 const LONGEST_NAME: usize = 128;
 
+/// How many spaces may stand between the brackets and the number signs.
+const LONGEST_GAP: usize = 32;
+/// How many bytes of decoration may close behind a marker.
+const LONGEST_TRAIL: usize = 8;
+
 /// A marker found in a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marker<'a> {
@@ -34,19 +39,84 @@ pub(super) struct Marker<'a> {
 pub(super) fn find(text: &str) -> impl Iterator<Item = Marker<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        while let Some(open) = text[at..].find("[[").map(|offset| at + offset) {
-            if let Some(marker) = read(text, open) {
-                at = marker.after;
-                return Some(marker);
-            }
-            at = open + 1;
-        }
-        None
+        let (marker, _) = next(text, at)?;
+        at = marker.after;
+        Some(marker)
     })
 }
 
+/// The first marker at or after `from`, and where its brackets open.
+pub(super) fn next(text: &str, from: usize) -> Option<(Marker<'_>, usize)> {
+    let mut at = from;
+    while let Some(open) = text[at..].find("[[").map(|offset| at + offset) {
+        if let Some(marker) = read(text, open) {
+            return Some((marker, open));
+        }
+        at = open + 1;
+    }
+    None
+}
+
+/// Where something starts, at or after `from`, that may still become a marker when more text arrives; the length of
+/// the text if nothing does.
+pub(super) fn undecided(text: &str, from: usize) -> usize {
+    let mut at = from;
+    while let Some(open) = text[at..].find('[').map(|offset| at + offset) {
+        if may_become_marker(&text[open..]) {
+            return open;
+        }
+        at = open + 1;
+    }
+    text.len()
+}
+
+fn may_become_marker(text: &str) -> bool {
+    if text == "[" {
+        return true;
+    }
+    let Some(rest) = text.strip_prefix("[[") else { return false };
+    let spaced = rest.trim_start_matches([' ', '\t']);
+    if rest.len() - spaced.len() > LONGEST_GAP {
+        return false;
+    }
+    let bare = spaced.trim_start_matches('\\');
+    if bare.is_empty() {
+        return true;
+    }
+    let named = bare.trim_start_matches('#');
+    let signs = bare.len() - named.len();
+    if signs == 0 {
+        return false;
+    }
+    // A number sign behind backslashes is a guarded one: that much is certain now.
+    let mut name = named.chars();
+    let window: String = name.by_ref().take(LONGEST_NAME).collect();
+    let open = match window.split_once("]]") {
+        Some((_, rest)) => name.next().is_none() && may_go_on(rest),
+        None => name.next().is_none() && !window.contains('\n'),
+    };
+    bare.len() == spaced.len() && signs <= 6 && open
+}
+
+/// Whether the decoration that closes behind a marker, or its colon, may still be on its way after `rest`.
+pub(super) fn may_go_on(rest: &str) -> bool {
+    rest.len() < LONGEST_TRAIL && rest.chars().all(|c| matches!(c, '*' | '_' | '`'))
+}
+
+/// How far the text from `from` on is certain, whatever arrives: up to what may become a marker, and without the
+/// space, guards and decoration that would belong to it.
+pub(super) fn settled(text: &str, from: usize) -> usize {
+    let end = undecided(text, from);
+    let decoration = |c: char| c.is_whitespace() || "*_`#>-\\[".contains(c);
+    from + text[from..end].trim_end_matches(decoration).len()
+}
+
 fn read(text: &str, open: usize) -> Option<Marker<'_>> {
-    let rest = text[open + 2..].trim_start_matches([' ', '\t']);
+    let inner = &text[open + 2..];
+    let rest = inner.trim_start_matches([' ', '\t']);
+    if inner.len() - rest.len() > LONGEST_GAP {
+        return None;
+    }
     let named = rest.trim_start_matches('#');
     let signs = rest.len() - named.len();
     if !(1..=6).contains(&signs) {

@@ -4,6 +4,7 @@
 
 mod chat;
 mod error;
+mod incoming;
 mod json;
 mod layout;
 mod markers;
@@ -11,9 +12,11 @@ mod value;
 mod xml;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 pub use chat::ChatAdapter;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
+pub use incoming::ReplyReader;
 pub use json::JsonAdapter;
 pub use xml::XmlAdapter;
 
@@ -83,6 +86,12 @@ pub trait Adapter: Debug + Send + Sync + 'static {
     /// # Errors
     /// If a required field is missing or a value cannot be read without inventing something.
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError>;
+
+    /// A reader of replies that are still arriving. Without one, a stream shows nothing before the reply is complete.
+    fn reader(&self, spec: &Arc<SignatureSpec>) -> Option<Box<dyn ReplyReader>> {
+        let _ = spec;
+        None
+    }
 
     /// The reply that would give exactly these outputs: what demonstrations show.
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String;

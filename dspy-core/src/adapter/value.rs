@@ -71,13 +71,16 @@ fn push_text(out: &mut String, text: &str) {
     }
 }
 
+/// The beginning of a section without the space before its text, once it is known that the text has begun.
+pub(super) fn without_lead(section: &str) -> &str {
+    let text = section.trim_start();
+    let unguarded = text.trim_start_matches('\\');
+    if unguarded.len() < text.len() && unguarded.starts_with(char::is_whitespace) { &text[1..] } else { text }
+}
+
 /// The text of a section, the inverse of [`push`] for text fields.
 pub(super) fn text_of(section: &str) -> Cow<'_, str> {
-    let mut text = section.trim();
-    let unguarded = text.trim_start_matches('\\');
-    if unguarded.len() < text.len() && unguarded.starts_with(char::is_whitespace) {
-        text = &text[1..];
-    }
+    let mut text = without_lead(section.trim());
     let unguarded = text.trim_end_matches('\\');
     if unguarded.len() < text.len() && unguarded.ends_with(char::is_whitespace) {
         text = &text[..text.len() - 1];

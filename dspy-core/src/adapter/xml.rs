@@ -1,11 +1,13 @@
 //! Elements: the format that some models were trained to prefer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::{Adapter, Parsed, Prompt, layout, value, whole_reply};
+use super::incoming::XmlReader;
+use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
 use crate::decode::ParseReport;
 use crate::lm::{Completion, Message};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
@@ -79,6 +81,10 @@ impl Adapter for XmlAdapter {
         Err(ParseError::new(ParseErrorKind::Malformed, self.name(), reply, problems))
     }
 
+    fn reader(&self, spec: &Arc<SignatureSpec>) -> Option<Box<dyn ReplyReader>> {
+        Some(Box::new(XmlReader::new(spec)))
+    }
+
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
         elements(spec.outputs(), outputs, None)
     }
@@ -126,7 +132,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The inverse of [`escape`]. A bare `&` stays what it is.
-fn unescape(text: &str) -> Cow<'_, str> {
+pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return text.into();
     }
@@ -186,10 +192,7 @@ impl<'a> Elements<'a> {
         let mut at = 0;
         while let Some(open) = reply[at..].find('<').map(|offset| at + offset) {
             let tag = opening_tag(&reply[open..]);
-            let index = tag.and_then(|(name, _)| {
-                let exact = spec.outputs().position(|field| field.name() == name);
-                exact.or_else(|| spec.outputs().position(|field| field.name().eq_ignore_ascii_case(name)))
-            });
+            let index = tag.and_then(|(name, _)| field_of_tag(spec, name));
             let (Some(index), Some((name, length))) = (index, tag) else {
                 at = open + 1;
                 continue;
@@ -221,8 +224,14 @@ impl<'a> Elements<'a> {
     }
 }
 
+/// The output field that a tag means.
+pub(super) fn field_of_tag(spec: &SignatureSpec, name: &str) -> Option<usize> {
+    let exact = spec.outputs().position(|field| field.name() == name);
+    exact.or_else(|| spec.outputs().position(|field| field.name().eq_ignore_ascii_case(name)))
+}
+
 /// The name in an opening tag without attributes, and the length of the tag.
-fn opening_tag(text: &str) -> Option<(&str, usize)> {
+pub(super) fn opening_tag(text: &str) -> Option<(&str, usize)> {
     let inner = text.strip_prefix('<')?;
     let name = &inner[..inner.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))?];
     let blank = inner[name.len()..].len() - inner[name.len()..].trim_start_matches([' ', '\t']).len();
@@ -230,7 +239,7 @@ fn opening_tag(text: &str) -> Option<(&str, usize)> {
     (!name.is_empty() && inner[end..].starts_with('>')).then_some((name, end + 2))
 }
 
-fn read_element(
+pub(super) fn read_element(
     field: &FieldSpec,
     text: &str,
     offset: usize,

@@ -101,8 +101,7 @@ impl Reader<'_> {
         match (&self.schema.node(id).kind, &tree.shape) {
             (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
             (Kind::Text(_) | Kind::Any, Shape::Text { text, quoted: true }) => {
-                // Half an escape or half a closing mark must not show.
-                Some(Value::String(text.trim_end_matches('\\').to_owned()))
+                Some(Value::String(without_half_escape(text).to_owned()))
             }
             (Kind::List(plan), Shape::List(items)) => {
                 let mut out = Vec::new();
@@ -157,7 +156,7 @@ impl Reader<'_> {
     fn untyped(tree: &Tree<'_>) -> Option<Value> {
         match &tree.shape {
             _ if !tree.cut => tree.to_value(),
-            Shape::Text { text, quoted: true } => Some(Value::String(text.to_string())),
+            Shape::Text { text, quoted: true } => Some(Value::String(without_half_escape(text).to_owned())),
             Shape::List(items) => Some(Value::Array(items.iter().map_while(Self::untyped).collect())),
             Shape::Object(entries) => Some(Value::Object(
                 entries.iter().filter_map(|e| Some((e.key.to_string(), Self::untyped(&e.value)?))).collect(),
@@ -202,4 +201,11 @@ fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
         (None, Extra::Node(node)) if plan.patterns.is_empty() => Some((key, node)),
         _ => None,
     }
+}
+
+/// The beginning of a string without what may be the first half of an escape, such as `\u00`.
+fn without_half_escape(text: &str) -> &str {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_hexdigit());
+    let escape = digits.strip_suffix('u').filter(|rest| rest.ends_with('\\') && text.len() - digits.len() < 4);
+    escape.unwrap_or(text).trim_end_matches('\\')
 }

@@ -126,15 +126,6 @@ impl Lm {
         }))
     }
 
-    /// [`complete`](Self::complete), with the reply handed on to `sink` while it arrives.
-    pub(crate) async fn complete_into(
-        &self,
-        request: Request,
-        sink: &DeltaSink,
-    ) -> Result<Response, LmError> {
-        current_scope().send(self, &self.completed(request), Some(sink)).await
-    }
-
     /// The request with what it leaves open taken from this handle.
     fn completed(&self, mut request: Request) -> Request {
         request.params = request.params.or(&self.params);

@@ -4,12 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
-use super::Predictor;
 use super::prediction::{Details, Prediction};
+use super::watch::{Received, Watch};
+use super::{Attempt, Predictor};
 use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
 use crate::lm::{Completion, Lm, Message, Request, Response};
-use crate::program::{Context, TraceScope, TraceStep};
+use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, Values};
 
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
@@ -44,16 +45,21 @@ impl Predictor {
         self.check_inputs(&inputs)?;
         let context = Context::current();
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
-        let mut call =
-            Call { predictor: self, context: &context, lm, inputs: &inputs, details: Details::default() };
-        let Some(trace) = &context.trace else {
-            let (output, _) = call.run(convert, false).await?;
-            return Ok(Prediction::with_details(output, call.details));
-        };
-        let place = trace.start();
-        let result = call.run(convert, true).await;
-        let details = call.details;
-        record(trace, place, self, inputs, &result, &details);
+        let watch = context.events.as_ref().map(|events| Watch::new(self, events));
+        if let Some(watch) = &watch {
+            watch.say(EventKind::Started { inputs: inputs.clone() }).await;
+        }
+        let place = context.trace.as_ref().map(|trace| trace.start());
+        let (details, keep) = (Details::default(), watch.is_some() || place.is_some());
+        let mut call = Call { predictor: self, context: &context, lm, inputs: &inputs, details, watch };
+        let result = call.run(convert, keep).await;
+        let Call { details, watch, .. } = call;
+        if let Some(watch) = watch {
+            watch.end(&result, &details).await;
+        }
+        if let (Some(trace), Some(place)) = (&context.trace, place) {
+            record(trace, place, self, inputs, &result, &details);
+        }
         result.map(|(output, _)| Prediction::with_details(output, details))
     }
 
@@ -82,60 +88,119 @@ struct Call<'a> {
     lm: &'a Lm,
     inputs: &'a Values,
     details: Details,
+    watch: Option<Watch<'a>>,
 }
 
 type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send);
 
+/// What one attempt asks.
+struct Question<'q> {
+    adapter: &'q Arc<dyn Adapter>,
+    /// The replies that could not be read, each with what was wrong with it.
+    correction: &'q [Message],
+    /// The token limit, where an earlier one was too low.
+    limit: Option<u32>,
+    abort_early: bool,
+}
+
 impl Call<'_> {
-    /// Attempts with the chosen adapter, then with JSON. Also returns the values, if a trace wants them.
+    /// Attempts with the chosen adapter, then with JSON. Also returns the values, if someone wants them.
     async fn run<T>(&mut self, convert: Convert<'_, T>, keep: bool) -> Result<(T, Values)> {
         let recovery = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let mut failed: Vec<ParseError> = Vec::new();
+        let mut limit = None;
         let fallback = recovery.json_fallback && chosen.name() != JSON.name();
         for (adapter, reasks) in
             [(chosen, recovery.reasks), (&*JSON, 0)].into_iter().take(1 + usize::from(fallback))
         {
             let mut correction = Vec::new();
-            for _ in 0..=reasks {
-                let error = match self.attempt(adapter, &correction, convert, keep).await? {
+            let mut left = reasks;
+            loop {
+                let question =
+                    Question { adapter, correction: &correction, limit, abort_early: recovery.abort_early };
+                let error = match self.attempt(question, convert, keep).await? {
                     Ok(done) => return Ok(done),
                     Err(error) => error,
                 };
+                let longer = if error.kind == ParseErrorKind::Truncated {
+                    self.longer(limit, recovery.longer)
+                } else {
+                    None
+                };
                 // Asking again cannot mend these: the same limit cuts again, the same type fails again.
-                let hopeless = matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Schema);
-                if !hopeless {
+                let hopeless = longer.is_none()
+                    && matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Schema);
+                let again = !hopeless && (longer.is_some() || left > 0);
+                if longer.is_some() {
+                    limit = longer;
+                } else if again {
+                    left -= 1;
                     correction.push(Message::assistant(error.reply.as_str()));
                     correction.push(adapter.feedback(self.predictor.spec(), &error));
+                }
+                if let Some(watch) = self.watch.as_mut().filter(|_| !hopeless) {
+                    watch.restart(error.problems_text()).await;
                 }
                 failed.push(error);
                 if hopeless {
                     return Err(last(failed));
+                }
+                if !again {
+                    break;
                 }
             }
         }
         Err(last(failed))
     }
 
+    /// A higher token limit than the one that cut the reply off, if the policy has one.
+    fn longer(&self, limit: Option<u32>, most: Option<u32>) -> Option<u32> {
+        let most = most?;
+        let tried = limit.or(self.predictor.params().max_tokens).or(self.lm.params().max_tokens);
+        let next = tried.map_or(most, |tried| tried.saturating_mul(2).min(most));
+        (tried.is_none_or(|tried| next > tried)).then_some(next)
+    }
+
     async fn attempt<T>(
         &mut self,
-        adapter: &Arc<dyn Adapter>,
-        correction: &[Message],
+        question: Question<'_>,
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
+        let Question { adapter, correction, limit, .. } = question;
         let mut request = Request::new(self.predictor.messages(adapter, self.inputs, correction));
         request.params.clone_from(self.predictor.params());
+        request.params.max_tokens = limit.or(request.params.max_tokens);
         request.format = adapter.format(self.predictor.spec(), self.lm.capabilities());
         request.rollout = self.context.rollout();
-        let response = self.lm.complete(request).await?;
-        self.details.attempts += 1;
-        let Response { completions, usage, cached, .. } = response;
-        if !cached {
-            self.details.usage += usage;
+        let mut attempt = Attempt::new(adapter.clone());
+        let mut broken_off = None;
+        let response = match &mut self.watch {
+            None => Some(self.lm.complete(request).await?),
+            Some(watch) => match watch.attempt(self.lm.stream(request), adapter).await? {
+                Received::Answer(response) => Some(response),
+                Received::Refused(error) => {
+                    broken_off = Some(error);
+                    None
+                }
+            },
+        };
+        if let Some(Response { completions, usage, cached, .. }) = response {
+            if !cached {
+                self.details.usage += usage;
+            }
+            attempt.answered(completions, usage, cached);
         }
-        self.details.completions = completions;
-        Ok(self.read(adapter, convert, keep))
+        self.details.attempts.push(attempt);
+        let read = match broken_off {
+            Some(error) => Err(error),
+            None => self.read(adapter, convert, keep),
+        };
+        if let (Err(error), Some(attempt)) = (&read, self.details.attempts.last_mut()) {
+            attempt.refused(error);
+        }
+        Ok(read)
     }
 
     /// The first of the completions that can be read.
@@ -147,7 +212,7 @@ impl Call<'_> {
     ) -> Result<(T, Values), ParseError> {
         let spec = self.predictor.spec();
         let mut first_error = None;
-        for completion in &self.details.completions {
+        for completion in self.details.completions() {
             let read = adapter.parse(spec, completion).and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
                 let output = convert(&mut values).map_err(|error| refused(adapter, completion, &error))?;
@@ -194,7 +259,7 @@ fn record<T>(
         predictor: String::new(),
         inputs,
         outputs: result.as_ref().map(|(_, values)| values.clone()).unwrap_or_default(),
-        reply: details.completions.first().map(|completion| completion.text.clone()).unwrap_or_default(),
+        reply: details.completions().first().map(|completion| completion.text.clone()).unwrap_or_default(),
         usage: details.usage,
         error: result.as_ref().err().map(ToString::to_string),
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Predict, Prediction};
+use super::{Predict, PredictStream, Prediction};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
@@ -60,6 +60,12 @@ impl<S: Signature> ChainOfThought<S> {
     /// If a value has no JSON form.
     pub fn with_demos(self, examples: impl IntoIterator<Item = S>) -> Result<Self, FieldError> {
         Ok(ChainOfThought { predict: self.predict.with_demos(examples)? })
+    }
+
+    /// Calls the model and shows the outputs while they arrive, the reasoning first.
+    pub fn stream(&self, input: impl Into<S::Input>) -> PredictStream<S> {
+        let (strategy, input) = (self.clone(), input.into());
+        PredictStream::new(async move { call_leaf(&strategy, input).await })
     }
 
     /// The exact messages that a call with this input would send first. Calls no model.

@@ -1,15 +1,20 @@
 //! Strategies: how a signature is carried out.
 
+mod attempt;
 mod call;
 mod chain_of_thought;
 mod dynamic;
 mod prediction;
 mod predictor;
+mod stream;
 mod typed;
+mod watch;
 
+pub use attempt::Attempt;
 pub use chain_of_thought::ChainOfThought;
 pub use dynamic::DynPredict;
 pub use prediction::Prediction;
 pub use predictor::Predictor;
 pub(crate) use predictor::PredictorId;
+pub use stream::PredictStream;
 pub use typed::Predict;

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use serde_json::Value;
 
 use crate::decode::ParseReport;
+use super::Attempt;
 use crate::lm::{Completion, Usage};
 use crate::signature::Values;
 
@@ -19,10 +20,16 @@ pub struct Prediction<O> {
 pub(crate) struct Details {
     /// Outputs that a strategy added to the signature, such as `reasoning`.
     pub(crate) added: Values,
-    pub(crate) completions: Vec<Completion>,
     pub(crate) report: ParseReport,
     pub(crate) usage: Usage,
-    pub(crate) attempts: u32,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+impl Details {
+    /// The replies of the last attempt.
+    pub(crate) fn completions(&self) -> &[Completion] {
+        self.attempts.last().map_or(&[], |attempt| &attempt.completions)
+    }
 }
 
 impl<O> Prediction<O> {
@@ -57,7 +64,7 @@ impl<O> Prediction<O> {
     /// Why the model answered so, if it was asked to reason or reported its reasoning.
     pub fn reasoning(&self) -> Option<&str> {
         let field = self.details.added.get("reasoning").and_then(Value::as_str);
-        field.or_else(|| self.details.completions.first()?.reasoning.as_deref())
+        field.or_else(|| self.completions().first()?.reasoning.as_deref())
     }
 
     /// The outputs that the strategy added to those of the signature, such as `reasoning`.
@@ -65,9 +72,9 @@ impl<O> Prediction<O> {
         &self.details.added
     }
 
-    /// The replies of the model, as it wrote them.
+    /// The replies of the model to the last attempt, as it wrote them.
     pub fn completions(&self) -> &[Completion] {
-        &self.details.completions
+        self.details.completions()
     }
 
     /// What had to be repaired to read the reply.
@@ -80,9 +87,9 @@ impl<O> Prediction<O> {
         self.details.usage
     }
 
-    /// How many requests the last predictor needed for a readable reply: 1 unless it had to ask again.
-    pub fn attempts(&self) -> u32 {
-        self.details.attempts
+    /// The requests of the last predictor, oldest first: one, unless it had to ask again.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.details.attempts
     }
 }
 

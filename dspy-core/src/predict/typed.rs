@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::call::split_outputs;
-use super::{Prediction, Predictor};
+use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
@@ -86,6 +86,12 @@ impl<S: Signature> Predict<S> {
         self.predictor.set_demos(demos?);
         self.bad_demos = None;
         Ok(self)
+    }
+
+    /// Calls the model and shows the outputs while they arrive.
+    pub fn stream(&self, input: impl Into<S::Input>) -> PredictStream<S> {
+        let (predict, input) = (self.clone(), input.into());
+        PredictStream::new(async move { call_leaf(&predict, input).await })
     }
 
     /// The exact messages that a call with this input would send first. Calls no model.

@@ -1,10 +1,14 @@
 //! Programs: modules that hold predictors, the settings they run under and the traces they leave.
 
+mod events;
 mod module;
+mod paths;
 mod settings;
 mod trace;
 mod walk;
 
+pub use events::{Event, EventKind, ProgramStream, status};
+pub(crate) use events::{EventScope, watched};
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};
 pub(crate) use settings::Context;

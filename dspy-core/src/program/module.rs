@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use super::events::ProgramStream;
 use super::settings::Context;
 use super::{HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
@@ -40,15 +41,26 @@ pub trait Module: HasPredictors + Send + Sync {
     ) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send {
         let input = input.into();
         async move {
-            if let Some(trace) = &Context::current().trace {
-                trace.register(self);
-            }
+            let context = Context::current();
+            context.register(self);
             let scope = current_scope();
             let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
-            let mut prediction = scope.tracking(usage.clone()).enter(self.forward(input)).await?;
-            prediction.set_usage(usage.total());
-            Ok(prediction)
+            let run = async {
+                let mut prediction = scope.tracking(usage.clone()).enter(self.forward(input)).await?;
+                prediction.set_usage(usage.total());
+                Ok(prediction)
+            };
+            match &context.events {
+                None => run.await,
+                Some(events) => events.module(short_name::<Self>(), run).await,
+            }
         }
+    }
+
+    /// [`call`](Self::call) with everything that happens in the program shown as it happens. Nothing runs unless the
+    /// stream is asked, and dropping it stops the program.
+    fn stream(&self, input: impl Into<Self::Input>) -> ProgramStream<'_, Self::Output> {
+        ProgramStream::new(self.call(input.into()))
     }
 
     /// The module behind a trait object.
@@ -64,10 +76,15 @@ pub trait Module: HasPredictors + Send + Sync {
 
 /// [`Module::call`] for a module that is a single predictor, which counts its own usage.
 pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<Prediction<M::Output>> {
-    if let Some(trace) = &Context::current().trace {
-        trace.register(module);
-    }
+    Context::current().register(module);
     module.forward(input).await
+}
+
+/// The name of a type without its path and parameters.
+fn short_name<M: ?Sized>() -> &'static str {
+    let name = std::any::type_name::<M>();
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 /// A module of any type with this input and output. Made by [`Module::boxed`]; a module itself.

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use super::HasPredictors;
+use super::events::EventScope;
 use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
 use crate::lm::{Lm, current_scope};
@@ -15,11 +17,18 @@ pub struct Recovery {
     pub reasks: u32,
     /// Whether a last attempt asks for a JSON object instead.
     pub json_fallback: bool,
+    /// Up to how many tokens a completion may be asked for again when the limit has cut it off. The limit is doubled
+    /// each time; where none was set, this is the first. `None` makes a reply that is cut off an error.
+    pub longer: Option<u32>,
+    /// Whether a stream is broken off as soon as a finished field breaks a check, to ask again at once. It saves the
+    /// rest of a useless reply, and hides from the model what else is wrong with it.
+    pub abort_early: bool,
 }
 
 impl Recovery {
     /// No recovery: the first unreadable reply is an error.
-    pub const NONE: Recovery = Recovery { reasks: 0, json_fallback: false };
+    pub const NONE: Recovery =
+        Recovery { reasks: 0, json_fallback: false, longer: None, abort_early: false };
 
     /// The same, with another number of re-asks.
     #[must_use]
@@ -34,12 +43,26 @@ impl Recovery {
         self.json_fallback = on;
         self
     }
+
+    /// The same, with replies that are cut off asked for again at up to `max_tokens` tokens.
+    #[must_use]
+    pub const fn longer(mut self, max_tokens: u32) -> Self {
+        self.longer = Some(max_tokens);
+        self
+    }
+
+    /// The same, with streams broken off by the first failed check, or not.
+    #[must_use]
+    pub const fn abort_early(mut self, on: bool) -> Self {
+        self.abort_early = on;
+        self
+    }
 }
 
 impl Default for Recovery {
     /// One re-ask, then one JSON attempt.
     fn default() -> Self {
-        Recovery { reasks: 1, json_fallback: true }
+        Recovery { reasks: 1, json_fallback: true, ..Recovery::NONE }
     }
 }
 
@@ -103,7 +126,7 @@ impl Settings {
     /// Runs `future` under these settings.
     pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         let outer = Context::current();
-        let context = Context { settings: self.or(&outer.settings), trace: outer.trace.clone() };
+        let context = Context { settings: self.or(&outer.settings), ..(*outer).clone() };
         Arc::new(context).enter(future)
     }
 
@@ -134,7 +157,8 @@ tokio::task_local! {
 /// Takes an [`Lm`] as well as [`Settings`]. May be called at any time, from any thread.
 pub fn configure(settings: impl Into<Settings>) {
     let mut default = DEFAULT.write().unwrap_or_else(PoisonError::into_inner);
-    *default = Arc::new(Context { settings: settings.into().or(&default.settings), trace: None });
+    let settings = settings.into().or(&default.settings);
+    *default = Arc::new(Context { settings, ..Context::default() });
 }
 
 /// The model that predictors without one of their own use in the current task.
@@ -169,6 +193,7 @@ where
 pub(crate) struct Context {
     settings: Settings,
     pub(crate) trace: Option<Arc<TraceScope>>,
+    pub(crate) events: Option<Arc<EventScope>>,
 }
 
 impl Context {
@@ -183,7 +208,21 @@ impl Context {
     }
 
     pub(crate) fn traced(&self, trace: Arc<TraceScope>) -> Arc<Context> {
-        Arc::new(Context { settings: self.settings.clone(), trace: Some(trace) })
+        Arc::new(Context { trace: Some(trace), ..self.clone() })
+    }
+
+    pub(super) fn watched(&self, events: Arc<EventScope>) -> Arc<Context> {
+        Arc::new(Context { events: Some(events), ..self.clone() })
+    }
+
+    /// Learns the paths of a program that is about to run, where someone wants to know them.
+    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
+        if let Some(trace) = &self.trace {
+            trace.paths.register(module);
+        }
+        if let Some(events) = &self.events {
+            events.register(module);
+        }
     }
 
     pub(crate) fn lm(&self) -> Option<&Lm> {

@@ -1,16 +1,15 @@
 //! What a program did: every predictor call with its path, inputs and outputs.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::HasPredictors;
+use super::paths::Paths;
 use super::settings::Context;
 use crate::lm::Usage;
-use crate::predict::{Predictor, PredictorId};
+use crate::predict::Predictor;
 use crate::signature::Values;
 
 /// The most steps that one trace keeps; later ones are only counted.
@@ -56,44 +55,21 @@ pub async fn trace<F: Future>(future: F) -> (F::Output, Trace) {
     (output, scope.finish())
 }
 
-/// Where a predictor is: an address alone may be that of another one that was dropped meanwhile.
-fn place(predictor: &Predictor) -> (usize, PredictorId) {
-    (std::ptr::from_ref(predictor).addr(), predictor.id())
-}
-
 /// Collects the steps of one trace.
 #[derive(Debug, Default)]
 pub(crate) struct TraceScope {
+    pub(super) paths: Paths,
     next: AtomicU64,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_place: HashMap<(usize, PredictorId), Arc<str>>,
-    by_id: HashMap<PredictorId, Arc<str>>,
     steps: Vec<(u64, TraceStep)>,
     dropped: u64,
 }
 
 impl TraceScope {
-    /// Learns the paths of a program's predictors. What is known already, from an enclosing module, stays.
-    ///
-    /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
-    /// apart, and by its id, which it shares with the clones that are made during the run.
-    pub(crate) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut new = HashMap::new();
-        for (path, predictor) in module.named_predictors() {
-            if !inner.by_id.contains_key(&predictor.id()) {
-                let path: Arc<str> = path.into();
-                inner.by_place.entry(place(predictor)).or_insert_with(|| path.clone());
-                new.entry(predictor.id()).or_insert(path);
-            }
-        }
-        inner.by_id.extend(new);
-    }
-
     /// The place in the order of calls of one that starts now.
     pub(crate) fn start(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
@@ -105,8 +81,7 @@ impl TraceScope {
             inner.dropped += 1;
             return;
         }
-        let path = inner.by_place.get(&place(predictor)).or_else(|| inner.by_id.get(&predictor.id()));
-        step.predictor = path.map_or_else(|| "self".to_owned(), |path| (**path).to_owned());
+        step.predictor = (*self.paths.of(predictor)).to_owned();
         inner.steps.push((order, step));
     }
 

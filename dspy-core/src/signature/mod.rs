@@ -14,7 +14,9 @@ mod traits;
 pub use demo::Demo;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
-pub use partial::{FieldState, PartialValues};
+pub use partial::{FieldChange, FieldState, FieldUpdate};
+#[doc(hidden)]
+pub use partial::{ReadField, WriteField, update_field};
 pub use spec::{FieldSpec, Role, SignatureSpec};
 pub use traits::{Example, FieldError, Fields, Signature};
 

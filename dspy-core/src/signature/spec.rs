@@ -84,6 +84,10 @@ impl FieldSpec {
         &self.name
     }
 
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
     /// The description; empty if there is none.
     pub fn description(&self) -> &str {
         &self.description

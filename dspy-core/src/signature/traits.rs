@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Demo, PartialValues, SignatureSpec, Values};
+use super::{Demo, FieldChange, SignatureSpec, Values};
 
 /// A field whose value does not fit its Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub trait Signature: Fields {
     /// The output fields.
     type Output: Fields;
     /// The output fields of an unfinished reply, each with its state.
-    type Partial: Send + 'static;
+    type Partial: Default + Send + 'static;
 
     /// The signature as data.
     fn spec() -> &'static Arc<SignatureSpec>;
@@ -82,8 +82,8 @@ pub trait Signature: Fields {
         Ok(Vec::new())
     }
 
-    /// The output fields as far as they have arrived.
-    fn partial(values: &PartialValues) -> Self::Partial;
+    /// Takes what arrived of a reply into the outputs so far.
+    fn update(partial: &mut Self::Partial, change: &FieldChange);
 }
 
 /// A row of a data set: what goes in, and what metrics and optimizers may look at.

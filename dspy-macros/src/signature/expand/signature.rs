@@ -16,10 +16,11 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
     let (input, output, partial) = (side(&model.input), side(&model.output), structs::partial_ident(model));
     let demos = (!model.demos.is_empty()).then(|| demos(model));
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
-    let values = if outputs.is_empty() { quote!(_) } else { quote!(values) };
-    let states = outputs.iter().map(|Field { ident, ty, name, .. }| {
-        let read = field_type(&model.krate, ty);
-        quote!(#ident: #private::partial_field(values, #name, #read::read))
+    let updates = outputs.iter().map(|Field { ident, ty, name, .. }| {
+        let ty = field_type(&model.krate, ty);
+        quote! {
+            #name => #private::update_field(&mut partial.#ident, &change.update, #name, #ty::read, #ty::write),
+        }
     });
     quote! {
         #[automatically_derived]
@@ -36,8 +37,12 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
 
             #demos
 
-            fn partial(#values: &#private::PartialValues) -> #partial {
-                #partial { #(#states),* }
+            #[allow(unused_variables)]
+            fn update(partial: &mut #partial, change: &#private::FieldChange) {
+                match &*change.field {
+                    #(#updates)*
+                    _ => {}
+                }
             }
         }
     }

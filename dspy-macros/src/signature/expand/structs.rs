@@ -44,12 +44,19 @@ pub(super) fn partial(model: &Model) -> TokenStream {
         quote!(#(#docs)* #vis #ident: #private::FieldState<#ty>)
     });
     let usual = usual_traits(&ident, &fields, &Derives::default());
+    let names = fields.iter().map(|field| &field.ident);
     quote! {
         #[doc = #doc]
         #[allow(missing_docs, dead_code)]
         #(#lints)*
         #vis struct #ident { #(#members),* }
         #usual
+        #[automatically_derived]
+        impl ::core::default::Default for #ident {
+            fn default() -> Self {
+                #ident { #(#names: #private::FieldState::Pending),* }
+            }
+        }
     }
 }
 

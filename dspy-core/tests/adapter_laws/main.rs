@@ -1,6 +1,8 @@
 //! Laws that every adapter keeps: what it renders it reads back, and what stands around a reply changes nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+mod streams;
+
 use std::collections::BTreeMap;
 
 use dspy_core::adapter::{Adapter, ChatAdapter, JsonAdapter, XmlAdapter};

@@ -1,0 +1,133 @@
+//! Replies that are still arriving: what is certain so far, at a cost that goes with what is new.
+//!
+//! A text field is handed on piece by piece. Any other value is read again as it grows, after every piece while it is
+//! short and each time it has grown by a sixteenth when it is long, so that all reading together stays linear. The
+//! moments depend on the length alone: how a reply is cut into pieces makes no difference.
+
+mod chat;
+mod json;
+mod xml;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub(super) use chat::ChatReader;
+pub(super) use json::JsonReader;
+pub(super) use xml::XmlReader;
+
+use crate::decode::Plan;
+use crate::signature::{FieldChange, FieldSpec, FieldUpdate};
+
+/// Reads a reply while it arrives.
+pub trait ReplyReader: Send {
+    /// Takes in more of the reply and adds to `changes` what became certain by it.
+    fn push(&mut self, text: &str, changes: &mut Vec<FieldChange>);
+}
+
+/// Values up to this length are read again after every piece.
+const SHORT: usize = 4 << 10;
+
+/// The longest beginning of a text of `length` bytes that is worth reading.
+fn milestone(length: usize) -> usize {
+    let mut mark = SHORT;
+    if length <= mark {
+        return length;
+    }
+    while mark + mark / 16 <= length {
+        mark += mark / 16;
+    }
+    mark
+}
+
+/// The beginning of `text` up to the last milestone.
+fn worth_reading(text: &str) -> &str {
+    let mut end = milestone(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// What has been handed on of one field.
+#[derive(Debug, Default)]
+struct Shown {
+    /// How much of a text.
+    text: usize,
+    value: Option<Value>,
+    /// How much of a value was read.
+    read: usize,
+    done: bool,
+}
+
+impl Shown {
+    /// The beginning of an unfinished text that is to be read now, if any: no part of it is read twice at one length.
+    fn due<'t>(&mut self, text: &'t str) -> Option<&'t str> {
+        let begun = worth_reading(text);
+        let due = begun.len() > self.read;
+        self.read = self.read.max(begun.len());
+        due.then_some(begun)
+    }
+
+    /// Hands on what `plan` makes of an unfinished text.
+    fn begin(&mut self, field: &FieldSpec, plan: &Plan, text: &str, changes: &mut Vec<FieldChange>) {
+        if let Some(value) = plan.decode_partial(text).value {
+            self.so_far(field, value, changes);
+        }
+    }
+
+    /// Hands on the value so far, if it is another one.
+    fn so_far(&mut self, field: &FieldSpec, value: Value, changes: &mut Vec<FieldChange>) {
+        match &value {
+            Value::String(text) if field.is_text() => {
+                if let Some(more) = text.get(self.text..).filter(|more| !more.is_empty()) {
+                    changes.push(change(field, FieldUpdate::More(more.to_owned())));
+                    self.text = text.len();
+                }
+            }
+            _ if self.value.as_ref() == Some(&value) => {}
+            _ => {
+                changes.push(change(field, FieldUpdate::SoFar(value.clone())));
+                self.value = Some(value);
+            }
+        }
+    }
+
+    /// Hands on the final value, once.
+    fn complete(&mut self, field: &FieldSpec, value: Value, changes: &mut Vec<FieldChange>) {
+        self.end(field, Ok(value), changes);
+    }
+
+    /// Hands on what came of a field that has arrived in full, once.
+    fn end(&mut self, field: &FieldSpec, read: Result<Value, String>, changes: &mut Vec<FieldChange>) {
+        if !std::mem::replace(&mut self.done, true) {
+            self.value = None;
+            changes.push(change(field, read.map_or_else(FieldUpdate::Refused, FieldUpdate::Complete)));
+        }
+    }
+}
+
+fn change(field: &FieldSpec, update: FieldUpdate) -> FieldChange {
+    FieldChange { field: field.shared_name(), update }
+}
+
+/// What has been handed on of each output field of a signature.
+fn nothing_shown(spec: &Arc<crate::signature::SignatureSpec>) -> Vec<Shown> {
+    spec.outputs().map(|_| Shown::default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milestones_are_few_and_never_far_behind() {
+        let mut seen = std::collections::BTreeSet::new();
+        for length in 0..1_000_000 {
+            let mark = milestone(length);
+            assert!(mark <= length && length - mark <= length / 16 + 1, "{length}: {mark}");
+            seen.insert(mark);
+        }
+        assert!(seen.range(SHORT + 1..).count() < 100);
+    }
+}

@@ -1,0 +1,94 @@
+//! A call that somebody watches: its reply is streamed and told on while it arrives.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::Predictor;
+use super::prediction::Details;
+use crate::adapter::{Adapter, ParseError};
+use crate::error::Result;
+use crate::lm::{Delta, LmStream, Response};
+use crate::program::{EventKind, EventScope};
+use crate::signature::{FieldChange, FieldUpdate, Values};
+
+/// The watcher of one call.
+pub(super) struct Watch<'a> {
+    predictor: &'a Predictor,
+    events: &'a EventScope,
+    call: u64,
+    /// The fields that the watcher has in full.
+    complete: HashSet<Arc<str>>,
+}
+
+/// How a streamed attempt ends.
+pub(super) enum Received {
+    Answer(Response),
+    /// The stream was broken off, because what had arrived was wrong.
+    Refused(ParseError),
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(predictor: &'a Predictor, events: &'a EventScope) -> Self {
+        Watch { predictor, events, call: events.number(), complete: HashSet::new() }
+    }
+
+    pub(super) async fn say(&self, kind: EventKind) {
+        self.events.predictor(self.call, self.predictor, kind).await;
+    }
+
+    /// What the watcher has seen of the reply is void.
+    pub(super) async fn restart(&mut self, problems: String) {
+        self.complete.clear();
+        self.say(EventKind::Restarted { problems }).await;
+    }
+
+    async fn field(&mut self, change: FieldChange) {
+        if matches!(change.update, FieldUpdate::Complete(_)) {
+            self.complete.insert(change.field.clone());
+        }
+        self.say(EventKind::Field(change)).await;
+    }
+
+    /// Tells on a reply while it arrives.
+    pub(super) async fn attempt(
+        &mut self,
+        mut stream: LmStream<'_>,
+        adapter: &Arc<dyn Adapter>,
+    ) -> Result<Received> {
+        let spec = self.predictor.spec();
+        let mut reader = adapter.reader(spec);
+        let mut changes = Vec::new();
+        while let Some(delta) = stream.next().await {
+            match delta {
+                Delta::Text(text) => {
+                    if let Some(reader) = &mut reader {
+                        reader.push(&text, &mut changes);
+                    }
+                    for change in changes.drain(..) {
+                        self.field(change).await;
+                    }
+                }
+                Delta::Reasoning(text) => self.say(EventKind::Reasoning(text)).await,
+                Delta::Restart => {
+                    reader = adapter.reader(spec);
+                    self.restart(String::new()).await;
+                }
+            }
+        }
+        Ok(Received::Answer(stream.finish().await?))
+    }
+
+    /// Tells the end of the call, with the fields that were not seen in full before.
+    pub(super) async fn end<T>(mut self, result: &Result<(T, Values)>, details: &Details) {
+        let outputs = match result {
+            Ok((_, outputs)) => outputs,
+            Err(error) => return self.say(EventKind::Failed { error: error.to_string() }).await,
+        };
+        for (name, value) in outputs {
+            if !self.complete.contains(name.as_str()) {
+                self.field(FieldChange::new(name.as_str(), FieldUpdate::Complete(value.clone()))).await;
+            }
+        }
+        self.say(EventKind::Finished { outputs: outputs.clone(), usage: details.usage }).await;
+    }
+}

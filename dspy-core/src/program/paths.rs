@@ -1,0 +1,50 @@
+//! Which predictor is which, while a program runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use super::HasPredictors;
+use crate::predict::{Predictor, PredictorId};
+
+/// The path of a predictor that is called outside of any program.
+static ALONE: LazyLock<Arc<str>> = LazyLock::new(|| "self".into());
+
+/// The paths of the predictors of a running program.
+#[derive(Debug, Default)]
+pub(super) struct Paths(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_place: HashMap<(usize, PredictorId), Arc<str>>,
+    by_id: HashMap<PredictorId, Arc<str>>,
+}
+
+/// Where a predictor is: an address alone may be that of another one that was dropped meanwhile.
+fn place(predictor: &Predictor) -> (usize, PredictorId) {
+    (std::ptr::from_ref(predictor).addr(), predictor.id())
+}
+
+impl Paths {
+    /// Learns the paths of a program's predictors. What is known already, from an enclosing module, stays.
+    ///
+    /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
+    /// apart, and by its id, which it shares with the clones that are made during the run.
+    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = HashMap::new();
+        for (path, predictor) in module.named_predictors() {
+            if !known.by_id.contains_key(&predictor.id()) {
+                let path: Arc<str> = path.into();
+                known.by_place.entry(place(predictor)).or_insert_with(|| path.clone());
+                new.entry(predictor.id()).or_insert(path);
+            }
+        }
+        known.by_id.extend(new);
+    }
+
+    pub(super) fn of(&self, predictor: &Predictor) -> Arc<str> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = known.by_place.get(&place(predictor)).or_else(|| known.by_id.get(&predictor.id()));
+        path.unwrap_or(&ALONE).clone()
+    }
+}
