@@ -10,7 +10,7 @@ use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorK
 use crate::error::{Error, Result};
 use crate::lm::{Completion, Lm, Message, Request, Response};
 use crate::program::{Context, TraceScope, TraceStep};
-use crate::signature::{FieldError, Values};
+use crate::signature::{FieldError, FieldSpec, Values};
 
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
 
@@ -43,6 +43,7 @@ impl Predictor {
     ) -> Result<Prediction<T>> {
         self.check_inputs(&inputs)?;
         let context = Context::current();
+        self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
         let mut call =
             Call { predictor: self, context: &context, lm, inputs: &inputs, details: Details::default() };
@@ -64,6 +65,18 @@ impl Predictor {
             }
         }
         Ok(())
+    }
+
+    /// A type that no reply could be read as is the program's fault, so it is reported before a request is paid for.
+    fn check_outputs(&self, adapter: &Arc<dyn Adapter>) -> Result<(), ParseError> {
+        let unreadable = |field: &FieldSpec| {
+            Some(FieldProblem::new(field.name(), field.readable().err()?.to_string()))
+        };
+        let problems: Vec<FieldProblem> = self.spec().outputs().filter_map(unreadable).collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(ParseError::new(ParseErrorKind::Schema, adapter.name(), "", problems))
     }
 
     fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {

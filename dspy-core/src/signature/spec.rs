@@ -112,6 +112,11 @@ impl FieldSpec {
         self.kind.plan.get_or_init(|| Plan::new(&self.kind.schema)).as_ref()
     }
 
+    /// Whether replies can be read as its values at all. A plain text needs no plan for that.
+    pub(crate) fn readable(&self) -> Result<(), &SchemaError> {
+        if self.is_text() && !self.has_constraints() { Ok(()) } else { self.plan().map(|_| ()) }
+    }
+
     /// Whether a reply without the field is complete.
     pub fn is_optional(&self) -> bool {
         self.optional
