@@ -140,7 +140,8 @@ async fn a_type_that_cannot_be_read_fails_before_a_request_is_sent() {
     );
     let (script, settings) = scripted([GOOD]);
     for _ in 0..2 {
-        let error = settings.clone().scope(DynPredict::new(spec.clone()).call(Values::new())).await.unwrap_err();
+        let error =
+            settings.clone().scope(DynPredict::new(spec.clone()).call(Values::new())).await.unwrap_err();
         let parse = error.as_parse().unwrap();
         let fields: Vec<&str> = parse.problems.iter().map(|problem| problem.field.as_str()).collect();
         assert_eq!((parse.kind, fields), (ParseErrorKind::Schema, vec!["level", "count"]));

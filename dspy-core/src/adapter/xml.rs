@@ -187,8 +187,11 @@ impl<'a> Elements<'a> {
         while let Some(open) = reply[at..].find('<').map(|offset| at + offset) {
             let tag = opening_tag(&reply[open..]);
             let index = tag.and_then(|(name, _)| {
-                let exact = spec.outputs().position(|field| field.name() == name);
-                exact.or_else(|| spec.outputs().position(|field| field.name().eq_ignore_ascii_case(name)))
+                let position =
+                    |meant: fn(&FieldSpec, &str) -> bool| spec.outputs().position(|field| meant(field, name));
+                position(|field, name| field.name() == name)
+                    .or_else(|| position(|field, name| field.name().eq_ignore_ascii_case(name)))
+                    .or_else(|| position(|field, name| field.has_alias(|a| a.eq_ignore_ascii_case(name))))
             });
             let (Some(index), Some((name, length))) = (index, tag) else {
                 at = open + 1;

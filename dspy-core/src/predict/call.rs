@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::Predictor;
 use super::prediction::{Details, Prediction};
+use super::refusal::Refusal;
 use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
-use crate::lm::{Completion, Lm, Message, Request, Response};
+use crate::lm::{Lm, Message, Request, Response};
 use crate::program::{Context, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
 
@@ -39,7 +40,7 @@ impl Predictor {
     pub(crate) async fn call_as<T>(
         &self,
         inputs: Values,
-        convert: &mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send),
+        convert: &mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send),
     ) -> Result<Prediction<T>> {
         self.check_inputs(&inputs)?;
         let context = Context::current();
@@ -69,9 +70,8 @@ impl Predictor {
 
     /// A type that no reply could be read as is the program's fault, so it is reported before a request is paid for.
     fn check_outputs(&self, adapter: &Arc<dyn Adapter>) -> Result<(), ParseError> {
-        let unreadable = |field: &FieldSpec| {
-            Some(FieldProblem::new(field.name(), field.readable().err()?.to_string()))
-        };
+        let unreadable =
+            |field: &FieldSpec| Some(FieldProblem::new(field.name(), field.readable().err()?.to_string()));
         let problems: Vec<FieldProblem> = self.spec().outputs().filter_map(unreadable).collect();
         if problems.is_empty() {
             return Ok(());
@@ -97,7 +97,7 @@ struct Call<'a> {
     details: Details,
 }
 
-type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send);
+type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send);
 
 impl Call<'_> {
     /// Attempts with the chosen adapter, then with JSON. Also returns the values, if a trace wants them.
@@ -148,41 +148,39 @@ impl Call<'_> {
             self.details.usage += usage;
         }
         self.details.completions = completions;
-        Ok(self.read(adapter, convert, keep))
+        self.read(adapter, convert, keep)
     }
 
-    /// The first of the completions that can be read.
+    /// The first of the completions that can be read. A fault of the program ends the search.
     fn read<T>(
         &mut self,
         adapter: &Arc<dyn Adapter>,
         convert: Convert<'_, T>,
         keep: bool,
-    ) -> Result<(T, Values), ParseError> {
+    ) -> Result<Result<(T, Values), ParseError>> {
         let spec = self.predictor.spec();
         let mut first_error = None;
         for completion in &self.details.completions {
-            let read = adapter.parse(spec, completion).and_then(|Parsed { mut values, report }| {
+            let read = adapter.parse(spec, completion).map_err(Error::from);
+            let read = read.and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
-                let output = convert(&mut values).map_err(|error| refused(adapter, completion, &error))?;
+                let output = convert(&mut values);
+                let output = output.map_err(|refusal| refusal.of(adapter.name(), &completion.text))?;
                 Ok((output, kept, values, report))
             });
             match read {
                 Ok((output, kept, added, report)) => {
                     self.details.report = report;
                     self.details.added = added;
-                    return Ok((output, kept));
+                    return Ok(Ok((output, kept)));
                 }
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(Error::Parse(error)) => first_error = first_error.or(Some(*error)),
+                Err(fault) => return Err(fault),
             }
         }
         let none = || ParseError::new(ParseErrorKind::Empty, adapter.name(), "", Vec::new());
-        Err(first_error.unwrap_or_else(none))
+        Ok(Err(first_error.unwrap_or_else(none)))
     }
-}
-
-fn refused(adapter: &Arc<dyn Adapter>, completion: &Completion, error: &FieldError) -> ParseError {
-    let problem = FieldProblem::new(error.field(), error.message());
-    ParseError::new(ParseErrorKind::Malformed, adapter.name(), completion.text.as_str(), vec![problem])
 }
 
 fn last(mut failed: Vec<ParseError>) -> Error {

@@ -5,6 +5,7 @@ mod chain_of_thought;
 mod dynamic;
 mod prediction;
 mod predictor;
+mod refusal;
 mod typed;
 
 pub use chain_of_thought::ChainOfThought;
