@@ -93,7 +93,7 @@ fn option(parts: &mut Vec<Expr>) -> Result<bool, Ident> {
 fn wrong_count(parts: &[Expr]) -> (Option<&Expr>, String) {
     match parts {
         [only] if text(only).is_some() => {
-            (Some(only), format!("the reason of what? the expression is missing; {FORM}"))
+            (Some(only), format!("the expression over `self`, the outputs, is missing; {FORM}"))
         }
         [only] => {
             (Some(only), format!("the reason is missing, which tells the model what must hold; {FORM}"))

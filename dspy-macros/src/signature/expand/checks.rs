@@ -83,7 +83,7 @@ fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribu
         let expr = &check.expr;
         let receiver = check.receiver().unwrap_or_else(|| Ident::new("self", Span::call_site()));
         // As a condition, an expression that is no `bool` is reported where it stands and nowhere else.
-        let body = quote!(if { #expr } { true } else { false });
+        let body = quote!(if (#expr) { true } else { false });
         quote! {
             #(#lints)*
             fn #name(&#receiver) -> bool {
