@@ -114,7 +114,7 @@ async fn it_answers_in_the_layout_and_type_that_were_asked_for() {
     }
     for program in [Predict::<Sizes>::new(), Predict::new().with_adapter(JsonAdapter)] {
         let answer = program.with_lm(Lm::builtin()).call((3.0, 4.0)).await.unwrap();
-        assert_eq!(answer.attempts(), 1, "{:?}", answer.completions());
+        assert_eq!(answer.attempts().len(), 1, "{:?}", answer.completions());
         assert!((0..=100).contains(&answer.area));
     }
     let check = chain_of_thought!("claims: list[str] -> verdicts: list[bool]");

@@ -7,11 +7,12 @@ pub use serde;
 pub use serde_json;
 
 pub use crate::signature::{
-    Demo, FieldChange, FieldError, FieldSpec, FieldState, FieldType, Fields, Role, Signature, SignatureSpec,
-    Values, update_field,
+    CheckFailure, CheckPanic, CheckSpec, Demo, FieldChange, FieldError, FieldSpec, FieldState, FieldType,
+    Fields, Role, Signature, SignatureSpec, Values, update_field,
 };
 
 pub use crate::program::{HasPredictors, Visitor, VisitorMut};
+pub use crate::signature::check::{Check, run_alone, run_checks};
 pub use crate::signature::property_schema;
 
 /// A field as the macro knows it.
@@ -22,6 +23,15 @@ pub struct FieldData {
     pub description: &'static str,
     pub schema: fn() -> serde_json::Value,
     pub defaulted: bool,
+    pub aliases: &'static [&'static str],
+    pub checks: &'static [CheckText],
+}
+
+/// The reason of a check, and whether it is hard.
+pub type CheckText = (&'static str, bool);
+
+fn check_specs(checks: &[CheckText]) -> Vec<CheckSpec> {
+    checks.iter().map(|(why, hard)| CheckSpec::new(*why, *hard)).collect()
 }
 
 /// Builds the run-time form of a signature from the macro's data.
@@ -29,12 +39,14 @@ pub fn signature_spec(
     name: &'static str,
     instruction: &'static str,
     fields: &[FieldData],
+    checks: &[CheckText],
 ) -> Arc<SignatureSpec> {
     let fields = fields.iter().map(|field| {
         let spec = FieldSpec::new(field.role, field.name, field.description, (field.schema)());
+        let spec = spec.with_aliases(field.aliases.iter().copied()).with_checks(check_specs(field.checks));
         if field.defaulted { spec.defaulted() } else { spec }
     });
-    Arc::new(SignatureSpec::new(name, instruction, fields))
+    Arc::new(SignatureSpec::new(name, instruction, fields).with_checks(check_specs(checks)))
 }
 
 /// A schema as schemars has it.

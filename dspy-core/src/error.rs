@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::adapter::ParseError;
 use crate::lm::LmError;
-use crate::signature::{FieldError, GrammarError};
+use crate::signature::{CheckPanic, FieldError, GrammarError};
 use crate::state::StateError;
 
 /// Any error, boxed.
@@ -32,6 +32,9 @@ pub enum Error {
     /// A value of an input or a label does not fit its field.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// A check of the signature panicked.
+    #[error(transparent)]
+    Check(Box<CheckPanic>),
     /// A signature string does not parse.
     #[error(transparent)]
     Grammar(#[from] GrammarError),
@@ -90,6 +93,12 @@ impl From<LmError> for Error {
 impl From<ParseError> for Error {
     fn from(error: ParseError) -> Self {
         Error::Parse(Box::new(error))
+    }
+}
+
+impl From<CheckPanic> for Error {
+    fn from(error: CheckPanic) -> Self {
+        Error::Check(Box::new(error))
     }
 }
 

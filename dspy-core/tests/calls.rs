@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use dspy_core::Error;
 use dspy_core::adapter::ParseErrorKind;
-use dspy_core::lm::{Lm, Reply, Role, ScriptedLm};
+use dspy_core::lm::{Lm, Reply, Role as Speaker, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors, Module, Recovery, Settings, trace};
-use dspy_core::signature::{Demo, Values};
+use dspy_core::signature::{Demo, FieldSpec, Role, SignatureSpec, Values};
 use serde_json::{Value, json};
 
 fn values(value: Value) -> Values {
@@ -46,7 +46,7 @@ async fn a_bad_reply_goes_back_with_its_problems_then_json_is_tried() {
     assert_eq!(answer.usage().requests, 3);
     let requests = script.requests();
     let [_, _, bad, why] = &requests[1].messages[..] else { panic!("{:?}", requests[1].messages) };
-    assert_eq!((bad.role, &*bad.text()), (Role::Assistant, "nothing of use"));
+    assert_eq!((bad.role, &*bad.text()), (Speaker::Assistant, "nothing of use"));
     assert!(why.text().contains("`answer`"), "{}", why.text());
     assert!(requests[2].messages[0].text().contains("one JSON object"));
     assert_eq!(requests[2].messages.len(), 2, "the fallback starts afresh");
@@ -124,4 +124,28 @@ async fn traces_name_predictors_and_keep_the_order_under_join() {
         trace.steps.iter().map(|step| (&*step.predictor, step.inputs["question"].clone())).collect();
     assert_eq!(steps, [("self", json!(0)), ("self", json!(1))]);
     assert_eq!(trace.steps[0].outputs["answer"], 42);
+}
+
+#[tokio::test]
+async fn a_type_that_cannot_be_read_fails_before_a_request_is_sent() {
+    let field = |name: &str, schema| FieldSpec::new(Role::Output, name, "", schema);
+    let spec = SignatureSpec::new(
+        "Unreadable",
+        "",
+        [
+            field("level", json!({"enum": ["High", "HIGH"]})),
+            field("count", json!({"type": "integer", "minimum": 3, "maximum": 1})),
+            field("fine", json!({"type": "boolean"})),
+        ],
+    );
+    let (script, settings) = scripted([GOOD]);
+    for _ in 0..2 {
+        let error =
+            settings.clone().scope(DynPredict::new(spec.clone()).call(Values::new())).await.unwrap_err();
+        let parse = error.as_parse().unwrap();
+        let fields: Vec<&str> = parse.problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!((parse.kind, fields), (ParseErrorKind::Schema, vec!["level", "count"]));
+        assert!(error.to_string().contains("`High` and `HIGH` differ only in case"), "{error}");
+    }
+    assert_eq!(script.requests().len(), 0);
 }

@@ -52,6 +52,31 @@ fn two_inputs_and_a_shared_output() {
     check("shared", crate::signature::expand(quote!(output = QaOutput, crate = ::other), item));
 }
 
+/// Only what the checks add.
+#[test]
+fn checks() {
+    let item = quote! {
+        #[check(self.tags.len() as f64 >= self.score, "as many tags as the score")]
+        struct Rate {
+            #[output]
+            #[check(self.score <= 1.0, "at most 1")]
+            #[check(soft, self.score > 0.0, "above 0")]
+            score: f64,
+            #[output]
+            #[serde(alias = "labels")]
+            tags: Vec<String>,
+        }
+    };
+    let expansion = crate::signature::expand(quote!(), item);
+    let file: syn::File = syn::parse2(expansion).expect("an expansion is a sequence of items");
+    let signature = file.items.into_iter().find(|item| {
+        matches!(item, syn::Item::Impl(item) if item.trait_.as_ref().is_some_and(|(path, _)| {
+            path.segments.last().is_some_and(|last| last.ident == "Signature")
+        }))
+    });
+    check("checks", quote!(#signature));
+}
+
 /// The stand-ins that keep other code from failing too.
 #[test]
 fn errors() {

@@ -179,7 +179,8 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// The output field that a marker means: the one of its name, or else of the same letters and digits.
+/// The output field that a marker means: the one of its name, or else of the same letters and digits, or else of an
+/// alias.
 pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
     spec.outputs().position(|field| field.name() == marker).or_else(|| {
         let fold = |name: &str| -> String {
@@ -189,6 +190,7 @@ pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
             return None;
         }
         let wanted = fold(marker);
-        spec.outputs().position(|field| fold(field.name()) == wanted)
+        let by_name = spec.outputs().position(|field| fold(field.name()) == wanted);
+        by_name.or_else(|| spec.outputs().position(|field| field.has_alias(|alias| fold(alias) == wanted)))
     })
 }

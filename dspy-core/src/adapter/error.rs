@@ -12,6 +12,8 @@ pub enum ParseErrorKind {
     Truncated,
     /// Fields are missing, or their values are not of their type.
     Malformed,
+    /// The reply could be read, but hard checks of the signature do not hold.
+    Check,
     /// The type of a field cannot be decoded at all: a fault of the program, not of the reply.
     Schema,
 }
@@ -24,6 +26,7 @@ impl ParseErrorKind {
                 "the reply was cut off by the token limit; raise `max_tokens` or ask for less"
             }
             ParseErrorKind::Malformed => "the reply does not fit the signature",
+            ParseErrorKind::Check => "the reply fails checks of the signature",
             ParseErrorKind::Schema => "the signature cannot be decoded",
         }
     }
@@ -85,7 +88,11 @@ impl ParseError {
 
     /// The problems in words that a model can act on.
     pub fn feedback(&self) -> String {
-        let mut text = String::from("That reply cannot be read:\n");
+        let title = match self.kind {
+            ParseErrorKind::Check => "That reply breaks rules that must hold:\n",
+            _ => "That reply cannot be read:\n",
+        };
+        let mut text = String::from(title);
         if self.problems.is_empty() {
             text.push_str("- it is empty\n");
         }

@@ -64,7 +64,7 @@ impl Adapter for JsonAdapter {
             let name = spec.name().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
             ResponseFormat::JsonSchema {
                 name: name.collect::<String>().into(),
-                schema: spec.reply_schema().clone(),
+                schema: spec.plain_reply_schema().clone(),
             }
         } else if capabilities.json_object {
             ResponseFormat::JsonObject

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Prompt, markers, value};
 use crate::lm::Message;
+use crate::signature::check::checks_in_words;
 use crate::signature::{Demo, FieldSpec, SignatureSpec, Values};
 
 /// Stands where a demonstration lacks an output.
@@ -15,6 +16,9 @@ pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
     let mut definitions: BTreeMap<&str, &str> = BTreeMap::new();
     push_group(out, "Input fields:\n", spec.inputs());
     push_group(out, "Output fields:\n", spec.outputs());
+    for rules in checks_in_words(spec.checks()) {
+        let _ = writeln!(out, "All outputs together. {rules}");
+    }
     for field in spec.inputs().chain(spec.outputs()) {
         let texts = field.type_text().definitions.iter();
         definitions.extend(texts.map(|(name, text)| (name.as_str(), text.as_str())));
@@ -45,6 +49,9 @@ fn push_field(out: &mut String, number: usize, field: &FieldSpec) {
     out.push('\n');
     if !text.constraints.is_empty() {
         let _ = writeln!(out, "   Must be: {}", text.constraints.join("; "));
+    }
+    for rules in checks_in_words(field.checks()) {
+        let _ = writeln!(out, "   {rules}");
     }
     for (choice, description) in &text.choices {
         let _ = writeln!(out, "   - {choice}: {description}");

@@ -226,8 +226,10 @@ impl<'a> Elements<'a> {
 
 /// The output field that a tag means.
 pub(super) fn field_of_tag(spec: &SignatureSpec, name: &str) -> Option<usize> {
-    let exact = spec.outputs().position(|field| field.name() == name);
-    exact.or_else(|| spec.outputs().position(|field| field.name().eq_ignore_ascii_case(name)))
+    let position = |meant: fn(&FieldSpec, &str) -> bool| spec.outputs().position(|field| meant(field, name));
+    position(|field, name| field.name() == name)
+        .or_else(|| position(|field, name| field.name().eq_ignore_ascii_case(name)))
+        .or_else(|| position(|field, name| field.has_alias(|alias| alias.eq_ignore_ascii_case(name))))
 }
 
 /// The name in an opening tag without attributes, and the length of the tag.

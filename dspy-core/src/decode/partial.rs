@@ -206,6 +206,7 @@ fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
 /// The beginning of a string without what may be the first half of an escape, such as `\u00`.
 fn without_half_escape(text: &str) -> &str {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_hexdigit());
-    let escape = digits.strip_suffix('u').filter(|rest| rest.ends_with('\\') && text.len() - digits.len() < 4);
+    let escape =
+        digits.strip_suffix('u').filter(|rest| rest.ends_with('\\') && text.len() - digits.len() < 4);
     escape.unwrap_or(text).trim_end_matches('\\')
 }

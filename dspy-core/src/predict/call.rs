@@ -5,13 +5,14 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use super::prediction::{Details, Prediction};
-use super::watch::{Received, Watch};
+use super::refusal::Refusal;
+use super::watch::{CheckField, Received, Watch};
 use super::{Attempt, Predictor};
 use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
-use crate::lm::{Completion, Lm, Message, Request, Response};
+use crate::lm::{Lm, Message, Request, Response};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
-use crate::signature::{FieldError, Values};
+use crate::signature::{FieldError, FieldSpec, Values};
 
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
 
@@ -32,20 +33,22 @@ impl Predictor {
     /// # Errors
     /// If there is no model, it gives no answer, or no attempt gave a readable one.
     pub async fn call(&self, inputs: Values) -> Result<Prediction<Values>> {
-        self.call_as(inputs, &mut |values| Ok(values.clone())).await
+        self.call_as(inputs, |_, _| Ok(Vec::new()), &mut |values| Ok(values.clone())).await
     }
 
     /// [`call`](Self::call) with a conversion of the values to `T`, whose refusals count as those of the parser: the
-    /// model is told and may try again.
+    /// model is told and may try again. `check` refuses single fields of a reply that is still arriving.
     pub(crate) async fn call_as<T>(
         &self,
         inputs: Values,
-        convert: &mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send),
+        check: CheckField,
+        convert: &mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send),
     ) -> Result<Prediction<T>> {
         self.check_inputs(&inputs)?;
         let context = Context::current();
+        self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
-        let watch = context.events.as_ref().map(|events| Watch::new(self, events));
+        let watch = context.events.as_ref().map(|events| Watch::new(self, events, check));
         if let Some(watch) = &watch {
             watch.say(EventKind::Started { inputs: inputs.clone() }).await;
         }
@@ -72,6 +75,17 @@ impl Predictor {
         Ok(())
     }
 
+    /// A type that no reply could be read as is the program's fault, so it is reported before a request is paid for.
+    fn check_outputs(&self, adapter: &Arc<dyn Adapter>) -> Result<(), ParseError> {
+        let unreadable =
+            |field: &FieldSpec| Some(FieldProblem::new(field.name(), field.readable().err()?.to_string()));
+        let problems: Vec<FieldProblem> = self.spec().outputs().filter_map(unreadable).collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(ParseError::new(ParseErrorKind::Schema, adapter.name(), "", problems))
+    }
+
     fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {
         let preamble = self.preamble(adapter);
         let mut messages = Vec::with_capacity(preamble.len() + 1 + correction.len());
@@ -91,7 +105,7 @@ struct Call<'a> {
     watch: Option<Watch<'a>>,
 }
 
-type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send);
+type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send);
 
 /// What one attempt asks.
 struct Question<'q> {
@@ -168,7 +182,7 @@ impl Call<'_> {
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
-        let Question { adapter, correction, limit, .. } = question;
+        let Question { adapter, correction, limit, abort_early } = question;
         let mut request = Request::new(self.predictor.messages(adapter, self.inputs, correction));
         request.params.clone_from(self.predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
@@ -178,7 +192,7 @@ impl Call<'_> {
         let mut broken_off = None;
         let response = match &mut self.watch {
             None => Some(self.lm.complete(request).await?),
-            Some(watch) => match watch.attempt(self.lm.stream(request), adapter).await? {
+            Some(watch) => match watch.attempt(self.lm.stream(request), adapter, abort_early).await? {
                 Received::Answer(response) => Some(response),
                 Received::Refused(error) => {
                     broken_off = Some(error);
@@ -195,7 +209,7 @@ impl Call<'_> {
         self.details.attempts.push(attempt);
         let read = match broken_off {
             Some(error) => Err(error),
-            None => self.read(adapter, convert, keep),
+            None => self.read(adapter, convert, keep)?,
         };
         if let (Err(error), Some(attempt)) = (&read, self.details.attempts.last_mut()) {
             attempt.refused(error);
@@ -203,38 +217,36 @@ impl Call<'_> {
         Ok(read)
     }
 
-    /// The first of the completions that can be read.
+    /// The first of the completions that can be read. A fault of the program ends the search.
     fn read<T>(
         &mut self,
         adapter: &Arc<dyn Adapter>,
         convert: Convert<'_, T>,
         keep: bool,
-    ) -> Result<(T, Values), ParseError> {
+    ) -> Result<Result<(T, Values), ParseError>> {
         let spec = self.predictor.spec();
         let mut first_error = None;
         for completion in self.details.completions() {
-            let read = adapter.parse(spec, completion).and_then(|Parsed { mut values, report }| {
+            let read = adapter.parse(spec, completion).map_err(Error::from);
+            let read = read.and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
-                let output = convert(&mut values).map_err(|error| refused(adapter, completion, &error))?;
+                let output = convert(&mut values);
+                let output = output.map_err(|refusal| refusal.of(adapter.name(), &completion.text))?;
                 Ok((output, kept, values, report))
             });
             match read {
                 Ok((output, kept, added, report)) => {
                     self.details.report = report;
                     self.details.added = added;
-                    return Ok((output, kept));
+                    return Ok(Ok((output, kept)));
                 }
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(Error::Parse(error)) => first_error = first_error.or(Some(*error)),
+                Err(fault) => return Err(fault),
             }
         }
         let none = || ParseError::new(ParseErrorKind::Empty, adapter.name(), "", Vec::new());
-        Err(first_error.unwrap_or_else(none))
+        Ok(Err(first_error.unwrap_or_else(none)))
     }
-}
-
-fn refused(adapter: &Arc<dyn Adapter>, completion: &Completion, error: &FieldError) -> ParseError {
-    let problem = FieldProblem::new(error.field(), error.message());
-    ParseError::new(ParseErrorKind::Malformed, adapter.name(), completion.text.as_str(), vec![problem])
 }
 
 fn last(mut failed: Vec<ParseError>) -> Error {

@@ -6,6 +6,7 @@ mod chain_of_thought;
 mod dynamic;
 mod prediction;
 mod predictor;
+mod refusal;
 mod stream;
 mod typed;
 mod watch;

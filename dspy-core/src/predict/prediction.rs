@@ -4,10 +4,10 @@ use std::ops::Deref;
 
 use serde_json::Value;
 
-use crate::decode::ParseReport;
 use super::Attempt;
+use crate::decode::ParseReport;
 use crate::lm::{Completion, Usage};
-use crate::signature::Values;
+use crate::signature::{CheckFailure, Values};
 
 /// A typed output with everything that is known about how it came to be. Dereferences to the output.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub(crate) struct Details {
     pub(crate) report: ParseReport,
     pub(crate) usage: Usage,
     pub(crate) attempts: Vec<Attempt>,
+    /// Soft checks of the signature that do not hold.
+    pub(crate) failed_checks: Vec<CheckFailure>,
 }
 
 impl Details {
@@ -82,6 +84,11 @@ impl<O> Prediction<O> {
         &self.details.report
     }
 
+    /// The soft checks of the signature that the output fails. Replies that fail hard ones are refused.
+    pub fn failed_checks(&self) -> &[CheckFailure] {
+        &self.details.failed_checks
+    }
+
     /// What the prediction cost: all calls that were made for it. Answers from a cache or a journal are not counted.
     pub fn usage(&self) -> Usage {
         self.details.usage
@@ -90,6 +97,15 @@ impl<O> Prediction<O> {
     /// The requests of the last predictor, oldest first: one, unless it had to ask again.
     pub fn attempts(&self) -> &[Attempt] {
         &self.details.attempts
+    }
+}
+
+impl<O> Prediction<(O, Vec<CheckFailure>)> {
+    /// Keeps the checks that failed beside the output.
+    pub(super) fn with_failed_checks(mut self) -> Prediction<O> {
+        let (output, failed) = self.output;
+        self.details.failed_checks = failed;
+        Prediction { output, details: self.details }
     }
 }
 

@@ -62,7 +62,12 @@ pub struct PredictStream<S: Signature> {
 
 impl<S: Signature> PredictStream<S> {
     pub(super) fn new(call: impl Future<Output = Result<Prediction<S::Output>>> + Send + 'static) -> Self {
-        PredictStream { work: watched(call), partial: S::Partial::default(), reasoning: String::new(), attempt: 1 }
+        PredictStream {
+            work: watched(call),
+            partial: S::Partial::default(),
+            reasoning: String::new(),
+            attempt: 1,
+        }
     }
 
     /// The outputs so far, as soon as there is more of them; nothing when the call has ended, well or badly.

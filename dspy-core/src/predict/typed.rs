@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::call::split_outputs;
+use super::refusal::checked;
 use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::Result;
@@ -156,9 +157,8 @@ impl<S: Signature> Module for Predict<S> {
             return Err(error.clone().into());
         }
         let values = input.to_values()?;
-        self.predictor
-            .call_as(values, &mut |values| S::Output::from_values(split_outputs(values, S::spec())))
-            .await
+        let convert = &mut |values: &mut _| checked::<S>(split_outputs(values, S::spec()));
+        Ok(self.predictor.call_as(values, S::check_field, convert).await?.with_failed_checks())
     }
 
     // The predictor counts its own usage, so this call needs no scope of its own.

@@ -5,17 +5,24 @@ use std::sync::Arc;
 
 use super::Predictor;
 use super::prediction::Details;
-use crate::adapter::{Adapter, ParseError};
-use crate::error::Result;
+use serde_json::Value;
+
+use super::refusal::Refusal;
+use crate::adapter::{Adapter, FieldProblem, ParseError, ParseErrorKind};
+use crate::error::{Error, Result};
 use crate::lm::{Delta, LmStream, Response};
 use crate::program::{EventKind, EventScope};
-use crate::signature::{FieldChange, FieldUpdate, Values};
+use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Values};
+
+/// [`Signature::check_field`](crate::signature::Signature::check_field) of a signature.
+pub(crate) type CheckField = fn(&str, &Value) -> Result<Vec<CheckFailure>, CheckPanic>;
 
 /// The watcher of one call.
 pub(super) struct Watch<'a> {
     predictor: &'a Predictor,
     events: &'a EventScope,
     call: u64,
+    check: CheckField,
     /// The fields that the watcher has in full.
     complete: HashSet<Arc<str>>,
 }
@@ -28,8 +35,8 @@ pub(super) enum Received {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(predictor: &'a Predictor, events: &'a EventScope) -> Self {
-        Watch { predictor, events, call: events.number(), complete: HashSet::new() }
+    pub(super) fn new(predictor: &'a Predictor, events: &'a EventScope, check: CheckField) -> Self {
+        Watch { predictor, events, call: events.number(), check, complete: HashSet::new() }
     }
 
     pub(super) async fn say(&self, kind: EventKind) {
@@ -49,28 +56,58 @@ impl<'a> Watch<'a> {
         self.say(EventKind::Field(change)).await;
     }
 
-    /// Tells on a reply while it arrives.
+    /// What is wrong with a field for certain, of a reply that has arrived so far.
+    fn refusal(&self, change: &FieldChange, adapter: &str, reply: &str) -> Result<Option<ParseError>> {
+        let failed = match &change.update {
+            FieldUpdate::Complete(value) => (self.check)(&change.field, value)?,
+            FieldUpdate::Refused(message) => {
+                let problem = FieldProblem::new(&*change.field, message);
+                return Ok(Some(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])));
+            }
+            _ => Vec::new(),
+        };
+        if failed.is_empty() {
+            return Ok(None);
+        }
+        match Refusal::Checks(failed).of(adapter, reply) {
+            Error::Parse(error) => Ok(Some(*error)),
+            error => Err(error),
+        }
+    }
+
+    /// Tells on a reply while it arrives. With `abort_early` the first field that is wrong ends it.
     pub(super) async fn attempt(
         &mut self,
         mut stream: LmStream<'_>,
         adapter: &Arc<dyn Adapter>,
+        abort_early: bool,
     ) -> Result<Received> {
         let spec = self.predictor.spec();
         let mut reader = adapter.reader(spec);
         let mut changes = Vec::new();
+        let mut reply = String::new();
         while let Some(delta) = stream.next().await {
             match delta {
                 Delta::Text(text) => {
                     if let Some(reader) = &mut reader {
                         reader.push(&text, &mut changes);
                     }
+                    if abort_early {
+                        reply.push_str(&text);
+                    }
                     for change in changes.drain(..) {
+                        let refusal =
+                            if abort_early { self.refusal(&change, adapter.name(), &reply)? } else { None };
                         self.field(change).await;
+                        if let Some(error) = refusal {
+                            return Ok(Received::Refused(error));
+                        }
                     }
                 }
                 Delta::Reasoning(text) => self.say(EventKind::Reasoning(text)).await,
                 Delta::Restart => {
                     reader = adapter.reader(spec);
+                    reply.clear();
                     self.restart(String::new()).await;
                 }
             }

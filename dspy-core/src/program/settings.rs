@@ -27,8 +27,7 @@ pub struct Recovery {
 
 impl Recovery {
     /// No recovery: the first unreadable reply is an error.
-    pub const NONE: Recovery =
-        Recovery { reasks: 0, json_fallback: false, longer: None, abort_early: false };
+    pub const NONE: Recovery = Recovery { reasks: 0, json_fallback: false, longer: None, abort_early: false };
 
     /// The same, with another number of re-asks.
     #[must_use]

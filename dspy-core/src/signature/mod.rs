@@ -3,7 +3,9 @@
 //! `#[signature]` on a struct implements [`Signature`] and [`Fields`]; the strategies and optimizers work on the
 //! [`SignatureSpec`] alone.
 
+pub(crate) mod check;
 mod demo;
+mod extension;
 mod field_type;
 mod grammar;
 mod partial;
@@ -11,6 +13,7 @@ mod reply;
 mod spec;
 mod traits;
 
+pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::FieldSpec;
+use super::check::checks_in_words;
+use super::{CheckSpec, FieldSpec};
 
 /// One object schema for all outputs. Each field's definitions move to the root under names of their own.
-pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>) -> Value {
+pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>, checks: &[CheckSpec]) -> Value {
     let mut properties = serde_json::Map::new();
     let mut definitions = serde_json::Map::new();
     let mut required = Vec::new();
@@ -37,21 +38,43 @@ pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>) -> 
             }
         }
         rename_references(&mut schema, &renamed);
-        if let Some(members) = schema.as_object_mut()
-            && !field.description().is_empty()
-        {
-            members.insert("description".into(), field.description().into());
-        }
+        annotate(&mut schema, field);
         if !field.is_optional() {
             required.push(field.name());
         }
         properties.insert(field.name().to_owned(), schema);
     }
     let mut schema = json!({"type": "object", "properties": properties, "required": required});
+    if !checks.is_empty() {
+        schema["description"] = rules("", checks).into();
+    }
     if !definitions.is_empty() {
         schema["$defs"] = Value::Object(definitions);
     }
     schema
+}
+
+/// What is known of the field beside its type.
+fn annotate(schema: &mut Value, field: &FieldSpec) {
+    if *schema == Value::Bool(true) {
+        *schema = json!({});
+    }
+    let Some(members) = schema.as_object_mut() else { return };
+    if !field.description().is_empty() || !field.checks().is_empty() {
+        let own = members.get("description").and_then(Value::as_str).unwrap_or_default();
+        let description = if field.description().is_empty() { own } else { field.description() };
+        members.insert("description".into(), rules(description, field.checks()).into());
+    }
+    if !field.aliases().is_empty() {
+        members.insert("x-aliases".into(), field.aliases().iter().map(|alias| &**alias).collect());
+    }
+}
+
+/// The description with the rules that hold for the value.
+fn rules(description: &str, checks: &[CheckSpec]) -> String {
+    let mut lines: Vec<String> = Vec::from_iter((!description.is_empty()).then(|| description.to_owned()));
+    lines.extend(checks_in_words(checks));
+    lines.join("\n")
 }
 
 fn mentions_root(schema: &Value) -> bool {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::reply::reply_schema;
+use super::{CheckSpec, extension};
 use crate::decode::{Plan, SchemaError};
 use crate::types::{TypeText, describe};
 
@@ -26,6 +27,8 @@ pub struct FieldSpec {
     description: Arc<str>,
     role: Role,
     optional: bool,
+    aliases: Arc<[Arc<str>]>,
+    checks: Arc<[CheckSpec]>,
     kind: Arc<Kind>,
 }
 
@@ -42,6 +45,7 @@ impl PartialEq for FieldSpec {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, &self.description, self.role, self.optional)
             == (&other.name, &other.description, other.role, other.optional)
+            && (&self.aliases, &self.checks) == (&other.aliases, &other.checks)
             && self.kind.schema == other.kind.schema
     }
 }
@@ -57,7 +61,15 @@ impl FieldSpec {
         let optional = admits_null(&schema);
         let has_f32 = mentions_f32(&schema);
         let kind = Kind { schema, has_f32, text: OnceLock::new(), plan: OnceLock::new() };
-        FieldSpec { name: name.into(), description: description.into(), role, optional, kind: Arc::new(kind) }
+        FieldSpec {
+            name: name.into(),
+            description: description.into(),
+            role,
+            optional,
+            aliases: Arc::default(),
+            checks: Arc::default(),
+            kind: Arc::new(kind),
+        }
     }
 
     /// A text field.
@@ -79,6 +91,24 @@ impl FieldSpec {
         self
     }
 
+    /// The same field, which replies may also call by one of these names. Prompts do not mention them.
+    ///
+    /// ```
+    /// use dspy_core::signature::{FieldSpec, Role};
+    /// let field = FieldSpec::text(Role::Output, "answer", "").with_aliases(["result", "response"]);
+    /// assert_eq!(field.aliases().len(), 2);
+    /// ```
+    #[must_use]
+    pub fn with_aliases<A: Into<Arc<str>>>(mut self, aliases: impl IntoIterator<Item = A>) -> Self {
+        self.aliases = aliases.into_iter().map(Into::into).collect();
+        self
+    }
+
+    pub(crate) fn with_checks(mut self, checks: Vec<CheckSpec>) -> Self {
+        self.checks = checks.into();
+        self
+    }
+
     /// The name, as it stands in prompts and saved files.
     pub fn name(&self) -> &str {
         &self.name
@@ -86,6 +116,20 @@ impl FieldSpec {
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
+    }
+
+    /// Other names that the field may have in replies.
+    pub fn aliases(&self) -> &[Arc<str>] {
+        &self.aliases
+    }
+
+    pub(crate) fn has_alias(&self, meant: impl Fn(&str) -> bool) -> bool {
+        self.aliases.iter().any(|alias| meant(alias))
+    }
+
+    /// The checks that stand on the field.
+    pub fn checks(&self) -> &[CheckSpec] {
+        &self.checks
     }
 
     /// The description; empty if there is none.
@@ -114,6 +158,11 @@ impl FieldSpec {
     /// If the schema contradicts itself, so that no value could be decoded.
     pub fn plan(&self) -> Result<&Plan, &SchemaError> {
         self.kind.plan.get_or_init(|| Plan::new(&self.kind.schema)).as_ref()
+    }
+
+    /// Whether replies can be read as its values at all. A plain text needs no plan for that.
+    pub(crate) fn readable(&self) -> Result<(), &SchemaError> {
+        if self.is_text() && !self.has_constraints() { Ok(()) } else { self.plan().map(|_| ()) }
     }
 
     /// Whether a reply without the field is complete.
@@ -175,6 +224,7 @@ pub struct SignatureSpec {
     instruction: Arc<str>,
     /// Inputs first, then outputs, then hints; each group in the order of declaration.
     fields: Vec<FieldSpec>,
+    checks: Arc<[CheckSpec]>,
     reply: Arc<ReplyKind>,
 }
 
@@ -182,12 +232,14 @@ pub struct SignatureSpec {
 #[derive(Debug, Default)]
 struct ReplyKind {
     schema: OnceLock<Arc<Value>>,
+    plain: OnceLock<Arc<Value>>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
 
 impl PartialEq for SignatureSpec {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.instruction, &self.fields) == (&other.name, &other.instruction, &other.fields)
+        (&self.name, &self.instruction, &self.fields, &self.checks)
+            == (&other.name, &other.instruction, &other.fields, &other.checks)
     }
 }
 
@@ -204,7 +256,19 @@ impl SignatureSpec {
         if instruction.trim().is_empty() {
             instruction = default_instruction(&fields).into();
         }
-        SignatureSpec { name: name.into(), instruction, fields, reply: Arc::default() }
+        SignatureSpec {
+            name: name.into(),
+            instruction,
+            fields,
+            checks: Arc::default(),
+            reply: Arc::default(),
+        }
+    }
+
+    pub(crate) fn with_checks(mut self, checks: Vec<CheckSpec>) -> Self {
+        self.checks = checks.into();
+        self.reply = Arc::default();
+        self
     }
 
     /// The name of the signature.
@@ -220,6 +284,11 @@ impl SignatureSpec {
     /// All fields: inputs, outputs, hints.
     pub fn fields(&self) -> &[FieldSpec] {
         &self.fields
+    }
+
+    /// The checks that stand on the whole signature.
+    pub fn checks(&self) -> &[CheckSpec] {
+        &self.checks
     }
 
     /// The input fields.
@@ -286,7 +355,15 @@ impl SignatureSpec {
 
     /// The JSON Schema of an object that holds all outputs.
     pub fn reply_schema(&self) -> &Arc<Value> {
-        self.reply.schema.get_or_init(|| Arc::new(reply_schema(self.outputs())))
+        self.reply.schema.get_or_init(|| Arc::new(reply_schema(self.outputs(), &self.checks)))
+    }
+
+    /// [`reply_schema`](Self::reply_schema) as others may see it: without the extensions that only the decoder knows.
+    pub(crate) fn plain_reply_schema(&self) -> &Arc<Value> {
+        self.reply.plain.get_or_init(|| {
+            let schema = self.reply_schema();
+            if extension::any(schema) { Arc::new(extension::without(schema)) } else { schema.clone() }
+        })
     }
 
     /// How such an object is decoded.
@@ -298,13 +375,14 @@ impl SignatureSpec {
     }
 
     /// A short hexadecimal digest of what saved state must agree with: field names, roles and types. The
-    /// instruction and the descriptions are the optimizer's business and do not count.
+    /// instruction and the descriptions are the optimizer's business and do not count, and neither do aliases and
+    /// checks, which change what is accepted but not what is meant.
     pub fn fingerprint(&self) -> String {
         let mut hash = blake3::Hasher::new();
         for field in self.fields.iter().filter(|field| field.role != Role::Hint) {
             hash.update(field.name.as_bytes());
             hash.update(&[0, field.role as u8]);
-            hash.update(canonical(&field.kind.schema).to_string().as_bytes());
+            hash.update(canonical(&extension::without(&field.kind.schema)).to_string().as_bytes());
         }
         hash.finalize().to_hex()[..16].to_owned()
     }

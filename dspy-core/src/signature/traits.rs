@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Demo, FieldChange, SignatureSpec, Values};
+use super::{CheckFailure, CheckPanic, Demo, FieldChange, SignatureSpec, Values};
 
 /// A field whose value does not fit its Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,29 @@ pub trait Signature: Fields {
     /// # Errors
     /// If a value has no JSON form.
     fn demos() -> Result<Vec<Demo>, FieldError> {
+        Ok(Vec::new())
+    }
+
+    /// The checks of the signature, hard and soft, that these outputs fail.
+    ///
+    /// Calls run them on every reply. A metric may run them too, on the outputs of any program.
+    ///
+    /// # Errors
+    /// If the expression of a check panics.
+    fn check(output: &Self::Output) -> Result<Vec<CheckFailure>, CheckPanic> {
+        let _ = output;
+        Ok(Vec::new())
+    }
+
+    /// The hard checks that the final value of the output field `name` fails, of those that look at nothing else. A
+    /// reply that is still arriving can be refused for them before it is complete.
+    ///
+    /// There are none for a field that does not exist and a value that is not of its type.
+    ///
+    /// # Errors
+    /// If the expression of a check panics.
+    fn check_field(name: &str, value: &serde_json::Value) -> Result<Vec<CheckFailure>, CheckPanic> {
+        let _ = (name, value);
         Ok(Vec::new())
     }
 

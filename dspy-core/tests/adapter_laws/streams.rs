@@ -186,10 +186,20 @@ fn long_replies_are_read_in_linear_time() {
             // A long object is read at its milestones; its end is that of the whole reply.
             if adapter.name() != "json" {
                 let complete = changes.last().map(|change| &change.update);
-                assert_eq!(complete, Some(&FieldUpdate::Complete(values["out"].clone())), "{}", adapter.name());
+                assert_eq!(
+                    complete,
+                    Some(&FieldUpdate::Complete(values["out"].clone())),
+                    "{}",
+                    adapter.name()
+                );
             }
             // Generous: what is quadratic takes hours for a megabyte in pieces of five bytes.
-            assert!(started.elapsed().as_secs() < 60, "{} {signature}: {:?}", adapter.name(), started.elapsed());
+            assert!(
+                started.elapsed().as_secs() < 60,
+                "{} {signature}: {:?}",
+                adapter.name(),
+                started.elapsed()
+            );
         }
     }
 }

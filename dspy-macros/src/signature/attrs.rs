@@ -5,6 +5,7 @@ use syn::{Attribute, Field, Meta, Path, Token};
 
 use super::model::Role;
 use super::naming::{FieldNaming, StructNaming};
+use super::rule::{self, Check};
 use crate::errors::Errors;
 use crate::suggest::nearest;
 
@@ -44,6 +45,7 @@ pub(crate) struct StructAttrs {
     pub(crate) derives: Derives,
     pub(crate) naming: StructNaming,
     pub(crate) demos: Vec<Attribute>,
+    pub(crate) checks: Vec<Check>,
     pub(crate) lints: Vec<Attribute>,
 }
 
@@ -62,6 +64,10 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
                 found.demos.push(attr.clone());
                 false
             }
+            "check" => {
+                found.checks.extend(rule::parse(attr, errors));
+                false
+            }
             "allow" | "expect" | "warn" | "deny" | "forbid" => {
                 found.lints.push(attr.clone());
                 true
@@ -78,10 +84,19 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
                 errors.on(attr, format!("unknown attribute `{name}`; did you mean `demo`?"));
                 false
             }
+            _ if is_misspelt_check(&name) => {
+                errors.on(attr, format!("unknown attribute `{name}`; did you mean `check`?"));
+                false
+            }
             _ => true,
         }
     });
     found
+}
+
+/// Attributes may be those of the user's derives, so only slips of the fingers are reported.
+fn is_misspelt_check(name: &str) -> bool {
+    name.starts_with(['c', 'C']) && nearest(name, ["check"]).is_some()
 }
 
 /// What the attributes of a field say.
@@ -89,6 +104,8 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
 pub(crate) struct FieldAttrs {
     pub(crate) role: Option<Role>,
     pub(crate) naming: FieldNaming,
+    pub(crate) checks: Vec<(Check, Attribute)>,
+    pub(crate) lints: Vec<Attribute>,
 }
 
 pub(crate) fn of_field(field: &mut Field, derives: &Derives, errors: &mut Errors) -> FieldAttrs {
@@ -111,7 +128,19 @@ pub(crate) fn of_field(field: &mut Field, derives: &Derives, errors: &mut Errors
                 );
                 return false;
             }
-            "doc" | "allow" | "expect" | "warn" | "deny" | "forbid" | "deprecated" => return true,
+            "check" => {
+                found.checks.extend(rule::parse(attr, errors).map(|check| (check, attr.clone())));
+                return false;
+            }
+            "allow" => {
+                found.lints.push(attr.clone());
+                return true;
+            }
+            "doc" | "expect" | "warn" | "deny" | "forbid" | "deprecated" => return true,
+            _ if is_misspelt_check(&name) => {
+                errors.on(attr, format!("unknown attribute `{name}`; did you mean `check`?"));
+                return false;
+            }
             _ => return !found.is_misspelt_role(attr, &name, errors),
         }
         derives.keeps(attr)

@@ -9,6 +9,7 @@ mod model;
 mod naming;
 mod options;
 mod parse;
+mod rule;
 mod whole;
 
 use proc_macro2::TokenStream;

@@ -3,6 +3,7 @@
 use syn::{Attribute, Expr, Ident, LitStr, Meta, Path, Type, Visibility};
 
 use super::attrs::Derives;
+use super::rule::Check;
 use crate::docs::Docs;
 use crate::krate::Krate;
 
@@ -17,6 +18,8 @@ pub(crate) struct Model {
     pub(crate) instruction: Docs,
     pub(crate) fields: Vec<Field>,
     pub(crate) demos: Vec<Demo>,
+    /// Checks over all outputs.
+    pub(crate) checks: Vec<Check>,
     pub(crate) input: Side,
     pub(crate) output: Side,
     /// Lint levels, copied to what is generated.
@@ -55,6 +58,14 @@ impl Role {
             Role::Hint => "hint",
         }
     }
+
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Role::Input => "an input",
+            Role::Output => "an output",
+            Role::Hint => "a hint",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +81,9 @@ pub(crate) struct Field {
     pub(crate) default: Option<FieldDefault>,
     /// The contents of `#[schemars(…)]` that change the schema.
     pub(crate) schema: Vec<Meta>,
+    pub(crate) checks: Vec<Check>,
+    /// `#[allow(…)]` on the field, copied to its checks.
+    pub(crate) lints: Vec<Attribute>,
 }
 
 /// The value of a field that is absent.

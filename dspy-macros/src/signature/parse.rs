@@ -3,11 +3,12 @@
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident};
 use syn::ext::IdentExt as _;
-use syn::{Field as SynField, Fields, Ident, ItemStruct, LitStr, Path};
+use syn::{Attribute, Field as SynField, Fields, Ident, ItemStruct, LitStr, Path};
 
 use super::attrs::{self, FieldAttrs, StructAttrs};
 use super::model::{Field, Model, Role, Side};
 use super::options::Options;
+use super::rule::Check;
 use super::{case, demo};
 use crate::docs::Docs;
 use crate::errors::Errors;
@@ -56,7 +57,7 @@ pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Er
     let instruction = Docs::of(&item.attrs);
     misplaced_instruction(&instruction, &fields, errors);
     let demos = attrs.demos.iter().filter_map(|attr| demo::parse(attr, &fields, errors)).collect();
-    let StructAttrs { derives, lints, .. } = attrs;
+    let StructAttrs { derives, lints, checks, .. } = attrs;
     let generic = !item.generics.params.is_empty();
     (!generic).then(|| Model {
         krate: options.krate,
@@ -66,6 +67,7 @@ pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Er
         instruction,
         fields,
         demos,
+        checks,
         input: side(options.input, &item.ident, "Input"),
         output: side(options.output, &item.ident, "Output"),
         lints,
@@ -97,6 +99,7 @@ fn read_field(
         );
         Role::Hint
     });
+    let checks = checks(attrs.checks, attrs.role, &ident, errors);
     let naming = attrs.naming;
     let name = naming.rename.unwrap_or_else(|| {
         let plain = ident.unraw().to_string();
@@ -112,8 +115,34 @@ fn read_field(
         aliases: naming.aliases,
         default: naming.default,
         schema: naming.schema,
+        checks,
+        lints: attrs.lints,
         ident,
     })
+}
+
+/// Checks speak of what a model answers, so they stand on outputs.
+fn checks(
+    checks: Vec<(Check, Attribute)>,
+    role: Option<Role>,
+    ident: &Ident,
+    errors: &mut Errors,
+) -> Vec<Check> {
+    let keep = |(check, attr): (Check, Attribute)| {
+        let role = match role {
+            Some(Role::Output) => return Some(check),
+            // That was reported, and nobody knows what the field is.
+            None => return None,
+            Some(role) => role.in_words(),
+        };
+        let message = format!(
+            "`{ident}` is {role}; checks speak of outputs, so move it to an output or, for a rule over several, above \
+             the struct"
+        );
+        errors.on(attr, message);
+        None
+    };
+    checks.into_iter().filter_map(keep).collect()
 }
 
 /// Takes out fields whose name another one has: rustc would report them in each struct that they are copied to.

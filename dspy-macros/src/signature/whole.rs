@@ -48,6 +48,7 @@ pub(crate) fn expand_whole(mut whole: Whole, errors: &mut Errors) -> TokenStream
         name: ident.to_string(),
         instruction: instruction.unwrap_or(written),
         demos,
+        checks: attrs.checks,
         input: parse::side(None, &ident, "Input"),
         output: parse::side(None, &ident, "Output"),
         lints,

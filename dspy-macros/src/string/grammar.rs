@@ -107,6 +107,8 @@ impl Parser<'_> {
             aliases: Vec::new(),
             default: None,
             schema: Vec::new(),
+            checks: Vec::new(),
+            lints: Vec::new(),
         });
         problem.map_or(Ok(()), Err)
     }

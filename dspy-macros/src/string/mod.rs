@@ -127,7 +127,7 @@ fn as_data(signature: &Anonymous) -> TokenStream {
     let enums: TokenStream =
         parsed.enums.iter().map(|literal| literal.expand(&krate, &Visibility::Inherited)).collect();
     let instruction = signature.instruction.as_ref().map(Docs::from_expr).unwrap_or_default();
-    let spec = spec(&krate, ANONYMOUS, &instruction, &parsed.fields);
+    let spec = spec(&krate, ANONYMOUS, &instruction, &parsed.fields, &[]);
     quote!({
         #errors
         #enums

@@ -37,12 +37,15 @@ mod inner {
 /// Public.
 #[signature]
 #[derive(Debug)]
+#[check(self.text_2.len() < 9 || self.text_2.is_empty(), "short")]
 pub struct Public {
     /// In.
     #[input]
     pub text: String,
     /// Out.
     #[output]
+    #[check((self.text_2.len() < 9), "short")]
+    #[check(soft, true, "fine")]
     pub text_2: String,
 }
 

@@ -34,7 +34,13 @@ const LONGEST_TAG: usize = 256;
 
 impl XmlReader {
     pub(crate) fn new(spec: &Arc<SignatureSpec>) -> Self {
-        XmlReader { spec: spec.clone(), reply: String::new(), scanned: 0, open: None, shown: nothing_shown(spec) }
+        XmlReader {
+            spec: spec.clone(),
+            reply: String::new(),
+            scanned: 0,
+            open: None,
+            shown: nothing_shown(spec),
+        }
     }
 
     /// Opens the next element. False if it has not arrived.

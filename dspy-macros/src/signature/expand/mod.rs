@@ -1,5 +1,6 @@
 //! From the model to code: data and thin impls, everything by absolute paths.
 
+mod checks;
 mod conversions;
 mod fields;
 mod signature;

@@ -5,16 +5,18 @@ use quote::quote;
 use syn::{Expr, ExprLit, Lit, Type};
 
 use super::super::model::{Demo, Field, Model, Role};
-use super::{field_type, side, structs};
+use super::super::rule::Check;
+use super::{checks, field_type, side, structs};
 use crate::docs::Docs;
 use crate::krate::Krate;
 
 pub(super) fn implementation(model: &Model) -> TokenStream {
     let private = model.krate.private();
     let Model { ident, name, instruction, .. } = model;
-    let spec = spec(&model.krate, name, instruction, &model.fields);
+    let spec = spec(&model.krate, name, instruction, &model.fields, &model.checks);
     let (input, output, partial) = (side(&model.input), side(&model.output), structs::partial_ident(model));
     let demos = (!model.demos.is_empty()).then(|| demos(model));
+    let checks = checks::methods(model);
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
     let updates = outputs.iter().map(|Field { ident, ty, name, .. }| {
         let ty = field_type(&model.krate, ty);
@@ -37,6 +39,8 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
 
             #demos
 
+            #checks
+
             #[allow(unused_variables)]
             fn update(partial: &mut #partial, change: &#private::FieldChange) {
                 match &*change.field {
@@ -49,16 +53,24 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
 }
 
 /// An expression that builds the signature as data.
-pub(crate) fn spec(krate: &Krate, name: &str, instruction: &Docs, fields: &[Field]) -> TokenStream {
+pub(crate) fn spec(
+    krate: &Krate,
+    name: &str,
+    instruction: &Docs,
+    fields: &[Field],
+    checks: &[Check],
+) -> TokenStream {
     let private = krate.private();
     let fields = fields.iter().map(|field| data(krate, field));
-    quote!(#private::signature_spec(#name, #instruction, &[#(#fields),*]))
+    let checks = checks::texts(checks);
+    quote!(#private::signature_spec(#name, #instruction, &[#(#fields),*], #checks))
 }
 
 /// A field as data.
 fn data(krate: &Krate, field: &Field) -> TokenStream {
     let private = krate.private();
-    let Field { name, docs, default, .. } = field;
+    let Field { name, docs, default, aliases, .. } = field;
+    let checks = checks::texts(&field.checks);
     let role = Ident::new(
         match field.role {
             Role::Input => "Input",
@@ -76,6 +88,8 @@ fn data(krate: &Krate, field: &Field) -> TokenStream {
             description: #docs,
             schema: #schema,
             defaulted: #defaulted,
+            aliases: &[#(#aliases),*],
+            checks: #checks,
         }
     }
 }

@@ -1,0 +1,177 @@
+//! Checks: rules about outputs that are written as Rust expressions, `#[check(expr, "why")]`.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{FieldError, Values};
+
+/// What a check asks for, in words: the part of it that stands in prompts.
+///
+/// ```
+/// # use dspy_core::signature::SignatureSpec;
+/// # let spec: SignatureSpec = "question -> answer".parse()?;
+/// // `spec` as from `#[signature]` on a struct with `#[check(self.answer.len() < 80, "the answer is short")]`.
+/// for check in spec.field("answer").unwrap().checks() {
+///     println!("{}: {}", if check.is_hard() { "must" } else { "should" }, check.why());
+/// }
+/// # Ok::<(), dspy_core::signature::GrammarError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSpec {
+    why: Arc<str>,
+    hard: bool,
+}
+
+impl CheckSpec {
+    pub(crate) fn new(why: impl Into<Arc<str>>, hard: bool) -> Self {
+        CheckSpec { why: why.into(), hard }
+    }
+
+    /// The rule, in the words of the signature.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether a reply that fails it is refused. Otherwise it is only reported.
+    pub fn is_hard(&self) -> bool {
+        self.hard
+    }
+}
+
+/// `Must hold: …` and `Should hold: …`, for hard and soft checks.
+pub(crate) fn checks_in_words(checks: &[CheckSpec]) -> impl Iterator<Item = String> {
+    [("Must hold", true), ("Should hold", false)].into_iter().filter_map(|(title, hard)| {
+        let rules = checks.iter().filter(|check| check.hard == hard);
+        let rules: Vec<_> = rules.map(|check| one_line(&check.why)).collect();
+        (!rules.is_empty()).then(|| format!("{title}: {}", rules.join("; ")))
+    })
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A check that an output fails.
+///
+/// [`Signature::check`](super::Signature::check) gives them for any output, and
+/// [`Prediction::failed_checks`](crate::predict::Prediction::failed_checks) the soft ones for a reply. Its `Display`
+/// reads `` `field`: why ``.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckFailure {
+    field: &'static str,
+    why: &'static str,
+    hard: bool,
+}
+
+impl CheckFailure {
+    /// The field that the check stands on; empty for one on the whole signature.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The rule that does not hold.
+    pub fn why(&self) -> &'static str {
+        self.why
+    }
+
+    /// Whether a reply that fails it is refused.
+    pub fn is_hard(&self) -> bool {
+        self.hard
+    }
+}
+
+impl fmt::Display for CheckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "`{}`: ", self.field)?;
+        }
+        f.write_str(self.why)
+    }
+}
+
+/// A check that panicked instead of saying yes or no: a fault of the program, which no reply can mend.
+///
+/// Where panics abort the process, there is nothing to catch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckPanic {
+    field: &'static str,
+    why: &'static str,
+    message: String,
+}
+
+impl CheckPanic {
+    /// The field that the check stands on; empty for one on the whole signature.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The rule that was being checked.
+    pub fn why(&self) -> &'static str {
+        self.why
+    }
+
+    /// What the panic said.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for CheckPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the check {:?}", self.why)?;
+        if !self.field.is_empty() {
+            write!(f, " of the field `{}`", self.field)?;
+        }
+        write!(f, " panicked: {}; make its expression false for such a value instead", self.message)
+    }
+}
+
+impl std::error::Error for CheckPanic {}
+
+/// A check as the macro knows it.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "not for users")]
+pub struct Check<O> {
+    pub field: &'static str,
+    pub why: &'static str,
+    pub hard: bool,
+    pub holds: fn(&O) -> bool,
+}
+
+impl<O> Check<O> {
+    fn holds(&self, output: &O) -> Result<bool, CheckPanic> {
+        catch_unwind(AssertUnwindSafe(|| (self.holds)(output))).map_err(|payload| {
+            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+            let message = text.unwrap_or_else(|| "no message".into());
+            CheckPanic { field: self.field, why: self.why, message }
+        })
+    }
+}
+
+/// The checks that fail, in their order.
+pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure>, CheckPanic> {
+    let mut failed = Vec::new();
+    for check in checks {
+        if !check.holds(output)? {
+            failed.push(CheckFailure { field: check.field, why: check.why, hard: check.hard });
+        }
+    }
+    Ok(failed)
+}
+
+/// Runs the checks of one field on its value alone, which `read` makes a struct of this field only. A value that is
+/// not of the field's type is for the decoder to refuse.
+pub fn run_alone<O>(
+    checks: &[Check<O>],
+    name: &'static str,
+    value: &Value,
+    read: impl FnOnce(&mut Values) -> Result<O, FieldError>,
+) -> Result<Vec<CheckFailure>, CheckPanic> {
+    let mut values = Values::new();
+    values.insert(name.to_owned(), value.clone());
+    read(&mut values).map_or_else(|_| Ok(Vec::new()), |alone| run_checks(checks, &alone))
+}

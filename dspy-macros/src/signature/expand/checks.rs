@@ -1,0 +1,116 @@
+//! The checks of `impl Signature`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote};
+use syn::Attribute;
+
+use super::super::model::{Field, Model, Role};
+use super::super::rule::Check;
+use super::{field_type, side};
+
+/// `fn check` and `fn check_field`, as far as there is something to check.
+pub(super) fn methods(model: &Model) -> TokenStream {
+    if model.broken {
+        return TokenStream::new();
+    }
+    let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
+    let own = outputs
+        .iter()
+        .flat_map(|field| field.checks.iter().map(|check| (field.name.value(), check, &*field.lints)));
+    let shared = model.checks.iter().map(|check| (String::new(), check, &[][..]));
+    let all: Vec<_> = own.chain(shared).collect();
+    if all.is_empty() {
+        return TokenStream::new();
+    }
+    let private = model.krate.private();
+    let failures =
+        quote!(::core::result::Result<::std::vec::Vec<#private::CheckFailure>, #private::CheckPanic>);
+    let output = side(&model.output);
+    let checks = run(model, &output.to_token_stream(), &all);
+    let arms: TokenStream = outputs.iter().map(|field| alone(model, field)).collect();
+    let check_field = (!arms.is_empty()).then(|| {
+        quote! {
+            fn check_field(name: &str, value: &#private::serde_json::Value) -> #failures {
+                match name {
+                    #arms
+                    _ => ::core::result::Result::Ok(::std::vec::Vec::new()),
+                }
+            }
+        }
+    });
+    quote! {
+        fn check(output: &Self::Output) -> #failures {
+            #private::run_checks(#checks, output)
+        }
+
+        #check_field
+    }
+}
+
+/// The hard checks of a field that look at nothing else, over a struct that has nothing else.
+fn alone(model: &Model, field: &Field) -> TokenStream {
+    let Field { ident, ty, name, aliases, .. } = field;
+    let checks = field.checks.iter().filter(|check| check.hard && check.is_only_about(ident));
+    let checks: Vec<_> = checks.map(|check| (name.value(), check, &*field.lints)).collect();
+    if checks.is_empty() {
+        return TokenStream::new();
+    }
+    let private = model.krate.private();
+    let read = field_type(&model.krate, ty);
+    let alone = format_ident!("__DspyAlone");
+    let run = run(model, &alone.to_token_stream(), &checks);
+    quote! {
+        #name => {
+            #[allow(dead_code)]
+            struct #alone { #ident: #ty }
+            #private::run_alone(#run, #name, value, |values| {
+                ::core::result::Result::Ok(#alone {
+                    #ident: #read::read(values, #name, &[#(#aliases),*], ::core::option::Option::None)?,
+                })
+            })
+        }
+    }
+}
+
+/// The checks as data: a block whose value is a slice of them. Their expressions stand in methods of a trait of their
+/// own, so that they can say `self`, whatever struct it is.
+fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribute])]) -> TokenStream {
+    let private = model.krate.private();
+    let allowed = model.lints.iter().filter(|lint| lint.path().is_ident("allow"));
+    let names: Vec<Ident> = (0..checks.len()).map(|at| format_ident!("__dspy_check_{at}")).collect();
+    let declared = names.iter().map(|name| quote!(fn #name(&self) -> bool;));
+    let defined = checks.iter().zip(&names).map(|((_, check, lints), name)| {
+        let expr = &check.expr;
+        let receiver = check.receiver().unwrap_or_else(|| Ident::new("self", Span::call_site()));
+        // As a condition, an expression that is no `bool` is reported where it stands and nowhere else.
+        let body = quote!(if (#expr) { true } else { false });
+        quote! {
+            #(#lints)*
+            fn #name(&#receiver) -> bool {
+                #body
+            }
+        }
+    });
+    let data = checks.iter().zip(&names).map(|((field, check, _), name)| {
+        let Check { why, hard, .. } = check;
+        quote! {
+            #private::Check { field: #field, why: #why, hard: #hard, holds: <#output as __DspyChecks>::#name }
+        }
+    });
+    quote!({
+        trait __DspyChecks {
+            #(#declared)*
+        }
+        #(#allowed)*
+        impl __DspyChecks for #output {
+            #(#defined)*
+        }
+        &[#(#data),*]
+    })
+}
+
+/// The texts of checks, as data.
+pub(super) fn texts(checks: &[Check]) -> TokenStream {
+    let texts = checks.iter().map(|Check { why, hard, .. }| quote!((#why, #hard)));
+    quote!(&[#(#texts),*])
+}

@@ -1,0 +1,13 @@
+use dspy::prelude::*;
+
+/// Rate the review.
+#[signature]
+struct Rate {
+    #[input]
+    review: String,
+    #[output]
+    #[check("the score is at most 1")]
+    score: f64,
+}
+
+fn main() {}
