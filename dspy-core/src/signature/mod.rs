@@ -6,6 +6,7 @@
 mod demo;
 mod field_type;
 mod grammar;
+mod order;
 mod partial;
 mod reply;
 mod spec;
