@@ -47,7 +47,7 @@ impl LanguageModel for OpenAiChat {
                 LmError::new(
                     LmErrorKind::InvalidRequest,
                     &self.id,
-                    format!("the request is not JSON: {error}"),
+                    format!("the request cannot be put into this endpoint's form: {error}"),
                 )
             })?;
             self.transport.post(body, |answer| response::read(answer, &self.name)).await
