@@ -1,9 +1,10 @@
 //! Sections below markers: the format that every chat model can write.
 
+use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout, markers, value, whole_reply};
 use crate::decode::ParseReport;
-use crate::lm::{Completion, Message};
+use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
@@ -33,19 +34,20 @@ impl Adapter for ChatAdapter {
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |values| layout::input_sections(spec, values),
+            |out, values| layout::push_input_sections(out, spec, values),
             |values, absent| reply(spec, values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut text = String::with_capacity(256);
-        layout::push_sections(&mut text, prompt.spec.inputs(), inputs, None);
+        let mut canvas = Canvas::with_capacity(256);
+        layout::push_sections(&mut canvas, prompt.spec.inputs(), inputs, None);
+        let text = &mut canvas.text;
         text.push_str("Answer with ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             text.push_str(if index == 0 { "`" } else { ", then `" });
-            markers::push(&mut text, field.name());
+            markers::push(text, field.name());
             text.push('`');
             if !field.is_text() {
                 text.push_str(" (");
@@ -54,9 +56,9 @@ impl Adapter for ChatAdapter {
             }
         }
         text.push_str(", and end with `");
-        markers::push(&mut text, markers::COMPLETED);
+        markers::push(text, markers::COMPLETED);
         text.push_str("`.");
-        Message::user(text)
+        canvas.into_message(Role::User)
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
@@ -95,11 +97,11 @@ impl Adapter for ChatAdapter {
 }
 
 fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
-    let mut text = String::new();
-    layout::push_sections(&mut text, spec.outputs(), values, absent);
-    markers::push(&mut text, markers::COMPLETED);
-    text.push('\n');
-    text
+    let mut canvas = Canvas::default();
+    layout::push_sections(&mut canvas, spec.outputs(), values, absent);
+    markers::push(&mut canvas.text, markers::COMPLETED);
+    canvas.text.push('\n');
+    canvas.text
 }
 
 /// The byte offset of `part`, a slice of `whole`.

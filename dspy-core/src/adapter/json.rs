@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout, markers, value, whole_reply};
 use crate::decode::RepairKind;
-use crate::lm::{Capabilities, Completion, Message, ResponseFormat};
+use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
 use crate::signature::{SignatureSpec, Values};
 
 /// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
@@ -38,22 +39,23 @@ impl Adapter for JsonAdapter {
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |values| layout::input_sections(spec, values),
+            |out, values| layout::push_input_sections(out, spec, values),
             |values, absent| reply(spec, values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut text = String::with_capacity(256);
-        layout::push_sections(&mut text, prompt.spec.inputs(), inputs, None);
+        let mut canvas = Canvas::with_capacity(256);
+        layout::push_sections(&mut canvas, prompt.spec.inputs(), inputs, None);
+        let text = &mut canvas.text;
         text.push_str("Answer with one JSON object that has the members ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}{}", Value::from(field.name())));
         }
         text.push('.');
-        Message::user(text)
+        canvas.into_message(Role::User)
     }
 
     fn format(&self, spec: &SignatureSpec, capabilities: Capabilities) -> ResponseFormat {

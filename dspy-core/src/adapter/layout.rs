@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::canvas::Canvas;
 use super::{Prompt, markers, value};
-use crate::lm::Message;
+use crate::lm::{Message, Role};
 use crate::signature::{Demo, FieldSpec, SignatureSpec, Values};
 
 /// Stands where a demonstration lacks an output.
@@ -60,16 +61,14 @@ pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
     }
 }
 
-/// The inputs of a demonstration below their markers.
-pub(super) fn input_sections(spec: &SignatureSpec, values: &Values) -> String {
-    let mut text = String::new();
-    push_sections(&mut text, spec.inputs(), values, None);
-    text
+/// Appends the inputs of a demonstration below their markers.
+pub(super) fn push_input_sections(out: &mut Canvas, spec: &SignatureSpec, values: &Values) {
+    push_sections(out, spec.inputs(), values, None);
 }
 
 /// Field values below their markers.
 pub(super) fn push_sections<'a>(
-    out: &mut String,
+    out: &mut Canvas,
     fields: impl Iterator<Item = &'a FieldSpec>,
     values: &Values,
     absent: Option<&str>,
@@ -79,22 +78,22 @@ pub(super) fn push_sections<'a>(
         if value.is_none() && absent.is_none() {
             continue;
         }
-        markers::push(out, field.name());
-        out.push('\n');
+        markers::push(&mut out.text, field.name());
+        out.text.push('\n');
         match (value, absent) {
             (Some(value), _) => value::push(out, field, value),
-            (None, Some(text)) => out.push_str(text),
+            (None, Some(text)) => out.text.push_str(text),
             (None, None) => {}
         }
-        out.push_str("\n\n");
+        out.text.push_str("\n\n");
     }
 }
 
-/// The demonstrations as turns of the conversation, incomplete ones first. `question` renders inputs; `reply` renders
+/// The demonstrations as turns of the conversation, incomplete ones first. `question` appends inputs; `reply` renders
 /// outputs and gets the text to put where one is missing.
 pub(super) fn demo_turns(
     prompt: Prompt<'_>,
-    question: impl Fn(&Values) -> String,
+    question: impl Fn(&mut Canvas, &Values),
     reply: impl Fn(&Values, Option<&str>) -> String,
 ) -> impl Iterator<Item = Message> {
     let complete = |demo: &&Demo| {
@@ -111,10 +110,14 @@ pub(super) fn demo_turns(
     let turns = incomplete.map(|demo| (demo, true)).chain(whole.map(|demo| (demo, false)));
     turns
         .flat_map(|(demo, partial)| {
-            let note = if partial { "An example of the task that lacks some of its fields.\n\n" } else { "" };
-            let question = format!("{note}{}", question(&demo.values));
+            let mut canvas = Canvas::default();
+            if partial {
+                canvas.text.push_str("An example of the task that lacks some of its fields.\n\n");
+            }
+            question(&mut canvas, &demo.values);
+            canvas.trim_end();
             let answer = reply(&demo.values, partial.then_some(NOT_GIVEN));
-            [Message::user(question.trim_end()), Message::assistant(answer)]
+            [canvas.into_message(Role::User), Message::assistant(answer)]
         })
         .collect::<Vec<_>>()
         .into_iter()

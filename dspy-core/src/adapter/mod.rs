@@ -2,7 +2,9 @@
 //!
 //! The only room that knows both sides: signatures and language models.
 
+mod canvas;
 mod chat;
+mod check;
 mod error;
 mod json;
 mod layout;
@@ -13,6 +15,7 @@ mod xml;
 use std::fmt::Debug;
 
 pub use chat::ChatAdapter;
+pub(crate) use check::check;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub use json::JsonAdapter;
 pub use xml::XmlAdapter;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout, value, whole_reply};
 use crate::decode::ParseReport;
-use crate::lm::{Completion, Message};
+use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Each field in an element of its own: `<answer>Paris</answer>`.
@@ -35,14 +36,16 @@ impl Adapter for XmlAdapter {
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |values| elements(spec.inputs(), values, None),
+            |out, values| push_elements(out, spec.inputs(), values, None),
             |values, absent| elements(spec.outputs(), values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut text = elements(prompt.spec.inputs(), inputs, None);
+        let mut canvas = Canvas::with_capacity(256);
+        push_elements(&mut canvas, prompt.spec.inputs(), inputs, None);
+        let text = &mut canvas.text;
         text.push_str("\nAnswer with the elements ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
@@ -52,7 +55,7 @@ impl Adapter for XmlAdapter {
             }
         }
         text.push('.');
-        Message::user(text)
+        canvas.into_message(Role::User)
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
@@ -93,15 +96,31 @@ fn elements<'a>(
     values: &Values,
     absent: Option<&str>,
 ) -> String {
-    let mut out = String::new();
+    let mut out = Canvas::default();
+    push_elements(&mut out, fields, values, absent);
+    out.text
+}
+
+fn push_elements<'a>(
+    out: &mut Canvas,
+    fields: impl Iterator<Item = &'a FieldSpec>,
+    values: &Values,
+    absent: Option<&str>,
+) {
     for field in fields {
-        match (values.get(field.name()), absent) {
-            (Some(value), _) => push_element(&mut out, field.name(), &escape(&value::plain(field, value))),
-            (None, Some(text)) => push_element(&mut out, field.name(), text),
+        let name = field.name();
+        match (values.get(name), absent) {
+            (Some(value), _) => {
+                out.text.push_str(&format!("<{name}>\n"));
+                if !(field.has_media() && out.push_media(field, value, |text| escape(text).into())) {
+                    out.text.push_str(&escape(&value::plain(field, value)));
+                }
+                out.text.push_str(&format!("\n</{name}>\n"));
+            }
+            (None, Some(text)) => push_element(&mut out.text, name, text),
             (None, None) => {}
         }
     }
-    out
 }
 
 /// Escapes what could be markup, and space at the edges, which would otherwise not count.

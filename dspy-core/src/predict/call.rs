@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Predictor;
 use super::prediction::{Details, Prediction};
-use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
+use crate::adapter::{self, Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
 use crate::lm::{Completion, Lm, Message, Request, Response};
 use crate::program::{Context, TraceScope, TraceStep};
@@ -58,12 +58,7 @@ impl Predictor {
     }
 
     fn check_inputs(&self, inputs: &Values) -> Result<(), FieldError> {
-        for field in self.spec().inputs() {
-            if !field.is_optional() && !inputs.contains_key(field.name()) {
-                return Err(FieldError::new(field.name(), "the input is missing"));
-            }
-        }
-        Ok(())
+        adapter::check(self.spec(), inputs)
     }
 
     fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {

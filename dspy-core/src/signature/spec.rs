@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::reply::reply_schema;
 use crate::decode::{Plan, SchemaError};
-use crate::types::{TypeText, describe};
+use crate::types::{TypeText, describe, mentions};
 
 /// The part that a field plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +34,8 @@ pub struct FieldSpec {
 struct Kind {
     schema: Value,
     has_f32: bool,
+    has_media: bool,
+    has_documents: bool,
     text: OnceLock<TypeText>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
@@ -56,7 +58,10 @@ impl FieldSpec {
     ) -> Self {
         let optional = admits_null(&schema);
         let has_f32 = mentions_f32(&schema);
-        let kind = Kind { schema, has_f32, text: OnceLock::new(), plan: OnceLock::new() };
+        let has_media = mentions(&schema, &|part| part.contains_key("x-media"));
+        let has_documents = role == Role::Input && holds_documents(&schema);
+        let kind =
+            Kind { schema, has_f32, has_media, has_documents, text: OnceLock::new(), plan: OnceLock::new() };
         FieldSpec { name: name.into(), description: description.into(), role, optional, kind: Arc::new(kind) }
     }
 
@@ -128,10 +133,25 @@ impl FieldSpec {
         ["minLength", "maxLength", "contentEncoding"].iter().any(|key| self.kind.schema.get(key).is_some())
     }
 
+    /// Whether images, audio or files occur in the values.
+    pub(crate) fn has_media(&self) -> bool {
+        self.kind.has_media
+    }
+
+    /// Whether the field is an input whose value is a document or a list of them.
+    pub(crate) fn has_documents(&self) -> bool {
+        self.kind.has_documents
+    }
+
     /// Whether single-precision numbers occur in the values.
     pub(crate) fn has_f32(&self) -> bool {
         self.kind.has_f32
     }
+}
+
+fn holds_documents(schema: &Value) -> bool {
+    schema.get("x-document").is_some()
+        || schema.get("items").is_some_and(|items| items.get("x-document").is_some())
 }
 
 fn mentions_f32(schema: &Value) -> bool {

@@ -1,8 +1,16 @@
 //! Types as a model reads them: a compact pseudo-schema instead of JSON Schema.
 
 mod constraint;
+mod document;
+mod media;
 mod place;
 mod pseudo;
 
+pub(crate) use document::show_documents;
+pub use document::{
+    Citation, CitationError, CitationErrorKind, CitationProblem, Citations, Document, Passage,
+};
+pub(crate) use media::media_of;
+pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
 pub(crate) use place::{Place, mentions};
 pub use pseudo::{TypeText, describe};
