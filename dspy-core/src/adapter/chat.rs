@@ -23,7 +23,7 @@ impl Adapter for ChatAdapter {
         let mut system = String::new();
         layout::push_fields(&mut system, spec);
         system.push_str("\nEvery field stands below its own marker, in this layout:\n\n");
-        for field in spec.inputs().chain(spec.outputs()) {
+        for field in spec.shown_inputs().chain(spec.outputs()) {
             markers::push(&mut system, field.name());
             system.push_str("\n{");
             system.push_str(field.name());
@@ -40,9 +40,14 @@ impl Adapter for ChatAdapter {
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
+    fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
+        let question = |out: &mut Canvas, turn: &Values| layout::push_input_sections(out, prompt.spec, turn);
+        layout::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
+    }
+
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
         let mut canvas = Canvas::with_capacity(256);
-        layout::push_sections(&mut canvas, prompt.spec.inputs(), inputs, None);
+        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
         let text = &mut canvas.text;
         text.push_str("Answer with ");
         for (index, field) in prompt.spec.outputs().enumerate() {
@@ -52,7 +57,7 @@ impl Adapter for ChatAdapter {
             if !field.is_text() {
                 text.push_str(" (");
                 text.push_str(&field.type_text().notation);
-                text.push(')');
+                text.push_str(if field.is_code() { layout::IN_A_FENCE } else { ")" });
             }
         }
         text.push_str(", and end with `");
@@ -117,6 +122,9 @@ pub(super) fn read_field(
 ) -> Result<serde_json::Value, String> {
     if field.is_text() && !field.has_constraints() {
         return Ok(value::text_of(section).into_owned().into());
+    }
+    if field.is_code() {
+        return value::read_code(field, &markers::unescape(section));
     }
     let plan = field.plan().map_err(ToString::to_string)?;
     let text = if field.is_text() { value::text_of(section) } else { section.trim().into() };

@@ -1,16 +1,17 @@
 //! What can be known to be wrong before anything is sent.
 
 use super::canvas::bad_media;
+use super::history;
 use crate::signature::{FieldError, SignatureSpec, Values};
 use crate::types::Place;
 
 /// Whether a signature can be asked with these inputs.
 ///
 /// # Errors
-/// If an input is missing, media is none, or an output is of a type that no model can answer with.
+/// If an input is missing, media is none, a turn of a history does not fit, or an output is of a type that no model can answer with.
 pub(crate) fn check(spec: &SignatureSpec, inputs: &Values) -> Result<(), FieldError> {
     for field in spec.outputs() {
-        if field.has_media() {
+        if field.has_media() || field.is_history() {
             let message = format!(
                 "a model cannot answer with this type ({}); make the field an input, or ask for a text",
                 field.type_text().notation
@@ -27,6 +28,7 @@ pub(crate) fn check(spec: &SignatureSpec, inputs: &Values) -> Result<(), FieldEr
                     return Err(FieldError::new(field.name(), message));
                 }
             }
+            Some(value) if field.is_history() => history::check(spec, field, value)?,
             Some(_) => {}
         }
     }

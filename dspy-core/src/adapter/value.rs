@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::canvas::Canvas;
-use super::markers;
+use super::{code, markers};
 use crate::signature::FieldSpec;
 use crate::types::{Document, show_documents};
 
@@ -15,7 +15,7 @@ pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
     if field.has_media() && out.push_media(field, value, markers::escape_json) {
         return;
     }
-    if let Some(text) = documents(field, value) {
+    if let Some(text) = own_form(field, value) {
         return push_text(&mut out.text, &text);
     }
     match value {
@@ -26,13 +26,34 @@ pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
 
 /// The text of a value, without regard to markers.
 pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
-    if let Some(text) = documents(field, value) {
+    if let Some(text) = own_form(field, value) {
         return text.into();
     }
     match value {
         Value::String(text) if field.is_text() || !looks_native(text) => text.as_str().into(),
         value => json_text(field, value).into(),
     }
+}
+
+/// The text of a value whose type has a form of its own in prompts.
+fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
+        value => documents(field, value),
+    }
+}
+
+/// The code in the text of a reply, or nothing where that is a choice.
+pub(super) fn read_code(field: &FieldSpec, text: &str) -> Result<Value, String> {
+    if field.is_optional() && matches!(text.trim(), "null" | "None") {
+        return Ok(Value::Null);
+    }
+    let value = Value::from(code::read(text)?);
+    if !field.has_constraints() {
+        return Ok(value);
+    }
+    let plan = field.plan().map_err(ToString::to_string)?;
+    plan.coerce(value).map(|decoded| decoded.value).map_err(|error| error.to_string())
 }
 
 /// The text of an input that consists of documents.

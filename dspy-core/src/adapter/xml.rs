@@ -29,29 +29,37 @@ impl Adapter for XmlAdapter {
         let mut system = String::new();
         layout::push_fields(&mut system, spec);
         system.push_str("\nEvery field stands in an element of its own, in this layout:\n\n");
-        for field in spec.inputs().chain(spec.outputs()) {
+        for field in spec.shown_inputs().chain(spec.outputs()) {
             push_element(&mut system, field.name(), &format!("{{{}}}", field.name()));
         }
         system.push_str("\nLists and objects are written as JSON inside their element.\n\n");
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |out, values| push_elements(out, spec.inputs(), values, None),
+            |out, values| push_elements(out, spec.shown_inputs(), values, None),
             |values, absent| elements(spec.outputs(), values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
+    fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
+        let question = |out: &mut Canvas, turn: &Values| {
+            push_elements(out, prompt.spec.shown_inputs(), turn, None);
+        };
+        layout::history_turns(prompt, inputs, question, |turn| elements(prompt.spec.outputs(), turn, None))
+    }
+
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
         let mut canvas = Canvas::with_capacity(256);
-        push_elements(&mut canvas, prompt.spec.inputs(), inputs, None);
+        push_elements(&mut canvas, prompt.spec.shown_inputs(), inputs, None);
         let text = &mut canvas.text;
         text.push_str("\nAnswer with the elements ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}`<{}>`", field.name()));
             if !field.is_text() {
-                text.push_str(&format!(" ({})", field.type_text().notation));
+                let end = if field.is_code() { layout::IN_A_FENCE } else { ")" };
+                text.push_str(&format!(" ({}{end}", field.type_text().notation));
             }
         }
         text.push('.');
@@ -258,6 +266,9 @@ fn read_element(
     let plain = unescape(text);
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
+    }
+    if field.is_code() {
+        return value::read_code(field, &plain);
     }
     let plan = field.plan().map_err(ToString::to_string)?;
     if !field.is_text() && opening_tag(text).is_some() {

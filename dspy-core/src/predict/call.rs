@@ -63,8 +63,10 @@ impl Predictor {
 
     fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {
         let preamble = self.preamble(adapter);
-        let mut messages = Vec::with_capacity(preamble.len() + 1 + correction.len());
+        let history = adapter.history(self.prompt(), inputs);
+        let mut messages = Vec::with_capacity(preamble.len() + history.len() + 1 + correction.len());
         messages.extend_from_slice(&preamble);
+        messages.extend(history);
         messages.push(adapter.input(self.prompt(), inputs));
         messages.extend_from_slice(correction);
         messages

@@ -15,6 +15,7 @@ mod traits;
 pub use demo::Demo;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
+pub(crate) use order::settle_by;
 pub use partial::{FieldState, PartialValues};
 pub use spec::{FieldSpec, Role, SignatureSpec};
 pub use traits::{Example, FieldError, Fields, Signature};

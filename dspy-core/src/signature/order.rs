@@ -25,6 +25,13 @@ pub(super) fn settle<T: JsonSchema + 'static>(value: &mut Value) {
     }
 }
 
+/// [`settle`] for a value of which only the schema is known.
+pub(crate) fn settle_by(schema: &Value, value: &mut Value) {
+    if matches!(value, Value::Array(_) | Value::Object(_)) {
+        sort(Place::root(schema), value);
+    }
+}
+
 /// The schema of `T` if values of `T` can hold a map or a set; found out once for each type.
 fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
     static KNOWN: RwLock<Option<HashMap<TypeId, Option<Arc<Value>>>>> = RwLock::new(None);

@@ -36,6 +36,7 @@ struct Kind {
     has_f32: bool,
     has_media: bool,
     has_documents: bool,
+    is_history: bool,
     text: OnceLock<TypeText>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
@@ -59,9 +60,17 @@ impl FieldSpec {
         let optional = admits_null(&schema);
         let has_f32 = mentions_f32(&schema);
         let has_media = mentions(&schema, &|part| part.contains_key("x-media"));
+        let is_history = schema.get("x-history").is_some();
         let has_documents = role == Role::Input && holds_documents(&schema);
-        let kind =
-            Kind { schema, has_f32, has_media, has_documents, text: OnceLock::new(), plan: OnceLock::new() };
+        let kind = Kind {
+            schema,
+            has_f32,
+            has_media,
+            has_documents,
+            is_history,
+            text: OnceLock::new(),
+            plan: OnceLock::new(),
+        };
         FieldSpec { name: name.into(), description: description.into(), role, optional, kind: Arc::new(kind) }
     }
 
@@ -125,7 +134,14 @@ impl FieldSpec {
     /// Whether every text is a value of the field as it stands.
     pub fn is_text(&self) -> bool {
         self.kind.schema.get("type").and_then(Value::as_str) == Some("string")
-            && ["enum", "const", "format", "pattern"].iter().all(|key| self.kind.schema.get(key).is_none())
+            && ["enum", "const", "format", "pattern", "x-code"]
+                .iter()
+                .all(|key| self.kind.schema.get(key).is_none())
+    }
+
+    /// Whether the values are code, which stands in a fence.
+    pub(crate) fn is_code(&self) -> bool {
+        self.kind.schema.get("x-code").is_some()
     }
 
     /// Whether the type says more about a text than that it is one.
@@ -141,6 +157,11 @@ impl FieldSpec {
     /// Whether the field is an input whose value is a document or a list of them.
     pub(crate) fn has_documents(&self) -> bool {
         self.kind.has_documents
+    }
+
+    /// Whether the field holds earlier turns of the conversation, which are shown as turns.
+    pub(crate) fn is_history(&self) -> bool {
+        self.kind.is_history
     }
 
     /// Whether single-precision numbers occur in the values.
@@ -241,6 +262,11 @@ impl SignatureSpec {
     /// The input fields.
     pub fn inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
         self.with_role(Role::Input)
+    }
+
+    /// The input fields that are shown as such: all but histories.
+    pub(crate) fn shown_inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
+        self.inputs().filter(|field| !field.is_history())
     }
 
     /// The output fields.
@@ -349,7 +375,7 @@ fn default_instruction(fields: &[FieldSpec]) -> String {
     let list = |role| {
         let names: Vec<_> = fields
             .iter()
-            .filter(|field| field.role == role)
+            .filter(|field| field.role == role && !field.is_history())
             .map(|field| format!("`{}`", field.name))
             .collect();
         names.join(", ")

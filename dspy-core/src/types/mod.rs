@@ -1,15 +1,19 @@
 //! Types as a model reads them: a compact pseudo-schema instead of JSON Schema.
 
+mod code;
 mod constraint;
 mod document;
+mod history;
 mod media;
 mod place;
 mod pseudo;
 
+pub use code::{Code, Language, language};
 pub(crate) use document::show_documents;
 pub use document::{
     Citation, CitationError, CitationErrorKind, CitationProblem, Citations, Document, Passage,
 };
+pub use history::History;
 pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
 pub(crate) use place::{Place, mentions};

@@ -105,7 +105,12 @@ fn one_line(text: &str) -> String {
 fn own_name(schema: &Value) -> Option<String> {
     let media = schema.get("x-media").and_then(Value::as_str).map(str::to_owned);
     let document = || schema.get("x-document").map(|_| "document".to_owned());
-    let mut name = media.or_else(document)?;
+    let code = || match schema.get("x-language").and_then(Value::as_str) {
+        _ if schema.get("x-code").is_none() => None,
+        Some(language) => Some(format!("code in {language}")),
+        None => Some("code".to_owned()),
+    };
+    let mut name = media.or_else(document).or_else(code)?;
     if schema
         .get("type")
         .and_then(Value::as_array)
