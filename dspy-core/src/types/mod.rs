@@ -1,5 +1,6 @@
 //! Types as a model reads them: a compact pseudo-schema instead of JSON Schema.
 
+mod big_int;
 mod code;
 mod constraint;
 mod document;
@@ -8,6 +9,7 @@ mod media;
 mod place;
 mod pseudo;
 
+pub use big_int::{BigInt, BigIntError};
 pub use code::{Code, Language, language};
 pub(crate) use document::show_documents;
 pub use document::{

@@ -110,7 +110,8 @@ fn own_name(schema: &Value) -> Option<String> {
         Some(language) => Some(format!("code in {language}")),
         None => Some("code".to_owned()),
     };
-    let mut name = media.or_else(document).or_else(code)?;
+    let number = || schema.get("x-big-int").map(|_| "integer".to_owned());
+    let mut name = media.or_else(document).or_else(code).or_else(number)?;
     if schema
         .get("type")
         .and_then(Value::as_array)
