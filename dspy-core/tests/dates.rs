@@ -45,8 +45,16 @@ fn chrono() {
     check("\"2024-02-29\"", date, "a date, YYYY-MM-DD");
     let time = NaiveTime::from_hms_opt(13, 5, 0).unwrap();
     check("13:05:00", time, "a time, HH:MM:SS");
-    check::<NaiveDateTime>("2024-02-29T13:05:00", date.and_time(time), "a date and time, YYYY-MM-DDTHH:MM:SS");
-    check::<DateTime<Utc>>("2024-02-29T13:05:00Z", date.and_time(time).and_utc(), "a date and time, RFC 3339");
+    check::<NaiveDateTime>(
+        "2024-02-29T13:05:00",
+        date.and_time(time),
+        "a date and time, YYYY-MM-DDTHH:MM:SS",
+    );
+    check::<DateTime<Utc>>(
+        "2024-02-29T13:05:00Z",
+        date.and_time(time).and_utc(),
+        "a date and time, RFC 3339",
+    );
     refuse::<NaiveDate>(&["2023-02-29", "soon", "03/04/2024"]);
     refuse::<DateTime<Utc>>(&["2024-02-29", "yesterday"]);
 }
