@@ -6,6 +6,10 @@
 //! |---|---|
 //! | declare what a step takes and gives | [`#[signature]`](macro@signature), or [`predict!`] for a one-liner |
 //! | use my own type in a field | [`#[field_type]`](macro@field_type) on it |
+//! | give it images, recordings or files | [`Image`](types::Image), [`Audio`](types::Audio), [`File`](types::File) |
+//! | continue a conversation | [`History`](types::History) |
+//! | have it cite what it read | [`Document`](types::Document) and [`Citations`](types::Citations) |
+//! | have it write code, or large numbers | [`Code`](types::Code), [`BigInt`](types::BigInt) |
 //! | call the model for it | [`Predict`](predict::Predict) |
 //! | have it reason first | [`ChainOfThought`](predict::ChainOfThought) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
@@ -37,6 +41,8 @@ pub use serde::{Deserialize, Serialize};
 pub use crate::lm::Lm;
 #[doc(no_inline)]
 pub use crate::predict::{ChainOfThought, DynPredict, Predict, Prediction};
+#[doc(no_inline)]
+pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image};
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.
 pub mod prelude {
@@ -46,5 +52,6 @@ pub mod prelude {
     pub use dspy_core::program::{BoxModule, HasPredictors, Module, Settings};
     pub use dspy_core::retrieve::{Bm25, Retriever};
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
+    pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, language};
     pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 }

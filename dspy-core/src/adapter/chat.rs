@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::ChatReader;
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
 use crate::decode::ParseReport;
-use crate::lm::{Completion, Message};
+use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
@@ -25,7 +26,7 @@ impl Adapter for ChatAdapter {
         let mut system = String::new();
         layout::push_fields(&mut system, spec);
         system.push_str("\nEvery field stands below its own marker, in this layout:\n\n");
-        for field in spec.inputs().chain(spec.outputs()) {
+        for field in spec.shown_inputs().chain(spec.outputs()) {
             markers::push(&mut system, field.name());
             system.push_str("\n{");
             system.push_str(field.name());
@@ -36,30 +37,36 @@ impl Adapter for ChatAdapter {
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |values| layout::input_sections(spec, values),
+            |out, values| layout::push_input_sections(out, spec, values),
             |values, absent| reply(spec, values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
+    fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
+        let question = |out: &mut Canvas, turn: &Values| layout::push_input_sections(out, prompt.spec, turn);
+        layout::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
+    }
+
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut text = String::with_capacity(256);
-        layout::push_sections(&mut text, prompt.spec.inputs(), inputs, None);
+        let mut canvas = Canvas::with_capacity(256);
+        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
+        let text = &mut canvas.text;
         text.push_str("Answer with ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             text.push_str(if index == 0 { "`" } else { ", then `" });
-            markers::push(&mut text, field.name());
+            markers::push(text, field.name());
             text.push('`');
             if !field.is_text() {
                 text.push_str(" (");
                 text.push_str(&field.type_text().notation);
-                text.push(')');
+                text.push_str(if field.is_code() { layout::IN_A_FENCE } else { ")" });
             }
         }
         text.push_str(", and end with `");
-        markers::push(&mut text, markers::COMPLETED);
+        markers::push(text, markers::COMPLETED);
         text.push_str("`.");
-        Message::user(text)
+        canvas.into_message(Role::User)
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
@@ -102,11 +109,11 @@ impl Adapter for ChatAdapter {
 }
 
 fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
-    let mut text = String::new();
-    layout::push_sections(&mut text, spec.outputs(), values, absent);
-    markers::push(&mut text, markers::COMPLETED);
-    text.push('\n');
-    text
+    let mut canvas = Canvas::default();
+    layout::push_sections(&mut canvas, spec.outputs(), values, absent);
+    markers::push(&mut canvas.text, markers::COMPLETED);
+    canvas.text.push('\n');
+    canvas.text
 }
 
 /// The byte offset of `part`, a slice of `whole`.
@@ -122,6 +129,9 @@ pub(super) fn read_field(
 ) -> Result<serde_json::Value, String> {
     if field.is_text() && !field.has_constraints() {
         return Ok(value::text_of(section).into_owned().into());
+    }
+    if field.is_code() {
+        return value::read_code(field, &markers::unescape(section));
     }
     let plan = field.plan().map_err(ToString::to_string)?;
     let text = if field.is_text() { value::text_of(section) } else { section.trim().into() };

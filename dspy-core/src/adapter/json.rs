@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::JsonReader;
-use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
+use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
 use crate::decode::RepairKind;
-use crate::lm::{Capabilities, Completion, Message, ResponseFormat};
+use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
 use crate::signature::{SignatureSpec, Values};
 
 /// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
@@ -26,7 +27,7 @@ impl Adapter for JsonAdapter {
         let mut system = String::new();
         layout::push_fields(&mut system, spec);
         system.push_str("\nThe input fields stand below markers, in this layout:\n\n");
-        for field in spec.inputs() {
+        for field in spec.shown_inputs() {
             markers::push(&mut system, field.name());
             system.push_str("\n{");
             system.push_str(field.name());
@@ -41,22 +42,28 @@ impl Adapter for JsonAdapter {
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |values| layout::input_sections(spec, values),
+            |out, values| layout::push_input_sections(out, spec, values),
             |values, absent| reply(spec, values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
+    fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
+        let question = |out: &mut Canvas, turn: &Values| layout::push_input_sections(out, prompt.spec, turn);
+        layout::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
+    }
+
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut text = String::with_capacity(256);
-        layout::push_sections(&mut text, prompt.spec.inputs(), inputs, None);
+        let mut canvas = Canvas::with_capacity(256);
+        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
+        let text = &mut canvas.text;
         text.push_str("Answer with one JSON object that has the members ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}{}", Value::from(field.name())));
         }
         text.push('.');
-        Message::user(text)
+        canvas.into_message(Role::User)
     }
 
     fn format(&self, spec: &SignatureSpec, capabilities: Capabilities) -> ResponseFormat {
@@ -90,6 +97,7 @@ impl Adapter for JsonAdapter {
 fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
     let member = |field: &crate::signature::FieldSpec| {
         let value = match (values.get(field.name()), absent) {
+            (Some(Value::String(text)), _) if field.is_code() => code::fenced_if_needed(field, text).into(),
             (Some(value), _) if field.has_f32() => value::shorten_f32(value),
             (Some(value), _) => value.clone(),
             (None, Some(text)) => text.into(),
@@ -109,7 +117,10 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
         .map_err(|error| fail(ParseErrorKind::Schema, vec![FieldProblem::new("", error.to_string())]))?;
     match plan.decode(reply) {
         Ok(decoded) => match decoded.value {
-            Value::Object(values) => Ok(Parsed { values, report: decoded.report }),
+            Value::Object(mut values) => {
+                unfence(spec, &mut values);
+                Ok(Parsed { values, report: decoded.report })
+            }
             _ => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
         },
         Err(error) => {
@@ -118,6 +129,17 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
                 FieldProblem::new(path, format!("expected {}, found {}", problem.expected, problem.found))
             });
             Err(fail(ParseErrorKind::Malformed, problems.collect()))
+        }
+    }
+}
+
+/// Takes code out of the fence that models put around it even in a string of JSON.
+pub(super) fn unfence(spec: &SignatureSpec, values: &mut Values) {
+    for field in spec.outputs().filter(|field| field.is_code()) {
+        if let Some(Value::String(text)) = values.get_mut(field.name())
+            && let Some(inner) = code::whole_fence(text).map(str::to_owned)
+        {
+            *text = inner;
         }
     }
 }
@@ -133,6 +155,8 @@ pub(super) fn parse_unmarked(adapter: &str, spec: &SignatureSpec, reply: &str) -
     let mut outputs = spec.outputs();
     if let (Some(only), None) = (outputs.next(), outputs.next())
         && !only.is_text()
+        // Without a fence, code cannot be told from an apology either.
+        && (!only.is_code() || code::has_fence(reply))
     {
         let mut parsed = Parsed::default();
         return match super::chat::read_field(only, reply, 0, &mut parsed.report) {

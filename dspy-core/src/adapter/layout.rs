@@ -3,23 +3,29 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Prompt, markers, value};
-use crate::lm::Message;
+use serde_json::Value;
+
+use super::canvas::Canvas;
+use super::{Prompt, history, markers, value};
+use crate::lm::{Message, Role};
 use crate::signature::check::checks_in_words;
-use crate::signature::{Demo, FieldSpec, SignatureSpec, Values};
+use crate::signature::{Demo, FieldSpec, SignatureSpec, Values, settle_by};
 
 /// Stands where a demonstration lacks an output.
 pub(super) const NOT_GIVEN: &str = "(not given in this example)";
 
+/// Says how code is written, at the end of its type.
+pub(super) const IN_A_FENCE: &str = ", in one fence of backticks)";
+
 /// The description of the fields: what a model has to know of their meaning and type.
 pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
     let mut definitions: BTreeMap<&str, &str> = BTreeMap::new();
-    push_group(out, "Input fields:\n", spec.inputs());
+    push_group(out, "Input fields:\n", spec.shown_inputs());
     push_group(out, "Output fields:\n", spec.outputs());
     for rules in checks_in_words(spec.checks()) {
         let _ = writeln!(out, "All outputs together. {rules}");
     }
-    for field in spec.inputs().chain(spec.outputs()) {
+    for field in spec.shown_inputs().chain(spec.outputs()) {
         let texts = field.type_text().definitions.iter();
         definitions.extend(texts.map(|(name, text)| (name.as_str(), text.as_str())));
     }
@@ -67,16 +73,14 @@ pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
     }
 }
 
-/// The inputs of a demonstration below their markers.
-pub(super) fn input_sections(spec: &SignatureSpec, values: &Values) -> String {
-    let mut text = String::new();
-    push_sections(&mut text, spec.inputs(), values, None);
-    text
+/// Appends the inputs of a demonstration below their markers.
+pub(super) fn push_input_sections(out: &mut Canvas, spec: &SignatureSpec, values: &Values) {
+    push_sections(out, spec.shown_inputs(), values, None);
 }
 
 /// Field values below their markers.
 pub(super) fn push_sections<'a>(
-    out: &mut String,
+    out: &mut Canvas,
     fields: impl Iterator<Item = &'a FieldSpec>,
     values: &Values,
     absent: Option<&str>,
@@ -86,31 +90,31 @@ pub(super) fn push_sections<'a>(
         if value.is_none() && absent.is_none() {
             continue;
         }
-        markers::push(out, field.name());
-        out.push('\n');
+        markers::push(&mut out.text, field.name());
+        out.text.push('\n');
         match (value, absent) {
             (Some(value), _) => value::push(out, field, value),
-            (None, Some(text)) => out.push_str(text),
+            (None, Some(text)) => out.text.push_str(text),
             (None, None) => {}
         }
-        out.push_str("\n\n");
+        out.text.push_str("\n\n");
     }
 }
 
-/// The demonstrations as turns of the conversation, incomplete ones first. `question` renders inputs; `reply` renders
+/// The demonstrations as turns of the conversation, incomplete ones first. `question` appends inputs; `reply` renders
 /// outputs and gets the text to put where one is missing.
 pub(super) fn demo_turns(
     prompt: Prompt<'_>,
-    question: impl Fn(&Values) -> String,
+    question: impl Fn(&mut Canvas, &Values),
     reply: impl Fn(&Values, Option<&str>) -> String,
 ) -> impl Iterator<Item = Message> {
     let complete = |demo: &&Demo| {
-        let mut fields = prompt.spec.inputs().chain(prompt.spec.outputs());
+        let mut fields = prompt.spec.shown_inputs().chain(prompt.spec.outputs());
         fields.all(|field| field.is_optional() || demo.values.contains_key(field.name()))
     };
     let usable = move |demo: &&Demo| {
         let has = |field: &FieldSpec| demo.values.get(field.name()).is_some_and(|value| !value.is_null());
-        (prompt.spec.inputs().next().is_none() || prompt.spec.inputs().any(has))
+        (prompt.spec.shown_inputs().next().is_none() || prompt.spec.shown_inputs().any(has))
             && prompt.spec.outputs().any(has)
     };
     let incomplete = prompt.demos.iter().filter(usable).filter(move |demo| !complete(demo));
@@ -118,11 +122,55 @@ pub(super) fn demo_turns(
     let turns = incomplete.map(|demo| (demo, true)).chain(whole.map(|demo| (demo, false)));
     turns
         .flat_map(|(demo, partial)| {
-            let note = if partial { "An example of the task that lacks some of its fields.\n\n" } else { "" };
-            let question = format!("{note}{}", question(&demo.values));
+            let mut canvas = Canvas::default();
+            if partial {
+                canvas.text.push_str("An example of the task that lacks some of its fields.\n\n");
+            }
+            question(&mut canvas, &demo.values);
+            canvas.trim_end();
             let answer = reply(&demo.values, partial.then_some(NOT_GIVEN));
-            [Message::user(question.trim_end()), Message::assistant(answer)]
+            [canvas.into_message(Role::User), Message::assistant(answer)]
         })
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+/// The earlier turns of the conversation, in the form of demonstrations: `question` appends the inputs of a turn,
+/// `reply` renders its outputs. What a turn leaves out is left out.
+pub(super) fn history_turns(
+    prompt: Prompt<'_>,
+    inputs: &Values,
+    question: impl Fn(&mut Canvas, &Values),
+    reply: impl Fn(&Values) -> String,
+) -> Vec<Message> {
+    if !prompt.spec.inputs().any(FieldSpec::is_history) {
+        return Vec::new();
+    }
+    let mut messages = Vec::new();
+    for turn in history::turns(prompt.spec, inputs) {
+        let turn: Values = turn
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), settled(prompt.spec.field(name), value)))
+            .collect();
+        let mut canvas = Canvas::default();
+        question(&mut canvas, &turn);
+        canvas.trim_end();
+        if !canvas.is_empty() {
+            messages.push(canvas.into_message(Role::User));
+        }
+        if prompt.spec.outputs().any(|field| turn.contains_key(field.name())) {
+            messages.push(Message::assistant(reply(&turn)));
+        }
+    }
+    messages
+}
+
+/// The value with its maps and sets in one order: the type of a turn may have written them in any.
+fn settled(field: Option<&FieldSpec>, value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(field) = field {
+        settle_by(field.schema(), &mut value);
+    }
+    value
 }

@@ -2,8 +2,12 @@
 //!
 //! The only room that knows both sides: signatures and language models.
 
+mod canvas;
 mod chat;
+mod check;
+mod code;
 mod error;
+mod history;
 mod incoming;
 mod json;
 mod layout;
@@ -15,6 +19,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use chat::ChatAdapter;
+pub(crate) use check::check;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub use incoming::ReplyReader;
 pub use json::JsonAdapter;
@@ -71,6 +76,15 @@ pub trait Adapter: Debug + Send + Sync + 'static {
     /// The messages that come before the current input: the instructions, then the demonstrations. They are made
     /// once for each state of a predictor and shared by its calls.
     fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message>;
+
+    /// The earlier turns of the conversation that the inputs hold in `History` fields, between the preamble and the
+    /// current input. Nothing needs to be written for it: by default each turn is what [`input`](Self::input) and
+    /// [`reply`](Self::reply) make of it.
+    fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
+        history::turns(prompt.spec, inputs)
+            .flat_map(|turn| [self.input(prompt, turn), Message::assistant(self.reply(prompt.spec, turn))])
+            .collect()
+    }
 
     /// The message with the current input.
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message;

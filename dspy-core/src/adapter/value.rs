@@ -2,25 +2,70 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::markers;
+use super::canvas::Canvas;
+use super::{code, markers};
 use crate::signature::FieldSpec;
+use crate::types::{Document, show_documents};
 
 /// Appends `value` as it stands below its marker.
-pub(super) fn push(out: &mut String, field: &FieldSpec, value: &Value) {
+pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
+    if field.has_media() && out.push_media(field, value, markers::escape_json) {
+        return;
+    }
+    if let Some(text) = own_form(field, value) {
+        return push_text(&mut out.text, &text);
+    }
     match value {
-        Value::String(text) if field.is_text() || !looks_native(text) => push_text(out, text),
-        value => out.push_str(&markers::escape_json(&json_text(field, value))),
+        Value::String(text) if field.is_text() || !looks_native(text) => push_text(&mut out.text, text),
+        value => out.text.push_str(&markers::escape_json(&json_text(field, value))),
     }
 }
 
 /// The text of a value, without regard to markers.
 pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
+    if let Some(text) = own_form(field, value) {
+        return text.into();
+    }
     match value {
         Value::String(text) if field.is_text() || !looks_native(text) => text.as_str().into(),
         value => json_text(field, value).into(),
     }
+}
+
+/// The text of a value whose type has a form of its own in prompts.
+fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
+        value => documents(field, value),
+    }
+}
+
+/// The code in the text of a reply, or nothing where that is a choice.
+pub(super) fn read_code(field: &FieldSpec, text: &str) -> Result<Value, String> {
+    if field.is_optional() && matches!(text.trim(), "null" | "None") {
+        return Ok(Value::Null);
+    }
+    let value = Value::from(code::read(text)?);
+    if !field.has_constraints() {
+        return Ok(value);
+    }
+    let plan = field.plan().map_err(ToString::to_string)?;
+    plan.coerce(value).map(|decoded| decoded.value).map_err(|error| error.to_string())
+}
+
+/// The text of an input that consists of documents.
+fn documents(field: &FieldSpec, value: &Value) -> Option<String> {
+    if !field.has_documents() {
+        return None;
+    }
+    let documents: Vec<Document> = match value {
+        Value::Array(_) => Deserialize::deserialize(value).ok()?,
+        value => vec![Deserialize::deserialize(value).ok()?],
+    };
+    (!documents.is_empty()).then(|| show_documents(&documents))
 }
 
 /// Whether a text would be read as something else than a text when it stands without quotes.
@@ -97,10 +142,11 @@ mod tests {
 
     fn round_trip(text: &str) -> String {
         let field = FieldSpec::text(Role::Output, "answer", "");
-        let mut out = String::from("\n");
+        let mut out = Canvas::default();
+        out.text.push('\n');
         push(&mut out, &field, &Value::from(text));
-        out.push_str("\n\n");
-        text_of(&out).into_owned()
+        out.text.push_str("\n\n");
+        text_of(&out.text).into_owned()
     }
 
     #[test]

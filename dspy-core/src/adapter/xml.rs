@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::XmlReader;
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
 use crate::decode::ParseReport;
-use crate::lm::{Completion, Message};
+use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Each field in an element of its own: `<answer>Paris</answer>`.
@@ -30,31 +31,41 @@ impl Adapter for XmlAdapter {
         let mut system = String::new();
         layout::push_fields(&mut system, spec);
         system.push_str("\nEvery field stands in an element of its own, in this layout:\n\n");
-        for field in spec.inputs().chain(spec.outputs()) {
+        for field in spec.shown_inputs().chain(spec.outputs()) {
             push_element(&mut system, field.name(), &format!("{{{}}}", field.name()));
         }
         system.push_str("\nLists and objects are written as JSON inside their element.\n\n");
         layout::push_task(&mut system, spec);
         let demos = layout::demo_turns(
             prompt,
-            |values| elements(spec.inputs(), values, None),
+            |out, values| push_elements(out, spec.shown_inputs(), values, None),
             |values, absent| elements(spec.outputs(), values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
+    fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
+        let question = |out: &mut Canvas, turn: &Values| {
+            push_elements(out, prompt.spec.shown_inputs(), turn, None);
+        };
+        layout::history_turns(prompt, inputs, question, |turn| elements(prompt.spec.outputs(), turn, None))
+    }
+
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut text = elements(prompt.spec.inputs(), inputs, None);
+        let mut canvas = Canvas::with_capacity(256);
+        push_elements(&mut canvas, prompt.spec.shown_inputs(), inputs, None);
+        let text = &mut canvas.text;
         text.push_str("\nAnswer with the elements ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}`<{}>`", field.name()));
             if !field.is_text() {
-                text.push_str(&format!(" ({})", field.type_text().notation));
+                let end = if field.is_code() { layout::IN_A_FENCE } else { ")" };
+                text.push_str(&format!(" ({}{end}", field.type_text().notation));
             }
         }
         text.push('.');
-        Message::user(text)
+        canvas.into_message(Role::User)
     }
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
@@ -99,15 +110,31 @@ fn elements<'a>(
     values: &Values,
     absent: Option<&str>,
 ) -> String {
-    let mut out = String::new();
+    let mut out = Canvas::default();
+    push_elements(&mut out, fields, values, absent);
+    out.text
+}
+
+fn push_elements<'a>(
+    out: &mut Canvas,
+    fields: impl Iterator<Item = &'a FieldSpec>,
+    values: &Values,
+    absent: Option<&str>,
+) {
     for field in fields {
-        match (values.get(field.name()), absent) {
-            (Some(value), _) => push_element(&mut out, field.name(), &escape(&value::plain(field, value))),
-            (None, Some(text)) => push_element(&mut out, field.name(), text),
+        let name = field.name();
+        match (values.get(name), absent) {
+            (Some(value), _) => {
+                out.text.push_str(&format!("<{name}>\n"));
+                if !(field.has_media() && out.push_media(field, value, |text| escape(text).into())) {
+                    out.text.push_str(&escape(&value::plain(field, value)));
+                }
+                out.text.push_str(&format!("\n</{name}>\n"));
+            }
+            (None, Some(text)) => push_element(&mut out.text, name, text),
             (None, None) => {}
         }
     }
-    out
 }
 
 /// Escapes what could be markup, and space at the edges, which would otherwise not count.
@@ -250,6 +277,9 @@ pub(super) fn read_element(
     let plain = unescape(text);
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
+    }
+    if field.is_code() {
+        return value::read_code(field, &plain);
     }
     let plan = field.plan().map_err(ToString::to_string)?;
     if !field.is_text() && opening_tag(text).is_some() {

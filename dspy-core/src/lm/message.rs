@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::{Media, MediaKind};
+
 /// Who speaks in a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,8 +33,15 @@ impl Role {
 pub enum Part {
     /// Plain text.
     Text(Arc<str>),
+    /// An image, a recording or a file.
+    Media(Media),
+}
+
+impl Part {
     /// An image, by URL or `data:` URI.
-    ImageUrl(Arc<str>),
+    pub fn image(url: impl Into<Arc<str>>) -> Self {
+        Part::Media(Media::new(MediaKind::Image, url))
+    }
 }
 
 /// What a message says.
@@ -90,7 +99,7 @@ impl Message {
                 .iter()
                 .filter_map(|part| match part {
                     Part::Text(text) => Some(text.as_ref()),
-                    Part::ImageUrl(_) => None,
+                    Part::Media(_) => None,
                 })
                 .collect::<String>()
                 .into(),

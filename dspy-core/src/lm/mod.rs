@@ -16,6 +16,7 @@ mod endpoint;
 mod error;
 mod handle;
 mod layer;
+mod media;
 mod message;
 mod model;
 #[cfg(feature = "http")]
@@ -36,6 +37,7 @@ pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
 pub use handle::Lm;
 pub use layer::{Layer, Next};
+pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
 pub use request::{Params, Request, RequestDigest, ResponseFormat};

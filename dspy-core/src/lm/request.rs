@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::media::Detail;
 use super::message::{Content, Message, Part};
 
 /// Sampling parameters. `None` means that nothing is sent and the endpoint's own default applies.
@@ -108,18 +109,31 @@ impl Request {
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        put(b"request/1");
+        // Every list is preceded by its length and every choice by its name, so that no two requests run together.
+        put(b"request/2");
+        put(&self.messages.len().to_le_bytes());
         for message in &self.messages {
             put(message.role.as_str().as_bytes());
             match &message.content {
-                Content::Text(text) => put(text.as_bytes()),
+                Content::Text(text) => {
+                    put(b"text");
+                    put(text.as_bytes());
+                }
                 Content::Parts(parts) => {
+                    put(b"parts");
+                    put(&parts.len().to_le_bytes());
                     for part in parts.iter() {
                         match part {
-                            Part::Text(text) => put(text.as_bytes()),
-                            Part::ImageUrl(url) => {
-                                put(b"image");
-                                put(url.as_bytes());
+                            Part::Text(text) => {
+                                put(b"text");
+                                put(text.as_bytes());
+                            }
+                            Part::Media(media) => {
+                                put(media.kind.as_str().as_bytes());
+                                put(media.url.as_bytes());
+                                put(media.detail.map(Detail::as_str).unwrap_or_default().as_bytes());
+                                put(&[u8::from(media.name.is_some())]);
+                                put(media.name.as_deref().unwrap_or_default().as_bytes());
                             }
                         }
                     }
@@ -134,9 +148,11 @@ impl Request {
             // A leading tag keeps `None` apart from `Some(0)`.
             put(&number.map(|n| [&[1u8][..], &n.to_le_bytes()].concat()).unwrap_or_default());
         }
+        put(&params.stop.len().to_le_bytes());
         for stop in &params.stop {
             put(stop.as_bytes());
         }
+        put(&params.extra.len().to_le_bytes());
         for (key, value) in &params.extra {
             put(key.as_bytes());
             put(value.to_string().as_bytes());
@@ -144,7 +160,11 @@ impl Request {
         match &self.format {
             ResponseFormat::Text => put(b"text"),
             ResponseFormat::JsonObject => put(b"json"),
-            ResponseFormat::JsonSchema { schema, .. } => put(schema.to_string().as_bytes()),
+            ResponseFormat::JsonSchema { name, schema } => {
+                put(b"schema");
+                put(name.as_bytes());
+                put(schema.to_string().as_bytes());
+            }
         }
         RequestDigest(*hash.finalize().as_bytes())
     }
@@ -163,5 +183,60 @@ impl fmt::Display for RequestDigest {
 impl fmt::Debug for RequestDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Media, MediaKind, Role};
+    use super::*;
+
+    fn digest(contents: &[Content]) -> RequestDigest {
+        let messages = contents.iter().map(|content| Message { role: Role::User, content: content.clone() });
+        Request::new(messages.collect()).digest()
+    }
+
+    #[test]
+    fn no_two_requests_run_together() {
+        let text = |text: &str| Part::Text(text.into());
+        let media = |kind, url: &str| Part::Media(Media::new(kind, url));
+        let named = |name: &str| Part::Media(Media::new(MediaKind::File, "u").with_name(name));
+        let parts = |parts: &[Part]| Content::Parts(parts.into());
+        let mut digests = vec![
+            digest(&[Content::Text("ab".into())]),
+            digest(&[Content::Text("a".into()), Content::Text("b".into())]),
+            digest(&[parts(&[text("a"), text("b")])]),
+            digest(&[parts(&[text("ab")])]),
+            digest(&[parts(&[text("a")]), parts(&[text("b")])]),
+            digest(&[parts(&[text("image"), text("u")])]),
+            digest(&[parts(&[media(MediaKind::Image, "u")])]),
+            digest(&[parts(&[media(MediaKind::Audio, "u")])]),
+            digest(&[parts(&[media(MediaKind::File, "u")])]),
+            digest(&[parts(&[named("")])]),
+            digest(&[parts(&[named("u")])]),
+            digest(&[parts(&[Part::Media(Media::new(MediaKind::Image, "u").with_detail(Detail::Low))])]),
+        ];
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), 12);
+    }
+
+    #[test]
+    fn stops_are_not_options() {
+        let mut stop = Request::default();
+        stop.params.stop = vec!["k".into(), "1".into()];
+        let mut extra = Request::default();
+        extra.params.extra.insert("k".into(), 1.into());
+        assert_ne!(stop.digest(), extra.digest());
+    }
+
+    #[test]
+    fn debug_shows_no_payload() {
+        let message = Message {
+            role: Role::User,
+            content: Content::Parts([Part::image("data:image/png;base64,SECRET==")].into()),
+        };
+        let shown = format!("{message:?}");
+        assert!(shown.contains("image/png, 8 bytes") && !shown.contains("SECRET"), "{shown}");
     }
 }

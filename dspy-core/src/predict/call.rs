@@ -8,7 +8,7 @@ use super::prediction::{Details, Prediction};
 use super::refusal::Refusal;
 use super::watch::{CheckField, Received, Watch};
 use super::{Attempt, Predictor};
-use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
+use crate::adapter::{self, Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
 use crate::lm::{Lm, Message, Request, Response};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
@@ -67,12 +67,7 @@ impl Predictor {
     }
 
     fn check_inputs(&self, inputs: &Values) -> Result<(), FieldError> {
-        for field in self.spec().inputs() {
-            if !field.is_optional() && !inputs.contains_key(field.name()) {
-                return Err(FieldError::new(field.name(), "the input is missing"));
-            }
-        }
-        Ok(())
+        adapter::check(self.spec(), inputs)
     }
 
     /// A type that no reply could be read as is the program's fault, so it is reported before a request is paid for.
@@ -88,8 +83,10 @@ impl Predictor {
 
     fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {
         let preamble = self.preamble(adapter);
-        let mut messages = Vec::with_capacity(preamble.len() + 1 + correction.len());
+        let history = adapter.history(self.prompt(), inputs);
+        let mut messages = Vec::with_capacity(preamble.len() + history.len() + 1 + correction.len());
         messages.extend_from_slice(&preamble);
+        messages.extend(history);
         messages.push(adapter.input(self.prompt(), inputs));
         messages.extend_from_slice(correction);
         messages

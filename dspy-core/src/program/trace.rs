@@ -81,7 +81,7 @@ impl TraceScope {
             inner.dropped += 1;
             return;
         }
-        step.predictor = (*self.paths.of(predictor)).to_owned();
+        self.paths.of(predictor).as_ref().clone_into(&mut step.predictor);
         inner.steps.push((order, step));
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::order::settle;
 use super::{FieldError, Values};
 
 /// A type that a signature field can have: everything that is `Serialize`, `DeserializeOwned` and `JsonSchema`.
@@ -20,7 +21,8 @@ pub trait FieldType: Sized {
     /// The JSON Schema of the type, self-contained.
     fn schema() -> Value;
 
-    /// Puts the value under `name`.
+    /// Puts the value under `name`. The entries of maps and sets come in the order of their keys, so that equal
+    /// values give equal prompts in every process.
     ///
     /// # Errors
     /// If the value has no JSON form.
@@ -47,7 +49,8 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Field
     }
 
     fn write(&self, name: &'static str, values: &mut Values) -> Result<(), FieldError> {
-        let value = serde_json::to_value(self).map_err(|e| FieldError::new(name, e.to_string()))?;
+        let mut value = serde_json::to_value(self).map_err(|e| FieldError::new(name, e.to_string()))?;
+        settle::<T>(&mut value);
         values.insert(name.to_owned(), value);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod demo;
 mod extension;
 mod field_type;
 mod grammar;
+mod order;
 mod partial;
 mod reply;
 mod spec;
@@ -17,6 +18,7 @@ pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
+pub(crate) use order::settle_by;
 pub use partial::{FieldChange, FieldState, FieldUpdate};
 #[doc(hidden)]
 pub use partial::{ReadField, WriteField, update_field};

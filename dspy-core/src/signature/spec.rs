@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::reply::reply_schema;
 use super::{CheckSpec, extension};
 use crate::decode::{Plan, SchemaError};
-use crate::types::{TypeText, describe};
+use crate::types::{TypeText, describe, mentions};
 
 /// The part that a field plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +37,9 @@ pub struct FieldSpec {
 struct Kind {
     schema: Value,
     has_f32: bool,
+    has_media: bool,
+    has_documents: bool,
+    is_history: bool,
     text: OnceLock<TypeText>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
@@ -60,7 +63,18 @@ impl FieldSpec {
     ) -> Self {
         let optional = admits_null(&schema);
         let has_f32 = mentions_f32(&schema);
-        let kind = Kind { schema, has_f32, text: OnceLock::new(), plan: OnceLock::new() };
+        let has_media = mentions(&schema, &|part| part.contains_key("x-media"));
+        let is_history = schema.get("x-history").is_some();
+        let has_documents = role == Role::Input && holds_documents(&schema);
+        let kind = Kind {
+            schema,
+            has_f32,
+            has_media,
+            has_documents,
+            is_history,
+            text: OnceLock::new(),
+            plan: OnceLock::new(),
+        };
         FieldSpec {
             name: name.into(),
             description: description.into(),
@@ -173,7 +187,14 @@ impl FieldSpec {
     /// Whether every text is a value of the field as it stands.
     pub fn is_text(&self) -> bool {
         self.kind.schema.get("type").and_then(Value::as_str) == Some("string")
-            && ["enum", "const", "format", "pattern"].iter().all(|key| self.kind.schema.get(key).is_none())
+            && ["enum", "const", "format", "pattern", "x-code"]
+                .iter()
+                .all(|key| self.kind.schema.get(key).is_none())
+    }
+
+    /// Whether the values are code, which stands in a fence.
+    pub(crate) fn is_code(&self) -> bool {
+        self.kind.schema.get("x-code").is_some()
     }
 
     /// Whether the type says more about a text than that it is one.
@@ -181,10 +202,30 @@ impl FieldSpec {
         ["minLength", "maxLength", "contentEncoding"].iter().any(|key| self.kind.schema.get(key).is_some())
     }
 
+    /// Whether images, audio or files occur in the values.
+    pub(crate) fn has_media(&self) -> bool {
+        self.kind.has_media
+    }
+
+    /// Whether the field is an input whose value is a document or a list of them.
+    pub(crate) fn has_documents(&self) -> bool {
+        self.kind.has_documents
+    }
+
+    /// Whether the field holds earlier turns of the conversation, which are shown as turns.
+    pub(crate) fn is_history(&self) -> bool {
+        self.kind.is_history
+    }
+
     /// Whether single-precision numbers occur in the values.
     pub(crate) fn has_f32(&self) -> bool {
         self.kind.has_f32
     }
+}
+
+fn holds_documents(schema: &Value) -> bool {
+    schema.get("x-document").is_some()
+        || schema.get("items").is_some_and(|items| items.get("x-document").is_some())
 }
 
 fn mentions_f32(schema: &Value) -> bool {
@@ -294,6 +335,11 @@ impl SignatureSpec {
     /// The input fields.
     pub fn inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
         self.with_role(Role::Input)
+    }
+
+    /// The input fields that are shown as such: all but histories.
+    pub(crate) fn shown_inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
+        self.inputs().filter(|field| !field.is_history())
     }
 
     /// The output fields.
@@ -411,7 +457,7 @@ fn default_instruction(fields: &[FieldSpec]) -> String {
     let list = |role| {
         let names: Vec<_> = fields
             .iter()
-            .filter(|field| field.role == role)
+            .filter(|field| field.role == role && !field.is_history())
             .map(|field| format!("`{}`", field.name))
             .collect();
         names.join(", ")

@@ -49,7 +49,10 @@ pub(super) fn phrases(schema: &Value) -> Vec<String> {
     if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
         phrases.push("no duplicates".into());
     }
-    phrases.extend(text("pattern").map(|pattern| format!("matches /{pattern}/")));
+    // The pattern of whole numbers of any size is the library's own.
+    let is_big_int = schema.get("x-big-int").is_some();
+    phrases.extend(is_big_int.then(|| "of any size".to_owned()));
+    phrases.extend(text("pattern").filter(|_| !is_big_int).map(|pattern| format!("matches /{pattern}/")));
     phrases.extend(text("format").and_then(format_phrase).map(str::to_owned));
     phrases
 }

@@ -101,6 +101,27 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What the library's own types are called, however they travel as JSON.
+fn own_name(schema: &Value) -> Option<String> {
+    let media = schema.get("x-media").and_then(Value::as_str).map(str::to_owned);
+    let document = || schema.get("x-document").map(|_| "document".to_owned());
+    let code = || match schema.get("x-language").and_then(Value::as_str) {
+        _ if schema.get("x-code").is_none() => None,
+        Some(language) => Some(format!("code in {language}")),
+        None => Some("code".to_owned()),
+    };
+    let number = || schema.get("x-big-int").map(|_| "integer".to_owned());
+    let mut name = media.or_else(document).or_else(code).or_else(number)?;
+    if schema
+        .get("type")
+        .and_then(Value::as_array)
+        .is_some_and(|types| types.iter().any(|name| name == "null"))
+    {
+        name.push_str(" | null");
+    }
+    Some(name)
+}
+
 struct Printer<'a> {
     definitions: &'a Map<String, Value>,
     uses: BTreeMap<String, usize>,
@@ -131,6 +152,9 @@ impl Printer<'_> {
         }
         if let Some(name) = reference(schema) {
             return self.by_name(name, depth);
+        }
+        if let Some(name) = own_name(schema) {
+            return name;
         }
         if let Some(value) = schema.get("const") {
             return value.to_string();

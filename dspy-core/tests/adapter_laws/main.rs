@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use dspy_core::adapter::{Adapter, ChatAdapter, JsonAdapter, XmlAdapter};
 use dspy_core::lm::Completion;
 use dspy_core::signature::{FieldSpec, FieldType, Role, SignatureSpec, Values};
+use dspy_core::types::{Code, language::Rust};
 use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,7 @@ struct Outputs {
     map: BTreeMap<String, u64>,
     kind: Kind,
     tree: Tree,
+    code: Code<Rust>,
 }
 
 fn spec() -> SignatureSpec {
@@ -63,6 +65,7 @@ fn spec() -> SignatureSpec {
             field("map", BTreeMap::<String, u64>::schema()),
             field("kind", Kind::schema()),
             field("tree", Tree::schema()),
+            field("code", Code::<Rust>::schema()),
         ],
     )
 }
@@ -103,8 +106,8 @@ fn outputs() -> impl Strategy<Value = Outputs> {
         any::<(i32, bool)>(),
         prop::collection::btree_map(text(), any::<u64>(), 0..4),
     );
-    (scalars, lists, kind, tree).prop_map(
-        |((text, maybe, number, single, yes), (list, pair, map), kind, tree)| Outputs {
+    (scalars, lists, kind, tree, text()).prop_map(
+        |((text, maybe, number, single, yes), (list, pair, map), kind, tree, code)| Outputs {
             text,
             maybe,
             number,
@@ -115,6 +118,7 @@ fn outputs() -> impl Strategy<Value = Outputs> {
             map,
             kind,
             tree,
+            code: code.as_str().into(),
         },
     )
 }

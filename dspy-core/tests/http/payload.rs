@@ -1,8 +1,8 @@
 //! What goes over the wire, and how answers are read.
 
 use dspy_core::lm::{
-    Capabilities, Content, Endpoint, FinishReason, Lm, LmErrorKind, Message, Params, Part, Request,
-    ResponseFormat, Role,
+    Capabilities, Content, Detail, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message,
+    Params, Part, Request, ResponseFormat, Role,
 };
 use serde_json::{Value, json};
 
@@ -123,7 +123,7 @@ async fn formats_are_sent_as_far_as_the_deployment_takes_them() {
 #[tokio::test]
 async fn images_are_sent_as_parts() {
     let server = Server::script(vec![chat("a cat")]).await;
-    let parts = [Part::Text("What is this?".into()), Part::ImageUrl("data:image/png;base64,AA==".into())];
+    let parts = [Part::Text("What is this?".into()), Part::image("data:image/png;base64,AA==")];
     let message = Message { role: Role::User, content: Content::Parts(parts.into()) };
     let body = sent(&server, &lm(&server), Request::new(vec![message])).await;
     let content = json!([
@@ -131,6 +131,45 @@ async fn images_are_sent_as_parts() {
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
     ]);
     assert_eq!(body["messages"], json!([{"role": "user", "content": content}]));
+}
+
+#[tokio::test]
+async fn every_kind_of_media_has_its_own_part() {
+    let server = Server::script(vec![chat("ok")]).await;
+    let media = |kind, url: &str| Media::new(kind, url);
+    let parts = [
+        media(MediaKind::Image, "https://example.org/cat.png").with_detail(Detail::Low),
+        media(MediaKind::Audio, "data:audio/x-wav;base64,UklGRg=="),
+        media(MediaKind::Audio, "data:audio/mpeg;base64,SUQz"),
+        media(MediaKind::File, "data:application/pdf;base64,JVBERg==").with_name("a.pdf"),
+        media(MediaKind::File, "https://example.org/b.pdf"),
+    ];
+    let parts: Vec<_> = parts.into_iter().map(Part::Media).collect();
+    let message = Message { role: Role::User, content: Content::Parts(parts.into()) };
+    let body = sent(&server, &lm(&server), Request::new(vec![message])).await;
+    let content = json!([
+        {"type": "image_url", "image_url": {"url": "https://example.org/cat.png", "detail": "low"}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}},
+        {"type": "file", "file": {"file_data": "https://example.org/b.pdf"}},
+    ]);
+    assert_eq!(body["messages"][0]["content"], content);
+}
+
+#[tokio::test]
+async fn audio_that_the_endpoint_cannot_take_is_refused_before_anything_is_sent() {
+    let server = Server::script(vec![chat("ok")]).await;
+    for (url, part) in
+        [("https://example.org/a.wav", "not by URL"), ("data:audio/flac;base64,ZkxhQw==", "`audio/flac`")]
+    {
+        let parts = [Part::Media(Media::new(MediaKind::Audio, url))];
+        let message = Message { role: Role::User, content: Content::Parts(parts.into()) };
+        let error = lm(&server).complete(Request::new(vec![message])).await.unwrap_err();
+        assert_eq!(error.kind, LmErrorKind::InvalidRequest);
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(server.seen().len(), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The first line of a journal: what the run is.
 
+use dspy_core::lm::Request;
 use dspy_core::program::{HasPredictors, current_lm};
 use dspy_core::signature::Values;
 use serde_json::{Map, Value, json};
@@ -66,7 +67,7 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
         let blank: Values =
             predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
         let prompt = predictor.render(&blank).unwrap_or_default();
-        let prompt = prompt.iter().map(|message| format!("{}\n{}", message.role.as_str(), message.text()));
+        let prompt = [Request::new(prompt).digest().to_string()];
         let identity = json!({
             "signature": predictor.declared().fingerprint(),
             "prompt": digest(prompt),

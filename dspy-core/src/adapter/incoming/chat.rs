@@ -86,7 +86,8 @@ impl ChatReader {
             && let Some(text) = shown.due(&self.reply[section.start..])
         {
             let text = text[..markers::settled(text, 0)].trim();
-            shown.begin(field, plan, text, changes);
+            let text = if field.is_code() { markers::unescape(text) } else { text.into() };
+            shown.begin(field, plan, &text, changes);
         }
     }
 }

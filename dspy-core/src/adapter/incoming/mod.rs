@@ -16,6 +16,7 @@ pub(super) use chat::ChatReader;
 pub(super) use json::JsonReader;
 pub(super) use xml::XmlReader;
 
+use super::code;
 use crate::decode::Plan;
 use crate::signature::{FieldChange, FieldSpec, FieldUpdate};
 
@@ -71,7 +72,12 @@ impl Shown {
 
     /// Hands on what `plan` makes of an unfinished text.
     fn begin(&mut self, field: &FieldSpec, plan: &Plan, text: &str, changes: &mut Vec<FieldChange>) {
-        if let Some(value) = plan.decode_partial(text).value {
+        let value = if field.is_code() {
+            code::begun(text).map(Value::from)
+        } else {
+            plan.decode_partial(text).value
+        };
+        if let Some(value) = value {
             self.so_far(field, value, changes);
         }
     }

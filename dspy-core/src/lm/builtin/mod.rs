@@ -135,7 +135,7 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
             Content::Text(text) => of_text(text),
             Content::Parts(parts) => parts.iter().for_each(|part| match part {
                 Part::Text(text) => of_text(text),
-                Part::ImageUrl(_) => {}
+                Part::Media(_) => {}
             }),
         }
     }

@@ -32,7 +32,7 @@ impl OpenAiChat {
 
     fn body(&self, request: &Request, stream: bool) -> Result<Vec<u8>, LmError> {
         request::body(&self.name, request, self.dialect, stream).map_err(|error| {
-            let message = format!("the request is not JSON: {error}");
+            let message = format!("the request cannot be put into this endpoint's form: {error}");
             LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
         })
     }

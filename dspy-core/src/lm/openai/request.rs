@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::lm::dialect::{Dialect, Seed, TokenLimit};
-use crate::lm::{Capabilities, Content, Message, Part, Request, ResponseFormat};
+use crate::lm::{Capabilities, Content, Detail, MediaKind, Message, Part, Request, ResponseFormat};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -56,12 +56,29 @@ enum TurnContent<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum TurnPart<'a> {
     Text { text: &'a str },
-    ImageUrl { image_url: Image<'a> },
+    ImageUrl { image_url: ImageUrl<'a> },
+    InputAudio { input_audio: InputAudio<'a> },
+    File { file: FileData<'a> },
 }
 
 #[derive(Serialize)]
-struct Image<'a> {
+struct ImageUrl<'a> {
     url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct InputAudio<'a> {
+    data: &'a str,
+    format: &'static str,
+}
+
+#[derive(Serialize)]
+struct FileData<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
+    file_data: &'a str,
 }
 
 #[derive(Serialize)]
@@ -91,7 +108,7 @@ pub(super) fn body(
     let seed = |name: Seed| params.seed.filter(|_| dialect.seed == name);
     let body = Body {
         model,
-        messages: request.messages.iter().map(turn).collect(),
+        messages: request.messages.iter().map(turn).collect::<Result<_, _>>()?,
         temperature: sampling(params.temperature),
         top_p: sampling(params.top_p),
         max_tokens: limit(TokenLimit::MaxTokens),
@@ -117,19 +134,49 @@ fn merge(members: &mut Map<String, Value>, extra: &Map<String, Value>) {
     members.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
 }
 
-fn turn(message: &Message) -> Turn<'_> {
+fn turn(message: &Message) -> serde_json::Result<Turn<'_>> {
     let content = match &message.content {
         Content::Text(text) => TurnContent::Text(text),
-        Content::Parts(parts) => TurnContent::Parts(parts.iter().map(part).collect()),
+        Content::Parts(parts) => TurnContent::Parts(parts.iter().map(part).collect::<Result<_, _>>()?),
     };
-    Turn { role: message.role.as_str(), content }
+    Ok(Turn { role: message.role.as_str(), content })
 }
 
-fn part(part: &Part) -> TurnPart<'_> {
-    match part {
-        Part::Text(text) => TurnPart::Text { text },
-        Part::ImageUrl(url) => TurnPart::ImageUrl { image_url: Image { url } },
+fn part(part: &Part) -> serde_json::Result<TurnPart<'_>> {
+    let media = match part {
+        Part::Text(text) => return Ok(TurnPart::Text { text }),
+        Part::Media(media) => media,
+    };
+    Ok(match media.kind {
+        MediaKind::Image => TurnPart::ImageUrl {
+            image_url: ImageUrl { url: &media.url, detail: media.detail.map(Detail::as_str) },
+        },
+        MediaKind::Audio => {
+            let (media_type, data) = media.data().ok_or_else(|| {
+                refusal("it takes audio only as data, not by URL; load it with `Audio::from_path`")
+            })?;
+            let format = audio_format(media_type).ok_or_else(|| {
+                refusal(&format!("it takes audio as WAV or MP3, not as `{media_type}`; convert it first"))
+            })?;
+            TurnPart::InputAudio { input_audio: InputAudio { data, format } }
+        }
+        // A URL is not refused here: OpenAI itself takes none, but routers that speak its protocol do.
+        MediaKind::File => {
+            TurnPart::File { file: FileData { filename: media.name.as_deref(), file_data: &media.url } }
+        }
+    })
+}
+
+fn audio_format(media_type: &str) -> Option<&'static str> {
+    match media_type.to_ascii_lowercase().as_str() {
+        "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => Some("wav"),
+        "audio/mp3" | "audio/mpeg" => Some("mp3"),
+        _ => None,
     }
+}
+
+fn refusal(why: &str) -> serde_json::Error {
+    serde::ser::Error::custom(why)
 }
 
 /// The strictest format up to the one asked for that the deployment can enforce.

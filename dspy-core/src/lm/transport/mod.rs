@@ -146,14 +146,14 @@ impl Transport {
             }
             status => Err(Failure::of_status(status, &answer.body)),
         };
-        outcome.map_err(|failure| Failed { error: self.error(failure, Some(&answer)), hopeless: false })
+        outcome.map_err(|failure| Failed { error: self.error(failure, Some(&answer)).into(), hopeless: false })
     }
 
     /// Sends the request and waits for the head of the reply.
     async fn send(&self, request: &Request, time: Duration) -> Result<Incoming, Failed> {
         let Some(mut request) = request.try_clone() else {
             let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
-            return Err(Failed { error: self.error(failure, None), hopeless: true });
+            return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
         };
         *request.timeout_mut() = Some(time);
         let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
@@ -183,7 +183,7 @@ impl Transport {
                 Ok(Some(_)) | Err(_) if !success => return Ok(()),
                 Ok(Some(_)) => {
                     let failure = too_large();
-                    return Err(Failed { error: self.error(failure, Some(answer)), hopeless: true });
+                    return Err(Failed { error: self.error(failure, Some(answer)).into(), hopeless: true });
                 }
                 Err(error) => return Err(self.broken(&error)),
             }
@@ -203,7 +203,7 @@ impl Transport {
             failure.message = format!("{}; this machine has no root certificates: {reason}", failure.message);
         }
         let hopeless = forgotten || lasting == Some(Lasting::Tls);
-        Failed { error: self.error(failure, None), hopeless }
+        Failed { error: self.error(failure, None).into(), hopeless }
     }
 
     /// The error that a failure is to the caller: with hints, without secrets.

@@ -26,7 +26,7 @@ pub(super) struct Patience {
 /// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failed {
-    pub(super) error: LmError,
+    pub(super) error: Box<LmError>,
     /// Whether another attempt is sure to fail too, although errors of its kind mostly pass.
     pub(super) hopeless: bool,
 }
@@ -58,7 +58,7 @@ where
             tracing::debug!(error = %failed.error, ?wait, "request failed, will be sent again");
         })
         .await;
-    outcome.map_err(|failed| failed.error)
+    outcome.map_err(|failed| *failed.error)
 }
 
 /// At least the time that the server asked for, and up to a quarter more: clients that were refused together
@@ -90,7 +90,7 @@ mod tests {
             attempts.set(attempts.get() + 1);
             let mut error = LmError::new(kind, "m", "no");
             error.retry_after = retry_after.map(Duration::from_secs);
-            Err::<(), _>(Failed { error, hopeless: false })
+            Err::<(), _>(Failed { error: error.into(), hopeless: false })
         })
         .await
         .unwrap_err();
@@ -148,7 +148,7 @@ mod tests {
             async move {
                 tokio::time::sleep(time).await;
                 Err::<(), _>(Failed {
-                    error: LmError::new(LmErrorKind::Timeout, "m", "late"),
+                    error: LmError::new(LmErrorKind::Timeout, "m", "late").into(),
                     hopeless: false,
                 })
             }

@@ -1,0 +1,159 @@
+//! A message in the making: text, and the media that stand between its parts.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::value::shorten_f32;
+use crate::lm::{Content, Media, Message, Part, Role};
+use crate::signature::FieldSpec;
+use crate::types::{Place, media_of};
+
+/// Text with media in reading order.
+#[derive(Debug, Default)]
+pub(super) struct Canvas {
+    /// The text so far.
+    pub(super) text: String,
+    /// The media, each with the length of the text before it.
+    media: Vec<(usize, Media)>,
+}
+
+impl Canvas {
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Canvas { text: String::with_capacity(capacity), media: Vec::new() }
+    }
+
+    /// Removes space from the end.
+    pub(super) fn trim_end(&mut self) {
+        let fixed = self.media.last().map_or(0, |(at, _)| *at);
+        self.text.truncate(fixed + self.text[fixed..].trim_end().len());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.media.is_empty()
+    }
+
+    pub(super) fn into_message(self, role: Role) -> Message {
+        if self.media.is_empty() {
+            return Message::new(role, self.text);
+        }
+        let mut parts = Vec::with_capacity(2 * self.media.len() + 1);
+        let mut done = 0;
+        // Endpoints refuse parts without text.
+        let push_text = |parts: &mut Vec<Part>, text: &str| {
+            if !text.trim().is_empty() {
+                parts.push(Part::Text(text.into()));
+            }
+        };
+        for (at, media) in self.media {
+            push_text(&mut parts, &self.text[done..at]);
+            parts.push(Part::Media(media));
+            done = at;
+        }
+        push_text(&mut parts, &self.text[done..]);
+        Message { role, content: Content::Parts(parts.into()) }
+    }
+
+    /// Appends a value in which media stand; its text goes through `escape`. Without media in it nothing happens, and
+    /// it is for the caller to write the value like any other.
+    pub(super) fn push_media(
+        &mut self,
+        field: &FieldSpec,
+        value: &Value,
+        escape: impl Fn(&str) -> Cow<'_, str>,
+    ) -> bool {
+        let mut pieces = Pieces::default();
+        let shortened = field.has_f32().then(|| shorten_f32(value));
+        pieces.write(Place::root(field.schema()), shortened.as_ref().unwrap_or(value));
+        if pieces.media.is_empty() {
+            return false;
+        }
+        for (text, media) in pieces.media {
+            self.text.push_str(&escape(&text));
+            self.media.push((self.text.len(), media));
+        }
+        self.text.push_str(&escape(&pieces.text));
+        true
+    }
+}
+
+/// JSON cut where media stand in it.
+#[derive(Default)]
+struct Pieces {
+    /// The media, each with the text since the one before.
+    media: Vec<(String, Media)>,
+    /// The text since the last one.
+    text: String,
+}
+
+impl Pieces {
+    fn write(&mut self, place: Place<'_>, value: &Value) {
+        let pieces = place.pieces(value);
+        if let Some(media) = media_at(&pieces, value) {
+            self.media.push((std::mem::take(&mut self.text), media));
+            return;
+        }
+        match value {
+            Value::Array(items) => {
+                self.text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.separate(index);
+                    self.part(Place::item(&pieces, index), item);
+                }
+                self.text.push(']');
+            }
+            Value::Object(members) => {
+                self.text.push('{');
+                for (index, (name, member)) in members.iter().enumerate() {
+                    self.separate(index);
+                    self.text.push_str(&Value::from(name.as_str()).to_string());
+                    self.text.push(':');
+                    self.part(Place::member(&pieces, name), member);
+                }
+                self.text.push('}');
+            }
+            other => self.text.push_str(&other.to_string()),
+        }
+    }
+
+    fn part(&mut self, place: Option<Place<'_>>, value: &Value) {
+        match place {
+            Some(place) => self.write(place, value),
+            None => self.text.push_str(&value.to_string()),
+        }
+    }
+
+    fn separate(&mut self, index: usize) {
+        if index > 0 {
+            self.text.push(',');
+        }
+    }
+}
+
+fn media_at(pieces: &[Place<'_>], value: &Value) -> Option<Media> {
+    let kind = pieces.iter().find_map(|piece| piece.keyword("x-media")?.as_str())?;
+    media_of(kind, value).ok()
+}
+
+/// What is wrong with a value where the schema wants media, if anything is.
+pub(super) fn bad_media(place: Place<'_>, value: &Value) -> Option<String> {
+    let pieces = place.pieces(value);
+    if let Some(kind) = pieces.iter().find_map(|piece| piece.keyword("x-media")?.as_str()) {
+        return if value.is_null() { None } else { media_of(kind, value).err() };
+    }
+    match value {
+        Value::Array(items) => {
+            let places = items.iter().enumerate();
+            places
+                .filter_map(|(index, item)| Some((Place::item(&pieces, index)?, item)))
+                .find_map(|(p, v)| bad_media(p, v))
+        }
+        Value::Object(members) => {
+            let places = members.iter();
+            places
+                .filter_map(|(name, member)| Some((Place::member(&pieces, name)?, member)))
+                .find_map(|(p, v)| bad_media(p, v))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,36 @@
+//! What can be known to be wrong before anything is sent.
+
+use super::canvas::bad_media;
+use super::history;
+use crate::signature::{FieldError, SignatureSpec, Values};
+use crate::types::Place;
+
+/// Whether a signature can be asked with these inputs.
+///
+/// # Errors
+/// If an input is missing, media is none, a turn of a history does not fit, or an output is of a type that no model can answer with.
+pub(crate) fn check(spec: &SignatureSpec, inputs: &Values) -> Result<(), FieldError> {
+    for field in spec.outputs() {
+        if field.has_media() || field.is_history() {
+            let message = format!(
+                "a model cannot answer with this type ({}); make the field an input, or ask for a text",
+                field.type_text().notation
+            );
+            return Err(FieldError::new(field.name(), message));
+        }
+    }
+    for field in spec.inputs() {
+        match inputs.get(field.name()) {
+            None if field.is_optional() => {}
+            None => return Err(FieldError::new(field.name(), "the input is missing")),
+            Some(value) if field.has_media() => {
+                if let Some(message) = bad_media(Place::root(field.schema()), value) {
+                    return Err(FieldError::new(field.name(), message));
+                }
+            }
+            Some(value) if field.is_history() => history::check(spec, field, value)?,
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Earlier turns of the conversation: `History` fields.
+
+use serde_json::Value;
+
+use crate::signature::{FieldError, FieldSpec, Role, SignatureSpec, Values};
+use crate::types::Place;
+
+/// The earlier turns that `inputs` hold, oldest first.
+pub(super) fn turns<'v>(spec: &SignatureSpec, inputs: &'v Values) -> impl Iterator<Item = &'v Values> {
+    let fields = spec.inputs().filter(|field| field.is_history());
+    let values: Vec<&Value> = fields.filter_map(|field| inputs.get(field.name())).collect();
+    values.into_iter().flat_map(messages).filter_map(Value::as_object)
+}
+
+/// The turns of one field: a history as it serialises, or the bare list of its turns.
+fn messages(history: &Value) -> impl Iterator<Item = &Value> {
+    history.get("messages").unwrap_or(history).as_array().into_iter().flatten()
+}
+
+/// Whether every turn of `field` consists of fields of the signature.
+pub(super) fn check(spec: &SignatureSpec, field: &FieldSpec, history: &Value) -> Result<(), FieldError> {
+    let fail = |message: String| Err(FieldError::new(field.name(), message));
+    if !history.is_null() && !history.get("messages").unwrap_or(history).is_array() {
+        return fail("expected a history: `{\"messages\": […]}`".into());
+    }
+    for (index, turn) in messages(history).enumerate() {
+        let number = index + 1;
+        let Some(turn) = turn.as_object() else {
+            return fail(format!("turn {number} of the history is no object of fields"));
+        };
+        for (name, value) in turn {
+            let known = spec.field(name);
+            match known {
+                None => {
+                    let names = spec.inputs().chain(spec.outputs()).filter(|field| !field.is_history());
+                    let names: Vec<_> = names.map(|field| format!("`{}`", field.name())).collect();
+                    return fail(format!(
+                        "turn {number} of the history has a field `{name}` that the signature lacks; its fields are {}",
+                        names.join(", ")
+                    ));
+                }
+                Some(known) if known.is_history() => {
+                    if messages(value).next().is_some() {
+                        return fail(format!(
+                            "turn {number} holds a history of its own in `{name}`; leave it out"
+                        ));
+                    }
+                }
+                Some(known) => {
+                    let absent = value.is_null();
+                    if !absent && known.role() != Role::Hint && !Place::root(known.schema()).admits(value) {
+                        return fail(format!(
+                            "turn {number} of the history has a `{name}` that is not of the field's type, {}",
+                            known.type_text().notation
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

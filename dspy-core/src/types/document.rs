@@ -1,0 +1,342 @@
+//! Documents as inputs, and quotes from them as outputs that can be verified.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// A text to answer from, for input fields.
+///
+/// A field of type `Document` or `Vec<Document>` shows each with its number, counted from 1, which a [`Citation`]
+/// names.
+///
+/// ```
+/// use dspy_core::types::Document;
+/// let report = Document::new("Annual report", "Sales rose by 4 %.").with_source("https://example.org/report");
+/// assert_eq!(report.title, "Annual report");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Document {
+    /// What it is called.
+    pub title: String,
+    /// What it says.
+    pub text: String,
+    /// Where it comes from, such as a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Document {
+    /// A document without a source.
+    pub fn new(title: impl Into<String>, text: impl Into<String>) -> Self {
+        Document { title: title.into(), text: text.into(), source: None }
+    }
+
+    /// The same document with its source.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl JsonSchema for Document {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Document".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "x-document": true,
+            "properties": {
+                "title": { "type": "string" },
+                "text": { "type": "string" },
+                "source": { "type": ["string", "null"] },
+            },
+            "required": ["title", "text"],
+        })
+    }
+}
+
+/// What a line of a document's heading begins with; in texts it is guarded by a backslash.
+const HEADING: &str = "Document ";
+
+/// The text of documents as a prompt shows them.
+pub(crate) fn show_documents(documents: &[Document]) -> String {
+    let mut out = String::new();
+    for (index, document) in documents.iter().enumerate() {
+        if index > 0 {
+            out.push_str("\n\n");
+        }
+        let title = document.title.split_whitespace().collect::<Vec<_>>().join(" ");
+        out.push_str(&format!("{HEADING}{}: {title}", index + 1));
+        if let Some(source) = &document.source {
+            out.push_str(&format!(" ({})", source.split_whitespace().collect::<Vec<_>>().join(" ")));
+        }
+        // No line of a text can be taken for the heading of another document.
+        for line in document.text.trim_end().lines() {
+            out.push('\n');
+            if line.trim_start().trim_start_matches('\\').starts_with(HEADING) {
+                out.push('\\');
+            }
+            out.push_str(line);
+        }
+    }
+    out
+}
+
+/// A quote from a document.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Citation {
+    /// The number of the document, counted from 1.
+    #[schemars(range(min = 1))]
+    pub document: usize,
+    /// The words of the document, exactly as they stand there.
+    #[schemars(length(min = 1))]
+    pub quote: String,
+}
+
+impl Citation {
+    /// Where the quote stands in its document, space and the case of letters aside. The first place counts.
+    ///
+    /// # Errors
+    /// If there is no such document, or it does not say that.
+    pub fn locate(&self, documents: &[Document]) -> Result<Passage, CitationErrorKind> {
+        let index = self.document.checked_sub(1).filter(|index| *index < documents.len());
+        let index = index.ok_or(CitationErrorKind::NoSuchDocument { documents: documents.len() })?;
+        let wanted = Folded::new(&self.quote);
+        if wanted.text.is_empty() {
+            return Err(CitationErrorKind::Empty);
+        }
+        let text = Folded::new(&documents[index].text);
+        let span = text.find(&wanted.text).or_else(|| {
+            // The backslash before a guarded line is ours, not the document's.
+            let bare = self.quote.replace("\\Document ", "Document ");
+            (bare != self.quote).then(|| text.find(&Folded::new(&bare).text)).flatten()
+        });
+        span.map(|span| Passage { document: index, span }).ok_or(CitationErrorKind::NotInDocument)
+    }
+}
+
+/// A text without what does not count: lower case, single spaces.
+struct Folded {
+    text: String,
+    /// For each byte of `text`, the character of the original that it stands for.
+    origin: Vec<(usize, usize)>,
+}
+
+impl Folded {
+    fn new(original: &str) -> Self {
+        let mut folded = Folded { text: String::with_capacity(original.len()), origin: Vec::new() };
+        let mut space = None;
+        for (at, c) in original.char_indices() {
+            if c.is_whitespace() {
+                space = Some((at, at + c.len_utf8()));
+                continue;
+            }
+            if let Some(place) = space.take()
+                && !folded.text.is_empty()
+            {
+                folded.push(' ', place);
+            }
+            c.to_lowercase().for_each(|lower| folded.push(lower, (at, at + c.len_utf8())));
+        }
+        folded
+    }
+
+    fn push(&mut self, c: char, place: (usize, usize)) {
+        self.text.push(c);
+        self.origin.resize(self.text.len(), place);
+    }
+
+    /// The bytes of the original where `wanted` stands.
+    fn find(&self, wanted: &str) -> Option<Range<usize>> {
+        let start = self.text.find(wanted)?;
+        Some(self.origin.get(start)?.0..self.origin.get(start + wanted.len() - 1)?.1)
+    }
+}
+
+/// Where a quote stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Passage {
+    /// The index of the document, counted from 0.
+    pub document: usize,
+    /// The bytes of its text.
+    pub span: Range<usize>,
+}
+
+/// Quotes that support an answer, for output fields. They are the model's claims until [`verify`](Self::verify) has
+/// found them.
+///
+/// ```
+/// use dspy_core::types::{Citation, Citations, Document};
+/// let documents = [Document::new("Report", "In 2024  sales rose\nby 4 %.")];
+/// let good = Citations(vec![Citation { document: 1, quote: "sales rose by 4 %".into() }]);
+/// let passages = good.verify(&documents)?;
+/// assert_eq!(&documents[0].text[passages[0].span.clone()], "sales rose\nby 4 %");
+///
+/// let invented = Citations(vec![Citation { document: 1, quote: "sales doubled".into() }]);
+/// let error = invented.verify(&documents).unwrap_err();
+/// assert_eq!(error.to_string(), "citation 1: document 1 does not say \"sales doubled\"");
+/// # Ok::<(), dspy_core::types::CitationError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct Citations(pub Vec<Citation>);
+
+impl Citations {
+    /// Finds every quote in its document, space and the case of letters aside. One passage for each citation.
+    ///
+    /// # Errors
+    /// If any of them is not there; the error names all that are not.
+    pub fn verify(&self, documents: &[Document]) -> Result<Vec<Passage>, CitationError> {
+        let mut passages = Vec::with_capacity(self.0.len());
+        let mut problems = Vec::new();
+        for (index, citation) in self.0.iter().enumerate() {
+            match citation.locate(documents) {
+                Ok(passage) => passages.push(passage),
+                Err(kind) => problems.push(CitationProblem { index, citation: citation.clone(), kind }),
+            }
+        }
+        if problems.is_empty() { Ok(passages) } else { Err(CitationError { problems }) }
+    }
+}
+
+impl Deref for Citations {
+    type Target = [Citation];
+
+    fn deref(&self) -> &[Citation] {
+        &self.0
+    }
+}
+
+impl FromIterator<Citation> for Citations {
+    fn from_iter<I: IntoIterator<Item = Citation>>(citations: I) -> Self {
+        Citations(citations.into_iter().collect())
+    }
+}
+
+/// Why a quote could not be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CitationErrorKind {
+    /// The quote has no words.
+    Empty,
+    /// There is no document of that number.
+    NoSuchDocument {
+        /// How many there are.
+        documents: usize,
+    },
+    /// The document does not say that.
+    NotInDocument,
+}
+
+/// A quote that could not be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CitationProblem {
+    /// The index of the citation, counted from 0.
+    pub index: usize,
+    /// The citation.
+    pub citation: Citation,
+    /// What is wrong with it.
+    pub kind: CitationErrorKind,
+}
+
+impl fmt::Display for CitationProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "citation {}: ", self.index + 1)?;
+        let Citation { document, quote } = &self.citation;
+        match self.kind {
+            CitationErrorKind::Empty => f.write_str("the quote is empty"),
+            CitationErrorKind::NoSuchDocument { documents } => {
+                write!(f, "there is no document {document}; there are {documents}, counted from 1")
+            }
+            CitationErrorKind::NotInDocument => write!(f, "document {document} does not say {quote:?}"),
+        }
+    }
+}
+
+/// Quotes that could not be verified, in words that a model can act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CitationError {
+    /// One for each quote that is not there.
+    pub problems: Vec<CitationProblem>,
+}
+
+impl fmt::Display for CitationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            fmt::Display::fmt(problem, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CitationError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn locate(text: &str, quote: &str) -> Result<String, CitationErrorKind> {
+        let documents = [Document::new("T", text)];
+        let passage = Citation { document: 1, quote: quote.into() }.locate(&documents)?;
+        Ok(documents[0].text[passage.span].to_owned())
+    }
+
+    #[test]
+    fn space_and_case_do_not_count_and_all_else_does() {
+        assert_eq!(
+            locate("Ein  STRASSENFEST\tim Mai", " ein strassenfest im ").unwrap(),
+            "Ein  STRASSENFEST\tim"
+        );
+        assert_eq!(locate("İstanbul is big", "i\u{307}STANBUL IS").unwrap(), "İstanbul is");
+        assert_eq!(locate("a b", "ab"), Err(CitationErrorKind::NotInDocument));
+        assert_eq!(locate("It costs 5 €.", "It costs 6 €."), Err(CitationErrorKind::NotInDocument));
+        assert_eq!(locate("x", " \n"), Err(CitationErrorKind::Empty));
+        let none = Citation { document: 0, quote: "x".into() }.locate(&[]);
+        assert_eq!(none, Err(CitationErrorKind::NoSuchDocument { documents: 0 }));
+    }
+
+    #[test]
+    fn no_text_can_pretend_to_be_another_document() {
+        let documents = [
+            Document::new("One\nDocument 2: x", "a\nDocument 2: Lies\n  \\Document 3"),
+            Document::new("Two", "b"),
+        ];
+        let shown = show_documents(&documents);
+        let expected =
+            "Document 1: One Document 2: x\na\n\\Document 2: Lies\n\\  \\Document 3\n\nDocument 2: Two\nb";
+        assert_eq!(shown, expected);
+        assert_eq!(locate("a\nDocument 2: Lies", "a \\Document 2: lies").unwrap(), "a\nDocument 2: Lies");
+    }
+
+    proptest! {
+        #[test]
+        fn every_part_of_a_text_is_found(text in "\\PC{0,12}[ \n]{0,3}\\PC{1,12}", from in 0usize..12, to in 0usize..24) {
+            let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let (from, to) = (starts[from.min(starts.len() - 1)], starts[to.min(starts.len() - 1)]);
+            let quote = text.get(from..to).unwrap_or_default();
+            match locate(&text, quote) {
+                Ok(found) => prop_assert_eq!(Folded::new(&found).text, Folded::new(quote).text),
+                Err(kind) => prop_assert!(kind == CitationErrorKind::Empty, "{:?} {:?}", text, quote),
+            }
+        }
+    }
+}
