@@ -91,6 +91,9 @@ impl Shown {
                     self.text = text.len();
                 }
             }
+            // An open bracket alone may still turn out to be part of a sentence.
+            Value::Array(items) if items.is_empty() => {}
+            Value::Object(members) if members.is_empty() => {}
             _ if self.value.as_ref() == Some(&value) => {}
             _ => {
                 changes.push(change(field, FieldUpdate::SoFar(value.clone())));
