@@ -8,6 +8,10 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
     for (at, field) in model.fields.iter().enumerate() {
         name(field, &model.fields[..at], errors);
     }
+    for (at, field) in model.fields.iter().enumerate() {
+        let others = || model.fields[..at].iter().chain(&model.fields[at + 1..]);
+        aliases(field, others, errors);
+    }
 }
 
 /// Without an output there is nothing to ask for. When a field has no role, that was reported, and the missing output
@@ -56,5 +60,25 @@ fn name(field: &Field, before: &[Field], errors: &mut Errors) {
                 other.ident
             ),
         );
+    }
+}
+
+/// Replies may call a field by an alias, in whatever case and with whatever separators, so that it must not mean
+/// another field.
+fn aliases<'a, I: Iterator<Item = &'a Field>>(field: &Field, others: impl Fn() -> I, errors: &mut Errors) {
+    let fold = |name: String| name.replace(|c: char| !c.is_alphanumeric(), "").to_lowercase();
+    for alias in &field.aliases {
+        let name = alias.value();
+        if let Some(purpose) = reserved(&name) {
+            errors.at(alias.span(), format!("`{name}` is reserved for {purpose}; remove this alias"));
+        }
+        let means = |other: &&Field| {
+            let mut names = std::iter::once(&other.name).chain(&other.aliases);
+            names.any(|other| fold(other.value()) == fold(name.clone()))
+        };
+        if let Some(other) = others().find(means) {
+            let other = &other.ident;
+            errors.at(alias.span(), format!("`{name}` may also mean the field `{other}`; remove this alias"));
+        }
     }
 }
