@@ -105,7 +105,7 @@ fn is_conditional(attrs: &[Attribute]) -> bool {
 
 /// Models do not keep to the case of a choice, so two that differ in nothing else cannot be told apart.
 fn clashes(variant: &VariantName, before: &[VariantName], errors: &mut Errors) {
-    for (name, span) in variant.all() {
+    for (at, (name, span)) in variant.all().enumerate() {
         let same = |(other, _): &(String, _)| other.to_lowercase() == name.to_lowercase();
         let Some((other, _)) = before.iter().flat_map(VariantName::all).find(same) else { continue };
         let what = if other == name {
@@ -113,6 +113,10 @@ fn clashes(variant: &VariantName, before: &[VariantName], errors: &mut Errors) {
         } else {
             format!("`{other}` and `{name}` differ only in case, so a reply could mean either")
         };
-        errors.at(span, format!("{what}; give one of the two another name with `#[serde(rename = \"…\")]`"));
+        let remedy = match at {
+            0 => "give one of the two another name with `#[serde(rename = \"…\")]`",
+            _ => "remove this alias",
+        };
+        errors.at(span, format!("{what}; {remedy}"));
     }
 }
