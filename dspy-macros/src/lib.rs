@@ -94,19 +94,25 @@ use quote::quote;
 ///     keywords: Vec<String>,
 /// }
 ///
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let summarise = Predict::<Summarise>::new().with_lm(Lm::scripted([
-///     "[[ ## summary ## ]]\nNo stop\n\n[[ ## keywords ## ]]\n[]\n\n[[ ## completed ## ]]",
-///     "[[ ## summary ## ]]\nWow! A stop.\n\n[[ ## keywords ## ]]\n[]\n\n[[ ## completed ## ]]",
-/// ]));
-/// let summary = summarise.call("It was announced that …").await?;
-/// assert_eq!(summary.attempts(), 2);
-/// assert_eq!(summary.failed_checks()[0].why(), "the tone is calm");
-/// # Ok::<(), dspy::Error>(()) }).unwrap();
+/// # async fn example() -> dspy::Result<()> {
+/// let answer = Predict::<Summarise>::new().call("It was announced that …").await?;
+/// for soft in answer.failed_checks() {
+///     eprintln!("{soft}"); // `summary`: the tone is calm
+/// }
+/// # Ok(())
+/// # }
+///
+/// // The same rules on any output, as in a metric.
+/// # fn main() -> dspy::Result<()> {
+/// let output = SummariseOutput { summary: "At last!".into(), keywords: vec![] };
+/// let failed: Vec<_> = Summarise::check(&output)?.iter().map(|check| check.why()).collect();
+/// assert_eq!(failed, ["the summary ends with a full stop", "the tone is calm"]);
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Derives
-/// Derives go below `#[signature]`. If `Serialize` or `Deserialize` is among them, it is not generated again.
+/// They go below `#[signature]`. If `Serialize` or `Deserialize` is among them, it is not generated again.
 #[proc_macro_attribute]
 pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("#[signature]", || signature::expand(args.into(), item.into()))

@@ -331,6 +331,7 @@ mod tests {
             ("q -> q", 5, "both an input and an output"),
             ("q, q -> a", 3, "twice"),
             ("q -> a: Literal['x", 16, "never closed"),
+            ("q -> a: Literal['x', 'X']", 21, "differ only in case"),
             ("q -> a b", 7, "the end"),
             ("q -> completed", 5, "reserved"),
             ("é -> a: strr", 9, "unknown type"),
