@@ -96,6 +96,18 @@ async fn a_rule_that_stays_broken_is_an_error_with_the_reply() {
 }
 
 #[tokio::test]
+async fn the_json_fallback_must_hold_to_the_rules_too() {
+    let bad = reply(9.0, &["a"], "");
+    let json = |score: f64| json!({"score": score, "tags": [{"name": "a"}], "note": null}).to_string();
+    let (_, lm) = scripted([bad.clone(), bad.clone(), json(1.0)]);
+    assert_eq!(Predict::<Rate>::new().with_lm(lm).call("Fine.").await.unwrap().attempts(), 3);
+    let (_, lm) = scripted([bad.clone(), bad, json(6.0)]);
+    let error = Predict::<Rate>::new().with_lm(lm).call("Fine.").await.unwrap_err();
+    let parse = error.as_parse().unwrap();
+    assert_eq!((parse.kind, parse.adapter.as_str(), parse.earlier.len()), (ParseErrorKind::Check, "json", 2));
+}
+
+#[tokio::test]
 async fn soft_checks_are_reported() {
     let (script, lm) = scripted([reply(0.5, &["a"], "")]);
     let answer = ChainOfThought::<Rate>::new().with_lm(lm).call("Fine.").await;

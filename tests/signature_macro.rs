@@ -220,3 +220,36 @@ fn a_signature_without_inputs_and_with_derives_of_its_own() {
     let joke = Joke { joke: "knock".into() };
     assert_eq!(joke.clone(), serde_json::from_value(json!({"joke": "knock"})).expect("a joke"));
 }
+
+/// A type whose hand-written schema no reply could satisfy.
+#[derive(Debug, dspy::Serialize, dspy::Deserialize)]
+#[serde(crate = "dspy::__private::serde")]
+struct Impossible(String);
+
+impl dspy::JsonSchema for Impossible {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Impossible".into()
+    }
+
+    fn json_schema(_: &mut dspy::__private::schemars::SchemaGenerator) -> dspy::__private::schemars::Schema {
+        dspy::__private::schemars::json_schema!({"enum": ["Yes", "YES"]})
+    }
+}
+
+/// Decide.
+#[signature]
+struct Decide {
+    #[input]
+    question: String,
+    #[output]
+    verdicts: Vec<Impossible>,
+}
+
+#[tokio::test]
+async fn a_type_that_no_reply_can_have_is_reported_before_anything_is_sent() {
+    let script = std::sync::Arc::new(dspy::lm::ScriptedLm::new(["[[ ## verdicts ## ]]\n[\"Yes\"]"]));
+    let error = Predict::<Decide>::new().with_lm(Lm::shared(script.clone())).call("?").await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("`verdicts`") && text.contains("`Yes` and `YES` differ only in case"), "{text}");
+    assert_eq!(script.requests().len(), 0);
+}

@@ -13,6 +13,7 @@ pub use crate::signature::{
 
 pub use crate::program::{HasPredictors, Visitor, VisitorMut};
 pub use crate::signature::check::{Check, run_alone, run_checks};
+pub use crate::signature::extension::variant_aliases;
 pub use crate::signature::property_schema;
 
 /// A field as the macro knows it.

@@ -59,15 +59,60 @@ use quote::quote;
 /// - `#[demo(field = value, …)]`, repeatable: a demonstration, checked by the compiler. It has every input and output
 ///   and may have `reasoning`.
 /// - `#[serde(rename_all = "…")]`, also as `#[schemars(…)]`: how fields are named in prompts.
+/// - `#[check(expr, "why")]`, repeatable: a rule over several outputs, see below.
 /// - `#[signature(input = Path)]`, `#[signature(output = Path)]`: use an existing struct, such as the output of
 ///   another signature, instead of a new one. The fields must be the same.
 /// - `#[signature(crate = ::path)]`: where to find `dspy` if it has another name.
 ///
 /// # On a field
-/// - `#[serde(rename = "…")]`, `#[serde(alias = "…")]`, `#[serde(default)]`, `#[serde(default = "path")]`.
+/// - `#[serde(rename = "…")]`, `#[serde(alias = "…")]`, `#[serde(default)]`, `#[serde(default = "path")]`. An alias
+///   counts in data and in replies; prompts do not mention it.
 /// - `#[schemars(…)]`: constraints such as `range`, `length` and `regex`, with the meaning that schemars gives them.
+/// - `#[check(expr, "why")]` on an output, repeatable: a rule about it.
 ///
-/// Derives go below `#[signature]`. If `Serialize` or `Deserialize` is among them, it is not generated again.
+/// # Checks
+/// A check is a Rust expression of type `bool` over `self`, the outputs, and its reason. Checks stand in the prompt
+/// and in the JSON Schema by their reasons. When a reply fails some, the model is told the reasons of all that fail
+/// and asked again, as often as for a reply that cannot be read; then the call fails with a `ParseError` that holds
+/// the reply. Checks with `soft` in front are only reported, by `Prediction::failed_checks`. A check that panics is
+/// `Error::Check`. A reply that is streamed may be refused early by a hard check that looks at its own field alone.
+///
+/// ```
+/// use dspy::prelude::*;
+///
+/// /// Summarise the article.
+/// #[signature]
+/// #[check(self.summary.len() < 20 * self.keywords.len().max(10), "a long summary has many keywords")]
+/// struct Summarise {
+///     #[input]
+///     article: String,
+///     #[output]
+///     #[check(self.summary.ends_with('.'), "the summary ends with a full stop")]
+///     #[check(soft, !self.summary.contains('!'), "the tone is calm")]
+///     summary: String,
+///     #[output]
+///     keywords: Vec<String>,
+/// }
+///
+/// # async fn example() -> dspy::Result<()> {
+/// let answer = Predict::<Summarise>::new().call("It was announced that …").await?;
+/// for soft in answer.failed_checks() {
+///     eprintln!("{soft}"); // `summary`: the tone is calm
+/// }
+/// # Ok(())
+/// # }
+///
+/// // The same rules on any output, as in a metric.
+/// # fn main() -> dspy::Result<()> {
+/// let output = SummariseOutput { summary: "At last!".into(), keywords: vec![] };
+/// let failed: Vec<_> = Summarise::check(&output)?.iter().map(|check| check.why()).collect();
+/// assert_eq!(failed, ["the summary ends with a full stop", "the tone is calm"]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Derives
+/// They go below `#[signature]`. If `Serialize` or `Deserialize` is among them, it is not generated again.
 #[proc_macro_attribute]
 pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("#[signature]", || signature::expand(args.into(), item.into()))
@@ -108,7 +153,9 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 /// Makes a struct or enum usable as the type of a signature field.
 ///
 /// It derives `Serialize`, `Deserialize` and `JsonSchema`, reached through `dspy`, so that a crate which has no
-/// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual.
+/// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual;
+/// `#[serde(alias = "…")]` on fields and variants counts in replies too. Variants whose names differ only in case
+/// are an error, because a reply could mean either.
 ///
 /// ```
 /// #[dspy::field_type]

@@ -153,6 +153,9 @@ impl<O> Check<O> {
 }
 
 /// The checks that fail, in their order.
+///
+/// # Errors
+/// If one panics.
 pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure>, CheckPanic> {
     let mut failed = Vec::new();
     for check in checks {
@@ -165,6 +168,9 @@ pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure
 
 /// Runs the checks of one field on its value alone, which `read` makes a struct of this field only. A value that is
 /// not of the field's type is for the decoder to refuse.
+///
+/// # Errors
+/// If one panics.
 pub fn run_alone<O>(
     checks: &[Check<O>],
     name: &'static str,

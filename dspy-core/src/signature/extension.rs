@@ -35,7 +35,9 @@ pub(super) fn without(schema: &Value) -> Value {
                 };
                 (key.clone(), value)
             };
-            kept.map(bare).collect()
+            let bare: Map<String, Value> = kept.map(bare).collect();
+            // `true` had to become an object to take an extension.
+            if bare.is_empty() && !members.is_empty() { Value::Bool(true) } else { Value::Object(bare) }
         }
         Value::Array(items) => items.iter().map(without).collect(),
         other => other.clone(),
@@ -44,6 +46,58 @@ pub(super) fn without(schema: &Value) -> Value {
 
 fn each(named: &Map<String, Value>) -> Value {
     named.iter().map(|(name, schema)| (name.clone(), without(schema))).collect()
+}
+
+/// Writes the aliases of variants, by the names of the variants, into the schema of their enum: beside the choice, or on the member that a variant
+/// with data is, or beside the value of the tag.
+pub fn variant_aliases(
+    tag: Option<&'static str>,
+    aliases: &'static [(&'static str, &'static [&'static str])],
+) -> impl FnMut(&mut schemars::Schema) {
+    move |schema| {
+        let Some(members) = schema.as_object_mut() else { return };
+        for (name, aliases) in aliases {
+            let aliases: Value = aliases.iter().copied().collect();
+            mark(members, tag, name, &aliases);
+            for options in ["oneOf", "anyOf"] {
+                let options = members.get_mut(options).and_then(Value::as_array_mut);
+                let options = options.into_iter().flatten().filter_map(Value::as_object_mut);
+                options.for_each(|option| mark(option, tag, name, &aliases));
+            }
+        }
+    }
+}
+
+fn mark(schema: &mut Map<String, Value>, tag: Option<&str>, name: &str, aliases: &Value) {
+    let listed =
+        schema.get("enum").and_then(Value::as_array).is_some_and(|list| list.iter().any(|v| v == name));
+    if listed || schema.get("const").is_some_and(|value| value == name) {
+        // By value and not as `x-aliases`, which on a member would be other names of the member.
+        let by_value = schema.entry("x-enum-aliases").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(by_value) = by_value.as_object_mut() {
+            by_value.insert(name.to_owned(), aliases.clone());
+        }
+        return;
+    }
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    match (tag, properties.len()) {
+        (Some(tag), _) => {
+            if let Some(tag) = properties.get_mut(tag).and_then(Value::as_object_mut) {
+                mark(tag, None, name, aliases);
+            }
+        }
+        (None, 1) => {
+            if let Some(data) = properties.get_mut(name) {
+                if !data.is_object() {
+                    *data = Value::Object(Map::new());
+                }
+                if let Some(data) = data.as_object_mut() {
+                    data.insert("x-aliases".into(), aliases.clone());
+                }
+            }
+        }
+        (None, _) => {}
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +123,7 @@ mod tests {
                 "x-aliases": {"enum": ["x", {"x-y": 1}]},
                 "of": {"anyOf": [{"const": {"x-y": 1}}], "default": {"x-y": 1}},
             },
-            "$defs": {"x-type": {"items": {}}},
+            "$defs": {"x-type": {"items": true}},
         });
         assert!(any(&schema));
         assert_eq!(without(&schema), bare);

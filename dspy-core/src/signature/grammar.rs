@@ -211,11 +211,23 @@ impl Parser<'_> {
         Ok(schema)
     }
 
+    /// Models do not keep to the case of a choice.
+    fn clashing(&mut self, at: usize, choices: &[Value]) -> Result<(), GrammarError> {
+        let [before @ .., Value::String(last)] = choices else { return Ok(()) };
+        let same = |other: &&str| other.to_lowercase() == last.to_lowercase() && other != last;
+        let Some(other) = before.iter().filter_map(Value::as_str).find(same) else { return Ok(()) };
+        self.at = at;
+        Err(self.error(&format!(
+            "`{other}` and `{last}` differ only in case, so a reply could mean either; keep one"
+        )))
+    }
+
     fn literals(&mut self) -> Result<Value, GrammarError> {
         self.expect("[")?;
         let mut choices = Vec::new();
         loop {
             self.skip_space();
+            let at = self.at;
             let rest = self.rest();
             let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
             if let Some(quote) = quote {
@@ -238,6 +250,7 @@ impl Parser<'_> {
                 choices.push(value);
                 self.at += end;
             }
+            self.clashing(at, &choices)?;
             if !self.eat(",") {
                 break;
             }
@@ -318,6 +331,7 @@ mod tests {
             ("q -> q", 5, "both an input and an output"),
             ("q, q -> a", 3, "twice"),
             ("q -> a: Literal['x", 16, "never closed"),
+            ("q -> a: Literal['x', 'X']", 21, "differ only in case"),
             ("q -> a b", 7, "the end"),
             ("q -> completed", 5, "reserved"),
             ("é -> a: strr", 9, "unknown type"),

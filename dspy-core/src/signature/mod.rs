@@ -5,7 +5,7 @@
 
 pub(crate) mod check;
 mod demo;
-mod extension;
+pub(crate) mod extension;
 mod field_type;
 mod grammar;
 mod order;

@@ -1,5 +1,7 @@
 //! Rules that need the whole signature.
 
+use syn::LitStr;
+
 use super::model::{Field, Model, Role};
 use crate::errors::Errors;
 
@@ -7,6 +9,9 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
     outputs(model, errors);
     for (at, field) in model.fields.iter().enumerate() {
         name(field, &model.fields[..at], errors);
+    }
+    for (at, field) in model.fields.iter().enumerate() {
+        aliases(field, &model.fields[..at], &model.fields[at + 1..], errors);
     }
 }
 
@@ -56,5 +61,25 @@ fn name(field: &Field, before: &[Field], errors: &mut Errors) {
                 other.ident
             ),
         );
+    }
+}
+
+/// Replies may call a field by an alias, in whatever case and with whatever separators, so that it must not mean
+/// another field.
+fn aliases(field: &Field, before: &[Field], after: &[Field], errors: &mut Errors) {
+    let fold = |name: &str| name.replace(|c: char| !c.is_alphanumeric(), "").to_lowercase();
+    for alias in &field.aliases {
+        let name = alias.value();
+        if let Some(purpose) = reserved(&name.to_lowercase()) {
+            errors.at(alias.span(), format!("`{name}` is reserved for {purpose}; remove this alias"));
+        }
+        let means = |text: &LitStr| fold(&text.value()) == fold(&name);
+        let mut others = before.iter().chain(after).filter(|other| means(&other.name));
+        // Of two fields with the same alias, the second is reported.
+        let mut aliased = before.iter().filter(|other| other.aliases.iter().any(means));
+        if let Some(other) = others.next().or_else(|| aliased.next()) {
+            let other = &other.ident;
+            errors.at(alias.span(), format!("`{name}` may also mean the field `{other}`; remove this alias"));
+        }
     }
 }

@@ -5,6 +5,7 @@ mod case;
 mod check;
 mod demo;
 mod expand;
+pub(crate) mod limits;
 mod model;
 mod naming;
 mod options;
@@ -17,6 +18,7 @@ use quote::{ToTokens as _, quote};
 use syn::{Item, ItemStruct};
 
 use crate::errors::Errors;
+pub(crate) use case::rename_variant;
 pub(crate) use check::reserved;
 pub(crate) use expand::spec;
 use model::Model;

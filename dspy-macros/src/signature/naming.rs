@@ -5,6 +5,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, MetaNameValue, Token};
 
 use super::case::CASES;
+use super::limits;
 use super::model::FieldDefault;
 use crate::errors::Errors;
 use crate::suggest::remedy;
@@ -43,6 +44,7 @@ impl FieldNaming {
                         "a signature field has a schema of its own; remove this, or make the field a `#[hint]`",
                     );
                 }
+                _ if limits::contradictory(&option, errors) => {}
                 _ => self.schema.push(option),
             }
         }

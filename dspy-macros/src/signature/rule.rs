@@ -45,7 +45,10 @@ pub(crate) fn parse(attr: &Attribute, errors: &mut Errors) -> Option<Check> {
         Ok(two) => two,
         Err(parts) => {
             let (shown, problem) = wrong_count(&parts);
-            errors.on(shown.map_or_else(|| attr.to_token_stream(), |part| part.to_token_stream()), problem);
+            match shown {
+                Some(part) => errors.on(part, problem),
+                None => errors.on(attr, problem),
+            }
             return None;
         }
     };

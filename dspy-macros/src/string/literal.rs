@@ -31,6 +31,15 @@ impl LiteralEnum {
             if choices.iter().any(|(_, other)| other == text) {
                 return Err(Problem::new(at, format!("`{text}` stands here twice")));
             }
+            // Models do not keep to the case of a choice.
+            if let Some((_, other)) =
+                choices.iter().find(|(_, other)| other.to_lowercase() == text.to_lowercase())
+            {
+                let message = format!(
+                    "`{other}` and `{text}` differ only in case, so a reply could mean either; keep one"
+                );
+                return Err(Problem::new(at, message));
+            }
             if let Some((_, other)) = choices.iter().find(|(other, _)| *other == variant) {
                 return Err(Problem::new(
                     at,

@@ -10,7 +10,8 @@ use super::{field_type, side};
 
 /// `fn check` and `fn check_field`, as far as there is something to check.
 pub(super) fn methods(model: &Model) -> TokenStream {
-    if model.broken {
+    // A field without a role is no output, so that a check of it would be a second error.
+    if model.broken || model.roleless {
         return TokenStream::new();
     }
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();

@@ -1,0 +1,3 @@
+fn main() {
+    dspy::predict!("text -> level: Literal['high', 'low', 'hiGh'], ok: bool");
+}
