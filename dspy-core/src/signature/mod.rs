@@ -4,6 +4,7 @@
 //! [`SignatureSpec`] alone.
 
 mod demo;
+mod facets;
 mod field_type;
 mod grammar;
 mod order;
