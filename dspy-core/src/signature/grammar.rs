@@ -332,7 +332,7 @@ mod tests {
             "photos: list[Image], history: History -> program: Code, n: Optional[BigInt]".parse().unwrap();
         let notations: Vec<_> =
             spec.fields().iter().map(|field| field.type_text().notation.as_str()).collect();
-        assert_eq!(notations, ["image[]", "object", "code", "integer | null"]);
+        assert_eq!(notations, ["image[]", "history", "code", "integer | null"]);
     }
 
     #[test]
