@@ -324,7 +324,7 @@ async fn quotes_are_verified() {
 
 /// Write the program and count its steps.
 #[signature]
-struct Program {
+struct Improve {
     #[input]
     draft: Code<language::Python>,
     #[output]
@@ -337,7 +337,7 @@ struct Program {
 async fn code_and_large_numbers() {
     let reply = "[[ ## program ## ]]\nHere it is:\n```python\nprint(2)\n```\n\n[[ ## steps ## ]]\n\
                  340282366920938463463374607431768211456\n\n[[ ## completed ## ]]";
-    let program = Predict::<Program>::new().with_lm(Lm::scripted([reply]));
+    let program = Predict::<Improve>::new().with_lm(Lm::scripted([reply]));
     let text = program.render(Code::from("x = '''\n```\n'''")).unwrap()[1].text().into_owned();
     assert!(text.starts_with("[[ ## draft ## ]]\n````python\nx = '''\n```\n'''\n````\n"), "{text}");
     let answer = program.call(Code::from("print(1)")).await.unwrap();

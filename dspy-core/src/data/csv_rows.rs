@@ -45,7 +45,7 @@ fn cell_value(field: &FieldSpec, cell: &str) -> Option<Value> {
     if field.is_optional() && cell.is_empty() {
         return None;
     }
-    if field.is_text() {
+    if field.is_text() || field.is_code() {
         return Some(cell.into());
     }
     let trimmed = cell.trim();

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
+use super::field_type::root_schema;
 use super::{FieldSpec, Role, SignatureSpec};
+use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image};
 
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,11 +196,13 @@ impl Parser<'_> {
             }
             "Optional" | "Option" => (nullable(take()), 1..=1),
             "Union" => (json!({"anyOf": std::mem::take(&mut arguments)}), 2..=16),
+            name if let Some(schema) = own_type(name) => (schema, 0..=0),
             _ => {
                 self.at = at;
                 return Err(self.error(&format!(
                     "unknown type `{name}`; known are str, int, float, bool, list[…], dict[str, …], tuple[…], \
-                     Optional[…], Union[…], Literal[…], Any and the Rust spellings of the same"
+                     Optional[…], Union[…], Literal[…], Any, Image, Audio, File, Document, Citations, History, \
+                     Code, BigInt and the Rust spellings of the same"
                 )));
             }
         };
@@ -260,6 +264,21 @@ impl Parser<'_> {
     }
 }
 
+/// The types of this library.
+fn own_type(name: &str) -> Option<Value> {
+    Some(match name {
+        "Image" => root_schema::<Image>(),
+        "Audio" => root_schema::<Audio>(),
+        "File" => root_schema::<File>(),
+        "Document" => root_schema::<Document>(),
+        "Citations" => root_schema::<Citations>(),
+        "History" => root_schema::<History<Value>>(),
+        "Code" => root_schema::<Code>(),
+        "BigInt" => root_schema::<BigInt>(),
+        _ => return None,
+    })
+}
+
 /// What a name stands for already in prompts and saved files.
 fn reserved(name: &str) -> Option<&'static str> {
     match name {
@@ -318,6 +337,15 @@ mod tests {
         ] {
             assert_eq!(output(text), schema, "{text}");
         }
+    }
+
+    #[test]
+    fn own_types_are_known() {
+        let spec: SignatureSpec =
+            "photos: list[Image], history: History -> program: Code, n: Optional[BigInt]".parse().unwrap();
+        let notations: Vec<_> =
+            spec.fields().iter().map(|field| field.type_text().notation.as_str()).collect();
+        assert_eq!(notations, ["image[]", "history", "code", "integer | null"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub(crate) mod check;
 mod demo;
 pub(crate) mod extension;
+mod facets;
 mod field_type;
 mod grammar;
 mod order;

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::facets::{Facets, Form};
 use super::reply::reply_schema;
 use super::{CheckSpec, extension};
 use crate::decode::{Plan, SchemaError};
-use crate::types::{TypeText, describe, mentions};
+use crate::types::{TypeText, describe};
 
 /// The part that a field plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,10 +37,7 @@ pub struct FieldSpec {
 #[derive(Debug)]
 struct Kind {
     schema: Value,
-    has_f32: bool,
-    has_media: bool,
-    has_documents: bool,
-    is_history: bool,
+    facets: Facets,
     text: OnceLock<TypeText>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
@@ -62,19 +60,8 @@ impl FieldSpec {
         schema: Value,
     ) -> Self {
         let optional = admits_null(&schema);
-        let has_f32 = mentions_f32(&schema);
-        let has_media = mentions(&schema, &|part| part.contains_key("x-media"));
-        let is_history = schema.get("x-history").is_some();
-        let has_documents = role == Role::Input && holds_documents(&schema);
-        let kind = Kind {
-            schema,
-            has_f32,
-            has_media,
-            has_documents,
-            is_history,
-            text: OnceLock::new(),
-            plan: OnceLock::new(),
-        };
+        let facets = Facets::of(&schema);
+        let kind = Kind { schema, facets, text: OnceLock::new(), plan: OnceLock::new() };
         FieldSpec {
             name: name.into(),
             description: description.into(),
@@ -194,7 +181,7 @@ impl FieldSpec {
 
     /// Whether the values are code, which stands in a fence.
     pub(crate) fn is_code(&self) -> bool {
-        self.kind.schema.get("x-code").is_some()
+        self.kind.facets.form == Form::Code
     }
 
     /// Whether the type says more about a text than that it is one.
@@ -204,38 +191,22 @@ impl FieldSpec {
 
     /// Whether images, audio or files occur in the values.
     pub(crate) fn has_media(&self) -> bool {
-        self.kind.has_media
+        self.kind.facets.media
     }
 
     /// Whether the field is an input whose value is a document or a list of them.
     pub(crate) fn has_documents(&self) -> bool {
-        self.kind.has_documents
+        self.role == Role::Input && self.kind.facets.form == Form::Documents
     }
 
     /// Whether the field holds earlier turns of the conversation, which are shown as turns.
     pub(crate) fn is_history(&self) -> bool {
-        self.kind.is_history
+        self.kind.facets.form == Form::History
     }
 
     /// Whether single-precision numbers occur in the values.
     pub(crate) fn has_f32(&self) -> bool {
-        self.kind.has_f32
-    }
-}
-
-fn holds_documents(schema: &Value) -> bool {
-    schema.get("x-document").is_some()
-        || schema.get("items").is_some_and(|items| items.get("x-document").is_some())
-}
-
-fn mentions_f32(schema: &Value) -> bool {
-    match schema {
-        Value::Object(members) => members.iter().any(|(key, value)| match value {
-            Value::String(text) => key == "format" && text == "float",
-            other => mentions_f32(other),
-        }),
-        Value::Array(items) => items.iter().any(mentions_f32),
-        _ => false,
+        self.kind.facets.f32
     }
 }
 

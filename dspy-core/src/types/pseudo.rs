@@ -103,15 +103,19 @@ fn one_line(text: &str) -> String {
 
 /// What the library's own types are called, however they travel as JSON.
 fn own_name(schema: &Value) -> Option<String> {
-    let media = schema.get("x-media").and_then(Value::as_str).map(str::to_owned);
-    let document = || schema.get("x-document").map(|_| "document".to_owned());
-    let code = || match schema.get("x-language").and_then(Value::as_str) {
-        _ if schema.get("x-code").is_none() => None,
-        Some(language) => Some(format!("code in {language}")),
-        None => Some("code".to_owned()),
+    let text = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
+    let says = |keyword: &str| schema.get(keyword).is_some();
+    let mut name = match text("x-media") {
+        Some(kind) => kind.to_owned(),
+        None if says("x-document") => "document".to_owned(),
+        None if says("x-history") => "history".to_owned(),
+        None if says("x-big-int") => "integer".to_owned(),
+        None if says("x-code") => match text("x-language") {
+            Some(language) => format!("code in {language}"),
+            None => "code".to_owned(),
+        },
+        None => return None,
     };
-    let number = || schema.get("x-big-int").map(|_| "integer".to_owned());
-    let mut name = media.or_else(document).or_else(code).or_else(number)?;
     if schema
         .get("type")
         .and_then(Value::as_array)

@@ -1,0 +1,48 @@
+//! What prompts need to know of a type beside its schema, found out once for each field.
+
+use serde_json::Value;
+
+use crate::types::mentions;
+
+/// The facets of a type.
+#[derive(Debug)]
+pub(super) struct Facets {
+    /// Single-precision numbers occur in the values.
+    pub(super) f32: bool,
+    /// Images, audio or files occur in the values.
+    pub(super) media: bool,
+    pub(super) form: Form,
+}
+
+/// Types whose values have a form of their own in prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Texts as they stand, all else as JSON.
+    Usual,
+    /// A document or a list of them, numbered.
+    Documents,
+    /// Code in a fence.
+    Code,
+    /// Earlier turns of the conversation, as turns.
+    History,
+}
+
+impl Facets {
+    pub(super) fn of(schema: &Value) -> Self {
+        let says = |schema: &Value, keyword: &str| schema.get(keyword).is_some();
+        let documents =
+            says(schema, "x-document") || schema.get("items").is_some_and(|items| says(items, "x-document"));
+        let form = if documents {
+            Form::Documents
+        } else if says(schema, "x-code") {
+            Form::Code
+        } else if says(schema, "x-history") {
+            Form::History
+        } else {
+            Form::Usual
+        };
+        let f32 = mentions(schema, &|part| part.get("format").is_some_and(|format| format == "float"));
+        let media = mentions(schema, &|part| part.contains_key("x-media"));
+        Facets { f32, media, form }
+    }
+}
