@@ -7,10 +7,12 @@
 mod support;
 
 mod faults;
+mod formats;
 mod naming;
 mod payload;
 mod retries;
 mod secrets;
+mod tools;
 
 use std::time::Duration;
 

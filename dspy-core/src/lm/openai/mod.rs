@@ -1,11 +1,15 @@
 //! OpenAI's chat completions, as nearly every server speaks them.
 
+mod formats;
 mod request;
 mod response;
+mod schema;
+mod tools;
 
 use super::dialect::Dialect;
 use super::transport::Transport;
 use super::{BoxFuture, Capabilities, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response};
+use formats::{Format, Formats};
 
 /// One model of one endpoint.
 #[derive(Debug)]
@@ -14,6 +18,7 @@ pub(super) struct OpenAiChat {
     /// The model's name on the wire.
     name: String,
     dialect: Dialect,
+    formats: Formats,
     transport: Transport,
 }
 
@@ -24,7 +29,7 @@ impl OpenAiChat {
             dialect.capabilities = capabilities;
         }
         let transport = Transport::new(endpoint, &id, "/chat/completions")?;
-        Ok(OpenAiChat { id, name, dialect, transport })
+        Ok(OpenAiChat { id, name, dialect, formats: Formats::default(), transport })
     }
 }
 
@@ -43,14 +48,32 @@ impl LanguageModel for OpenAiChat {
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
         Box::pin(async move {
-            let body = request::body(&self.name, request, self.dialect).map_err(|error| {
-                LmError::new(
-                    LmErrorKind::InvalidRequest,
-                    &self.id,
-                    format!("the request is not JSON: {error}"),
-                )
-            })?;
-            self.transport.post(body, |answer| response::read(answer, &self.name)).await
+            let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
+            let mut refusal = None;
+            loop {
+                let body = self.body(request, ladder.format(at))?;
+                match self.transport.post(body, |answer| response::read(answer, &self.name)).await {
+                    Ok(response) => {
+                        if let Some(refusal) = &refusal {
+                            self.formats.settle(&ladder, at, refusal);
+                        }
+                        return Ok(response);
+                    }
+                    Err(error) => match ladder.weaker(at, &error) {
+                        Some(next) => (at, refusal) = (next, Some(error)),
+                        None => return Err(error),
+                    },
+                }
+            }
+        })
+    }
+}
+
+impl OpenAiChat {
+    fn body(&self, request: &Request, format: &Format) -> Result<Vec<u8>, LmError> {
+        request::body(&self.name, request, format, self.dialect).map_err(|error| {
+            let message = format!("the request is not JSON: {error}");
+            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
         })
     }
 }

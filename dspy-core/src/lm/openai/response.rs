@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::tools;
 use crate::lm::transport::{Answer, Failure, looks_like_html};
 use crate::lm::{Completion, FinishReason, LmErrorKind, Response, Usage};
 
@@ -43,6 +44,8 @@ struct Turn {
     reasoning: Value,
     #[serde(default)]
     refusal: Value,
+    #[serde(default)]
+    tool_calls: Value,
 }
 
 /// Reads a reply to the model of that name.
@@ -90,13 +93,14 @@ fn completion(choice: Choice) -> Result<Completion, Failure> {
     };
     let (mut text, thoughts) = split_content(turn.content);
     let mut finish = finish(choice.finish_reason.as_deref());
+    let tool_calls = tools::read_calls(turn.tool_calls);
     if let Some(refusal) = turn.refusal.as_str().filter(|_| text.is_empty()) {
         refusal.clone_into(&mut text);
         finish = FinishReason::ContentFilter;
     }
     let reasoning = [&turn.reasoning_content, &turn.reasoning].into_iter().find_map(Value::as_str);
     let reasoning = reasoning.map(str::to_owned).or(thoughts).filter(|reasoning| !reasoning.is_empty());
-    Ok(Completion { text, finish, reasoning })
+    Ok(Completion { text, finish, reasoning, tool_calls })
 }
 
 fn finish(reason: Option<&str>) -> FinishReason {
