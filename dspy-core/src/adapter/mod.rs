@@ -7,6 +7,8 @@ mod error;
 mod json;
 mod layout;
 mod markers;
+mod native;
+mod two_step;
 mod value;
 mod xml;
 
@@ -15,6 +17,8 @@ use std::fmt::Debug;
 pub use chat::ChatAdapter;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub use json::JsonAdapter;
+pub(crate) use native::{Bare, NativeKey, View, correction};
+pub use two_step::{Extraction, TwoStepAdapter};
 pub use xml::XmlAdapter;
 
 use crate::decode::ParseReport;
@@ -92,10 +96,17 @@ pub trait Adapter: Debug + Send + Sync + 'static {
         let _ = spec;
         Message::user(error.feedback())
     }
+
+    /// Who reads the replies, for an adapter that lets models answer in prose. With an extraction, [`parse`](Self::parse)
+    /// is not called on the model's reply: the reply becomes the input of a second request. See [`TwoStepAdapter`].
+    fn extraction(&self, spec: &SignatureSpec) -> Option<Extraction> {
+        let _ = spec;
+        None
+    }
 }
 
 /// The reply, if there is one and nothing was cut off.
-fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
+pub(crate) fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
     let reply = completion.text.as_str();
     let kind = if completion.finish == FinishReason::Length {
         ParseErrorKind::Truncated

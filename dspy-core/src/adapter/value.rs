@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::markers;
-use crate::signature::FieldSpec;
+use crate::signature::{FieldSpec, Native};
+use crate::types::describe;
 
 /// Appends `value` as it stands below its marker.
 pub(super) fn push(out: &mut String, field: &FieldSpec, value: &Value) {
     match value {
+        value if field.native() == Some(Native::Tools) => push_text(out, &tools_text(value)),
         Value::String(text) if field.is_text() || !looks_native(text) => push_text(out, text),
         value => out.push_str(&markers::escape_json(&json_text(field, value))),
     }
@@ -18,9 +20,30 @@ pub(super) fn push(out: &mut String, field: &FieldSpec, value: &Value) {
 /// The text of a value, without regard to markers.
 pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
     match value {
+        value if field.native() == Some(Native::Tools) => tools_text(value).into(),
         Value::String(text) if field.is_text() || !looks_native(text) => text.as_str().into(),
         value => json_text(field, value).into(),
     }
+}
+
+/// Tools for a model that is told of them in words: a line for each with its arguments, and what their types mean.
+fn tools_text(value: &Value) -> String {
+    let mut out = String::new();
+    let tools = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    for tool in tools.iter().filter(|tool| tool.is_object()) {
+        let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
+        let arguments = tool.get("parameters").map(describe).unwrap_or_default();
+        out.push_str(&format!("- {}: {}\n", text("name"), text("description").replace('\n', "\n  ")));
+        out.push_str(&format!("  arguments: {}\n", arguments.notation.replace('\n', "\n  ")));
+        for (name, definition) in &arguments.definitions {
+            out.push_str(&format!("  {name} = {}\n", definition.replace('\n', "\n  ")));
+        }
+    }
+    if out.is_empty() {
+        out.push_str("none");
+    }
+    out.truncate(out.trim_end().len());
+    out
 }
 
 /// Whether a text would be read as something else than a text when it stands without quotes.

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::Predictor;
 use super::prediction::{Details, Prediction};
+use super::prepared::Prepared;
 use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
-use crate::lm::{Completion, Lm, Message, Request, Response};
+use crate::lm::{Completion, Lm, Message, Response};
 use crate::program::{Context, TraceScope, TraceStep};
 use crate::signature::{FieldError, Values};
 
@@ -23,7 +24,8 @@ impl Predictor {
         self.check_inputs(inputs)?;
         let context = Context::current();
         let adapter = self.adapter().unwrap_or(context.adapter());
-        Ok(self.messages(adapter, inputs, &[]))
+        let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
+        Ok(self.prepared(adapter, able).messages(self.demos(), inputs, &[]))
     }
 
     /// Calls the model and reads its reply.
@@ -65,48 +67,41 @@ impl Predictor {
         }
         Ok(())
     }
-
-    fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {
-        let preamble = self.preamble(adapter);
-        let mut messages = Vec::with_capacity(preamble.len() + 1 + correction.len());
-        messages.extend_from_slice(&preamble);
-        messages.push(adapter.input(self.prompt(), inputs));
-        messages.extend_from_slice(correction);
-        messages
-    }
 }
 
-struct Call<'a> {
-    predictor: &'a Predictor,
-    context: &'a Context,
-    lm: &'a Lm,
-    inputs: &'a Values,
-    details: Details,
+pub(super) struct Call<'a> {
+    pub(super) predictor: &'a Predictor,
+    pub(super) context: &'a Context,
+    pub(super) lm: &'a Lm,
+    pub(super) inputs: &'a Values,
+    pub(super) details: Details,
 }
 
-type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send);
+pub(super) type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, FieldError> + Send);
 
 impl Call<'_> {
     /// Attempts with the chosen adapter, then with JSON. Also returns the values, if a trace wants them.
-    async fn run<T>(&mut self, convert: Convert<'_, T>, keep: bool) -> Result<(T, Values)> {
+    pub(super) async fn run<T>(&mut self, convert: Convert<'_, T>, keep: bool) -> Result<(T, Values)> {
         let recovery = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let mut failed: Vec<ParseError> = Vec::new();
         let fallback = recovery.json_fallback && chosen.name() != JSON.name();
-        for (adapter, reasks) in
-            [(chosen, recovery.reasks), (&*JSON, 0)].into_iter().take(1 + usize::from(fallback))
-        {
+        // The fallback asks for everything in the text, whatever the model could do natively.
+        let able = self.lm.capabilities();
+        let textual = able.tools(false).reasoning(false);
+        let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
+        for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
+            let prepared = self.predictor.prepared(adapter, able);
             let mut correction = Vec::new();
             for _ in 0..=reasks {
-                let error = match self.attempt(adapter, &correction, convert, keep).await? {
+                let error = match self.attempt(&prepared, &correction, convert, keep).await? {
                     Ok(done) => return Ok(done),
                     Err(error) => error,
                 };
                 // Asking again cannot mend these: the same limit cuts again, the same type fails again.
                 let hopeless = matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Schema);
                 if !hopeless {
-                    correction.push(Message::assistant(error.reply.as_str()));
-                    correction.push(adapter.feedback(self.predictor.spec(), &error));
+                    correction.extend(prepared.correction(self.details.completions.first(), &error));
                 }
                 failed.push(error);
                 if hopeless {
@@ -119,14 +114,14 @@ impl Call<'_> {
 
     async fn attempt<T>(
         &mut self,
-        adapter: &Arc<dyn Adapter>,
+        prepared: &Prepared,
         correction: &[Message],
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
-        let mut request = Request::new(self.predictor.messages(adapter, self.inputs, correction));
+        let able = self.lm.capabilities();
+        let mut request = prepared.request(self.predictor.demos(), self.inputs, correction, able)?;
         request.params.clone_from(self.predictor.params());
-        request.format = adapter.format(self.predictor.spec(), self.lm.capabilities());
         request.rollout = self.context.rollout();
         let response = self.lm.complete(request).await?;
         self.details.attempts += 1;
@@ -135,20 +130,23 @@ impl Call<'_> {
             self.details.usage += usage;
         }
         self.details.completions = completions;
-        Ok(self.read(adapter, convert, keep))
+        match &prepared.second {
+            Some(second) => self.extract(prepared, second, convert, keep).await,
+            None => Ok(self.read(prepared, convert, keep)),
+        }
     }
 
     /// The first of the completions that can be read.
     fn read<T>(
         &mut self,
-        adapter: &Arc<dyn Adapter>,
+        prepared: &Prepared,
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<(T, Values), ParseError> {
-        let spec = self.predictor.spec();
+        let adapter = &prepared.adapter;
         let mut first_error = None;
         for completion in &self.details.completions {
-            let read = adapter.parse(spec, completion).and_then(|Parsed { mut values, report }| {
+            let read = prepared.read(self.inputs, completion).and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
                 let output = convert(&mut values).map_err(|error| refused(adapter, completion, &error))?;
                 Ok((output, kept, values, report))

@@ -3,8 +3,10 @@
 mod call;
 mod chain_of_thought;
 mod dynamic;
+mod extract;
 mod prediction;
 mod predictor;
+mod prepared;
 mod typed;
 
 pub use chain_of_thought::ChainOfThought;

@@ -81,6 +81,7 @@ impl<O> Prediction<O> {
     }
 
     /// How many requests the last predictor needed for a readable reply: 1 unless it had to ask again.
+    /// A second step that reads the first one's prose counts too.
     pub fn attempts(&self) -> u32 {
         self.details.attempts
     }

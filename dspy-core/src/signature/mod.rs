@@ -6,14 +6,17 @@
 mod demo;
 mod field_type;
 mod grammar;
+mod native;
 mod partial;
 mod reply;
 mod spec;
 mod traits;
 
 pub use demo::Demo;
+pub(crate) use field_type::root_schema;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
+pub(crate) use native::Native;
 pub use partial::{FieldState, PartialValues};
 pub use spec::{FieldSpec, Role, SignatureSpec};
 pub use traits::{Example, FieldError, Fields, Signature};

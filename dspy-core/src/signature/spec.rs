@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::native::Native;
 use super::reply::reply_schema;
 use crate::decode::{Plan, SchemaError};
 use crate::types::{TypeText, describe};
@@ -34,6 +35,7 @@ pub struct FieldSpec {
 struct Kind {
     schema: Value,
     has_f32: bool,
+    native: Option<Native>,
     text: OnceLock<TypeText>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
@@ -56,7 +58,8 @@ impl FieldSpec {
     ) -> Self {
         let optional = admits_null(&schema);
         let has_f32 = mentions_f32(&schema);
-        let kind = Kind { schema, has_f32, text: OnceLock::new(), plan: OnceLock::new() };
+        let native = Native::of(&schema);
+        let kind = Kind { schema, has_f32, native, text: OnceLock::new(), plan: OnceLock::new() };
         FieldSpec { name: name.into(), description: description.into(), role, optional, kind: Arc::new(kind) }
     }
 
@@ -126,6 +129,11 @@ impl FieldSpec {
     /// Whether the type says more about a text than that it is one.
     pub(crate) fn has_constraints(&self) -> bool {
         ["minLength", "maxLength", "contentEncoding"].iter().any(|key| self.kind.schema.get(key).is_some())
+    }
+
+    /// What the field is to a model that handles it natively.
+    pub(crate) fn native(&self) -> Option<Native> {
+        self.kind.native
     }
 
     /// Whether single-precision numbers occur in the values.

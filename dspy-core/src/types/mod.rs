@@ -2,5 +2,7 @@
 
 mod constraint;
 mod pseudo;
+mod reasoning;
 
 pub use pseudo::{TypeText, describe};
+pub use reasoning::Reasoning;

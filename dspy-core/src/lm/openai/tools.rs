@@ -17,7 +17,11 @@ pub(super) enum WireTool<'a> {
 /// A tool as it is offered. The arguments are checked when it is called, so no endpoint is asked to be strict.
 pub(super) fn wire(tool: &ToolSpec, rules: SchemaRules) -> WireTool<'_> {
     let parameters = schema::lax(&tool.parameters, rules);
-    let parameters = parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+    let mut parameters = parameters.unwrap_or_else(|| json!({"type": "object"}));
+    // OpenAI refuses an object without `properties`, even if the tool takes no arguments.
+    if parameters.get("properties").is_none() {
+        parameters["properties"] = json!({});
+    }
     WireTool::Function { name: &tool.name, description: &tool.description, parameters }
 }
 
