@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dspy_core::adapter::{ChatAdapter, JsonAdapter, ParseErrorKind, XmlAdapter};
+use dspy_core::adapter::{ChatAdapter, JsonAdapter, ParseErrorKind, TwoStepAdapter, XmlAdapter};
 use dspy_core::lm::{Capabilities, Completion, Content, Lm, Reply, Role, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{Module, Recovery, Settings};
@@ -151,7 +151,7 @@ async fn bad_native_calls_go_back_with_a_result_for_each() {
 async fn other_models_read_of_the_tools_and_write_the_calls() {
     let written = r#"[{"name": "weather", "args": {"city": "Paris", "days": "2"}}]"#;
     let chat = format!("[[ ## answer ## ]]\nnull\n\n[[ ## calls ## ]]\n{written}\n\n[[ ## completed ## ]]");
-    let json = format!(r#"{{"answer": null, "calls": {written}}}"#);
+    let json = format!(r#"{{"answer": null, "calls": {{"tool_calls": {written}}}}}"#);
     let xml = format!("<calls>{written}</calls>");
     let answer = || field(Part::Output, "answer", Option::<String>::schema());
     for (settings, reply) in [
@@ -188,12 +188,45 @@ async fn bad_written_calls_go_back_too() {
 async fn the_fallback_asks_in_the_text_for_what_did_not_come_natively() {
     let silent = Completion::new("").calling([weather(json!({"city": "Paris"}))]);
     let json = Completion::new(r#"{"thought": "rain", "calls": []}"#);
-    let (script, settings) = model(ABLE, [silent.clone(), silent, json]);
-    let predict = DynPredict::new(spec([FieldSpec::text(Part::Output, "thought", ""), calls()]));
-    let answer = settings.scope(predict.call(inputs())).await.unwrap();
-    assert_eq!(answer["thought"], "rain");
-    let tools: Vec<_> = script.requests().iter().map(|request| request.tools.len()).collect();
-    assert_eq!(tools, [2, 2, 0]);
+    for chosen in [Settings::new().adapter(ChatAdapter), Settings::new().adapter(JsonAdapter)] {
+        let replies = [silent.clone(), silent.clone(), json.clone()];
+        let script = Arc::new(ScriptedLm::new(replies).with_capabilities(ABLE));
+        let settings = chosen.lm(Lm::shared(script.clone()));
+        let predict = DynPredict::new(spec([FieldSpec::text(Part::Output, "thought", ""), calls()]));
+        let answer = settings.scope(predict.call(inputs())).await.unwrap();
+        assert_eq!(answer["thought"], "rain");
+        let tools: Vec<_> = script.requests().iter().map(|request| request.tools.len()).collect();
+        assert_eq!(tools, [2, 2, 0]);
+    }
+}
+
+/// The messages of a first request, as text.
+fn shown(settings: Settings, spec: SignatureSpec, inputs: &Values) -> String {
+    let render = async { DynPredict::new(spec).predictor().render(inputs).unwrap() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let messages = runtime.block_on(settings.scope(render));
+    messages.iter().map(|message| format!("--- {}\n{}\n", message.role.as_str(), message.text())).collect()
+}
+
+#[test]
+fn tools_in_words() {
+    let spec = spec([field(Part::Output, "answer", Option::<String>::schema()), calls()]);
+    insta::assert_snapshot!(shown(Settings::new(), spec, &inputs()));
+}
+
+#[test]
+fn tools_apart_from_the_prompt() {
+    let settings = |able| Settings::new().lm(Lm::custom(ScriptedLm::new([""]).with_capabilities(able)));
+    insta::assert_snapshot!(shown(settings(ABLE), spec([calls()]), &inputs()));
+}
+
+#[test]
+fn a_task_in_prose() {
+    let spec = "question, context: list[str] -> verdict: Literal['yes', 'no'], years: list[int]";
+    let inputs = json!({"question": "Is it?", "context": ["a", "b"]});
+    let Value::Object(inputs) = inputs else { panic!() };
+    let settings = Settings::new().adapter(TwoStepAdapter::new(Lm::scripted([""])));
+    insta::assert_snapshot!(shown(settings, spec.parse().unwrap(), &inputs));
 }
 
 #[tokio::test]
@@ -281,6 +314,12 @@ mod running {
         assert!(texts[6].contains("not a struct"), "{}", texts[6]);
         assert_eq!(results[0].to_message().unwrap().role, Role::Tool);
         assert!(results[1].to_message().is_none());
+    }
+
+    #[test]
+    fn runs_can_be_spawned() {
+        fn spawnable(_: impl Future + Send) {}
+        spawnable(ToolCalls::default().run(&[]));
     }
 
     #[tokio::test]

@@ -153,7 +153,8 @@ fn push_definitions(out: &mut String, spec: &SignatureSpec) {
     for field in spec.inputs().chain(spec.outputs()) {
         for (name, text) in &field.type_text().definitions {
             if !told.contains(&name) {
-                let _ = write!(out, "{}{name} = {text}\n", if told.is_empty() { "\nwhere\n" } else { "" });
+                out.push_str(if told.is_empty() { "\nwhere\n" } else { "" });
+                let _ = writeln!(out, "{name} = {text}");
                 told.push(name);
             }
         }

@@ -32,7 +32,12 @@ fn tools_text(value: &Value) -> String {
     let tools = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     for tool in tools.iter().filter(|tool| tool.is_object()) {
         let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
-        let arguments = tool.get("parameters").map(describe).unwrap_or_default();
+        let mut parameters = tool.get("parameters").cloned().unwrap_or_default();
+        if let Some(members) = parameters.as_object_mut() {
+            // A title would make a named type of them.
+            members.shift_remove("title");
+        }
+        let arguments = describe(&parameters);
         out.push_str(&format!("- {}: {}\n", text("name"), text("description").replace('\n', "\n  ")));
         out.push_str(&format!("  arguments: {}\n", arguments.notation.replace('\n', "\n  ")));
         for (name, definition) in &arguments.definitions {

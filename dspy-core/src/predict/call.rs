@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Predictor;
 use super::prediction::{Details, Prediction};
 use super::prepared::Prepared;
-use crate::adapter::{Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
+use crate::adapter::{Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed};
 use crate::error::{Error, Result};
 use crate::lm::{Completion, Lm, Message, Response};
 use crate::program::{Context, TraceScope, TraceStep};
@@ -85,10 +85,11 @@ impl Call<'_> {
         let recovery = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let mut failed: Vec<ParseError> = Vec::new();
-        let fallback = recovery.json_fallback && chosen.name() != JSON.name();
         // The fallback asks for everything in the text, whatever the model could do natively.
         let able = self.lm.capabilities();
         let textual = able.tools(false).reasoning(false);
+        let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
+        let fallback = recovery.json_fallback && (native || chosen.name() != JSON.name());
         let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
         for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
             let prepared = self.predictor.prepared(adapter, able);

@@ -104,7 +104,11 @@ impl FieldSpec {
 
     /// Its type as a model reads it.
     pub fn type_text(&self) -> &TypeText {
-        self.kind.text.get_or_init(|| describe(&self.kind.schema))
+        self.kind.text.get_or_init(|| match self.kind.native {
+            // They stand in the prompt in words, not as JSON.
+            Some(Native::Tools) => TypeText { notation: "tools".into(), ..TypeText::default() },
+            _ => describe(&self.kind.schema),
+        })
     }
 
     /// How its values are decoded.

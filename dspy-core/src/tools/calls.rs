@@ -20,8 +20,24 @@ use crate::lm::Message;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Written")]
 pub struct ToolCalls(pub Vec<ToolCall>);
+
+/// The calls as they may be written down: Python DSPy wraps them in an object.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    List(Vec<ToolCall>),
+    Wrapped { tool_calls: Vec<ToolCall> },
+}
+
+impl From<Written> for ToolCalls {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::List(calls) | Written::Wrapped { tool_calls: calls } => ToolCalls(calls),
+        }
+    }
+}
 
 /// How many tools run at a time.
 const CONCURRENCY: usize = 8;

@@ -66,7 +66,12 @@ impl Tool {
         F: Fn(Args) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Out> + Send + 'static,
     {
-        let spec = Arc::new(ToolSpec::new(name, description, root_schema::<Args>()));
+        let mut parameters = root_schema::<Args>();
+        if let Some(members) = parameters.as_object_mut() {
+            // The name of the Rust type tells a model nothing.
+            members.shift_remove("title");
+        }
+        let spec = Arc::new(ToolSpec::new(name, description, parameters));
         let (called, function) = (spec.clone(), Arc::new(function));
         let run = move |arguments: Value| -> BoxFuture<'static, Result<Value, ToolError>> {
             let (spec, function) = (called.clone(), function.clone());

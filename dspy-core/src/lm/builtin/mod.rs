@@ -133,7 +133,7 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
         };
         match &message.content {
             Content::Text(text) | Content::Calls { text, .. } | Content::ToolResult { text, .. } => {
-                of_text(text)
+                of_text(text);
             }
             Content::Parts(parts) => parts.iter().for_each(|part| match part {
                 Part::Text(text) => of_text(text),

@@ -53,11 +53,10 @@ impl Ladder {
         let able = dialect.capabilities;
         let mut formats = Vec::new();
         match asked {
-            ResponseFormat::Text => {}
             ResponseFormat::JsonObject if !able.json_object && able.json_schema => {
                 formats.push(Format::Schema("object".into(), json!({"type": "object"})));
             }
-            ResponseFormat::JsonObject => {}
+            ResponseFormat::Text | ResponseFormat::JsonObject => {}
             ResponseFormat::JsonSchema { name, schema } => {
                 let name: Arc<str> = name.chars().take(NAME_LIMIT).collect::<String>().into();
                 let strict = (able.json_schema && able.strict)

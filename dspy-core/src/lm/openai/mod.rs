@@ -6,7 +6,7 @@ mod response;
 mod schema;
 mod tools;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, OPENAI_SCHEMA, PLAIN};
 use super::transport::Transport;
 use super::{BoxFuture, Capabilities, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response};
 use formats::{Format, Formats};
@@ -27,6 +27,10 @@ impl OpenAiChat {
         let mut dialect = endpoint.dialect.for_model(&name);
         if let Some(capabilities) = endpoint.capabilities {
             dialect.capabilities = capabilities;
+            // Who says of a server that nobody described that it is strict means OpenAI's rules.
+            if capabilities.strict && dialect.schema == PLAIN.schema {
+                dialect.schema = OPENAI_SCHEMA;
+            }
         }
         let transport = Transport::new(endpoint, &id, "/chat/completions")?;
         Ok(OpenAiChat { id, name, dialect, formats: Formats::default(), transport })

@@ -114,7 +114,7 @@ pub(super) fn body(
         tool_choice: tools::choice(request),
         reasoning_effort: thinking.reasoning_effort,
         reasoning: thinking.reasoning,
-        thinking: thinking.thinking,
+        thinking: thinking.switch,
     };
     if params.extra.is_empty() {
         return serde_json::to_vec(&body);

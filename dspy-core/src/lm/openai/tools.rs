@@ -87,7 +87,7 @@ fn read_arguments(arguments: Value) -> Value {
 pub(super) struct Thinking {
     pub(super) reasoning_effort: Option<&'static str>,
     pub(super) reasoning: Option<Value>,
-    pub(super) thinking: Option<Value>,
+    pub(super) switch: Option<Value>,
 }
 
 impl Thinking {
@@ -99,11 +99,76 @@ impl Thinking {
             EffortMember::Plain => words.reasoning_effort = Some(effort.as_str()),
             EffortMember::Nested => words.reasoning = Some(json!({"effort": effort.as_str()})),
             EffortMember::Switch => {
-                words.thinking = Some(json!({"type": if off { "disabled" } else { "enabled" }}));
+                words.switch = Some(json!({"type": if off { "disabled" } else { "enabled" }}));
                 words.reasoning_effort = Some(effort.as_str()).filter(|_| !off);
             }
             EffortMember::None => {}
         }
         words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::openai::formats::Format;
+    use crate::lm::openai::request::body;
+    use crate::lm::{Message, catalog};
+
+    /// What a provider gets for a request, beside model and messages.
+    fn sent(provider: &str, change: impl FnOnce(&mut Request)) -> Value {
+        let mut request = Request::new(vec![Message::user("Hi")]);
+        change(&mut request);
+        let dialect = catalog::provider(provider).unwrap().dialect.for_model("m");
+        let body = body("m", &request, &Format::Object, dialect).unwrap();
+        let mut body: Value = serde_json::from_slice(&body).unwrap();
+        let members = body.as_object_mut().unwrap();
+        ["model", "messages"].into_iter().for_each(|known| drop(members.remove(known)));
+        body
+    }
+
+    #[test]
+    fn every_provider_has_its_word_for_the_effort() {
+        let object = json!({"type": "json_object"});
+        for (provider, effort, expected) in [
+            ("openai", ReasoningEffort::Minimal, json!({"reasoning_effort": "minimal"})),
+            ("openrouter", ReasoningEffort::High, json!({"reasoning": {"effort": "high"}})),
+            ("deepseek", ReasoningEffort::None, json!({"thinking": {"type": "disabled"}})),
+            (
+                "deepseek",
+                ReasoningEffort::High,
+                json!({"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
+            ),
+            ("anthropic", ReasoningEffort::High, json!({})),
+        ] {
+            let mut expected = expected;
+            expected["response_format"] = object.clone();
+            let body = sent(provider, |request| request.params.reasoning_effort = Some(effort));
+            assert_eq!(body, expected, "{provider}");
+        }
+    }
+
+    #[test]
+    fn formats_and_tools_go_together_where_that_is_allowed() {
+        let tool = || ToolSpec::new("stop", "", json!({"type": "object"}));
+        let formatted =
+            |provider| sent(provider, |request| request.tools.push(tool())).get("response_format").is_some();
+        assert!(formatted("openai"));
+        assert!(!formatted("groq"));
+        let body = sent("openai", |request| request.tools.push(tool()));
+        assert_eq!(body["tools"][0]["function"]["parameters"], json!({"type": "object", "properties": {}}));
+    }
+
+    #[test]
+    fn arguments_that_are_no_json_stay_as_written() {
+        for (written, read) in [
+            (json!(r#"{"a": 1}"#), json!({"a": 1})),
+            (json!("{a: 1"), json!("{a: 1")),
+            (json!(" "), json!({})),
+            (Value::Null, json!({})),
+            (json!({"a": 1}), json!({"a": 1})),
+        ] {
+            assert_eq!(read_arguments(written), read);
+        }
     }
 }

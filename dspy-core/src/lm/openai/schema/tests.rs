@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::measure::target;
 use super::*;
 use crate::decode::{Plan, ProblemKind};
 use crate::lm::dialect::{BARE_SCHEMA, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, XAI_SCHEMA, XGRAMMAR_SCHEMA};
@@ -120,7 +121,7 @@ impl Draw<'_> {
             "integer" => {
                 let low = schema.get("minimum").and_then(Value::as_i64).unwrap_or(0);
                 let high = schema.get("maximum").and_then(Value::as_i64).unwrap_or(low + 99).min(low + 99);
-                (low + self.below((high - low + 1) as usize) as i64).into()
+                (low + i64::from(self.below((high - low + 1) as usize) as u32)).into()
             }
             "number" => (self.below(1000) as f64 / 8.0).into(),
             "string" => ["", "plain", "null", "5", "[1, 2]", "a \"b\"\n"][self.below(6)].into(),

@@ -4,11 +4,14 @@
 //! undoes: where strict mode wants a member that may be absent, `null` stands for its absence. So whatever an
 //! endpoint enforces by the result, the original schema decides when the reply is read.
 
-use std::collections::{HashMap, HashSet};
+mod measure;
+
+use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::lm::dialect::{Limits, SchemaRules};
+use crate::lm::dialect::SchemaRules;
+use measure::{Size, is_recursive};
 
 /// The schema as strict mode wants it: every object closed, every member required. `None` if it cannot be said so.
 pub(super) fn strict(schema: &Value, rules: SchemaRules) -> Option<Value> {
@@ -54,7 +57,7 @@ impl Cleaner {
             out.insert("$ref".into(), target.clone());
             // "`$ref` cannot have keywords": no description beside a reference.
             if !self.strict {
-                self.copy(source, "description", &mut out);
+                out.extend(source.get("description").map(|text| ("description".to_owned(), text.clone())));
             }
             self.definitions(source, &mut out);
             return Value::Object(out);
@@ -70,13 +73,7 @@ impl Cleaner {
                 }
                 "anyOf" | "oneOf" if !mixed => self.choices(value, &mut out),
                 "const" if !self.takes("const") => drop(out.insert("enum".into(), json!([value]))),
-                "format" => {
-                    if self.takes("format") && value.as_str().is_some_and(|f| self.rules.formats.contains(&f))
-                    {
-                        out.insert(keyword.clone(), value.clone());
-                    }
-                }
-                name if CORE.contains(&name) || self.takes(name) => {
+                name if self.carries(name, value) => {
                     out.insert(keyword.clone(), value.clone());
                 }
                 _ => {}
@@ -103,10 +100,10 @@ impl Cleaner {
         self.rules.keywords.contains(&keyword)
     }
 
-    fn copy(&self, from: &Map<String, Value>, keyword: &str, to: &mut Map<String, Value>) {
-        if let Some(value) = from.get(keyword) {
-            to.insert(keyword.into(), value.clone());
-        }
+    /// Whether a keyword is carried over as it stands.
+    fn carries(&self, keyword: &str, value: &Value) -> bool {
+        let known_format = || value.as_str().is_some_and(|format| self.rules.formats.contains(&format));
+        CORE.contains(&keyword) || self.takes(keyword) && (keyword != "format" || known_format())
     }
 
     fn definitions(&mut self, source: &Map<String, Value>, out: &mut Map<String, Value>) {
@@ -289,123 +286,5 @@ fn or_null(mut schema: Value) -> Value {
     json!({"anyOf": [schema, {"type": "null"}]})
 }
 
-/// The name of the definition that a schema refers to.
-fn target(schema: &Map<String, Value>) -> Option<&str> {
-    schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
-}
-
-/// Whether a type contains itself.
-fn is_recursive(schema: &Value) -> bool {
-    fn targets<'s>(schema: &'s Value, into: &mut HashSet<&'s str>) {
-        match schema {
-            Value::Object(members) => {
-                into.extend(target(members));
-                members.iter().filter(|(key, _)| *key != "$defs").for_each(|(_, value)| targets(value, into));
-            }
-            Value::Array(items) => items.iter().for_each(|item| targets(item, into)),
-            _ => {}
-        }
-    }
-    let Some(definitions) = schema.get("$defs").and_then(Value::as_object) else { return false };
-    let direct: HashMap<&str, HashSet<&str>> = definitions
-        .iter()
-        .map(|(name, schema)| {
-            let mut found = HashSet::new();
-            targets(schema, &mut found);
-            (name.as_str(), found)
-        })
-        .collect();
-    direct.keys().any(|start| {
-        let mut seen = HashSet::new();
-        let mut open: Vec<&str> = direct[start].iter().copied().collect();
-        while let Some(name) = open.pop() {
-            if name == *start {
-                return true;
-            }
-            if seen.insert(name) {
-                open.extend(direct.get(name).into_iter().flatten());
-            }
-        }
-        false
-    })
-}
-
-/// How large a schema is.
-#[derive(Default)]
-struct Size {
-    depth: usize,
-    properties: usize,
-    choices: usize,
-    bytes: usize,
-}
-
-impl Size {
-    fn of(schema: &Value) -> Self {
-        let mut size = Size::default();
-        size.count(schema);
-        let definitions = schema.get("$defs").and_then(Value::as_object);
-        size.depth = depth(schema, definitions, &mut HashMap::new());
-        size
-    }
-
-    fn is_within(&self, limits: Limits) -> bool {
-        self.depth <= limits.depth
-            && self.properties <= limits.properties
-            && self.choices <= limits.choices
-            && self.bytes <= limits.bytes
-    }
-
-    fn count(&mut self, schema: &Value) {
-        let Some(members) = schema.as_object() else { return };
-        for (keyword, value) in members {
-            match (keyword.as_str(), value) {
-                ("properties" | "$defs", Value::Object(named)) => {
-                    if keyword == "properties" {
-                        self.properties += named.len();
-                    }
-                    for (name, schema) in named {
-                        self.bytes += name.len();
-                        self.count(schema);
-                    }
-                }
-                ("enum", Value::Array(choices)) => {
-                    self.choices += choices.len();
-                    self.bytes += choices.iter().map(|choice| choice.to_string().len()).sum::<usize>();
-                }
-                ("const", value) => self.bytes += value.to_string().len(),
-                ("anyOf", Value::Array(choices)) => choices.iter().for_each(|choice| self.count(choice)),
-                ("items" | "additionalProperties", value) => self.count(value),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// How deeply objects and lists stand within one another. A type that contains itself counts once.
-fn depth<'s>(
-    schema: &'s Value,
-    definitions: Option<&'s Map<String, Value>>,
-    known: &mut HashMap<&'s str, usize>,
-) -> usize {
-    let Some(members) = schema.as_object() else { return 0 };
-    if let Some(name) = target(members) {
-        if let Some(depth) = known.get(name) {
-            return *depth;
-        }
-        known.insert(name, 0);
-        let found =
-            definitions.and_then(|all| all.get(name)).map_or(0, |schema| depth(schema, definitions, known));
-        known.insert(name, found);
-        return found;
-    }
-    let choices = members.get("anyOf").and_then(Value::as_array).into_iter().flatten();
-    let across = choices.map(|choice| depth(choice, definitions, known)).max().unwrap_or(0);
-    let named = members.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::values);
-    let inner = named.chain(members.get("items"));
-    let below = inner.map(|schema| depth(schema, definitions, known) + 1).max().unwrap_or(0);
-    across.max(below)
-}
-
 #[cfg(test)]
-#[path = "schema_tests.rs"]
 mod tests;
