@@ -15,6 +15,8 @@
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
 //! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
+//! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
+//! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
@@ -30,7 +32,7 @@ pub use dspy_core::program::{configure, inherit, spawn};
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
-    signature, state, types,
+    signature, state, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
@@ -52,6 +54,7 @@ pub mod prelude {
     pub use dspy_core::program::{BoxModule, HasPredictors, Module, Settings};
     pub use dspy_core::retrieve::{Bm25, Retriever};
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
-    pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, language};
+    pub use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
+    pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, Reasoning, language};
     pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 }

@@ -100,7 +100,7 @@ async fn the_json_fallback_must_hold_to_the_rules_too() {
     let bad = reply(9.0, &["a"], "");
     let json = |score: f64| json!({"score": score, "tags": [{"name": "a"}], "note": null}).to_string();
     let (_, lm) = scripted([bad.clone(), bad.clone(), json(1.0)]);
-    assert_eq!(Predict::<Rate>::new().with_lm(lm).call("Fine.").await.unwrap().attempts(), 3);
+    assert_eq!(Predict::<Rate>::new().with_lm(lm).call("Fine.").await.unwrap().attempts().len(), 3);
     let (_, lm) = scripted([bad.clone(), bad, json(6.0)]);
     let error = Predict::<Rate>::new().with_lm(lm).call("Fine.").await.unwrap_err();
     let parse = error.as_parse().unwrap();

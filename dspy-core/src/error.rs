@@ -29,6 +29,9 @@ pub enum Error {
     /// The model answered, but the answer could not be read. Holds the reply.
     #[error(transparent)]
     Parse(Box<ParseError>),
+    /// A second model was to take the outputs from the prose of the first and could not. Holds the prose.
+    #[error(transparent)]
+    Extraction(Box<ExtractionError>),
     /// A value of an input or a label does not fit its field.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -63,6 +66,7 @@ impl Error {
         match self {
             Error::NoLm => true,
             Error::Lm(error) => error.is_outage(),
+            Error::Extraction(error) => error.source.is_outage(),
             _ => false,
         }
     }
@@ -71,6 +75,7 @@ impl Error {
     pub fn as_parse(&self) -> Option<&ParseError> {
         match self {
             Error::Parse(error) => Some(error),
+            Error::Extraction(error) => error.source.as_parse(),
             _ => None,
         }
     }
@@ -79,8 +84,29 @@ impl Error {
     pub fn as_lm(&self) -> Option<&LmError> {
         match self {
             Error::Lm(error) => Some(error),
+            Error::Extraction(error) => error.source.as_lm(),
             _ => None,
         }
+    }
+}
+
+/// A failed second step of a [`TwoStepAdapter`](crate::adapter::TwoStepAdapter): what the first model answered, and why
+/// the second could not read it.
+#[derive(Debug, Error)]
+#[error("the answer was given, but {extractor} could not take the outputs from it: {source}")]
+#[non_exhaustive]
+pub struct ExtractionError {
+    /// The answer of the first model, in prose. It was paid for.
+    pub prose: String,
+    /// The model that was to read it.
+    pub extractor: String,
+    /// What went wrong.
+    pub source: Error,
+}
+
+impl From<ExtractionError> for Error {
+    fn from(error: ExtractionError) -> Self {
+        Error::Extraction(Box::new(error))
     }
 }
 

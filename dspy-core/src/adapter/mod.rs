@@ -12,6 +12,8 @@ mod incoming;
 mod json;
 mod layout;
 mod markers;
+mod native;
+mod two_step;
 mod value;
 mod xml;
 
@@ -23,6 +25,8 @@ pub(crate) use check::check;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub use incoming::ReplyReader;
 pub use json::JsonAdapter;
+pub(crate) use native::{Bare, NativeKey, View, correction};
+pub use two_step::{Extraction, TwoStepAdapter};
 pub use xml::XmlAdapter;
 
 use crate::decode::ParseReport;
@@ -115,10 +119,17 @@ pub trait Adapter: Debug + Send + Sync + 'static {
         let _ = spec;
         Message::user(error.feedback())
     }
+
+    /// Who reads the replies, for an adapter that lets models answer in prose. With an extraction, [`parse`](Self::parse)
+    /// is not called on the model's reply: the reply becomes the input of a second request. See [`TwoStepAdapter`].
+    fn extraction(&self, spec: &SignatureSpec) -> Option<Extraction> {
+        let _ = spec;
+        None
+    }
 }
 
 /// The reply, if there is one and nothing was cut off.
-fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
+pub(crate) fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
     let reply = completion.text.as_str();
     let kind = if completion.finish == FinishReason::Length {
         ParseErrorKind::Truncated

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::{code, markers};
-use crate::signature::FieldSpec;
-use crate::types::{Document, show_documents};
+use crate::signature::{FieldSpec, Native};
+use crate::types::{Document, describe, show_documents};
 
 /// Appends `value` as it stands below its marker.
 pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
@@ -30,6 +30,7 @@ pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
         return text.into();
     }
     match value {
+        value if field.native() == Some(Native::Tools) => tools_text(value).into(),
         Value::String(text) if field.is_text() || !looks_native(text) => text.as_str().into(),
         value => json_text(field, value).into(),
     }
@@ -39,6 +40,7 @@ pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
 fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     match value {
         Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
+        value if field.native() == Some(Native::Tools) => Some(tools_text(value)),
         value => documents(field, value),
     }
 }
@@ -66,6 +68,31 @@ fn documents(field: &FieldSpec, value: &Value) -> Option<String> {
         value => vec![Deserialize::deserialize(value).ok()?],
     };
     (!documents.is_empty()).then(|| show_documents(&documents))
+}
+
+/// Tools for a model that is told of them in words: a line for each with its arguments, and what their types mean.
+fn tools_text(value: &Value) -> String {
+    let mut out = String::new();
+    let tools = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    for tool in tools.iter().filter(|tool| tool.is_object()) {
+        let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
+        let mut parameters = tool.get("parameters").cloned().unwrap_or_default();
+        if let Some(members) = parameters.as_object_mut() {
+            // A title would make a named type of them.
+            members.shift_remove("title");
+        }
+        let arguments = describe(&parameters);
+        out.push_str(&format!("- {}: {}\n", text("name"), text("description").replace('\n', "\n  ")));
+        out.push_str(&format!("  arguments: {}\n", arguments.notation.replace('\n', "\n  ")));
+        for (name, definition) in &arguments.definitions {
+            out.push_str(&format!("  {name} = {}\n", definition.replace('\n', "\n  ")));
+        }
+    }
+    if out.is_empty() {
+        out.push_str("none");
+    }
+    out.truncate(out.trim_end().len());
+    out
 }
 
 /// Whether a text would be read as something else than a text when it stands without quotes.

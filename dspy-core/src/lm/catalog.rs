@@ -1,6 +1,9 @@
 //! The providers that are known by name. Adding one is adding a row.
 
-use super::dialect::{Dialect, PLAIN, Seed};
+use super::dialect::{
+    BARE_SCHEMA, Dialect, EffortMember, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, SchemaRules, Seed, XAI_SCHEMA,
+    XGRAMMAR_SCHEMA,
+};
 use super::{Capabilities, Lookup, variable};
 
 /// One provider.
@@ -22,12 +25,13 @@ pub(super) struct Provider {
     pub(super) dialect: Dialect,
 }
 
-const OBJECT: Dialect =
-    Dialect { capabilities: Capabilities { json_object: true, json_schema: false }, ..PLAIN };
-const SCHEMA: Dialect =
-    Dialect { capabilities: Capabilities { json_object: true, json_schema: true }, ..PLAIN };
-const SCHEMA_ONLY: Dialect =
-    Dialect { capabilities: Capabilities { json_object: false, json_schema: true }, ..PLAIN };
+const OBJECT: Capabilities = Capabilities::NONE.json_object(true);
+const SCHEMA: Capabilities = OBJECT.json_schema(true);
+
+/// A dialect that departs from the plain one in what can be enforced.
+const fn able(capabilities: Capabilities, schema: SchemaRules) -> Dialect {
+    Dialect { capabilities, schema, ..PLAIN }
+}
 
 const fn hosted(
     name: &'static str,
@@ -53,7 +57,9 @@ const fn local(
 /// All known providers; those with a key variable are tried in this order by [`Lm::from_env`](super::Lm::from_env).
 ///
 /// Providers retire models every few months; the small ones were looked up in November 2026.
-/// Enforced formats are only claimed where every current model of the provider has them.
+/// Enforced formats and native tools are only claimed where every current model of the provider has them; servers of
+/// one's own need a flag for tools (vLLM, SGLang, llama.cpp) or a model that knows them (Ollama, LM Studio), so they
+/// claim none.
 pub(super) const PROVIDERS: &[Provider] = &[
     hosted(
         "openai",
@@ -61,7 +67,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["OPENAI_API_KEY"],
         &["OPENAI_BASE_URL", "OPENAI_API_BASE"],
         "gpt-6-luna",
-        SCHEMA,
+        able(SCHEMA.strict(true).tools(true), OPENAI_SCHEMA),
     ),
     hosted(
         "anthropic",
@@ -69,7 +75,9 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["ANTHROPIC_API_KEY"],
         &["ANTHROPIC_BASE_URL"],
         "claude-haiku-4-5",
-        PLAIN,
+        // The compatibility layer ignores `response_format` and has no word for the effort, but takes tools
+        // (Anthropic, "OpenAI SDK compatibility").
+        Dialect { effort: EffortMember::None, capabilities: Capabilities::NONE.tools(true), ..PLAIN },
     ),
     hosted(
         "gemini",
@@ -77,7 +85,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         &["GEMINI_BASE_URL"],
         "gemini-3.5-flash-lite",
-        SCHEMA,
+        able(SCHEMA.tools(true), GEMINI_SCHEMA),
     ),
     hosted(
         "openrouter",
@@ -85,7 +93,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["OPENROUTER_API_KEY"],
         &["OPENROUTER_BASE_URL"],
         "openai/gpt-6-luna",
-        PLAIN,
+        Dialect { effort: EffortMember::Nested, shows_reasoning: true, ..PLAIN },
     ),
     hosted(
         "groq",
@@ -93,7 +101,13 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["GROQ_API_KEY"],
         &["GROQ_BASE_URL"],
         "openai/gpt-oss-20b",
-        OBJECT,
+        // Constrained decoding exists for gpt-oss only, and never together with tools (Groq, "Structured outputs").
+        Dialect {
+            abler: &[("gpt-oss", SCHEMA.strict(true).tools(true))],
+            shows_reasoning: true,
+            format_with_tools: false,
+            ..able(OBJECT.tools(true), BARE_SCHEMA)
+        },
     ),
     hosted(
         "together",
@@ -101,7 +115,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["TOGETHER_API_KEY", "TOGETHERAI_API_KEY"],
         &["TOGETHER_BASE_URL"],
         "openai/gpt-oss-20b",
-        PLAIN,
+        Dialect { shows_reasoning: true, ..PLAIN },
     ),
     hosted(
         "fireworks",
@@ -109,7 +123,8 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["FIREWORKS_API_KEY"],
         &["FIREWORKS_BASE_URL"],
         "accounts/fireworks/models/gpt-oss-20b",
-        SCHEMA,
+        // Neither `oneOf` nor lengths nor patterns (Fireworks, "Structured outputs", "JSON Schema support").
+        Dialect { shows_reasoning: true, ..able(SCHEMA, BARE_SCHEMA) },
     ),
     hosted(
         "deepseek",
@@ -117,7 +132,13 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["DEEPSEEK_API_KEY"],
         &["DEEPSEEK_BASE_URL"],
         "deepseek-flash",
-        OBJECT,
+        // `json_schema` is refused with "This response_format type is unavailable now".
+        Dialect {
+            effort: EffortMember::Switch,
+            capabilities: OBJECT.tools(true),
+            shows_reasoning: true,
+            ..PLAIN
+        },
     ),
     hosted(
         "mistral",
@@ -125,21 +146,56 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["MISTRAL_API_KEY"],
         &["MISTRAL_BASE_URL"],
         "mistral-small-latest",
-        Dialect { seed: Seed::RandomSeed, stream_usage: false, ..SCHEMA },
+        Dialect {
+            seed: Seed::RandomSeed,
+            stream_usage: false,
+            ..able(SCHEMA.strict(true).tools(true), OPENAI_SCHEMA)
+        },
     ),
-    hosted("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], &["XAI_BASE_URL"], "grok-4.3", SCHEMA),
+    hosted(
+        "xai",
+        "https://api.x.ai/v1",
+        &["XAI_API_KEY"],
+        &["XAI_BASE_URL"],
+        "grok-4.3",
+        able(SCHEMA.tools(true), XAI_SCHEMA),
+    ),
     local(
         "ollama",
         "http://localhost:11434/v1",
         &["OLLAMA_API_KEY"],
         &["OLLAMA_BASE_URL", "OLLAMA_HOST"],
-        SCHEMA,
+        Dialect { capabilities: SCHEMA, shows_reasoning: true, ..PLAIN },
     ),
-    local("vllm", "http://localhost:8000/v1", &["VLLM_API_KEY"], &["VLLM_BASE_URL"], SCHEMA),
-    local("sglang", "http://localhost:30000/v1", &["SGLANG_API_KEY"], &["SGLANG_BASE_URL"], SCHEMA),
+    local(
+        "vllm",
+        "http://localhost:8000/v1",
+        &["VLLM_API_KEY"],
+        &["VLLM_BASE_URL"],
+        able(SCHEMA, XGRAMMAR_SCHEMA),
+    ),
+    local(
+        "sglang",
+        "http://localhost:30000/v1",
+        &["SGLANG_API_KEY"],
+        &["SGLANG_BASE_URL"],
+        able(SCHEMA, XGRAMMAR_SCHEMA),
+    ),
     // LM Studio refuses the plain JSON mode but takes schemas.
-    local("lmstudio", "http://localhost:1234/v1", &["LMSTUDIO_API_KEY"], &["LMSTUDIO_BASE_URL"], SCHEMA_ONLY),
-    local("llamacpp", "http://localhost:8080/v1", &["LLAMACPP_API_KEY"], &["LLAMACPP_BASE_URL"], SCHEMA),
+    local(
+        "lmstudio",
+        "http://localhost:1234/v1",
+        &["LMSTUDIO_API_KEY"],
+        &["LMSTUDIO_BASE_URL"],
+        Dialect { capabilities: Capabilities::NONE.json_schema(true), ..PLAIN },
+    ),
+    local(
+        "llamacpp",
+        "http://localhost:8080/v1",
+        &["LLAMACPP_API_KEY"],
+        &["LLAMACPP_BASE_URL"],
+        Dialect { capabilities: SCHEMA, shows_reasoning: true, ..PLAIN },
+    ),
 ];
 
 /// Other names for providers, as users of DSPy in Python know them.

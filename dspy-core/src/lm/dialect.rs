@@ -13,8 +13,18 @@ pub(super) struct Dialect {
     pub(super) seed: Seed,
     /// Whether usage in a stream must be asked for, by `stream_options`.
     pub(super) stream_usage: bool,
-    /// The reply formats that can be enforced.
+    /// How the wanted effort of reasoning is said.
+    pub(super) effort: EffortMember,
+    /// What can be enforced, offered and returned.
     pub(super) capabilities: Capabilities,
+    /// The start of a model's name, and what such models can do although not every model of the provider can.
+    pub(super) abler: &'static [(&'static str, Capabilities)],
+    /// Whether models that reason show their thoughts in the reply.
+    pub(super) shows_reasoning: bool,
+    /// Whether a format may be enforced while tools are offered.
+    pub(super) format_with_tools: bool,
+    /// What a JSON Schema may hold.
+    pub(super) schema: SchemaRules,
 }
 
 /// The name of the token limit.
@@ -35,13 +45,138 @@ pub(super) enum Seed {
     RandomSeed,
 }
 
-/// What is known of a server that nobody described: the common core, and no enforced formats.
+/// How the wanted effort of reasoning is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EffortMember {
+    /// `reasoning_effort`, OpenAI's name, which most have taken over.
+    Plain,
+    /// `reasoning: {effort}`, OpenRouter's.
+    Nested,
+    /// `thinking: {type}` switches it on and off, `reasoning_effort` says how much: DeepSeek's.
+    Switch,
+    /// It cannot be said.
+    None,
+}
+
+/// What a JSON Schema for a deployment may hold beside the core that all take: `type`, `properties`, `required`,
+/// `additionalProperties`, `items`, `enum`, `anyOf`, `$ref`, `$defs` and `description`.
+///
+/// What is left out of a schema is still enforced when the reply is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SchemaRules {
+    /// The keywords that are taken too.
+    pub(super) keywords: &'static [&'static str],
+    /// The values of `format` that are taken, where the keyword is.
+    pub(super) formats: &'static [&'static str],
+    /// Whether a type may contain itself.
+    pub(super) recursion: bool,
+    /// How large a schema may be.
+    pub(super) limits: Option<Limits>,
+}
+
+/// How large a schema may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Objects and lists within one another.
+    pub(super) depth: usize,
+    /// Members of all objects together.
+    pub(super) properties: usize,
+    /// Choices of all enumerations together.
+    pub(super) choices: usize,
+    /// Bytes of all names and choices together.
+    pub(super) bytes: usize,
+}
+
+/// For servers that nobody described: bounds that every grammar engine knows (llama.cpp, xgrammar, llguidance,
+/// outlines), and no regular expressions, because llama.cpp only takes anchored ones.
+const COMMON: SchemaRules = SchemaRules {
+    keywords: &[
+        "const",
+        "minimum",
+        "maximum",
+        "minItems",
+        "maxItems",
+        "minLength",
+        "maxLength",
+        "prefixItems",
+    ],
+    formats: &[],
+    recursion: true,
+    limits: None,
+};
+
+/// OpenAI, guide "Structured model outputs", section "Supported schemas". `minLength` and `maxLength` are not among
+/// them, nor are `allOf`, `not`, `oneOf`, `default` and `prefixItems`.
+pub(super) const OPENAI_SCHEMA: SchemaRules = SchemaRules {
+    keywords: &[
+        "const",
+        "pattern",
+        "format",
+        "multipleOf",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+    ],
+    formats: &["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"],
+    recursion: true,
+    limits: Some(Limits { depth: 10, properties: 5000, choices: 1000, bytes: 120_000 }),
+};
+
+/// Gemini API, guide "Structured output", the table of supported keywords (November 2025). `const` is not in it.
+pub(super) const GEMINI_SCHEMA: SchemaRules = SchemaRules {
+    keywords: &["format", "minimum", "maximum", "minItems", "maxItems", "prefixItems"],
+    formats: &["date-time", "date", "time"],
+    recursion: true,
+    limits: None,
+};
+
+/// Groq, guide "Structured outputs": types, enumerations and references; bounds are not mentioned.
+pub(super) const BARE_SCHEMA: SchemaRules =
+    SchemaRules { keywords: &["const"], formats: &[], recursion: true, limits: None };
+
+/// xAI, guide "Structured outputs", section "JSON Schema support": references must not be circular. Lengths and
+/// numbers of items have made servers fail, so they are left out.
+pub(super) const XAI_SCHEMA: SchemaRules = SchemaRules {
+    keywords: &["const", "format", "minimum", "maximum"],
+    formats: &["date", "time", "date-time", "email", "uuid", "ipv4", "ipv6"],
+    recursion: false,
+    limits: None,
+};
+
+/// vLLM and SGLang, whose default engine is xgrammar: it refuses `multipleOf`, `uniqueItems`, `contains`,
+/// `patternProperties` and unknown formats (vLLM, `has_xgrammar_unsupported_json_features`).
+pub(super) const XGRAMMAR_SCHEMA: SchemaRules = SchemaRules {
+    keywords: &[
+        "const",
+        "pattern",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+        "minLength",
+        "maxLength",
+        "prefixItems",
+    ],
+    ..COMMON
+};
+
+/// What is known of a server that nobody described: the common core, and nothing enforced.
 pub(super) const PLAIN: Dialect = Dialect {
     token_limit: TokenLimit::MaxTokens,
     sampling: true,
     seed: Seed::Seed,
     stream_usage: true,
-    capabilities: Capabilities { json_object: false, json_schema: false },
+    effort: EffortMember::Plain,
+    capabilities: Capabilities::NONE,
+    abler: &[],
+    shows_reasoning: false,
+    format_with_tools: true,
+    schema: COMMON,
 };
 
 /// The start of a model's name, and whether such models are reasoning models with their parameter rules.
@@ -51,26 +186,37 @@ const FAMILIES: &[(&str, bool)] =
 
 /// The start of a model's name, and the formats that such models cannot enforce although their provider can.
 const FORMAT_LIMITS: &[(&str, Capabilities)] = &[
-    ("gpt-3.5-turbo", Capabilities { json_object: true, json_schema: false }),
-    ("gpt-4-turbo", Capabilities { json_object: true, json_schema: false }),
-    ("gpt-4-0", Capabilities { json_object: false, json_schema: false }),
+    ("gpt-3.5-turbo", Capabilities::NONE.json_object(true)),
+    ("gpt-4-turbo", Capabilities::NONE.json_object(true)),
+    ("gpt-4-0", Capabilities::NONE),
 ];
+
+/// Open models that always think, and whose servers return the thoughts apart from the reply: `reasoning_content`
+/// (DeepSeek, Fireworks, llama.cpp) or `reasoning` (Groq, Together, OpenRouter, Ollama).
+const THINKERS: &[&str] =
+    &["deepseek-reasoner", "deepseek-r1", "gpt-oss", "qwq", "magistral", "kimi-k2-thinking", "minimax-m2"];
 
 impl Dialect {
     /// The same dialect, narrowed to what `model` takes.
     pub(super) fn for_model(mut self, model: &str) -> Self {
         // Routers put the maker before the name (`openai/o3-mini`), fine-tunes put `ft:` there.
         let name = model.rsplit('/').next().unwrap_or(model);
-        let name = name.strip_prefix("ft:").unwrap_or(name);
-        if FAMILIES.iter().find(|(family, _)| belongs(name, family)).is_some_and(|(_, reasoning)| *reasoning)
+        let name = name.strip_prefix("ft:").unwrap_or(name).to_ascii_lowercase();
+        if FAMILIES.iter().find(|(family, _)| belongs(&name, family)).is_some_and(|(_, reasoning)| *reasoning)
         {
             self.token_limit = TokenLimit::MaxCompletionTokens;
             self.sampling = false;
         }
+        if let Some((_, abler)) = self.abler.iter().find(|(start, _)| name.starts_with(start)) {
+            self.capabilities = *abler;
+        }
         if let Some((_, limit)) = FORMAT_LIMITS.iter().find(|(start, _)| name.starts_with(start)) {
             self.capabilities.json_object &= limit.json_object;
             self.capabilities.json_schema &= limit.json_schema;
+            self.capabilities.strict &= limit.strict;
         }
+        self.capabilities.reasoning |=
+            self.shows_reasoning && THINKERS.iter().any(|family| belongs(&name, family));
         self
     }
 }
@@ -103,6 +249,20 @@ mod tests {
         for model in ["gpt-4o-mini", "gpt-5-chat-latest", "o1x", "gpt-50", "openai/gpt-oss-120b", "llama3.2"]
         {
             assert_eq!(PLAIN.for_model(model), PLAIN, "{model}");
+        }
+    }
+
+    #[test]
+    fn thoughts_are_expected_of_models_that_think_on_servers_that_show_them() {
+        let shows = Dialect { shows_reasoning: true, ..PLAIN };
+        for (model, thinks) in [
+            ("deepseek-r1:8b", true),
+            ("openai/gpt-oss-20b", true),
+            ("deepseek-chat", false),
+            ("qwq2", false),
+        ] {
+            assert_eq!(shows.for_model(model).capabilities.reasoning, thinks, "{model}");
+            assert!(!PLAIN.for_model(model).capabilities.reasoning, "{model}");
         }
     }
 }

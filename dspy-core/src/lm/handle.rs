@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Reply, Request,
-    Response, ScriptedLm,
+    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, ReasoningEffort,
+    Reply, Request, Response, ScriptedLm,
 };
 use crate::stream::Driven;
 
@@ -93,6 +93,13 @@ impl Lm {
     #[must_use]
     pub fn max_tokens(mut self, tokens: u32) -> Self {
         self.params.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets how much a reasoning model should think; sent where the endpoint has a word for it.
+    #[must_use]
+    pub fn reasoning_effort(mut self, effort: ReasoningEffort) -> Self {
+        self.params.reasoning_effort = Some(effort);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Media, MediaKind};
+use super::{Media, MediaKind, ToolCall};
 
 /// Who speaks in a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,15 +14,18 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A tool that the model called.
+    Tool,
 }
 
 impl Role {
-    /// The role's name on the wire: `system`, `user` or `assistant`.
+    /// The role's name on the wire: `system`, `user`, `assistant` or `tool`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::System => "system",
             Role::User => "user",
             Role::Assistant => "assistant",
+            Role::Tool => "tool",
         }
     }
 }
@@ -52,6 +55,20 @@ pub enum Content {
     Text(Arc<str>),
     /// Text mixed with other media, in reading order.
     Parts(Arc<[Part]>),
+    /// What a model says together with the tools that it calls.
+    Calls {
+        /// The text beside the calls; often empty.
+        text: Arc<str>,
+        /// The calls. Endpoints expect a message with the result of each to follow.
+        calls: Arc<[ToolCall]>,
+    },
+    /// The result of one call.
+    ToolResult {
+        /// The id of the call.
+        id: Arc<str>,
+        /// The result as the model reads it.
+        text: Arc<str>,
+    },
 }
 
 /// One turn of a chat.
@@ -91,10 +108,22 @@ impl Message {
         Self::new(Role::Assistant, text)
     }
 
+    /// An assistant message that calls tools.
+    pub fn calls(text: impl Into<Arc<str>>, calls: impl Into<Arc<[ToolCall]>>) -> Self {
+        Message { role: Role::Assistant, content: Content::Calls { text: text.into(), calls: calls.into() } }
+    }
+
+    /// The result of the call with that id.
+    pub fn tool_result(id: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Message { role: Role::Tool, content: Content::ToolResult { id: id.into(), text: text.into() } }
+    }
+
     /// The text of the message; parts that are not text are left out.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         match &self.content {
-            Content::Text(text) => text.as_ref().into(),
+            Content::Text(text) | Content::Calls { text, .. } | Content::ToolResult { text, .. } => {
+                text.as_ref().into()
+            }
             Content::Parts(parts) => parts
                 .iter()
                 .filter_map(|part| match part {

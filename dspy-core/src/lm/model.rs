@@ -9,13 +9,76 @@ use super::{DeltaSink, LmError, Request, Response};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a deployment can do. Everything is off unless a model says otherwise.
+///
+/// ```
+/// use dspy_core::lm::{Capabilities, Endpoint};
+///
+/// // A server of one's own that enforces JSON Schemas and takes native tool calls.
+/// const ABLE: Capabilities = Capabilities::NONE.json_object(true).json_schema(true).tools(true);
+/// let server = Endpoint::new("http://localhost:8000/v1").capabilities(ABLE);
+/// # let _ = server;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with a builder method")]
 pub struct Capabilities {
     /// Replies can be forced to be a JSON object.
     pub json_object: bool,
     /// Replies can be forced to conform to a JSON Schema.
     pub json_schema: bool,
+    /// Schemas may be marked `strict`, as OpenAI understands it: the schema is rewritten to that dialect where it can
+    /// be, and sent unmarked where it cannot.
+    pub strict: bool,
+    /// Tools are offered and called natively, beside the text.
+    pub tools: bool,
+    /// The reasoning of the model is returned beside the text.
+    pub reasoning: bool,
+}
+
+impl Capabilities {
+    /// Text in, text out.
+    pub const NONE: Capabilities = Capabilities {
+        json_object: false,
+        json_schema: false,
+        strict: false,
+        tools: false,
+        reasoning: false,
+    };
+
+    /// The same, with or without [`json_object`](field@Self::json_object).
+    #[must_use]
+    pub const fn json_object(mut self, able: bool) -> Self {
+        self.json_object = able;
+        self
+    }
+
+    /// The same, with or without [`json_schema`](field@Self::json_schema).
+    #[must_use]
+    pub const fn json_schema(mut self, able: bool) -> Self {
+        self.json_schema = able;
+        self
+    }
+
+    /// The same, with or without [`strict`](field@Self::strict).
+    #[must_use]
+    pub const fn strict(mut self, able: bool) -> Self {
+        self.strict = able;
+        self
+    }
+
+    /// The same, with or without [`tools`](field@Self::tools).
+    #[must_use]
+    pub const fn tools(mut self, able: bool) -> Self {
+        self.tools = able;
+        self
+    }
+
+    /// The same, with or without [`reasoning`](field@Self::reasoning).
+    #[must_use]
+    pub const fn reasoning(mut self, able: bool) -> Self {
+        self.reasoning = able;
+        self
+    }
 }
 
 /// A language model: a request in, an answer or a typed error out.

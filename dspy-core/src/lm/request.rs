@@ -7,6 +7,39 @@ use serde_json::{Map, Value};
 
 use super::media::Detail;
 use super::message::{Content, Message, Part};
+use super::{ToolCall, ToolChoice, ToolSpec};
+
+/// How much a reasoning model should think. Which of these a model knows is its own affair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReasoningEffort {
+    /// Not at all.
+    None,
+    /// As little as possible.
+    Minimal,
+    /// A little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+    /// As much as possible.
+    XHigh,
+}
+
+impl ReasoningEffort {
+    /// The name on the wire: `none`, `minimal`, `low`, `medium`, `high` or `xhigh`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ReasoningEffort::None => "none",
+            ReasoningEffort::Minimal => "minimal",
+            ReasoningEffort::Low => "low",
+            ReasoningEffort::Medium => "medium",
+            ReasoningEffort::High => "high",
+            ReasoningEffort::XHigh => "xhigh",
+        }
+    }
+}
 
 /// Sampling parameters. `None` means that nothing is sent and the endpoint's own default applies.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +55,8 @@ pub struct Params {
     pub n: Option<u32>,
     /// Sampling seed, for endpoints that take one.
     pub seed: Option<u64>,
+    /// How much a reasoning model should think; sent where the endpoint has a word for it.
+    pub reasoning_effort: Option<ReasoningEffort>,
     /// Texts at which generation stops.
     pub stop: Vec<String>,
     /// Further members of the request body, sent as they are.
@@ -37,6 +72,7 @@ impl Params {
         self.max_tokens = self.max_tokens.or(defaults.max_tokens);
         self.n = self.n.or(defaults.n);
         self.seed = self.seed.or(defaults.seed);
+        self.reasoning_effort = self.reasoning_effort.or(defaults.reasoning_effort);
         if self.stop.is_empty() {
             self.stop.clone_from(&defaults.stop);
         }
@@ -85,6 +121,10 @@ pub struct Request {
     pub params: Params,
     /// The asked-for shape of the reply.
     pub format: ResponseFormat,
+    /// Tools that the model may call natively; only for models with that [capability](super::Capabilities::tools).
+    pub tools: Vec<ToolSpec>,
+    /// Whether it must.
+    pub tool_choice: ToolChoice,
     /// Distinguishes samples of one and the same request: part of every cache and journal key, never sent.
     pub rollout: Option<u64>,
 }
@@ -115,6 +155,21 @@ impl Request {
         for message in &self.messages {
             put(message.role.as_str().as_bytes());
             match &message.content {
+                Content::Calls { text, calls } => {
+                    put(b"calls");
+                    put(text.as_bytes());
+                    put(&(calls.len() as u64).to_le_bytes());
+                    for ToolCall { id, name, arguments } in calls.iter() {
+                        put(id.as_deref().unwrap_or_default().as_bytes());
+                        put(name.as_bytes());
+                        put(arguments.to_string().as_bytes());
+                    }
+                }
+                Content::ToolResult { id, text } => {
+                    put(b"result");
+                    put(id.as_bytes());
+                    put(text.as_bytes());
+                }
                 Content::Text(text) => {
                     put(b"text");
                     put(text.as_bytes());
@@ -164,6 +219,26 @@ impl Request {
                 put(b"schema");
                 put(name.as_bytes());
                 put(schema.to_string().as_bytes());
+            }
+        }
+        // What few requests have is only put where it is, so that the others keep their digests.
+        if let Some(effort) = params.reasoning_effort {
+            put(b"effort");
+            put(effort.as_str().as_bytes());
+        }
+        for tool in &self.tools {
+            put(b"tool");
+            put(tool.name.as_bytes());
+            put(tool.description.as_bytes());
+            put(tool.parameters.to_string().as_bytes());
+        }
+        match &self.tool_choice {
+            ToolChoice::Auto => {}
+            ToolChoice::None => put(b"no tools"),
+            ToolChoice::Required => put(b"any tool"),
+            ToolChoice::Named(name) => {
+                put(b"this tool");
+                put(name.as_bytes());
             }
         }
         RequestDigest(*hash.finalize().as_bytes())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Usage;
+use super::{ToolCall, Usage};
 
 /// Why a model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,12 +33,30 @@ pub struct Completion {
     /// Reasoning that the endpoint returned beside the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
+    /// Tools that the model called natively, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
 }
 
 impl Completion {
     /// A complete reply.
     pub fn new(text: impl Into<String>) -> Self {
         Completion { text: text.into(), ..Completion::default() }
+    }
+
+    /// The same reply with the reasoning that led to it.
+    #[must_use]
+    pub fn with_reasoning(mut self, reasoning: impl Into<String>) -> Self {
+        self.reasoning = Some(reasoning.into());
+        self
+    }
+
+    /// The same reply with native calls of tools.
+    #[must_use]
+    pub fn calling(mut self, calls: impl IntoIterator<Item = ToolCall>) -> Self {
+        self.tool_calls.extend(calls);
+        self.finish = FinishReason::ToolCalls;
+        self
     }
 
     /// The same reply with another reason to stop.

@@ -16,6 +16,8 @@ pub enum Reply {
     Text(String),
     /// A reply that the token limit cut off.
     Truncated(String),
+    /// A reply with more than text: native tool calls, reasoning.
+    Completion(Completion),
     /// A failure.
     Error(LmError),
 }
@@ -29,6 +31,12 @@ impl From<&str> for Reply {
 impl From<String> for Reply {
     fn from(text: String) -> Self {
         Reply::Text(text)
+    }
+}
+
+impl From<Completion> for Reply {
+    fn from(completion: Completion) -> Self {
+        Reply::Completion(completion)
     }
 }
 
@@ -134,6 +142,7 @@ impl LanguageModel for ScriptedLm {
             let completion = match reply {
                 Some(Reply::Text(text)) => Completion::new(text),
                 Some(Reply::Truncated(text)) => Completion::new(text).finished(FinishReason::Length),
+                Some(Reply::Completion(completion)) => completion,
                 Some(Reply::Error(error)) => return Err(error),
                 None => {
                     let message = format!("no reply left for request number {count}");

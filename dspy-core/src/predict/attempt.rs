@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, ParseError};
-use crate::lm::{Completion, Usage};
+use crate::lm::{Completion, Response, Usage};
 
 /// One request of a predictor and what came of it.
 #[derive(Debug, Clone)]
@@ -16,12 +16,13 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(adapter: Arc<dyn Adapter>) -> Self {
-        Attempt { adapter, completions: Vec::new(), usage: None, cached: false, error: None }
+    pub(super) fn answered(adapter: Arc<dyn Adapter>, response: Response) -> Self {
+        let Response { completions, usage, cached, .. } = response;
+        Attempt { adapter, completions, usage: Some(usage), cached, error: None }
     }
 
-    pub(super) fn answered(&mut self, completions: Vec<Completion>, usage: Usage, cached: bool) {
-        (self.completions, self.usage, self.cached) = (completions, Some(usage), cached);
+    pub(super) fn broken_off(adapter: Arc<dyn Adapter>) -> Self {
+        Attempt { adapter, completions: Vec::new(), usage: None, cached: false, error: None }
     }
 
     pub(super) fn refused(&mut self, error: &ParseError) {

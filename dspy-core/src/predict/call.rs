@@ -5,12 +5,15 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use super::prediction::{Details, Prediction};
+use super::prepared::Prepared;
 use super::refusal::Refusal;
 use super::watch::{CheckField, Received, Watch};
 use super::{Attempt, Predictor};
-use crate::adapter::{self, Adapter, FieldProblem, JsonAdapter, ParseError, ParseErrorKind, Parsed};
+use crate::adapter::{
+    self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
+};
 use crate::error::{Error, Result};
-use crate::lm::{Lm, Message, Request, Response};
+use crate::lm::{Capabilities, Lm, Message};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
 
@@ -25,7 +28,8 @@ impl Predictor {
         self.check_inputs(inputs)?;
         let context = Context::current();
         let adapter = self.adapter().unwrap_or(context.adapter());
-        Ok(self.messages(adapter, inputs, &[]))
+        let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
+        Ok(self.prepared(adapter, able).messages(self.demos(), inputs, &[]))
     }
 
     /// Calls the model and reads its reply.
@@ -80,33 +84,23 @@ impl Predictor {
         }
         Err(ParseError::new(ParseErrorKind::Schema, adapter.name(), "", problems))
     }
-
-    fn messages(&self, adapter: &Arc<dyn Adapter>, inputs: &Values, correction: &[Message]) -> Vec<Message> {
-        let preamble = self.preamble(adapter);
-        let history = adapter.history(self.prompt(), inputs);
-        let mut messages = Vec::with_capacity(preamble.len() + history.len() + 1 + correction.len());
-        messages.extend_from_slice(&preamble);
-        messages.extend(history);
-        messages.push(adapter.input(self.prompt(), inputs));
-        messages.extend_from_slice(correction);
-        messages
-    }
 }
 
-struct Call<'a> {
-    predictor: &'a Predictor,
-    context: &'a Context,
-    lm: &'a Lm,
-    inputs: &'a Values,
-    details: Details,
-    watch: Option<Watch<'a>>,
+pub(super) struct Call<'a> {
+    pub(super) predictor: &'a Predictor,
+    pub(super) context: &'a Context,
+    pub(super) lm: &'a Lm,
+    pub(super) inputs: &'a Values,
+    pub(super) details: Details,
+    pub(super) watch: Option<Watch>,
 }
 
-type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send);
+pub(super) type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send);
 
 /// What one attempt asks.
 struct Question<'q> {
-    adapter: &'q Arc<dyn Adapter>,
+    prepared: &'q Arc<Prepared>,
+    able: Capabilities,
     /// The replies that could not be read, each with what was wrong with it.
     correction: &'q [Message],
     /// The token limit, where an earlier one was too low.
@@ -116,39 +110,38 @@ struct Question<'q> {
 
 impl Call<'_> {
     /// Attempts with the chosen adapter, then with JSON. Also returns the values, if someone wants them.
-    async fn run<T>(&mut self, convert: Convert<'_, T>, keep: bool) -> Result<(T, Values)> {
+    pub(super) async fn run<T>(&mut self, convert: Convert<'_, T>, keep: bool) -> Result<(T, Values)> {
         let recovery = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let mut failed: Vec<ParseError> = Vec::new();
         let mut limit = None;
-        let fallback = recovery.json_fallback && chosen.name() != JSON.name();
-        for (adapter, reasks) in
-            [(chosen, recovery.reasks), (&*JSON, 0)].into_iter().take(1 + usize::from(fallback))
-        {
+        // The fallback asks for everything in the text, whatever the model could do natively.
+        let able = self.lm.capabilities();
+        let textual = able.tools(false).reasoning(false);
+        let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
+        let fallback = recovery.json_fallback && (native || chosen.name() != JSON.name());
+        let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
+        for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
+            let prepared = &self.predictor.prepared(adapter, able);
             let mut correction = Vec::new();
             let mut left = reasks;
             loop {
-                let question =
-                    Question { adapter, correction: &correction, limit, abort_early: recovery.abort_early };
+                let (correction_now, abort_early) = (&correction, recovery.abort_early);
+                let question = Question { prepared, able, correction: correction_now, limit, abort_early };
                 let error = match self.attempt(question, convert, keep).await? {
                     Ok(done) => return Ok(done),
                     Err(error) => error,
                 };
-                let longer = if error.kind == ParseErrorKind::Truncated {
-                    self.longer(limit, recovery.longer)
-                } else {
-                    None
-                };
+                let truncated = error.kind == ParseErrorKind::Truncated;
+                let longer = if truncated { self.longer(limit, recovery.longer) } else { None };
                 // Asking again cannot mend these: the same limit cuts again, the same type fails again.
-                let hopeless = longer.is_none()
-                    && matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Schema);
-                let again = !hopeless && (longer.is_some() || left > 0);
+                let hopeless = longer.is_none() && (truncated || error.kind == ParseErrorKind::Schema);
+                let again = longer.is_some() || (!hopeless && left > 0);
                 if longer.is_some() {
                     limit = longer;
                 } else if again {
                     left -= 1;
-                    correction.push(Message::assistant(error.reply.as_str()));
-                    correction.push(adapter.feedback(self.predictor.spec(), &error));
+                    correction.extend(prepared.correction(self.details.completions().first(), &error));
                 }
                 if let Some(watch) = self.watch.as_mut().filter(|_| !hopeless) {
                     watch.restart(error.problems_text()).await;
@@ -179,36 +172,32 @@ impl Call<'_> {
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
-        let Question { adapter, correction, limit, abort_early } = question;
-        let mut request = Request::new(self.predictor.messages(adapter, self.inputs, correction));
+        let Question { prepared, able, correction, limit, abort_early } = question;
+        let mut request = prepared.request(self.predictor.demos(), self.inputs, correction, able)?;
         request.params.clone_from(self.predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
-        request.format = adapter.format(self.predictor.spec(), self.lm.capabilities());
         request.rollout = self.context.rollout();
-        let mut attempt = Attempt::new(adapter.clone());
-        let mut broken_off = None;
-        let response = match &mut self.watch {
-            None => Some(self.lm.complete(request).await?),
-            Some(watch) => match watch.attempt(self.lm.stream(request), adapter, abort_early).await? {
-                Received::Answer(response) => Some(response),
-                Received::Refused(error) => {
-                    broken_off = Some(error);
-                    None
-                }
-            },
+        let received = match &mut self.watch {
+            None => Received::Answer(self.lm.complete(request).await?),
+            Some(watch) => watch.attempt(self.lm.stream(request), prepared, abort_early).await?,
         };
-        if let Some(Response { completions, usage, cached, .. }) = response {
-            if !cached {
-                self.details.usage += usage;
+        let read = match received {
+            Received::Refused(error) => {
+                self.details.push(Attempt::broken_off(prepared.adapter.clone()));
+                Err(error)
             }
-            attempt.answered(completions, usage, cached);
-        }
-        self.details.attempts.push(attempt);
-        let read = match broken_off {
-            Some(error) => Err(error),
-            None => self.read(adapter, convert, keep)?,
+            Received::Answer(response) => {
+                if !response.cached {
+                    self.details.usage += response.usage;
+                }
+                self.details.push(Attempt::answered(prepared.adapter.clone(), response));
+                match &prepared.second {
+                    Some(second) => self.extract(prepared, second, convert, keep).await?,
+                    None => self.read(prepared, convert, keep)?,
+                }
+            }
         };
-        if let (Err(error), Some(attempt)) = (&read, self.details.attempts.last_mut()) {
+        if let (Err(error), Some(attempt)) = (&read, self.details.latest()) {
             attempt.refused(error);
         }
         Ok(read)
@@ -217,14 +206,14 @@ impl Call<'_> {
     /// The first of the completions that can be read. A fault of the program ends the search.
     fn read<T>(
         &mut self,
-        adapter: &Arc<dyn Adapter>,
+        prepared: &Prepared,
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
-        let spec = self.predictor.spec();
+        let adapter = &prepared.adapter;
         let mut first_error = None;
         for completion in self.details.completions() {
-            let read = adapter.parse(spec, completion).map_err(Error::from);
+            let read = prepared.read(self.inputs, completion).map_err(Error::from);
             let read = read.and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
                 let output = convert(&mut values);

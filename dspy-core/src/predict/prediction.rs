@@ -23,14 +23,25 @@ pub(crate) struct Details {
     pub(crate) report: ParseReport,
     pub(crate) usage: Usage,
     pub(crate) attempts: Vec<Attempt>,
+    /// The last attempt at the task itself; a second step that reads its prose may follow.
+    pub(crate) latest: usize,
     /// Soft checks of the signature that do not hold.
     pub(crate) failed_checks: Vec<CheckFailure>,
 }
 
 impl Details {
-    /// The replies of the last attempt.
+    pub(crate) fn push(&mut self, attempt: Attempt) {
+        self.latest = self.attempts.len();
+        self.attempts.push(attempt);
+    }
+
+    pub(crate) fn latest(&mut self) -> Option<&mut Attempt> {
+        self.attempts.get_mut(self.latest)
+    }
+
+    /// The replies of the last attempt at the task itself.
     pub(crate) fn completions(&self) -> &[Completion] {
-        self.attempts.last().map_or(&[], |attempt| &attempt.completions)
+        self.attempts.get(self.latest).map_or(&[], |attempt| &attempt.completions)
     }
 }
 
@@ -94,7 +105,8 @@ impl<O> Prediction<O> {
         self.details.usage
     }
 
-    /// The requests of the last predictor, oldest first: one, unless it had to ask again.
+    /// The requests of the last predictor, oldest first: one, unless it had to ask again. A second step that reads the
+    /// first one's prose is one, too.
     pub fn attempts(&self) -> &[Attempt] {
         &self.details.attempts
     }

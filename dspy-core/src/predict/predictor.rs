@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::adapter::{Adapter, Prompt};
-use crate::lm::{Lm, Message, Params};
+use super::prepared::Prepared;
+use crate::adapter::{Adapter, NativeKey};
+use crate::lm::{Capabilities, Lm, Params};
 use crate::program::{HasPredictors, Recovery, Visitor, VisitorMut};
 use crate::signature::{Demo, SignatureSpec};
 
@@ -39,7 +40,7 @@ struct State {
     adapter: Option<Arc<dyn Adapter>>,
     params: Params,
     recovery: Option<Recovery>,
-    preambles: Preambles,
+    prepared: PreparedOnes,
 }
 
 impl Clone for State {
@@ -53,32 +54,43 @@ impl Clone for State {
             params: self.params.clone(),
             recovery: self.recovery,
             // The copy is about to be changed, and with it its prompt.
-            preambles: Preambles::default(),
+            prepared: PreparedOnes::default(),
         }
     }
 }
 
-/// The static part of the prompt, once per adapter: usually one, two where the JSON fallback was needed.
+/// The static part of the prompt, once for each adapter and set of natively handled fields: usually one, two where
+/// the JSON fallback was needed.
 #[derive(Debug, Default)]
-struct Preambles(Mutex<Vec<Preamble>>);
+struct PreparedOnes(Mutex<Vec<Known>>);
 
-type Preamble = (Arc<dyn Adapter>, Arc<[Message]>);
+#[derive(Debug)]
+struct Known {
+    adapter: Arc<dyn Adapter>,
+    key: NativeKey,
+    prepared: Arc<Prepared>,
+}
 
 /// More adapters than this in turn on one predictor are not worth remembering.
 const REMEMBERED: usize = 4;
 
-impl Preambles {
-    fn get(&self, adapter: &Arc<dyn Adapter>, make: impl FnOnce() -> Vec<Message>) -> Arc<[Message]> {
+impl PreparedOnes {
+    fn get(
+        &self,
+        adapter: &Arc<dyn Adapter>,
+        key: NativeKey,
+        make: impl FnOnce() -> Prepared,
+    ) -> Arc<Prepared> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, messages)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, adapter)) {
-            return messages.clone();
+        if let Some(one) = known.iter().find(|one| one.key == key && Arc::ptr_eq(&one.adapter, adapter)) {
+            return one.prepared.clone();
         }
-        let messages: Arc<[Message]> = make().into();
+        let prepared = Arc::new(make());
         if known.len() >= REMEMBERED {
             known.remove(0);
         }
-        known.push((adapter.clone(), messages.clone()));
-        messages
+        known.push(Known { adapter: adapter.clone(), key, prepared: prepared.clone() });
+        prepared
     }
 }
 
@@ -94,7 +106,7 @@ impl Predictor {
             adapter: None,
             params: Params::default(),
             recovery: None,
-            preambles: Preambles::default(),
+            prepared: PreparedOnes::default(),
         };
         Predictor { id: PredictorId::fresh(), state: Arc::new(state) }
     }
@@ -181,17 +193,21 @@ impl Predictor {
         self.state.recovery
     }
 
-    pub(super) fn prompt(&self) -> Prompt<'_> {
-        Prompt { spec: &self.state.spec, demos: &self.state.demos }
+    pub(super) fn set_shared_adapter(&mut self, adapter: Arc<dyn Adapter>) {
+        self.state_mut().adapter = Some(adapter);
     }
 
-    pub(super) fn preamble(&self, adapter: &Arc<dyn Adapter>) -> Arc<[Message]> {
-        self.state.preambles.get(adapter, || adapter.preamble(self.prompt()))
+    /// The adapter applied to the signature, for models that are so able.
+    pub(super) fn prepared(&self, adapter: &Arc<dyn Adapter>, able: Capabilities) -> Arc<Prepared> {
+        let state = &self.state;
+        let key = NativeKey::new(&state.spec, able);
+        let make = || Prepared::new(adapter, &state.spec, &state.demos, state.recovery, key);
+        state.prepared.get(adapter, key, make)
     }
 
     fn state_mut(&mut self) -> &mut State {
         let state = Arc::make_mut(&mut self.state);
-        state.preambles = Preambles::default();
+        state.prepared = PreparedOnes::default();
         state
     }
 }

@@ -7,8 +7,9 @@ use super::Predictor;
 use super::prediction::Details;
 use serde_json::Value;
 
+use super::prepared::Prepared;
 use super::refusal::Refusal;
-use crate::adapter::{Adapter, FieldProblem, ParseError, ParseErrorKind};
+use crate::adapter::{FieldProblem, ParseError, ParseErrorKind};
 use crate::error::{Error, Result};
 use crate::lm::{Delta, LmStream, Response};
 use crate::program::{EventKind, EventScope};
@@ -18,9 +19,10 @@ use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Value
 pub(crate) type CheckField = fn(&str, &Value) -> Result<Vec<CheckFailure>, CheckPanic>;
 
 /// The watcher of one call.
-pub(super) struct Watch<'a> {
-    predictor: &'a Predictor,
-    events: &'a EventScope,
+pub(super) struct Watch {
+    events: Arc<EventScope>,
+    /// The paths that the watchers know the predictor by.
+    sources: Vec<Arc<str>>,
     call: u64,
     check: CheckField,
     /// The fields that the watcher has in full.
@@ -34,13 +36,14 @@ pub(super) enum Received {
     Refused(ParseError),
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn new(predictor: &'a Predictor, events: &'a EventScope, check: CheckField) -> Self {
-        Watch { predictor, events, call: events.number(), check, complete: HashSet::new() }
+impl Watch {
+    pub(super) fn new(predictor: &Predictor, events: &Arc<EventScope>, check: CheckField) -> Self {
+        let (sources, call) = (events.sources(predictor), events.number());
+        Watch { events: events.clone(), sources, call, check, complete: HashSet::new() }
     }
 
     pub(super) async fn say(&self, kind: EventKind) {
-        self.events.predictor(self.call, self.predictor, kind).await;
+        self.events.predictor(self.call, &self.sources, kind).await;
     }
 
     /// What the watcher has seen of the reply is void.
@@ -79,11 +82,10 @@ impl<'a> Watch<'a> {
     pub(super) async fn attempt(
         &mut self,
         mut stream: LmStream<'_>,
-        adapter: &Arc<dyn Adapter>,
+        prepared: &Prepared,
         abort_early: bool,
     ) -> Result<Received> {
-        let spec = self.predictor.spec();
-        let mut reader = adapter.reader(spec);
+        let mut reader = prepared.reader();
         let mut changes = Vec::new();
         let mut reply = String::new();
         while let Some(delta) = stream.next().await {
@@ -96,8 +98,11 @@ impl<'a> Watch<'a> {
                         reply.push_str(&text);
                     }
                     for change in changes.drain(..) {
-                        let refusal =
-                            if abort_early { self.refusal(&change, adapter.name(), &reply)? } else { None };
+                        let refusal = if abort_early {
+                            self.refusal(&change, prepared.adapter.name(), &reply)?
+                        } else {
+                            None
+                        };
                         self.field(change).await;
                         if let Some(error) = refusal {
                             return Ok(Received::Refused(error));
@@ -106,7 +111,7 @@ impl<'a> Watch<'a> {
                 }
                 Delta::Reasoning(text) => self.say(EventKind::Reasoning(text)).await,
                 Delta::Restart => {
-                    reader = adapter.reader(spec);
+                    reader = prepared.reader();
                     reply.clear();
                     self.restart(String::new()).await;
                 }

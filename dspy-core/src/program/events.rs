@@ -103,8 +103,7 @@ pub(crate) struct EventScope {
 impl EventScope {
     /// A number for a new call. Watchers of one stream see the numbers of that stream only.
     pub(crate) fn number(&self) -> u64 {
-        let root = std::iter::successors(Some(self), |scope| scope.outer.as_deref()).last();
-        root.unwrap_or(self).next.fetch_add(1, Ordering::Relaxed)
+        self.chain().last().unwrap_or(self).next.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
@@ -115,20 +114,25 @@ impl EventScope {
     }
 
     async fn send(&self, call: u64, source: Arc<str>, kind: EventKind) {
-        let mut scope = Some(self);
-        while let Some(EventScope { sender, outer, .. }) = scope {
+        for scope in self.chain() {
             // A watcher that has gone away needs no news.
-            let _ = sender.send(Event { source: source.clone(), call, kind: kind.clone() }).await;
-            scope = outer.as_deref();
+            let _ = scope.sender.send(Event { source: source.clone(), call, kind: kind.clone() }).await;
         }
     }
 
-    /// Hands on an event of a predictor, under the path that each watcher knows it by.
-    pub(crate) async fn predictor(&self, call: u64, predictor: &Predictor, kind: EventKind) {
-        let mut scope = Some(self);
-        while let Some(EventScope { sender, paths, outer, .. }) = scope {
-            let _ = sender.send(Event { source: paths.of(predictor), call, kind: kind.clone() }).await;
-            scope = outer.as_deref();
+    fn chain(&self) -> impl Iterator<Item = &EventScope> {
+        std::iter::successors(Some(self), |scope| scope.outer.as_deref())
+    }
+
+    /// The paths that the watchers know a predictor by, the innermost first.
+    pub(crate) fn sources(&self, predictor: &Predictor) -> Vec<Arc<str>> {
+        self.chain().map(|scope| scope.paths.of(predictor)).collect()
+    }
+
+    /// Hands on an event of the predictor with these [`sources`](Self::sources).
+    pub(crate) async fn predictor(&self, call: u64, sources: &[Arc<str>], kind: EventKind) {
+        for (scope, source) in self.chain().zip(sources) {
+            let _ = scope.sender.send(Event { source: source.clone(), call, kind: kind.clone() }).await;
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod extension;
 mod facets;
 mod field_type;
 mod grammar;
+mod native;
 mod order;
 mod partial;
 mod reply;
@@ -17,8 +18,10 @@ mod traits;
 
 pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
+pub(crate) use field_type::root_schema;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
+pub(crate) use native::Native;
 pub(crate) use order::settle_by;
 pub use partial::{FieldChange, FieldState, FieldUpdate};
 #[doc(hidden)]

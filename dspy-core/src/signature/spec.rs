@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::facets::{Facets, Form};
+use super::native::Native;
 use super::reply::reply_schema;
 use super::{CheckSpec, extension};
 use crate::decode::{Plan, SchemaError};
@@ -38,6 +39,7 @@ pub struct FieldSpec {
 struct Kind {
     schema: Value,
     facets: Facets,
+    native: Option<Native>,
     text: OnceLock<TypeText>,
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
@@ -60,8 +62,8 @@ impl FieldSpec {
         schema: Value,
     ) -> Self {
         let optional = admits_null(&schema);
-        let facets = Facets::of(&schema);
-        let kind = Kind { schema, facets, text: OnceLock::new(), plan: OnceLock::new() };
+        let (facets, native) = (Facets::of(&schema), Native::of(&schema));
+        let kind = Kind { schema, facets, native, text: OnceLock::new(), plan: OnceLock::new() };
         FieldSpec {
             name: name.into(),
             description: description.into(),
@@ -150,7 +152,11 @@ impl FieldSpec {
 
     /// Its type as a model reads it.
     pub fn type_text(&self) -> &TypeText {
-        self.kind.text.get_or_init(|| describe(&self.kind.schema))
+        self.kind.text.get_or_init(|| match self.kind.native {
+            // They stand in the prompt in words, not as JSON.
+            Some(Native::Tools) => TypeText { notation: "tools".into(), ..TypeText::default() },
+            _ => describe(&self.kind.schema),
+        })
     }
 
     /// How its values are decoded.
@@ -187,6 +193,11 @@ impl FieldSpec {
     /// Whether the type says more about a text than that it is one.
     pub(crate) fn has_constraints(&self) -> bool {
         ["minLength", "maxLength", "contentEncoding"].iter().any(|key| self.kind.schema.get(key).is_some())
+    }
+
+    /// What the field is to a model that handles it natively.
+    pub(crate) fn native(&self) -> Option<Native> {
+        self.kind.native
     }
 
     /// Whether images, audio or files occur in the values.

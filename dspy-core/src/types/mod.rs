@@ -8,6 +8,7 @@ mod history;
 mod media;
 mod place;
 mod pseudo;
+mod reasoning;
 
 pub use big_int::{BigInt, BigIntError};
 pub use code::{Code, Language, language};
@@ -20,3 +21,4 @@ pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
 pub(crate) use place::{Place, mentions};
 pub use pseudo::{TypeText, describe};
+pub use reasoning::Reasoning;

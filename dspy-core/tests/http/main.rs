@@ -7,11 +7,13 @@
 mod support;
 
 mod faults;
+mod formats;
 mod naming;
 mod payload;
 mod retries;
 mod secrets;
 mod streaming;
+mod tools;
 
 use std::time::Duration;
 

@@ -27,10 +27,7 @@ fn full_params() -> Params {
 }
 
 fn capable(json_object: bool, json_schema: bool) -> Capabilities {
-    let mut capabilities = Capabilities::default();
-    capabilities.json_object = json_object;
-    capabilities.json_schema = json_schema;
-    capabilities
+    Capabilities::NONE.json_object(json_object).json_schema(json_schema)
 }
 
 /// The body that `lm` sends for `request`.
@@ -98,14 +95,14 @@ async fn formats_are_sent_as_far_as_the_deployment_takes_them() {
         "additionalProperties": false});
     let asked =
         ResponseFormat::JsonSchema { name: "answer".into(), schema: std::sync::Arc::new(schema.clone()) };
-    let named =
-        json!({"type": "json_schema", "json_schema": {"name": "answer", "strict": true, "schema": schema}});
+    let named = |strict: bool| json!({"type": "json_schema", "json_schema": {"name": "answer", "strict": strict, "schema": schema}});
     let any = json!({"type": "json_schema",
         "json_schema": {"name": "object", "strict": false, "schema": {"type": "object"}}});
     let object = json!({"type": "json_object"});
     for (format, capabilities, expected) in [
         (ResponseFormat::Text, capable(true, true), None),
-        (asked.clone(), capable(true, true), Some(&named)),
+        (asked.clone(), capable(true, true), Some(&named(false))),
+        (asked.clone(), capable(true, true).strict(true), Some(&named(true))),
         (asked.clone(), capable(true, false), Some(&object)),
         (asked.clone(), capable(false, false), None),
         (ResponseFormat::JsonObject, capable(true, true), Some(&object)),

@@ -132,7 +132,9 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
             put(text);
         };
         match &message.content {
-            Content::Text(text) => of_text(text),
+            Content::Text(text) | Content::Calls { text, .. } | Content::ToolResult { text, .. } => {
+                of_text(text);
+            }
             Content::Parts(parts) => parts.iter().for_each(|part| match part {
                 Part::Text(text) => of_text(text),
                 Part::Media(_) => {}
@@ -194,7 +196,7 @@ impl LanguageModel for BuiltinLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { json_object: true, json_schema: true }
+        Capabilities::NONE.json_object(true).json_schema(true)
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {

@@ -1,14 +1,18 @@
 //! OpenAI's chat completions, as nearly every server speaks them.
 
+mod formats;
 mod request;
 mod response;
+mod schema;
 mod stream;
+mod tools;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, OPENAI_SCHEMA, PLAIN};
 use super::transport::Transport;
 use super::{
     BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response,
 };
+use formats::{Format, Formats};
 
 /// One model of one endpoint.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub(super) struct OpenAiChat {
     /// The model's name on the wire.
     name: String,
     dialect: Dialect,
+    formats: Formats,
     transport: Transport,
 }
 
@@ -25,16 +30,13 @@ impl OpenAiChat {
         let mut dialect = endpoint.dialect.for_model(&name);
         if let Some(capabilities) = endpoint.capabilities {
             dialect.capabilities = capabilities;
+            // Who says of a server that nobody described that it is strict means OpenAI's rules.
+            if capabilities.strict && dialect.schema == PLAIN.schema {
+                dialect.schema = OPENAI_SCHEMA;
+            }
         }
         let transport = Transport::new(endpoint, &id, "/chat/completions")?;
-        Ok(OpenAiChat { id, name, dialect, transport })
-    }
-
-    fn body(&self, request: &Request, stream: bool) -> Result<Vec<u8>, LmError> {
-        request::body(&self.name, request, self.dialect, stream).map_err(|error| {
-            let message = format!("the request cannot be put into this endpoint's form: {error}");
-            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
-        })
+        Ok(OpenAiChat { id, name, dialect, formats: Formats::default(), transport })
     }
 }
 
@@ -52,10 +54,9 @@ impl LanguageModel for OpenAiChat {
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(async move {
-            let body = self.body(request, false)?;
-            self.transport.post(body, |answer| response::read(answer, &self.name)).await
-        })
+        Box::pin(self.down_the_ladder(request, false, |body| {
+            self.transport.post(body, |answer| response::read(answer, &self.name))
+        }))
     }
 
     fn stream<'a>(
@@ -63,10 +64,47 @@ impl LanguageModel for OpenAiChat {
         request: &'a Request,
         sink: &'a DeltaSink,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(async move {
-            let body = self.body(request, true)?;
+        Box::pin(self.down_the_ladder(request, true, |body| {
             let assembly = || stream::Assembly::new(&self.name);
-            self.transport.stream(body, sink, assembly, |answer| response::read(answer, &self.name)).await
+            self.transport.stream(body, sink, assembly, |answer| response::read(answer, &self.name))
+        }))
+    }
+}
+
+impl OpenAiChat {
+    /// Sends a request by `post`, and again with the next weaker format as long as the format is refused.
+    async fn down_the_ladder<F>(
+        &self,
+        request: &Request,
+        stream: bool,
+        post: impl Fn(Vec<u8>) -> F,
+    ) -> Result<Response, LmError>
+    where
+        F: Future<Output = Result<Response, LmError>>,
+    {
+        let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
+        let mut refusal = None;
+        loop {
+            let body = self.body(request, ladder.format(at), stream)?;
+            match post(body).await {
+                Ok(response) => {
+                    if let Some(refusal) = &refusal {
+                        self.formats.settle(&ladder, at, refusal);
+                    }
+                    return Ok(response);
+                }
+                Err(error) => match ladder.weaker(at, &error) {
+                    Some(next) => (at, refusal) = (next, Some(error)),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, LmError> {
+        request::body(&self.name, request, format, self.dialect, stream).map_err(|error| {
+            let message = format!("the request cannot be put into this endpoint's form: {error}");
+            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
         })
     }
 }

@@ -1,10 +1,12 @@
 //! The body of a request.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::formats::Format;
+use super::tools::{self, Calls, Thinking, WireTool};
 use crate::lm::dialect::{Dialect, Seed, TokenLimit};
-use crate::lm::{Capabilities, Content, Detail, MediaKind, Message, Part, Request, ResponseFormat};
+use crate::lm::{Content, Detail, MediaKind, Message, Part, Request};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -27,7 +29,17 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_format: Option<Format<'a>>,
+    response_format: Option<WireFormat<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +54,11 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct Turn<'a> {
     role: &'static str,
-    content: TurnContent<'a>,
+    content: Option<TurnContent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Calls<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +99,7 @@ struct FileData<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Format<'a> {
+enum WireFormat<'a> {
     JsonObject,
     JsonSchema { json_schema: NamedSchema<'a> },
 }
@@ -92,13 +108,14 @@ enum Format<'a> {
 struct NamedSchema<'a> {
     name: &'a str,
     strict: bool,
-    schema: std::borrow::Cow<'a, Value>,
+    schema: &'a Value,
 }
 
 /// The bytes to send for `request` to the model of that name.
 pub(super) fn body(
     model: &str,
     request: &Request,
+    format: &Format,
     dialect: Dialect,
     stream: bool,
 ) -> serde_json::Result<Vec<u8>> {
@@ -106,6 +123,7 @@ pub(super) fn body(
     let sampling = |value: Option<f64>| value.filter(|_| dialect.sampling);
     let limit = |name: TokenLimit| params.max_tokens.filter(|_| dialect.token_limit == name);
     let seed = |name: Seed| params.seed.filter(|_| dialect.seed == name);
+    let thinking = Thinking::new(params.reasoning_effort, dialect.effort);
     let body = Body {
         model,
         messages: request.messages.iter().map(turn).collect::<Result<_, _>>()?,
@@ -117,7 +135,13 @@ pub(super) fn body(
         seed: seed(Seed::Seed),
         random_seed: seed(Seed::RandomSeed),
         stop: &params.stop,
-        response_format: format(&request.format, dialect.capabilities),
+        response_format: wire_format(format)
+            .filter(|_| dialect.format_with_tools || request.tools.is_empty()),
+        tools: request.tools.iter().map(|tool| tools::wire(tool, dialect.schema)).collect(),
+        tool_choice: tools::choice(request),
+        reasoning_effort: thinking.reasoning_effort,
+        reasoning: thinking.reasoning,
+        thinking: thinking.switch,
         stream,
         stream_options: (stream && dialect.stream_usage).then_some(StreamOptions { include_usage: true }),
     };
@@ -135,11 +159,21 @@ fn merge(members: &mut Map<String, Value>, extra: &Map<String, Value>) {
 }
 
 fn turn(message: &Message) -> serde_json::Result<Turn<'_>> {
-    let content = match &message.content {
-        Content::Text(text) => TurnContent::Text(text),
-        Content::Parts(parts) => TurnContent::Parts(parts.iter().map(part).collect::<Result<_, _>>()?),
+    let mut turn = Turn { role: message.role.as_str(), content: None, tool_calls: None, tool_call_id: None };
+    turn.content = match &message.content {
+        Content::Text(text) => Some(TurnContent::Text(text)),
+        Content::Parts(parts) => Some(TurnContent::Parts(parts.iter().map(part).collect::<Result<_, _>>()?)),
+        Content::Calls { text, calls } => {
+            turn.tool_calls = Some(Calls(calls));
+            // An empty text beside calls is refused by some; `null` is taken by all.
+            Some(TurnContent::Text(text)).filter(|_| !text.is_empty())
+        }
+        Content::ToolResult { id, text } => {
+            turn.tool_call_id = Some(id);
+            Some(TurnContent::Text(text))
+        }
     };
-    Ok(Turn { role: message.role.as_str(), content })
+    Ok(turn)
 }
 
 fn part(part: &Part) -> serde_json::Result<TurnPart<'_>> {
@@ -179,68 +213,14 @@ fn refusal(why: &str) -> serde_json::Error {
     serde::ser::Error::custom(why)
 }
 
-/// The strictest format up to the one asked for that the deployment can enforce.
-fn format(format: &ResponseFormat, able: Capabilities) -> Option<Format<'_>> {
-    use std::borrow::Cow::{Borrowed, Owned};
+fn wire_format(format: &Format) -> Option<WireFormat<'_>> {
+    let schema = |name, strict, schema| {
+        Some(WireFormat::JsonSchema { json_schema: NamedSchema { name, strict, schema } })
+    };
     match format {
-        ResponseFormat::JsonSchema { name, schema } if able.json_schema => Some(Format::JsonSchema {
-            json_schema: NamedSchema { name, strict: is_strict(schema), schema: Borrowed(schema) },
-        }),
-        ResponseFormat::JsonObject | ResponseFormat::JsonSchema { .. } if able.json_object => {
-            Some(Format::JsonObject)
-        }
-        ResponseFormat::JsonObject if able.json_schema => Some(Format::JsonSchema {
-            json_schema: NamedSchema {
-                name: "object",
-                strict: false,
-                schema: Owned(json!({"type": "object"})),
-            },
-        }),
-        _ => None,
-    }
-}
-
-/// Whether a schema keeps the rules of strict mode: each object requires all of its members and allows no
-/// others. Asked to be strict about any other schema, endpoints refuse the request.
-fn is_strict(schema: &Value) -> bool {
-    match schema {
-        Value::Object(members) => {
-            let object = match members.get("properties").and_then(Value::as_object) {
-                Some(properties) => {
-                    let required = members.get("required").and_then(Value::as_array);
-                    let is_required =
-                        |name: &String| required.is_some_and(|list| list.contains(&json!(name)));
-                    members.get("additionalProperties") == Some(&Value::Bool(false))
-                        && properties.keys().all(is_required)
-                        && properties.values().all(is_strict)
-                }
-                None => members.get("type") != Some(&json!("object")),
-            };
-            object
-                && members.iter().filter(|(name, _)| *name != "properties").all(|(_, value)| is_strict(value))
-        }
-        Value::Array(list) => list.iter().all(is_strict),
-        _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_closed_objects_are_strict() {
-        let closed = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
-            "additionalProperties": false});
-        assert!(is_strict(&closed));
-        assert!(is_strict(&json!({"type": "array", "items": closed})));
-        for open in [
-            json!({"type": "object"}),
-            json!({"type": "object", "properties": {"a": {}}, "additionalProperties": false}),
-            json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),
-            json!({"$defs": {"T": {"type": "object"}}, "type": "string"}),
-        ] {
-            assert!(!is_strict(&open), "{open}");
-        }
+        Format::Strict(name, value) => schema(name, true, value),
+        Format::Schema(name, value) => schema(name, false, value),
+        Format::Object => Some(WireFormat::JsonObject),
+        Format::Text => None,
     }
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::tools;
 use crate::lm::transport::{Answer, Failure, looks_like_html};
 use crate::lm::{Completion, FinishReason, LmErrorKind, Response, Usage};
 
@@ -43,6 +44,8 @@ struct Turn {
     reasoning: Value,
     #[serde(default)]
     refusal: Value,
+    #[serde(default)]
+    tool_calls: Value,
 }
 
 /// Reads a reply to the model of that name.
@@ -93,7 +96,8 @@ fn completion(choice: Choice) -> Result<Completion, Failure> {
     let reasoning = [&turn.reasoning_content, &turn.reasoning].into_iter().find_map(Value::as_str);
     let reasoning = reasoning.map(str::to_owned).or(thoughts);
     let refusal = turn.refusal.as_str().map(str::to_owned);
-    Ok(completion_of(text, reasoning, refusal, finish))
+    let completion = completion_of(text, reasoning, refusal, finish);
+    Ok(Completion { tool_calls: tools::read_calls(turn.tool_calls), ..completion })
 }
 
 /// A completion of what a reply or its events gave for it.
@@ -108,7 +112,7 @@ pub(super) fn completion_of(
         finish = FinishReason::ContentFilter;
     }
     let reasoning = reasoning.filter(|reasoning| !reasoning.is_empty());
-    Completion { text, finish, reasoning }
+    Completion { text, finish, reasoning, ..Completion::default() }
 }
 
 pub(super) fn finish_reason(reason: Option<&str>) -> FinishReason {

@@ -1,9 +1,10 @@
 //! The events of a streamed reply.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::response::{completion_of, finish_reason, split_content, usage};
+use super::tools;
 use crate::lm::transport::{Answer, Events, Failure};
 use crate::lm::{Completion, Delta, FinishReason, LmErrorKind, Response, Usage};
 
@@ -43,9 +44,11 @@ struct Piece {
     reasoning: Value,
     #[serde(default)]
     refusal: Value,
+    #[serde(default)]
+    tool_calls: Option<Vec<Value>>,
 }
 
-/// More completions than this were not asked for.
+/// More completions, or calls of one, than this were not asked for.
 const MOST_CHOICES: usize = 128;
 
 /// A reply, put together from its events.
@@ -65,7 +68,16 @@ struct Building {
     text: String,
     reasoning: String,
     refusal: String,
+    calls: Vec<BegunCall>,
     finish: Option<FinishReason>,
+}
+
+/// A call of a tool, whose arguments arrive in pieces.
+#[derive(Debug, Default)]
+struct BegunCall {
+    id: String,
+    name: String,
+    arguments: String,
 }
 
 impl<'a> Assembly<'a> {
@@ -105,6 +117,9 @@ impl<'a> Assembly<'a> {
             .map(str::to_owned)
             .or(thoughts)
             .unwrap_or_default();
+        for call in piece.tool_calls.into_iter().flatten() {
+            building.call(&call)?;
+        }
         building.refusal.push_str(piece.refusal.as_str().unwrap_or_default());
         building.text.push_str(&text);
         building.reasoning.push_str(&thoughts);
@@ -161,8 +176,43 @@ impl Events for Assembly<'_> {
 }
 
 impl Building {
+    /// Takes in a piece of a call. Servers that send calls whole may leave out which one it is.
+    fn call(&mut self, piece: &Value) -> Result<(), Failure> {
+        let text = |pointer: &str| piece.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (id, name) = (text("/id"), text("/function/name"));
+        let index = match piece.get("index").and_then(Value::as_u64) {
+            Some(index) => usize::try_from(index).unwrap_or(usize::MAX),
+            None if name.is_empty() => self.calls.len().saturating_sub(1),
+            None => self.calls.len(),
+        };
+        if index >= MOST_CHOICES {
+            return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its calls beyond all measure"));
+        }
+        if self.calls.len() <= index {
+            self.calls.resize_with(index + 1, BegunCall::default);
+        }
+        let call = &mut self.calls[index];
+        if !id.is_empty() {
+            id.clone_into(&mut call.id);
+        }
+        if !name.is_empty() {
+            name.clone_into(&mut call.name);
+        }
+        match piece.pointer("/function/arguments") {
+            Some(Value::String(more)) => call.arguments.push_str(more),
+            None | Some(Value::Null) => {}
+            Some(whole) => call.arguments = whole.to_string(),
+        }
+        Ok(())
+    }
+
     fn finish(self) -> Completion {
-        let Building { text, reasoning, refusal, finish } = self;
-        completion_of(text, Some(reasoning), Some(refusal), finish.unwrap_or_default())
+        let Building { text, reasoning, refusal, calls, finish } = self;
+        let calls = calls
+            .into_iter()
+            .filter(|call| !call.name.is_empty())
+            .map(|call| json!({"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}));
+        let completion = completion_of(text, Some(reasoning), Some(refusal), finish.unwrap_or_default());
+        Completion { tool_calls: tools::read_calls(calls.collect()), ..completion }
     }
 }

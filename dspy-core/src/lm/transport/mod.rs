@@ -146,7 +146,8 @@ impl Transport {
             }
             status => Err(Failure::of_status(status, &answer.body)),
         };
-        outcome.map_err(|failure| Failed { error: self.error(failure, Some(&answer)).into(), hopeless: false })
+        outcome
+            .map_err(|failure| Failed { error: self.error(failure, Some(&answer)).into(), hopeless: false })
     }
 
     /// Sends the request and waits for the head of the reply.

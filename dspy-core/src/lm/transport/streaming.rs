@@ -53,8 +53,10 @@ impl Transport {
             return self.judge(incoming.answer, whole);
         }
         let Incoming { answer, response } = incoming;
-        let fail =
-            |failure: Failure, hopeless| Failed { error: self.error(failure, Some(&answer)).into(), hopeless };
+        let fail = |failure: Failure, hopeless| Failed {
+            error: self.error(failure, Some(&answer)).into(),
+            hopeless,
+        };
         let mut received = 0;
         // Some servers end without the blank line that ends an event.
         let end = stream::once(async { Ok(Cursor::new(b"\n\n".to_vec())) });

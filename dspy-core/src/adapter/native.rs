@@ -1,0 +1,251 @@
+//! A signature as a model sees it: without the fields that the model handles beside the text.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::canvas::Canvas;
+use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::{Adapter, Parsed, Prompt, layout};
+use crate::lm::{self, Capabilities, Completion, Message, Request, ToolCall, ToolSpec};
+use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
+use crate::tools::{ToolCalls, check_calls};
+
+/// Which fields of a signature a model handles natively.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NativeKey {
+    tools: bool,
+    reasoning: bool,
+}
+
+impl NativeKey {
+    pub(crate) fn new(spec: &SignatureSpec, able: Capabilities) -> Self {
+        if !able.tools && !able.reasoning {
+            return Self::default();
+        }
+        let has = |role, native| find(spec, role, native).is_some();
+        let calls = has(Role::Output, Native::ToolCalls);
+        let tools = able.tools && calls && has(Role::Input, Native::Tools);
+        // Something has to be asked for.
+        let others = spec.outputs().any(|field| field.native() != Some(Native::Reasoning));
+        NativeKey { tools, reasoning: able.reasoning && others && has(Role::Output, Native::Reasoning) }
+    }
+}
+
+fn find(spec: &SignatureSpec, role: Role, native: Native) -> Option<&FieldSpec> {
+    spec.fields().iter().find(|field| field.role() == role && field.native() == Some(native))
+}
+
+/// What is left for the prompt, and where the rest goes.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The signature without natively handled fields.
+    pub(crate) spec: Arc<SignatureSpec>,
+    key: NativeKey,
+    tools: Option<FieldSpec>,
+    calls: Option<FieldSpec>,
+    reasoning: Option<FieldSpec>,
+}
+
+impl View {
+    pub(crate) fn new(spec: &Arc<SignatureSpec>, key: NativeKey) -> Self {
+        let field = |role, native| find(spec, role, native).cloned();
+        let mut view = View {
+            spec: spec.clone(),
+            key,
+            tools: field(Role::Input, Native::Tools),
+            calls: field(Role::Output, Native::ToolCalls),
+            reasoning: field(Role::Output, Native::Reasoning).filter(|_| key.reasoning),
+        };
+        let handled = [&view.tools, &view.calls].into_iter().filter(|_| key.tools).chain([&view.reasoning]);
+        let handled: Vec<&FieldSpec> = handled.flatten().collect();
+        if !handled.is_empty() {
+            let left = handled.iter().fold((**spec).clone(), |spec, field| spec.without(field.name()));
+            view.spec = Arc::new(with_own_instruction(spec, left));
+        }
+        view
+    }
+
+    /// Whether nothing is left to ask for in the text.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.spec.outputs().next().is_none()
+    }
+
+    /// Offers the tools in `inputs`, if the model takes them.
+    pub(crate) fn offer(&self, inputs: &Values, request: &mut Request) -> Result<(), FieldError> {
+        if self.key.tools {
+            request.tools = self.tools(inputs)?;
+        }
+        Ok(())
+    }
+
+    fn tools(&self, inputs: &Values) -> Result<Vec<ToolSpec>, FieldError> {
+        let Some(field) = &self.tools else { return Ok(Vec::new()) };
+        let value = match inputs.get(field.name()) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(tools)) => Cow::Borrowed(tools),
+            Some(one) => Cow::Owned(vec![one.clone()]),
+        };
+        let tools = value.iter().map(|tool| serde_json::from_value(tool.clone())).collect::<Result<_, _>>();
+        tools.map_err(|error| FieldError::new(field.name(), format!("not a tool: {error}")))
+    }
+
+    /// The values of the natively handled outputs.
+    pub(crate) fn native_values(
+        &self,
+        adapter: &str,
+        inputs: &Values,
+        completion: &Completion,
+    ) -> Result<Values, ParseError> {
+        let mut values = Values::new();
+        if let Some(field) = &self.reasoning
+            && (completion.reasoning.is_some() || !field.is_optional())
+        {
+            // A model that did not think gives the empty text: nothing is made up.
+            let text = completion.reasoning.clone().unwrap_or_default();
+            values.insert(field.name().to_owned(), text.into());
+        }
+        if let Some(field) = self.calls.as_ref().filter(|_| self.key.tools) {
+            let calls = ToolCalls(completion.tool_calls.clone());
+            values.insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
+            self.check(adapter, inputs, &mut values, &reply_text(completion))?;
+        }
+        Ok(values)
+    }
+
+    /// Checks the calls among `values` against the tools among `inputs`.
+    pub(crate) fn check(
+        &self,
+        adapter: &str,
+        inputs: &Values,
+        values: &mut Values,
+        reply: &str,
+    ) -> Result<(), ParseError> {
+        let (Some(field), Some(_)) = (&self.calls, &self.tools) else { return Ok(()) };
+        let Some(value) = values.get_mut(field.name()).filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
+        let fail = |messages: Vec<String>| {
+            let problems =
+                messages.into_iter().map(|message| FieldProblem::new(field.name(), message)).collect();
+            ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems)
+        };
+        let mut calls = serde_json::from_value::<ToolCalls>(value.take())
+            .map_err(|error| fail(vec![error.to_string()]))?;
+        let tools = self.tools(inputs).map_err(|error| fail(vec![error.to_string()]))?;
+        let problems = check_calls(&mut calls.0, &tools);
+        if !problems.is_empty() {
+            return Err(fail(problems));
+        }
+        *value = serde_json::to_value(calls).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Reads all outputs: those that came natively, and those in the text.
+    pub(crate) fn read(
+        &self,
+        adapter: &dyn Adapter,
+        inputs: &Values,
+        completion: &Completion,
+    ) -> Result<Parsed, ParseError> {
+        let native = self.native_values(adapter.name(), inputs, completion)?;
+        let called = self.key.tools && !completion.tool_calls.is_empty();
+        // A model that calls tools often says nothing beside; that is fine if nothing else is required.
+        let silent = called && completion.text.trim().is_empty();
+        let mut parsed = if silent && self.spec.outputs().all(FieldSpec::is_optional) {
+            Parsed::default()
+        } else {
+            adapter.parse(&self.spec, completion)?
+        };
+        if !self.key.tools {
+            self.check(adapter.name(), inputs, &mut parsed.values, &completion.text)?;
+        }
+        parsed.values.extend(native);
+        Ok(parsed)
+    }
+}
+
+/// `left` with an instruction that does not name the fields that `spec` had more, if nobody wrote one.
+fn with_own_instruction(spec: &SignatureSpec, left: SignatureSpec) -> SignatureSpec {
+    let unwritten = SignatureSpec::new(spec.name(), "", spec.fields().iter().cloned());
+    let nothing_left = left.outputs().next().is_none();
+    if nothing_left || unwritten.instruction() != spec.instruction() {
+        return left;
+    }
+    SignatureSpec::new(left.name(), "", left.fields().iter().cloned())
+}
+
+/// A reply with its native calls, to be quoted in errors.
+fn reply_text(completion: &Completion) -> String {
+    let mut text = completion.text.clone();
+    for ToolCall { name, arguments, .. } in &completion.tool_calls {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!("{name}({arguments})"));
+    }
+    text
+}
+
+/// The model's unreadable reply and what is wrong with it, as the next turns of the conversation.
+pub(crate) fn correction(
+    completion: Option<&Completion>,
+    error: &ParseError,
+    feedback: Message,
+) -> Vec<Message> {
+    let calls = completion.map(|completion| completion.tool_calls.as_slice()).unwrap_or_default();
+    let Some(completion) = completion.filter(|_| !calls.is_empty()) else {
+        return vec![Message::assistant(error.reply.as_str()), feedback];
+    };
+    // Endpoints want a result for each call before anything else is said.
+    let with_id = |(index, call): (usize, &ToolCall)| {
+        let id = call.id.clone().unwrap_or_else(|| format!("call_{index}"));
+        call.clone().with_id(id)
+    };
+    let calls: Vec<ToolCall> = calls.iter().enumerate().map(with_id).collect();
+    let results = calls.iter().filter_map(|call| Some(Message::tool_result(call.id.as_deref()?, "not run")));
+    let results: Vec<Message> = results.collect();
+    std::iter::once(Message::calls(completion.text.as_str(), calls))
+        .chain(results)
+        .chain([feedback])
+        .collect()
+}
+
+/// The prompt where nothing is left to write: the task and the input.
+#[derive(Debug)]
+pub(crate) struct Bare;
+
+impl Adapter for Bare {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
+        let mut system = String::new();
+        layout::push_fields(&mut system, prompt.spec);
+        if !system.is_empty() {
+            system.push('\n');
+        }
+        layout::push_task(&mut system, prompt.spec);
+        vec![Message::system(system)]
+    }
+
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
+        let mut canvas = Canvas::default();
+        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
+        canvas.text.push_str("Call the tools that the task needs.");
+        canvas.into_message(lm::Role::User)
+    }
+
+    fn parse(&self, _: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
+        if completion.tool_calls.is_empty() {
+            super::whole_reply(self.name(), completion)?;
+        }
+        Ok(Parsed::default())
+    }
+
+    fn reply(&self, _: &SignatureSpec, _: &Values) -> String {
+        String::new()
+    }
+}

@@ -1,0 +1,85 @@
+//! The second step of a call whose first step was answered in prose.
+
+use super::call::{Call, Convert};
+use super::prediction::Details;
+use super::prepared::{Prepared, SecondStep};
+use crate::adapter::{FieldProblem, ParseError, whole_reply};
+use crate::error::{ExtractionError, Result};
+use crate::lm::BoxFuture;
+use crate::signature::{FieldError, Values};
+
+type Read<T> = Result<Result<(T, Values), ParseError>>;
+
+impl Call<'_> {
+    /// Has the prose of the first completion read by the second model. The first step is not repeated for what goes
+    /// wrong here: what can be mended is mended by asking the second model again.
+    pub(super) async fn extract<T>(
+        &mut self,
+        prepared: &Prepared,
+        second: &SecondStep,
+        convert: Convert<'_, T>,
+        keep: bool,
+    ) -> Read<T> {
+        let completion = self.details.completions().first().cloned().unwrap_or_default();
+        let prose = match whole_reply(prepared.adapter.name(), &completion) {
+            Ok(prose) => prose,
+            Err(error) => return Ok(Err(error)),
+        };
+        let native = match prepared.native_values(self.inputs, &completion) {
+            Ok(native) => native,
+            Err(error) => return Ok(Err(error)),
+        };
+        let inputs = Values::from_iter([(second.input.clone(), prose.into())]);
+        let outer = self.inputs;
+        let mut with_native = |values: &mut Values| {
+            prepared.check(outer, values).map_err(|error| refusal(&error))?;
+            values.extend(native.clone());
+            convert(values)
+        };
+        let mut call = Call {
+            predictor: &second.predictor,
+            context: self.context,
+            lm: &second.lm,
+            inputs: &inputs,
+            details: Details::default(),
+            watch: self.watch.take(),
+        };
+        let outcome = call.run_boxed(&mut with_native, keep).await;
+        let Call { details, watch, .. } = call;
+        self.watch = watch;
+        self.details.usage += details.usage;
+        self.details.attempts.extend(details.attempts);
+        self.details.report = details.report;
+        self.details.added = details.added;
+        let failed = |source| ExtractionError {
+            prose: completion.text.clone(),
+            extractor: second.lm.id().into(),
+            source,
+        };
+        let (output, mut kept) = outcome.map_err(failed)?;
+        if keep {
+            kept.extend(native);
+        }
+        Ok(Ok((output, kept)))
+    }
+
+    /// [`run`](Self::run), boxed because a step may contain another.
+    fn run_boxed<'f, T>(
+        &'f mut self,
+        convert: Convert<'f, T>,
+        keep: bool,
+    ) -> BoxFuture<'f, Result<(T, Values)>>
+    where
+        T: 'f,
+    {
+        Box::pin(self.run(convert, keep))
+    }
+}
+
+/// The problems of a parse as one of a field.
+fn refusal(error: &ParseError) -> FieldError {
+    let field = error.problems.first().map(|problem| problem.field.clone()).unwrap_or_default();
+    let messages: Vec<_> =
+        error.problems.iter().map(|FieldProblem { message, .. }| message.as_str()).collect();
+    FieldError::new(field, messages.join("; "))
+}

@@ -1,0 +1,51 @@
+//! Calls that came to nothing.
+
+use std::sync::Arc;
+
+use crate::decode::DecodeError;
+use crate::error::BoxError;
+
+/// Why a tool gave no result, in words that a model can act on.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ToolError {
+    /// There is no tool of that name.
+    #[error("there is no tool `{name}`; there are {}", list(.known))]
+    Unknown {
+        /// The name in the call.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The arguments are not what the tool takes.
+    #[error("the arguments of `{name}` do not fit: {source}")]
+    Arguments {
+        /// The tool.
+        name: String,
+        /// What is wrong, argument by argument.
+        source: DecodeError,
+    },
+    /// The tool ran and failed.
+    #[error("`{name}` failed: {source}")]
+    Failed {
+        /// The tool.
+        name: String,
+        /// Its error.
+        source: Arc<BoxError>,
+    },
+    /// The tool panicked: a fault of its code.
+    #[error("`{name}` broke down: {message}")]
+    Panicked {
+        /// The tool.
+        name: String,
+        /// The message of the panic.
+        message: String,
+    },
+}
+
+pub(super) fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".into();
+    }
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,33 @@
+//! Tools: functions that a model may call.
+//!
+//! A [`Tool`] is an async function with a name, a description and arguments of a type of yours. A signature with an
+//! input of [`ToolSpec`]s and an output of [`ToolCalls`] asks a model which tools to call; models that call tools
+//! natively do so, others write the calls as JSON. Either way names and arguments are checked against the tools before
+//! the prediction is yours, and problems go back to the model. Whether the calls are run is up to you.
+//!
+//! ```
+//! use dspy_core::tools::{Tool, ToolCall, ToolCalls};
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Sum { a: i64, b: i64 }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let tools = [Tool::new("sum", "Adds two numbers.", |Sum { a, b }: Sum| async move { a + b })];
+//! let calls = ToolCalls::from_iter([ToolCall::new("sum", serde_json::json!({"a": "40", "b": 2}))]);
+//! let results = calls.run(&tools).await;
+//! assert_eq!(results[0].text(), "42");
+//! # });
+//! ```
+
+mod calls;
+mod check;
+mod error;
+mod output;
+mod tool;
+
+pub use crate::lm::{ToolCall, ToolChoice, ToolSpec};
+pub use calls::{ToolCalls, ToolResult};
+pub(crate) use check::check_calls;
+pub use error::ToolError;
+pub use output::{Json, ToolOutput};
+pub use tool::Tool;
