@@ -51,29 +51,37 @@ impl LanguageModel for OpenAiChat {
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(async move {
-            let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
-            let mut refusal = None;
-            loop {
-                let body = self.body(request, ladder.format(at))?;
-                match self.transport.post(body, |answer| response::read(answer, &self.name)).await {
-                    Ok(response) => {
-                        if let Some(refusal) = &refusal {
-                            self.formats.settle(&ladder, at, refusal);
-                        }
-                        return Ok(response);
-                    }
-                    Err(error) => match ladder.weaker(at, &error) {
-                        Some(next) => (at, refusal) = (next, Some(error)),
-                        None => return Err(error),
-                    },
-                }
-            }
-        })
+        let send = move |body| self.transport.post(body, move |answer| response::read(answer, &self.name));
+        Box::pin(self.in_best_format(request, send))
     }
 }
 
 impl OpenAiChat {
+    /// Sends the request in the strongest format that the endpoint takes. `send` gets the body.
+    async fn in_best_format<T, F: Future<Output = Result<T, LmError>>>(
+        &self,
+        request: &Request,
+        send: impl Fn(Vec<u8>) -> F,
+    ) -> Result<T, LmError> {
+        let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
+        let mut refusal = None;
+        loop {
+            let body = self.body(request, ladder.format(at))?;
+            match send(body).await {
+                Ok(response) => {
+                    if let Some(refusal) = &refusal {
+                        self.formats.settle(&ladder, at, refusal);
+                    }
+                    return Ok(response);
+                }
+                Err(error) => match ladder.weaker(at, &error) {
+                    Some(next) => (at, refusal) = (next, Some(error)),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
     fn body(&self, request: &Request, format: &Format) -> Result<Vec<u8>, LmError> {
         request::body(&self.name, request, format, self.dialect).map_err(|error| {
             let message = format!("the request is not JSON: {error}");
