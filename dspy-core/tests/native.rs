@@ -268,6 +268,71 @@ async fn tools_that_are_no_tools_are_an_error_of_the_input() {
     bad.insert("tools".into(), json!([{"title": "?"}]));
     let error = settings.scope(DynPredict::new(spec([calls()])).call(bad)).await.unwrap_err();
     assert!(error.to_string().contains("`tools`: not a tool"), "{error}");
+
+    let (script, settings) = model::<&str>(ABLE, []);
+    let mut twice = inputs();
+    let more = twice["tools"].as_array_mut().unwrap();
+    more.push(more[0].clone());
+    let error = settings.scope(DynPredict::new(spec([calls()])).call(twice)).await.unwrap_err();
+    assert!(error.to_string().contains("two tools are named `weather`"), "{error}");
+    assert!(script.requests().is_empty());
+}
+
+#[test]
+fn completions_with_calls_survive_a_journal() {
+    let completion = Completion::new("so").calling([weather(json!({"city": "Paris"}))]).with_reasoning("hm");
+    let written = serde_json::to_string(&completion).unwrap();
+    assert_eq!(serde_json::from_str::<Completion>(&written).unwrap(), completion);
+    // Those that were written before there were calls are still read.
+    let old: Completion = serde_json::from_str(r#"{"text": "so", "finish": "stop"}"#).unwrap();
+    assert_eq!(old, Completion::new("so"));
+}
+
+mod laws {
+    use dspy_core::adapter::Adapter;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("[[ ## calls ## ]]".to_owned()),
+            Just("</why> & <calls>".to_owned()),
+            Just(" \"quoted\"\n".to_owned()),
+            "\\PC{0,8}",
+        ]
+    }
+
+    fn call() -> impl Strategy<Value = ToolCall> {
+        let argument = prop_oneof![
+            text().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            prop::collection::vec(text(), 0..3).prop_map(Value::from),
+            Just(Value::Null),
+        ];
+        let arguments = prop::collection::btree_map("[a-z]{1,4}", argument, 0..3);
+        (prop::option::of("[a-z0-9]{1,5}"), "[a-z_]{1,6}", arguments)
+            .prop_map(|(id, name, arguments)| ToolCall { id, name, arguments: json!(arguments) })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+        #[test]
+        fn calls_and_reasoning_that_are_rendered_are_read_back(
+            list in prop::collection::vec(call(), 0..3),
+            why in text(),
+        ) {
+            let spec = spec([field(Part::Output, "why", Reasoning::schema()), calls()]);
+            let values = json!({"why": why, "calls": ToolCalls(list)});
+            let Value::Object(values) = values else { unreachable!() };
+            for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+                let reply = adapter.reply(&spec, &values);
+                let parsed = adapter.parse(&spec, &Completion::new(reply.as_str()));
+                prop_assert_eq!(parsed.map(|parsed| parsed.values), Ok(values.clone()), "{}: {}", adapter.name(), reply);
+            }
+        }
+    }
 }
 
 mod running {

@@ -1,6 +1,7 @@
 //! A signature as a model sees it: without the fields that the model handles beside the text.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -87,8 +88,18 @@ impl View {
             Some(Value::Array(tools)) => Cow::Borrowed(tools),
             Some(one) => Cow::Owned(vec![one.clone()]),
         };
-        let tools = value.iter().map(|tool| serde_json::from_value(tool.clone())).collect::<Result<_, _>>();
-        tools.map_err(|error| FieldError::new(field.name(), format!("not a tool: {error}")))
+        let tools =
+            value.iter().map(|tool| serde_json::from_value(tool.clone())).collect::<Result<Vec<_>, _>>();
+        let tools: Vec<ToolSpec> =
+            tools.map_err(|error| FieldError::new(field.name(), format!("not a tool: {error}")))?;
+        let mut names = HashSet::new();
+        match tools.iter().find(|tool| !names.insert(tool.name.as_str())) {
+            Some(twice) => {
+                let message = format!("two tools are named `{}`; rename one", twice.name);
+                Err(FieldError::new(field.name(), message))
+            }
+            None => Ok(tools),
+        }
     }
 
     /// The values of the natively handled outputs.

@@ -85,7 +85,8 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         &["GEMINI_BASE_URL"],
         "gemini-3.5-flash-lite",
-        able(SCHEMA.tools(true), GEMINI_SCHEMA),
+        // Models before the third generation refuse function calling together with a JSON reply.
+        Dialect { format_with_tools: false, ..able(SCHEMA.tools(true), GEMINI_SCHEMA) },
     ),
     hosted(
         "openrouter",
@@ -146,6 +147,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         &["MISTRAL_API_KEY"],
         &["MISTRAL_BASE_URL"],
         "mistral-small-latest",
+        // The official client marks schemas `strict` and closes their objects (Mistral, "Custom Structured Outputs").
         Dialect {
             seed: Seed::RandomSeed,
             stream_usage: false,

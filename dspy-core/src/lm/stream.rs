@@ -49,7 +49,9 @@ impl DeltaSink {
         if let Some(reasoning) = &first.reasoning {
             self.send(Delta::Reasoning(reasoning.clone())).await;
         }
-        self.send(Delta::Text(first.text.clone())).await;
+        if !first.text.is_empty() {
+            self.send(Delta::Text(first.text.clone())).await;
+        }
     }
 
     /// Says that a reply begins. If another one had begun already, that one is void.

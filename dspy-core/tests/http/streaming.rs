@@ -152,3 +152,25 @@ async fn dropping_the_stream_stops_the_request() {
     drop(stream);
     assert_eq!(model.ask("Capital of Italy?").await.unwrap(), "Rome");
 }
+
+#[tokio::test]
+async fn calls_of_tools_are_put_together() {
+    let event = |calls: serde_json::Value| {
+        format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": {"tool_calls": calls}}]}))
+    };
+    let events = event(json!([{"index": 0, "id": "a", "function": {"name": "search", "arguments": ""}}]))
+        + &event(json!([{"index": 0, "function": {"arguments": "{\"query\": \"la"}}]))
+        + &event(json!([{"index": 1, "id": "b", "function": {"name": "now", "arguments": null}}]))
+        + &event(json!([{"index": 0, "function": {"arguments": "mps\"}"}}]))
+        + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n";
+    let (deltas, answer, _server) = heard(vec![chunks(&[events.as_bytes()], true)]).await;
+    assert_eq!(deltas, [], "there is no text to show");
+    let completion = answer.unwrap().completions.remove(0);
+    assert_eq!(completion.finish, FinishReason::ToolCalls);
+    let calls: Vec<_> =
+        completion.tool_calls.iter().map(|call| (call.name.as_str(), &call.arguments)).collect();
+    assert_eq!(calls, [("search", &json!({"query": "lamps"})), ("now", &json!({}))]);
+    let wild = event(json!([{"index": 4_000_000_000u64, "function": {"name": "x"}}]));
+    let (_, answer, _server) = heard(vec![chunks(&[wild.as_bytes()], true)]).await;
+    assert_eq!(answer.unwrap_err().kind, LmErrorKind::Decode);
+}

@@ -54,7 +54,7 @@ impl LanguageModel for OpenAiChat {
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.down_the_ladder(request, false, |body| {
+        Box::pin(self.in_best_format(request, false, |body| {
             self.transport.post(body, |answer| response::read(answer, &self.name))
         }))
     }
@@ -64,7 +64,7 @@ impl LanguageModel for OpenAiChat {
         request: &'a Request,
         sink: &'a DeltaSink,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.down_the_ladder(request, true, |body| {
+        Box::pin(self.in_best_format(request, true, |body| {
             let assembly = || stream::Assembly::new(&self.name);
             self.transport.stream(body, sink, assembly, |answer| response::read(answer, &self.name))
         }))
@@ -72,21 +72,18 @@ impl LanguageModel for OpenAiChat {
 }
 
 impl OpenAiChat {
-    /// Sends a request by `post`, and again with the next weaker format as long as the format is refused.
-    async fn down_the_ladder<F>(
+    /// Sends the request in the strongest format that the endpoint takes. `send` gets the body.
+    async fn in_best_format<F: Future<Output = Result<Response, LmError>>>(
         &self,
         request: &Request,
         stream: bool,
-        post: impl Fn(Vec<u8>) -> F,
-    ) -> Result<Response, LmError>
-    where
-        F: Future<Output = Result<Response, LmError>>,
-    {
+        send: impl Fn(Vec<u8>) -> F,
+    ) -> Result<Response, LmError> {
         let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
         let mut refusal = None;
         loop {
             let body = self.body(request, ladder.format(at), stream)?;
-            match post(body).await {
+            match send(body).await {
                 Ok(response) => {
                     if let Some(refusal) = &refusal {
                         self.formats.settle(&ladder, at, refusal);
