@@ -102,7 +102,10 @@ impl FieldSpec {
 
     /// Its type as a model reads it.
     pub fn type_text(&self) -> &TypeText {
-        self.kind.text.get_or_init(|| describe(&self.kind.schema))
+        self.kind.text.get_or_init(|| {
+            let text = describe(&self.kind.schema);
+            if self.has_documents() { text.of_documents(&self.kind.schema) } else { text }
+        })
     }
 
     /// How its values are decoded.
