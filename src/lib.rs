@@ -9,7 +9,7 @@
 //! | give it images, recordings or files | [`Image`](types::Image), [`Audio`](types::Audio), [`File`](types::File) |
 //! | continue a conversation | [`History`](types::History) |
 //! | have it cite what it read | [`Document`](types::Document) and [`Citations`](types::Citations) |
-//! | have it write code, or large numbers | [`Code`](types::Code), [`BigInt`](types::BigInt) |
+//! | have it write code, or large numbers | [`Code`], [`BigInt`](types::BigInt) |
 //! | call the model for it | [`Predict`](predict::Predict) |
 //! | have it reason first | [`ChainOfThought`](predict::ChainOfThought) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |

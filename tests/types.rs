@@ -344,3 +344,27 @@ async fn code_and_large_numbers() {
     assert_eq!(answer.program, "print(2)");
     assert_eq!(answer.steps, BigInt::from(u128::MAX).to_string().replace("455", "456").parse().unwrap());
 }
+
+/// Write two notes.
+#[signature]
+struct Notes {
+    #[input]
+    source: Option<Document>,
+    #[output]
+    notes: Vec<Document>,
+}
+
+#[tokio::test]
+async fn documents_are_numbered_as_inputs_and_objects_as_outputs() {
+    for format in Format::ALL {
+        let notes = format.bind(Predict::<Notes>::new());
+        let demo = Notes { source: Some(Document::new("A", "b")), notes: vec![Document::new("C", "d")] };
+        let messages = notes.with_demos([demo]).unwrap().render(None).unwrap();
+        let system = messages[0].text();
+        assert!(system.contains("`source` (document | null)"), "{system}");
+        assert!(system.contains("title: string, text: string"), "{system}");
+        assert!(messages[1].text().contains("Document 1: A\nb"));
+        assert!(messages[2].text().contains(r#"[{"title":"C","text":"d"}]"#));
+        assert!(messages[3].text().contains("null"));
+    }
+}

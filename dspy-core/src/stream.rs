@@ -39,10 +39,10 @@ impl<'a, T, R> Driven<'a, T, R> {
         if let Poll::Ready(Some(piece)) = self.pieces.poll_recv(cx) {
             return Poll::Ready(Some(piece));
         }
-        if let Work::Running(work) = &mut self.work {
-            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
-                self.work = Work::Done(outcome);
-            }
+        if let Work::Running(work) = &mut self.work
+            && let Poll::Ready(outcome) = work.as_mut().poll(cx)
+        {
+            self.work = Work::Done(outcome);
         }
         // What the work sent just now need not wait for the next poll.
         match (self.pieces.try_recv(), &self.work) {

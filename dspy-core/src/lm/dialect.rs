@@ -3,6 +3,7 @@
 use super::Capabilities;
 
 /// What a deployment takes beside the common core of the chat completions API.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a deployment")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
     /// The body member that limits the tokens of a reply.

@@ -155,7 +155,10 @@ impl FieldSpec {
         self.kind.text.get_or_init(|| match self.kind.native {
             // They stand in the prompt in words, not as JSON.
             Some(Native::Tools) => TypeText { notation: "tools".into(), ..TypeText::default() },
-            _ => describe(&self.kind.schema),
+            _ => {
+                let text = describe(&self.kind.schema);
+                if self.has_documents() { text.of_documents(&self.kind.schema) } else { text }
+            }
         })
     }
 

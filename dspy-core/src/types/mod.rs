@@ -1,4 +1,8 @@
-//! Types as a model reads them: a compact pseudo-schema instead of JSON Schema.
+//! Types as a model reads them, a compact pseudo-schema instead of JSON Schema; and the field types of the library.
+//!
+//! Any type with serde's traits and `JsonSchema` can stand in a field. Those here are more than their JSON: prompts
+//! show [`Image`], [`Audio`] and [`File`] as media, [`History`] as turns, [`Document`] numbered, [`Code`] in a fence;
+//! the quotes of [`Citations`] can be verified, and [`BigInt`] loses no digit.
 
 mod big_int;
 mod code;

@@ -29,6 +29,19 @@ pub struct TypeText {
     pub definitions: BTreeMap<String, String>,
 }
 
+impl TypeText {
+    /// The same type where its documents are shown as such, not as objects.
+    pub(crate) fn of_documents(self, schema: &Value) -> TypeText {
+        let notation = if schema.get("items").is_some() { "document[]" } else { "document" };
+        let optional = if is_nullable(schema) { " | null" } else { "" };
+        TypeText { notation: format!("{notation}{optional}"), definitions: BTreeMap::new(), ..self }
+    }
+}
+
+fn is_nullable(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_array).is_some_and(|types| types.iter().any(|name| name == "null"))
+}
+
 /// Describes the values that `schema` admits.
 ///
 /// ```
@@ -107,7 +120,6 @@ fn own_name(schema: &Value) -> Option<String> {
     let says = |keyword: &str| schema.get(keyword).is_some();
     let mut name = match text("x-media") {
         Some(kind) => kind.to_owned(),
-        None if says("x-document") => "document".to_owned(),
         None if says("x-history") => "history".to_owned(),
         None if says("x-big-int") => "integer".to_owned(),
         None if says("x-code") => match text("x-language") {
@@ -116,11 +128,7 @@ fn own_name(schema: &Value) -> Option<String> {
         },
         None => return None,
     };
-    if schema
-        .get("type")
-        .and_then(Value::as_array)
-        .is_some_and(|types| types.iter().any(|name| name == "null"))
-    {
+    if is_nullable(schema) {
         name.push_str(" | null");
     }
     Some(name)
