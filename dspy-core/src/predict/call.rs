@@ -54,7 +54,7 @@ impl Predictor {
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
         let watch = context.events.as_ref().map(|events| Watch::new(self, events, check));
         if let Some(watch) = &watch {
-            watch.say(EventKind::Started { inputs: inputs.clone() }).await;
+            Box::pin(watch.say(EventKind::Started { inputs: inputs.clone() })).await;
         }
         let place = context.trace.as_ref().map(|trace| trace.start());
         let (details, keep) = (Details::default(), watch.is_some() || place.is_some());
@@ -62,7 +62,7 @@ impl Predictor {
         let result = call.run(convert, keep).await;
         let Call { details, watch, .. } = call;
         if let Some(watch) = watch {
-            watch.end(&result, &details).await;
+            Box::pin(watch.end(&result, &details)).await;
         }
         if let (Some(trace), Some(place)) = (&context.trace, place) {
             record(trace, place, self, inputs, &result, &details);
@@ -144,7 +144,7 @@ impl Call<'_> {
                     correction.extend(prepared.correction(self.details.completions().first(), &error));
                 }
                 if let Some(watch) = self.watch.as_mut().filter(|_| !hopeless) {
-                    watch.restart(error.problems_text()).await;
+                    Box::pin(watch.restart(error.problems_text())).await;
                 }
                 failed.push(error);
                 if hopeless {
@@ -179,7 +179,8 @@ impl Call<'_> {
         request.rollout = self.context.rollout();
         let received = match &mut self.watch {
             None => Received::Answer(self.lm.complete(request).await?),
-            Some(watch) => watch.attempt(self.lm.stream(request), prepared, abort_early).await?,
+            // Boxed, like all that few calls need, so that the others stay small.
+            Some(watch) => Box::pin(watch.attempt(self.lm.stream(request), prepared, abort_early)).await?,
         };
         let read = match received {
             Received::Refused(error) => {
@@ -192,7 +193,7 @@ impl Call<'_> {
                 }
                 self.details.push(Attempt::answered(prepared.adapter.clone(), response));
                 match &prepared.second {
-                    Some(second) => self.extract(prepared, second, convert, keep).await?,
+                    Some(second) => Box::pin(self.extract(prepared, second, convert, keep)).await?,
                     None => self.read(prepared, convert, keep)?,
                 }
             }

@@ -136,17 +136,26 @@ impl EventScope {
         }
     }
 
-    /// Runs a module between the two events that frame it.
-    pub(super) async fn module<T>(&self, name: &str, run: impl Future<Output = Result<T>>) -> Result<T> {
-        let (call, source): (u64, Arc<str>) = (self.number(), name.into());
-        self.send(call, source.clone(), EventKind::ModuleStarted).await;
-        let result = run.await;
-        let end = match &result {
-            Ok(_) => EventKind::ModuleFinished,
-            Err(error) => EventKind::Failed { error: error.to_string() },
-        };
-        self.send(call, source, end).await;
-        result
+    /// Says that a module begins.
+    pub(super) async fn module_started(&self, name: &'static str) -> ModuleCall<'_> {
+        let call = ModuleCall { events: self, number: self.number(), name: name.into() };
+        self.send(call.number, call.name.clone(), EventKind::ModuleStarted).await;
+        call
+    }
+}
+
+/// A module that runs under a watcher.
+pub(super) struct ModuleCall<'a> {
+    events: &'a EventScope,
+    number: u64,
+    name: Arc<str>,
+}
+
+impl ModuleCall<'_> {
+    /// Says that it is done, or how it failed.
+    pub(super) async fn end(self, error: Option<String>) {
+        let kind = error.map_or(EventKind::ModuleFinished, |error| EventKind::Failed { error });
+        self.events.send(self.number, self.name, kind).await;
     }
 }
 

@@ -45,15 +45,20 @@ pub trait Module: HasPredictors + Send + Sync {
             context.register(self);
             let scope = current_scope();
             let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
-            let run = async {
-                let mut prediction = scope.tracking(usage.clone()).enter(self.forward(input)).await?;
-                prediction.set_usage(usage.total());
-                Ok(prediction)
+            // Boxed, because few programs are watched and all programs nest.
+            let watched = match &context.events {
+                Some(events) => Some(Box::pin(events.module_started(short_name::<Self>())).await),
+                None => None,
             };
-            match &context.events {
-                None => run.await,
-                Some(events) => events.module(short_name::<Self>(), run).await,
+            let mut result = scope.tracking(usage.clone()).enter(self.forward(input)).await;
+            if let Ok(prediction) = &mut result {
+                prediction.set_usage(usage.total());
             }
+            if let Some(watched) = watched {
+                let error = result.as_ref().err().map(ToString::to_string);
+                Box::pin(watched.end(error)).await;
+            }
+            result
         }
     }
 
