@@ -90,7 +90,7 @@ pub trait Adapter: Debug + Send + Sync + 'static {
             .collect()
     }
 
-    /// The message with the current input.
+    /// The message with the current input: the fields of [`SignatureSpec::shown_inputs`].
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message;
 
     /// The shape to ask replies to have, given what the model can enforce.

@@ -31,6 +31,13 @@ impl Role {
 }
 
 /// One piece of a message that mixes kinds of content.
+///
+/// ```
+/// use dspy_core::lm::{Content, Message, Part, Role};
+/// let parts = [Part::Text("What is this?".into()), Part::image("https://example.org/cat.png")];
+/// let message = Message { role: Role::User, content: Content::Parts(parts.into()) };
+/// assert_eq!(message.text(), "What is this?");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Part {

@@ -11,13 +11,17 @@ pub(super) struct Facets {
     pub(super) f32: bool,
     /// Images, audio or files occur in the values.
     pub(super) media: bool,
+    /// The type says more about a text than that it is one.
+    pub(super) constrained: bool,
     pub(super) form: Form,
 }
 
-/// Types whose values have a form of their own in prompts.
+/// How values stand in prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Texts as they stand, all else as JSON.
+    /// Every text is a value as it stands.
+    Text,
+    /// JSON, but for texts that cannot be taken for any.
     Usual,
     /// A document or a list of them, numbered.
     Documents,
@@ -38,11 +42,19 @@ impl Facets {
             Form::Code
         } else if says(schema, "x-history") {
             Form::History
+        } else if is_text(schema) {
+            Form::Text
         } else {
             Form::Usual
         };
+        let constrained = ["minLength", "maxLength", "contentEncoding"].iter().any(|key| says(schema, key));
         let f32 = mentions(schema, &|part| part.get("format").is_some_and(|format| format == "float"));
         let media = mentions(schema, &|part| part.contains_key("x-media"));
-        Facets { f32, media, form }
+        Facets { f32, media, constrained, form }
     }
+}
+
+fn is_text(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some("string")
+        && ["enum", "const", "format", "pattern"].iter().all(|key| schema.get(key).is_none())
 }

@@ -182,10 +182,7 @@ impl FieldSpec {
 
     /// Whether every text is a value of the field as it stands.
     pub fn is_text(&self) -> bool {
-        self.kind.schema.get("type").and_then(Value::as_str) == Some("string")
-            && ["enum", "const", "format", "pattern", "x-code"]
-                .iter()
-                .all(|key| self.kind.schema.get(key).is_none())
+        self.kind.facets.form == Form::Text
     }
 
     /// Whether the values are code, which stands in a fence.
@@ -195,7 +192,7 @@ impl FieldSpec {
 
     /// Whether the type says more about a text than that it is one.
     pub(crate) fn has_constraints(&self) -> bool {
-        ["minLength", "maxLength", "contentEncoding"].iter().any(|key| self.kind.schema.get(key).is_some())
+        self.kind.facets.constrained
     }
 
     /// What the field is to a model that handles it natively.
@@ -322,8 +319,15 @@ impl SignatureSpec {
         self.with_role(Role::Input)
     }
 
-    /// The input fields that are shown as such: all but histories.
-    pub(crate) fn shown_inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
+    /// The input fields that a prompt shows as fields: all but histories, whose turns it shows as turns.
+    ///
+    /// ```
+    /// use dspy_core::signature::SignatureSpec;
+    /// let spec: SignatureSpec = "history: History, question -> answer".parse()?;
+    /// assert_eq!(spec.shown_inputs().map(|field| field.name()).collect::<Vec<_>>(), ["question"]);
+    /// # Ok::<(), dspy_core::signature::GrammarError>(())
+    /// ```
+    pub fn shown_inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
         self.inputs().filter(|field| !field.is_history())
     }
 

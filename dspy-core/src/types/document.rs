@@ -106,6 +106,13 @@ pub struct Citation {
 impl Citation {
     /// Where the quote stands in its document, space and the case of letters aside. The first place counts.
     ///
+    /// ```
+    /// use dspy_core::types::{Citation, Document};
+    /// let documents = [Document::new("Law", "Umbrellas are  free.")];
+    /// let citation = Citation { document: 1, quote: "umbrellas are free".into() };
+    /// assert_eq!(citation.locate(&documents).unwrap().span, 0..19);
+    /// ```
+    ///
     /// # Errors
     /// If there is no such document, or it does not say that.
     pub fn locate(&self, documents: &[Document]) -> Result<Passage, CitationErrorKind> {
