@@ -178,7 +178,7 @@ async fn serve(
             }
             Act::SendAndHang(bytes) => {
                 let _ = stream.write_all(&bytes).await;
-                std::future::pending().await;
+                std::future::pending::<()>().await;
             }
             Act::Hang => std::future::pending().await,
         }
