@@ -20,6 +20,10 @@ fuzz_target!(|data: &[u8]| {
                 &text[..end]
             );
         }
+        if now.complete {
+            // Whoever streams stops here; what follows may be prose, a link's address, a string that goes on.
+            return;
+        }
         last = now.value.or(last);
     }
 });
