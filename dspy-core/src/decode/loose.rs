@@ -39,6 +39,8 @@ pub(super) struct Loose<'t, 'k> {
     /// A look ahead met the end.
     met_end: Cell<bool>,
     depth: usize,
+    /// Round brackets that turned out to be words.
+    no_tuples: HashSet<usize>,
     /// Members are written with `=`.
     equals: bool,
     /// Brackets in unquoted text do not pair up, so they mean nothing.
@@ -58,6 +60,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             doubt: Cell::new(usize::MAX),
             met_end: Cell::new(false),
             depth: 0,
+            no_tuples: HashSet::new(),
             equals: false,
             unpaired_brackets: false,
         }
@@ -129,7 +132,7 @@ impl<'t, 'k> Loose<'t, 'k> {
         match self.byte(start) {
             Some(b'{') => self.object(),
             Some(b'[') => self.list(b']'),
-            Some(b'(') => {
+            Some(b'(') if !self.no_tuples.contains(&start) => {
                 let depth = self.depth;
                 let tree = self.list(b')');
                 let after = self.skip_blank(self.pos);
@@ -139,7 +142,9 @@ impl<'t, 'k> Loose<'t, 'k> {
                 if (ends && !tree.cut) || self.too_deep {
                     return tree;
                 }
-                // "(approximately) 5": words, not a tuple.
+                // "(approximately) 5": words, not a tuple. Remembered, because brackets in brackets would otherwise be
+                // tried again at every level.
+                self.no_tuples.insert(start);
                 self.pos = start;
                 self.depth = depth;
                 self.bare(place)
