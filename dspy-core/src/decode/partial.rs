@@ -56,6 +56,12 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     if let Some((plan, nullable)) = super::root::free_text(schema) {
         // "nul" may become null, which is no text at all.
         let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
+        if plan.code {
+            let started =
+                if candidates::still_thinking(text) { text.len() } else { candidates::after_thinking(text) };
+            let value = super::code::beginning(&text[started..]).map(Value::String);
+            return Partial { value, ..Partial::default() };
+        }
         let shown = if plan.is_free() { Some(text) } else { certain_start(plan, text) };
         return Partial {
             value: shown.filter(|_| !open).map(|text| Value::String(text.to_owned())),
@@ -126,6 +132,10 @@ impl Reader<'_> {
             (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
             (Kind::Any, Shape::Text { text, quoted: true }) => Some(Value::String(text.to_string())),
             (Kind::Text(plan), Shape::Text { text, quoted: true }) => {
+                // Code in a string is shown when it is whole: a fence around it would have to go.
+                if plan.code {
+                    return None;
+                }
                 let shown = if plan.is_free() { Some(text.as_ref()) } else { certain_start(plan, text) };
                 shown.map(|text| Value::String(text.to_owned()))
             }
