@@ -187,6 +187,20 @@ fn schemas() -> Vec<Plan> {
     .collect()
 }
 
+/// Found by fuzzing: each round bracket that is no tuple was tried again at every level around it.
+#[test]
+fn brackets_in_brackets_take_linear_time() {
+    for reply in [
+        "[((((((j(((…,((((((((((((j(((…,(((((`…,((((((((((((j(((…,(((((```json\n…,(((((`…,((((((((((((j(((…,(((,(",
+        "{a: ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((, ((",
+    ] {
+        for plan in schemas() {
+            let _ = plan.decode(reply);
+            let _ = plan.decode_partial(reply);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -275,3 +275,82 @@ fn odd_bytes_are_no_trouble() {
         let _ = plan.decode_partial(text);
     }
 }
+
+#[test]
+fn contradictory_schemas_are_refused() {
+    for contradiction in [
+        json!({"type": "integer", "minimum": 1, "maximum": 4, "multipleOf": 5}),
+        json!({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5, "multipleOf": 0.5}),
+        json!({"enum": ["a", "b"], "minLength": 3}),
+        json!({"enum": [1, 2], "minimum": 3}),
+        json!({"const": "low", "pattern": "^[A-Z]+$"}),
+        json!({"type": "array", "items": {"type": "boolean"}, "uniqueItems": true, "minItems": 3}),
+        json!({"type": "array", "items": {"enum": ["a"]}, "uniqueItems": true, "minItems": 2}),
+        // A type that must hold itself has no finite value.
+        json!({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}),
+        json!({"type": "array", "items": {"$ref": "#"}, "minItems": 1}),
+        json!({"$defs": {
+            "A": {"properties": {"b": {"$ref": "#/$defs/B"}}, "required": ["b"]},
+            "B": {"properties": {"a": {"$ref": "#/$defs/A"}}, "required": ["a"]},
+        }, "$ref": "#/$defs/A"}),
+    ] {
+        let refusal = Plan::new(&contradiction).unwrap_err();
+        assert!(matches!(refusal, SchemaError::Contradiction { .. }), "{contradiction}: {refusal}");
+    }
+    for fine in [
+        json!({"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["next"]}),
+        json!({"type": "number", "minimum": 0.3, "maximum": 0.3, "multipleOf": 0.1}),
+        json!({"enum": ["a", "abc"], "minLength": 3}),
+    ] {
+        assert!(Plan::new(&fine).is_ok(), "{fine}");
+    }
+}
+
+#[test]
+fn numbers_beyond_64_bits_keep_their_digits_or_are_refused() {
+    let long = "123456789012345678901234567890";
+    for text in
+        [long.to_owned(), format!("The answer is {long}."), "123456789012345678901 million".to_owned()]
+    {
+        assert!(decode::<i128>(&text).is_err(), "{text}");
+        assert!(decode::<u128>(&text).is_err(), "{text}");
+        assert!(decode::<u64>(&text).is_err(), "{text}");
+    }
+    assert_eq!(decode::<u128>("18446744073709551615").unwrap().value, u128::from(u64::MAX));
+    let plan =
+        Plan::new(&json!({"properties": {"n": {"type": "string"}, "v": true}, "required": ["n"]})).unwrap();
+    assert_eq!(plan.decode(&format!("{{\"n\": {long}}}")).unwrap().value, json!({"n": long}));
+    // As any value it would become a float and lose digits.
+    assert!(plan.decode(&format!("{{\"n\": \"\", \"v\": {long}}}")).is_err());
+    assert!(plan.decode("{\"n\": \"\", \"v\": 1e300}").is_ok());
+    assert!(decode::<i64>("9007199254740993 thousand").is_err());
+}
+
+#[test]
+fn code_is_what_the_only_fence_holds() {
+    let plan = Plan::new(&json!({"type": "string", "x-code": true})).unwrap();
+    for (reply, code) in [
+        ("```python\nx = 1\n```", "x = 1"),
+        ("Here it is:\n\n```\nx = 1\n\ny\n```\n\nIt sets x.", "x = 1\n\ny"),
+        ("\n\n    x = 1\n    y\n\n", "    x = 1\n    y"),
+        ("print(\"`\")", "print(\"`\")"),
+        ("<think>```\nno\n```</think>\n```\nyes\n```", "yes"),
+    ] {
+        assert_eq!(plan.decode(reply).unwrap().value, code);
+    }
+    assert!(plan.decode("```\na\n```\nor\n```\nb\n```").unwrap_err().is(ProblemKind::Ambiguous));
+    assert!(plan.decode("```py\nx = 1\n").unwrap_err().is(ProblemKind::Truncated));
+    assert!(plan.decode(" \n").unwrap_err().is(ProblemKind::Empty));
+    let schema = json!({"properties": {"code": {"type": "string", "x-code": true}}, "required": ["code"]});
+    let member = Plan::new(&schema).unwrap();
+    for (code, read) in [
+        ("```py\nx\n```", "x"),
+        ("x = 1", "x = 1"),
+        // A fence in the middle is part of the text.
+        ("a = \"\n```\nb\n```\n\"", "a = \"\n```\nb\n```\n\""),
+    ] {
+        assert_eq!(member.decode(&json!({"code": code}).to_string()).unwrap().value, json!({"code": read}));
+    }
+    assert_eq!(plan.decode_partial("So:\n```py\nx = 1\ny").value, Some(json!("x = 1\ny")));
+    assert_eq!(plan.decode_partial("x = 1").value, None);
+}

@@ -130,11 +130,12 @@ pub(super) fn read_field(
     if field.is_text() && !field.has_constraints() {
         return Ok(value::text_of(section).into_owned().into());
     }
-    if field.is_code() {
-        return value::read_code(field, &markers::unescape(section));
-    }
     let plan = field.plan().map_err(ToString::to_string)?;
-    let text = if field.is_text() { value::text_of(section) } else { section.trim().into() };
+    let text = match field {
+        field if field.is_text() => value::text_of(section),
+        field if field.is_code() => markers::unescape(section),
+        _ => section.trim().into(),
+    };
     let decoded = plan.decode(&text).map_err(|error| error.to_string())?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)

@@ -117,10 +117,7 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
         .map_err(|error| fail(ParseErrorKind::Schema, vec![FieldProblem::new("", error.to_string())]))?;
     match plan.decode(reply) {
         Ok(decoded) => match decoded.value {
-            Value::Object(mut values) => {
-                unfence(spec, &mut values);
-                Ok(Parsed { values, report: decoded.report })
-            }
+            Value::Object(values) => Ok(Parsed { values, report: decoded.report }),
             _ => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
         },
         Err(error) => {
@@ -129,17 +126,6 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
                 FieldProblem::new(path, format!("expected {}, found {}", problem.expected, problem.found))
             });
             Err(fail(ParseErrorKind::Malformed, problems.collect()))
-        }
-    }
-}
-
-/// Takes code out of the fence that models put around it even in a string of JSON.
-pub(super) fn unfence(spec: &SignatureSpec, values: &mut Values) {
-    for field in spec.outputs().filter(|field| field.is_code()) {
-        if let Some(Value::String(text)) = values.get_mut(field.name())
-            && let Some(inner) = code::whole_fence(text).map(str::to_owned)
-        {
-            *text = inner;
         }
     }
 }

@@ -45,19 +45,6 @@ fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     }
 }
 
-/// The code in the text of a reply, or nothing where that is a choice.
-pub(super) fn read_code(field: &FieldSpec, text: &str) -> Result<Value, String> {
-    if field.is_optional() && matches!(text.trim(), "null" | "None") {
-        return Ok(Value::Null);
-    }
-    let value = Value::from(code::read(text)?);
-    if !field.has_constraints() {
-        return Ok(value);
-    }
-    let plan = field.plan().map_err(ToString::to_string)?;
-    plan.coerce(value).map(|decoded| decoded.value).map_err(|error| error.to_string())
-}
-
 /// The text of an input that consists of documents.
 fn documents(field: &FieldSpec, value: &Value) -> Option<String> {
     if !field.has_documents() {

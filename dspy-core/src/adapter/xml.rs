@@ -278,11 +278,8 @@ pub(super) fn read_element(
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
     }
-    if field.is_code() {
-        return value::read_code(field, &plain);
-    }
     let plan = field.plan().map_err(ToString::to_string)?;
-    if !field.is_text() && opening_tag(text).is_some() {
+    if !field.is_text() && !field.is_code() && opening_tag(text).is_some() {
         let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
         if let Some(decoded) = nested {
             report.absorb(decoded.report, field.name(), offset);

@@ -33,12 +33,41 @@ pub(super) struct Scan<'t> {
     pub(super) too_deep: bool,
     /// The work limit was reached before the end of the text.
     pub(super) exhausted: bool,
+    /// The text is only a beginning: the first structure is all that is looked for.
+    beginning: bool,
+    /// In a beginning: no structure can be told from prose as yet.
+    undecided: bool,
+    /// In a beginning: the first place from which on more text might change the reading.
+    doubt: usize,
+}
+
+impl Scan<'_> {
+    fn is_over(&self, fuel: usize) -> bool {
+        let enough = self.beginning && (self.undecided || !self.units.is_empty());
+        enough || self.too_deep || fuel == 0 || self.units.len() > MAX_UNITS
+    }
+}
+
+/// The first structure of a text that goes on, and the place from which on its reading may change.
+pub(super) fn first<'t>(text: &'t str, keys: &HashSet<String>, from: usize) -> Option<(Tree<'t>, usize)> {
+    let mut found = Scan { beginning: true, doubt: usize::MAX, ..Scan::default() };
+    scan_into(&mut found, text, keys, from, text.len());
+    if found.undecided {
+        return None;
+    }
+    let doubt = found.doubt;
+    found.units.into_iter().next().map(|unit| (unit.tree, doubt))
 }
 
 /// Finds all structures, left to right, never one inside another.
 pub(super) fn scan<'t>(text: &'t str, keys: &HashSet<String>, from: usize, end: usize) -> Scan<'t> {
-    let bytes = text.as_bytes();
     let mut out = Scan::default();
+    scan_into(&mut out, text, keys, from, end);
+    out
+}
+
+fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, keys: &HashSet<String>, from: usize, end: usize) {
+    let bytes = text.as_bytes();
     let mut at = from;
     // Failed starts are scanned again from the next byte on; the fuel keeps the sum of all scans linear.
     let mut fuel = (end - from).saturating_mul(4) + 65_536;
@@ -49,8 +78,8 @@ pub(super) fn scan<'t>(text: &'t str, keys: &HashSet<String>, from: usize, end: 
         };
         at += found;
         match bytes[at] {
-            b'`' | b'~' => at = fence(text, keys, at, end, &mut fuel, &mut out),
-            _ => match structure(text, keys, at, end, &mut fuel, &mut out) {
+            b'`' | b'~' => at = fence(text, keys, at, end, &mut fuel, out),
+            _ => match structure(text, keys, at, end, &mut fuel, out) {
                 Some((tree, next)) => {
                     out.units.push(Unit { outer: tree.span, tree, fenced: false });
                     at = next;
@@ -58,12 +87,11 @@ pub(super) fn scan<'t>(text: &'t str, keys: &HashSet<String>, from: usize, end: 
                 None => at += 1,
             },
         }
-        if out.too_deep || fuel == 0 || out.units.len() > MAX_UNITS {
+        if out.is_over(fuel) {
             out.exhausted = fuel == 0 || out.units.len() > MAX_UNITS;
             break;
         }
     }
-    out
 }
 
 /// The structure that starts at a bracket, unless the bracket is part of the prose.
@@ -82,8 +110,19 @@ fn structure<'t>(
         return None; // `list[0]`
     }
     let mut scanner = Loose::new(text, keys, at, end);
-    let tree = scanner.structure();
+    let mut tree = scanner.structure();
     *fuel = fuel.saturating_sub(scanner.pos - at + 16);
+    if out.beginning {
+        out.doubt = scanner.doubt();
+        tree.cut |= scanner.too_deep;
+        // What follows a list in brackets (a link?) is not known yet, nor is how an odd beginning goes on.
+        if is_earnest(text, &tree, keys) || !tree.cut && tree.flaw.is_none() {
+            let next = scanner.pos.max(at + 1);
+            return Some((tree, next));
+        }
+        out.undecided |= tree.cut;
+        return None;
+    }
     if scanner.too_deep {
         out.too_deep = true;
         return None;
@@ -166,17 +205,22 @@ fn fence<'t>(
             *fuel = fuel.saturating_sub(scanner.pos - next + 16);
             if !tree.cut && tree.flaw.is_none() {
                 found = Some((tree, close));
+                out.doubt = usize::MAX;
+                out.undecided = false;
             }
         }
         let Some((tree, behind)) = found else { break };
         out.units.push(Unit { outer: tree.span, tree, fenced: true });
         count += 1;
         next = behind;
+        if out.beginning {
+            return end;
+        }
         while next < end && (bytes[next].is_ascii_whitespace() || bytes[next] == b',') {
             next += 1;
         }
     }
-    if out.too_deep {
+    if out.too_deep || out.undecided {
         return end;
     }
     let close = closing(bytes, if count > 0 { next } else { content }, end, mark, width);
@@ -203,7 +247,7 @@ fn fence<'t>(
                 }
                 None => i += 1,
             }
-            if *fuel == 0 || out.too_deep || out.units.len() > MAX_UNITS {
+            if out.is_over(*fuel) {
                 break;
             }
         }
@@ -278,12 +322,19 @@ pub(super) fn whole_string<'t>(
     (scanner.pos == end && !tree.cut).then_some(tree)
 }
 
+/// Whether the text begins with a block of thoughts and ends within.
+pub(super) fn still_thinking(text: &str) -> bool {
+    let lead = text.trim_start();
+    THOUGHTS.iter().any(|(open, close)| lead.starts_with(open) && !lead.contains(close))
+}
+
+const THOUGHTS: [(&str, &str); 3] =
+    [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")];
+
 /// The reply without a leading `<think>…</think>` block: the place where the answer starts.
 pub(super) fn after_thinking(text: &str) -> usize {
     let lead = text.len() - text.trim_start().len();
-    for (open, close) in
-        [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")]
-    {
+    for (open, close) in THOUGHTS {
         if text[lead..].starts_with(open) {
             return text[lead..].find(close).map_or(lead, |i| lead + i + close.len());
         }

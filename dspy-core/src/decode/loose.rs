@@ -4,6 +4,7 @@
 //! the tree decides what that means for the type.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::MAX_DEPTH;
@@ -32,7 +33,14 @@ pub(super) struct Loose<'t, 'k> {
     pub(super) keys: &'k HashSet<String>,
     /// Nesting went past the limit.
     pub(super) too_deep: bool,
+    /// The first place from which on more text might change the reading: a decision there looked ahead and met the
+    /// end. What lies before it stays.
+    doubt: Cell<usize>,
+    /// A look ahead met the end.
+    met_end: Cell<bool>,
     depth: usize,
+    /// Round brackets that turned out to be words.
+    no_tuples: HashSet<usize>,
     /// Members are written with `=`.
     equals: bool,
     /// Brackets in unquoted text do not pair up, so they mean nothing.
@@ -49,14 +57,56 @@ impl<'t, 'k> Loose<'t, 'k> {
             closed_end: false,
             keys,
             too_deep: false,
+            doubt: Cell::new(usize::MAX),
+            met_end: Cell::new(false),
             depth: 0,
+            no_tuples: HashSet::new(),
             equals: false,
             unpaired_brackets: false,
         }
     }
 
     pub(super) fn byte(&self, at: usize) -> Option<u8> {
-        if at < self.end { self.bytes.get(at).copied() } else { None }
+        if at < self.end {
+            return self.bytes.get(at).copied();
+        }
+        self.met_end.set(true);
+        None
+    }
+
+    /// The first place from which on more text might change the reading.
+    pub(super) fn doubt(&self) -> usize {
+        self.doubt.get()
+    }
+
+    /// More text might change what is read from here on.
+    pub(super) fn doubts(&self, at: usize) {
+        if !self.closed_end && at < self.doubt.get() {
+            self.doubt.set(at);
+        }
+    }
+
+    /// Decides something about the place `at`, and remembers whether the end of the text had a say in it.
+    pub(super) fn decide<T>(&self, at: usize, decision: impl FnOnce() -> T) -> T {
+        let before = self.met_end.replace(false);
+        let decided = decision();
+        if self.met_end.get() {
+            self.doubts(at);
+        }
+        self.met_end.set(before);
+        decided
+    }
+
+    /// Where a look ahead from `start` must stop; meeting the end there counts.
+    pub(super) fn horizon(&self, start: usize, distance: usize) -> usize {
+        (start + distance).min(self.end)
+    }
+
+    /// Tells that a look ahead went as far as `horizon` without an answer.
+    pub(super) fn saw_nothing_until(&self, horizon: usize) {
+        if horizon >= self.end {
+            self.met_end.set(true);
+        }
     }
 
     /// The structure that starts here.
@@ -82,24 +132,33 @@ impl<'t, 'k> Loose<'t, 'k> {
         match self.byte(start) {
             Some(b'{') => self.object(),
             Some(b'[') => self.list(b']'),
-            Some(b'(') => {
+            Some(b'(') if !self.no_tuples.contains(&start) => {
                 let depth = self.depth;
                 let tree = self.list(b')');
                 let after = self.skip_blank(self.pos);
-                let ends = matches!(self.byte(after), None | Some(b',' | b'}' | b']' | b')' | b'\n'))
-                    && !self.is_aside(&tree);
+                let next = self.decide(start, || self.byte(after));
+                let ends =
+                    matches!(next, None | Some(b',' | b'}' | b']' | b')' | b'\n')) && !self.is_aside(&tree);
                 if (ends && !tree.cut) || self.too_deep {
                     return tree;
                 }
-                // "(approximately) 5": words, not a tuple.
+                // "(approximately) 5": words, not a tuple. Remembered, because brackets in brackets would otherwise be
+                // tried again at every level.
+                self.no_tuples.insert(start);
                 self.pos = start;
                 self.depth = depth;
                 self.bare(place)
             }
-            Some(_) => match opening(self.bytes, start, self.end) {
-                Some(quote) => self.quoted(quote, place),
-                None => self.bare(place),
-            },
+            Some(first) => {
+                if matches!(first, b'"' | b'\'' | b'`') && self.end - start <= 3 {
+                    // One mark or three?
+                    self.doubts(start);
+                }
+                match opening(self.bytes, start, self.end) {
+                    Some(quote) => self.quoted(quote, place),
+                    None => self.bare(place),
+                }
+            }
             None => {
                 let mut tree = Tree::new(Shape::Absent, Span::new(start, start));
                 tree.cut = !self.closed_end;
@@ -367,6 +426,16 @@ impl<'t, 'k> Loose<'t, 'k> {
     /// Unquoted text up to where the surroundings go on.
     fn bare(&mut self, place: Place) -> Tree<'t> {
         let start = self.pos;
+        let before = self.met_end.replace(false);
+        let tree = self.bare_from(start, place);
+        if self.met_end.get() {
+            self.doubts(start);
+        }
+        self.met_end.set(before);
+        tree
+    }
+
+    fn bare_from(&mut self, start: usize, place: Place) -> Tree<'t> {
         let mut nest = 0_usize;
         let mut i = start;
         loop {
@@ -452,7 +521,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             Some(b'/') => return matches!(self.byte(start + 1), Some(b'/' | b'*')),
             Some(_) => {}
         }
-        let limit = (start + LOOK_AHEAD).min(self.end);
+        let limit = self.horizon(start, LOOK_AHEAD);
         if let Some(quote) = opening(self.bytes, start, self.end) {
             let mut i = start + quote.width();
             while i < limit {
@@ -470,6 +539,7 @@ impl<'t, 'k> Loose<'t, 'k> {
                 i += 1;
             }
             // Either a very long key or the end of the text; both speak for a key.
+            self.saw_nothing_until(limit);
             return true;
         }
         let mut i = start;
@@ -480,6 +550,9 @@ impl<'t, 'k> Loose<'t, 'k> {
                 b',' | b'}' | b'{' | b'[' | b']' | b'\n' | b'"' | b'\'' | b'`' => return false,
                 _ => i += 1,
             }
+        }
+        if i == limit {
+            self.saw_nothing_until(limit);
         }
         let Some(key) = self.text.get(start..i).map(str::trim).filter(|k| !k.is_empty() && i < limit) else {
             return false;

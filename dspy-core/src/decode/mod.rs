@@ -31,8 +31,14 @@
 //! # Aliases
 //! Three schema extensions name other spellings: `"x-aliases": ["…"]` on a member's schema for its key, `"x-aliases"`
 //! beside a `const` for that choice, and `"x-enum-aliases": {"value": ["…"]}` beside an `enum`.
+//!
+//! # Code
+//! A string whose schema says `"x-code": true` holds code. As a whole reply it is the content of the only code fence,
+//! or, without a fence, the text as it stands without the blank lines around it; two fences with different contents
+//! are [`ProblemKind::Ambiguous`]. Inside JSON a fence is taken off only where it is all that the string holds.
 
 mod candidates;
+mod code;
 mod coerce;
 mod error;
 mod loose;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::candidates;
 use super::coerce::Coercion;
 use super::path::Path;
-use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, UnionPlan};
+use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, TextPlan, UnionPlan};
 use super::text::fold;
 use super::tree::{Shape, Tree};
 
@@ -13,8 +13,8 @@ use super::tree::{Shape, Tree};
 ///
 /// ```
 /// let plan = dspy_core::decode::Plan::new(&serde_json::json!({"items": {"type": "string"}}))?;
-/// let partial = plan.decode_partial(r#"["a", "b"#);
-/// assert_eq!(partial.value, Some(serde_json::json!(["a", "b"])));
+/// let partial = plan.decode_partial(r#"["a", "beg"#);
+/// assert_eq!(partial.value, Some(serde_json::json!(["a", "beg"])));
 /// assert!(!partial.complete && plan.decode_partial(r#"["a", "b"]"#).complete);
 /// # Ok::<(), dspy_core::decode::SchemaError>(())
 /// ```
@@ -36,9 +36,9 @@ impl Partial {
     /// ```
     /// let schema = serde_json::json!({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}});
     /// let plan = dspy_core::decode::Plan::new(&schema)?;
-    /// let partial = plan.decode_partial(r#"{"a": 1, "b": "tw"#);
+    /// let partial = plan.decode_partial(r#"{"a": 1, "b": "two "#);
     /// assert!(partial.is_open("b") && !partial.is_open("a"));
-    /// assert_eq!(partial.value, Some(serde_json::json!({"a": 1, "b": "tw"})));
+    /// assert_eq!(partial.value, Some(serde_json::json!({"a": 1, "b": "two "})));
     /// // A comma or a bracket shows that `a` is over; until then it may go on.
     /// assert!(plan.decode_partial(r#"{"a": 1"#).is_open("a"));
     /// # Ok::<(), dspy_core::decode::SchemaError>(())
@@ -53,66 +53,96 @@ impl Partial {
 }
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
-    if let Some((_, nullable)) = super::root::free_text(schema) {
+    if let Some((plan, nullable)) = super::root::free_text(schema) {
         // "nul" may become null, which is no text at all.
         let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
-        return Partial { value: (!open).then(|| Value::String(text.to_owned())), ..Partial::default() };
+        if plan.code {
+            let started =
+                if candidates::still_thinking(text) { text.len() } else { candidates::after_thinking(text) };
+            let value = super::code::beginning(&text[started..]).map(Value::String);
+            return Partial { value, ..Partial::default() };
+        }
+        let shown = if plan.is_free() { Some(text) } else { certain_start(plan, text) };
+        return Partial {
+            value: shown.filter(|_| !open).map(|text| Value::String(text.to_owned())),
+            ..Partial::default()
+        };
     }
-    if text.len() > super::MAX_BYTES {
+    let text = text.get(..super::MAX_BYTES).unwrap_or(text);
+    if text.len() > super::MAX_BYTES || candidates::still_thinking(text) {
         return Partial::default();
     }
     let start = candidates::after_thinking(text);
-    let scan = candidates::scan(text, &schema.keys, start, text.len());
-    let Some(unit) = scan.units.first() else { return Partial::default() };
-    if !unit.tree.cut {
+    let Some((tree, doubt)) = candidates::first(text, &schema.keys, start) else { return Partial::default() };
+    if !tree.cut {
         let mut coercion = Coercion::new(schema, Some(text), text.len());
-        if let Some(value) = coercion.read(schema.root, &unit.tree, &Path::ROOT) {
+        if let Some(value) = coercion.read(schema.root, &tree, &Path::ROOT) {
             return Partial::of(value, true);
         }
     }
     // An empty bracket may still turn out to be part of a sentence.
-    let started = match &unit.tree.shape {
+    let started = match &tree.shape {
         Shape::Object(entries) => !entries.is_empty(),
-        Shape::List(items) => !items.is_empty(),
+        Shape::List(items) => items.first().is_some_and(|item| item.span.start < doubt),
         _ => false,
     };
     if !started {
         return Partial::default();
     }
-    let reader = Reader { schema, text };
-    let value = reader.read(schema.root, &unit.tree);
-    let open = value.as_ref().and_then(|_| reader.open(schema.root, &unit.tree));
-    Partial { value, complete: false, open }
+    let reader = Reader { schema, text, doubt };
+    let value = reader.unfinished(schema.root, &tree);
+    let open = value.as_ref().and_then(|_| reader.open(schema.root, &tree));
+    Partial { value: value.filter(|v| *v != Value::Array(Vec::new())), complete: false, open }
+}
+
+/// How much of a text with limits is certain: what might be taken off its ends is not.
+fn certain_start<'t>(plan: &TextPlan, text: &'t str) -> Option<&'t str> {
+    let only_length = plan.patterns.is_empty() && plan.format.is_none();
+    let certain = text.trim_end_matches(|c: char| !c.is_alphanumeric());
+    (only_length && certain.starts_with(char::is_alphanumeric)).then_some(certain)
 }
 
 struct Reader<'a> {
     schema: &'a Schema,
     text: &'a str,
+    /// What ends behind this place may still change.
+    doubt: usize,
 }
 
 impl Reader<'_> {
     fn read(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
-        if !tree.cut {
-            return self.finished(id, tree);
+        if self.is_certain(tree)
+            && let Some(value) = self.finished(id, tree)
+        {
+            return Some(value);
         }
-        if tree.flaw.is_some() {
+        self.unfinished(id, tree)
+    }
+
+    fn is_certain(&self, tree: &Tree<'_>) -> bool {
+        !tree.cut && tree.span.end <= self.doubt
+    }
+
+    /// What a part shows that may go on, or that breaks a limit when it is whole.
+    fn unfinished(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
+        if tree.span.start >= self.doubt {
             return None;
         }
         match (&self.schema.node(id).kind, &tree.shape) {
             (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
-            (Kind::Text(_) | Kind::Any, Shape::Text { text, quoted: true }) => {
-                Some(Value::String(without_half_escape(text).to_owned()))
+            (Kind::Any, Shape::Text { text, quoted: true }) => Some(Value::String(text.to_string())),
+            (Kind::Text(plan), Shape::Text { text, quoted: true }) => {
+                // Code in a string is shown when it is whole: a fence around it would have to go.
+                if plan.code {
+                    return None;
+                }
+                let shown = if plan.is_free() { Some(text.as_ref()) } else { certain_start(plan, text) };
+                shown.map(|text| Value::String(text.to_owned()))
             }
             (Kind::List(plan), Shape::List(items)) => {
-                let mut out = Vec::new();
-                for (i, item) in items.iter().enumerate() {
-                    match plan.item(i).and_then(|n| self.read(n, item)) {
-                        Some(value) => out.push(value),
-                        // What follows a withheld item would take its place.
-                        None => break,
-                    }
-                }
-                Some(Value::Array(out))
+                // What follows a withheld item would take its place.
+                let shown = items.iter().enumerate().map_while(|(i, item)| self.read(plan.item(i)?, item));
+                Some(Value::Array(shown.collect()))
             }
             (Kind::Object(plan), Shape::Object(entries)) => {
                 let mut out = Map::new();
@@ -127,7 +157,20 @@ impl Reader<'_> {
                 }
                 Some(Value::Object(out))
             }
-            (Kind::Any, Shape::List(_) | Shape::Object(_)) => Self::untyped(tree),
+            (Kind::Any, Shape::List(items)) => {
+                Some(Value::Array(items.iter().map_while(|item| self.read(id, item)).collect()))
+            }
+            (Kind::Any, Shape::Object(entries)) => {
+                let mut out = Map::new();
+                for entry in entries {
+                    if !out.contains_key(&*entry.key)
+                        && let Some(value) = self.read(id, &entry.value)
+                    {
+                        out.insert(entry.key.to_string(), value);
+                    }
+                }
+                Some(Value::Object(out))
+            }
             _ => None,
         }
     }
@@ -135,7 +178,7 @@ impl Reader<'_> {
     /// The member of the object that is begun and not finished.
     fn open(&self, id: NodeId, tree: &Tree<'_>) -> Option<String> {
         let Shape::Object(entries) = &tree.shape else { return None };
-        let last = entries.last().filter(|entry| entry.value.cut)?;
+        let last = entries.iter().find(|e| e.span.start < self.doubt && !self.is_certain(&e.value))?;
         match &self.schema.node(id).kind {
             Kind::Union(union) => self.open(self.branch(union, tree)?, tree),
             Kind::Object(plan) => member(plan, &last.key).map(|(name, _)| name.to_owned()),
@@ -144,24 +187,33 @@ impl Reader<'_> {
         }
     }
 
-    /// The only branch that an unfinished part can still become.
+    /// The only branch that an unfinished part can still become, decided as early as the text allows and then kept.
     fn branch(&self, union: &UnionPlan, tree: &Tree<'_>) -> Option<NodeId> {
-        let mut fits = union.options.iter().filter(|&&o| self.may_become(o, tree));
-        match (fits.next(), fits.next()) {
-            (Some(&only), None) => Some(only),
+        let mut options: Vec<NodeId> =
+            union.options.iter().copied().filter(|&o| self.may_become(o, tree)).collect();
+        if let Shape::Object(entries) = &tree.shape {
+            for entry in entries.iter().filter(|e| self.is_certain(&e.value)) {
+                if options.len() < 2 {
+                    break;
+                }
+                options.retain(|&o| self.allows(o, &entry.key, &entry.value));
+            }
+        }
+        match options.as_slice() {
+            [only] => Some(*only),
             _ => None,
         }
     }
 
-    fn untyped(tree: &Tree<'_>) -> Option<Value> {
-        match &tree.shape {
-            _ if !tree.cut => tree.to_value(),
-            Shape::Text { text, quoted: true } => Some(Value::String(without_half_escape(text).to_owned())),
-            Shape::List(items) => Some(Value::Array(items.iter().map_while(Self::untyped).collect())),
-            Shape::Object(entries) => Some(Value::Object(
-                entries.iter().filter_map(|e| Some((e.key.to_string(), Self::untyped(&e.value)?))).collect(),
-            )),
-            _ => None,
+    /// Whether a finished member can be one of this branch.
+    fn allows(&self, id: NodeId, key: &str, value: &Tree<'_>) -> bool {
+        match &self.schema.node(id).kind {
+            Kind::Object(plan) => match plan.exact.get(key) {
+                Some(&i) => self.finished(plan.props[i].node, value).is_some(),
+                None => true,
+            },
+            Kind::Union(union) => union.options.iter().any(|&o| self.allows(o, key, value)),
+            _ => true,
         }
     }
 
@@ -170,20 +222,14 @@ impl Reader<'_> {
         Coercion::new(self.schema, Some(self.text), self.text.len()).read(id, tree, &Path::ROOT)
     }
 
-    /// Whether an unfinished part can still become a value of the node.
+    /// Whether an unfinished part can still become a value of the node, judged by its shape alone.
     fn may_become(&self, id: NodeId, tree: &Tree<'_>) -> bool {
         match (&self.schema.node(id).kind, &tree.shape) {
             (Kind::Any, _)
             | (Kind::Text(_) | Kind::Choice(_), Shape::Text { .. })
             | (Kind::Number(_) | Kind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
-            | (Kind::List(_), Shape::List(_)) => true,
-            (Kind::Object(plan), Shape::Object(entries)) => {
-                // A finished member that this branch refuses rules it out.
-                entries.iter().all(|entry| match plan.exact.get(&*entry.key) {
-                    Some(&i) => entry.value.cut || self.finished(plan.props[i].node, &entry.value).is_some(),
-                    None => true,
-                })
-            }
+            | (Kind::List(_), Shape::List(_))
+            | (Kind::Object(_), Shape::Object(_)) => true,
             (Kind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
             _ => false,
         }
@@ -201,12 +247,4 @@ fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
         (None, Extra::Node(node)) if plan.patterns.is_empty() => Some((key, node)),
         _ => None,
     }
-}
-
-/// The beginning of a string without what may be the first half of an escape, such as `\u00`.
-fn without_half_escape(text: &str) -> &str {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_hexdigit());
-    let escape =
-        digits.strip_suffix('u').filter(|rest| rest.ends_with('\\') && text.len() - digits.len() < 4);
-    escape.unwrap_or(text).trim_end_matches('\\')
 }

@@ -116,14 +116,22 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
             continue;
         }
         if b == b'\\' {
+            if is_half_escape(scan, i) {
+                break (i, true);
+            }
             let buffer = out.get_or_insert_with(String::new);
             buffer.push_str(&scan.text[copied..i]);
             i = escape(scan, i, buffer, &mut notes, &mut flaw);
             copied = i;
             continue;
         }
+        if matches!(quote, Quote::Triple(_)) && i + 3 > scan.end && !scan.closed_end {
+            // One or two marks of three.
+            break (i, true);
+        }
         if let Some(width) = quote.closes_at(scan.bytes, i, scan.end) {
-            if matches!(quote, Quote::Triple(_)) || ends_here(scan, i, width, quote, place, stray) {
+            let ends = || ends_here(scan, i, width, quote, place, stray);
+            if matches!(quote, Quote::Triple(_)) || scan.decide(i, ends) {
                 scan.pos = i + width;
                 break (i, false);
             }
@@ -178,6 +186,13 @@ fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes:
     let stop = close.unwrap_or(scan.end);
     scan.pos = close.map_or(scan.end, |c| c + 3);
     let mut text = scan.text.get(body..stop).unwrap_or("");
+    if close.is_none() {
+        // Half a closing mark, and a first line that may still be a language tag.
+        text = text.trim_end_matches('`');
+        if !text.contains('\n') {
+            scan.doubts(start);
+        }
+    }
     if let Some((tag, rest)) = text.split_once('\n')
         && tag.trim().chars().all(|c| c.is_ascii_alphanumeric() || "+-_#.".contains(c))
     {
@@ -235,7 +250,7 @@ fn reopens(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     }
     match quote.closes_at(scan.bytes, i, scan.end) {
         // The very last mark of the text closes something around us.
-        Some(width) => scan.skip_blank(i + width) < scan.end,
+        Some(width) => scan.byte(scan.skip_blank(i + width)).is_some(),
         None => false,
     }
 }
@@ -251,7 +266,7 @@ fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
         return true;
     }
     // Bare words: if the next mark opens an item (or there is none), ours was a closing one.
-    let limit = (start + LOOK_AHEAD).min(scan.end);
+    let limit = scan.horizon(start, LOOK_AHEAD);
     let mut last = b',';
     for i in start..limit {
         let b = scan.bytes[i];
@@ -265,7 +280,27 @@ fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
             last = b;
         }
     }
+    scan.saw_nothing_until(limit);
     true
+}
+
+/// Whether the text breaks off inside the escape at `at`, so that nothing of it is known.
+fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
+    if scan.closed_end {
+        return false;
+    }
+    let rest = &scan.bytes[at..scan.end];
+    let half = |rest: &[u8]| match rest {
+        [b'\\'] => true,
+        [b'\\', b'u', digits @ ..] => digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    };
+    if half(rest) {
+        return true;
+    }
+    // The first half of a surrogate pair.
+    let high = matches!(rest, [b'\\', b'u', b'd' | b'D', b'8'..=b'9' | b'a' | b'b' | b'A' | b'B', ..]);
+    high && rest.len() >= 6 && (rest.len() == 6 || half(&rest[6..]))
 }
 
 /// Decodes the escape at `at` into `out` and returns the place behind it.

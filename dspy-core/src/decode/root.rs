@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::candidates::{self, Scan, Unit};
+use super::code::{self, Code};
 use super::coerce::{Attempt, Coercion};
 use super::error::{DecodeError, Problem, ProblemKind, SchemaError};
 use super::path::Path;
@@ -92,6 +93,9 @@ fn whole_text(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> O
     if nullable && matches!(text.trim(), "null" | "None") {
         return Ok(Decoded::exact(Value::Null));
     }
+    if plan.code {
+        return code_reply(schema, plan, text);
+    }
     if plan.accepts(text) {
         return Ok(Decoded::exact(Value::String(text.to_owned())));
     }
@@ -121,6 +125,34 @@ fn whole_text(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> O
         }
         None => Err(DecodeError::new(coercion.problems)),
     }
+}
+
+/// Code as a whole reply: what stands in its only fence, or all of it.
+fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
+    let start = candidates::after_thinking(text);
+    let (code, kind) = match code::read(&text[start..]) {
+        Code::Whole("") => return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into()),
+        Code::Whole(code) => (code.into(), R::Trimmed),
+        Code::Fenced { code, .. } => (code, R::Fence),
+        Code::Several => {
+            let found = "several code fences with different contents; give exactly one".to_owned();
+            return Err(problem(schema, ProblemKind::Ambiguous, found).into());
+        }
+        Code::Cut => {
+            let found = "a code fence that does not close".to_owned();
+            return Err(problem(schema, ProblemKind::Truncated, found).into());
+        }
+    };
+    if let Some(limit) = plan.violation(&code) {
+        let found = format!("\"{}\"", snippet(&code));
+        return Err(Problem { expected: limit, ..problem(schema, ProblemKind::Constraint, found) }.into());
+    }
+    let mut coercion = Coercion::new(schema, Some(text), 0);
+    if code.len() < text.len() {
+        coercion.repair(kind, &Path::ROOT, Span::new(0, text.len()));
+    }
+    let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
+    Ok(Decoded { value: Value::String(code.into_owned()), report })
 }
 
 fn bounds(text: &str, from: usize) -> (usize, usize) {

@@ -70,6 +70,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E: de::Error>(self, v: f64) -> Result<Value, E> {
+        // An integer of more than 64 bits arrives as a float; only its literal tells whether digits were lost.
+        if matches!(self.kind(), Kind::Any) && v.abs() >= i64::MAX as f64 {
+            return Err(E::custom(""));
+        }
         self.checked(Value::Number(Number::from_f64(v).ok_or_else(|| E::custom(""))?))
     }
 

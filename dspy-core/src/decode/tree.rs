@@ -116,7 +116,7 @@ impl<'t> Tree<'t> {
             Shape::Absent => return None,
             Shape::Null => Value::Null,
             Shape::Bool(b) => Value::Bool(*b),
-            Shape::Number(n) => Value::Number(parse_number(n)?),
+            Shape::Number(n) => Value::Number(exact_number(n)?),
             Shape::Text { text, .. } => Value::String(text.to_string()),
             Shape::List(items) => Value::Array(items.iter().map(Tree::to_value).collect::<Option<_>>()?),
             Shape::Object(entries) => {
@@ -145,6 +145,14 @@ pub(super) fn parse_number(literal: &str) -> Option<Number> {
         }
     }
     Number::from_f64(literal.parse().ok()?)
+}
+
+/// As [`parse_number`], but `None` for an integer whose digits a float would lose.
+fn exact_number(literal: &str) -> Option<Number> {
+    let number = parse_number(literal)?;
+    let plain = !literal.contains(['.', 'e', 'E']);
+    let kept = !plain || !number.is_f64() || number.as_f64().is_some_and(|f| format!("{f:.0}") == literal);
+    (kept || literal.trim_start_matches('-') == "0").then_some(number)
 }
 
 /// Whether the text is a number exactly as JSON writes them.

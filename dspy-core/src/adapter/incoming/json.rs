@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::super::json::unfence;
 use super::{ReplyReader, Shown, nothing_shown, worth_reading};
 use crate::signature::{FieldChange, SignatureSpec};
 
@@ -33,22 +32,13 @@ impl ReplyReader for JsonReader {
         let Ok(plan) = self.spec.reply_plan() else { return };
         let partial = plan.decode_partial(begun);
         let Some(Value::Object(mut values)) = partial.value else { return };
-        unfence(&self.spec, &mut values);
         for (field, shown) in self.spec.outputs().zip(&mut self.shown).filter(|(_, shown)| !shown.done) {
             let Some(value) = values.get_mut(field.name()).map(Value::take) else { continue };
             if partial.open.as_deref() == Some(field.name()) {
-                // A fence that opens here is taken off when it has closed.
-                if field.is_code() && value.as_str().map(str::trim_start).is_none_or(may_be_fenced) {
-                    continue;
-                }
                 shown.so_far(field, value, changes);
             } else {
                 shown.complete(field, value, changes);
             }
         }
     }
-}
-
-fn may_be_fenced(code: &str) -> bool {
-    code.is_empty() || code.starts_with('`')
 }

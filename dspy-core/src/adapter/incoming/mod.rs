@@ -16,7 +16,6 @@ pub(super) use chat::ChatReader;
 pub(super) use json::JsonReader;
 pub(super) use xml::XmlReader;
 
-use super::code;
 use crate::decode::Plan;
 use crate::signature::{FieldChange, FieldSpec, FieldUpdate};
 
@@ -72,12 +71,7 @@ impl Shown {
 
     /// Hands on what `plan` makes of an unfinished text.
     fn begin(&mut self, field: &FieldSpec, plan: &Plan, text: &str, changes: &mut Vec<FieldChange>) {
-        let value = if field.is_code() {
-            code::begun(text).map(Value::from)
-        } else {
-            plan.decode_partial(text).value
-        };
-        if let Some(value) = value {
+        if let Some(value) = plan.decode_partial(text).value {
             self.so_far(field, value, changes);
         }
     }

@@ -28,6 +28,11 @@ impl Mention<'_> {
                 |_| self.literal.clone(),
                 |f| {
                     let product = f * factor;
+                    const EXACT: f64 = 9_007_199_254_740_992.0;
+                    if product.abs() > EXACT {
+                        // Whether the digits survived is for the exponent's reader to say.
+                        return format!("{}e{}", self.literal, factor.log10().round());
+                    }
                     // 2.3 million is not 2299999.9999999995.
                     let rounded = product.round();
                     if (product - rounded).abs() < 1e-6 * rounded.abs() {

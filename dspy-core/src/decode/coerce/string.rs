@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::code::{self, Code};
 use super::super::error::ProblemKind;
 use super::super::path::Path;
 use super::super::plan::{NodeId, TextPlan};
@@ -58,6 +59,18 @@ impl Coercion<'_> {
     ) -> Option<Value> {
         if plan.accepts(text) {
             return Some(Value::String(text.to_owned()));
+        }
+        if plan.code {
+            let inner = match code::read(text) {
+                Code::Fenced { code, alone: true } => code,
+                _ => text.into(),
+            };
+            let Some(limit) = plan.violation(&inner) else {
+                self.repair(R::Fence, path, span);
+                return Some(Value::String(inner.into_owned()));
+            };
+            self.report(ProblemKind::Constraint, path, limit, format!("\"{}\"", snippet(text)), span);
+            return None;
         }
         for inner in [text.trim(), bare_answer(text)] {
             if inner.len() < text.len() && plan.accepts(inner) {

@@ -9,6 +9,7 @@ use super::super::text::fold;
 use super::flatten::{ANNOTATIONS, Flat, Resolver, array, reference};
 use super::keywords::{
     bad, contradiction, implied_type, number, plain_name, regex, sizes, strings, text, type_fits,
+    within_limits,
 };
 use super::{
     Check, ChoiceItem, ChoicePlan, Extra, Kind, ListPlan, Node, NodeId, ObjectPlan, Prop, Schema, Tag,
@@ -49,7 +50,12 @@ impl<'s> Compiler<'s> {
         for id in 0..self.nodes.len() {
             self.find_tag(id);
         }
-        Ok(Schema { nodes: self.nodes, root, keys: self.keys })
+        let schema = Schema { nodes: self.nodes, root, keys: self.keys };
+        if schema.has_values() {
+            Ok(schema)
+        } else {
+            Err(contradiction("#", "a type that must hold itself, or `false`"))
+        }
     }
 
     fn node(&mut self, schema: &Value, at: &str) -> Compiled<NodeId> {
@@ -232,6 +238,10 @@ impl<'s> Compiler<'s> {
                 return Err(contradiction(at, "no value of `enum` has the given `type`"));
             }
         }
+        values.retain(|value| within_limits(value, map, at).unwrap_or(true));
+        if values.is_empty() {
+            return Err(contradiction(at, "no value of `enum` is within the limits beside it"));
+        }
         let mut notes: Vec<String> = Vec::new();
         if single.is_some() {
             notes.extend(
@@ -276,6 +286,23 @@ impl<'s> Compiler<'s> {
             None => Some(self.push(Kind::Any)),
         };
         (plan.min, plan.max) = sizes(map, "minItems", "maxItems", at)?;
+        if plan.unique
+            && plan.prefix.is_empty()
+            && let (Some(min), Some(item)) = (plan.min, plan.items)
+        {
+            let differing = match &self.nodes[item].kind {
+                Kind::Bool => Some(2),
+                Kind::Null => Some(1),
+                Kind::Choice(choice) if !choice.items.is_empty() => Some(choice.items.len()),
+                _ => None,
+            };
+            if differing.is_some_and(|count| count < min) {
+                return Err(contradiction(
+                    at,
+                    &format!("`minItems` {min} with fewer items that could differ"),
+                ));
+            }
+        }
         if plan.items.is_none() && plan.min.is_some_and(|min| min > plan.prefix.len()) {
             return Err(contradiction(at, "`minItems` exceeds the number of `prefixItems`"));
         }

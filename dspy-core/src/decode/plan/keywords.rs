@@ -80,11 +80,34 @@ pub(super) fn number(map: &Map<String, Value>, integer: bool, at: &str) -> Compi
         let empty = low.value > high.value || (low.value == high.value && (low.exclusive || high.exclusive));
         let first = low.value.ceil() + f64::from(u8::from(low.exclusive && low.value.fract() == 0.0));
         let last = high.value.floor() - f64::from(u8::from(high.exclusive && high.value.fract() == 0.0));
+        let step = multiple_of.filter(|_| !empty);
+        if step.is_some_and(|step| !holds_multiple(&low, &high, step)) {
+            return Err(contradiction(at, "no multiple of `multipleOf` lies between the limits"));
+        }
         if empty || (integer && first > last) {
             return Err(contradiction(at, "the minimum is above the maximum"));
         }
     }
     Ok(NumberPlan { integer, min, max, multiple_of })
+}
+
+/// Whether a multiple of `step` lies between the limits.
+fn holds_multiple(low: &Bound, high: &Bound, step: f64) -> bool {
+    let mut first = (low.value / step - 1e-9).ceil() * step;
+    if low.exclusive && first <= low.value + 1e-9 * step {
+        first += step;
+    }
+    let slack = 1e-9 * step.max(first.abs());
+    if high.exclusive { first < high.value - slack } else { first <= high.value + slack }
+}
+
+/// Whether a choice keeps the limits that stand beside it.
+pub(super) fn within_limits(value: &Value, map: &Map<String, Value>, at: &str) -> Compiled<bool> {
+    Ok(match value {
+        Value::Number(n) => number(map, false, at)?.violation(n).is_none(),
+        Value::String(s) => text(map, at)?.violation(s).is_none(),
+        _ => true,
+    })
 }
 
 fn format_range(format: &str) -> Option<(i128, i128)> {
@@ -119,7 +142,8 @@ pub(super) fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
             _ => return None,
         })
     });
-    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format })
+    let code = map.get("x-code") == Some(&Value::Bool(true));
+    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, code })
 }
 
 pub(super) fn sizes(

@@ -2,6 +2,7 @@
 
 mod compile;
 mod describe;
+mod endless;
 mod flatten;
 mod keywords;
 mod validate;
@@ -93,12 +94,18 @@ pub(super) struct TextPlan {
     pub(super) max: Option<usize>,
     pub(super) patterns: Vec<Regex>,
     pub(super) format: Option<Format>,
+    /// The text is code, and a fence around it is not part of it.
+    pub(super) code: bool,
 }
 
 impl TextPlan {
     /// Whether any text at all is accepted.
     pub(super) fn is_free(&self) -> bool {
-        self.min.is_none() && self.max.is_none() && self.patterns.is_empty() && self.format.is_none()
+        self.min.is_none()
+            && self.max.is_none()
+            && self.patterns.is_empty()
+            && self.format.is_none()
+            && !self.code
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Number, Value};
 
+use super::super::code::{self, Code};
 use super::{Bound, Check, ChoicePlan, Extra, Format, Kind, NodeId, NumberPlan, Schema, TextPlan};
 
 impl Schema {
@@ -167,7 +168,8 @@ impl NumberPlan {
 
 impl TextPlan {
     pub(crate) fn accepts(&self, text: &str) -> bool {
-        self.is_free() || self.violation(text).is_none()
+        let fenced = || matches!(code::read(text), Code::Fenced { alone: true, .. });
+        self.is_free() || (self.violation(text).is_none() && !(self.code && fenced()))
     }
 
     /// The limit that the text breaks, in words.

@@ -1,0 +1,174 @@
+//! Answers that are code: what stands in the only fence, or the whole text.
+
+use std::borrow::Cow;
+
+/// A fence of a text.
+struct Fence<'t> {
+    code: Cow<'t, str>,
+    /// From the opening mark to behind the closing one.
+    start: usize,
+    end: usize,
+    closed: bool,
+}
+
+/// What a text says about its code.
+#[derive(Debug, PartialEq)]
+pub(super) enum Code<'t> {
+    /// The text itself, without blank lines around.
+    Whole(&'t str),
+    /// The inside of a fence, and whether there is nothing but the fence.
+    Fenced { code: Cow<'t, str>, alone: bool },
+    /// Several fences that say different things.
+    Several,
+    /// A fence that does not close.
+    Cut,
+}
+
+/// Reads a text as code.
+pub(super) fn read(text: &str) -> Code<'_> {
+    let mut fences = fences(text);
+    let alone = match fences.as_slice() {
+        [one] => text[..one.start].trim().is_empty() && text[one.end..].trim().is_empty(),
+        _ => false,
+    };
+    let differ = fences.windows(2).any(|pair| pair[0].code != pair[1].code);
+    match fences.pop() {
+        None => Code::Whole(without_blank_lines(text)),
+        Some(_) if differ => Code::Several,
+        Some(Fence { closed: false, .. }) => Code::Cut,
+        Some(Fence { code, .. }) => Code::Fenced { code, alone },
+    }
+}
+
+/// The code that the beginning of a text holds for certain: what stands in its first fence so far.
+pub(super) fn beginning(text: &str) -> Option<String> {
+    let first = fences(text).into_iter().next()?;
+    if first.closed {
+        return Some(first.code.into_owned());
+    }
+    // The last line may become the closing mark.
+    let mut code = first.code.into_owned();
+    let last = code.rfind('\n').map_or(0, |i| i + 1);
+    if code[last..].trim_start().is_empty() || code[last..].trim_start().starts_with(['`', '~']) {
+        code.truncate(last.saturating_sub(1));
+    }
+    // Nor is it known whether a carriage return belongs to the line break before that.
+    code.truncate(code.trim_end_matches('\r').len());
+    Some(code)
+}
+
+/// The text without blank lines before and behind; the indentation of its first line stays.
+pub(super) fn without_blank_lines(text: &str) -> &str {
+    let end = text.trim_end().len();
+    let lead = end.min(text.len() - text.trim_start().len());
+    let start = text[..lead].rfind('\n').map_or(0, |i| i + 1);
+    &text[start..end]
+}
+
+fn fences(text: &str) -> Vec<Fence<'_>> {
+    let mut out: Vec<Fence<'_>> = Vec::new();
+    // The open fence: where it starts, where its code starts, its mark, width and indentation.
+    let mut open: Option<(usize, usize, char, usize, usize)> = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let indent = line.len() - line.trim_start().len();
+        let body = line.trim();
+        let Some(mark) = body.chars().next().filter(|c| matches!(c, '`' | '~')) else { continue };
+        let width = body.chars().take_while(|c| *c == mark).count();
+        if width < 3 {
+            continue;
+        }
+        let rest = &body[width..];
+        match open {
+            Some((from, code, m, w, depth)) if m == mark && width >= w && rest.is_empty() => {
+                out.push(fence(text, from, code, start, at, depth, true));
+                open = None;
+            }
+            Some(_) => {}
+            // "```x = 1```" on one line.
+            None if rest.len() > width && rest.ends_with(&body[..width]) => {
+                let code = rest[..rest.len() - width].trim();
+                if !code.contains(mark) {
+                    out.push(Fence { code: Cow::Borrowed(code), start, end: at, closed: true });
+                }
+            }
+            None if rest.contains(mark) || !line.ends_with('\n') => {}
+            None => open = Some((start, at, mark, width, indent)),
+        }
+    }
+    if let Some((from, code, _, _, depth)) = open {
+        out.push(fence(text, from, code, text.len(), text.len(), depth, false));
+    }
+    out
+}
+
+fn fence(
+    text: &str,
+    start: usize,
+    code: usize,
+    stop: usize,
+    end: usize,
+    indent: usize,
+    closed: bool,
+) -> Fence<'_> {
+    // Where the opening line ends in a carriage return, so does the line before the closing mark.
+    let carriage_return = text[..code].ends_with("\r\n");
+    let mut code = text.get(code..stop).unwrap_or("");
+    if closed {
+        code = code.strip_suffix('\n').unwrap_or(code);
+        code = code.strip_suffix('\r').filter(|_| carriage_return).unwrap_or(code);
+    }
+    let code = if indent == 0 {
+        Cow::Borrowed(code)
+    } else {
+        // The indentation of the fence is not part of the code.
+        let strip = |line: &'_ str| {
+            let own = line.len() - line.trim_start_matches([' ', '\t']).len();
+            line[own.min(indent)..].to_owned()
+        };
+        Cow::Owned(code.split('\n').map(strip).collect::<Vec<_>>().join("\n"))
+    };
+    Fence { code, start, end, closed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_what_the_only_fence_holds() {
+        for (text, code) in [
+            ("```python\nprint(1)\n```", "print(1)"),
+            ("Here:\n\n```\na\n\n  b\n```\nThat is all.", "a\n\n  b"),
+            ("~~~rust\nfn main() {}\n~~~", "fn main() {}"),
+            ("````md\n```\nx\n```\n````", "```\nx\n```"),
+            ("1. So:\n   ```py\n   if a:\n       b\n   ```", "if a:\n    b"),
+            ("```x = 1```", "x = 1"),
+            ("```\nx\n```\nagain\n```\nx\n```", "x"),
+        ] {
+            assert!(
+                matches!(read(text), Code::Fenced { code: c, .. } if c == code),
+                "{text}: {:?}",
+                read(text)
+            );
+        }
+        assert_eq!(read("\n\n    x = 1\n    y\n\n"), Code::Whole("    x = 1\n    y"));
+        assert_eq!(read("```\na\n```\n```\nb\n```"), Code::Several);
+        assert_eq!(read("```\na\n"), Code::Cut);
+    }
+
+    #[test]
+    fn a_beginning_only_grows() {
+        let text = "So:\n```py\na = `1`\n\n~b\n```\nDone.\n";
+        let mut last = String::new();
+        for end in 0..=text.len() {
+            if let Some(code) = beginning(&text[..end]) {
+                assert!(code.starts_with(&last), "{code:?} after {last:?}");
+                last = code;
+            }
+        }
+        assert_eq!(last, "a = `1`\n\n~b");
+    }
+}

@@ -1,0 +1,35 @@
+//! Types that no finite value has: a list node that must hold another, an object that must hold itself.
+
+use super::{Kind, NodeId, Schema};
+
+impl Schema {
+    /// Whether any finite value satisfies the root.
+    pub(super) fn has_values(&self) -> bool {
+        // What is known to have values, from the leaves upwards until nothing new is learnt.
+        let mut known = vec![false; self.nodes.len()];
+        loop {
+            let mut learnt = false;
+            for id in (0..self.nodes.len()).rev() {
+                if !known[id] && self.follows(id, &known) {
+                    known[id] = true;
+                    learnt = true;
+                }
+            }
+            if known[self.root] || !learnt {
+                return known[self.root];
+            }
+        }
+    }
+
+    /// Whether the node has values, given which others have.
+    fn follows(&self, id: NodeId, known: &[bool]) -> bool {
+        match &self.node(id).kind {
+            Kind::Never => false,
+            Kind::Any | Kind::Null | Kind::Bool | Kind::Number(_) | Kind::Text(_) | Kind::Choice(_) => true,
+            Kind::List(plan) => (0..plan.min.unwrap_or(0).min(plan.prefix.len() + 1))
+                .all(|i| plan.item(i).is_some_and(|item| known[item])),
+            Kind::Object(plan) => plan.props.iter().filter(|p| p.required).all(|p| known[p.node]),
+            Kind::Union(plan) => plan.null || plan.options.iter().any(|&o| known[o]),
+        }
+    }
+}
