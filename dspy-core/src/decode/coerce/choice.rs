@@ -157,7 +157,8 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     let mut i = 0;
     while i < all.len() {
         // The longest choice that starts at this word: "very high" before "high".
-        let mut longest: Option<(usize, usize)> = None;
+        let signed = signed_name(plan, text, &all[i..]);
+        let mut longest = signed;
         for (c, item) in plan.items.iter().enumerate() {
             let names = std::iter::once(&item.folded).chain(&item.aliases);
             for name in names.filter(|n| !n.is_empty()) {
@@ -165,7 +166,10 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
                     let stands_out = stands_alone(text, &all[i], count, item.value.as_str());
                     if stands_out && longest.is_none_or(|(_, n)| count > n) {
                         longest = Some((c, count));
-                    } else if stands_out && longest.is_some_and(|(other, n)| count == n && other != c) {
+                    } else if stands_out
+                        && signed.is_none()
+                        && longest.is_some_and(|(other, n)| count == n && other != c)
+                    {
                         return Err(Fail::Ambiguous("fits several choices".into()));
                     }
                 }
@@ -179,14 +183,18 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
             Some((other, _, _)) if other != choice => {
                 return Err(Fail::Ambiguous("names several choices".into()));
             }
-            _ => found = Some((choice, all[i].start, all[i + count - 1].end())),
+            _ => {
+                let signed = plan.items[choice].value.as_str().filter(|name| has_operator(name));
+                let end = signed.map_or(all[i + count - 1].end(), |name| all[i].start + name.len());
+                found = Some((choice, all[i].start, end));
+            }
         }
         i += count;
     }
     let Some((choice, start, end)) = found else { return Err(Fail::No) };
     let name = &text[start..end];
     // The negation may be part of the name: "not urgent" as a choice of its own.
-    let outside = sentence_around(text, start, end).replacen(name, " ", 1);
+    let outside = before_reasons(sentence_around(text, start, end), name).replacen(name, " ", 1);
     if has_negation(&outside) {
         return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
     }
@@ -207,6 +215,34 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
         return Err(Fail::No);
     }
     Ok(choice)
+}
+
+/// The choice with a sign in its name (`C++`) that is written out at the first word, and how many words it takes.
+fn signed_name(
+    plan: &ChoicePlan,
+    text: &str,
+    words: &[super::super::text::Word<'_>],
+) -> Option<(usize, usize)> {
+    let at = words.first()?.start;
+    let mut longest: Option<(usize, usize)> = None;
+    for (c, item) in plan.items.iter().enumerate() {
+        let Some(name) = item.value.as_str().filter(|name| has_operator(name)) else { continue };
+        let Some(found) = text.get(at..at + name.len()) else { continue };
+        let next = text[at + name.len()..].chars().next();
+        let ends = next.is_none_or(|c| !c.is_alphanumeric() && !has_operator(c.encode_utf8(&mut [0; 4])));
+        if ends && found.eq_ignore_ascii_case(name) && longest.is_none_or(|(_, end)| at + name.len() > end) {
+            longest = Some((c, at + name.len()));
+        }
+    }
+    longest.map(|(c, end)| (c, words.iter().take_while(|w| w.start < end).count()))
+}
+
+/// A sentence up to its "because": the reasons for a choice may speak of anything.
+fn before_reasons<'t>(sentence: &'t str, name: &str) -> &'t str {
+    let named = sentence.find(name).map_or(0, |i| i + name.len());
+    let reason = words(&sentence[named..])
+        .find(|w| ["because", "since"].iter().any(|r| w.text.eq_ignore_ascii_case(r)));
+    reason.map_or(sentence, |w| &sentence[..named + w.start])
 }
 
 /// How many words from the first on spell the name when joined.

@@ -10,7 +10,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Span, Tree};
 use super::Coercion;
-use super::lines::{lines, shift_spans};
+use super::lines::{lines, map_lines, shift_spans};
 
 /// How a key was recognised.
 enum Known {
@@ -324,6 +324,9 @@ impl Coercion<'_> {
             .filter(|t| matches!(&t.shape, Shape::Object(e) if e.len() > 1 || !text.trim().contains(',')))
         {
             return Some(shift(tree));
+        }
+        if plan.props.is_empty() && plan.patterns.is_empty() {
+            return map_lines(text).map(shift);
         }
         let first = text[start..end].split([':', '=']).next().unwrap_or("");
         if first.len() == end - start || !is_known(first.trim().trim_matches(['"', '\'', '`', '*'])) {
