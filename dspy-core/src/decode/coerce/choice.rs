@@ -32,6 +32,10 @@ impl Coercion<'_> {
                 if let Some(value) = tree.to_value().filter(|v| plan.has(v)) {
                     return Some(value);
                 }
+                if let Some(inner) = self.labelled(id, plan, tree) {
+                    self.repair(R::Unwrapped, path, tree.span);
+                    return self.read(id, inner, path);
+                }
                 return self.lone(id, tree, path);
             }
             Shape::Absent => Err(Fail::No),
@@ -45,6 +49,18 @@ impl Coercion<'_> {
             }
             Err(fail) => self.failed(fail, id, tree, path),
         }
+    }
+}
+
+impl Coercion<'_> {
+    /// The only member of an object that is the whole answer, when it spells a choice: `{"level": "Low"}`.
+    fn labelled<'a, 't>(&self, id: NodeId, plan: &ChoicePlan, tree: &'a Tree<'t>) -> Option<&'a Tree<'t>> {
+        let Shape::Object(entries) = &tree.shape else { return None };
+        let [only] = entries.as_slice() else { return None };
+        let Shape::Text { text, quoted: true } = &only.value.shape else { return None };
+        let spelt = matches!(read(plan, text), Ok((_, None | Some(R::ChoiceSpelling))));
+        let denied = only.key.split(|c: char| !c.is_alphanumeric()).any(super::super::text::negates);
+        (id == self.schema.root && !tree.cut && !only.value.cut && spelt && !denied).then_some(&only.value)
     }
 }
 
@@ -195,7 +211,13 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     let name = &text[start..end];
     // The negation may be part of the name: "not urgent" as a choice of its own.
     let outside = before_reasons(sentence_around(text, start, end), name).replacen(name, " ", 1);
-    if has_negation(&outside) {
+    // "Unknown – the text does not say": what follows explains the denial.
+    let explained = has_negation(name)
+        && text[..start].chars().all(|c| !c.is_alphanumeric())
+        && text[end..]
+            .trim_start_matches(['*', '_', '"', '\'', ' '])
+            .starts_with(['-', '–', '—', ':', ',', '(']);
+    if has_negation(&outside) && !explained {
         return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
     }
     if is_hedged(&outside) {
