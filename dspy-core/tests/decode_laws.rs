@@ -224,6 +224,40 @@ fn places_inside_wide_quotes_lie_within_the_text() {
         .unwrap();
     for text in ["[«é»]", "[“– a\n– ``“\n”]", "['''yes\nné''']", "[\"\\u00e9\\nno, é\"]"] {
         check_spans(&plan, text);
+        for plan in schemas() {
+            check_spans(&plan, "“a\",1.\t\0\0enm\"\"na \0A\"lnam, \0\"\0\"");
+        }
+    }
+}
+
+/// Found by fuzzing.
+#[test]
+fn odd_beginnings_only_grow() {
+    for text in [
+        "[7]",
+        "[{bx\": 1}, {\"x\":",
+        "[\"\\u0000\", 0]",
+        "{\"name\": \"a\", \"user_age\": 5",
+        "[1](x)",
+        "{\"name\": \"\\ud83d\\ude00\"}",
+    ] {
+        for plan in schemas() {
+            let mut last: Option<Value> = None;
+            for end in (0..=text.len()).filter(|&i| text.is_char_boundary(i)) {
+                let now = plan.decode_partial(&text[..end]);
+                if let Some(early) = &last {
+                    assert!(
+                        now.value.as_ref().is_some_and(|late| grows(early, late)),
+                        "{early} then {now:?} at {}",
+                        &text[..end]
+                    );
+                }
+                if now.complete {
+                    break;
+                }
+                last = now.value.or(last);
+            }
+        }
     }
 }
 
