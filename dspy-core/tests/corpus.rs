@@ -34,7 +34,7 @@ fn fault(plan: &Plan, case: &Value) -> Option<String> {
         (Ok(read), Some(value), None) if same(&read.value, value) => None,
         (Err(error), None, Some(kind)) => {
             let kinds: Vec<_> = error.problems.iter().map(|p| format!("{:?}", p.kind)).collect();
-            let fits = kinds.iter().any(|k| Some(k.as_str()) == kind.as_str());
+            let fits = kind == "Any" || kinds.iter().any(|k| Some(k.as_str()) == kind.as_str());
             (!fits).then(|| format!("wanted {kind}, got {kinds:?}: {error}"))
         }
         (Ok(read), value, error) => Some(format!("SILENT: wanted {}, got {}", value.or(error)?, read.value)),

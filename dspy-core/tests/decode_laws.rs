@@ -201,6 +201,66 @@ fn brackets_in_brackets_take_linear_time() {
     }
 }
 
+fn check_spans(plan: &Plan, text: &str) {
+    match plan.decode(text) {
+        Ok(read) => {
+            for repair in read.report.repairs {
+                assert!(text.get(repair.span.clone()).is_some(), "{repair:?} in {text:?}");
+            }
+        }
+        Err(error) => {
+            for problem in error.problems {
+                let span = problem.span.clone().unwrap_or(0..0);
+                assert!(text.get(span).is_some(), "{problem:?} in {text:?}");
+            }
+        }
+    }
+}
+
+/// Found by fuzzing: places were counted from the opening mark, whatever its width.
+#[test]
+fn places_inside_wide_quotes_lie_within_the_text() {
+    let plan = Plan::new(&json!({"type": "array", "items": {"type": "array", "items": {"type": "boolean"}}}))
+        .unwrap();
+    for text in ["[«é»]", "[“– a\n– ``“\n”]", "['''yes\nné''']", "[\"\\u00e9\\nno, é\"]"] {
+        check_spans(&plan, text);
+        for plan in schemas() {
+            check_spans(&plan, "“a\",1.\t\0\0enm\"\"na \0A\"lnam, \0\"\0\"");
+        }
+    }
+}
+
+/// Found by fuzzing.
+#[test]
+fn odd_beginnings_only_grow() {
+    for text in [
+        "[7]",
+        "[{bx\": 1}, {\"x\":",
+        "[\"\\u0000\", 0]",
+        "{\"name\": \"a\", \"user_age\": 5",
+        "[1](x)",
+        "{\"name\": \"\\ud83d\\ude00\"}",
+    ] {
+        for plan in schemas() {
+            let mut last: Option<Value> = None;
+            for end in (0..=text.len()).filter(|&i| text.is_char_boundary(i)) {
+                let now = plan.decode_partial(&text[..end]);
+                if let Some(early) = &last {
+                    assert!(
+                        now.value.as_ref().is_some_and(|late| grows(early, late)),
+                        "{early} then {now:?} at {}",
+                        &text[..end]
+                    );
+                }
+                if now.complete {
+                    break;
+                }
+                last = now.value.or(last);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -291,9 +351,9 @@ proptest! {
     #[test]
     fn nothing_panics(text in hostile(), noise in any::<String>()) {
         for plan in schemas() {
-            let _ = plan.decode(&text);
+            check_spans(&plan, &text);
             let _ = plan.decode_partial(&text);
-            let _ = plan.decode(&noise);
+            check_spans(&plan, &noise);
             let _ = plan.decode_partial(&format!("{{\"name\": {noise}"));
             let _ = plan.coerce(json!({"name": text}));
         }

@@ -41,6 +41,8 @@ pub(super) struct Loose<'t, 'k> {
     depth: usize,
     /// Round brackets that turned out to be words.
     no_tuples: HashSet<usize>,
+    /// Keys are bare numbers: `{1: "a", 2: "b"}`.
+    number_keys: bool,
     /// Members are written with `=`.
     equals: bool,
     /// Brackets in unquoted text do not pair up, so they mean nothing.
@@ -61,6 +63,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             met_end: Cell::new(false),
             depth: 0,
             no_tuples: HashSet::new(),
+            number_keys: false,
             equals: false,
             unpaired_brackets: false,
         }
@@ -330,6 +333,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             return None;
         }
         self.pos = i;
+        self.number_keys |= key.bytes().all(|b| b.is_ascii_digit());
         notes.push(Note { kind: R::UnquotedKey, span: Span::new(start, i) });
         Some((Cow::Borrowed(key.trim()), false))
     }
@@ -563,7 +567,9 @@ impl<'t, 'k> Loose<'t, 'k> {
         }
         let word = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '.' | '*'))
             // Behind a string a number can be a key; behind unquoted text it may be a time, "10:30".
-            && (stray.is_some() || !key.starts_with(|c: char| c.is_ascii_digit()));
+            && (stray.is_some()
+                || !key.starts_with(|c: char| c.is_ascii_digit())
+                || self.number_keys && !self.byte(i + 1).is_some_and(|b| b.is_ascii_digit()));
         (word && stray.unwrap_or(0).is_multiple_of(2)) || self.keys.contains(&fold(key))
     }
 

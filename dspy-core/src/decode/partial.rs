@@ -92,7 +92,17 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     let reader = Reader { schema, text, doubt };
     let value = reader.unfinished(schema.root, &tree);
     let open = value.as_ref().and_then(|_| reader.open(schema.root, &tree));
-    Partial { value: value.filter(|v| *v != Value::Array(Vec::new())), complete: false, open }
+    Partial { value: value.filter(|v| !is_hollow(v)), complete: false, open }
+}
+
+/// Brackets with nothing in them yet; they may still be part of a sentence.
+fn is_hollow(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => {
+            items.iter().all(|item| is_hollow(item) || item.as_object().is_some_and(Map::is_empty))
+        }
+        _ => false,
+    }
 }
 
 /// How much of a text with limits is certain: what might be taken off its ends is not.

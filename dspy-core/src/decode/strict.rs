@@ -110,7 +110,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
+        // Room for the members that the schema names: growing a map means hashing its keys again.
+        let room = match self.kind() {
+            Kind::Object(plan) => plan.props.len(),
+            _ => 0,
+        };
+        let mut map = Map::with_capacity(room);
         let clash = || A::Error::custom("");
         let (Kind::Object(plan), Some(node)) = (self.kind(), self.node) else {
             while let Some(key) = access.next_key::<String>()? {

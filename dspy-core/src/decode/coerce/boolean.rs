@@ -57,6 +57,9 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     if let Some(value) = word(bare) {
         return Ok((value, R::BoolWord));
     }
+    if let Some(labelled) = behind_label(answer) {
+        return read(labelled);
+    }
     if answer.len() > 2_000 || answer.contains(['{', '[']) {
         return Err(Fail::No);
     }
@@ -114,6 +117,18 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
         return Ok((value, R::BoolInProse));
     }
     Err(Fail::Ambiguous("does not answer with yes or no".into()))
+}
+
+/// What stands behind a short label such as `Verdict:`.
+fn behind_label(answer: &str) -> Option<&str> {
+    let (label, rest) = answer.split_once(':')?;
+    let plain = label.len() <= 30
+        && (1..=3).contains(&words(label).count())
+        && label.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '*' | '_'))
+        && words(label).all(|w| word(w.text).is_none() && !negates(w.text))
+        && !is_hedged(label);
+    let rest = rest.trim_start_matches([' ', '*', '_']);
+    (plain && !rest.is_empty()).then_some(rest)
 }
 
 /// "Yes it is", "No because …": the answer without a comma behind it.

@@ -32,6 +32,10 @@ impl Coercion<'_> {
                 if let Some(value) = tree.to_value().filter(|v| plan.has(v)) {
                     return Some(value);
                 }
+                if let Some(inner) = self.labelled(id, plan, tree) {
+                    self.repair(R::Unwrapped, path, tree.span);
+                    return self.read(id, inner, path);
+                }
                 return self.lone(id, tree, path);
             }
             Shape::Absent => Err(Fail::No),
@@ -45,6 +49,18 @@ impl Coercion<'_> {
             }
             Err(fail) => self.failed(fail, id, tree, path),
         }
+    }
+}
+
+impl Coercion<'_> {
+    /// The only member of an object that is the whole answer, when it spells a choice: `{"level": "Low"}`.
+    fn labelled<'a, 't>(&self, id: NodeId, plan: &ChoicePlan, tree: &'a Tree<'t>) -> Option<&'a Tree<'t>> {
+        let Shape::Object(entries) = &tree.shape else { return None };
+        let [only] = entries.as_slice() else { return None };
+        let Shape::Text { text, quoted: true } = &only.value.shape else { return None };
+        let spelt = matches!(read(plan, text), Ok((_, None | Some(R::ChoiceSpelling))));
+        let denied = only.key.split(|c: char| !c.is_alphanumeric()).any(super::super::text::negates);
+        (id == self.schema.root && !tree.cut && !only.value.cut && spelt && !denied).then_some(&only.value)
     }
 }
 
@@ -157,7 +173,8 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     let mut i = 0;
     while i < all.len() {
         // The longest choice that starts at this word: "very high" before "high".
-        let mut longest: Option<(usize, usize)> = None;
+        let signed = signed_name(plan, text, &all[i..]);
+        let mut longest = signed;
         for (c, item) in plan.items.iter().enumerate() {
             let names = std::iter::once(&item.folded).chain(&item.aliases);
             for name in names.filter(|n| !n.is_empty()) {
@@ -165,7 +182,10 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
                     let stands_out = stands_alone(text, &all[i], count, item.value.as_str());
                     if stands_out && longest.is_none_or(|(_, n)| count > n) {
                         longest = Some((c, count));
-                    } else if stands_out && longest.is_some_and(|(other, n)| count == n && other != c) {
+                    } else if stands_out
+                        && signed.is_none()
+                        && longest.is_some_and(|(other, n)| count == n && other != c)
+                    {
                         return Err(Fail::Ambiguous("fits several choices".into()));
                     }
                 }
@@ -179,15 +199,25 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
             Some((other, _, _)) if other != choice => {
                 return Err(Fail::Ambiguous("names several choices".into()));
             }
-            _ => found = Some((choice, all[i].start, all[i + count - 1].end())),
+            _ => {
+                let signed = plan.items[choice].value.as_str().filter(|name| has_operator(name));
+                let end = signed.map_or(all[i + count - 1].end(), |name| all[i].start + name.len());
+                found = Some((choice, all[i].start, end));
+            }
         }
         i += count;
     }
     let Some((choice, start, end)) = found else { return Err(Fail::No) };
     let name = &text[start..end];
     // The negation may be part of the name: "not urgent" as a choice of its own.
-    let outside = sentence_around(text, start, end).replacen(name, " ", 1);
-    if has_negation(&outside) {
+    let outside = before_reasons(sentence_around(text, start, end), name).replacen(name, " ", 1);
+    // "Unknown – the text does not say": what follows explains the denial.
+    let explained = has_negation(name)
+        && text[..start].chars().all(|c| !c.is_alphanumeric())
+        && text[end..]
+            .trim_start_matches(['*', '_', '"', '\'', ' '])
+            .starts_with(['-', '–', '—', ':', ',', '(']);
+    if has_negation(&outside) && !explained {
         return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
     }
     if is_hedged(&outside) {
@@ -207,6 +237,34 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
         return Err(Fail::No);
     }
     Ok(choice)
+}
+
+/// The choice with a sign in its name (`C++`) that is written out at the first word, and how many words it takes.
+fn signed_name(
+    plan: &ChoicePlan,
+    text: &str,
+    words: &[super::super::text::Word<'_>],
+) -> Option<(usize, usize)> {
+    let at = words.first()?.start;
+    let mut longest: Option<(usize, usize)> = None;
+    for (c, item) in plan.items.iter().enumerate() {
+        let Some(name) = item.value.as_str().filter(|name| has_operator(name)) else { continue };
+        let Some(found) = text.get(at..at + name.len()) else { continue };
+        let next = text[at + name.len()..].chars().next();
+        let ends = next.is_none_or(|c| !c.is_alphanumeric() && !has_operator(c.encode_utf8(&mut [0; 4])));
+        if ends && found.eq_ignore_ascii_case(name) && longest.is_none_or(|(_, end)| at + name.len() > end) {
+            longest = Some((c, at + name.len()));
+        }
+    }
+    longest.map(|(c, end)| (c, words.iter().take_while(|w| w.start < end).count()))
+}
+
+/// A sentence up to its "because": the reasons for a choice may speak of anything.
+fn before_reasons<'t>(sentence: &'t str, name: &str) -> &'t str {
+    let named = sentence.find(name).map_or(0, |i| i + name.len());
+    let reason = words(&sentence[named..])
+        .find(|w| ["because", "since"].iter().any(|r| w.text.eq_ignore_ascii_case(r)));
+    reason.map_or(sentence, |w| &sentence[..named + w.start])
 }
 
 /// How many words from the first on spell the name when joined.

@@ -102,3 +102,45 @@ pub(super) fn lines<'t>(
     tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
     Some(tree)
 }
+
+/// A map whose every line is `key: value`, bullets and emphasis allowed, behind one line of introduction at most.
+pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let start = at;
+        at += line.len();
+        let content = line.trim();
+        if content.is_empty() || (number == 0 && content.ends_with(':')) {
+            continue;
+        }
+        let marker = super::pieces::marker(content).map_or(0, |(_, offset)| offset);
+        let colon = marker + content[marker..].find(": ").or_else(|| content[marker..].find(":** "))?;
+        let key = content[marker..colon].trim_matches(['*', '`', '_', ' ']);
+        let value = content[colon + 1..].trim_start_matches('*').trim();
+        // Words with stops in between are a sentence, and quotes and brackets are the scanner's work.
+        let plain =
+            |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '\'' | '(' | ')' | '&');
+        if key.is_empty() || key.split_whitespace().count() > 4 || !key.chars().all(plain) {
+            return None;
+        }
+        if value.is_empty() || value.starts_with(['{', '[', '"', '\'', '`']) {
+            return None;
+        }
+        let from = start + (line.len() - line.trim_start().len());
+        let end = from + content.len();
+        let span = Span::new(end - value.len(), end);
+        entries.push(Entry {
+            key: Cow::Borrowed(key),
+            quoted: false,
+            span: Span::new(from + marker, from + colon),
+            value: Tree::text(value, false, span),
+        });
+    }
+    if entries.is_empty() {
+        return None;
+    }
+    let mut tree = Tree::new(Shape::Object(entries), Span::new(0, text.len()));
+    tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
+    Some(tree)
+}

@@ -27,7 +27,16 @@ impl Coercion<'_> {
                 }
                 self.items(id, plan, items, tree, path)
             }
-            Shape::Text { text, .. } => self.list_from_text(id, plan, text, tree, path),
+            Shape::Text { text, quoted } => {
+                // Places inside a quoted string do not map to the reply one to one, so its own place stands for all.
+                let outer = self.anchor;
+                if *quoted {
+                    self.anchor = Some(outer.unwrap_or(tree.span));
+                }
+                let value = self.list_from_text(id, plan, text, tree, path);
+                self.anchor = outer;
+                value
+            }
             Shape::Object(_) if tree.cut => self.truncated(id, tree, path),
             Shape::Object(entries) => {
                 let mut attempts = Vec::new();
@@ -176,7 +185,7 @@ impl Coercion<'_> {
                 }
             };
         }
-        let base = tree.span.start + usize::from(quoted);
+        let base = tree.span.start;
         // Indentation tells items from sub-items, so what stands before the first item is kept.
         if let Some(parts) = bullets(text.trim_end()) {
             let Ok(parts) = parts else {

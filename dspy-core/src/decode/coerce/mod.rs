@@ -353,8 +353,16 @@ impl<'p> Coercion<'p> {
     }
 
     fn notes(&mut self, notes: &[Note], path: &Path<'_>) {
-        for note in notes {
-            self.repair(note.kind, path, note.span);
+        let [first, rest @ ..] = notes else { return };
+        self.repair(first.kind, path, first.span);
+        if rest.is_empty() {
+            return;
+        }
+        // The path is written out once for all notes of a place.
+        let path = self.repairs.last().map_or_else(String::new, |r| r.path.clone());
+        for Note { kind, span } in rest {
+            let span = self.place(*span).range();
+            self.repairs.push(Repair { kind: *kind, path: path.clone(), span, cost: kind.cost() });
         }
     }
 

@@ -104,6 +104,9 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
             continue;
         }
         let next = text[run.end..].chars().next();
+        if let Some(why) = is_formula(text, start, run.end) {
+            return Scan::Unclear(why);
+        }
         if next == Some(':') && bytes.get(run.end + 1).is_some_and(u8::is_ascii_digit) {
             return Scan::Unclear("looks like a time or a ratio");
         }
@@ -133,6 +136,46 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
         out.push(mention);
     }
     Scan::Mentions(out)
+}
+
+/// Whether the digits are part of a formula or of another notation: `sqrt(2)`, `0xFF`, `2π`.
+fn is_formula(text: &str, start: usize, end: usize) -> Option<&'static str> {
+    const FUNCTIONS: [&str; 7] = ["log", "ln", "sin", "cos", "tan", "sqrt", "exp"];
+    const OPERATIONS: [&str; 12] = [
+        "root",
+        "square",
+        "cube",
+        "log",
+        "logarithm",
+        "factorial",
+        "inverse",
+        "reciprocal",
+        "half",
+        "sine",
+        "cosine",
+        "negative",
+    ];
+    let is = |word: &str, list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
+    let (before, after) = (&text[..start], &text[end..]);
+    let radix = &text[start..end] == "0"
+        && after.starts_with(['x', 'X', 'b', 'B', 'o', 'O'])
+        && after[1..].starts_with(|c: char| c.is_ascii_hexdigit());
+    let called = before.strip_suffix('(').is_some_and(|b| b.ends_with(|c: char| c.is_alphanumeric()));
+    let circle = after.starts_with('π')
+        || after.to_ascii_lowercase().trim_start().split(|c: char| !c.is_alphanumeric()).next() == Some("pi");
+    let mut last = [""; 2];
+    let near = (before.len().saturating_sub(40)..).find(|&i| before.is_char_boundary(i)).unwrap_or(0);
+    for word in words(&before[near..]) {
+        last = [last[1], word.text];
+    }
+    let applied = is(last[1], &FUNCTIONS) || (last[1].eq_ignore_ascii_case("of") && is(last[0], &OPERATIONS));
+    if radix {
+        Some("holds a code, not a number")
+    } else if called || circle || applied {
+        Some("stands in a formula")
+    } else {
+        None
+    }
 }
 
 /// Digits with what may stand between them.

@@ -10,7 +10,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Span, Tree};
 use super::Coercion;
-use super::lines::{lines, shift_spans};
+use super::lines::{lines, map_lines, shift_spans};
 
 /// How a key was recognised.
 enum Known {
@@ -70,15 +70,22 @@ impl Coercion<'_> {
         tree: &Tree<'_>,
         path: &Path<'_>,
     ) -> Option<Value> {
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(plan.props.len());
         let mut ok = true;
+        let mut next = 0;
         // The entry that gave each member, to notice a second one.
         let mut taken: Vec<Option<&Entry<'_>>> = vec![None; plan.props.len()];
         let mut previous: Option<&Entry<'_>> = None;
         for entry in entries {
             let before = previous.replace(entry);
-            match known(plan, &entry.key) {
+            // Models write keys in schema order, so the next member is the best guess.
+            let recognised = match plan.props.get(next) {
+                Some(prop) if *prop.name == *entry.key => Known::Prop(next, None),
+                _ => known(plan, &entry.key),
+            };
+            match recognised {
                 Known::Prop(i, repair) => {
+                    next = i + 1;
                     let prop = &plan.props[i];
                     let path = path.key(&prop.name);
                     if let Some(first) = taken[i] {
@@ -324,6 +331,9 @@ impl Coercion<'_> {
             .filter(|t| matches!(&t.shape, Shape::Object(e) if e.len() > 1 || !text.trim().contains(',')))
         {
             return Some(shift(tree));
+        }
+        if plan.props.is_empty() && plan.patterns.is_empty() {
+            return map_lines(text).map(shift);
         }
         let first = text[start..end].split([':', '=']).next().unwrap_or("");
         if first.len() == end - start || !is_known(first.trim().trim_matches(['"', '\'', '`', '*'])) {
