@@ -17,6 +17,8 @@
 //! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
+//! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
+//! | know what replies are accepted | [the guide](guide::typed_outputs) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
@@ -45,6 +47,12 @@ pub use crate::lm::Lm;
 pub use crate::predict::{ChainOfThought, DynPredict, Predict, Prediction};
 #[doc(no_inline)]
 pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image};
+
+/// Guides: one subject each, with examples that run.
+pub mod guide {
+    #[doc = include_str!("../docs/typed-outputs.md")]
+    pub mod typed_outputs {}
+}
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.
 pub mod prelude {

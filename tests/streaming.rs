@@ -68,7 +68,7 @@ async fn fields_go_from_pending_to_complete() {
 
 #[tokio::test]
 async fn every_text_adapter_streams() {
-    let json = r#"{"verdict": "Fine.", "stars": 4, "tags": ["a", "b"]}"#;
+    let json = r#"{"verdict": "Fine and good.", "stars": 4, "tags": ["a", "b"]}"#;
     let xml = "<verdict>Fine &amp; good.</verdict>\n<stars>4</stars>\n<tags>[\"a\", \"b\"]</tags>";
     let chat = GOOD.replace('5', "4");
     for (predict, reply) in [

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use futures_util::Stream;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::HasPredictors;
 use super::paths::Paths;
 use super::settings::{Context, inherit};
-use crate::error::Result;
 use crate::lm::Usage;
 use crate::predict::{Prediction, Predictor};
 use crate::signature::{FieldChange, Values};
@@ -68,12 +68,12 @@ pub enum EventKind {
     /// A tool is called.
     ToolStarted {
         /// Its arguments.
-        arguments: serde_json::Value,
+        arguments: Value,
     },
     /// A tool has answered.
     ToolFinished {
         /// Its answer.
-        result: serde_json::Value,
+        result: Value,
     },
     /// What the program itself says of its progress; see [`status`].
     Status(String),
@@ -90,6 +90,25 @@ pub async fn status(text: impl Into<String>) {
     if let Some(events) = &Context::current().events {
         events.send(events.number(), "status".into(), EventKind::Status(text.into())).await;
     }
+}
+
+/// Runs a tool between the two events that frame it, where somebody watches.
+pub(crate) async fn watch_tool<E: fmt::Display>(
+    name: &str,
+    arguments: &Value,
+    run: impl Future<Output = Result<Value, E>>,
+) -> Result<Value, E> {
+    let context = Context::current();
+    let Some(events) = &context.events else { return run.await };
+    let (call, source): (u64, Arc<str>) = (events.number(), name.into());
+    events.send(call, source.clone(), EventKind::ToolStarted { arguments: arguments.clone() }).await;
+    let result = run.await;
+    let end = match &result {
+        Ok(result) => EventKind::ToolFinished { result: result.clone() },
+        Err(error) => EventKind::Failed { error: error.to_string() },
+    };
+    events.send(call, source, end).await;
+    result
 }
 
 /// Hands the events of a program on to its watcher.
@@ -179,6 +198,8 @@ where
     })
 }
 
+type Outcome<O> = crate::error::Result<Prediction<O>>;
+
 /// A program that runs while its events are read; made by [`Module::stream`](super::Module::stream).
 ///
 /// ```
@@ -204,10 +225,10 @@ where
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
-pub struct ProgramStream<'a, O>(Driven<'a, Event, Result<Prediction<O>>>);
+pub struct ProgramStream<'a, O>(Driven<'a, Event, Outcome<O>>);
 
 impl<'a, O> ProgramStream<'a, O> {
-    pub(super) fn new(call: impl Future<Output = Result<Prediction<O>>> + Send + 'a) -> Self {
+    pub(super) fn new(call: impl Future<Output = Outcome<O>> + Send + 'a) -> Self {
         ProgramStream(watched(call))
     }
 
@@ -220,7 +241,7 @@ impl<'a, O> ProgramStream<'a, O> {
     ///
     /// # Errors
     /// Whatever the program reports.
-    pub async fn finish(self) -> Result<Prediction<O>> {
+    pub async fn finish(self) -> Outcome<O> {
         self.0.finish().await
     }
 }

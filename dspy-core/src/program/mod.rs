@@ -8,7 +8,7 @@ mod trace;
 mod walk;
 
 pub use events::{Event, EventKind, ProgramStream, status};
-pub(crate) use events::{EventScope, watched};
+pub(crate) use events::{EventScope, watch_tool, watched};
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};
 pub(crate) use settings::Context;

@@ -16,6 +16,7 @@ use super::{ToolError, ToolOutput, ToolSpec};
 use crate::decode::Plan;
 use crate::error::BoxError;
 use crate::lm::BoxFuture;
+use crate::program::watch_tool;
 use crate::signature::root_schema;
 
 type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync;
@@ -118,6 +119,10 @@ impl Tool {
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
     pub async fn call(&self, arguments: &Value) -> Result<Value, ToolError> {
+        watch_tool(self.name(), arguments, self.run(arguments)).await
+    }
+
+    async fn run(&self, arguments: &Value) -> Result<Value, ToolError> {
         let arguments = match &*self.plan {
             Ok(plan) => read_arguments(plan, arguments.clone()),
             Err(error) => {

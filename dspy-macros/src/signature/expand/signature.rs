@@ -41,7 +41,7 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
 
             #checks
 
-            #[allow(unused_variables)]
+            #[allow(unused_variables, unreachable_patterns)]
             fn update(partial: &mut #partial, change: &#private::FieldChange) {
                 match &*change.field {
                     #(#updates)*
