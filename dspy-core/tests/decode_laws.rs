@@ -235,6 +235,7 @@ fn places_inside_wide_quotes_lie_within_the_text() {
 fn odd_beginnings_only_grow() {
     for text in [
         "[7]",
+        "{\"\0\"\u{e}[\"1\", \"\u{e}[2\"]\0a\":,",
         "[{bx\": 1}, {\"x\":",
         "[\"\\u0000\", 0]",
         "{\"name\": \"a\", \"user_age\": 5",

@@ -25,6 +25,7 @@ pub(super) struct Block {
     pub(super) outer: Span,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one search, not a state machine")]
 #[derive(Debug, Default)]
 pub(super) struct Scan<'t> {
     pub(super) units: Vec<Unit<'t>>,

@@ -153,7 +153,8 @@ impl<'t, 'k> Loose<'t, 'k> {
                 self.bare(place)
             }
             Some(first) => {
-                if matches!(first, b'"' | b'\'' | b'`') && self.end - start <= 3 {
+                let marks = self.end - start <= 3 && self.bytes[start..self.end].iter().all(|b| *b == first);
+                if marks && matches!(first, b'"' | b'\'' | b'`') {
                     // One mark or three?
                     self.doubts(start);
                 }

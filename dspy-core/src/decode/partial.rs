@@ -240,6 +240,8 @@ impl Reader<'_> {
             | (Kind::Number(_) | Kind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
             | (Kind::List(_), Shape::List(_))
             | (Kind::Object(_), Shape::Object(_)) => true,
+            // Brackets that fit no other branch are text in the end.
+            (Kind::Text(plan), Shape::List(_) | Shape::Object(_)) => plan.is_free(),
             (Kind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
             _ => false,
         }

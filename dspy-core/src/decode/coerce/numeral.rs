@@ -4,6 +4,9 @@ use super::super::report::RepairKind as R;
 use super::super::text::words;
 use super::spelt::is_number_word;
 
+/// Up to here every whole number is a float of its own.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A number written in digits, somewhere in a text.
 #[derive(Debug, Clone)]
 pub(super) struct Mention<'t> {
@@ -28,8 +31,7 @@ impl Mention<'_> {
                 |_| self.literal.clone(),
                 |f| {
                     let product = f * factor;
-                    const EXACT: f64 = 9_007_199_254_740_992.0;
-                    if product.abs() > EXACT {
+                    if product.abs() > MAX_EXACT {
                         // Whether the digits survived is for the exponent's reader to say.
                         return format!("{}e{}", self.literal, factor.log10().round());
                     }
@@ -164,7 +166,7 @@ fn is_formula(text: &str, start: usize, end: usize) -> Option<&'static str> {
     let circle = after.starts_with('π')
         || after.to_ascii_lowercase().trim_start().split(|c: char| !c.is_alphanumeric()).next() == Some("pi");
     let mut last = [""; 2];
-    let near = (before.len().saturating_sub(40)..).find(|&i| before.is_char_boundary(i)).unwrap_or(0);
+    let near = before.char_indices().rev().nth(40).map_or(0, |(i, _)| i);
     for word in words(&before[near..]) {
         last = [last[1], word.text];
     }
