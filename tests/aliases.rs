@@ -145,7 +145,9 @@ fn a_name_and_its_alias_are_the_same_section() {
 
 #[test]
 fn choices_with_data_and_tags_have_aliases() {
-    fn all<T: serde::de::DeserializeOwned + JsonSchema + std::fmt::Debug + PartialEq>(cases: &[(&str, T)]) {
+    fn all<T: serde::de::DeserializeOwned + JsonSchema + std::fmt::Debug + PartialEq + 'static>(
+        cases: &[(&str, T)],
+    ) {
         for (text, value) in cases {
             assert_eq!(&dspy::decode::decode::<T>(text).expect(text).value, value, "{text}");
         }

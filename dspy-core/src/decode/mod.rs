@@ -55,7 +55,9 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -91,13 +93,31 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 ///
 /// # Errors
 /// When the text does not hold such a value, holds several, or breaks off; see [`ProblemKind`].
-pub fn decode<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<Decoded<T>, DecodeError> {
-    let schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>();
-    let Decoded { value, report } = decode_value(text, schema.as_value())?;
+pub fn decode<T: DeserializeOwned + JsonSchema + 'static>(text: &str) -> Result<Decoded<T>, DecodeError> {
+    let plan = plan_of::<T>().map_err(root::unusable)?;
+    let Decoded { value, report } = plan.decode(text)?;
     match T::deserialize(value) {
         Ok(value) => Ok(Decoded { value, report }),
-        Err(refusal) => Err(root::refused(&schema, text, &refusal)),
+        Err(refusal) => {
+            let schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>();
+            Err(root::refused(&schema, text, &refusal))
+        }
     }
+}
+
+/// The plan of a type, compiled once in a process.
+fn plan_of<T: JsonSchema + 'static>() -> Result<Plan, SchemaError> {
+    // A program has as many types as its source has: nothing here grows with its input.
+    static PLANS: LazyLock<RwLock<HashMap<TypeId, Result<Plan, SchemaError>>>> =
+        LazyLock::new(RwLock::default);
+    let id = TypeId::of::<T>();
+    if let Some(plan) = PLANS.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        return plan.clone();
+    }
+    let schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>();
+    let plan = Plan::new(schema.as_value());
+    PLANS.write().unwrap_or_else(PoisonError::into_inner).insert(id, plan.clone());
+    plan
 }
 
 /// Reads a reply as a JSON Schema says.

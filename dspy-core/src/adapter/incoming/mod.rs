@@ -89,6 +89,8 @@ impl Shown {
             Value::Array(items) if items.is_empty() => {}
             Value::Object(members) if members.is_empty() => {}
             _ if self.value.as_ref() == Some(&value) => {}
+            // Garbage can change its meaning as it goes on. What was shown stays; the end will tell.
+            _ if self.value.as_ref().is_some_and(|shown| !grows(shown, &value)) => {}
             _ => {
                 changes.push(change(field, FieldUpdate::SoFar(value.clone())));
                 self.value = Some(value);
@@ -107,6 +109,20 @@ impl Shown {
             self.value = None;
             changes.push(change(field, read.map_or_else(FieldUpdate::Refused, FieldUpdate::Complete)));
         }
+    }
+}
+
+/// Whether a value may have been `begun` before more of it arrived.
+fn grows(begun: &Value, value: &Value) -> bool {
+    match (begun, value) {
+        (Value::String(begun), Value::String(text)) => text.starts_with(begun.as_str()),
+        (Value::Array(begun), Value::Array(items)) => {
+            begun.len() <= items.len() && begun.iter().zip(items).all(|(a, b)| grows(a, b))
+        }
+        (Value::Object(begun), Value::Object(members)) => {
+            begun.iter().all(|(key, a)| members.get(key).is_some_and(|b| grows(a, b)))
+        }
+        _ => begun == value,
     }
 }
 
