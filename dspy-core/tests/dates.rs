@@ -30,7 +30,7 @@ where
     }
 }
 
-fn refuse<T: DeserializeOwned + JsonSchema + Debug>(replies: &[&str]) {
+fn refuse<T: DeserializeOwned + JsonSchema + Debug + 'static>(replies: &[&str]) {
     for reply in replies {
         assert!(decode::<T>(reply).is_err(), "{reply}");
     }
