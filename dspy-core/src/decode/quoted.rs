@@ -326,7 +326,9 @@ fn escape(
         b't' => '\t',
         b'u' => return unicode_escape(scan, at, out, notes, flaw),
         _ => {
-            notes.push(Note { kind: R::BadEscape, span: Span::new(at, at + 2) });
+            let escaped =
+                scan.text.get(at + 1..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
+            notes.push(Note { kind: R::BadEscape, span: Span::new(at, at + 1 + escaped) });
             match b {
                 b'\'' | b'`' => {
                     out.push(char::from(b));

@@ -1,13 +1,14 @@
-//! Layers: what stands between a request and the model for all calls of a scope (budgets, journals, recorders).
+//! Layers: what stands between a request and the model, for all calls of a scope or all of a handle (caches, budgets,
+//! journals, recorders).
 
 use std::sync::Arc;
 
 use super::{BoxFuture, DeltaSink, Lm, LmError, Request, Response};
 
-/// Something that sees every request of a scope on its way to the model and every answer on its way back.
+/// Something that sees every request of a scope or a handle on its way to the model and every answer on its way back.
 ///
-/// A layer may answer itself, refuse, change the request or look at the answer. Enter one with
-/// [`with_layer`](super::with_layer). Streamed requests pass layers like all others: what arrives goes past them to
+/// A layer may answer itself, refuse, change the request or look at the answer. Enter one for a task with
+/// [`with_layer`](super::with_layer), or bind it to a handle with [`Lm::layer`]. Streamed requests pass layers like all others: what arrives goes past them to
 /// the reader, the answer at the end goes through them.
 pub trait Layer: Send + Sync + 'static {
     /// Handles one request; `next.run(lm, request)` passes it on.
@@ -29,15 +30,24 @@ pub(super) struct Node {
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
     pub(super) rest: Option<&'a Node>,
+    /// The layers of the handle still lie behind those of the scope.
+    pub(super) outside: bool,
     /// Who wants to see the reply while it arrives.
     pub(super) sink: Option<&'a DeltaSink>,
 }
 
 impl<'a> Next<'a> {
-    /// Passes the request on to the enclosing layers and at last to the model.
+    /// Passes the request on to the enclosing layers, then to those of the handle, and at last to the model.
     pub fn run(self, lm: &'a Lm, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        match (self.rest, self.sink) {
-            (Some(node), sink) => node.layer.call(lm, request, Next { rest: node.outer.as_deref(), sink }),
+        let Next { rest, outside, sink } = self;
+        let (node, outside) = match rest {
+            None if outside => (lm.layers(), false),
+            _ => (rest, outside),
+        };
+        match (node, sink) {
+            (Some(node), sink) => {
+                node.layer.call(lm, request, Next { rest: node.outer.as_deref(), outside, sink })
+            }
             (None, None) => lm.model().complete(request),
             (None, Some(sink)) => Box::pin(async move {
                 // A layer may ask again.

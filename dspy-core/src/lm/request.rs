@@ -1,5 +1,6 @@
 //! What is asked of a model.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -127,6 +128,37 @@ pub struct Request {
     pub tool_choice: ToolChoice,
     /// Distinguishes samples of one and the same request: part of every cache and journal key, never sent.
     pub rollout: Option<u64>,
+    /// What in this process made the request.
+    pub(crate) origin: Origin,
+}
+
+/// What made a request: of interest to test doubles and observers in this process, no part of what is asked.
+#[derive(Clone, Default)]
+pub(crate) struct Origin(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Origin {
+    pub(crate) fn of(maker: Arc<dyn Any + Send + Sync>) -> Self {
+        Origin(Some(maker))
+    }
+
+    /// The maker, if it is of this type.
+    #[expect(dead_code, reason = "for the doubles")]
+    pub(crate) fn get<T: Any>(&self) -> Option<&T> {
+        self.0.as_deref()?.downcast_ref()
+    }
+}
+
+impl PartialEq for Origin {
+    /// Equal requests may come from different places.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
+    }
 }
 
 impl Request {

@@ -18,10 +18,19 @@ use serde::{Deserialize, Serialize};
 pub struct Usage {
     /// Requests that were charged.
     pub requests: u64,
-    /// Tokens sent.
+    /// Tokens sent, those that the endpoint had in its own prompt cache included.
     pub prompt_tokens: u64,
     /// Tokens generated, reasoning included.
     pub completion_tokens: u64,
+    /// Those of `prompt_tokens` that the endpoint read from its prompt cache, usually at a lower price.
+    #[serde(default)]
+    pub cache_read_tokens: u64,
+    /// Those of `prompt_tokens` that the endpoint wrote to its prompt cache, at some endpoints at a higher price.
+    #[serde(default)]
+    pub cache_write_tokens: u64,
+    /// Those of `completion_tokens` that were spent on reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
     /// Cost in US dollars; `None` as soon as the price of any part is unknown.
     pub cost_usd: Option<f64>,
 }
@@ -29,13 +38,27 @@ pub struct Usage {
 impl Usage {
     /// One request of which only the token counts are known.
     pub fn tokens(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Usage { requests: 1, prompt_tokens, completion_tokens, cost_usd: None }
+        Usage { requests: 1, prompt_tokens, completion_tokens, ..Usage::default() }
     }
 
     /// The same usage at a known cost.
     #[must_use]
     pub fn at_cost(mut self, usd: f64) -> Self {
         self.cost_usd = Some(usd);
+        self
+    }
+
+    /// The same usage, with what of the prompt was read from and written to the endpoint's prompt cache.
+    #[must_use]
+    pub fn prompt_cache(mut self, read: u64, written: u64) -> Self {
+        (self.cache_read_tokens, self.cache_write_tokens) = (read, written);
+        self
+    }
+
+    /// The same usage, with what of the completion was reasoning.
+    #[must_use]
+    pub fn reasoning(mut self, tokens: u64) -> Self {
+        self.reasoning_tokens = tokens;
         self
     }
 
@@ -55,5 +78,8 @@ impl AddAssign for Usage {
         self.requests += other.requests;
         self.prompt_tokens += other.prompt_tokens;
         self.completion_tokens += other.completion_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
     }
 }

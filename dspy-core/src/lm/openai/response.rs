@@ -144,6 +144,12 @@ pub(super) fn split_content(content: Value) -> (String, Option<String>) {
 }
 
 pub(super) fn usage(usage: &Value) -> Usage {
-    let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or_default();
-    Usage::tokens(count("prompt_tokens"), count("completion_tokens"))
+    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    Usage::tokens(count("/prompt_tokens"), count("/completion_tokens"))
+        // DeepSeek has a name of its own.
+        .prompt_cache(
+            count("/prompt_tokens_details/cached_tokens").max(count("/prompt_cache_hit_tokens")),
+            count("/prompt_tokens_details/cache_write_tokens"),
+        )
+        .reasoning(count("/completion_tokens_details/reasoning_tokens"))
 }
