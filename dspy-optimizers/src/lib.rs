@@ -66,7 +66,6 @@ mod options;
 mod progress;
 mod random_search;
 mod report;
-mod tally;
 
 pub use bootstrap_few_shot::{BootstrapFewShot, BootstrapFewShotBuilder};
 pub use budget::{Budget, Limit};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::catalog::{self, Provider};
 use super::dialect::{Dialect, PLAIN};
-use super::{Capabilities, Lm, LmError, LmErrorKind, Lookup, Secret, environment};
+use super::{Capabilities, Lm, LmError, LmErrorKind, Lookup, Price, Secret, environment};
 
 /// A server that speaks OpenAI's chat completions, from which [`model`](Self::model) makes handles.
 ///
@@ -39,6 +39,7 @@ pub struct Endpoint {
     pub(super) backoff: (Duration, Duration),
     pub(super) capabilities: Option<Capabilities>,
     pub(super) dialect: Dialect,
+    pub(super) price: Option<Price>,
 }
 
 impl Endpoint {
@@ -58,6 +59,7 @@ impl Endpoint {
             backoff: (Duration::from_millis(500), Duration::from_secs(30)),
             capabilities: None,
             dialect: PLAIN,
+            price: None,
         }
     }
 
@@ -145,6 +147,13 @@ impl Endpoint {
         self
     }
 
+    /// Sets what the tokens of this server's models cost; see [`Lm::price`].
+    #[must_use]
+    pub fn price(mut self, price: Price) -> Self {
+        self.price = Some(price);
+        self
+    }
+
     /// A handle to a model of this server. Nothing is sent yet.
     ///
     /// # Errors
@@ -154,13 +163,24 @@ impl Endpoint {
         let name = name.into();
         let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
         #[cfg(feature = "http")]
-        return super::openai::OpenAiChat::new(self, id, name).map(Lm::custom);
+        return super::openai::OpenAiChat::new(self, id, name).map(|model| self.priced(Lm::custom(model)));
         #[cfg(not(feature = "http"))]
         Err(LmError::new(
             LmErrorKind::Configuration,
             id,
             "built without HTTP: enable the feature `http` of `dspy`",
         ))
+    }
+}
+
+#[cfg(feature = "http")]
+impl Endpoint {
+    /// The handle at this server's price.
+    fn priced(&self, lm: Lm) -> Lm {
+        match self.price {
+            Some(price) => lm.price(price),
+            None => lm,
+        }
     }
 }
 

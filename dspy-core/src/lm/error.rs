@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::OverBudget;
+
 /// The class of an [`LmError`], on which retries and callers decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -32,7 +34,8 @@ pub enum LmErrorKind {
     Transport,
     /// The endpoint answered with something that is not a chat completion.
     Decode,
-    /// A budget would be exceeded by this request; nothing was sent.
+    /// A [budget](super::Budget) would be exceeded by this request, or its time is over; see
+    /// [`LmError::budget`](field@super::LmError::budget).
     Budget,
     /// A scripted model has no reply left.
     Exhausted,
@@ -93,6 +96,8 @@ pub struct LmError {
     pub retry_after: Option<Duration>,
     /// The start of the body that the endpoint sent.
     pub body: Option<String>,
+    /// Which limit of which budget stood against the request.
+    pub budget: Option<Box<OverBudget>>,
 }
 
 impl LmError {
@@ -106,6 +111,7 @@ impl LmError {
             request_id: None,
             retry_after: None,
             body: None,
+            budget: None,
         }
     }
 

@@ -7,11 +7,13 @@
 //! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
 //! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
 
+mod budget;
 mod builtin;
 mod catalog;
 mod choose;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
+mod door;
 mod endpoint;
 mod error;
 mod handle;
@@ -21,6 +23,7 @@ mod message;
 mod model;
 #[cfg(feature = "http")]
 mod openai;
+mod price;
 mod request;
 mod response;
 mod scope;
@@ -32,6 +35,7 @@ mod tool;
 mod transport;
 mod usage;
 
+pub use budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
 pub use builtin::BuiltinLm;
 use choose::{Lookup, environment, variable};
 pub use endpoint::Endpoint;
@@ -41,13 +45,17 @@ pub use layer::{Layer, Next};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
+pub use price::{Price, PriceTable, PriceTableError};
 pub(crate) use request::Origin;
 pub use request::{Params, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use response::{Completion, FinishReason, Response};
-pub(crate) use scope::UsageScope;
+use scope::with_scope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
 pub use secret::Secret;
 pub use stream::{Delta, DeltaSink, LmStream};
 pub use tool::{ToolCall, ToolChoice, ToolSpec};
-pub use usage::Usage;
+#[doc(hidden)]
+pub use usage::Tally;
+pub(crate) use usage::UsageScope;
+pub use usage::{CachedUsage, ModelUsage, Usage, UsageReport, track_usage};

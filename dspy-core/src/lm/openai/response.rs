@@ -145,11 +145,26 @@ pub(super) fn split_content(content: Value) -> (String, Option<String>) {
 
 pub(super) fn usage(usage: &Value) -> Usage {
     let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
-    Usage::tokens(count("/prompt_tokens"), count("/completion_tokens"))
+    let mut read = Usage::tokens(count("/prompt_tokens"), count("/completion_tokens"))
         // DeepSeek has a name of its own.
         .prompt_cache(
             count("/prompt_tokens_details/cached_tokens").max(count("/prompt_cache_hit_tokens")),
             count("/prompt_tokens_details/cache_write_tokens"),
         )
-        .reasoning(count("/completion_tokens_details/reasoning_tokens"))
+        .reasoning(count("/completion_tokens_details/reasoning_tokens"));
+    read.cost_usd = cost(usage);
+    read
+}
+
+/// The cost in US dollars, where an endpoint tells it.
+fn cost(usage: &Value) -> Option<f64> {
+    let number = |path: &str| usage.pointer(path).and_then(Value::as_f64).filter(|usd| *usd >= 0.0);
+    // xAI counts in ten-billionths of a dollar.
+    if let Some(ticks) = number("/cost_in_usd_ticks") {
+        return Some(ticks / 1e10);
+    }
+    // OpenRouter; with the user's own key at the provider, what the provider charges comes on top.
+    let own = usage.get("is_byok").and_then(Value::as_bool).unwrap_or_default();
+    let upstream = if own { number("/cost_details/upstream_inference_cost")? } else { 0.0 };
+    Some(number("/cost")? + upstream)
 }
