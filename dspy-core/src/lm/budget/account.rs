@@ -101,7 +101,8 @@ impl Account {
 
     pub(super) fn learn(&self, model: &str, usage: &Usage) {
         if let Some(learned) = self.state().experience.at(model) {
-            learned.learn(usage, 1);
+            // How long the prompt was is not known any more.
+            learned.learn(usage, 1, usage.prompt_tokens.saturating_mul(2));
         }
     }
 
@@ -203,9 +204,8 @@ impl Account {
         if self.budget.counts_tokens()
             && let Some(learned) = state.experience.at(model)
         {
-            learned.learn(usage, completions);
+            learned.learn(usage, completions, prompt);
             learned.longest = learned.longest.max(cut.map_or(0, u64::from));
-            learned.excess = learned.excess.max(usage.prompt_tokens.saturating_sub(prompt));
             learned.unpriced |= pioneer && !priced;
         }
         if pioneer && !priced && state.unpriced.is_none() {

@@ -66,10 +66,10 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     let prompt = ask.prompt.saturating_add(learned.excess);
     let tokens = budget.tokens.map(|most| Rest::new(most, spent.tokens(), open.tokens));
     let money = picodollars.map(|most| Rest::new(most, spent.picodollars, open.picodollars));
-    let price = ask.price.or_else(|| learned.price());
-    let mut bill = price.map_or(Bill::default(), |price| price.bill(prompt));
+    let known = ask.price.map(|price| price.bill(prompt)).or_else(|| learned.bill(prompt));
+    let mut bill = known.unwrap_or_default();
     let mut pioneer = false;
-    if let (Some(money), None) = (money, price) {
+    if let (Some(money), None) = (money, known) {
         if money.unspent == 0 {
             return Verdict::Exceeds(Refusal::Limit(Limit::Usd), one);
         }
@@ -84,19 +84,19 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
             wait |= open.calls > 0;
         }
     }
-    if tokens.is_none() && price.is_none() {
+    if tokens.is_none() && known.is_none() {
         // Nothing limits the reply.
         let amount = Amount { picodollars: bill.prompt, ..one };
         return if wait { Verdict::Wait } else { Verdict::Fits(Grant { amount, cap: None, pioneer }) };
     }
-    let money = money.filter(|_| pioneer || price.is_some());
+    let money = money.filter(|_| pioneer || known.is_some());
     let completions = ask.completions;
     let room = |tokens: Option<u64>, money: Option<u64>| {
         let (room, limit) = room(prompt, bill, tokens, money)?;
         Ok((room / completions, limit))
     };
     let most = room(tokens.map(|rest| rest.unspent), money.map(|rest| rest.unspent));
-    let reply = Reply::of(ask, &learned, price.and_then(|price| price.max_output).map(u64::from));
+    let reply = Reply::of(ask, &learned, ask.price.and_then(|price| price.max_output).map(u64::from));
     let amount = |each: u64| Amount {
         calls: 1,
         tokens: prompt.saturating_add(each.saturating_mul(completions)),

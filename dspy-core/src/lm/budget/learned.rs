@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::lm::price::Bill;
 use crate::lm::{Price, Usage};
 
 /// Models that are told apart. Of those beyond it nothing is learned.
@@ -22,6 +23,8 @@ pub(super) struct Learned {
     pub(super) excess: u64,
     /// Upper bounds of what a million tokens cost, of answers that tell their cost.
     dollars: Option<(f64, f64)>,
+    /// The highest share of tokens that a prompt had of those that it may have had.
+    density: f64,
     /// An answer has told no cost, and no price is known.
     pub(super) unpriced: bool,
 }
@@ -44,9 +47,12 @@ impl Experience {
 }
 
 impl Learned {
-    pub(super) fn learn(&mut self, usage: &Usage, completions: u64) {
+    /// Learns of an answer to a request for so many completions, whose prompt may have had so many tokens.
+    pub(super) fn learn(&mut self, usage: &Usage, completions: u64, prompt: u64) {
         self.answers += 1;
         self.longest = self.longest.max(usage.completion_tokens.div_ceil(completions.max(1)));
+        self.excess = self.excess.max(usage.prompt_tokens.saturating_sub(prompt));
+        self.density = self.density.max(usage.prompt_tokens as f64 / prompt.max(1) as f64);
         let Some(usd) = usage.cost_usd else { return };
         // The whole cost spread over one kind of tokens is at least what these cost.
         let per_million = |tokens: u64| if tokens == 0 { f64::INFINITY } else { usd * 1e6 / tokens as f64 };
@@ -56,9 +62,12 @@ impl Learned {
         self.dollars = Some((known_input.min(input), known_output.min(output)));
     }
 
-    /// The most that tokens cost by what was learned.
-    pub(super) fn price(&self) -> Option<Price> {
+    /// What a call costs by what was learned, if its prompt may have so many tokens.
+    pub(super) fn bill(&self, prompt: u64) -> Option<Bill> {
         let (input, output) = self.dollars?;
-        (input.is_finite() && output.is_finite()).then(|| Price::per_million(input, output))
+        // Twice as dense as any so far is dense enough.
+        let likely = (prompt as f64 * (2.0 * self.density).min(1.0)).ceil() as u64;
+        let price = Price::per_million(input, output);
+        (input.is_finite() && output.is_finite()).then(|| price.bill(likely))
     }
 }

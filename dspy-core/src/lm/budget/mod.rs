@@ -34,9 +34,9 @@ pub use scope::BudgetScope;
 /// - **Tokens** of a prompt are not known before; it is taken to have at most as many as it has bytes, and an image
 ///   50,000. Those of a reply are at most `max_tokens`. Where that is not set the budget sets it, to what it has room for
 ///   (the caches and journals above do not see that); a reply that is cut off by it is asked for again with more room.
-/// - **Dollars** need the model's [price](super::Price). Of a model whose price is not known the first call goes alone: if
-///   its answer tells no cost either, the other limits hold and a warning is logged; if there is no other, calls are
-///   refused, because nothing would limit them.
+/// - **Dollars** need the model's [price](super::Price). Of a model whose price is not known the first call goes alone. If
+///   its answer tells a cost, later calls are taken to cost up to twice what that suggests. If it does not, the other
+///   limits hold and a warning is logged; if there is no other, calls are refused, because nothing would limit them.
 /// - **Time** is measured from [`start`](Self::start) or [`scope`](Self::scope). When it is over, calls under way are given
 ///   up.
 ///
