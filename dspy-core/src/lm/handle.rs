@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::layer::{Layer, Next, Node};
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, ReasoningEffort,
-    Price, Reply, Request, Response, ScriptedLm,
+    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
+    ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
 use crate::stream::Driven;
 

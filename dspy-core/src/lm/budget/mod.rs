@@ -7,8 +7,6 @@ mod learned;
 mod pay;
 mod refusal;
 mod scope;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::future::Future;

@@ -41,11 +41,7 @@ impl BudgetNode {
     }
 
     /// The budgets in order, the innermost first, and then the model.
-    fn attempt<'a>(
-        &'a self,
-        call: &'a Call<'a>,
-        cap: Option<u32>,
-    ) -> BoxFuture<'a, Result<Answer, LmError>> {
+    fn attempt<'a>(&'a self, call: &'a Call<'a>, cap: Option<u32>) -> BoxFuture<'a, Result<Answer, LmError>> {
         Box::pin(async move {
             let account = &self.account;
             let model = call.lm.id();

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::account::Account;
 use super::Budget;
+use super::account::Account;
 use crate::lm::{Usage, current_scope};
 
 /// An open account of a [`Budget`]. Clones share it, so that several tasks can be paid from one budget.

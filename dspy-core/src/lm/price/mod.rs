@@ -149,7 +149,10 @@ impl Price {
         };
         let dearest = rates.input.max(rates.cache_read).max(rates.cache_write);
         // One more, because both the cost and this are rounded.
-        Bill { prompt: picodollars(prompt as f64 * dearest / 1e6).saturating_add(1), each: rates.output * 1e6 }
+        Bill {
+            prompt: picodollars(prompt as f64 * dearest / 1e6).saturating_add(1),
+            each: rates.output * 1e6,
+        }
     }
 
     fn rates(&self) -> Rates {
@@ -176,7 +179,12 @@ impl LongPrompt {
 }
 
 fn rates(input: f64, output: f64, cache_read: Option<f64>, cache_write: Option<f64>) -> Rates {
-    Rates { input, output, cache_read: cache_read.unwrap_or(input), cache_write: cache_write.unwrap_or(input) }
+    Rates {
+        input,
+        output,
+        cache_read: cache_read.unwrap_or(input),
+        cache_write: cache_write.unwrap_or(input),
+    }
 }
 
 /// What the tables say of a model: that of the scope, else the default one.

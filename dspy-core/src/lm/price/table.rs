@@ -147,9 +147,7 @@ impl PriceTable {
         let here = |row: &&Row| row.hosts.is_empty() || row.hosts.iter().any(|known| known == host(endpoint));
         let exact = |name: &str| self.exact.get(name).filter(here);
         let starting = || self.starts.iter().find(|(start, row)| name.starts_with(start) && here(&row));
-        let row = exact(&name)
-            .or_else(|| exact(undated(&name)?))
-            .or_else(|| starting().map(|(_, row)| row));
+        let row = exact(&name).or_else(|| exact(undated(&name)?)).or_else(|| starting().map(|(_, row)| row));
         row.map(|row| row.price)
     }
 
@@ -238,7 +236,10 @@ mod tests {
         assert_eq!(input(&table, "openai/gpt-4o-2024-05-13"), Some(5.0));
         assert_eq!(input(&table, "openai/gpt-4o-mini"), Some(0.15));
         assert_eq!(input(&table, "openai/gpt-4o-audio-preview"), None);
-        assert_eq!(table.price("anthropic/claude-haiku-4-5-20251001", "https://api.anthropic.com").unwrap().input, 1.0);
+        assert_eq!(
+            table.price("anthropic/claude-haiku-4-5-20251001", "https://api.anthropic.com").unwrap().input,
+            1.0
+        );
         table.insert("openai/gpt-*", Price::per_million(7.0, 8.0));
         table.insert("openai/*", Price::per_million(9.0, 10.0));
         assert_eq!(input(&table, "openai/gpt-4o-mini"), Some(0.15));

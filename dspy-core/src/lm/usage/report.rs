@@ -32,7 +32,8 @@ const OTHERS: &str = "others";
 /// ```
 pub async fn track_usage<F: Future>(future: F) -> (F::Output, UsageReport) {
     let scope = current_scope();
-    let tracker = Arc::new(UsageScope { detail: Some(Mutex::default()), ..UsageScope::below(scope.usage().cloned()) });
+    let tracker =
+        Arc::new(UsageScope { detail: Some(Mutex::default()), ..UsageScope::below(scope.usage().cloned()) });
     let output = scope.tracking(tracker.clone()).enter(future).await;
     (output, tracker.report())
 }
