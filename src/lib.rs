@@ -20,6 +20,7 @@
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
+//! | limit what it may spend, see what it costs | [the guide](guide::budgets) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
@@ -50,6 +51,9 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/budgets.md")]
+    pub mod budgets {}
+
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
 }

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod costs;
 mod faults;
 mod formats;
 mod naming;

@@ -47,7 +47,9 @@ impl BudgetScope {
 
     /// Runs `future` with all its calls paid from this account.
     pub fn enter<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        current_scope().within(self).enter(future)
+        let account = self.clone();
+        // Only when it runs, so that what it is entered in holds too.
+        async move { current_scope().within(&account).enter(future).await }
     }
 
     /// The budget that was given.
