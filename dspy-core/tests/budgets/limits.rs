@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dspy_core::evaluate::{Evaluate, ItemError};
-use dspy_core::lm::{Budget, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage};
+use dspy_core::lm::{Budget, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage, track_usage};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, spawn};
 use dspy_core::signature::{Example, FieldError, Values};
@@ -45,6 +45,15 @@ async fn a_call_must_fit_all_budgets_and_is_paid_from_each() {
     });
     within.await;
     assert_eq!((outer.spent().requests, inner.spent().requests), (3, 2));
+}
+
+#[tokio::test]
+async fn accounts_can_be_entered_right_inside_one_another() {
+    let (outer, inner) = (Budget::calls(3).start(), Budget::calls(2).start());
+    let lm = yes(9);
+    let (answer, report) = track_usage(outer.enter(inner.enter(lm.ask("?")))).await;
+    assert_eq!(answer.unwrap(), "yes");
+    assert_eq!((outer.spent().requests, inner.spent().requests, report.total.requests), (1, 1, 1));
 }
 
 #[tokio::test]
