@@ -182,7 +182,7 @@ impl Request {
             hash.update(bytes);
         };
         // Every list is preceded by its length and every choice by its name, so that no two requests run together.
-        put(b"request/2");
+        put(b"request/3");
         put(&self.messages.len().to_le_bytes());
         for message in &self.messages {
             put(message.role.as_str().as_bytes());
@@ -239,10 +239,9 @@ impl Request {
             extra: _,
         } = &self.params;
         let params = &self.params;
-        for number in [params.temperature, params.top_p] {
-            put(&number.map(f64::to_bits).map(u64::to_le_bytes).unwrap_or_default());
-        }
-        for number in [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout] {
+        let fractions = [params.temperature, params.top_p].map(|number| number.map(f64::to_bits));
+        let counts = [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout];
+        for number in fractions.into_iter().chain(counts) {
             // A leading tag keeps `None` apart from `Some(0)`.
             put(&number.map(|n| [&[1u8][..], &n.to_le_bytes()].concat()).unwrap_or_default());
         }

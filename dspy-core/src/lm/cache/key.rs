@@ -9,9 +9,6 @@ use super::super::{Lm, Request};
 pub(super) struct Key([u8; 32]);
 
 impl Key {
-    /// How many characters it prints as.
-    pub(super) const HEX: usize = 64;
-
     /// `request` has to be [completed](Lm::completed).
     pub(super) fn of(lm: &Lm, request: &Request) -> Self {
         let mut hash = blake3::Hasher::new();
@@ -62,7 +59,7 @@ mod tests {
     fn prints_and_reads_itself_only() {
         let key = Key::of(&Lm::builtin(), &Request::new(vec![Message::user("a")]));
         let hex = key.to_string();
-        assert_eq!((hex.len(), Key::parse(&hex)), (Key::HEX, Some(key)));
+        assert_eq!((hex.len(), Key::parse(&hex)), (64, Some(key)));
         for bad in [&hex[1..], &hex.to_uppercase(), &hex.replace('0', "é"), "", &format!("{hex}00")] {
             assert_eq!(Key::parse(bad), None, "{bad}");
         }

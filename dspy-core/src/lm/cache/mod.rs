@@ -277,8 +277,9 @@ impl Call {
             return Landed::Failed(Arc::new(unrecorded(&lm, &request, key)));
         }
         shared.counters.misses.add(1);
-        let asked = scope.enter(WITHIN.scope(within, onward.next(sink.as_ref()).run(&lm, &request))).await;
-        match asked {
+        // Within the scopes from its first step on.
+        let ask = async { onward.next(sink.as_ref()).run(&lm, &request).await };
+        match scope.enter(WITHIN.scope(within, ask)).await {
             Err(error) => Landed::Failed(Arc::new(error)),
             Ok(response) => {
                 let response = Arc::new(response);

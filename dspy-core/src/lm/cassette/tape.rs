@@ -131,6 +131,8 @@ impl Entry {
         match &interaction.outcome {
             Ok(answer) => {
                 let mut value = serde_json::to_value(answer)?;
+                // Whether the recorder had a cache says nothing to the one who replays.
+                value.as_object_mut().map(|response| response.remove("cached"));
                 scrub.value(&mut value);
                 for_texts_of_completions(&mut value, split);
                 response = Some(value);
