@@ -29,7 +29,17 @@ pub(super) struct Tape {
 pub(super) struct Served {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) endpoint: String,
+    #[serde(serialize_with = "only_what_it_can")]
     pub(super) capabilities: Capabilities,
+}
+
+/// What a model cannot do goes without saying.
+fn only_what_it_can<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S::Ok, S::Error> {
+    let mut can = serde_json::to_value(can).map_err(serde::ser::Error::custom)?;
+    if let Value::Object(can) = &mut can {
+        can.retain(|_, able| *able != Value::Bool(false));
+    }
+    can.serialize(to)
 }
 
 #[derive(Debug, Clone)]
@@ -133,6 +143,7 @@ impl Entry {
                 let mut value = serde_json::to_value(answer)?;
                 // Whether the recorder had a cache says nothing to the one who replays.
                 value.as_object_mut().map(|response| response.remove("cached"));
+                without_zeros(&mut value);
                 scrub.value(&mut value);
                 for_texts_of_completions(&mut value, split);
                 response = Some(value);
@@ -170,6 +181,16 @@ impl Entry {
             _ => return Err("it needs either a `response` or an `error`".into()),
         };
         Ok(Interaction { model, request, outcome, used: false })
+    }
+}
+
+/// Leaves out what was not used; the first three counts are always there.
+fn without_zeros(response: &mut Value) {
+    if let Some(Value::Object(usage)) = response.get_mut("usage") {
+        let always = ["requests", "prompt_tokens", "completion_tokens"];
+        usage.retain(|name, count| {
+            always.contains(&name.as_str()) || (!count.is_null() && count.as_u64() != Some(0))
+        });
     }
 }
 
