@@ -109,7 +109,7 @@ async fn a_key_is_in_no_file_and_in_no_message() {
     let error = lm.complete(request().with_rollout(1)).await.unwrap_err();
     assert_eq!(error.kind, LmErrorKind::Auth);
     let replay = Cache::builder().dir(dir.join("cache")).mode(CacheMode::Replay).build();
-    let missing = lm.clone().cache(&replay).complete(ask("another")).await.unwrap_err();
+    let missing = lm.clone().cache(&replay).complete(ask(&format!("another with {KEY}"))).await.unwrap_err();
     let shown = format!("{error}{error:?}{missing}{missing:?}{cache:?}{cassette:?}{lm:?}{:?}", cache.stats());
     let files = everything(&dir);
     assert!(files.contains("My key is ***") && files.contains("fine"), "{files}");

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,6 @@ const ABANDONED: Duration = Duration::from_hours(1);
 const SUFFIX: &str = ".json";
 const UNFINISHED: &str = ".tmp";
 
-#[derive(Debug)]
 pub(super) struct Disk {
     dir: PathBuf,
     limit: u64,
@@ -40,7 +39,6 @@ pub(super) struct Disk {
 }
 
 /// What there is for a key.
-#[derive(Debug)]
 pub(super) struct Found {
     pub(super) response: Response,
     pub(super) at: u64,
@@ -70,6 +68,10 @@ impl Disk {
             nonce,
             unfinished: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(super) fn is_writable(&self) -> bool {

@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +18,7 @@ use super::key::Key;
 type Call = Shared<BoxFuture<'static, Landed>>;
 
 /// How a call ended.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Landed {
     Answered {
         response: Arc<Response>,
@@ -196,11 +195,5 @@ impl Drop for Seat {
         if self.first {
             let _ = self.flight.payer.compare_exchange(FIRST, ANYONE, Ordering::AcqRel, Ordering::Relaxed);
         }
-    }
-}
-
-impl fmt::Debug for Flights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").finish_non_exhaustive()
     }
 }

@@ -12,7 +12,6 @@ const OVERHEAD: usize = 256;
 /// Answers by key, least recently used last.
 ///
 /// A list through a table: `nodes` never shrinks, but is never longer than the entries were at their most.
-#[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
     bytes: usize,
@@ -23,7 +22,6 @@ pub(super) struct Memory {
     oldest: usize,
 }
 
-#[derive(Debug)]
 struct Node {
     key: Key,
     /// `None` in a free node.
@@ -33,7 +31,6 @@ struct Node {
 }
 
 /// An answer with its date in milliseconds since 1970.
-#[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) response: Arc<Response>,
     pub(super) at: u64,

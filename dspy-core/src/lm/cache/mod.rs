@@ -10,6 +10,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::future::ready;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,12 +52,11 @@ use super::{
 ///
 /// Models of one's own in this process are told apart by their [`id`](super::LanguageModel::id) and
 /// [`endpoint`](super::LanguageModel::endpoint) alone: give two that answer differently different ids.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Cache {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     mode: CacheMode,
     ttl: Option<Duration>,
@@ -219,6 +219,18 @@ impl Cache {
                 false
             })
             .unwrap_or(false)
+    }
+}
+
+impl fmt::Debug for Cache {
+    /// Nothing of the answers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("mode", &self.shared.mode)
+            .field("dir", &self.shared.disk.as_ref().map(|disk| disk.dir()))
+            .field("ttl", &self.shared.ttl)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -398,6 +410,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn unrecorded(lm: &Lm, request: &Request, key: Key) -> LmError {
     let last = request.messages.last().map(|message| message.text().into_owned()).unwrap_or_default();
+    let last = super::cassette::scrubbed_text(&last);
     let start: String = last.chars().take(80).collect();
     let more = if start.len() < last.len() { "…" } else { "" };
     let message = format!(

@@ -295,6 +295,11 @@ pub(super) fn scrubbed(form: Map<String, Value>) -> Value {
     form
 }
 
+/// A text with what looks like a key replaced.
+pub(super) fn scrubbed_text(text: &str) -> String {
+    Scrub::new().text(text)
+}
+
 /// Hands on a reply in pieces, as a model would.
 async fn stream(response: &Response, sink: &DeltaSink) {
     sink.begin().await;

@@ -29,15 +29,16 @@ pub(super) struct Tape {
 pub(super) struct Served {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) endpoint: String,
-    #[serde(serialize_with = "only_what_it_can")]
+    #[serde(serialize_with = "what_is_special")]
     pub(super) capabilities: Capabilities,
 }
 
-/// What a model cannot do goes without saying.
-fn only_what_it_can<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S::Ok, S::Error> {
-    let mut can = serde_json::to_value(can).map_err(serde::ser::Error::custom)?;
+/// What is as with most models goes without saying.
+fn what_is_special<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S::Ok, S::Error> {
+    let value = |can: Capabilities| serde_json::to_value(can).map_err(serde::ser::Error::custom);
+    let (mut can, usual) = (value(*can)?, value(Capabilities::default())?);
     if let Value::Object(can) = &mut can {
-        can.retain(|_, able| *able != Value::Bool(false));
+        can.retain(|name, able| usual.get(name) != Some(able));
     }
     can.serialize(to)
 }
