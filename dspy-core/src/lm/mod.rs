@@ -8,12 +8,16 @@
 //! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
 
 mod builtin;
+mod cache;
+mod cassette;
 mod catalog;
 mod choose;
+mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod endpoint;
 mod error;
+mod form;
 mod handle;
 mod layer;
 mod media;
@@ -33,6 +37,8 @@ mod transport;
 mod usage;
 
 pub use builtin::BuiltinLm;
+pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
+pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
