@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::OverBudget;
 
 /// The class of an [`LmError`], on which retries and callers decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LmErrorKind {
     /// The model or its endpoint is not configured well: unknown provider, malformed URL, missing key.
@@ -39,6 +41,8 @@ pub enum LmErrorKind {
     Budget,
     /// A scripted model has no reply left.
     Exhausted,
+    /// Only recorded answers may be given, and there is none for this request; nothing was sent.
+    Unrecorded,
     /// Anything else.
     Other,
 }
@@ -72,6 +76,7 @@ impl LmErrorKind {
             LmErrorKind::Decode => "the answer is not a chat completion",
             LmErrorKind::Budget => "the budget is used up",
             LmErrorKind::Exhausted => "the script is used up",
+            LmErrorKind::Unrecorded => "no recorded answer",
             LmErrorKind::Other => "the model failed",
         }
     }

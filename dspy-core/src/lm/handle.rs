@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layer::{Layer, Next, Node};
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
+    BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
     ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
 use crate::stream::Driven;
@@ -158,6 +158,12 @@ impl Lm {
         self.own_price().or_else(|| if request.has_audio() { None } else { super::price::find(self) })
     }
 
+    /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).
+    #[must_use]
+    pub fn cache(self, cache: &Cache) -> Self {
+        self.layer(cache.clone())
+    }
+
     /// Sends a request. Parameters that it leaves open are taken from this handle.
     ///
     /// # Errors
@@ -175,7 +181,7 @@ impl Lm {
     }
 
     /// The request with what it leaves open taken from this handle.
-    fn completed(&self, mut request: Request) -> Request {
+    pub(super) fn completed(&self, mut request: Request) -> Request {
         request.params = request.params.or(&self.params);
         request.rollout = request.rollout.or(self.rollout);
         request
@@ -201,8 +207,8 @@ impl Lm {
         Next { rest: None, outside: true, sink, budgets: None }.run(self, &self.completed(request)).await
     }
 
-    pub(super) fn layers(&self) -> Option<&Node> {
-        self.layers.as_deref()
+    pub(super) fn layers(&self) -> Option<&Arc<Node>> {
+        self.layers.as_ref()
     }
 
     pub(super) fn model(&self) -> &dyn LanguageModel {

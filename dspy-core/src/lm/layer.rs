@@ -30,13 +30,13 @@ pub(super) struct Node {
 /// The rest of the way to the model.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
-    pub(super) rest: Option<&'a Node>,
+    pub(super) rest: Option<&'a Arc<Node>>,
     /// The layers of the handle still lie behind those of the scope.
     pub(super) outside: bool,
     /// Who wants to see the reply while it arrives.
     pub(super) sink: Option<&'a DeltaSink>,
     /// What the model is paid from.
-    pub(super) budgets: Option<&'a BudgetNode>,
+    pub(super) budgets: Option<&'a Arc<BudgetNode>>,
 }
 
 impl<'a> Next<'a> {
@@ -49,10 +49,27 @@ impl<'a> Next<'a> {
         };
         match node {
             Some(node) => {
-                node.layer.call(lm, request, Next { rest: node.outer.as_deref(), outside, sink, budgets })
+                node.layer.call(lm, request, Next { rest: node.outer.as_ref(), outside, sink, budgets })
             }
-            None => door::ask(lm, request, budgets, sink),
+            None => door::ask(lm, request, budgets.map(|budgets| &**budgets), sink),
         }
+    }
+}
+
+/// The rest of the way without the call that it belongs to, for work that may outlive its caller.
+pub(super) struct Onward {
+    rest: Option<Arc<Node>>,
+    outside: bool,
+    budgets: Option<Arc<BudgetNode>>,
+}
+
+impl Onward {
+    pub(super) fn of(next: &Next<'_>) -> Self {
+        Onward { rest: next.rest.cloned(), outside: next.outside, budgets: next.budgets.cloned() }
+    }
+
+    pub(super) fn next<'a>(&'a self, sink: Option<&'a DeltaSink>) -> Next<'a> {
+        Next { rest: self.rest.as_ref(), outside: self.outside, sink, budgets: self.budgets.as_ref() }
     }
 }
 

@@ -9,13 +9,17 @@
 
 mod budget;
 mod builtin;
+mod cache;
+mod cassette;
 mod catalog;
 mod choose;
+mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod door;
 mod endpoint;
 mod error;
+mod form;
 mod handle;
 mod layer;
 mod media;
@@ -37,6 +41,8 @@ mod usage;
 
 pub use budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
 pub use builtin::BuiltinLm;
+pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
+pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};

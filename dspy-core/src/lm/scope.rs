@@ -72,8 +72,8 @@ impl LmScope {
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let budgets = self.budgets.as_deref();
-        let next = Next { rest: self.layers.as_deref(), outside: true, sink, budgets };
+        let budgets = self.budgets.as_ref();
+        let next = Next { rest: self.layers.as_ref(), outside: true, sink, budgets };
         let inside = LmScope { prices: self.prices.clone(), ..LmScope::default() };
         let response = inside.enter(next.run(lm, request)).await?;
         if let Some(sink) = sink {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use dspy_core::evaluate::{Evaluate, ItemError};
-use dspy_core::lm::{Budget, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage, track_usage};
+use dspy_core::lm::{
+    Budget, Cache, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage, track_usage,
+};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, spawn};
 use dspy_core::signature::{Example, FieldError, Values};
 use serde_json::json;
 
-use crate::{Cache, Gate, Verbose, refused, request, settle, why};
+use crate::{Gate, Known, Verbose, refused, request, settle, why};
 
 fn yes(times: usize) -> Lm {
     Lm::scripted(vec!["yes"; times])
@@ -59,10 +61,21 @@ async fn accounts_can_be_entered_right_inside_one_another() {
 #[tokio::test]
 async fn what_is_known_beforehand_costs_nothing_even_when_nothing_is_left() {
     let account = Budget::calls(0).usd(0.0).start();
-    let lm = yes(1).layer(Cache);
+    let lm = yes(1).layer(Known);
     assert_eq!(account.enter(lm.ask("?")).await.unwrap(), "known");
     assert_eq!(account.spent(), Usage::default());
     assert_eq!(why(account.enter(yes(1).ask("?")).await), Refusal::Limit(Limit::Calls));
+}
+
+#[tokio::test]
+async fn calls_that_a_cache_shares_are_paid_for_once() {
+    let gate = Gate::new();
+    let lm = gate.lm().cache(&Cache::new());
+    let account = Budget::calls(1).tokens(1_000).start();
+    gate.open.add_permits(1);
+    let calls = account.enter(futures_util::future::join_all((0..10).map(|_| lm.ask("?"))));
+    assert!(calls.await.into_iter().all(|answer| answer.is_ok_and(|answer| answer == "yes")));
+    assert_eq!((gate.begun(), account.spent().requests, account.spent().total_tokens()), (1, 1, 11));
 }
 
 #[tokio::test]

@@ -78,9 +78,9 @@ impl LanguageModel for Verbose {
 }
 
 /// Knows every answer.
-pub(crate) struct Cache;
+pub(crate) struct Known;
 
-impl Layer for Cache {
+impl Layer for Known {
     fn call<'a>(
         &'a self,
         _: &'a Lm,

@@ -8,7 +8,7 @@ use dspy_core::program::{HasPredictors as _, Module as _, spawn};
 use dspy_core::signature::Values;
 use serde_json::json;
 
-use crate::{Cache, Verbose, request};
+use crate::{Known, Verbose, request};
 
 /// A model made of models: asks both, answers with the second.
 struct Both(Lm, Lm);
@@ -79,7 +79,7 @@ async fn trackers_beside_each_other_do_not_mix() {
 
 #[tokio::test]
 async fn answers_from_a_cache_are_counted_apart() {
-    let cached = Lm::scripted(["never"]).layer(Cache);
+    let cached = Lm::scripted(["never"]).layer(Known);
     let (_, report) = track_usage(async {
         cached.ask("?").await.unwrap();
         cached.ask("?").await.unwrap();

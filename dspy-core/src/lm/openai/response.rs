@@ -144,27 +144,29 @@ pub(super) fn split_content(content: Value) -> (String, Option<String>) {
 }
 
 pub(super) fn usage(usage: &Value) -> Usage {
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
-    let mut read = Usage::tokens(count("/prompt_tokens"), count("/completion_tokens"))
-        // DeepSeek has a name of its own.
-        .prompt_cache(
-            count("/prompt_tokens_details/cached_tokens").max(count("/prompt_cache_hit_tokens")),
-            count("/prompt_tokens_details/cache_write_tokens"),
-        )
-        .reasoning(count("/completion_tokens_details/reasoning_tokens"));
-    read.cost_usd = cost(usage);
-    read
+    // Not by `Value::pointer`, which unescapes every step: this is read with every reply.
+    let count = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let inner = |name: &str| usage.get(name).unwrap_or(&Value::Null);
+    let (prompt, completion) = (inner("prompt_tokens_details"), inner("completion_tokens_details"));
+    // DeepSeek has a name of its own for what its cache held.
+    let read = count(prompt, "cached_tokens").max(count(usage, "prompt_cache_hit_tokens"));
+    let mut total = Usage::tokens(count(usage, "prompt_tokens"), count(usage, "completion_tokens"))
+        .prompt_cache(read, count(prompt, "cache_write_tokens"))
+        .reasoning(count(completion, "reasoning_tokens"));
+    total.cost_usd = cost(usage);
+    total
 }
 
 /// The cost in US dollars, where an endpoint tells it.
 fn cost(usage: &Value) -> Option<f64> {
-    let number = |path: &str| usage.pointer(path).and_then(Value::as_f64).filter(|usd| *usd >= 0.0);
+    let dollars = |value: Option<&Value>| value?.as_f64().filter(|usd| *usd >= 0.0);
     // xAI counts in ten-billionths of a dollar.
-    if let Some(ticks) = number("/cost_in_usd_ticks") {
+    if let Some(ticks) = dollars(usage.get("cost_in_usd_ticks")) {
         return Some(ticks / 1e10);
     }
     // OpenRouter; with the user's own key at the provider, what the provider charges comes on top.
+    let cost = dollars(usage.get("cost"))?;
     let own = usage.get("is_byok").and_then(Value::as_bool).unwrap_or_default();
-    let upstream = if own { number("/cost_details/upstream_inference_cost")? } else { 0.0 };
-    Some(number("/cost")? + upstream)
+    let upstream = || dollars(usage.get("cost_details")?.get("upstream_inference_cost"));
+    if own { Some(cost + upstream()?) } else { Some(cost) }
 }
