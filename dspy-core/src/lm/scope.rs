@@ -103,7 +103,6 @@ pub(super) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
 }
 
 /// Runs `future` so that all its LM calls pass through `layer` first.
-pub fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> impl Future<Output = F::Output> {
-    // Only when it runs, so that what it is entered in holds too.
-    async move { current_scope().layered(layer).enter(future).await }
+pub async fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> F::Output {
+    current_scope().layered(layer).enter(future).await
 }

@@ -99,7 +99,7 @@ impl<M> Run<M> {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
         let warning =
-            |model| format!("`{model}` reports no price, so the limit in US dollars was not enforced");
+            |model| format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced");
         unpriced.map(warning).into_iter().collect()
     }
 

@@ -48,7 +48,7 @@ pub(super) struct Amount {
 
 struct Waiter {
     ask: Ask<'static>,
-    answer: oneshot::Sender<Result<Reservation, OverBudget>>,
+    answer: oneshot::Sender<Result<Reservation, Box<OverBudget>>>,
 }
 
 /// How a call that was paid for has ended.
@@ -114,18 +114,18 @@ impl Account {
     }
 
     /// A refusal of this account for a call that would take `asked`.
-    pub(super) fn refusal(&self, why: Refusal, asked: Amount, cut: Option<u32>) -> OverBudget {
+    pub(super) fn refusal(&self, why: Refusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
         self.refusal_in(&self.state(), why, asked, cut)
     }
 
-    fn refusal_in(&self, state: &State, why: Refusal, asked: Amount, cut: Option<u32>) -> OverBudget {
+    fn refusal_in(&self, state: &State, why: Refusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
         let mut usage = Usage::tokens(asked.tokens, 0);
         usage.cost_usd = self.picodollars.map(|_| dollars(asked.picodollars));
-        OverBudget { why, budget: self.budget, spent: state.spent.usage(), asked: usage, cut }
+        Box::new(OverBudget { why, budget: self.budget, spent: state.spent.usage(), asked: usage, cut })
     }
 
     /// Sets aside what the call may cost. Where only calls under way stand against it, it waits for them.
-    pub(super) async fn reserve(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Reservation, OverBudget> {
+    pub(super) async fn reserve(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Reservation, Box<OverBudget>> {
         let answer = {
             let mut state = self.state();
             // Who comes later must not overtake those that wait.
@@ -262,7 +262,7 @@ impl Amount {
 /// A call that waits. If it is given up, it stands in nobody's way any more.
 struct Waiting<'a> {
     account: &'a Arc<Account>,
-    answer: Option<oneshot::Receiver<Result<Reservation, OverBudget>>>,
+    answer: Option<oneshot::Receiver<Result<Reservation, Box<OverBudget>>>>,
 }
 
 impl Drop for Waiting<'_> {

@@ -64,9 +64,9 @@ impl OverBudget {
         }
     }
 
-    pub(super) fn into_error(self, model: &str) -> LmError {
+    pub(super) fn into_error(self: Box<Self>, model: &str) -> LmError {
         let mut error = LmError::new(LmErrorKind::Budget, model, self.to_string());
-        error.budget = Some(Box::new(self));
+        error.budget = Some(self);
         error
     }
 }

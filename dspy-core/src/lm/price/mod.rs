@@ -162,7 +162,7 @@ impl Price {
     /// The higher of the rates for short and for long prompts.
     fn dearest(&self) -> Rates {
         let short = self.rates();
-        let Some(long) = self.long.map(|long| long.rates()) else { return short };
+        let Some(long) = self.long.map(LongPrompt::rates) else { return short };
         Rates {
             input: short.input.max(long.input),
             output: short.output.max(long.output),

@@ -157,9 +157,8 @@ impl PriceTable {
     }
 
     /// Runs `future` with these prices.
-    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        // Only when it runs, so that what it is entered in holds too.
-        async move { current_scope().priced(Arc::new(self)).enter(future).await }
+    pub async fn scope<F: Future>(self, future: F) -> F::Output {
+        current_scope().priced(Arc::new(self)).enter(future).await
     }
 
     fn put(&mut self, name: &str, row: Row) {
