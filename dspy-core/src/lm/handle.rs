@@ -172,6 +172,10 @@ impl Lm {
         Next { rest: None, outside: true, sink }.run(self, &self.completed(request)).await
     }
 
+    pub(super) fn own_rollout(&self) -> Option<u64> {
+        self.rollout
+    }
+
     pub(super) fn layers(&self) -> Option<&Node> {
         self.layers.as_deref()
     }

@@ -10,6 +10,7 @@
 mod builtin;
 mod catalog;
 mod choose;
+mod combine;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod endpoint;
@@ -36,6 +37,7 @@ mod usage;
 
 pub use builtin::BuiltinLm;
 use choose::{Lookup, environment, variable};
+pub use combine::{Fallback, RoundRobin};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
 pub use gate::{Circuit, Limits};

@@ -6,8 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod combine;
 mod faults;
 mod formats;
+mod limits;
 mod naming;
 mod payload;
 mod retries;
