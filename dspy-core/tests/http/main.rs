@@ -8,8 +8,10 @@ mod support;
 
 mod combine;
 mod faults;
+mod faults_network;
 mod formats;
 mod limits;
+mod load;
 mod naming;
 mod payload;
 mod retries;

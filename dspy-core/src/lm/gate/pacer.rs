@@ -9,7 +9,7 @@ use super::bucket::Bucket;
 use super::turnstile::{Turnstile, Verdict, after};
 
 /// Over how many seconds the present rate is measured.
-const WINDOW: f64 = 10.0;
+const WINDOW: f64 = 2.0;
 /// No rate is cut below this, per second: who asks so seldom is hardly the one who asks too much.
 const FLOOR: f64 = 1.0;
 /// What a refusal leaves of the rate.
