@@ -30,7 +30,7 @@ impl Transport {
         events: impl Fn() -> E,
         whole: impl Fn(&Answer) -> Result<Response, Failure>,
     ) -> Result<Response, LmError> {
-        let (request, events, whole) = (&self.request(body), &events, &whole);
+        let (request, events, whole) = (&self.request(&self.stream_url, body), &events, &whole);
         let attempt = |time: Duration| async move {
             let incoming = self.send(request, time).await?;
             sink.begin().await;
