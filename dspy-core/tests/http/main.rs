@@ -6,10 +6,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anthropic;
 mod faults;
 mod formats;
+mod gemini;
 mod naming;
 mod payload;
+mod protocols;
+mod providers;
+mod responses;
 mod retries;
 mod secrets;
 mod streaming;
