@@ -10,8 +10,6 @@ pub(super) struct Dialect {
     pub(super) protocol: Protocol,
     /// The body member that limits the tokens of a reply.
     pub(super) token_limit: TokenLimit,
-    /// Whether `temperature` and `top_p` are taken. Reasoning models refuse the whole request for them.
-    pub(super) sampling: bool,
     /// The body member that holds the sampling seed.
     pub(super) seed: Seed,
     /// Whether usage in a stream must be asked for, by `stream_options`.
@@ -191,7 +189,6 @@ pub(super) const XGRAMMAR_SCHEMA: SchemaRules = SchemaRules {
 pub(super) const PLAIN: Dialect = Dialect {
     protocol: Protocol::Chat,
     token_limit: TokenLimit::MaxTokens,
-    sampling: true,
     seed: Seed::Seed,
     stream_usage: true,
     effort: EffortMember::Plain,
@@ -245,10 +242,11 @@ impl Protocol {
 }
 
 impl Dialect {
-    /// Takes on the parameter rules of OpenAI's reasoning models.
+    /// Takes on the parameter rules of OpenAI's reasoning models (Azure OpenAI, "Reasoning models", "Not supported").
     pub(super) fn be_reasoning(&mut self) {
+        self.capabilities.logprobs = false;
+        self.capabilities.sampling = false;
         self.token_limit = TokenLimit::MaxCompletionTokens;
-        self.sampling = false;
     }
 
     /// The same dialect, narrowed to what `model` takes.
@@ -256,14 +254,14 @@ impl Dialect {
         // Routers put the maker before the name (`openai/o3-mini`), fine-tunes put `ft:` there.
         let name = model.rsplit('/').next().unwrap_or(model);
         let name = name.strip_prefix("ft:").unwrap_or(name).to_ascii_lowercase();
+        if let Some((_, abler)) = self.abler.iter().find(|(start, _)| name.starts_with(start)) {
+            self.capabilities = *abler;
+        }
         if FAMILIES.iter().find(|(family, _)| belongs(&name, family)).is_some_and(|(_, reasoning)| *reasoning)
         {
             self.be_reasoning();
         }
         self.format_with_tools &= !FORMAT_OR_TOOLS.iter().any(|start| name.starts_with(start));
-        if let Some((_, abler)) = self.abler.iter().find(|(start, _)| name.starts_with(start)) {
-            self.capabilities = *abler;
-        }
         if let Some((_, limit)) = FORMAT_LIMITS.iter().find(|(start, _)| name.starts_with(start)) {
             self.capabilities.json_object &= limit.json_object;
             self.capabilities.json_schema &= limit.json_schema;
@@ -298,7 +296,7 @@ mod tests {
         ] {
             let dialect = PLAIN.for_model(model);
             assert_eq!(dialect.token_limit, TokenLimit::MaxCompletionTokens, "{model}");
-            assert!(!dialect.sampling, "{model}");
+            assert!(!dialect.capabilities.sampling && !dialect.capabilities.logprobs, "{model}");
         }
         for model in ["gpt-4o-mini", "gpt-5-chat-latest", "o1x", "gpt-50", "openai/gpt-oss-120b", "llama3.2"]
         {

@@ -15,6 +15,11 @@ use super::wire::{Codec, Format, Source};
 use super::{Request, Response};
 use models::Family;
 
+/// Whether the model of that name takes `temperature` and `top_p`.
+pub(super) fn takes_sampling(model: &str) -> bool {
+    models::family(model).sampling
+}
+
 /// Messages for one model.
 #[derive(Debug)]
 pub(super) struct Messages {

@@ -37,7 +37,7 @@ impl Messages {
         let (thinking, effort) = self.thinking(params.reasoning_effort, max_tokens, forced);
         let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
         // Thoughts are sampled in one way only.
-        if self.family.sampling && able.sampling && !thinks {
+        if able.sampling && !thinks {
             if let Some(temperature) = params.temperature {
                 put("temperature", json!(temperature));
             } else if let Some(top_p) = params.top_p {
@@ -104,7 +104,7 @@ impl Messages {
         let adaptive = || json!({"type": "adaptive", "display": "summarized"});
         let word = effort.map(|effort| self.family.effort(effort));
         match (self.family.thinking, effort) {
-            (Thinking::No, _) => (None, None),
+            (Thinking::No, _) | (Thinking::Asked, Some(ReasoningEffort::None)) => (None, None),
             (_, None) if !shown => (None, None),
             (Thinking::Budget, effort) => {
                 let wanted = budget(effort.unwrap_or(ReasoningEffort::Medium));
@@ -113,7 +113,6 @@ impl Messages {
                 let fits = tokens >= LEAST_BUDGET && tokens < max_tokens && !forced;
                 (fits.then(|| json!({"type": "enabled", "budget_tokens": tokens})), None)
             }
-            (Thinking::Asked, Some(ReasoningEffort::None)) => (None, None),
             (Thinking::Unasked, Some(ReasoningEffort::None)) => (Some(json!({"type": "disabled"})), None),
             (Thinking::Always, Some(ReasoningEffort::None)) => (None, word),
             (Thinking::Asked | Thinking::Unasked | Thinking::Always, _) => (Some(adaptive()), word),

@@ -17,31 +17,32 @@ impl HashModel {
     pub(super) fn new(dimensions: usize) -> Self {
         HashModel { dimensions: dimensions.max(1) }
     }
+}
 
-    fn vector(&self, text: &str, dimensions: usize) -> Vec<f32> {
-        let mut vector = vec![0.0f32; dimensions];
-        let mut add = |feature: &str, weight: f32| {
-            let hash = blake3::hash(feature.as_bytes());
-            let [a, b, c, d, sign, ..] = *hash.as_bytes();
-            let place = u32::from_le_bytes([a, b, c, d]) as usize % dimensions;
-            if let Some(number) = vector.get_mut(place) {
-                *number += if sign & 1 == 0 { weight } else { -weight };
-            }
-        };
-        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            let word = word.to_lowercase();
-            add(&word, WORD);
-            let letters: Vec<char> = std::iter::once('<').chain(word.chars()).chain(['>']).collect();
-            for three in letters.windows(3) {
-                add(&three.iter().collect::<String>(), 1.0);
-            }
+/// The vector of a text, of length one.
+fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+    let mut vector = vec![0.0f32; dimensions];
+    let mut add = |feature: &str, weight: f32| {
+        let hash = blake3::hash(feature.as_bytes());
+        let [a, b, c, d, sign, ..] = *hash.as_bytes();
+        let place = u32::from_le_bytes([a, b, c, d]) as usize % dimensions;
+        if let Some(number) = vector.get_mut(place) {
+            *number += if sign & 1 == 0 { weight } else { -weight };
         }
-        let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
-        if length > 0.0 {
-            vector.iter_mut().for_each(|number| *number /= length);
+    };
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let word = word.to_lowercase();
+        add(&word, WORD);
+        let letters: Vec<char> = std::iter::once('<').chain(word.chars()).chain(['>']).collect();
+        for three in letters.windows(3) {
+            add(&three.iter().collect::<String>(), 1.0);
         }
-        vector
     }
+    let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|number| *number /= length);
+    }
+    vector
 }
 
 impl EmbeddingModel for HashModel {
@@ -56,9 +57,9 @@ impl EmbeddingModel for HashModel {
         dimensions: Option<u32>,
     ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
         let dimensions = dimensions.map_or(self.dimensions, |count| count.max(1) as usize);
-        Box::pin(async move {
-            Ok(Embeddings::new(texts.iter().map(|text| self.vector(text, dimensions)).collect()))
-        })
+        Box::pin(
+            async move { Ok(Embeddings::new(texts.iter().map(|text| vector(text, dimensions)).collect())) },
+        )
     }
 }
 
@@ -68,17 +69,16 @@ mod tests {
 
     #[test]
     fn vectors_have_length_one_and_are_the_same_everywhere() {
-        let model = HashModel::new(64);
         for text in ["a", "The Seine flows through Paris.", "漢字 ünd so"] {
-            let vector = model.vector(text, 64);
-            assert_eq!((vector.len(), &vector), (64, &model.vector(text, 64)));
-            let length: f32 = vector.iter().map(|number| number * number).sum();
+            let found = vector(text, 64);
+            assert_eq!((found.len(), &found), (64, &vector(text, 64)));
+            let length: f32 = found.iter().map(|number| number * number).sum();
             assert!((length - 1.0).abs() < 1e-5, "{text}: {length}");
         }
-        assert_eq!(model.vector(" !", 2), [0.0, 0.0]);
+        assert_eq!(vector(" !", 2), [0.0, 0.0]);
         // Saved vectors stay comparable from release to release.
         let places: Vec<usize> =
-            model.vector("a", 64).iter().enumerate().filter(|(_, n)| **n != 0.0).map(|(at, _)| at).collect();
+            vector("a", 64).iter().enumerate().filter(|(_, n)| **n != 0.0).map(|(at, _)| at).collect();
         assert_eq!(places.len(), 2);
     }
 }

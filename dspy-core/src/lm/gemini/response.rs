@@ -55,9 +55,9 @@ fn completion(mut candidate: Value, model: &str) -> Completion {
         signed |= part.get("thoughtSignature").is_some();
         let said = part.get("text").and_then(Value::as_str).unwrap_or_default();
         if is_thought(part) {
-            thoughts.push_str(said)
+            thoughts.push_str(said);
         } else {
-            text.push_str(said)
+            text.push_str(said);
         }
         if let Some(call) = part.get("functionCall")
             && let Some(name) = string(call.get("name"))

@@ -127,7 +127,7 @@ pub(super) fn body(
 ) -> serde_json::Result<Vec<u8>> {
     let params = &request.params;
     let able = dialect.capabilities;
-    let sampling = |value: Option<f64>| value.filter(|_| dialect.sampling);
+    let sampling = |value: Option<f64>| value.filter(|_| able.sampling);
     let logprobs = able.logprobs && params.wants_logprobs();
     let limit = |name: TokenLimit| params.max_tokens.filter(|_| dialect.token_limit == name);
     let seed = |name: Seed| params.seed.filter(|_| dialect.seed == name);

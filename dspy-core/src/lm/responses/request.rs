@@ -64,10 +64,10 @@ impl Responses {
         if let Some(choice) = choice(request) {
             put("tool_choice", choice);
         }
-        if self.dialect.format_with_tools || request.tools.is_empty() {
-            if let Some(format) = text_format(format) {
-                put("text", json!({ "format": format }));
-            }
+        if (self.dialect.format_with_tools || request.tools.is_empty())
+            && let Some(format) = text_format(format)
+        {
+            put("text", json!({ "format": format }));
         }
         if let Some(PromptCache::Keyed(key)) = params.prompt_cache.as_ref().filter(|_| self.dialect.cache_key)
         {

@@ -66,3 +66,6 @@ fn route(endpoint: &Endpoint, protocol: Protocol, name: &str) -> Route {
         headers: protocol.headers(),
     }
 }
+
+#[cfg(test)]
+mod tests;
