@@ -27,7 +27,9 @@
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | keep the result | [`save` and `load`](program::HasPredictors) |
+//! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted) |
+//! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
@@ -52,6 +54,12 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/caching.md")]
+    pub mod caching {}
+
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
+
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
 

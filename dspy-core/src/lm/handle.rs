@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::layer::{Layer, Next, Node};
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, ReasoningEffort,
-    Reply, Request, Response, ScriptedLm,
+    BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params,
+    ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
 use crate::stream::Driven;
 
@@ -127,6 +127,12 @@ impl Lm {
         self
     }
 
+    /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).
+    #[must_use]
+    pub fn cache(self, cache: &Cache) -> Self {
+        self.layer(cache.clone())
+    }
+
     /// Sends a request. Parameters that it leaves open are taken from this handle.
     ///
     /// # Errors
@@ -144,7 +150,7 @@ impl Lm {
     }
 
     /// The request with what it leaves open taken from this handle.
-    fn completed(&self, mut request: Request) -> Request {
+    pub(super) fn completed(&self, mut request: Request) -> Request {
         request.params = request.params.or(&self.params);
         request.rollout = request.rollout.or(self.rollout);
         request
@@ -170,8 +176,8 @@ impl Lm {
         Next { rest: None, outside: true, sink }.run(self, &self.completed(request)).await
     }
 
-    pub(super) fn layers(&self) -> Option<&Node> {
-        self.layers.as_deref()
+    pub(super) fn layers(&self) -> Option<&Arc<Node>> {
+        self.layers.as_ref()
     }
 
     pub(super) fn model(&self) -> &dyn LanguageModel {

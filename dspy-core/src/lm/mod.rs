@@ -11,13 +11,17 @@
 #[cfg(feature = "http")]
 mod anthropic;
 mod builtin;
+mod cache;
+mod cassette;
 mod catalog;
 mod choose;
+mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod embed;
 mod endpoint;
 mod error;
+mod form;
 #[cfg(feature = "http")]
 mod gemini;
 mod handle;
@@ -44,6 +48,8 @@ mod usage;
 mod wire;
 
 pub use builtin::BuiltinLm;
+pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
+pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
 pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
 use super::{DeltaSink, LmError, Request, Response};
 
 /// A boxed future that can move between threads.
@@ -21,7 +23,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// let server = Endpoint::new("http://localhost:8000/v1").capabilities(ABLE);
 /// # let _ = server;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with a builder method")]
 pub struct Capabilities {

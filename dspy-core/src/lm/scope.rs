@@ -46,7 +46,7 @@ impl LmScope {
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let response = Next { rest: self.layers.as_deref(), outside: true, sink }.run(lm, request).await?;
+        let response = Next { rest: self.layers.as_ref(), outside: true, sink }.run(lm, request).await?;
         if let Some(sink) = sink {
             sink.catch_up(&response).await;
         }

@@ -7,6 +7,7 @@
 mod support;
 
 mod anthropic;
+mod caching;
 mod faults;
 mod formats;
 mod gemini;

@@ -1,6 +1,6 @@
 //! A planted key is looked for wherever people can read.
 
-use dspy_core::lm::{Endpoint, Lm, LmErrorKind};
+use dspy_core::lm::{Endpoint, Lm, LmErrorKind, Protocol};
 
 use crate::endpoint;
 use crate::support::{Act, Server, reply};
@@ -23,6 +23,10 @@ async fn the_key_is_in_no_error() {
         let server = Server::script(vec![act]).await;
         for endpoint in [
             endpoint(&server.url()).api_key(KEY),
+            endpoint(&server.url()).api_key(KEY).protocol(Protocol::Responses),
+            endpoint(&server.url()).api_key(KEY).protocol(Protocol::Anthropic),
+            endpoint(&server.url()).api_key(KEY).protocol(Protocol::Gemini),
+            Endpoint::azure(server.url()).api_key(KEY),
             endpoint(&server.url()).header("x-api-key", KEY),
             endpoint(&server.url()).header("authorization", format!("Token {KEY}")),
             endpoint(&format!("{}?key={KEY}", server.url())),

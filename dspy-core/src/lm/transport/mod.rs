@@ -72,6 +72,14 @@ pub(super) struct Answer {
     location: Option<String>,
 }
 
+#[cfg(test)]
+impl Answer {
+    /// A successful reply.
+    pub(super) fn of(body: &[u8]) -> Self {
+        Answer { status: 200, request_id: None, body: body.to_vec(), retry_after: None, location: None }
+    }
+}
+
 /// A reply of which the head has arrived.
 struct Incoming {
     answer: Answer,
