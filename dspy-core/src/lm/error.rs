@@ -34,8 +34,13 @@ pub enum LmErrorKind {
     Timeout,
     /// The connection could not be made or broke.
     Transport,
-    /// The endpoint answered with something that is not a chat completion.
+    /// The endpoint answered with something that is not an answer in its protocol.
     Decode,
+    /// The endpoint has failed so often in a row that nothing is sent to it for a while;
+    /// [`retry_after`](LmError::retry_after) says for how long. See [`Circuit`](super::Circuit).
+    CircuitOpen,
+    /// Requests over the network are [denied](super::deny_live_requests); nothing was sent.
+    Denied,
     /// A [budget](super::Budget) would be exceeded by this request, or its time is over; see
     /// [`LmError::budget`](field@super::LmError::budget).
     Budget,
@@ -50,8 +55,8 @@ pub enum LmErrorKind {
 impl LmErrorKind {
     /// Whether the same request may well succeed a little later.
     pub const fn is_retryable(self) -> bool {
-        use LmErrorKind::{RateLimit, Server, Timeout, Transport};
-        matches!(self, RateLimit | Server | Timeout | Transport)
+        use LmErrorKind::{CircuitOpen, RateLimit, Server, Timeout, Transport};
+        matches!(self, CircuitOpen | RateLimit | Server | Timeout | Transport)
     }
 
     /// Whether the failure says nothing about the request itself: the same program may work with the model tomorrow.
@@ -73,7 +78,9 @@ impl LmErrorKind {
             LmErrorKind::Server => "the endpoint failed",
             LmErrorKind::Timeout => "no answer in time",
             LmErrorKind::Transport => "the connection failed",
-            LmErrorKind::Decode => "the answer is not a chat completion",
+            LmErrorKind::Decode => "the answer cannot be read",
+            LmErrorKind::CircuitOpen => "the endpoint is out of service",
+            LmErrorKind::Denied => "live requests are denied",
             LmErrorKind::Budget => "the budget is used up",
             LmErrorKind::Exhausted => "the script is used up",
             LmErrorKind::Unrecorded => "no recorded answer",

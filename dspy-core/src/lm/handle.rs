@@ -146,16 +146,12 @@ impl Lm {
     /// [model](LanguageModel::price) says, else that of the [table](super::PriceTable) in the current scope. `None` if
     /// it is not known.
     pub fn unit_price(&self) -> Option<Price> {
-        self.own_price().or_else(|| super::price::find(self))
-    }
-
-    fn own_price(&self) -> Option<Price> {
-        self.price.or_else(|| self.model.price())
+        self.price.or_else(|| self.model.price()).or_else(|| super::price::find(self))
     }
 
     /// The price for a request. Tables say nothing of recordings, which many models charge at a rate of their own.
     pub(super) fn price_of(&self, request: &Request) -> Option<Price> {
-        self.own_price().or_else(|| if request.has_audio() { None } else { super::price::find(self) })
+        if request.has_audio() { self.price } else { self.unit_price() }
     }
 
     /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).
@@ -175,8 +171,11 @@ impl Lm {
     /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
         let (lm, scope) = (self.clone(), current_scope());
-        LmStream(Driven::new(|sender| async move {
-            scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+        LmStream(Driven::new(|sender| {
+            // Whoever reads the stream may be outside of the scope.
+            scope.clone().enter(async move {
+                scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+            })
         }))
     }
 
@@ -202,9 +201,12 @@ impl Lm {
     }
 
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
-    #[expect(dead_code, reason = "for models that are made of models")]
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         Next { rest: None, outside: true, sink, budgets: None }.run(self, &self.completed(request)).await
+    }
+
+    pub(super) fn own_rollout(&self) -> Option<u64> {
+        self.rollout
     }
 
     pub(super) fn layers(&self) -> Option<&Arc<Node>> {

@@ -24,6 +24,8 @@ pub struct LmScope {
     usage: Option<Arc<UsageScope>>,
     budgets: Option<Arc<BudgetNode>>,
     prices: Option<Arc<PriceTable>>,
+    /// Nothing may be sent over the network.
+    offline: bool,
 }
 
 impl LmScope {
@@ -66,6 +68,16 @@ impl LmScope {
         self.usage.as_ref()
     }
 
+    pub(super) fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     pub(super) async fn send(
         &self,
         lm: &Lm,
@@ -74,7 +86,7 @@ impl LmScope {
     ) -> Result<Response, LmError> {
         let budgets = self.budgets.as_ref();
         let next = Next { rest: self.layers.as_ref(), outside: true, sink, budgets };
-        let inside = LmScope { prices: self.prices.clone(), ..LmScope::default() };
+        let inside = LmScope { prices: self.prices.clone(), offline: self.offline, ..LmScope::default() };
         let response = inside.enter(next.run(lm, request)).await?;
         if let Some(sink) = sink {
             sink.catch_up(&response).await;

@@ -98,8 +98,9 @@ impl<M> Run<M> {
     /// What a reader of the report should know about the run.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
-        let warning =
-            |model| format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced");
+        let warning = |model| {
+            format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
+        };
         unpriced.map(warning).into_iter().collect()
     }
 

@@ -76,12 +76,14 @@ fn of_message(message: &Message) -> u64 {
     match &message.content {
         Content::Text(text) => text.len() as u64,
         Content::ToolResult { id, text } => (id.len() + text.len()) as u64,
-        Content::Calls { text, calls } => {
+        Content::Calls { text, calls, opaque } => {
             let calls = calls.iter().map(|call| {
                 let id = call.id.as_deref().map_or(0, str::len);
                 PER_MESSAGE + (id + call.name.len() + call.arguments.to_string().len()) as u64
             });
-            text.len() as u64 + calls.sum::<u64>()
+            // Thoughts come back as they were given, not shorter than their text.
+            let given = opaque.as_ref().map_or(0, |given| given.to_string().len());
+            (text.len() + given) as u64 + calls.sum::<u64>()
         }
         Content::Parts(parts) => parts
             .iter()
