@@ -339,6 +339,7 @@ impl<'s> Compiler<'s> {
                 plan.props.push(Prop { name: name.clone(), node, required: is_required });
             }
         }
+        plan.template = ObjectPlan::template_of(&plan.props);
         plan.required = required.into_iter().collect();
         plan.required.sort();
         if let Some(patterns) = map.get("patternProperties") {
