@@ -11,7 +11,7 @@ use super::MAX_DEPTH;
 use super::quoted::{Quote, opening};
 use super::report::RepairKind as R;
 use super::text::fold;
-use super::tree::{Entry, Flaw, Note, Shape, Span, Tree, is_json_number};
+use super::tree::{Entry, Flaw, Note, Notes, Shape, Span, Tree, is_json_number};
 
 /// What surrounds a value; it decides where unquoted text and strings with stray quotes end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl<'t, 'k> Loose<'t, 'k> {
 
     fn object_body(&mut self, start: usize, braceless: bool) -> Tree<'t> {
         let mut entries: Vec<Entry<'t>> = Vec::new();
-        let mut notes = Vec::new();
+        let mut notes = Notes::None;
         let (mut cut, mut flaw) = (false, None);
         let mut comma = true;
         loop {
@@ -297,7 +297,7 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 
     /// The text ends before the bracket closes; `inside` tells whether it ends inside a member too.
-    fn unclosed(&self, inside: bool, notes: &mut Vec<Note>, cut: &mut bool) {
+    fn unclosed(&self, inside: bool, notes: &mut Notes, cut: &mut bool) {
         if self.closed_end && !inside {
             notes.push(Note { kind: R::MissingClose, span: Span::new(self.pos, self.pos) });
         } else {
@@ -306,11 +306,11 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 
     /// A key, quoted or not; `None` when there is none here (`cut` tells whether the text just ended).
-    fn key(&mut self, notes: &mut Vec<Note>, cut: &mut bool) -> Option<(Cow<'t, str>, bool)> {
+    fn key(&mut self, notes: &mut Notes, cut: &mut bool) -> Option<(Cow<'t, str>, bool)> {
         let start = self.pos;
         if let Some(quote) = opening(self.bytes, start, self.end) {
             let tree = self.quoted(quote, Place::Key);
-            notes.extend(tree.notes);
+            notes.extend(&tree.notes);
             *cut |= tree.cut;
             return match tree.shape {
                 Shape::Text { text, .. } if !tree.cut => Some((text, true)),
@@ -346,7 +346,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             return self.cut_short(start);
         }
         let mut items: Vec<Tree<'t>> = Vec::new();
-        let mut notes = Vec::new();
+        let mut notes = Notes::None;
         let (mut cut, mut flaw) = (false, None);
         let mut comma = true;
         if close == b')' {
@@ -441,8 +441,15 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 
     fn bare_from(&mut self, start: usize, place: Place) -> Tree<'t> {
+        // Letters and digits never end a text.
+        let behind_word = |mut i: usize| {
+            while i < self.end && self.bytes[i].is_ascii_alphanumeric() {
+                i += 1;
+            }
+            i
+        };
         let mut nest = 0_usize;
-        let mut i = start;
+        let mut i = behind_word(start);
         loop {
             let Some(b) = self.byte(i) else {
                 if nest > 0 && !self.unpaired_brackets {
@@ -479,7 +486,7 @@ impl<'t, 'k> Loose<'t, 'k> {
                 b'#' if spaced && i > start && self.byte(i + 1).is_none_or(|b| b == b' ') => break,
                 _ => {}
             }
-            i += 1;
+            i = behind_word(i + 1);
         }
         self.pos = i;
         let raw = self.text.get(start..i).unwrap_or("");
@@ -487,15 +494,15 @@ impl<'t, 'k> Loose<'t, 'k> {
         let lead = raw.len() - raw.trim_start().len();
         let span = Span::new(start + lead, start + lead + text.len());
         let cut = self.byte(i).is_none() && !self.closed_end;
-        let note = |kind| vec![Note { kind, span }];
+        let note = |kind| Notes::One(Note { kind, span });
         let (shape, notes) = match text {
-            "null" => (Shape::Null, Vec::new()),
-            "true" => (Shape::Bool(true), Vec::new()),
-            "false" => (Shape::Bool(false), Vec::new()),
+            "null" => (Shape::Null, Notes::None),
+            "true" => (Shape::Bool(true), Notes::None),
+            "false" => (Shape::Bool(false), Notes::None),
             "None" | "nil" | "undefined" => (Shape::Null, note(R::ForeignSyntax)),
             "True" => (Shape::Bool(true), note(R::ForeignSyntax)),
             "False" => (Shape::Bool(false), note(R::ForeignSyntax)),
-            _ if is_json_number(text) => (Shape::Number(Cow::Borrowed(text)), Vec::new()),
+            _ if is_json_number(text) => (Shape::Number(Cow::Borrowed(text)), Notes::None),
             _ => (Shape::Text { text: Cow::Borrowed(text), quoted: false }, note(R::UnquotedText)),
         };
         let mut tree = Tree::new(shape, span);
@@ -524,6 +531,7 @@ impl<'t, 'k> Loose<'t, 'k> {
         match self.byte(start) {
             None | Some(b'}' | b']' | b'#') => return true,
             Some(b'/') => return matches!(self.byte(start + 1), Some(b'/' | b'*')),
+            Some(b'<') if self.byte(start + 1) == Some(b'!') => return true,
             Some(_) => {}
         }
         let limit = self.horizon(start, LOOK_AHEAD);
@@ -589,7 +597,7 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 
     /// Skips white space and comments.
-    fn skip_space(&mut self, notes: &mut Vec<Note>) {
+    fn skip_space(&mut self, notes: &mut Notes) {
         loop {
             self.pos = self.skip_blank(self.pos);
             let start = self.pos;
@@ -607,7 +615,7 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 
     /// As [`skip_space`](Self::skip_space), but `#fff` after a colon is a value.
-    fn skip_space_before_value(&mut self, notes: &mut Vec<Note>) {
+    fn skip_space_before_value(&mut self, notes: &mut Notes) {
         self.pos = self.skip_blank(self.pos);
         let colour = self.byte(self.pos) == Some(b'#')
             && self.byte(self.pos + 1).is_some_and(|b| !b.is_ascii_whitespace());

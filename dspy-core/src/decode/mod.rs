@@ -65,6 +65,7 @@ use serde_json::Value;
 
 pub use error::{DecodeError, Problem, ProblemKind, SchemaError};
 pub use partial::Partial;
+pub use path::ValuePath;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
 
 /// Brackets may be nested this deeply.

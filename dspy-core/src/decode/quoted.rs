@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::loose::{Loose, Place};
 use super::report::RepairKind as R;
-use super::tree::{Flaw, Note, Span, Tree};
+use super::text::next_special;
+use super::tree::{Flaw, Note, Notes, Span, Tree};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quote {
@@ -76,6 +77,21 @@ impl Quote {
         }
     }
 
+    /// The next byte that [`stops`](Self::stops), or the end.
+    fn next_stop(self, bytes: &[u8], from: usize, end: usize) -> usize {
+        let bytes = bytes.get(..end).unwrap_or(bytes);
+        let found = match self {
+            Self::Double => next_special(bytes, from, b'"'),
+            Self::Single => next_special(bytes, from, b'\''),
+            Self::Backtick => next_special(bytes, from, b'`'),
+            Self::Triple(mark) => next_special(bytes, from, mark),
+            Self::Guillemet | Self::CurlyDouble | Self::CurlySingle => {
+                (from..bytes.len()).find(|&i| self.stops(bytes[i]))
+            }
+        };
+        found.unwrap_or(end)
+    }
+
     /// Whether the byte can begin a closing mark or needs a look for another reason.
     fn stops(self, b: u8) -> bool {
         b == b'\\'
@@ -95,7 +111,7 @@ impl Quote {
 /// Reads the string whose opening mark is at the scanner's place.
 pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> Tree<'t> {
     let start = scan.pos;
-    let mut notes = Vec::new();
+    let mut notes = Notes::None;
     if quote != Quote::Double {
         notes.push(Note { kind: R::QuoteStyle, span: Span::new(start, start + quote.width()) });
     }
@@ -112,7 +128,7 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
     let (stop, cut) = loop {
         let Some(b) = scan.byte(i) else { break (scan.end, true) };
         if !quote.stops(b) {
-            i += 1;
+            i = quote.next_stop(scan.bytes, i + 1, scan.end);
             continue;
         }
         if b == b'\\' {
@@ -181,7 +197,7 @@ fn holds_member(text: &str) -> bool {
 }
 
 /// A string between triple backticks: a language tag and the line breaks next to the marks belong to the marks.
-fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes: Vec<Note>) -> Tree<'t> {
+fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes: Notes) -> Tree<'t> {
     let close = scan.find(body, b"```");
     let stop = close.unwrap_or(scan.end);
     scan.pos = close.map_or(scan.end, |c| c + 3);
@@ -262,6 +278,7 @@ fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     let Some(b) = scan.byte(start) else { return true };
     if matches!(b, b']' | b')' | b'[' | b'{' | b'(' | b'-' | b'/' | b'#' | b'0'..=b'9')
         || opening(scan.bytes, start, scan.end).is_some()
+        || (b == b'<' && scan.byte(start + 1) == Some(b'!'))
     {
         return true;
     }
@@ -308,7 +325,7 @@ fn escape(
     scan: &Loose<'_, '_>,
     at: usize,
     out: &mut String,
-    notes: &mut Vec<Note>,
+    notes: &mut Notes,
     flaw: &mut Option<Flaw>,
 ) -> usize {
     let Some(b) = scan.byte(at + 1) else {
@@ -352,7 +369,7 @@ fn unicode_escape(
     scan: &Loose<'_, '_>,
     at: usize,
     out: &mut String,
-    notes: &mut Vec<Note>,
+    notes: &mut Notes,
     flaw: &mut Option<Flaw>,
 ) -> usize {
     let unit = |at: usize| -> Option<u32> {

@@ -15,6 +15,8 @@ mod spelt;
 mod string;
 mod union;
 
+pub(super) use union::is_null_word;
+
 use serde_json::Value;
 
 use super::error::{Problem, ProblemKind};
@@ -22,7 +24,7 @@ use super::path::Path;
 use super::plan::{Kind, NodeId, Schema};
 use super::report::{Repair, RepairKind};
 use super::text::snippet;
-use super::tree::{Flaw, Note, Shape, Span, Tree};
+use super::tree::{Flaw, Notes, Shape, Span, Tree};
 
 /// Embedded JSON inside embedded JSON: more levels are no accident any more.
 const MAX_EMBEDDED: u8 = 4;
@@ -352,23 +354,13 @@ impl<'p> Coercion<'p> {
         value
     }
 
-    fn notes(&mut self, notes: &[Note], path: &Path<'_>) {
-        let [first, rest @ ..] = notes else { return };
-        self.repair(first.kind, path, first.span);
-        if rest.is_empty() {
-            return;
-        }
-        // The path is written out once for all notes of a place.
-        let path = self.repairs.last().map_or_else(String::new, |r| r.path.clone());
-        for Note { kind, span } in rest {
-            let span = self.place(*span).range();
-            self.repairs.push(Repair { kind: *kind, path: path.clone(), span, cost: kind.cost() });
-        }
+    fn notes(&mut self, notes: &Notes, path: &Path<'_>) {
+        notes.as_slice().iter().for_each(|note| self.repair(note.kind, path, note.span));
     }
 
     pub(super) fn repair(&mut self, kind: RepairKind, path: &Path<'_>, span: Span) {
         let span = self.place(span).range();
-        self.repairs.push(Repair { kind, path: path.render(), span, cost: kind.cost() });
+        self.repairs.push(Repair { kind, path: path.shared(), span, cost: kind.cost() });
     }
 
     fn place(&self, span: Span) -> Span {

@@ -106,6 +106,11 @@ pub(super) struct TextPlan {
 }
 
 impl TextPlan {
+    /// Whether the text must have a form, so that a word for "nothing" is no such text.
+    pub(super) fn has_form(&self) -> bool {
+        self.format.is_some() || !self.patterns.is_empty()
+    }
+
     /// Whether any text at all is accepted.
     pub(super) fn is_free(&self) -> bool {
         self.min.is_none()

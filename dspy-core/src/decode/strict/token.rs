@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Number;
 
+use super::super::text::next_special;
+
 /// A place in a text that is read from left to right. Whatever is not exact JSON is `None`, and the place is then of
 /// no use any more.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +68,7 @@ impl<'t> Cursor<'t> {
         let mut out: Option<String> = None;
         self.at += 1;
         loop {
-            self.at = stop(self.text.as_bytes(), self.at)?;
+            self.at = next_special(self.text.as_bytes(), self.at, b'"')?;
             let piece = self.text.get(copied..self.at)?;
             match self.peek()? {
                 b'"' => {
@@ -178,25 +180,6 @@ fn fraction(bytes: &[u8], at: usize) -> Option<usize> {
         i = digits(i + 1 + sign)?;
     }
     Some(i)
-}
-
-/// The first quotation mark, backslash or control character at or after `from`, eight bytes at a time.
-fn stop(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let mut at = from;
-    while let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
-        let word = u64::from_le_bytes(chunk);
-        // A byte borrows from the next one only when it is a hit itself, so the lowest hit is always a true one.
-        let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-        let hits = (below(word, 0x20) | equal(b'"') | equal(b'\\')) & HIGH;
-        if hits != 0 {
-            return Some(at + hits.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    bytes.get(at..)?.iter().position(|b| *b < 0x20 || matches!(b, b'"' | b'\\')).map(|i| at + i)
 }
 
 #[cfg(test)]
