@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 /// A text and the schema of what it holds.
 pub struct Case {
+    /// What it is, for the figures.
     pub name: &'static str,
+    /// What the text should hold.
     pub schema: Value,
+    /// The reply.
     pub text: String,
 }
 

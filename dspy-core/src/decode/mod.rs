@@ -41,6 +41,7 @@ mod candidates;
 mod code;
 mod coerce;
 mod error;
+mod escape;
 mod loose;
 mod partial;
 mod path;
@@ -51,6 +52,7 @@ mod root;
 mod strict;
 mod text;
 mod tree;
+mod whole;
 
 #[cfg(test)]
 mod tests;

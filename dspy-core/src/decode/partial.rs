@@ -53,7 +53,7 @@ impl Partial {
 }
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
-    if let Some((plan, nullable)) = super::root::free_text(schema) {
+    if let Some((plan, nullable)) = super::whole::free_text(schema) {
         // "nul" may become null, which is no text at all.
         let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
         if plan.code {
