@@ -186,8 +186,7 @@ fn exact<'t>(
         return None;
     };
     // A quotation mark behind the last bracket: perhaps the brackets were part of a string.
-    let behind = skip_white(text.as_bytes(), next, end);
-    if opening(text.as_bytes(), behind, end).is_some() {
+    if text.as_bytes().get(skip_white(text.as_bytes(), next, end)) == Some(&b'"') {
         return None;
     }
     let shape = if value.is_array() { Shape::List(Vec::new()) } else { Shape::Object(Vec::new()) };
