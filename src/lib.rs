@@ -15,17 +15,23 @@
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
 //! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
+//! | choose a provider, a protocol, a server | [the guide](guide::models) |
+//! | turn texts into vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
+//! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
+//! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | keep the result | [`save` and `load`](program::HasPredictors) |
+//! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted) |
+//! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
@@ -50,8 +56,19 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/caching.md")]
+    pub mod caching {}
+
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
+
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
+    #[doc = include_str!("../docs/resilience.md")]
+    pub mod resilience {}
+
+    #[doc = include_str!("../docs/models.md")]
+    pub mod models {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.
