@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::catalog::{self, Provider};
 use super::dialect::{Dialect, PLAIN};
-use super::{Capabilities, Embedder, Lm, LmError, LmErrorKind, Lookup, Protocol, Secret, environment};
+use super::{
+    Capabilities, Circuit, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Protocol, Secret, environment,
+};
 
-/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which [`model`](Self::model) makes handles.
+/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which
+/// [`model`](Self::model) makes handles.
 ///
 /// ```
 /// # #[cfg(feature = "http")] {
@@ -23,7 +26,8 @@ use super::{Capabilities, Embedder, Lm, LmError, LmErrorKind, Lookup, Protocol, 
 /// ```
 ///
 /// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is
-/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol `/v1beta`.
+/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol
+/// `/v1beta`.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(super) base_url: String,
@@ -37,6 +41,8 @@ pub struct Endpoint {
     pub(super) deadline: Duration,
     pub(super) retries: u32,
     pub(super) backoff: (Duration, Duration),
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) limits: Limits,
     pub(super) capabilities: Option<Capabilities>,
     pub(super) dialect: Dialect,
     /// The header that holds the key, if not the protocol's own.
@@ -60,6 +66,8 @@ impl Endpoint {
             deadline: Duration::from_mins(10),
             retries: 4,
             backoff: (Duration::from_millis(500), Duration::from_secs(30)),
+            idle_timeout: None,
+            limits: Limits::new(),
             capabilities: None,
             dialect: PLAIN,
             key_header: None,
@@ -224,6 +232,64 @@ impl Endpoint {
         self
     }
 
+    /// Sets after which time without a byte a streamed reply is given up and asked for anew. No such time at first,
+    /// as some servers say nothing while the model reasons; the [`timeout`](Self::timeout) holds in any case.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.idle_timeout = Some(idle);
+        self
+    }
+
+    /// Sets how many requests may start in any minute; see [`Limits::requests_per_minute`]. No limit at first.
+    ///
+    /// This limit and the three that follow hold for all handles of the process that reach the same base URL with the
+    /// same key and headers, however they were made, before or after; what was set last counts. Requests wait in the
+    /// order in which they came, without holding anything, and give up at the [`deadline`](Self::deadline) with the
+    /// error [`RateLimit`](LmErrorKind::RateLimit). A repetition of a failed request is a request.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_core::lm::{Endpoint, Lm};
+    /// let server = Endpoint::new("http://localhost:8000/v1").requests_per_minute(500).max_concurrent(16);
+    /// let (large, small) = (server.model("large")?, server.model("small")?);
+    /// # }
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    ///
+    /// Whatever is set, the handles slow down together where the server answers that a model is
+    /// [asked too much](LmErrorKind::RateLimit): they all wait for as long as it says, go on at half the rate, and win
+    /// back the rest over half a minute.
+    #[must_use]
+    pub fn requests_per_minute(mut self, requests: u32) -> Self {
+        self.limits = self.limits.requests_per_minute(requests);
+        self
+    }
+
+    /// Sets how many tokens may be used in a minute; see [`Limits::tokens_per_minute`] and, for whom it holds,
+    /// [`requests_per_minute`](Self::requests_per_minute). No limit at first.
+    #[must_use]
+    pub fn tokens_per_minute(mut self, tokens: u32) -> Self {
+        self.limits = self.limits.tokens_per_minute(tokens);
+        self
+    }
+
+    /// Sets how many requests may be under way at the same time; for whom it holds see
+    /// [`requests_per_minute`](Self::requests_per_minute). 512 at first: each takes a connection.
+    #[must_use]
+    pub fn max_concurrent(mut self, requests: u32) -> Self {
+        self.limits = self.limits.max_concurrent(requests);
+        self
+    }
+
+    /// Sets when to leave a server alone that does not answer any more, and for how long; for whom it holds see
+    /// [`requests_per_minute`](Self::requests_per_minute). After ten failed attempts in a row over at least half a
+    /// minute, for half a minute, at first; see [`Circuit`].
+    #[must_use]
+    pub fn circuit(mut self, circuit: Circuit) -> Self {
+        self.limits = self.limits.circuit(circuit);
+        self
+    }
+
     /// Overrides what the server can do, for all its models. Where a model is known to refuse a temperature, it gets
     /// none all the same; [`Params::extra`](super::Params::extra) sends what it holds in any case.
     #[must_use]
@@ -298,6 +364,7 @@ impl fmt::Debug for Endpoint {
             .field("timeout", &self.timeout)
             .field("deadline", &self.deadline)
             .field("retries", &self.retries)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

@@ -8,9 +8,13 @@ mod support;
 
 mod anthropic;
 mod caching;
+mod combine;
 mod faults;
+mod faults_network;
 mod formats;
 mod gemini;
+mod limits;
+mod load;
 mod naming;
 mod payload;
 mod protocols;

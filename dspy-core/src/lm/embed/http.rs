@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{BoxFuture, Embedder, EmbeddingModel, Embeddings};
-use crate::lm::transport::{Answer, Failure, Route, Transport};
+use crate::lm::transport::{Answer, Failure, Metered, Outgoing, Route, Transport};
 use crate::lm::wire::garbage;
-use crate::lm::{Endpoint, LmError, LmErrorKind, Protocol, Usage};
+use crate::lm::{Endpoint, LmError, LmErrorKind, Protocol, Request, Usage};
 
 #[derive(Debug)]
 struct Served {
@@ -60,8 +60,17 @@ impl EmbeddingModel for Served {
         Box::pin(async move {
             let body = serde_json::to_vec(&Body { model: &self.name, input: texts, dimensions })
                 .map_err(|error| LmError::new(LmErrorKind::Other, &self.id, error.to_string()))?;
-            self.transport.post(body, |answer| read(answer, texts.len())).await
+            // Nothing is generated.
+            let mut asked = Request::default();
+            asked.params.max_tokens = Some(0);
+            self.transport.post(Outgoing::new(body, &asked), |answer| read(answer, texts.len())).await
         })
+    }
+}
+
+impl Metered for Embeddings {
+    fn usage(&self) -> Option<Usage> {
+        (self.usage.total_tokens() > 0).then_some(self.usage)
     }
 }
 

@@ -5,7 +5,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::Codec;
 use super::formats::{Format, Formats};
 use crate::lm::dialect::Dialect;
-use crate::lm::transport::{Route, Transport};
+use crate::lm::transport::{Outgoing, Route, Transport};
 use crate::lm::{
     BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Request, Response,
 };
@@ -101,10 +101,11 @@ impl<C: Codec> Served<C> {
             let message = format!("the request cannot be put into this endpoint's form: {why}");
             LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
         })?;
+        let outgoing = Outgoing::new(body, request);
         let whole = |answer: &_| self.codec.read(answer);
         match sink {
-            None => self.transport.post(body, whole).await,
-            Some(sink) => self.transport.stream(body, sink, || self.codec.events(), whole).await,
+            None => self.transport.post(outgoing, whole).await,
+            Some(sink) => self.transport.stream(outgoing, sink, || self.codec.events(), whole).await,
         }
     }
 }
