@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Content, Media, Message, Params, Part, Request, ResponseFormat, ToolChoice};
+use super::{Content, Media, Message, Params, Part, ReasoningEffort, Request, ResponseFormat, ToolChoice};
 
 /// Content in a `data:` URI that is longer is named by its digest instead.
 const INLINE: usize = 256;
@@ -75,7 +75,7 @@ fn url(media: &Media) -> String {
 
 fn params(params: &Params) -> Map<String, Value> {
     let Params { temperature, top_p, max_tokens, n, seed, reasoning_effort, stop, extra } = params;
-    let effort = reasoning_effort.map(|effort| effort.as_str());
+    let effort = reasoning_effort.map(ReasoningEffort::as_str);
     let known = [
         ("temperature", temperature.map(Value::from)),
         ("top_p", top_p.map(Value::from)),
@@ -91,7 +91,7 @@ fn params(params: &Params) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MediaKind, ReasoningEffort, ToolCall, ToolSpec};
+    use super::super::{MediaKind, ToolCall, ToolSpec};
     use super::*;
 
     #[test]
