@@ -19,6 +19,8 @@
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
+//! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
+//! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
@@ -60,6 +62,8 @@ pub mod guide {
 
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
+    #[doc = include_str!("../docs/resilience.md")]
+    pub mod resilience {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.

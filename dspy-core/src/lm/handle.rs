@@ -144,8 +144,11 @@ impl Lm {
     /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
         let (lm, scope) = (self.clone(), current_scope());
-        LmStream(Driven::new(|sender| async move {
-            scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+        LmStream(Driven::new(|sender| {
+            // Whoever reads the stream may be outside of the scope.
+            scope.clone().enter(async move {
+                scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+            })
         }))
     }
 
@@ -171,9 +174,12 @@ impl Lm {
     }
 
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
-    #[expect(dead_code, reason = "for models that are made of models")]
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         Next { rest: None, outside: true, sink }.run(self, &self.completed(request)).await
+    }
+
+    pub(super) fn own_rollout(&self) -> Option<u64> {
+        self.rollout
     }
 
     pub(super) fn layers(&self) -> Option<&Arc<Node>> {

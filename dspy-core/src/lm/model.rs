@@ -48,6 +48,17 @@ impl Capabilities {
         reasoning: false,
     };
 
+    /// What both deployments can do.
+    pub(super) const fn and(self, other: Capabilities) -> Self {
+        Capabilities {
+            json_object: self.json_object && other.json_object,
+            json_schema: self.json_schema && other.json_schema,
+            strict: self.strict && other.strict,
+            tools: self.tools && other.tools,
+            reasoning: self.reasoning && other.reasoning,
+        }
+    }
+
     /// The same, with or without [`json_object`](field@Self::json_object).
     #[must_use]
     pub const fn json_object(mut self, able: bool) -> Self {

@@ -298,6 +298,12 @@ impl RequestDigest {
     pub(super) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// A number that spreads requests evenly.
+    pub(super) fn spread(self) -> usize {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_le_bytes([a, b, c, d]) as usize
+    }
 }
 
 impl fmt::Display for RequestDigest {

@@ -16,6 +16,8 @@ tokio::task_local! {
 pub struct LmScope {
     layers: Option<Arc<Node>>,
     usage: Option<Arc<UsageScope>>,
+    /// Nothing may be sent over the network.
+    offline: bool,
 }
 
 impl LmScope {
@@ -38,6 +40,16 @@ impl LmScope {
 
     pub(crate) fn usage(&self) -> Option<&Arc<UsageScope>> {
         self.usage.as_ref()
+    }
+
+    pub(super) fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
     }
 
     pub(super) async fn send(

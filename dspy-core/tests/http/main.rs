@@ -7,8 +7,12 @@
 mod support;
 
 mod caching;
+mod combine;
 mod faults;
+mod faults_network;
 mod formats;
+mod limits;
+mod load;
 mod naming;
 mod payload;
 mod retries;
