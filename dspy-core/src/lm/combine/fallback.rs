@@ -24,11 +24,12 @@ pub struct Fallback {
 }
 
 /// Whether another model may fare better: after outages of all kinds, and after prompts that are too long for one.
-/// Refusals of what is asked would only be got round, and budgets, scripts of tests and denied requests mean what
+/// Refusals of what is asked would only be got round, and budgets, scripts, recordings and denied requests mean what
 /// they say.
 fn may_help(error: &LmError) -> bool {
-    use LmErrorKind::{Budget, ContextWindow, Denied, Exhausted};
-    error.kind == ContextWindow || error.is_outage() && !matches!(error.kind, Budget | Denied | Exhausted)
+    use LmErrorKind::{Budget, ContextWindow, Denied, Exhausted, Unrecorded};
+    error.kind == ContextWindow
+        || error.is_outage() && !matches!(error.kind, Budget | Denied | Exhausted | Unrecorded)
 }
 
 impl Fallback {
