@@ -21,6 +21,8 @@
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
+//! | see what was said to models | [`inspect_history`] |
+//! | be told of each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
@@ -29,11 +31,12 @@
 
 #[doc(hidden)]
 pub use dspy_core::__private;
+pub use dspy_core::observe::inspect_history;
 pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
-    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
+    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program, retrieve,
     signature, state, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};

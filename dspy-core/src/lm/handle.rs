@@ -9,6 +9,7 @@ use super::{
     BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, ReasoningEffort,
     Reply, Request, Response, ScriptedLm,
 };
+use crate::observe;
 use crate::stream::Driven;
 
 /// A model together with the sampling parameters to use with it. Cloning shares the model.
@@ -138,8 +139,11 @@ impl Lm {
     /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
         let (lm, scope) = (self.clone(), current_scope());
-        LmStream(Driven::new(|sender| async move {
-            scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+        LmStream(Driven::new(|sender| {
+            // What is polled later may run elsewhere.
+            observe::inherit(async move {
+                scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+            })
         }))
     }
 

@@ -2,6 +2,7 @@
 //! journals, recorders).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{BoxFuture, DeltaSink, Lm, LmError, Request, Response};
 
@@ -55,6 +56,18 @@ impl<'a> Next<'a> {
                 lm.model().stream(request, sink).await
             }),
         }
+    }
+}
+
+impl Next<'_> {
+    /// Whether somebody wants to see the reply while it arrives.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// When the first of a streamed reply came.
+    pub(crate) fn first_piece(&self) -> Option<Instant> {
+        self.sink?.first()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::layer::{Layer, Next, Node};
 use super::{DeltaSink, Lm, LmError, Request, Response, Usage};
+use crate::observe;
 
 tokio::task_local! {
     static SCOPE: LmScope;
@@ -46,7 +47,15 @@ impl LmScope {
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let response = Next { rest: self.layers.as_deref(), outside: true, sink }.run(lm, request).await?;
+        let work = Next { rest: self.layers.as_deref(), outside: true, sink }.run(lm, request);
+        let response = match observe::lm_call(lm, request, sink.is_some()) {
+            None => work.await?,
+            Some(operation) => {
+                let result = Box::pin(operation.run(work)).await;
+                operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+                result?
+            }
+        };
         if let Some(sink) = sink {
             sink.catch_up(&response).await;
         }

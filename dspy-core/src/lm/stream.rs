@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
@@ -27,18 +29,28 @@ pub enum Delta {
 pub struct DeltaSink {
     sender: mpsc::Sender<Delta>,
     used: AtomicBool,
+    first: OnceLock<Instant>,
 }
 
 impl DeltaSink {
     pub(crate) fn new(sender: mpsc::Sender<Delta>) -> Self {
-        DeltaSink { sender, used: AtomicBool::new(false) }
+        DeltaSink { sender, used: AtomicBool::new(false), first: OnceLock::new() }
     }
 
     /// Hands on a piece. Waits while the reader is behind; pieces that nobody wants any more are dropped.
     pub async fn send(&self, delta: Delta) {
-        self.used.store(!matches!(delta, Delta::Restart), Ordering::Relaxed);
+        let used = !matches!(delta, Delta::Restart);
+        self.used.store(used, Ordering::Relaxed);
+        if used {
+            self.first.get_or_init(Instant::now);
+        }
         // The reader has gone away: the model may as well finish its reply.
         let _ = self.sender.send(delta).await;
+    }
+
+    /// When the first piece came.
+    pub(super) fn first(&self) -> Option<Instant> {
+        self.first.get().copied()
     }
 
     /// Hands on the whole reply if nothing of it has been: the model does not stream, or a layer knew the answer.

@@ -9,6 +9,7 @@ mod walk;
 
 pub use events::{Event, EventKind, ProgramStream, status};
 pub(crate) use events::{EventScope, watch_tool, watched};
+pub(crate) use paths::Paths;
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};
 pub(crate) use settings::Context;

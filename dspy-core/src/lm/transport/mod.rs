@@ -18,6 +18,7 @@ use reqwest::{Method, Request, Url};
 use super::endpoint::public_url;
 use super::secret::Secrets;
 use super::{Endpoint, LmError, LmErrorKind, Secret};
+use crate::observe::spans;
 use base_url::BaseUrl;
 pub(super) use failure::Failure;
 use failure::Lasting;
@@ -158,6 +159,7 @@ impl Transport {
         };
         *request.timeout_mut() = Some(time);
         let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
+        spans::http_status(response.status().as_u16());
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let answer = Answer {

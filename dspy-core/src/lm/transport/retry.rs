@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use crate::lm::LmError;
+use crate::observe::{self, spans};
 
 /// Longer times than this year are cut to it: sums of times must not overflow.
 const FOREVER: Duration = Duration::from_hours(365 * 24);
@@ -45,7 +47,13 @@ where
         .with_min_delay(patience.backoff.0.min(FOREVER))
         .with_max_delay(patience.backoff.1.min(FOREVER))
         .with_max_times(patience.retries as usize);
-    let outcome = (|| attempt(patience.timeout.min(end.saturating_duration_since(Instant::now()))))
+    let mut resend = 0;
+    let outcome = (|| {
+        let work = attempt(patience.timeout.min(end.saturating_duration_since(Instant::now())));
+        let span = spans::attempt(resend);
+        resend += 1;
+        observed(work, span)
+    })
         .retry(waits)
         .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
         .adjust(|failed: &Failed, planned| {
@@ -55,10 +63,19 @@ where
             (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
         })
         .notify(|failed: &Failed, wait: Duration| {
-            tracing::debug!(error = %failed.error, ?wait, "request failed, will be sent again");
+            observe::retried(&failed.error, wait);
         })
         .await;
     outcome.map_err(|failed| *failed.error)
+}
+
+/// An attempt in its span.
+async fn observed<T>(work: impl Future<Output = Result<T, Failed>>, span: Span) -> Result<T, Failed> {
+    let result = work.instrument(span.clone()).await;
+    if let Err(failed) = &result {
+        spans::attempt_failed(&span, &failed.error);
+    }
+    result
 }
 
 /// At least the time that the server asked for, and up to a quarter more: clients that were refused together
