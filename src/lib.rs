@@ -36,8 +36,8 @@ pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
-    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program, retrieve,
-    signature, state, tools, types,
+    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program,
+    retrieve, signature, state, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
@@ -53,6 +53,8 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/observability.md")]
+    pub mod observability {}
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
 }

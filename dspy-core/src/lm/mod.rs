@@ -30,6 +30,8 @@ mod stream;
 mod tool;
 #[cfg(feature = "http")]
 mod transport;
+#[cfg(feature = "otel")]
+pub(crate) use transport::client_for;
 mod usage;
 
 pub use builtin::BuiltinLm;

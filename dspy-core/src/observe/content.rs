@@ -195,7 +195,10 @@ mod tests {
         let media = Part::Media(Media::new(MediaKind::Image, secret.as_str()).with_name("a.png"));
         let message = Message { role: Role::User, content: Content::Parts([media].into()) };
         let shown = input(&[message]).1 + &value(&json!({"picture": secret}));
-        assert!(!shown.contains("SECRET") && shown.contains(r#"<image \"a.png\" image/png, 450 bytes>"#), "{shown}");
+        assert!(
+            !shown.contains("SECRET") && shown.contains(r#"<image \"a.png\" image/png, 450 bytes>"#),
+            "{shown}"
+        );
         let elsewhere = Media::new(MediaKind::Image, "https://user:key@h/a.png?sig=key");
         assert!(!placeholder(&elsewhere).contains("key"));
     }

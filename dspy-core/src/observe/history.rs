@@ -6,12 +6,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::LmCall;
 use super::content::placeholder;
 use super::inspect::Inspection;
 use super::observer::Observer;
 use super::operation::layer_call;
 use super::scope::Scope;
-use super::LmCall;
 use crate::lm::{
     BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, ToolCall,
 };
@@ -253,7 +253,9 @@ fn json_size(value: &serde_json::Value) -> usize {
     own + match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(json_size).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| 48 + name.len() + json_size(value)).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| 48 + name.len() + json_size(value)).sum()
+        }
         _ => 0,
     }
 }

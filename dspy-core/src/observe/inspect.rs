@@ -151,7 +151,11 @@ impl Page<'_, '_> {
     }
 
     fn line(&mut self, colour: &str, text: &str) -> fmt::Result {
-        if self.colours { writeln!(self.f, "\x1b[{colour}m{text}\x1b[0m") } else { writeln!(self.f, "{text}") }
+        if self.colours {
+            writeln!(self.f, "\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            writeln!(self.f, "{text}")
+        }
     }
 }
 

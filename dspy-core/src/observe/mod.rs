@@ -3,7 +3,7 @@
 //! Nothing is recorded unless it is asked for, and then by what is already common:
 //!
 //! - **Spans** go to the [`tracing`](https://docs.rs/tracing) subscriber of the application, named by OpenTelemetry's
-//!   conventions for generative AI. With the feature `otel`, `otel` sends them to a collector.
+//!   conventions for generative AI. The feature `otel` brings what sends them to a collector.
 //! - **Events** go to [`Observer`]s: functions of an [`Event`](crate::program::Event).
 //! - [`LmHistory`] keeps the latest calls of models for [`inspect_history`].
 //! - [`Metrics`] counts calls, tokens, cost and time.
@@ -18,6 +18,8 @@ mod lm_call;
 mod metrics;
 mod observer;
 mod operation;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod scope;
 pub(crate) mod spans;
 

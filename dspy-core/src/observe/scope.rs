@@ -36,11 +36,14 @@ pub(crate) struct Observation {
 }
 
 struct Process {
+    /// All of them.
     observers: Option<Arc<Node>>,
+    /// Those that stay whatever is configured.
+    lasting: Option<Arc<Node>>,
     content: Option<bool>,
 }
 
-static PROCESS: RwLock<Process> = RwLock::new(Process { observers: None, content: None });
+static PROCESS: RwLock<Process> = RwLock::new(Process { observers: None, lasting: None, content: None });
 /// Whether the process has observers, so that those who have none pay nothing for the lock.
 static OBSERVED: AtomicBool = AtomicBool::new(false);
 static CAPTURE: LazyLock<bool> = LazyLock::new(|| captures(std::env::var(CAPTURE_VAR).ok().as_deref()));
@@ -55,15 +58,28 @@ fn captures(value: Option<&str>) -> bool {
 pub(crate) fn configure(observation: Observation) {
     let mut process = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
     if !observation.observers.is_empty() {
-        process.observers = observation.observers.over(None);
+        process.observers = observation.observers.over(process.lasting.clone());
         OBSERVED.store(true, Ordering::Release);
     }
     process.content = observation.content.or(process.content);
 }
 
+/// Adds an observer of the process that stays whatever is configured.
+#[cfg(feature = "otel")]
+pub(super) fn observe_for_good(observer: Arc<dyn super::Observer>) {
+    let mut added = Added::default();
+    added.push(observer);
+    let mut process = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
+    process.observers = added.clone().over(process.observers.take());
+    process.lasting = added.over(process.lasting.take());
+    OBSERVED.store(true, Ordering::Release);
+}
+
 /// Whether anybody wants to know what happens.
 pub(super) fn is_observed() -> bool {
-    spans_wanted() || OBSERVED.load(Ordering::Acquire) || SCOPE.try_with(|s| s.observers.is_some()).unwrap_or(false)
+    spans_wanted()
+        || OBSERVED.load(Ordering::Acquire)
+        || SCOPE.try_with(|s| s.observers.is_some()).unwrap_or(false)
 }
 
 pub(super) fn spans_wanted() -> bool {

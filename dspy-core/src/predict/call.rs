@@ -65,7 +65,8 @@ impl Predictor {
         let shown = operation.as_ref().is_some_and(|operation| operation.shows_values());
         let (details, keep) = (Details::default(), watch.is_some() || place.is_some() || shown);
         let observed = operation.as_deref();
-        let mut call = Call { predictor: self, context: &context, lm, inputs: &inputs, details, watch, observed };
+        let mut call =
+            Call { predictor: self, context: &context, lm, inputs: &inputs, details, watch, observed };
         let result = match &operation {
             None => call.run(convert, keep).await,
             Some(operation) => Box::pin(operation.run(call.run(convert, keep))).await,

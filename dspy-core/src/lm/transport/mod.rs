@@ -47,6 +47,12 @@ pub(super) struct Transport {
     key_hint: String,
 }
 
+/// The client for requests of others than models to this address.
+#[cfg(feature = "otel")]
+pub(crate) fn client_for(url: &str) -> Result<reqwest::Client, String> {
+    client::client(BaseUrl::parse(url)?.is_local())
+}
+
 /// A complete reply.
 #[derive(Debug)]
 pub(super) struct Answer {

@@ -54,18 +54,18 @@ where
         resend += 1;
         observed(work, span)
     })
-        .retry(waits)
-        .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
-        .adjust(|failed: &Failed, planned| {
-            let planned = planned?;
-            let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
-            // A wait that outlasts the deadline is not worth starting.
-            (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
-        })
-        .notify(|failed: &Failed, wait: Duration| {
-            observe::retried(&failed.error, wait);
-        })
-        .await;
+    .retry(waits)
+    .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
+    .adjust(|failed: &Failed, planned| {
+        let planned = planned?;
+        let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
+        // A wait that outlasts the deadline is not worth starting.
+        (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
+    })
+    .notify(|failed: &Failed, wait: Duration| {
+        observe::retried(&failed.error, wait);
+    })
+    .await;
     outcome.map_err(|failed| *failed.error)
 }
 

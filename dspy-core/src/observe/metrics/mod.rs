@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use histogram::Times;
 use histogram::Histogram;
+pub use histogram::Times;
 pub use snapshot::{MetricsSnapshot, ModelMetrics};
 
 use super::observer::Observer;
@@ -182,7 +182,8 @@ mod tests {
 
         fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
             let usage = Usage::tokens(100, 10).at_cost(0.5);
-            let response = Response { completions: vec![Completion::new("yes")], usage, ..Response::default() };
+            let response =
+                Response { completions: vec![Completion::new("yes")], usage, ..Response::default() };
             match self.0.fetch_add(1, Ordering::Relaxed) {
                 0 => Box::pin(async move { Ok(response) }),
                 1 => Box::pin(async { Err(LmError::new(LmErrorKind::RateLimit, "moody", "no")) }),

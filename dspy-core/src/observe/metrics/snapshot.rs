@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::spans::lm_error_type;
-use super::histogram::Times;
 use super::Counts;
+use super::histogram::Times;
 use crate::lm::Usage;
 
 /// What was counted until some moment; made by [`Metrics::snapshot`](super::Metrics::snapshot). Prints as a table.
@@ -78,7 +78,17 @@ impl fmt::Display for MetricsSnapshot {
         writeln!(
             f,
             "{:<width$} {:>6} {:>6} {:>6} {:>7} {:>11} {:>11} {:>10} {:>7} {:>7} {:>7}",
-            "model", "calls", "cached", "failed", "flying", "tokens in", "tokens out", "cost $", "p50", "p95", "p99"
+            "model",
+            "calls",
+            "cached",
+            "failed",
+            "flying",
+            "tokens in",
+            "tokens out",
+            "cost $",
+            "p50",
+            "p95",
+            "p99"
         )?;
         for (name, one) in &self.models {
             let failed: u64 = one.errors.values().sum();
