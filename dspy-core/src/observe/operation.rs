@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::{Instrument as _, Span};
 
 use super::observer::{Observer, Observers};
-use super::scope::{Scope, is_observed, spans_wanted};
+use super::scope::{Scope, may_be_observed};
 use super::{LmCall, spans};
 use crate::adapter::ParseError;
 use crate::error::{Error, Result};
@@ -63,21 +63,18 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    fn new(mut scope: Scope, source: Arc<str>) -> Self {
+    fn new(mut scope: Scope, source: Arc<str>, observers: Observers, span: Span) -> Self {
         let id = CallId::inside(&scope);
-        let observers = scope.observers();
         scope.call = Some(id.call);
-        let content = scope.shows_content();
-        Operation {
-            id,
-            source,
-            observers,
-            span: Span::none(),
-            content,
-            scope: Arc::new(scope),
-            lm: None,
-            ended: false,
-        }
+        let content = !span.is_disabled() && scope.shows_content();
+        Operation { id, source, observers, span, content, scope: Arc::new(scope), lm: None, ended: false }
+    }
+
+    /// A call in `scope`, if it is observed or `watched`.
+    fn observed(scope: Scope, source: Arc<str>, span: Span, watched: bool) -> Option<Self> {
+        let observers = scope.observers();
+        let alone = !watched && span.is_disabled() && observers.is_empty();
+        (!alone).then(|| Operation::new(scope, source, observers, span))
     }
 
     pub(crate) fn id(&self) -> CallId {
@@ -131,11 +128,11 @@ pub(crate) fn module(
     module: &(impl HasPredictors + ?Sized),
     watched: bool,
 ) -> Option<Operation> {
-    if !is_observed() && !watched {
+    if !may_be_observed() && !watched {
         return None;
     }
-    let mut operation = Operation::new(Scope::current().registered(module), name.into());
-    operation.span = spans::module(name);
+    let scope = Scope::current().registered(module);
+    let operation = Operation::observed(scope, name.into(), spans::module(name), watched)?;
     operation.tell(|| EventKind::ModuleStarted);
     Some(operation)
 }
@@ -162,14 +159,14 @@ impl Operation {
 
 /// A predictor that is called, where it is observed or `watched`.
 pub(crate) fn predictor(predictor: &Predictor, inputs: &Values, watched: bool) -> Option<Operation> {
-    if !is_observed() && !watched {
+    if !may_be_observed() && !watched {
         return None;
     }
     let mut scope = (*Scope::current()).clone();
     let path = scope.path(predictor);
     scope.predictor = Some(path.clone());
-    let mut operation = Operation::new(scope, path);
-    operation.span = spans::predictor(&operation.source, predictor.spec().name());
+    let span = spans::predictor(&path, predictor.spec().name());
+    let operation = Operation::observed(scope, path, span, watched)?;
     if operation.content {
         spans::show_values(&operation.span, super::gen_ai::INPUTS, inputs);
     }
@@ -205,11 +202,11 @@ impl Operation {
 
 /// A tool that is called, where it is observed or `watched`.
 pub(crate) fn tool(name: &str, arguments: &Value, watched: bool) -> Option<Operation> {
-    if !is_observed() && !watched {
+    if !may_be_observed() && !watched {
         return None;
     }
-    let mut operation = Operation::new((*Scope::current()).clone(), name.into());
-    operation.span = spans::tool(name);
+    let scope = (*Scope::current()).clone();
+    let operation = Operation::observed(scope, name.into(), spans::tool(name), watched)?;
     if operation.content {
         spans::show_value(&operation.span, super::gen_ai::TOOL_ARGUMENTS, arguments);
     }
@@ -249,17 +246,18 @@ pub(crate) struct LmProgress {
 
 /// A request that is sent to a model, where it is observed.
 pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<Operation> {
-    if !is_observed() {
+    if !may_be_observed() {
         return None;
     }
     let scope = Scope::current();
+    let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
     let observers = scope.observers();
-    let mut operation = lm_operation(&scope, observers, lm, request, streamed);
-    if spans_wanted() {
-        operation.span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
-        if operation.content {
-            spans::show_request(&operation.span, request);
-        }
+    if span.is_disabled() && observers.is_empty() {
+        return None;
+    }
+    let operation = lm_operation(&scope, observers, span, lm, request, streamed);
+    if operation.content {
+        spans::show_request(&operation.span, request);
     }
     Some(operation)
 }
@@ -267,12 +265,12 @@ pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<Oper
 fn lm_operation(
     scope: &Scope,
     observers: Observers,
+    span: Span,
     lm: &Lm,
     request: &Request,
     streamed: bool,
 ) -> Operation {
-    let mut operation = Operation::new(scope.clone(), lm.id().into());
-    operation.observers = observers;
+    let mut operation = Operation::new(scope.clone(), lm.id().into(), observers, span);
     if !operation.observers.is_empty() {
         operation.lm = Some(Arc::new(LmCall::new(lm, request, scope.predictor.clone(), streamed)));
     }
@@ -330,8 +328,8 @@ pub(super) fn layer_call<'a>(
     next: Next<'a>,
 ) -> BoxFuture<'a, Result<Response, LmError>> {
     Box::pin(async move {
-        let observers = Observers::only(observer);
-        let operation = lm_operation(&Scope::current(), observers, lm, request, next.is_streamed());
+        let (scope, observers) = (Scope::current(), Observers::only(observer));
+        let operation = lm_operation(&scope, observers, Span::none(), lm, request, next.is_streamed());
         let result = operation.run(next.run(lm, request)).await;
         operation.lm_ended(&result, next.first_piece());
         result

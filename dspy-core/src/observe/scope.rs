@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use tracing::{Instrument as _, Level, Span};
+use tracing::level_filters::LevelFilter;
+use tracing::{Instrument as _, Span};
 
 use super::gen_ai::CAPTURE_VAR;
 use super::observer::{Added, Node, Observers};
@@ -75,15 +76,12 @@ pub(super) fn observe_for_good(observer: Arc<dyn super::Observer>) {
     OBSERVED.store(true, Ordering::Release);
 }
 
-/// Whether anybody wants to know what happens.
-pub(super) fn is_observed() -> bool {
-    spans_wanted()
+/// Whether somebody may want to know what happens: nobody else pays for finding out who.
+pub(super) fn may_be_observed() -> bool {
+    // Asking the subscriber whether it wants spans of ours would confuse its filters, unless a span follows.
+    LevelFilter::current() >= LevelFilter::INFO
         || OBSERVED.load(Ordering::Acquire)
-        || SCOPE.try_with(|s| s.observers.is_some()).unwrap_or(false)
-}
-
-pub(super) fn spans_wanted() -> bool {
-    tracing::span_enabled!(target: "dspy", Level::INFO)
+        || SCOPE.try_with(|scope| scope.observers.is_some()).unwrap_or(false)
 }
 
 impl Scope {
@@ -140,7 +138,7 @@ pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
 
 /// Learns the paths of a module that is a single predictor, where somebody wants to know them.
 pub(crate) fn leaf(module: &impl HasPredictors) -> Option<LeafScope> {
-    is_observed().then(|| LeafScope(Arc::new(Scope::current().registered(module))))
+    may_be_observed().then(|| LeafScope(Arc::new(Scope::current().registered(module))))
 }
 
 /// Where the predictor of a leaf runs.

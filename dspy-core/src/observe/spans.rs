@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tracing::{Level, Span, debug_span, event, field, info_span};
 
 use super::content;
+#[allow(clippy::wildcard_imports, reason = "fifty names of one kind")]
 use super::gen_ai::*;
 use crate::adapter::ParseErrorKind;
 use crate::lm::{FinishReason, Lm, LmError, LmErrorKind, Request, Response, ResponseFormat};
@@ -210,6 +211,11 @@ pub(super) fn answered(span: &Span, response: &Response, first: Option<Duration>
     if let Some(first) = first {
         span.record(FIRST_CHUNK, first.as_secs_f64());
     }
+    span.record(CACHED, response.cached);
+    if response.cached {
+        // Backends add tokens up to what they cost, and these cost nothing.
+        return;
+    }
     let usage = &response.usage;
     span.record(INPUT_TOKENS, int(usage.prompt_tokens));
     span.record(OUTPUT_TOKENS, int(usage.completion_tokens));
@@ -223,8 +229,7 @@ pub(super) fn answered(span: &Span, response: &Response, first: Option<Duration>
             span.record(name, int(count));
         }
     }
-    span.record(CACHED, response.cached);
-    if let Some(cost) = usage.cost_usd.filter(|_| !response.cached) {
+    if let Some(cost) = usage.cost_usd {
         span.record(COST, cost);
     }
 }

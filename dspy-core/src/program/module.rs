@@ -150,6 +150,11 @@ impl<I: Send, O: Send> Module for BoxModule<I, O> {
     async fn forward(&self, input: I) -> Result<Prediction<O>> {
         self.0.call_erased(input).await
     }
+
+    // The module in the box is what is called, and counts for itself.
+    fn call(&self, input: impl Into<I>) -> impl Future<Output = Result<Prediction<O>>> + Send {
+        self.0.call_erased(input.into())
+    }
 }
 
 impl<M: Module + Clone> Module for Arc<M> {
@@ -159,6 +164,10 @@ impl<M: Module + Clone> Module for Arc<M> {
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         (**self).forward(input).await
     }
+
+    fn call(&self, input: impl Into<M::Input>) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
+        (**self).call(input)
+    }
 }
 
 impl<M: Module> Module for Box<M> {
@@ -167,5 +176,9 @@ impl<M: Module> Module for Box<M> {
 
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         (**self).forward(input).await
+    }
+
+    fn call(&self, input: impl Into<M::Input>) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
+        (**self).call(input)
     }
 }

@@ -15,6 +15,9 @@ const BOUNDS: [u64; 14] = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 1024
 /// One family of series: how it is called, what it counts, and its samples for one model.
 type Family = (&'static str, &'static str, &'static str, fn(&Counts, &str, &mut Vec<String>));
 
+/// The times of a family that are shown.
+type Times = fn(&Counts) -> &Histogram;
+
 const FAMILIES: &[Family] = &[
     ("dspy_lm_calls_total", "counter", "Calls of models that have ended.", |counts, model, samples| {
         samples.push(format!("{{{model}}} {}", counts.calls));
@@ -61,7 +64,6 @@ pub(super) fn text(counts: &HashMap<Arc<str>, Counts>) -> String {
             }
         }
     }
-    type Times = fn(&Counts) -> &Histogram;
     let histograms: [(&str, &str, Times); 2] = [
         ("dspy_lm_duration_seconds", "How long calls took.", |counts| &counts.duration),
         ("dspy_lm_first_token_seconds", "How long first pieces took.", |counts| &counts.first_token),
