@@ -171,7 +171,12 @@ impl Lm {
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
     #[expect(dead_code, reason = "for models that are made of models")]
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        Next { rest: None, outside: true, sink }.run(self, &self.completed(request)).await
+        let request = self.completed(request);
+        let work = Next { rest: None, outside: true, sink }.run(self, &request);
+        let Some(operation) = observe::lm_part(self, &request, sink.is_some()) else { return work.await };
+        let result = Box::pin(operation.run(work)).await;
+        operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+        result
     }
 
     pub(super) fn layers(&self) -> Option<&Node> {

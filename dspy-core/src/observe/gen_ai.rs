@@ -51,9 +51,14 @@ pub(crate) const TOOL_RESULT: &str = "gen_ai.tool.call.result";
 pub(crate) const CAPTURE_VAR: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
 // Attempts over HTTP.
-pub(crate) const METHOD: &str = "http.request.method";
-pub(crate) const RESEND: &str = "http.request.resend_count";
-pub(crate) const STATUS: &str = "http.response.status_code";
+#[cfg(feature = "http")]
+mod http {
+    pub(crate) const METHOD: &str = "http.request.method";
+    pub(crate) const RESEND: &str = "http.request.resend_count";
+    pub(crate) const STATUS: &str = "http.response.status_code";
+}
+#[cfg(feature = "http")]
+pub(crate) use http::{METHOD, RESEND, STATUS};
 
 // How `tracing-opentelemetry` is told what tracing has no word for.
 pub(crate) const OTEL_NAME: &str = "otel.name";

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use super::LmCall;
 use super::content::placeholder;
 use super::inspect::Inspection;
+use super::lm_call::layer_call;
 use super::observer::Observer;
-use super::operation::layer_call;
 use super::scope::Scope;
 use crate::lm::{
     BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, ToolCall,

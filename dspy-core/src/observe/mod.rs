@@ -26,7 +26,10 @@ pub(crate) mod spans;
 pub use history::{LmHistory, LmRecord, inspect_history};
 pub use inspect::Inspection;
 pub use lm_call::LmCall;
+#[cfg(feature = "http")]
+pub(crate) use lm_call::retried;
+pub(crate) use lm_call::{lm_call, lm_part};
 pub use metrics::{Metrics, MetricsSnapshot, ModelMetrics, Times};
 pub use observer::Observer;
-pub(crate) use operation::{CallId, Operation, lm_call, module, predictor, retried, status, tool};
+pub(crate) use operation::{CallId, Operation, module, predictor, status, tool};
 pub(crate) use scope::{Observation, configure, inherit, leaf, observing};

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::Value;
 use tracing::{Instrument as _, Span};
 
-use super::observer::{Observer, Observers};
+use super::observer::Observers;
 use super::scope::{Scope, may_be_observed};
 use super::{LmCall, spans};
 use crate::adapter::ParseError;
 use crate::error::{Error, Result};
-use crate::lm::{BoxFuture, Lm, LmError, Next, Request, Response, Usage};
+use crate::lm::Usage;
 use crate::predict::Predictor;
 use crate::program::{Event, EventKind, HasPredictors};
 use crate::signature::Values;
@@ -23,9 +23,9 @@ use crate::tools::ToolError;
 /// Which call it is, in which it was made, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallId {
-    call: u64,
+    pub(super) call: u64,
     parent: Option<u64>,
-    started: Instant,
+    pub(super) started: Instant,
 }
 
 impl CallId {
@@ -50,20 +50,20 @@ impl CallId {
 
 /// A call that is observed. Dropped before it has ended, it was cancelled.
 pub(crate) struct Operation {
-    id: CallId,
-    source: Arc<str>,
-    observers: Observers,
-    span: Span,
+    pub(super) id: CallId,
+    pub(super) source: Arc<str>,
+    pub(super) observers: Observers,
+    pub(super) span: Span,
     /// Whether the span shows what is said.
-    content: bool,
+    pub(super) content: bool,
     /// What the work of the call runs in.
-    scope: Arc<Scope>,
-    lm: Option<Arc<LmCall>>,
-    ended: bool,
+    pub(super) scope: Arc<Scope>,
+    pub(super) lm: Option<Arc<LmCall>>,
+    pub(super) ended: bool,
 }
 
 impl Operation {
-    fn new(mut scope: Scope, source: Arc<str>, observers: Observers, span: Span) -> Self {
+    pub(super) fn new(mut scope: Scope, source: Arc<str>, observers: Observers, span: Span) -> Self {
         let id = CallId::inside(&scope);
         scope.call = Some(id.call);
         let content = !span.is_disabled() && scope.shows_content();
@@ -91,7 +91,7 @@ impl Operation {
     }
 
     /// Tells observers; what is not observed is not made.
-    fn tell(&self, kind: impl FnOnce() -> EventKind) {
+    pub(super) fn tell(&self, kind: impl FnOnce() -> EventKind) {
         if !self.observers.is_empty() {
             self.observers.tell(&self.id.event(self.source.clone(), kind()));
         }
@@ -102,7 +102,7 @@ impl Operation {
         self.scope.clone().enter(work).instrument(self.span.clone())
     }
 
-    fn failed(&self, error_type: &str, description: &str) {
+    pub(super) fn failed(&self, error_type: &str, description: &str) {
         spans::failed(&self.span, error_type, description);
     }
 }
@@ -152,7 +152,7 @@ impl Operation {
     }
 
     /// The text of an error that a span may hold.
-    fn described(&self, error: &impl fmt::Display, quiet: String) -> String {
+    pub(super) fn described(&self, error: &impl fmt::Display, quiet: String) -> String {
         if self.content { error.to_string() } else { quiet }
     }
 }
@@ -230,123 +230,6 @@ impl Operation {
             Ok(result) => EventKind::ToolFinished { result: result.clone() },
             Err(error) => EventKind::Failed { error: error.to_string() },
         });
-    }
-}
-
-/// What happens below a call of a model, in its transport.
-pub(crate) struct LmProgress {
-    id: CallId,
-    source: Arc<str>,
-    observers: Observers,
-    /// Made where somebody observes.
-    call: Option<Arc<LmCall>>,
-    retries: AtomicU32,
-    outer: Option<Arc<LmProgress>>,
-}
-
-/// A request that is sent to a model, where it is observed.
-pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<Operation> {
-    if !may_be_observed() {
-        return None;
-    }
-    let scope = Scope::current();
-    let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
-    let observers = scope.observers();
-    if span.is_disabled() && observers.is_empty() {
-        return None;
-    }
-    let operation = lm_operation(&scope, observers, span, lm, request, streamed);
-    if operation.content {
-        spans::show_request(&operation.span, request);
-    }
-    Some(operation)
-}
-
-fn lm_operation(
-    scope: &Scope,
-    observers: Observers,
-    span: Span,
-    lm: &Lm,
-    request: &Request,
-    streamed: bool,
-) -> Operation {
-    let mut operation = Operation::new(scope.clone(), lm.id().into(), observers, span);
-    if !operation.observers.is_empty() {
-        operation.lm = Some(Arc::new(LmCall::new(lm, request, scope.predictor.clone(), streamed)));
-    }
-    let mut inner = scope.clone();
-    inner.call = Some(operation.id.call);
-    inner.lm = Some(Arc::new(LmProgress {
-        id: operation.id,
-        source: operation.source.clone(),
-        observers: operation.observers.clone(),
-        call: operation.lm.clone(),
-        retries: AtomicU32::new(0),
-        outer: inner.lm.take(),
-    }));
-    if let Some(call) = &operation.lm {
-        operation.tell(|| EventKind::LmStarted { call: call.clone() });
-    }
-    operation.scope = Arc::new(inner);
-    operation
-}
-
-impl Operation {
-    /// Notes how a call of a model has ended, and when the first of a streamed reply came.
-    pub(crate) fn lm_ended(mut self, result: &Result<Response, LmError>, first: Option<Instant>) {
-        self.ended = true;
-        let first = first.map(|first| first.duration_since(self.id.started));
-        let retries = self.scope.lm.as_ref().map_or(0, |lm| lm.retries.load(Ordering::Relaxed));
-        match result {
-            Ok(response) => {
-                spans::answered(&self.span, response, first, retries);
-                if self.content {
-                    spans::show_response(&self.span, response);
-                }
-            }
-            Err(error) => {
-                let quiet = spans::lm_error_text(error);
-                self.failed(spans::lm_error_type(error.kind), &self.described(error, quiet));
-            }
-        }
-        let Some(call) = self.lm.take() else { return };
-        self.tell(|| match result {
-            Ok(response) => {
-                let response = Arc::new(response.clone());
-                EventKind::LmFinished { call, response, first_token: first, retries }
-            }
-            Err(error) => EventKind::LmFailed { call, error: error.clone().into(), retries },
-        });
-    }
-}
-
-/// Lets one observer see a request that passes it as a layer.
-pub(super) fn layer_call<'a>(
-    observer: Arc<dyn Observer>,
-    lm: &'a Lm,
-    request: &'a Request,
-    next: Next<'a>,
-) -> BoxFuture<'a, Result<Response, LmError>> {
-    Box::pin(async move {
-        let (scope, observers) = (Scope::current(), Observers::only(observer));
-        let operation = lm_operation(&scope, observers, Span::none(), lm, request, next.is_streamed());
-        let result = operation.run(next.run(lm, request)).await;
-        operation.lm_ended(&result, next.first_piece());
-        result
-    })
-}
-
-/// Notes that an attempt has failed and that the request will be sent again after a while.
-pub(crate) fn retried(error: &LmError, wait: Duration) {
-    let scope = Scope::current();
-    let content = || scope.shows_content().then(|| error.message.clone());
-    spans::retried(error, wait, content);
-    for lm in std::iter::successors(scope.lm.as_deref(), |lm| lm.outer.as_deref()) {
-        lm.retries.fetch_add(1, Ordering::Relaxed);
-        if let Some(call) = lm.call.clone() {
-            let kind = EventKind::LmRetried { call, error: error.clone().into(), wait };
-            lm.observers.tell(&lm.id.event(lm.source.clone(), kind));
-        }
     }
 }
 

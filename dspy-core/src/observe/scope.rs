@@ -8,8 +8,8 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Instrument as _, Span};
 
 use super::gen_ai::CAPTURE_VAR;
+use super::lm_call::LmProgress;
 use super::observer::{Added, Node, Observers};
-use super::operation::LmProgress;
 use crate::program::{HasPredictors, Paths};
 
 tokio::task_local! {

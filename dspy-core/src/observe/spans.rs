@@ -9,7 +9,7 @@ use super::content;
 #[allow(clippy::wildcard_imports, reason = "fifty names of one kind")]
 use super::gen_ai::*;
 use crate::adapter::ParseErrorKind;
-use crate::lm::{FinishReason, Lm, LmError, LmErrorKind, Request, Response, ResponseFormat};
+use crate::lm::{FinishReason, Lm, LmError, LmErrorKind, Request, Response, ResponseFormat, Usage};
 use crate::tools::ToolError;
 
 /// A call of a module.
@@ -134,6 +134,7 @@ pub(super) fn lm(lm: &Lm, request: &Request, predictor: Option<&str>, streamed: 
 }
 
 /// One attempt to send a request; `resend` counts those before it.
+#[cfg(feature = "http")]
 pub(crate) fn attempt(resend: u32) -> Span {
     debug_span!(
         target: "dspy",
@@ -149,16 +150,19 @@ pub(crate) fn attempt(resend: u32) -> Span {
 }
 
 /// Notes the HTTP status in the span of the current [`attempt`].
+#[cfg(feature = "http")]
 pub(crate) fn http_status(status: u16) {
     Span::current().record(STATUS, i64::from(status));
 }
 
 /// Notes in the span of an [`attempt`] that it failed.
+#[cfg(feature = "http")]
 pub(crate) fn attempt_failed(span: &Span, error: &LmError) {
     failed(span, lm_error_type(error.kind), &lm_error_text(error));
 }
 
 /// Notes that a request will be sent again.
+#[cfg(feature = "http")]
 pub(super) fn retried(error: &LmError, wait: Duration, message: impl FnOnce() -> Option<String>) {
     event!(
         target: "dspy",
@@ -212,18 +216,19 @@ pub(super) fn answered(span: &Span, response: &Response, first: Option<Duration>
         span.record(FIRST_CHUNK, first.as_secs_f64());
     }
     span.record(CACHED, response.cached);
-    if response.cached {
-        // Backends add tokens up to what they cost, and these cost nothing.
-        return;
+    if retries > 0 {
+        span.record(RETRIES, i64::from(retries));
     }
-    let usage = &response.usage;
+}
+
+/// Notes in the span of [`lm`] what it cost.
+pub(super) fn used(span: &Span, usage: &Usage) {
     span.record(INPUT_TOKENS, int(usage.prompt_tokens));
     span.record(OUTPUT_TOKENS, int(usage.completion_tokens));
     for (name, count) in [
         (CACHE_READ, usage.cache_read_tokens),
         (CACHE_WRITE, usage.cache_write_tokens),
         (REASONING_TOKENS, usage.reasoning_tokens),
-        (RETRIES, retries.into()),
     ] {
         if count > 0 {
             span.record(name, int(count));

@@ -13,8 +13,8 @@ use histogram::Histogram;
 pub use histogram::Times;
 pub use snapshot::{MetricsSnapshot, ModelMetrics};
 
+use super::lm_call::layer_call;
 use super::observer::Observer;
-use super::operation::layer_call;
 use crate::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Usage};
 use crate::program::{Event, EventKind};
 
