@@ -19,6 +19,8 @@
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
+//! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
+//! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | see what was said to models | [`inspect_history`] |
@@ -27,7 +29,9 @@
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | keep the result | [`save` and `load`](program::HasPredictors) |
+//! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted) |
+//! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
@@ -55,8 +59,17 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 pub mod guide {
     #[doc = include_str!("../docs/observability.md")]
     pub mod observability {}
+
+    #[doc = include_str!("../docs/caching.md")]
+    pub mod caching {}
+
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
+
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
+    #[doc = include_str!("../docs/resilience.md")]
+    pub mod resilience {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.

@@ -17,6 +17,8 @@ tokio::task_local! {
 pub struct LmScope {
     layers: Option<Arc<Node>>,
     usage: Option<Arc<UsageScope>>,
+    /// Nothing may be sent over the network.
+    offline: bool,
 }
 
 impl LmScope {
@@ -41,13 +43,23 @@ impl LmScope {
         self.usage.as_ref()
     }
 
+    pub(super) fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     pub(super) async fn send(
         &self,
         lm: &Lm,
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let work = Next { rest: self.layers.as_deref(), outside: true, sink }.run(lm, request);
+        let work = Next { rest: self.layers.as_ref(), outside: true, sink }.run(lm, request);
         let response = match observe::lm_call(lm, request, sink.is_some()) {
             None => work.await?,
             Some(operation) => {

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::delta_log::DeltaLog;
 use super::{LmError, Response};
 use crate::stream::Driven;
 
@@ -27,14 +28,29 @@ pub enum Delta {
 
 /// Where a model puts what arrives of a reply.
 pub struct DeltaSink {
-    sender: mpsc::Sender<Delta>,
+    outlet: Outlet,
     used: AtomicBool,
     first: OnceLock<Instant>,
 }
 
+enum Outlet {
+    /// One reader, for whom the model waits.
+    Reader(mpsc::Sender<Delta>),
+    /// Any number of readers, each at its own pace.
+    Log(Arc<DeltaLog>),
+}
+
 impl DeltaSink {
     pub(crate) fn new(sender: mpsc::Sender<Delta>) -> Self {
-        DeltaSink { sender, used: AtomicBool::new(false), first: OnceLock::new() }
+        Self::to(Outlet::Reader(sender))
+    }
+
+    pub(super) fn to_log(log: Arc<DeltaLog>) -> Self {
+        Self::to(Outlet::Log(log))
+    }
+
+    fn to(outlet: Outlet) -> Self {
+        DeltaSink { outlet, used: AtomicBool::new(false), first: OnceLock::new() }
     }
 
     /// Hands on a piece. Waits while the reader is behind; pieces that nobody wants any more are dropped.
@@ -44,8 +60,11 @@ impl DeltaSink {
         if used {
             self.first.get_or_init(Instant::now);
         }
-        // The reader has gone away: the model may as well finish its reply.
-        let _ = self.sender.send(delta).await;
+        match &self.outlet {
+            // An error says that the reader has gone away: the model may as well finish its reply.
+            Outlet::Reader(sender) => drop(sender.send(delta).await),
+            Outlet::Log(log) => log.push(delta),
+        }
     }
 
     /// When the first piece came.

@@ -55,12 +55,15 @@ pub(crate) struct LmProgress {
     outer: Option<Arc<LmProgress>>,
 }
 
-/// A request that is sent to a model, where it is observed.
+/// A request that is sent to a model, where it is observed. What a model or a layer asks in its turn is a part of it.
 pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<Operation> {
     if !may_be_observed() {
         return None;
     }
     let scope = Scope::current();
+    if scope.lm.is_some() {
+        return lm_part(lm, request, streamed);
+    }
     let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
     let observers = scope.observers();
     if span.is_disabled() && observers.is_empty() {

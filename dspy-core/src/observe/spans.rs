@@ -291,6 +291,9 @@ pub(crate) const fn lm_error_type(kind: LmErrorKind) -> &'static str {
         LmErrorKind::Transport => "transport",
         LmErrorKind::Decode => "decode",
         LmErrorKind::Budget => "budget",
+        LmErrorKind::CircuitOpen => "circuit_open",
+        LmErrorKind::Denied => "denied",
+        LmErrorKind::Unrecorded => "unrecorded",
         LmErrorKind::Exhausted => "exhausted",
         LmErrorKind::Other => "_OTHER",
     }

@@ -6,8 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod caching;
+mod combine;
 mod faults;
+mod faults_network;
 mod formats;
+mod limits;
+mod load;
 mod naming;
 mod payload;
 mod retries;

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
 
 use crate::lm::LmError;
-use crate::observe::{self, spans};
-
-/// Longer times than this year are cut to it: sums of times must not overflow.
-const FOREVER: Duration = Duration::from_hours(365 * 24);
+use crate::lm::gate::FOREVER;
+use crate::observe;
 
 /// How patient an endpoint's requests are.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +22,13 @@ pub(super) struct Patience {
     pub(super) backoff: (Duration, Duration),
 }
 
+impl Patience {
+    /// How long an attempt may take that is begun now, if all must be over at `end`.
+    pub(super) fn attempt(&self, end: Instant) -> Duration {
+        self.timeout.min(end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -33,10 +37,10 @@ pub(super) struct Failed {
     pub(super) hopeless: bool,
 }
 
-/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time that it may take.
+/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over.
 pub(super) async fn retry<T, F>(
     patience: Patience,
-    mut attempt: impl FnMut(Duration) -> F,
+    mut attempt: impl FnMut(Instant) -> F,
 ) -> Result<T, LmError>
 where
     F: Future<Output = Result<T, Failed>>,
@@ -47,35 +51,20 @@ where
         .with_min_delay(patience.backoff.0.min(FOREVER))
         .with_max_delay(patience.backoff.1.min(FOREVER))
         .with_max_times(patience.retries as usize);
-    let mut resend = 0;
-    let outcome = (|| {
-        let work = attempt(patience.timeout.min(end.saturating_duration_since(Instant::now())));
-        let span = spans::attempt(resend);
-        resend += 1;
-        observed(work, span)
-    })
-    .retry(waits)
-    .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
-    .adjust(|failed: &Failed, planned| {
-        let planned = planned?;
-        let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
-        // A wait that outlasts the deadline is not worth starting.
-        (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
-    })
-    .notify(|failed: &Failed, wait: Duration| {
-        observe::retried(&failed.error, wait);
-    })
-    .await;
+    let outcome = (|| attempt(end))
+        .retry(waits)
+        .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
+        .adjust(|failed: &Failed, planned| {
+            let planned = planned?;
+            let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
+            // A wait that outlasts the deadline is not worth starting.
+            (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
+        })
+        .notify(|failed: &Failed, wait: Duration| {
+            observe::retried(&failed.error, wait);
+        })
+        .await;
     outcome.map_err(|failed| *failed.error)
-}
-
-/// An attempt in its span.
-async fn observed<T>(work: impl Future<Output = Result<T, Failed>>, span: Span) -> Result<T, Failed> {
-    let result = work.instrument(span.clone()).await;
-    if let Err(failed) = &result {
-        spans::attempt_failed(&span, &failed.error);
-    }
-    result
 }
 
 /// At least the time that the server asked for, and up to a quarter more: clients that were refused together
@@ -160,7 +149,8 @@ mod tests {
     async fn an_attempt_gets_no_more_time_than_is_left() {
         let patience = Patience { deadline: Duration::from_secs(70), retries: 1, ..PATIENCE };
         let given = Cell::new(Vec::new());
-        let _ = retry(patience, |time| {
+        let _ = retry(patience, |end| {
+            let time = patience.attempt(end);
             given.set([given.take(), vec![time]].concat());
             async move {
                 tokio::time::sleep(time).await;
