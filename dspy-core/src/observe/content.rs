@@ -70,7 +70,7 @@ impl Room {
                     Part::Media(media) => self.part(&placeholder(media)),
                 })
                 .collect(),
-            Content::Calls { text, calls } => {
+            Content::Calls { text, calls, .. } => {
                 let text = (!text.is_empty()).then(|| self.part(text));
                 let mut parts: Vec<_> = text.into_iter().collect();
                 parts.extend(calls.iter().map(|call| self.call(call)));

@@ -228,7 +228,10 @@ fn message_size(message: &Message) -> usize {
                 Part::Media(media) => media.url.len() + 64,
             })
             .sum(),
-        Content::Calls { text, calls } => text.len() + calls.iter().map(call_size).sum::<usize>(),
+        Content::Calls { text, calls, opaque } => {
+            let opaque = opaque.as_deref().map_or(0, json_size);
+            text.len() + calls.iter().map(call_size).sum::<usize>() + opaque
+        }
         Content::ToolResult { id, text } => id.len() + text.len(),
     };
     size_of::<Message>() + content
@@ -239,6 +242,7 @@ fn completion_size(completion: &Completion) -> usize {
     size_of::<Completion>()
         + completion.text.len()
         + completion.reasoning.as_deref().map_or(0, str::len)
+        + completion.opaque.as_ref().map_or(0, json_size)
         + calls
 }
 

@@ -114,7 +114,7 @@ impl Page<'_, '_> {
                 Part::Text(text) => self.body(text),
                 Part::Media(media) => self.body(&placeholder(media)),
             }),
-            Content::Calls { text, calls } => {
+            Content::Calls { text, calls, .. } => {
                 if !text.is_empty() {
                     self.body(text)?;
                 }

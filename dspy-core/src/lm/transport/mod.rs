@@ -73,7 +73,7 @@ pub(super) struct Transport {
 /// The client for requests of others than models to this address.
 #[cfg(feature = "otel")]
 pub(crate) fn client_for(url: &str) -> Result<reqwest::Client, String> {
-    client::client(BaseUrl::parse(url)?.is_local())
+    client::client(BaseUrl::parse(url, "/")?.is_local())
 }
 
 /// What is to be sent.
