@@ -26,6 +26,8 @@
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | limit what it may spend, see what it costs | [the guide](guide::budgets) |
 //! | see what a program did | [`trace`](program::trace()) |
+//! | see what was said to models | [`inspect_history`] |
+//! | be told of each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
@@ -36,12 +38,13 @@
 
 #[doc(hidden)]
 pub use dspy_core::__private;
+pub use dspy_core::observe::inspect_history;
 pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
-    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
-    signature, state, tools, types,
+    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program,
+    retrieve, signature, state, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
@@ -59,6 +62,9 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 pub mod guide {
     #[doc = include_str!("../docs/budgets.md")]
     pub mod budgets {}
+
+    #[doc = include_str!("../docs/observability.md")]
+    pub mod observability {}
 
     #[doc = include_str!("../docs/caching.md")]
     pub mod caching {}

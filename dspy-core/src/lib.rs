@@ -11,6 +11,7 @@ pub mod decode;
 pub mod error;
 pub mod evaluate;
 pub mod lm;
+pub mod observe;
 pub mod predict;
 pub mod program;
 pub mod retrieve;

@@ -9,6 +9,7 @@ use super::{
     BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
     ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
+use crate::observe;
 use crate::stream::Driven;
 
 /// A model together with the sampling parameters to use with it. Cloning shares the model.
@@ -173,9 +174,9 @@ impl Lm {
         let (lm, scope) = (self.clone(), current_scope());
         LmStream(Driven::new(|sender| {
             // Whoever reads the stream may be outside of the scope.
-            scope.clone().enter(async move {
+            observe::inherit(scope.clone().enter(async move {
                 scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
-            })
+            }))
         }))
     }
 
@@ -202,7 +203,12 @@ impl Lm {
 
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        Next { rest: None, outside: true, sink, budgets: None }.run(self, &self.completed(request)).await
+        let request = self.completed(request);
+        let work = Next { rest: None, outside: true, sink, budgets: None }.run(self, &request);
+        let Some(operation) = observe::lm_part(self, &request, sink.is_some()) else { return work.await };
+        let result = Box::pin(operation.run(work)).await;
+        operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+        result
     }
 
     pub(super) fn own_rollout(&self) -> Option<u64> {

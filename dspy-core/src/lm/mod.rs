@@ -49,6 +49,8 @@ mod stream;
 mod tool;
 #[cfg(feature = "http")]
 mod transport;
+#[cfg(feature = "otel")]
+pub(crate) use transport::client_for;
 mod usage;
 #[cfg(feature = "http")]
 mod wire;

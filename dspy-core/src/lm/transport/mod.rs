@@ -10,17 +10,20 @@ mod retry;
 mod retry_after;
 mod streaming;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
 use reqwest::{Method, Request, Url};
+use tracing::Instrument as _;
 
 use super::endpoint::public_url;
 use super::gate::{self, Estimate, Outcome, Passage};
 use super::secret::Secrets;
 use super::{Endpoint, LmError, LmErrorKind, Response, Secret, Usage, live};
+use crate::observe::spans;
 use base_url::BaseUrl;
 pub(super) use failure::Failure;
 use failure::Lasting;
@@ -65,6 +68,12 @@ pub(super) struct Transport {
     local: bool,
     /// What to say when the key is refused.
     key_hint: String,
+}
+
+/// The client for requests of others than models to this address.
+#[cfg(feature = "otel")]
+pub(crate) fn client_for(url: &str) -> Result<reqwest::Client, String> {
+    client::client(BaseUrl::parse(url, "/")?.is_local())
 }
 
 /// What is to be sent.
@@ -184,13 +193,19 @@ impl Transport {
         attempt: impl Fn(Duration) -> F,
     ) -> Result<T, LmError> {
         live::allow(&self.model)?;
+        let resend = AtomicU32::new(0);
         retry::retry(self.patience, |end| {
-            let attempt = &attempt;
+            let (attempt, resend) = (&attempt, &resend);
             async move {
                 let entered = self.passage.enter(estimate, end).await;
                 let pass = entered
                     .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
-                let result = attempt(self.patience.attempt(end)).await;
+                // What is waited for is no part of the attempt.
+                let span = spans::attempt(resend.fetch_add(1, Ordering::Relaxed));
+                let result = attempt(self.patience.attempt(end)).instrument(span.clone()).await;
+                if let Err(failed) = &result {
+                    spans::attempt_failed(&span, &failed.error);
+                }
                 pass.settle(&match &result {
                     Ok(answer) => Outcome::Answered(answer.usage()),
                     Err(failed) => Outcome::of(&failed.error),
@@ -247,6 +262,7 @@ impl Transport {
         };
         *request.timeout_mut() = Some(time);
         let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
+        spans::http_status(response.status().as_u16());
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let answer = Answer {
