@@ -48,6 +48,7 @@ mod plan;
 mod quoted;
 mod report;
 mod root;
+mod sample;
 mod strict;
 mod text;
 mod tree;
@@ -66,6 +67,7 @@ use serde_json::Value;
 pub use error::{DecodeError, Problem, ProblemKind, SchemaError};
 pub use partial::Partial;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
+pub(crate) use sample::words;
 
 /// Brackets may be nested this deeply.
 ///

@@ -41,7 +41,7 @@ pub use layer::{Layer, Next};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
-pub(crate) use request::Origin;
+pub(crate) use request::{Maker, Origin};
 pub use request::{Params, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use response::{Completion, FinishReason, Response};
 pub(crate) use scope::UsageScope;

@@ -13,7 +13,7 @@ use crate::adapter::{
     self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
 };
 use crate::error::{Error, Result};
-use crate::lm::{Capabilities, Lm, Message, Origin};
+use crate::lm::{Capabilities, Lm, Message};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
 
@@ -177,7 +177,7 @@ impl Call<'_> {
         request.params.clone_from(self.predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = self.context.rollout();
-        request.origin = Origin::of(prepared.clone());
+        request.origin = prepared.origin(self.inputs)?;
         let received = match &mut self.watch {
             None => Received::Answer(self.lm.complete(request).await?),
             // Boxed, like all that few calls need, so that the others stay small.
