@@ -34,7 +34,7 @@ pub use dspy_core::program::{configure, inherit, spawn};
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
-    signature, state, tools, types,
+    signature, state, testing, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;

@@ -24,18 +24,19 @@ pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    match Shape::of(adapter, spec, &shown) {
+    let shown = if shown.is_empty() { values } else { &shown };
+    match Shape::of(adapter, spec, shown) {
         Shape::Sections(parts) => {
             let plain = !parts.iter().any(|(field, text)| field.is_code() || text.contains("[["));
             // Some models answer in JSON whatever they were asked for.
             if plain && rng.below(8) == 0 {
-                return object(spec, &parse(&JsonAdapter.reply(spec, &shown)), rng);
+                return object(spec, &parse(&JsonAdapter.reply(spec, shown)), rng);
             }
-            sections(parts, &shown, rng)
+            sections(parts, shown, rng)
         }
         Shape::Object(value) => object(spec, &value, rng),
-        Shape::Elements(parts) => elements(parts, &shown, rng),
-        Shape::Other => around(&adapter.reply(spec, &shown), rng),
+        Shape::Elements(parts) => elements(parts, shown, rng),
+        Shape::Other => around(&adapter.reply(spec, values), rng),
     }
 }
 

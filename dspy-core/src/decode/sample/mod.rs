@@ -231,7 +231,8 @@ impl Sampler<'_, '_> {
         let value = self.value(chosen, depth + 1)?;
         let Value::String(text) = &value else { return Some(value) };
         // A text of digits is what a union with a number reads as that number.
-        let number = serde_json::from_str::<Number>(text).ok().map(Value::Number);
+        let whole = || text.parse::<i64>().map(Number::from).ok();
+        let number = serde_json::from_str::<Number>(text).ok().or_else(whole).map(Value::Number);
         let other = number.filter(|number| {
             union.options.iter().any(|o| {
                 !matches!(schema.node(*o).kind, Kind::Text(_)) && schema.is_valid(*o, number)
