@@ -7,6 +7,8 @@
 //! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
 //! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
 
+#[cfg(feature = "http")]
+mod api;
 mod builtin;
 mod catalog;
 mod choose;
@@ -32,6 +34,8 @@ mod tool;
 mod transport;
 mod usage;
 
+#[cfg(feature = "http")]
+pub(crate) use api::{Api, Payload};
 pub use builtin::BuiltinLm;
 use choose::{Lookup, environment, variable};
 pub use endpoint::Endpoint;
@@ -41,6 +45,8 @@ pub use layer::{Layer, Next};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
+#[cfg(feature = "http")]
+pub(crate) use openai::{message_value, tool_value};
 pub(crate) use request::{Maker, Origin};
 pub use request::{Params, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use response::{Completion, FinishReason, Response};

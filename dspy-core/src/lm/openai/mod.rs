@@ -13,6 +13,8 @@ use super::{
     BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response,
 };
 use formats::{Format, Formats};
+pub(crate) use request::message_value;
+pub(crate) use tools::tool_value;
 
 /// One model of one endpoint.
 #[derive(Debug)]

@@ -176,6 +176,11 @@ fn turn(message: &Message) -> serde_json::Result<Turn<'_>> {
     Ok(turn)
 }
 
+/// A message by itself, for files of messages.
+pub(crate) fn message_value(message: &Message) -> serde_json::Result<Value> {
+    serde_json::to_value(turn(message)?)
+}
+
 fn part(part: &Part) -> serde_json::Result<TurnPart<'_>> {
     let media = match part {
         Part::Text(text) => return Ok(TurnPart::Text { text }),

@@ -112,6 +112,29 @@ impl Transport {
         retry::retry(self.patience, |time| self.attempt(&request, time, &decode)).await
     }
 
+    /// Sends what `make` makes of an empty POST and reads the answer by `decode`; again after failures of the kinds
+    /// that pass `again`. Bodies may be streams: they are made anew for each attempt.
+    pub(super) async fn exchange<T>(
+        &self,
+        make: impl Fn(Request) -> Request,
+        again: impl Fn(LmErrorKind) -> bool,
+        decode: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, LmError> {
+        let (make, again, decode) = (&make, &again, &decode);
+        let attempt = |time: Duration| async move {
+            let exchange = async {
+                let mut incoming = self.execute(make(self.request(Vec::new())), time).await?;
+                self.read_body(&mut incoming).await?;
+                self.judge(incoming.answer, decode)
+            };
+            exchange.await.map_err(|mut failed: Failed| {
+                failed.hopeless |= !again(failed.error.kind);
+                failed
+            })
+        };
+        retry::retry(self.patience, attempt).await
+    }
+
     fn request(&self, body: Vec<u8>) -> Request {
         let mut request = Request::new(Method::POST, self.url.clone());
         request.headers_mut().clone_from(&self.headers);
@@ -152,10 +175,14 @@ impl Transport {
 
     /// Sends the request and waits for the head of the reply.
     async fn send(&self, request: &Request, time: Duration) -> Result<Incoming, Failed> {
-        let Some(mut request) = request.try_clone() else {
+        let Some(request) = request.try_clone() else {
             let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
             return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
         };
+        self.execute(request, time).await
+    }
+
+    async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
         *request.timeout_mut() = Some(time);
         let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
