@@ -7,6 +7,7 @@
 mod support;
 
 mod faults;
+mod finetune;
 mod formats;
 mod naming;
 mod payload;
