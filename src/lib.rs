@@ -25,7 +25,8 @@
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | keep the result | [`save` and `load`](program::HasPredictors) |
-//! | test without a model | [`Lm::scripted`](lm::Lm::scripted) |
+//! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm); [the guide](guide::testing_models) |
+//! | fine-tune a model | [`FineTuning`](finetune::FineTuning); [the guide](guide::fine_tuning) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
@@ -54,6 +55,13 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 pub mod guide {
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
+
+    #[doc = include_str!("../docs/testing-models.md")]
+    pub mod testing_models {}
+
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../docs/fine-tuning.md")]
+    pub mod fine_tuning {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.
