@@ -63,12 +63,17 @@ async fn main() -> dspy::Result<()> {
     let fake = Arc::new(fake);
     dspy::configure(Lm::shared(fake.clone()));
 
-    println!("{RUNS} runs against a model of which 40 % of the replies are sloppy, 15 % unreadable, 3 % cut off,");
+    println!(
+        "{RUNS} runs against a model of which 40 % of the replies are sloppy, 15 % unreadable, 3 % cut off,"
+    );
     println!("and 2 % are errors instead.\n");
     for (name, recovery) in [
         ("Asked once, nothing is forgiven twice", Recovery::NONE),
         ("One re-ask, then JSON (the default)", Recovery::default()),
-        ("Three re-asks, and a higher limit for what was cut off", Recovery::default().reasks(3).longer(4_096)),
+        (
+            "Three re-asks, and a higher limit for what was cut off",
+            Recovery::default().reasks(3).longer(4_096),
+        ),
     ] {
         println!("{name}");
         run(recovery).await;
@@ -93,7 +98,8 @@ async fn main() -> dspy::Result<()> {
 async fn run(recovery: Recovery) {
     let settings = Settings::new().recovery(recovery);
     let program = ChainOfThought::<ReadReport>::new();
-    let reports = (0..RUNS).map(|number| format!("Report {number}: the press in hall 3 makes a strange noise."));
+    let reports =
+        (0..RUNS).map(|number| format!("Report {number}: the press in hall 3 makes a strange noise."));
     let calls: Vec<_> = reports.map(|report| settings.clone().scope(program.call(report))).collect();
     let outcomes: Vec<_> = stream::iter(calls).buffered(16).collect().await;
 

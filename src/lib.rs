@@ -30,6 +30,8 @@
 
 #[doc(hidden)]
 pub use dspy_core::__private;
+#[cfg(feature = "http")]
+pub use dspy_core::finetune;
 pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
@@ -37,8 +39,6 @@ pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
     signature, state, testing, tools, types,
 };
-#[cfg(feature = "http")]
-pub use dspy_core::finetune;
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
 pub use schemars::JsonSchema;

@@ -119,7 +119,10 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
         // A bare text may as well be an apology.
         Ok(decoded) if implied_text(spec, &decoded.report) => {
             let missing = spec.outputs().map(|field| {
-                FieldProblem::new(field.name(), format!("missing; write a JSON object with the member \"{}\"", field.name()))
+                FieldProblem::new(
+                    field.name(),
+                    format!("missing; write a JSON object with the member \"{}\"", field.name()),
+                )
             });
             Err(fail(ParseErrorKind::Malformed, missing.collect()))
         }

@@ -195,7 +195,8 @@ pub struct JobError {
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.message.as_deref().unwrap_or("no reason given"))?;
-        let details: Vec<&str> = [&self.code, &self.param].into_iter().flatten().map(String::as_str).collect();
+        let details: Vec<&str> =
+            [&self.code, &self.param].into_iter().flatten().map(String::as_str).collect();
         if details.is_empty() { Ok(()) } else { write!(f, " ({})", details.join(", ")) }
     }
 }

@@ -87,7 +87,9 @@ impl TrainingRow {
             }
             None => {
                 // Demonstrations are there to be read, not to be learnt.
-                for message in messages.iter_mut().filter(|message| message["role"] == Role::Assistant.as_str()) {
+                for message in
+                    messages.iter_mut().filter(|message| message["role"] == Role::Assistant.as_str())
+                {
                     message["weight"] = 0.into();
                 }
                 messages.push(reply);
@@ -146,7 +148,8 @@ impl TrainingSet {
         let mut rows = Vec::new();
         for step in trace.steps.iter().filter(|step| step.error.is_none() && !step.outputs.is_empty()) {
             let Some((_, predictor)) = predictors.iter().find(|(path, _)| *path == step.predictor) else {
-                let message = format!("the trace has a call of `{}`, which the program lacks", step.predictor);
+                let message =
+                    format!("the trace has a call of `{}`, which the program lacks", step.predictor);
                 return Err(crate::Error::other(message));
             };
             rows.push(TrainingRow::of(predictor, &step.inputs, &step.outputs)?);

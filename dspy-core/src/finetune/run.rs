@@ -95,12 +95,10 @@ impl FineTuning {
         };
         state.training_file = Some(training.clone());
         state.save(path)?;
-        if let Some(content) = &files.validation {
-            if state.validation_file.is_none() {
-                let id = self.uploaded(&format!("dspy-{short}-validation.jsonl"), content).await?;
-                state.validation_file = Some(id);
-                state.save(path)?;
-            }
+        if let Some(content) = files.validation.as_ref().filter(|_| state.validation_file.is_none()) {
+            let id = self.uploaded(&format!("dspy-{short}-validation.jsonl"), content).await?;
+            state.validation_file = Some(id);
+            state.save(path)?;
         }
         let request = request(tune, &state, &training);
         let job = self.created(&request, &training, &files.key).await?;
@@ -151,9 +149,10 @@ impl FineTuning {
         for _ in 0..PAGES {
             let Some(page) = known(self.files(after.as_deref()).await)? else { return Ok(None) };
             let gone = |status: &Option<String>| matches!(status.as_deref(), Some("error" | "deleted"));
-            let found = page.data.iter().find(|file| {
-                file.filename == name && file.bytes == bytes && !gone(&file.status)
-            });
+            let found = page
+                .data
+                .iter()
+                .find(|file| file.filename == name && file.bytes == bytes && !gone(&file.status));
             if let Some(file) = found {
                 return Ok(Some(file.id.clone()));
             }
@@ -305,7 +304,8 @@ fn refuses(error: &FineTuneError, member: &str) -> bool {
     match error {
         FineTuneError::Endpoint(error) => {
             error.kind == LmErrorKind::InvalidRequest
-                && (error.message.contains(member) || error.body.as_deref().is_some_and(|body| body.contains(member)))
+                && (error.message.contains(member)
+                    || error.body.as_deref().is_some_and(|body| body.contains(member)))
         }
         _ => false,
     }

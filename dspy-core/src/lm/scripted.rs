@@ -275,9 +275,7 @@ impl ScriptedLm {
                 let reply = respond(request);
                 Box::pin(async move { Some(reply.await) })
             }
-            None => {
-                Box::pin(ready(self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front()))
-            }
+            None => Box::pin(ready(self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front())),
         }
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn sample(tools: &[ToolSpec], least: usize, rng: &mut Rng) -> Result<
     (0..count)
         .map(|_| {
             let tool = &tools[rng.below(tools.len())];
-            let plan = Plan::new(&tool.parameters).map_err(|error| format!("the tool `{}`: {error}", tool.name))?;
+            let plan =
+                Plan::new(&tool.parameters).map_err(|error| format!("the tool `{}`: {error}", tool.name))?;
             let arguments = plan.sample(rng).filter(Value::is_object);
             let arguments =
                 arguments.ok_or_else(|| format!("no arguments were found for the tool `{}`", tool.name))?;

@@ -8,8 +8,8 @@ use super::log::{FakeReply, Memory, Style};
 use super::{calls, malformed, sloppy, values};
 use crate::decode::Plan;
 use crate::lm::{
-    BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind, Request,
-    RequestDigest, Response, ResponseFormat, ToolChoice, Usage,
+    BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
+    Request, RequestDigest, Response, ResponseFormat, ToolChoice, Usage,
 };
 use crate::predict::Prepared;
 use crate::seed::{Rng, Seed};
@@ -202,7 +202,8 @@ impl FakeLm {
         let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
         let asked = request.messages.iter().map(|message| tokens(message.text().len())).sum();
         let written = |completion: &Completion| {
-            let calls: usize = completion.tool_calls.iter().map(|call| call.arguments.to_string().len()).sum();
+            let calls: usize =
+                completion.tool_calls.iter().map(|call| call.arguments.to_string().len()).sum();
             tokens(completion.text.len() + calls + completion.reasoning.as_deref().unwrap_or_default().len())
         };
         let usage = Usage::tokens(asked, completions.iter().map(written).sum());
@@ -222,12 +223,12 @@ impl FakeLm {
         let asked = request.messages.last().map(|message| message.text()).unwrap_or_default();
         let stated = self.memory().stated(&asked).cloned();
         let intended = values::outputs(prepared, request, stated.as_ref(), rng);
-        let mut intended =
-            intended.map_err(|message| LmError::new(LmErrorKind::Other, "fake", message))?;
+        let mut intended = intended.map_err(|message| LmError::new(LmErrorKind::Other, "fake", message))?;
         if let Some(edit) = &self.edit {
             edit(view.spec.name(), &mut intended);
         }
-        let shown: Values = view.spec.outputs().filter_map(|f| intended.get_key_value(f.name())).map(own).collect();
+        let shown: Values =
+            view.spec.outputs().filter_map(|f| intended.get_key_value(f.name())).map(own).collect();
         let mut completion = view.answer(adapter, &intended);
         calls::with_ids(&mut completion, rng);
         let has_calls = !completion.tool_calls.is_empty();
@@ -264,7 +265,8 @@ impl FakeLm {
         let mut completion = match &request.format {
             ResponseFormat::JsonSchema { schema, .. } => {
                 let plan = Plan::new(schema).map_err(|error| fail(error.to_string()))?;
-                let value = plan.sample(rng).ok_or_else(|| fail("no value was found for the schema".into()))?;
+                let value =
+                    plan.sample(rng).ok_or_else(|| fail("no value was found for the schema".into()))?;
                 Completion::new(if style == Style::Sloppy {
                     plan.careless_json(&value, rng)
                 } else {
@@ -274,7 +276,9 @@ impl FakeLm {
             ResponseFormat::JsonObject => Completion::new("{}"),
             ResponseFormat::Text => Completion::new(crate::decode::words(rng)),
         };
-        if !request.tools.is_empty() && matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_)) {
+        if !request.tools.is_empty()
+            && matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+        {
             let named = |name: &str| match &request.tool_choice {
                 ToolChoice::Named(wanted) => **wanted == *name,
                 _ => true,

@@ -98,7 +98,9 @@ fn with_contradiction<'s>(
     let (field, text) = parts[rng.below(parts.len())].clone();
     let mut others = values.clone();
     others.insert(field.name().to_owned(), values::one(spec, field, rng).ok()?);
-    let (Shape::Sections(again) | Shape::Elements(again)) = Shape::of(adapter, spec, &others) else { return None };
+    let (Shape::Sections(again) | Shape::Elements(again)) = Shape::of(adapter, spec, &others) else {
+        return None;
+    };
     let (_, other) = again.into_iter().find(|(again, _)| again.name() == field.name())?;
     if other == text {
         return None;
@@ -129,7 +131,7 @@ fn object(spec: &SignatureSpec, mut value: Value, fault: usize, rng: &mut Rng) -
         }
         4 => {
             // Broken off without a word. Before the last member nothing can be mistaken for the whole.
-            let last = spec.outputs().filter(|field| members.contains_key(field.name())).last()?.name().to_owned();
+            let last = spec.outputs().rfind(|field| members.contains_key(field.name()))?.name().to_owned();
             let whole = value.to_string();
             let end = whole.rfind(&format!("{}:", Value::from(last)))?;
             let end = 1 + rng.below(end.saturating_sub(1).max(1));

@@ -9,9 +9,13 @@ use crate::adapter::{Adapter, JsonAdapter};
 use crate::seed::Rng;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
-const BEFORE: [&str; 3] =
-    ["Sure! Here is my answer.", "Of course.", "I have thought about this carefully, and this is what I found:"];
-const AFTER: [&str; 3] = ["Let me know if you need anything else.", "I hope this helps!", "Note that I may be wrong."];
+const BEFORE: [&str; 3] = [
+    "Sure! Here is my answer.",
+    "Of course.",
+    "I have thought about this carefully, and this is what I found:",
+];
+const AFTER: [&str; 3] =
+    ["Let me know if you need anything else.", "I hope this helps!", "Note that I may be wrong."];
 
 /// The careless reply. What is said around a reply of a format that is not the library's is up to its reader.
 pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values, rng: &mut Rng) -> String {
@@ -49,7 +53,8 @@ fn one<'t>(texts: &[&'t str], rng: &mut Rng) -> &'t str {
 }
 
 fn around(text: &str, rng: &mut Rng) -> String {
-    match rng.below(3) {
+    match rng.below(4) {
+        3 => format!("<think>\nThey want an answer. Let me see.\n</think>\n{text}"),
         0 => format!("{}\n\n{text}", one(&BEFORE, rng)),
         1 => format!("{text}\n\n{}", one(&AFTER, rng)),
         _ => format!("{}\n\n{text}\n\n{}", one(&BEFORE, rng), one(&AFTER, rng)),

@@ -25,7 +25,8 @@ pub(super) fn outputs(
             values.insert(field.name().to_owned(), value.clone());
             continue;
         }
-        let offered = view.calls().filter(|(calls, _)| calls.name() == field.name()).map(|_| request.origin.tools());
+        let offered =
+            view.calls().filter(|(calls, _)| calls.name() == field.name()).map(|_| request.origin.tools());
         let value = match offered {
             Some(tools) => calls::sample(tools, 0, rng)?,
             None => one(&view.spec, field, rng)?,
@@ -34,7 +35,8 @@ pub(super) fn outputs(
     }
     if let Some((field, true)) = view.calls() {
         // Where nothing else is asked for, a reply without calls would be empty.
-        let must = view.is_bare() || matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        let must =
+            view.is_bare() || matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let named = |name: &str| match &request.tool_choice {
             ToolChoice::Named(wanted) => **wanted == *name,
             _ => true,
@@ -54,7 +56,8 @@ pub(super) fn outputs(
 
 /// A value of one field.
 pub(super) fn one(spec: &SignatureSpec, field: &FieldSpec, rng: &mut Rng) -> Result<Value, String> {
-    let plan = field.plan().map_err(|error| format!("output `{}` of {}: {error}", field.name(), spec.name()))?;
+    let plan =
+        field.plan().map_err(|error| format!("output `{}` of {}: {error}", field.name(), spec.name()))?;
     plan.sample(rng).ok_or_else(|| {
         format!(
             "no value was found for output `{}` of {}: its limits are beyond guessing; give it one with `FakeLm::edit` \

@@ -1,13 +1,13 @@
 //! Fine-tuning against a server that keeps files and jobs, and fails and hangs when told to.
 
+#![allow(clippy::panic, reason = "in tests a panic is the report")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dspy_core::finetune::{
-    FineTune, FineTuneError, FineTuning, JobStatus, Limits, TrainingRow, TrainingSet,
-};
+use dspy_core::finetune::{FineTune, FineTuneError, FineTuning, JobStatus, Limits, TrainingRow, TrainingSet};
 use dspy_core::lm::{Lm, LmErrorKind, Message, ToolSpec};
 use dspy_core::predict::{DynPredict, Predictor};
 use dspy_core::program::{HasPredictors, Module, Settings, trace};
@@ -120,7 +120,10 @@ struct Tuner {
 }
 
 impl Tuner {
-    async fn new(course: Vec<Value>, fault: impl Fn(usize, &Seen) -> Option<Fault> + Send + Sync + 'static) -> Self {
+    async fn new(
+        course: Vec<Value>,
+        fault: impl Fn(usize, &Seen) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Self {
         let store = Arc::new(Mutex::new(Store { course, ..Store::default() }));
         let hung = Arc::new(Notify::new());
         let (kept, notice) = (store.clone(), hung.clone());
@@ -185,13 +188,18 @@ fn rows(count: usize) -> TrainingSet {
     let row = |number: usize| {
         let question = format!("What is {number} + 1?");
         let answer = (number + 1).to_string();
-        TrainingRow::of(&predictor, &values(&[("question", &question)]), &values(&[("answer", &answer)])).unwrap()
+        TrainingRow::of(&predictor, &values(&[("question", &question)]), &values(&[("answer", &answer)]))
+            .unwrap()
     };
     (0..count).map(row).collect()
 }
 
 fn tune() -> FineTune {
-    FineTune::new("m", rows(12)).validation(rows(2)).suffix("sums").seed(3).hyperparameters(json!({"n_epochs": 2}))
+    FineTune::new("m", rows(12))
+        .validation(rows(2))
+        .suffix("sums")
+        .seed(3)
+        .hyperparameters(json!({"n_epochs": 2}))
 }
 
 /// A path of its own for each test, removed in the end.
@@ -394,9 +402,10 @@ async fn a_state_file_serves_one_run_only() {
 #[test]
 fn unusable_rows_are_named() {
     let problems = |rows: TrainingSet, limits: Limits| match rows.check(&limits) {
-        Err(FineTuneError::Rows { problems }) => {
-            problems.into_iter().map(|problem| format!("{}: {}", problem.row, problem.message)).collect::<Vec<_>>()
-        }
+        Err(FineTuneError::Rows { problems }) => problems
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.row, problem.message))
+            .collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     assert_eq!(problems(rows(3), Limits::default()), ["0: 3 rows are too few; at least 10 are needed"]);
@@ -443,7 +452,10 @@ async fn traces_become_rows_that_look_like_calls() {
     let row: Value = serde_json::from_str(&rows.rows()[0].to_json().unwrap()).unwrap();
     let mut learnt = row["messages"].as_array().unwrap().clone();
     let last = learnt.pop().unwrap();
-    assert_eq!(last, json!({"role": "assistant", "content": "[[ ## answer ## ]]\n3\n\n[[ ## completed ## ]]\n"}));
+    assert_eq!(
+        last,
+        json!({"role": "assistant", "content": "[[ ## answer ## ]]\n3\n\n[[ ## completed ## ]]\n"})
+    );
     // Demonstrations are not learnt from.
     assert_eq!(learnt[2]["role"], "assistant");
     assert_eq!(learnt[2].as_object_mut().unwrap().remove("weight"), Some(0.into()));
@@ -476,7 +488,8 @@ fn tools_and_preferences_have_their_places() {
     predictor.set_lm(Lm::custom(model));
     let mut inputs = values(&[("question", "Rain?")]);
     inputs.insert("tools".into(), json!([tool]));
-    let calls = |name: &str| Values::from_iter([("calls".to_owned(), json!([{"name": name, "arguments": {}}]))]);
+    let calls =
+        |name: &str| Values::from_iter([("calls".to_owned(), json!([{"name": name, "arguments": {}}]))]);
     let row = TrainingRow::of(&predictor, &inputs, &calls("weather")).unwrap();
     let row = row.rather_than(&predictor, &inputs, &calls("guess")).unwrap();
     let json: Value = serde_json::from_str(&row.to_json().unwrap()).unwrap();
@@ -485,5 +498,8 @@ fn tools_and_preferences_have_their_places() {
         json!([{"role": "assistant", "content": null, "tool_calls": [{"id": "call_0", "type": "function",
             "function": {"name": name, "arguments": "{}"}}]}])
     };
-    assert_eq!((&json["preferred_output"], &json["non_preferred_output"]), (&call("weather"), &call("guess")));
+    assert_eq!(
+        (&json["preferred_output"], &json["non_preferred_output"]),
+        (&call("weather"), &call("guess"))
+    );
 }

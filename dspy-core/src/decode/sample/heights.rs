@@ -22,7 +22,8 @@ pub(super) fn of(schema: &Schema) -> Vec<usize> {
 }
 
 fn height(schema: &Schema, id: NodeId, known: &[usize]) -> usize {
-    let above = |parts: &mut dyn Iterator<Item = usize>| parts.max().map_or(0, |height| height.saturating_add(1));
+    let above =
+        |parts: &mut dyn Iterator<Item = usize>| parts.max().map_or(0, |height| height.saturating_add(1));
     match &schema.node(id).kind {
         Kind::Never => NONE,
         Kind::Any | Kind::Null | Kind::Bool | Kind::Number(_) | Kind::Text(_) | Kind::Choice(_) => 0,

@@ -211,7 +211,8 @@ impl Sampler<'_, '_> {
 
     /// The value of a member that has no schema of its own.
     fn extra(&mut self, plan: &ObjectPlan, name: &str, depth: usize) -> Option<Value> {
-        let by_pattern = plan.patterns.iter().find(|(pattern, _)| pattern.is_match(name)).map(|(_, node)| *node);
+        let by_pattern =
+            plan.patterns.iter().find(|(pattern, _)| pattern.is_match(name)).map(|(_, node)| *node);
         match (by_pattern, plan.extra) {
             (Some(node), _) | (None, Extra::Node(node)) => self.value(node, depth + 1),
             (None, Extra::Drop) => Some(self.anything()),
@@ -234,9 +235,10 @@ impl Sampler<'_, '_> {
         let whole = || text.parse::<i64>().map(Number::from).ok();
         let number = serde_json::from_str::<Number>(text).ok().or_else(whole).map(Value::Number);
         let other = number.filter(|number| {
-            union.options.iter().any(|o| {
-                !matches!(schema.node(*o).kind, Kind::Text(_)) && schema.is_valid(*o, number)
-            })
+            union
+                .options
+                .iter()
+                .any(|o| !matches!(schema.node(*o).kind, Kind::Text(_)) && schema.is_valid(*o, number))
         });
         Some(other.unwrap_or(value))
     }

@@ -55,13 +55,31 @@ fn write(part: &Part, least: usize, out: &mut String, rng: &mut Rng) -> Option<(
             let mut count = rng.between(*low, most);
             if least > out.chars().count() {
                 // A text that must be long grows where it can.
-                most = high.unwrap_or(usize::MAX).min(low.saturating_add(least - out.chars().count() + SPARE));
+                most =
+                    high.unwrap_or(usize::MAX).min(low.saturating_add(least - out.chars().count() + SPARE));
                 count = most.saturating_sub(rng.below(SPARE.min(most - low) + 1));
             }
             (0..count).try_for_each(|_| write(part, 0, out, rng))?;
         }
     }
     Some(())
+}
+
+/// What an escape stands for.
+enum Escape {
+    /// One character out of these ranges.
+    One(Vec<(char, char)>),
+    /// The edge of a word or of the text.
+    Place,
+}
+
+impl Escape {
+    fn ranges(self) -> Option<Vec<(char, char)>> {
+        match self {
+            Escape::One(ranges) => Some(ranges),
+            Escape::Place => None,
+        }
+    }
 }
 
 struct Reader<'p> {
@@ -92,9 +110,8 @@ impl Reader<'_> {
                 '[' => self.set()?,
                 '(' => self.group()?,
                 '\\' => match self.escape()? {
-                    Some(ranges) => Part::One(ranges),
-                    // The edge of a word or of the text.
-                    None => continue,
+                    Escape::One(ranges) => Part::One(ranges),
+                    Escape::Place => continue,
                 },
                 '*' | '+' | '?' | '{' => return None,
                 c => Part::One(vec![(c, c)]),
@@ -146,10 +163,10 @@ impl Reader<'_> {
         Some(Part::Repeat(Box::new(part), low, high))
     }
 
-    /// What follows a backslash; no ranges for what matches a place.
-    fn escape(&mut self) -> Option<Option<Vec<(char, char)>>> {
+    /// What follows a backslash.
+    fn escape(&mut self) -> Option<Escape> {
         let word = || vec![('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')];
-        Some(Some(match self.rest.next()? {
+        Some(Escape::One(match self.rest.next()? {
             'd' => vec![('0', '9')],
             'w' => word(),
             's' => vec![(' ', ' ')],
@@ -159,7 +176,7 @@ impl Reader<'_> {
             'n' => vec![('\n', '\n')],
             't' => vec![('\t', '\t')],
             'r' => vec![('\r', '\r')],
-            'b' | 'B' | 'A' | 'z' => return Some(None),
+            'b' | 'B' | 'A' | 'z' => return Some(Escape::Place),
             'x' | 'u' => {
                 let c = self.code_point()?;
                 vec![(c, c)]
@@ -209,7 +226,7 @@ impl Reader<'_> {
                     first = false;
                     continue;
                 }
-                '\\' => match self.escape()??.as_slice() {
+                '\\' => match self.escape()?.ranges()?.as_slice() {
                     [(low, high)] if low == high => *low,
                     several => {
                         ranges.extend(several);
@@ -224,7 +241,7 @@ impl Reader<'_> {
             if ahead.next() == Some('-') && ahead.peek().is_some_and(|c| *c != ']') {
                 self.rest.next();
                 let high = match self.rest.next()? {
-                    '\\' => self.escape()??.first()?.1,
+                    '\\' => self.escape()?.ranges()?.first()?.1,
                     c => c,
                 };
                 if high < low {

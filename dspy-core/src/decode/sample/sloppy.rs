@@ -2,10 +2,12 @@
 
 use serde_json::{Number, Value};
 
-use super::super::plan::{Kind, Node, NodeId, Schema};
+use super::super::plan::{Extra, Kind, Node, NodeId, Schema};
 use super::super::text::fold;
 use crate::seed::Rng;
 
+/// A member that no type has.
+const NOTE: &str = "made_up";
 /// A word that no number, truth value or choice is written with.
 const GARBLE: &str = "zzqx";
 
@@ -26,7 +28,7 @@ pub(super) fn field(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<Str
     let node = plain(schema, schema.root);
     match (node.map(|node| &node.kind), value) {
         (_, Value::Array(_) | Value::Object(_)) => Some(structure(schema, value, rng)),
-        (Some(Kind::Any), _) | (None, _) => None,
+        (Some(Kind::Any) | None, _) => None,
         (Some(_), Value::Null) => Some("None".into()),
         (Some(Kind::Bool), Value::Bool(yes)) => Some(bold(truth(*yes, rng), rng)),
         (Some(Kind::Number(_)), Value::Number(number)) => Some(bold(&figure(number, rng), rng)),
@@ -42,6 +44,9 @@ fn structure(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
     if let Some(bullets) = bullets(schema, value, rng) {
         return bullets;
     }
+    if let Some(lone) = lone(schema, schema.root, value).filter(|_| rng.below(2) == 0) {
+        return lone.to_owned();
+    }
     let json = json(schema, value, rng);
     match rng.below(4) {
         0 => format!("```json\n{json}\n```"),
@@ -51,14 +56,29 @@ fn structure(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
     }
 }
 
+/// The only item of a list of words.
+fn lone<'v>(schema: &Schema, id: NodeId, value: &'v Value) -> Option<&'v str> {
+    let (Kind::List(plan), [item]) = (&plain(schema, id)?.kind, value.as_array()?.as_slice()) else {
+        return None;
+    };
+    let free = match &schema.node(plan.items?).kind {
+        Kind::Text(text) => text.is_free(),
+        _ => false,
+    };
+    item.as_str().filter(|text| free && plan.prefix.is_empty() && is_words(text))
+}
+
 fn bullets(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<String> {
-    let (Value::Array(items), Kind::List(plan)) = (value, &schema.node(schema.root).kind) else { return None };
+    let (Value::Array(items), Kind::List(plan)) = (value, &schema.node(schema.root).kind) else {
+        return None;
+    };
     let free = plan.items.is_some_and(|id| match &schema.node(id).kind {
         Kind::Text(plan) => plan.is_free(),
         _ => false,
     });
     let lines: Vec<&str> = items.iter().filter_map(Value::as_str).filter(|item| is_words(item)).collect();
-    if !free || !plan.prefix.is_empty() || lines.len() != items.len() || lines.len() < 2 || rng.below(2) == 0 {
+    if !free || !plan.prefix.is_empty() || lines.len() != items.len() || lines.len() < 2 || rng.below(2) == 0
+    {
         return None;
     }
     let style = rng.below(3);
@@ -75,8 +95,12 @@ pub(super) fn impossible(schema: &Schema, rng: &mut Rng) -> Option<String> {
     match &plain(schema, schema.root)?.kind {
         Kind::Number(_) if rng.below(2) == 0 => Some("somewhere between 3 and 5".into()),
         Kind::Choice(plan) if !plan.mixed && rng.below(2) == 0 => {
-            let names: Vec<&str> =
-                plan.items.iter().filter_map(|item| item.value.as_str()).filter(|name| is_word(name)).collect();
+            let names: Vec<&str> = plan
+                .items
+                .iter()
+                .filter_map(|item| item.value.as_str())
+                .filter(|name| is_word(name))
+                .collect();
             Some(match names.as_slice() {
                 [one, .., other] => format!("{one} or {other}"),
                 _ => GARBLE.into(),
@@ -134,12 +158,14 @@ fn recased(choice: &str, rng: &mut Rng) -> String {
 
 /// Letters, digits and what joins them.
 fn is_word(text: &str) -> bool {
-    text.chars().any(char::is_alphabetic) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_- ".contains(c))
+    text.chars().any(char::is_alphabetic)
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_- ".contains(c))
 }
 
 /// Plain words on one line.
 fn is_words(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ')
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ')
 }
 
 /// The value as JSON in the manner of one model.
@@ -153,6 +179,9 @@ pub(super) fn json(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
         lines: once(),
         comments: once(),
         respelt: once(),
+        commas_forgotten: once(),
+        shuffled: once(),
+        talkative: once(),
     };
     let mut writer = Writer { schema, manner, out: String::new(), rng };
     writer.write(Some(schema.root), value, 0);
@@ -169,8 +198,14 @@ struct Manner {
     python: bool,
     lines: bool,
     comments: bool,
-    /// Keys, choices and scalars in other spellings.
+    /// Keys, choices and scalars in other spellings, one-element lists without brackets.
     respelt: bool,
+    /// Commas left out at the end of a line.
+    commas_forgotten: bool,
+    /// Members in another order.
+    shuffled: bool,
+    /// Members that nobody asked for.
+    talkative: bool,
 }
 
 struct Writer<'s, 'r> {
@@ -185,6 +220,7 @@ impl Writer<'_, '_> {
     fn write(&mut self, id: Option<NodeId>, value: &Value, depth: usize) {
         let node = id.and_then(|id| plain(self.schema, id));
         match value {
+            Value::Array(_) if depth > 0 && self.manner.respelt && self.respells_lone(id, value) => {}
             Value::Array(items) => {
                 let plan = match node.map(|node| &node.kind) {
                     Some(Kind::List(plan)) => Some(plan),
@@ -203,7 +239,21 @@ impl Writer<'_, '_> {
                     _ => None,
                 };
                 self.out.push('{');
-                for (index, (name, member)) in members.iter().enumerate() {
+                let mut members: Vec<_> = members.iter().collect();
+                if self.manner.shuffled {
+                    self.rng.shuffle(&mut members);
+                }
+                let note = Value::from("a remark");
+                let closed = plan.is_some_and(|plan| {
+                    matches!(plan.extra, Extra::Drop)
+                        && plan.patterns.is_empty()
+                        && !plan.folded.contains_key(&fold(NOTE))
+                });
+                let noted = NOTE.to_owned();
+                if closed && self.manner.talkative && self.rng.below(4) == 0 {
+                    members.push((&noted, &note));
+                }
+                for (index, (name, member)) in members.iter().copied().enumerate() {
                     self.begin(index, depth);
                     let prop = plan.and_then(|plan| Some((*plan.exact.get(name)?, plan)));
                     let spelt = prop.and_then(|(index, plan)| {
@@ -241,9 +291,19 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// Writes the only item of a list without the brackets, if there is one and it so happens.
+    fn respells_lone(&mut self, id: Option<NodeId>, value: &Value) -> bool {
+        let lone = id.and_then(|id| lone(self.schema, id, value)).filter(|_| self.rng.below(2) == 0);
+        if let Some(text) = lone {
+            self.quote(text);
+        }
+        lone.is_some()
+    }
+
     /// What stands before an item.
     fn begin(&mut self, index: usize, depth: usize) {
-        if index > 0 {
+        let forgotten = self.manner.commas_forgotten && self.manner.lines && self.rng.below(4) == 0;
+        if index > 0 && !forgotten {
             self.out.push(',');
         }
         if self.manner.lines {

@@ -6,9 +6,10 @@ use crate::seed::Rng;
 
 /// Words that mean little and are in nobody's list of choices.
 const WORDS: [&str; 32] = [
-    "amber", "basin", "cedar", "delta", "ember", "fjord", "gable", "harbor", "inlet", "juniper", "kernel", "lantern",
-    "meadow", "nectar", "orchard", "pebble", "quarry", "ripple", "saddle", "timber", "umbra", "velvet", "willow",
-    "xylem", "yonder", "zephyr", "bramble", "copper", "drizzle", "fennel", "glacier", "hollow",
+    "amber", "basin", "cedar", "delta", "ember", "fjord", "gable", "harbor", "inlet", "juniper", "kernel",
+    "lantern", "meadow", "nectar", "orchard", "pebble", "quarry", "ripple", "saddle", "timber", "umbra",
+    "velvet", "willow", "xylem", "yonder", "zephyr", "bramble", "copper", "drizzle", "fennel", "glacier",
+    "hollow",
 ];
 
 /// What upsets careless readers: quotes, markup, a second line, letters beyond ASCII.
