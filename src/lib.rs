@@ -19,14 +19,18 @@
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
+//! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
+//! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | keep the result | [`save` and `load`](program::HasPredictors) |
-//! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm); [the guide](guide::testing_models) |
-//! | fine-tune a model | [`FineTuning`](finetune::FineTuning); [the guide](guide::fine_tuning) |
+//! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
+//! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm), [the guide](guide::testing_models) |
+//! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
+//! | fine-tune a model | [`FineTuning`](finetune::FineTuning), [the guide](guide::fine_tuning) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
@@ -53,6 +57,12 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/caching.md")]
+    pub mod caching {}
+
+    #[doc = include_str!("../docs/testing.md")]
+    pub mod testing {}
+
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
 
@@ -62,6 +72,9 @@ pub mod guide {
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/fine-tuning.md")]
     pub mod fine_tuning {}
+
+    #[doc = include_str!("../docs/resilience.md")]
+    pub mod resilience {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dspy::adapter::{Adapter, ChatAdapter};
-use dspy::lm::{BoxFuture, Completion, LanguageModel, LmError, Request, Response};
+use dspy::lm::{BoxFuture, Completion, LanguageModel, LmError, Message, Request, Response};
 use dspy::prelude::*;
 use dspy::signature::{Demo, Values};
 use serde_json::json;
@@ -135,23 +135,80 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-/// Calls over loopback HTTP beside a bare `reqwest` loop that posts the same body and reads the same member.
+/// What a bare loop would send and read: the same messages, and of the reply what an answer is made of.
+#[derive(serde::Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Turn<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Turn<'a> {
+    role: &'a str,
+    content: std::borrow::Cow<'a, str>,
+}
+
+#[derive(serde::Deserialize)]
+struct Answer {
+    choices: Vec<Choice>,
+    usage: Tokens,
+}
+
+#[derive(serde::Deserialize)]
+struct Choice {
+    message: Said,
+}
+
+#[derive(serde::Deserialize)]
+struct Said {
+    content: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Tokens {
+    completion_tokens: u64,
+}
+
+/// Calls over loopback HTTP: a bare `reqwest` loop with serde, the same request through `Lm`, and a whole program.
+/// Server and client have a core each, so what is compared is the work on the client's.
 fn over_http(c: &mut Criterion) {
     let runtime = runtime();
     let url = dspy_benches::start_server(REPLY);
     let lm = dspy::lm::Endpoint::new(format!("{url}/v1")).model("bench").unwrap();
-    let program = Arc::new(ChainOfThought::<Qa>::new().with_lm(lm));
-    let body = {
-        let messages = program.render("What is the capital of France?").unwrap();
-        let message = |m: &dspy::lm::Message| json!({"role": m.role.as_str(), "content": m.text()});
-        json!({"model": "bench", "messages": messages.iter().map(message).collect::<Vec<_>>()})
-    };
+    let program = Arc::new(ChainOfThought::<Qa>::new().with_lm(lm.clone()));
+    let messages: Arc<[Message]> = program.render("What is the capital of France?").unwrap().into();
     let client = dspy_benches::bare_client();
     let mut group = c.benchmark_group("http");
     group.measurement_time(Duration::from_secs(5)).sample_size(10);
     for flight in [1usize, 64, 1024] {
         group.throughput(Throughput::Elements(flight as u64));
-        group.bench_function(format!("dspy/{flight}"), |b| {
+        group.bench_function(format!("bare/{flight}"), |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(in_flight(flight, rounds, || {
+                    let (client, url, messages) = (client.clone(), url.clone(), messages.clone());
+                    async move {
+                        let body = Body { model: "bench", messages: messages.iter().map(turn).collect() };
+                        let post = client.post(format!("{url}/v1/chat/completions")).json(&body);
+                        let reply: Answer = post.send().await.unwrap().json().await.unwrap();
+                        assert!(
+                            !reply.choices[0].message.content.is_empty() && reply.usage.completion_tokens > 0
+                        );
+                    }
+                }))
+            });
+        });
+        group.bench_function(format!("lm/{flight}"), |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(in_flight(flight, rounds, || {
+                    let (lm, messages) = (lm.clone(), messages.clone());
+                    async move {
+                        let reply = lm.complete(Request::new(messages.to_vec())).await.unwrap();
+                        assert!(!reply.completions[0].text.is_empty() && reply.usage.completion_tokens > 0);
+                    }
+                }))
+            });
+        });
+        group.bench_function(format!("program/{flight}"), |b| {
             b.iter_custom(|rounds| {
                 runtime.block_on(in_flight(flight, rounds, || {
                     let program = program.clone();
@@ -159,19 +216,12 @@ fn over_http(c: &mut Criterion) {
                 }))
             });
         });
-        group.bench_function(format!("bare/{flight}"), |b| {
-            b.iter_custom(|rounds| {
-                runtime.block_on(in_flight(flight, rounds, || {
-                    let post = client.post(format!("{url}/v1/chat/completions")).json(&body);
-                    async move {
-                        let reply: serde_json::Value = post.send().await.unwrap().json().await.unwrap();
-                        assert!(reply["choices"][0]["message"]["content"].is_string());
-                    }
-                }))
-            });
-        });
     }
     group.finish();
+}
+
+fn turn(message: &Message) -> Turn<'_> {
+    Turn { role: message.role.as_str(), content: message.text() }
 }
 
 async fn in_flight<F: Future<Output = ()> + Send + 'static>(

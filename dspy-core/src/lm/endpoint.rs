@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::catalog::{self, Provider};
 use super::dialect::{Dialect, PLAIN};
-use super::{Capabilities, Lm, LmError, LmErrorKind, Lookup, Secret, environment};
+use super::{Capabilities, Circuit, Limits, Lm, LmError, LmErrorKind, Lookup, Secret, environment};
 
 /// A server that speaks OpenAI's chat completions, from which [`model`](Self::model) makes handles.
 ///
@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub(super) deadline: Duration,
     pub(super) retries: u32,
     pub(super) backoff: (Duration, Duration),
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) limits: Limits,
     pub(super) capabilities: Option<Capabilities>,
     pub(super) dialect: Dialect,
 }
@@ -56,6 +58,8 @@ impl Endpoint {
             deadline: Duration::from_mins(10),
             retries: 4,
             backoff: (Duration::from_millis(500), Duration::from_secs(30)),
+            idle_timeout: None,
+            limits: Limits::new(),
             capabilities: None,
             dialect: PLAIN,
         }
@@ -138,6 +142,64 @@ impl Endpoint {
         self
     }
 
+    /// Sets after which time without a byte a streamed reply is given up and asked for anew. No such time at first,
+    /// as some servers say nothing while the model reasons; the [`timeout`](Self::timeout) holds in any case.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.idle_timeout = Some(idle);
+        self
+    }
+
+    /// Sets how many requests may start in any minute; see [`Limits::requests_per_minute`]. No limit at first.
+    ///
+    /// This limit and the three that follow hold for all handles of the process that reach the same base URL with the
+    /// same key and headers, however they were made, before or after; what was set last counts. Requests wait in the
+    /// order in which they came, without holding anything, and give up at the [`deadline`](Self::deadline) with the
+    /// error [`RateLimit`](LmErrorKind::RateLimit). A repetition of a failed request is a request.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_core::lm::{Endpoint, Lm};
+    /// let server = Endpoint::new("http://localhost:8000/v1").requests_per_minute(500).max_concurrent(16);
+    /// let (large, small) = (server.model("large")?, server.model("small")?);
+    /// # }
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    ///
+    /// Whatever is set, the handles slow down together where the server answers that a model is
+    /// [asked too much](LmErrorKind::RateLimit): they all wait for as long as it says, go on at half the rate, and win
+    /// back the rest over half a minute.
+    #[must_use]
+    pub fn requests_per_minute(mut self, requests: u32) -> Self {
+        self.limits = self.limits.requests_per_minute(requests);
+        self
+    }
+
+    /// Sets how many tokens may be used in a minute; see [`Limits::tokens_per_minute`] and, for whom it holds,
+    /// [`requests_per_minute`](Self::requests_per_minute). No limit at first.
+    #[must_use]
+    pub fn tokens_per_minute(mut self, tokens: u32) -> Self {
+        self.limits = self.limits.tokens_per_minute(tokens);
+        self
+    }
+
+    /// Sets how many requests may be under way at the same time; for whom it holds see
+    /// [`requests_per_minute`](Self::requests_per_minute). 512 at first: each takes a connection.
+    #[must_use]
+    pub fn max_concurrent(mut self, requests: u32) -> Self {
+        self.limits = self.limits.max_concurrent(requests);
+        self
+    }
+
+    /// Sets when to leave a server alone that does not answer any more, and for how long; for whom it holds see
+    /// [`requests_per_minute`](Self::requests_per_minute). After ten failed attempts in a row over at least half a
+    /// minute, for half a minute, at first; see [`Circuit`].
+    #[must_use]
+    pub fn circuit(mut self, circuit: Circuit) -> Self {
+        self.limits = self.limits.circuit(circuit);
+        self
+    }
+
     /// Overrides what the server can do.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
@@ -173,6 +235,7 @@ impl fmt::Debug for Endpoint {
             .field("timeout", &self.timeout)
             .field("deadline", &self.deadline)
             .field("retries", &self.retries)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The class of an [`LmError`], on which retries and callers decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LmErrorKind {
     /// The model or its endpoint is not configured well: unknown provider, malformed URL, missing key.
@@ -32,10 +34,17 @@ pub enum LmErrorKind {
     Transport,
     /// The endpoint answered with something that is not a chat completion.
     Decode,
+    /// The endpoint has failed so often in a row that nothing is sent to it for a while;
+    /// [`retry_after`](LmError::retry_after) says for how long. See [`Circuit`](super::Circuit).
+    CircuitOpen,
+    /// Requests over the network are [denied](super::deny_live_requests); nothing was sent.
+    Denied,
     /// A budget would be exceeded by this request; nothing was sent.
     Budget,
     /// A scripted model has no reply left.
     Exhausted,
+    /// Only recorded answers may be given, and there is none for this request; nothing was sent.
+    Unrecorded,
     /// Anything else.
     Other,
 }
@@ -43,8 +52,8 @@ pub enum LmErrorKind {
 impl LmErrorKind {
     /// Whether the same request may well succeed a little later.
     pub const fn is_retryable(self) -> bool {
-        use LmErrorKind::{RateLimit, Server, Timeout, Transport};
-        matches!(self, RateLimit | Server | Timeout | Transport)
+        use LmErrorKind::{CircuitOpen, RateLimit, Server, Timeout, Transport};
+        matches!(self, CircuitOpen | RateLimit | Server | Timeout | Transport)
     }
 
     /// Whether the failure says nothing about the request itself: the same program may work with the model tomorrow.
@@ -67,8 +76,11 @@ impl LmErrorKind {
             LmErrorKind::Timeout => "no answer in time",
             LmErrorKind::Transport => "the connection failed",
             LmErrorKind::Decode => "the answer is not a chat completion",
+            LmErrorKind::CircuitOpen => "the endpoint is out of service",
+            LmErrorKind::Denied => "live requests are denied",
             LmErrorKind::Budget => "the budget is used up",
             LmErrorKind::Exhausted => "the script is used up",
+            LmErrorKind::Unrecorded => "no recorded answer",
             LmErrorKind::Other => "the model failed",
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::layer::{Layer, Next, Node};
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, ReasoningEffort,
-    Reply, Request, Response, ScriptedLm,
+    BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params,
+    ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
 use crate::stream::Driven;
 
@@ -147,6 +147,12 @@ impl Lm {
         self
     }
 
+    /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).
+    #[must_use]
+    pub fn cache(self, cache: &Cache) -> Self {
+        self.layer(cache.clone())
+    }
+
     /// Sends a request. Parameters that it leaves open are taken from this handle.
     ///
     /// # Errors
@@ -158,13 +164,16 @@ impl Lm {
     /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
         let (lm, scope) = (self.clone(), current_scope());
-        LmStream(Driven::new(|sender| async move {
-            scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+        LmStream(Driven::new(|sender| {
+            // Whoever reads the stream may be outside of the scope.
+            scope.clone().enter(async move {
+                scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+            })
         }))
     }
 
     /// The request with what it leaves open taken from this handle.
-    fn completed(&self, mut request: Request) -> Request {
+    pub(super) fn completed(&self, mut request: Request) -> Request {
         request.params = request.params.or(&self.params);
         request.rollout = request.rollout.or(self.rollout);
         request
@@ -185,13 +194,16 @@ impl Lm {
     }
 
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
-    #[expect(dead_code, reason = "for models that are made of models")]
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         Next { rest: None, outside: true, sink }.run(self, &self.completed(request)).await
     }
 
-    pub(super) fn layers(&self) -> Option<&Node> {
-        self.layers.as_deref()
+    pub(super) fn own_rollout(&self) -> Option<u64> {
+        self.rollout
+    }
+
+    pub(super) fn layers(&self) -> Option<&Arc<Node>> {
+        self.layers.as_ref()
     }
 
     pub(super) fn model(&self) -> &dyn LanguageModel {

@@ -29,7 +29,7 @@ pub(super) struct Node {
 /// The rest of the way to the model.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
-    pub(super) rest: Option<&'a Node>,
+    pub(super) rest: Option<&'a Arc<Node>>,
     /// The layers of the handle still lie behind those of the scope.
     pub(super) outside: bool,
     /// Who wants to see the reply while it arrives.
@@ -46,7 +46,7 @@ impl<'a> Next<'a> {
         };
         match (node, sink) {
             (Some(node), sink) => {
-                node.layer.call(lm, request, Next { rest: node.outer.as_deref(), outside, sink })
+                node.layer.call(lm, request, Next { rest: node.outer.as_ref(), outside, sink })
             }
             (None, None) => lm.model().complete(request),
             (None, Some(sink)) => Box::pin(async move {
@@ -55,6 +55,22 @@ impl<'a> Next<'a> {
                 lm.model().stream(request, sink).await
             }),
         }
+    }
+}
+
+/// The rest of the way without the call that it belongs to, for work that may outlive its caller.
+pub(super) struct Onward {
+    rest: Option<Arc<Node>>,
+    outside: bool,
+}
+
+impl Onward {
+    pub(super) fn of(next: &Next<'_>) -> Self {
+        Onward { rest: next.rest.cloned(), outside: next.outside }
+    }
+
+    pub(super) fn next<'a>(&'a self, sink: Option<&'a DeltaSink>) -> Next<'a> {
+        Next { rest: self.rest.as_ref(), outside: self.outside, sink }
     }
 }
 

@@ -10,14 +10,21 @@
 #[cfg(feature = "http")]
 mod api;
 mod builtin;
+mod cache;
+mod cassette;
 mod catalog;
 mod choose;
+mod combine;
+mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod endpoint;
 mod error;
+mod form;
+mod gate;
 mod handle;
 mod layer;
+mod live;
 mod media;
 mod message;
 mod model;
@@ -37,11 +44,16 @@ mod usage;
 #[cfg(feature = "http")]
 pub(crate) use api::{Api, Payload};
 pub use builtin::BuiltinLm;
+pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
+pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
+pub use combine::{Fallback, RoundRobin};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
+pub use gate::{Circuit, Limits};
 pub use handle::Lm;
 pub use layer::{Layer, Next};
+pub use live::{deny_live_requests, without_live_requests};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};

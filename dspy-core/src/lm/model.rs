@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
 use super::{DeltaSink, LmError, Request, Response};
 
 /// A boxed future that can move between threads.
@@ -18,7 +20,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// let server = Endpoint::new("http://localhost:8000/v1").capabilities(ABLE);
 /// # let _ = server;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with a builder method")]
 pub struct Capabilities {
@@ -44,6 +47,17 @@ impl Capabilities {
         tools: false,
         reasoning: false,
     };
+
+    /// What both deployments can do.
+    pub(super) const fn and(self, other: Capabilities) -> Self {
+        Capabilities {
+            json_object: self.json_object && other.json_object,
+            json_schema: self.json_schema && other.json_schema,
+            strict: self.strict && other.strict,
+            tools: self.tools && other.tools,
+            reasoning: self.reasoning && other.reasoning,
+        }
+    }
 
     /// The same, with or without [`json_object`](field@Self::json_object).
     #[must_use]

@@ -208,7 +208,7 @@ impl Request {
             hash.update(bytes);
         };
         // Every list is preceded by its length and every choice by its name, so that no two requests run together.
-        put(b"request/2");
+        put(b"request/3");
         put(&self.messages.len().to_le_bytes());
         for message in &self.messages {
             put(message.role.as_str().as_bytes());
@@ -253,11 +253,21 @@ impl Request {
                 }
             }
         }
+        // A new field has to be named here, and so be thought of.
+        let Params {
+            temperature: _,
+            top_p: _,
+            max_tokens: _,
+            n: _,
+            seed: _,
+            reasoning_effort: _,
+            stop: _,
+            extra: _,
+        } = &self.params;
         let params = &self.params;
-        for number in [params.temperature, params.top_p] {
-            put(&number.map(f64::to_bits).map(u64::to_le_bytes).unwrap_or_default());
-        }
-        for number in [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout] {
+        let fractions = [params.temperature, params.top_p].map(|number| number.map(f64::to_bits));
+        let counts = [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout];
+        for number in fractions.into_iter().chain(counts) {
             // A leading tag keeps `None` apart from `Some(0)`.
             put(&number.map(|n| [&[1u8][..], &n.to_le_bytes()].concat()).unwrap_or_default());
         }
@@ -266,7 +276,10 @@ impl Request {
             put(stop.as_bytes());
         }
         put(&params.extra.len().to_le_bytes());
-        for (key, value) in &params.extra {
+        // The members of a body have no order; what is within a member may well have one.
+        let mut extra: Vec<_> = params.extra.iter().collect();
+        extra.sort_unstable_by_key(|(key, _)| *key);
+        for (key, value) in extra {
             put(key.as_bytes());
             put(value.to_string().as_bytes());
         }
@@ -306,6 +319,18 @@ impl Request {
 /// Identity of a [`Request`]; prints as hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestDigest([u8; 32]);
+
+impl RequestDigest {
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A number that spreads requests evenly.
+    pub(super) fn spread(self) -> usize {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_le_bytes([a, b, c, d]) as usize
+    }
+}
 
 impl fmt::Display for RequestDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -361,6 +386,17 @@ mod tests {
         let mut extra = Request::default();
         extra.params.extra.insert("k".into(), 1.into());
         assert_ne!(stop.digest(), extra.digest());
+    }
+
+    #[test]
+    fn members_of_the_body_have_no_order_but_what_is_in_them_has() {
+        let digest = |extra: &str| {
+            let mut request = Request::default();
+            request.params.extra = serde_json::from_str(extra).unwrap();
+            request.digest()
+        };
+        assert_eq!(digest(r#"{"a": 1, "b": 2}"#), digest(r#"{"b": 2, "a": 1}"#));
+        assert_ne!(digest(r#"{"a": {"x": 1, "y": 2}}"#), digest(r#"{"a": {"y": 2, "x": 1}}"#));
     }
 
     #[test]

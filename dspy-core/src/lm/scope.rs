@@ -16,6 +16,8 @@ tokio::task_local! {
 pub struct LmScope {
     layers: Option<Arc<Node>>,
     usage: Option<Arc<UsageScope>>,
+    /// Nothing may be sent over the network.
+    offline: bool,
 }
 
 impl LmScope {
@@ -40,13 +42,23 @@ impl LmScope {
         self.usage.as_ref()
     }
 
+    pub(super) fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     pub(super) async fn send(
         &self,
         lm: &Lm,
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let response = Next { rest: self.layers.as_deref(), outside: true, sink }.run(lm, request).await?;
+        let response = Next { rest: self.layers.as_ref(), outside: true, sink }.run(lm, request).await?;
         if let Some(sink) = sink {
             sink.catch_up(&response).await;
         }

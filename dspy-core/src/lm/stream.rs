@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::delta_log::DeltaLog;
 use super::{LmError, Response};
 use crate::stream::Driven;
 
@@ -25,20 +27,34 @@ pub enum Delta {
 
 /// Where a model puts what arrives of a reply.
 pub struct DeltaSink {
-    sender: mpsc::Sender<Delta>,
+    outlet: Outlet,
     used: AtomicBool,
+}
+
+enum Outlet {
+    /// One reader, for whom the model waits.
+    Reader(mpsc::Sender<Delta>),
+    /// Any number of readers, each at its own pace.
+    Log(Arc<DeltaLog>),
 }
 
 impl DeltaSink {
     pub(crate) fn new(sender: mpsc::Sender<Delta>) -> Self {
-        DeltaSink { sender, used: AtomicBool::new(false) }
+        DeltaSink { outlet: Outlet::Reader(sender), used: AtomicBool::new(false) }
+    }
+
+    pub(super) fn to_log(log: Arc<DeltaLog>) -> Self {
+        DeltaSink { outlet: Outlet::Log(log), used: AtomicBool::new(false) }
     }
 
     /// Hands on a piece. Waits while the reader is behind; pieces that nobody wants any more are dropped.
     pub async fn send(&self, delta: Delta) {
         self.used.store(!matches!(delta, Delta::Restart), Ordering::Relaxed);
-        // The reader has gone away: the model may as well finish its reply.
-        let _ = self.sender.send(delta).await;
+        match &self.outlet {
+            // An error says that the reader has gone away: the model may as well finish its reply.
+            Outlet::Reader(sender) => drop(sender.send(delta).await),
+            Outlet::Log(log) => log.push(delta),
+        }
     }
 
     /// Hands on the whole reply if nothing of it has been: the model does not stream, or a layer knew the answer.

@@ -6,9 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod caching;
+mod combine;
 mod faults;
+mod faults_network;
 mod finetune;
 mod formats;
+mod limits;
+mod load;
 mod naming;
 mod payload;
 mod retries;

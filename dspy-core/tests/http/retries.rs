@@ -12,10 +12,13 @@ async fn passing_failures_are_waited_out() {
     for act in [
         reply(408, &[], ""),
         reply(409, &[], ""),
+        reply(425, &[], ""),
         reply(429, &[("retry-after", "0")], ""),
         reply(429, &[("retry-after-ms", "1")], ""),
         reply(429, &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], ""),
         reply(500, &[], "oops"),
+        reply(502, &[("content-type", "text/html")], "<html>Bad Gateway</html>"),
+        reply(504, &[], ""),
         reply(503, &[("content-type", "text/html")], "<html>"),
         reply(529, &[], ""),
         reply(200, &[], r#"{"error":{"code":503,"message":"busy"}}"#),

@@ -47,6 +47,10 @@ pub enum Act {
     SendAndClose(Vec<u8>),
     /// Sends these bytes and never goes on.
     SendAndHang(Vec<u8>),
+    /// Sends the first bytes, then the others again and again.
+    Trickle(Vec<u8>, Vec<u8>),
+    /// Resets the connection.
+    Reset,
     /// Never answers.
     Hang,
 }
@@ -179,6 +183,18 @@ async fn serve(
             Act::SendAndHang(bytes) => {
                 let _ = stream.write_all(&bytes).await;
                 std::future::pending::<()>().await;
+            }
+            Act::Trickle(first, again) => {
+                let mut sent = stream.write_all(&first).await;
+                while sent.is_ok() {
+                    sent = stream.write_all(&again).await;
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+                return;
+            }
+            Act::Reset => {
+                let _ = stream.set_zero_linger();
+                return;
             }
             Act::Hang => std::future::pending().await,
         }

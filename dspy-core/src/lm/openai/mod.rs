@@ -8,7 +8,7 @@ mod stream;
 mod tools;
 
 use super::dialect::{Dialect, OPENAI_SCHEMA, PLAIN};
-use super::transport::Transport;
+use super::transport::{Outgoing, Transport};
 use super::{
     BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response,
 };
@@ -79,13 +79,13 @@ impl OpenAiChat {
         &self,
         request: &Request,
         stream: bool,
-        send: impl Fn(Vec<u8>) -> F,
+        send: impl Fn(Outgoing) -> F,
     ) -> Result<Response, LmError> {
         let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
         let mut refusal = None;
         loop {
             let body = self.body(request, ladder.format(at), stream)?;
-            match send(body).await {
+            match send(Outgoing::new(body, request)).await {
                 Ok(response) => {
                     if let Some(refusal) = &refusal {
                         self.formats.settle(&ladder, at, refusal);

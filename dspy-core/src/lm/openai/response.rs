@@ -144,12 +144,13 @@ pub(super) fn split_content(content: Value) -> (String, Option<String>) {
 }
 
 pub(super) fn usage(usage: &Value) -> Usage {
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
-    Usage::tokens(count("/prompt_tokens"), count("/completion_tokens"))
-        // DeepSeek has a name of its own.
-        .prompt_cache(
-            count("/prompt_tokens_details/cached_tokens").max(count("/prompt_cache_hit_tokens")),
-            count("/prompt_tokens_details/cache_write_tokens"),
-        )
-        .reasoning(count("/completion_tokens_details/reasoning_tokens"))
+    // Not by `Value::pointer`, which unescapes every step: this is read with every reply.
+    let count = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let inner = |name: &str| usage.get(name).unwrap_or(&Value::Null);
+    let (prompt, completion) = (inner("prompt_tokens_details"), inner("completion_tokens_details"));
+    // DeepSeek has a name of its own for what its cache held.
+    let read = count(prompt, "cached_tokens").max(count(usage, "prompt_cache_hit_tokens"));
+    Usage::tokens(count(usage, "prompt_tokens"), count(usage, "completion_tokens"))
+        .prompt_cache(read, count(prompt, "cache_write_tokens"))
+        .reasoning(count(completion, "reasoning_tokens"))
 }

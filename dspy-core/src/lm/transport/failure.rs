@@ -61,13 +61,22 @@ pub(super) enum Lasting {
 
 impl Lasting {
     pub(super) fn of_exchange(error: &reqwest::Error) -> Option<Self> {
-        causes(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>()).find_map(|cause| {
-            if let Some(inner) = cause.get_ref()
-                && inner.is::<rustls::Error>()
-            {
+        causes(error).find_map(|cause| {
+            if cause.is::<rustls::Error>() {
                 return Some(Lasting::Tls);
             }
-            (cause.kind() == std::io::ErrorKind::ConnectionRefused).then_some(Lasting::Refused)
+            let mut cause = cause.downcast_ref::<std::io::Error>()?;
+            // An I/O error does not name what it holds as its source, and may hold another one.
+            loop {
+                if cause.kind() == std::io::ErrorKind::ConnectionRefused {
+                    return Some(Lasting::Refused);
+                }
+                let inner = cause.get_ref()?;
+                if inner.is::<rustls::Error>() {
+                    return Some(Lasting::Tls);
+                }
+                cause = inner.downcast_ref()?;
+            }
         })
     }
 }

@@ -12,12 +12,15 @@ mod streaming;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
 use reqwest::{Method, Request, Url};
 
 use super::endpoint::public_url;
+use super::gate::{self, Estimate, Outcome, Passage};
 use super::secret::Secrets;
-use super::{Endpoint, LmError, LmErrorKind, Secret};
+use super::{Endpoint, LmError, LmErrorKind, Response, Secret, Usage, live};
 use base_url::BaseUrl;
 pub(super) use failure::Failure;
 use failure::Lasting;
@@ -40,10 +43,37 @@ pub(super) struct Transport {
     headers: HeaderMap,
     client: reqwest::Client,
     patience: Patience,
+    idle_timeout: Option<Duration>,
+    passage: Passage,
     secrets: Secrets,
     local: bool,
     /// What to say when the key is refused.
     key_hint: String,
+}
+
+/// What is to be sent.
+pub(super) struct Outgoing {
+    body: Vec<u8>,
+    estimate: Estimate,
+}
+
+impl Outgoing {
+    /// The body of a request to a model.
+    pub(super) fn new(body: Vec<u8>, request: &super::Request) -> Self {
+        Outgoing { estimate: Estimate::of_body(request, body.len()), body }
+    }
+}
+
+/// A result that tells what it has used.
+pub(super) trait Metered {
+    /// What it has used, if it says so.
+    fn usage(&self) -> Option<Usage>;
+}
+
+impl Metered for Response {
+    fn usage(&self) -> Option<Usage> {
+        (self.usage.total_tokens() > 0).then_some(self.usage)
+    }
 }
 
 /// A complete reply.
@@ -60,6 +90,8 @@ pub(super) struct Answer {
 struct Incoming {
     answer: Answer,
     response: reqwest::Response,
+    /// How the body is compressed, if it is. It was not asked to be.
+    encoding: Option<String>,
 }
 
 fn too_large() -> Failure {
@@ -72,9 +104,9 @@ impl Transport {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
         let base = BaseUrl::parse(&endpoint.base_url).map_err(wrong)?;
         let mut secrets = Secrets::default();
-        for value in base.query_values() {
-            secrets.add(value);
-        }
+        let query: Vec<Secret> = base.query_values().into_iter().map(Secret::from).collect();
+        query.iter().for_each(|value| secrets.add(value.clone()));
+        let keys = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value)).chain(&query);
         Ok(Transport {
             model: model.to_owned(),
             endpoint: base.shown(),
@@ -87,6 +119,8 @@ impl Transport {
                 retries: endpoint.retries,
                 backoff: endpoint.backoff,
             },
+            idle_timeout: endpoint.idle_timeout,
+            passage: gate::passage(&base.shown(), keys, model, &endpoint.limits),
             secrets,
             local: base.is_local(),
             key_hint: match (&endpoint.key, endpoint.key_var) {
@@ -103,13 +137,38 @@ impl Transport {
     }
 
     /// Posts a JSON body and reads the answer by `decode`, again and again where that may help.
-    pub(super) async fn post<T>(
+    pub(super) async fn post<T: Metered>(
         &self,
-        body: Vec<u8>,
+        outgoing: Outgoing,
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
+        let Outgoing { body, estimate } = outgoing;
         let request = self.request(body);
-        retry::retry(self.patience, |time| self.attempt(&request, time, &decode)).await
+        self.repeat(estimate, |time| self.attempt(&request, time, &decode)).await
+    }
+
+    /// Makes attempts, each when its turn has come, until one succeeds or no hope or time is left.
+    async fn repeat<T: Metered, F: Future<Output = Result<T, Failed>>>(
+        &self,
+        estimate: Estimate,
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, LmError> {
+        live::allow(&self.model)?;
+        retry::retry(self.patience, |end| {
+            let attempt = &attempt;
+            async move {
+                let entered = self.passage.enter(estimate, end).await;
+                let pass = entered
+                    .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
+                let result = attempt(self.patience.attempt(end)).await;
+                pass.settle(&match &result {
+                    Ok(answer) => Outcome::Answered(answer.usage()),
+                    Err(failed) => Outcome::of(&failed.error),
+                });
+                result
+            }
+        })
+        .await
     }
 
     /// Sends what `make` makes of an empty POST and reads the answer by `decode`; again after failures of the kinds
@@ -120,10 +179,12 @@ impl Transport {
         again: impl Fn(LmErrorKind) -> bool,
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
+        live::allow(&self.model)?;
         let (make, again, decode) = (&make, &again, &decode);
-        let attempt = |time: Duration| async move {
+        let attempt = |end| async move {
             let exchange = async {
-                let mut incoming = self.execute(make(self.request(Vec::new())), time).await?;
+                let request = make(self.request(Vec::new()));
+                let mut incoming = self.execute(request, self.patience.attempt(end)).await?;
                 self.read_body(&mut incoming).await?;
                 self.judge(incoming.answer, decode)
             };
@@ -194,12 +255,23 @@ impl Transport {
             location: text(LOCATION.as_str()),
             body: Vec::new(),
         };
-        Ok(Incoming { answer, response })
+        let encoding =
+            text(CONTENT_ENCODING.as_str()).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        Ok(Incoming { answer, response, encoding })
     }
 
     /// Reads the reply to its end.
-    async fn read_body(&self, Incoming { answer, response }: &mut Incoming) -> Result<(), Failed> {
+    async fn read_body(&self, incoming: &mut Incoming) -> Result<(), Failed> {
+        let Incoming { answer, response, encoding } = incoming;
         let success = response.status().is_success();
+        if let Some(encoding) = encoding {
+            if !success {
+                return Ok(());
+            }
+            let message = format!("the reply is compressed ({encoding}), which was not asked for");
+            let error = self.error(Failure::new(LmErrorKind::Decode, message), Some(answer));
+            return Err(Failed { error: error.into(), hopeless: true });
+        }
         let limit = if success { BODY_LIMIT } else { FAILURE_LIMIT };
         loop {
             match response.chunk().await {

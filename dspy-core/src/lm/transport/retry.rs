@@ -6,9 +6,7 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
 
 use crate::lm::LmError;
-
-/// Longer times than this year are cut to it: sums of times must not overflow.
-const FOREVER: Duration = Duration::from_hours(365 * 24);
+use crate::lm::gate::FOREVER;
 
 /// How patient an endpoint's requests are.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +21,13 @@ pub(super) struct Patience {
     pub(super) backoff: (Duration, Duration),
 }
 
+impl Patience {
+    /// How long an attempt may take that is begun now, if all must be over at `end`.
+    pub(super) fn attempt(&self, end: Instant) -> Duration {
+        self.timeout.min(end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -31,10 +36,10 @@ pub(super) struct Failed {
     pub(super) hopeless: bool,
 }
 
-/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time that it may take.
+/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over.
 pub(super) async fn retry<T, F>(
     patience: Patience,
-    mut attempt: impl FnMut(Duration) -> F,
+    mut attempt: impl FnMut(Instant) -> F,
 ) -> Result<T, LmError>
 where
     F: Future<Output = Result<T, Failed>>,
@@ -45,7 +50,7 @@ where
         .with_min_delay(patience.backoff.0.min(FOREVER))
         .with_max_delay(patience.backoff.1.min(FOREVER))
         .with_max_times(patience.retries as usize);
-    let outcome = (|| attempt(patience.timeout.min(end.saturating_duration_since(Instant::now()))))
+    let outcome = (|| attempt(end))
         .retry(waits)
         .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
         .adjust(|failed: &Failed, planned| {
@@ -143,7 +148,8 @@ mod tests {
     async fn an_attempt_gets_no_more_time_than_is_left() {
         let patience = Patience { deadline: Duration::from_secs(70), retries: 1, ..PATIENCE };
         let given = Cell::new(Vec::new());
-        let _ = retry(patience, |time| {
+        let _ = retry(patience, |end| {
+            let time = patience.attempt(end);
             given.set([given.take(), vec![time]].concat());
             async move {
                 tokio::time::sleep(time).await;

@@ -7,8 +7,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::CONTENT_TYPE;
 use sse_stream::SseByteStream;
 
-use super::retry::{self, Failed};
-use super::{Answer, BODY_LIMIT, Failure, Incoming, Transport, too_large};
+use super::retry::Failed;
+use super::{Answer, BODY_LIMIT, Failure, Incoming, Outgoing, Transport, too_large};
 use crate::lm::{Delta, DeltaSink, LmError, LmErrorKind, Response};
 
 /// Reads the events of one streamed reply.
@@ -25,18 +25,19 @@ impl Transport {
     /// does not stream after all is read by `whole`.
     pub(in crate::lm) async fn stream<E: Events>(
         &self,
-        body: Vec<u8>,
+        outgoing: Outgoing,
         sink: &DeltaSink,
         events: impl Fn() -> E,
         whole: impl Fn(&Answer) -> Result<Response, Failure>,
     ) -> Result<Response, LmError> {
+        let Outgoing { body, estimate } = outgoing;
         let (request, events, whole) = (&self.request(body), &events, &whole);
         let attempt = |time: Duration| async move {
             let incoming = self.send(request, time).await?;
             sink.begin().await;
             self.receive(incoming, sink, events(), whole).await
         };
-        retry::retry(self.patience, attempt).await
+        self.repeat(estimate, attempt).await
     }
 
     async fn receive<E: Events>(
@@ -48,11 +49,12 @@ impl Transport {
     ) -> Result<Response, Failed> {
         let headers = incoming.response.headers();
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !(incoming.response.status().is_success() && kind.starts_with("text/event-stream")) {
+        let streamed = incoming.response.status().is_success() && kind.starts_with("text/event-stream");
+        if !streamed || incoming.encoding.is_some() {
             self.read_body(&mut incoming).await?;
             return self.judge(incoming.answer, whole);
         }
-        let Incoming { answer, response } = incoming;
+        let Incoming { answer, response, .. } = incoming;
         let fail = |failure: Failure, hopeless| Failed {
             error: self.error(failure, Some(&answer)).into(),
             hopeless,
@@ -60,12 +62,21 @@ impl Transport {
         let mut received = 0;
         // Some servers end without the blank line that ends an event.
         let end = stream::once(async { Ok(Cursor::new(b"\n\n".to_vec())) });
-        let chunks = response.bytes_stream().map(|chunk| match chunk {
-            Ok(chunk) => {
-                received += chunk.len();
-                if received > BODY_LIMIT { Err(Broken::Large) } else { Ok(Cursor::new(chunk.to_vec())) }
-            }
-            Err(error) => Err(Broken::Exchange(error)),
+        let idle = self.idle_timeout;
+        let chunks = stream::try_unfold(response, move |mut response| async move {
+            let chunk = match idle {
+                None => response.chunk().await,
+                // Only bytes count: a comment keeps a stream alive that has no event yet.
+                Some(idle) => {
+                    tokio::time::timeout(idle, response.chunk()).await.map_err(|_| Broken::Idle(idle))?
+                }
+            };
+            Ok(chunk.map_err(Broken::Exchange)?.map(|chunk| (chunk, response)))
+        });
+        let chunks = chunks.map(|chunk| {
+            let chunk = chunk?;
+            received += chunk.len();
+            if received > BODY_LIMIT { Err(Broken::Large) } else { Ok(Cursor::new(chunk.to_vec())) }
         });
         let mut stream = std::pin::pin!(SseByteStream::new(chunks.chain(end)));
         let mut deltas = Vec::new();
@@ -77,6 +88,9 @@ impl Transport {
                     return Err(match error.downcast::<Broken>().map(|broken| *broken) {
                         Ok(Broken::Exchange(error)) => self.broken(&error),
                         Ok(Broken::Large) => fail(too_large(), true),
+                        Ok(idle @ Broken::Idle(_)) => {
+                            fail(Failure::new(LmErrorKind::Timeout, idle.to_string()), false)
+                        }
                         Err(error) => fail(Failure::new(LmErrorKind::Transport, error.to_string()), false),
                     });
                 }
@@ -100,6 +114,8 @@ impl Transport {
 enum Broken {
     #[error("the reply is too large")]
     Large,
+    #[error("the reply stopped in the middle: not a byte for {0:?}")]
+    Idle(Duration),
     #[error(transparent)]
     Exchange(reqwest::Error),
 }

@@ -1,0 +1,67 @@
+//! What an answer is kept under.
+
+use std::fmt;
+
+use super::super::{Lm, Request};
+
+/// Model, endpoint and everything of the request that can change the reply.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key([u8; 32]);
+
+impl Key {
+    /// `request` has to be [completed](Lm::completed).
+    pub(super) fn of(lm: &Lm, request: &Request) -> Self {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"answer/1");
+        for name in [lm.id(), lm.endpoint()] {
+            hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        }
+        Key(*hash.update(request.digest().as_bytes()).finalize().as_bytes())
+    }
+
+    /// Reads what `Display` writes.
+    pub(super) fn parse(hex: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let mut key = [0; 32];
+        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != key.len() {
+            return None;
+        }
+        for (byte, [high, low]) in key.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Key(key))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Message;
+    use super::*;
+
+    #[test]
+    fn prints_and_reads_itself_only() {
+        let key = Key::of(&Lm::builtin(), &Request::new(vec![Message::user("a")]));
+        let hex = key.to_string();
+        assert_eq!((hex.len(), Key::parse(&hex)), (64, Some(key)));
+        for bad in [&hex[1..], &hex.to_uppercase(), &hex.replace('0', "é"), "", &format!("{hex}00")] {
+            assert_eq!(Key::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! In what a request differs from a recorded one, in a few lines.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::matching::Asked;
+use super::tape::Interaction;
+
+/// How many lines of each side are shown.
+const SHOWN: usize = 6;
+/// How much of a line is shown.
+const WIDTH: usize = 160;
+
+/// What is recorded behind `-`, what is asked behind `+`.
+pub(super) fn of(recorded: &Interaction, asked: &Asked<'_>) -> String {
+    let (old, new) = (lines(&recorded.model, &recorded.request), lines(asked.model, asked.request));
+    let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let rest = old[start..].iter().rev().zip(new[start..].iter().rev());
+    let end = rest.take_while(|(old, new)| old == new).count();
+    let mut text = String::new();
+    if let Some(before) = start.checked_sub(1) {
+        text += &format!("  {}\n", short(&old[before], ""));
+    }
+    for (mark, side, other) in [("-", &old, &new), ("+", &new, &old)] {
+        let middle = &side[start..side.len() - end];
+        for (number, line) in middle.iter().take(SHOWN).enumerate() {
+            let other = other.get(start + number).map_or("", String::as_str);
+            text += &format!("{mark} {}\n", short(line, other));
+        }
+        if middle.len() > SHOWN {
+            text += &format!("{mark} … {} more lines\n", middle.len() - SHOWN);
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// How many lines they share.
+pub(super) fn likeness(recorded: &Interaction, asked: &Asked<'_>) -> usize {
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for line in lines(&recorded.model, &recorded.request) {
+        *left.entry(line).or_default() += 1;
+    }
+    let shared = |line: &String| match left.get_mut(line) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    };
+    let asked = lines(asked.model, asked.request);
+    let mut shared = shared;
+    asked.iter().filter(|line| shared(line)).count()
+}
+
+/// The part of a line that shows how it differs from `other`.
+fn short(line: &str, other: &str) -> String {
+    if line.chars().count() <= WIDTH {
+        return line.to_owned();
+    }
+    let same = line.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let skip = same.saturating_sub(WIDTH / 4);
+    let part: String = line.chars().skip(skip).take(WIDTH).collect();
+    let ends = (if skip > 0 { "…" } else { "" }, if line.chars().count() > skip + WIDTH { "…" } else { "" });
+    format!("{}{part}{}", ends.0, ends.1)
+}
+
+/// A request line by line: what is not said first, as it is short.
+fn lines(model: &str, request: &serde_json::Map<String, Value>) -> Vec<String> {
+    let mut lines = vec![format!("model: {model}")];
+    for (name, value) in request {
+        match (name.as_str(), value) {
+            ("messages", _) => {}
+            ("params", Value::Object(params)) => {
+                lines.extend(params.iter().map(|(name, value)| format!("{name}: {value}")));
+            }
+            _ => lines.push(format!("{name}: {value}")),
+        }
+    }
+    for message in request.get("messages").and_then(Value::as_array).into_iter().flatten() {
+        let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
+        lines.push(format!("[{role}]"));
+        for (name, value) in message.as_object().into_iter().flatten() {
+            match (name.as_str(), value) {
+                ("role", _) => {}
+                ("text", Value::String(text)) => lines.push(text.clone()),
+                ("text", Value::Array(text)) => {
+                    lines.extend(text.iter().filter_map(Value::as_str).map(str::to_owned));
+                }
+                ("parts" | "calls", Value::Array(items)) => lines.extend(items.iter().map(Value::to_string)),
+                _ => lines.push(format!("{name}: {value}")),
+            }
+        }
+    }
+    lines
+}

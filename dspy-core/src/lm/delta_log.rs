@@ -1,0 +1,57 @@
+//! What has arrived of a reply that several callers wait for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Delta;
+
+/// The pieces of one reply. It holds as much as the reply does, and lives as long as somebody waits for that.
+#[derive(Debug, Default)]
+pub(super) struct DeltaLog {
+    pieces: Mutex<Vec<Delta>>,
+    grown: Notify,
+}
+
+impl DeltaLog {
+    pub(super) fn push(&self, delta: Delta) {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).push(delta);
+        self.grown.notify_waiters();
+    }
+
+    pub(super) fn reader(self: &Arc<Self>) -> LogReader {
+        LogReader { log: self.clone(), read: 0 }
+    }
+}
+
+/// One who reads along, from the start.
+#[derive(Debug)]
+pub(super) struct LogReader {
+    log: Arc<DeltaLog>,
+    read: usize,
+}
+
+impl LogReader {
+    /// What came since the last time; at least one piece. Nothing is lost if the wait is given up.
+    pub(super) async fn next(&mut self) -> Vec<Delta> {
+        loop {
+            let log = self.log.clone();
+            let mut grown = std::pin::pin!(log.grown.notified());
+            // Whatever comes from here on is heard.
+            grown.as_mut().enable();
+            let pieces = self.rest();
+            if !pieces.is_empty() {
+                return pieces;
+            }
+            grown.await;
+        }
+    }
+
+    /// What came since the last time, if anything.
+    pub(super) fn rest(&mut self) -> Vec<Delta> {
+        let pieces = self.log.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = pieces[self.read.min(pieces.len())..].to_vec();
+        self.read = pieces.len();
+        new
+    }
+}

@@ -1,0 +1,127 @@
+//! Amounts that come free with time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::FOREVER;
+
+/// Rounding must not keep anybody waiting.
+const NOTHING: f64 = 1e-6;
+
+/// No wait is so short that it does not move the clock.
+const SHORTEST: Duration = Duration::from_micros(1);
+
+/// A token bucket. It may be overdrawn, by what is larger than it and by what turns out larger than estimated.
+#[derive(Debug, Clone)]
+pub(super) struct Bucket {
+    level: f64,
+    capacity: f64,
+    /// What comes free in a second.
+    rate: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    /// So much in any minute, of which two seconds' worth may go at once. What goes at once is taken off what comes
+    /// free, so that no minute sees more than `amount`.
+    pub(super) fn per_minute(amount: u32, now: Instant) -> Self {
+        let amount = f64::from(amount.max(1));
+        let capacity = (amount / 30.0).max(1.0);
+        Bucket { level: capacity, capacity, rate: (amount - capacity + 1.0) / 60.0, at: now }
+    }
+
+    /// So much in a second, a part of which may go at once.
+    pub(super) fn per_second(rate: f64, now: Instant) -> Self {
+        let capacity = Self::capacity_at(rate);
+        Bucket { level: capacity, capacity, rate, at: now }
+    }
+
+    fn capacity_at(rate: f64) -> f64 {
+        (rate / 2.0).max(4.0)
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Changes the rate of a bucket that was made by [`per_second`](Self::per_second).
+    pub(super) fn set_rate(&mut self, rate: f64, now: Instant) {
+        self.refill(now);
+        (self.rate, self.capacity) = (rate, Self::capacity_at(rate));
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.level = (self.level + passed * self.rate).min(self.capacity);
+        self.at = self.at.max(now);
+    }
+
+    /// When `amount` is to be had, if that is not now. What is larger than the bucket waits until it is full.
+    pub(super) fn wait(&mut self, amount: f64, now: Instant) -> Option<Instant> {
+        self.refill(now);
+        let lacking = amount.min(self.capacity) - self.level;
+        (lacking > NOTHING).then(|| {
+            let wait = Duration::try_from_secs_f64(lacking / self.rate).unwrap_or(FOREVER);
+            now + wait.clamp(SHORTEST, FOREVER)
+        })
+    }
+
+    pub(super) fn take(&mut self, amount: f64) {
+        self.level -= amount;
+    }
+
+    /// Gives back what was taken and not needed.
+    pub(super) fn give(&mut self, amount: f64) {
+        self.level = (self.level + amount).min(self.capacity);
+    }
+
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.wait(self.capacity, now).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_sees_more_than_was_set() {
+        for limit in [1, 2, 29, 60, 500, 10_000] {
+            let start = Instant::now();
+            let mut bucket = Bucket::per_minute(limit, start);
+            let (mut now, mut times) = (start, Vec::new());
+            while now < start + Duration::from_mins(3) {
+                match bucket.wait(1.0, now) {
+                    Some(when) => now = when,
+                    None => {
+                        bucket.take(1.0);
+                        times.push(now);
+                    }
+                }
+            }
+            let limit = limit as usize;
+            let most = times
+                .iter()
+                .enumerate()
+                .map(|(index, from)| {
+                    times.partition_point(|time| *time < *from + Duration::from_mins(1)) - index
+                })
+                .max();
+            assert!(most <= Some(limit), "{most:?} of {limit}");
+            assert!(times.len() > limit * 3 * 9 / 10, "{} of {limit}", times.len());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_larger_than_the_bucket_is_paid_off_later() {
+        let now = Instant::now();
+        let mut bucket = Bucket::per_minute(6_000, now);
+        assert_eq!(bucket.wait(5_000.0, now), None);
+        bucket.take(5_000.0);
+        let wait = bucket.wait(1.0, now).unwrap() - now;
+        assert!((Duration::from_secs(48)..Duration::from_secs(52)).contains(&wait), "{wait:?}");
+        bucket.give(4_900.0);
+        assert_eq!(bucket.wait(1.0, now), None);
+    }
+}

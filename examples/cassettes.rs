@@ -1,0 +1,63 @@
+//! A program with tests of its own that replay what the model once said.
+//!
+//! Run its tests: `cargo test --example cassettes`. They read `examples/data/cassettes/`, ask no model and need no
+//! key. After a change of the prompts record them anew: `DSPY_CASSETTES=record cargo test --example cassettes`.
+//! Run the program: `cargo run --example cassettes -- "My parcel is late."`
+//! Needs: nothing. The model is the built-in one; write `openai/gpt-4o-mini` for it, and only recording needs the key.
+
+use dspy::prelude::*;
+
+/// Decide how urgent a customer's message is.
+#[signature]
+struct Triage {
+    #[input]
+    message: String,
+    #[output]
+    urgency: Urgency,
+}
+
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Urgency {
+    /// Somebody is in danger, or money is being lost now.
+    High,
+    /// All else.
+    Normal,
+}
+
+/// What one would test: the program, with the model left open.
+async fn triage(lm: Lm, message: &str) -> dspy::Result<Urgency> {
+    Ok(Predict::<Triage>::new().with_lm(lm).call(message).await?.urgency)
+}
+
+const MODEL: &str = "builtin";
+
+#[tokio::main]
+async fn main() -> dspy::Result<()> {
+    let message = std::env::args().nth(1).unwrap_or_else(|| "Money is being lost right now!".into());
+    println!("{:?}", triage(Lm::new(MODEL)?, &message).await?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy::lm::{Cassette, CassetteError};
+
+    use super::*;
+
+    /// The cassette of a test. It replays unless `DSPY_CASSETTES` says otherwise.
+    fn cassette(test: &str) -> Result<Cassette, CassetteError> {
+        Cassette::auto(format!("{}/examples/data/cassettes/{test}.json", env!("CARGO_MANIFEST_DIR")))
+    }
+
+    #[tokio::test]
+    async fn losing_money_is_urgent() -> Result<(), Box<dyn std::error::Error>> {
+        let cassette = cassette("losing_money_is_urgent")?;
+        let lm = cassette.lm(MODEL)?;
+        assert_eq!(triage(lm.clone(), "Money is being lost right now!").await?, Urgency::High);
+        assert_eq!(triage(lm, "All else is fine.").await?, Urgency::Normal);
+        // Nothing on the cassette is left over from an older version of the program.
+        Ok(cassette.verify()?)
+    }
+}
