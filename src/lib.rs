@@ -15,6 +15,8 @@
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
 //! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
+//! | choose a provider, a protocol, a server | [the guide](guide::models) |
+//! | turn texts into vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
@@ -75,6 +77,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/resilience.md")]
     pub mod resilience {}
+
+    #[doc = include_str!("../docs/models.md")]
+    pub mod models {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.

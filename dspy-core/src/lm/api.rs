@@ -4,8 +4,8 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method};
 use serde::de::DeserializeOwned;
 
-use super::transport::{Answer, Failure, Transport, looks_like_html};
-use super::{Endpoint, Lm, LmError, LmErrorKind};
+use super::transport::{Answer, Failure, Route, Transport, looks_like_html};
+use super::{Endpoint, Lm, LmError, LmErrorKind, Protocol};
 
 /// The way to the API of an endpoint. Errors name `asker` as the model.
 #[derive(Debug, Clone)]
@@ -67,7 +67,14 @@ impl Api {
         query: &[(&str, &str)],
         payload: Option<&(dyn Fn() -> Payload + Send + Sync)>,
     ) -> Result<T, LmError> {
-        let transport = Transport::new(&self.endpoint, self.asker, path)?;
+        let protocol = Protocol::Chat;
+        let route = Route {
+            path: path.to_owned(),
+            root: protocol.root(),
+            key_header: self.endpoint.key_header.or(protocol.key_header()),
+            ..Route::default()
+        };
+        let transport = Transport::new(&self.endpoint, self.asker, &route)?;
         let again = |kind: LmErrorKind| method != Method::POST || kind == LmErrorKind::RateLimit;
         let make = |mut request: reqwest::Request| {
             *request.method_mut() = method.clone();

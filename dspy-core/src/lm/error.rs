@@ -32,7 +32,7 @@ pub enum LmErrorKind {
     Timeout,
     /// The connection could not be made or broke.
     Transport,
-    /// The endpoint answered with something that is not a chat completion.
+    /// The endpoint answered with something that is not an answer in its protocol.
     Decode,
     /// The endpoint has failed so often in a row that nothing is sent to it for a while;
     /// [`retry_after`](LmError::retry_after) says for how long. See [`Circuit`](super::Circuit).
@@ -75,7 +75,7 @@ impl LmErrorKind {
             LmErrorKind::Server => "the endpoint failed",
             LmErrorKind::Timeout => "no answer in time",
             LmErrorKind::Transport => "the connection failed",
-            LmErrorKind::Decode => "the answer is not a chat completion",
+            LmErrorKind::Decode => "the answer cannot be read",
             LmErrorKind::CircuitOpen => "the endpoint is out of service",
             LmErrorKind::Denied => "live requests are denied",
             LmErrorKind::Budget => "the budget is used up",

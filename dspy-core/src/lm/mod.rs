@@ -5,8 +5,11 @@
 //! sampling parameters to use with it.
 //!
 //! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
-//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
+//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions and
+//! responses, Anthropic's messages and Gemini's contents; see [`Protocol`].
 
+#[cfg(feature = "http")]
+mod anthropic;
 #[cfg(feature = "http")]
 mod api;
 mod builtin;
@@ -18,10 +21,13 @@ mod combine;
 mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
+mod embed;
 mod endpoint;
 mod error;
 mod form;
 mod gate;
+#[cfg(feature = "http")]
+mod gemini;
 mod handle;
 mod layer;
 mod live;
@@ -30,8 +36,11 @@ mod message;
 mod model;
 #[cfg(feature = "http")]
 mod openai;
+mod protocol;
 mod request;
 mod response;
+#[cfg(feature = "http")]
+mod responses;
 mod scope;
 mod scripted;
 mod secret;
@@ -40,6 +49,8 @@ mod tool;
 #[cfg(feature = "http")]
 mod transport;
 mod usage;
+#[cfg(feature = "http")]
+mod wire;
 
 #[cfg(feature = "http")]
 pub(crate) use api::{Api, Payload};
@@ -48,6 +59,7 @@ pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
 pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
 pub use combine::{Fallback, RoundRobin};
+pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
 pub use gate::{Circuit, Limits};
@@ -59,9 +71,10 @@ pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
 #[cfg(feature = "http")]
 pub(crate) use openai::{message_value, tool_value};
+pub use protocol::Protocol;
 pub(crate) use request::{Maker, Origin};
-pub use request::{Params, ReasoningEffort, Request, RequestDigest, ResponseFormat};
-pub use response::{Completion, FinishReason, Response};
+pub use request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
+pub use response::{Completion, FinishReason, Response, TokenLogprob};
 pub(crate) use scope::UsageScope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};

@@ -6,16 +6,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anthropic;
 mod caching;
 mod combine;
 mod faults;
 mod faults_network;
 mod finetune;
 mod formats;
+mod gemini;
 mod limits;
 mod load;
 mod naming;
 mod payload;
+mod protocols;
+mod providers;
+mod responses;
 mod retries;
 mod secrets;
 mod streaming;
