@@ -51,6 +51,26 @@ impl Lm {
         Self::custom(ScriptedLm::new(replies))
     }
 
+    /// A model that is a function, for tests and for what has no protocol. It gets the request and gives a text, a
+    /// [`Completion`](super::Completion), a [`Response`], a [`Reply`], or a `Result` of one of these.
+    ///
+    /// ```
+    /// use dspy_core::lm::{Lm, Request};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let lm = Lm::from_fn(|request: Request| async move {
+    ///     format!("{} messages", request.messages.len())
+    /// });
+    /// assert_eq!(lm.ask("Hello?").await.unwrap(), "1 messages");
+    /// # });
+    /// ```
+    pub fn from_fn<R, F>(respond: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        R: Into<Reply>,
+        F: Future<Output = R> + Send + 'static,
+    {
+        Self::custom(ScriptedLm::from_async_fn(respond))
+    }
+
     /// The model in this process that needs no key and no network; see [`BuiltinLm`] for what it is and is not.
     ///
     /// ```

@@ -13,7 +13,9 @@ use crate::adapter::{
     self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
 };
 use crate::error::{Error, Result};
-use crate::lm::{Capabilities, Lm, Message, Origin};
+use crate::lm::{Capabilities, Lm, Message};
+#[cfg(feature = "http")]
+use crate::lm::{Completion, Request};
 use crate::observe::{self, Operation, spans};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
@@ -31,6 +33,24 @@ impl Predictor {
         let adapter = self.adapter().unwrap_or(context.adapter());
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
         Ok(self.prepared(adapter, able).messages(self.demos(), inputs, &[]))
+    }
+
+    /// A call as something to learn from: the messages that it sends first, the tools that it offers beside them, and
+    /// the completion that gives these outputs.
+    #[cfg(feature = "http")]
+    pub(crate) fn lesson(&self, inputs: &Values, outputs: &Values) -> Result<(Request, Completion)> {
+        self.check_inputs(inputs)?;
+        if let Some(missing) =
+            self.spec().outputs().find(|f| !f.is_optional() && !outputs.contains_key(f.name()))
+        {
+            return Err(FieldError::new(missing.name(), "the output is missing").into());
+        }
+        let context = Context::current();
+        let adapter = self.adapter().unwrap_or(context.adapter());
+        let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
+        let prepared = self.prepared(adapter, able);
+        let request = prepared.request(self.demos(), inputs, &[], able)?;
+        Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
     /// Calls the model and reads its reply.
@@ -198,7 +218,7 @@ impl Call<'_> {
         request.params.clone_from(self.predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = self.context.rollout();
-        request.origin = Origin::of(prepared.clone());
+        request.origin = prepared.origin(self.inputs)?;
         let received = match &mut self.watch {
             None => Received::Answer(self.lm.complete(request).await?),
             // Boxed, like all that few calls need, so that the others stay small.

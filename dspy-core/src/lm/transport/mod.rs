@@ -216,6 +216,31 @@ impl Transport {
         .await
     }
 
+    /// Sends what `make` makes of an empty POST and reads the answer by `decode`; again after failures of the kinds
+    /// that pass `again`. Bodies may be streams: they are made anew for each attempt.
+    pub(super) async fn exchange<T>(
+        &self,
+        make: impl Fn(Request) -> Request,
+        again: impl Fn(LmErrorKind) -> bool,
+        decode: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, LmError> {
+        live::allow(&self.model)?;
+        let (make, again, decode) = (&make, &again, &decode);
+        let attempt = |end| async move {
+            let exchange = async {
+                let request = make(self.request(&self.url, Vec::new()));
+                let mut incoming = self.execute(request, self.patience.attempt(end)).await?;
+                self.read_body(&mut incoming).await?;
+                self.judge(incoming.answer, decode)
+            };
+            exchange.await.map_err(|mut failed: Failed| {
+                failed.hopeless |= !again(failed.error.kind);
+                failed
+            })
+        };
+        retry::retry(self.patience, attempt).await
+    }
+
     fn request(&self, url: &Url, body: Vec<u8>) -> Request {
         let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&self.headers);
@@ -256,10 +281,14 @@ impl Transport {
 
     /// Sends the request and waits for the head of the reply.
     async fn send(&self, request: &Request, time: Duration) -> Result<Incoming, Failed> {
-        let Some(mut request) = request.try_clone() else {
+        let Some(request) = request.try_clone() else {
             let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
             return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
         };
+        self.execute(request, time).await
+    }
+
+    async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
         *request.timeout_mut() = Some(time);
         let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
         spans::http_status(response.status().as_u16());
