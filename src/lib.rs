@@ -24,6 +24,7 @@
 //! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
 //! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
+//! | limit what it may spend, see what it costs | [the guide](guide::budgets) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | see what was said to models | [`inspect_history`] |
 //! | be told of each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
@@ -59,6 +60,9 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/budgets.md")]
+    pub mod budgets {}
+
     #[doc = include_str!("../docs/observability.md")]
     pub mod observability {}
 

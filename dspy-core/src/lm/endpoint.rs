@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::catalog::{self, Provider};
 use super::dialect::{Dialect, PLAIN};
 use super::{
-    Capabilities, Circuit, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Protocol, Secret, environment,
+    Capabilities, Circuit, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret,
+    environment,
 };
 
-/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which [`model`](Self::model) makes handles.
+/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which
+/// [`model`](Self::model) makes handles.
 ///
 /// ```
 /// # #[cfg(feature = "http")] {
@@ -25,7 +27,8 @@ use super::{
 /// ```
 ///
 /// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is
-/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol `/v1beta`.
+/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol
+/// `/v1beta`.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(super) base_url: String,
@@ -43,6 +46,7 @@ pub struct Endpoint {
     pub(super) limits: Limits,
     pub(super) capabilities: Option<Capabilities>,
     pub(super) dialect: Dialect,
+    pub(super) price: Option<Price>,
     /// The header that holds the key, if not the protocol's own.
     pub(super) key_header: Option<&'static str>,
     /// Models are deployments that the address names: Azure with a dated version of its API.
@@ -68,6 +72,7 @@ impl Endpoint {
             limits: Limits::new(),
             capabilities: None,
             dialect: PLAIN,
+            price: None,
             key_header: None,
             deployments: false,
         }
@@ -296,6 +301,13 @@ impl Endpoint {
         self
     }
 
+    /// Sets what the tokens of this server's models cost; see [`Lm::price`].
+    #[must_use]
+    pub fn price(mut self, price: Price) -> Self {
+        self.price = Some(price);
+        self
+    }
+
     /// A handle to a model of this server. Nothing is sent yet.
     ///
     /// # Errors
@@ -305,7 +317,7 @@ impl Endpoint {
         let name = name.into();
         let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
         #[cfg(feature = "http")]
-        return super::wire::model(self, id, name);
+        return super::wire::model(self, id, name).map(|lm| self.priced(lm));
         #[cfg(not(feature = "http"))]
         Err(LmError::new(
             LmErrorKind::Configuration,
@@ -350,6 +362,17 @@ impl Endpoint {
             dialect.be_reasoning();
         }
         dialect
+    }
+}
+
+#[cfg(feature = "http")]
+impl Endpoint {
+    /// The handle at this server's price.
+    fn priced(&self, lm: Lm) -> Lm {
+        match self.price {
+            Some(price) => lm.price(price),
+            None => lm,
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::OverBudget;
+
 /// The class of an [`LmError`], on which retries and callers decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,7 +41,8 @@ pub enum LmErrorKind {
     CircuitOpen,
     /// Requests over the network are [denied](super::deny_live_requests); nothing was sent.
     Denied,
-    /// A budget would be exceeded by this request; nothing was sent.
+    /// A [budget](super::Budget) would be exceeded by this request, or its time is over; see
+    /// [`LmError::budget`](field@super::LmError::budget).
     Budget,
     /// A scripted model has no reply left.
     Exhausted,
@@ -105,6 +108,8 @@ pub struct LmError {
     pub retry_after: Option<Duration>,
     /// The start of the body that the endpoint sent.
     pub body: Option<String>,
+    /// Which limit of which budget stood against the request.
+    pub budget: Option<Box<OverBudget>>,
 }
 
 impl LmError {
@@ -118,6 +123,7 @@ impl LmError {
             request_id: None,
             retry_after: None,
             body: None,
+            budget: None,
         }
     }
 

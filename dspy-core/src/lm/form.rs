@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Content, Media, Message, Params, Part, PromptCache, Request, ResponseFormat, ToolChoice};
+use super::{
+    Content, Media, Message, Params, Part, PromptCache, ReasoningEffort, Request, ResponseFormat, ToolChoice,
+};
 
 /// Content in a `data:` URI that is longer is named by its digest instead.
 const INLINE: usize = 256;
@@ -99,7 +101,7 @@ fn params(params: &Params) -> Map<String, Value> {
         PromptCache::Prefix => json!("prefix"),
         PromptCache::Keyed(key) => json!({"key": &**key}),
     });
-    let effort = reasoning_effort.map(|effort| effort.as_str());
+    let effort = reasoning_effort.map(ReasoningEffort::as_str);
     let known = [
         ("temperature", temperature.map(Value::from)),
         ("top_p", top_p.map(Value::from)),
@@ -118,7 +120,7 @@ fn params(params: &Params) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MediaKind, ReasoningEffort, ToolCall, ToolSpec};
+    use super::super::{MediaKind, ToolCall, ToolSpec};
     use super::*;
 
     #[test]

@@ -10,6 +10,7 @@
 
 #[cfg(feature = "http")]
 mod anthropic;
+mod budget;
 mod builtin;
 mod cache;
 mod cassette;
@@ -19,6 +20,7 @@ mod combine;
 mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
+mod door;
 mod embed;
 mod endpoint;
 mod error;
@@ -34,6 +36,7 @@ mod message;
 mod model;
 #[cfg(feature = "http")]
 mod openai;
+mod price;
 mod protocol;
 mod request;
 mod response;
@@ -52,6 +55,7 @@ mod usage;
 #[cfg(feature = "http")]
 mod wire;
 
+pub use budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
 pub use builtin::BuiltinLm;
 pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
 pub use cassette::{Cassette, CassetteError, Matching};
@@ -67,14 +71,18 @@ pub use live::{deny_live_requests, without_live_requests};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
+pub use price::{Price, PriceTable, PriceTableError};
 pub use protocol::Protocol;
 pub(crate) use request::Origin;
 pub use request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use response::{Completion, FinishReason, Response, TokenLogprob};
-pub(crate) use scope::UsageScope;
+use scope::with_scope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
 pub use secret::Secret;
 pub use stream::{Delta, DeltaSink, LmStream};
 pub use tool::{ToolCall, ToolChoice, ToolSpec};
-pub use usage::Usage;
+#[doc(hidden)]
+pub use usage::Tally;
+pub(crate) use usage::UsageScope;
+pub use usage::{CachedUsage, ModelUsage, Usage, UsageReport, track_usage};

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeltaSink, LmError, Request, Response};
+use super::{DeltaSink, LmError, Price, Request, Response};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -182,6 +182,13 @@ pub trait LanguageModel: Send + Sync + 'static {
     /// What this deployment can do.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
+    }
+
+    /// What its tokens cost, for models that know: those that are made of other models say the
+    /// [highest](Price::highest) of their prices. Others leave it to [`Lm::price`](super::Lm::price) and the
+    /// [table](super::PriceTable).
+    fn price(&self) -> Option<Price> {
+        None
     }
 
     /// Answers a request. Dropping the future stops the work.

@@ -201,6 +201,16 @@ impl Request {
         self
     }
 
+    /// Whether a recording is among the messages.
+    pub(super) fn has_audio(&self) -> bool {
+        self.messages.iter().any(|message| match &message.content {
+            Content::Parts(parts) => parts
+                .iter()
+                .any(|part| matches!(part, Part::Media(media) if media.kind == super::MediaKind::Audio)),
+            _ => false,
+        })
+    }
+
     /// A digest of everything that can change the reply. Equal requests have equal digests in every process.
     pub fn digest(&self) -> RequestDigest {
         let mut hash = blake3::Hasher::new();

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dspy_core::lm::{Cache, CacheMode, Cassette, Delta, Lm, LmErrorKind, Message, Request};
+use dspy_core::lm::{
+    Cache, CacheMode, Cassette, Delta, Lm, LmErrorKind, Message, Request, without_live_requests,
+};
 
 use crate::endpoint;
 use crate::support::{Server, chat, chat_events, chunks, reply};
@@ -138,4 +140,31 @@ async fn a_cassette_needs_neither_server_nor_key() {
     assert_eq!((error.kind, error.status), (LmErrorKind::InvalidRequest, Some(400)));
     cassette.verify().unwrap();
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_known_is_given_where_live_requests_are_denied() {
+    let dir = folder("denied");
+    let server = Server::script(vec![chat("live")]).await;
+    let lm = endpoint(&server.url()).model("m").unwrap();
+    let (cache, cassette) = (Cache::at(dir.join("cache")), Cassette::record(dir.join("c.json")));
+    let recorded = lm.clone().layer(cassette);
+    let cached = lm.clone().cache(&cache);
+    let replayed = || lm.clone().layer(Cassette::replay(dir.join("c.json")).unwrap());
+    // Nothing is asked, so there is nothing to write down.
+    let denied =
+        async { [recorded.ask("?").await, cached.ask("?").await].map(|result| result.unwrap_err().kind) };
+    assert_eq!(without_live_requests(denied).await, [LmErrorKind::Denied; 2]);
+    assert!(!dir.exists() && server.seen().is_empty());
+
+    recorded.ask("?").await.unwrap();
+    cached.ask("?").await.unwrap();
+    let known = async { [replayed().ask("?").await, cached.ask("?").await].map(Result::unwrap) };
+    assert_eq!(without_live_requests(known).await, ["live"; 2]);
+    // A test that replays must not be answered by another model.
+    let error =
+        without_live_requests(Lm::fallback([replayed(), Lm::builtin()]).ask("new")).await.unwrap_err();
+    assert_eq!(error.kind, LmErrorKind::Unrecorded);
+    assert_eq!(server.seen().len(), 2);
+    std::fs::remove_dir_all(dir).unwrap();
 }

@@ -25,7 +25,7 @@ fn request() -> Request {
 async fn a_fallback_goes_on_after_outages_and_not_after_refusals() {
     use LmErrorKind::{
         Auth, Billing, Budget, CircuitOpen, Configuration, ContentFilter, ContextWindow, Decode, Denied,
-        InvalidRequest, NotFound, RateLimit, Server, Timeout, Transport,
+        Exhausted, InvalidRequest, NotFound, RateLimit, Server, Timeout, Transport, Unrecorded,
     };
     for (kind, goes_on) in [
         (RateLimit, true),
@@ -43,6 +43,8 @@ async fn a_fallback_goes_on_after_outages_and_not_after_refusals() {
         (InvalidRequest, false),
         (Budget, false),
         (Denied, false),
+        (Unrecorded, false),
+        (Exhausted, false),
     ] {
         let answer = Lm::fallback([failing(kind), Lm::scripted(["second"])]).ask("Hi").await;
         assert_eq!(answer.as_deref().ok(), goes_on.then_some("second"), "{kind:?}");
@@ -133,20 +135,22 @@ impl Layer for Counter {
     }
 }
 
+/// A counter that the test keeps a hold of.
+struct Shared(Arc<Counter>);
+impl Layer for Shared {
+    fn call<'a>(
+        &'a self,
+        lm: &'a Lm,
+        request: &'a Request,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        self.0.call(lm, request, next)
+    }
+}
+
 #[tokio::test]
 async fn the_scope_sees_one_call_and_handles_see_their_own() {
     let (scope, inner) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-    struct Shared(Arc<Counter>);
-    impl Layer for Shared {
-        fn call<'a>(
-            &'a self,
-            lm: &'a Lm,
-            request: &'a Request,
-            next: Next<'a>,
-        ) -> BoxFuture<'a, Result<Response, LmError>> {
-            self.0.call(lm, request, next)
-        }
-    }
     let lm = Lm::round_robin([
         Lm::fallback([failing(LmErrorKind::Server), Lm::scripted(["yes"]).layer(Shared(inner.clone()))]),
         Lm::scripted(["no"]),

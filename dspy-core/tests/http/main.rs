@@ -9,6 +9,7 @@ mod support;
 mod anthropic;
 mod caching;
 mod combine;
+mod costs;
 mod faults;
 mod faults_network;
 mod formats;

@@ -88,7 +88,7 @@ impl Disk {
     /// The answer for `key`, unless it is from before `since`.
     pub(super) fn read(&self, key: &Key, since: u64) -> Option<Found> {
         let mut file = File::open(self.path(key)).ok()?;
-        let found = self.read_file(&mut file, *key);
+        let found = Self::read_file(&mut file, *key);
         if found.is_none() {
             self.counters.corrupt.add(1);
         }
@@ -100,7 +100,7 @@ impl Disk {
         Some(found)
     }
 
-    fn read_file(&self, file: &mut File, key: Key) -> Option<Found> {
+    fn read_file(file: &mut File, key: Key) -> Option<Found> {
         let length = file.metadata().ok()?.len();
         if length > LONGEST {
             return None;

@@ -171,13 +171,17 @@ impl Seat {
 
     /// Whether an error of the call is also the answer for the one who sits here. If not, that one has to ask itself.
     pub(super) fn concerns(&self, error: &LmError) -> bool {
-        use LmErrorKind::{Auth, Billing, Budget, Configuration, Exhausted, Other, RateLimit};
+        use LmErrorKind::{
+            Auth, Billing, Budget, CircuitOpen, Configuration, Denied, Exhausted, Other, RateLimit,
+        };
         match error.kind {
             _ if self.first => true,
-            // What the first one may spend says nothing of the others.
-            Budget => false,
-            // Another handle may have another key. Such refusals come fast, and once for each handle.
-            Auth | Billing | Configuration | Exhausted | Other | RateLimit => self.model == self.flight.model,
+            // What the first one may spend or do says nothing of the others.
+            Budget | Denied => false,
+            // Another handle may have another key and other limits. Such refusals come fast, and once for each handle.
+            Auth | Billing | CircuitOpen | Configuration | Exhausted | Other | RateLimit => {
+                self.model == self.flight.model
+            }
             // All else is about the request or the endpoint, which are the same: asking again, one after the other,
             // would only keep a dead endpoint busy and everybody waiting.
             _ => true,

@@ -8,7 +8,7 @@ use std::task::Poll;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::super::scope::UsageScope;
+use super::super::UsageScope;
 use super::super::{Delta, LanguageModel, Message, Reply, ScriptedLm, Usage};
 use super::*;
 
@@ -226,7 +226,7 @@ async fn what_is_no_answer_is_not_kept() {
         (cut(FinishReason::Other).into(), false),
         (" \n".into(), false),
         (Completion::new("").finished(FinishReason::Length).into(), false),
-        (Completion::new("").calling([Default::default()]).into(), true),
+        (Completion::new("").calling([super::super::ToolCall::default()]).into(), true),
         (LmError::new(LmErrorKind::InvalidRequest, "m", "no").into(), false),
     ] {
         let lm = Lm::custom(ScriptedLm::new([reply.clone(), "again".into()])).cache(&Cache::new());

@@ -231,8 +231,7 @@ impl Cassette {
             tape.interactions.len() - 1
         };
         let outcome = next.run(lm, request).await;
-        // A budget is the caller's own affair: nothing was asked.
-        if !matches!(&outcome, Err(error) if error.kind == LmErrorKind::Budget) {
+        if was_asked(&outcome) {
             let model = lm.id().to_owned();
             let interaction = Interaction { model, request: form, outcome: outcome.clone(), used: true };
             let mut tape = self.shared.tape();
@@ -286,6 +285,12 @@ impl Interaction {
         };
         format!("{} was asked {:?}", self.model, text.chars().take(80).collect::<String>())
     }
+}
+
+/// Whether a model has had its say: what the caller may not do is no answer.
+fn was_asked(outcome: &Result<Response, LmError>) -> bool {
+    use LmErrorKind::{Budget, Denied, Unrecorded};
+    !matches!(outcome, Err(error) if matches!(error.kind, Budget | Denied | Unrecorded))
 }
 
 /// What looks like a key in what is written about a request, replaced.

@@ -213,29 +213,30 @@ async fn what_is_missing_is_recorded_if_so_asked() {
     assert_eq!(nowhere.lm("openai/m").unwrap_err().kind, LmErrorKind::Unrecorded);
 }
 
+/// The first call waits for the second.
+struct Late(std::sync::Mutex<Option<tokio::sync::oneshot::Receiver<()>>>);
+impl Layer for Late {
+    fn call<'a>(
+        &'a self,
+        lm: &'a Lm,
+        request: &'a Request,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        let wait = self.0.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some(wait) = wait {
+                wait.await.unwrap();
+            }
+            next.run(lm, request).await
+        })
+    }
+}
+
 #[tokio::test]
 async fn interactions_stand_in_the_order_in_which_they_began() {
     let path = Path::new();
     let (let_go, wait) = tokio::sync::oneshot::channel::<()>();
     let wait = std::sync::Mutex::new(Some(wait));
-    /// The first call waits for the second.
-    struct Late(std::sync::Mutex<Option<tokio::sync::oneshot::Receiver<()>>>);
-    impl Layer for Late {
-        fn call<'a>(
-            &'a self,
-            lm: &'a Lm,
-            request: &'a Request,
-            next: Next<'a>,
-        ) -> BoxFuture<'a, Result<Response, LmError>> {
-            let wait = self.0.lock().unwrap().take();
-            Box::pin(async move {
-                if let Some(wait) = wait {
-                    wait.await.unwrap();
-                }
-                next.run(lm, request).await
-            })
-        }
-    }
     let lm = scripted(["1", "2"]).layer(Late(wait)).layer(Cassette::record(&path.0));
     let first = lm.complete(ask("a"));
     let second = async {

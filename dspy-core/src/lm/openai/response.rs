@@ -128,10 +128,23 @@ pub(super) fn usage(usage: &Value) -> Usage {
     let (prompt, completion) = (inner("prompt_tokens_details"), inner("completion_tokens_details"));
     // DeepSeek has a name of its own for what its cache held.
     let read = count(prompt, "cached_tokens").max(count(usage, "prompt_cache_hit_tokens"));
-    let mut charged = Usage::tokens(count(usage, "prompt_tokens"), count(usage, "completion_tokens"))
+    let mut total = Usage::tokens(count(usage, "prompt_tokens"), count(usage, "completion_tokens"))
         .prompt_cache(read, count(prompt, "cache_write_tokens"))
         .reasoning(count(completion, "reasoning_tokens"));
-    // OpenRouter, "Usage accounting": what the account was charged, in dollars.
-    charged.cost_usd = usage.get("cost").and_then(Value::as_f64);
-    charged
+    total.cost_usd = cost(usage);
+    total
+}
+
+/// The cost in US dollars, where an endpoint tells it.
+fn cost(usage: &Value) -> Option<f64> {
+    let dollars = |value: Option<&Value>| value?.as_f64().filter(|usd| *usd >= 0.0);
+    // xAI counts in ten-billionths of a dollar.
+    if let Some(ticks) = dollars(usage.get("cost_in_usd_ticks")) {
+        return Some(ticks / 1e10);
+    }
+    // OpenRouter; with the user's own key at the provider, what the provider charges comes on top.
+    let cost = dollars(usage.get("cost"))?;
+    let own = usage.get("is_byok").and_then(Value::as_bool).unwrap_or_default();
+    let upstream = || dollars(usage.get("cost_details")?.get("upstream_inference_cost"));
+    if own { Some(cost + upstream()?) } else { Some(cost) }
 }

@@ -106,12 +106,6 @@ impl Metered for Response {
     }
 }
 
-impl Metered for super::Embeddings {
-    fn usage(&self) -> Option<Usage> {
-        (self.usage.total_tokens() > 0).then_some(self.usage)
-    }
-}
-
 /// A complete reply.
 #[derive(Debug)]
 pub(super) struct Answer {
