@@ -13,7 +13,8 @@ use super::lm_call::layer_call;
 use super::observer::Observer;
 use super::scope::Scope;
 use crate::lm::{
-    BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, ToolCall,
+    BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, TokenLogprob,
+    ToolCall,
 };
 use crate::program::{Event, EventKind};
 
@@ -239,8 +240,13 @@ fn message_size(message: &Message) -> usize {
 
 fn completion_size(completion: &Completion) -> usize {
     let calls: usize = completion.tool_calls.iter().map(call_size).sum();
+    let logprobs = completion.logprobs.iter().map(|token| {
+        let others: usize = token.top.iter().map(|(other, _)| 32 + other.len()).sum();
+        size_of::<TokenLogprob>() + token.token.len() + others
+    });
     size_of::<Completion>()
         + completion.text.len()
+        + logprobs.sum::<usize>()
         + completion.reasoning.as_deref().map_or(0, str::len)
         + completion.opaque.as_ref().map_or(0, json_size)
         + calls
