@@ -62,7 +62,8 @@ impl Module for Worker {
         let (hands, other) = (self.hands.clone(), step.clone());
         let spawned = dspy::spawn(async move { hands.call(other).await });
         let (first, second) = futures_util::join!(self.hands.call(step.clone()), self.hands.call(step));
-        (first?, second?);
+        first?;
+        second?;
         spawned.await.map_err(dspy::Error::other)?
     }
 }
