@@ -67,7 +67,7 @@ fn one_call(c: &mut Criterion) {
     let all = || Budget::calls(u64::MAX).tokens(u64::MAX >> 4).usd(1e6);
     calls(&mut group, "budget_of_calls_tokens_dollars", |calls| all().scope(calls), &priced);
     calls(&mut group, "two_budgets", |calls| all().scope(all().scope(calls)), &priced);
-    let wall = std::time::Duration::from_secs(3_600);
+    let wall = std::time::Duration::from_hours(1);
     calls(&mut group, "budget_of_time", |calls| Budget::UNLIMITED.wall(wall).scope(calls), &bare);
     group.finish();
 }
