@@ -15,6 +15,8 @@
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
 //! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
+//! | choose a provider, a protocol, a server | [the guide](guide::models) |
+//! | turn texts into vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
@@ -22,6 +24,7 @@
 //! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
 //! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
+//! | limit what it may spend, see what it costs | [the guide](guide::budgets) |
 //! | see what a program did | [`trace`](program::trace()) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
@@ -54,6 +57,9 @@ pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, 
 
 /// Guides: one subject each, with examples that run.
 pub mod guide {
+    #[doc = include_str!("../docs/budgets.md")]
+    pub mod budgets {}
+
     #[doc = include_str!("../docs/caching.md")]
     pub mod caching {}
 
@@ -64,6 +70,9 @@ pub mod guide {
     pub mod typed_outputs {}
     #[doc = include_str!("../docs/resilience.md")]
     pub mod resilience {}
+
+    #[doc = include_str!("../docs/models.md")]
+    pub mod models {}
 }
 
 /// Everything that a program usually needs: `use dspy::prelude::*;`.

@@ -1,40 +1,58 @@
-//! Reading replies: bytes per second for clean JSON, for what models really write, and for the worst of it.
+//! Reading replies, in bytes of reply per second.
+//!
+//! - `value/clean`: JSON that is exactly right; `value/dirty`: a fence, prose, trailing commas, comments, bare keys, as
+//!   models write them; `value/hard`: a repair in every other token. All by `Plan::decode`.
+//! - `serde_json`: the clean texts as a `serde_json::Value` without a schema, repairs or a report: what building the
+//!   same value costs alone.
+//! - `chat`: a reply with four fields below markers by `ChatAdapter`; throughput is that of the whole reply.
+//! - `adversarial`: a megabyte that no one would write, which only has to end in time.
+
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run should say so loudly")]
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use dspy::adapter::{Adapter as _, ChatAdapter};
 use dspy::decode::Plan;
-use serde_json::json;
+use dspy_benches::replies;
 
-fn decode(c: &mut Criterion) {
-    let person = json!({"type": "object", "properties": {
-        "name": {"type": "string"}, "age": {"type": "integer"}, "notes": {"type": "array", "items": {"type": "string"}},
-    }, "required": ["name", "age"]});
-    let people = Plan::new(&json!({"type": "array", "items": person})).unwrap();
-    let verdicts = Plan::new(&json!({"type": "array", "items": {"type": "boolean"}})).unwrap();
-    let numbers = Plan::new(&json!({"type": "array", "items": {"type": "integer"}})).unwrap();
-    let clean = json!({"name": "Ada Lovelace", "age": 36, "notes": ["wrote the first program", "London"]});
-    let dirty = "{name: 'Ada Lovelace', age: '36', \"notes\": ['wrote the first program', \"London\",],}";
-    let many = |item: &str, count: usize| format!("[{}]", vec![item; count].join(", "));
-    let cases = [
-        ("clean/one", &people, many(&clean.to_string(), 1)),
-        ("clean/list", &people, many(&clean.to_string(), 500)),
-        ("clean/pretty", &people, serde_json::to_string_pretty(&vec![clean; 500]).unwrap()),
-        ("clean/booleans", &verdicts, many("true", 2_000)),
-        ("dirty/one", &people, format!("Here you go:\n```json\n[{dirty}]\n```\nAnything else?")),
-        ("dirty/list", &people, format!("Here you go:\n```json\n{}\n```\nAnything else?", many(dirty, 500))),
-        ("dirty/100_000 repairs", &verdicts, many("True", 100_000)),
-        ("dirty/texts for numbers", &numbers, many("'12'", 20_000)),
-    ];
-    let mut group = c.benchmark_group("decode");
-    for (name, plan, reply) in &cases {
-        plan.decode(reply).unwrap();
-        group.throughput(Throughput::Bytes(reply.len() as u64));
-        group.bench_function(*name, |b| b.iter(|| plan.decode(black_box(reply)).unwrap()));
+fn values(c: &mut Criterion) {
+    for (group, cases) in [
+        ("value/clean", replies::clean()),
+        ("value/dirty", replies::dirty()),
+        ("value/hard", replies::hard()),
+        ("adversarial", replies::adversarial()),
+    ] {
+        let mut group = c.benchmark_group(group);
+        for case in cases {
+            let plan = Plan::new(&case.schema).unwrap();
+            group.throughput(Throughput::Bytes(case.text.len() as u64));
+            group.bench_function(case.name, |b| b.iter(|| plan.decode(black_box(&case.text))));
+        }
+        group.finish();
+    }
+}
+
+fn floor(c: &mut Criterion) {
+    let mut group = c.benchmark_group("serde_json");
+    for case in replies::clean() {
+        group.throughput(Throughput::Bytes(case.text.len() as u64));
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        group.bench_function(case.name, |b| b.iter(|| read(black_box(&case.text))));
     }
     group.finish();
 }
 
-criterion_group!(benches, decode);
+fn chat(c: &mut Criterion) {
+    let mut group = c.benchmark_group("chat");
+    let spec = replies::chat_spec();
+    for (name, reply) in replies::chat() {
+        group.throughput(Throughput::Bytes(reply.text.len() as u64));
+        ChatAdapter.parse(spec, &reply).unwrap();
+        group.bench_function(name, |b| b.iter(|| ChatAdapter.parse(spec, black_box(&reply)).unwrap()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, values, floor, chat);
 criterion_main!(benches);

@@ -5,6 +5,8 @@
     reason = "a benchmark that cannot run should say so loudly"
 )]
 
+pub mod replies;
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -49,9 +49,12 @@ pub enum OptimizeError {
         /// Which limit.
         limit: Limit,
     },
-    /// The only limit is one in US dollars, and the model's answers carry no price, so nothing would limit the run.
+    /// The only limit is one in US dollars, and what the model costs is not known: it is in no
+    /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its answers tell none.
+    /// So nothing would limit the run.
     #[error(
-        "`{model}` reports no price, so a budget of dollars alone limits nothing; add one of calls or tokens"
+        "what `{model}` costs is not known, so a budget of dollars alone limits nothing; tell by `Lm::price`, or add a \
+         limit of calls or tokens"
     )]
     UnknownPrice {
         /// The model.

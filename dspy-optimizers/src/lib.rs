@@ -12,8 +12,8 @@
 //! - **The same result** for the same seed, data and replies, at any concurrency.
 //! - **Nothing is paid twice.** With a `run_dir`, every answer is written to a journal before it counts. A run that was
 //!   killed goes on where it was, and ends with the program and the report that it would have had.
-//! - **Hard limits.** A [`Budget`] is reserved before a call is made. When it is used up, the best program so far is
-//!   the result.
+//! - **Hard limits.** What a call may cost is set aside from the [`Budget`] before it is made. When that is used up, the
+//!   best program so far is the result.
 //! - **An outage is not a bad score.** The run stops with an error that says how to go on.
 //!
 //! ```
@@ -66,7 +66,6 @@ mod options;
 mod progress;
 mod random_search;
 mod report;
-mod tally;
 
 pub use bootstrap_few_shot::{BootstrapFewShot, BootstrapFewShotBuilder};
 pub use budget::{Budget, Limit};

@@ -80,7 +80,9 @@ impl Adapter for ChatAdapter {
         let mut problems = std::mem::take(&mut sections.problems);
         for (index, field) in spec.outputs().enumerate() {
             match sections.found[index] {
-                Some(section) => {
+                Some(Section { text: section, name }) => {
+                    let at = offset_of(reply, name);
+                    parsed.report.called(field.name(), name, at..at + name.len());
                     match read_field(field, section, offset_of(reply, section), &mut parsed.report) {
                         Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
                         Err(message) => problems.push(FieldProblem::new(field.name(), message)),
@@ -141,16 +143,24 @@ pub(super) fn read_field(
     Ok(decoded.value)
 }
 
+/// What stands below a marker.
+#[derive(Debug, Clone, Copy)]
+struct Section<'a> {
+    text: &'a str,
+    /// What the marker calls the field.
+    name: &'a str,
+}
+
 /// The sections of a reply, by output field.
 struct Sections<'a> {
-    found: Vec<Option<&'a str>>,
+    found: Vec<Option<Section<'a>>>,
     problems: Vec<FieldProblem>,
 }
 
 impl<'a> Sections<'a> {
     fn read(spec: &SignatureSpec, reply: &'a str) -> Self {
         let mut sections = Sections { found: vec![None; spec.outputs().count()], problems: Vec::new() };
-        let mut open: Option<(usize, usize)> = None;
+        let mut open: Option<(usize, &'a str, usize)> = None;
         for marker in markers::find(reply) {
             let index = field_index(spec, marker.name);
             let completed = index.is_none() && marker.name.eq_ignore_ascii_case(markers::COMPLETED);
@@ -159,24 +169,25 @@ impl<'a> Sections<'a> {
             if !known && !marker.starts_line {
                 continue;
             }
-            if let Some((index, start)) = open.take() {
-                sections.close(spec, index, &reply[start..marker.before.max(start)]);
+            if let Some((index, name, start)) = open.take() {
+                sections.close(spec, index, name, &reply[start..marker.before.max(start)]);
             }
             if completed {
                 return sections;
             }
-            open = index.map(|index| (index, marker.after));
+            open = index.map(|index| (index, marker.name, marker.after));
         }
-        if let Some((index, start)) = open {
-            sections.close(spec, index, &reply[start..]);
+        if let Some((index, name, start)) = open {
+            sections.close(spec, index, name, &reply[start..]);
         }
         sections
     }
 
-    fn close(&mut self, spec: &SignatureSpec, index: usize, text: &'a str) {
+    fn close(&mut self, spec: &SignatureSpec, index: usize, name: &'a str, text: &'a str) {
+        let text = text.trim();
         match self.found[index] {
-            None => self.found[index] = Some(text.trim()),
-            Some(first) if first == text.trim() => {}
+            None => self.found[index] = Some(Section { text, name }),
+            Some(first) if first.text == text => {}
             Some(_) => {
                 let name = spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
                 let message = "stands there twice with different values; write it once";

@@ -217,10 +217,8 @@ pub(crate) fn correction(
     let calls: Vec<ToolCall> = calls.iter().enumerate().map(with_id).collect();
     let results = calls.iter().filter_map(|call| Some(Message::tool_result(call.id.as_deref()?, "not run")));
     let results: Vec<Message> = results.collect();
-    std::iter::once(Message::calls(completion.text.as_str(), calls))
-        .chain(results)
-        .chain([feedback])
-        .collect()
+    let said = Message::calls(completion.text.as_str(), calls).with_opaque(completion.opaque.clone());
+    std::iter::once(said).chain(results).chain([feedback]).collect()
 }
 
 /// The prompt where nothing is left to write: the task and the input.

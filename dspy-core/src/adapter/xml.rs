@@ -79,7 +79,11 @@ impl Adapter for XmlAdapter {
                 Found::Missing => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
                 Found::Unclosed => Err(format!("never closed; end it with `</{}>`", field.name())),
                 Found::Twice => Err("stands there twice with different values; write it once".into()),
-                Found::Once { text, offset } => read_element(field, text, *offset, &mut parsed.report),
+                Found::Once { text, name, offset } => {
+                    let at = name.as_ptr() as usize - reply.as_ptr() as usize;
+                    parsed.report.called(field.name(), name, at..at + name.len());
+                    read_element(field, text, *offset, &mut parsed.report)
+                }
             };
             match read {
                 Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
@@ -206,7 +210,12 @@ enum Found<'a> {
     Missing,
     Unclosed,
     Twice,
-    Once { text: &'a str, offset: usize },
+    /// With what the tag calls the field.
+    Once {
+        text: &'a str,
+        name: &'a str,
+        offset: usize,
+    },
 }
 
 /// The elements at the top of a reply, by output field. What stands inside an element is never taken for a field.
@@ -241,9 +250,11 @@ impl<'a> Elements<'a> {
             let text = reply[start..start + length].trim();
             let lead = reply[start..].len() - reply[start..].trim_start().len();
             found[index] = match found[index] {
-                Found::Once { text: first, offset } if first == text => Found::Once { text, offset },
+                Found::Once { text: first, .. } if first == text => found[index],
                 Found::Once { .. } | Found::Twice => Found::Twice,
-                Found::Missing | Found::Unclosed => Found::Once { text, offset: start + lead.min(length) },
+                Found::Missing | Found::Unclosed => {
+                    Found::Once { text, name, offset: start + lead.min(length) }
+                }
             };
             at = start + length + name.len() + 3;
         }

@@ -2,8 +2,12 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::loose::Loose;
+use super::plan::Schema;
 use super::quoted::{Quote, opening};
+use super::strict;
 use super::tree::{Shape, Span, Tree};
 
 /// Structures that are weighed against each other; a reply with more holds no answer that we could single out.
@@ -13,9 +17,21 @@ const MAX_UNITS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Unit<'t> {
     pub(super) tree: Tree<'t>,
+    /// The value, where the text is exactly right; the tree then shows no more than the outline.
+    pub(super) exact: Option<Value>,
     pub(super) fenced: bool,
     /// What of the reply is left out: the fence or the words before and behind.
     pub(super) outer: Span,
+}
+
+impl<'t> Unit<'t> {
+    pub(super) fn of(tree: Tree<'t>) -> Self {
+        Self { outer: tree.span, tree, exact: None, fenced: false }
+    }
+
+    fn fenced(self) -> Self {
+        Self { fenced: true, ..self }
+    }
 }
 
 /// A fence around words: what is inside, and all of it.
@@ -40,6 +56,8 @@ pub(super) struct Scan<'t> {
     undecided: bool,
     /// In a beginning: the first place from which on more text might change the reading.
     doubt: usize,
+    /// How many bytes may still be read in vain in search of exact JSON.
+    strict_fuel: usize,
 }
 
 impl Scan<'_> {
@@ -50,9 +68,9 @@ impl Scan<'_> {
 }
 
 /// The first structure of a text that goes on, and the place from which on its reading may change.
-pub(super) fn first<'t>(text: &'t str, keys: &HashSet<String>, from: usize) -> Option<(Tree<'t>, usize)> {
+pub(super) fn first<'t>(text: &'t str, schema: &Schema, from: usize) -> Option<(Tree<'t>, usize)> {
     let mut found = Scan { beginning: true, doubt: usize::MAX, ..Scan::default() };
-    scan_into(&mut found, text, keys, from, text.len());
+    scan_into(&mut found, text, schema, from, text.len());
     if found.undecided {
         return None;
     }
@@ -61,13 +79,13 @@ pub(super) fn first<'t>(text: &'t str, keys: &HashSet<String>, from: usize) -> O
 }
 
 /// Finds all structures, left to right, never one inside another.
-pub(super) fn scan<'t>(text: &'t str, keys: &HashSet<String>, from: usize, end: usize) -> Scan<'t> {
-    let mut out = Scan::default();
-    scan_into(&mut out, text, keys, from, end);
+pub(super) fn scan<'t>(text: &'t str, schema: &Schema, from: usize, end: usize) -> Scan<'t> {
+    let mut out = Scan { strict_fuel: end - from, ..Scan::default() };
+    scan_into(&mut out, text, schema, from, end);
     out
 }
 
-fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, keys: &HashSet<String>, from: usize, end: usize) {
+fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, schema: &Schema, from: usize, end: usize) {
     let bytes = text.as_bytes();
     let mut at = from;
     // Failed starts are scanned again from the next byte on; the fuel keeps the sum of all scans linear.
@@ -79,10 +97,10 @@ fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, keys: &HashSet<String>, from
         };
         at += found;
         match bytes[at] {
-            b'`' | b'~' => at = fence(text, keys, at, end, &mut fuel, out),
-            _ => match structure(text, keys, at, end, &mut fuel, out) {
-                Some((tree, next)) => {
-                    out.units.push(Unit { outer: tree.span, tree, fenced: false });
+            b'`' | b'~' => at = fence(text, schema, at, end, &mut fuel, out),
+            _ => match structure(text, schema, at, end, &mut fuel, out) {
+                Some((unit, next)) => {
+                    out.units.push(unit);
                     at = next;
                 }
                 None => at += 1,
@@ -98,28 +116,33 @@ fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, keys: &HashSet<String>, from
 /// The structure that starts at a bracket, unless the bracket is part of the prose.
 fn structure<'t>(
     text: &'t str,
-    keys: &HashSet<String>,
+    schema: &Schema,
     at: usize,
     end: usize,
     fuel: &mut usize,
     out: &mut Scan<'t>,
-) -> Option<(Tree<'t>, usize)> {
+) -> Option<(Unit<'t>, usize)> {
     let bytes = text.as_bytes();
     let bracket = bytes[at] == b'[';
     let glued = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'$');
     if glued && bracket {
         return None; // `list[0]`
     }
-    let mut scanner = Loose::new(text, keys, at, end);
+    if let Some((unit, next)) = exact(text, schema, at, end, out)
+        && !(bracket && is_aside(text, at, next))
+    {
+        return Some((unit, next));
+    }
+    let mut scanner = Loose::new(text, &schema.keys, at, end);
     let mut tree = scanner.structure();
     *fuel = fuel.saturating_sub(scanner.pos - at + 16);
     if out.beginning {
         out.doubt = scanner.doubt();
         tree.cut |= scanner.too_deep;
         // What follows a list in brackets (a link?) is not known yet, nor is how an odd beginning goes on.
-        if is_earnest(text, &tree, keys) || !tree.cut && tree.flaw.is_none() {
+        if is_earnest(text, &tree, &schema.keys) || !tree.cut && tree.flaw.is_none() {
             let next = scanner.pos.max(at + 1);
-            return Some((tree, next));
+            return Some((Unit::of(tree), next));
         }
         out.undecided |= tree.cut;
         return None;
@@ -128,21 +151,47 @@ fn structure<'t>(
         out.too_deep = true;
         return None;
     }
-    let after = bytes.get(scanner.pos);
-    if bracket && after == Some(&b'(') {
-        return None; // a Markdown link
-    }
-    if bracket && !tree.cut && matches!(&text[at..scanner.pos], "[ ]" | "[x]" | "[X]") {
-        return None; // a check box
-    }
-    if tree.flaw.is_some() && !is_earnest(text, &tree, keys) {
+    if bracket && is_aside(text, at, scanner.pos) {
         return None;
     }
-    if tree.cut && !is_earnest(text, &tree, keys) {
+    if tree.flaw.is_some() && !is_earnest(text, &tree, &schema.keys) {
+        return None;
+    }
+    if tree.cut && !is_earnest(text, &tree, &schema.keys) {
         return None;
     }
     let next = scanner.pos.max(at + 1);
-    Some((tree, next))
+    Some((Unit::of(tree), next))
+}
+
+/// Whether brackets are part of Markdown: a link or a check box.
+fn is_aside(text: &str, start: usize, end: usize) -> bool {
+    text.as_bytes().get(end) == Some(&b'(') || matches!(&text[start..end], "[ ]" | "[x]" | "[X]")
+}
+
+/// The structure that starts at a bracket, if it is exactly what the schema asks for.
+fn exact<'t>(
+    text: &'t str,
+    schema: &Schema,
+    at: usize,
+    end: usize,
+    out: &mut Scan<'t>,
+) -> Option<(Unit<'t>, usize)> {
+    if out.strict_fuel == 0 {
+        return None;
+    }
+    let (value, next) = strict::read_at(schema, text.get(..end)?, at);
+    let Some(value) = value else {
+        out.strict_fuel = out.strict_fuel.saturating_sub(next - at + 16);
+        return None;
+    };
+    // A quotation mark behind the last bracket: perhaps the brackets were part of a string.
+    if text.as_bytes().get(skip_white(text.as_bytes(), next, end)) == Some(&b'"') {
+        return None;
+    }
+    let shape = if value.is_array() { Shape::List(Vec::new()) } else { Shape::Object(Vec::new()) };
+    let unit = Unit::of(Tree::new(shape, Span::new(at, next)));
+    Some((Unit { exact: Some(value), ..unit }, next))
 }
 
 /// Whether an unfinished structure is one at all, or a bracket in prose with words behind it.
@@ -178,7 +227,7 @@ fn opens_only(text: &str, tree: &Tree<'_>) -> bool {
 /// Reads the fence that opens at `at` and returns the place behind it.
 fn fence<'t>(
     text: &'t str,
-    keys: &HashSet<String>,
+    schema: &Schema,
     at: usize,
     end: usize,
     fuel: &mut usize,
@@ -195,23 +244,23 @@ fn fence<'t>(
     let mut count = 0;
     // A structure tells where it ends better than the next mark does: its strings may hold fences.
     while next < end && matches!(bytes[next], b'{' | b'[') && *fuel > 0 && !out.too_deep {
-        let mut found = structure(text, keys, next, end, fuel, out);
-        if found.as_ref().is_none_or(|(tree, _)| tree.cut || tree.flaw.is_some())
+        let mut found = structure(text, schema, next, end, fuel, out);
+        if found.as_ref().is_none_or(|(unit, _)| unit.tree.cut || unit.tree.flaw.is_some())
             && !out.too_deep
             && let Some(close) = closing(bytes, next, end, mark, width)
         {
-            let mut scanner = Loose::new(text, keys, next, close);
+            let mut scanner = Loose::new(text, &schema.keys, next, close);
             scanner.closed_end = true;
             let tree = scanner.structure();
             *fuel = fuel.saturating_sub(scanner.pos - next + 16);
             if !tree.cut && tree.flaw.is_none() {
-                found = Some((tree, close));
+                found = Some((Unit::of(tree), close));
                 out.doubt = usize::MAX;
                 out.undecided = false;
             }
         }
-        let Some((tree, behind)) = found else { break };
-        out.units.push(Unit { outer: tree.span, tree, fenced: true });
+        let Some((unit, behind)) = found else { break };
+        out.units.push(unit.fenced());
         count += 1;
         next = behind;
         if out.beginning {
@@ -241,9 +290,9 @@ fn fence<'t>(
             bytes.get(i..close).and_then(|b| b.iter().position(|b| matches!(b, b'{' | b'[')))
         {
             i += found;
-            match structure(text, keys, i, close, fuel, out) {
-                Some((tree, behind)) => {
-                    out.units.push(Unit { outer: tree.span, tree, fenced: true });
+            match structure(text, schema, i, close, fuel, out) {
+                Some((unit, behind)) => {
+                    out.units.push(unit.fenced());
                     i = behind;
                 }
                 None => i += 1,
@@ -310,15 +359,10 @@ pub(super) fn skip_white(bytes: &[u8], at: usize, end: usize) -> usize {
 }
 
 /// The reply as one string in quotes, if that is what it is.
-pub(super) fn whole_string<'t>(
-    text: &'t str,
-    keys: &HashSet<String>,
-    start: usize,
-    end: usize,
-) -> Option<Tree<'t>> {
+pub(super) fn whole_string<'t>(text: &'t str, schema: &Schema, start: usize, end: usize) -> Option<Tree<'t>> {
     // A fence is no quotation mark.
     let quote = opening(text.as_bytes(), start, end).filter(|q| *q != Quote::Triple(b'`'))?;
-    let mut scanner = Loose::new(text, keys, start, end);
+    let mut scanner = Loose::new(text, &schema.keys, start, end);
     let tree = super::quoted::read(&mut scanner, quote, super::loose::Place::Member);
     (scanner.pos == end && !tree.cut).then_some(tree)
 }

@@ -41,6 +41,7 @@ mod candidates;
 mod code;
 mod coerce;
 mod error;
+mod escape;
 mod loose;
 mod partial;
 mod path;
@@ -51,6 +52,7 @@ mod root;
 mod strict;
 mod text;
 mod tree;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +67,7 @@ use serde_json::Value;
 
 pub use error::{DecodeError, Problem, ProblemKind, SchemaError};
 pub use partial::Partial;
+pub use path::ValuePath;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
 
 /// Brackets may be nested this deeply.

@@ -53,7 +53,7 @@ impl Partial {
 }
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
-    if let Some((plan, nullable)) = super::root::free_text(schema) {
+    if let Some((plan, nullable)) = super::whole::free_text(schema) {
         // "nul" may become null, which is no text at all.
         let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
         if plan.code {
@@ -73,10 +73,10 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
         return Partial::default();
     }
     let start = candidates::after_thinking(text);
-    let Some((tree, doubt)) = candidates::first(text, &schema.keys, start) else { return Partial::default() };
+    let Some((tree, doubt)) = candidates::first(text, schema, start) else { return Partial::default() };
     if !tree.cut {
         let mut coercion = Coercion::new(schema, Some(text), text.len());
-        if let Some(value) = coercion.read(schema.root, &tree, &Path::ROOT) {
+        if let Some(value) = coercion.read(schema.root, &tree, &Path::root()) {
             return Partial::of(value, true);
         }
     }
@@ -229,7 +229,7 @@ impl Reader<'_> {
 
     /// A finished part is read like any finished text.
     fn finished(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
-        Coercion::new(self.schema, Some(self.text), self.text.len()).read(id, tree, &Path::ROOT)
+        Coercion::new(self.schema, Some(self.text), self.text.len()).read(id, tree, &Path::root())
     }
 
     /// Whether an unfinished part can still become a value of the node, judged by its shape alone.

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::escape::{escape, is_half_escape};
 use super::loose::{Loose, Place};
 use super::report::RepairKind as R;
-use super::tree::{Flaw, Note, Span, Tree};
+use super::text::next_special;
+use super::tree::{Flaw, Note, Notes, Span, Tree};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quote {
@@ -76,6 +78,21 @@ impl Quote {
         }
     }
 
+    /// The next byte that [`stops`](Self::stops), or the end.
+    fn next_stop(self, bytes: &[u8], from: usize, end: usize) -> usize {
+        let bytes = bytes.get(..end).unwrap_or(bytes);
+        let found = match self {
+            Self::Double => next_special(bytes, from, b'"'),
+            Self::Single => next_special(bytes, from, b'\''),
+            Self::Backtick => next_special(bytes, from, b'`'),
+            Self::Triple(mark) => next_special(bytes, from, mark),
+            Self::Guillemet | Self::CurlyDouble | Self::CurlySingle => {
+                (from..bytes.len()).find(|&i| self.stops(bytes[i]))
+            }
+        };
+        found.unwrap_or(end)
+    }
+
     /// Whether the byte can begin a closing mark or needs a look for another reason.
     fn stops(self, b: u8) -> bool {
         b == b'\\'
@@ -95,7 +112,7 @@ impl Quote {
 /// Reads the string whose opening mark is at the scanner's place.
 pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> Tree<'t> {
     let start = scan.pos;
-    let mut notes = Vec::new();
+    let mut notes = Notes::None;
     if quote != Quote::Double {
         notes.push(Note { kind: R::QuoteStyle, span: Span::new(start, start + quote.width()) });
     }
@@ -112,7 +129,7 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
     let (stop, cut) = loop {
         let Some(b) = scan.byte(i) else { break (scan.end, true) };
         if !quote.stops(b) {
-            i += 1;
+            i = quote.next_stop(scan.bytes, i + 1, scan.end);
             continue;
         }
         if b == b'\\' {
@@ -181,7 +198,7 @@ fn holds_member(text: &str) -> bool {
 }
 
 /// A string between triple backticks: a language tag and the line breaks next to the marks belong to the marks.
-fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes: Vec<Note>) -> Tree<'t> {
+fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes: Notes) -> Tree<'t> {
     let close = scan.find(body, b"```");
     let stop = close.unwrap_or(scan.end);
     scan.pos = close.map_or(scan.end, |c| c + 3);
@@ -262,6 +279,7 @@ fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     let Some(b) = scan.byte(start) else { return true };
     if matches!(b, b']' | b')' | b'[' | b'{' | b'(' | b'-' | b'/' | b'#' | b'0'..=b'9')
         || opening(scan.bytes, start, scan.end).is_some()
+        || (b == b'<' && scan.byte(start + 1) == Some(b'!'))
     {
         return true;
     }
@@ -282,103 +300,4 @@ fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     }
     scan.saw_nothing_until(limit);
     true
-}
-
-/// Whether the text breaks off inside the escape at `at`, so that nothing of it is known.
-fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
-    if scan.closed_end {
-        return false;
-    }
-    let rest = &scan.bytes[at..scan.end];
-    let half = |rest: &[u8]| match rest {
-        [b'\\'] => true,
-        [b'\\', b'u', digits @ ..] => digits.len() < 4 && digits.iter().all(u8::is_ascii_hexdigit),
-        _ => false,
-    };
-    if half(rest) {
-        return true;
-    }
-    // The first half of a surrogate pair.
-    let high = matches!(rest, [b'\\', b'u', b'd' | b'D', b'8'..=b'9' | b'a' | b'b' | b'A' | b'B', ..]);
-    high && rest.len() >= 6 && (rest.len() == 6 || half(&rest[6..]))
-}
-
-/// Decodes the escape at `at` into `out` and returns the place behind it.
-fn escape(
-    scan: &Loose<'_, '_>,
-    at: usize,
-    out: &mut String,
-    notes: &mut Vec<Note>,
-    flaw: &mut Option<Flaw>,
-) -> usize {
-    let Some(b) = scan.byte(at + 1) else {
-        // A lone backslash at the very end: the text broke off inside the escape.
-        return at + 1;
-    };
-    let simple = match b {
-        b'"' => '"',
-        b'\\' => '\\',
-        b'/' => '/',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unicode_escape(scan, at, out, notes, flaw),
-        _ => {
-            let escaped =
-                scan.text.get(at + 1..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
-            notes.push(Note { kind: R::BadEscape, span: Span::new(at, at + 1 + escaped) });
-            match b {
-                b'\'' | b'`' => {
-                    out.push(char::from(b));
-                    return at + 2;
-                }
-                // A line continued: the break is not part of the string.
-                b'\n' => return at + 2,
-                // An escape that JSON does not know, such as `\d`: the backslash was meant.
-                _ => {
-                    out.push('\\');
-                    return at + 1;
-                }
-            }
-        }
-    };
-    out.push(simple);
-    at + 2
-}
-
-fn unicode_escape(
-    scan: &Loose<'_, '_>,
-    at: usize,
-    out: &mut String,
-    notes: &mut Vec<Note>,
-    flaw: &mut Option<Flaw>,
-) -> usize {
-    let unit = |at: usize| -> Option<u32> {
-        let hex = scan
-            .text
-            .get(at + 2..at + 6)
-            .filter(|h| at + 6 <= scan.end && h.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        u32::from_str_radix(hex, 16).ok()
-    };
-    let Some(first) = unit(at) else {
-        notes.push(Note { kind: R::BadEscape, span: Span::new(at, at + 2) });
-        out.push('\\');
-        return at + 1;
-    };
-    if let Some(c) = char::from_u32(first) {
-        out.push(c);
-        return at + 6;
-    }
-    let escaped = scan.byte(at + 6) == Some(b'\\') && scan.byte(at + 7) == Some(b'u');
-    if let (0xD800..=0xDBFF, true, Some(second @ 0xDC00..=0xDFFF)) = (first, escaped, unit(at + 6))
-        && let Some(c) = char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))
-    {
-        out.push(c);
-        return at + 12;
-    }
-    *flaw = Some(Flaw::LoneSurrogate);
-    out.push(char::REPLACEMENT_CHARACTER);
-    at + 6
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::path::{Path, ValuePath};
+use super::text::fold;
+
 /// A value read from a reply, with the account of how it was read.
 ///
 /// ```
@@ -56,11 +59,22 @@ impl ParseReport {
     /// Takes in what was repaired in one part of a larger text: the member `name`, whose text starts at `offset`.
     pub(crate) fn absorb(&mut self, part: ParseReport, name: &str, offset: usize) {
         self.alternatives += part.alternatives;
+        let mut shared = None;
         self.repairs.extend(part.repairs.into_iter().map(|mut repair| {
-            repair.path = format!("$.{name}{}", repair.path.trim_start_matches('$'));
+            repair.path = repair.path.below(name, &mut shared);
             repair.span = repair.span.start + offset..repair.span.end + offset;
             repair
         }));
+    }
+
+    /// Takes in how the reply spells the name of a part: the member `name`, which it calls `written`.
+    pub(crate) fn called(&mut self, name: &str, written: &str, span: Range<usize>) {
+        if written != name {
+            let alike = fold(written) == fold(name);
+            let kind = if alike { RepairKind::KeySpelling } else { RepairKind::KeyAlias };
+            let path = Path::root().key(name).shared();
+            self.repairs.push(Repair { kind, path, span, cost: kind.cost() });
+        }
     }
 
     /// The sum of the costs of all repairs: how far the text was from the value.
@@ -80,7 +94,8 @@ impl ParseReport {
 /// use dspy_core::decode::{decode, RepairKind};
 /// let read = decode::<u32>("1,250 km")?;
 /// let repair = &read.report.repairs[0];
-/// assert_eq!((read.value, repair.kind, repair.path.as_str()), (1250, RepairKind::Grouping, "$"));
+/// assert_eq!((read.value, repair.kind), (1250, RepairKind::Grouping));
+/// assert_eq!(repair.path, "$");
 /// # Ok::<(), dspy_core::decode::DecodeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +103,7 @@ pub struct Repair {
     /// What was done.
     pub kind: RepairKind,
     /// Where in the value, as a JSON path such as `$.items[2].price`.
-    pub path: String,
+    pub path: ValuePath,
     /// Which bytes of the text it concerns. Empty when the input was a JSON value and not a text.
     pub span: Range<usize>,
     /// How far it departs from the letter of the text; see [`RepairKind::cost`].

@@ -3,25 +3,24 @@
 use serde_json::Value;
 
 use super::candidates::{self, Scan, Unit};
-use super::code::{self, Code};
 use super::coerce::{Attempt, Coercion};
 use super::error::{DecodeError, Problem, ProblemKind, SchemaError};
 use super::path::Path;
-use super::plan::{Kind, NodeId, Schema, TextPlan, same};
+use super::plan::{Kind, NodeId, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::text::snippet;
 use super::tree::{Shape, Span, Tree};
-use super::{MAX_BYTES, partial, strict};
+use super::{MAX_BYTES, partial, strict, whole};
 
 /// Two separate places in a reply that both fit are one question with two answers, unless one of them takes at least
 /// this much more interpretation.
 const MARGIN: u64 = 6;
 
-type Outcome = Result<Decoded<Value>, DecodeError>;
+pub(super) type Outcome = Result<Decoded<Value>, DecodeError>;
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Outcome {
-    if let Some((plan, nullable)) = free_text(schema) {
-        return whole_text(schema, plan, nullable, text);
+    if let Some((plan, nullable)) = whole::free_text(schema) {
+        return whole::read(schema, plan, nullable, text);
     }
     if text.len() > MAX_BYTES {
         let found = format!("{} bytes of text; at most {MAX_BYTES} are read", text.len());
@@ -42,7 +41,7 @@ pub(super) fn coerce(schema: &Schema, value: Value) -> Outcome {
     }
     let tree = Tree::of(value);
     let mut coercion = Coercion::new(schema, None, 1 << 20);
-    match coercion.read(schema.root, &tree, &Path::ROOT) {
+    match coercion.read(schema.root, &tree, &Path::root()) {
         Some(value) => {
             let report = ParseReport { repairs: coercion.repairs, alternatives: coercion.alternatives };
             Ok(Decoded { value, report })
@@ -72,90 +71,7 @@ fn depth(value: &Value) -> usize {
     depth
 }
 
-/// The plan of a type that any text is a value of, and whether it may be null.
-pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
-    let node = schema.node(schema.root);
-    match &node.kind {
-        Kind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
-        Kind::Union(union) => match union.options.as_slice() {
-            [one] => match &schema.node(*one).kind {
-                Kind::Text(plan) if schema.node(*one).checks.is_empty() => Some((plan, union.null)),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A string is the whole text. Only where the schema narrows it is a wrapping taken off, and only if that helps.
-fn whole_text(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> Outcome {
-    if nullable && matches!(text.trim(), "null" | "None") {
-        return Ok(Decoded::exact(Value::Null));
-    }
-    if plan.code {
-        return code_reply(schema, plan, text);
-    }
-    if plan.accepts(text) {
-        return Ok(Decoded::exact(Value::String(text.to_owned())));
-    }
-    if text.trim().is_empty() {
-        return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into());
-    }
-    if text.len() > MAX_BYTES {
-        return Err(problem(schema, ProblemKind::TooLarge, "too long a text".into()).into());
-    }
-    let mut coercion = Coercion::new(schema, Some(text), text.len());
-    let (start, end) = bounds(text, 0);
-    let inner = candidates::whole_string(text, &schema.keys, start, end);
-    let fenced = candidates::scan(text, &schema.keys, 0, text.len()).blocks;
-    let unwrapped = match (&inner, fenced.as_slice()) {
-        (Some(Tree { shape: Shape::Text { text, .. }, .. }), _) => Some(text.as_ref()),
-        (_, [block]) => text.get(block.content.range()).map(str::trim),
-        _ => None,
-    };
-    if let Some(inner) = unwrapped.filter(|inner| plan.accepts(inner)) {
-        coercion.repair(R::Trimmed, &Path::ROOT, Span::new(start, end));
-        let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
-        return Ok(Decoded { value: Value::String(inner.to_owned()), report });
-    }
-    match coercion.text(plan, text, Span::new(0, text.len()), &Path::ROOT) {
-        Some(value) => {
-            Ok(Decoded { value, report: ParseReport { repairs: coercion.repairs, alternatives: 0 } })
-        }
-        None => Err(DecodeError::new(coercion.problems)),
-    }
-}
-
-/// Code as a whole reply: what stands in its only fence, or all of it.
-fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
-    let start = candidates::after_thinking(text);
-    let (code, kind) = match code::read(&text[start..]) {
-        Code::Whole("") => return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into()),
-        Code::Whole(code) => (code.into(), R::Trimmed),
-        Code::Fenced { code, .. } => (code, R::Fence),
-        Code::Several => {
-            let found = "several code fences with different contents; give exactly one".to_owned();
-            return Err(problem(schema, ProblemKind::Ambiguous, found).into());
-        }
-        Code::Cut => {
-            let found = "a code fence that does not close".to_owned();
-            return Err(problem(schema, ProblemKind::Truncated, found).into());
-        }
-    };
-    if let Some(limit) = plan.violation(&code) {
-        let found = format!("\"{}\"", snippet(&code));
-        return Err(Problem { expected: limit, ..problem(schema, ProblemKind::Constraint, found) }.into());
-    }
-    let mut coercion = Coercion::new(schema, Some(text), 0);
-    if code.len() < text.len() {
-        coercion.repair(kind, &Path::ROOT, Span::new(0, text.len()));
-    }
-    let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
-    Ok(Decoded { value: Value::String(code.into_owned()), report })
-}
-
-fn bounds(text: &str, from: usize) -> (usize, usize) {
+pub(super) fn bounds(text: &str, from: usize) -> (usize, usize) {
     let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
     let end = text.trim_end_matches(blank).len().max(from);
     let start = from + (text[from..end].len() - text[from..end].trim_start_matches(blank).len());
@@ -184,11 +100,10 @@ impl Reply<'_> {
         }
         let schema = self.schema;
         let mut coercion = Coercion::new(schema, Some(self.text), self.text.len());
-        if let Some(tree) = candidates::whole_string(self.text, &schema.keys, start, end) {
-            let unit = Unit { outer: tree.span, tree, fenced: false };
-            return self.settle(vec![unit], Vec::new(), start, end, &mut coercion);
+        if let Some(tree) = candidates::whole_string(self.text, schema, start, end) {
+            return self.settle(vec![Unit::of(tree)], Vec::new(), start, end, &mut coercion);
         }
-        let mut scan = candidates::scan(self.text, &schema.keys, start, end);
+        let mut scan = candidates::scan(self.text, schema, start, end);
         if scan.too_deep {
             let found = "brackets nested too deeply".to_owned();
             return Err(problem(schema, ProblemKind::TooDeep, found).into());
@@ -212,7 +127,7 @@ impl Reply<'_> {
             && union.null
         {
             let mut coercion = Coercion::new(schema, Some(self.text), 0);
-            coercion.repair(R::NullWord, &Path::ROOT, Span::new(0, self.text.len()));
+            coercion.repair(R::NullWord, &Path::root(), Span::new(0, self.text.len()));
             let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
             return Ok(Decoded { value: Value::Null, report });
         }
@@ -226,11 +141,8 @@ impl Reply<'_> {
         }
         let mut scanner = super::loose::Loose::new(self.text, &self.schema.keys, start, end);
         let tree = scanner.structure();
-        (scanner.pos == end && !tree.cut && tree.flaw.is_none() && !scanner.is_aside(&tree)).then_some(Unit {
-            outer: tree.span,
-            tree,
-            fenced: false,
-        })
+        let whole = scanner.pos == end && !tree.cut && tree.flaw.is_none() && !scanner.is_aside(&tree);
+        whole.then(|| Unit::of(tree))
     }
 
     /// For a scalar, brackets in prose ("see [1]") are not the answer.
@@ -274,7 +186,7 @@ impl Reply<'_> {
         let span = Span::new(units[0].tree.span.start, units[units.len() - 1].tree.span.end);
         let mut tree = Tree::new(Shape::List(units.into_iter().map(|u| u.tree).collect()), span);
         tree.notes.push(super::tree::Note { kind: R::JoinedObjects, span });
-        scan.units.push(Unit { outer: span, tree, fenced });
+        scan.units.push(Unit { fenced, ..Unit::of(tree) });
     }
 
     /// The readings of the reply as words: of fences without structures, or of the whole.
@@ -289,7 +201,7 @@ impl Reply<'_> {
                     let (from, to) = bounds(inner, 0);
                     let span = Span::new(block.content.start + from, block.content.start + to);
                     let tree = Tree::text(text.get(span.range())?, false, span);
-                    (from < to).then_some(Unit { outer: block.outer, tree, fenced: true })
+                    (from < to).then(|| Unit { outer: block.outer, fenced: true, ..Unit::of(tree) })
                 })
                 .collect();
         }
@@ -299,7 +211,7 @@ impl Reply<'_> {
             return Vec::new();
         }
         let span = Span::new(start, end);
-        vec![Unit { outer: span, tree: Tree::text(&text[start..end], false, span), fenced: false }]
+        vec![Unit::of(Tree::text(&text[start..end], false, span))]
     }
 
     fn settle(
@@ -313,11 +225,11 @@ impl Reply<'_> {
         let mut failures: Vec<Vec<Problem>> = Vec::new();
         let mut found: Vec<Found> = Vec::new();
         let cut_later = units.iter().filter(|u| u.tree.cut).map(|u| u.tree.span.start).max();
-        for group in [units, words] {
+        for mut group in [units, words] {
             if !found.is_empty() {
                 break;
             }
-            for unit in &group {
+            for unit in &mut group {
                 match self.attempt(unit, start, end, coercion) {
                     Ok(one) => found.push(one),
                     Err(problems) => failures.push(problems),
@@ -342,7 +254,7 @@ impl Reply<'_> {
 
     fn attempt(
         &self,
-        unit: &Unit<'_>,
+        unit: &mut Unit<'_>,
         start: usize,
         end: usize,
         coercion: &mut Coercion<'_>,
@@ -350,15 +262,15 @@ impl Reply<'_> {
         let root = self.schema.root;
         let attempt = coercion.attempt(|c| {
             if unit.fenced {
-                c.repair(R::Fence, &Path::ROOT, unit.outer);
+                c.repair(R::Fence, &Path::root(), unit.outer);
             }
             if unit.outer.start > start {
-                c.repair(R::Prose, &Path::ROOT, Span::new(start, unit.outer.start));
+                c.repair(R::Prose, &Path::root(), Span::new(start, unit.outer.start));
             }
             if unit.outer.end < end {
-                c.repair(R::Prose, &Path::ROOT, Span::new(unit.outer.end, end));
+                c.repair(R::Prose, &Path::root(), Span::new(unit.outer.end, end));
             }
-            c.read(root, &unit.tree, &Path::ROOT)
+            unit.exact.take().or_else(|| c.read(root, &unit.tree, &Path::root()))
         })?;
         let interpreted =
             attempt.repairs.iter().filter(|r| !r.kind.is_notation()).map(|r| u64::from(r.cost)).sum();
@@ -427,7 +339,7 @@ fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
     }
 }
 
-fn problem(schema: &Schema, kind: ProblemKind, found: String) -> Problem {
+pub(super) fn problem(schema: &Schema, kind: ProblemKind, found: String) -> Problem {
     Problem { path: "$".into(), expected: schema.describe(schema.root), found, span: None, kind }
 }
 

@@ -56,6 +56,25 @@ fn unaccent(c: char) -> Option<&'static str> {
     })
 }
 
+/// The first `mark`, backslash or control character at or after `from`, eight bytes at a time.
+pub(super) fn next_special(bytes: &[u8], from: usize, mark: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let mut at = from;
+    while let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
+        let word = u64::from_le_bytes(chunk);
+        // A byte borrows from the next one only when it is a hit itself, so the lowest hit is always a true one.
+        let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let hits = (below(word, 0x20) | equal(mark) | equal(b'\\')) & HIGH;
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    bytes.get(at..)?.iter().position(|b| *b < 0x20 || *b == b'\\' || *b == mark).map(|i| at + i)
+}
+
 /// A word of a text: letters and digits, with apostrophes inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'t> {

@@ -29,6 +29,45 @@ pub(super) struct Note {
     pub(super) span: Span,
 }
 
+/// The notes of one place: mostly none or one, which need no memory of their own.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Notes {
+    #[default]
+    None,
+    One(Note),
+    Many(Vec<Note>),
+}
+
+impl Notes {
+    pub(super) fn push(&mut self, note: Note) {
+        match self {
+            Self::None => *self = Self::One(note),
+            Self::One(first) => *self = Self::Many(vec![*first, note]),
+            Self::Many(notes) => notes.push(note),
+        }
+    }
+
+    pub(super) fn extend(&mut self, more: &Self) {
+        more.as_slice().iter().for_each(|note| self.push(*note));
+    }
+
+    pub(super) fn as_slice(&self) -> &[Note] {
+        match self {
+            Self::None => &[],
+            Self::One(note) => std::slice::from_ref(note),
+            Self::Many(notes) => notes,
+        }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Note] {
+        match self {
+            Self::None => &mut [],
+            Self::One(note) => std::slice::from_mut(note),
+            Self::Many(notes) => notes,
+        }
+    }
+}
+
 /// Why a piece of text must not be read as a value although it has the outline of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -49,7 +88,7 @@ pub(super) struct Tree<'t> {
     /// The text ended inside.
     pub(super) cut: bool,
     pub(super) flaw: Option<Flaw>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Notes,
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +117,7 @@ pub(super) struct Entry<'t> {
 
 impl<'t> Tree<'t> {
     pub(super) fn new(shape: Shape<'t>, span: Span) -> Self {
-        Self { span, shape, cut: false, flaw: None, notes: Vec::new() }
+        Self { span, shape, cut: false, flaw: None, notes: Notes::None }
     }
 
     pub(super) fn text(text: impl Into<Cow<'t, str>>, quoted: bool, span: Span) -> Self {

@@ -1,10 +1,10 @@
 //! The providers that are known by name. Adding one is adding a row.
 
 use super::dialect::{
-    BARE_SCHEMA, Dialect, EffortMember, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, SchemaRules, Seed, XAI_SCHEMA,
-    XGRAMMAR_SCHEMA,
+    ANTHROPIC_SCHEMA, BARE_SCHEMA, Dialect, EffortMember, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, SchemaRules,
+    Seed, XAI_SCHEMA, XGRAMMAR_SCHEMA,
 };
-use super::{Capabilities, Lookup, variable};
+use super::{Capabilities, Lookup, Protocol, variable};
 
 /// One provider.
 #[derive(Debug)]
@@ -23,10 +23,28 @@ pub(super) struct Provider {
     pub(super) small_model: &'static str,
     /// What it takes.
     pub(super) dialect: Dialect,
+    /// What else it speaks.
+    pub(super) also: &'static [Also],
+}
+
+/// Another protocol of a provider.
+#[derive(Debug)]
+pub(super) struct Also {
+    /// Where it is spoken.
+    pub(super) base_url: &'static str,
+    /// What is taken there; it names the protocol.
+    pub(super) dialect: Dialect,
 }
 
 const OBJECT: Capabilities = Capabilities::NONE.json_object(true);
 const SCHEMA: Capabilities = OBJECT.json_schema(true);
+/// What Claude can do from its version 4.5 on.
+const CLAUDE: Capabilities = Capabilities::NONE.json_schema(true).tools(true).n(false).logprobs(false);
+/// What earlier ones can do.
+const OLD_CLAUDE: Capabilities = CLAUDE.json_schema(false);
+const OPENAI: Dialect = Dialect { cache_key: true, ..able(SCHEMA.strict(true).tools(true), OPENAI_SCHEMA) };
+const OPENAI_RESPONSES: Dialect =
+    Dialect { protocol: Protocol::Responses, capabilities: OPENAI.capabilities.n(false), ..OPENAI };
 
 /// A dialect that departs from the plain one in what can be enforced.
 const fn able(capabilities: Capabilities, schema: SchemaRules) -> Dialect {
@@ -41,7 +59,7 @@ const fn hosted(
     small_model: &'static str,
     dialect: Dialect,
 ) -> Provider {
-    Provider { name, base_url, url_vars, key_vars, needs_key: true, small_model, dialect }
+    Provider { name, base_url, url_vars, key_vars, needs_key: true, small_model, dialect, also: &[] }
 }
 
 const fn local(
@@ -51,7 +69,7 @@ const fn local(
     url_vars: &'static [&'static str],
     dialect: Dialect,
 ) -> Provider {
-    Provider { name, base_url, url_vars, key_vars, needs_key: false, small_model: "", dialect }
+    Provider { name, base_url, url_vars, key_vars, needs_key: false, small_model: "", dialect, also: &[] }
 }
 
 /// All known providers; those with a key variable are tried in this order by [`Lm::from_env`](super::Lm::from_env).
@@ -61,40 +79,82 @@ const fn local(
 /// one's own need a flag for tools (vLLM, SGLang, llama.cpp) or a model that knows them (Ollama, LM Studio), so they
 /// claim none.
 pub(super) const PROVIDERS: &[Provider] = &[
-    hosted(
-        "openai",
-        "https://api.openai.com/v1",
-        &["OPENAI_API_KEY"],
-        &["OPENAI_BASE_URL", "OPENAI_API_BASE"],
-        "gpt-6-luna",
-        able(SCHEMA.strict(true).tools(true), OPENAI_SCHEMA),
-    ),
-    hosted(
-        "anthropic",
-        "https://api.anthropic.com/v1",
-        &["ANTHROPIC_API_KEY"],
-        &["ANTHROPIC_BASE_URL"],
-        "claude-haiku-4-5",
-        // The compatibility layer ignores `response_format` and has no word for the effort, but takes tools
-        // (Anthropic, "OpenAI SDK compatibility").
-        Dialect { effort: EffortMember::None, capabilities: Capabilities::NONE.tools(true), ..PLAIN },
-    ),
-    hosted(
-        "gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-        &["GEMINI_BASE_URL"],
-        "gemini-3.5-flash-lite",
-        // Models before the third generation refuse function calling together with a JSON reply.
-        Dialect { format_with_tools: false, ..able(SCHEMA.tools(true), GEMINI_SCHEMA) },
-    ),
+    Provider {
+        also: &[Also { base_url: "https://api.openai.com/v1", dialect: OPENAI_RESPONSES }],
+        ..hosted(
+            "openai",
+            "https://api.openai.com/v1",
+            &["OPENAI_API_KEY"],
+            &["OPENAI_BASE_URL", "OPENAI_API_BASE"],
+            "gpt-6-luna",
+            OPENAI,
+        )
+    },
+    Provider {
+        // The compatibility layer ignores `response_format`, has no word for the effort and samples once, but takes
+        // tools (Anthropic, "OpenAI SDK compatibility").
+        also: &[Also {
+            base_url: "https://api.anthropic.com/v1",
+            dialect: Dialect { effort: EffortMember::None, capabilities: OLD_CLAUDE, ..PLAIN },
+        }],
+        ..hosted(
+            "anthropic",
+            "https://api.anthropic.com/v1",
+            &["ANTHROPIC_API_KEY"],
+            &["ANTHROPIC_BASE_URL"],
+            "claude-haiku-4-5",
+            Dialect {
+                protocol: Protocol::Anthropic,
+                abler: &[
+                    ("claude-3", OLD_CLAUDE),
+                    ("claude-opus-4-0", OLD_CLAUDE),
+                    ("claude-opus-4-2", OLD_CLAUDE),
+                    ("claude-sonnet-4-0", OLD_CLAUDE),
+                    ("claude-sonnet-4-2", OLD_CLAUDE),
+                ],
+                ..able(CLAUDE, ANTHROPIC_SCHEMA)
+            },
+        )
+    },
+    Provider {
+        also: &[Also {
+            base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
+            dialect: able(SCHEMA.tools(true), GEMINI_SCHEMA),
+        }],
+        ..hosted(
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta",
+            &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+            &["GEMINI_BASE_URL"],
+            "gemini-3.5-flash-lite",
+            Dialect { protocol: Protocol::Gemini, ..able(SCHEMA.tools(true), GEMINI_SCHEMA) },
+        )
+    },
+    // The name of a model is the name of a deployment, which is the user's own (Azure OpenAI, "v1 API").
+    Provider {
+        also: &[Also { base_url: "", dialect: OPENAI_RESPONSES }],
+        ..hosted(
+            AZURE,
+            "",
+            &["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"],
+            &["AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"],
+            "",
+            OPENAI,
+        )
+    },
     hosted(
         "openrouter",
         "https://openrouter.ai/api/v1",
         &["OPENROUTER_API_KEY"],
         &["OPENROUTER_BASE_URL"],
         "openai/gpt-6-luna",
-        Dialect { effort: EffortMember::Nested, shows_reasoning: true, ..PLAIN },
+        // `n` is not among the parameters (OpenRouter, "API parameters").
+        Dialect {
+            effort: EffortMember::Nested,
+            shows_reasoning: true,
+            capabilities: Capabilities::NONE.n(false),
+            ..PLAIN
+        },
     ),
     hosted(
         "groq",
@@ -104,10 +164,11 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "openai/gpt-oss-20b",
         // Constrained decoding exists for gpt-oss only, and never together with tools (Groq, "Structured outputs").
         Dialect {
-            abler: &[("gpt-oss", SCHEMA.strict(true).tools(true))],
+            // Neither several completions nor log-probabilities (Groq, "OpenAI compatibility").
+            abler: &[("gpt-oss", SCHEMA.strict(true).tools(true).n(false).logprobs(false))],
             shows_reasoning: true,
             format_with_tools: false,
-            ..able(OBJECT.tools(true), BARE_SCHEMA)
+            ..able(OBJECT.tools(true).n(false).logprobs(false), BARE_SCHEMA)
         },
     ),
     hosted(
@@ -136,7 +197,8 @@ pub(super) const PROVIDERS: &[Provider] = &[
         // `json_schema` is refused with "This response_format type is unavailable now".
         Dialect {
             effort: EffortMember::Switch,
-            capabilities: OBJECT.tools(true),
+            // There is no `n` either (DeepSeek, "Create chat completion").
+            capabilities: OBJECT.tools(true).n(false),
             shows_reasoning: true,
             ..PLAIN
         },
@@ -151,7 +213,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         Dialect {
             seed: Seed::RandomSeed,
             stream_usage: false,
-            ..able(SCHEMA.strict(true).tools(true), OPENAI_SCHEMA)
+            ..able(SCHEMA.strict(true).tools(true).logprobs(false), OPENAI_SCHEMA)
         },
     ),
     hosted(
@@ -167,7 +229,8 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "http://localhost:11434/v1",
         &["OLLAMA_API_KEY"],
         &["OLLAMA_BASE_URL", "OLLAMA_HOST"],
-        Dialect { capabilities: SCHEMA, shows_reasoning: true, ..PLAIN },
+        // `n` is ignored (Ollama, "OpenAI compatibility").
+        Dialect { capabilities: SCHEMA.n(false), shows_reasoning: true, ..PLAIN },
     ),
     local(
         "vllm",
@@ -189,14 +252,14 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "http://localhost:1234/v1",
         &["LMSTUDIO_API_KEY"],
         &["LMSTUDIO_BASE_URL"],
-        Dialect { capabilities: Capabilities::NONE.json_schema(true), ..PLAIN },
+        Dialect { capabilities: Capabilities::NONE.json_schema(true).n(false), ..PLAIN },
     ),
     local(
         "llamacpp",
         "http://localhost:8080/v1",
         &["LLAMACPP_API_KEY"],
         &["LLAMACPP_BASE_URL"],
-        Dialect { capabilities: SCHEMA, shows_reasoning: true, ..PLAIN },
+        Dialect { capabilities: SCHEMA.n(false), shows_reasoning: true, ..PLAIN },
     ),
 ];
 
@@ -208,7 +271,15 @@ const ALIASES: &[(&str, &str)] = &[
     ("hosted_vllm", "vllm"),
     ("lm_studio", "lmstudio"),
     ("google", "gemini"),
+    ("azure_openai", AZURE),
+    ("claude", "anthropic"),
 ];
+
+/// The name of the provider whose addresses hold the user's resource.
+pub(super) const AZURE: &str = "azure";
+
+/// Environment variables that hold Azure's dated API version, for resources without the v1 API.
+const AZURE_VERSION_VARS: &[&str] = &["AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION", "AZURE_API_VERSION"];
 
 /// The provider of that name.
 pub(super) fn provider(name: &str) -> Option<&'static Provider> {
@@ -229,12 +300,35 @@ impl Provider {
         else {
             return self.base_url.into();
         };
-        if var == "OLLAMA_HOST" { ollama_url(&url) } else { url }
+        match var {
+            "OLLAMA_HOST" => ollama_url(&url),
+            _ if self.name == AZURE => azure_url(&url, self.api_version(lookup).as_deref()),
+            _ => url,
+        }
+    }
+
+    /// The dated version of the API that the environment asks for.
+    pub(super) fn api_version(&self, lookup: Lookup<'_>) -> Option<String> {
+        AZURE_VERSION_VARS.iter().filter(|_| self.name == AZURE).find_map(|var| variable(lookup, var))
     }
 
     /// The key and the variable that holds it.
     pub(super) fn key(&self, lookup: Lookup<'_>) -> Option<(&'static str, String)> {
         self.key_vars.iter().find_map(|var| Some((*var, variable(lookup, var)?)))
+    }
+}
+
+/// The base URL of an Azure resource: `https://NAME.openai.azure.com`, with or without what comes below.
+///
+/// Source: Azure OpenAI, "v1 API" and "API version lifecycle": the v1 API needs no version, and deployments are named in
+/// the body; with a version, deployments are named in the path.
+pub(super) fn azure_url(resource: &str, version: Option<&str>) -> String {
+    let resource = resource.trim().split('?').next().unwrap_or_default().trim_end_matches('/');
+    let resource = resource.strip_suffix("/v1").unwrap_or(resource);
+    let resource = resource.strip_suffix("/openai").unwrap_or(resource);
+    match version {
+        None => format!("{resource}/openai/v1"),
+        Some(version) => format!("{resource}/openai?api-version={version}"),
     }
 }
 
@@ -275,8 +369,22 @@ mod tests {
     }
 
     #[test]
+    fn every_way_to_write_an_azure_resource() {
+        for given in [
+            "https://r.openai.azure.com",
+            "https://r.openai.azure.com/",
+            "https://r.openai.azure.com/openai/v1/",
+        ] {
+            assert_eq!(azure_url(given, None), "https://r.openai.azure.com/openai/v1");
+            let versioned = "https://r.openai.azure.com/openai?api-version=2024-10-21";
+            assert_eq!(azure_url(given, Some("2024-10-21")), versioned);
+        }
+    }
+
+    #[test]
     fn hosted_providers_can_be_chosen_by_their_key_alone() {
-        for provider in PROVIDERS {
+        // Azure needs a resource and a deployment too.
+        for provider in PROVIDERS.iter().filter(|provider| provider.name != AZURE) {
             assert_eq!(provider.needs_key, !provider.small_model.is_empty(), "{}", provider.name);
             assert_eq!(provider.needs_key, provider.base_url.starts_with("https://"), "{}", provider.name);
         }

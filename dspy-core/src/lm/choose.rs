@@ -2,7 +2,7 @@
 
 use super::catalog::{self, PROVIDERS};
 use super::endpoint::Endpoint;
-use super::{Lm, LmError, LmErrorKind};
+use super::{Embedder, Lm, LmError, LmErrorKind};
 
 /// Reads a variable of the environment.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -22,13 +22,16 @@ impl Lm {
     /// `openrouter/meta-llama/llama-3.3-70b-instruct`. `builtin` is the model inside this library.
     ///
     /// The provider's key and, where it is set, base URL are taken from the environment. Nothing is sent yet.
-    /// For a server of your own, or for other timeouts and retries, see [`Endpoint`].
+    /// Anthropic and Gemini are spoken to in their own [protocols](super::Protocol), the others by chat completions. At
+    /// Azure the model is the name of a deployment; with `AZURE_OPENAI_API_VERSION` or `OPENAI_API_VERSION` the dated API
+    /// is used instead of v1. For a server of your own, for another protocol, or for other timeouts and retries, see [`Endpoint`].
     ///
     /// | provider | key | base URL, if not the provider's own |
     /// |---|---|---|
     /// | `openai` | `OPENAI_API_KEY` | `OPENAI_BASE_URL` or `OPENAI_API_BASE` |
     /// | `anthropic` | `ANTHROPIC_API_KEY` | `ANTHROPIC_BASE_URL` |
     /// | `gemini` | `GEMINI_API_KEY` or `GOOGLE_API_KEY` | `GEMINI_BASE_URL` |
+    /// | `azure` | `AZURE_OPENAI_API_KEY` or `AZURE_API_KEY` | `AZURE_OPENAI_ENDPOINT` or `AZURE_API_BASE`, required |
     /// | `openrouter` | `OPENROUTER_API_KEY` | `OPENROUTER_BASE_URL` |
     /// | `groq` | `GROQ_API_KEY` | `GROQ_BASE_URL` |
     /// | `together` | `TOGETHER_API_KEY` or `TOGETHERAI_API_KEY` | `TOGETHER_BASE_URL` |
@@ -102,7 +105,7 @@ fn choice(lookup: Lookup<'_>) -> (String, String) {
     if cfg!(not(feature = "http")) {
         return ("builtin".into(), "built without HTTP, and DSPY_MODEL is not set".into());
     }
-    for provider in PROVIDERS.iter().filter(|provider| provider.needs_key) {
+    for provider in PROVIDERS.iter().filter(|provider| !provider.small_model.is_empty()) {
         if let Some((var, _)) = provider.key(lookup) {
             return (format!("{}/{}", provider.name, provider.small_model), format!("{var} is set"));
         }
@@ -117,16 +120,30 @@ fn choice(lookup: Lookup<'_>) -> (String, String) {
 }
 
 fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
+    if name == "builtin" {
+        return Ok(Lm::builtin());
+    }
+    let (endpoint, model) = served(name, lookup)?;
+    endpoint.model(model)
+}
+
+/// The embedding model of that name.
+pub(super) fn named_embedder(name: &str, lookup: Lookup<'_>) -> Result<Embedder, LmError> {
+    let (endpoint, model) = served(name, lookup)?;
+    endpoint.embedder(model)
+}
+
+/// The provider and the model that a name speaks of.
+fn served<'a>(name: &'a str, lookup: Lookup<'_>) -> Result<(Endpoint, &'a str), LmError> {
     let fail = |message: String| Err(LmError::new(LmErrorKind::Configuration, name, message));
     match name.split_once('/') {
-        None if name == "builtin" => Ok(Lm::builtin()),
         None => fail(format!(
             "a model is written `provider/model`, e.g. `openai/gpt-4o-mini`; known providers are {}",
             catalog::names()
         )),
         Some((_, "")) => fail("the model's name is missing after the slash".into()),
         Some((provider, model)) => match catalog::provider(provider) {
-            Some(provider) => Endpoint::of(provider, name, lookup)?.model(model),
+            Some(provider) => Ok((Endpoint::of(provider, name, lookup)?, model)),
             None => fail(format!(
                 "unknown provider `{provider}`; known are {}; for another server use `Endpoint::new(base_url)`",
                 catalog::names()

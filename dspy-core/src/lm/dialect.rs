@@ -1,24 +1,27 @@
 //! How deployments depart from one another in what they take. All of it is data.
 
-use super::Capabilities;
+use super::{Capabilities, Protocol};
 
-/// What a deployment takes beside the common core of the chat completions API.
+/// What a deployment takes beside the common core of its protocol.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a deployment")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
+    /// What is spoken.
+    pub(super) protocol: Protocol,
     /// The body member that limits the tokens of a reply.
     pub(super) token_limit: TokenLimit,
-    /// Whether `temperature` and `top_p` are taken. Reasoning models refuse the whole request for them.
-    pub(super) sampling: bool,
     /// The body member that holds the sampling seed.
     pub(super) seed: Seed,
     /// Whether usage in a stream must be asked for, by `stream_options`.
     pub(super) stream_usage: bool,
     /// How the wanted effort of reasoning is said.
     pub(super) effort: EffortMember,
+    /// Whether `prompt_cache_key` is taken.
+    pub(super) cache_key: bool,
     /// What can be enforced, offered and returned.
     pub(super) capabilities: Capabilities,
-    /// The start of a model's name, and what such models can do although not every model of the provider can.
+    /// The start of a model's name, and what such models can do where it differs from what most models of the
+    /// provider can. The first row that fits decides.
     pub(super) abler: &'static [(&'static str, Capabilities)],
     /// Whether models that reason show their thoughts in the reply.
     pub(super) shows_reasoning: bool,
@@ -71,6 +74,8 @@ pub(super) struct SchemaRules {
     pub(super) formats: &'static [&'static str],
     /// Whether a type may contain itself.
     pub(super) recursion: bool,
+    /// Whether objects may hold members that they do not name, and values may be of any type.
+    pub(super) open: bool,
     /// How large a schema may be.
     pub(super) limits: Option<Limits>,
 }
@@ -103,6 +108,7 @@ const COMMON: SchemaRules = SchemaRules {
     ],
     formats: &[],
     recursion: true,
+    open: true,
     limits: None,
 };
 
@@ -123,6 +129,7 @@ pub(super) const OPENAI_SCHEMA: SchemaRules = SchemaRules {
     ],
     formats: &["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"],
     recursion: true,
+    open: true,
     limits: Some(Limits { depth: 10, properties: 5000, choices: 1000, bytes: 120_000 }),
 };
 
@@ -131,12 +138,23 @@ pub(super) const GEMINI_SCHEMA: SchemaRules = SchemaRules {
     keywords: &["format", "minimum", "maximum", "minItems", "maxItems", "prefixItems"],
     formats: &["date-time", "date", "time"],
     recursion: true,
+    open: true,
+    limits: None,
+};
+
+/// Anthropic, guide "Structured outputs", section "JSON Schema limitations": objects must be closed, types must not
+/// contain themselves, and neither numbers, nor lengths, nor numbers of items can be bounded.
+pub(super) const ANTHROPIC_SCHEMA: SchemaRules = SchemaRules {
+    keywords: &["const", "format"],
+    formats: &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"],
+    recursion: false,
+    open: false,
     limits: None,
 };
 
 /// Groq, guide "Structured outputs": types, enumerations and references; bounds are not mentioned.
 pub(super) const BARE_SCHEMA: SchemaRules =
-    SchemaRules { keywords: &["const"], formats: &[], recursion: true, limits: None };
+    SchemaRules { keywords: &["const"], formats: &[], recursion: true, open: true, limits: None };
 
 /// xAI, guide "Structured outputs", section "JSON Schema support": references must not be circular. Lengths and
 /// numbers of items have made servers fail, so they are left out.
@@ -144,6 +162,7 @@ pub(super) const XAI_SCHEMA: SchemaRules = SchemaRules {
     keywords: &["const", "format", "minimum", "maximum"],
     formats: &["date", "time", "date-time", "email", "uuid", "ipv4", "ipv6"],
     recursion: false,
+    open: true,
     limits: None,
 };
 
@@ -168,11 +187,12 @@ pub(super) const XGRAMMAR_SCHEMA: SchemaRules = SchemaRules {
 
 /// What is known of a server that nobody described: the common core, and nothing enforced.
 pub(super) const PLAIN: Dialect = Dialect {
+    protocol: Protocol::Chat,
     token_limit: TokenLimit::MaxTokens,
-    sampling: true,
     seed: Seed::Seed,
     stream_usage: true,
     effort: EffortMember::Plain,
+    cache_key: false,
     capabilities: Capabilities::NONE,
     abler: &[],
     shows_reasoning: false,
@@ -192,25 +212,56 @@ const FORMAT_LIMITS: &[(&str, Capabilities)] = &[
     ("gpt-4-0", Capabilities::NONE),
 ];
 
+/// Models that refuse an enforced format while tools are offered (Gemini API, guide "Structured outputs", "Structured
+/// outputs with tools": from the third generation on both go together).
+const FORMAT_OR_TOOLS: &[&str] = &["gemini-1", "gemini-2"];
+
 /// Open models that always think, and whose servers return the thoughts apart from the reply: `reasoning_content`
 /// (DeepSeek, Fireworks, llama.cpp) or `reasoning` (Groq, Together, OpenRouter, Ollama).
 const THINKERS: &[&str] =
     &["deepseek-reasoner", "deepseek-r1", "gpt-oss", "qwq", "magistral", "kimi-k2-thinking", "minimax-m2"];
 
+impl SchemaRules {
+    /// What the arguments of tools may hold. They are described, not enforced, so that objects may stay open.
+    pub(super) fn of_tools(self) -> Self {
+        if self.open { self } else { COMMON }
+    }
+}
+
+impl Protocol {
+    /// The rules for schemas of a server that speaks the protocol and that nobody described.
+    pub(super) fn schema(self, strict: bool) -> SchemaRules {
+        match self {
+            Protocol::Anthropic => ANTHROPIC_SCHEMA,
+            Protocol::Gemini => GEMINI_SCHEMA,
+            // Who says of a server that it is strict means OpenAI's rules.
+            Protocol::Chat | Protocol::Responses if strict => OPENAI_SCHEMA,
+            Protocol::Chat | Protocol::Responses => COMMON,
+        }
+    }
+}
+
 impl Dialect {
+    /// Takes on the parameter rules of OpenAI's reasoning models (Azure OpenAI, "Reasoning models", "Not supported").
+    pub(super) fn be_reasoning(&mut self) {
+        self.capabilities.logprobs = false;
+        self.capabilities.sampling = false;
+        self.token_limit = TokenLimit::MaxCompletionTokens;
+    }
+
     /// The same dialect, narrowed to what `model` takes.
     pub(super) fn for_model(mut self, model: &str) -> Self {
         // Routers put the maker before the name (`openai/o3-mini`), fine-tunes put `ft:` there.
         let name = model.rsplit('/').next().unwrap_or(model);
         let name = name.strip_prefix("ft:").unwrap_or(name).to_ascii_lowercase();
-        if FAMILIES.iter().find(|(family, _)| belongs(&name, family)).is_some_and(|(_, reasoning)| *reasoning)
-        {
-            self.token_limit = TokenLimit::MaxCompletionTokens;
-            self.sampling = false;
-        }
         if let Some((_, abler)) = self.abler.iter().find(|(start, _)| name.starts_with(start)) {
             self.capabilities = *abler;
         }
+        if FAMILIES.iter().find(|(family, _)| belongs(&name, family)).is_some_and(|(_, reasoning)| *reasoning)
+        {
+            self.be_reasoning();
+        }
+        self.format_with_tools &= !FORMAT_OR_TOOLS.iter().any(|start| name.starts_with(start));
         if let Some((_, limit)) = FORMAT_LIMITS.iter().find(|(start, _)| name.starts_with(start)) {
             self.capabilities.json_object &= limit.json_object;
             self.capabilities.json_schema &= limit.json_schema;
@@ -245,7 +296,7 @@ mod tests {
         ] {
             let dialect = PLAIN.for_model(model);
             assert_eq!(dialect.token_limit, TokenLimit::MaxCompletionTokens, "{model}");
-            assert!(!dialect.sampling, "{model}");
+            assert!(!dialect.capabilities.sampling && !dialect.capabilities.logprobs, "{model}");
         }
         for model in ["gpt-4o-mini", "gpt-5-chat-latest", "o1x", "gpt-50", "openai/gpt-oss-120b", "llama3.2"]
         {

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::catalog::{self, Provider};
 use super::dialect::{Dialect, PLAIN};
-use super::{Capabilities, Circuit, Limits, Lm, LmError, LmErrorKind, Lookup, Secret, environment};
+use super::{
+    Capabilities, Circuit, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret,
+    environment,
+};
 
-/// A server that speaks OpenAI's chat completions, from which [`model`](Self::model) makes handles.
+/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which [`model`](Self::model) makes handles.
 ///
 /// ```
 /// # #[cfg(feature = "http")] {
@@ -23,7 +26,7 @@ use super::{Capabilities, Circuit, Limits, Lm, LmError, LmErrorKind, Lookup, Sec
 /// ```
 ///
 /// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is
-/// the full address of the chat completions. Where it has no path at all, `/v1` is added.
+/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol `/v1beta`.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(super) base_url: String,
@@ -41,6 +44,11 @@ pub struct Endpoint {
     pub(super) limits: Limits,
     pub(super) capabilities: Option<Capabilities>,
     pub(super) dialect: Dialect,
+    pub(super) price: Option<Price>,
+    /// The header that holds the key, if not the protocol's own.
+    pub(super) key_header: Option<&'static str>,
+    /// Models are deployments that the address names: Azure with a dated version of its API.
+    pub(super) deployments: bool,
 }
 
 impl Endpoint {
@@ -62,7 +70,85 @@ impl Endpoint {
             limits: Limits::new(),
             capabilities: None,
             dialect: PLAIN,
+            price: None,
+            key_header: None,
+            deployments: false,
         }
+    }
+
+    /// An Azure OpenAI resource, `https://NAME.openai.azure.com`, by its v1 API. Its models are called by the names of
+    /// their deployments. See [`api_version`](Self::api_version) for resources without the v1 API. A key is sent as
+    /// Azure's `api-key`; pass an Entra token by [`header`](Self::header) as `authorization`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_core::lm::{Capabilities, Endpoint};
+    /// let azure = Endpoint::azure("https://my-resource.openai.azure.com").api_key("…");
+    /// assert_eq!(azure.model("my-gpt")?.endpoint(), "https://my-resource.openai.azure.com/openai/v1");
+    ///
+    /// // The name of a deployment does not tell that a reasoning model stands behind it.
+    /// let able = Capabilities::NONE.json_object(true).json_schema(true).strict(true).tools(true).sampling(false);
+    /// let reasoning = azure.api_version("2024-10-21").capabilities(able).model("my-o3")?;
+    /// # let _ = reasoning;
+    /// # }
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    pub fn azure(resource: impl AsRef<str>) -> Self {
+        let mut endpoint = Endpoint::new(catalog::azure_url(resource.as_ref(), None));
+        if let Some(azure) = catalog::provider(catalog::AZURE) {
+            endpoint.known_as(azure);
+        }
+        endpoint
+    }
+
+    fn known_as(&mut self, provider: &'static Provider) {
+        self.provider = Some(provider.name);
+        self.dialect = provider.dialect;
+        self.key_header = (provider.name == catalog::AZURE).then_some("api-key");
+    }
+
+    /// Uses Azure's API of that dated version, where deployments are named in the address. Other servers get the
+    /// version as a part of the query.
+    #[must_use]
+    pub fn api_version(mut self, version: impl AsRef<str>) -> Self {
+        if self.provider == Some(catalog::AZURE) {
+            self.base_url = catalog::azure_url(&self.base_url, Some(version.as_ref()));
+            self.deployments = true;
+        } else {
+            let sign = if self.base_url.contains('?') { '&' } else { '?' };
+            self.base_url = format!("{}{sign}api-version={}", self.base_url, version.as_ref());
+        }
+        self
+    }
+
+    /// Chooses what is spoken.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_core::lm::{Endpoint, Protocol};
+    /// let gateway = Endpoint::new("http://localhost:4000").protocol(Protocol::Anthropic).api_key("…");
+    /// assert_eq!(gateway.model("claude-haiku-4-5")?.endpoint(), "http://localhost:4000/v1");
+    /// # }
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    #[must_use]
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        let known = self.provider.and_then(catalog::provider);
+        if let Some(provider) = known {
+            let own = std::iter::once((provider.base_url, provider.dialect));
+            let spoken: Vec<_> =
+                own.chain(provider.also.iter().map(|also| (also.base_url, also.dialect))).collect();
+            if let Some((base_url, dialect)) = spoken.iter().find(|(_, dialect)| dialect.protocol == protocol)
+            {
+                // An address that is the user's own stays.
+                if spoken.iter().any(|(known, _)| *known == self.base_url) {
+                    self.base_url = (*base_url).to_owned();
+                }
+                self.dialect = *dialect;
+            }
+        }
+        self.dialect.protocol = protocol;
+        self
     }
 
     /// A provider that is known by name, with the key and base URL of the environment.
@@ -87,9 +173,14 @@ impl Endpoint {
             let message = format!("no key for {}: set the environment variable {vars}", provider.name);
             return Err(LmError::new(LmErrorKind::Configuration, asked, message));
         }
+        if base_url.is_empty() {
+            let vars = provider.url_vars.join(" or ");
+            let message = format!("no address for {}: set the environment variable {vars}", provider.name);
+            return Err(LmError::new(LmErrorKind::Configuration, asked, message));
+        }
         let mut endpoint = Endpoint::new(base_url);
-        endpoint.provider = Some(provider.name);
-        endpoint.dialect = provider.dialect;
+        endpoint.known_as(provider);
+        endpoint.deployments = provider.api_version(lookup).is_some();
         if let Some((var, key)) = key {
             endpoint.key = Some(key.into());
             endpoint.key_var = Some(var);
@@ -97,7 +188,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Sets the key, sent as a bearer token.
+    /// Sets the key, sent in the way of the protocol: as a bearer token, `x-api-key` or `x-goog-api-key`.
     #[must_use]
     pub fn api_key(mut self, key: impl Into<Secret>) -> Self {
         self.key = Some(key.into());
@@ -200,10 +291,18 @@ impl Endpoint {
         self
     }
 
-    /// Overrides what the server can do.
+    /// Overrides what the server can do, for all its models. Where a model is known to refuse a temperature, it gets
+    /// none all the same; [`Params::extra`](super::Params::extra) sends what it holds in any case.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = Some(capabilities);
+        self
+    }
+
+    /// Sets what the tokens of this server's models cost; see [`Lm::price`].
+    #[must_use]
+    pub fn price(mut self, price: Price) -> Self {
+        self.price = Some(price);
         self
     }
 
@@ -216,13 +315,62 @@ impl Endpoint {
         let name = name.into();
         let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
         #[cfg(feature = "http")]
-        return super::openai::OpenAiChat::new(self, id, name).map(Lm::custom);
+        return super::wire::model(self, id, name).map(|lm| self.priced(lm));
         #[cfg(not(feature = "http"))]
         Err(LmError::new(
             LmErrorKind::Configuration,
             id,
             "built without HTTP: enable the feature `http` of `dspy`",
         ))
+    }
+
+    /// A handle to a model of this server that turns texts into vectors, by OpenAI's `/embeddings`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    pub fn embedder(&self, name: impl Into<String>) -> Result<Embedder, LmError> {
+        let name = name.into();
+        let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
+        #[cfg(feature = "http")]
+        return super::embed::served(self, id, name);
+        #[cfg(not(feature = "http"))]
+        Err(LmError::new(
+            LmErrorKind::Configuration,
+            id,
+            "built without HTTP: enable the feature `http` of `dspy`",
+        ))
+    }
+
+    /// What the model of that name takes.
+    #[cfg(feature = "http")]
+    pub(super) fn dialect_of(&self, model: &str) -> Dialect {
+        let mut dialect = self.dialect.for_model(model);
+        if let Some(capabilities) = self.capabilities {
+            let taken = dialect.capabilities.sampling;
+            dialect.capabilities = capabilities;
+            dialect.capabilities.sampling &= taken;
+        }
+        if dialect.protocol == Protocol::Anthropic {
+            dialect.capabilities.sampling &= super::anthropic::takes_sampling(model);
+        }
+        if dialect.schema == PLAIN.schema {
+            dialect.schema = dialect.protocol.schema(dialect.capabilities.strict);
+        }
+        if !dialect.capabilities.sampling {
+            dialect.be_reasoning();
+        }
+        dialect
+    }
+}
+
+#[cfg(feature = "http")]
+impl Endpoint {
+    /// The handle at this server's price.
+    fn priced(&self, lm: Lm) -> Lm {
+        match self.price {
+            Some(price) => lm.price(price),
+            None => lm,
+        }
     }
 }
 
@@ -247,4 +395,59 @@ pub(super) fn public_url(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let rest = rest.rsplit('@').next().unwrap_or_default();
     scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
+}
+
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod tests {
+    use super::*;
+
+    /// Where a model of the provider is, by each protocol in turn.
+    fn addresses(provider: &str, protocols: &[Protocol]) -> Vec<String> {
+        let provider = catalog::provider(provider).unwrap();
+        let lookup = |name: &str| match name {
+            "OPENAI_BASE_URL" => Some("http://proxy/v1".to_owned()),
+            "AZURE_OPENAI_ENDPOINT" => Some("https://r.openai.azure.com".to_owned()),
+            name => name.ends_with("_KEY").then(|| "key-value".to_owned()),
+        };
+        let mut endpoint = Endpoint::of(provider, "", &lookup).unwrap();
+        let mut found = vec![endpoint.model("m").unwrap().endpoint().to_owned()];
+        for protocol in protocols {
+            endpoint = endpoint.protocol(*protocol);
+            assert_eq!(endpoint.dialect.protocol, *protocol);
+            found.push(endpoint.model("m").unwrap().endpoint().to_owned());
+        }
+        found
+    }
+
+    #[test]
+    fn protocols_have_their_addresses() {
+        let native = "https://generativelanguage.googleapis.com/v1beta";
+        let compatible = "https://generativelanguage.googleapis.com/v1beta/openai";
+        let found = addresses("gemini", &[Protocol::Chat, Protocol::Gemini]);
+        assert_eq!(found, [native, compatible, native]);
+        // An address of the user's own stays.
+        assert_eq!(addresses("openai", &[Protocol::Responses]), ["http://proxy/v1", "http://proxy/v1"]);
+        let azure = "https://r.openai.azure.com/openai/v1";
+        assert_eq!(addresses("azure", &[Protocol::Responses, Protocol::Chat]), [azure, azure, azure]);
+    }
+
+    #[test]
+    fn an_address_that_only_the_user_knows_is_asked_for() {
+        let azure = catalog::provider("azure").unwrap();
+        let key = |name: &str| (name == "AZURE_OPENAI_API_KEY").then(|| "key-value".to_owned());
+        let error = Endpoint::of(azure, "azure/m", &key).unwrap_err();
+        assert_eq!(error.kind, LmErrorKind::Configuration);
+        assert!(error.message.contains("AZURE_OPENAI_ENDPOINT"), "{error}");
+    }
+
+    #[test]
+    fn what_a_model_refuses_stays_refused_whatever_the_server_can_do() {
+        let able = Capabilities::NONE.json_schema(true).strict(true);
+        let dialect = |model: &str| Endpoint::new("http://h").capabilities(able).dialect_of(model);
+        assert!(dialect("gpt-4o").capabilities.sampling && !dialect("o3").capabilities.sampling);
+        assert_eq!(dialect("m").schema, super::super::dialect::OPENAI_SCHEMA);
+        let claude = Endpoint::new("http://h").protocol(Protocol::Anthropic).dialect_of("m");
+        assert_eq!(claude.schema, super::super::dialect::ANTHROPIC_SCHEMA);
+    }
 }

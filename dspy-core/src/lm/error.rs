@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::OverBudget;
+
 /// The class of an [`LmError`], on which retries and callers decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,14 +34,15 @@ pub enum LmErrorKind {
     Timeout,
     /// The connection could not be made or broke.
     Transport,
-    /// The endpoint answered with something that is not a chat completion.
+    /// The endpoint answered with something that is not an answer in its protocol.
     Decode,
     /// The endpoint has failed so often in a row that nothing is sent to it for a while;
     /// [`retry_after`](LmError::retry_after) says for how long. See [`Circuit`](super::Circuit).
     CircuitOpen,
     /// Requests over the network are [denied](super::deny_live_requests); nothing was sent.
     Denied,
-    /// A budget would be exceeded by this request; nothing was sent.
+    /// A [budget](super::Budget) would be exceeded by this request, or its time is over; see
+    /// [`LmError::budget`](field@super::LmError::budget).
     Budget,
     /// A scripted model has no reply left.
     Exhausted,
@@ -75,7 +78,7 @@ impl LmErrorKind {
             LmErrorKind::Server => "the endpoint failed",
             LmErrorKind::Timeout => "no answer in time",
             LmErrorKind::Transport => "the connection failed",
-            LmErrorKind::Decode => "the answer is not a chat completion",
+            LmErrorKind::Decode => "the answer cannot be read",
             LmErrorKind::CircuitOpen => "the endpoint is out of service",
             LmErrorKind::Denied => "live requests are denied",
             LmErrorKind::Budget => "the budget is used up",
@@ -105,6 +108,8 @@ pub struct LmError {
     pub retry_after: Option<Duration>,
     /// The start of the body that the endpoint sent.
     pub body: Option<String>,
+    /// Which limit of which budget stood against the request.
+    pub budget: Option<Box<OverBudget>>,
 }
 
 impl LmError {
@@ -118,6 +123,7 @@ impl LmError {
             request_id: None,
             retry_after: None,
             body: None,
+            budget: None,
         }
     }
 

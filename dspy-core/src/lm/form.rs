@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Content, Media, Message, Params, Part, ReasoningEffort, Request, ResponseFormat, ToolChoice};
+use super::{
+    Content, Media, Message, Params, Part, PromptCache, ReasoningEffort, Request, ResponseFormat, ToolChoice,
+};
 
 /// Content in a `data:` URI that is longer is named by its digest instead.
 const INLINE: usize = 256;
@@ -43,7 +45,15 @@ fn message(message: &Message) -> Value {
     match &message.content {
         Content::Text(text) => json!({"role": role, "text": &**text}),
         Content::Parts(parts) => json!({"role": role, "parts": parts.iter().map(part).collect::<Value>()}),
-        Content::Calls { text, calls } => json!({"role": role, "text": &**text, "calls": &**calls}),
+        Content::Calls { text, calls, opaque } => {
+            let mut form = json!({"role": role, "text": &**text, "calls": &**calls});
+            if let Some(opaque) = opaque {
+                // Signatures and ciphers are long and say nothing to anybody.
+                let digest = blake3::hash(opaque.to_string().as_bytes()).to_hex();
+                form["opaque"] = format!("blake3 {}", &digest[..32]).into();
+            }
+            form
+        }
         Content::ToolResult { id, text } => json!({"role": role, "id": &**id, "text": &**text}),
     }
 }
@@ -74,7 +84,23 @@ fn url(media: &Media) -> String {
 }
 
 fn params(params: &Params) -> Map<String, Value> {
-    let Params { temperature, top_p, max_tokens, n, seed, reasoning_effort, stop, extra } = params;
+    let Params {
+        temperature,
+        top_p,
+        max_tokens,
+        n,
+        seed,
+        reasoning_effort,
+        logprobs,
+        top_logprobs,
+        prompt_cache,
+        stop,
+        extra,
+    } = params;
+    let prompt_cache = prompt_cache.as_ref().map(|cache| match cache {
+        PromptCache::Prefix => json!("prefix"),
+        PromptCache::Keyed(key) => json!({"key": &**key}),
+    });
     let effort = reasoning_effort.map(ReasoningEffort::as_str);
     let known = [
         ("temperature", temperature.map(Value::from)),
@@ -83,6 +109,9 @@ fn params(params: &Params) -> Map<String, Value> {
         ("n", n.map(Value::from)),
         ("seed", seed.map(Value::from)),
         ("reasoning_effort", effort.map(Value::from)),
+        ("logprobs", logprobs.map(Value::from)),
+        ("top_logprobs", top_logprobs.map(Value::from)),
+        ("prompt_cache", prompt_cache),
         ("stop", Some(stop).filter(|stop| !stop.is_empty()).map(|stop| json!(stop))),
         ("extra", Some(extra).filter(|extra| !extra.is_empty()).map(|extra| json!(extra))),
     ];
@@ -119,6 +148,12 @@ mod tests {
         with(&|r| r.params.n = Some(0));
         with(&|r| r.params.seed = Some(0));
         with(&|r| r.params.reasoning_effort = Some(ReasoningEffort::None));
+        with(&|r| r.params.logprobs = Some(false));
+        with(&|r| r.params.top_logprobs = Some(0));
+        with(&|r| r.params.prompt_cache = Some(PromptCache::Prefix));
+        with(&|r| r.params.prompt_cache = Some(PromptCache::Keyed("prefix".into())));
+        with(&|r| r.messages[0] = Message::calls("a", vec![]).with_opaque(Some(json!(1))));
+        with(&|r| r.messages[0] = Message::calls("a", vec![]).with_opaque(Some(json!(2))));
         with(&|r| r.params.stop = vec!["x".into()]);
         with(&|r| drop(r.params.extra.insert("x".into(), 0.into())));
         with(&|r| r.format = ResponseFormat::JsonObject);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layer::{Layer, Next, Node};
 use super::scope::current_scope;
 use super::{
-    BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params,
+    BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
     ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
 use crate::stream::Driven;
@@ -30,6 +30,7 @@ pub struct Lm {
     rollout: Option<u64>,
     origin: Option<Arc<str>>,
     layers: Option<Arc<Node>>,
+    price: Option<Price>,
 }
 
 impl Lm {
@@ -40,7 +41,7 @@ impl Lm {
 
     /// A handle to a model that is shared with other handles.
     pub fn shared(model: Arc<dyn LanguageModel>) -> Self {
-        Lm { model, params: Params::default(), rollout: None, origin: None, layers: None }
+        Lm { model, params: Params::default(), rollout: None, origin: None, layers: None, price: None }
     }
 
     /// A model for tests that gives these replies in order, then the error
@@ -127,6 +128,32 @@ impl Lm {
         self
     }
 
+    /// Sets what the tokens of this model cost, where the [table](super::PriceTable) does not know it or another price
+    /// was agreed on. A cost that the endpoint itself reports is taken before this.
+    ///
+    /// ```
+    /// use dspy_core::lm::{Lm, Price};
+    /// let lm = Lm::builtin().price(Price::per_million(0.15, 0.60));
+    /// assert_eq!(lm.unit_price(), Some(Price::per_million(0.15, 0.60)));
+    /// ```
+    #[must_use]
+    pub fn price(mut self, price: Price) -> Self {
+        self.price = Some(price);
+        self
+    }
+
+    /// What the tokens of this model cost: the [price of the handle](Self::price), else what the
+    /// [model](LanguageModel::price) says, else that of the [table](super::PriceTable) in the current scope. `None` if
+    /// it is not known.
+    pub fn unit_price(&self) -> Option<Price> {
+        self.price.or_else(|| self.model.price()).or_else(|| super::price::find(self))
+    }
+
+    /// The price for a request. Tables say nothing of recordings, which many models charge at a rate of their own.
+    pub(super) fn price_of(&self, request: &Request) -> Option<Price> {
+        if request.has_audio() { self.price } else { self.unit_price() }
+    }
+
     /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).
     #[must_use]
     pub fn cache(self, cache: &Cache) -> Self {
@@ -175,7 +202,7 @@ impl Lm {
 
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        Next { rest: None, outside: true, sink }.run(self, &self.completed(request)).await
+        Next { rest: None, outside: true, sink, budgets: None }.run(self, &self.completed(request)).await
     }
 
     pub(super) fn own_rollout(&self) -> Option<u64> {

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{BoxFuture, DeltaSink, Lm, LmError, Request, Response};
+use super::budget::BudgetNode;
+use super::{BoxFuture, DeltaSink, Lm, LmError, Request, Response, door};
 
 /// Something that sees every request of a scope or a handle on its way to the model and every answer on its way back.
 ///
@@ -34,26 +35,23 @@ pub struct Next<'a> {
     pub(super) outside: bool,
     /// Who wants to see the reply while it arrives.
     pub(super) sink: Option<&'a DeltaSink>,
+    /// What the model is paid from.
+    pub(super) budgets: Option<&'a Arc<BudgetNode>>,
 }
 
 impl<'a> Next<'a> {
     /// Passes the request on to the enclosing layers, then to those of the handle, and at last to the model.
     pub fn run(self, lm: &'a Lm, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        let Next { rest, outside, sink } = self;
+        let Next { rest, outside, sink, budgets } = self;
         let (node, outside) = match rest {
             None if outside => (lm.layers(), false),
             _ => (rest, outside),
         };
-        match (node, sink) {
-            (Some(node), sink) => {
-                node.layer.call(lm, request, Next { rest: node.outer.as_ref(), outside, sink })
+        match node {
+            Some(node) => {
+                node.layer.call(lm, request, Next { rest: node.outer.as_ref(), outside, sink, budgets })
             }
-            (None, None) => lm.model().complete(request),
-            (None, Some(sink)) => Box::pin(async move {
-                // A layer may ask again.
-                sink.begin().await;
-                lm.model().stream(request, sink).await
-            }),
+            None => door::ask(lm, request, budgets.map(|budgets| &**budgets), sink),
         }
     }
 }
@@ -62,15 +60,16 @@ impl<'a> Next<'a> {
 pub(super) struct Onward {
     rest: Option<Arc<Node>>,
     outside: bool,
+    budgets: Option<Arc<BudgetNode>>,
 }
 
 impl Onward {
     pub(super) fn of(next: &Next<'_>) -> Self {
-        Onward { rest: next.rest.cloned(), outside: next.outside }
+        Onward { rest: next.rest.cloned(), outside: next.outside, budgets: next.budgets.cloned() }
     }
 
     pub(super) fn next<'a>(&'a self, sink: Option<&'a DeltaSink>) -> Next<'a> {
-        Next { rest: self.rest.as_ref(), outside: self.outside, sink }
+        Next { rest: self.rest.as_ref(), outside: self.outside, sink, budgets: self.budgets.as_ref() }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Media, MediaKind, ToolCall};
+use serde_json::Value;
+
+use super::{Completion, Media, MediaKind, ToolCall};
 
 /// Who speaks in a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +70,8 @@ pub enum Content {
         text: Arc<str>,
         /// The calls. Endpoints expect a message with the result of each to follow.
         calls: Arc<[ToolCall]>,
+        /// What the endpoint wants back together with the calls; see [`Completion::opaque`].
+        opaque: Option<Arc<Value>>,
     },
     /// The result of one call.
     ToolResult {
@@ -117,7 +121,18 @@ impl Message {
 
     /// An assistant message that calls tools.
     pub fn calls(text: impl Into<Arc<str>>, calls: impl Into<Arc<[ToolCall]>>) -> Self {
-        Message { role: Role::Assistant, content: Content::Calls { text: text.into(), calls: calls.into() } }
+        let content = Content::Calls { text: text.into(), calls: calls.into(), opaque: None };
+        Message { role: Role::Assistant, content }
+    }
+
+    /// The same message with what the endpoint wants back together with the calls, [as it gave it](Completion::opaque).
+    /// It changes nothing in a message without calls.
+    #[must_use]
+    pub fn with_opaque(mut self, given: Option<Value>) -> Self {
+        if let Content::Calls { opaque, .. } = &mut self.content {
+            *opaque = given.map(Arc::new);
+        }
+        self
     }
 
     /// The result of the call with that id.
@@ -140,5 +155,16 @@ impl Message {
                 .collect::<String>()
                 .into(),
         }
+    }
+}
+
+impl From<&Completion> for Message {
+    /// What a model said and called, as the next message of the conversation.
+    fn from(completion: &Completion) -> Self {
+        if completion.tool_calls.is_empty() {
+            return Message::assistant(completion.text.as_str());
+        }
+        Message::calls(completion.text.as_str(), completion.tool_calls.as_slice())
+            .with_opaque(completion.opaque.clone())
     }
 }

@@ -5,8 +5,12 @@
 //! sampling parameters to use with it.
 //!
 //! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
-//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions.
+//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions and
+//! responses, Anthropic's messages and Gemini's contents; see [`Protocol`].
 
+#[cfg(feature = "http")]
+mod anthropic;
+mod budget;
 mod builtin;
 mod cache;
 mod cassette;
@@ -16,10 +20,14 @@ mod combine;
 mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
+mod door;
+mod embed;
 mod endpoint;
 mod error;
 mod form;
 mod gate;
+#[cfg(feature = "http")]
+mod gemini;
 mod handle;
 mod layer;
 mod live;
@@ -28,8 +36,12 @@ mod message;
 mod model;
 #[cfg(feature = "http")]
 mod openai;
+mod price;
+mod protocol;
 mod request;
 mod response;
+#[cfg(feature = "http")]
+mod responses;
 mod scope;
 mod scripted;
 mod secret;
@@ -38,12 +50,16 @@ mod tool;
 #[cfg(feature = "http")]
 mod transport;
 mod usage;
+#[cfg(feature = "http")]
+mod wire;
 
+pub use budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
 pub use builtin::BuiltinLm;
 pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
 pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
 pub use combine::{Fallback, RoundRobin};
+pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;
 pub use error::{LmError, LmErrorKind};
 pub use gate::{Circuit, Limits};
@@ -53,13 +69,18 @@ pub use live::{deny_live_requests, without_live_requests};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
+pub use price::{Price, PriceTable, PriceTableError};
+pub use protocol::Protocol;
 pub(crate) use request::Origin;
-pub use request::{Params, ReasoningEffort, Request, RequestDigest, ResponseFormat};
-pub use response::{Completion, FinishReason, Response};
-pub(crate) use scope::UsageScope;
+pub use request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
+pub use response::{Completion, FinishReason, Response, TokenLogprob};
+use scope::with_scope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
 pub use secret::Secret;
 pub use stream::{Delta, DeltaSink, LmStream};
 pub use tool::{ToolCall, ToolChoice, ToolSpec};
-pub use usage::Usage;
+#[doc(hidden)]
+pub use usage::Tally;
+pub(crate) use usage::UsageScope;
+pub use usage::{CachedUsage, ModelUsage, Usage, UsageReport, track_usage};

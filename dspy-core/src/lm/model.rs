@@ -5,12 +5,15 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeltaSink, LmError, Request, Response};
+use super::{DeltaSink, LmError, Price, Request, Response};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a deployment can do. Everything is off unless a model says otherwise.
+/// What a deployment can do.
+///
+/// What a model must be known for, such as tools, is off unless something says otherwise; what nearly all can do, such
+/// as taking a temperature, is on.
 ///
 /// ```
 /// use dspy_core::lm::{Capabilities, Endpoint};
@@ -20,7 +23,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// let server = Endpoint::new("http://localhost:8000/v1").capabilities(ABLE);
 /// # let _ = server;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with a builder method")]
@@ -34,18 +37,37 @@ pub struct Capabilities {
     pub strict: bool,
     /// Tools are offered and called natively, beside the text.
     pub tools: bool,
-    /// The reasoning of the model is returned beside the text.
+    /// The reasoning of the model is returned beside the text. Where it must be asked for, it is.
     pub reasoning: bool,
+    /// `temperature` and `top_p` are taken. Many reasoning models refuse the whole request for them.
+    pub sampling: bool,
+    /// Several completions are sampled by one request. Where they are not, as many requests are sent as completions
+    /// are wanted.
+    pub n: bool,
+    /// The log-probabilities of tokens are returned if they are asked for.
+    pub logprobs: bool,
+    /// Images are understood.
+    pub images: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities::NONE
+    }
 }
 
 impl Capabilities {
-    /// Text in, text out.
+    /// Text and images in, text out, with all common parameters; nothing is enforced.
     pub const NONE: Capabilities = Capabilities {
         json_object: false,
         json_schema: false,
         strict: false,
         tools: false,
         reasoning: false,
+        sampling: true,
+        n: true,
+        logprobs: true,
+        images: true,
     };
 
     /// What both deployments can do.
@@ -56,6 +78,10 @@ impl Capabilities {
             strict: self.strict && other.strict,
             tools: self.tools && other.tools,
             reasoning: self.reasoning && other.reasoning,
+            sampling: self.sampling && other.sampling,
+            n: self.n && other.n,
+            logprobs: self.logprobs && other.logprobs,
+            images: self.images && other.images,
         }
     }
 
@@ -93,6 +119,34 @@ impl Capabilities {
         self.reasoning = able;
         self
     }
+
+    /// The same, with or without [`sampling`](field@Self::sampling).
+    #[must_use]
+    pub const fn sampling(mut self, able: bool) -> Self {
+        self.sampling = able;
+        self
+    }
+
+    /// The same, with or without [`n`](field@Self::n).
+    #[must_use]
+    pub const fn n(mut self, able: bool) -> Self {
+        self.n = able;
+        self
+    }
+
+    /// The same, with or without [`logprobs`](field@Self::logprobs).
+    #[must_use]
+    pub const fn logprobs(mut self, able: bool) -> Self {
+        self.logprobs = able;
+        self
+    }
+
+    /// The same, with or without [`images`](field@Self::images).
+    #[must_use]
+    pub const fn images(mut self, able: bool) -> Self {
+        self.images = able;
+        self
+    }
 }
 
 /// A language model: a request in, an answer or a typed error out.
@@ -128,6 +182,13 @@ pub trait LanguageModel: Send + Sync + 'static {
     /// What this deployment can do.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
+    }
+
+    /// What its tokens cost, for models that know: those that are made of other models say the
+    /// [highest](Price::highest) of their prices. Others leave it to [`Lm::price`](super::Lm::price) and the
+    /// [table](super::PriceTable).
+    fn price(&self) -> Option<Price> {
+        None
     }
 
     /// Answers a request. Dropping the future stops the work.

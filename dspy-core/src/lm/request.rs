@@ -42,6 +42,18 @@ impl ReasoningEffort {
     }
 }
 
+/// Whether an endpoint should keep the start of the prompt, which is the same in many requests, in its own cache. The
+/// reply is the same with it and without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PromptCache {
+    /// Keep everything before the last message. Sent where caching must be asked for (Anthropic); elsewhere endpoints
+    /// cache on their own.
+    Prefix,
+    /// The same, and requests with this key are sent to the same machine where the endpoint can do so (OpenAI).
+    Keyed(Arc<str>),
+}
+
 /// Sampling parameters. `None` means that nothing is sent and the endpoint's own default applies.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -58,6 +70,12 @@ pub struct Params {
     pub seed: Option<u64>,
     /// How much a reasoning model should think; sent where the endpoint has a word for it.
     pub reasoning_effort: Option<ReasoningEffort>,
+    /// Whether the log-probabilities of the tokens should be returned; sent where the endpoint has a word for it.
+    pub logprobs: Option<bool>,
+    /// For how many of the likeliest tokens at each place; asks for [`logprobs`](Self::logprobs) too.
+    pub top_logprobs: Option<u32>,
+    /// Whether the start of the prompt should be cached by the endpoint.
+    pub prompt_cache: Option<PromptCache>,
     /// Texts at which generation stops.
     pub stop: Vec<String>,
     /// Further members of the request body, sent as they are.
@@ -74,6 +92,9 @@ impl Params {
         self.n = self.n.or(defaults.n);
         self.seed = self.seed.or(defaults.seed);
         self.reasoning_effort = self.reasoning_effort.or(defaults.reasoning_effort);
+        self.logprobs = self.logprobs.or(defaults.logprobs);
+        self.top_logprobs = self.top_logprobs.or(defaults.top_logprobs);
+        self.prompt_cache = self.prompt_cache.or_else(|| defaults.prompt_cache.clone());
         if self.stop.is_empty() {
             self.stop.clone_from(&defaults.stop);
         }
@@ -83,6 +104,12 @@ impl Params {
             }
         }
         self
+    }
+
+    /// Whether log-probabilities are wanted.
+    #[cfg(feature = "http")]
+    pub(super) fn wants_logprobs(&self) -> bool {
+        self.logprobs.unwrap_or(self.top_logprobs.is_some())
     }
 }
 
@@ -174,6 +201,16 @@ impl Request {
         self
     }
 
+    /// Whether a recording is among the messages.
+    pub(super) fn has_audio(&self) -> bool {
+        self.messages.iter().any(|message| match &message.content {
+            Content::Parts(parts) => parts
+                .iter()
+                .any(|part| matches!(part, Part::Media(media) if media.kind == super::MediaKind::Audio)),
+            _ => false,
+        })
+    }
+
     /// A digest of everything that can change the reply. Equal requests have equal digests in every process.
     pub fn digest(&self) -> RequestDigest {
         let mut hash = blake3::Hasher::new();
@@ -187,7 +224,7 @@ impl Request {
         for message in &self.messages {
             put(message.role.as_str().as_bytes());
             match &message.content {
-                Content::Calls { text, calls } => {
+                Content::Calls { text, calls, opaque } => {
                     put(b"calls");
                     put(text.as_bytes());
                     put(&(calls.len() as u64).to_le_bytes());
@@ -195,6 +232,10 @@ impl Request {
                         put(id.as_deref().unwrap_or_default().as_bytes());
                         put(name.as_bytes());
                         put(arguments.to_string().as_bytes());
+                    }
+                    if let Some(opaque) = opaque {
+                        put(b"opaque");
+                        put(opaque.to_string().as_bytes());
                     }
                 }
                 Content::ToolResult { id, text } => {
@@ -235,6 +276,9 @@ impl Request {
             n: _,
             seed: _,
             reasoning_effort: _,
+            logprobs: _,
+            top_logprobs: _,
+            prompt_cache: _,
             stop: _,
             extra: _,
         } = &self.params;
@@ -270,6 +314,21 @@ impl Request {
         if let Some(effort) = params.reasoning_effort {
             put(b"effort");
             put(effort.as_str().as_bytes());
+        }
+        if let Some(logprobs) = params.logprobs {
+            put(if logprobs { b"logprobs".as_slice() } else { b"no logprobs" });
+        }
+        if let Some(count) = params.top_logprobs {
+            put(b"top logprobs");
+            put(&count.to_le_bytes());
+        }
+        match &params.prompt_cache {
+            None => {}
+            Some(PromptCache::Prefix) => put(b"cached prefix"),
+            Some(PromptCache::Keyed(key)) => {
+                put(b"cache key");
+                put(key.as_bytes());
+            }
         }
         for tool in &self.tools {
             put(b"tool");
@@ -360,6 +419,36 @@ mod tests {
         let mut extra = Request::default();
         extra.params.extra.insert("k".into(), 1.into());
         assert_ne!(stop.digest(), extra.digest());
+    }
+
+    #[test]
+    fn every_parameter_has_its_own_digest() {
+        let changes: [fn(&mut Params); 6] = [
+            |_| {},
+            |params| params.logprobs = Some(true),
+            |params| params.logprobs = Some(false),
+            |params| params.top_logprobs = Some(2),
+            |params| params.prompt_cache = Some(PromptCache::Prefix),
+            |params| params.prompt_cache = Some(PromptCache::Keyed("k".into())),
+        ];
+        let mut digests: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                let mut request = Request::default();
+                change(&mut request.params);
+                assert_eq!(request.params.clone().or(&Params::default()), request.params);
+                assert_eq!(Params::default().or(&request.params), request.params);
+                request.digest()
+            })
+            .collect();
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), 6);
+        let call = || ToolCall::new("f", Value::Null);
+        let opaque =
+            |opaque: Option<Value>| digest(&[Message::calls("", [call()]).with_opaque(opaque).content]);
+        assert_ne!(opaque(None), opaque(Some(1.into())));
+        assert_ne!(opaque(Some(2.into())), opaque(Some(1.into())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a model answers.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{ToolCall, Usage};
 
@@ -22,6 +23,20 @@ pub enum FinishReason {
     Other,
 }
 
+/// A token of a reply, and how likely it was.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TokenLogprob {
+    /// The text of the token.
+    pub token: String,
+    /// The natural logarithm of its probability.
+    pub logprob: f64,
+    /// The likeliest tokens at this place with their log-probabilities, as many as were
+    /// [asked for](super::Params::top_logprobs).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top: Vec<(String, f64)>,
+}
+
 /// One sampled reply.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -36,6 +51,14 @@ pub struct Completion {
     /// Tools that the model called natively, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// The tokens of the text with their log-probabilities, where they were [asked for](super::Params::logprobs) and
+    /// the endpoint returns them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
+    /// What the endpoint wants back together with the tool calls, in its own form: signed or encrypted reasoning. Pass
+    /// it on by [`Message::with_opaque`](super::Message::with_opaque); it means nothing to another model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opaque: Option<Value>,
 }
 
 impl Completion {

@@ -1,10 +1,12 @@
-//! The task-local scope of LM calls: the layers they pass and the trackers that count them.
+//! The task-local scope of LM calls: the layers they pass, the trackers that count them, the budgets that they are paid
+//! from.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use super::budget::{BudgetNode, BudgetScope};
 use super::layer::{Layer, Next, Node};
-use super::{DeltaSink, Lm, LmError, Request, Response, Usage};
+use super::{DeltaSink, Lm, LmError, PriceTable, Request, Response, UsageScope};
 
 tokio::task_local! {
     static SCOPE: LmScope;
@@ -12,10 +14,16 @@ tokio::task_local! {
 
 /// What the LM calls of the current task pass through. Cheap to clone; carry it into spawned tasks with
 /// [`enter`](Self::enter).
+///
+/// A call is one call, whatever is done to answer it. What a model or a layer calls in its turn, as models do that are
+/// made of models, is a part of it: such calls pass neither the layers nor the trackers nor the budgets of the scope,
+/// only the layers of their own handles.
 #[derive(Clone, Default)]
 pub struct LmScope {
     layers: Option<Arc<Node>>,
     usage: Option<Arc<UsageScope>>,
+    budgets: Option<Arc<BudgetNode>>,
+    prices: Option<Arc<PriceTable>>,
     /// Nothing may be sent over the network.
     offline: bool,
 }
@@ -31,6 +39,24 @@ impl LmScope {
     pub fn layered(mut self, layer: Arc<dyn Layer>) -> Self {
         self.layers = Some(Arc::new(Node { layer, outer: self.layers.take() }));
         self
+    }
+
+    /// This scope with calls that are paid from one more budget, beside those that hold already.
+    #[must_use]
+    pub fn within(mut self, budget: &BudgetScope) -> Self {
+        self.budgets = Some(Arc::new(budget.node(self.budgets.take())));
+        self
+    }
+
+    /// This scope with these prices instead of the default ones.
+    #[must_use]
+    pub fn priced(mut self, prices: Arc<PriceTable>) -> Self {
+        self.prices = Some(prices);
+        self
+    }
+
+    pub(super) fn prices(&self) -> Option<&Arc<PriceTable>> {
+        self.prices.as_ref()
     }
 
     pub(crate) fn tracking(mut self, usage: Arc<UsageScope>) -> Self {
@@ -58,14 +84,15 @@ impl LmScope {
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let response = Next { rest: self.layers.as_ref(), outside: true, sink }.run(lm, request).await?;
+        let budgets = self.budgets.as_ref();
+        let next = Next { rest: self.layers.as_ref(), outside: true, sink, budgets };
+        let inside = LmScope { prices: self.prices.clone(), offline: self.offline, ..LmScope::default() };
+        let response = inside.enter(next.run(lm, request)).await?;
         if let Some(sink) = sink {
             sink.catch_up(&response).await;
         }
-        if !response.cached
-            && let Some(tracker) = &self.usage
-        {
-            tracker.add(response.usage);
+        if let Some(tracker) = &self.usage {
+            tracker.add(lm, &response);
         }
         Ok(response)
     }
@@ -82,32 +109,12 @@ pub fn current_scope() -> LmScope {
     SCOPE.try_with(LmScope::clone).unwrap_or_default()
 }
 
+/// Looks at the scope of the current task, if there is one.
+pub(super) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
+    SCOPE.try_with(look).ok()
+}
+
 /// Runs `future` so that all its LM calls pass through `layer` first.
-pub fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> impl Future<Output = F::Output> {
-    current_scope().layered(layer).enter(future)
-}
-
-/// Sums the usage of all calls made below it, those of spawned tasks included.
-#[derive(Default)]
-pub(crate) struct UsageScope {
-    total: Mutex<Usage>,
-    outer: Option<Arc<UsageScope>>,
-}
-
-impl UsageScope {
-    pub(crate) fn below(outer: Option<Arc<UsageScope>>) -> Self {
-        UsageScope { total: Mutex::default(), outer }
-    }
-
-    fn add(&self, usage: Usage) {
-        let mut scope = Some(self);
-        while let Some(tracker) = scope {
-            *tracker.total.lock().unwrap_or_else(PoisonError::into_inner) += usage;
-            scope = tracker.outer.as_deref();
-        }
-    }
-
-    pub(crate) fn total(&self) -> Usage {
-        *self.total.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+pub async fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> F::Output {
+    current_scope().layered(layer).enter(future).await
 }

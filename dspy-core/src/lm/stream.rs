@@ -57,9 +57,14 @@ impl DeltaSink {
         }
     }
 
+    /// Whether something of a reply has been handed on.
+    pub(super) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Hands on the whole reply if nothing of it has been: the model does not stream, or a layer knew the answer.
     pub(super) async fn catch_up(&self, response: &Response) {
-        let Some(first) = response.completions.first().filter(|_| !self.used.load(Ordering::Relaxed)) else {
+        let Some(first) = response.completions.first().filter(|_| !self.is_used()) else {
             return;
         };
         if let Some(reasoning) = &first.reasoning {
@@ -72,7 +77,7 @@ impl DeltaSink {
 
     /// Says that a reply begins. If another one had begun already, that one is void.
     pub async fn begin(&self) {
-        if self.used.load(Ordering::Relaxed) {
+        if self.is_used() {
             self.send(Delta::Restart).await;
         }
     }

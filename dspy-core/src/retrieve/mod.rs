@@ -1,10 +1,12 @@
 //! Retrieval: passages for a query.
 
 mod bm25;
+mod vector;
 
 use serde::{Deserialize, Serialize};
 
 pub use bm25::Bm25;
+pub use vector::VectorIndex;
 
 use crate::error::Result;
 use crate::lm::BoxFuture;

@@ -25,7 +25,7 @@ fn request() -> Request {
 async fn a_fallback_goes_on_after_outages_and_not_after_refusals() {
     use LmErrorKind::{
         Auth, Billing, Budget, CircuitOpen, Configuration, ContentFilter, ContextWindow, Decode, Denied,
-        InvalidRequest, NotFound, RateLimit, Server, Timeout, Transport,
+        Exhausted, InvalidRequest, NotFound, RateLimit, Server, Timeout, Transport, Unrecorded,
     };
     for (kind, goes_on) in [
         (RateLimit, true),
@@ -43,6 +43,8 @@ async fn a_fallback_goes_on_after_outages_and_not_after_refusals() {
         (InvalidRequest, false),
         (Budget, false),
         (Denied, false),
+        (Unrecorded, false),
+        (Exhausted, false),
     ] {
         let answer = Lm::fallback([failing(kind), Lm::scripted(["second"])]).ask("Hi").await;
         assert_eq!(answer.as_deref().ok(), goes_on.then_some("second"), "{kind:?}");

@@ -6,15 +6,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anthropic;
 mod caching;
 mod combine;
+mod costs;
 mod faults;
 mod faults_network;
 mod formats;
+mod gemini;
 mod limits;
 mod load;
 mod naming;
 mod payload;
+mod protocols;
+mod providers;
+mod responses;
 mod retries;
 mod secrets;
 mod streaming;

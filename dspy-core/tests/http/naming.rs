@@ -32,7 +32,7 @@ fn what_the_environment_leads_to() {
         (
             &[("OPENAI_API_KEY", " "), ("GOOGLE_API_KEY", "k")],
             "gemini/gemini-3.5-flash-lite",
-            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "https://generativelanguage.googleapis.com/v1beta",
             "GOOGLE_API_KEY is set",
         ),
         (&[("OLLAMA_HOST", "box")], "ollama/llama3.2", "http://box:11434/v1", "OLLAMA_HOST is set"),

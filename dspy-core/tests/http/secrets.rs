@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use dspy_core::lm::{
-    Circuit, Endpoint, Fallback, Lm, LmErrorKind, Message, Request, RoundRobin, without_live_requests,
+    Circuit, Endpoint, Fallback, Lm, LmErrorKind, Message, Protocol, Request, RoundRobin,
+    without_live_requests,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -31,6 +32,10 @@ async fn the_key_is_in_no_error() {
         let server = Server::script(vec![act]).await;
         for endpoint in [
             endpoint(&server.url()).api_key(KEY),
+            endpoint(&server.url()).api_key(KEY).protocol(Protocol::Responses),
+            endpoint(&server.url()).api_key(KEY).protocol(Protocol::Anthropic),
+            endpoint(&server.url()).api_key(KEY).protocol(Protocol::Gemini),
+            Endpoint::azure(server.url()).api_key(KEY),
             endpoint(&server.url()).header("x-api-key", KEY),
             endpoint(&server.url()).header("authorization", format!("Token {KEY}")),
             endpoint(&format!("{}?key={KEY}", server.url())),

@@ -7,19 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy_core::evaluate::{Evaluate, Metric};
-use dspy_core::lm::{LmScope, current_scope};
+use dspy_core::lm::{LmScope, Tally, current_scope};
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 use serde_json::Value;
 
 pub(crate) use self::rollout::{Outcome, Rollout, Step, Task};
 use crate::OptimizeError;
-use crate::budget::{BudgetLayer, Closed, Ledger, Limit};
+use crate::budget::{Closed, Ledger, Limit};
 use crate::journal::{CallScope, Header, Journal};
 use crate::metric::Shared;
 use crate::options::Options;
 use crate::progress::Progress;
-use crate::tally::Tally;
 
 /// Why an algorithm goes no further.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl<M> Run<M> {
         };
         let journal = Arc::new(journal);
         Ok(Run {
-            ledger: Arc::new(Ledger::new(options.budget, journal.clone())),
+            ledger: Arc::new(Ledger::new(options.budget, &journal)),
             // Demonstrations are made from traces, and metrics of optimizers may look at them.
             evaluate: Evaluate::new(Shared(metric)).traced(true),
             progress: Progress::new(options.progress),
@@ -99,14 +98,15 @@ impl<M> Run<M> {
     /// What a reader of the report should know about the run.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
-        let warning =
-            |model| format!("`{model}` reports no price, so the limit in US dollars was not enforced");
+        let warning = |model| {
+            format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
+        };
         unpriced.map(warning).into_iter().collect()
     }
 
-    /// The scope for the calls of one effect: first the journal, then the budget, then what the user has set.
+    /// The scope for the calls of one effect: first the journal, then what the user has set, at last the budget.
     fn scope(&self, calls: Arc<CallScope>) -> LmScope {
-        current_scope().layered(Arc::new(BudgetLayer(self.ledger.clone()))).layered(calls)
+        current_scope().within(self.ledger.account()).layered(calls)
     }
 
     /// The reason for which calls are refused.

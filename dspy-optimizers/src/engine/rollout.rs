@@ -109,7 +109,7 @@ impl<M> Run<M> {
         E: Row<P>,
         M: Fits<P, E>,
     {
-        let calls = Arc::new(CallScope::new(self.journal.clone(), task.scope.as_str()));
+        let calls = Arc::new(CallScope::new(self.journal.clone(), self.ledger.clone(), task.scope.as_str()));
         let work = self.evaluate.item(task.program, task.index, task.example);
         let settings = task.rollout.map_or_else(Settings::new, |rollout| Settings::new().rollout(rollout));
         let item = self.scope(calls.clone()).enter(settings.scope(work)).await;

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use dspy_core::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response};
+use dspy_core::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Tally};
 
 use super::event::{CallId, Outcome};
 use super::{Journal, lock};
-use crate::budget::is_nested;
-use crate::tally::Tally;
+use crate::budget::Ledger;
 
 /// The calls of one effect.
 pub(crate) struct CallScope {
     journal: Arc<Journal>,
+    ledger: Arc<Ledger>,
     name: String,
     state: Mutex<State>,
 }
@@ -26,8 +26,8 @@ struct State {
 }
 
 impl CallScope {
-    pub(crate) fn new(journal: Arc<Journal>, name: impl Into<String>) -> Self {
-        CallScope { journal, name: name.into(), state: Mutex::default() }
+    pub(crate) fn new(journal: Arc<Journal>, ledger: Arc<Ledger>, name: impl Into<String>) -> Self {
+        CallScope { journal, ledger, name: name.into(), state: Mutex::default() }
     }
 
     /// What its calls have cost, in whichever process they were made.
@@ -72,8 +72,11 @@ impl CallScope {
     fn look_at(&self, result: &Result<Response, LmError>) {
         let mut state = lock(&self.state);
         match result {
-            Ok(response) => state.tally.count(response),
-            Err(error) if error.kind == LmErrorKind::Budget => state.refused = true,
+            Ok(response) => state.tally.add(Tally::answered(response)),
+            Err(error) if error.kind == LmErrorKind::Budget => {
+                state.refused = true;
+                self.ledger.refused(error);
+            }
             Err(error) if error.is_outage() => state.outage = Some(error.clone()),
             Err(_) => state.tally.add(Tally::refused()),
         }
@@ -87,9 +90,6 @@ impl Layer for CallScope {
         request: &'a Request,
         next: Next<'a>,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
-        if is_nested() {
-            return next.run(lm, request);
-        }
         Box::pin(self.answer(lm, request, next))
     }
 }

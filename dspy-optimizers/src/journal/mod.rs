@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dspy_core::lm::{LmError, Response};
+use dspy_core::lm::{LmError, Response, Tally};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,7 +28,6 @@ use self::file::JournalFile;
 pub(crate) use self::header::{Header, program_identity};
 pub(crate) use self::layer::CallScope;
 use crate::budget::Experience;
-use crate::tally::Tally;
 
 /// The effects of a run so far, in memory and, with a `run_dir`, in a file.
 pub(crate) struct Journal {
@@ -169,7 +168,7 @@ impl Known {
 
     fn count(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Answered(response) => self.total.count(response),
+            Outcome::Answered(response) => self.total.add(Tally::answered(response)),
             Outcome::Refused(_) => self.total.add(Tally::refused()),
         }
     }

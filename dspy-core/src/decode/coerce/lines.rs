@@ -11,7 +11,7 @@ pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
         span.end += by;
     };
     shift(&mut tree.span);
-    tree.notes.iter_mut().for_each(|n| shift(&mut n.span));
+    tree.notes.as_mut_slice().iter_mut().for_each(|n| shift(&mut n.span));
     match &mut tree.shape {
         Shape::List(items) => items.iter_mut().for_each(|t| shift_spans(t, by)),
         Shape::Object(entries) => entries.iter_mut().for_each(|e| {

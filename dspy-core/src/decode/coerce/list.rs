@@ -7,7 +7,7 @@ use super::super::path::Path;
 use super::super::plan::{Kind, ListPlan, NodeId, first_duplicate};
 use super::super::report::RepairKind as R;
 use super::super::text::snippet;
-use super::super::tree::{Shape, Span, Tree};
+use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
 use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
 
@@ -131,7 +131,7 @@ impl Coercion<'_> {
     fn lone_item(&mut self, id: NodeId, plan: &ListPlan, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         self.repair(R::LoneToList, path, tree.span);
         let mut item = tree.clone();
-        item.notes.clear();
+        item.notes = Notes::None;
         // A tuple is a list by count, not by kind; a lone value is never one.
         if !plan.prefix.is_empty() || self.implied >= super::MAX_IMPLIED {
             return self.wrong(id, tree, path);

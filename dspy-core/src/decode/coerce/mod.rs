@@ -3,17 +3,24 @@
 //! A reader either gives a value and records what it cost, or records why there is none. Readers never fill in what
 //! the text does not say.
 
+mod around;
+mod attempt;
 mod boolean;
 mod choice;
+mod digits;
 mod lines;
 mod list;
 pub(super) mod number;
 mod numeral;
 mod object;
 mod pieces;
+mod record;
 mod spelt;
 mod string;
 mod union;
+
+pub(super) use attempt::Attempt;
+pub(super) use union::is_null_word;
 
 use serde_json::Value;
 
@@ -22,7 +29,7 @@ use super::path::Path;
 use super::plan::{Kind, NodeId, Schema};
 use super::report::{Repair, RepairKind};
 use super::text::snippet;
-use super::tree::{Flaw, Note, Shape, Span, Tree};
+use super::tree::{Flaw, Shape, Span, Tree};
 
 /// Embedded JSON inside embedded JSON: more levels are no accident any more.
 const MAX_EMBEDDED: u8 = 4;
@@ -57,14 +64,6 @@ pub(super) enum Fail {
     Ambiguous(String),
     /// It does, but outside a limit: what was asked for.
     Limit(String),
-}
-
-/// A value with what reading it cost, not yet recorded.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) value: Value,
-    pub(super) repairs: Vec<Repair>,
-    pub(super) cost: u64,
 }
 
 impl<'p> Coercion<'p> {
@@ -163,27 +162,6 @@ impl<'p> Coercion<'p> {
         value
     }
 
-    /// Records the notation repairs of a whole tree whose members are taken as they are.
-    fn notes_below(&mut self, tree: &Tree<'_>, path: &Path<'_>) {
-        match &tree.shape {
-            Shape::List(items) => {
-                for (i, item) in items.iter().enumerate() {
-                    let path = path.index(i);
-                    self.notes(&item.notes, &path);
-                    self.notes_below(item, &path);
-                }
-            }
-            Shape::Object(entries) => {
-                for entry in entries {
-                    let path = path.key(&entry.key);
-                    self.notes(&entry.value.notes, &path);
-                    self.notes_below(&entry.value, &path);
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn null(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         match &tree.shape {
             Shape::Null => Some(Value::Null),
@@ -254,76 +232,6 @@ impl<'p> Coercion<'p> {
             || self.schema.node(id).name.as_ref().is_some_and(|name| super::text::fold(name) == key)
     }
 
-    /// Runs a reader for the inside of a level that the text does not show.
-    fn imply(&mut self, reader: impl FnOnce(&mut Self) -> Option<Value>) -> Option<Value> {
-        self.implied += 1;
-        let value = reader(self);
-        self.implied -= 1;
-        value
-    }
-
-    /// Runs a reader without committing to it.
-    pub(super) fn attempt(
-        &mut self,
-        reader: impl FnOnce(&mut Self) -> Option<Value>,
-    ) -> Result<Attempt, Vec<Problem>> {
-        let (repairs, problems) = (self.repairs.len(), self.problems.len());
-        let value = reader(self);
-        let own_problems = self.problems.split_off(problems);
-        let repairs = self.repairs.split_off(repairs);
-        match value {
-            Some(value) => {
-                let cost = repairs.iter().map(|r| u64::from(r.cost)).sum();
-                Ok(Attempt { value, repairs, cost })
-            }
-            None => Err(own_problems),
-        }
-    }
-
-    fn commit(&mut self, attempt: Attempt) -> Value {
-        self.repairs.extend(attempt.repairs);
-        attempt.value
-    }
-
-    /// Takes the cheapest of several readings; different values at the same price are one ambiguity.
-    fn cheapest(
-        &mut self,
-        id: NodeId,
-        attempts: Vec<Attempt>,
-        tree: &Tree<'_>,
-        path: &Path<'_>,
-    ) -> Option<Value> {
-        let mut best: Option<Attempt> = None;
-        let mut rival: Option<Value> = None;
-        for attempt in attempts {
-            match &best {
-                Some(b) if attempt.cost > b.cost => self.alternatives += 1,
-                Some(b) if attempt.cost == b.cost => {
-                    self.alternatives += 1;
-                    if !super::plan::same(&b.value, &attempt.value) {
-                        rival = Some(attempt.value);
-                    }
-                }
-                other => {
-                    self.alternatives += usize::from(other.is_some());
-                    best = Some(attempt);
-                    rival = None;
-                }
-            }
-        }
-        let best = best?;
-        if let Some(rival) = rival {
-            let found = format!(
-                "a text that could mean `{}` or `{}`",
-                snippet(&best.value.to_string()),
-                snippet(&rival.to_string())
-            );
-            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
-            return None;
-        }
-        Some(self.commit(best))
-    }
-
     /// Reads JSON (or what passes for it) inside a string.
     fn embedded(&mut self, id: NodeId, text: &str, span: Span, path: &Path<'_>) -> Option<Value> {
         if self.embedded >= MAX_EMBEDDED {
@@ -350,113 +258,5 @@ impl<'p> Coercion<'p> {
         self.embedded -= 1;
         self.anchor = outer;
         value
-    }
-
-    fn notes(&mut self, notes: &[Note], path: &Path<'_>) {
-        let [first, rest @ ..] = notes else { return };
-        self.repair(first.kind, path, first.span);
-        if rest.is_empty() {
-            return;
-        }
-        // The path is written out once for all notes of a place.
-        let path = self.repairs.last().map_or_else(String::new, |r| r.path.clone());
-        for Note { kind, span } in rest {
-            let span = self.place(*span).range();
-            self.repairs.push(Repair { kind: *kind, path: path.clone(), span, cost: kind.cost() });
-        }
-    }
-
-    pub(super) fn repair(&mut self, kind: RepairKind, path: &Path<'_>, span: Span) {
-        let span = self.place(span).range();
-        self.repairs.push(Repair { kind, path: path.render(), span, cost: kind.cost() });
-    }
-
-    fn place(&self, span: Span) -> Span {
-        match (self.source, self.anchor) {
-            (None, _) => Span::default(),
-            (_, Some(anchor)) => anchor,
-            _ => span,
-        }
-    }
-
-    fn problem(&mut self, kind: ProblemKind, path: &Path<'_>, id: NodeId, found: String, span: Span) {
-        let expected = self.schema.describe(id);
-        self.report(kind, path, expected, found, span);
-    }
-
-    fn report(&mut self, kind: ProblemKind, path: &Path<'_>, expected: String, found: String, span: Span) {
-        let span = self.source.map(|_| self.place(span).range());
-        self.problems.push(Problem { path: path.render(), expected, found, span, kind });
-    }
-
-    fn wrong(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
-        self.problem(ProblemKind::WrongType, path, id, Self::found(tree), tree.span);
-        None
-    }
-
-    fn truncated(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
-        let found = format!("a text that breaks off: `{}`", self.excerpt(tree));
-        self.problem(ProblemKind::Truncated, path, id, found, tree.span);
-        None
-    }
-
-    /// Records why a scalar reader found nothing.
-    fn failed(&mut self, fail: Fail, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
-        match fail {
-            Fail::No => self.wrong(id, tree, path),
-            Fail::Ambiguous(why) => {
-                let found = format!("{}, which {why}", Self::found(tree));
-                self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
-                None
-            }
-            Fail::Limit(limit) => {
-                self.report(
-                    ProblemKind::Constraint,
-                    path,
-                    limit,
-                    format!("`{}`", self.excerpt(tree)),
-                    tree.span,
-                );
-                None
-            }
-        }
-    }
-
-    fn found(tree: &Tree<'_>) -> String {
-        match &tree.shape {
-            Shape::Absent => "nothing".into(),
-            Shape::Null => "null".into(),
-            Shape::Bool(b) => b.to_string(),
-            Shape::Number(n) => format!("the number {}", snippet(n)),
-            Shape::Text { text, .. } if text.is_empty() => "an empty text".into(),
-            Shape::Text { text, .. } => format!("the text \"{}\"", snippet(text)),
-            Shape::List(items) => format!("a list of {} items", items.len()),
-            Shape::Object(entries) if entries.is_empty() => "an empty object".into(),
-            Shape::Object(entries) => {
-                let keys: Vec<_> = entries.iter().take(8).map(|e| format!("`{}`", snippet(&e.key))).collect();
-                format!("an object with {}", keys.join(", "))
-            }
-        }
-    }
-
-    /// The piece of text that the tree was read from, shortened.
-    fn excerpt(&self, tree: &Tree<'_>) -> String {
-        snippet(&self.written(tree))
-    }
-
-    /// The text of a tree as it was written, or as JSON where there is no such text.
-    fn written(&self, tree: &Tree<'_>) -> String {
-        match (self.source, self.anchor, &tree.shape) {
-            (Some(source), None, _) => source.get(tree.span.range()).unwrap_or("").to_owned(),
-            (_, _, Shape::Text { text, .. } | Shape::Number(text)) => text.to_string(),
-            // Inside a string the tree's own places mean nothing; the string's do.
-            (source, anchor, _) => tree.to_value().map_or_else(
-                || {
-                    let whole = source.zip(anchor).and_then(|(text, at)| text.get(at.range()));
-                    whole.unwrap_or_default().to_owned()
-                },
-                |value| value.to_string(),
-            ),
-        }
     }
 }

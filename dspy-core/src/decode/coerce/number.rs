@@ -11,7 +11,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, is_hedged, words};
 use super::super::tree::{Shape, Tree, is_json_number, parse_number};
 use super::numeral::{self, Mention, Scan};
-use super::{Coercion, Fail, spelt};
+use super::{Coercion, Fail, around, spelt};
 
 /// Text in which a number may stand in a sentence.
 const MAX_PROSE: usize = 1_000;
@@ -113,7 +113,7 @@ fn several(answer: &str, mentions: &[Mention<'_>], plan: &NumberPlan) -> Reading
         && mentions.iter().all(|m| !m.percent && m.percent == mentions[0].percent);
     let plain = !has_negation(answer)
         && !is_hedged(answer)
-        && numeral::changes_meaning(answer).is_none()
+        && around::changes_meaning(answer).is_none()
         && mentions.iter().all(|m| m.scale.is_none());
     // "42. The answer is 42": said twice, meant once. "2 + 2" is a sum.
     let sum = answer.contains(['+', '*', '×', '^', '/', '=', '÷']);
@@ -132,11 +132,11 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
     if is_hedged(before) || is_hedged(after) {
         return Err(Fail::Ambiguous("leaves the number open".into()));
     }
-    if let Some(why) = numeral::changes_meaning(before).or_else(|| numeral::changes_meaning(after)) {
+    if let Some(why) = around::changes_meaning(before).or_else(|| around::changes_meaning(after)) {
         return Err(Fail::Ambiguous(why.into()));
     }
     let mut kinds = mention.kinds.clone();
-    let codes = |w: &str| numeral::is_currency_word(w);
+    let codes = |w: &str| around::is_currency_word(w);
     let others = around().filter(|w| !codes(w.text)).count();
     if around().any(|w| codes(w.text)) && !kinds.contains(&R::Currency) {
         kinds.push(R::Currency);
@@ -151,7 +151,7 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
     } else if after
         .chars()
         .chain(before.chars())
-        .any(|c| !c.is_whitespace() && !"()[]\"'*_`.:,=~≈#".contains(c) && !numeral::is_currency_sign(c))
+        .any(|c| !c.is_whitespace() && !"()[]\"'*_`.:,=~≈#".contains(c) && !around::is_currency_sign(c))
     {
         kinds.push(R::Unit);
     }

@@ -11,7 +11,7 @@ use super::super::tree::{Shape, Tree};
 use super::Coercion;
 
 /// Words that mean "nothing here".
-pub(super) fn is_null_word(text: &str) -> bool {
+pub(in super::super) fn is_null_word(text: &str) -> bool {
     let text = bare_answer(text);
     matches!(text, "" | "-" | "--" | "–" | "—" | "∅" | "\"\"")
         || ["null", "none", "nil", "n/a", "na", "undefined", "not applicable", "not available"]
@@ -33,7 +33,10 @@ impl Coercion<'_> {
         if let Some(branch) = Self::tagged(plan, tree) {
             return self.shape(branch, tree, path);
         }
-        let free_text = plan.options.iter().any(|&o| matches!(self.schema.node(o).kind, Kind::Text(_)));
+        let free_text = plan
+            .options
+            .iter()
+            .any(|&o| matches!(&self.schema.node(o).kind, Kind::Text(text) if !text.has_form()));
         let mut attempts = Vec::new();
         let mut failures = Vec::new();
         if plan.null

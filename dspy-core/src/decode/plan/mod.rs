@@ -10,7 +10,7 @@ mod validate;
 use std::collections::{HashMap, HashSet};
 
 use regex_lite::Regex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::SchemaError;
 pub(super) use describe::text_phrase;
@@ -80,6 +80,13 @@ pub(super) struct NumberPlan {
     pub(super) multiple_of: Option<f64>,
 }
 
+impl NumberPlan {
+    /// Whether any number at all is accepted.
+    pub(super) fn is_free(&self) -> bool {
+        self.min.is_none() && self.max.is_none() && self.multiple_of.is_none()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     pub(super) value: f64,
@@ -99,6 +106,11 @@ pub(super) struct TextPlan {
 }
 
 impl TextPlan {
+    /// Whether the text must have a form, so that a word for "nothing" is no such text.
+    pub(super) fn has_form(&self) -> bool {
+        self.format.is_some() || !self.patterns.is_empty()
+    }
+
     /// Whether any text at all is accepted.
     pub(super) fn is_free(&self) -> bool {
         self.min.is_none()
@@ -126,6 +138,19 @@ pub(super) struct ChoicePlan {
     pub(super) exact: HashMap<String, usize>,
     /// Whether any choice is something else than a string.
     pub(super) mixed: bool,
+}
+
+impl ChoicePlan {
+    /// Whether the text is a choice as it stands.
+    pub(super) fn has_text(&self, text: &str) -> bool {
+        // To compare with a few is faster than to hash.
+        const FEW: usize = 12;
+        if self.items.len() <= FEW {
+            self.items.iter().any(|item| matches!(&item.value, Value::String(s) if s == text))
+        } else {
+            self.exact.contains_key(text)
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -167,6 +192,18 @@ pub(super) struct ObjectPlan {
     pub(super) required_props: usize,
     pub(super) min: Option<usize>,
     pub(super) max: Option<usize>,
+    /// All members with nothing in them, for objects that have them in order: a map is copied much faster than it is
+    /// filled. `None` for no or many members, and for names that JSON writes with escapes.
+    pub(super) template: Option<Map<String, Value>>,
+}
+
+impl ObjectPlan {
+    fn template_of(props: &[Prop]) -> Option<Map<String, Value>> {
+        const MOST: usize = 32;
+        let plain = |name: &str| name.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
+        ((1..=MOST).contains(&props.len()) && props.iter().all(|prop| plain(&prop.name)))
+            .then(|| props.iter().map(|prop| (prop.name.clone(), Value::Null)).collect())
+    }
 }
 
 #[derive(Debug)]

@@ -105,7 +105,7 @@ impl Schema {
 impl ChoicePlan {
     pub(crate) fn has(&self, value: &Value) -> bool {
         match value {
-            Value::String(s) => self.exact.contains_key(s),
+            Value::String(s) => self.has_text(s),
             other => self.mixed && self.items.iter().any(|i| same(&i.value, other)),
         }
     }

@@ -28,8 +28,8 @@ use self::sampler::Sampler;
 use self::scene::Scene;
 use super::message::{Content, Part};
 use super::{
-    BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, Message, Request, Response,
-    ResponseFormat, Usage,
+    BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, Message, Price, Request,
+    Response, ResponseFormat, Usage,
 };
 
 /// Lessons that are remembered; a running program has about one for each predictor.
@@ -88,7 +88,7 @@ impl BuiltinLm {
         let sent = request.messages.iter().map(|message| tokens(message.text().len())).sum();
         let written = completions.iter().map(|completion| tokens(completion.text.len())).sum();
         Response { completions, model: self.id().into(), ..Response::default() }
-            .with_usage(Usage::tokens(sent, written).at_cost(0.0))
+            .with_usage(Usage::tokens(sent, written))
     }
 
     /// What there is to learn before the question; remembered, as most questions share it with others.
@@ -197,6 +197,11 @@ impl LanguageModel for BuiltinLm {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::NONE.json_object(true).json_schema(true)
+    }
+
+    /// It runs in this process.
+    fn price(&self) -> Option<Price> {
+        Some(Price::FREE)
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::super::scope::UsageScope;
+use super::super::UsageScope;
 use super::super::{Delta, LanguageModel, Message, Reply, ScriptedLm, Usage};
 use super::*;
 

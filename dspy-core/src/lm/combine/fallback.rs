@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Members;
 use crate::lm::{
-    BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, Request, Response,
+    BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, Price, Request, Response,
 };
 
 type Decide = Box<dyn Fn(&LmError) -> bool + Send + Sync>;
@@ -24,12 +24,12 @@ pub struct Fallback {
 }
 
 /// Whether another model may fare better: after outages of all kinds, and after prompts that are too long for one.
-/// Refusals of what is asked would only be got round, and budgets, scripts, recordings and denied requests mean what
-/// they say.
+/// Refusals of what is asked would only be got round, and budgets, scripts, recordings and denied requests mean
+/// what they say.
 fn may_help(error: &LmError) -> bool {
     use LmErrorKind::{Budget, ContextWindow, Denied, Exhausted, Unrecorded};
-    error.kind == ContextWindow
-        || error.is_outage() && !matches!(error.kind, Budget | Denied | Exhausted | Unrecorded)
+    let meant = matches!(error.kind, Budget | Denied | Exhausted | Unrecorded);
+    error.kind == ContextWindow || error.is_outage() && !meant
 }
 
 impl Fallback {
@@ -76,6 +76,10 @@ impl LanguageModel for Fallback {
 
     fn capabilities(&self) -> Capabilities {
         self.members.capabilities
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.members.price()
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {

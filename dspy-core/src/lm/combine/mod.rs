@@ -7,7 +7,7 @@ mod fallback;
 mod router;
 mod turns;
 
-use super::{Capabilities, Lm, LmError, LmErrorKind, Params, Request};
+use super::{Capabilities, Lm, LmError, LmErrorKind, Params, Price, Request};
 pub use fallback::Fallback;
 pub use turns::RoundRobin;
 
@@ -29,6 +29,11 @@ impl Members {
         let endpoint = models.iter().map(address).collect::<Vec<_>>().join(", ");
         let capabilities = models.iter().map(Lm::capabilities).reduce(Capabilities::and).unwrap_or_default();
         Members { id: format!("{kind}({ids})"), endpoint, capabilities, models }
+    }
+
+    /// The highest of their prices: which of them will answer is not known before.
+    fn price(&self) -> Option<Price> {
+        Price::highest(self.models.iter().map(Lm::unit_price))
     }
 
     fn is_empty(&self) -> Result<(), LmError> {

@@ -1,7 +1,7 @@
 //! The model that suits the request.
 
 use super::Members;
-use crate::lm::{BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, Request, Response};
+use crate::lm::{BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, Price, Request, Response};
 
 pub(super) struct Router<F> {
     members: Members,
@@ -32,6 +32,10 @@ where
 
     fn capabilities(&self) -> Capabilities {
         self.members.capabilities
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.members.price()
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Members;
 use crate::lm::{
-    BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, Request, Response,
+    BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, Price, Request, Response,
 };
 
 /// A model that spreads requests over several, made by [`Lm::round_robin`] or [`new`](Self::new).
@@ -70,6 +70,10 @@ impl LanguageModel for RoundRobin {
 
     fn capabilities(&self) -> Capabilities {
         self.members.capabilities
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.members.price()
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {

@@ -23,6 +23,12 @@ impl Estimate {
         Self::new(request, (bytes as u64).saturating_sub(in_media), media)
     }
 
+    /// The estimate for a text of so many bytes, to which nothing is generated.
+    #[cfg(feature = "http")]
+    pub(in crate::lm) fn of_text(bytes: usize) -> Self {
+        Estimate { prompt: bytes as u64 / BYTES, completion: Some(0) }
+    }
+
     /// The estimate for a request that is not sent anywhere.
     pub(in crate::lm) fn of(request: &Request) -> Self {
         let text = request.messages.iter().map(|message| message.text().len() as u64).sum();

@@ -1,107 +1,45 @@
 //! OpenAI's chat completions, as nearly every server speaks them.
 
-mod formats;
+mod logprobs;
 mod request;
 mod response;
-mod schema;
 mod stream;
 mod tools;
 
-use super::dialect::{Dialect, OPENAI_SCHEMA, PLAIN};
-use super::transport::{Outgoing, Transport};
-use super::{
-    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, LmError, LmErrorKind, Request, Response,
-};
-use formats::{Format, Formats};
+pub(super) use logprobs::read as read_logprobs;
+pub(super) use tools::{arguments_text, parameters};
 
-/// One model of one endpoint.
+use super::dialect::Dialect;
+use super::transport::{Answer, Failure};
+use super::wire::{Codec, Format};
+use super::{Request, Response};
+
+/// Chat completions for one model.
 #[derive(Debug)]
-pub(super) struct OpenAiChat {
-    id: String,
+pub(super) struct Chat {
     /// The model's name on the wire.
     name: String,
     dialect: Dialect,
-    formats: Formats,
-    transport: Transport,
 }
 
-impl OpenAiChat {
-    pub(super) fn new(endpoint: &Endpoint, id: String, name: String) -> Result<Self, LmError> {
-        let mut dialect = endpoint.dialect.for_model(&name);
-        if let Some(capabilities) = endpoint.capabilities {
-            dialect.capabilities = capabilities;
-            // Who says of a server that nobody described that it is strict means OpenAI's rules.
-            if capabilities.strict && dialect.schema == PLAIN.schema {
-                dialect.schema = OPENAI_SCHEMA;
-            }
-        }
-        let transport = Transport::new(endpoint, &id, "/chat/completions")?;
-        Ok(OpenAiChat { id, name, dialect, formats: Formats::default(), transport })
+impl Chat {
+    pub(super) fn new(name: String, dialect: Dialect) -> Self {
+        Chat { name, dialect }
     }
 }
 
-impl LanguageModel for OpenAiChat {
-    fn id(&self) -> &str {
-        &self.id
+impl Codec for Chat {
+    type Events<'a> = stream::Assembly<'a>;
+
+    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, String> {
+        request::body(&self.name, request, format, self.dialect, stream).map_err(|error| error.to_string())
     }
 
-    fn endpoint(&self) -> &str {
-        self.transport.endpoint()
+    fn read(&self, answer: &Answer) -> Result<Response, Failure> {
+        response::read(answer, &self.name)
     }
 
-    fn capabilities(&self) -> Capabilities {
-        self.dialect.capabilities
-    }
-
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.in_best_format(request, false, |body| {
-            self.transport.post(body, |answer| response::read(answer, &self.name))
-        }))
-    }
-
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.in_best_format(request, true, |body| {
-            let assembly = || stream::Assembly::new(&self.name);
-            self.transport.stream(body, sink, assembly, |answer| response::read(answer, &self.name))
-        }))
-    }
-}
-
-impl OpenAiChat {
-    /// Sends the request in the strongest format that the endpoint takes. `send` gets the body.
-    async fn in_best_format<F: Future<Output = Result<Response, LmError>>>(
-        &self,
-        request: &Request,
-        stream: bool,
-        send: impl Fn(Outgoing) -> F,
-    ) -> Result<Response, LmError> {
-        let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
-        let mut refusal = None;
-        loop {
-            let body = self.body(request, ladder.format(at), stream)?;
-            match send(Outgoing::new(body, request)).await {
-                Ok(response) => {
-                    if let Some(refusal) = &refusal {
-                        self.formats.settle(&ladder, at, refusal);
-                    }
-                    return Ok(response);
-                }
-                Err(error) => match ladder.weaker(at, &error) {
-                    Some(next) => (at, refusal) = (next, Some(error)),
-                    None => return Err(error),
-                },
-            }
-        }
-    }
-
-    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, LmError> {
-        request::body(&self.name, request, format, self.dialect, stream).map_err(|error| {
-            let message = format!("the request cannot be put into this endpoint's form: {error}");
-            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
-        })
+    fn events(&self) -> stream::Assembly<'_> {
+        stream::Assembly::new(&self.name)
     }
 }

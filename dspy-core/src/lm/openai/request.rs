@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::formats::Format;
 use super::tools::{self, Calls, Thinking, WireTool};
 use crate::lm::dialect::{Dialect, Seed, TokenLimit};
-use crate::lm::{Content, Detail, MediaKind, Message, Part, Request};
+use crate::lm::wire::Format;
+use crate::lm::{Content, Detail, MediaKind, Message, Part, PromptCache, Request};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -26,6 +26,12 @@ struct Body<'a> {
     seed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     random_seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,20 +126,28 @@ pub(super) fn body(
     stream: bool,
 ) -> serde_json::Result<Vec<u8>> {
     let params = &request.params;
-    let sampling = |value: Option<f64>| value.filter(|_| dialect.sampling);
+    let able = dialect.capabilities;
+    let sampling = |value: Option<f64>| value.filter(|_| able.sampling);
+    let logprobs = able.logprobs && params.wants_logprobs();
     let limit = |name: TokenLimit| params.max_tokens.filter(|_| dialect.token_limit == name);
     let seed = |name: Seed| params.seed.filter(|_| dialect.seed == name);
     let thinking = Thinking::new(params.reasoning_effort, dialect.effort);
     let body = Body {
         model,
-        messages: request.messages.iter().map(turn).collect::<Result<_, _>>()?,
+        messages: request.messages.iter().map(|message| turn(message, dialect)).collect::<Result<_, _>>()?,
         temperature: sampling(params.temperature),
         top_p: sampling(params.top_p),
         max_tokens: limit(TokenLimit::MaxTokens),
         max_completion_tokens: limit(TokenLimit::MaxCompletionTokens),
-        n: params.n,
+        n: params.n.filter(|_| able.n),
         seed: seed(Seed::Seed),
         random_seed: seed(Seed::RandomSeed),
+        logprobs: params.logprobs.map(|_| logprobs).or(logprobs.then_some(true)).filter(|_| able.logprobs),
+        top_logprobs: params.top_logprobs.filter(|_| logprobs),
+        prompt_cache_key: match &params.prompt_cache {
+            Some(PromptCache::Keyed(key)) if dialect.cache_key => Some(key),
+            _ => None,
+        },
         stop: &params.stop,
         response_format: wire_format(format)
             .filter(|_| dialect.format_with_tools || request.tools.is_empty()),
@@ -158,12 +172,15 @@ fn merge(members: &mut Map<String, Value>, extra: &Map<String, Value>) {
     members.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
 }
 
-fn turn(message: &Message) -> serde_json::Result<Turn<'_>> {
+fn turn(message: &Message, dialect: Dialect) -> serde_json::Result<Turn<'_>> {
     let mut turn = Turn { role: message.role.as_str(), content: None, tool_calls: None, tool_call_id: None };
     turn.content = match &message.content {
         Content::Text(text) => Some(TurnContent::Text(text)),
-        Content::Parts(parts) => Some(TurnContent::Parts(parts.iter().map(part).collect::<Result<_, _>>()?)),
-        Content::Calls { text, calls } => {
+        Content::Parts(parts) => {
+            let parts = parts.iter().map(|part| self::part(part, dialect)).collect::<Result<_, _>>()?;
+            Some(TurnContent::Parts(parts))
+        }
+        Content::Calls { text, calls, .. } => {
             turn.tool_calls = Some(Calls(calls));
             // An empty text beside calls is refused by some; `null` is taken by all.
             Some(TurnContent::Text(text)).filter(|_| !text.is_empty())
@@ -176,12 +193,15 @@ fn turn(message: &Message) -> serde_json::Result<Turn<'_>> {
     Ok(turn)
 }
 
-fn part(part: &Part) -> serde_json::Result<TurnPart<'_>> {
+fn part(part: &Part, dialect: Dialect) -> serde_json::Result<TurnPart<'_>> {
     let media = match part {
         Part::Text(text) => return Ok(TurnPart::Text { text }),
         Part::Media(media) => media,
     };
     Ok(match media.kind {
+        MediaKind::Image if !dialect.capabilities.images => {
+            return Err(refusal("the model is known to see no images; choose another one"));
+        }
         MediaKind::Image => TurnPart::ImageUrl {
             image_url: ImageUrl { url: &media.url, detail: media.detail.map(Detail::as_str) },
         },

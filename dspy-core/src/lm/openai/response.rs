@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::tools;
-use crate::lm::transport::{Answer, Failure, looks_like_html};
+use super::{logprobs, tools};
+use crate::lm::transport::{Answer, Failure};
+use crate::lm::wire::{completion_of, garbage};
 use crate::lm::{Completion, FinishReason, LmErrorKind, Response, Usage};
 
 // Whatever a reply can do without may be missing, null or of a surprising type: servers differ.
@@ -30,6 +31,8 @@ struct Choice {
     message: Option<Turn>,
     #[serde(default)]
     finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs: Value,
     #[serde(default)]
     error: Value,
 }
@@ -73,17 +76,6 @@ pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
     })
 }
 
-fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
-    let message = if looks_like_html(body) {
-        "an HTML page came instead of JSON; is the base URL right?".to_owned()
-    } else if body.is_empty() {
-        "the reply is empty".to_owned()
-    } else {
-        format!("the reply cannot be read: {error}")
-    };
-    Failure::new(LmErrorKind::Decode, message)
-}
-
 fn completion(choice: Choice) -> Result<Completion, Failure> {
     if !choice.error.is_null() {
         return Err(Failure::of_error_member(&choice.error));
@@ -97,22 +89,8 @@ fn completion(choice: Choice) -> Result<Completion, Failure> {
     let reasoning = reasoning.map(str::to_owned).or(thoughts);
     let refusal = turn.refusal.as_str().map(str::to_owned);
     let completion = completion_of(text, reasoning, refusal, finish);
-    Ok(Completion { tool_calls: tools::read_calls(turn.tool_calls), ..completion })
-}
-
-/// A completion of what a reply or its events gave for it.
-pub(super) fn completion_of(
-    mut text: String,
-    reasoning: Option<String>,
-    refusal: Option<String>,
-    mut finish: FinishReason,
-) -> Completion {
-    if let Some(refusal) = refusal.filter(|refusal| text.is_empty() && !refusal.is_empty()) {
-        text = refusal;
-        finish = FinishReason::ContentFilter;
-    }
-    let reasoning = reasoning.filter(|reasoning| !reasoning.is_empty());
-    Completion { text, finish, reasoning, ..Completion::default() }
+    let logprobs = logprobs::read(choice.logprobs.get("content"));
+    Ok(Completion { tool_calls: tools::read_calls(turn.tool_calls), logprobs, ..completion })
 }
 
 pub(super) fn finish_reason(reason: Option<&str>) -> FinishReason {
@@ -150,7 +128,23 @@ pub(super) fn usage(usage: &Value) -> Usage {
     let (prompt, completion) = (inner("prompt_tokens_details"), inner("completion_tokens_details"));
     // DeepSeek has a name of its own for what its cache held.
     let read = count(prompt, "cached_tokens").max(count(usage, "prompt_cache_hit_tokens"));
-    Usage::tokens(count(usage, "prompt_tokens"), count(usage, "completion_tokens"))
+    let mut total = Usage::tokens(count(usage, "prompt_tokens"), count(usage, "completion_tokens"))
         .prompt_cache(read, count(prompt, "cache_write_tokens"))
-        .reasoning(count(completion, "reasoning_tokens"))
+        .reasoning(count(completion, "reasoning_tokens"));
+    total.cost_usd = cost(usage);
+    total
+}
+
+/// The cost in US dollars, where an endpoint tells it.
+fn cost(usage: &Value) -> Option<f64> {
+    let dollars = |value: Option<&Value>| value?.as_f64().filter(|usd| *usd >= 0.0);
+    // xAI counts in ten-billionths of a dollar.
+    if let Some(ticks) = dollars(usage.get("cost_in_usd_ticks")) {
+        return Some(ticks / 1e10);
+    }
+    // OpenRouter; with the user's own key at the provider, what the provider charges comes on top.
+    let cost = dollars(usage.get("cost"))?;
+    let own = usage.get("is_byok").and_then(Value::as_bool).unwrap_or_default();
+    let upstream = || dollars(usage.get("cost_details")?.get("upstream_inference_cost"));
+    if own { Some(cost + upstream()?) } else { Some(cost) }
 }

@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::response::{completion_of, finish_reason, split_content, usage};
-use super::tools;
+use super::response::{finish_reason, split_content, usage};
+use super::{logprobs, tools};
 use crate::lm::transport::{Answer, Events, Failure};
-use crate::lm::{Completion, Delta, FinishReason, LmErrorKind, Response, Usage};
+use crate::lm::wire::completion_of;
+use crate::lm::{Completion, Delta, FinishReason, LmErrorKind, Response, TokenLogprob, Usage};
 
 #[derive(Deserialize)]
 struct Event {
@@ -31,6 +32,8 @@ struct Choice {
     #[serde(default)]
     finish_reason: Option<String>,
     #[serde(default)]
+    logprobs: Value,
+    #[serde(default)]
     error: Value,
 }
 
@@ -53,7 +56,7 @@ const MOST_CHOICES: usize = 128;
 
 /// A reply, put together from its events.
 #[derive(Debug)]
-pub(super) struct Assembly<'a> {
+pub(in crate::lm) struct Assembly<'a> {
     /// The name that the model was asked by.
     name: &'a str,
     choices: Vec<Building>,
@@ -69,6 +72,7 @@ struct Building {
     reasoning: String,
     refusal: String,
     calls: Vec<BegunCall>,
+    logprobs: Vec<TokenLogprob>,
     finish: Option<FinishReason>,
 }
 
@@ -109,6 +113,7 @@ impl<'a> Assembly<'a> {
         if let Some(reason) = choice.finish_reason {
             building.finish = Some(finish_reason(Some(&reason)));
         }
+        building.logprobs.extend(logprobs::read(choice.logprobs.get("content")));
         let Some(piece) = choice.delta else { return Ok(()) };
         let (text, thoughts) = split_content(piece.content);
         let thoughts = [&piece.reasoning_content, &piece.reasoning]
@@ -207,12 +212,12 @@ impl Building {
     }
 
     fn finish(self) -> Completion {
-        let Building { text, reasoning, refusal, calls, finish } = self;
+        let Building { text, reasoning, refusal, calls, logprobs, finish } = self;
         let calls = calls
             .into_iter()
             .filter(|call| !call.name.is_empty())
             .map(|call| json!({"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}));
         let completion = completion_of(text, Some(reasoning), Some(refusal), finish.unwrap_or_default());
-        Completion { tool_calls: tools::read_calls(calls.collect()), ..completion }
+        Completion { tool_calls: tools::read_calls(calls.collect()), logprobs, ..completion }
     }
 }

@@ -4,8 +4,8 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::schema;
 use crate::lm::dialect::{EffortMember, SchemaRules};
+use crate::lm::wire::{read_arguments, schema};
 use crate::lm::{ReasoningEffort, Request, ToolCall, ToolChoice, ToolSpec};
 
 #[derive(Serialize)]
@@ -16,12 +16,7 @@ pub(super) enum WireTool<'a> {
 
 /// A tool as it is offered. The arguments are checked when it is called, so no endpoint is asked to be strict.
 pub(super) fn wire(tool: &ToolSpec, rules: SchemaRules) -> WireTool<'_> {
-    let parameters = schema::lax(&tool.parameters, rules);
-    let mut parameters = parameters.unwrap_or_else(|| json!({"type": "object"}));
-    // OpenAI refuses an object without `properties`, even if the tool takes no arguments.
-    if parameters.get("properties").is_none() {
-        parameters["properties"] = json!({});
-    }
+    let parameters = parameters(tool, rules);
     WireTool::Function { name: &tool.name, description: &tool.description, parameters }
 }
 
@@ -42,11 +37,7 @@ impl Serialize for Calls<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.0.len()))?;
         for call in self.0 {
-            let arguments = match &call.arguments {
-                Value::String(text) => text.clone(),
-                Value::Null => "{}".into(),
-                value => value.to_string(),
-            };
+            let arguments = arguments_text(&call.arguments);
             list.serialize_element(&json!({
                 "id": call.id.as_deref().unwrap_or_default(),
                 "type": "function",
@@ -55,6 +46,26 @@ impl Serialize for Calls<'_> {
         }
         list.end()
     }
+}
+
+/// Arguments as a text that holds JSON.
+pub(in crate::lm) fn arguments_text(arguments: &Value) -> String {
+    match arguments {
+        Value::String(text) => text.clone(),
+        Value::Null => "{}".into(),
+        value => value.to_string(),
+    }
+}
+
+/// The parameters of a tool.
+pub(in crate::lm) fn parameters(tool: &ToolSpec, rules: SchemaRules) -> Value {
+    let parameters = schema::lax(&tool.parameters, rules.of_tools());
+    let mut parameters = parameters.unwrap_or_else(|| json!({"type": "object"}));
+    // OpenAI refuses an object without `properties`, even if the tool takes no arguments.
+    if parameters.get("properties").is_none() {
+        parameters["properties"] = json!({});
+    }
+    parameters
 }
 
 /// The calls of a reply. What is not a call at all is left out.
@@ -70,16 +81,6 @@ fn read_call(mut call: Value) -> Option<ToolCall> {
     let name = function.get("name")?.as_str()?.to_owned();
     let arguments = function.get_mut("arguments").map(Value::take).unwrap_or_default();
     Some(ToolCall { id, name, arguments: read_arguments(arguments) })
-}
-
-/// The arguments; a text that is not JSON stays a text, for the decoder to make sense of.
-fn read_arguments(arguments: Value) -> Value {
-    match arguments {
-        Value::String(text) if text.trim().is_empty() => json!({}),
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Value::Null => json!({}),
-        value => value,
-    }
 }
 
 /// How much to think, in the words of the endpoint.
@@ -111,15 +112,17 @@ impl Thinking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::openai::formats::Format;
     use crate::lm::openai::request::body;
-    use crate::lm::{Message, catalog};
+    use crate::lm::wire::Format;
+    use crate::lm::{Message, Protocol, catalog};
 
-    /// What a provider gets for a request, beside model and messages.
+    /// What a provider gets for a request by chat completions, beside model and messages.
     fn sent(provider: &str, change: impl FnOnce(&mut Request)) -> Value {
         let mut request = Request::new(vec![Message::user("Hi")]);
         change(&mut request);
-        let dialect = catalog::provider(provider).unwrap().dialect.for_model("m");
+        let known = catalog::provider(provider).unwrap();
+        let mut dialects = std::iter::once(known.dialect).chain(known.also.iter().map(|also| also.dialect));
+        let dialect = dialects.find(|dialect| dialect.protocol == Protocol::Chat).unwrap().for_model("m");
         let body = body("m", &request, &Format::Object, dialect, false).unwrap();
         let mut body: Value = serde_json::from_slice(&body).unwrap();
         let members = body.as_object_mut().unwrap();
@@ -157,18 +160,5 @@ mod tests {
         assert!(!formatted("groq"));
         let body = sent("openai", |request| request.tools.push(tool()));
         assert_eq!(body["tools"][0]["function"]["parameters"], json!({"type": "object", "properties": {}}));
-    }
-
-    #[test]
-    fn arguments_that_are_no_json_stay_as_written() {
-        for (written, read) in [
-            (json!(r#"{"a": 1}"#), json!({"a": 1})),
-            (json!("{a: 1"), json!("{a: 1")),
-            (json!(" "), json!({})),
-            (Value::Null, json!({})),
-            (json!({"a": 1}), json!({"a": 1})),
-        ] {
-            assert_eq!(read_arguments(written), read);
-        }
     }
 }

@@ -5,7 +5,8 @@ use reqwest::Url;
 use crate::lm::endpoint::public_url;
 
 /// What users paste although only the part before it is the base URL.
-const PASTED: &[&str] = &["/chat/completions", "/completions", "/models"];
+const PASTED: &[&str] =
+    &["/chat/completions", "/completions", "/models", "/responses", "/messages", "/embeddings"];
 
 /// A base URL in its normal form.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +15,8 @@ pub(super) struct BaseUrl {
 }
 
 impl BaseUrl {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// `root` is the path where the text has none.
+    pub(super) fn parse(text: &str, root: &str) -> Result<Self, String> {
         let shown = public_url(text.trim());
         let mut url = Url::parse(text.trim()).map_err(|error| {
             format!("`{shown}` is not a base URL ({error}); e.g. `http://localhost:8000/v1`")
@@ -32,7 +34,7 @@ impl BaseUrl {
         let pasted = PASTED.iter().find_map(|ending| path.strip_suffix(ending));
         let path = match pasted {
             Some(base) => base.trim_end_matches('/').to_owned(),
-            None if path.is_empty() => "/v1".to_owned(),
+            None if path.is_empty() => root.to_owned(),
             None => path.to_owned(),
         };
         url.set_path(&path);
@@ -46,9 +48,14 @@ impl BaseUrl {
         url.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// The address below it.
+    /// The address below it. The path may bring a query of its own.
     pub(super) fn join(&self, path: &str) -> Url {
         let mut url = self.url.clone();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        if !query.is_empty() {
+            let query = url.query().map_or_else(|| query.to_owned(), |own| format!("{own}&{query}"));
+            url.set_query(Some(&query));
+        }
         url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
         url
     }
@@ -63,7 +70,8 @@ impl BaseUrl {
 
     /// Values of the query, which some gateways take the key from.
     pub(super) fn query_values(&self) -> Vec<String> {
-        self.url.query_pairs().map(|(_, value)| value.into_owned()).collect()
+        let pairs = self.url.query_pairs().filter(|(name, _)| name != "api-version");
+        pairs.map(|(_, value)| value.into_owned()).collect()
     }
 }
 
@@ -84,13 +92,21 @@ mod tests {
             ("https://h/a/openai", "https://h/a/openai", "https://h/a/openai/chat/completions"),
             ("https://h/v1?version=2#x", "https://h/v1", "https://h/v1/chat/completions?version=2"),
         ] {
-            let base = BaseUrl::parse(given).unwrap();
+            let base = BaseUrl::parse(given, "/v1").unwrap();
             assert_eq!(
                 (base.shown().as_str(), base.join("/chat/completions").as_str()),
                 (shown, address),
                 "{given}"
             );
         }
+    }
+
+    #[test]
+    fn paths_may_bring_a_query() {
+        let address =
+            |base: &str| BaseUrl::parse(base, "/v1beta").unwrap().join("/models/m:go?alt=sse").to_string();
+        assert_eq!(address("https://h"), "https://h/v1beta/models/m:go?alt=sse");
+        assert_eq!(address("https://h/v1?k=v"), "https://h/v1/models/m:go?k=v&alt=sse");
     }
 
     #[test]
@@ -104,7 +120,7 @@ mod tests {
             "http://u:ses/sesame@h",
             "/v1?k=sesame",
         ] {
-            let message = BaseUrl::parse(given).unwrap_err();
+            let message = BaseUrl::parse(given, "/v1").unwrap_err();
             assert!(!message.contains("sesame"), "{message}");
         }
     }
@@ -112,8 +128,8 @@ mod tests {
     #[test]
     fn this_machine_has_many_names() {
         for local in ["http://localhost:1", "http://127.0.0.1", "http://127.8.8.8/", "http://[::1]:8/v1"] {
-            assert!(BaseUrl::parse(local).unwrap().is_local(), "{local}");
+            assert!(BaseUrl::parse(local, "/v1").unwrap().is_local(), "{local}");
         }
-        assert!(!BaseUrl::parse("http://localhost.example.org").unwrap().is_local());
+        assert!(!BaseUrl::parse("http://localhost.example.org", "/v1").unwrap().is_local());
     }
 }

@@ -35,11 +35,27 @@ const FAILURE_LIMIT: usize = 1 << 20;
 /// How much of a body and of a message an error holds, in bytes.
 const EXCERPT: usize = 2 << 10;
 
+/// Where below a base URL requests go, and what they carry beside what the endpoint says.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    /// The path below the base URL.
+    pub(super) path: String,
+    /// The path for streamed replies, where it is another.
+    pub(super) stream_path: Option<String>,
+    /// The path of a base URL that has none.
+    pub(super) root: &'static str,
+    /// The header that holds the key; `None` is a bearer token.
+    pub(super) key_header: Option<&'static str>,
+    /// Headers that every request must have.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+}
+
 /// The way to one address.
 pub(super) struct Transport {
     model: String,
     endpoint: String,
     url: Url,
+    stream_url: Url,
     headers: HeaderMap,
     client: reqwest::Client,
     patience: Patience,
@@ -62,6 +78,11 @@ impl Outgoing {
     pub(super) fn new(body: Vec<u8>, request: &super::Request) -> Self {
         Outgoing { estimate: Estimate::of_body(request, body.len()), body }
     }
+
+    /// A body that has no reply to generate.
+    pub(super) fn plain(body: Vec<u8>) -> Self {
+        Outgoing { estimate: Estimate::of_text(body.len()), body }
+    }
 }
 
 /// A result that tells what it has used.
@@ -71,6 +92,12 @@ pub(super) trait Metered {
 }
 
 impl Metered for Response {
+    fn usage(&self) -> Option<Usage> {
+        (self.usage.total_tokens() > 0).then_some(self.usage)
+    }
+}
+
+impl Metered for super::Embeddings {
     fn usage(&self) -> Option<Usage> {
         (self.usage.total_tokens() > 0).then_some(self.usage)
     }
@@ -86,6 +113,14 @@ pub(super) struct Answer {
     location: Option<String>,
 }
 
+#[cfg(test)]
+impl Answer {
+    /// A successful reply.
+    pub(super) fn of(body: &[u8]) -> Self {
+        Answer { status: 200, request_id: None, body: body.to_vec(), retry_after: None, location: None }
+    }
+}
+
 /// A reply of which the head has arrived.
 struct Incoming {
     answer: Answer,
@@ -99,10 +134,10 @@ fn too_large() -> Failure {
 }
 
 impl Transport {
-    /// The way to `path` below the base URL of `endpoint`, for the model of that id.
-    pub(super) fn new(endpoint: &Endpoint, model: &str, path: &str) -> Result<Self, LmError> {
+    /// The way along `route` below the base URL of `endpoint`, for the model of that id.
+    pub(super) fn new(endpoint: &Endpoint, model: &str, route: &Route) -> Result<Self, LmError> {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
-        let base = BaseUrl::parse(&endpoint.base_url).map_err(wrong)?;
+        let base = BaseUrl::parse(&endpoint.base_url, route.root).map_err(wrong)?;
         let mut secrets = Secrets::default();
         let query: Vec<Secret> = base.query_values().into_iter().map(Secret::from).collect();
         query.iter().for_each(|value| secrets.add(value.clone()));
@@ -110,8 +145,9 @@ impl Transport {
         Ok(Transport {
             model: model.to_owned(),
             endpoint: base.shown(),
-            url: base.join(path),
-            headers: headers(endpoint, &mut secrets).map_err(wrong)?,
+            url: base.join(&route.path),
+            stream_url: base.join(route.stream_path.as_deref().unwrap_or(&route.path)),
+            headers: headers(endpoint, route, &mut secrets).map_err(wrong)?,
             client: client::client(base.is_local()).map_err(wrong)?,
             patience: Patience {
                 timeout: endpoint.timeout,
@@ -143,7 +179,7 @@ impl Transport {
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
         let Outgoing { body, estimate } = outgoing;
-        let request = self.request(body);
+        let request = self.request(&self.url, body);
         self.repeat(estimate, |time| self.attempt(&request, time, &decode)).await
     }
 
@@ -171,8 +207,8 @@ impl Transport {
         .await
     }
 
-    fn request(&self, body: Vec<u8>) -> Request {
-        let mut request = Request::new(Method::POST, self.url.clone());
+    fn request(&self, url: &Url, body: Vec<u8>) -> Request {
+        let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = Some(body.into());
         request
@@ -221,7 +257,9 @@ impl Transport {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let answer = Answer {
             status: response.status().as_u16(),
-            request_id: text("x-request-id").or_else(|| text("request-id")),
+            request_id: text("x-request-id")
+                .or_else(|| text("request-id"))
+                .or_else(|| text("apim-request-id")),
             retry_after: retry_after::retry_after(response.headers(), now),
             location: text(LOCATION.as_str()),
             body: Vec::new(),
@@ -309,7 +347,7 @@ impl std::fmt::Debug for Transport {
 }
 
 /// The headers of every request. Their values are noted as secrets where they are.
-fn headers(endpoint: &Endpoint, secrets: &mut Secrets) -> Result<HeaderMap, String> {
+fn headers(endpoint: &Endpoint, route: &Route, secrets: &mut Secrets) -> Result<HeaderMap, String> {
     let value = |what: &str, text: &str| {
         let mut value = HeaderValue::from_str(text)
             .map_err(|_| format!("{what} holds characters that cannot be sent; was it copied whole?"))?;
@@ -318,9 +356,15 @@ fn headers(endpoint: &Endpoint, secrets: &mut Secrets) -> Result<HeaderMap, Stri
     };
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, text) in route.headers {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(text));
+    }
     if let Some(key) = &endpoint.key {
         let what = endpoint.key_var.map_or("the key".to_owned(), |var| format!("the key in {var}"));
-        headers.insert(AUTHORIZATION, value(&what, &format!("Bearer {}", key.expose()))?);
+        match route.key_header {
+            Some(name) => headers.insert(HeaderName::from_static(name), value(&what, key.expose())?),
+            None => headers.insert(AUTHORIZATION, value(&what, &format!("Bearer {}", key.expose()))?),
+        };
         secrets.add(key.clone());
     }
     for (name, secret) in &endpoint.headers {

@@ -31,7 +31,7 @@ impl Transport {
         whole: impl Fn(&Answer) -> Result<Response, Failure>,
     ) -> Result<Response, LmError> {
         let Outgoing { body, estimate } = outgoing;
-        let (request, events, whole) = (&self.request(body), &events, &whole);
+        let (request, events, whole) = (&self.request(&self.stream_url, body), &events, &whole);
         let attempt = |time: Duration| async move {
             let incoming = self.send(request, time).await?;
             sink.begin().await;

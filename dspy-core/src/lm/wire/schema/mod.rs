@@ -22,9 +22,10 @@ pub(super) fn strict(schema: &Value, rules: SchemaRules) -> Option<Value> {
 }
 
 /// The schema without what the endpoint would refuse. `None` if nothing useful is left.
-pub(super) fn lax(schema: &Value, rules: SchemaRules) -> Option<Value> {
-    let cleaned = Cleaner { rules, strict: false, inexpressible: false }.clean(schema);
-    is_usable(&cleaned, rules).then_some(cleaned)
+pub(in crate::lm) fn lax(schema: &Value, rules: SchemaRules) -> Option<Value> {
+    let mut cleaner = Cleaner { rules, strict: false, inexpressible: false };
+    let cleaned = cleaner.clean(schema);
+    ((rules.open || !cleaner.inexpressible) && is_usable(&cleaned, rules)).then_some(cleaned)
 }
 
 /// Whether an endpoint can take the schema at all: replies are objects everywhere.
@@ -38,7 +39,7 @@ const CORE: &[&str] = &["type", "enum", "description"];
 struct Cleaner {
     rules: SchemaRules,
     strict: bool,
-    /// Something was met that strict mode has no words for.
+    /// Something was met that has no closed form: any type, or members without a name.
     inexpressible: bool,
 }
 

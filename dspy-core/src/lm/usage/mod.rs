@@ -1,8 +1,16 @@
 //! Token counts and cost.
 
+mod report;
+mod tally;
+
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use report::UsageScope;
+pub use report::{CachedUsage, ModelUsage, UsageReport, track_usage};
+pub use tally::Tally;
+pub(in crate::lm) use tally::{dollars, picodollars};
 
 /// What one or more requests cost.
 ///

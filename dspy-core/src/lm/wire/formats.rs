@@ -15,7 +15,7 @@ use crate::lm::{LmError, LmErrorKind, ResponseFormat};
 
 /// How a reply is held to its format, strongest first.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Format {
+pub(in crate::lm) enum Format {
     /// To a schema in OpenAI's strict dialect.
     Strict(Arc<str>, Value),
     /// To a schema.
@@ -39,7 +39,7 @@ impl Format {
 
 /// The formats for one schema that are worth trying, the strongest first, the last one always text.
 #[derive(Debug)]
-pub(super) struct Ladder {
+pub(in crate::lm) struct Ladder {
     formats: Vec<Format>,
     /// The first that was not refused.
     start: AtomicUsize,
@@ -53,7 +53,7 @@ impl Ladder {
         let able = dialect.capabilities;
         let mut formats = Vec::new();
         match asked {
-            ResponseFormat::JsonObject if !able.json_object && able.json_schema => {
+            ResponseFormat::JsonObject if !able.json_object && able.json_schema && dialect.schema.open => {
                 formats.push(Format::Schema("object".into(), json!({"type": "object"})));
             }
             ResponseFormat::Text | ResponseFormat::JsonObject => {}
@@ -82,12 +82,12 @@ impl Ladder {
     }
 
     /// The format at a place; text beyond the last.
-    pub(super) fn format(&self, at: usize) -> &Format {
+    pub(in crate::lm) fn format(&self, at: usize) -> &Format {
         self.formats.get(at).unwrap_or(&Format::Text)
     }
 
     /// The place to go on from when the format `at` met with `error`, if that was the format's fault.
-    pub(super) fn weaker(&self, at: usize, error: &LmError) -> Option<usize> {
+    pub(in crate::lm) fn weaker(&self, at: usize, error: &LmError) -> Option<usize> {
         (at + 1 < self.formats.len() && Refusal::of(error).is_some()).then_some(at + 1)
     }
 }
@@ -97,7 +97,7 @@ const REMEMBERED: usize = 64;
 
 /// The ladders of one model.
 #[derive(Debug, Default)]
-pub(super) struct Formats {
+pub(in crate::lm) struct Formats {
     known: Mutex<VecDeque<(Arc<Value>, Arc<Ladder>)>>,
     /// The lowest rank that the endpoint has not refused altogether.
     floor: AtomicUsize,
@@ -105,7 +105,7 @@ pub(super) struct Formats {
 
 impl Formats {
     /// The ladder for a format, and where on it to start.
-    pub(super) fn ladder(&self, asked: &ResponseFormat, dialect: Dialect) -> (Arc<Ladder>, usize) {
+    pub(in crate::lm) fn ladder(&self, asked: &ResponseFormat, dialect: Dialect) -> (Arc<Ladder>, usize) {
         let ladder = match asked {
             ResponseFormat::JsonSchema { schema, .. } => self.remembered(schema, asked, dialect),
             _ => Arc::new(Ladder::new(asked, dialect)),
@@ -132,7 +132,7 @@ impl Formats {
     }
 
     /// Remembers that the format `at` was taken after those before it were refused, the last time with `refusal`.
-    pub(super) fn settle(&self, ladder: &Ladder, at: usize, refusal: &LmError) {
+    pub(in crate::lm) fn settle(&self, ladder: &Ladder, at: usize, refusal: &LmError) {
         match Refusal::of(refusal) {
             Some(Refusal::Endpoint) => {
                 self.floor.fetch_max(ladder.format(at).rank(), Ordering::Relaxed);
@@ -164,10 +164,24 @@ impl Refusal {
         }
         let text = format!("{} {}", error.message, error.body.as_deref().unwrap_or_default()).to_lowercase();
         let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
-        let names_format =
-            says(&["response_format", "response format", "json_schema", "json_object", "structured output"]);
+        let names_format = says(&[
+            "response_format",
+            "response format",
+            "json_schema",
+            "json_object",
+            "structured output",
+            "output_config.format",
+            "output_format",
+            "text.format",
+            "response_json_schema",
+            "responsejsonschema",
+            "response_schema",
+            "response_mime_type",
+        ]);
         // "Invalid schema for function 'search'" is about a tool.
-        if !names_format && (!says(&["schema", "json mode", "grammar"]) || says(&["function", "tool"])) {
+        if !names_format
+            && (!says(&["schema", "json mode", "json mime type", "grammar"]) || says(&["function", "tool"]))
+        {
             return None;
         }
         if says(&["json_validate_failed", "generated json", "failed to generate json"]) {

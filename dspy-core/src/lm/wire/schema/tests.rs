@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::measure::target;
 use super::*;
 use crate::decode::{Plan, ProblemKind};
-use crate::lm::dialect::{BARE_SCHEMA, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, XAI_SCHEMA, XGRAMMAR_SCHEMA};
+use crate::lm::dialect::{
+    ANTHROPIC_SCHEMA, BARE_SCHEMA, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, XAI_SCHEMA, XGRAMMAR_SCHEMA,
+};
 use crate::seed::{Rng, Seed};
 use crate::signature::{FieldSpec, FieldType, Role, SignatureSpec};
 
-const ALL: [SchemaRules; 6] =
-    [OPENAI_SCHEMA, GEMINI_SCHEMA, BARE_SCHEMA, XAI_SCHEMA, XGRAMMAR_SCHEMA, PLAIN.schema];
+const ALL: [SchemaRules; 7] =
+    [OPENAI_SCHEMA, ANTHROPIC_SCHEMA, GEMINI_SCHEMA, BARE_SCHEMA, XAI_SCHEMA, XGRAMMAR_SCHEMA, PLAIN.schema];
 
 /// One of two things.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -318,4 +320,20 @@ fn what_cleaning_drops_the_decoder_enforces() {
     assert_eq!(cleaned["properties"], json!({"n": {"type": "integer"}, "code": {"type": "string"}}));
     let error = Plan::new(&schema).unwrap().decode(r#"{"n": 7, "code": "x"}"#).unwrap_err();
     assert!(error.is(ProblemKind::Constraint), "{error}");
+}
+
+#[test]
+fn where_objects_must_be_closed_only_closed_ones_are_said() {
+    let object = |member: Value| json!({"type": "object", "properties": {"a": member}, "required": []});
+    let said = lax(&object(json!({"type": "integer", "minimum": 3, "default": 4})), ANTHROPIC_SCHEMA);
+    let expected = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": [],
+        "additionalProperties": false});
+    assert_eq!(said, Some(expected));
+    for open in
+        [json!({}), json!({"type": "object", "additionalProperties": {"type": "string"}}), json!(true)]
+    {
+        assert_eq!(lax(&object(open.clone()), ANTHROPIC_SCHEMA), None, "{open}");
+        assert!(lax(&object(open), ANTHROPIC_SCHEMA.of_tools()).is_some());
+    }
+    assert_eq!(lax(&Tree::schema(), ANTHROPIC_SCHEMA), None);
 }

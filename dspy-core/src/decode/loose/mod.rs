@@ -1,0 +1,242 @@
+//! The forgiving scanner: bytes to a [`Tree`], one pass, whatever the notation.
+//!
+//! It never fails and never guesses a value: what it cannot make out is marked as cut or flawed, and whoever coerces
+//! the tree decides what that means for the type.
+
+mod bare;
+mod list;
+mod object;
+
+use std::cell::Cell;
+use std::collections::HashSet;
+
+use super::MAX_DEPTH;
+use super::quoted::{Quote, opening};
+use super::report::RepairKind as R;
+use super::tree::{Note, Notes, Shape, Span, Tree};
+
+/// What surrounds a value; it decides where unquoted text and strings with stray quotes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Key,
+    Member,
+    Item,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one text, not a state machine")]
+#[derive(Debug)]
+pub(super) struct Loose<'t, 'k> {
+    pub(super) text: &'t str,
+    pub(super) bytes: &'t [u8],
+    pub(super) pos: usize,
+    pub(super) end: usize,
+    /// The end is known to be the end (a fence closes there), so what touches it is not cut.
+    pub(super) closed_end: bool,
+    pub(super) keys: &'k HashSet<String>,
+    /// Nesting went past the limit.
+    pub(super) too_deep: bool,
+    /// The first place from which on more text might change the reading: a decision there looked ahead and met the
+    /// end. What lies before it stays.
+    doubt: Cell<usize>,
+    /// A look ahead met the end.
+    met_end: Cell<bool>,
+    depth: usize,
+    /// Round brackets that turned out to be words.
+    no_tuples: HashSet<usize>,
+    /// Keys are bare numbers: `{1: "a", 2: "b"}`.
+    number_keys: bool,
+    /// Members are written with `=`.
+    equals: bool,
+    /// Brackets in unquoted text do not pair up, so they mean nothing.
+    unpaired_brackets: bool,
+}
+
+impl<'t, 'k> Loose<'t, 'k> {
+    pub(super) fn new(text: &'t str, keys: &'k HashSet<String>, start: usize, end: usize) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            pos: start,
+            end,
+            closed_end: false,
+            keys,
+            too_deep: false,
+            doubt: Cell::new(usize::MAX),
+            met_end: Cell::new(false),
+            depth: 0,
+            no_tuples: HashSet::new(),
+            number_keys: false,
+            equals: false,
+            unpaired_brackets: false,
+        }
+    }
+
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
+        if at < self.end {
+            return self.bytes.get(at).copied();
+        }
+        self.met_end.set(true);
+        None
+    }
+
+    /// The first place from which on more text might change the reading.
+    pub(super) fn doubt(&self) -> usize {
+        self.doubt.get()
+    }
+
+    /// More text might change what is read from here on.
+    pub(super) fn doubts(&self, at: usize) {
+        if !self.closed_end && at < self.doubt.get() {
+            self.doubt.set(at);
+        }
+    }
+
+    /// Decides something about the place `at`, and remembers whether the end of the text had a say in it.
+    pub(super) fn decide<T>(&self, at: usize, decision: impl FnOnce() -> T) -> T {
+        let before = self.met_end.replace(false);
+        let decided = decision();
+        if self.met_end.get() {
+            self.doubts(at);
+        }
+        self.met_end.set(before);
+        decided
+    }
+
+    /// Where a look ahead from `start` must stop; meeting the end there counts.
+    pub(super) fn horizon(&self, start: usize, distance: usize) -> usize {
+        (start + distance).min(self.end)
+    }
+
+    /// Tells that a look ahead went as far as `horizon` without an answer.
+    pub(super) fn saw_nothing_until(&self, horizon: usize) {
+        if horizon >= self.end {
+            self.met_end.set(true);
+        }
+    }
+
+    /// The structure that starts here.
+    pub(super) fn structure(&mut self) -> Tree<'t> {
+        match self.byte(self.pos) {
+            Some(b'{') => self.object(),
+            Some(b'[') => self.list(b']'),
+            Some(b'(') => self.list(b')'),
+            _ => self.value(Place::Item),
+        }
+    }
+
+    fn value(&mut self, place: Place) -> Tree<'t> {
+        let start = self.pos;
+        match self.byte(start) {
+            Some(b'{') => self.object(),
+            Some(b'[') => self.list(b']'),
+            Some(b'(') if !self.no_tuples.contains(&start) => {
+                let depth = self.depth;
+                let tree = self.list(b')');
+                let after = self.skip_blank(self.pos);
+                let next = self.decide(start, || self.byte(after));
+                let ends =
+                    matches!(next, None | Some(b',' | b'}' | b']' | b')' | b'\n')) && !self.is_aside(&tree);
+                if (ends && !tree.cut) || self.too_deep {
+                    return tree;
+                }
+                // "(approximately) 5": words, not a tuple. Remembered, because brackets in brackets would otherwise be
+                // tried again at every level.
+                self.no_tuples.insert(start);
+                self.pos = start;
+                self.depth = depth;
+                self.bare(place)
+            }
+            Some(first) => {
+                let marks = self.end - start <= 3 && self.bytes[start..self.end].iter().all(|b| *b == first);
+                if marks && matches!(first, b'"' | b'\'' | b'`') {
+                    // One mark or three?
+                    self.doubts(start);
+                }
+                match opening(self.bytes, start, self.end) {
+                    Some(quote) => self.quoted(quote, place),
+                    None => self.bare(place),
+                }
+            }
+            None => {
+                let mut tree = Tree::new(Shape::Absent, Span::new(start, start));
+                tree.cut = !self.closed_end;
+                tree
+            }
+        }
+    }
+
+    fn enter(&mut self) -> bool {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            self.too_deep = true;
+            self.pos = self.end;
+        }
+        !self.too_deep
+    }
+
+    fn cut_short(&self, start: usize) -> Tree<'t> {
+        let mut tree = Tree::new(Shape::Object(Vec::new()), Span::new(start, self.pos));
+        tree.cut = true;
+        tree
+    }
+
+    /// The text ends before the bracket closes; `inside` tells whether it ends inside a member too.
+    fn unclosed(&self, inside: bool, notes: &mut Notes, cut: &mut bool) {
+        if self.closed_end && !inside {
+            notes.push(Note { kind: R::MissingClose, span: Span::new(self.pos, self.pos) });
+        } else {
+            *cut = true;
+        }
+    }
+
+    /// The first byte at or after `at` that is not white space.
+    pub(super) fn skip_blank(&self, at: usize) -> usize {
+        let mut i = at;
+        while i < self.end {
+            match self.bytes[i] {
+                b' ' | b'\t' | b'\n' | b'\r' => i += 1,
+                0xC2 if self.byte(i + 1) == Some(0xA0) => i += 2,
+                0xEF if self.byte(i + 1) == Some(0xBB) && self.byte(i + 2) == Some(0xBF) => i += 3,
+                _ => break,
+            }
+        }
+        i
+    }
+
+    /// Skips white space and comments.
+    fn skip_space(&mut self, notes: &mut Notes) {
+        loop {
+            self.pos = self.skip_blank(self.pos);
+            let start = self.pos;
+            let stop = match (self.byte(start), self.byte(start + 1)) {
+                (Some(b'/'), Some(b'/')) | (Some(b'#'), _) => self.find(start, b"\n").unwrap_or(self.end),
+                (Some(b'/'), Some(b'*')) => self.find(start + 2, b"*/").map_or(self.end, |i| i + 2),
+                (Some(b'<'), Some(b'!')) if self.bytes[start..self.end].starts_with(b"<!--") => {
+                    self.find(start + 4, b"-->").map_or(self.end, |i| i + 3)
+                }
+                _ => return,
+            };
+            notes.push(Note { kind: R::Comment, span: Span::new(start, stop) });
+            self.pos = stop;
+        }
+    }
+
+    /// As [`skip_space`](Self::skip_space), but `#fff` after a colon is a value.
+    fn skip_space_before_value(&mut self, notes: &mut Notes) {
+        self.pos = self.skip_blank(self.pos);
+        let colour = self.byte(self.pos) == Some(b'#')
+            && self.byte(self.pos + 1).is_some_and(|b| !b.is_ascii_whitespace());
+        if !colour {
+            self.skip_space(notes);
+        }
+    }
+
+    pub(super) fn find(&self, from: usize, needle: &[u8]) -> Option<usize> {
+        let hay = self.bytes.get(from..self.end)?;
+        hay.windows(needle.len()).position(|w| w == needle).map(|i| from + i)
+    }
+
+    fn quoted(&mut self, quote: Quote, place: Place) -> Tree<'t> {
+        super::quoted::read(self, quote, place)
+    }
+}

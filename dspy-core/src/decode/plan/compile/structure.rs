@@ -1,0 +1,104 @@
+//! Lists and objects: what their items and members are.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::super::super::text::fold;
+use super::super::flatten::array;
+use super::super::keywords::{bad, contradiction, regex, sizes, strings};
+use super::super::{Extra, Kind, ListPlan, ObjectPlan, Prop};
+use super::{Compiled, Compiler};
+
+impl Compiler<'_> {
+    pub(super) fn list(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<ListPlan> {
+        let mut plan =
+            ListPlan { unique: map.get("uniqueItems") == Some(&Value::Bool(true)), ..ListPlan::default() };
+        if let Some(prefix) = map.get("prefixItems") {
+            for (i, schema) in array(prefix, "prefixItems", at)?.iter().enumerate() {
+                plan.prefix.push(self.node(schema, &format!("{at}/prefixItems/{i}"))?);
+            }
+        }
+        plan.items = match map.get("items") {
+            Some(Value::Bool(false)) => None,
+            Some(schema) => Some(self.node(schema, &format!("{at}/items"))?),
+            None => Some(self.push(Kind::Any)),
+        };
+        (plan.min, plan.max) = sizes(map, "minItems", "maxItems", at)?;
+        if plan.unique
+            && plan.prefix.is_empty()
+            && let (Some(min), Some(item)) = (plan.min, plan.items)
+        {
+            let differing = match &self.nodes[item].kind {
+                Kind::Bool => Some(2),
+                Kind::Null => Some(1),
+                Kind::Choice(choice) if !choice.items.is_empty() => Some(choice.items.len()),
+                _ => None,
+            };
+            if differing.is_some_and(|count| count < min) {
+                return Err(contradiction(
+                    at,
+                    &format!("`minItems` {min} with fewer items that could differ"),
+                ));
+            }
+        }
+        if plan.items.is_none() && plan.min.is_some_and(|min| min > plan.prefix.len()) {
+            return Err(contradiction(at, "`minItems` exceeds the number of `prefixItems`"));
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn object(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<ObjectPlan> {
+        let mut plan = ObjectPlan::default();
+        let mut required: HashSet<String> = match map.get("required") {
+            Some(names) => {
+                array(names, "required", at)?.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            None => HashSet::new(),
+        };
+        if let Some(props) = map.get("properties") {
+            let props = props.as_object().ok_or_else(|| bad("properties", props, at))?;
+            for (name, schema) in props {
+                let node = self.node(schema, &format!("{at}/properties/{name}"))?;
+                let is_required = required.remove(name);
+                if is_required && matches!(self.nodes[node].kind, Kind::Never) {
+                    return Err(contradiction(at, &format!("`{name}` is required and excluded")));
+                }
+                let index = plan.props.len();
+                let folded = fold(name);
+                self.keys.insert(folded.clone());
+                plan.exact.insert(name.clone(), index);
+                plan.folded.entry(folded).and_modify(|slot| *slot = None).or_insert(Some(index));
+                for alias in strings(schema.get("x-aliases")) {
+                    let alias = fold(&alias);
+                    self.keys.insert(alias.clone());
+                    plan.aliases.entry(alias).and_modify(|slot| *slot = None).or_insert(Some(index));
+                }
+                plan.required_props += usize::from(is_required);
+                plan.props.push(Prop { name: name.clone(), node, required: is_required });
+            }
+        }
+        plan.template = ObjectPlan::template_of(&plan.props);
+        plan.required = required.into_iter().collect();
+        plan.required.sort();
+        if let Some(patterns) = map.get("patternProperties") {
+            let patterns = patterns.as_object().ok_or_else(|| bad("patternProperties", patterns, at))?;
+            for (pattern, schema) in patterns {
+                let node = self.node(schema, &format!("{at}/patternProperties"))?;
+                plan.patterns.push((regex(pattern, at)?, node));
+            }
+        }
+        plan.extra = match map.get("additionalProperties").or_else(|| map.get("unevaluatedProperties")) {
+            Some(Value::Bool(false)) => Extra::Drop,
+            Some(schema) => Extra::Node(self.node(schema, &format!("{at}/additionalProperties"))?),
+            // A schema that names no members says "any object".
+            None if plan.props.is_empty() && plan.patterns.is_empty() => Extra::Node(self.push(Kind::Any)),
+            None => Extra::Drop,
+        };
+        (plan.min, plan.max) = sizes(map, "minProperties", "maxProperties", at)?;
+        if plan.max.is_some_and(|max| plan.required.len() + plan.required_props > max) {
+            return Err(contradiction(at, "more members are required than `maxProperties` allows"));
+        }
+        Ok(plan)
+    }
+}

@@ -1,0 +1,166 @@
+//! The events of a streamed reply.
+
+use serde_json::{Map, Value, json};
+
+use super::response::message_of;
+use crate::lm::transport::{Answer, Events, Failure};
+use crate::lm::{Delta, LmErrorKind, Response};
+
+/// More blocks than this are not a reply.
+const MOST_BLOCKS: usize = 4_096;
+
+/// A message, put together from its events.
+#[derive(Debug)]
+pub(in crate::lm) struct Assembly<'a> {
+    /// The name that the model was asked by.
+    name: &'a str,
+    message: Map<String, Value>,
+    blocks: Vec<Block>,
+    usage: Map<String, Value>,
+    begun: bool,
+    ended: bool,
+}
+
+/// A block and the pieces of it that have arrived.
+#[derive(Debug, Default)]
+struct Block {
+    start: Map<String, Value>,
+    text: String,
+    signature: String,
+    input: String,
+}
+
+impl<'a> Assembly<'a> {
+    pub(super) fn new(name: &'a str) -> Self {
+        Assembly {
+            name,
+            message: Map::new(),
+            blocks: Vec::new(),
+            usage: Map::new(),
+            begun: false,
+            ended: false,
+        }
+    }
+
+    fn block(&mut self, event: &Value) -> Result<&mut Block, Failure> {
+        let index = event.get("index").and_then(Value::as_u64).unwrap_or_default();
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        if index >= MOST_BLOCKS {
+            return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its blocks beyond all measure"));
+        }
+        if self.blocks.len() <= index {
+            self.blocks.resize_with(index + 1, Block::default);
+        }
+        Ok(&mut self.blocks[index])
+    }
+
+    /// Takes over counts; those that come later are the totals so far.
+    fn count(&mut self, usage: Option<&Value>) {
+        let counts = usage.and_then(Value::as_object).into_iter().flatten();
+        let counts = counts.filter(|(_, count)| !count.is_null());
+        self.usage.extend(counts.map(|(name, count)| (name.clone(), count.clone())));
+    }
+}
+
+impl Events for Assembly<'_> {
+    fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
+        if data.trim() == "[DONE]" {
+            return Ok(true);
+        }
+        let mut event: Value = serde_json::from_str(data).map_err(|error| {
+            Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
+        })?;
+        if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
+            return Err(Failure::of_error_member(error));
+        }
+        match event["type"].as_str().unwrap_or_default() {
+            "message_start" => {
+                self.begun = true;
+                self.count(event.pointer("/message/usage"));
+                if let Value::Object(message) = event["message"].take() {
+                    self.message = message;
+                }
+            }
+            "content_block_start" => {
+                let start = event["content_block"].take();
+                let block = self.block(&event)?;
+                let text = |name: &str| start.get(name).and_then(Value::as_str).unwrap_or_default();
+                block.text = format!("{}{}", text("text"), text("thinking"));
+                text("signature").clone_into(&mut block.signature);
+                let begun = std::mem::take(&mut block.text);
+                let thinks = text("type") == "thinking";
+                if let Value::Object(start) = start {
+                    block.start = start;
+                }
+                block.say(&begun, thinks, deltas);
+            }
+            "content_block_delta" => {
+                let delta = event["delta"].take();
+                let block = self.block(&event)?;
+                let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
+                match text("type") {
+                    "text_delta" => block.say(text("text"), false, deltas),
+                    "thinking_delta" => block.say(text("thinking"), true, deltas),
+                    "signature_delta" => block.signature.push_str(text("signature")),
+                    "input_json_delta" => block.input.push_str(text("partial_json")),
+                    _ => {}
+                }
+            }
+            "message_delta" => {
+                self.count(event.get("usage"));
+                if let Value::Object(delta) = event["delta"].take() {
+                    self.message.extend(delta);
+                }
+            }
+            "message_stop" => {
+                self.ended = true;
+                return Ok(true);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
+        let Assembly { name, mut message, blocks, usage, begun, ended } = self;
+        if !begun && blocks.is_empty() {
+            return Err(Failure::new(LmErrorKind::Decode, "the stream holds no message"));
+        }
+        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
+        if !ended && message.get("stop_reason").is_none_or(Value::is_null) {
+            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
+        }
+        message.insert("content".into(), blocks.into_iter().map(Block::finish).collect());
+        message.insert("usage".into(), usage.into());
+        message_of(message.into(), answer, name)
+    }
+}
+
+impl Block {
+    fn say(&mut self, more: &str, thinks: bool, deltas: &mut Vec<Delta>) {
+        if more.is_empty() {
+            return;
+        }
+        self.text.push_str(more);
+        deltas.push(if thinks { Delta::Reasoning(more.into()) } else { Delta::Text(more.into()) });
+    }
+
+    fn finish(self) -> Value {
+        let Block { start: mut block, text, signature, input } = self;
+        let kind = block.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();
+        match kind.as_str() {
+            "text" => drop(block.insert("text".into(), text.into())),
+            "thinking" => {
+                block.insert("thinking".into(), text.into());
+                block.insert("signature".into(), signature.into());
+            }
+            "tool_use" if !input.is_empty() => {
+                let input = serde_json::from_str(&input).unwrap_or(Value::String(input));
+                block.insert("input".into(), input);
+            }
+            _ => {}
+        }
+        block.entry("type").or_insert_with(|| json!(kind));
+        block.into()
+    }
+}

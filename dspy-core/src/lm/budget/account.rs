@@ -1,0 +1,311 @@
+//! The account of a budget: what is spent, what is set aside, who waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::ask::Ask;
+use super::judge::{Grant, Verdict, judge};
+use super::learned::Experience;
+use super::{Budget, Limit, OverBudget, Refusal};
+use crate::lm::usage::{dollars, picodollars};
+use crate::lm::{Tally, Usage};
+
+/// Lets calls through as long as they fit.
+pub(super) struct Account {
+    pub(super) budget: Budget,
+    picodollars: Option<u64>,
+    started: Instant,
+    /// When the time is over.
+    pub(super) ends: Option<Instant>,
+    state: Mutex<State>,
+    /// Rung when calls under way are to be given up.
+    pub(super) aborted: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) spent: Tally,
+    pub(super) open: Amount,
+    pub(super) experience: Experience,
+    /// Calls that wait, the first to come first.
+    queue: VecDeque<Waiter>,
+    closed: bool,
+    /// The first model whose answers tell no cost although dollars are limited.
+    unpriced: Option<String>,
+}
+
+/// What calls may cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) calls: u64,
+    pub(super) tokens: u64,
+    pub(super) picodollars: u64,
+}
+
+struct Waiter {
+    ask: Ask<'static>,
+    answer: oneshot::Sender<Result<Reservation, Box<OverBudget>>>,
+}
+
+/// How a call that was paid for has ended.
+pub(super) enum Outcome<'a> {
+    /// With an answer, which the budget had cut off at so many tokens.
+    Answered(&'a Usage, Option<u32>),
+    /// With a refusal: it counts, but costs nothing.
+    Refused,
+    /// Without an answer, but it may have been charged.
+    InDoubt,
+    /// Nothing was charged.
+    Free,
+}
+
+impl Account {
+    pub(super) fn new(budget: Budget, spent: &Usage, elapsed: Duration) -> Self {
+        let now = Instant::now();
+        let mut tally = Tally::of(spent);
+        tally.calls = spent.requests;
+        Account {
+            budget,
+            picodollars: budget.usd.map(picodollars),
+            started: now.checked_sub(elapsed).unwrap_or(now),
+            ends: budget.wall.and_then(|wall| now.checked_add(wall.saturating_sub(elapsed))),
+            state: Mutex::new(State { spent: tally, ..State::default() }),
+            aborted: Notify::new(),
+        }
+    }
+
+    pub(super) fn spent(&self) -> Usage {
+        self.state().spent.usage()
+    }
+
+    /// What is neither spent nor set aside.
+    pub(super) fn remaining(&self) -> Budget {
+        let state = self.state();
+        let (spent, open) = (&state.spent, &state.open);
+        let rest = |most: u64, spent: u64, open: u64| most.saturating_sub(spent).saturating_sub(open);
+        Budget {
+            calls: self.budget.calls.map(|most| rest(most, spent.calls, open.calls)),
+            tokens: self.budget.tokens.map(|most| rest(most, spent.tokens(), open.tokens)),
+            usd: self.picodollars.map(|most| dollars(rest(most, spent.picodollars, open.picodollars))),
+            wall: self.budget.wall.map(|wall| wall.saturating_sub(self.started.elapsed())),
+        }
+    }
+
+    pub(super) fn unpriced(&self) -> Option<String> {
+        self.state().unpriced.clone()
+    }
+
+    pub(super) fn learn(&self, model: &str, usage: &Usage) {
+        if let Some(learned) = self.state().experience.at(model) {
+            // How long the prompt was is not known any more.
+            learned.learn(usage, 1, usage.prompt_tokens.saturating_mul(2));
+        }
+    }
+
+    /// Lets no further call through.
+    pub(super) fn close(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.closed = true;
+        self.admit(&mut state);
+    }
+
+    /// A refusal of this account for a call that would take `asked`.
+    pub(super) fn refusal(&self, why: Refusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
+        self.refusal_in(&self.state(), why, asked, cut)
+    }
+
+    fn refusal_in(&self, state: &State, why: Refusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
+        let mut usage = Usage::tokens(asked.tokens, 0);
+        usage.cost_usd = self.picodollars.map(|_| dollars(asked.picodollars));
+        Box::new(OverBudget { why, budget: self.budget, spent: state.spent.usage(), asked: usage, cut })
+    }
+
+    /// Sets aside what the call may cost. Where only calls under way stand against it, it waits for them.
+    pub(super) async fn reserve(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Reservation, Box<OverBudget>> {
+        let answer = {
+            let mut state = self.state();
+            // Who comes later must not overtake those that wait.
+            if state.queue.is_empty() {
+                match self.judge(&state, ask) {
+                    Verdict::Fits(grant) => return Ok(self.set_aside(&mut state, ask, grant)),
+                    Verdict::Exceeds(why, asked) => {
+                        return Err(self.refusal_in(&state, why, asked, ask.cut));
+                    }
+                    Verdict::Wait => {}
+                }
+            }
+            let (sender, answer) = oneshot::channel();
+            state.queue.push_back(Waiter { ask: ask.clone().into_owned(), answer: sender });
+            answer
+        };
+        let mut waiting = Waiting { account: self, answer: Some(answer) };
+        let answered = match &mut waiting.answer {
+            Some(answer) => answer.await,
+            None => return Err(self.refusal(Refusal::Closed, Amount::default(), None)),
+        };
+        waiting.answer = None;
+        answered.unwrap_or_else(|_| Err(self.refusal(Refusal::Closed, Amount::default(), None)))
+    }
+
+    fn judge(&self, state: &State, ask: &Ask<'_>) -> Verdict {
+        if state.closed {
+            return Verdict::Exceeds(Refusal::Closed, Amount::default());
+        }
+        if self.ends.is_some_and(|ends| Instant::now() >= ends) {
+            return Verdict::Exceeds(Refusal::Limit(Limit::Wall), Amount::default());
+        }
+        judge(&self.budget, self.picodollars, state, ask)
+    }
+
+    fn set_aside(self: &Arc<Self>, state: &mut State, ask: &Ask<'_>, grant: Grant) -> Reservation {
+        state.open.add(grant.amount);
+        let claim = Claim { grant, prompt: ask.prompt, completions: ask.completions };
+        Reservation { account: self.clone(), claim: Some(claim) }
+    }
+
+    /// Gives back what was set aside, books what the call has cost and lets others through.
+    fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Outcome<'_>) {
+        let mut state = self.state();
+        state.open.subtract(claim.grant.amount);
+        match *outcome {
+            Outcome::Free => {}
+            Outcome::Refused => state.spent.add(Tally::refused()),
+            Outcome::InDoubt => {
+                let amount = claim.grant.amount;
+                let mut usage = Usage::tokens(amount.tokens, 0);
+                usage.cost_usd = self.picodollars.map(|_| dollars(amount.picodollars));
+                if claim.grant.pioneer {
+                    usage.cost_usd = None;
+                }
+                state.spent.add(Tally::of(&usage));
+            }
+            Outcome::Answered(usage, cut) => self.book(&mut state, claim, model, usage, cut),
+        }
+        self.admit(&mut state);
+    }
+
+    fn book(&self, state: &mut State, claim: &Claim, model: &str, usage: &Usage, cut: Option<u32>) {
+        let Claim { grant: Grant { amount, pioneer, .. }, prompt, completions } = *claim;
+        let mut paid = *usage;
+        // A model that reports nothing was still called.
+        paid.requests = paid.requests.max(1);
+        if paid.total_tokens() == 0 {
+            paid.prompt_tokens = amount.tokens;
+        }
+        let priced = usage.cost_usd.is_some();
+        if !priced && !pioneer && amount.picodollars > 0 {
+            paid.cost_usd = Some(dollars(amount.picodollars));
+        }
+        state.spent.add(Tally::of(&paid));
+        if self.budget.counts_tokens()
+            && let Some(learned) = state.experience.at(model)
+        {
+            learned.learn(usage, completions, prompt);
+            learned.longest = learned.longest.max(cut.map_or(0, u64::from));
+            learned.unpriced |= pioneer && !priced;
+        }
+        if pioneer && !priced && state.unpriced.is_none() {
+            tracing::warn!(model, "the model's price is not known: the budget of dollars is not enforced");
+            state.unpriced = Some(model.to_owned());
+        }
+    }
+
+    /// Lets those that wait through, the first to come first, until one has to go on waiting.
+    fn admit(self: &Arc<Self>, state: &mut State) {
+        while let Some(Waiter { ask, answer }) = state.queue.pop_front() {
+            if answer.is_closed() {
+                continue;
+            }
+            match self.judge(state, &ask) {
+                Verdict::Fits(grant) => {
+                    let reservation = self.set_aside(state, &ask, grant);
+                    if let Err(Ok(mut unwanted)) = answer.send(Ok(reservation)) {
+                        // It went away just now. The account is locked, so that this must not give itself back.
+                        unwanted.claim = None;
+                        state.open.subtract(grant.amount);
+                    }
+                }
+                Verdict::Exceeds(why, asked) => {
+                    let _ = answer.send(Err(self.refusal_in(state, why, asked, ask.cut)));
+                }
+                Verdict::Wait => {
+                    state.queue.push_front(Waiter { ask, answer });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Amount {
+    fn add(&mut self, other: Amount) {
+        self.calls += other.calls;
+        self.tokens += other.tokens;
+        self.picodollars += other.picodollars;
+    }
+
+    fn subtract(&mut self, other: Amount) {
+        self.calls -= other.calls;
+        self.tokens -= other.tokens;
+        self.picodollars -= other.picodollars;
+    }
+}
+
+/// A call that waits. If it is given up, it stands in nobody's way any more.
+struct Waiting<'a> {
+    account: &'a Arc<Account>,
+    answer: Option<oneshot::Receiver<Result<Reservation, Box<OverBudget>>>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            // Gives back what it holds, if it was let through and does not know yet.
+            drop(answer);
+            self.account.admit(&mut self.account.state());
+        }
+    }
+}
+
+/// What is set aside for one call; given back when this is dropped.
+pub(super) struct Reservation {
+    account: Arc<Account>,
+    claim: Option<Claim>,
+}
+
+#[derive(Clone, Copy)]
+struct Claim {
+    grant: Grant,
+    prompt: u64,
+    completions: u64,
+}
+
+impl Reservation {
+    /// The most tokens that a completion may have.
+    pub(super) fn cap(&self) -> Option<u32> {
+        self.claim.and_then(|claim| claim.grant.cap)
+    }
+
+    /// Books what the call has cost.
+    pub(super) fn settle(mut self, model: &str, outcome: &Outcome<'_>) {
+        if let Some(claim) = self.claim.take() {
+            self.account.settle(&claim, model, outcome);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.account.settle(&claim, "", &Outcome::Free);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The last step of a call: the model itself. Here it is paid for, and here its answer gets its price; what stands
+//! before, caches and journals, see answers that carry their cost.
+
+use super::budget::BudgetNode;
+use super::{BoxFuture, DeltaSink, FinishReason, Lm, LmError, Request, Response};
+
+/// An answer, and the token limit at which a budget had it cut off, if it did.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    pub(super) cut: Option<u32>,
+}
+
+/// Has the model answer, within the budgets.
+pub(super) fn ask<'a>(
+    lm: &'a Lm,
+    request: &'a Request,
+    budgets: Option<&'a BudgetNode>,
+    sink: Option<&'a DeltaSink>,
+) -> BoxFuture<'a, Result<Response, LmError>> {
+    match budgets {
+        Some(budgets) => Box::pin(budgets.pay(lm, request, sink)),
+        None => Box::pin(async move { Ok(answer(lm, request, None, sink).await?.response) }),
+    }
+}
+
+/// Has the model answer with at most `cap` tokens a completion, if that is less than what was asked for.
+pub(super) async fn answer(
+    lm: &Lm,
+    request: &Request,
+    cap: Option<u32>,
+    sink: Option<&DeltaSink>,
+) -> Result<Answer, LmError> {
+    let cap = cap.filter(|cap| request.params.max_tokens.is_none_or(|asked| *cap < asked));
+    let capped = cap.map(|cap| {
+        let mut capped = request.clone();
+        capped.params.max_tokens = Some(cap);
+        capped
+    });
+    let sent = capped.as_ref().unwrap_or(request);
+    let mut response = match sink {
+        None => lm.model().complete(sent).await?,
+        Some(sink) => {
+            // A layer may ask again.
+            sink.begin().await;
+            lm.model().stream(sent, sink).await?
+        }
+    };
+    if !response.cached && response.usage.cost_usd.is_none() {
+        response.usage.cost_usd = lm.price_of(request).and_then(|price| price.cost(&response.usage));
+    }
+    let cut = cap.filter(|cap| was_cut(&response, *cap));
+    Ok(Answer { response, cut })
+}
+
+/// Whether a reply ended because of this token limit.
+fn was_cut(response: &Response, cap: u32) -> bool {
+    let generated = response.usage.completion_tokens;
+    let ended = response.completions.iter().any(|completion| completion.finish == FinishReason::Length);
+    // The model may have a lower limit of its own.
+    ended && (generated == 0 || generated >= u64::from(cap))
+}

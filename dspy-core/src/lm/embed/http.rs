@@ -1,0 +1,124 @@
+//! OpenAI's `/embeddings`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BoxFuture, Embedder, EmbeddingModel, Embeddings};
+use crate::lm::transport::{Answer, Failure, Outgoing, Route, Transport};
+use crate::lm::wire::garbage;
+use crate::lm::{Endpoint, LmError, LmErrorKind, Protocol, Usage};
+
+#[derive(Debug)]
+struct Served {
+    id: String,
+    /// The model's name on the wire.
+    name: String,
+    transport: Transport,
+}
+
+/// A model of an endpoint.
+pub(in crate::lm) fn served(endpoint: &Endpoint, id: String, name: String) -> Result<Embedder, LmError> {
+    // Providers with a protocol of their own have the address beside their chat completions.
+    let endpoint = endpoint.clone().protocol(Protocol::Chat);
+    let path =
+        if endpoint.deployments { format!("/deployments/{name}/embeddings") } else { "/embeddings".into() };
+    let protocol = Protocol::Chat;
+    let route = Route {
+        path,
+        root: protocol.root(),
+        key_header: endpoint.key_header.or(protocol.key_header()),
+        ..Route::default()
+    };
+    let transport = Transport::new(&endpoint, &id, &route)?;
+    Ok(Embedder::custom(Served { id, name, transport }))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    input: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dimensions: Option<u32>,
+}
+
+impl EmbeddingModel for Served {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn endpoint(&self) -> &str {
+        self.transport.endpoint()
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        dimensions: Option<u32>,
+    ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
+        Box::pin(async move {
+            let body = serde_json::to_vec(&Body { model: &self.name, input: texts, dimensions })
+                .map_err(|error| LmError::new(LmErrorKind::Other, &self.id, error.to_string()))?;
+            self.transport.post(Outgoing::plain(body), |answer| read(answer, texts.len())).await
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(default)]
+    data: Vec<Entry>,
+    #[serde(default)]
+    usage: Value,
+    #[serde(default)]
+    error: Value,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    index: Option<u64>,
+    embedding: Vector,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Vector {
+    Numbers(Vec<f32>),
+    Base64(String),
+}
+
+fn read(answer: &Answer, texts: usize) -> Result<Embeddings, Failure> {
+    let fail = |message: String| Failure::new(LmErrorKind::Decode, message);
+    let mut reply: Reply =
+        serde_json::from_slice(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
+    if !reply.error.is_null() {
+        return Err(Failure::of_error_member(&reply.error));
+    }
+    if reply.data.len() != texts {
+        return Err(fail(format!("{} vectors came for {texts} texts", reply.data.len())));
+    }
+    // Entries without a place are in order.
+    reply.data.sort_by_key(|entry| entry.index);
+    let vectors = reply.data.into_iter().map(|entry| match entry.embedding {
+        Vector::Numbers(numbers) => Ok(numbers),
+        Vector::Base64(text) => floats(&text),
+    });
+    let vectors = vectors.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    let count = |name: &str| reply.usage.get(name).and_then(Value::as_u64);
+    let tokens = count("prompt_tokens").or_else(|| count("total_tokens")).unwrap_or_default();
+    let mut usage = Usage::tokens(tokens, 0);
+    usage.cost_usd = reply.usage.get("cost").and_then(Value::as_f64);
+    Ok(Embeddings { vectors, usage })
+}
+
+/// Numbers of four bytes each, the lowest first.
+fn floats(text: &str) -> Result<Vec<f32>, String> {
+    let bytes = STANDARD.decode(text).map_err(|error| format!("a vector is not base64: {error}"))?;
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err("a vector ends within a number".into());
+    }
+    Ok(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
+}

@@ -1,0 +1,52 @@
+//! The ways to talk to a model over HTTP.
+
+/// What an endpoint speaks.
+///
+/// A provider that is known by name has one by default: Anthropic and Gemini their own, all others, OpenAI included,
+/// [`Chat`](Self::Chat). [`Endpoint::protocol`](super::Endpoint::protocol) chooses another.
+///
+/// OpenAI's default is chat completions and not the newer responses, because only there are there stop sequences,
+/// seeds, audio and several completions for one request, and because the same name is used for the many servers that
+/// stand behind `OPENAI_BASE_URL`. Choose responses to get summaries of the reasoning, and for reasoning models that
+/// call tools: their reasoning is handed back to them from turn to turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// OpenAI's chat completions (`/chat/completions`), which nearly every server speaks.
+    #[default]
+    Chat,
+    /// OpenAI's responses (`/responses`). Nothing is stored at the endpoint.
+    Responses,
+    /// Anthropic's messages (`/v1/messages`).
+    Anthropic,
+    /// Gemini's `generateContent`.
+    Gemini,
+}
+
+#[cfg(feature = "http")]
+impl Protocol {
+    /// The path of a base URL that has none.
+    pub(super) const fn root(self) -> &'static str {
+        match self {
+            Protocol::Gemini => "/v1beta",
+            _ => "/v1",
+        }
+    }
+
+    /// The header that holds the key; `None` is a bearer token.
+    pub(super) const fn key_header(self) -> Option<&'static str> {
+        match self {
+            Protocol::Chat | Protocol::Responses => None,
+            Protocol::Anthropic => Some("x-api-key"),
+            Protocol::Gemini => Some("x-goog-api-key"),
+        }
+    }
+
+    /// Headers that every request must have.
+    pub(super) const fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Protocol::Anthropic => &[("anthropic-version", "2023-06-01")],
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The body of a reply.
+
+use serde_json::Value;
+
+use super::source;
+use crate::lm::openai::read_logprobs;
+use crate::lm::transport::{Answer, Failure};
+use crate::lm::wire::{completion_of, garbage, read_arguments, string};
+use crate::lm::{Completion, FinishReason, LmErrorKind, Response, ToolCall, Usage};
+
+/// Reads a reply to the model of that name.
+pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
+    let reply: Value = serde_json::from_slice(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
+    reply_of(reply, answer, model)
+}
+
+/// Reads a reply, as it came or as the last event of a stream holds it.
+pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result<Response, Failure> {
+    if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
+        return Err(Failure::of_error_member(error));
+    }
+    if reply.get("status").is_some_and(|status| status == "failed" || status == "cancelled") {
+        return Err(Failure::new(LmErrorKind::Server, "the response failed, and no reason was given"));
+    }
+    let Some(Value::Array(items)) = reply.get_mut("output").map(Value::take) else {
+        return Err(Failure::new(LmErrorKind::Decode, "the reply holds no output"));
+    };
+    let incomplete = string(reply.pointer("/incomplete_details/reason"));
+    Ok(Response {
+        completions: vec![completion(items, incomplete.as_deref(), model)],
+        usage: usage(&reply["usage"]),
+        model: string(reply.get("model")).unwrap_or_else(|| model.to_owned()),
+        request_id: answer.request_id.clone().or_else(|| string(reply.get("id"))),
+        cached: false,
+    })
+}
+
+fn completion(items: Vec<Value>, incomplete: Option<&str>, model: &str) -> Completion {
+    let (mut text, mut refusal, mut thoughts) = (String::new(), String::new(), String::new());
+    let (mut calls, mut logprobs, mut sealed) = (Vec::new(), Vec::new(), false);
+    for item in &items {
+        let parts = |name: &str| item.get(name).and_then(Value::as_array).into_iter().flatten();
+        let said = |part: &Value, name: &str| string(part.get(name)).unwrap_or_default();
+        match item.get("type").and_then(Value::as_str) {
+            Some("message") => {
+                for part in parts("content") {
+                    text.push_str(&said(part, "text"));
+                    refusal.push_str(&said(part, "refusal"));
+                    logprobs.extend(read_logprobs(part.get("logprobs")));
+                }
+            }
+            Some("reasoning") => {
+                // Open models show the thoughts themselves, OpenAI's a summary.
+                let shown: String = parts("content").map(|part| said(part, "text")).collect();
+                let summary = || parts("summary").map(|part| said(part, "text")).collect();
+                thoughts.push_str(&if shown.is_empty() { summary() } else { shown });
+                sealed |= string(item.get("encrypted_content")).is_some();
+            }
+            Some("function_call") => {
+                let Some(name) = string(item.get("name")) else { continue };
+                let id = string(item.get("call_id")).or_else(|| string(item.get("id")));
+                let arguments = read_arguments(item.get("arguments").cloned().unwrap_or_default());
+                calls.push(ToolCall { id, name, arguments });
+            }
+            _ => {}
+        }
+    }
+    let finish = match incomplete {
+        Some("max_output_tokens" | "max_tokens") => FinishReason::Length,
+        Some("content_filter") => FinishReason::ContentFilter,
+        Some(_) => FinishReason::Other,
+        None if calls.is_empty() => FinishReason::Stop,
+        None => FinishReason::ToolCalls,
+    };
+    let opaque = (sealed && !calls.is_empty()).then(|| source(model).mark(items));
+    let completion = completion_of(text, Some(thoughts), Some(refusal), finish);
+    Completion { tool_calls: calls, logprobs, opaque, ..completion }
+}
+
+fn usage(usage: &Value) -> Usage {
+    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    let mut read = Usage::tokens(count("/input_tokens"), count("/output_tokens"))
+        .prompt_cache(
+            count("/input_tokens_details/cached_tokens"),
+            count("/input_tokens_details/cache_write_tokens"),
+        )
+        .reasoning(count("/output_tokens_details/reasoning_tokens"));
+    read.cost_usd = usage.get("cost").and_then(Value::as_f64);
+    read
+}

@@ -1,0 +1,71 @@
+//! What the protocols have in common: a model behind an address, the ladder of reply formats, several completions from
+//! endpoints that give one at a time, JSON Schemas as endpoints take them, and the reading of odd JSON.
+//!
+//! A protocol is a [`Codec`]: it writes bodies and reads replies, whole or by events. It knows nothing of connections.
+
+mod formats;
+mod read;
+pub(super) mod schema;
+mod served;
+
+pub(super) use formats::Format;
+pub(super) use read::{Source, arguments_object, completion_of, garbage, merge, read_arguments, string};
+use served::Served;
+
+use super::anthropic::Messages;
+use super::gemini::Contents;
+use super::openai::Chat;
+use super::responses::Responses;
+use super::transport::{Answer, Events, Failure, Route};
+use super::{Endpoint, Lm, LmError, Protocol, Request, Response};
+
+/// The writing and reading of one protocol, for one model.
+pub(super) trait Codec: std::fmt::Debug + Send + Sync + 'static {
+    /// What reads a streamed reply.
+    type Events<'a>: Events;
+
+    /// The body of a request, or why the protocol has no words for it.
+    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, String>;
+
+    /// Reads a whole reply.
+    fn read(&self, answer: &Answer) -> Result<Response, Failure>;
+
+    /// Begins to read a streamed reply.
+    fn events(&self) -> Self::Events<'_>;
+}
+
+/// The model of that name, by the protocol of its endpoint.
+pub(super) fn model(endpoint: &Endpoint, id: String, name: String) -> Result<Lm, LmError> {
+    let dialect = endpoint.dialect_of(&name);
+    let route = route(endpoint, dialect.protocol, &name);
+    match dialect.protocol {
+        Protocol::Chat => Served::lm(endpoint, id, &route, dialect, Chat::new(name, dialect)),
+        Protocol::Responses => Served::lm(endpoint, id, &route, dialect, Responses::new(name, dialect)),
+        Protocol::Anthropic => Served::lm(endpoint, id, &route, dialect, Messages::new(name, dialect)),
+        Protocol::Gemini => Served::lm(endpoint, id, &route, dialect, Contents::new(name, dialect)),
+    }
+}
+
+fn route(endpoint: &Endpoint, protocol: Protocol, name: &str) -> Route {
+    // Tuned models have a collection of their own.
+    let collection = if name.contains('/') { "" } else { "models/" };
+    let path = match protocol {
+        Protocol::Chat if endpoint.deployments => format!("/deployments/{name}/chat/completions"),
+        Protocol::Chat => "/chat/completions".into(),
+        Protocol::Responses => "/responses".into(),
+        Protocol::Anthropic => "/messages".into(),
+        Protocol::Gemini => format!("/{collection}{name}:generateContent"),
+    };
+    let stream_path =
+        (protocol == Protocol::Gemini).then(|| format!("/{collection}{name}:streamGenerateContent?alt=sse"));
+    Route {
+        path,
+        stream_path,
+        root: protocol.root(),
+        key_header: endpoint.key_header.or(protocol.key_header()),
+        headers: protocol.headers(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

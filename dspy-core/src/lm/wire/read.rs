@@ -1,0 +1,128 @@
+//! Reading and writing of odd JSON.
+
+use serde_json::{Map, Value, json};
+
+use crate::lm::transport::{Failure, looks_like_html};
+use crate::lm::{Completion, FinishReason, LmErrorKind};
+
+/// The text that a value is, if it is one and not empty.
+pub(in crate::lm) fn string(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// What is wrong with a body that is not the JSON it should be.
+pub(in crate::lm) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
+    let message = if looks_like_html(body) {
+        "an HTML page came instead of JSON; is the base URL right?".to_owned()
+    } else if body.is_empty() {
+        "the reply is empty".to_owned()
+    } else {
+        format!("the reply cannot be read: {error}")
+    };
+    Failure::new(LmErrorKind::Decode, message)
+}
+
+/// A completion of what a reply or its events gave for it.
+pub(in crate::lm) fn completion_of(
+    mut text: String,
+    reasoning: Option<String>,
+    refusal: Option<String>,
+    mut finish: FinishReason,
+) -> Completion {
+    if let Some(refusal) = refusal.filter(|refusal| text.is_empty() && !refusal.is_empty()) {
+        text = refusal;
+        finish = FinishReason::ContentFilter;
+    }
+    let reasoning = reasoning.filter(|reasoning| !reasoning.is_empty());
+    Completion { text, finish, reasoning, ..Completion::default() }
+}
+
+/// The arguments of a call; a text that is not JSON stays a text, for the decoder to make sense of.
+pub(in crate::lm) fn read_arguments(arguments: Value) -> Value {
+    match arguments {
+        Value::String(text) if text.trim().is_empty() => json!({}),
+        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Value::Null => json!({}),
+        value => value,
+    }
+}
+
+/// The arguments of a call for endpoints that take nothing but an object.
+pub(in crate::lm) fn arguments_object(arguments: &Value) -> Value {
+    match arguments {
+        Value::Object(_) => arguments.clone(),
+        Value::Null => json!({}),
+        other => json!({ "arguments": other }),
+    }
+}
+
+/// Adds what the user writes by hand, which replaces what the library would send. Where both hold an object, its
+/// members are replaced one by one.
+pub(in crate::lm) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        match (body.get_mut(name), value) {
+            (Some(Value::Object(own)), Value::Object(more)) => {
+                own.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+            }
+            _ => drop(body.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
+/// Who gave something that only he understands.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::lm) struct Source<'a> {
+    pub(in crate::lm) protocol: &'static str,
+    pub(in crate::lm) model: &'a str,
+}
+
+impl Source<'_> {
+    /// Marks items as his.
+    pub(in crate::lm) fn mark(self, items: Vec<Value>) -> Value {
+        json!({"protocol": self.protocol, "model": self.model, "items": items})
+    }
+
+    /// The items, if they are his.
+    pub(in crate::lm) fn own(self, opaque: Option<&Value>) -> Option<&[Value]> {
+        let opaque = opaque?;
+        let is = |member: &str, text: &str| opaque.get(member).is_some_and(|value| value == text);
+        let items = opaque.get("items")?.as_array()?;
+        (is("protocol", self.protocol) && is("model", self.model)).then_some(items.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_are_no_json_stay_as_written() {
+        for (written, read) in [
+            (json!(r#"{"a": 1}"#), json!({"a": 1})),
+            (json!("{a: 1"), json!("{a: 1")),
+            (json!(" "), json!({})),
+            (Value::Null, json!({})),
+            (json!({"a": 1}), json!({"a": 1})),
+        ] {
+            assert_eq!(read_arguments(written), read);
+        }
+    }
+
+    #[test]
+    fn members_of_objects_are_replaced_one_by_one() {
+        let mut body = json!({"a": {"x": 1, "y": 2}, "b": 3});
+        let extra = json!({"a": {"y": 4}, "b": {"z": 5}, "c": [6]});
+        merge(body.as_object_mut().unwrap(), extra.as_object().unwrap());
+        assert_eq!(body, json!({"a": {"x": 1, "y": 4}, "b": {"z": 5}, "c": [6]}));
+    }
+
+    #[test]
+    fn opaque_items_go_back_only_to_where_they_came_from() {
+        let source = Source { protocol: "p", model: "m" };
+        let marked = source.mark(vec![json!(1)]);
+        assert_eq!(source.own(Some(&marked)), Some([json!(1)].as_slice()));
+        assert_eq!(Source { model: "n", ..source }.own(Some(&marked)), None);
+        assert_eq!(Source { protocol: "q", ..source }.own(Some(&marked)), None);
+        assert_eq!(source.own(None), None);
+    }
+}

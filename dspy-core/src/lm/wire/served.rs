@@ -1,0 +1,137 @@
+//! A model behind an address.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::Codec;
+use super::formats::{Format, Formats};
+use crate::lm::dialect::Dialect;
+use crate::lm::transport::{Outgoing, Route, Transport};
+use crate::lm::{
+    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Request, Response,
+};
+
+/// One model of one endpoint.
+#[derive(Debug)]
+pub(super) struct Served<C> {
+    id: String,
+    dialect: Dialect,
+    formats: Formats,
+    transport: Transport,
+    codec: C,
+}
+
+/// How many requests are in flight for one that asks for several completions.
+const FAN_OUT: usize = 8;
+
+impl<C: Codec> Served<C> {
+    pub(super) fn lm(
+        endpoint: &Endpoint,
+        id: String,
+        route: &Route,
+        dialect: Dialect,
+        codec: C,
+    ) -> Result<Lm, LmError> {
+        let transport = Transport::new(endpoint, &id, route)?;
+        Ok(Lm::custom(Served { id, dialect, formats: Formats::default(), transport, codec }))
+    }
+
+    /// Answers in as many requests as the endpoint needs.
+    async fn answer(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
+        match request.params.n {
+            Some(n) if n > 1 && !self.dialect.capabilities.n => self.fan_out(request, n, sink).await,
+            _ => self.in_best_format(request, sink).await,
+        }
+    }
+
+    /// Asks for one completion `n` times; who listens hears the first. If one fails, the others are given up.
+    async fn fan_out(
+        &self,
+        request: &Request,
+        n: u32,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let one = |number: u32| async move {
+            let mut one = request.clone();
+            one.params.n = None;
+            // One seed would give one completion many times over.
+            one.params.seed = one.params.seed.map(|seed| seed.wrapping_add(number.into()));
+            self.in_best_format(&one, sink.filter(|_| number == 0)).await
+        };
+        let mut answers = stream::iter((0..n).map(one)).buffered(FAN_OUT);
+        let mut whole = Response::default();
+        let mut first = true;
+        while let Some(answer) = answers.try_next().await? {
+            if std::mem::take(&mut first) {
+                whole = answer;
+            } else {
+                whole.completions.extend(answer.completions);
+                whole.usage += answer.usage;
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Sends the request in the strongest format that the endpoint takes.
+    async fn in_best_format(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
+        let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
+        let mut refusal = None;
+        loop {
+            match self.send(request, ladder.format(at), sink).await {
+                Ok(response) => {
+                    if let Some(refusal) = &refusal {
+                        self.formats.settle(&ladder, at, refusal);
+                    }
+                    return Ok(response);
+                }
+                Err(error) => match ladder.weaker(at, &error) {
+                    Some(next) => (at, refusal) = (next, Some(error)),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &Request,
+        format: &Format,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let body = self.codec.body(request, format, sink.is_some()).map_err(|why| {
+            let message = format!("the request cannot be put into this endpoint's form: {why}");
+            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
+        })?;
+        let outgoing = Outgoing::new(body, request);
+        let whole = |answer: &_| self.codec.read(answer);
+        match sink {
+            None => self.transport.post(outgoing, whole).await,
+            Some(sink) => self.transport.stream(outgoing, sink, || self.codec.events(), whole).await,
+        }
+    }
+}
+
+impl<C: Codec> LanguageModel for Served<C> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn endpoint(&self) -> &str {
+        self.transport.endpoint()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.dialect.capabilities
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(self.answer(request, None))
+    }
+
+    fn stream<'a>(
+        &'a self,
+        request: &'a Request,
+        sink: &'a DeltaSink,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(self.answer(request, Some(sink)))
+    }
+}

@@ -1,0 +1,66 @@
+//! Limits of time, and accounts that are closed.
+
+use std::time::Duration;
+
+use dspy_core::lm::{Budget, Limit, Refusal};
+use tokio::time::Instant;
+
+use crate::{Gate, settle, why};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+#[tokio::test(start_paused = true)]
+async fn when_time_is_over_calls_under_way_and_calls_that_wait_are_given_up() {
+    let gate = Gate::new();
+    let started = Instant::now();
+    let account = Budget::calls(1).wall(MINUTE).start();
+    let lm = gate.lm();
+    let (first, second) = tokio::join!(account.enter(lm.ask("?")), account.enter(lm.ask("?")));
+    assert_eq!(started.elapsed(), MINUTE);
+    assert_eq!((why(first), why(second)), (Refusal::Limit(Limit::Wall), Refusal::Limit(Limit::Wall)));
+    assert_eq!(why(account.enter(lm.ask("?")).await), Refusal::Limit(Limit::Wall));
+    assert_eq!((gate.begun(), account.spent().requests), (1, 0));
+    assert_eq!(account.remaining().wall, Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_inner_budget_ends_only_its_own_calls() {
+    let gate = Gate::new();
+    let (outer, inner) = (Budget::calls(2).start(), Budget::UNLIMITED.wall(MINUTE).start());
+    let lm = gate.lm();
+    let ended = outer.enter(async { inner.enter(lm.ask("?")).await }).await;
+    assert_eq!(why(ended), Refusal::Limit(Limit::Wall));
+    gate.open.add_permits(2);
+    outer.enter(lm.ask("?")).await.unwrap();
+    assert_eq!(outer.remaining().calls, Some(1), "what was set aside for the first was given back");
+}
+
+#[tokio::test]
+async fn closing_lets_calls_end_and_aborting_does_not() {
+    for abort in [false, true] {
+        let gate = Gate::new();
+        let account = Budget::calls(1).start();
+        let call = || {
+            let lm = gate.lm();
+            tokio::spawn(account.enter(async move { lm.ask("?").await }))
+        };
+        let (first, second) = (call(), call());
+        settle().await;
+        if abort {
+            account.abort()
+        } else {
+            account.close()
+        }
+        assert_eq!(why(second.await.unwrap()), Refusal::Closed);
+        assert_eq!(why(call().await.unwrap()), Refusal::Closed);
+        gate.open.add_permits(1);
+        let first = first.await.unwrap();
+        if abort {
+            assert_eq!(why(first), Refusal::Closed);
+            assert_eq!(account.spent().requests, 0);
+        } else {
+            assert_eq!(first.unwrap(), "yes");
+            assert_eq!(account.spent().requests, 1);
+        }
+    }
+}
