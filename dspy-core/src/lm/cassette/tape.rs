@@ -34,7 +34,6 @@ pub(super) struct Served {
 }
 
 /// What is as with most models goes without saying.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn what_is_special<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S::Ok, S::Error> {
     let value = |can: Capabilities| serde_json::to_value(can).map_err(serde::ser::Error::custom);
     let (mut can, usual) = (value(*can)?, value(Capabilities::default())?);
