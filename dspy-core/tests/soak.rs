@@ -115,7 +115,7 @@ async fn run(
             warm = resident();
         }
     }
-    let grown = warm.zip(resident()).map(|(warm, end)| end as i64 - warm as i64);
+    let grown = warm.zip(resident()).map(|(warm, end)| end.cast_signed() - warm.cast_signed());
     (seen, grown)
 }
 
@@ -180,6 +180,9 @@ async fn over_http_with_a_directory() {
     assert_eq!(stats.disk_hits + stats.joined + stats.misses, calls);
     assert_eq!((stats.corrupt, stats.write_errors), (0, 0));
     assert!(stats.disk_hits + stats.joined > calls / 4, "{stats:?}");
-    assert!(grown.is_none_or(|grown| grown < (24 << 20) + 2 * log as i64), "memory grew by {grown:?} bytes");
+    assert!(
+        grown.is_none_or(|grown| grown < (24 << 20) + 2 * log.cast_signed() as i64),
+        "memory grew by {grown:?} bytes"
+    );
     std::fs::remove_dir_all(dir).unwrap();
 }
