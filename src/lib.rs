@@ -26,22 +26,28 @@
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
 //! | limit what it may spend, see what it costs | [the guide](guide::budgets) |
 //! | see what a program did | [`trace`](program::trace()) |
+//! | see what was said to models | [`inspect_history`] |
+//! | be told of each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | keep the result | [`save` and `load`](program::HasPredictors) |
 //! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
-//! | test without a model | [`Lm::scripted`](lm::Lm::scripted) |
+//! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm), [the guide](guide::testing_models) |
 //! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
+//! | fine-tune a model | [`FineTuning`](finetune::FineTuning), [the guide](guide::fine_tuning) |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
+#[cfg(feature = "http")]
+pub use dspy_core::finetune;
+pub use dspy_core::observe::inspect_history;
 pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
-    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, predict, program, retrieve,
-    signature, state, tools, types,
+    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program,
+    retrieve, signature, state, testing, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
@@ -60,6 +66,9 @@ pub mod guide {
     #[doc = include_str!("../docs/budgets.md")]
     pub mod budgets {}
 
+    #[doc = include_str!("../docs/observability.md")]
+    pub mod observability {}
+
     #[doc = include_str!("../docs/caching.md")]
     pub mod caching {}
 
@@ -68,6 +77,14 @@ pub mod guide {
 
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}
+
+    #[doc = include_str!("../docs/testing-models.md")]
+    pub mod testing_models {}
+
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../docs/fine-tuning.md")]
+    pub mod fine_tuning {}
+
     #[doc = include_str!("../docs/resilience.md")]
     pub mod resilience {}
 

@@ -234,7 +234,7 @@ async fn programs_tell_what_happens() {
                 }
             }
             EventKind::ModuleStarted => story.push(format!("{source} begins")),
-            EventKind::ModuleFinished => story.push(format!("{source} ends")),
+            EventKind::ModuleFinished { .. } => story.push(format!("{source} ends")),
             EventKind::Started { .. } => story.push(format!("{source} is asked")),
             EventKind::Finished { outputs, usage } => {
                 assert!(usage.total_tokens() > 0);

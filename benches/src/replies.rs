@@ -6,6 +6,7 @@ use dspy::signature::SignatureSpec;
 use serde_json::{Value, json};
 
 /// A text and the schema of what it holds.
+#[derive(Debug)]
 pub struct Case {
     /// What it is, for the figures.
     pub name: &'static str,
@@ -222,7 +223,7 @@ pub fn chat() -> Vec<(&'static str, Completion)> {
         if dirty {
             findings = format!("```json\n{}\n```", findings.replace("\n  }", ",\n  }"));
             star = "**";
-            labels = "- bug\n- needs tests\n- networking".to_owned();
+            "- bug\n- needs tests\n- networking".clone_into(&mut labels);
             approve = "No";
         }
         let mut text = String::new();

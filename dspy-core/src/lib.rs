@@ -3,14 +3,18 @@
 //! Users depend on the facade crate `dspy`, which re-exports all of this together with the macros and the
 //! optimizers. Arrows between the rooms go one way: [`lm`] knows nothing of signatures, [`decode`] nothing of
 //! models, [`adapter`] joins the two, [`predict`] uses adapters, [`program`] walks what [`predict`] offers,
-//! [`evaluate`] runs programs and [`state`] saves them; [`tools`] are what models may call.
+//! [`evaluate`] runs programs and [`state`] saves them; [`tools`] are what models may call, and [`testing`] has a model
+//! that makes up replies.
 
 pub mod adapter;
 pub mod data;
 pub mod decode;
 pub mod error;
 pub mod evaluate;
+#[cfg(feature = "http")]
+pub mod finetune;
 pub mod lm;
+pub mod observe;
 pub mod predict;
 pub mod program;
 pub mod retrieve;
@@ -18,6 +22,7 @@ mod seed;
 pub mod signature;
 pub mod state;
 mod stream;
+pub mod testing;
 pub mod tools;
 pub mod types;
 

@@ -1,7 +1,6 @@
 //! A process whose requests are denied. It is a test binary of its own, as nothing can undo it.
 
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -19,7 +19,7 @@ pub enum ParseErrorKind {
 }
 
 impl ParseErrorKind {
-    const fn describe(self) -> &'static str {
+    pub(crate) const fn describe(self) -> &'static str {
         match self {
             ParseErrorKind::Empty => "the reply is empty",
             ParseErrorKind::Truncated => {

@@ -8,9 +8,9 @@ use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::JsonReader;
 use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
-use crate::decode::RepairKind;
+use crate::decode::{ParseReport, RepairKind};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
-use crate::signature::{SignatureSpec, Values};
+use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
 /// at least a JSON object, it is asked to.
@@ -95,7 +95,7 @@ impl Adapter for JsonAdapter {
 }
 
 fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
-    let member = |field: &crate::signature::FieldSpec| {
+    let member = |field: &FieldSpec| {
         let value = match (values.get(field.name()), absent) {
             (Some(Value::String(text)), _) if field.is_code() => code::fenced_if_needed(field, text).into(),
             (Some(value), _) if field.has_f32() => value::shorten_f32(value),
@@ -116,6 +116,16 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
         .reply_plan()
         .map_err(|error| fail(ParseErrorKind::Schema, vec![FieldProblem::new("", error.to_string())]))?;
     match plan.decode(reply) {
+        // A bare text may as well be an apology.
+        Ok(decoded) if implied_text(spec, &decoded.report) => {
+            let missing = spec.outputs().map(|field| {
+                FieldProblem::new(
+                    field.name(),
+                    format!("missing; write a JSON object with the member \"{}\"", field.name()),
+                )
+            });
+            Err(fail(ParseErrorKind::Malformed, missing.collect()))
+        }
         Ok(decoded) => match decoded.value {
             Value::Object(values) => Ok(Parsed { values, report: decoded.report }),
             _ => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
@@ -128,6 +138,12 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
             Err(fail(ParseErrorKind::Malformed, problems.collect()))
         }
     }
+}
+
+/// Whether the whole reply was taken for the value of the only field, and that is a text.
+fn implied_text(spec: &SignatureSpec, report: &ParseReport) -> bool {
+    report.repairs.iter().any(|repair| repair.kind == RepairKind::ImpliedKey && repair.path == "$")
+        && spec.outputs().all(FieldSpec::is_text)
 }
 
 /// Reads a reply without any marker: all fields as a JSON object, or the only field as a bare value.

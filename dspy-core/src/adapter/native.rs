@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout};
-use crate::lm::{self, Capabilities, Completion, Message, Request, ToolCall, ToolSpec};
+use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
 use crate::tools::{ToolCalls, check_calls};
 
@@ -81,7 +82,39 @@ impl View {
         Ok(())
     }
 
-    fn tools(&self, inputs: &Values) -> Result<Vec<ToolSpec>, FieldError> {
+    /// Whether the prompt tells of the tools in words, and the calls stand in the text of the reply.
+    pub(crate) fn tells_of_tools(&self) -> bool {
+        !self.key.tools && self.tools.is_some() && self.calls.is_some()
+    }
+
+    /// The output with the calls of tools, if there is one, and whether they are made beside the text.
+    pub(crate) fn calls(&self) -> Option<(&FieldSpec, bool)> {
+        self.calls.as_ref().map(|field| (field, self.key.tools))
+    }
+
+    /// The output with the reasoning, if it comes beside the text.
+    pub(crate) fn reasoning(&self) -> Option<&FieldSpec> {
+        self.reasoning.as_ref()
+    }
+
+    /// The completion that would give exactly these outputs.
+    pub(crate) fn answer(&self, adapter: &dyn Adapter, outputs: &Values) -> Completion {
+        let mut completion = Completion::new(adapter.reply(&self.spec, outputs));
+        let reasoning = self.reasoning.as_ref().and_then(|field| outputs.get(field.name())?.as_str());
+        completion.reasoning = reasoning.filter(|text| !text.is_empty()).map(str::to_owned);
+        let calls = self.calls.as_ref().filter(|_| self.key.tools);
+        let calls = calls.and_then(|field| ToolCalls::deserialize(outputs.get(field.name())?).ok());
+        match calls {
+            Some(calls) if !calls.is_empty() => completion.calling(calls),
+            _ => completion,
+        }
+    }
+
+    /// The tools in `inputs`.
+    ///
+    /// # Errors
+    /// If there is something else among them, or two have one name.
+    pub(crate) fn tools(&self, inputs: &Values) -> Result<Vec<ToolSpec>, FieldError> {
         let Some(field) = &self.tools else { return Ok(Vec::new()) };
         let value = match inputs.get(field.name()) {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -160,6 +193,11 @@ impl View {
         inputs: &Values,
         completion: &Completion,
     ) -> Result<Parsed, ParseError> {
+        if completion.finish == FinishReason::Length && !completion.tool_calls.is_empty() {
+            // Calls that were cut off are not fewer calls.
+            let reply = reply_text(completion);
+            return Err(ParseError::new(ParseErrorKind::Truncated, adapter.name(), reply, Vec::new()));
+        }
         let native = self.native_values(adapter.name(), inputs, completion)?;
         let called = self.key.tools && !completion.tool_calls.is_empty();
         // A model that calls tools often says nothing beside; that is fine if nothing else is required.

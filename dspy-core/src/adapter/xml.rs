@@ -73,9 +73,11 @@ impl Adapter for XmlAdapter {
         let mut parsed = Parsed::default();
         let mut problems = Vec::new();
         let found = Elements::read(spec, reply);
+        // Without any element even a reply that may leave out all of them is something else, such as an apology.
+        let empty = found.0.iter().all(|found| *found == Found::Missing);
         for (index, field) in spec.outputs().enumerate() {
             let read = match &found.0[index] {
-                Found::Missing if field.is_optional() => continue,
+                Found::Missing if field.is_optional() && !empty => continue,
                 Found::Missing => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
                 Found::Unclosed => Err(format!("never closed; end it with `</{}>`", field.name())),
                 Found::Twice => Err("stands there twice with different values; write it once".into()),

@@ -49,6 +49,7 @@ mod plan;
 mod quoted;
 mod report;
 mod root;
+mod sample;
 mod strict;
 mod text;
 mod tree;
@@ -69,6 +70,7 @@ pub use error::{DecodeError, Problem, ProblemKind, SchemaError};
 pub use partial::Partial;
 pub use path::ValuePath;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
+pub(crate) use sample::words;
 
 /// Brackets may be nested this deeply.
 ///

@@ -10,7 +10,8 @@ use super::{
     environment,
 };
 
-/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which [`model`](Self::model) makes handles.
+/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which
+/// [`model`](Self::model) makes handles.
 ///
 /// ```
 /// # #[cfg(feature = "http")] {
@@ -26,7 +27,8 @@ use super::{
 /// ```
 ///
 /// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is
-/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol `/v1beta`.
+/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol
+/// `/v1beta`.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(super) base_url: String,

@@ -65,7 +65,7 @@ impl LmErrorKind {
         !matches!(self, ContentFilter | ContextWindow | InvalidRequest)
     }
 
-    const fn describe(self) -> &'static str {
+    pub(crate) const fn describe(self) -> &'static str {
         match self {
             LmErrorKind::Configuration => "misconfigured model",
             LmErrorKind::Auth => "the key was refused",
@@ -90,7 +90,7 @@ impl LmErrorKind {
 }
 
 /// A request that got no usable answer. Never holds a key.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 #[error("{model}: {}{}: {message}", kind.describe(), status.map(|s| format!(" (HTTP {s})")).unwrap_or_default())]
 #[non_exhaustive]
 pub struct LmError {

@@ -9,6 +9,7 @@ use super::{
     BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
     ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
+use crate::observe;
 use crate::stream::Driven;
 
 /// A model together with the sampling parameters to use with it. Cloning shares the model.
@@ -48,6 +49,26 @@ impl Lm {
     /// [`Exhausted`](super::LmErrorKind::Exhausted).
     pub fn scripted<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
         Self::custom(ScriptedLm::new(replies))
+    }
+
+    /// A model that is a function, for tests and for what has no protocol. It gets the request and gives a text, a
+    /// [`Completion`](super::Completion), a [`Response`], a [`Reply`], or a `Result` of one of these.
+    ///
+    /// ```
+    /// use dspy_core::lm::{Lm, Request};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let lm = Lm::from_fn(|request: Request| async move {
+    ///     format!("{} messages", request.messages.len())
+    /// });
+    /// assert_eq!(lm.ask("Hello?").await.unwrap(), "1 messages");
+    /// # });
+    /// ```
+    pub fn from_fn<R, F>(respond: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        R: Into<Reply>,
+        F: Future<Output = R> + Send + 'static,
+    {
+        Self::custom(ScriptedLm::from_async_fn(respond))
     }
 
     /// The model in this process that needs no key and no network; see [`BuiltinLm`] for what it is and is not.
@@ -173,9 +194,9 @@ impl Lm {
         let (lm, scope) = (self.clone(), current_scope());
         LmStream(Driven::new(|sender| {
             // Whoever reads the stream may be outside of the scope.
-            scope.clone().enter(async move {
+            observe::inherit(scope.clone().enter(async move {
                 scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
-            })
+            }))
         }))
     }
 
@@ -202,7 +223,12 @@ impl Lm {
 
     /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
     pub(super) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        Next { rest: None, outside: true, sink, budgets: None }.run(self, &self.completed(request)).await
+        let request = self.completed(request);
+        let work = Next { rest: None, outside: true, sink, budgets: None }.run(self, &request);
+        let Some(operation) = observe::lm_part(self, &request, sink.is_some()) else { return work.await };
+        let result = Box::pin(operation.run(work)).await;
+        operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+        result
     }
 
     pub(super) fn own_rollout(&self) -> Option<u64> {

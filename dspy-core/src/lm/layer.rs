@@ -2,6 +2,7 @@
 //! journals, recorders).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::budget::BudgetNode;
 use super::{BoxFuture, DeltaSink, Lm, LmError, Request, Response, door};
@@ -53,6 +54,18 @@ impl<'a> Next<'a> {
             }
             None => door::ask(lm, request, budgets.map(|budgets| &**budgets), sink),
         }
+    }
+}
+
+impl Next<'_> {
+    /// Whether somebody wants to see the reply while it arrives.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// When the first of a streamed reply came.
+    pub(crate) fn first_piece(&self) -> Option<Instant> {
+        self.sink?.first()
     }
 }
 

@@ -16,7 +16,7 @@ static DENIED: AtomicBool = AtomicBool::new(false);
 /// at the start of tests that must not depend on a network, or cost anything; it may be called any number of times
 /// and is never undone. For a single test beside others that need the network, see [`without_live_requests`].
 ///
-/// ```
+/// ```standalone_crate
 /// # #[cfg(feature = "http")] {
 /// use dspy_core::lm::{Lm, LmErrorKind, deny_live_requests};
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

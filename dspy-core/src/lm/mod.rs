@@ -10,6 +10,8 @@
 
 #[cfg(feature = "http")]
 mod anthropic;
+#[cfg(feature = "http")]
+mod api;
 mod budget;
 mod builtin;
 mod cache;
@@ -49,10 +51,14 @@ mod stream;
 mod tool;
 #[cfg(feature = "http")]
 mod transport;
+#[cfg(feature = "otel")]
+pub(crate) use transport::client_for;
 mod usage;
 #[cfg(feature = "http")]
 mod wire;
 
+#[cfg(feature = "http")]
+pub(crate) use api::{Api, Payload};
 pub use budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
 pub use builtin::BuiltinLm;
 pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
@@ -69,9 +75,11 @@ pub use live::{deny_live_requests, without_live_requests};
 pub use media::{Detail, Media, MediaKind};
 pub use message::{Content, Message, Part, Role};
 pub use model::{BoxFuture, Capabilities, LanguageModel};
+#[cfg(feature = "http")]
+pub(crate) use openai::{message_value, tool_value};
 pub use price::{Price, PriceTable, PriceTableError};
 pub use protocol::Protocol;
-pub(crate) use request::Origin;
+pub(crate) use request::{Maker, Origin};
 pub use request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use response::{Completion, FinishReason, Response, TokenLogprob};
 use scope::with_scope;

@@ -161,17 +161,37 @@ pub struct Request {
 
 /// What made a request: of interest to test doubles and observers in this process, no part of what is asked.
 #[derive(Clone, Default)]
-pub(crate) struct Origin(Option<Arc<dyn Any + Send + Sync>>);
+pub(crate) struct Origin {
+    maker: Option<Arc<dyn Maker>>,
+    tools: Option<Arc<[ToolSpec]>>,
+}
+
+/// What makes requests.
+pub(crate) trait Maker: Any + Send + Sync {
+    /// The name of the signature that is asked.
+    fn signature(&self) -> &str;
+}
 
 impl Origin {
-    pub(crate) fn of(maker: Arc<dyn Any + Send + Sync>) -> Self {
-        Origin(Some(maker))
+    pub(crate) fn of(maker: Arc<dyn Maker>) -> Self {
+        Origin { maker: Some(maker), tools: None }
+    }
+
+    /// With the tools that the messages offer in words.
+    pub(crate) fn offering(mut self, tools: Vec<ToolSpec>) -> Self {
+        self.tools = Some(tools.into());
+        self
     }
 
     /// The maker, if it is of this type.
-    #[expect(dead_code, reason = "for the doubles")]
     pub(crate) fn get<T: Any>(&self) -> Option<&T> {
-        self.0.as_deref()?.downcast_ref()
+        let maker: &dyn Any = self.maker.as_deref()?;
+        maker.downcast_ref()
+    }
+
+    /// The tools that the messages offer in words.
+    pub(crate) fn tools(&self) -> &[ToolSpec] {
+        self.tools.as_deref().unwrap_or_default()
     }
 }
 
@@ -209,6 +229,12 @@ impl Request {
                 .any(|part| matches!(part, Part::Media(media) if media.kind == super::MediaKind::Audio)),
             _ => false,
         })
+    }
+
+    /// The name of the signature that a predictor asks with this request: for layers and doubles that tell the steps of
+    /// a program apart. Nothing for a request that was made by hand.
+    pub fn signature(&self) -> Option<&str> {
+        Some(self.origin.maker.as_deref()?.signature())
     }
 
     /// A digest of everything that can change the reply. Equal requests have equal digests in every process.

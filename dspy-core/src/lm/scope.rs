@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::budget::{BudgetNode, BudgetScope};
 use super::layer::{Layer, Next, Node};
 use super::{DeltaSink, Lm, LmError, PriceTable, Request, Response, UsageScope};
+use crate::observe;
 
 tokio::task_local! {
     static SCOPE: LmScope;
@@ -87,7 +88,15 @@ impl LmScope {
         let budgets = self.budgets.as_ref();
         let next = Next { rest: self.layers.as_ref(), outside: true, sink, budgets };
         let inside = LmScope { prices: self.prices.clone(), offline: self.offline, ..LmScope::default() };
-        let response = inside.enter(next.run(lm, request)).await?;
+        let work = inside.enter(next.run(lm, request));
+        let response = match observe::lm_call(lm, request, sink.is_some()) {
+            None => work.await?,
+            Some(operation) => {
+                let result = Box::pin(operation.run(work)).await;
+                operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+                result?
+            }
+        };
         if let Some(sink) = sink {
             sink.catch_up(&response).await;
         }

@@ -14,7 +14,7 @@ pub struct Secret(Arc<str>);
 
 impl Secret {
     #[cfg(feature = "http")]
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

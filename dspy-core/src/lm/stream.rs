@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ pub enum Delta {
 pub struct DeltaSink {
     outlet: Outlet,
     used: AtomicBool,
+    first: OnceLock<Instant>,
 }
 
 enum Outlet {
@@ -40,16 +42,24 @@ enum Outlet {
 
 impl DeltaSink {
     pub(crate) fn new(sender: mpsc::Sender<Delta>) -> Self {
-        DeltaSink { outlet: Outlet::Reader(sender), used: AtomicBool::new(false) }
+        Self::to(Outlet::Reader(sender))
     }
 
     pub(super) fn to_log(log: Arc<DeltaLog>) -> Self {
-        DeltaSink { outlet: Outlet::Log(log), used: AtomicBool::new(false) }
+        Self::to(Outlet::Log(log))
+    }
+
+    fn to(outlet: Outlet) -> Self {
+        DeltaSink { outlet, used: AtomicBool::new(false), first: OnceLock::new() }
     }
 
     /// Hands on a piece. Waits while the reader is behind; pieces that nobody wants any more are dropped.
     pub async fn send(&self, delta: Delta) {
-        self.used.store(!matches!(delta, Delta::Restart), Ordering::Relaxed);
+        let used = !matches!(delta, Delta::Restart);
+        self.used.store(used, Ordering::Relaxed);
+        if used {
+            self.first.get_or_init(Instant::now);
+        }
         match &self.outlet {
             // An error says that the reader has gone away: the model may as well finish its reply.
             Outlet::Reader(sender) => drop(sender.send(delta).await),
@@ -60,6 +70,11 @@ impl DeltaSink {
     /// Whether something of a reply has been handed on.
     pub(super) fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// When the first piece came.
+    pub(super) fn first(&self) -> Option<Instant> {
+        self.first.get().copied()
     }
 
     /// Hands on the whole reply if nothing of it has been: the model does not stream, or a layer knew the answer.

@@ -13,7 +13,10 @@ use crate::adapter::{
     self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
 };
 use crate::error::{Error, Result};
-use crate::lm::{Capabilities, Lm, Message, Origin};
+use crate::lm::{Capabilities, Lm, Message};
+#[cfg(feature = "http")]
+use crate::lm::{Completion, Request};
+use crate::observe::{self, Operation, spans};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
 
@@ -30,6 +33,24 @@ impl Predictor {
         let adapter = self.adapter().unwrap_or(context.adapter());
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
         Ok(self.prepared(adapter, able).messages(self.demos(), inputs, &[]))
+    }
+
+    /// A call as something to learn from: the messages that it sends first, the tools that it offers beside them, and
+    /// the completion that gives these outputs.
+    #[cfg(feature = "http")]
+    pub(crate) fn lesson(&self, inputs: &Values, outputs: &Values) -> Result<(Request, Completion)> {
+        self.check_inputs(inputs)?;
+        if let Some(missing) =
+            self.spec().outputs().find(|f| !f.is_optional() && !outputs.contains_key(f.name()))
+        {
+            return Err(FieldError::new(missing.name(), "the output is missing").into());
+        }
+        let context = Context::current();
+        let adapter = self.adapter().unwrap_or(context.adapter());
+        let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
+        let prepared = self.prepared(adapter, able);
+        let request = prepared.request(self.demos(), inputs, &[], able)?;
+        Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
     /// Calls the model and reads its reply.
@@ -52,15 +73,29 @@ impl Predictor {
         let context = Context::current();
         self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
-        let watch = context.events.as_ref().map(|events| Watch::new(self, events, check));
+        let operation = observe::predictor(self, &inputs, context.events.is_some()).map(Box::new);
+        let watch = match (&context.events, &operation) {
+            (Some(events), Some(operation)) => Some(Watch::new(self, events, operation.id(), check)),
+            _ => None,
+        };
         if let Some(watch) = &watch {
             Box::pin(watch.say(EventKind::Started { inputs: inputs.clone() })).await;
         }
         let place = context.trace.as_ref().map(|trace| trace.start());
-        let (details, keep) = (Details::default(), watch.is_some() || place.is_some());
-        let mut call = Call { predictor: self, context: &context, lm, inputs: &inputs, details, watch };
-        let result = call.run(convert, keep).await;
+        let shown = operation.as_ref().is_some_and(|operation| operation.shows_values());
+        let (details, keep) = (Details::default(), watch.is_some() || place.is_some() || shown);
+        let observed = operation.as_deref();
+        let mut call =
+            Call { predictor: self, context: &context, lm, inputs: &inputs, details, watch, observed };
+        let result = match &operation {
+            None => call.run(convert, keep).await,
+            Some(operation) => Box::pin(operation.run(call.run(convert, keep))).await,
+        };
         let Call { details, watch, .. } = call;
+        if let Some(operation) = operation {
+            let outputs = result.as_ref().map(|(_, values)| values);
+            operation.predictor_ended(outputs, details.usage, details.attempts.len());
+        }
         if let Some(watch) = watch {
             Box::pin(watch.end(&result, &details)).await;
         }
@@ -93,6 +128,7 @@ pub(super) struct Call<'a> {
     pub(super) inputs: &'a Values,
     pub(super) details: Details,
     pub(super) watch: Option<Watch>,
+    pub(super) observed: Option<&'a Operation>,
 }
 
 pub(super) type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send);
@@ -143,6 +179,9 @@ impl Call<'_> {
                     left -= 1;
                     correction.extend(prepared.correction(self.details.completions().first(), &error));
                 }
+                if let Some(operation) = self.observed.filter(|_| !hopeless) {
+                    operation.restarted(&error);
+                }
                 if let Some(watch) = self.watch.as_mut().filter(|_| !hopeless) {
                     Box::pin(watch.restart(error.problems_text())).await;
                 }
@@ -173,11 +212,13 @@ impl Call<'_> {
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
         let Question { prepared, able, correction, limit, abort_early } = question;
-        let mut request = prepared.request(self.predictor.demos(), self.inputs, correction, able)?;
+        let rendering = spans::render(prepared.adapter.name());
+        let make = || prepared.request(self.predictor.demos(), self.inputs, correction, able);
+        let mut request = rendering.in_scope(make)?;
         request.params.clone_from(self.predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = self.context.rollout();
-        request.origin = Origin::of(prepared.clone());
+        request.origin = prepared.origin(self.inputs)?;
         let received = match &mut self.watch {
             None => Received::Answer(self.lm.complete(request).await?),
             // Boxed, like all that few calls need, so that the others stay small.
@@ -215,7 +256,10 @@ impl Call<'_> {
         let adapter = &prepared.adapter;
         let mut first_error = None;
         for completion in self.details.completions() {
-            let read = prepared.read(self.inputs, completion).map_err(Error::from);
+            let parsing = spans::parse(adapter.name());
+            let read = parsing.in_scope(|| prepared.read(self.inputs, completion));
+            spans::parsed(&parsing, read.as_ref().map(|read| read.report.repairs.len()).map_err(|e| e.kind));
+            let read = read.map_err(Error::from);
             let read = read.and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
                 let output = convert(&mut values);

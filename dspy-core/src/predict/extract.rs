@@ -43,6 +43,7 @@ impl Call<'_> {
             inputs: &inputs,
             details: Details::default(),
             watch: self.watch.take(),
+            observed: self.observed,
         };
         let outcome = call.run_boxed(&mut with_native, keep).await;
         let Call { details, watch, .. } = call;

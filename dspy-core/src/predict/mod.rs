@@ -19,5 +19,6 @@ pub use dynamic::DynPredict;
 pub use prediction::Prediction;
 pub use predictor::Predictor;
 pub(crate) use predictor::PredictorId;
+pub(crate) use prepared::Prepared;
 pub use stream::PredictStream;
 pub use typed::Predict;

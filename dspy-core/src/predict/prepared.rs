@@ -5,23 +5,23 @@ use std::sync::Arc;
 use super::Predictor;
 use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction};
 use crate::error::Result;
-use crate::lm::{Capabilities, Completion, Lm, Message, Request};
+use crate::lm::{Capabilities, Completion, Lm, Maker, Message, Origin, Request};
 use crate::program::Recovery;
 use crate::signature::{Demo, SignatureSpec, Values};
 
 /// An adapter applied to a signature as a model sees it.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) adapter: Arc<dyn Adapter>,
-    view: View,
+pub(crate) struct Prepared {
+    pub(crate) adapter: Arc<dyn Adapter>,
+    pub(crate) view: View,
     preamble: Arc<[Message]>,
     /// The second step, for adapters that let models answer in prose.
-    pub(super) second: Option<SecondStep>,
+    pub(crate) second: Option<SecondStep>,
 }
 
 /// A predictor that reads the prose of the first step.
 #[derive(Debug)]
-pub(super) struct SecondStep {
+pub(crate) struct SecondStep {
     pub(super) predictor: Predictor,
     pub(super) lm: Lm,
     pub(super) input: String,
@@ -73,6 +73,12 @@ impl Prepared {
         Ok(request)
     }
 
+    /// Where a request of this predictor comes from.
+    pub(super) fn origin(self: &Arc<Self>, inputs: &Values) -> Result<Origin> {
+        let origin = Origin::of(self.clone());
+        Ok(if self.view.tells_of_tools() { origin.offering(self.view.tools(inputs)?) } else { origin })
+    }
+
     /// A reader of replies that are still arriving.
     pub(super) fn reader(&self) -> Option<Box<dyn ReplyReader>> {
         self.adapter.reader(&self.view.spec)
@@ -100,5 +106,11 @@ impl Prepared {
     /// What is said after a reply that cannot be read.
     pub(super) fn correction(&self, completion: Option<&Completion>, error: &ParseError) -> Vec<Message> {
         correction(completion, error, self.adapter.feedback(&self.view.spec, error))
+    }
+}
+
+impl Maker for Prepared {
+    fn signature(&self) -> &str {
+        self.view.spec.name()
     }
 }

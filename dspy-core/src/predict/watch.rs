@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use crate::adapter::{FieldProblem, ParseError, ParseErrorKind};
 use crate::error::{Error, Result};
 use crate::lm::{Delta, LmStream, Response};
+use crate::observe::CallId;
 use crate::program::{EventKind, EventScope};
 use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Values};
 
@@ -23,7 +24,7 @@ pub(super) struct Watch {
     events: Arc<EventScope>,
     /// The paths that the watchers know the predictor by.
     sources: Vec<Arc<str>>,
-    call: u64,
+    call: CallId,
     check: CheckField,
     /// The fields that the watcher has in full.
     complete: HashSet<Arc<str>>,
@@ -37,8 +38,13 @@ pub(super) enum Received {
 }
 
 impl Watch {
-    pub(super) fn new(predictor: &Predictor, events: &Arc<EventScope>, check: CheckField) -> Self {
-        let (sources, call) = (events.sources(predictor), events.number());
+    pub(super) fn new(
+        predictor: &Predictor,
+        events: &Arc<EventScope>,
+        call: CallId,
+        check: CheckField,
+    ) -> Self {
+        let sources = events.sources(predictor);
         Watch { events: events.clone(), sources, call, check, complete: HashSet::new() }
     }
 

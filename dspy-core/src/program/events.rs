@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use futures_util::Stream;
 use serde_json::Value;
@@ -14,10 +14,13 @@ use tokio::sync::mpsc;
 use super::HasPredictors;
 use super::paths::Paths;
 use super::settings::{Context, inherit};
-use crate::lm::Usage;
+use crate::error::Result;
+use crate::lm::{LmError, Response, Usage};
+use crate::observe::{self, CallId, LmCall, Operation};
 use crate::predict::{Prediction, Predictor};
 use crate::signature::{FieldChange, Values};
 use crate::stream::Driven;
+use crate::tools::ToolError;
 
 /// Something that happened in a running program.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,13 +28,20 @@ use crate::stream::Driven;
 pub struct Event {
     /// Where: the path of a predictor (`generate_query.predict`), the type of a module, the name of a tool.
     pub source: Arc<str>,
-    /// Tells the calls of one stream apart, concurrent ones included.
+    /// Tells the calls of this process apart, concurrent ones included.
     pub call: u64,
+    /// The call in which this one was made; nothing for one that no other made.
+    pub parent: Option<u64>,
+    /// How long ago the call began; next to nothing at its start.
+    pub elapsed: Duration,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// The kinds of [`Event`].
+/// The kinds of [`Event`]. What begins ends with exactly one of the kinds that say so.
+///
+/// Streams have the pieces of the reply between start and end of a predictor, [observers](crate::observe::Observer) the
+/// calls of models and what was cancelled.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -64,7 +74,10 @@ pub enum EventKind {
     /// A module begins.
     ModuleStarted,
     /// A module is done.
-    ModuleFinished,
+    ModuleFinished {
+        /// What all calls in it cost.
+        usage: Usage,
+    },
     /// A tool is called.
     ToolStarted {
         /// Its arguments.
@@ -75,6 +88,47 @@ pub enum EventKind {
         /// Its answer.
         result: Value,
     },
+    /// A request is sent to a model.
+    LmStarted {
+        /// What is asked of whom.
+        call: Arc<LmCall>,
+    },
+    /// An attempt to send a request has failed, and another one will follow.
+    LmRetried {
+        /// What is asked of whom.
+        call: Arc<LmCall>,
+        /// Why it failed.
+        error: Box<LmError>,
+        /// How long the next attempt waits.
+        wait: Duration,
+    },
+    /// A model has answered.
+    LmFinished {
+        /// What was asked of whom.
+        call: Arc<LmCall>,
+        /// The answer.
+        response: Arc<Response>,
+        /// How long the first piece of a streamed reply took.
+        first_token: Option<Duration>,
+        /// How often the request was sent again.
+        retries: u32,
+    },
+    /// A model gave no answer.
+    LmFailed {
+        /// What was asked of whom.
+        call: Arc<LmCall>,
+        /// Why.
+        error: Box<LmError>,
+        /// How often the request was sent again.
+        retries: u32,
+    },
+    /// A call of a model was dropped before its end.
+    LmCancelled {
+        /// What was asked of whom.
+        call: Arc<LmCall>,
+    },
+    /// A call of a predictor, module or tool was dropped before its end.
+    Cancelled,
     /// What the program itself says of its progress; see [`status`].
     Status(String),
 }
@@ -87,27 +141,56 @@ pub enum EventKind {
 /// # }
 /// ```
 pub async fn status(text: impl Into<String>) {
+    let (id, text) = (CallId::fresh(), text.into());
+    observe::status(id, &text);
     if let Some(events) = &Context::current().events {
-        events.send(events.number(), "status".into(), EventKind::Status(text.into())).await;
+        events.send(id, "status".into(), EventKind::Status(text)).await;
     }
 }
 
 /// Runs a tool between the two events that frame it, where somebody watches.
-pub(crate) async fn watch_tool<E: fmt::Display>(
+pub(crate) async fn watch_tool(
     name: &str,
     arguments: &Value,
-    run: impl Future<Output = Result<Value, E>>,
-) -> Result<Value, E> {
+    run: impl Future<Output = Result<Value, ToolError>>,
+) -> Result<Value, ToolError> {
     let context = Context::current();
-    let Some(events) = &context.events else { return run.await };
-    let (call, source): (u64, Arc<str>) = (events.number(), name.into());
-    events.send(call, source.clone(), EventKind::ToolStarted { arguments: arguments.clone() }).await;
-    let result = run.await;
-    let end = match &result {
-        Ok(result) => EventKind::ToolFinished { result: result.clone() },
-        Err(error) => EventKind::Failed { error: error.to_string() },
-    };
-    events.send(call, source, end).await;
+    let Some(operation) = observe::tool(name, arguments, context.events.is_some()) else { return run.await };
+    let (id, source) = (operation.id(), operation.source().clone());
+    if let Some(events) = &context.events {
+        events.send(id, source.clone(), EventKind::ToolStarted { arguments: arguments.clone() }).await;
+    }
+    let result = operation.run(run).await;
+    operation.tool_ended(result.as_ref());
+    if let Some(events) = &context.events {
+        let end = match &result {
+            Ok(result) => EventKind::ToolFinished { result: result.clone() },
+            Err(error) => EventKind::Failed { error: error.to_string() },
+        };
+        events.send(id, source, end).await;
+    }
+    result
+}
+
+/// Runs a module that is observed or watched.
+pub(super) async fn watch_module<O>(
+    events: Option<&EventScope>,
+    operation: Operation,
+    work: impl Future<Output = Result<Prediction<O>>>,
+) -> Result<Prediction<O>> {
+    let (id, source) = (operation.id(), operation.source().clone());
+    if let Some(events) = events {
+        events.send(id, source.clone(), EventKind::ModuleStarted).await;
+    }
+    let result = operation.run(work).await;
+    operation.module_ended(result.as_ref().map(Prediction::usage));
+    if let Some(events) = events {
+        let end = match &result {
+            Ok(prediction) => EventKind::ModuleFinished { usage: prediction.usage() },
+            Err(error) => EventKind::Failed { error: error.to_string() },
+        };
+        events.send(id, source, end).await;
+    }
     result
 }
 
@@ -115,16 +198,10 @@ pub(crate) async fn watch_tool<E: fmt::Display>(
 pub(crate) struct EventScope {
     sender: mpsc::Sender<Event>,
     paths: Paths,
-    next: AtomicU64,
     outer: Option<Arc<EventScope>>,
 }
 
 impl EventScope {
-    /// A number for a new call. Watchers of one stream see the numbers of that stream only.
-    pub(crate) fn number(&self) -> u64 {
-        self.chain().last().unwrap_or(self).next.fetch_add(1, Ordering::Relaxed)
-    }
-
     pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
         self.paths.register(module);
         if let Some(outer) = &self.outer {
@@ -132,10 +209,10 @@ impl EventScope {
         }
     }
 
-    async fn send(&self, call: u64, source: Arc<str>, kind: EventKind) {
+    async fn send(&self, id: CallId, source: Arc<str>, kind: EventKind) {
         for scope in self.chain() {
             // A watcher that has gone away needs no news.
-            let _ = scope.sender.send(Event { source: source.clone(), call, kind: kind.clone() }).await;
+            let _ = scope.sender.send(id.event(source.clone(), kind.clone())).await;
         }
     }
 
@@ -149,32 +226,10 @@ impl EventScope {
     }
 
     /// Hands on an event of the predictor with these [`sources`](Self::sources).
-    pub(crate) async fn predictor(&self, call: u64, sources: &[Arc<str>], kind: EventKind) {
+    pub(crate) async fn predictor(&self, id: CallId, sources: &[Arc<str>], kind: EventKind) {
         for (scope, source) in self.chain().zip(sources) {
-            let _ = scope.sender.send(Event { source: source.clone(), call, kind: kind.clone() }).await;
+            let _ = scope.sender.send(id.event(source.clone(), kind.clone())).await;
         }
-    }
-
-    /// Says that a module begins.
-    pub(super) async fn module_started(&self, name: &'static str) -> ModuleCall<'_> {
-        let call = ModuleCall { events: self, number: self.number(), name: name.into() };
-        self.send(call.number, call.name.clone(), EventKind::ModuleStarted).await;
-        call
-    }
-}
-
-/// A module that runs under a watcher.
-pub(super) struct ModuleCall<'a> {
-    events: &'a EventScope,
-    number: u64,
-    name: Arc<str>,
-}
-
-impl ModuleCall<'_> {
-    /// Says that it is done, or how it failed.
-    pub(super) async fn end(self, error: Option<String>) {
-        let kind = error.map_or(EventKind::ModuleFinished, |error| EventKind::Failed { error });
-        self.events.send(self.number, self.name, kind).await;
     }
 }
 
@@ -192,13 +247,13 @@ where
     let context = Context::current();
     Driven::new(|sender| {
         let outer = context.events.clone();
-        let scope = EventScope { sender, paths: Paths::default(), next: AtomicU64::new(0), outer };
+        let scope = EventScope { sender, paths: Paths::default(), outer };
         // `inherit` takes the LM scope of the one who asks; what is polled later may run in another task.
         inherit(context.watched(Arc::new(scope)).enter(work))
     })
 }
 
-type Outcome<O> = crate::error::Result<Prediction<O>>;
+type Outcome<O> = Result<Prediction<O>>;
 
 /// A program that runs while its events are read; made by [`Module::stream`](super::Module::stream).
 ///

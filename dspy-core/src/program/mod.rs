@@ -11,6 +11,7 @@ pub use events::{Event, EventKind, ProgramStream, status};
 pub(crate) use events::{EventScope, watch_tool, watched};
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};
+pub(crate) use paths::Paths;
 pub(crate) use settings::Context;
 pub use settings::{Recovery, Settings, configure, current_lm, inherit, spawn};
 pub(crate) use trace::TraceScope;

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::events::ProgramStream;
+use super::events::{ProgramStream, watch_module};
 use super::settings::Context;
 use super::{HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::{BoxFuture, UsageScope, current_scope};
+use crate::observe;
 use crate::predict::Prediction;
 
 /// A program or a part of one: typed input to typed prediction.
@@ -43,22 +44,21 @@ pub trait Module: HasPredictors + Send + Sync {
         async move {
             let context = Context::current();
             context.register(self);
+            let operation = observe::module(short_name::<Self>(), self, context.events.is_some());
             let scope = current_scope();
             let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
-            // Boxed, because few programs are watched and all programs nest.
-            let watched = match &context.events {
-                Some(events) => Some(Box::pin(events.module_started(short_name::<Self>())).await),
-                None => None,
+            let work = async move {
+                let mut result = scope.tracking(usage.clone()).enter(self.forward(input)).await;
+                if let Ok(prediction) = &mut result {
+                    prediction.set_usage(usage.total());
+                }
+                result
             };
-            let mut result = scope.tracking(usage.clone()).enter(self.forward(input)).await;
-            if let Ok(prediction) = &mut result {
-                prediction.set_usage(usage.total());
+            match operation {
+                None => work.await,
+                // Boxed, because few programs are watched and all programs nest.
+                Some(operation) => Box::pin(watch_module(context.events.as_deref(), operation, work)).await,
             }
-            if let Some(watched) = watched {
-                let error = result.as_ref().err().map(ToString::to_string);
-                Box::pin(watched.end(error)).await;
-            }
-            result
         }
     }
 
@@ -82,7 +82,11 @@ pub trait Module: HasPredictors + Send + Sync {
 /// [`Module::call`] for a module that is a single predictor, which counts its own usage.
 pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<Prediction<M::Output>> {
     Context::current().register(module);
-    module.forward(input).await
+    let work = module.forward(input);
+    match observe::leaf(module) {
+        None => work.await,
+        Some(scope) => Box::pin(scope.enter(work)).await,
+    }
 }
 
 /// The name of a type without its path and parameters.
@@ -146,6 +150,11 @@ impl<I: Send, O: Send> Module for BoxModule<I, O> {
     async fn forward(&self, input: I) -> Result<Prediction<O>> {
         self.0.call_erased(input).await
     }
+
+    // The module in the box is what is called, and counts for itself.
+    fn call(&self, input: impl Into<I>) -> impl Future<Output = Result<Prediction<O>>> + Send {
+        self.0.call_erased(input.into())
+    }
 }
 
 impl<M: Module + Clone> Module for Arc<M> {
@@ -155,6 +164,10 @@ impl<M: Module + Clone> Module for Arc<M> {
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         (**self).forward(input).await
     }
+
+    fn call(&self, input: impl Into<M::Input>) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
+        (**self).call(input)
+    }
 }
 
 impl<M: Module> Module for Box<M> {
@@ -163,5 +176,9 @@ impl<M: Module> Module for Box<M> {
 
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         (**self).forward(input).await
+    }
+
+    fn call(&self, input: impl Into<M::Input>) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
+        (**self).call(input)
     }
 }

@@ -11,7 +11,7 @@ static ALONE: LazyLock<Arc<str>> = LazyLock::new(|| "self".into());
 
 /// The paths of the predictors of a running program.
 #[derive(Debug, Default)]
-pub(super) struct Paths(Mutex<Known>);
+pub(crate) struct Paths(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -29,7 +29,7 @@ impl Paths {
     ///
     /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
     /// apart, and by its id, which it shares with the clones that are made during the run.
-    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
+    pub(crate) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = HashMap::new();
         for (path, predictor) in module.named_predictors() {
@@ -42,7 +42,7 @@ impl Paths {
         known.by_id.extend(new);
     }
 
-    pub(super) fn of(&self, predictor: &Predictor) -> Arc<str> {
+    pub(crate) fn of(&self, predictor: &Predictor) -> Arc<str> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let path = known.by_place.get(&place(predictor)).or_else(|| known.by_id.get(&predictor.id()));
         path.unwrap_or(&ALONE).clone()

@@ -8,6 +8,7 @@ use super::events::EventScope;
 use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
 use crate::lm::{Lm, current_scope};
+use crate::observe::{self, Observation, Observer};
 
 /// What to do about a reply that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,7 @@ pub struct Settings {
     adapter: Option<Arc<dyn Adapter>>,
     recovery: Option<Recovery>,
     rollout: Option<u64>,
+    observation: Observation,
 }
 
 impl Settings {
@@ -122,9 +124,27 @@ impl Settings {
         self
     }
 
+    /// Adds an observer, which is told of each call of a module, predictor, model or tool. In a scope it is told
+    /// besides those of the enclosing scopes and of the process; [`configure`] replaces those of the process.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observation.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Whether spans hold what is said: prompts, replies, inputs and outputs, up to 64 KiB each. Without this setting
+    /// they do if the environment variable `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says `true`,
+    /// `SPAN_ONLY` or `SPAN_AND_EVENT`.
+    #[must_use]
+    pub fn capture_content(mut self, on: bool) -> Self {
+        self.observation.content = Some(on);
+        self
+    }
+
     /// Runs `future` under these settings.
-    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+    pub fn scope<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
         let outer = Context::current();
+        let future = observe::observing(std::mem::take(&mut self.observation), future);
         let context = Context { settings: self.or(&outer.settings), ..(*outer).clone() };
         Arc::new(context).enter(future)
     }
@@ -155,8 +175,10 @@ tokio::task_local! {
 ///
 /// Takes an [`Lm`] as well as [`Settings`]. May be called at any time, from any thread.
 pub fn configure(settings: impl Into<Settings>) {
+    let mut settings = settings.into();
+    observe::configure(std::mem::take(&mut settings.observation));
     let mut default = DEFAULT.write().unwrap_or_else(PoisonError::into_inner);
-    let settings = settings.into().or(&default.settings);
+    let settings = settings.or(&default.settings);
     *default = Arc::new(Context { settings, ..Context::default() });
 }
 
@@ -165,13 +187,13 @@ pub fn current_lm() -> Option<Lm> {
     Context::current().lm().cloned()
 }
 
-/// Carries the settings, the trace and the LM scope of the current task into `future`, which may then be spawned.
+/// Carries the settings, the trace, the observers, the span and the LM scope of the current task into `future`, which may then be spawned.
 ///
 /// `tokio::spawn` starts a task with nothing of its parent; `tokio::spawn(dspy::inherit(future))`, or
 /// [`spawn`], keeps what was set.
 pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let (context, scope) = (Context::current(), current_scope());
-    context.enter(scope.enter(future))
+    context.enter(scope.enter(observe::inherit(future)))
 }
 
 /// [`tokio::spawn`] for a part of a program: what was set for the current task holds in the new one, and its LM

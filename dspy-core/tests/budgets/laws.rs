@@ -81,7 +81,7 @@ impl World {
         for at in std::iter::once(0).chain(plan.inner.map(|inner| inner + 1)) {
             let used = &mut truth.used[at];
             used.0 = used.0.strict_add_signed(sign);
-            used.1 = used.1.strict_add_signed(sign * tokens as i64);
+            used.1 = used.1.strict_add_signed(sign * tokens.cast_signed());
             used.2 += sign as f64 * usd;
             let used = *used;
             let (calls, most, cents) = self.limits[at];
@@ -166,7 +166,7 @@ async fn run(world: Arc<World>) {
             }
         })
     });
-    let ended = tokio::time::timeout(Duration::from_secs(60), futures_util::future::join_all(tasks)).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), futures_util::future::join_all(tasks)).await;
     let results = ended.expect("nobody waits for ever");
     let answered = results.into_iter().filter(|result| matches!(result, Ok(Some(Ok(_))))).count() as u64;
     check_books(&world, &accounts, answered);

@@ -235,7 +235,7 @@ async fn spawned_tasks_and_streams_are_paid_for() {
 #[tokio::test]
 async fn accounts_go_on_from_what_was_spent() {
     let spent = Usage::tokens(50, 50).at_cost(0.25);
-    let budget = Budget::calls(2).tokens(300).usd(1.0).wall(Duration::from_secs(60));
+    let budget = Budget::calls(2).tokens(300).usd(1.0).wall(Duration::from_mins(1));
     let account = budget.resume(spent, Duration::from_secs(20));
     let left = account.remaining();
     assert_eq!((left.calls, left.tokens, left.usd), (Some(1), Some(200), Some(0.75)));

@@ -1,5 +1,5 @@
 //! What calls cost, who counts it, and the budgets that they keep to.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod cuts;
 mod laws;

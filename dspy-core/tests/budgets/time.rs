@@ -47,9 +47,9 @@ async fn closing_lets_calls_end_and_aborting_does_not() {
         let (first, second) = (call(), call());
         settle().await;
         if abort {
-            account.abort()
+            account.abort();
         } else {
-            account.close()
+            account.close();
         }
         assert_eq!(why(second.await.unwrap()), Refusal::Closed);
         assert_eq!(why(call().await.unwrap()), Refusal::Closed);

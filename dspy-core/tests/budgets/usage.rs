@@ -42,7 +42,7 @@ async fn reports_add_up_by_model_through_nested_and_spawned_tasks() {
     let scripted = Lm::scripted(["a b", "c"]);
     let (inner, outer) = track_usage(async {
         priced.complete(request("10")).await.unwrap();
-        let (_, inner) = track_usage(async {
+        let ((), inner) = track_usage(async {
             scripted.ask("one two").await.unwrap();
             let priced = priced.clone();
             spawn(async move { priced.complete(request("20")).await.unwrap() }).await.unwrap();
@@ -80,7 +80,7 @@ async fn trackers_beside_each_other_do_not_mix() {
 #[tokio::test]
 async fn answers_from_a_cache_are_counted_apart() {
     let cached = Lm::scripted(["never"]).layer(Known);
-    let (_, report) = track_usage(async {
+    let ((), report) = track_usage(async {
         cached.ask("?").await.unwrap();
         cached.ask("?").await.unwrap();
     })

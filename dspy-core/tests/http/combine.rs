@@ -135,20 +135,22 @@ impl Layer for Counter {
     }
 }
 
+/// A counter that the test keeps a hold of.
+struct Shared(Arc<Counter>);
+impl Layer for Shared {
+    fn call<'a>(
+        &'a self,
+        lm: &'a Lm,
+        request: &'a Request,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        self.0.call(lm, request, next)
+    }
+}
+
 #[tokio::test]
 async fn the_scope_sees_one_call_and_handles_see_their_own() {
     let (scope, inner) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-    struct Shared(Arc<Counter>);
-    impl Layer for Shared {
-        fn call<'a>(
-            &'a self,
-            lm: &'a Lm,
-            request: &'a Request,
-            next: Next<'a>,
-        ) -> BoxFuture<'a, Result<Response, LmError>> {
-            self.0.call(lm, request, next)
-        }
-    }
     let lm = Lm::round_robin([
         Lm::fallback([failing(LmErrorKind::Server), Lm::scripted(["yes"]).layer(Shared(inner.clone()))]),
         Lm::scripted(["no"]),

@@ -12,6 +12,7 @@ mod combine;
 mod costs;
 mod faults;
 mod faults_network;
+mod finetune;
 mod formats;
 mod gemini;
 mod limits;

@@ -142,8 +142,9 @@ pub(super) fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
             _ => return None,
         })
     });
+    let other_format = map.get("format").and_then(Value::as_str).filter(|_| format.is_none()).map(Box::from);
     let code = map.get("x-code") == Some(&Value::Bool(true));
-    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, code })
+    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, other_format, code })
 }
 
 pub(super) fn sizes(

@@ -101,6 +101,8 @@ pub(super) struct TextPlan {
     pub(super) max: Option<usize>,
     pub(super) patterns: Vec<Regex>,
     pub(super) format: Option<Format>,
+    /// A format that is not enforced.
+    pub(super) other_format: Option<Box<str>>,
     /// The text is code, and a fence around it is not part of it.
     pub(super) code: bool,
 }

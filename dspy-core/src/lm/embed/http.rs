@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{BoxFuture, Embedder, EmbeddingModel, Embeddings};
-use crate::lm::transport::{Answer, Failure, Outgoing, Route, Transport};
+use crate::lm::transport::{Answer, Failure, Metered, Outgoing, Route, Transport};
 use crate::lm::wire::garbage;
 use crate::lm::{Endpoint, LmError, LmErrorKind, Protocol, Usage};
 
@@ -62,6 +62,12 @@ impl EmbeddingModel for Served {
                 .map_err(|error| LmError::new(LmErrorKind::Other, &self.id, error.to_string()))?;
             self.transport.post(Outgoing::plain(body), |answer| read(answer, texts.len())).await
         })
+    }
+}
+
+impl Metered for Embeddings {
+    fn usage(&self) -> Option<Usage> {
+        (self.usage.total_tokens() > 0).then_some(self.usage)
     }
 }
 

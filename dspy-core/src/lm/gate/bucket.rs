@@ -76,6 +76,7 @@ impl Bucket {
         self.level = (self.level + amount).min(self.capacity);
     }
 
+    #[cfg(any(feature = "http", test))]
     pub(super) fn is_full(&mut self, now: Instant) -> bool {
         self.wait(self.capacity, now).is_none()
     }

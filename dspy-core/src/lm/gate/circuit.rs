@@ -140,6 +140,7 @@ impl Breaker {
     }
 
     /// Whether it has nothing to remember.
+    #[cfg(any(feature = "http", test))]
     pub(super) fn is_idle(&self) -> bool {
         self.failures == 0 && self.open_until.is_none()
     }

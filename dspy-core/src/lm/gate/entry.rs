@@ -78,6 +78,7 @@ impl Gate {
     }
 
     /// Whether it has nothing to remember.
+    #[cfg(any(feature = "http", test))]
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let state = &mut *self.0.state();
         let full = |bucket: &mut Option<Bucket>| bucket.as_mut().is_none_or(|bucket| bucket.is_full(now));

@@ -7,6 +7,8 @@ mod stream;
 mod tools;
 
 pub(super) use logprobs::read as read_logprobs;
+pub(crate) use request::message_value;
+pub(crate) use tools::tool_value;
 pub(super) use tools::{arguments_text, parameters};
 
 use super::dialect::Dialect;

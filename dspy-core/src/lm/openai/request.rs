@@ -193,6 +193,11 @@ fn turn(message: &Message, dialect: Dialect) -> serde_json::Result<Turn<'_>> {
     Ok(turn)
 }
 
+/// A message by itself, for files of messages.
+pub(crate) fn message_value(message: &Message) -> serde_json::Result<Value> {
+    serde_json::to_value(turn(message, crate::lm::dialect::PLAIN)?)
+}
+
 fn part(part: &Part, dialect: Dialect) -> serde_json::Result<TurnPart<'_>> {
     let media = match part {
         Part::Text(text) => return Ok(TurnPart::Text { text }),

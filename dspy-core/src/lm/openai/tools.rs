@@ -20,6 +20,11 @@ pub(super) fn wire(tool: &ToolSpec, rules: SchemaRules) -> WireTool<'_> {
     WireTool::Function { name: &tool.name, description: &tool.description, parameters }
 }
 
+/// A tool by itself, for files of messages.
+pub(crate) fn tool_value(tool: &ToolSpec) -> serde_json::Result<Value> {
+    serde_json::to_value(wire(tool, crate::lm::dialect::PLAIN.schema))
+}
+
 pub(super) fn choice(request: &Request) -> Option<Value> {
     match &request.tool_choice {
         _ if request.tools.is_empty() => None,

@@ -10,17 +10,20 @@ mod retry;
 mod retry_after;
 mod streaming;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
 use reqwest::{Method, Request, Url};
+use tracing::Instrument as _;
 
 use super::endpoint::public_url;
 use super::gate::{self, Estimate, Outcome, Passage};
 use super::secret::Secrets;
 use super::{Endpoint, LmError, LmErrorKind, Response, Secret, Usage, live};
+use crate::observe::spans;
 use base_url::BaseUrl;
 pub(super) use failure::Failure;
 use failure::Lasting;
@@ -67,6 +70,12 @@ pub(super) struct Transport {
     key_hint: String,
 }
 
+/// The client for requests of others than models to this address.
+#[cfg(feature = "otel")]
+pub(crate) fn client_for(url: &str) -> Result<reqwest::Client, String> {
+    client::client(BaseUrl::parse(url, "/")?.is_local())
+}
+
 /// What is to be sent.
 pub(super) struct Outgoing {
     body: Vec<u8>,
@@ -92,12 +101,6 @@ pub(super) trait Metered {
 }
 
 impl Metered for Response {
-    fn usage(&self) -> Option<Usage> {
-        (self.usage.total_tokens() > 0).then_some(self.usage)
-    }
-}
-
-impl Metered for super::Embeddings {
     fn usage(&self) -> Option<Usage> {
         (self.usage.total_tokens() > 0).then_some(self.usage)
     }
@@ -190,13 +193,19 @@ impl Transport {
         attempt: impl Fn(Duration) -> F,
     ) -> Result<T, LmError> {
         live::allow(&self.model)?;
+        let resend = AtomicU32::new(0);
         retry::retry(self.patience, |end| {
-            let attempt = &attempt;
+            let (attempt, resend) = (&attempt, &resend);
             async move {
                 let entered = self.passage.enter(estimate, end).await;
                 let pass = entered
                     .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
-                let result = attempt(self.patience.attempt(end)).await;
+                // What is waited for is no part of the attempt.
+                let span = spans::attempt(resend.fetch_add(1, Ordering::Relaxed));
+                let result = attempt(self.patience.attempt(end)).instrument(span.clone()).await;
+                if let Err(failed) = &result {
+                    spans::attempt_failed(&span, &failed.error);
+                }
                 pass.settle(&match &result {
                     Ok(answer) => Outcome::Answered(answer.usage()),
                     Err(failed) => Outcome::of(&failed.error),
@@ -205,6 +214,31 @@ impl Transport {
             }
         })
         .await
+    }
+
+    /// Sends what `make` makes of an empty POST and reads the answer by `decode`; again after failures of the kinds
+    /// that pass `again`. Bodies may be streams: they are made anew for each attempt.
+    pub(super) async fn exchange<T>(
+        &self,
+        make: impl Fn(Request) -> Request,
+        again: impl Fn(LmErrorKind) -> bool,
+        decode: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, LmError> {
+        live::allow(&self.model)?;
+        let (make, again, decode) = (&make, &again, &decode);
+        let attempt = |end| async move {
+            let exchange = async {
+                let request = make(self.request(&self.url, Vec::new()));
+                let mut incoming = self.execute(request, self.patience.attempt(end)).await?;
+                self.read_body(&mut incoming).await?;
+                self.judge(incoming.answer, decode)
+            };
+            exchange.await.map_err(|mut failed: Failed| {
+                failed.hopeless |= !again(failed.error.kind);
+                failed
+            })
+        };
+        retry::retry(self.patience, attempt).await
     }
 
     fn request(&self, url: &Url, body: Vec<u8>) -> Request {
@@ -247,12 +281,17 @@ impl Transport {
 
     /// Sends the request and waits for the head of the reply.
     async fn send(&self, request: &Request, time: Duration) -> Result<Incoming, Failed> {
-        let Some(mut request) = request.try_clone() else {
+        let Some(request) = request.try_clone() else {
             let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
             return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
         };
+        self.execute(request, time).await
+    }
+
+    async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
         *request.timeout_mut() = Some(time);
         let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
+        spans::http_status(response.status().as_u16());
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let answer = Answer {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::lm::LmError;
 use crate::lm::gate::FOREVER;
+use crate::observe;
 
 /// How patient an endpoint's requests are.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +61,7 @@ where
             (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
         })
         .notify(|failed: &Failed, wait: Duration| {
-            tracing::debug!(error = %failed.error, ?wait, "request failed, will be sent again");
+            observe::retried(&failed.error, wait);
         })
         .await;
     outcome.map_err(|failed| *failed.error)

@@ -1,0 +1,40 @@
+//! How deep the shallowest value of each type is, so that recursive types come to an end.
+
+use super::super::plan::{Kind, NodeId, Schema};
+
+/// No value at all.
+const NONE: usize = usize::MAX;
+
+/// The height of each node: 0 for scalars.
+pub(super) fn of(schema: &Schema) -> Vec<usize> {
+    let mut heights = vec![NONE; schema.nodes.len()];
+    loop {
+        let mut changed = false;
+        for id in (0..heights.len()).rev() {
+            let height = height(schema, id, &heights);
+            changed |= height < heights[id];
+            heights[id] = heights[id].min(height);
+        }
+        if !changed {
+            return heights;
+        }
+    }
+}
+
+fn height(schema: &Schema, id: NodeId, known: &[usize]) -> usize {
+    let above =
+        |parts: &mut dyn Iterator<Item = usize>| parts.max().map_or(0, |height| height.saturating_add(1));
+    match &schema.node(id).kind {
+        Kind::Never => NONE,
+        Kind::Any | Kind::Null | Kind::Bool | Kind::Number(_) | Kind::Text(_) | Kind::Choice(_) => 0,
+        Kind::List(plan) => {
+            let least = plan.min.unwrap_or(0).min(plan.prefix.len() + 1).max(plan.prefix.len());
+            above(&mut (0..least).map(|index| plan.item(index).map_or(NONE, |item| known[item])))
+        }
+        Kind::Object(plan) => {
+            above(&mut plan.props.iter().filter(|prop| prop.required).map(|prop| known[prop.node]))
+        }
+        Kind::Union(plan) if plan.null => 0,
+        Kind::Union(plan) => plan.options.iter().map(|option| known[*option]).min().unwrap_or(NONE),
+    }
+}

@@ -1,0 +1,129 @@
+//! What is wrong with training rows, before anything is uploaded.
+
+use super::error::FineTuneError;
+use super::rows::TrainingRow;
+use crate::lm::{Content, Message, Role};
+
+/// What an endpoint takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The fewest rows of a training file.
+    pub rows: usize,
+    /// The most tokens of one row, as estimated.
+    pub row_tokens: u64,
+    /// The most bytes of a file.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// At least 10 rows, at most 65,536 tokens in each, at most 512 MiB in all: what OpenAI says of most of its models.
+    fn default() -> Self {
+        Limits { rows: 10, row_tokens: 65_536, bytes: 512 << 20 }
+    }
+}
+
+impl Limits {
+    /// Sets the fewest rows.
+    #[must_use]
+    pub fn rows(mut self, rows: usize) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// Sets the most tokens of one row.
+    #[must_use]
+    pub fn row_tokens(mut self, tokens: u64) -> Self {
+        self.row_tokens = tokens;
+        self
+    }
+
+    /// Sets the most bytes of a file.
+    #[must_use]
+    pub fn bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+/// How large a training set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The rows.
+    pub rows: usize,
+    /// The tokens of all rows, estimated at four bytes each. A job learns them once in each epoch.
+    pub tokens: u64,
+    /// The tokens of the longest row.
+    pub longest: u64,
+    /// The size of the file.
+    pub bytes: u64,
+}
+
+/// What is wrong with one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowProblem {
+    /// The number of the row, from 1 like the lines of the file; 0 for the set as a whole.
+    pub row: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+pub(super) fn check(rows: &[TrainingRow], limits: &Limits) -> Result<Summary, FineTuneError> {
+    let mut summary = Summary { rows: rows.len(), ..Summary::default() };
+    let mut problems = Vec::new();
+    if rows.len() < limits.rows {
+        let message = format!("{} rows are too few; at least {} are needed", rows.len(), limits.rows);
+        problems.push(RowProblem { row: 0, message });
+    }
+    let preferences = rows.iter().filter(|row| row.worse.is_some()).count();
+    if preferences != 0 && preferences != rows.len() {
+        let message = format!("{preferences} of {} rows are preferences; it must be all or none", rows.len());
+        problems.push(RowProblem { row: 0, message });
+    }
+    for (index, row) in rows.iter().enumerate() {
+        let mut wrong = |message: String| problems.push(RowProblem { row: index + 1, message });
+        let replies = std::iter::once(&row.reply).chain(&row.worse);
+        for reply in replies {
+            if reply.role != Role::Assistant {
+                wrong(format!("the reply is said by `{}`, not by the assistant", reply.role.as_str()));
+            } else if says_nothing(reply) {
+                wrong("the reply is empty".into());
+            }
+        }
+        if !row.messages.iter().any(|message| message.role == Role::User) {
+            wrong("there is no message of the user".into());
+        }
+        if row.messages.last().is_some_and(|message| message.role == Role::Assistant) {
+            wrong("the assistant speaks twice in a row".into());
+        }
+        if row.messages.iter().skip(1).any(|message| message.role == Role::System) {
+            wrong("a system message stands after the first place".into());
+        }
+        if row.worse.as_ref() == Some(&row.reply) {
+            wrong("the preferred reply is the same as the other".into());
+        }
+        match row.to_json() {
+            Ok(line) => {
+                let tokens = line.len().div_ceil(4) as u64;
+                summary.bytes += line.len() as u64 + 1;
+                summary.tokens += tokens;
+                summary.longest = summary.longest.max(tokens);
+                if tokens > limits.row_tokens {
+                    wrong(format!("about {tokens} tokens are more than {}", limits.row_tokens));
+                }
+            }
+            Err(error) => wrong(error.to_string()),
+        }
+    }
+    if summary.bytes > limits.bytes {
+        let message = format!("{} bytes are more than {}", summary.bytes, limits.bytes);
+        problems.push(RowProblem { row: 0, message });
+    }
+    if problems.is_empty() { Ok(summary) } else { Err(FineTuneError::Rows { problems }) }
+}
+
+fn says_nothing(message: &Message) -> bool {
+    let calls = matches!(&message.content, Content::Calls { calls, .. } if !calls.is_empty());
+    !calls && message.text().trim().is_empty()
+}

@@ -1,0 +1,145 @@
+//! The client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::error::FineTuneError;
+use super::job::{Job, JobEvent, Page, UploadedFile};
+use super::multipart;
+use crate::lm::{Api, Endpoint, Payload};
+
+/// The fine-tuning API of an endpoint.
+///
+/// [`run`](Self::run) does all that is needed and survives a restart. The other methods are the single steps.
+#[derive(Debug, Clone)]
+pub struct FineTuning {
+    pub(super) api: Api,
+    /// The first and the longest wait between two looks at a job.
+    pub(super) polling: (Duration, Duration),
+    /// How long a job is waited for.
+    pub(super) deadline: Duration,
+}
+
+impl FineTuning {
+    /// The API of that endpoint, with its key, headers and patience.
+    pub fn new(endpoint: Endpoint) -> Self {
+        FineTuning {
+            api: Api::new(endpoint, "fine-tuning"),
+            polling: (Duration::from_secs(5), Duration::from_mins(1)),
+            deadline: Duration::from_hours(24),
+        }
+    }
+
+    /// Sets the first and the longest wait between two looks at a job. Five seconds and a minute at first.
+    #[must_use]
+    pub fn polling(mut self, first: Duration, longest: Duration) -> Self {
+        self.polling = (first, longest);
+        self
+    }
+
+    /// Sets how long a job is waited for. A day at first.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Uploads a file of training rows. It is sent again only where the endpoint refused it for too many requests.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports. After a broken connection the file may be there all the same: see
+    /// [`files`](Self::files).
+    pub async fn upload(
+        &self,
+        name: &str,
+        content: impl Into<Arc<[u8]>>,
+    ) -> Result<UploadedFile, FineTuneError> {
+        let content = content.into();
+        Ok(self.api.post("/files", &|| multipart::form("fine-tune", name, &content)).await?)
+    }
+
+    /// The files for fine-tuning, the latest first: up to 1,000 after the one of that id.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports.
+    pub async fn files(&self, after: Option<&str>) -> Result<Page<UploadedFile>, FineTuneError> {
+        let mut query = vec![("purpose", "fine-tune"), ("limit", "1000"), ("order", "desc")];
+        query.extend(after.map(|after| ("after", after)));
+        Ok(self.api.get("/files", &query).await?)
+    }
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports.
+    pub async fn delete_file(&self, id: &str) -> Result<(), FineTuneError> {
+        let _: Value = self.api.delete(&format!("/files/{}", segment(id)?)).await?;
+        Ok(())
+    }
+
+    /// Creates a job; the members of `request` are those of the API: `model`, `training_file`, …. It is sent again only
+    /// where the endpoint refused it for too many requests.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports. After a broken connection the job may run all the same: see [`jobs`](Self::jobs).
+    pub async fn create(&self, request: &Map<String, Value>) -> Result<Job, FineTuneError> {
+        let body = Value::Object(request.clone()).to_string();
+        Ok(self.api.post("/fine_tuning/jobs", &|| json(&body)).await?)
+    }
+
+    /// A job as it is now.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports.
+    pub async fn job(&self, id: &str) -> Result<Job, FineTuneError> {
+        Ok(self.api.get(&format!("/fine_tuning/jobs/{}", segment(id)?), &[]).await?)
+    }
+
+    /// Cancels a job.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports.
+    pub async fn cancel(&self, id: &str) -> Result<Job, FineTuneError> {
+        let path = format!("/fine_tuning/jobs/{}/cancel", segment(id)?);
+        Ok(self.api.post(&path, &|| json("{}")).await?)
+    }
+
+    /// The jobs, the latest first: up to 100 after the one of that id.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports.
+    pub async fn jobs(&self, after: Option<&str>) -> Result<Page<Job>, FineTuneError> {
+        let mut query = vec![("limit", "100")];
+        query.extend(after.map(|after| ("after", after)));
+        Ok(self.api.get("/fine_tuning/jobs", &query).await?)
+    }
+
+    /// What happened to a job, the latest first: up to 100 events after the one of that id.
+    ///
+    /// # Errors
+    /// Whatever the endpoint reports.
+    pub async fn events(&self, job: &str, after: Option<&str>) -> Result<Page<JobEvent>, FineTuneError> {
+        let mut query = vec![("limit", "100")];
+        query.extend(after.map(|after| ("after", after)));
+        Ok(self.api.get(&format!("/fine_tuning/jobs/{}/events", segment(job)?), &query).await?)
+    }
+}
+
+fn json(body: &str) -> Payload {
+    Payload {
+        content_type: "application/json".into(),
+        length: body.len() as u64,
+        body: body.to_owned().into(),
+    }
+}
+
+/// An id as a part of a path. What is no id could lead elsewhere.
+fn segment(id: &str) -> Result<&str, FineTuneError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.');
+    if !id.is_empty() && id.chars().all(fine) && !id.starts_with('.') {
+        return Ok(id);
+    }
+    Err(FineTuneError::Answer { message: format!("`{}` is not an id", id.escape_debug()) })
+}

@@ -1,0 +1,219 @@
+//! What a model is to learn from: conversations that end in the reply that it should give.
+
+use serde_json::{Value, json};
+
+use super::check::{self, Limits, Summary};
+use super::error::FineTuneError;
+use crate::error::Result;
+use crate::lm::{Completion, Message, Role, ToolSpec, message_value, tool_value};
+use crate::predict::Predictor;
+use crate::program::{HasPredictors, Trace};
+use crate::signature::{Demo, Values};
+
+/// One conversation, and the reply to learn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingRow {
+    pub(super) messages: Vec<Message>,
+    pub(super) tools: Vec<ToolSpec>,
+    /// The reply that is wanted.
+    pub(super) reply: Message,
+    /// The reply that is not, in rows of preferences.
+    pub(super) worse: Option<Message>,
+}
+
+impl TrainingRow {
+    /// A conversation written by hand, with the reply that the model should give.
+    pub fn new(messages: impl IntoIterator<Item = Message>, reply: Message) -> Self {
+        TrainingRow { messages: messages.into_iter().collect(), tools: Vec::new(), reply, worse: None }
+    }
+
+    /// What a predictor asks for these inputs, and the reply that gives these outputs: exactly the messages of a call,
+    /// with its current instruction and demonstrations, in the format of its adapter or the one of the current
+    /// settings.
+    ///
+    /// ```
+    /// use dspy_core::finetune::TrainingRow;
+    /// use dspy_core::predict::Predictor;
+    /// use dspy_core::signature::{SignatureSpec, Values};
+    ///
+    /// let predictor = Predictor::new("question -> answer".parse::<SignatureSpec>()?);
+    /// let value = |name: &str, text: &str| Values::from_iter([(name.to_owned(), text.into())]);
+    /// let row = TrainingRow::of(&predictor, &value("question", "2 + 2?"), &value("answer", "4"))?;
+    /// assert!(row.to_json()?.ends_with(r#""content":"[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]\n"}]}"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If an input or an output is missing.
+    pub fn of(predictor: &Predictor, inputs: &Values, outputs: &Values) -> Result<Self> {
+        let (request, completion) = predictor.lesson(inputs, outputs)?;
+        Ok(TrainingRow {
+            messages: request.messages,
+            tools: request.tools,
+            reply: reply(completion),
+            worse: None,
+        })
+    }
+
+    /// The same row as a preference: the model should rather give its reply than the one with these outputs. For
+    /// direct preference optimization.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn rather_than(mut self, predictor: &Predictor, inputs: &Values, worse: &Values) -> Result<Self> {
+        self.worse = Some(reply(predictor.lesson(inputs, worse)?.1));
+        Ok(self)
+    }
+
+    /// The line of the training file.
+    ///
+    /// # Errors
+    /// If a message holds media that the format has no place for.
+    pub fn to_json(&self) -> Result<String, FineTuneError> {
+        let value = |message: &Message| {
+            message_value(message).map_err(|error| FineTuneError::Row { message: error.to_string() })
+        };
+        let tools = self.tools.iter().map(tool_value).collect::<Result<Vec<Value>, _>>();
+        let tools = tools.map_err(|error| FineTuneError::Row { message: error.to_string() })?;
+        let mut messages = self.messages.iter().map(value).collect::<Result<Vec<Value>, _>>()?;
+        let reply = value(&self.reply)?;
+        let row = match &self.worse {
+            Some(worse) => {
+                let mut input = json!({"messages": messages});
+                if !tools.is_empty() {
+                    input["tools"] = tools.into();
+                }
+                json!({"input": input, "preferred_output": [reply], "non_preferred_output": [value(worse)?]})
+            }
+            None => {
+                // Demonstrations are there to be read, not to be learnt.
+                for message in
+                    messages.iter_mut().filter(|message| message["role"] == Role::Assistant.as_str())
+                {
+                    message["weight"] = 0.into();
+                }
+                messages.push(reply);
+                let mut row = json!({"messages": messages});
+                if !tools.is_empty() {
+                    row["tools"] = tools.into();
+                }
+                row
+            }
+        };
+        Ok(row.to_string())
+    }
+}
+
+/// The completion as the turn of a conversation.
+fn reply(completion: Completion) -> Message {
+    if completion.tool_calls.is_empty() {
+        return Message::assistant(completion.text);
+    }
+    let calls = completion.tool_calls.into_iter().enumerate().map(|(index, call)| {
+        let id = call.id.clone().unwrap_or_else(|| format!("call_{index}"));
+        call.with_id(id)
+    });
+    Message::calls(completion.text, calls.collect::<Vec<_>>())
+}
+
+/// The rows of a training or validation file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TrainingSet {
+    rows: Vec<TrainingRow>,
+}
+
+impl TrainingSet {
+    /// No rows yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[TrainingRow] {
+        &self.rows
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: TrainingRow) {
+        self.rows.push(row);
+    }
+
+    /// Adds a row for each call of a trace that gave outputs, and says how many. Which runs are good enough to learn
+    /// from is yours to decide: trace them, score them, and add the traces of the best.
+    ///
+    /// # Errors
+    /// If the trace is of a program with other predictors.
+    pub fn add_trace(&mut self, program: &impl HasPredictors, trace: &Trace) -> Result<usize> {
+        let predictors = program.named_predictors();
+        let mut rows = Vec::new();
+        for step in trace.steps.iter().filter(|step| step.error.is_none() && !step.outputs.is_empty()) {
+            let Some((_, predictor)) = predictors.iter().find(|(path, _)| *path == step.predictor) else {
+                let message =
+                    format!("the trace has a call of `{}`, which the program lacks", step.predictor);
+                return Err(crate::Error::other(message));
+            };
+            rows.push(TrainingRow::of(predictor, &step.inputs, &step.outputs)?);
+        }
+        let count = rows.len();
+        self.rows.extend(rows);
+        Ok(count)
+    }
+
+    /// Adds a row for each example of a predictor.
+    ///
+    /// # Errors
+    /// If an example lacks an input or an output.
+    pub fn add_demos(&mut self, predictor: &Predictor, demos: &[Demo]) -> Result<()> {
+        for Demo { values, .. } in demos {
+            let of = |output: bool| -> Values {
+                let spec = predictor.spec();
+                let is_output = |name: &String| spec.outputs().any(|field| field.name() == name);
+                values.iter().filter(|(name, _)| is_output(name) == output).map(own).collect()
+            };
+            self.rows.push(TrainingRow::of(predictor, &of(false), &of(true))?);
+        }
+        Ok(())
+    }
+
+    /// The training file: one JSON object a line.
+    ///
+    /// # Errors
+    /// As [`TrainingRow::to_json`].
+    pub fn to_jsonl(&self) -> Result<String, FineTuneError> {
+        let mut out = String::new();
+        for row in &self.rows {
+            out.push_str(&row.to_json()?);
+            out.push('\n');
+        }
+        Ok(out)
+    }
+
+    /// Checks the rows against the limits of an endpoint, and says how large they are.
+    ///
+    /// # Errors
+    /// [`FineTuneError::Rows`] with each row that cannot be learnt from.
+    pub fn check(&self, limits: &Limits) -> Result<Summary, FineTuneError> {
+        check::check(&self.rows, limits)
+    }
+
+    /// Whether these are preferences.
+    pub(super) fn is_preference(&self) -> bool {
+        self.rows.iter().any(|row| row.worse.is_some())
+    }
+}
+
+fn own((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
+impl FromIterator<TrainingRow> for TrainingSet {
+    fn from_iter<I: IntoIterator<Item = TrainingRow>>(rows: I) -> Self {
+        TrainingSet { rows: rows.into_iter().collect() }
+    }
+}
+
+impl Extend<TrainingRow> for TrainingSet {
+    fn extend<I: IntoIterator<Item = TrainingRow>>(&mut self, rows: I) {
+        self.rows.extend(rows);
+    }
+}

@@ -1,0 +1,352 @@
+//! The latest calls of models, kept for people.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::LmCall;
+use super::content::placeholder;
+use super::inspect::Inspection;
+use super::lm_call::layer_call;
+use super::observer::Observer;
+use super::scope::Scope;
+use crate::lm::{
+    BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, TokenLogprob,
+    ToolCall,
+};
+use crate::program::{Event, EventKind};
+
+/// How many bytes a history keeps unless it is told otherwise.
+const DEFAULT_LIMIT: usize = 16 << 20;
+/// What a record takes beside its texts.
+const OVERHEAD: usize = 1 << 10;
+
+/// Keeps the latest calls of models, up to so many bytes: what was asked, what came back, how long it took.
+///
+/// Set it for the process or a scope with [`Settings::observe`](crate::program::Settings::observe), or bind it to a
+/// handle with [`Lm::layer`]. Clones share what they keep. The texts of the prompts are shared with the program, media
+/// are replaced by a word on what they were, and no keys pass here.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// use dspy_core::observe::LmHistory;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let history = LmHistory::new(1 << 20);
+/// let lm = Lm::scripted(["Paris"]).layer(history.clone());
+/// lm.ask("Capital of France?").await?;
+/// let record = &history.latest(1)[0];
+/// assert_eq!(record.call.request.messages[0].text(), "Capital of France?");
+/// println!("{}", history.inspect(1));
+/// # Ok::<(), dspy_core::lm::LmError>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct LmHistory(Arc<Shared>);
+
+struct Shared {
+    limit: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    records: VecDeque<(Arc<LmRecord>, usize)>,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// One call that an [`LmHistory`] keeps.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LmRecord {
+    /// What was asked of whom; media in it are replaced by text.
+    pub call: Arc<LmCall>,
+    /// The answer, or why there is none.
+    pub outcome: Result<Arc<Response>, Box<LmError>>,
+    /// When the answer came.
+    pub ended: SystemTime,
+    /// How long the call took, all attempts included.
+    pub elapsed: Duration,
+    /// How long the first piece of a streamed reply took.
+    pub first_token: Option<Duration>,
+    /// How often the request was sent again.
+    pub retries: u32,
+}
+
+impl LmHistory {
+    /// A history of at most `bytes` bytes. The oldest calls make room for new ones; a call that is larger than the
+    /// whole history is not kept.
+    pub fn new(bytes: usize) -> Self {
+        LmHistory(Arc::new(Shared { limit: bytes, kept: Mutex::default() }))
+    }
+
+    /// The latest calls that are kept, at most `count`, the oldest first.
+    pub fn latest(&self, count: usize) -> Vec<Arc<LmRecord>> {
+        let kept = self.kept();
+        let skipped = kept.records.len().saturating_sub(count);
+        kept.records.iter().skip(skipped).map(|(record, _)| record.clone()).collect()
+    }
+
+    /// The latest calls for people to read: see [`inspect_history`].
+    pub fn inspect(&self, count: usize) -> Inspection {
+        Inspection::new(self.latest(count), self.dropped(), true)
+    }
+
+    /// How many calls are kept.
+    pub fn len(&self) -> usize {
+        self.kept().records.len()
+    }
+
+    /// Whether no call is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes the calls take that are kept. Texts that several of them share count in each.
+    pub fn bytes(&self) -> usize {
+        self.kept().bytes
+    }
+
+    /// How many calls had to make room or were too large.
+    pub fn dropped(&self) -> u64 {
+        self.kept().dropped
+    }
+
+    /// Forgets all calls.
+    pub fn clear(&self) {
+        *self.kept() = Kept::default();
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, record: LmRecord) {
+        let size = size(&record);
+        let mut kept = self.kept();
+        if size > self.0.limit {
+            kept.dropped += 1;
+            return;
+        }
+        kept.bytes += size;
+        kept.records.push_back((Arc::new(record), size));
+        while kept.bytes > self.0.limit
+            && let Some((_, size)) = kept.records.pop_front()
+        {
+            kept.bytes -= size;
+            kept.dropped += 1;
+        }
+    }
+}
+
+impl Default for LmHistory {
+    /// A history of 16 MiB.
+    fn default() -> Self {
+        LmHistory::new(DEFAULT_LIMIT)
+    }
+}
+
+impl fmt::Debug for LmHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = self.kept();
+        f.debug_struct("LmHistory")
+            .field("calls", &kept.records.len())
+            .field("bytes", &kept.bytes)
+            .field("limit", &self.0.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Observer for LmHistory {
+    fn event(&self, event: &Event) {
+        let (call, outcome, first_token, retries) = match &event.kind {
+            EventKind::LmFinished { call, response, first_token, retries } => {
+                (call, Ok(response.clone()), *first_token, *retries)
+            }
+            EventKind::LmFailed { call, error, retries } => (call, Err(error.clone()), None, *retries),
+            _ => return,
+        };
+        let (call, ended, elapsed) = (without_media(call), SystemTime::now(), event.elapsed);
+        self.keep(LmRecord { call, outcome, ended, elapsed, first_token, retries });
+    }
+}
+
+impl Layer for LmHistory {
+    fn call<'a>(
+        &'a self,
+        lm: &'a Lm,
+        request: &'a Request,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        layer_call(Arc::new(self.clone()), lm, request, next)
+    }
+}
+
+/// The call with text in the place of media, which would fill the history and which nobody can read.
+fn without_media(call: &Arc<LmCall>) -> Arc<LmCall> {
+    let media = |message: &Message| match &message.content {
+        Content::Parts(parts) => parts.iter().any(|part| matches!(part, Part::Media(_))),
+        _ => false,
+    };
+    if !call.request.messages.iter().any(media) {
+        return call.clone();
+    }
+    let mut request = (*call.request).clone();
+    for message in &mut request.messages {
+        if let Content::Parts(parts) = &message.content {
+            let text = |part: &Part| match part {
+                Part::Media(media) => Part::Text(placeholder(media).into()),
+                Part::Text(_) => part.clone(),
+            };
+            message.content = Content::Parts(parts.iter().map(text).collect());
+        }
+    }
+    Arc::new(LmCall { request: Arc::new(request), ..(**call).clone() })
+}
+
+fn size(record: &LmRecord) -> usize {
+    let request = &record.call.request;
+    let asked: usize = request.messages.iter().map(message_size).sum();
+    let tools: usize =
+        request.tools.iter().map(|tool| tool.description.len() + json_size(&tool.parameters)).sum();
+    let answered = match &record.outcome {
+        Ok(response) => response.completions.iter().map(completion_size).sum(),
+        Err(error) => error.message.len() + error.body.as_deref().map_or(0, str::len),
+    };
+    let extra: usize = request.params.extra.values().map(json_size).sum();
+    OVERHEAD + asked + tools + answered + extra
+}
+
+fn message_size(message: &Message) -> usize {
+    let content = match &message.content {
+        Content::Text(text) => text.len(),
+        Content::Parts(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.len() + 32,
+                Part::Media(media) => media.url.len() + 64,
+            })
+            .sum(),
+        Content::Calls { text, calls, opaque } => {
+            let opaque = opaque.as_deref().map_or(0, json_size);
+            text.len() + calls.iter().map(call_size).sum::<usize>() + opaque
+        }
+        Content::ToolResult { id, text } => id.len() + text.len(),
+    };
+    size_of::<Message>() + content
+}
+
+fn completion_size(completion: &Completion) -> usize {
+    let calls: usize = completion.tool_calls.iter().map(call_size).sum();
+    let logprobs = completion.logprobs.iter().map(|token| {
+        let others: usize = token.top.iter().map(|(other, _)| 32 + other.len()).sum();
+        size_of::<TokenLogprob>() + token.token.len() + others
+    });
+    size_of::<Completion>()
+        + completion.text.len()
+        + logprobs.sum::<usize>()
+        + completion.reasoning.as_deref().map_or(0, str::len)
+        + completion.opaque.as_ref().map_or(0, json_size)
+        + calls
+}
+
+fn call_size(call: &ToolCall) -> usize {
+    size_of::<ToolCall>() + call.name.len() + json_size(&call.arguments)
+}
+
+/// About how many bytes a value takes.
+fn json_size(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    let own = size_of::<Value>();
+    own + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(json_size).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| 48 + name.len() + json_size(value)).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// The latest `count` calls of models for people to read: print what it returns.
+///
+/// They are taken from the innermost [`LmHistory`] that observes the current task. If there is none, the text says
+/// how to keep one.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// use dspy_core::observe::{LmHistory, inspect_history};
+/// use dspy_core::program::Settings;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let settings = Settings::new().lm(Lm::scripted(["Paris"])).observe(LmHistory::default());
+/// settings.scope(async {
+///     let lm = dspy_core::program::current_lm().unwrap();
+///     lm.ask("Capital of France?").await.unwrap();
+///     println!("{}", inspect_history(1));
+/// }).await;
+/// # });
+/// ```
+#[must_use = "it is to be printed"]
+pub fn inspect_history(count: usize) -> Inspection {
+    let observers = Scope::current().observers();
+    let history = observers.iter().find_map(|observer| {
+        let observer: &dyn Any = &**observer;
+        observer.downcast_ref::<LmHistory>()
+    });
+    match history {
+        Some(history) => history.inspect(count),
+        None => Inspection::new(Vec::new(), 0, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::{MediaKind, Reply, ScriptedLm};
+
+    async fn ask(history: &LmHistory, texts: &[String]) {
+        let lm = Lm::custom(ScriptedLm::from_fn(|_| Reply::from("yes"))).layer(history.clone());
+        for text in texts {
+            lm.ask(text.as_str()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_calls_make_room() {
+        let history = LmHistory::new(10_000);
+        let texts: Vec<_> = (0..20).map(|index| format!("{index} {}", "x".repeat(1_000))).collect();
+        ask(&history, &texts).await;
+        assert!(history.bytes() <= 10_000 && history.len() >= 3, "{history:?}");
+        assert_eq!(history.len() as u64 + history.dropped(), 20);
+        let latest = history.latest(1);
+        assert!(latest[0].call.request.messages[0].text().starts_with("19 "));
+        ask(&history, &["y".repeat(20_000)]).await;
+        assert!(history.latest(1)[0].call.request.messages[0].text().starts_with("19 "), "too large to keep");
+        history.clear();
+        assert_eq!((history.len(), history.bytes()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn prompts_are_shared_and_media_left_out() {
+        let history = LmHistory::default();
+        let lm = Lm::scripted(["a", "b"]).layer(history.clone());
+        let system = Message::system("Be brief.");
+        let picture = Part::Media(crate::lm::Media::new(MediaKind::Image, "data:image/png;base64,SECRET=="));
+        let parts = Content::Parts([Part::Text("What is it?".into()), picture].into());
+        lm.complete(Request::new(vec![system.clone()])).await.unwrap();
+        let seen = Message { role: crate::lm::Role::User, content: parts };
+        lm.complete(Request::new(vec![system.clone(), seen])).await.unwrap();
+        let records = history.latest(2);
+        let text = |message: &Message| match &message.content {
+            Content::Text(text) => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert!(records.iter().all(|one| Arc::ptr_eq(&text(&one.call.request.messages[0]), &text(&system))));
+        let shown = history.inspect(2).to_string();
+        assert!(!shown.contains("SECRET") && shown.contains("<image image/png,"), "{shown}");
+        assert!(!format!("{records:?}").contains("SECRET"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Calls of tools that a fake model makes up.
+
+use serde_json::{Value, json};
+
+use crate::decode::Plan;
+use crate::lm::{Completion, FinishReason, ToolCall, ToolSpec};
+use crate::seed::Rng;
+
+/// The most calls in one reply.
+const MOST: usize = 2;
+
+/// Up to two calls of these tools, with arguments that fit: the value of an output for calls.
+///
+/// # Errors
+/// If no arguments were found for a tool.
+pub(super) fn sample(tools: &[ToolSpec], least: usize, rng: &mut Rng) -> Result<Value, String> {
+    if tools.is_empty() {
+        return Ok(Value::Array(Vec::new()));
+    }
+    let count = rng.between(least, MOST);
+    (0..count)
+        .map(|_| {
+            let tool = &tools[rng.below(tools.len())];
+            let plan =
+                Plan::new(&tool.parameters).map_err(|error| format!("the tool `{}`: {error}", tool.name))?;
+            let arguments = plan.sample(rng).filter(Value::is_object);
+            let arguments =
+                arguments.ok_or_else(|| format!("no arguments were found for the tool `{}`", tool.name))?;
+            Ok(json!({"name": tool.name, "arguments": arguments}))
+        })
+        .collect()
+}
+
+/// The calls with ids, as endpoints give them; these are no part of what was intended.
+pub(super) fn with_ids(completion: &mut Completion, rng: &mut Rng) {
+    for call in &mut completion.tool_calls {
+        call.id.get_or_insert_with(|| format!("call_{:08x}", rng.bits() >> 32));
+    }
+}
+
+/// Arguments written as careless JSON.
+pub(super) fn sloppy(calls: &mut [ToolCall], tools: &[ToolSpec], rng: &mut Rng) {
+    for call in calls {
+        let plan = tools.iter().find(|tool| tool.name == call.name).map(|tool| Plan::new(&tool.parameters));
+        if let Some(Ok(plan)) = plan {
+            call.arguments = plan.careless_json(&call.arguments, rng).into();
+        }
+    }
+}
+
+/// Calls that cannot be run: of a tool that nobody offered, or with arguments that are no JSON.
+pub(super) fn malformed(calls: &mut [ToolCall], rng: &mut Rng) {
+    let Some(call) = calls.first_mut() else { return };
+    if rng.below(2) == 0 {
+        call.name.push_str("_of_nobody");
+    } else {
+        call.arguments = "{\"unfinished\": ".into();
+    }
+}
+
+/// Calls that break off in the last one.
+pub(super) fn cut(completion: &mut Completion, rng: &mut Rng) {
+    completion.finish = FinishReason::Length;
+    let left = 1 + rng.below(completion.tool_calls.len());
+    completion.tool_calls.truncate(left);
+    if let Some(call) = completion.tool_calls.last_mut() {
+        let text = call.arguments.to_string();
+        let end = rng.below(text.chars().count());
+        call.arguments = text.chars().take(end).collect::<String>().into();
+    }
+}

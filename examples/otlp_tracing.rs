@@ -1,0 +1,82 @@
+//! Spans and metrics of a program of two steps and a tool, sent to an OpenTelemetry collector.
+//!
+//! Run: `cargo run --example otlp_tracing --features otel`
+//! Needs: a collector that takes OTLP over HTTP at http://localhost:4318, or where `OTEL_EXPORTER_OTLP_ENDPOINT` says,
+//! e.g. `docker run -p 4318:4318 -p 16686:16686 jaegertracing/jaeger`. Without one the program runs all the same.
+//! Set `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` to see prompts and replies in the spans.
+
+use dspy::observe::Metrics;
+use dspy::observe::otel::Otlp;
+use dspy::prelude::*;
+use serde_json::json;
+
+/// Write a search query that finds the answer.
+#[signature]
+struct Search {
+    #[input]
+    question: String,
+    /// A few telling words.
+    #[output]
+    query: String,
+}
+
+/// Answer the question from the passages.
+#[signature]
+struct Answer {
+    #[input]
+    passages: Vec<String>,
+    #[input]
+    question: String,
+    /// A few words, as they stand in a passage.
+    #[output]
+    answer: String,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+struct Lookup {
+    query: String,
+}
+
+#[module]
+struct Research {
+    search: ChainOfThought<Search>,
+    answer: Predict<Answer>,
+    #[module(skip)]
+    archive: Tool,
+}
+
+impl Module for Research {
+    type Input = SearchInput;
+    type Output = AnswerOutput;
+
+    async fn forward(&self, input: SearchInput) -> dspy::Result<Prediction<AnswerOutput>> {
+        let query = self.search.call(input.question.as_str()).await?.query.clone();
+        let found = self.archive.call(&json!({"query": query})).await.map_err(dspy::Error::other)?;
+        let passages: Vec<String> = serde_json::from_value(found).map_err(dspy::Error::other)?;
+        self.answer.call((passages, input.question)).await
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let telemetry = Otlp::new().service_name("research").install()?;
+    let metrics = Metrics::new();
+    dspy::configure(Settings::from(Lm::from_env()?).observe(metrics.clone()));
+
+    let passages = ["The Danube flows through Vienna.", "The Seine flows through Paris."];
+    let corpus = std::sync::Arc::new(Bm25::new(passages.map(String::from)));
+    let archive = Tool::new("archive", "Finds passages.", move |lookup: Lookup| {
+        let corpus = corpus.clone();
+        async move { corpus.search(&lookup.query, 1).await.map(|found| found.into_texts()) }
+    });
+    let program = Research { search: ChainOfThought::new(), answer: Predict::new(), archive };
+    let answer = program.call("Which river flows through Vienna?").await?;
+    println!("answer     {}\n\n{}", answer.answer, metrics.snapshot());
+
+    // Sends what is left; a collector that is not there is no reason to fail.
+    match tokio::task::spawn_blocking(move || telemetry.shutdown()).await? {
+        Ok(()) => println!("The spans are at the collector."),
+        Err(error) => println!("{error}"),
+    }
+    Ok(())
+}
