@@ -22,7 +22,7 @@ struct Triage {
 enum Urgency {
     /// Somebody is in danger, or money is being lost now.
     High,
-    /// All else.
+    /// A question, a wish, or praise.
     Normal,
 }
 
@@ -56,7 +56,10 @@ mod tests {
         let cassette = cassette("losing_money_is_urgent")?;
         let lm = cassette.lm(MODEL)?;
         assert_eq!(triage(lm.clone(), "Money is being lost right now!").await?, Urgency::High);
-        assert_eq!(triage(lm, "All else is fine.").await?, Urgency::Normal);
+        assert_eq!(
+            triage(lm, "A question: do you have praise for this lamp, or a wish?").await?,
+            Urgency::Normal
+        );
         // Nothing on the cassette is left over from an older version of the program.
         Ok(cassette.verify()?)
     }
