@@ -200,7 +200,11 @@ impl Reply<'_> {
                     let inner = text.get(block.content.range())?;
                     let (from, to) = bounds(inner, 0);
                     let span = Span::new(block.content.start + from, block.content.start + to);
-                    let tree = Tree::text(text.get(span.range())?, false, span);
+                    let quoted = candidates::whole_string(text, self.schema, span.start, span.end);
+                    let tree = match quoted {
+                        Some(tree) => tree,
+                        None => Tree::text(text.get(span.range())?, false, span),
+                    };
                     (from < to).then(|| Unit { outer: block.outer, fenced: true, ..Unit::of(tree) })
                 })
                 .collect();

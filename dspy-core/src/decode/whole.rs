@@ -77,10 +77,11 @@ pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str)
 /// Code as a whole reply: what stands in its only fence, or all of it.
 fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
     let start = candidates::after_thinking(text);
+    // `None` where the text is just what prompts ask for: one fence.
     let (code, kind) = match code::read(&text[start..]) {
         Code::Whole("") => return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into()),
-        Code::Whole(code) => (code.into(), R::Trimmed),
-        Code::Fenced { code, .. } => (code, R::Fence),
+        Code::Whole(code) => (code.into(), Some(R::Trimmed)),
+        Code::Fenced { code, alone } => (code, (!alone || start > 0).then_some(R::Fence)),
         Code::Several => {
             let found = "several code fences with different contents; give exactly one".to_owned();
             return Err(problem(schema, ProblemKind::Ambiguous, found).into());
@@ -95,7 +96,7 @@ fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
         return Err(Problem { expected: limit, ..problem(schema, ProblemKind::Constraint, found) }.into());
     }
     let mut coercion = Coercion::new(schema, Some(text), 0);
-    if code.len() < text.len() {
+    if let Some(kind) = kind.filter(|_| code.len() < text.len()) {
         coercion.repair(kind, &Path::root(), Span::new(0, text.len()));
     }
     let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };

@@ -123,13 +123,14 @@ impl Endpoint {
         self
     }
 
-    /// Chooses what is spoken.
+    /// Chooses what is spoken. Where that is not the usual protocol of the server, the handle's
+    /// [`endpoint`](Lm::endpoint) says so, and caches keep its answers apart.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
     /// use dspy_core::lm::{Endpoint, Protocol};
     /// let gateway = Endpoint::new("http://localhost:4000").protocol(Protocol::Anthropic).api_key("…");
-    /// assert_eq!(gateway.model("claude-haiku-4-5")?.endpoint(), "http://localhost:4000/v1");
+    /// assert_eq!(gateway.model("claude-haiku-4-5")?.endpoint(), "http://localhost:4000/v1/messages");
     /// # }
     /// # Ok::<(), dspy_core::lm::LmError>(())
     /// ```
@@ -427,11 +428,17 @@ mod tests {
         let native = "https://generativelanguage.googleapis.com/v1beta";
         let compatible = "https://generativelanguage.googleapis.com/v1beta/openai";
         let found = addresses("gemini", &[Protocol::Chat, Protocol::Gemini]);
-        assert_eq!(found, [native, compatible, native]);
+        assert_eq!(found, [native, &format!("{compatible}/chat/completions"), native]);
         // An address of the user's own stays.
-        assert_eq!(addresses("openai", &[Protocol::Responses]), ["http://proxy/v1", "http://proxy/v1"]);
+        assert_eq!(
+            addresses("openai", &[Protocol::Responses]),
+            ["http://proxy/v1", "http://proxy/v1/responses"]
+        );
         let azure = "https://r.openai.azure.com/openai/v1";
-        assert_eq!(addresses("azure", &[Protocol::Responses, Protocol::Chat]), [azure, azure, azure]);
+        assert_eq!(
+            addresses("azure", &[Protocol::Responses, Protocol::Chat]),
+            [azure, &format!("{azure}/responses"), azure]
+        );
     }
 
     #[test]

@@ -108,8 +108,11 @@ async fn azure_by_deployment() {
 fn a_server_of_ones_own_may_speak_any_protocol() {
     let own =
         |protocol| Endpoint::new("http://h").protocol(protocol).model("m").unwrap().endpoint().to_owned();
-    assert_eq!(own(Protocol::Gemini), "http://h/v1beta");
-    assert_eq!(own(Protocol::Anthropic), "http://h/v1");
+    // What two protocols say at one address must not be taken for the same by caches and journals.
+    assert_eq!(own(Protocol::Chat), "http://h/v1");
+    assert_eq!(own(Protocol::Responses), "http://h/v1/responses");
+    assert_eq!(own(Protocol::Anthropic), "http://h/v1/messages");
+    assert_eq!(own(Protocol::Gemini), "http://h/v1beta/models/m:generateContent");
 }
 
 #[tokio::test]

@@ -7,13 +7,17 @@ use super::formats::{Format, Formats};
 use crate::lm::dialect::Dialect;
 use crate::lm::transport::{Outgoing, Route, Transport};
 use crate::lm::{
-    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Request, Response,
+    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Protocol, Request,
+    Response, catalog,
 };
 
 /// One model of one endpoint.
 #[derive(Debug)]
 pub(super) struct Served<C> {
     id: String,
+    /// The base URL, with the path where the protocol is not the usual one: what two protocols say at one address is
+    /// not the same to caches and journals.
+    address: String,
     dialect: Dialect,
     formats: Formats,
     transport: Transport,
@@ -32,7 +36,13 @@ impl<C: Codec> Served<C> {
         codec: C,
     ) -> Result<Lm, LmError> {
         let transport = Transport::new(endpoint, &id, route)?;
-        Ok(Lm::custom(Served { id, dialect, formats: Formats::default(), transport, codec }))
+        let usual = endpoint
+            .provider
+            .and_then(catalog::provider)
+            .map_or_else(Protocol::default, |provider| provider.dialect.protocol);
+        let path = if dialect.protocol == usual { "" } else { &*route.path };
+        let address = format!("{}{path}", transport.endpoint());
+        Ok(Lm::custom(Served { id, address, dialect, formats: Formats::default(), transport, codec }))
     }
 
     /// Answers in as many requests as the endpoint needs.
@@ -116,7 +126,7 @@ impl<C: Codec> LanguageModel for Served<C> {
     }
 
     fn endpoint(&self) -> &str {
-        self.transport.endpoint()
+        &self.address
     }
 
     fn capabilities(&self) -> Capabilities {
