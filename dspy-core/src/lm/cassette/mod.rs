@@ -163,7 +163,14 @@ impl Cassette {
             made => match (self.stand_in(name), made) {
                 (Some(stand_in), _) => stand_in,
                 (None, Some(Err(error))) => return Err(error),
-                (None, _) => return Err(self.unrecorded(name, "no answer of this model is recorded")),
+                (None, _) => {
+                    let known: Vec<String> = self.shared.tape().models.keys().cloned().collect();
+                    let why = match known.join("`, `") {
+                        names if names.is_empty() => "no answer of any model is recorded".to_owned(),
+                        names => format!("no answer of this model is recorded, only of `{names}`"),
+                    };
+                    return Err(self.unrecorded(name, &why));
+                }
             },
         };
         Ok(lm.layer(self.clone()))

@@ -210,7 +210,9 @@ async fn what_is_missing_is_recorded_if_so_asked() {
     assert!(
         error.message.contains("nothing is recorded") && error.message.contains("DSPY_CASSETTES=missing")
     );
-    assert_eq!(nowhere.lm("openai/m").unwrap_err().kind, LmErrorKind::Unrecorded);
+    let error = nowhere.lm("openai/m").unwrap_err();
+    assert_eq!(error.kind, LmErrorKind::Unrecorded);
+    assert!(error.message.contains("no answer of any model is recorded"), "{error}");
 }
 
 /// The first call waits for the second.
