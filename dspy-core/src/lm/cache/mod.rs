@@ -31,6 +31,7 @@ use super::{
     BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmScope, Next, Request,
     Response, current_scope, form, with_layer,
 };
+use crate::observe;
 
 /// A layer that answers what was asked before, and asks once what several callers ask at the same time.
 ///
@@ -176,7 +177,8 @@ impl Cache {
                     scope: current_scope(),
                     within,
                 };
-                Box::pin(call.run())
+                // What it does belongs to the caller who came first, whoever drives it on.
+                Box::pin(observe::inherit(call.run()))
             };
             let stream = next.sink.is_some();
             let mut seat = match shared.flights.board(key, model, stream, || shared.at_hand(&key), begin) {
