@@ -22,7 +22,7 @@ struct Search {
 
 /// Answer the question from the passages.
 #[signature]
-struct Answer {
+struct FromPassages {
     #[input]
     passages: Vec<String>,
     #[input]
@@ -32,7 +32,8 @@ struct Answer {
     answer: String,
 }
 
-#[derive(serde::Deserialize, JsonSchema)]
+/// What to look up.
+#[field_type]
 struct Lookup {
     query: String,
 }
@@ -40,16 +41,16 @@ struct Lookup {
 #[module]
 struct Research {
     search: ChainOfThought<Search>,
-    answer: Predict<Answer>,
+    answer: Predict<FromPassages>,
     #[module(skip)]
     archive: Tool,
 }
 
 impl Module for Research {
     type Input = SearchInput;
-    type Output = AnswerOutput;
+    type Output = FromPassagesOutput;
 
-    async fn forward(&self, input: SearchInput) -> dspy::Result<Prediction<AnswerOutput>> {
+    async fn forward(&self, input: SearchInput) -> dspy::Result<Prediction<FromPassagesOutput>> {
         let query = self.search.call(input.question.as_str()).await?.query.clone();
         let found = self.archive.call(&json!({"query": query})).await.map_err(dspy::Error::other)?;
         let passages: Vec<String> = serde_json::from_value(found).map_err(dspy::Error::other)?;
@@ -67,7 +68,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let corpus = std::sync::Arc::new(Bm25::new(passages.map(String::from)));
     let archive = Tool::new("archive", "Finds passages.", move |lookup: Lookup| {
         let corpus = corpus.clone();
-        async move { corpus.search(&lookup.query, 1).await.map(|found| found.into_texts()) }
+        async move { corpus.search(&lookup.query, 1).await.map(dspy::retrieve::Passages::into_texts) }
     });
     let program = Research { search: ChainOfThought::new(), answer: Predict::new(), archive };
     let answer = program.call("Which river flows through Vienna?").await?;
