@@ -3,9 +3,7 @@
 use std::fmt;
 
 use super::Members;
-use crate::lm::{
-    BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, Price, Request, Response,
-};
+use crate::lm::{DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
 
 type Decide = Box<dyn Fn(&LmError) -> bool + Send + Sync>;
 
@@ -46,7 +44,7 @@ impl Fallback {
     }
 
     async fn ask(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        self.members.is_empty()?;
+        self.members.not_empty()?;
         let mut errors = Vec::new();
         for lm in &self.members.models {
             match lm.pass(request.clone(), sink).await {
@@ -65,35 +63,7 @@ impl Fallback {
     }
 }
 
-impl LanguageModel for Fallback {
-    fn id(&self) -> &str {
-        &self.members.id
-    }
-
-    fn endpoint(&self) -> &str {
-        &self.members.endpoint
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.members.capabilities
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.members.price()
-    }
-
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.ask(request, None))
-    }
-
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.ask(request, Some(sink)))
-    }
-}
+model_of_members!([] Fallback);
 
 impl fmt::Debug for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +81,7 @@ impl Lm {
     /// [`model`](Response::model) of the answer tells who gave it; if all fail, the error lists all their errors.
     ///
     /// What the request and this handle leave open is taken from the handle that is asked. Only what all models can do
-    /// is [asked of them](Capabilities). A reply that breaks off while it is shown is followed by
+    /// is [asked of them](super::super::Capabilities). A reply that breaks off while it is shown is followed by
     /// [`Restart`](super::super::Delta::Restart) and the reply of the next model.
     ///
     /// ```

@@ -3,6 +3,44 @@
 //! Each is a [`LanguageModel`](super::LanguageModel) like any other. The calls inside pass the layers of the handles
 //! they are made of, not those of the scope: usage, budgets and journals count the call outside, once.
 
+/// Makes a model of a type with `members` and an `ask`; the three differ in whom they ask.
+macro_rules! model_of_members {
+    ([$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> $crate::lm::LanguageModel for $type {
+            fn id(&self) -> &str {
+                &self.members.id
+            }
+
+            fn endpoint(&self) -> &str {
+                &self.members.endpoint
+            }
+
+            fn capabilities(&self) -> $crate::lm::Capabilities {
+                self.members.capabilities
+            }
+
+            fn price(&self) -> Option<$crate::lm::Price> {
+                self.members.price()
+            }
+
+            fn complete<'a>(
+                &'a self,
+                request: &'a $crate::lm::Request,
+            ) -> $crate::lm::BoxFuture<'a, Result<$crate::lm::Response, $crate::lm::LmError>> {
+                Box::pin(self.ask(request, None))
+            }
+
+            fn stream<'a>(
+                &'a self,
+                request: &'a $crate::lm::Request,
+                sink: &'a $crate::lm::DeltaSink,
+            ) -> $crate::lm::BoxFuture<'a, Result<$crate::lm::Response, $crate::lm::LmError>> {
+                Box::pin(self.ask(request, Some(sink)))
+            }
+        }
+    };
+}
+
 mod fallback;
 mod router;
 mod turns;
@@ -36,7 +74,8 @@ impl Members {
         Price::highest(self.models.iter().map(Lm::unit_price))
     }
 
-    fn is_empty(&self) -> Result<(), LmError> {
+    /// A model that is made of none can ask nobody.
+    fn not_empty(&self) -> Result<(), LmError> {
         if self.models.is_empty() {
             return Err(LmError::new(LmErrorKind::Configuration, &self.id, "it is made of no models"));
         }

@@ -1,7 +1,7 @@
 //! The model that suits the request.
 
 use super::Members;
-use crate::lm::{BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, Price, Request, Response};
+use crate::lm::{DeltaSink, Lm, LmError, Request, Response};
 
 pub(super) struct Router<F> {
     members: Members,
@@ -13,43 +13,12 @@ where
     F: for<'a> Fn(&Request, &'a [Lm]) -> &'a Lm + Send + Sync + 'static,
 {
     async fn ask(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        self.members.is_empty()?;
+        self.members.not_empty()?;
         (self.choose)(request, &self.members.models).pass(request.clone(), sink).await
     }
 }
 
-impl<F> LanguageModel for Router<F>
-where
-    F: for<'a> Fn(&Request, &'a [Lm]) -> &'a Lm + Send + Sync + 'static,
-{
-    fn id(&self) -> &str {
-        &self.members.id
-    }
-
-    fn endpoint(&self) -> &str {
-        &self.members.endpoint
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.members.capabilities
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.members.price()
-    }
-
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.ask(request, None))
-    }
-
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.ask(request, Some(sink)))
-    }
-}
+model_of_members!([F: for<'m> Fn(&Request, &'m [Lm]) -> &'m Lm + Send + Sync + 'static] Router<F>);
 
 impl Lm {
     /// A model that asks the one of `models` that `choose` picks for the request. It is called once for each request,

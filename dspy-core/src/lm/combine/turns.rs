@@ -4,9 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Members;
-use crate::lm::{
-    BoxFuture, Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, Price, Request, Response,
-};
+use crate::lm::{DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
 
 /// A model that spreads requests over several, made by [`Lm::round_robin`] or [`new`](Self::new).
 pub struct RoundRobin {
@@ -41,7 +39,7 @@ impl RoundRobin {
     }
 
     async fn ask(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        self.members.is_empty()?;
+        self.members.not_empty()?;
         let models = &self.members.models;
         let first = if self.by_request {
             request.digest().spread()
@@ -59,35 +57,7 @@ impl RoundRobin {
     }
 }
 
-impl LanguageModel for RoundRobin {
-    fn id(&self) -> &str {
-        &self.members.id
-    }
-
-    fn endpoint(&self) -> &str {
-        &self.members.endpoint
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.members.capabilities
-    }
-
-    fn price(&self) -> Option<Price> {
-        self.members.price()
-    }
-
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.ask(request, None))
-    }
-
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
-        Box::pin(self.ask(request, Some(sink)))
-    }
-}
+model_of_members!([] RoundRobin);
 
 impl fmt::Debug for RoundRobin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
