@@ -253,3 +253,33 @@ fn nobody_but_the_decoder_sees_aliases() {
     assert!(with.reply_schema().to_string().contains("x-aliases"));
     assert_eq!(with.reply_schema()["properties"]["level"]["x-aliases"], json!(["priority", "how urgent"]));
 }
+
+#[test]
+fn another_name_of_a_section_is_reported() {
+    use dspy::decode::RepairKind;
+
+    #[signature]
+    struct Verdict {
+        #[input]
+        text: String,
+        #[output]
+        #[serde(alias = "mood")]
+        sentiment: String,
+    }
+
+    let kinds = |adapter: &dyn Adapter, reply: &str| {
+        let parsed = adapter.parse(Verdict::spec(), &Completion::new(reply)).unwrap();
+        assert_eq!(parsed.values["sentiment"], "glad");
+        parsed.report.repairs.iter().map(|repair| repair.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kinds(&ChatAdapter, "[[ ## mood ## ]]\nglad\n\n[[ ## completed ## ]]"),
+        [RepairKind::KeyAlias]
+    );
+    assert_eq!(
+        kinds(&ChatAdapter, "[[ ## Sentiment ## ]]\nglad\n\n[[ ## completed ## ]]"),
+        [RepairKind::KeySpelling]
+    );
+    assert_eq!(kinds(&XmlAdapter, "<mood>glad</mood>"), [RepairKind::KeyAlias]);
+    assert_eq!(kinds(&ChatAdapter, "[[ ## sentiment ## ]]\nglad\n\n[[ ## completed ## ]]"), []);
+}

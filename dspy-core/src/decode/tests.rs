@@ -315,3 +315,21 @@ fn bounds() {
         assert!(decode_value(&text, &any).unwrap_err().is(ProblemKind::TooDeep), "{}", &text[..10]);
     }
 }
+
+#[test]
+fn a_fence_alone_is_how_code_is_asked_for() {
+    let plan = Plan::new(&json!({"type": "string", "x-code": true})).unwrap();
+    let clean = |text: &str| plan.decode(text).unwrap().report.is_clean();
+    assert!(clean("```python\nprint(1)\n```"));
+    assert!(!clean("Here:\n```python\nprint(1)\n```"), "prose around it is left out");
+    assert!(!clean("<think>hm</think>\n```python\nprint(1)\n```"), "so are thoughts");
+}
+
+#[test]
+fn a_quoted_text_in_a_fence_loses_its_quotes() {
+    let list = json!({"type": "array", "items": {"type": "string"}});
+    check(
+        &list,
+        vec![("```\n'drizzle'\n```", Is(json!(["drizzle"]))), ("```\ndrizzle\n```", Is(json!(["drizzle"])))],
+    );
+}
