@@ -163,6 +163,10 @@ repair_kinds! {
     ForeignSyntax = 1,
     /// A bracket was left open although nothing can be missing.
     MissingClose = 1,
+    /// A bracket, comma, colon or quotation mark too many was left out.
+    StrayMark = 1,
+    /// A bracket, comma, colon or quotation mark was missing, misplaced or taken for another.
+    WrongMark = 1,
     /// An object came without its braces.
     MissingBraces = 1,
     /// A key differed in case or separators.

@@ -10,7 +10,7 @@ use super::plan::{Kind, NodeId, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::text::snippet;
 use super::tree::{Shape, Span, Tree};
-use super::{MAX_BYTES, partial, strict, whole};
+use super::{MAX_BYTES, mend, partial, sound, strict, whole};
 
 /// Two separate places in a reply that both fit are one question with two answers, unless one of them takes at least
 /// this much more interpretation.
@@ -117,8 +117,100 @@ impl Reply<'_> {
         }
         self.drop_asides(&mut scan, start, end);
         self.join_objects(&mut scan);
+        if takes_structure(schema, schema.root, 4) && !self.is_sound(&scan, start, end) {
+            return self.mended(scan, start, end, &mut coercion);
+        }
         let words = self.words(&scan, start, end);
         self.settle(scan.units, words, start, end, &mut coercion)
+    }
+
+    /// Whether nothing in the text looks damaged.
+    fn is_sound(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
+        scan.units.iter().all(|u| u.exact.is_some() || sound::is_sound(self.text, &u.tree))
+            && self.accounts(scan, start, end)
+    }
+
+    /// Whether nothing but words is left out.
+    fn accounts(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
+        let text = self.text;
+        if let [unit] = &scan.units[..]
+            && sound::has_doubled_braces(text, unit.outer)
+        {
+            let (before, behind) = (text[..unit.outer.start].trim_end(), text[unit.outer.end..].trim_start());
+            return sound::is_prose(before, start, before.len() - 1) && sound::is_prose(behind, 1, behind.len());
+        }
+        let mut at = start;
+        for unit in &scan.units {
+            if !sound::is_prose(text, at, unit.outer.start) {
+                return false;
+            }
+            at = unit.outer.end.max(at);
+        }
+        sound::is_prose(text, at, end)
+    }
+
+    /// The part of the text that holds the value.
+    fn body(&self, start: usize, end: usize) -> Span {
+        let text = &self.text[start..end];
+        if let Some(open) = text.match_indices("```").map(|(i, _)| i).find(|i| text[..*i].trim_end_matches([' ', '\t']).ends_with('\n') || text[..*i].trim().is_empty())
+            && let Some(line) = text[open..].find('\n')
+        {
+            let from = open + line + 1;
+            let to = text[from..].rfind("```").map_or(text.len(), |i| from + i);
+            let inside = text[from..to].trim_end().len();
+            return Span::new(start + from, start + from + inside);
+        }
+        let bracket = text.find(['{', '[']).unwrap_or(text.len());
+        let mut from = bracket;
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            if at < bracket && line.trim_start().starts_with('"') {
+                from = at;
+                break;
+            }
+            at += line.len();
+        }
+        let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
+        let to = if sound::is_prose(text, last, text.len()) { last } else { text.len() };
+        Span::new(start + from, start + to)
+    }
+
+    /// The reading of a text whose structure is damaged.
+    fn mended(&self, scan: Scan<'_>, start: usize, end: usize, coercion: &mut Coercion<'_>) -> Outcome {
+        let schema = self.schema;
+        let body = self.body(start, end);
+        let text = self.text.get(body.range()).unwrap_or("");
+        let refused = |kind, found: String| Err(problem(schema, kind, found).into());
+        let mended = mend::read(schema, text);
+        match mended {
+            mend::Mended::One { value, notes } => {
+                for note in notes {
+                    let span = Span::new(body.start + note.span.start, body.start + note.span.end);
+                    coercion.repair(note.kind, &Path::root(), span);
+                }
+                let report = ParseReport { repairs: std::mem::take(&mut coercion.repairs), alternatives: 0 };
+                return Ok(Decoded { value, report });
+            }
+            mend::Mended::Several(a, b) => {
+                let (a, b) = (snippet(&a.to_string()), snippet(&b.to_string()));
+                return refused(ProblemKind::Ambiguous, format!("several answers: `{a}` and `{b}`"));
+            }
+            mend::Mended::Doubtful(why) => {
+                return refused(ProblemKind::Ambiguous, format!("damaged JSON in which {why}"));
+            }
+            mend::Mended::None | mend::Mended::Whole => {}
+        }
+        let plausible = scan.units.iter().all(|u| u.exact.is_some() || sound::is_plausible(self.text, &u.tree));
+        let whole = &self.text[start..end];
+        let bare = !whole.contains(['{', '}', '[', ']']) && whole.contains(char::is_alphanumeric)
+            && whole.matches('"').count().is_multiple_of(2);
+        let gaps = self.accounts(&scan, start, end);
+        let words = self.words(&scan, start, end);
+        let read = self.settle(scan.units, words, start, end, coercion);
+        if read.is_ok() && !(plausible && (gaps || bare)) {
+            return refused(ProblemKind::Ambiguous, "JSON whose brackets, commas or quotation marks do not fit together".into());
+        }
+        read
     }
 
     fn empty(&self) -> Outcome {

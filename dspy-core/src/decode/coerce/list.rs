@@ -89,6 +89,12 @@ impl Coercion<'_> {
                 self.problem(ProblemKind::Constraint, path, id, found, tree.span);
                 return None;
             };
+            // A list or an object is no text among texts, but a bracket too many.
+            let structure = matches!(item.shape, Shape::List(_) | Shape::Object(_));
+            if structure && !item.cut && matches!(self.schema.node(node).kind, Kind::Text(_)) && items.len() > 1 {
+                self.wrong(node, item, &path.index(i));
+                return None;
+            }
             match self.read(node, item, &path.index(i)) {
                 Some(value) => values.push(value),
                 None => ok = false,
@@ -155,7 +161,9 @@ impl Coercion<'_> {
             && ["no", "none", "nothing", "sorry", "unfortunately"]
                 .iter()
                 .any(|w| first.eq_ignore_ascii_case(w));
+        // What announces a list is not the list.
         if super::union::is_null_word(trimmed)
+            || (!quoted && trimmed.ends_with(':'))
             || (denies && !trimmed.contains('\n') && !trimmed.contains(','))
         {
             return self.wrong(id, tree, path);

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::super::error::ProblemKind;
 use super::super::loose::Loose;
 use super::super::path::Path;
-use super::super::plan::{Extra, Kind, NodeId, ObjectPlan};
+use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, Prop};
+use super::super::sound::is_mangled;
 use super::super::report::RepairKind as R;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Span, Tree};
@@ -76,6 +77,7 @@ impl Coercion<'_> {
         // The entry that gave each member, to notice a second one.
         let mut taken: Vec<Option<&Entry<'_>>> = vec![None; plan.props.len()];
         let mut previous: Option<&Entry<'_>> = None;
+        let mut unknown: Vec<&Entry<'_>> = Vec::new();
         for entry in entries {
             let before = previous.replace(entry);
             // Models write keys in schema order, so the next member is the best guess.
@@ -96,8 +98,7 @@ impl Coercion<'_> {
                     if let Some(kind) = repair {
                         self.repair(kind, &path, entry.span);
                     }
-                    let nothing =
-                        matches!(entry.value.shape, Shape::Null | Shape::Absent) && !entry.value.cut;
+                    let nothing = matches!(entry.value.shape, Shape::Null) && !entry.value.cut;
                     if nothing && !prop.required && !self.takes_null(prop.node) {
                         self.repair(R::NullDropped, &path, entry.span);
                         continue;
@@ -142,11 +143,14 @@ impl Coercion<'_> {
                         self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
                         ok = false;
                     }
+                    unknown.push(entry);
                     self.repair(R::ExtraKey, &path.key(&entry.key), entry.span);
                 }
             }
         }
-        if tree.cut && !Self::nothing_lost(plan, entries, &taken) {
+        ok &= self.none_misspelt(id, plan, &unknown, &taken, path);
+        let open = tree.cut || tree.notes.as_slice().iter().any(|n| n.kind == R::MissingClose);
+        if open && !Self::nothing_lost(plan, entries, &taken) {
             if self.problems.iter().all(|p| p.kind != ProblemKind::Truncated) || ok {
                 self.truncated(id, tree, path);
             }
@@ -203,6 +207,31 @@ impl Coercion<'_> {
         ok
     }
 
+    /// An unknown key that is the name of an absent member with a piece missing or too many is that member, misspelt.
+    fn none_misspelt(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        unknown: &[&Entry<'_>],
+        taken: &[Option<&Entry<'_>>],
+        path: &Path<'_>,
+    ) -> bool {
+        for entry in unknown.iter().take(32) {
+            let absent = plan.props.iter().zip(taken).filter(|(prop, entry)| entry.is_none() && !prop.required);
+            for (prop, _) in absent {
+                let spliced = |other: &Prop| {
+                    is_spliced(&prop.name, &other.name, &entry.key) || is_spliced(&other.name, &prop.name, &entry.key)
+                };
+                if is_mangled(&prop.name, &entry.key) || plan.props.iter().any(spliced) {
+                    let found = format!("`{}`, which may be `{}` misspelt", snippet(&entry.key), prop.name);
+                    self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// Whether a cut object can have lost nothing: every member that it may have is there and finished.
     fn nothing_lost(plan: &ObjectPlan, entries: &[Entry<'_>], taken: &[Option<&Entry<'_>>]) -> bool {
         matches!(plan.extra, Extra::Drop)
@@ -210,6 +239,12 @@ impl Coercion<'_> {
             && !taken.is_empty()
             && taken.iter().all(Option::is_some)
             && entries.iter().all(|e| !e.value.cut)
+            // Digits may be missing, too.
+            && entries.last().is_some_and(|e| match &e.value.shape {
+                Shape::Text { quoted, .. } => *quoted,
+                Shape::List(_) | Shape::Object(_) => true,
+                _ => false,
+            })
     }
 
     /// Whether an unknown bare key may be the middle of the unquoted text before it: `{title: Hello, world: again}`.
@@ -361,6 +396,10 @@ fn known(plan: &ObjectPlan, key: &str) -> Known {
     {
         return Known::Extra(node);
     }
+    // Punctuation may be spelt otherwise, but brackets and quotes are no spelling.
+    if key.contains(['{', '}', '[', ']', '"', ':', ',']) {
+        return if let Extra::Node(node) = plan.extra { Known::Extra(node) } else { Known::No };
+    }
     let folded = fold(key);
     match plan.folded.get(&folded).or_else(|| plan.aliases.get(&folded)) {
         Some(Some(i)) if !folded.is_empty() => {
@@ -374,4 +413,11 @@ fn known(plan: &ObjectPlan, key: &str) -> Known {
         Extra::Node(node) => Known::Extra(node),
         Extra::Drop => Known::No,
     }
+}
+
+/// Whether the beginning of one name and the end of another make up the key.
+fn is_spliced(first: &str, second: &str, key: &str) -> bool {
+    let before = key.bytes().zip(first.bytes()).take_while(|(a, b)| a == b).count();
+    let behind = key.bytes().rev().zip(second.bytes().rev()).take_while(|(a, b)| a == b).count();
+    before >= 2 && behind >= 2 && before + behind >= key.len()
 }

@@ -1,0 +1,167 @@
+//! Quotation marks inside strings that nobody escaped.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde_json::Value;
+
+use super::super::plan::{Schema, same};
+use super::super::strict;
+use super::super::text::fold;
+use super::machine::{FrameId, Machine, Mode, SetId, State, Stop, next_quote};
+
+#[derive(Debug)]
+pub(super) enum Inner {
+    /// The value, and the marks that are part of strings.
+    One(Value, Vec<usize>),
+    Several(Value, Value),
+    None,
+}
+
+/// A mark in a string, with the cheapest way to it.
+struct Node {
+    at: usize,
+    state: State,
+    cost: u32,
+    /// The mark before, and whether it is part of its string.
+    parent: Option<(usize, bool)>,
+    /// Another way costs the same.
+    tied: bool,
+}
+
+/// Looks for the fewest marks that, taken as text, make the whole JSON of its type.
+pub(super) fn search(schema: &Schema, text: &str) -> Inner {
+    let mut machine = Machine::new(schema, text.len().saturating_mul(32) + 50_000);
+    machine.asks = true;
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut known: HashMap<(usize, FrameId, SetId), usize> = HashMap::new();
+    let mut open: VecDeque<usize> = VecDeque::new();
+    let mut goals: Vec<(usize, u32)> = Vec::new();
+    let start = machine.start();
+    let Stop::Mark(at, state) = machine.run(text, None, 0, start, &mut |_, _| {}) else { return Inner::None };
+    nodes.push(Node { at, state, cost: 0, parent: None, tied: false });
+    open.push_back(0);
+    while let Some(i) = open.pop_front() {
+        let (at, state, cost) = (nodes[i].at, nodes[i].state, nodes[i].cost);
+        if known.get(&(at, state.frame, state.set)).is_some_and(|&best| best != i) {
+            continue;
+        }
+        known.insert((at, state.frame, state.set), i);
+        if machine.fuel == 0 {
+            return Inner::None;
+        }
+        if goals.first().is_some_and(|(_, best)| cost > *best) {
+            break;
+        }
+        let mut reach = |nodes: &mut Vec<Node>, open: &mut VecDeque<usize>, at, state: State, cost, literal| {
+            if let Some(&j) = known.get(&(at, state.frame, state.set)) {
+                if nodes[j].cost == cost {
+                    nodes[j].tied = true;
+                }
+                return;
+            }
+            nodes.push(Node { at, state, cost, parent: Some((i, literal)), tied: false });
+            if literal {
+                open.push_back(nodes.len() - 1);
+            } else {
+                open.push_front(nodes.len() - 1);
+            }
+        };
+        let after = State { mode: Mode::After, set: 0, from: 0, ..state };
+        match machine.run(text, None, at + 1, after, &mut |_, _| {}) {
+            Stop::Whole => goals.push((i, cost)),
+            Stop::Mark(next, state) => reach(&mut nodes, &mut open, next, state, cost, false),
+            Stop::Dead(_) | Stop::End(..) => {}
+        }
+        if let Some(next) = next_quote(text.as_bytes(), at + 1) {
+            reach(&mut nodes, &mut open, next, state, cost + 1, true);
+        }
+    }
+    let Some(best) = goals.iter().map(|(_, cost)| *cost).min() else { return Inner::None };
+    goals.retain(|(_, cost)| *cost == best);
+    let mut found: Vec<(Value, Vec<usize>)> = Vec::new();
+    for (goal, _) in goals.into_iter().take(4) {
+        let (mut marks, mut i, mut tied) = (Vec::new(), goal, false);
+        loop {
+            tied |= nodes[i].tied;
+            let Some((parent, literal)) = nodes[i].parent else { break };
+            if literal {
+                marks.push(nodes[parent].at);
+            }
+            i = parent;
+        }
+        marks.reverse();
+        let Some(value) = strict::read(schema, &escaped(text, &marks)) else { continue };
+        if tied || found.iter().any(|(other, _)| !same(other, &value)) {
+            let other = found.pop().map_or(Value::Null, |(other, _)| other);
+            return Inner::Several(value, other);
+        }
+        if found.is_empty() {
+            found.push((value, marks));
+        }
+    }
+    match found.pop() {
+        Some((value, marks)) if best > 0 && speaks(schema, text, &marks) => Inner::One(value, marks),
+        _ => Inner::None,
+    }
+}
+
+/// The text with the marks and raw control characters in strings escaped.
+fn escaped(text: &str, marks: &[usize]) -> String {
+    let mut out = String::with_capacity(text.len() + marks.len() + 16);
+    let (mut inside, mut skip) = (false, false);
+    for (at, c) in text.char_indices() {
+        if c == '"' && !skip {
+            if marks.binary_search(&at).is_ok() {
+                out.push('\\');
+            } else {
+                inside = !inside;
+            }
+        }
+        if inside && c.is_ascii_control() {
+            out.push_str(&format!("\\u{:04x}", c as u32));
+        } else {
+            out.push(c);
+        }
+        skip = inside && c == '\\' && !skip;
+    }
+    out
+}
+
+/// Whether the marks look like a writer's, and not like what is left of lost structure.
+fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
+    // Marks of one string stand together: no other mark is between them.
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for &mark in marks {
+        match groups.last_mut() {
+            Some(group) if next_quote(text.as_bytes(), group[group.len() - 1] + 1) == Some(mark) => group.push(mark),
+            _ => groups.push(vec![mark]),
+        }
+    }
+    groups.iter().all(|group| {
+        let before = |at: usize| text[..at].chars().next_back().unwrap_or(' ');
+        let behind = |at: usize| text[at + 1..].chars().next().unwrap_or(' ');
+        if let [lone] = group[..] {
+            // Inches or seconds.
+            let next = text[lone + 1..].trim_start();
+            return before(lone).is_ascii_digit()
+                && !behind(lone).is_alphanumeric()
+                && !next.starts_with([',', ':', ']', '}', '"']);
+        }
+        group.len() % 2 == 0
+            && group.chunks(2).all(|pair| {
+                let (open, close) = (pair[0], pair[1]);
+                let opens = !before(open).is_alphanumeric() && before(open) != ':' && !behind(open).is_whitespace();
+                let closes = !behind(close).is_alphanumeric() && !before(close).is_whitespace() && before(close) != ':';
+                let inside = &text[open + 1..close];
+                // A comma in prose is followed by a blank, a bracket closes what the string opens.
+                let rest = text[close + 1..].as_bytes();
+                let torn = matches!(rest.first(), Some(b'}' | b']'))
+                    || rest.first() == Some(&b',') && rest.get(1).is_some_and(|b| *b != b' ')
+                    || rest.starts_with(b", \n");
+                let next = text[close + 1..].trim_start();
+                let listed = next.strip_prefix([',', ':']).is_some_and(|rest| rest.trim_start().starts_with('"'));
+                let key = next.starts_with(':') && schema.keys.contains(&fold(inside));
+                opens && closes && !listed && !key && !torn && !inside.is_empty() && !inside.contains('\n')
+            })
+    })
+}

@@ -1,0 +1,84 @@
+//! Damaged JSON: a structural character lost, doubled, misplaced or taken for another.
+//!
+//! The text is taken for JSON of its type with one edit of a structural character or quotation mark, and all such
+//! edits are tried. One reading is the answer, two different ones are an error (error-correcting parsing as in Aho and
+//! Peterson, "A Minimum Distance Error-Correcting Parser for Context-Free Languages", 1972, with the type in place of
+//! a bare grammar). Nothing between the first and the last bracket is ever left out.
+
+mod edits;
+mod inner;
+mod machine;
+
+use serde_json::Value;
+
+use super::plan::Schema;
+use super::report::RepairKind;
+use super::tree::{Note, Span};
+use edits::Doubt;
+
+/// How a damaged text reads.
+#[derive(Debug)]
+pub(super) enum Mended {
+    One { value: Value, notes: Vec<Note> },
+    Several(Value, Value),
+    /// The edit may hide that something is missing; what, in words.
+    Doubtful(&'static str),
+    /// No edit makes sense of the text, or it breaks off.
+    None,
+    /// The structure is whole.
+    Whole,
+}
+
+/// Reads the text with one edit, or with quotation marks in strings taken as text.
+pub(super) fn read(schema: &Schema, text: &str) -> Mended {
+    let mut found = edits::search(schema, text);
+    if found.whole {
+        return Mended::Whole;
+    }
+    prefer_plain(&mut found.readings);
+    if found.readings.len() > 1 {
+        let second = found.readings.swap_remove(1).value;
+        return Mended::Several(found.readings.swap_remove(0).value, second);
+    }
+    if found.spent {
+        return Mended::Doubtful("more than one thing is wrong");
+    }
+    if let Some(one) = found.readings.pop() {
+        return match one.doubt {
+            None => Mended::One { value: one.value, notes: vec![note(&one.patch)] },
+            Some(Doubt::End) => Mended::None,
+            Some(Doubt::Item) => Mended::Doubtful("an item of a list may be missing"),
+            Some(Doubt::Member) => Mended::Doubtful("a member may be missing"),
+        };
+    }
+    match inner::search(schema, text) {
+        inner::Inner::One(value, marks) => {
+            let note = |at: usize| Note { kind: RepairKind::InnerQuote, span: Span::new(at, at + 1) };
+            Mended::One { value, notes: marks.into_iter().map(note).collect() }
+        }
+        inner::Inner::Several(a, b) => Mended::Several(a, b),
+        inner::Inner::None => Mended::None,
+    }
+}
+
+/// Of several readings, the only one that leaves no odd string is the one meant, unless the mark that the others keep
+/// may well be text.
+fn prefer_plain(readings: &mut Vec<edits::Reading>) {
+    let mut plain = readings.iter().filter(|r| !r.looks.odd);
+    if let (Some(only), None) = (plain.next(), plain.next())
+        && !only.looks.empty
+        && !readings.iter().any(|r| r.looks.balanced)
+    {
+        readings.retain(|r| !r.looks.odd);
+    }
+}
+
+fn note(patch: &machine::Patch) -> Note {
+    let kind = match (patch.skip, patch.put()) {
+        (0, b",") => RepairKind::MissingComma,
+        (0, b"}" | b"]") => RepairKind::MissingClose,
+        (1, b"") => RepairKind::StrayMark,
+        _ => RepairKind::WrongMark,
+    };
+    Note { kind, span: Span::new(patch.at, patch.at + patch.skip) }
+}

@@ -1,0 +1,202 @@
+//! Whether a forgiving reading can be trusted: it may restyle the text, but must not explain damage away.
+
+use super::report::RepairKind as R;
+use super::tree::{Note, Shape, Span, Tree};
+
+/// Whether nothing in the tree looks like a structural character lost, doubled or misplaced.
+pub(super) fn is_sound(text: &str, tree: &Tree<'_>) -> bool {
+    check(text, tree, false)
+}
+
+/// As [`is_sound`], for a text that no single edit mends: habits that are kept up all through a list or an object, such
+/// as leaving out commas, are no damage either.
+pub(super) fn is_plausible(text: &str, tree: &Tree<'_>) -> bool {
+    check(text, tree, true)
+}
+
+fn check(text: &str, tree: &Tree<'_>, habits: bool) -> bool {
+    let mut walk = Walk { text, habits, quoted_keys: false, bare_keys: false };
+    // Whether an object that breaks off can have lost anything is decided where its type is known.
+    let open = habits && tree.cut && tree.flaw.is_none() && matches!(tree.shape, Shape::Object(_));
+    let sound = if open { walk.inside(tree) } else { walk.sound(tree) };
+    sound && (habits || !(walk.quoted_keys && walk.bare_keys))
+}
+
+struct Walk<'t> {
+    text: &'t str,
+    habits: bool,
+    quoted_keys: bool,
+    bare_keys: bool,
+}
+
+impl Walk<'_> {
+    fn sound(&mut self, tree: &Tree<'_>) -> bool {
+        !tree.cut && tree.flaw.is_none() && self.inside(tree)
+    }
+
+    fn inside(&mut self, tree: &Tree<'_>) -> bool {
+        let notes = tree.notes.as_slice();
+        if !notes.iter().all(|note| self.is_style(tree, note)) {
+            return false;
+        }
+        match &tree.shape {
+            Shape::List(items) => items.iter().all(|item| self.sound(item)),
+            Shape::Object(entries) => entries.iter().all(|entry| {
+                self.quoted_keys |= entry.quoted;
+                self.bare_keys |= !entry.quoted;
+                self.sound(&entry.value)
+            }),
+            Shape::Text { text: words, quoted: false } => self.is_bare_word(words),
+            _ => true,
+        }
+    }
+
+    /// Whether a text without quotes is one by habit, and not by an accident.
+    fn is_bare_word(&self, words: &str) -> bool {
+        let marks = words.contains(['"', '{', '}', '[', ']']) || !words.contains(char::is_alphanumeric);
+        // In a text that has quotes, words without them are single ones.
+        let quotes = self.text.contains('"');
+        let several = quotes && words.contains(|c: char| c.is_whitespace() || matches!(c, ',' | ':'));
+        let number = is_torn_number(words);
+        let literal = ["null", "true", "false"].iter().any(|l| words != *l && words.len() > 1 && is_mangled(l, words));
+        !marks && !several && !number && !literal
+    }
+
+    /// Whether the comma before a closing bracket is the writer's habit: the bracket stands where it would stand
+    /// without one.
+    fn closes_in_style(&self, tree: &Tree<'_>, close: usize) -> bool {
+        let (Some(head), Some(inside)) = (self.text.get(..tree.span.start), self.text.get(tree.span.start + 1..close)) else {
+            return false;
+        };
+        let tail = &inside[inside.trim_end().len()..];
+        let lead = &inside[..inside.len() - inside.trim_start().len()];
+        if !tail.contains('\n') {
+            return tail == lead;
+        }
+        let line = head.rfind('\n').map_or(head, |i| &head[i + 1..]);
+        let indent = &line[..line.len() - line.trim_start().len()];
+        tail.matches('\n').count() == 1 && tail.rsplit('\n').next() == Some(indent)
+    }
+
+    fn is_style(&self, tree: &Tree<'_>, note: &Note) -> bool {
+        let bytes = self.text.as_bytes();
+        let at = note.span.start;
+        match note.kind {
+            R::InnerQuote => {
+                // An apostrophe stands between letters.
+                let letter = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_alphanumeric);
+                bytes.get(at) == Some(&b'\'') && at > 0 && letter(at - 1) && letter(at + 1)
+            }
+            R::MissingComma => self.habits && match &tree.shape {
+                Shape::Object(_) => true,
+                Shape::List(items) => {
+                    let missing = tree.notes.as_slice().iter().filter(|n| n.kind == R::MissingComma).count();
+                    let apart = at > 0 && bytes[at - 1].is_ascii_whitespace();
+                    apart && missing + 1 == items.len()
+                }
+                _ => false,
+            },
+            R::MissingClose => self.habits && matches!(tree.shape, Shape::Object(_)),
+            R::TrailingComma => {
+                matches!(bytes.get(at), Some(b'}' | b']' | b')')) && self.closes_in_style(tree, at)
+            }
+            R::RawControl => !self.ends_in_break(tree),
+            R::BadEscape => self.is_markup(tree, at),
+            _ => true,
+        }
+    }
+
+    /// Whether a backslash that JSON does not know belongs to a path, a pattern or a formula.
+    fn is_markup(&self, tree: &Tree<'_>, at: usize) -> bool {
+        if !matches!(tree.shape, Shape::Text { .. }) {
+            return false;
+        }
+        let source = self.text.get(tree.span.range()).unwrap_or("");
+        let Some(next) = self.text.get(at + 1..).and_then(|rest| rest.chars().next()) else { return false };
+        let count = |mark: &str| source.matches(mark).count();
+        if count("\\\"") % 2 == 1 {
+            return false;
+        }
+        if next.is_alphanumeric() {
+            return true;
+        }
+        let paired = [("\\(", "\\)"), ("\\[", "\\]"), ("\\{", "\\}")].iter().all(|(a, b)| count(a) == count(b));
+        let bytes = source.as_bytes();
+        let formula = bytes.windows(2).any(|w| w[0] == b'\\' && w[1].is_ascii_alphabetic() && !b"nrtbfu".contains(&w[1]));
+        match next {
+            '(' | ')' | '[' | ']' | '{' | '}' => paired,
+            ' ' | ',' | ':' => formula,
+            _ => true,
+        }
+    }
+
+    /// Whether the only line break of a string stands before its closing mark.
+    fn ends_in_break(&self, tree: &Tree<'_>) -> bool {
+        match &tree.shape {
+            Shape::Text { text, quoted: true } => {
+                let body = text.trim_end();
+                text[body.len()..].contains('\n') && !body.contains('\n') || text.starts_with('\n') && !text.trim().contains('\n')
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether the braces of an object are doubled, as templates write them.
+pub(super) fn has_doubled_braces(text: &str, outer: Span) -> bool {
+    text[..outer.start].trim_end().ends_with('{')
+        && text[outer.end..].trim_start().starts_with('}')
+        && text[..outer.start].matches('{').count() == text[outer.end..].matches('}').count()
+}
+
+/// Whether a part that a reading leaves out is words: nothing in it may be a piece of the value.
+pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
+    let gap = text.get(from..to).unwrap_or("");
+    if gap.trim().is_empty() {
+        return true;
+    }
+    let bytes = text.as_bytes();
+    // A sign or a letter that touches an opening bracket belongs to it.
+    let touches = |c: char| c.is_alphanumeric() || matches!(c, '-' | '+' | '"' | ',' | ':');
+    let last = gap.rsplit('\n').next().unwrap_or(gap);
+    if matches!(bytes.get(to), Some(b'{' | b'[')) && last.ends_with(touches) && last.trim().chars().count() <= 2 {
+        return false;
+    }
+    if !gap.contains(char::is_alphabetic) && gap.contains(char::is_numeric) && from > 0 && matches!(bytes[from - 1], b'}' | b']') {
+        return false;
+    }
+    let glued = |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || b"{}[],:\"".contains(b));
+    if from > 0 && matches!(bytes[from - 1], b'}' | b']') && glued(from) {
+        return false;
+    }
+    let mut open = None;
+    for c in gap.chars() {
+        match (c, open) {
+            ('{', None) => open = Some('}'),
+            ('[', None) => open = Some(']'),
+            (_, Some(close)) if c == close => open = None,
+            ('{' | '[' | '}' | ']', _) | ('"' | ':', Some(_)) => return false,
+            _ => {}
+        }
+    }
+    let lead = gap.trim_start();
+    open.is_none() && !gap.contains("\":") && !gap.contains("\" :") && !lead.starts_with([',', ':']) 
+}
+
+/// Whether one name is the other with a piece taken out or put in.
+pub(super) fn is_mangled(name: &str, key: &str) -> bool {
+    let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };
+    let before = long.bytes().zip(short.bytes()).take_while(|(a, b)| a == b).count();
+    let behind = long.bytes().rev().zip(short.bytes().rev()).take_while(|(a, b)| a == b).count();
+    before + behind >= short.len() && long.len() - short.len() <= 20
+}
+
+/// Whether these are digits as JSON does not write them, `.5`, `1,965`, `07`, or digits that touch the end of a literal:
+/// a piece may be missing.
+fn is_torn_number(words: &str) -> bool {
+    let digits = words.strip_prefix(['-', '+']).unwrap_or(words);
+    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
+    let torn = ["null", "true", "false"].iter().any(|literal| !rest.is_empty() && literal.ends_with(rest));
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && (rest.is_empty() && !plain || torn)
+}
