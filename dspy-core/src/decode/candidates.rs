@@ -11,7 +11,7 @@ use super::strict;
 use super::tree::{Shape, Span, Tree};
 
 /// Structures that are weighed against each other; a reply with more holds no answer that we could single out.
-const MAX_UNITS: usize = 64;
+const MAX_UNITS: usize = 1 << 17;
 
 /// A place in the reply that may hold the value.
 #[derive(Debug)]

@@ -65,6 +65,22 @@ pub(super) fn without_blank_lines(text: &str) -> &str {
     &text[start..end]
 }
 
+/// Whether the words behind an opening fence name what is in it, and are no part of it: a language, with whatever
+/// renderers take behind it (`python app.py`, `rust,ignore`, `{.js #id}`).
+pub(super) fn is_info_string(line: &str) -> bool {
+    const LANGUAGES: [&str; 44] = [
+        "bash", "c", "clojure", "console", "cpp", "cs", "csharp", "css", "dart", "diff", "dockerfile", "elixir", "go",
+        "graphql", "haskell", "html", "ini", "java", "javascript", "js", "json", "jsx", "julia", "kotlin", "lua",
+        "markdown", "md", "perl", "php", "plaintext", "py", "python", "r", "ruby", "rust", "scala", "sh", "sql",
+        "swift", "text", "toml", "ts", "tsx", "typescript",
+    ];
+    let line = line.trim();
+    let word = line.split(|c: char| c.is_whitespace() || matches!(c, ',' | '{' | ':')).next().unwrap_or("");
+    let known = LANGUAGES.iter().any(|l| word.eq_ignore_ascii_case(l));
+    let attributes = line.starts_with('{') && line.ends_with('}');
+    known || attributes || line.chars().all(|c| c.is_ascii_alphanumeric() || "+-_#.".contains(c))
+}
+
 fn fences(text: &str) -> Vec<Fence<'_>> {
     let mut out: Vec<Fence<'_>> = Vec::new();
     // The open fence: where it starts, where its code starts, its mark, width and indentation.

@@ -211,7 +211,7 @@ fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes:
         }
     }
     if let Some((tag, rest)) = text.split_once('\n')
-        && tag.trim().chars().all(|c| c.is_ascii_alphanumeric() || "+-_#.".contains(c))
+        && super::code::is_info_string(tag)
     {
         text = rest;
         text = text.strip_suffix('\n').unwrap_or(text);

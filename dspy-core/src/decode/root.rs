@@ -72,7 +72,7 @@ fn depth(value: &Value) -> usize {
 }
 
 pub(super) fn bounds(text: &str, from: usize) -> (usize, usize) {
-    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let blank = super::loose::is_blank;
     let end = text.trim_end_matches(blank).len().max(from);
     let start = from + (text[from..end].len() - text[from..end].trim_start_matches(blank).len());
     (start, end)
@@ -102,6 +102,9 @@ impl Reply<'_> {
         let mut coercion = Coercion::new(schema, Some(self.text), self.text.len());
         if let Some(tree) = candidates::whole_string(self.text, schema, start, end) {
             return self.settle(vec![Unit::of(tree)], Vec::new(), start, end, &mut coercion);
+        }
+        if let Some(outcome) = self.escaped(start, end) {
+            return outcome;
         }
         let mut scan = candidates::scan(self.text, schema, start, end);
         if scan.too_deep {
@@ -213,6 +216,27 @@ impl Reply<'_> {
         read
     }
 
+    /// A structure that was escaped as a whole, as if it were to go into a string: `{\"name\": \"Ann\"}`.
+    fn escaped(&self, start: usize, end: usize) -> Option<Outcome> {
+        let body = &self.text[start..end];
+        let inside = body.strip_prefix(['{', '['])?;
+        let blank = |c: char| c.is_whitespace() || matches!(c, '{' | '[');
+        let mut rest = inside.trim_start_matches(blank);
+        while let Some(more) = rest.strip_prefix("\\n").or_else(|| rest.strip_prefix("\\t")) {
+            rest = more.trim_start_matches(blank);
+        }
+        rest.strip_prefix("\\\"")?;
+        let plain: String = serde_json::from_str(&format!("\"{}\"", body.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t"))).ok()?;
+        let Decoded { value, mut report } = decode(self.schema, &plain).ok()?;
+        for repair in &mut report.repairs {
+            repair.span = start..end;
+        }
+        let mut coercion = Coercion::new(self.schema, Some(self.text), 0);
+        coercion.repair(R::EmbeddedJson, &Path::root(), Span::new(start, end));
+        report.repairs.splice(0..0, coercion.repairs);
+        Some(Ok(Decoded { value, report }))
+    }
+
     fn empty(&self) -> Outcome {
         let schema = self.schema;
         if let Kind::Union(union) = &schema.node(schema.root).kind
@@ -237,19 +261,44 @@ impl Reply<'_> {
         whole.then(|| Unit::of(tree))
     }
 
-    /// For a scalar, brackets in prose ("see [1]") are not the answer.
+    /// Brackets that are part of the words are not the answer.
     fn drop_asides(&self, scan: &mut Scan<'_>, start: usize, end: usize) {
         let schema = self.schema;
-        if takes_structure(schema, schema.root, 4) {
-            return;
-        }
+        let structure = takes_structure(schema, schema.root, 4);
+        let words = takes_text(schema, schema.root, 4);
+        let list = matches!(schema.node(schema.root).kind, Kind::List(_));
         scan.units.retain(|unit| {
             let whole = unit.outer.start == start && unit.outer.end == end;
-            whole || unit.fenced || matches!(unit.tree.shape, Shape::Object(_))
+            if whole || unit.fenced || unit.tree.cut && !words {
+                return true;
+            }
+            let trusted = || unit.exact.is_some() || sound::is_sound(self.text, &unit.tree);
+            match &unit.tree.shape {
+                // "{name}" in a sentence is no object.
+                Shape::Object(entries) if !structure => entries.first().is_some_and(|e| e.quoted),
+                Shape::Object(_) => !words || trusted(),
+                // "see [1]", "[out of 10]", "1. Paris [France]"
+                Shape::List(items) => {
+                    let sentence = |t: &Tree<'_>| matches!(&t.shape, Shape::Text { text, quoted: false } if text.contains(' '));
+                    let aside = items.len() == 1 && items.iter().any(sentence);
+                    structure && !words && !aside && !(list && self.is_in_bullet(unit.outer))
+                }
+                _ => true,
+            }
         });
     }
 
-    /// Objects one after another (JSON lines) are a list where a list is asked for.
+    /// Whether brackets are a part of a line that a bullet or a number opens.
+    fn is_in_bullet(&self, brackets: Span) -> bool {
+        let from = self.text[..brackets.start].rfind('\n').map_or(0, |i| i + 1);
+        let to = self.text[brackets.end..].find('\n').map_or(self.text.len(), |i| brackets.end + i);
+        let line = &self.text[from..to];
+        let lead = line.len() - line.trim_start().len();
+        let Some(item) = super::coerce::after_bullet(line.trim_start()) else { return false };
+        from + lead + item < brackets.start || !self.text[brackets.end..to].trim().is_empty()
+    }
+
+    /// Objects one after another (JSON lines, or with words or fences between) are a list where a list is asked for.
     fn join_objects(&self, scan: &mut Scan<'_>) {
         let schema = self.schema;
         let root = &schema.node(schema.root).kind;
@@ -266,19 +315,34 @@ impl Reply<'_> {
         if !list || !objects {
             return;
         }
-        let gaps_are_blank = scan.units.windows(2).all(|pair| {
-            let between = self.text.get(pair[0].tree.span.end..pair[1].tree.span.start).unwrap_or("x");
+        let gap = |pair: &[Unit<'_>]| {
+            let (from, to) = (pair[0].outer.end, pair[1].outer.start.max(pair[0].outer.end));
+            let between = self.text.get(from..to).unwrap_or("");
+            let lead = between.len() - between.trim_start_matches([',', ';', '.', ' ', '\n']).len();
+            Span::new(from + lead, to)
+        };
+        let blank = |span: Span| {
+            let between = self.text.get(span.range()).unwrap_or("x");
             between.chars().all(|c| c.is_whitespace() || c.is_ascii_digit() || ",;.)-*•".contains(c))
-        });
-        if !gaps_are_blank {
+        };
+        let trusted = |u: &Unit<'_>| u.exact.is_some() || sound::is_sound(self.text, &u.tree);
+        let joins = scan.units.windows(2).all(|pair| blank(gap(pair)))
+            || scan.units.iter().all(trusted)
+                && scan.units.windows(2).all(|pair| sound::is_prose(self.text, gap(pair).start, gap(pair).end));
+        if !joins {
             return;
         }
         let units = std::mem::take(&mut scan.units);
         let fenced = units.iter().all(|u| u.fenced);
+        let outer = Span::new(units[0].outer.start, units[units.len() - 1].outer.end);
         let span = Span::new(units[0].tree.span.start, units[units.len() - 1].tree.span.end);
-        let mut tree = Tree::new(Shape::List(units.into_iter().map(|u| u.tree).collect()), span);
+        let items = units.into_iter().map(|u| match u.exact {
+            Some(value) => Tree::of_at(value, u.tree.span),
+            None => u.tree,
+        });
+        let mut tree = Tree::new(Shape::List(items.collect()), span);
         tree.notes.push(super::tree::Note { kind: R::JoinedObjects, span });
-        scan.units.push(Unit { fenced, ..Unit::of(tree) });
+        scan.units.push(Unit { fenced, outer, ..Unit::of(tree) });
     }
 
     /// The readings of the reply as words: of fences without structures, or of the whole.
@@ -318,7 +382,7 @@ impl Reply<'_> {
         end: usize,
         coercion: &mut Coercion<'_>,
     ) -> Outcome {
-        let mut failures: Vec<Vec<Problem>> = Vec::new();
+        let mut failure: Option<Vec<Problem>> = None;
         let mut found: Vec<Found> = Vec::new();
         let cut_later = units.iter().filter(|u| u.tree.cut).map(|u| u.tree.span.start).max();
         for mut group in [units, words] {
@@ -328,11 +392,11 @@ impl Reply<'_> {
             for unit in &mut group {
                 match self.attempt(unit, start, end, coercion) {
                     Ok(one) => found.push(one),
-                    Err(problems) => failures.push(problems),
+                    Err(problems) => keep_telling(&mut failure, problems),
                 }
             }
             // A cut structure is what the reply was getting at; words around it do not replace it.
-            let truncated = failures.iter().flatten().any(|p| p.kind == ProblemKind::Truncated);
+            let truncated = failure.iter().flatten().any(|p| p.kind == ProblemKind::Truncated);
             if truncated && found.is_empty() {
                 break;
             }
@@ -343,7 +407,7 @@ impl Reply<'_> {
             found.clear();
         }
         if found.is_empty() {
-            return Err(self.explain(failures));
+            return Err(self.explain(failure));
         }
         self.choose(found, coercion)
     }
@@ -398,17 +462,8 @@ impl Reply<'_> {
     }
 
     /// Nothing fits: the candidate that came closest explains best.
-    fn explain(&self, failures: Vec<Vec<Problem>>) -> DecodeError {
-        let has = |p: &[Problem], kind| p.iter().any(|p| p.kind == kind);
-        let telling = failures.into_iter().min_by_key(|problems| {
-            let rank = match () {
-                () if has(problems, ProblemKind::Truncated) => 0,
-                () if has(problems, ProblemKind::Ambiguous) || has(problems, ProblemKind::Constraint) => 1,
-                () => 2,
-            };
-            (rank, problems.len())
-        });
-        let problems = telling.filter(|p| !p.is_empty()).unwrap_or_else(|| {
+    fn explain(&self, failure: Option<Vec<Problem>>) -> DecodeError {
+        let problems = failure.filter(|p| !p.is_empty()).unwrap_or_else(|| {
             vec![problem(
                 self.schema,
                 ProblemKind::WrongType,
@@ -423,6 +478,22 @@ impl Reply<'_> {
     }
 }
 
+/// Keeps the problems that explain best why nothing fits.
+fn keep_telling(best: &mut Option<Vec<Problem>>, problems: Vec<Problem>) {
+    let rank = |problems: &[Problem]| {
+        let has = |kind| problems.iter().any(|p| p.kind == kind);
+        let rank = match () {
+            () if has(ProblemKind::Truncated) => 0,
+            () if has(ProblemKind::Ambiguous) || has(ProblemKind::Constraint) => 1,
+            () => 2,
+        };
+        (rank, problems.len())
+    };
+    if best.as_ref().is_none_or(|kept| rank(&problems) < rank(kept)) {
+        *best = Some(problems);
+    }
+}
+
 /// Whether a list or an object can be a value of the node.
 fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
     match &schema.node(id).kind {
@@ -431,6 +502,16 @@ fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
             union.options.iter().any(|&o| takes_structure(schema, o, depth - 1))
         }
         Kind::Choice(plan) => plan.items.iter().any(|i| i.value.is_array() || i.value.is_object()),
+        _ => false,
+    }
+}
+
+/// Whether any text at all can be a value of the node.
+fn takes_text(schema: &Schema, id: NodeId, depth: usize) -> bool {
+    match &schema.node(id).kind {
+        Kind::Any => true,
+        Kind::Text(plan) => plan.is_free(),
+        Kind::Union(union) if depth > 0 => union.options.iter().any(|&o| takes_text(schema, o, depth - 1)),
         _ => false,
     }
 }

@@ -146,6 +146,11 @@ impl<'t> Tree<'t> {
         Tree::new(shape, Span::default())
     }
 
+    /// As [`of`](Self::of), for a value that stands in the text.
+    pub(super) fn of_at(value: Value, span: Span) -> Tree<'static> {
+        Tree { span, ..Tree::of(value) }
+    }
+
     /// The JSON value as it stands, or `None` where the tree has none (a cut, a flaw, a clash of keys).
     pub(super) fn to_value(&self) -> Option<Value> {
         if self.cut || self.flaw.is_some() {
@@ -192,6 +197,25 @@ fn exact_number(literal: &str) -> Option<Number> {
     let plain = !literal.contains(['.', 'e', 'E']);
     let kept = !plain || !number.is_f64() || number.as_f64().is_some_and(|f| format!("{f:.0}") == literal);
     (kept || literal.trim_start_matches('-') == "0").then_some(number)
+}
+
+/// Whether a 64-bit number holds every digit of a JSON number literal.
+pub(super) fn keeps_digits(literal: &str) -> bool {
+    // The digits without zeros around, and the power of ten behind them.
+    fn normal(literal: &str) -> Option<(String, i64)> {
+        let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+        let (whole, fraction) = mantissa.trim_start_matches(['-', '+']).split_once('.').unwrap_or((mantissa.trim_start_matches(['-', '+']), ""));
+        let digits = [whole, fraction].concat();
+        let kept = digits.trim_end_matches('0');
+        let power = exponent.parse::<i64>().ok()? - fraction.len() as i64 + (digits.len() - kept.len()) as i64;
+        let kept = kept.trim_start_matches('0');
+        Some((kept.to_owned(), if kept.is_empty() { 0 } else { power }))
+    }
+    if literal.len() <= 15 {
+        return true;
+    }
+    let Some(number) = parse_number(literal) else { return false };
+    normal(literal).is_some_and(|digits| normal(&number.to_string()) == Some(digits))
 }
 
 /// Whether the text is a number exactly as JSON writes them.

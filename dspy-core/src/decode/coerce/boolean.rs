@@ -27,6 +27,9 @@ impl Coercion<'_> {
     }
 }
 
+/// Text in which a boolean may be spoken of.
+const MAX_PROSE: usize = 16_384;
+
 const YES: [&str; 14] =
     ["true", "yes", "y", "t", "1", "on", "✓", "✅", "✔", "yep", "yeah", "yup", "correct", "affirmative"];
 const NO: [&str; 12] = ["false", "no", "n", "f", "0", "off", "✗", "❌", "✘", "nope", "nah", "incorrect"];
@@ -57,10 +60,16 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     if let Some(value) = word(bare) {
         return Ok((value, R::BoolWord));
     }
-    if let Some(labelled) = behind_label(answer) {
-        return read(labelled);
+    // "Answer: Verdict: yes": labels may be stacked, but not without end.
+    let mut answer = answer;
+    for _ in 0..3 {
+        let Some(labelled) = behind_label(answer) else { break };
+        answer = bare_answer(labelled);
+        if let Some(value) = word(answer.trim_end_matches('\u{fe0f}')) {
+            return Ok((value, R::BoolWord));
+        }
     }
-    if answer.len() > 2_000 || answer.contains(['{', '[']) {
+    if answer.len() > MAX_PROSE || answer.trim_start().starts_with(['{', '[']) || answer.contains("\":") {
         return Err(Fail::No);
     }
     let spoken_words: Vec<(bool, usize)> =

@@ -10,7 +10,7 @@ use super::super::tree::{Shape, Tree, parse_number};
 use super::{Coercion, Fail};
 
 /// Text in which a choice may be named by the way; longer replies are essays.
-const MAX_PROSE: usize = 2_000;
+const MAX_PROSE: usize = 16_384;
 
 impl Coercion<'_> {
     pub(super) fn choice(
@@ -164,10 +164,14 @@ fn other_kinds(plan: &ChoicePlan, answer: &str) -> Option<Match> {
 
 /// The only choice that is named in a sentence, as whole words and without a negation beside it.
 fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
-    if text.len() > MAX_PROSE || text.contains(['{', '}']) {
+    if text.len() > MAX_PROSE || text.trim_start().starts_with('{') || text.contains("\":") {
         return Err(Fail::No);
     }
     let all: Vec<_> = words(text).collect();
+    // Where a choice is written exactly as it is spelt, words that only spell another in another case are words.
+    let shouts = |name: &str| name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase);
+    let spelt = |w: &super::super::text::Word<'_>| plan.exact.keys().any(|name| name == w.text && shouts(name));
+    let by_case = all.iter().any(spelt);
     let folded: Vec<String> = all.iter().map(|w| fold(w.text)).collect();
     let mut found: Option<(usize, usize, usize)> = None;
     let mut i = 0;
@@ -179,7 +183,11 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
             let names = std::iter::once(&item.folded).chain(&item.aliases);
             for name in names.filter(|n| !n.is_empty()) {
                 if let Some(count) = words_spelling(name, &folded[i..]) {
-                    let stands_out = stands_alone(text, &all[i], count, item.value.as_str());
+                    let by_the_way = by_case
+                        && item.value.as_str().is_some_and(|name| {
+                            shouts(name) && all[i].text.chars().all(char::is_lowercase)
+                        });
+                    let stands_out = !by_the_way && stands_alone(text, &all[i], count, item.value.as_str());
                     if stands_out && longest.is_none_or(|(_, n)| count > n) {
                         longest = Some((c, count));
                     } else if stands_out
@@ -220,7 +228,12 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if has_negation(&outside) && !explained {
         return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
     }
-    if is_hedged(&outside) {
+    // A word that is a choice itself, in another case, does not hedge.
+    let sure = outside.split_inclusive(|c: char| !c.is_alphanumeric()).filter(|w| {
+        let word = w.trim_matches(|c: char| !c.is_alphanumeric());
+        !by_case || !plan.exact.keys().any(|name| name.eq_ignore_ascii_case(word))
+    });
+    if is_hedged(&sure.collect::<String>()) {
         return Err(Fail::Ambiguous(format!("is not sure about \"{name}\"")));
     }
     let operator =

@@ -6,7 +6,7 @@ use super::super::error::ProblemKind;
 use super::super::path::Path;
 use super::super::plan::{Kind, ListPlan, NodeId, first_duplicate};
 use super::super::report::RepairKind as R;
-use super::super::text::snippet;
+use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
 use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
@@ -161,6 +161,12 @@ impl Coercion<'_> {
             && ["no", "none", "nothing", "sorry", "unfortunately"]
                 .iter()
                 .any(|w| first.eq_ignore_ascii_case(w));
+        let nothing = bare_answer(trimmed);
+        let says_none = nothing.eq_ignore_ascii_case("none") || nothing == "null";
+        if !quoted && says_none && plan.min.is_none_or(|min| min == 0) {
+            self.repair(R::NullWord, path, tree.span);
+            return Some(Value::Array(Vec::new()));
+        }
         // What announces a list is not the list.
         if super::union::is_null_word(trimmed)
             || (!quoted && trimmed.ends_with(':'))

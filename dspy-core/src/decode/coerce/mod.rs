@@ -22,6 +22,11 @@ mod union;
 pub(super) use attempt::Attempt;
 pub(super) use union::is_null_word;
 
+/// Where the item starts in a line that begins with a bullet or a number.
+pub(super) fn after_bullet(line: &str) -> Option<usize> {
+    pieces::marker(line).map(|(_, offset)| offset)
+}
+
 use serde_json::Value;
 
 use super::error::{Problem, ProblemKind};

@@ -3,6 +3,8 @@
 //! The text is first cut into mentions of numbers. One mention is a value; several are only one when they say the
 //! same or form a fraction. Everything around a mention that would change its meaning makes the text ambiguous.
 
+use std::borrow::Cow;
+
 use serde_json::{Number, Value};
 
 use super::super::path::Path;
@@ -14,7 +16,10 @@ use super::numeral::{self, Mention, Scan};
 use super::{Coercion, Fail, around, spelt};
 
 /// Text in which a number may stand in a sentence.
-const MAX_PROSE: usize = 1_000;
+const MAX_PROSE: usize = 16_384;
+
+/// The highest marks of common scales.
+const SCALES: [f64; 4] = [5.0, 10.0, 20.0, 100.0];
 
 impl Coercion<'_> {
     pub(super) fn number(
@@ -86,9 +91,11 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         kinds.push(R::NumberFromText);
         return Ok((number, kinds));
     }
-    if answer.len() > MAX_PROSE || answer.contains(['{', '}']) {
+    if answer.len() > MAX_PROSE || answer.trim_start().starts_with('{') || answer.contains("\":") {
         return Err(Fail::No);
     }
+    let plain = without_formulas(answer);
+    let answer = plain.as_ref();
     let mentions = match numeral::scan(answer) {
         Scan::Mentions(mentions) => mentions,
         Scan::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
@@ -105,6 +112,29 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         },
         _ => several(answer, &mentions, plan),
     }
+}
+
+/// The text without formulas (`$x^{2}$`) and placeholders (`{name}`), whose digits are not the answer, unless nothing
+/// with digits is left.
+fn without_formulas(answer: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = answer;
+    while let Some(at) = rest.find(['$', '{']) {
+        let close = if rest[at..].starts_with('$') { '$' } else { '}' };
+        let Some(end) = rest[at + 1..].find(close).map(|i| at + 1 + i) else { break };
+        let inside = &rest[at + 1..end];
+        let formula = close == '}' || inside.contains(['^', '_', '\\', '{']);
+        out.push_str(&rest[..at]);
+        if formula {
+            out.push(' ');
+            rest = &rest[end + 1..];
+        } else {
+            out.push_str(&rest[at..=at]);
+            rest = &rest[at + 1..];
+        }
+    }
+    out.push_str(rest);
+    if out.contains(|c: char| c.is_ascii_digit()) { Cow::Owned(out) } else { Cow::Borrowed(answer) }
 }
 
 fn several(answer: &str, mentions: &[Mention<'_>], plan: &NumberPlan) -> Reading {
@@ -215,7 +245,8 @@ fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -
             return Some(Err(Fail::Ambiguous("is a fraction, not an integer".into())));
         }
         // Without a limit, "1/5" is a number by itself while "8 out of 10" may be 8 or 0.8.
-        (false, false) if slash => vec![divided],
+        // A part in five, ten, twenty or a hundred is a mark at least as often as a share.
+        (false, false) if slash && !SCALES.contains(&y) && x.fract() == 0.0 => vec![divided],
         (false, false) => return Some(Err(Fail::Ambiguous("may be a score or a share".into()))),
         _ => vec![score, divided],
     };

@@ -55,6 +55,9 @@ pub(super) enum Scan<'t> {
     Unclear(&'static str),
 }
 
+/// A text with more numbers speaks of no single one.
+const MAX_MENTIONS: usize = 64;
+
 /// All numbers in a text, left to right.
 pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut out = Vec::new();
@@ -124,6 +127,9 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
         }
         at = at.max(mention.end);
         out.push(mention);
+        if out.len() > MAX_MENTIONS {
+            return Scan::Unclear("holds many numbers");
+        }
     }
     Scan::Mentions(out)
 }

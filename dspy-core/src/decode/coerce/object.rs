@@ -103,7 +103,11 @@ impl Coercion<'_> {
                         self.repair(R::NullDropped, &path, entry.span);
                         continue;
                     }
-                    match self.read(prop.node, &entry.value, &path) {
+                    // A level inside of one that the text shows is no deeper than the text.
+                    let implied = std::mem::take(&mut self.implied);
+                    let value = self.read(prop.node, &entry.value, &path);
+                    self.implied = implied;
+                    match value {
                         Some(value) => {
                             map.insert(prop.name.clone(), value);
                         }
@@ -113,6 +117,11 @@ impl Coercion<'_> {
                 Known::Extra(node) => {
                     let path = path.key(&entry.key);
                     match self.read(node, &entry.value, &path) {
+                        Some(value) if !self.fits_all(plan, &entry.key, &value) => {
+                            let found = format!("`{}`", snippet(&value.to_string()));
+                            self.problem(ProblemKind::Constraint, &path, node, found, entry.span);
+                            ok = false;
+                        }
                         Some(value) => {
                             let clash = map.get(&*entry.key).is_some_and(|old| *old != value);
                             if clash {
@@ -147,6 +156,12 @@ impl Coercion<'_> {
                     self.repair(R::ExtraKey, &path.key(&entry.key), entry.span);
                 }
             }
+        }
+        let foreign = unknown.len() == entries.len() && !entries.is_empty() && !plan.props.is_empty();
+        let none_required = plan.required_props == 0 && plan.required.is_empty();
+        if foreign && none_required && !tree.cut && matches!(plan.extra, Extra::Drop) {
+            // An object that shares no key with the type is another object, even where no key is required.
+            return self.wrong(id, tree, path);
         }
         ok &= self.none_misspelt(id, plan, &unknown, &taken, path);
         let open = tree.cut || tree.notes.as_slice().iter().any(|n| n.kind == R::MissingClose);
@@ -205,6 +220,12 @@ impl Coercion<'_> {
             }
         }
         ok
+    }
+
+    /// Whether the value is what every pattern asks for that the key matches.
+    fn fits_all(&self, plan: &ObjectPlan, key: &str, value: &Value) -> bool {
+        let asked = plan.patterns.iter().filter(|(pattern, _)| pattern.is_match(key));
+        plan.patterns.len() < 2 || asked.into_iter().all(|(_, node)| self.schema.is_valid(*node, value))
     }
 
     /// An unknown key that is the name of an absent member with a piece missing or too many is that member, misspelt.
@@ -387,8 +408,8 @@ fn known(plan: &ObjectPlan, key: &str) -> Known {
     }
     let matched: Vec<NodeId> =
         plan.patterns.iter().filter(|(p, _)| p.is_match(key)).map(|(_, n)| *n).collect();
-    if let [one] = matched.as_slice() {
-        return Known::Extra(*one);
+    if let [first, ..] = matched.as_slice() {
+        return Known::Extra(*first);
     }
     // In a map every key is data: only a closed object has keys that can be misspelt.
     if let Extra::Node(node) = plan.extra

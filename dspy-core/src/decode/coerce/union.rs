@@ -7,7 +7,7 @@ use super::super::path::Path;
 use super::super::plan::{Kind, NodeId, UnionPlan};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, fold};
-use super::super::tree::{Shape, Tree};
+use super::super::tree::{Shape, Tree, is_json_number, keeps_digits};
 use super::Coercion;
 
 /// Words that mean "nothing here".
@@ -29,6 +29,19 @@ impl Coercion<'_> {
     ) -> Option<Value> {
         if plan.null && matches!(tree.shape, Shape::Null) {
             return Some(Value::Null);
+        }
+        // Digits that a float would lose are kept where the type also takes them as text.
+        let literal = match &tree.shape {
+            Shape::Number(literal) => Some(literal.as_ref()),
+            Shape::Text { text, quoted: false } => Some(text.trim()).filter(|t| is_json_number(t)),
+            _ => None,
+        };
+        if let Some(literal) = literal
+            && !keeps_digits(literal)
+            && plan.options.iter().any(|&o| matches!(&self.schema.node(o).kind, Kind::Text(t) if t.accepts(literal)))
+        {
+            self.repair(R::TextFromValue, path, tree.span);
+            return Some(Value::String(literal.to_string()));
         }
         if let Some(branch) = Self::tagged(plan, tree) {
             return self.shape(branch, tree, path);

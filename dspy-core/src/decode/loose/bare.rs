@@ -80,7 +80,7 @@ impl<'t> Loose<'t, '_> {
             "null" => (Shape::Null, Notes::None),
             "true" => (Shape::Bool(true), Notes::None),
             "false" => (Shape::Bool(false), Notes::None),
-            "None" | "nil" | "undefined" => (Shape::Null, note(R::ForeignSyntax)),
+            "None" | "nil" | "undefined" | "NULL" | "Null" | "NIL" => (Shape::Null, note(R::ForeignSyntax)),
             "True" => (Shape::Bool(true), note(R::ForeignSyntax)),
             "False" => (Shape::Bool(false), note(R::ForeignSyntax)),
             _ if is_json_number(text) => (Shape::Number(Cow::Borrowed(text)), Notes::None),

@@ -195,8 +195,11 @@ impl<'t, 'k> Loose<'t, 'k> {
         while i < self.end {
             match self.bytes[i] {
                 b' ' | b'\t' | b'\n' | b'\r' => i += 1,
-                0xC2 if self.byte(i + 1) == Some(0xA0) => i += 2,
-                0xEF if self.byte(i + 1) == Some(0xBB) && self.byte(i + 2) == Some(0xBF) => i += 3,
+                // Past the end nothing is known, so a blank must be whole.
+                0xC2 | 0xE1..=0xE3 | 0xEF => match self.text[i..self.end].chars().next().filter(|c| is_blank(*c)) {
+                    Some(blank) => i += blank.len_utf8(),
+                    None => break,
+                },
                 _ => break,
             }
         }
@@ -239,4 +242,9 @@ impl<'t, 'k> Loose<'t, 'k> {
     fn quoted(&mut self, quote: Quote, place: Place) -> Tree<'t> {
         super::quoted::read(self, quote, place)
     }
+}
+
+/// White space in the widest sense: what shows nothing and separates, byte order marks included.
+pub(super) fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{180e}' | '\u{2060}')
 }

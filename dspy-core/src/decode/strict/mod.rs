@@ -7,6 +7,7 @@ mod token;
 use serde_json::{Map, Value};
 
 use super::MAX_DEPTH;
+use super::tree::keeps_digits;
 use super::plan::{Extra, Kind, ListPlan, NodeId, ObjectPlan, Schema, UnionPlan};
 use token::Cursor;
 
@@ -56,7 +57,12 @@ impl<'s> Reader<'s> {
             (Kind::Any, _) => self.any()?,
             (Kind::Union(plan), b'{') if let Some(branch) = self.tagged(plan) => self.node(branch)?,
             (Kind::Union(_) | Kind::Choice(_), _) => {
+                let at = self.cursor.at;
                 let value = self.any()?;
+                let literal = || self.cursor.between(at).trim();
+                if value.is_number() && !keeps_digits(literal()) {
+                    return None;
+                }
                 return schema.is_valid(id, &value).then_some(value);
             }
             _ => return None,

@@ -19,6 +19,11 @@ impl<'t> Cursor<'t> {
         Self { text, at }
     }
 
+    /// The text from a place to here.
+    pub(super) fn between(&self, from: usize) -> &'t str {
+        self.text.get(from..self.at).unwrap_or("")
+    }
+
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
