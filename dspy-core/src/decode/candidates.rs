@@ -5,13 +5,16 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::loose::Loose;
-use super::plan::Schema;
+use super::plan::{Kind, Schema};
 use super::quoted::{Quote, opening};
 use super::strict;
 use super::tree::{Shape, Span, Tree};
 
 /// Structures that are weighed against each other; a reply with more holds no answer that we could single out.
-const MAX_UNITS: usize = 1 << 17;
+const MAX_UNITS: usize = 1 << 10;
+
+/// As [`MAX_UNITS`], where each may be an item.
+const MAX_ROWS: usize = 1 << 17;
 
 /// A place in the reply that may hold the value.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ pub(super) struct Scan<'t> {
 impl Scan<'_> {
     fn is_over(&self, fuel: usize) -> bool {
         let enough = self.beginning && (self.undecided || !self.units.is_empty());
-        enough || self.too_deep || fuel == 0 || self.units.len() > MAX_UNITS
+        enough || self.too_deep || fuel == 0
     }
 }
 
@@ -90,6 +93,8 @@ fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, schema: &Schema, from: usize
     let mut at = from;
     // Failed starts are scanned again from the next byte on; the fuel keeps the sum of all scans linear.
     let mut fuel = (end - from).saturating_mul(4) + 65_536;
+    // A list may be written as so many objects, one after another.
+    let most = if matches!(schema.node(schema.root).kind, Kind::List(_)) { MAX_ROWS } else { MAX_UNITS };
     // The contents of an open fence end here.
     while at < end {
         let Some(found) = bytes[at..end].iter().position(|b| matches!(b, b'{' | b'[' | b'`' | b'~')) else {
@@ -106,8 +111,8 @@ fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, schema: &Schema, from: usize
                 None => at += 1,
             },
         }
-        if out.is_over(fuel) {
-            out.exhausted = fuel == 0 || out.units.len() > MAX_UNITS;
+        if out.is_over(fuel) || out.units.len() > most {
+            out.exhausted = fuel == 0 || out.units.len() > most;
             break;
         }
     }

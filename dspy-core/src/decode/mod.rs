@@ -81,7 +81,7 @@ pub(crate) use sample::words;
 /// let reply = "[".repeat(MAX_DEPTH + 1);
 /// assert!(decode::<serde_json::Value>(&reply).unwrap_err().is(ProblemKind::TooDeep));
 /// ```
-pub const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 64;
 
 /// Longer texts are refused, except for a bare string, which needs no reading.
 ///

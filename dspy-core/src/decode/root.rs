@@ -140,7 +140,8 @@ impl Reply<'_> {
             && sound::has_doubled_braces(text, unit.outer)
         {
             let (before, behind) = (text[..unit.outer.start].trim_end(), text[unit.outer.end..].trim_start());
-            return sound::is_prose(before, start, before.len() - 1) && sound::is_prose(behind, 1, behind.len());
+            return sound::is_prose(before, start, before.len() - 1)
+                && sound::is_prose(behind, 1, behind.len());
         }
         let mut at = start;
         for unit in &scan.units {
@@ -155,8 +156,9 @@ impl Reply<'_> {
     /// The part of the text that holds the value.
     fn body(&self, start: usize, end: usize) -> Span {
         let text = &self.text[start..end];
-        if let Some(open) = text.match_indices("```").map(|(i, _)| i).find(|i| text[..*i].trim_end_matches([' ', '\t']).ends_with('\n') || text[..*i].trim().is_empty())
-            && let Some(line) = text[open..].find('\n')
+        if let Some(open) = text.match_indices("```").map(|(i, _)| i).find(|i| {
+            text[..*i].trim_end_matches([' ', '\t']).ends_with('\n') || text[..*i].trim().is_empty()
+        }) && let Some(line) = text[open..].find('\n')
         {
             let from = open + line + 1;
             let to = text[from..].rfind("```").map_or(text.len(), |i| from + i);
@@ -203,15 +205,20 @@ impl Reply<'_> {
             }
             mend::Mended::None | mend::Mended::Whole => {}
         }
-        let plausible = scan.units.iter().all(|u| u.exact.is_some() || sound::is_plausible(self.text, &u.tree));
+        let plausible =
+            scan.units.iter().all(|u| u.exact.is_some() || sound::is_plausible(self.text, &u.tree));
         let whole = &self.text[start..end];
-        let bare = !whole.contains(['{', '}', '[', ']']) && whole.contains(char::is_alphanumeric)
+        let bare = !whole.contains(['{', '}', '[', ']'])
+            && whole.contains(char::is_alphanumeric)
             && whole.matches('"').count().is_multiple_of(2);
         let gaps = self.accounts(&scan, start, end);
         let words = self.words(&scan, start, end);
         let read = self.settle(scan.units, words, start, end, coercion);
         if read.is_ok() && !(plausible && (gaps || bare)) {
-            return refused(ProblemKind::Ambiguous, "JSON whose brackets, commas or quotation marks do not fit together".into());
+            return refused(
+                ProblemKind::Ambiguous,
+                "JSON whose brackets, commas or quotation marks do not fit together".into(),
+            );
         }
         read
     }
@@ -226,7 +233,11 @@ impl Reply<'_> {
             rest = more.trim_start_matches(blank);
         }
         rest.strip_prefix("\\\"")?;
-        let plain: String = serde_json::from_str(&format!("\"{}\"", body.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t"))).ok()?;
+        let plain: String = serde_json::from_str(&format!(
+            "\"{}\"",
+            body.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
+        ))
+        .ok()?;
         let Decoded { value, mut report } = decode(self.schema, &plain).ok()?;
         for repair in &mut report.repairs {
             repair.span = start..end;
@@ -328,7 +339,10 @@ impl Reply<'_> {
         let trusted = |u: &Unit<'_>| u.exact.is_some() || sound::is_sound(self.text, &u.tree);
         let joins = scan.units.windows(2).all(|pair| blank(gap(pair)))
             || scan.units.iter().all(trusted)
-                && scan.units.windows(2).all(|pair| sound::is_prose(self.text, gap(pair).start, gap(pair).end));
+                && scan
+                    .units
+                    .windows(2)
+                    .all(|pair| sound::is_prose(self.text, gap(pair).start, gap(pair).end));
         if !joins {
             return;
         }

@@ -67,7 +67,9 @@ impl Walk<'_> {
     /// Whether the comma before a closing bracket is the writer's habit: the bracket stands where it would stand
     /// without one.
     fn closes_in_style(&self, tree: &Tree<'_>, close: usize) -> bool {
-        let (Some(head), Some(inside)) = (self.text.get(..tree.span.start), self.text.get(tree.span.start + 1..close)) else {
+        let (Some(head), Some(inside)) =
+            (self.text.get(..tree.span.start), self.text.get(tree.span.start + 1..close))
+        else {
             return false;
         };
         let tail = &inside[inside.trim_end().len()..];
@@ -89,15 +91,19 @@ impl Walk<'_> {
                 let letter = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_alphanumeric);
                 bytes.get(at) == Some(&b'\'') && at > 0 && letter(at - 1) && letter(at + 1)
             }
-            R::MissingComma => self.habits && match &tree.shape {
-                Shape::Object(_) => true,
-                Shape::List(items) => {
-                    let missing = tree.notes.as_slice().iter().filter(|n| n.kind == R::MissingComma).count();
-                    let apart = at > 0 && bytes[at - 1].is_ascii_whitespace();
-                    apart && missing + 1 == items.len()
-                }
-                _ => false,
-            },
+            R::MissingComma => {
+                self.habits
+                    && match &tree.shape {
+                        Shape::Object(_) => true,
+                        Shape::List(items) => {
+                            let missing =
+                                tree.notes.as_slice().iter().filter(|n| n.kind == R::MissingComma).count();
+                            let apart = at > 0 && bytes[at - 1].is_ascii_whitespace();
+                            apart && missing + 1 == items.len()
+                        }
+                        _ => false,
+                    }
+            }
             R::MissingClose => self.habits && matches!(tree.shape, Shape::Object(_)),
             R::TrailingComma => {
                 matches!(bytes.get(at), Some(b'}' | b']' | b')')) && self.closes_in_style(tree, at)
@@ -122,9 +128,12 @@ impl Walk<'_> {
         if next.is_alphanumeric() {
             return true;
         }
-        let paired = [("\\(", "\\)"), ("\\[", "\\]"), ("\\{", "\\}")].iter().all(|(a, b)| count(a) == count(b));
+        let paired =
+            [("\\(", "\\)"), ("\\[", "\\]"), ("\\{", "\\}")].iter().all(|(a, b)| count(a) == count(b));
         let bytes = source.as_bytes();
-        let formula = bytes.windows(2).any(|w| w[0] == b'\\' && w[1].is_ascii_alphabetic() && !b"nrtbfu".contains(&w[1]));
+        let formula = bytes
+            .windows(2)
+            .any(|w| w[0] == b'\\' && w[1].is_ascii_alphabetic() && !b"nrtbfu".contains(&w[1]));
         match next {
             '(' | ')' | '[' | ']' | '{' | '}' => paired,
             ' ' | ',' | ':' => formula,
@@ -137,7 +146,8 @@ impl Walk<'_> {
         match &tree.shape {
             Shape::Text { text, quoted: true } => {
                 let body = text.trim_end();
-                text[body.len()..].contains('\n') && !body.contains('\n') || text.starts_with('\n') && !text.trim().contains('\n')
+                text[body.len()..].contains('\n') && !body.contains('\n')
+                    || text.starts_with('\n') && !text.trim().contains('\n')
             }
             _ => false,
         }
@@ -161,13 +171,21 @@ pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
     // A sign or a letter that touches an opening bracket belongs to it.
     let touches = |c: char| c.is_alphanumeric() || matches!(c, '-' | '+' | '"' | ',' | ':');
     let last = gap.rsplit('\n').next().unwrap_or(gap);
-    if matches!(bytes.get(to), Some(b'{' | b'[')) && last.ends_with(touches) && last.trim().chars().count() <= 2 {
+    if matches!(bytes.get(to), Some(b'{' | b'['))
+        && last.ends_with(touches)
+        && last.trim().chars().count() <= 2
+    {
         return false;
     }
-    if !gap.contains(char::is_alphabetic) && gap.contains(char::is_numeric) && from > 0 && matches!(bytes[from - 1], b'}' | b']') {
+    if !gap.contains(char::is_alphabetic)
+        && gap.contains(char::is_numeric)
+        && from > 0
+        && matches!(bytes[from - 1], b'}' | b']')
+    {
         return false;
     }
-    let glued = |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || b"{}[],:\"".contains(b));
+    let glued =
+        |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || b"{}[],:\"".contains(b));
     if from > 0 && matches!(bytes[from - 1], b'}' | b']') && glued(from) {
         return false;
     }
@@ -182,7 +200,7 @@ pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
         }
     }
     let lead = gap.trim_start();
-    open.is_none() && !gap.contains("\":") && !gap.contains("\" :") && !lead.starts_with([',', ':']) 
+    open.is_none() && !gap.contains("\":") && !gap.contains("\" :") && !lead.starts_with([',', ':'])
 }
 
 /// Whether one name is the other with a piece taken out or put in.

@@ -40,6 +40,14 @@ pub(super) enum Notes {
 
 impl Notes {
     pub(super) fn push(&mut self, note: Note) {
+        // A run of commas is one accident.
+        if note.kind == RepairKind::TrailingComma
+            && let Some(last) = self.as_mut_slice().last_mut()
+            && last.kind == note.kind
+        {
+            last.span.end = note.span.end;
+            return;
+        }
         match self {
             Self::None => *self = Self::One(note),
             Self::One(first) => *self = Self::Many(vec![*first, note]),
@@ -204,10 +212,14 @@ pub(super) fn keeps_digits(literal: &str) -> bool {
     // The digits without zeros around, and the power of ten behind them.
     fn normal(literal: &str) -> Option<(String, i64)> {
         let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
-        let (whole, fraction) = mantissa.trim_start_matches(['-', '+']).split_once('.').unwrap_or((mantissa.trim_start_matches(['-', '+']), ""));
+        let (whole, fraction) = mantissa
+            .trim_start_matches(['-', '+'])
+            .split_once('.')
+            .unwrap_or((mantissa.trim_start_matches(['-', '+']), ""));
         let digits = [whole, fraction].concat();
         let kept = digits.trim_end_matches('0');
-        let power = exponent.parse::<i64>().ok()? - fraction.len() as i64 + (digits.len() - kept.len()) as i64;
+        let power =
+            exponent.parse::<i64>().ok()? - fraction.len() as i64 + (digits.len() - kept.len()) as i64;
         let kept = kept.trim_start_matches('0');
         Some((kept.to_owned(), if kept.is_empty() { 0 } else { power }))
     }

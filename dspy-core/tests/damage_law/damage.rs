@@ -94,9 +94,10 @@ pub fn damage(text: &str, kind: usize, dice: &mut Dice) -> (String, Edit) {
                     (Some(d), _) if dice.percent(50) => {
                         (format!("{before}{d}{c}{}", &after[d.len_utf8()..]), Edit::Swapped(c, d))
                     }
-                    (_, Some(d)) => {
-                        (format!("{}{c}{d}{after}", &before[..before.len() - d.len_utf8()]), Edit::Swapped(d, c))
-                    }
+                    (_, Some(d)) => (
+                        format!("{}{c}{d}{after}", &before[..before.len() - d.len_utf8()]),
+                        Edit::Swapped(d, c),
+                    ),
                     (_, None) => (text.to_owned(), Edit::Swapped(c, c)),
                 }
             }

@@ -6,7 +6,12 @@
 //! another edit damages that, the value in between is as right as the first. Text of a string that an edit itself took
 //! away or repeated is not counted.
 //! `DSPY_LONG=n` makes the test n times longer.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod damage;
 mod dice;
@@ -209,7 +214,9 @@ fn damaged_replies_read_as_the_original_or_are_refused() {
             kinds.entry("one to three edits").or_default().add(case.verdict);
         }
         let refused_too = std::env::var_os("DSPY_REFUSED").is_some() && single && !case.edits[0].is_chunk();
-        if matches!(case.verdict, Verdict::Lost | Verdict::Wrong) || refused_too && case.verdict == Verdict::Refused {
+        if matches!(case.verdict, Verdict::Lost | Verdict::Wrong)
+            || refused_too && case.verdict == Verdict::Refused
+        {
             shown += 1;
             if shown <= verbose {
                 println!(

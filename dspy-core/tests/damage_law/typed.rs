@@ -28,20 +28,90 @@ pub struct Member {
 }
 
 const NAMES: [&str; 28] = [
-    "name", "n", "tags", "city", "fruit", "hue", "note", "id", "price", "ok", "items", "when", "user_id",
-    "firstName", "score", "reason", "verdict", "k", "a", "b", "title", "body", "count", "unit", "parent",
-    "children", "x", "summary",
+    "name",
+    "n",
+    "tags",
+    "city",
+    "fruit",
+    "hue",
+    "note",
+    "id",
+    "price",
+    "ok",
+    "items",
+    "when",
+    "user_id",
+    "firstName",
+    "score",
+    "reason",
+    "verdict",
+    "k",
+    "a",
+    "b",
+    "title",
+    "body",
+    "count",
+    "unit",
+    "parent",
+    "children",
+    "x",
+    "summary",
 ];
 const LABELS: [&str; 8] = ["billing", "bug", "feature", "open", "in_progress", "closed", "high", "low"];
 const VARIANTS: [&str; 4] = ["circle", "square", "text", "image"];
 const WORDS: [&str; 24] = [
-    "fig", "red", "Paris", "the", "quick answer", "blue", "rain", "of", "Ann", "7", "and", "42 km", "no", "x",
-    "yes", "one", "Dr. No", "tall", "river", "sea", "old", "new", "green", "stone",
+    "fig",
+    "red",
+    "Paris",
+    "the",
+    "quick answer",
+    "blue",
+    "rain",
+    "of",
+    "Ann",
+    "7",
+    "and",
+    "42 km",
+    "no",
+    "x",
+    "yes",
+    "one",
+    "Dr. No",
+    "tall",
+    "river",
+    "sea",
+    "old",
+    "new",
+    "green",
+    "stone",
 ];
 const AWKWARD: [&str; 26] = [
-    "say \"Hi\"", "a, b", "k: v", "{x}", "[1]", "line\nbreak", "tab\there", "back\\slash", "it's", "“curly”",
-    "é", "日本", "😀", "{\"id\": \"7\"}", "see [2], page 3", "https://a.b/c?d=e", "6\" pipe", "```", "a\"b",
-    "}", "]", "\"", ",", ":", " lead", "trail ",
+    "say \"Hi\"",
+    "a, b",
+    "k: v",
+    "{x}",
+    "[1]",
+    "line\nbreak",
+    "tab\there",
+    "back\\slash",
+    "it's",
+    "“curly”",
+    "é",
+    "日本",
+    "😀",
+    "{\"id\": \"7\"}",
+    "see [2], page 3",
+    "https://a.b/c?d=e",
+    "6\" pipe",
+    "```",
+    "a\"b",
+    "}",
+    "]",
+    "\"",
+    ",",
+    ":",
+    " lead",
+    "trail ",
 ];
 
 pub fn text(dice: &mut Dice) -> String {
@@ -135,7 +205,9 @@ impl Type {
     pub fn filled(&self, dice: &mut Dice) -> Value {
         loop {
             let value = self.value(dice);
-            if value.as_array().is_none_or(|a| !a.is_empty()) && value.as_object().is_none_or(|o| !o.is_empty()) {
+            if value.as_array().is_none_or(|a| !a.is_empty())
+                && value.as_object().is_none_or(|o| !o.is_empty())
+            {
                 return value;
             }
             if let Self::Object(members) = self
@@ -158,7 +230,11 @@ impl Type {
             Self::Bool => json!(dice.percent(50)),
             Self::Choice(labels) => json!(dice.pick(labels)),
             Self::Nullable(inner) => {
-                if dice.percent(30) { Value::Null } else { inner.value(dice) }
+                if dice.percent(30) {
+                    Value::Null
+                } else {
+                    inner.value(dice)
+                }
             }
             Self::List(item) => (0..dice.below(6)).map(|_| item.value(dice)).collect(),
             Self::Map(item) => {
@@ -171,7 +247,11 @@ impl Type {
                 fill(members, Some(tag), dice)
             }
             Self::Either(a, b) => {
-                if dice.percent(50) { a.value(dice) } else { b.value(dice) }
+                if dice.percent(50) {
+                    a.value(dice)
+                } else {
+                    b.value(dice)
+                }
             }
         }
     }

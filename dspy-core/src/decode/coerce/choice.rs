@@ -170,7 +170,8 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     let all: Vec<_> = words(text).collect();
     // Where a choice is written exactly as it is spelt, words that only spell another in another case are words.
     let shouts = |name: &str| name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase);
-    let spelt = |w: &super::super::text::Word<'_>| plan.exact.keys().any(|name| name == w.text && shouts(name));
+    let spelt =
+        |w: &super::super::text::Word<'_>| plan.exact.keys().any(|name| name == w.text && shouts(name));
     let by_case = all.iter().any(spelt);
     let folded: Vec<String> = all.iter().map(|w| fold(w.text)).collect();
     let mut found: Option<(usize, usize, usize)> = None;
@@ -184,9 +185,10 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
             for name in names.filter(|n| !n.is_empty()) {
                 if let Some(count) = words_spelling(name, &folded[i..]) {
                     let by_the_way = by_case
-                        && item.value.as_str().is_some_and(|name| {
-                            shouts(name) && all[i].text.chars().all(char::is_lowercase)
-                        });
+                        && item
+                            .value
+                            .as_str()
+                            .is_some_and(|name| shouts(name) && all[i].text.chars().all(char::is_lowercase));
                     let stands_out = !by_the_way && stands_alone(text, &all[i], count, item.value.as_str());
                     if stands_out && longest.is_none_or(|(_, n)| count > n) {
                         longest = Some((c, count));

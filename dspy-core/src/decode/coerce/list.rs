@@ -91,7 +91,11 @@ impl Coercion<'_> {
             };
             // A list or an object is no text among texts, but a bracket too many.
             let structure = matches!(item.shape, Shape::List(_) | Shape::Object(_));
-            if structure && !item.cut && matches!(self.schema.node(node).kind, Kind::Text(_)) && items.len() > 1 {
+            if structure
+                && !item.cut
+                && matches!(self.schema.node(node).kind, Kind::Text(_))
+                && items.len() > 1
+            {
                 self.wrong(node, item, &path.index(i));
                 return None;
             }

@@ -29,6 +29,7 @@ pub(super) fn after_bullet(line: &str) -> Option<usize> {
 
 use serde_json::Value;
 
+use super::MAX_DEPTH;
 use super::error::{Problem, ProblemKind};
 use super::path::Path;
 use super::plan::{Kind, NodeId, Schema};
@@ -51,6 +52,10 @@ pub(super) struct Coercion<'p> {
     /// Inside a string that holds JSON, spans are those of the string.
     anchor: Option<Span>,
     embedded: u8,
+    /// Levels of the value, those in embedded texts included.
+    depth: usize,
+    /// Repairs that are recorded one by one.
+    most_repairs: usize,
     /// Levels that were put around a lone value.
     implied: u8,
     pub(super) repairs: Vec<Repair>,
@@ -78,6 +83,8 @@ impl<'p> Coercion<'p> {
             source,
             anchor: None,
             embedded: 0,
+            depth: 0,
+            most_repairs: 1_000 + size / 16,
             implied: 0,
             repairs: Vec::new(),
             problems: Vec::new(),
@@ -88,8 +95,15 @@ impl<'p> Coercion<'p> {
 
     /// Reads the tree as the node asks, or records problems.
     pub(super) fn read(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
+        if self.depth > MAX_DEPTH {
+            self.problem(ProblemKind::TooDeep, path, id, "brackets nested too deeply".into(), tree.span);
+            return None;
+        }
+        self.depth += 1;
         self.notes(&tree.notes, path);
-        self.shape(id, tree, path)
+        let value = self.shape(id, tree, path);
+        self.depth -= 1;
+        value
     }
 
     /// As [`read`](Self::read), for a tree whose notes are recorded already.
@@ -248,6 +262,7 @@ impl<'p> Coercion<'p> {
         let mut scanner = super::loose::Loose::new(text, &self.schema.keys, start, end);
         // A string has its own end; what is missing inside was never written.
         scanner.closed_end = false;
+        scanner.depth = self.depth;
         let mut tree = scanner.structure();
         if scanner.too_deep {
             self.problem(ProblemKind::TooDeep, path, id, "brackets nested too deeply".into(), span);

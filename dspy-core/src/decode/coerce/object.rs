@@ -6,8 +6,8 @@ use super::super::error::ProblemKind;
 use super::super::loose::Loose;
 use super::super::path::Path;
 use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, Prop};
-use super::super::sound::is_mangled;
 use super::super::report::RepairKind as R;
+use super::super::sound::is_mangled;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Span, Tree};
 use super::Coercion;
@@ -238,10 +238,12 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> bool {
         for entry in unknown.iter().take(32) {
-            let absent = plan.props.iter().zip(taken).filter(|(prop, entry)| entry.is_none() && !prop.required);
+            let absent =
+                plan.props.iter().zip(taken).filter(|(prop, entry)| entry.is_none() && !prop.required);
             for (prop, _) in absent {
                 let spliced = |other: &Prop| {
-                    is_spliced(&prop.name, &other.name, &entry.key) || is_spliced(&other.name, &prop.name, &entry.key)
+                    is_spliced(&prop.name, &other.name, &entry.key)
+                        || is_spliced(&other.name, &prop.name, &entry.key)
                 };
                 if is_mangled(&prop.name, &entry.key) || plan.props.iter().any(spliced) {
                     let found = format!("`{}`, which may be `{}` misspelt", snippet(&entry.key), prop.name);
@@ -355,7 +357,20 @@ impl Coercion<'_> {
             if matches!(tree.shape, Shape::Text { quoted: true, .. }) {
                 self.anchor = Some(offset.unwrap_or(tree.span));
             }
+            // Members in a text in a member: as deep as that text is written, and no deeper.
+            if self.embedded >= super::MAX_EMBEDDED {
+                self.problem(
+                    ProblemKind::TooDeep,
+                    path,
+                    id,
+                    "members in members in members".into(),
+                    tree.span,
+                );
+                return None;
+            }
+            self.embedded += 1;
             let value = self.read(id, &members, path);
+            self.embedded -= 1;
             self.anchor = offset;
             return value;
         }

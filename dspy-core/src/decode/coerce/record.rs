@@ -38,6 +38,14 @@ impl Coercion<'_> {
 
     pub(in super::super) fn repair(&mut self, kind: RepairKind, path: &Path<'_>, span: Span) {
         let span = self.place(span).range();
+        // A report of a million repairs says no more than one of a thousand; the cost of the others is kept.
+        if self.repairs.len() >= self.most_repairs
+            && let Some(last) = self.repairs.last_mut()
+        {
+            last.cost = last.cost.saturating_add(kind.cost());
+            last.span.end = last.span.end.max(span.end);
+            return;
+        }
         self.repairs.push(Repair { kind, path: path.shared(), span, cost: kind.cost() });
     }
 

@@ -38,7 +38,10 @@ impl Coercion<'_> {
         };
         if let Some(literal) = literal
             && !keeps_digits(literal)
-            && plan.options.iter().any(|&o| matches!(&self.schema.node(o).kind, Kind::Text(t) if t.accepts(literal)))
+            && plan
+                .options
+                .iter()
+                .any(|&o| matches!(&self.schema.node(o).kind, Kind::Text(t) if t.accepts(literal)))
         {
             self.repair(R::TextFromValue, path, tree.span);
             return Some(Value::String(literal.to_string()));

@@ -40,7 +40,8 @@ pub(super) struct Loose<'t, 'k> {
     doubt: Cell<usize>,
     /// A look ahead met the end.
     met_end: Cell<bool>,
-    depth: usize,
+    /// Open brackets, those around the text included.
+    pub(super) depth: usize,
     /// Round brackets that turned out to be words.
     no_tuples: HashSet<usize>,
     /// Keys are bare numbers: `{1: "a", 2: "b"}`.
@@ -196,10 +197,12 @@ impl<'t, 'k> Loose<'t, 'k> {
             match self.bytes[i] {
                 b' ' | b'\t' | b'\n' | b'\r' => i += 1,
                 // Past the end nothing is known, so a blank must be whole.
-                0xC2 | 0xE1..=0xE3 | 0xEF => match self.text[i..self.end].chars().next().filter(|c| is_blank(*c)) {
-                    Some(blank) => i += blank.len_utf8(),
-                    None => break,
-                },
+                0xC2 | 0xE1..=0xE3 | 0xEF => {
+                    match self.text[i..self.end].chars().next().filter(|c| is_blank(*c)) {
+                        Some(blank) => i += blank.len_utf8(),
+                        None => break,
+                    }
+                }
                 _ => break,
             }
         }

@@ -9,6 +9,9 @@ use super::machine::{Machine, Mode, Patch, State, Stop};
 /// The characters that damage touches and edits put in.
 const MARKS: [u8; 7] = *b"{}[]:,\"";
 
+/// Places before the failure at which edits are tried.
+const MAX_PLACES: usize = 2_048;
+
 /// More readings than this are not told apart any more.
 const MAX_READINGS: usize = 12;
 
@@ -44,7 +47,7 @@ pub(super) struct Search {
 
 /// The bytes that a search may read: in proportion to the text, and never for longer than a moment.
 fn fuel(text: &str) -> usize {
-    (text.len() * 400 + 200_000).min(40_000_000)
+    (text.len() * 200 + 200_000).min(8_000_000)
 }
 
 /// Looks for the edits.
@@ -62,8 +65,10 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
         Stop::Dead(at) | Stop::End(_, at) | Stop::Mark(at, _) => {
             // Marks between the last place and the failure can be edited, too.
             if let Some(&(from, state)) = places.last() {
-                let marks = text.as_bytes().iter().enumerate().skip(from + 1).take(at.saturating_sub(from) + 1);
-                let more: Vec<_> = marks.filter(|(_, b)| MARKS.contains(b)).map(|(i, _)| (i, state)).collect();
+                let marks =
+                    text.as_bytes().iter().enumerate().skip(from + 1).take(at.saturating_sub(from) + 1);
+                let more: Vec<_> =
+                    marks.filter(|(_, b)| MARKS.contains(b)).map(|(i, _)| (i, state)).collect();
                 let resume = from;
                 for (at, state) in more {
                     try_place(&mut machine, schema, text, at, (resume, state), &places, &mut out);
@@ -71,7 +76,9 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
             }
         }
     }
-    for i in (0..places.len()).rev() {
+    // An accident shows soon: what is wrong further back than this is not looked for.
+    let first = places.len().saturating_sub(MAX_PLACES);
+    for i in (first..places.len()).rev() {
         let (at, state) = places[i];
         try_place(&mut machine, schema, text, at, (at, state), &places[..i], &mut out);
         if machine.fuel == 0 || out.readings.len() > MAX_READINGS {
@@ -143,13 +150,15 @@ fn try_place(
     }
     // Swaps with either neighbour.
     let Some(c) = mark.filter(|_| !is_prefixed(bytes, at)) else { return };
-    if let Some(next) = text[at + 1..].chars().next() {
+    // White space between marks means nothing wherever it stands.
+    let moves = |other: char| other != char::from(c) && (c == b'"' || !other.is_whitespace());
+    if let Some(next) = text[at + 1..].chars().next().filter(|c| moves(*c)) {
         let mut put = [0; 5];
         let width = next.encode_utf8(&mut put).len();
         put[width] = c;
         attempt(resume, Patch::new(at, 1 + width, &put[..=width]));
     }
-    if let Some(previous) = text[..at].chars().next_back() {
+    if let Some(previous) = text[..at].chars().next_back().filter(|c| moves(*c)) {
         let from = at - previous.len_utf8();
         let mut put = [0; 5];
         put[0] = c;
@@ -225,7 +234,9 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
             (states[open].0 + 1, at)
         } else {
             let closing = |j: &usize| edited.as_bytes().get(states[*j].0) == Some(&b'"');
-            let Some(close) = (i + 1..states.len()).take_while(|j| in_text(*j)).find(closing) else { continue };
+            let Some(close) = (i + 1..states.len()).take_while(|j| in_text(*j)).find(closing) else {
+                continue;
+            };
             (at + 1, states[close].0)
         };
         let body = edited.get(start..end).unwrap_or("");
@@ -280,7 +291,13 @@ fn doubt(
         if of.list || of.depth == 0 || !structural {
             continue;
         }
-        let before = if from == first { of.seen } else if there.depth > here.depth { 0 } else { here.seen };
+        let before = if from == first {
+            of.seen
+        } else if there.depth > here.depth {
+            0
+        } else {
+            here.seen
+        };
         let (mut after, mut whole) = (None, of.seen);
         for (_, state) in &states[from..] {
             let now = machine.frames[state.frame as usize];
@@ -302,7 +319,13 @@ fn doubt(
 }
 
 /// Whether a comma is missing between the two items of a list, and a blank stands in its place: a habit, as in `["p" 7]`.
-fn commas_left_out(machine: &Machine<'_>, text: &str, edited: &str, states: &[(usize, State)], patch: Patch) -> bool {
+fn commas_left_out(
+    machine: &Machine<'_>,
+    text: &str,
+    edited: &str,
+    states: &[(usize, State)],
+    patch: Patch,
+) -> bool {
     let Ok(i) = states.binary_search_by_key(&patch.at, |(at, _)| *at) else { return false };
     let blank = text[..patch.at].ends_with(|c: char| c.is_whitespace());
     let depth = |s: &State| machine.frames[s.frame as usize].depth;

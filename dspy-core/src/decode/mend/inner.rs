@@ -52,20 +52,21 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
         if goals.first().is_some_and(|(_, best)| cost > *best) {
             break;
         }
-        let mut reach = |nodes: &mut Vec<Node>, open: &mut VecDeque<usize>, at, state: State, cost, literal| {
-            if let Some(&j) = known.get(&(at, state.frame, state.set)) {
-                if nodes[j].cost == cost {
-                    nodes[j].tied = true;
+        let mut reach =
+            |nodes: &mut Vec<Node>, open: &mut VecDeque<usize>, at, state: State, cost, literal| {
+                if let Some(&j) = known.get(&(at, state.frame, state.set)) {
+                    if nodes[j].cost == cost {
+                        nodes[j].tied = true;
+                    }
+                    return;
                 }
-                return;
-            }
-            nodes.push(Node { at, state, cost, parent: Some((i, literal)), tied: false });
-            if literal {
-                open.push_back(nodes.len() - 1);
-            } else {
-                open.push_front(nodes.len() - 1);
-            }
-        };
+                nodes.push(Node { at, state, cost, parent: Some((i, literal)), tied: false });
+                if literal {
+                    open.push_back(nodes.len() - 1);
+                } else {
+                    open.push_front(nodes.len() - 1);
+                }
+            };
         let after = State { mode: Mode::After, set: 0, from: 0, ..state };
         match machine.run(text, None, at + 1, after, &mut |_, _| {}) {
             Stop::Whole => goals.push((i, cost)),
@@ -133,7 +134,9 @@ fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &mark in marks {
         match groups.last_mut() {
-            Some(group) if next_quote(text.as_bytes(), group[group.len() - 1] + 1) == Some(mark) => group.push(mark),
+            Some(group) if next_quote(text.as_bytes(), group[group.len() - 1] + 1) == Some(mark) => {
+                group.push(mark)
+            }
             _ => groups.push(vec![mark]),
         }
     }
@@ -150,8 +153,11 @@ fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
         group.len() % 2 == 0
             && group.chunks(2).all(|pair| {
                 let (open, close) = (pair[0], pair[1]);
-                let opens = !before(open).is_alphanumeric() && before(open) != ':' && !behind(open).is_whitespace();
-                let closes = !behind(close).is_alphanumeric() && !before(close).is_whitespace() && before(close) != ':';
+                let opens =
+                    !before(open).is_alphanumeric() && before(open) != ':' && !behind(open).is_whitespace();
+                let closes = !behind(close).is_alphanumeric()
+                    && !before(close).is_whitespace()
+                    && before(close) != ':';
                 let inside = &text[open + 1..close];
                 // A comma in prose is followed by a blank, a bracket closes what the string opens.
                 let rest = text[close + 1..].as_bytes();
@@ -159,7 +165,8 @@ fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
                     || rest.first() == Some(&b',') && rest.get(1).is_some_and(|b| *b != b' ')
                     || rest.starts_with(b", \n");
                 let next = text[close + 1..].trim_start();
-                let listed = next.strip_prefix([',', ':']).is_some_and(|rest| rest.trim_start().starts_with('"'));
+                let listed =
+                    next.strip_prefix([',', ':']).is_some_and(|rest| rest.trim_start().starts_with('"'));
                 let key = next.starts_with(':') && schema.keys.contains(&fold(inside));
                 opens && closes && !listed && !key && !torn && !inside.is_empty() && !inside.contains('\n')
             })

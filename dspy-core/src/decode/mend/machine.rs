@@ -126,6 +126,7 @@ pub(super) struct Machine<'s> {
     schema: &'s Schema,
     sets: Vec<Set<'s>>,
     set_ids: HashMap<Vec<NodeId>, SetId>,
+    items: HashMap<(SetId, usize), SetId>,
     pub(super) frames: Vec<Frame>,
     frame_ids: HashMap<Frame, FrameId>,
     /// Bytes that may still be read.
@@ -141,6 +142,7 @@ impl<'s> Machine<'s> {
             schema,
             sets: Vec::new(),
             set_ids: HashMap::new(),
+            items: HashMap::new(),
             frames: vec![root],
             frame_ids: HashMap::new(),
             fuel,
@@ -212,6 +214,16 @@ impl<'s> Machine<'s> {
 
     /// What an item at this place of a list may be.
     fn item(&mut self, list: SetId, index: usize) -> SetId {
+        let index = index.min(self.prefix(list));
+        if let Some(&set) = self.items.get(&(list, index)) {
+            return set;
+        }
+        let set = self.find_item(list, index);
+        self.items.insert((list, index), set);
+        set
+    }
+
+    fn find_item(&mut self, list: SetId, index: usize) -> SetId {
         let mut nodes = Vec::new();
         let schema = self.schema;
         for &node in &self.sets[list as usize].nodes {
@@ -289,9 +301,7 @@ impl<'s> Machine<'s> {
         let known = values
             .into_iter()
             .enumerate()
-            .map(|(bit, (name, nodes))| {
-                (name, ((bit < 128).then_some(bit as u8), self.set_of(&nodes)))
-            })
+            .map(|(bit, (name, nodes))| (name, ((bit < 128).then_some(bit as u8), self.set_of(&nodes))))
             .collect();
         let extra = (!extra.is_empty()).then(|| self.set_of(&extra));
         Members { known, required, all, extra }
@@ -482,7 +492,8 @@ impl<'s> Machine<'s> {
         if self.asks && !key {
             let before = input.at;
             let mark = next_quote(input.text.as_bytes(), before);
-            self.fuel = self.fuel.saturating_sub(mark.unwrap_or(input.text.len()).saturating_sub(before) / 16);
+            self.fuel =
+                self.fuel.saturating_sub(mark.unwrap_or(input.text.len()).saturating_sub(before) / 16);
             return Err(mark.map_or(Stop::End(state, input.text.len()), |at| Stop::Mark(at, state)));
         }
         loop {

@@ -19,7 +19,10 @@ use edits::Doubt;
 /// How a damaged text reads.
 #[derive(Debug)]
 pub(super) enum Mended {
-    One { value: Value, notes: Vec<Note> },
+    One {
+        value: Value,
+        notes: Vec<Note>,
+    },
     Several(Value, Value),
     /// The edit may hide that something is missing; what, in words.
     Doubtful(&'static str),

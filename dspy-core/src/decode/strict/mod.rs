@@ -7,8 +7,8 @@ mod token;
 use serde_json::{Map, Value};
 
 use super::MAX_DEPTH;
-use super::tree::keeps_digits;
 use super::plan::{Extra, Kind, ListPlan, NodeId, ObjectPlan, Schema, UnionPlan};
+use super::tree::keeps_digits;
 use token::Cursor;
 
 /// The value of a text that is exactly right.
@@ -35,42 +35,67 @@ impl<'s> Reader<'s> {
     fn node(&mut self, id: NodeId) -> Option<Value> {
         let schema = self.schema;
         let node = schema.node(id);
-        let value = match (&node.kind, self.cursor.next_token()?) {
-            (Kind::Text(plan), b'"') => {
-                let text = self.cursor.string()?;
-                plan.accepts(&text).then(|| Value::String(text.into_owned()))?
-            }
-            (Kind::Choice(plan), b'"') => {
-                let text = self.cursor.string()?;
-                plan.has_text(&text).then(|| Value::String(text.into_owned()))?
-            }
-            (Kind::Number(plan), b'-' | b'0'..=b'9') => {
-                let (number, _) = self.cursor.number()?;
-                let fits = plan.is_free() || plan.violation(&number).is_none();
-                (fits && !(plan.integer && number.is_f64())).then_some(Value::Number(number))?
-            }
-            (Kind::Bool, b't' | b'f') | (Kind::Null, b'n') => self.literal()?,
-            (Kind::List(plan), b'[') => self.nested(|this| this.list(plan))?,
-            (Kind::Object(plan), b'{') => self.nested(|this| this.object(plan))?,
-            (Kind::Union(plan), b'n') if plan.null => self.literal()?,
-            (Kind::Union(plan), _) if plan.options.len() == 1 => self.node(plan.options[0])?,
-            (Kind::Any, _) => self.any()?,
-            (Kind::Union(plan), b'{') if let Some(branch) = self.tagged(plan) => self.node(branch)?,
-            (Kind::Union(_) | Kind::Choice(_), _) => {
-                let at = self.cursor.at;
-                let value = self.any()?;
-                let literal = || self.cursor.between(at).trim();
-                if value.is_number() && !keeps_digits(literal()) {
-                    return None;
-                }
-                return schema.is_valid(id, &value).then_some(value);
-            }
-            _ => return None,
-        };
+        // One level of a text is few frames, and small ones: text may be nested deeply, and stacks are small.
+        let value = match &node.kind {
+            Kind::List(plan) => self.list(plan),
+            Kind::Object(plan) => self.object(plan),
+            Kind::Union(plan) => self.union(id, plan),
+            _ => self.leaf(id),
+        }?;
         if !node.checks.is_empty() && schema.failed_check(id, &value).is_some() {
             return None;
         }
         Some(value)
+    }
+
+    #[inline(never)]
+    fn leaf(&mut self, id: NodeId) -> Option<Value> {
+        match (&self.schema.node(id).kind, self.cursor.next_token()?) {
+            (Kind::Text(plan), b'"') => {
+                let text = self.cursor.string()?;
+                plan.accepts(&text).then(|| Value::String(text.into_owned()))
+            }
+            (Kind::Choice(plan), b'"') => {
+                let text = self.cursor.string()?;
+                plan.has_text(&text).then(|| Value::String(text.into_owned()))
+            }
+            (Kind::Number(plan), b'-' | b'0'..=b'9') => {
+                let (number, _) = self.cursor.number()?;
+                let fits = plan.is_free() || plan.violation(&number).is_none();
+                (fits && !(plan.integer && number.is_f64())).then_some(Value::Number(number))
+            }
+            (Kind::Bool, b't' | b'f') | (Kind::Null, b'n') => self.literal(),
+            (Kind::Any, _) => self.any(),
+            (Kind::Choice(_), _) => self.checked(id),
+            _ => None,
+        }
+    }
+
+    fn union(&mut self, id: NodeId, plan: &UnionPlan) -> Option<Value> {
+        let first = self.cursor.next_token()?;
+        if first == b'n' && plan.null {
+            return self.literal();
+        }
+        let branch = match plan.options[..] {
+            [only] => Some(only),
+            _ if first == b'{' => self.tagged(plan),
+            _ => None,
+        };
+        match branch {
+            Some(branch) => self.node(branch),
+            None => self.checked(id),
+        }
+    }
+
+    /// Any value that the node accepts.
+    #[inline(never)]
+    fn checked(&mut self, id: NodeId) -> Option<Value> {
+        let at = self.cursor.at;
+        let value = self.any()?;
+        if value.is_number() && !keeps_digits(self.cursor.between(at).trim()) {
+            return None;
+        }
+        self.schema.is_valid(id, &value).then_some(value)
     }
 
     /// The branch of a union that an object names with its first member.
@@ -86,35 +111,51 @@ impl<'s> Reader<'s> {
 
     /// Any value at all.
     fn any(&mut self) -> Option<Value> {
-        Some(match self.cursor.next_token()? {
-            b'"' => Value::String(self.cursor.string()?.into_owned()),
-            b'[' => self.nested(|this| {
-                let mut items = Vec::new();
-                this.items(b']', |this| {
-                    items.push(this.any()?);
-                    Some(())
-                })?;
-                Some(Value::Array(items))
-            })?,
-            b'{' => self.nested(|this| {
-                let mut map = Map::new();
-                this.items(b'}', |this| {
-                    let key = this.key()?;
-                    let value = this.any()?;
-                    map.insert(key, value).is_none().then_some(())
-                })?;
-                Some(Value::Object(map))
-            })?,
+        match self.cursor.next_token()? {
+            b'[' => self.any_list(),
+            b'{' => self.any_object(),
+            first => self.any_leaf(first),
+        }
+    }
+
+    #[inline(never)]
+    fn any_leaf(&mut self, first: u8) -> Option<Value> {
+        match first {
+            b'"' => Some(Value::String(self.cursor.string()?.into_owned())),
             b'-' | b'0'..=b'9' => {
                 let (number, lost) = self.cursor.number()?;
-                (!lost).then_some(Value::Number(number))?
+                (!lost).then_some(Value::Number(number))
             }
-            _ => self.literal()?,
-        })
+            _ => self.literal(),
+        }
+    }
+
+    fn any_list(&mut self) -> Option<Value> {
+        let mut items = Vec::new();
+        let mut more = self.enter(b'[', b']')?;
+        while more {
+            items.push(self.any()?);
+            more = self.goes_on(b']')?;
+        }
+        Some(Value::Array(items))
+    }
+
+    fn any_object(&mut self) -> Option<Value> {
+        let mut map = Map::new();
+        let mut more = self.enter(b'{', b'}')?;
+        while more {
+            let key = self.key()?;
+            let value = self.any()?;
+            if map.insert(key, value).is_some() {
+                return None;
+            }
+            more = self.goes_on(b'}')?;
+        }
+        Some(Value::Object(map))
     }
 
     fn literal(&mut self) -> Option<Value> {
-        let (word, value) = match self.cursor.peek()? {
+        let (word, value) = match self.cursor.next_token()? {
             b't' => ("true", Value::Bool(true)),
             b'f' => ("false", Value::Bool(false)),
             b'n' => ("null", Value::Null),
@@ -124,34 +165,28 @@ impl<'s> Reader<'s> {
         Some(value)
     }
 
-    /// Reads what stands in the brackets that open here.
-    fn nested(&mut self, inside: impl FnOnce(&mut Self) -> Option<Value>) -> Option<Value> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
+    /// Opens a bracket, and tells whether there is something in it.
+    fn enter(&mut self, open: u8, close: u8) -> Option<bool> {
+        if self.cursor.next_token()? != open || self.depth == MAX_DEPTH {
             return None;
         }
         self.cursor.at += 1;
-        let value = inside(self);
-        self.depth -= 1;
-        value
+        if self.cursor.takes(close) {
+            return Some(false);
+        }
+        self.depth += 1;
+        Some(true)
     }
 
-    /// Reads items with commas between, up to the closing bracket.
-    fn items(&mut self, close: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        if self.cursor.takes(close) {
-            return Some(());
+    /// Reads the comma before another item, or the closing bracket.
+    fn goes_on(&mut self, close: u8) -> Option<bool> {
+        let next = self.cursor.next_token()?;
+        self.cursor.at += 1;
+        if next == close {
+            self.depth -= 1;
+            return Some(false);
         }
-        loop {
-            item(self)?;
-            match self.cursor.next_token()? {
-                b',' => self.cursor.at += 1,
-                other if other == close => {
-                    self.cursor.at += 1;
-                    return Some(());
-                }
-                _ => return None,
-            }
-        }
+        (next == b',').then_some(true)
     }
 
     /// A key and its colon.
@@ -165,10 +200,11 @@ impl<'s> Reader<'s> {
 
     fn list(&mut self, plan: &ListPlan) -> Option<Value> {
         let mut items = Vec::new();
-        self.items(b']', |this| {
-            items.push(this.node(plan.item(items.len())?)?);
-            Some(())
-        })?;
+        let mut more = self.enter(b'[', b']')?;
+        while more {
+            items.push(self.node(plan.item(items.len())?)?);
+            more = self.goes_on(b']')?;
+        }
         let fits = plan.min.is_none_or(|min| items.len() >= min)
             && plan.max.is_none_or(|max| items.len() <= max)
             && (!plan.unique || super::plan::first_duplicate(&items).is_none());
@@ -177,24 +213,30 @@ impl<'s> Reader<'s> {
 
     fn object(&mut self, plan: &'s ObjectPlan) -> Option<Value> {
         let mut members = Members::new(plan);
-        self.items(b'}', |this| {
-            this.cursor.next_token()?;
-            // Models write keys in schema order, so the next member is the best guess.
-            if let Some((slot, node)) = members.expected()
-                && this.cursor.plain_key(&plan.props[slot].name)
-            {
-                return members.fill(slot, this.node(node)?);
-            }
-            let key = this.key()?;
-            if let Some(&i) = plan.exact.get(&key) {
-                let value = this.node(plan.props[i].node)?;
-                return members.known(i, key, value);
-            }
-            let node = extra(plan, &key)?;
-            let value = this.node(node)?;
-            members.insert(key, value)
-        })?;
+        let mut more = self.enter(b'{', b'}')?;
+        while more {
+            self.member(plan, &mut members)?;
+            more = self.goes_on(b'}')?;
+        }
         members.finish().map(Value::Object)
+    }
+
+    fn member(&mut self, plan: &'s ObjectPlan, members: &mut Members<'s>) -> Option<()> {
+        self.cursor.next_token()?;
+        // Models write keys in schema order, so the next member is the best guess.
+        if let Some((slot, node)) = members.expected()
+            && self.cursor.plain_key(&plan.props[slot].name)
+        {
+            let value = self.node(node)?;
+            return members.fill(slot, value);
+        }
+        let key = self.key()?;
+        if let Some(&i) = plan.exact.get(&key) {
+            let value = self.node(plan.props[i].node)?;
+            return members.known(i, key, value);
+        }
+        let value = self.node(extra(plan, &key)?)?;
+        members.insert(key, value)
     }
 }
 
