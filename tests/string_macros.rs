@@ -68,6 +68,22 @@ fn literals_become_enums() {
     );
 }
 
+sig!(Score: "text, photo: Optional[dspy.Image], chat: dspy.History -> level: Literal[1, -2, True, 'none'], n: typing.Optional[i128]");
+
+#[test]
+fn literals_of_other_values_are_enums_too() {
+    let output: ScoreOutput = serde_json::from_value(json!({"level": -2, "n": null})).expect("an output");
+    assert_eq!(output.level, ScoreLevel::Minus2);
+    assert_eq!(ScoreLevel::ALL, [ScoreLevel::N1, ScoreLevel::Minus2, ScoreLevel::True, ScoreLevel::None]);
+    let written: Vec<Value> =
+        ScoreLevel::ALL.iter().map(|level| serde_json::to_value(level).expect("a value")).collect();
+    assert_eq!(written, [json!(1), json!(-2), json!(true), json!("none")]);
+    assert_eq!(Score::spec().field("level").expect("level").schema()["enum"], Value::from(written));
+    assert!(serde_json::from_value::<ScoreLevel>(json!("1")).is_err());
+    let read = dspy::decode::decode::<ScoreLevel>("**-2**").expect("a level").value;
+    assert_eq!(read, ScoreLevel::Minus2);
+}
+
 #[test]
 fn types_of_both_languages() {
     let input = TypesInput {
@@ -97,6 +113,11 @@ fn a_signature_without_a_name_is_data() {
         (sig!("q: list[str], n: int -> a: float, b: bool"), "q: list[str], n: int -> a: float, b: bool"),
         (sig!("q -> a: Literal['x', 'y z']"), "q -> a: Literal['x', 'y z']"),
         (sig!("q -> a: Vec<f32>, b: dict[str, bool]"), "q -> a: Vec<f32>, b: dict[str, bool]"),
+        (sig!("q -> a: Literal[1, 2, True]"), "q -> a: Literal[1, 2, True]"),
+        (
+            sig!("p: dspy.Image -> a: Union[u128, None], b: [char; 2]"),
+            "p: dspy.Image -> a: Union[u128, None], b: [char; 2]",
+        ),
     ] {
         let parsed: SignatureSpec = text.parse().expect(text);
         assert_eq!(checked.fingerprint(), parsed.fingerprint(), "{text}");
@@ -115,4 +136,20 @@ fn strategies_over_a_string() {
     assert!(format!("{messages:?}").contains("Loved it."));
     let search = chain_of_thought!("context: Vec<String>, question -> query");
     assert_eq!(search.named_predictors()[0].0, "predict");
+}
+
+sig!(pub Chat: "history: History<Chat>, question -> answer");
+sig!(pub Threads: "history: list[History<Threads>], question -> answer");
+
+#[test]
+fn a_signature_may_hold_a_history_of_itself() {
+    let mut history = History::new();
+    history.push(Chat { history: History::new(), question: "Who?".into(), answer: "Me.".into() });
+    let input = ChatInput { history, question: "When?".into() };
+    assert!(input.to_values().expect("values").contains_key("history"));
+    assert_eq!(Chat::spec().inputs().count(), 2);
+    let _ = Threads::spec();
+    let turn = Chat { history: History::new(), question: "a".into(), answer: "b".into() };
+    assert_eq!(turn.clone(), turn);
+    assert!(format!("{turn:?}").contains("answer"));
 }

@@ -55,8 +55,8 @@ pub fn schema_from(value: serde_json::Value) -> schemars::Schema {
     schemars::Schema::try_from(value).unwrap_or_default()
 }
 
-/// The schema of an enum of texts, the same that the grammar at run time makes.
-pub fn choices_schema(choices: &[&str]) -> schemars::Schema {
+/// The schema of an enum of values, the same that the grammar at run time makes.
+pub fn choices_schema(choices: &[serde_json::Value]) -> schemars::Schema {
     schemars::json_schema!({ "enum": choices })
 }
 
@@ -96,6 +96,82 @@ macro_rules! __serde_by_fields {
 #[doc(hidden)]
 macro_rules! __literal_enum {
     ($(#[$attr:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal,)* }) => {
+        $crate::__literal_enum!(@common $(#[$attr])* $vis enum $name { $($variant = $text,)* });
+
+        impl $crate::__private::serde::Serialize for $name {
+            fn serialize<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                let text =
+                    <::std::string::String as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
+                Self::ALL.iter().copied().find(|choice| choice.as_str() == text).ok_or_else(|| {
+                    $crate::__private::serde::de::Error::unknown_variant(&text, &[$($text),*])
+                })
+            }
+        }
+
+        $crate::__literal_enum!(@schema $name $([$text])*);
+    };
+    // Values other than strings, which are written as such.
+    ($(#[$attr:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal as ($value:expr),)* }) => {
+        $crate::__literal_enum!(@common $(#[$attr])* $vis enum $name { $($variant = $text,)* });
+
+        impl $crate::__private::serde::Serialize for $name {
+            fn serialize<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant => $crate::__private::serde::Serialize::serialize(&$value, serializer),)*
+                }
+            }
+        }
+
+        impl<'de> $crate::__private::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                use $crate::__private::serde_json::Value;
+                let value = <Value as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
+                $(if value == Value::from($value) {
+                    return ::core::result::Result::Ok(Self::$variant);
+                })*
+                ::core::result::Result::Err(<D::Error as $crate::__private::serde::de::Error>::unknown_variant(
+                    &::std::string::ToString::to_string(&value),
+                    &[$($text),*],
+                ))
+            }
+        }
+
+        $crate::__literal_enum!(@schema $name $([$value])*);
+    };
+    (@schema $name:ident $([$value:expr])*) => {
+        impl $crate::__private::schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                ::std::borrow::Cow::Borrowed(::core::stringify!($name))
+            }
+
+            fn json_schema(
+                _: &mut $crate::__private::schemars::SchemaGenerator,
+            ) -> $crate::__private::schemars::Schema {
+                $crate::__private::choices_schema(&[$($crate::__private::serde_json::Value::from($value)),*])
+            }
+        }
+    };
+    (@common $(#[$attr:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$attr])*
         #[derive(
             ::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy, ::core::cmp::PartialEq, ::core::cmp::Eq,
@@ -132,43 +208,6 @@ macro_rules! __literal_enum {
         impl ::core::cmp::PartialEq<&str> for $name {
             fn eq(&self, other: &&str) -> bool {
                 self.as_str() == *other
-            }
-        }
-
-        impl $crate::__private::serde::Serialize for $name {
-            fn serialize<S: $crate::__private::serde::Serializer>(
-                &self,
-                serializer: S,
-            ) -> ::core::result::Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> $crate::__private::serde::Deserialize<'de> for $name {
-            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::core::result::Result<Self, D::Error> {
-                let text =
-                    <::std::string::String as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
-                Self::ALL.iter().copied().find(|choice| choice.as_str() == text).ok_or_else(|| {
-                    $crate::__private::serde::de::Error::unknown_variant(&text, &[$($text),*])
-                })
-            }
-        }
-
-        impl $crate::__private::schemars::JsonSchema for $name {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> ::std::borrow::Cow<'static, str> {
-                ::std::borrow::Cow::Borrowed(::core::stringify!($name))
-            }
-
-            fn json_schema(
-                _: &mut $crate::__private::schemars::SchemaGenerator,
-            ) -> $crate::__private::schemars::Schema {
-                $crate::__private::choices_schema(&[$($text),*])
             }
         }
     };

@@ -13,7 +13,6 @@ mod signature;
 #[cfg(test)]
 mod snapshots;
 mod string;
-mod suggest;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

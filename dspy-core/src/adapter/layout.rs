@@ -1,6 +1,5 @@
 //! What the prompts of the adapters have in common.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -10,6 +9,7 @@ use super::{Prompt, history, markers, value};
 use crate::lm::{Message, Role};
 use crate::signature::check::checks_in_words;
 use crate::signature::{Demo, FieldSpec, SignatureSpec, Values, settle_by};
+use crate::types::Definitions;
 
 /// Stands where a demonstration lacks an output.
 pub(super) const NOT_GIVEN: &str = "(not given in this example)";
@@ -19,19 +19,26 @@ pub(super) const IN_A_FENCE: &str = ", in one fence of backticks)";
 
 /// The description of the fields: what a model has to know of their meaning and type.
 pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
-    let mut definitions: BTreeMap<&str, &str> = BTreeMap::new();
     push_group(out, "Input fields:\n", spec.shown_inputs());
     push_group(out, "Output fields:\n", spec.outputs());
     for rules in checks_in_words(spec.checks()) {
         let _ = writeln!(out, "All outputs together. {rules}");
     }
-    for field in spec.shown_inputs().chain(spec.outputs()) {
-        let texts = field.type_text().definitions.iter();
-        definitions.extend(texts.map(|(name, text)| (name.as_str(), text.as_str())));
-    }
-    if !definitions.is_empty() {
+    push_definitions(out, spec.shown_inputs().chain(spec.outputs()));
+}
+
+/// The types that the notations of the fields mention by name.
+pub(super) fn push_definitions<'a>(out: &mut String, fields: impl Iterator<Item = &'a FieldSpec> + Clone) {
+    let Definitions { common, own } = Definitions::of(fields.map(|field| (field.name(), field.type_text())));
+    if !common.is_empty() {
         out.push_str("Types:\n");
-        for (name, text) in definitions {
+    }
+    for (name, text) in common {
+        let _ = writeln!(out, "{name} = {text}");
+    }
+    for (field, texts) in own {
+        let _ = writeln!(out, "Types of `{field}`:");
+        for (name, text) in texts {
             let _ = writeln!(out, "{name} = {text}");
         }
     }

@@ -7,6 +7,7 @@ use super::canvas::Canvas;
 use super::{Adapter, ChatAdapter, ParseError, Parsed, Prompt, layout, value};
 use crate::lm::{self, Completion, Lm, Message};
 use crate::signature::{FieldSpec, Native, Role, SignatureSpec, Values};
+use crate::types::Definitions;
 
 /// How a second model reads the prose of the first. See [`Adapter::extraction`].
 #[derive(Debug, Clone)]
@@ -157,14 +158,16 @@ fn push_fields<'a>(out: &mut String, title: &str, fields: impl Iterator<Item = &
 }
 
 fn push_definitions(out: &mut String, spec: &SignatureSpec) {
-    let mut told = Vec::new();
-    for field in spec.inputs().chain(spec.outputs()) {
-        for (name, text) in &field.type_text().definitions {
-            if !told.contains(&name) {
-                out.push_str(if told.is_empty() { "\nwhere\n" } else { "" });
-                let _ = writeln!(out, "{name} = {text}");
-                told.push(name);
-            }
+    let fields = spec.inputs().chain(spec.outputs());
+    let Definitions { common, own } = Definitions::of(fields.map(|field| (field.name(), field.type_text())));
+    out.push_str(if common.is_empty() { "" } else { "\nwhere\n" });
+    for (name, text) in common {
+        let _ = writeln!(out, "{name} = {text}");
+    }
+    for (field, texts) in own {
+        let _ = writeln!(out, "\nwhere, in `{field}`,");
+        for (name, text) in texts {
+            let _ = writeln!(out, "{name} = {text}");
         }
     }
 }

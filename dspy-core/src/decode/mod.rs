@@ -172,6 +172,11 @@ impl Plan {
         Ok(Self { schema: Arc::new(plan::Schema::compile(schema)?) })
     }
 
+    /// The type in the notation of prompts.
+    pub(crate) fn text(&self) -> crate::types::TypeText {
+        self.schema.text()
+    }
+
     /// Reads a text.
     ///
     /// ```

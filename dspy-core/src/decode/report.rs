@@ -181,6 +181,8 @@ repair_kinds! {
     ChoiceDescription = 2,
     /// The only choice named in a sentence.
     Mention = 8,
+    /// A date, a time or a duration was written in another way than its format.
+    DateNotation = 1,
     /// Words around a string whose format singles out one token.
     Trimmed = 1,
     /// A number in a string.

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use dspy_grammar::{Choice, ChoiceValue, Known, Path, Problem, Temporal, Type};
 use serde_json::{Value, json};
 
 use super::field_type::root_schema;
 use super::{FieldSpec, Role, SignatureSpec};
-use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image};
+use crate::tools::{ToolCalls, ToolSpec};
+use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning};
 
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,236 +33,120 @@ impl FromStr for SignatureSpec {
     type Err = GrammarError;
 
     fn from_str(text: &str) -> Result<Self, GrammarError> {
-        let mut parser = Parser { text, at: 0 };
-        let mut fields = parser.fields(Role::Input)?;
-        if !parser.eat("->") {
-            return Err(parser.error("expected `,` or `->`; a signature reads `inputs -> outputs`"));
-        }
-        let outputs_at = parser.at;
-        let outputs = parser.fields(Role::Output)?;
-        parser.skip_space();
-        if parser.at < text.len() {
-            return Err(parser.error("expected `,` or the end of the signature"));
-        }
-        if outputs.is_empty() {
-            parser.at = outputs_at;
-            return Err(parser.error("no output fields; name at least one after `->`"));
-        }
-        for (field, at) in outputs {
-            if fields.iter().any(|(other, _)| other.name() == field.name()) {
-                parser.at = at;
-                return Err(parser.error(&format!("`{}` is both an input and an output", field.name())));
+        let parsed = dspy_grammar::parse(text);
+        let mut problems = parsed.problems;
+        let mut fields = Vec::new();
+        for (role, side) in [(Role::Input, parsed.inputs), (Role::Output, parsed.outputs)] {
+            for field in side {
+                match field.ty.as_ref().map_or_else(|| Ok(json!({"type": "string"})), schema) {
+                    Ok(schema) => fields.push(FieldSpec::new(role, field.name, "", schema)),
+                    Err(problem) => problems.push(problem),
+                }
             }
-            fields.push((field, at));
         }
-        Ok(SignatureSpec::new("StringSignature", "", fields.into_iter().map(|(field, _)| field)))
+        match problems.into_iter().min_by_key(|problem| problem.at) {
+            None => Ok(SignatureSpec::new("StringSignature", "", fields)),
+            Some(Problem { at, message }) => Err(GrammarError { offset: at, message, text: text.to_owned() }),
+        }
     }
 }
 
-struct Parser<'a> {
-    text: &'a str,
-    at: usize,
+/// The JSON Schema of a type, the same that the type of Rust has.
+fn schema(ty: &Type) -> Result<Value, Problem> {
+    let any = || Ok(json!({}));
+    let first = |arguments: &[Type]| arguments.first().map_or_else(any, schema);
+    Ok(match ty {
+        Type::None => json!({"type": "null"}),
+        Type::Literal(choices, _) => json!({"enum": choices.iter().map(value).collect::<Vec<_>>()}),
+        Type::Union(types, _) => json!({"anyOf": all(types)?}),
+        Type::Tuple(types) if types.is_empty() => json!({"type": "null"}),
+        Type::Tuple(types) => tuple(types)?,
+        Type::Array(item, length, at) => {
+            let Ok(length) = length.parse::<u32>() else {
+                return Err(Problem::new(*at, "expected the length of the array, a whole number"));
+            };
+            json!({"type": "array", "items": schema(item)?, "minItems": length, "maxItems": length})
+        }
+        Type::Named(path, arguments) => named(path, arguments)?,
+        Type::Known { known, arguments, span } => match known {
+            Known::Text => json!({"type": "string"}),
+            Known::Bool => json!({"type": "boolean"}),
+            Known::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
+            Known::Any => json!({}),
+            Known::Number(name) => number(name),
+            Known::List => json!({"type": "array", "items": first(arguments)?}),
+            Known::Set => json!({"type": "array", "items": first(arguments)?, "uniqueItems": true}),
+            Known::Dict | Known::HashMap => {
+                json!({"type": "object", "additionalProperties": arguments.get(1).map_or_else(any, schema)?})
+            }
+            Known::Tuple => tuple(arguments)?,
+            Known::Optional => nullable(first(arguments)?),
+            Known::Own(name) => {
+                own_type(name).ok_or_else(|| Problem::new(span.0, "a type of another version"))?
+            }
+            Known::Temporal(temporal) => match temporal {
+                Temporal::Date => json!({"type": "string", "format": "date"}),
+                Temporal::Time => json!({"type": "string", "format": "partial-time"}),
+                // Python's has an offset or none.
+                Temporal::DateTime => json!({"anyOf": [
+                    {"type": "string", "format": "date-time"},
+                    {"type": "string", "format": "partial-date-time"},
+                ]}),
+                Temporal::TimeDelta => json!({"type": "string", "format": "duration"}),
+            },
+        },
+    })
 }
 
-impl Parser<'_> {
-    fn error(&self, message: &str) -> GrammarError {
-        GrammarError { offset: self.at, message: message.to_owned(), text: self.text.to_owned() }
-    }
+fn all(types: &[Type]) -> Result<Vec<Value>, Problem> {
+    types.iter().map(schema).collect()
+}
 
-    fn rest(&self) -> &str {
-        &self.text[self.at..]
-    }
+fn tuple(types: &[Type]) -> Result<Value, Problem> {
+    let count = types.len();
+    Ok(json!({"type": "array", "prefixItems": all(types)?, "minItems": count, "maxItems": count}))
+}
 
-    fn skip_space(&mut self) {
-        self.at += self.rest().len() - self.rest().trim_start().len();
+/// A type of Rust by its name: of those, only the library's own are known when a program runs.
+fn named(path: &Path, arguments: &[Type]) -> Result<Value, Problem> {
+    let ours = path.segments.first().is_some_and(|(root, _)| root == "dspy");
+    let name = match path.segments.as_slice() {
+        [(only, _)] if !path.rooted => only.as_str(),
+        [_, .., (last, _)] if ours => last.as_str(),
+        _ => return Err(path.unknown()),
+    };
+    if name == "Value" && arguments.is_empty() {
+        return Ok(json!({}));
     }
+    // What a history or code is of does not show in its schema.
+    own_type(name).filter(|_| arguments.is_empty() || name == "History").ok_or_else(|| path.unknown())
+}
 
-    fn eat(&mut self, token: &str) -> bool {
-        self.skip_space();
-        let found = self.rest().starts_with(token);
-        if found {
-            self.at += token.len();
-        }
-        found
+fn value(choice: &Choice) -> Value {
+    match &choice.value {
+        ChoiceValue::Text(text) => text.as_str().into(),
+        ChoiceValue::Integer(number) => (*number).into(),
+        ChoiceValue::Bool(value) => (*value).into(),
     }
+}
 
-    fn expect(&mut self, token: &str) -> Result<(), GrammarError> {
-        if self.eat(token) { Ok(()) } else { Err(self.error(&format!("expected `{token}`"))) }
-    }
-
-    fn word(&mut self) -> Option<(String, usize)> {
-        self.skip_space();
-        let rest = self.rest();
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let word = rest[..end].to_owned();
-        let at = self.at;
-        let starts_well = word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-        starts_well.then(|| {
-            self.at += end;
-            (word, at)
-        })
-    }
-
-    fn fields(&mut self, role: Role) -> Result<Vec<(FieldSpec, usize)>, GrammarError> {
-        let mut fields: Vec<(FieldSpec, usize)> = Vec::new();
-        while let Some((name, at)) = self.word() {
-            if fields.iter().any(|(field, _)| field.name() == name) {
-                self.at = at;
-                return Err(self.error(&format!("the field `{name}` stands here twice")));
-            }
-            if let Some(purpose) = reserved(&name) {
-                self.at = at;
-                return Err(self.error(&format!("`{name}` is reserved for {purpose}; choose another name")));
-            }
-            let schema = if self.eat(":") { self.type_schema(0)? } else { json!({"type": "string"}) };
-            fields.push((FieldSpec::new(role, name, "", schema), at));
-            if !self.eat(",") {
-                break;
-            }
-        }
-        Ok(fields)
-    }
-
-    /// `T | U | None` over [`Self::single_type`].
-    fn type_schema(&mut self, depth: usize) -> Result<Value, GrammarError> {
-        if depth > 32 {
-            return Err(self.error("types nest too deeply"));
-        }
-        let first = self.single_type(depth)?;
-        let mut choices = vec![first];
-        while self.eat("|") {
-            choices.push(self.single_type(depth)?);
-        }
-        if let [_, none] = choices.as_slice()
-            && *none == json!({"type": "null"})
-        {
-            return Ok(nullable(choices.swap_remove(0)));
-        }
-        Ok(match choices.pop() {
-            Some(only) if choices.is_empty() => only,
-            last => json!({"anyOf": choices.into_iter().chain(last).collect::<Vec<_>>()}),
-        })
-    }
-
-    fn arguments(&mut self, depth: usize) -> Result<Vec<Value>, GrammarError> {
-        let close = if self.eat("[") {
-            "]"
-        } else if self.eat("<") {
-            ">"
-        } else {
-            return Ok(Vec::new());
-        };
-        let mut arguments = vec![self.type_schema(depth + 1)?];
-        while self.eat(",") {
-            arguments.push(self.type_schema(depth + 1)?);
-        }
-        self.expect(close)?;
-        Ok(arguments)
-    }
-
-    fn single_type(&mut self, depth: usize) -> Result<Value, GrammarError> {
-        let Some((name, at)) = self.word() else {
-            return Err(self.error("expected a type such as `str`, `int`, `float`, `bool`, `list[str]`"));
-        };
-        if name == "Literal" {
-            return self.literals();
-        }
-        let mut arguments = self.arguments(depth)?;
-        let found = arguments.len();
-        let mut take = || if arguments.is_empty() { json!({}) } else { arguments.remove(0) };
-        let (schema, allowed) = match name.as_str() {
-            "str" | "String" => (json!({"type": "string"}), 0..=0),
-            "int" | "i64" => (json!({"type": "integer", "format": "int64"}), 0..=0),
-            "i8" => (sized("int8", Some(-128), Some(127)), 0..=0),
-            "i16" => (sized("int16", Some(-32768), Some(32767)), 0..=0),
-            "i32" => (sized("int32", None, None), 0..=0),
-            "u8" => (sized("uint8", Some(0), Some(255)), 0..=0),
-            "u16" => (sized("uint16", Some(0), Some(65535)), 0..=0),
-            "u32" => (sized("uint32", Some(0), None), 0..=0),
-            "u64" => (sized("uint64", Some(0), None), 0..=0),
-            "usize" => (sized("uint", Some(0), None), 0..=0),
-            "float" | "f64" => (json!({"type": "number", "format": "double"}), 0..=0),
-            "f32" => (json!({"type": "number", "format": "float"}), 0..=0),
-            "bool" => (json!({"type": "boolean"}), 0..=0),
-            "None" => (json!({"type": "null"}), 0..=0),
-            "Any" | "Value" => (json!({}), 0..=0),
-            "list" | "List" | "Vec" => (json!({"type": "array", "items": take()}), 0..=1),
-            "set" | "Set" => (json!({"type": "array", "items": take(), "uniqueItems": true}), 0..=1),
-            "dict" | "Dict" | "HashMap" | "BTreeMap" => {
-                take();
-                (json!({"type": "object", "additionalProperties": take()}), 0..=2)
-            }
-            "tuple" | "Tuple" => {
-                let items = std::mem::take(&mut arguments);
-                (json!({"type": "array", "prefixItems": items, "minItems": found, "maxItems": found}), 1..=16)
-            }
-            "Optional" | "Option" => (nullable(take()), 1..=1),
-            "Union" => (json!({"anyOf": std::mem::take(&mut arguments)}), 2..=16),
-            name if let Some(schema) = own_type(name) => (schema, 0..=0),
-            _ => {
-                self.at = at;
-                return Err(self.error(&format!(
-                    "unknown type `{name}`; known are str, int, float, bool, list[…], dict[str, …], tuple[…], \
-                     Optional[…], Union[…], Literal[…], Any, Image, Audio, File, Document, Citations, History, \
-                     Code, BigInt and the Rust spellings of the same"
-                )));
-            }
-        };
-        if !allowed.contains(&found) {
-            self.at = at;
-            let (low, high) = (allowed.start(), allowed.end());
-            let wanted = if low == high { low.to_string() } else { format!("{low} to {high}") };
-            return Err(self.error(&format!("`{name}` takes {wanted} type arguments, found {found}")));
-        }
-        Ok(schema)
-    }
-
-    /// Models do not keep to the case of a choice.
-    fn clashing(&mut self, at: usize, choices: &[Value]) -> Result<(), GrammarError> {
-        let [before @ .., Value::String(last)] = choices else { return Ok(()) };
-        let same = |other: &&str| other.to_lowercase() == last.to_lowercase() && other != last;
-        let Some(other) = before.iter().filter_map(Value::as_str).find(same) else { return Ok(()) };
-        self.at = at;
-        Err(self.error(&format!(
-            "`{other}` and `{last}` differ only in case, so a reply could mean either; keep one"
-        )))
-    }
-
-    fn literals(&mut self) -> Result<Value, GrammarError> {
-        self.expect("[")?;
-        let mut choices = Vec::new();
-        loop {
-            self.skip_space();
-            let at = self.at;
-            let rest = self.rest();
-            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
-            if let Some(quote) = quote {
-                let Some(end) = rest[1..].find(quote) else {
-                    return Err(self.error("the quote is never closed"));
-                };
-                choices.push(Value::String(rest[1..=end].to_owned()));
-                self.at += end + 2;
-            } else {
-                let end = rest.find([',', ']']).unwrap_or(rest.len());
-                let number = rest[..end].trim();
-                let value = match number {
-                    "True" | "true" => json!(true),
-                    "False" | "false" => json!(false),
-                    _ => number
-                        .parse::<i64>()
-                        .map(Value::from)
-                        .map_err(|_| self.error("expected a quoted text, an integer, True or False"))?,
-                };
-                choices.push(value);
-                self.at += end;
-            }
-            self.clashing(at, &choices)?;
-            if !self.eat(",") {
-                break;
-            }
-        }
-        self.expect("]")?;
-        Ok(json!({"enum": choices}))
+/// A number of Rust, as schemars describes it.
+fn number(name: &str) -> Value {
+    match name {
+        "i8" => sized("int8", Some(-128), Some(127)),
+        "i16" => sized("int16", Some(-32768), Some(32767)),
+        "i32" => sized("int32", None, None),
+        "i64" => sized("int64", None, None),
+        "i128" => sized("int128", None, None),
+        "isize" => sized("int", None, None),
+        "u8" => sized("uint8", Some(0), Some(255)),
+        "u16" => sized("uint16", Some(0), Some(65535)),
+        "u32" => sized("uint32", Some(0), None),
+        "u64" => sized("uint64", Some(0), None),
+        "u128" => sized("uint128", Some(0), None),
+        "usize" => sized("uint", Some(0), None),
+        "f32" => json!({"type": "number", "format": "float"}),
+        _ => json!({"type": "number", "format": "double"}),
     }
 }
 
@@ -275,17 +161,11 @@ fn own_type(name: &str) -> Option<Value> {
         "History" => root_schema::<History<Value>>(),
         "Code" => root_schema::<Code>(),
         "BigInt" => root_schema::<BigInt>(),
+        "Reasoning" => root_schema::<Reasoning>(),
+        "Tool" => root_schema::<ToolSpec>(),
+        "ToolCalls" => root_schema::<ToolCalls>(),
         _ => return None,
     })
-}
-
-/// What a name stands for already in prompts and saved files.
-fn reserved(name: &str) -> Option<&'static str> {
-    match name {
-        "completed" => Some("the end of a reply"),
-        "augmented" => Some("the mark of generated demonstrations"),
-        _ => None,
-    }
 }
 
 /// An integer type with its limits, as schemars describes it.
@@ -340,6 +220,31 @@ mod tests {
     }
 
     #[test]
+    fn spellings_of_python_and_of_rust() {
+        for (text, same) in [
+            ("q -> a: i128", json!({"type": "integer", "format": "int128"})),
+            ("q -> a: Literal[1, -2, True,]", json!({"enum": [1, -2, true]})),
+            ("q -> a: date", json!({"type": "string", "format": "date"})),
+            ("q -> a: datetime.timedelta", json!({"type": "string", "format": "duration"})),
+            ("q -> a: typing.Optional[char]", output("q -> a: char | None")),
+            ("q -> a: dspy.Code", output("q -> a: Code")),
+            ("q -> a: dspy::types::Code", output("q -> a: Code")),
+            ("q -> a: (str, u8)", output("q -> a: tuple[str, u8]")),
+            ("q -> a: Union[str, int, None]", output("q -> a: str | int | None")),
+            (
+                "q -> a: [bool; 2]",
+                json!({"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2}),
+            ),
+        ] {
+            assert_eq!(output(text), same, "{text}");
+        }
+        let spec: SignatureSpec = "q -> when: list[datetime]".parse().unwrap();
+        let plan = spec.outputs().next().unwrap().plan().unwrap();
+        let read = plan.decode(r#"["2024-02-29 10:00", "2024-02-29T10:00Z"]"#).unwrap().value;
+        assert_eq!(read, json!(["2024-02-29T10:00:00", "2024-02-29T10:00:00Z"]));
+    }
+
+    #[test]
     fn own_types_are_known() {
         let spec: SignatureSpec =
             "photos: list[Image], history: History -> program: Code, n: Optional[BigInt]".parse().unwrap();
@@ -362,6 +267,9 @@ mod tests {
             ("q -> a: Literal['x', 'X']", 21, "differ only in case"),
             ("q -> a b", 7, "the end"),
             ("q -> completed", 5, "reserved"),
+            ("q -> a: Verdict", 8, "unknown type `Verdict`"),
+            ("q -> a: list[Imag]", 13, "did you mean `Image`?"),
+            ("q -> a: [u8; n]", 13, "whole number"),
             ("é -> a: strr", 9, "unknown type"),
         ] {
             let error = text.parse::<SignatureSpec>().expect_err(text);

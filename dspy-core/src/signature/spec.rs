@@ -9,7 +9,7 @@ use super::native::Native;
 use super::reply::reply_schema;
 use super::{CheckSpec, extension};
 use crate::decode::{Plan, SchemaError};
-use crate::types::{TypeText, describe};
+use crate::types::TypeText;
 
 /// The part that a field plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,7 +156,8 @@ impl FieldSpec {
             // They stand in the prompt in words, not as JSON.
             Some(Native::Tools) => TypeText { notation: "tools".into(), ..TypeText::default() },
             _ => {
-                let text = describe(&self.kind.schema);
+                let unusable = |_| TypeText::of_unusable(&self.kind.schema);
+                let text = self.plan().map_or_else(unusable, Plan::text);
                 if self.has_documents() { text.of_documents(&self.kind.schema) } else { text }
             }
         })

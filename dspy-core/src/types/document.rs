@@ -93,7 +93,7 @@ pub(crate) fn show_documents(documents: &[Document]) -> String {
 
 /// A quote from a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[schemars(inline, description = "A quote from one of the documents.")]
 pub struct Citation {
     /// The number of the document, counted from 1.
     #[schemars(range(min = 1))]
@@ -197,7 +197,7 @@ pub struct Passage {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(inline)]
+#[schemars(inline, description = "Quotes from the documents that support the answer.")]
 pub struct Citations(pub Vec<Citation>);
 
 impl Citations {

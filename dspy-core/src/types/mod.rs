@@ -3,19 +3,88 @@
 //! Any type with serde's traits and `JsonSchema` can stand in a field. Those here are more than their JSON: prompts
 //! show [`Image`], [`Audio`] and [`File`] as media, [`History`] as turns, [`Document`] numbered, [`Code`] in a fence;
 //! the quotes of [`Citations`] can be verified, and [`BigInt`] loses no digit.
+//!
+//! # The notation
+//!
+//! Prompts describe a type in a notation like TypeScript's, which says the same as its JSON Schema in a fraction of
+//! the tokens. [`describe`] writes it from the plan that replies are read by, so that the prompt and the decoder
+//! cannot disagree: every value that the notation describes is accepted, and of what is accepted as it stands, every
+//! value is described. Other spellings that the decoder forgives, aliases among them, are not shown.
+//!
+//! ```text
+//! type     = ["|"] limited { "|" limited }
+//! limited  = list [ "/*" limit { "; " limit } "*/" ]
+//! list     = single { "[]" }
+//! single   = "string" | "number" | "integer" | "boolean" | "null" | "any" | "never" | "object"
+//!          | constant | "(" type ")" | tuple | members | own | Name
+//! tuple    = "[" [ item { "," item } ] "]"          item   = type [ "?" ] | "..." list
+//! members  = "{" [ member { "," member } ] "}"      member = name [ "?" ] ":" type
+//!                                                          | "[key:" type "]:" type
+//! own      = "image" | "audio" | "file" | "history" | "document" | "code" [ "in" words ]
+//! name     = letters, digits, "_", "$", "-"  |  a JSON string
+//! constant = a string, a number, true or false as JSON has them
+//! limit    = ("at least" | "at most" | "greater than" | "less than" | "a multiple of") number
+//!          | "from" number "to" number
+//!          | ("exactly" | "at least" | "at most" | number "to") number ("characters" | "items" | "entries")
+//!          | "no duplicates" | a format in words | "matches /" pattern "/"
+//! ```
+//!
+//! - A comma may follow the last part of a tuple or of an object.
+//! - `// …` up to the end of a line is documentation of what stands before it and restricts nothing; `/* … */` are the
+//!   limits of the type before it. Inside, `*/` is written `*\/`. A pattern comes last.
+//! - An object has the members that are named and no others; one marked `?` may be absent. `[key: K]: T` allows any
+//!   number of further members whose names are a `K`; one that limits its keys goes before one that does not.
+//!   `object` is an object with any members.
+//! - `integer` is a whole number of 32 bits unless limits say otherwise. Where the Rust type has 64 bits, larger ones
+//!   are accepted, too: the widths of 32 and 64 bits are no limits that a prompt should spend words on.
+//! - A `Name` is defined once, below `Types:`. A type gets a name if it contains itself, needs several lines, or is
+//!   long and mentioned twice. Names are those of the schema; two types never share one, except in different fields
+//!   of a signature, where the definitions are then listed by field.
+//! - Of a field's own type, limits (`Must be: …`) and descriptions of variants stand beside the field, not in the type.
+//!   A variant is listed by its value, its tag or its only key; one without any by its type.
+//!
+//! Documentation comes from doc comments, up to the first heading or code fence: examples and `# Errors` are for
+//! readers of rustdoc. `#[schemars(description = "…")]` overrides a doc comment.
+//!
+//! ```
+//! use dspy_core::types::describe;
+//! use schemars::{JsonSchema, schema_for};
+//!
+//! #[derive(JsonSchema)]
+//! struct Circle {
+//!     radius: f64,
+//! }
+//!
+//! #[derive(JsonSchema)]
+//! #[serde(tag = "shape")]
+//! enum Shape {
+//!     /// Round.
+//!     Circle(Circle),
+//!     Named { name: String, tags: Vec<u8> },
+//! }
+//!
+//! let text = describe(schema_for!(Vec<Shape>).as_value());
+//! assert_eq!(text.notation, "Shape[]");
+//! let shape = "(
+//!   | { shape: \"Circle\", radius: number } // Round.
+//!   | { shape: \"Named\", name: string, tags: (integer /* from 0 to 255 */)[] }
+//! )";
+//! assert_eq!(text.definitions["Shape"], shape);
+//! ```
 
 mod big_int;
 mod code;
-mod constraint;
+mod docs;
 mod document;
 mod history;
 mod media;
+mod notation;
 mod place;
-mod pseudo;
 mod reasoning;
 
 pub use big_int::{BigInt, BigIntError};
 pub use code::{Code, Language, language};
+pub(crate) use docs::{brief, shorten};
 pub(crate) use document::show_documents;
 pub use document::{
     Citation, CitationError, CitationErrorKind, CitationProblem, Citations, Document, Passage,
@@ -23,6 +92,7 @@ pub use document::{
 pub use history::History;
 pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
+pub(crate) use notation::Definitions;
+pub use notation::{TypeText, describe};
 pub(crate) use place::{Place, mentions};
-pub use pseudo::{TypeText, describe};
 pub use reasoning::Reasoning;

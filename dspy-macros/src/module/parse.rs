@@ -9,7 +9,7 @@ use syn::{Attribute, Field, Ident, ItemStruct, LitStr, Path, Token, Type};
 use crate::errors::Errors;
 use crate::krate::Krate;
 use crate::signature::skip_to_comma;
-use crate::suggest::remedy;
+use dspy_grammar::remedy;
 
 /// A program.
 #[derive(Debug)]

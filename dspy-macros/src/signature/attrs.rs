@@ -7,7 +7,7 @@ use super::model::Role;
 use super::naming::{FieldNaming, StructNaming};
 use super::rule::{self, Check};
 use crate::errors::Errors;
-use crate::suggest::nearest;
+use dspy_grammar::nearest;
 
 const ROLES: [Role; 3] = [Role::Input, Role::Output, Role::Hint];
 

@@ -25,21 +25,12 @@ fn outputs(model: &Model, errors: &mut Errors) {
         .on(&model.ident, format!("`{}` asks for nothing; mark at least one field `#[output]`", model.ident));
 }
 
-/// What a name stands for already in prompts and saved files.
-pub(crate) fn reserved(name: &str) -> Option<&'static str> {
-    match name {
-        "completed" => Some("the end of a reply"),
-        "augmented" => Some("the mark of generated demonstrations"),
-        _ => None,
-    }
-}
-
 /// Names stand between markers in prompts and as keys in JSON, XML and saved files.
 fn name(field: &Field, before: &[Field], errors: &mut Errors) {
     let name = field.name.value();
     // A name that was written as such is underlined there, one that is the field's own at the field.
     let at = &field.name;
-    if let Some(purpose) = reserved(&name) {
+    if let Some(purpose) = dspy_grammar::reserved(&name) {
         errors.at(
             at.span(),
             format!(
@@ -70,7 +61,7 @@ fn aliases(field: &Field, before: &[Field], after: &[Field], errors: &mut Errors
     let fold = |name: &str| name.replace(|c: char| !c.is_alphanumeric(), "").to_lowercase();
     for alias in &field.aliases {
         let name = alias.value();
-        if let Some(purpose) = reserved(&name.to_lowercase()) {
+        if let Some(purpose) = dspy_grammar::reserved(&name.to_lowercase()) {
             errors.at(alias.span(), format!("`{name}` is reserved for {purpose}; remove this alias"));
         }
         let means = |text: &LitStr| fold(&text.value()) == fold(&name);

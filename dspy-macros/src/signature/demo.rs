@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, Ident, Token};
 
 use super::model::{Demo, Field, Role};
 use crate::errors::Errors;
-use crate::suggest::remedy;
+use dspy_grammar::remedy;
 
 struct Pair {
     field: Ident,

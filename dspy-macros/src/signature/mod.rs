@@ -19,7 +19,6 @@ use syn::{Item, ItemStruct};
 
 use crate::errors::Errors;
 pub(crate) use case::rename_variant;
-pub(crate) use check::reserved;
 pub(crate) use expand::spec;
 use model::Model;
 pub(crate) use model::{Field, Role};

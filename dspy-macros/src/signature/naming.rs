@@ -8,7 +8,7 @@ use super::case::CASES;
 use super::limits;
 use super::model::FieldDefault;
 use crate::errors::Errors;
-use crate::suggest::remedy;
+use dspy_grammar::remedy;
 
 /// The attributes of a field.
 #[derive(Debug, Default)]

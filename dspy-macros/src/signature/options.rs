@@ -7,7 +7,7 @@ use syn::{Ident, Path, Token};
 
 use crate::errors::Errors;
 use crate::krate::Krate;
-use crate::suggest::remedy;
+use dspy_grammar::remedy;
 
 /// What stands in `#[signature(…)]`.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Token};
 
 use crate::errors::Errors;
-use crate::suggest::remedy;
+use dspy_grammar::remedy;
 
 /// A rule about the outputs.
 #[derive(Debug)]

@@ -1,104 +1,68 @@
 //! `Literal["a", "b"]`: an enum.
 
+use dspy_grammar::{Choice, ChoiceValue, Problem};
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::Visibility;
 
-use super::scan::Scanner;
-use super::source::Problem;
 use crate::krate::Krate;
 
-/// The enum of the texts that are allowed.
+/// The enum of the values that are allowed.
 #[derive(Debug)]
 pub(crate) struct LiteralEnum {
     pub(crate) name: Ident,
-    choices: Vec<(Ident, String)>,
+    choices: Vec<(Ident, ChoiceValue)>,
 }
 
 impl LiteralEnum {
-    /// Reads what follows `Literal`.
-    pub(crate) fn parse(name: Ident, scan: &mut Scanner<'_>) -> Result<Self, Problem> {
-        scan.expect("[")?;
-        let mut choices: Vec<(Ident, String)> = Vec::new();
-        loop {
-            let (text, at) = quoted(scan)?;
-            let variant = variant(text).ok_or_else(|| {
+    /// The enum of these choices.
+    pub(crate) fn new(name: Ident, all: &[Choice]) -> Result<Self, Problem> {
+        let mut choices: Vec<(Ident, ChoiceValue)> = Vec::new();
+        for Choice { value, at } in all {
+            let text = value.to_string();
+            let variant = variant(&text).ok_or_else(|| {
                 Problem::new(
-                    at,
+                    *at,
                     format!("no name can be made of `{text}`; declare an enum with `#[dspy::field_type]`, and name it here"),
                 )
             })?;
-            if choices.iter().any(|(_, other)| other == text) {
-                return Err(Problem::new(at, format!("`{text}` stands here twice")));
-            }
-            // Models do not keep to the case of a choice.
-            if let Some((_, other)) =
-                choices.iter().find(|(_, other)| other.to_lowercase() == text.to_lowercase())
-            {
-                let message = format!(
-                    "`{other}` and `{text}` differ only in case, so a reply could mean either; keep one"
-                );
-                return Err(Problem::new(at, message));
-            }
             if let Some((_, other)) = choices.iter().find(|(other, _)| *other == variant) {
                 return Err(Problem::new(
-                    at,
+                    *at,
                     format!(
                         "`{text}` and `{other}` would both be named `{variant}`; declare an enum with \
                          `#[dspy::field_type]`, and name it here"
                     ),
                 ));
             }
-            choices.push((Ident::new(&variant, name.span()), text.to_owned()));
-            if !scan.eat(",") || scan.peek("]") {
-                break;
-            }
+            choices.push((Ident::new(&variant, name.span()), value.clone()));
         }
-        scan.expect("]")?;
         Ok(LiteralEnum { name, choices })
     }
 
     pub(crate) fn expand(&self, krate: &Krate, vis: &Visibility) -> TokenStream {
         let LiteralEnum { name, choices } = self;
-        let (variants, texts): (Vec<_>, Vec<_>) =
-            choices.iter().map(|(variant, text)| (variant, text)).unzip();
-        let listed: Vec<String> = texts.iter().map(|text| format!("`{text}`")).collect();
+        let variants = choices.iter().map(|(variant, _)| variant);
+        let listed: Vec<String> = choices.iter().map(|(_, value)| format!("`{value}`")).collect();
         let doc = format!("One of {}.", listed.join(", "));
-        quote!(#krate::__literal_enum! { #[doc = #doc] #vis enum #name { #(#variants = #texts,)* } })
+        let texts = choices.iter().map(|(_, value)| value.to_string());
+        if choices.iter().all(|(_, value)| matches!(value, ChoiceValue::Text(_))) {
+            return quote!(#krate::__literal_enum! { #[doc = #doc] #vis enum #name { #(#variants = #texts,)* } });
+        }
+        let values = choices.iter().map(|(_, value)| match value {
+            ChoiceValue::Text(text) => quote!(#text),
+            ChoiceValue::Integer(number) => quote!(#number),
+            ChoiceValue::Bool(value) => quote!(#value),
+        });
+        quote!(#krate::__literal_enum! { #[doc = #doc] #vis enum #name { #(#variants = #texts as (#values),)* } })
     }
-}
-
-/// A text in quotes, and where it begins.
-fn quoted<'a>(scan: &mut Scanner<'a>) -> Result<(&'a str, usize), Problem> {
-    scan.skip_space();
-    let (rest, at) = (scan.rest(), scan.at());
-    let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        let end = rest.find([',', ']']).unwrap_or(rest.len());
-        let value = rest[..end].trim();
-        let number =
-            value.parse::<f64>().is_ok() || matches!(value, "True" | "False" | "true" | "false" | "None");
-        return Err(Problem::new(
-            at,
-            if number {
-                format!(
-                    "`{value}` is not a text; a `Literal` becomes an enum of texts, so quote it, or use a number type \
-                     or `bool`"
-                )
-            } else {
-                "expected a quoted text".to_owned()
-            },
-        ));
-    };
-    let Some(end) = rest[1..].find(quote) else {
-        return Err(Problem::new(at, "the quote is never closed"));
-    };
-    scan.advance(end + 2);
-    Ok((&rest[1..=end], at))
 }
 
 /// The text in Pascal case, if it has anything that can stand in a name.
 fn variant(text: &str) -> Option<String> {
-    let name = pascal(text);
+    let negative =
+        text.strip_prefix('-').filter(|rest| rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty());
+    let name = negative.map_or_else(|| pascal(text), |number| format!("Minus{number}"));
     let name = match name.chars().next()? {
         c if c.is_numeric() => format!("N{name}"),
         _ if name == "Self" => "Self_".to_owned(),
@@ -137,6 +101,7 @@ mod tests {
             ("3 stars", Some("N3Stars")),
             ("self", Some("Self_")),
             ("café au lait", Some("CaféAuLait")),
+            ("-12", Some("Minus12")),
             ("+", None),
             ("", None),
         ] {

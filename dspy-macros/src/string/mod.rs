@@ -2,7 +2,6 @@
 
 mod grammar;
 mod literal;
-mod scan;
 mod source;
 mod types;
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use dspy_grammar::Problem;
 use proc_macro2::Span;
 use syn::LitStr;
 
@@ -14,19 +15,6 @@ pub(crate) struct Source {
     text: String,
     /// Where the value starts in the source of the literal, if the two are the same from there on.
     start: Option<usize>,
-}
-
-/// What is wrong, and where.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Problem {
-    pub(crate) at: usize,
-    pub(crate) message: String,
-}
-
-impl Problem {
-    pub(crate) fn new(at: usize, message: impl Into<String>) -> Self {
-        Problem { at, message: message.into() }
-    }
 }
 
 impl Source {

@@ -7,6 +7,7 @@ mod around;
 mod attempt;
 mod boolean;
 mod choice;
+mod date;
 mod digits;
 mod lines;
 mod list;

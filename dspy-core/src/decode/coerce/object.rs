@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::super::error::ProblemKind;
 use super::super::loose::Loose;
 use super::super::path::Path;
-use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, Prop};
+use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan, Prop};
 use super::super::report::RepairKind as R;
 use super::super::sound::is_mangled;
 use super::super::text::{fold, snippet};
@@ -421,10 +421,10 @@ fn known(plan: &ObjectPlan, key: &str) -> Known {
     if let Some(&i) = plan.exact.get(key) {
         return Known::Prop(i, None);
     }
-    let matched: Vec<NodeId> =
-        plan.patterns.iter().filter(|(p, _)| p.is_match(key)).map(|(_, n)| *n).collect();
-    if let [first, ..] = matched.as_slice() {
-        return Known::Extra(*first);
+    match plan.by_pattern(key) {
+        ByPattern::Node(node) => return Known::Extra(node),
+        ByPattern::Unclear => return Known::Unclear,
+        ByPattern::Nothing => {}
     }
     // In a map every key is data: only a closed object has keys that can be misspelt.
     if let Extra::Node(node) = plan.extra

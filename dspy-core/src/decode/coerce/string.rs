@@ -5,11 +5,12 @@ use serde_json::Value;
 use super::super::code::{self, Code};
 use super::super::error::ProblemKind;
 use super::super::path::Path;
-use super::super::plan::{NodeId, TextPlan};
+use super::super::plan::{NodeId, TextPlan, text_phrase};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Shape, Span, Tree};
 use super::Coercion;
+use super::date::{self, Reading};
 
 impl Coercion<'_> {
     pub(super) fn string(
@@ -72,6 +73,20 @@ impl Coercion<'_> {
             self.report(ProblemKind::Constraint, path, limit, format!("\"{}\"", snippet(text)), span);
             return None;
         }
+        if let Some(format) = plan.format.filter(|format| format.is_temporal()) {
+            match date::read(format, bare_answer(text)) {
+                Reading::Is(value) if plan.accepts(&value) => {
+                    self.repair(R::DateNotation, path, span);
+                    return Some(Value::String(value));
+                }
+                Reading::Unclear(why) => {
+                    let found = format!("\"{}\", {why}", snippet(text));
+                    self.report(ProblemKind::Ambiguous, path, text_phrase(plan), found, span);
+                    return None;
+                }
+                Reading::Is(_) | Reading::No => {}
+            }
+        }
         for inner in [text.trim(), bare_answer(text)] {
             if inner.len() < text.len() && plan.accepts(inner) {
                 self.repair(R::Trimmed, path, span);
@@ -93,13 +108,7 @@ impl Coercion<'_> {
                 }
                 [_, _, ..] => {
                     let found = format!("several: {}", tokens.join(", "));
-                    self.report(
-                        ProblemKind::Ambiguous,
-                        path,
-                        super::super::plan::text_phrase(plan),
-                        found,
-                        span,
-                    );
+                    self.report(ProblemKind::Ambiguous, path, text_phrase(plan), found, span);
                     return None;
                 }
                 _ => {}

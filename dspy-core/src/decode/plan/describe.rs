@@ -99,15 +99,7 @@ pub(crate) fn number_phrase(plan: &NumberPlan) -> String {
 }
 
 pub(crate) fn text_phrase(plan: &TextPlan) -> String {
-    let mut out = String::from(match plan.format {
-        Some(Format::Date) => "a date (YYYY-MM-DD)",
-        Some(Format::Time) => "a time (HH:MM:SS)",
-        Some(Format::DateTime) => "a date and time (RFC 3339)",
-        Some(Format::Uuid) => "a UUID",
-        Some(Format::Email) => "an e-mail address",
-        Some(Format::Uri) => "a URI",
-        None => "a string",
-    });
+    let mut out = String::from(plan.format.map_or("a string", Format::phrase));
     match (plan.min, plan.max) {
         (Some(1), Some(1)) => out += " of exactly one character",
         (Some(low), Some(high)) => {

@@ -28,7 +28,13 @@ impl Schema {
             Kind::Any | Kind::Null | Kind::Bool | Kind::Number(_) | Kind::Text(_) | Kind::Choice(_) => true,
             Kind::List(plan) => (0..plan.min.unwrap_or(0).min(plan.prefix.len() + 1))
                 .all(|i| plan.item(i).is_some_and(|item| known[item])),
-            Kind::Object(plan) => plan.props.iter().filter(|p| p.required).all(|p| known[p.node]),
+            Kind::Object(plan) => {
+                // Entries that must be there need members, or others that have values.
+                let members = plan.props.iter().filter(|prop| known[prop.node]).count();
+                let others = plan.others().any(|node| known[node]);
+                plan.props.iter().filter(|prop| prop.required).all(|prop| known[prop.node])
+                    && (others || (plan.required.is_empty() && plan.min.unwrap_or(0) <= members))
+            }
             Kind::Union(plan) => plan.null || plan.options.iter().any(|&o| known[o]),
         }
     }

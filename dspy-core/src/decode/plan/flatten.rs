@@ -228,7 +228,7 @@ fn merge_keyword(flat: &mut Flat, key: &str, new: &Value) {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+pub(super) fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;

@@ -131,17 +131,7 @@ pub(super) fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
         Some(other) => return Err(bad("pattern", other, at)),
         None => Vec::new(),
     };
-    let format = map.get("format").and_then(Value::as_str).and_then(|f| {
-        Some(match f {
-            "date" => Format::Date,
-            "time" | "partial-time" => Format::Time,
-            "date-time" => Format::DateTime,
-            "uuid" => Format::Uuid,
-            "email" => Format::Email,
-            "uri" | "url" => Format::Uri,
-            _ => return None,
-        })
-    });
+    let format = map.get("format").and_then(Value::as_str).and_then(Format::named);
     let other_format = map.get("format").and_then(Value::as_str).filter(|_| format.is_none()).map(Box::from);
     let code = map.get("x-code") == Some(&Value::Bool(true));
     Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, other_format, code })

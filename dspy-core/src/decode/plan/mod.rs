@@ -4,7 +4,9 @@ mod compile;
 mod describe;
 mod endless;
 mod flatten;
+mod format;
 mod keywords;
+mod notation;
 mod validate;
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::error::SchemaError;
 pub(super) use describe::text_phrase;
+pub(super) use format::{Format, days_in};
 pub(super) use validate::{first_duplicate, same};
 
 pub(super) type NodeId = usize;
@@ -44,6 +47,42 @@ pub(super) struct Node {
     pub(super) name: Option<String>,
     /// Assertions that are checked on the finished value.
     pub(super) checks: Vec<Check>,
+    /// What the schema says for readers only; most nodes have none.
+    pub(super) notes: Option<Box<Notes>>,
+}
+
+/// The parts of a schema that describe a value without restricting it.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// The name of the definition that the node stands for. Nothing else in the schema has it.
+    pub(super) definition: Option<String>,
+    /// The documentation of the type.
+    pub(super) doc: Option<String>,
+    /// The name of one of the library's own types.
+    pub(super) own: Option<Own>,
+}
+
+/// The library's own types, which prompts call by their names.
+#[derive(Debug)]
+pub(super) enum Own {
+    /// A name in words.
+    Called(String),
+    /// A whole number of any size.
+    BigInt,
+}
+
+impl Node {
+    pub(super) fn doc(&self) -> Option<&str> {
+        self.notes.as_ref()?.doc.as_deref()
+    }
+
+    pub(super) fn definition(&self) -> Option<&str> {
+        self.notes.as_ref()?.definition.as_deref()
+    }
+
+    pub(super) fn own(&self) -> Option<&Own> {
+        self.notes.as_ref()?.own.as_ref()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +140,7 @@ pub(super) struct TextPlan {
     pub(super) max: Option<usize>,
     pub(super) patterns: Vec<Regex>,
     pub(super) format: Option<Format>,
-    /// A format that is not enforced.
+    /// A format that is not known here, so that it is not enforced.
     pub(super) other_format: Option<Box<str>>,
     /// The text is code, and a fence around it is not part of it.
     pub(super) code: bool,
@@ -121,16 +160,6 @@ impl TextPlan {
             && self.format.is_none()
             && !self.code
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    Date,
-    Time,
-    DateTime,
-    Uuid,
-    Email,
-    Uri,
 }
 
 #[derive(Debug, Default)]
@@ -161,6 +190,8 @@ pub(super) struct ChoiceItem {
     pub(super) folded: String,
     pub(super) aliases: Vec<String>,
     pub(super) descriptions: Vec<String>,
+    /// The documentation as it was written.
+    pub(super) doc: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -189,6 +220,8 @@ pub(super) struct ObjectPlan {
     pub(super) aliases: HashMap<String, Option<usize>>,
     pub(super) extra: Extra,
     pub(super) patterns: Vec<(Regex, NodeId)>,
+    /// What a key must hold that several patterns match: the patterns as bits, and all that they say together.
+    pub(super) overlaps: Vec<(u32, NodeId)>,
     /// Required names that have no schema of their own.
     pub(super) required: Vec<String>,
     pub(super) required_props: usize,
@@ -199,7 +232,48 @@ pub(super) struct ObjectPlan {
     pub(super) template: Option<Map<String, Value>>,
 }
 
+/// What the patterns of an object say of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ByPattern {
+    /// None matches it.
+    Nothing,
+    /// What it holds.
+    Node(NodeId),
+    /// More match it than are worked out together.
+    Unclear,
+}
+
 impl ObjectPlan {
+    /// Patterns whose overlaps are worked out; with more of them a key that several match cannot be read.
+    pub(super) const MAX_OVERLAPPING: usize = 4;
+
+    /// What the patterns say of a key.
+    pub(super) fn by_pattern(&self, key: &str) -> ByPattern {
+        let mut hits = self.patterns.iter().enumerate().filter(|(_, (pattern, _))| pattern.is_match(key));
+        let Some((first, (_, node))) = hits.next() else { return ByPattern::Nothing };
+        let mut mask = 1_u32.checked_shl(first as u32).unwrap_or(0);
+        let mut alone = true;
+        for (index, (_, other)) in hits {
+            // Patterns that share a type need not agree any further.
+            alone &= other == node;
+            mask |= 1_u32.checked_shl(index as u32).unwrap_or(0);
+        }
+        if alone {
+            return ByPattern::Node(*node);
+        }
+        let both = self.overlaps.iter().find(|(known, _)| *known == mask);
+        both.map_or(ByPattern::Unclear, |(_, both)| ByPattern::Node(*both))
+    }
+
+    /// What entries hold that are no members by name.
+    pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
+        let extra = match self.extra {
+            Extra::Node(node) => Some(node),
+            Extra::Drop => None,
+        };
+        self.patterns.iter().map(|(_, node)| *node).chain(extra)
+    }
+
     fn template_of(props: &[Prop]) -> Option<Map<String, Value>> {
         const MOST: usize = 32;
         let plain = |name: &str| name.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
@@ -213,6 +287,8 @@ pub(super) struct Prop {
     pub(super) name: String,
     pub(super) node: NodeId,
     pub(super) required: bool,
+    /// What the schema says of the member, besides what its type says of itself.
+    pub(super) doc: Option<String>,
 }
 
 /// What becomes of keys that have no schema of their own.
@@ -227,6 +303,8 @@ pub(super) enum Extra {
 pub(super) struct UnionPlan {
     /// The branches other than null.
     pub(super) options: Vec<NodeId>,
+    /// The documentation of each branch.
+    pub(super) docs: Vec<Option<String>>,
     pub(super) null: bool,
     /// A member with one fixed value per branch, which decides the branch.
     pub(super) tag: Option<Tag>,

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::super::code::{self, Code};
-use super::{Bound, Check, ChoicePlan, Extra, Format, Kind, NodeId, NumberPlan, Schema, TextPlan};
+use super::{Bound, Check, ChoicePlan, Extra, Kind, NodeId, NumberPlan, Schema, TextPlan};
 
 impl Schema {
     /// Whether the value satisfies the node exactly as it is, with no key to drop.
@@ -187,87 +187,6 @@ impl TextPlan {
             return Some(format!("a text matching /{pattern}/"));
         }
         self.format.filter(|f| !f.accepts(text)).map(|_| super::describe::text_phrase(self))
-    }
-}
-
-impl Format {
-    fn accepts(self, text: &str) -> bool {
-        match self {
-            Self::Date => is_date(text),
-            Self::Time => is_time(text, false),
-            Self::DateTime => {
-                let split = text.find(['T', 't', ' ']);
-                split.is_some_and(|i| is_date(&text[..i]) && is_time(&text[i + 1..], true))
-            }
-            Self::Uuid => {
-                text.len() == 36
-                    && text.bytes().enumerate().all(|(i, b)| match i {
-                        8 | 13 | 18 | 23 => b == b'-',
-                        _ => b.is_ascii_hexdigit(),
-                    })
-            }
-            Self::Email => text.split_once('@').is_some_and(|(user, host)| {
-                let clean = |c: char| !c.is_whitespace() && !"<>()[],;:\"@".contains(c);
-                !user.is_empty()
-                    && host.split('.').count() >= 2
-                    && host.split('.').all(|part| !part.is_empty())
-                    && user.chars().all(clean)
-                    && host.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.')
-            }),
-            Self::Uri => text.split_once(':').is_some_and(|(scheme, rest)| {
-                scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-                    && !rest.is_empty()
-                    && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>\"`".contains(c))
-            }),
-        }
-    }
-}
-
-fn two(text: &str, at: usize) -> Option<u32> {
-    let part = text.get(at..at + 2)?;
-    part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
-}
-
-fn is_date(text: &str) -> bool {
-    let year =
-        text.get(..4).filter(|y| y.bytes().all(|b| b.is_ascii_digit())).and_then(|y| y.parse::<u32>().ok());
-    let (Some(year), Some(month), Some(day)) = (year, two(text, 5), two(text, 8)) else { return false };
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => 0,
-    };
-    text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-' && (1..=days).contains(&day)
-}
-
-fn is_time(text: &str, zoned: bool) -> bool {
-    let (Some(hour), Some(minute), Some(second)) = (two(text, 0), two(text, 3), two(text, 6)) else {
-        return false;
-    };
-    let b = text.as_bytes();
-    if hour > 23 || minute > 59 || second > 60 || b[2] != b':' || b[5] != b':' {
-        return false;
-    }
-    let rest = &text[8..];
-    let zone = rest.strip_prefix('.').map_or(rest, |r| r.trim_start_matches(|c: char| c.is_ascii_digit()));
-    if rest.starts_with('.') && zone.len() + 1 == rest.len() {
-        return false;
-    }
-    match zone {
-        // A date and time without an offset is what chrono's and jiff's civil types write.
-        "" | "Z" | "z" => true,
-        _ => {
-            (zoned || zone.len() == 6)
-                && zone.len() == 6
-                && matches!(zone.as_bytes()[0], b'+' | b'-')
-                && zone.as_bytes()[3] == b':'
-                && two(zone, 1).is_some_and(|h| h < 24)
-                && two(zone, 4).is_some_and(|m| m < 60)
-        }
     }
 }
 

@@ -32,7 +32,13 @@ fn height(schema: &Schema, id: NodeId, known: &[usize]) -> usize {
             above(&mut (0..least).map(|index| plan.item(index).map_or(NONE, |item| known[item])))
         }
         Kind::Object(plan) => {
-            above(&mut plan.props.iter().filter(|prop| prop.required).map(|prop| known[prop.node]))
+            let members =
+                above(&mut plan.props.iter().filter(|prop| prop.required).map(|prop| known[prop.node]));
+            if plan.required.is_empty() && plan.min.unwrap_or(0) <= plan.props.len() {
+                return members;
+            }
+            let others = plan.others().map(|node| known[node]).min().unwrap_or(NONE);
+            members.max(others.saturating_add(1))
         }
         Kind::Union(plan) if plan.null => 0,
         Kind::Union(plan) => plan.options.iter().map(|option| known[*option]).min().unwrap_or(NONE),

@@ -9,7 +9,7 @@ mod text;
 
 use serde_json::{Map, Number, Value};
 
-use super::plan::{Check, Extra, Kind, ListPlan, NodeId, NumberPlan, ObjectPlan, Schema};
+use super::plan::{ByPattern, Check, Extra, Kind, ListPlan, NodeId, NumberPlan, ObjectPlan, Schema};
 use super::{Plan, plan};
 use crate::seed::Rng;
 
@@ -211,11 +211,12 @@ impl Sampler<'_, '_> {
 
     /// The value of a member that has no schema of its own.
     fn extra(&mut self, plan: &ObjectPlan, name: &str, depth: usize) -> Option<Value> {
-        let by_pattern =
-            plan.patterns.iter().find(|(pattern, _)| pattern.is_match(name)).map(|(_, node)| *node);
-        match (by_pattern, plan.extra) {
-            (Some(node), _) | (None, Extra::Node(node)) => self.value(node, depth + 1),
-            (None, Extra::Drop) => Some(self.anything()),
+        match (plan.by_pattern(name), plan.extra) {
+            (ByPattern::Node(node), _) | (ByPattern::Nothing, Extra::Node(node)) => {
+                self.value(node, depth + 1)
+            }
+            (ByPattern::Unclear, _) => None,
+            (ByPattern::Nothing, Extra::Drop) => Some(self.anything()),
         }
     }
 

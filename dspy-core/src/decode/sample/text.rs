@@ -76,8 +76,11 @@ fn draw(plan: &TextPlan, rng: &mut Rng) -> Option<String> {
 fn formatted(format: Format, rng: &mut Rng) -> String {
     match format {
         Format::Date => date(rng),
-        Format::Time => time(rng),
+        Format::Time | Format::PartialTime => time(rng),
         Format::DateTime => format!("{}T{}Z", date(rng), time(rng)),
+        Format::PartialDateTime => format!("{}T{}", date(rng), time(rng)),
+        Format::ZonedDateTime => format!("{}T{}+00:00[UTC]", date(rng), time(rng)),
+        Format::Duration => format!("PT{}H{}M", rng.below(24), rng.below(60)),
         Format::Uuid => {
             let (high, low) = (rng.bits(), rng.bits());
             format!(
@@ -100,9 +103,6 @@ fn other_format(format: &str, rng: &mut Rng) -> Option<String> {
     Some(match format {
         "ip" | "ipv4" => format!("{}.{}.{}.{}", byte(), byte(), byte(), byte()),
         "ipv6" => format!("2001:db8::{:x}:{:x}", byte(), byte()),
-        "duration" => format!("PT{}H{}M", rng.below(24), rng.below(60)),
-        "partial-date-time" => format!("{}T{}", date(rng), time(rng)),
-        "zoned-date-time" => format!("{}T{}+00:00[UTC]", date(rng), time(rng)),
         "hostname" => format!("{}.example", words(rng, 1, 1)),
         "idn-email" => formatted(Format::Email, rng),
         "iri" | "uri-reference" | "iri-reference" => formatted(Format::Uri, rng),

@@ -7,7 +7,7 @@ mod token;
 use serde_json::{Map, Value};
 
 use super::MAX_DEPTH;
-use super::plan::{Extra, Kind, ListPlan, NodeId, ObjectPlan, Schema, UnionPlan};
+use super::plan::{ByPattern, Extra, Kind, ListPlan, NodeId, ObjectPlan, Schema, UnionPlan};
 use super::tree::keeps_digits;
 use token::Cursor;
 
@@ -240,13 +240,10 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// What a key without a member of its own holds. Patterns may all speak at once; the forgiving reader sorts that out
-/// unless just one does.
+/// What a key without a member of its own holds.
 fn extra(plan: &ObjectPlan, key: &str) -> Option<NodeId> {
-    let mut hits = plan.patterns.iter().filter(|(p, _)| p.is_match(key));
-    match (hits.next(), hits.next(), plan.extra) {
-        (Some((_, node)), None, _) => Some(*node),
-        (None, None, Extra::Node(node)) => Some(node),
+    match (plan.by_pattern(key), plan.extra) {
+        (ByPattern::Node(node), _) | (ByPattern::Nothing, Extra::Node(node)) => Some(node),
         _ => None,
     }
 }

@@ -124,8 +124,12 @@ impl Reader<'_> {
         let mut constants = Vec::new();
         let mut kinds = Vec::new();
         let mut nullable = false;
+        // The rows of a list of alternatives begin with a bar.
+        self.eat("|");
         loop {
-            match self.item() {
+            let item = self.item();
+            self.comments();
+            match item {
                 Some(Item::Constant(Value::Null)) => nullable = true,
                 Some(Item::Constant(value)) => constants.push(value),
                 Some(Item::Kind(kind)) => kinds.push(kind),
@@ -173,11 +177,33 @@ impl Reader<'_> {
         Some(item)
     }
 
+    /// Limits, and what is said of alternatives. Neither changes what a value looks like.
+    fn comments(&mut self) {
+        loop {
+            let rest = self.rest.trim_start();
+            if let Some((_, after)) = rest.strip_prefix("/*").and_then(|rest| rest.split_once("*/")) {
+                self.rest = after;
+            } else if let Some((_, after)) = rest.strip_prefix("//").and_then(|rest| rest.split_once('\n'))
+                && after.trim_start().starts_with(['|', ')'])
+            {
+                self.rest = after;
+            } else {
+                return;
+            }
+        }
+    }
+
     fn separated(&mut self, end: &str) -> Vec<Kind> {
         let mut kinds = Vec::new();
         while !self.eat(end) && !self.rest.trim_start().is_empty() {
             let before = self.rest.len();
-            kinds.push(self.union());
+            if self.eat("...") {
+                // As many as there are: none.
+                self.union();
+            } else {
+                kinds.push(self.union());
+            }
+            self.eat("?");
             self.eat(",");
             if self.rest.len() == before {
                 break;
@@ -208,6 +234,14 @@ impl Reader<'_> {
             "boolean" | "bool" => Kind::boolean(),
             "any" => Kind::Any,
             "object" => Kind::Map,
+            "code" => {
+                // The name of a language may follow.
+                if self.rest.starts_with(" in ") {
+                    let end = self.rest.find(['|', ',', ')', ']', '\n']).unwrap_or(self.rest.len());
+                    self.rest = &self.rest[end..];
+                }
+                Kind::Text
+            }
             "null" | "true" | "false" => {
                 return Some(Item::Constant(serde_json::from_str(word).unwrap_or_default()));
             }
@@ -225,26 +259,38 @@ impl Reader<'_> {
     fn object(&mut self) -> Kind {
         let mut members = Vec::new();
         while !self.eat("}") && !self.rest.trim_start().is_empty() {
-            if self.eat("[key: string]:") {
+            if self.eat("[key:") {
+                self.union();
+                self.eat("]");
+                self.eat(":");
                 self.union();
                 self.eat(",");
                 self.note();
                 continue;
             }
-            let Some((name, rest)) = self.rest.trim_start().split_once(':') else { break };
-            self.rest = rest;
-            let name = name.trim();
+            let Some(name) = self.name() else { break };
+            let optional = self.eat("?");
+            if !self.eat(":") {
+                break;
+            }
             let kind = self.union();
             self.eat(",");
             let note = self.note();
-            members.push(Member {
-                name: name.trim_end_matches('?').trim_matches('"').to_owned(),
-                optional: name.ends_with('?'),
-                note,
-                kind,
-            });
+            members.push(Member { name, optional, note, kind });
         }
         if members.is_empty() { Kind::Map } else { Kind::Object(members) }
+    }
+
+    /// The name of a member, bare or in quotes.
+    fn name(&mut self) -> Option<String> {
+        self.rest = self.rest.trim_start();
+        if self.rest.starts_with('"') {
+            return self.string()?.as_str().map(str::to_owned);
+        }
+        let end = self.rest.find(['?', ':', '\n'])?;
+        let (name, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Some(name.trim().to_owned())
     }
 
     /// The comment at the end of a member's line.
@@ -284,6 +330,14 @@ mod tests {
             ("[string, number]", Kind::Tuple(vec![Kind::Text, Kind::Number])),
             ("{ [key: string]: number }", Kind::Map),
             (r#"{ Search: { query: string } } | "Wait""#, Kind::Choice(vec![json!("Wait")])),
+            ("(integer /* from 1 to 5 */)[] /* at least 1 item */", Kind::List(Box::new(Kind::Integer))),
+            (r"{ [key: string /* matches /^\d+$/ */]: string }", Kind::Map),
+            ("code in C++ | null", Kind::Nullable(Box::new(Kind::Text))),
+            ("[string, ...integer[]]", Kind::Tuple(vec![Kind::Text])),
+            (
+                "(\n  | \"a\" // One, or | so.\n  | \"b\" // Two.\n)[]",
+                Kind::List(Box::new(Kind::Choice(vec![json!("a"), json!("b")]))),
+            ),
         ] {
             assert_eq!(parse(notation), kind, "{notation}");
         }
@@ -293,11 +347,16 @@ mod tests {
     fn objects_have_members_with_notes() {
         let definitions = vec![(
             "Person".to_owned(),
-            "{\n  name: string, // Full name.\n  age?: integer | null,\n  friends: Person[],\n}".to_owned(),
+            "{\n  name: string, // Full name.\n  age?: integer /* at least 0 */ | null,\n  \"best: friend\": (\n    | \
+             Person // One.\n    | null\n  ), // Or none.\n}"
+                .to_owned(),
         )];
         let Kind::Object(members) = Kind::parse("Person", &definitions) else { panic!() };
         let seen: Vec<_> = members.iter().map(|m| (m.name.as_str(), m.optional, m.note.as_str())).collect();
-        assert_eq!(seen, [("name", false, "Full name."), ("age", true, ""), ("friends", false, "")]);
+        assert_eq!(
+            seen,
+            [("name", false, "Full name."), ("age", true, ""), ("best: friend", false, "Or none.")]
+        );
     }
 
     #[test]

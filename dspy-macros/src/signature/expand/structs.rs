@@ -1,7 +1,7 @@
 //! The generated structs.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote};
 use syn::ext::IdentExt as _;
 use syn::{Ident, Path};
 
@@ -68,7 +68,9 @@ pub(super) fn partial(model: &Model) -> TokenStream {
 pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) -> TokenStream {
     let mut types: Vec<_> = Vec::with_capacity(fields.len());
     for field in fields {
-        if !types.contains(&&field.ty) {
+        // A history of the signature itself has these traits if the signature has: to ask for them here would be to
+        // ask for ever.
+        if !types.contains(&&field.ty) && !mentions(field.ty.to_token_stream(), ident) {
             types.push(&field.ty);
         }
     }
@@ -108,6 +110,15 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) 
     };
     let all = [("Clone", clone), ("Debug", debug), ("PartialEq", partial_eq)];
     all.into_iter().filter(|(name, _)| !derived.has(name)).map(|(_, tokens)| tokens).collect()
+}
+
+/// Whether `ident` occurs in the tokens.
+fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(other) => other == *ident,
+        TokenTree::Group(group) => mentions(group.stream(), ident),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// A function that compiles if the shared struct `path` has exactly the fields of this side, with their types.

@@ -9,7 +9,7 @@ use super::super::super::text::fold;
 use super::super::flatten::array;
 use super::super::keywords::{contradiction, plain_name, strings, type_fits, within_limits};
 use super::super::{ChoiceItem, ChoicePlan, Kind};
-use super::{Compiled, Compiler};
+use super::{Compiled, Compiler, doc};
 
 impl Compiler<'_> {
     pub(super) fn choice(map: &Map<String, Value>, at: &str) -> Compiled<Kind> {
@@ -53,13 +53,14 @@ impl Compiler<'_> {
                 }
                 aliases.extend(strings(map.get("x-enum-aliases").and_then(|a| a.get(&name))));
                 let mut descriptions = notes.clone();
-                descriptions.extend(
-                    map.get("x-enum-descriptions").and_then(|a| a.get(&name)?.as_str()).map(str::to_owned),
-                );
+                let by_value = map.get("x-enum-descriptions").and_then(|all| all.get(&name));
+                descriptions.extend(by_value.and_then(Value::as_str).map(str::to_owned));
+                let described = doc(map.get("description"));
                 ChoiceItem {
                     folded: fold(&name),
                     aliases: aliases.iter().map(|a| fold(a)).filter(|a| !a.is_empty()).collect(),
                     descriptions: descriptions.iter().map(|d| fold(d)).filter(|d| !d.is_empty()).collect(),
+                    doc: described.filter(|_| single.is_some()).or_else(|| doc(by_value)),
                     value,
                 }
             })

@@ -10,9 +10,10 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::super::error::SchemaError;
-use super::flatten::{ANNOTATIONS, Flat, Resolver, reference};
+use super::flatten::{ANNOTATIONS, Flat, Resolver, percent_decode, reference};
 use super::keywords::{bad, contradiction, implied_type, number, text};
-use super::{Check, Kind, Node, NodeId, Schema, UnionPlan};
+use super::{Check, Kind, Node, NodeId, Notes, Own, Schema, UnionPlan};
+use crate::types::brief;
 
 /// Nesting of the schema itself; a schema is written by people or macros, never thousands deep.
 const MAX_SCHEMA_DEPTH: usize = 200;
@@ -74,15 +75,30 @@ impl<'s> Compiler<'s> {
         };
         let id = self.nodes.len();
         self.nodes.push(Node::default());
-        if let Some(key) = key {
-            self.known.insert(key, id);
+        if let Some(key) = &key {
+            self.known.insert(key.clone(), id);
         }
         self.depth += 1;
         if self.depth > MAX_SCHEMA_DEPTH {
             return Err(SchemaError::TooDeep { at: at.to_owned() });
         }
-        let flat = self.resolver.flatten(schema, at)?;
-        let node = self.flat(flat, at)?;
+        // A node that several places share must not carry what one of them says of itself.
+        let shared = key.as_deref().filter(|key| reference(schema) == Some(*key));
+        let flat = match shared {
+            Some(reference) => self.resolver.flatten(&json!({"$ref": reference}), at)?,
+            None => self.resolver.flatten(schema, at)?,
+        };
+        let definition = match shared {
+            Some(reference) => definition_name(reference),
+            None if std::ptr::eq(schema, self.resolver.root) => {
+                schema.get("title").and_then(Value::as_str).map(str::to_owned)
+            }
+            None => None,
+        };
+        let mut node = self.flat(flat, at)?;
+        if definition.is_some() {
+            node.notes.get_or_insert_default().definition = definition;
+        }
         self.nodes[id] = node;
         self.depth -= 1;
         Ok(id)
@@ -90,8 +106,9 @@ impl<'s> Compiler<'s> {
 
     fn flat(&mut self, flat: Flat, at: &str) -> Compiled<Node> {
         let name = flat.keywords.get("title").and_then(Value::as_str).map(str::to_owned);
+        let notes = notes(&flat.keywords).map(Box::new);
         if flat.never {
-            return Ok(Node { kind: Kind::Never, name, checks: Vec::new() });
+            return Ok(Node { kind: Kind::Never, name, checks: Vec::new(), notes });
         }
         let mut checks = self.checks(&flat.keywords, at)?;
         for schema in &flat.also {
@@ -99,7 +116,7 @@ impl<'s> Compiler<'s> {
         }
         let kind =
             if flat.unions.is_empty() { self.plain(&flat.keywords, at)? } else { self.union(&flat, at)? };
-        Ok(Node { kind, name, checks })
+        Ok(Node { kind, name, checks, notes })
     }
 
     /// A schema without alternatives, or with several types (which are alternatives too).
@@ -125,6 +142,7 @@ impl<'s> Compiler<'s> {
                     }
                     let kind = self.typed(kind, map, at)?;
                     union.options.push(self.push(kind));
+                    union.docs.push(None);
                 }
                 Ok(Kind::Union(union))
             }
@@ -148,4 +166,33 @@ impl<'s> Compiler<'s> {
         self.nodes.push(Node { kind, ..Node::default() });
         self.nodes.len() - 1
     }
+}
+
+/// What a schema says for readers only.
+fn notes(map: &Map<String, Value>) -> Option<Notes> {
+    let text = |keyword: &str| map.get(keyword).and_then(Value::as_str);
+    let doc = doc(map.get("description"));
+    let own = match text("x-media") {
+        Some(kind) => Some(Own::Called(kind.to_owned())),
+        None if map.contains_key("x-history") => Some(Own::Called("history".to_owned())),
+        None if map.contains_key("x-big-int") => Some(Own::BigInt),
+        None if map.contains_key("x-code") => Some(Own::Called(match text("x-language") {
+            Some(language) => format!("code in {language}"),
+            None => "code".to_owned(),
+        })),
+        None => None,
+    };
+    (doc.is_some() || own.is_some()).then_some(Notes { definition: None, doc, own })
+}
+
+/// A description on one line, without what is meant for readers of rustdoc.
+pub(super) fn doc(description: Option<&Value>) -> Option<String> {
+    let words: Vec<&str> = brief(description?.as_str()?).split_whitespace().collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// The name that a reference gives to what it points at.
+fn definition_name(reference: &str) -> Option<String> {
+    let name = percent_decode(reference.rsplit('/').next()?).replace("~1", "/").replace("~0", "~");
+    (!name.is_empty() && name != "#").then_some(name)
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::super::super::error::SchemaError;
 use super::super::super::text::fold;
 use super::super::flatten::array;
 use super::super::keywords::{bad, contradiction, regex, sizes, strings};
-use super::super::{Extra, Kind, ListPlan, ObjectPlan, Prop};
-use super::{Compiled, Compiler};
+use super::super::{ByPattern, Extra, Kind, ListPlan, ObjectPlan, Prop};
+use super::{Compiled, Compiler, doc};
 
 impl Compiler<'_> {
     pub(super) fn list(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<ListPlan> {
@@ -48,6 +49,41 @@ impl Compiler<'_> {
         Ok(plan)
     }
 
+    /// What keys must hold that several patterns match.
+    fn overlaps(&mut self, patterns: &Map<String, Value>, plan: &mut ObjectPlan, at: &str) -> Compiled<()> {
+        let schemas: Vec<&Value> = patterns.values().collect();
+        if schemas.len() > ObjectPlan::MAX_OVERLAPPING {
+            return Ok(());
+        }
+        for mask in 1_u32..1 << schemas.len() {
+            let mut parts: Vec<&Value> = Vec::new();
+            for (index, schema) in schemas.iter().enumerate() {
+                if mask & (1 << index) != 0 && !parts.contains(schema) {
+                    parts.push(schema);
+                }
+            }
+            if mask.count_ones() < 2 {
+                continue;
+            }
+            let node = if let [only] = parts.as_slice() {
+                let at = schemas.iter().position(|schema| schema == only).unwrap_or_default();
+                plan.patterns[at].1
+            } else {
+                let depth = self.depth;
+                match self.node(&json!({"allOf": parts}), &format!("{at}/patternProperties")) {
+                    // No key that both match has a value; other keys do.
+                    Err(SchemaError::Contradiction { .. }) => {
+                        self.depth = depth;
+                        self.push(Kind::Never)
+                    }
+                    node => node?,
+                }
+            };
+            plan.overlaps.push((mask, node));
+        }
+        Ok(())
+    }
+
     pub(super) fn object(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<ObjectPlan> {
         let mut plan = ObjectPlan::default();
         let mut required: HashSet<String> = match map.get("required") {
@@ -75,10 +111,14 @@ impl Compiler<'_> {
                     plan.aliases.entry(alias).and_modify(|slot| *slot = None).or_insert(Some(index));
                 }
                 plan.required_props += usize::from(is_required);
-                plan.props.push(Prop { name: name.clone(), node, required: is_required });
+                plan.props.push(Prop {
+                    name: name.clone(),
+                    node,
+                    required: is_required,
+                    doc: doc(schema.get("description")),
+                });
             }
         }
-        plan.template = ObjectPlan::template_of(&plan.props);
         plan.required = required.into_iter().collect();
         plan.required.sort();
         if let Some(patterns) = map.get("patternProperties") {
@@ -87,6 +127,7 @@ impl Compiler<'_> {
                 let node = self.node(schema, &format!("{at}/patternProperties"))?;
                 plan.patterns.push((regex(pattern, at)?, node));
             }
+            self.overlaps(patterns, &mut plan, at)?;
         }
         plan.extra = match map.get("additionalProperties").or_else(|| map.get("unevaluatedProperties")) {
             Some(Value::Bool(false)) => Extra::Drop,
@@ -95,6 +136,23 @@ impl Compiler<'_> {
             None if plan.props.is_empty() && plan.patterns.is_empty() => Extra::Node(self.push(Kind::Any)),
             None => Extra::Drop,
         };
+        if matches!(plan.extra, Extra::Drop) {
+            // A member that must be there cannot be one of those that are dropped.
+            for name in std::mem::take(&mut plan.required) {
+                if plan.by_pattern(&name) != ByPattern::Nothing {
+                    plan.required.push(name);
+                    continue;
+                }
+                let node = self.push(Kind::Any);
+                let folded = fold(&name);
+                self.keys.insert(folded.clone());
+                plan.exact.insert(name.clone(), plan.props.len());
+                plan.folded.entry(folded).and_modify(|slot| *slot = None).or_insert(Some(plan.props.len()));
+                plan.required_props += 1;
+                plan.props.push(Prop { name, node, required: true, doc: None });
+            }
+        }
+        plan.template = ObjectPlan::template_of(&plan.props);
         (plan.min, plan.max) = sizes(map, "minProperties", "maxProperties", at)?;
         if plan.max.is_some_and(|max| plan.required.len() + plan.required_props > max) {
             return Err(contradiction(at, "more members are required than `maxProperties` allows"));

@@ -9,7 +9,7 @@ use super::super::flatten::{ANNOTATIONS, Flat, reference};
 use super::super::keywords::contradiction;
 use super::super::{ChoiceItem, Kind, Node, NodeId, ObjectPlan, Tag, UnionPlan};
 use super::choice::choice_plan;
-use super::{Compiled, Compiler};
+use super::{Compiled, Compiler, doc};
 
 /// Branches that the product of several unions on one value may have.
 const MAX_BRANCHES: usize = 256;
@@ -32,7 +32,7 @@ impl Compiler<'_> {
             for branch in &branches {
                 for option in options {
                     let bare = branch.as_object().is_some_and(Map::is_empty);
-                    next.push(if bare { option.clone() } else { json!({"allOf": [option, branch]}) });
+                    next.push(if bare { option.clone() } else { json!({"allOf": [branch, option]}) });
                 }
             }
             if next.len() > MAX_BRANCHES {
@@ -57,12 +57,19 @@ impl Compiler<'_> {
                             Some(same) => {
                                 same.aliases.extend(item.aliases);
                                 same.descriptions.extend(item.descriptions);
+                                same.doc = same.doc.take().or(item.doc);
                             }
                             None => choices.push(item),
                         }
                     }
                 }
-                _ => union.options.push(id),
+                node => {
+                    // What is said of the branch, or else what its type says of itself where it has no name.
+                    let own = doc(branch.get("description"));
+                    let inherited = || node.doc().filter(|_| node.definition().is_none()).map(str::to_owned);
+                    union.docs.push(own.or_else(inherited));
+                    union.options.push(id);
+                }
             }
         }
         if !choices.is_empty() {
@@ -72,6 +79,7 @@ impl Compiler<'_> {
             }
             let id = self.push(kind);
             union.options.insert(0, id);
+            union.docs.insert(0, None);
         }
         if union.options.is_empty() {
             return Ok(if union.null { Kind::Null } else { Kind::Never });

@@ -1,6 +1,6 @@
 //! Walking over the text of a signature.
 
-use super::source::Problem;
+use crate::Problem;
 
 /// A part of the text that is yet to be read.
 #[derive(Debug, Clone)]

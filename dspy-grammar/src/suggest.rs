@@ -1,7 +1,7 @@
 //! "Did you mean …?"
 
 /// The candidate that `word` is most likely a misspelling of.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
@@ -12,7 +12,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// How to end the message about an unknown word: with the candidate that was likely meant, or else with all there is.
-pub(crate) fn remedy<'a>(
+pub fn remedy<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
     all: impl FnOnce() -> String,

@@ -1,0 +1,86 @@
+//! A plan as a model reads it: the notation of `types::describe`, written from what replies are read by.
+//!
+//! The plan is the only source. What it accepts in another spelling (aliases, other cases) is not shown, and limits
+//! that say no more than the width of a 32-bit or 64-bit number are not either.
+
+mod layout;
+mod limits;
+mod printer;
+
+use serde_json::Value;
+
+use super::{Kind, NodeId, Schema};
+use crate::types::TypeText;
+use printer::Printer;
+
+impl Schema {
+    /// The whole type in words.
+    pub(in super::super) fn text(&self) -> TypeText {
+        let subject = self.subject();
+        let mut printer = Printer::new(self, subject);
+        let notation = printer.root();
+        TypeText {
+            notation,
+            constraints: limits::phrases(self, subject),
+            choices: self.described(subject, &mut printer),
+            definitions: printer.into_definitions(),
+        }
+    }
+
+    /// The node that the limits and descriptions beside a type speak of: the type without null.
+    fn subject(&self) -> NodeId {
+        match &self.node(self.root).kind {
+            Kind::Union(union) if union.options.len() == 1 && self.node(self.root).checks.is_empty() => {
+                union.options[0]
+            }
+            _ => self.root,
+        }
+    }
+
+    /// The choices and variants of an enum that are described, each by its own name.
+    fn described(&self, id: NodeId, printer: &mut Printer<'_>) -> Vec<(String, String)> {
+        match &self.node(id).kind {
+            Kind::Choice(plan) => {
+                let described = |item: &super::ChoiceItem| Some((item.value.to_string(), item.doc.clone()?));
+                plan.items.iter().filter_map(described).collect()
+            }
+            Kind::Union(union) => {
+                let mut all = Vec::new();
+                for (&option, doc) in union.options.iter().zip(&union.docs) {
+                    match (&self.node(option).kind, doc) {
+                        (Kind::Choice(_), None) => all.extend(self.described(option, printer)),
+                        (_, Some(doc)) => {
+                            let name = self.variant(id, option).unwrap_or_else(|| printer.short(option));
+                            all.push((name, doc.clone()));
+                        }
+                        _ => {}
+                    }
+                }
+                all
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The name of a variant: the value of its tag, or its only key.
+    fn variant(&self, union: NodeId, option: NodeId) -> Option<String> {
+        let (Kind::Union(union), Kind::Object(plan)) = (&self.node(union).kind, &self.node(option).kind)
+        else {
+            return None;
+        };
+        if let Some(tag) = &union.tag {
+            let prop = &plan.props[*plan.exact.get(&tag.key)?];
+            return match &self.node(prop.node).kind {
+                Kind::Choice(choice) => match &choice.items.first()?.value {
+                    Value::String(name) => Some(name.clone()),
+                    other => Some(other.to_string()),
+                },
+                _ => None,
+            };
+        }
+        match plan.props.as_slice() {
+            [only] if only.required => Some(only.name.clone()),
+            _ => None,
+        }
+    }
+}

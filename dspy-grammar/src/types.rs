@@ -1,0 +1,441 @@
+//! The types of fields: spellings of Python and of Rust.
+
+use crate::Problem;
+use crate::scan::Scanner;
+use crate::suggest::remedy;
+
+/// Deeper types than this are a mistake, or an attack on the stack.
+const DEEPEST: usize = 32;
+
+/// A type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Type {
+    /// One that has a meaning here, with as many arguments as it may have.
+    Known {
+        /// Which.
+        known: Known,
+        /// What stands in its brackets.
+        arguments: Vec<Type>,
+        /// Where it begins, and where its name ends.
+        span: (usize, usize),
+    },
+    /// A type of Rust by its name, which only the compiler knows.
+    Named(Path, Vec<Type>),
+    /// One of a few values.
+    Literal(Vec<Choice>, (usize, usize)),
+    /// Nothing.
+    None,
+    /// One of several; where it begins.
+    Union(Vec<Type>, usize),
+    /// `(A, B)`.
+    Tuple(Vec<Type>),
+    /// `[T; 3]`, with the length as it is written, and where that begins.
+    Array(Box<Type>, String, usize),
+}
+
+/// Types that mean the same in both languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// A string.
+    Text,
+    /// `bool`.
+    Bool,
+    /// A number of Rust, by its name there.
+    Number(&'static str),
+    /// One character.
+    Char,
+    /// Any JSON.
+    Any,
+    /// A list.
+    List,
+    /// A list without duplicates.
+    Set,
+    /// A map in the order of its keys.
+    Dict,
+    /// `HashMap`.
+    HashMap,
+    /// A tuple.
+    Tuple,
+    /// A type or nothing.
+    Optional,
+    /// A type of `dspy`, by its name.
+    Own(&'static str),
+    /// A type of Python's `datetime`.
+    Temporal(Temporal),
+}
+
+/// What Python's module `datetime` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temporal {
+    /// A day.
+    Date,
+    /// A time of day.
+    Time,
+    /// A day and a time.
+    DateTime,
+    /// A duration.
+    TimeDelta,
+}
+
+/// The path of a type in Rust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    /// Whether it begins with `::`.
+    pub rooted: bool,
+    /// Its parts, each with where it begins.
+    pub segments: Vec<(String, usize)>,
+}
+
+/// One of the values of a literal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The value.
+    pub value: ChoiceValue,
+    /// Where it begins.
+    pub at: usize,
+}
+
+/// A value of a literal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChoiceValue {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// True or false.
+    Bool(bool),
+}
+
+/// Spellings in lower case; another word in lower case is no type.
+const LOWER: [&str; 27] = [
+    "str",
+    "int",
+    "float",
+    "bool",
+    "list",
+    "dict",
+    "set",
+    "tuple",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "i128",
+    "isize",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "u128",
+    "usize",
+    "f32",
+    "f64",
+    "char",
+    "date",
+    "time",
+    "datetime",
+    "timedelta",
+];
+
+/// The types of `dspy` that Python knows by `dspy.…`, and some more.
+const OWN: [&str; 11] = [
+    "Image",
+    "Audio",
+    "File",
+    "Document",
+    "Citations",
+    "History",
+    "Code",
+    "BigInt",
+    "Reasoning",
+    "Tool",
+    "ToolCalls",
+];
+
+impl Known {
+    /// What a word means, and how many arguments it takes.
+    fn of(word: &str) -> Option<(Known, std::ops::RangeInclusive<usize>)> {
+        const NUMBERS: [&str; 14] = [
+            "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32",
+            "f64",
+        ];
+        if let Some(name) = NUMBERS.iter().find(|name| **name == word) {
+            return Some((Known::Number(name), 0..=0));
+        }
+        Some(match word {
+            "str" | "String" => (Known::Text, 0..=0),
+            "int" => (Known::Number("i64"), 0..=0),
+            "float" => (Known::Number("f64"), 0..=0),
+            "bool" => (Known::Bool, 0..=0),
+            "char" => (Known::Char, 0..=0),
+            "Any" => (Known::Any, 0..=0),
+            "list" | "List" | "Vec" => (Known::List, 0..=1),
+            "set" | "Set" => (Known::Set, 0..=1),
+            "dict" | "Dict" | "BTreeMap" => (Known::Dict, 0..=2),
+            "HashMap" => (Known::HashMap, 2..=2),
+            "tuple" | "Tuple" => (Known::Tuple, 1..=16),
+            "Optional" | "Option" => (Known::Optional, 1..=1),
+            "date" => (Known::Temporal(Temporal::Date), 0..=0),
+            "time" => (Known::Temporal(Temporal::Time), 0..=0),
+            "datetime" => (Known::Temporal(Temporal::DateTime), 0..=0),
+            "timedelta" => (Known::Temporal(Temporal::TimeDelta), 0..=0),
+            _ => return None,
+        })
+    }
+
+    /// The type of `dspy` of that name.
+    pub fn own(name: &str) -> Option<Known> {
+        OWN.iter().find(|own| **own == name).map(|own| Known::Own(own))
+    }
+}
+
+impl Path {
+    /// What to say of a type that nobody knows.
+    pub fn unknown(&self) -> Problem {
+        let names: Vec<&str> = self.segments.iter().map(|(name, _)| name.as_str()).collect();
+        let name = names.join("::");
+        let at = self.segments.first().map_or(0, |(_, at)| *at);
+        Problem::new(at, unknown(&name, LOWER.into_iter().chain(CAPITAL).chain(OWN)))
+    }
+}
+
+/// Spellings with a capital.
+const CAPITAL: [&str; 15] = [
+    "String", "Any", "List", "Vec", "Set", "Dict", "BTreeMap", "HashMap", "Tuple", "Optional", "Option",
+    "Union", "Literal", "None", "Value",
+];
+
+fn unknown<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    let all = "known are str, int, float, bool, list[…], dict[str, …], tuple[…], Optional[…], Literal[…], Any and the \
+               types of Rust";
+    format!("unknown type `{word}`; {}", remedy(word, candidates, || all.into()))
+}
+
+/// `T | U | None`.
+pub(crate) fn union(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
+    scan.skip_space();
+    let at = scan.at();
+    if depth > DEEPEST {
+        return Err(Problem::new(at, "types nest too deeply"));
+    }
+    let mut choices = vec![single(scan, depth)?];
+    while scan.eat("|") {
+        choices.push(single(scan, depth)?);
+    }
+    Ok(one_of(choices, at))
+}
+
+/// A union, unless it is one type or one that may be nothing.
+fn one_of(mut choices: Vec<Type>, at: usize) -> Type {
+    let nothing = choices.contains(&Type::None);
+    if nothing && choices.len() > 1 {
+        choices.retain(|choice| *choice != Type::None);
+        let inner = match choices.len() {
+            0 => return Type::None,
+            _ => one_of(choices, at),
+        };
+        return Type::Known { known: Known::Optional, arguments: vec![inner], span: (at, at) };
+    }
+    if choices.len() == 1 { choices.remove(0) } else { Type::Union(choices, at) }
+}
+
+fn single(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
+    let Some((word, at)) = scan.word() else { return unnamed(scan, depth) };
+    if scan.rest().starts_with('.') {
+        return dotted(word, at, scan, depth);
+    }
+    if scan.peek("::") {
+        return path(Path { rooted: false, segments: vec![(word.to_owned(), at)] }, scan, depth);
+    }
+    named(word, word, at, scan, depth)
+}
+
+/// A single name with arguments; `written` is how it was called.
+fn named(
+    word: &str,
+    written: &str,
+    at: usize,
+    scan: &mut Scanner<'_>,
+    depth: usize,
+) -> Result<Type, Problem> {
+    let span = (at, at + written.len());
+    match word {
+        "Literal" => return Ok(Type::Literal(literals(scan)?, span)),
+        "None" => return Ok(Type::None),
+        "Union" if scan.peek("[") => {
+            let choices = arguments(scan, depth)?;
+            if choices.len() < 2 {
+                return Err(Problem::new(at, format!("`{written}` takes 2 to 16 type arguments, found 1")));
+            }
+            return Ok(one_of(choices, at));
+        }
+        _ => {}
+    }
+    let arguments = arguments(scan, depth)?;
+    let Some((known, allowed)) = Known::of(word) else {
+        // Types have capitals, so a word without is a misspelt one.
+        if word.starts_with(|c: char| c.is_lowercase()) {
+            return Err(Problem::new(at, unknown(written, LOWER)));
+        }
+        return Ok(Type::Named(Path { rooted: false, segments: vec![(word.to_owned(), at)] }, arguments));
+    };
+    if allowed.contains(&arguments.len()) {
+        return Ok(Type::Known { known, arguments, span });
+    }
+    let (low, high) = (allowed.start(), allowed.end());
+    let wanted = if low == high { low.to_string() } else { format!("{low} to {high}") };
+    let found = arguments.len();
+    Err(Problem::new(at, format!("`{written}` takes {wanted} type arguments, found {found}")))
+}
+
+/// `dspy.Image`, `typing.Optional[…]`, `datetime.date`: what Python calls types of its modules.
+fn dotted(module: &str, at: usize, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
+    scan.advance(1);
+    let Some((word, _)) = scan.word() else {
+        return Err(Problem::new(scan.at(), format!("expected a name after `{module}.`")));
+    };
+    let written = format!("{module}.{word}");
+    let span = (at, at + written.len());
+    let known = match module {
+        "dspy" => {
+            let candidates: Vec<String> = OWN.iter().map(|own| format!("dspy.{own}")).collect();
+            let known = Known::own(word);
+            known.ok_or_else(|| unknown(&written, candidates.iter().map(String::as_str)))
+        }
+        "typing" if CAPITAL.contains(&word) => return named(word, &written, at, scan, depth),
+        "datetime" => match Known::of(word) {
+            Some((known @ Known::Temporal(_), _)) => Ok(known),
+            _ => {
+                let candidates =
+                    ["datetime.date", "datetime.time", "datetime.datetime", "datetime.timedelta"];
+                Err(unknown(&written, candidates))
+            }
+        },
+        _ => Err(unknown(&written, [])),
+    };
+    let known = known.map_err(|message| Problem::new(at, message))?;
+    Ok(Type::Known { known, arguments: Vec::new(), span })
+}
+
+fn arguments(scan: &mut Scanner<'_>, depth: usize) -> Result<Vec<Type>, Problem> {
+    let close = if scan.eat("[") {
+        "]"
+    } else if scan.eat("<") {
+        ">"
+    } else {
+        return Ok(Vec::new());
+    };
+    list(close, scan, depth)
+}
+
+fn list(close: &str, scan: &mut Scanner<'_>, depth: usize) -> Result<Vec<Type>, Problem> {
+    let mut list = vec![union(scan, depth + 1)?];
+    while scan.eat(",") && !scan.peek(close) {
+        list.push(union(scan, depth + 1)?);
+    }
+    scan.expect(close)?;
+    Ok(list)
+}
+
+/// `(A, B)`, `[T; 3]` and paths that begin with `::`.
+fn unnamed(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
+    if scan.peek("::") {
+        return path(Path { rooted: true, segments: Vec::new() }, scan, depth);
+    }
+    if scan.eat("(") {
+        let parts = if scan.eat(")") { Vec::new() } else { list(")", scan, depth)? };
+        return Ok(Type::Tuple(parts));
+    }
+    if scan.eat("[") {
+        let item = union(scan, depth + 1)?;
+        scan.expect(";")?;
+        scan.skip_space();
+        let at = scan.at();
+        let end = scan.rest().find(']').unwrap_or(scan.rest().len());
+        let length = scan.rest()[..end].trim().to_owned();
+        if length.is_empty() {
+            return Err(Problem::new(at, "expected the length of the array"));
+        }
+        scan.advance(end);
+        scan.expect("]")?;
+        return Ok(Type::Array(Box::new(item), length, at));
+    }
+    Err(Problem::new(scan.at(), "expected a type such as `str`, `int`, `float`, `bool`, `list[str]`"))
+}
+
+/// The rest of `first::second<T>`.
+fn path(mut path: Path, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
+    while scan.eat("::") {
+        let Some((word, at)) = scan.word() else {
+            return Err(Problem::new(scan.at(), "expected a name after `::`"));
+        };
+        path.segments.push((word.to_owned(), at));
+    }
+    let arguments = arguments(scan, depth)?;
+    Ok(Type::Named(path, arguments))
+}
+
+/// What follows `Literal`.
+fn literals(scan: &mut Scanner<'_>) -> Result<Vec<Choice>, Problem> {
+    scan.expect("[")?;
+    let mut choices: Vec<Choice> = Vec::new();
+    loop {
+        let choice = choice(scan)?;
+        for other in &choices {
+            if other.value == choice.value {
+                return Err(Problem::new(choice.at, format!("`{}` stands here twice", choice.value)));
+            }
+            // Models do not keep to the case of a choice.
+            let (a, b) = (other.value.to_string(), choice.value.to_string());
+            if a.to_lowercase() == b.to_lowercase() {
+                let message = if a == b {
+                    format!("`{a}` stands here as two values that a reply could not tell apart; keep one")
+                } else {
+                    format!("`{a}` and `{b}` differ only in case, so a reply could mean either; keep one")
+                };
+                return Err(Problem::new(choice.at, message));
+            }
+        }
+        choices.push(choice);
+        if !scan.eat(",") || scan.peek("]") {
+            break;
+        }
+    }
+    scan.expect("]")?;
+    Ok(choices)
+}
+
+fn choice(scan: &mut Scanner<'_>) -> Result<Choice, Problem> {
+    scan.skip_space();
+    let (rest, at) = (scan.rest(), scan.at());
+    if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
+        let Some(end) = rest[1..].find(quote) else {
+            return Err(Problem::new(at, "the quote is never closed"));
+        };
+        scan.advance(end + 2);
+        return Ok(Choice { value: ChoiceValue::Text(rest[1..=end].to_owned()), at });
+    }
+    let end = rest.find([',', ']']).unwrap_or(rest.len());
+    let word = rest[..end].trim();
+    let value = match word {
+        "True" | "true" => ChoiceValue::Bool(true),
+        "False" | "false" => ChoiceValue::Bool(false),
+        "None" => return Err(Problem::new(at, "`None` is no literal here; write `Literal[…] | None`")),
+        _ => match word.parse() {
+            Ok(number) => ChoiceValue::Integer(number),
+            Err(_) => return Err(Problem::new(at, "expected a quoted text, an integer, True or False")),
+        },
+    };
+    scan.advance(end);
+    Ok(Choice { value, at })
+}
+
+impl std::fmt::Display for ChoiceValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ChoiceValue::Text(text) => f.write_str(text),
+            ChoiceValue::Integer(number) => write!(f, "{number}"),
+            ChoiceValue::Bool(value) => write!(f, "{value}"),
+        }
+    }
+}
