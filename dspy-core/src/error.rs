@@ -13,6 +13,19 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// `Result` with the library's [`Error`](enum@Error).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// A message that may repeat a value, shortened in its middle where that is long: nobody reads a megabyte.
+#[doc(hidden)]
+pub fn clipped(message: impl Into<String>) -> String {
+    const HEAD: usize = 640;
+    const TAIL: usize = 320;
+    let message = message.into();
+    if message.len() <= HEAD + TAIL + 40 {
+        return message;
+    }
+    let (head, tail) = (message.floor_char_boundary(HEAD), message.ceil_char_boundary(message.len() - TAIL));
+    format!("{}… ({} bytes) …{}", &message[..head], tail - head, &message[tail..])
+}
+
 /// What can go wrong in a program.
 #[derive(Debug, Error)]
 #[non_exhaustive]
