@@ -16,13 +16,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A message that may repeat a value, shortened in its middle where that is long: nobody reads a megabyte.
 #[doc(hidden)]
 pub fn clipped(message: impl Into<String>) -> String {
-    const HEAD: usize = 640;
-    const TAIL: usize = 320;
-    let message = message.into();
-    if message.len() <= HEAD + TAIL + 40 {
+    clipped_to(1_000, message.into())
+}
+
+/// The same for messages that are longer by their nature.
+pub(crate) fn clipped_to(limit: usize, message: String) -> String {
+    if message.len() <= limit {
         return message;
     }
-    let (head, tail) = (message.floor_char_boundary(HEAD), message.ceil_char_boundary(message.len() - TAIL));
+    let (head, tail) = (limit * 2 / 3, message.len() - limit / 3);
+    let (head, tail) = (message.floor_char_boundary(head), message.ceil_char_boundary(tail));
     format!("{}… ({} bytes) …{}", &message[..head], tail - head, &message[tail..])
 }
 

@@ -31,7 +31,8 @@ impl Dir {
     /// The names of all that is in it.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -104,7 +105,8 @@ fn hostile_programs_are_errors_of_one_screen() {
     let long_value = format!(r#"{{"format": "dspy-rust/1", "predictors": "{long}"}}"#);
     let long_format = format!(r#"{{"format": "{long}"}}"#);
     let long_path = format!(r#"{{"{long}": 1}}"#);
-    let long_instruction = state().to_json().replace("\"predictors\": {", &format!("\"predictors\": {{\"{long}\": 1, "));
+    let long_instruction =
+        state().to_json().replace("\"predictors\": {", &format!("\"predictors\": {{\"{long}\": 1, "));
     for text in [&deep, &long_value, &long_format, &long_path, &long_instruction, "null", "", "{}", "\u{0}"] {
         let error = ProgramState::from_json(text).unwrap_err();
         assert!(error.to_string().len() < 4_000, "{} bytes", error.to_string().len());
@@ -189,7 +191,11 @@ fn prices_that_are_none_are_refused() {
         assert!(PriceTable::from_json(&table).is_err(), "{rates}");
     }
     use dspy_core::lm::Price;
-    for price in [Price::per_million(f64::NAN, 1.0), Price::per_million(1.0, -1.0), Price::per_million(f64::INFINITY, 0.0)] {
+    for price in [
+        Price::per_million(f64::NAN, 1.0),
+        Price::per_million(1.0, -1.0),
+        Price::per_million(f64::INFINITY, 0.0),
+    ] {
         assert_eq!(Lm::scripted(["x"]).price(price).unit_price(), None, "not known is not free");
         let mut table = PriceTable::new();
         table.insert("m", price);

@@ -452,7 +452,7 @@ impl fmt::Debug for Endpoint {
 
 /// `url` without user, password, query and fragment, any of which may hold a secret, and without what looks like a key
 /// in its path. It need not be well-formed: whatever stands before an `@` is taken for a password.
-pub(super) fn public_url(url: &str) -> String {
+pub(crate) fn public_url(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let rest = rest.rsplit('@').next().unwrap_or_default();
@@ -526,12 +526,20 @@ mod tests {
 
     #[test]
     fn deployments_are_told_apart_unseen() {
-        for plain in ["", "http://h:1/v1", "http://h/v1#0123456789abcdef", "http://h/v1#0123456789abcdef#0123456789abcdef"] {
+        for plain in [
+            "",
+            "http://h:1/v1",
+            "http://h/v1#0123456789abcdef",
+            "http://h/v1#0123456789abcdef#0123456789abcdef",
+        ] {
             assert_eq!(deployment(plain), plain);
         }
         let secret = ["http://h/v1?d=red", "http://h/v1?d=blue", "http://u:red@h/v1", "http://h/v1#red"];
         let mut marked: Vec<_> = secret.map(|url| deployment(url).into_owned()).into();
-        assert!(marked.iter().all(|url| url.starts_with("http://h/v1#") && !url.contains("red")), "{marked:?}");
+        assert!(
+            marked.iter().all(|url| url.starts_with("http://h/v1#") && !url.contains("red")),
+            "{marked:?}"
+        );
         assert!(marked.iter().all(|url| deployment(url) == *url));
         marked.dedup();
         assert_eq!(marked.len(), secret.len());

@@ -181,7 +181,10 @@ impl PredictorState {
                     || (field.is_text() && value.is_string());
                 if !fits {
                     let kind = &field.type_text().notation;
-                    problems.push(format!("demonstration {index}: `{name}` is not of type {kind}: {}", clipped(value.to_string())));
+                    problems.push(format!(
+                        "demonstration {index}: `{name}` is not of type {kind}: {}",
+                        clipped(value.to_string())
+                    ));
                 }
             }
         }

@@ -145,9 +145,10 @@ fn write_whole(path: &Path, text: &str) -> Result<(), StateError> {
     match files::read_text(path) {
         Ok(old) if old.trim().is_empty() => {}
         // An older version of either format is one of ours, too.
-        Ok(old) => format::recognise(&old).map_err(|reason| StateError::Foreign { path: path.into(), reason })?,
-        // A file that may be written over need not be readable, as long as it is a file; the draft looks at that.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {}
+        Ok(old) => {
+            format::recognise(&old).map_err(|reason| StateError::Foreign { path: path.into(), reason })?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             return Err(StateError::Foreign { path: path.into(), reason: error.to_string() });
         }

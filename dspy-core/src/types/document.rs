@@ -101,7 +101,8 @@ fn ends_line(c: char) -> bool {
 /// Whether a line reads as the heading of a document, guarded or not, in any case and with any space.
 fn is_heading(line: &str) -> bool {
     let is_blank = |c: char| {
-        c.is_whitespace() || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+        c.is_whitespace()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
     };
     let line = line.trim_start_matches(is_blank).trim_start_matches('\\').trim_start_matches(is_blank);
     let word = HEADING.trim_end();

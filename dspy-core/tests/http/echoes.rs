@@ -4,7 +4,7 @@ use dspy_core::lm::{Cassette, Endpoint, Lm, LmErrorKind, Params, Protocol};
 use dspy_core::observe::LmHistory;
 
 use crate::endpoint;
-use crate::support::{Act, Server, chunks, reply};
+use crate::support::{Act, Server, chat, chunks, reply};
 
 const KEY: &str = r#"pk/"planted"\key+1=%"#;
 const PASSWORD: &str = "planted-password";
@@ -47,7 +47,8 @@ fn base64(text: &str) -> String {
     text.as_bytes()
         .chunks(3)
         .flat_map(|chunk| {
-            let bits = chunk.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+            let bits =
+                chunk.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
             let digits = [18, 12, 6, 0].map(|shift| digit(bits >> shift));
             digits.into_iter().enumerate().map(move |(at, c)| if at > chunk.len() { '=' } else { c })
         })
@@ -101,6 +102,32 @@ async fn no_spelling_of_a_secret_is_in_an_error_a_history_or_a_cassette() {
             }
         }
     }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_says_the_key_is_written_nowhere() {
+    const KEY: &str = "odd/shape-planted+key";
+    let dir = std::env::temp_dir().join(format!("dspy-echoed-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    let server = Server::start(|_, seen| chat(&format!("you sent {}", seen.header("x-jwt").unwrap()))).await;
+    let (history, path) = (LmHistory::new(1 << 20), dir.join("calls.json"));
+    let cache = dspy_core::lm::Cache::at(dir.join("cache"));
+    let lm = endpoint(&server.url()).header("x-jwt", KEY).model("m").unwrap();
+    let lm = lm.layer(Cassette::record(&path)).layer(history.clone()).cache(&cache);
+    for _ in 0..2 {
+        // The program gets what was said; nothing is changed behind its back.
+        assert_eq!(lm.ask(&*format!("is it {KEY}?")).await.unwrap(), format!("you sent {KEY}"));
+    }
+    assert_eq!((server.seen().len(), cache.stats().memory_hits), (1, 1));
+    assert!(!dir.join("cache").exists(), "an answer with a key in it is kept in memory only");
+    for text in [std::fs::read_to_string(&path).unwrap(), history.inspect(9).to_string()] {
+        assert!(text.contains("you sent ***") && text.contains("is it ***?"), "{text}");
+    }
+    // With the handle at hand it is found again, and without it nothing else is given.
+    let replayed = endpoint(&server.url()).header("x-jwt", KEY).model("m").unwrap();
+    let replayed = replayed.layer(Cassette::replay(&path).unwrap());
+    assert_eq!(replayed.ask(&*format!("is it {KEY}?")).await.unwrap(), "you sent ***");
     std::fs::remove_dir_all(dir).unwrap();
 }
 
@@ -170,7 +197,9 @@ async fn a_compressed_reason_is_read() {
         assert_eq!(error.kind, LmErrorKind::ContextWindow, "{encoding}: {error}");
         assert!(error.message.contains("no such voice"), "{encoding}: {error}");
     }
-    for (encoding, body) in [("br", &file[..]), ("gzip", &file[..20]), ("gzip", b"?"), ("gzip", b""), ("deflate", b"")] {
+    for (encoding, body) in
+        [("br", &file[..]), ("gzip", &file[..20]), ("gzip", b"?"), ("gzip", b""), ("deflate", b"")]
+    {
         let error = failure(compressed(503, encoding, body)).await;
         assert_eq!((error.kind, error.status), (LmErrorKind::Server, Some(503)));
         assert!(error.message.contains("compressed"), "{encoding}: {error}");

@@ -105,7 +105,8 @@ fn endpoints_do_not_show_what_tells_them_apart() {
         Endpoint::new("http://h/v1").api_key("hush-hush-hush").vary_by_header("authorization"),
     ] {
         let (lm, embedder) = (endpoint.model("m").unwrap(), endpoint.embedder("m").unwrap());
-        let shown = format!("{endpoint:?} {lm:?} {} {} {}", lm.endpoint(), lm.deployment(), embedder.endpoint());
+        let shown =
+            format!("{endpoint:?} {lm:?} {} {} {}", lm.endpoint(), lm.deployment(), embedder.endpoint());
         assert!(!shown.contains("hush"), "{shown}");
         assert!(lm.endpoint().contains('#') && embedder.endpoint().contains('#'), "{shown}");
     }
@@ -115,9 +116,8 @@ fn endpoints_do_not_show_what_tells_them_apart() {
 async fn a_cassette_keeps_deployments_apart() {
     let path = folder("cassette").join("calls.json");
     let server = mirror().await;
-    let colour = |colour: &str| {
-        endpoint(&format!("{}?deployment={colour}", server.url())).model("m").unwrap()
-    };
+    let colour =
+        |colour: &str| endpoint(&format!("{}?deployment={colour}", server.url())).model("m").unwrap();
     let cassette = Cassette::record(&path);
     for name in ["red", "blue"] {
         let lm = cassette.lm_or("m", || Ok(colour(name))).unwrap();

@@ -43,7 +43,8 @@ impl Header {
     /// Whether this is the beginning of a first line: that of this run, or enough of another's to tell.
     pub(super) fn is_torn(&self, bytes: &[u8]) -> bool {
         let start = format!("{{\"format\":\"{FORMAT}\"");
-        bytes.starts_with(start.as_bytes()) || self.line().is_ok_and(|line| line.as_bytes().starts_with(bytes))
+        bytes.starts_with(start.as_bytes())
+            || self.line().is_ok_and(|line| line.as_bytes().starts_with(bytes))
     }
 
     /// What differs between the header of a file and this one.
@@ -74,9 +75,7 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
 pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
     let ambient = current_lm();
     let predictors = program.named_predictors().into_iter().map(|(path, predictor)| {
-        let model = predictor.lm().or(ambient.as_ref()).map(|lm| {
-            model_identity(lm)
-        });
+        let model = predictor.lm().or(ambient.as_ref()).map(model_identity);
         // Rendering shows all at once: the adapter, the instruction, the descriptions, the demonstrations.
         let blank: Values =
             predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();

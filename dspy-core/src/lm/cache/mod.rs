@@ -27,6 +27,7 @@ pub use stats::CacheStats;
 use stats::Counters;
 
 use super::layer::Onward;
+use super::secret::hide_live;
 use super::{
     BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmScope, Next, Request,
     Response, current_scope, form, with_layer,
@@ -395,7 +396,9 @@ impl Shared {
         let Ok(bytes) = sheet.write() else { return };
         self.put(key, Answer::new(Arc::new(kept), at, bytes.len()));
         self.counters.stores.add(1);
-        if let Some(disk) = self.disk.clone().filter(|disk| disk.is_writable()) {
+        // An answer that says a credential stays in memory: as it is it must not be written, and otherwise it is another.
+        let is_clean = || str::from_utf8(&bytes).is_ok_and(|text| hide_live(text) == text);
+        if let Some(disk) = self.disk.clone().filter(|disk| disk.is_writable() && is_clean()) {
             let full = blocking(move || disk.write(&key, &bytes)).await;
             if full.unwrap_or(false) {
                 self.make_room();

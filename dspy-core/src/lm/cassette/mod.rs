@@ -22,6 +22,7 @@ pub use matching::Matching;
 use scrub::Scrub;
 use tape::{Interaction, Served, Tape};
 
+use super::secret::{hide_live, hide_live_in};
 use super::{
     BoxFuture, Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, Lookup, Next,
     Request, Response, environment, form, variable,
@@ -166,7 +167,9 @@ impl Cassette {
         let lm = match made {
             Some(Ok(lm)) => lm,
             Some(Err(error)) if self.shared.mode == Mode::Replay => {
-                let why = format!("this model is recorded at several endpoints, and which one is meant is not known: {error}");
+                let why = format!(
+                    "this model is recorded at several endpoints, and which one is meant is not known: {error}"
+                );
                 return Err(self.unrecorded(name, &why));
             }
             // What is recorded can be replayed all the same.
@@ -221,7 +224,8 @@ impl Cassette {
             return Ok(());
         }
         if let Err(error) = Tape::check(&self.shared.path) {
-            let message = format!("nothing was recorded, so as not to replace a file that is not a cassette: {error}");
+            let message =
+                format!("nothing was recorded, so as not to replace a file that is not a cassette: {error}");
             return Err(LmError::new(LmErrorKind::Configuration, lm.id(), message));
         }
         self.shared.checked.store(true, Ordering::Release);
@@ -264,7 +268,8 @@ impl Cassette {
         let outcome = next.run(lm, request).await;
         if was_asked(&outcome) {
             let (model, endpoint) = (lm.id().to_owned(), lm.deployment().into_owned());
-            let interaction = Interaction { model, endpoint, request: form, outcome: outcome.clone(), used: true };
+            let interaction =
+                Interaction { model, endpoint, request: form, outcome: outcome.clone(), used: true };
             let mut tape = self.shared.tape();
             if let Some(place) = tape.interactions.get_mut(at) {
                 *place = Some(interaction);
@@ -328,12 +333,13 @@ fn was_asked(outcome: &Result<Response, LmError>) -> bool {
 pub(super) fn scrubbed(form: Map<String, Value>) -> Value {
     let mut form = Value::Object(form);
     Scrub::new().value(&mut form);
+    hide_live_in(&mut form);
     form
 }
 
 /// A text with what looks like a key replaced.
 pub(super) fn scrubbed_text(text: &str) -> String {
-    Scrub::new().text(text)
+    Scrub::new().text(&hide_live(text))
 }
 
 /// Hands on a reply in pieces, as a model would.

@@ -134,7 +134,8 @@ fn looks_random(word: &str) -> bool {
     let rest = word.get(1..).unwrap_or_default();
     word.bytes().any(|byte| byte.is_ascii_digit())
         || word.bytes().any(|byte| b"._~+/=$%^*!#".contains(&byte))
-        || rest.bytes().any(|byte| byte.is_ascii_uppercase()) && rest.bytes().any(|byte| byte.is_ascii_lowercase())
+        || rest.bytes().any(|byte| byte.is_ascii_uppercase())
+            && rest.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
 /// Whether this is base64 of a user and a password.
@@ -148,7 +149,7 @@ fn is_basic(encoded: &str) -> bool {
 fn is_placeholder(name: &str, value: &str) -> bool {
     const NOTHING: [&str; 9] =
         ["none", "null", "true", "false", "nil", "undefined", "string", "required", "optional"];
-    let plain = |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>();
+    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     let (name, value) = (plain(name).to_ascii_lowercase(), value.to_ascii_lowercase());
     NOTHING.contains(&value.as_str()) || plain(&value).ends_with(&name) || value.starts_with(['$', '<', '{'])
 }
@@ -156,13 +157,15 @@ fn is_placeholder(name: &str, value: &str) -> bool {
 /// A value in quotes is one, whatever it is; a token may be a piece of a text.
 fn quoted(found: &Captures<'_>, _: &str) -> bool {
     let (Some(name), Some(value)) = (found.name("name"), secret(found)) else { return false };
-    let is_token = name.as_str().eq_ignore_ascii_case("token") || name.as_str().eq_ignore_ascii_case("credential");
+    let is_token =
+        name.as_str().eq_ignore_ascii_case("token") || name.as_str().eq_ignore_ascii_case("credential");
     if is_token { value.len() >= 6 && looks_random(value) } else { !is_placeholder(name.as_str(), value) }
 }
 
 /// A value without quotes may be a word of a sentence or a piece of a program.
 fn bare(found: &Captures<'_>, text: &str) -> bool {
-    let (Some(name), Some(sign), Some(value)) = (found.name("name"), found.name("sign"), found.name("secret"))
+    let (Some(name), Some(sign), Some(value)) =
+        (found.name("name"), found.name("sign"), found.name("secret"))
     else {
         return false;
     };
@@ -197,7 +200,10 @@ mod tests {
             ("curl -H 'authorization: token hunter2x'", "curl -H 'authorization: token ***'"),
             ("a Basic dXNlcjpwYXNzd29yZA== there", "a Basic *** there"),
             (r#"{"api_key": "0123456789"}"#, r#"{"api_key": "***"}"#),
-            (r#"{"body": "{\"api_key\": \"swordfish\", \"n\": 1}"}"#, r#"{"body": "{\"api_key\": \"***\", \"n\": 1}"}"#),
+            (
+                r#"{"body": "{\"api_key\": \"swordfish\", \"n\": 1}"}"#,
+                r#"{"body": "{\"api_key\": \"***\", \"n\": 1}"}"#,
+            ),
             (r#"{\\\"password\\\": \\\"correct horse\\\"}"#, r#"{\\\"password\\\": \\\"***\\\"}"#),
             ("FOO_API_KEY=swordfish make", "FOO_API_KEY=*** make"),
             ("export DB_PASSWORD=hunter2", "export DB_PASSWORD=***"),

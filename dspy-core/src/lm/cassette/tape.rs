@@ -3,13 +3,14 @@
 //! JSON for people: texts of several lines are lists of lines, so that a changed prompt is a short diff.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::super::secret::{hide_live, hide_live_in};
 use super::super::{Capabilities, LmError, LmErrorKind, Response};
 use super::CassetteError;
 use super::scrub::Scrub;
@@ -191,17 +192,18 @@ impl Entry {
                 value.as_object_mut().map(|response| response.remove("cached"));
                 without_zeros(&mut value);
                 scrub.value(&mut value);
+                hide_live_in(&mut value);
                 for_texts_of_completions(&mut value, split);
                 response = Some(value);
             }
             Err(failure) => {
                 error = Some(Failure {
                     kind: failure.kind,
-                    message: scrub.text(&failure.message),
+                    message: scrub.text(&hide_live(&failure.message)),
                     status: failure.status,
                     request_id: failure.request_id.clone(),
                     retry_after_ms: failure.retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
-                    body: failure.body.as_deref().map(|body| scrub.text(body)),
+                    body: failure.body.as_deref().map(|body| scrub.text(&hide_live(body))),
                 });
             }
         }
@@ -248,6 +250,7 @@ fn without_zeros(response: &mut Value) {
 pub(super) fn written(form: Map<String, Value>, scrub: &Scrub) -> Map<String, Value> {
     let mut form = Value::Object(form);
     scrub.value(&mut form);
+    hide_live_in(&mut form);
     let Value::Object(mut form) = form else { return Map::new() };
     for message in form.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
         for_text(message, "text", split);

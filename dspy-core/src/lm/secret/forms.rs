@@ -113,12 +113,18 @@ fn backslashed(text: &[u8], secret: &[u8], steps: &mut Vec<Step>) {
         _ => return,
     };
     let Some(unit) = rest.get(1..=digits) else {
-        return if rest[1..].iter().all(u8::is_ascii_hexdigit) { steps.push(Step::Cut) };
+        if rest[1..].iter().all(u8::is_ascii_hexdigit) {
+            steps.push(Step::Cut);
+        }
+        return;
     };
     let Some(unit) = hex(unit) else { return };
     let read = run + 1 + digits;
     if digits == 2 {
-        return if same(unit as u8, secret[0]) { steps.push(Step::Match(read, 1)) };
+        if same(unit as u8, secret[0]) {
+            steps.push(Step::Match(read, 1));
+        }
+        return;
     }
     steps.extend(match surrogates(unit, &text[read..]) {
         Pair::None => char::from_u32(unit).and_then(|meant| stands_for(meant, secret, read)),

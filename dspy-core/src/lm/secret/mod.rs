@@ -1,15 +1,17 @@
 //! Keys, and the means to keep them out of everything that people read.
 
 mod forms;
+mod live;
 mod names;
 
 use std::fmt;
 use std::sync::Arc;
 
 use forms::Found;
-#[cfg(feature = "http")]
-pub(super) use names::{Header, header_kind};
+pub(crate) use live::{hide_live, hide_live_in};
 pub(super) use names::path_parts;
+#[cfg(feature = "http")]
+pub(super) use names::{Header, header_kind, looks_like_a_key};
 
 /// A key or token. It is sent to the endpoint and shown nowhere: `Debug` prints `***`.
 ///
@@ -53,6 +55,9 @@ pub(super) const HIDDEN: &str = "***";
 pub(super) struct Secrets {
     /// Of each secret, the bytes to look for.
     forms: Vec<Box<[u8]>>,
+    /// Those that say who asks.
+    #[cfg(feature = "http")]
+    credentials: Vec<Secret>,
 }
 
 impl Secrets {
@@ -69,6 +74,26 @@ impl Secrets {
                 self.forms.push(form);
             }
         }
+    }
+
+    /// Adds a secret that says who asks. No answer says it with reason, so that it is hidden in those, too, where
+    /// they are written down.
+    #[cfg(feature = "http")]
+    pub(super) fn add_credential(&mut self, secret: impl Into<Secret>) {
+        let secret = secret.into();
+        self.credentials.push(secret.clone());
+        self.add(secret);
+    }
+
+    /// Makes the credentials known to all that writes down what models say, for as long as the result is held.
+    #[cfg(feature = "http")]
+    pub(super) fn publish(&self) -> Arc<Secrets> {
+        live::register(&self.credentials)
+    }
+
+    #[cfg(feature = "http")]
+    fn is_empty(&self) -> bool {
+        self.forms.is_empty()
     }
 
     /// `text` with every secret replaced.
@@ -252,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_taken(text in r#"[\\%&#;u0-9a-fsk -]{0,60}"#) {
+        fn any_text_is_taken(text in r"[\\%&#;u0-9a-fsk -]{0,60}") {
             secrets(&["sk-abc%25\\u00", "a&b c d"]).scrub(&text);
         }
     }

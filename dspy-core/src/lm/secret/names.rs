@@ -55,15 +55,18 @@ pub(in crate::lm) fn header_kind(name: &str) -> Header {
     if name.starts_with("cf-access-") || name.split(['-', '_', '.']).any(tells) {
         return Header::Credential;
     }
-    let traces = ["request-id", "correlation-id", "trace-id", "span-id"].iter().any(|end| name.ends_with(end));
+    let traces =
+        ["request-id", "correlation-id", "trace-id", "span-id"].iter().any(|end| name.ends_with(end));
     if traces || INCIDENTAL.contains(&name.as_str()) { Header::Incidental } else { Header::Telling }
 }
 
 /// Whether a part of a path or a word may be a key: it says so, it begins as keys do, or it is a long run of letters and
 /// digits such as nobody chooses for a name.
-fn looks_like_a_key(word: &str) -> bool {
-    const STARTS: &[&str] =
-        &["sk-", "sk_", "pk-", "pk_", "rk_", "gsk_", "xai-", "hf_", "ghp_", "gho_", "glpat-", "aiza", "akia", "eyj"];
+pub(in crate::lm) fn looks_like_a_key(word: &str) -> bool {
+    const STARTS: &[&str] = &[
+        "sk-", "sk_", "pk-", "pk_", "rk_", "gsk_", "xai-", "hf_", "ghp_", "gho_", "glpat-", "aiza", "akia",
+        "eyj",
+    ];
     const WORDS: &[&str] = &["secret", "token", "apikey", "api-key", "api_key", "passw", "credential"];
     const LONGEST_NAME: usize = 12;
     const LONGEST_WORD: usize = 28;
@@ -85,7 +88,8 @@ fn looks_like_a_key(word: &str) -> bool {
 
 /// The parts of a path, and whether each of them [looks like a key](looks_like_a_key) or is announced as one.
 pub(in crate::lm) fn path_parts(path: &str) -> impl Iterator<Item = (&str, bool)> {
-    const ANNOUNCING: &[&str] = &["key", "apikey", "api-key", "api_key", "token", "secret", "auth", "access_token"];
+    const ANNOUNCING: &[&str] =
+        &["key", "apikey", "api-key", "api_key", "token", "secret", "auth", "access_token"];
     let mut is_announced = false;
     path.split('/').map(move |part| {
         let is_key = looks_like_a_key(part) || is_announced && part.len() >= 6;

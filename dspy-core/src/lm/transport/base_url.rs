@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use crate::lm::endpoint::public_url;
-use crate::lm::secret::path_parts;
+use crate::lm::secret::{Header, header_kind, looks_like_a_key, path_parts};
 
 /// What users paste although only the part before it is the base URL.
 const PASTED: &[&str] =
@@ -52,7 +52,11 @@ impl BaseUrl {
 
     /// What of the URL is not [shown](Self::shown) and still decides who answers; empty if all of it is shown.
     pub(super) fn hidden(&self) -> &str {
-        if self.url.query().is_some() || self.keys_in_path().next().is_some() { self.url.as_str() } else { "" }
+        if self.url.query().is_some() || self.keys_in_path().next().is_some() {
+            self.url.as_str()
+        } else {
+            ""
+        }
     }
 
     /// The parts of the path that look like keys.
@@ -80,8 +84,9 @@ impl BaseUrl {
             || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
     }
 
-    /// Values of the query, which some gateways take the key from. A version that is a date is none.
-    pub(super) fn query_values(&self) -> Vec<String> {
+    /// Values of the query, which some gateways take the key from, and whether that is likely. A version that is a date
+    /// is none.
+    pub(super) fn query_values(&self) -> Vec<(String, bool)> {
         let dated = |value: &str| {
             value.len() >= 10
                 && value.bytes().take(10).enumerate().all(|(at, byte)| match at {
@@ -90,7 +95,11 @@ impl BaseUrl {
                 })
         };
         let pairs = self.url.query_pairs().filter(|(name, value)| name != "api-version" || !dated(value));
-        pairs.map(|(_, value)| value.into_owned()).collect()
+        let with_likelihood = pairs.map(|(name, value)| {
+            let is_likely = header_kind(&name) == Header::Credential || looks_like_a_key(&value);
+            (value.into_owned(), is_likely)
+        });
+        with_likelihood.collect()
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn headers(
             Some(name) => headers.insert(HeaderName::from_static(name), value(&what, key.expose())?),
             None => headers.insert(AUTHORIZATION, value(&what, &format!("Bearer {}", key.expose()))?),
         };
-        secrets.add(key.clone());
+        secrets.add_credential(key.clone());
     }
     for (name, secret) in &endpoint.headers {
         let header = header_name(name)?;
@@ -85,17 +85,17 @@ fn add_secrets(name: &HeaderName, value: &Secret, secrets: &mut Secrets) {
         // What is negotiated, and the numbers by which a request is looked up, are meant to be seen.
         Header::Incidental => return,
         Header::Credential => {
-            secrets.add(value.clone());
+            secrets.add_credential(value.clone());
             let mut words = text.split([' ', '\t', ';', ',']);
             if text.contains(' ') && !text.contains(';') {
                 // The first one names the scheme.
                 words.next();
             }
             for word in words.filter(|word| !word.is_empty()) {
-                secrets.add(word);
+                secrets.add_credential(word);
                 // Members: those of a cookie, those of a digest.
                 if let Some((_, member)) = word.split_once('=') {
-                    secrets.add(member.trim_matches('"'));
+                    secrets.add_credential(member.trim_matches('"'));
                 }
             }
         }
@@ -117,10 +117,10 @@ fn add_basic(text: &str, secrets: &mut Secrets) {
     }
     let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(decoded) = decoded else { return };
-    secrets.add(decoded.as_str());
+    secrets.add_credential(decoded.as_str());
     // Either may be the key: some services take it as the user.
     if let Some((user, password)) = decoded.split_once(':') {
-        secrets.add(user);
-        secrets.add(password);
+        secrets.add_credential(user);
+        secrets.add_credential(password);
     }
 }

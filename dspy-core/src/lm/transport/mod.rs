@@ -12,6 +12,7 @@ mod retry;
 mod retry_after;
 mod streaming;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +67,8 @@ pub(super) struct Transport {
     patience: Patience,
     idle_timeout: Option<Duration>,
     passage: Passage,
+    /// Holds the credentials among the secrets published.
+    _published: Arc<Secrets>,
     secrets: Secrets,
     local: bool,
     /// What to say when the key is refused.
@@ -144,7 +147,13 @@ impl Transport {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
         let base = BaseUrl::parse(&endpoint.base_url, route.root).map_err(wrong)?;
         let mut secrets = Secrets::default();
-        base.query_values().into_iter().for_each(|value| secrets.add(value));
+        for (value, is_likely) in base.query_values() {
+            if is_likely {
+                secrets.add_credential(value);
+            } else {
+                secrets.add(value);
+            }
+        }
         base.keys_in_path().for_each(|part| secrets.add(part));
         let keys = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
         let headers = headers::headers(endpoint, route, &mut secrets).map_err(wrong)?;
@@ -171,6 +180,7 @@ impl Transport {
             },
             idle_timeout: endpoint.idle_timeout,
             passage: gate::passage([&base.shown(), hidden], keys, model, &endpoint.limits),
+            _published: secrets.publish(),
             secrets,
             local: base.is_local(),
             key_hint: match (&endpoint.key, endpoint.key_var) {
@@ -365,8 +375,9 @@ impl Transport {
             }
             compressed.extend_from_slice(&chunk);
         }
-        answer.body = inflate::inflate(encoding, &compressed, FAILURE_LIMIT)
-            .unwrap_or_else(|| format!("the reason is compressed ({encoding}), which was not asked for").into_bytes());
+        answer.body = inflate::inflate(encoding, &compressed, FAILURE_LIMIT).unwrap_or_else(|| {
+            format!("the reason is compressed ({encoding}), which was not asked for").into_bytes()
+        });
         Ok(())
     }
 
