@@ -232,8 +232,9 @@ impl Endpoint {
     /// ```
     /// # #[cfg(feature = "http")] {
     /// use dspy_core::lm::Endpoint;
-    /// let server = |key: &str| Endpoint::new("http://localhost:8000/v1").api_key(key).vary_by_header("authorization");
-    /// let (one, other) = (server("key-of-one").model("m")?, server("key-of-other").model("m")?);
+    /// let server = Endpoint::new("http://localhost:8000/v1").vary_by_header("authorization");
+    /// let one = server.clone().api_key("key-of-one").model("m")?;
+    /// let other = server.api_key("key-of-other").model("m")?;
     /// assert_ne!(one.endpoint(), other.endpoint());
     /// # }
     /// # Ok::<(), dspy_core::lm::LmError>(())
@@ -254,7 +255,8 @@ impl Endpoint {
     /// # #[cfg(feature = "http")] {
     /// use dspy_core::lm::Endpoint;
     /// let server = Endpoint::new("http://localhost:8000/v1");
-    /// let (acme, other) = (server.clone().tenant("acme").model("m")?, server.tenant("other").model("m")?);
+    /// let acme = server.clone().tenant("acme").model("m")?;
+    /// let other = server.tenant("other").model("m")?;
     /// assert_ne!(acme.endpoint(), other.endpoint());
     /// # }
     /// # Ok::<(), dspy_core::lm::LmError>(())

@@ -106,10 +106,13 @@ impl Cache {
     /// ```
     /// use dspy_core::lm::{Cache, Lm};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let (cache, lm) = (Cache::new(), Lm::scripted(["for acme", "for the others"]));
-    /// assert_eq!(lm.clone().cache(&cache.tenant("acme")).ask("?").await?, "for acme");
-    /// assert_eq!(lm.clone().cache(&cache.tenant("others")).ask("?").await?, "for the others");
-    /// assert_eq!(lm.cache(&cache.tenant("acme")).ask("?").await?, "for acme");
+    /// let cache = Cache::new();
+    /// let lm = Lm::scripted(["for acme", "for zenith"]);
+    /// let acme = lm.clone().cache(&cache.tenant("acme"));
+    /// let zenith = lm.cache(&cache.tenant("zenith"));
+    /// assert_eq!(acme.ask("?").await?, "for acme");
+    /// assert_eq!(zenith.ask("?").await?, "for zenith");
+    /// assert_eq!(acme.ask("?").await?, "for acme");
     /// # Ok::<(), dspy_core::lm::LmError>(()) }).unwrap();
     /// ```
     ///

@@ -204,7 +204,7 @@ fn undated(name: &str) -> Option<&str> {
 /// The host of a URL.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', ':', '?']).next().unwrap_or_default()
+    rest.split(['/', ':', '?', '#']).next().unwrap_or_default()
 }
 
 #[cfg(test)]

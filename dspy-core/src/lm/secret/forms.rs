@@ -45,19 +45,23 @@ pub(super) fn may_begin(byte: u8, first: u8) -> bool {
 
 /// What stands at the start of `text`, which may be the secret in one of its spellings.
 pub(super) fn find(text: &[u8], secret: &[u8]) -> Option<Found> {
-    let mut beginning = None;
+    let (mut longest, mut beginning) = (None, None);
     // Where a spelling is ambiguous, all readings are followed, as many as there is reason for.
     let mut open = vec![(0, 0)];
     let mut steps = 4 * secret.len() + 64;
     while let Some((at, known)) = open.pop() {
         if known == secret.len() {
-            return Some(Found::Whole(at));
+            longest = longest.max(Some(at));
+            continue;
         }
         if at >= text.len() {
             beginning = Some(Found::Beginning);
             continue;
         }
-        steps = steps.checked_sub(1)?;
+        if steps == 0 {
+            break;
+        }
+        steps -= 1;
         for step in readings(&text[at..], &secret[known..]) {
             match step {
                 Step::Match(read, meant) => open.push((at + read, known + meant)),
@@ -65,7 +69,7 @@ pub(super) fn find(text: &[u8], secret: &[u8]) -> Option<Found> {
             }
         }
     }
-    beginning
+    longest.map(Found::Whole).or(beginning)
 }
 
 enum Step {
