@@ -110,13 +110,16 @@ fn is_heading(line: &str) -> bool {
         && line[word.len()..].starts_with(is_blank)
 }
 
-/// A quote without the backslashes that guard lines of a prompt.
+/// A quote without the backslashes that guard lines of a prompt, one for each line.
 fn unguarded(quote: &str) -> String {
     let mut bare = String::with_capacity(quote.len());
+    let mut before = None;
     for (at, c) in quote.char_indices() {
-        if c != '\\' || !is_heading(&quote[at + 1..]) {
+        let is_guard = c == '\\' && before != Some(c) && is_heading(&quote[at + 1..]);
+        if !is_guard {
             bare.push(c);
         }
+        before = Some(c);
     }
     bare
 }
