@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dspy_core::lm::{Cache, Cassette, Lm, LmErrorKind, Message, PriceTable, Request};
+use dspy_core::lm::{Cache, Cassette, Lm, LmErrorKind, Message, Price, PriceTable, Request};
 use dspy_core::predict::DynPredict;
 use dspy_core::state::{ProgramState, StateError};
 use dspy_core::types::File as Attachment;
@@ -190,7 +190,6 @@ fn prices_that_are_none_are_refused() {
         let table = format!(r#"{{"as_of": "2026-01-01", "vendors": [{vendor}]}}"#);
         assert!(PriceTable::from_json(&table).is_err(), "{rates}");
     }
-    use dspy_core::lm::Price;
     for price in [
         Price::per_million(f64::NAN, 1.0),
         Price::per_million(1.0, -1.0),
@@ -274,7 +273,7 @@ mod unix {
     fn done<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(work()));
-        receiver.recv_timeout(std::time::Duration::from_mins(1)).expect("it blocks")
+        receiver.recv_timeout(std::time::Duration::from_mins(1)).unwrap()
     }
 
     #[test]

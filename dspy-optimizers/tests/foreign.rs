@@ -110,7 +110,7 @@ async fn an_empty_run_dir_is_refused() {
 async fn deployments_are_other_runs() {
     struct At(&'static str);
     impl LanguageModel for At {
-        fn id(&self) -> &str {
+        fn id(&self) -> &'static str {
             "m"
         }
         fn endpoint(&self) -> &str {

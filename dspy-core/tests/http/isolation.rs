@@ -169,11 +169,9 @@ async fn one_cache_for_many_tenants() {
 
 #[tokio::test]
 async fn a_dead_deployment_does_not_close_the_circuit_of_another() {
-    let server = Server::start(|_, seen| match seen.path().contains("red") {
-        true => reply(500, &[], ""),
-        false => chat("fine"),
-    })
-    .await;
+    let server =
+        Server::start(|_, seen| if seen.path().contains("red") { reply(500, &[], "") } else { chat("fine") })
+            .await;
     let at = |colour: &str| {
         let url = format!("{}?deployment={colour}", server.url());
         endpoint(&url).retries(0).circuit(dspy_core::lm::Circuit::after(1)).model("m").unwrap()

@@ -6,9 +6,12 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
-use super::{Secret, Secrets};
+#[cfg(feature = "http")]
+use super::Secret;
+use super::Secrets;
 
 /// A shorter credential may be a word of an answer, which must not be garbled.
+#[cfg(feature = "http")]
 const SHORTEST: usize = 12;
 
 static LIVE: LazyLock<Mutex<Live>> = LazyLock::new(Mutex::default);
@@ -18,6 +21,7 @@ struct Live {
     /// By a digest: handles with the same credentials share them.
     known: HashMap<[u8; 32], Weak<Secrets>>,
     /// At which size to look for what can be forgotten.
+    #[cfg(feature = "http")]
     sweep_at: usize,
 }
 
