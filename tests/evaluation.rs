@@ -147,6 +147,30 @@ async fn results_are_written_with_their_examples() {
     assert_eq!(text.lines().next(), Some(r#"{"number":0,"sum":1,"predicted_sum":1,"score":1.0}"#));
 }
 
+/// Say something.
+#[signature]
+#[derive(Clone, Debug)]
+struct Note {
+    #[input]
+    text: String,
+    #[output]
+    said: String,
+}
+
+#[tokio::test]
+async fn no_cell_is_a_formula() {
+    let data = vec![Note { text: "=HYPERLINK(\"http://h\")".into(), said: "-1".into() }];
+    let echo = Predict::<Note>::new().with_lm(Lm::scripted(["[[ ## said ## ]]\n@SUM(A1)"]));
+    let result = Evaluate::new(|_: &Note, _: &NoteOutput| 0.5).run(&echo, &data).await.unwrap();
+    let (csv, jsonl) = (file("formula.csv", ""), file("formula.jsonl", ""));
+    result.write_csv(&data, &csv).unwrap();
+    result.write_jsonl(&data, &jsonl).unwrap();
+    let text = std::fs::read_to_string(&csv).unwrap();
+    let row = "\"'=HYPERLINK(\"\"http://h\"\")\",-1,'@SUM(A1),0.5\n";
+    assert_eq!(text, format!("text,said,predicted_said,score\n{row}"));
+    assert!(std::fs::read_to_string(&jsonl).unwrap().starts_with(r#"{"text":"=HYPERLINK("#));
+}
+
 #[field_type]
 #[derive(Debug, PartialEq)]
 #[serde(rename_all = "lowercase")]

@@ -13,6 +13,22 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// `Result` with the library's [`Error`](enum@Error).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// A message that may repeat a value, shortened in its middle where that is long: nobody reads a megabyte.
+#[doc(hidden)]
+pub fn clipped(message: impl Into<String>) -> String {
+    clipped_to(1_000, message.into())
+}
+
+/// The same for messages that are longer by their nature.
+pub(crate) fn clipped_to(limit: usize, message: String) -> String {
+    if message.len() <= limit {
+        return message;
+    }
+    let (head, tail) = (limit * 2 / 3, message.len() - limit / 3);
+    let (head, tail) = (message.floor_char_boundary(head), message.ceil_char_boundary(tail));
+    format!("{}… ({} bytes) …{}", &message[..head], tail - head, &message[tail..])
+}
+
 /// What can go wrong in a program.
 #[derive(Debug, Error)]
 #[non_exhaustive]

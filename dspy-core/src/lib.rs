@@ -11,6 +11,8 @@ pub mod data;
 pub mod decode;
 pub mod error;
 pub mod evaluate;
+#[doc(hidden)]
+pub mod files;
 #[cfg(feature = "http")]
 pub mod finetune;
 pub mod lm;

@@ -42,7 +42,9 @@ macro_rules! option_setters {
         /// The folder of the run's journal. A run that was killed, or that an outage or a budget has stopped, goes on
         /// where it was when it is started again with the same folder. By default nothing is kept.
         ///
-        /// The folder belongs to one run: other data, options or programs are refused.
+        /// The folder belongs to one run: other data, options or programs are refused, and so is a `journal.jsonl` that
+        /// is not a journal. It holds prompts and replies: on Unix, what is created can be read by its owner alone.
+        /// Where it is removed while the run goes on, [`Report::warnings`](crate::Report::warnings) says so.
         #[must_use]
         pub fn run_dir(mut self, folder: impl Into<std::path::PathBuf>) -> Self {
             self.options.run_dir = Some(folder.into());

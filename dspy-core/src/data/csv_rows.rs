@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::DataError;
 use super::rows::typed;
+use crate::files;
 use crate::signature::{FieldSpec, Signature, Values};
 
 /// Reads a CSV file whose header names the fields of the signature; other columns are ignored.
@@ -14,10 +15,11 @@ use crate::signature::{FieldSpec, Signature, Values};
 /// of an enum's variant. An empty cell of an optional field is absent.
 ///
 /// # Errors
-/// If the file cannot be read, holds no rows, or a row does not fit: the error names line and field.
+/// If the file cannot be read, is not a regular file, holds no rows, or a row does not fit: the error names line and
+/// field.
 pub fn read_csv<S: Signature>(path: impl AsRef<Path>) -> Result<Vec<S>, DataError> {
     let path = path.as_ref();
-    let file = std::fs::File::open(path).map_err(DataError::io(path))?;
+    let file = files::open(path).map_err(DataError::io(path))?;
     let mut reader = csv::ReaderBuilder::new().from_reader(std::io::BufReader::new(file));
     let headers = reader.headers().map_err(|error| DataError::row(path, 1, None, error))?.clone();
     let columns: Vec<Option<&FieldSpec>> =

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::error::clipped;
+
 /// A data file that cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -45,8 +47,8 @@ impl DataError {
         DataError::Row {
             path: path.into(),
             row,
-            field: field.map(str::to_owned),
-            message: message.to_string(),
+            field: field.map(clipped),
+            message: clipped(message.to_string()),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! JSON Lines and JSON.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use serde_json::Value;
 
 use super::DataError;
 use crate::Seed;
+use crate::files;
 use crate::signature::{Fields, Values};
 
 /// Reads a file with one JSON object on each line.
@@ -32,12 +32,12 @@ pub fn parse_jsonl<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
 /// As [`read_jsonl`], row by row in bounded memory.
 ///
 /// # Errors
-/// If the file cannot be opened.
+/// If the file cannot be opened or is not a regular file.
 pub fn stream_jsonl<T: Fields>(
     path: impl AsRef<Path>,
 ) -> Result<impl Iterator<Item = Result<T, DataError>> + Send, DataError> {
     let path: PathBuf = path.as_ref().into();
-    let file = File::open(&path).map_err(DataError::io(&path))?;
+    let file = files::open(&path).map_err(DataError::io(&path))?;
     let lines = (1..).zip(BufReader::new(file).lines());
     Ok(lines.filter_map(move |(row, line)| match line {
         Ok(line) if line.trim().is_empty() => None,
@@ -71,7 +71,7 @@ pub(super) fn typed<T: Fields>(path: &Path, row: u64, values: Values) -> Result<
 /// If the file cannot be read, holds no rows, or a row does not fit: the error names row and field.
 pub fn read_json<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> {
     let path = path.as_ref();
-    let text = std::fs::read_to_string(path).map_err(DataError::io(path))?;
+    let text = files::read_text(path).map_err(DataError::io(path))?;
     let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|error| DataError::row(path, error.line() as u64, None, error))?;
     let Value::Array(rows) = value else {

@@ -134,8 +134,12 @@ impl<O: Serialize> Evaluation<O> {
 
     /// Writes one CSV row for each item: the example's fields, the output's fields as `predicted_…`, score and error.
     ///
+    /// A text that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break, and is
+    /// not a number) gets an apostrophe before it; [`write_jsonl`](Self::write_jsonl) writes all texts as they are. The
+    /// file is replaced as a whole. On Unix, a new one can be read by its owner alone.
+    ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or there is something else than a regular file.
     pub fn write_csv<E: Example>(&self, examples: &[E], path: impl AsRef<Path>) -> Result<(), DataError> {
         crate::data::write_csv(path.as_ref(), self.rows(examples))
     }
@@ -143,7 +147,7 @@ impl<O: Serialize> Evaluation<O> {
     /// Writes one JSON object for each item, as [`write_csv`](Self::write_csv) but with typed values.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// As [`write_csv`](Self::write_csv).
     pub fn write_jsonl<E: Example>(&self, examples: &[E], path: impl AsRef<Path>) -> Result<(), DataError> {
         crate::data::write_jsonl(path.as_ref(), self.rows(examples))
     }

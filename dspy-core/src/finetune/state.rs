@@ -1,12 +1,13 @@
 //! How far a fine-tuning is, on disk.
 
-use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::FineTuneError;
+use crate::error::clipped;
+use crate::files::{self, Draft};
 
 /// What has to be known to go on. It holds ids, no keys and no data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,9 +29,9 @@ impl RunState {
     /// The state in the file, or a new one if there is no file.
     pub(super) fn open(path: &Path, key: &str) -> Result<Self, FineTuneError> {
         let wrong = |message: String| FineTuneError::State { path: path.into(), message };
-        let text = match fs::read_to_string(path) {
+        let text = match files::read_text(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 let state = RunState {
                     version: VERSION,
                     key: key.to_owned(),
@@ -45,7 +46,7 @@ impl RunState {
             Err(error) => return Err(wrong(error.to_string())),
         };
         let state: RunState = serde_json::from_str(&text)
-            .map_err(|error| wrong(format!("not the state of a fine-tuning: {error}")))?;
+            .map_err(|error| wrong(clipped(format!("not the state of a fine-tuning: {error}"))))?;
         if state.version != VERSION {
             return Err(wrong(format!("written by another version of the library ({})", state.version)));
         }
@@ -60,16 +61,9 @@ impl RunState {
     /// Writes the state. A crash leaves the old file or the new one, never a part.
     pub(super) fn save(&self, path: &Path) -> Result<(), FineTuneError> {
         let write = || -> std::io::Result<()> {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                fs::create_dir_all(folder)?;
-            }
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(format!(".{}.tmp", std::process::id()));
-            let temporary = path.with_file_name(name);
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
+            let mut draft = Draft::new(path)?;
+            draft.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
+            draft.commit_durably()
         };
         write().map_err(|error| FineTuneError::State { path: path.into(), message: error.to_string() })
     }

@@ -26,9 +26,9 @@ impl Api {
         Api { endpoint, asker }
     }
 
-    /// Where the API is, without anything secret.
+    /// What tells this API from others, without anything secret.
     pub(crate) fn address(&self) -> String {
-        super::endpoint::public_url(&self.endpoint.base_url)
+        super::endpoint::deployment(&self.endpoint.base_url).into_owned()
     }
 
     /// A model of the endpoint.

@@ -1,10 +1,12 @@
 //! Servers: where models are reached, with which key, and how patiently.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use super::catalog::{self, Provider};
 use super::dialect::{Dialect, PLAIN};
+use super::secret::{HIDDEN, path_parts};
 use super::{
     Capabilities, Circuit, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret,
     environment,
@@ -38,6 +40,10 @@ pub struct Endpoint {
     /// The variable that the key came from, to name it when the key is refused.
     pub(super) key_var: Option<&'static str>,
     pub(super) headers: Vec<(String, Secret)>,
+    /// Headers that tell deployments apart, whatever their names say.
+    pub(super) varying: Vec<String>,
+    /// On whose behalf is asked.
+    pub(super) tenant: Option<String>,
     pub(super) timeout: Duration,
     pub(super) deadline: Duration,
     pub(super) retries: u32,
@@ -64,6 +70,8 @@ impl Endpoint {
             key: None,
             key_var: None,
             headers: Vec::new(),
+            varying: Vec::new(),
+            tenant: None,
             timeout: Duration::from_mins(5),
             deadline: Duration::from_mins(10),
             retries: 4,
@@ -199,11 +207,63 @@ impl Endpoint {
         self
     }
 
-    /// Adds a header to every request. Its value is treated as a secret. A header of the same name that the
-    /// library would send, `authorization` included, is replaced.
+    /// Adds a header to every request. A header of the same name that the library would send, `authorization`
+    /// included, is replaced.
+    ///
+    /// Its value is treated as a secret: where a server sends it back, in whichever spelling, errors show `***`. Values
+    /// of fewer than six characters, eight where the name does not say that the header is a credential, are left
+    /// alone, because they occur in ordinary text.
+    ///
+    /// A header that may choose what answers, such as `anthropic-beta`, `api-version` or `OpenAI-Project`, is a part of
+    /// the handle's [`endpoint`](Lm::endpoint) as a digest, and so of every key of caches, cassettes and journals.
+    /// Credentials (`authorization`, `x-api-key`, `cookie`, and names that end in `key`, `token`, `secret` or `auth`) and
+    /// what merely accompanies a request (`user-agent`, `traceparent`, `x-request-id`) are not; see
+    /// [`vary_by_header`](Self::vary_by_header).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps the answers that are given under different values of a header apart: in caches, cassettes, journals and
+    /// calls that are shared while they are in flight. The header may be one that holds the key. Only a digest of its
+    /// value is kept.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_core::lm::Endpoint;
+    /// let server = Endpoint::new("http://localhost:8000/v1").vary_by_header("authorization");
+    /// let one = server.clone().api_key("key-of-one").model("m")?;
+    /// let other = server.api_key("key-of-other").model("m")?;
+    /// assert_ne!(one.endpoint(), other.endpoint());
+    /// # }
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    ///
+    /// [`model`](Self::model) refuses the name of a header that is not sent.
+    #[must_use]
+    pub fn vary_by_header(mut self, name: impl Into<String>) -> Self {
+        self.varying.push(name.into());
+        self
+    }
+
+    /// Names the tenant on whose behalf is asked. Answers to one tenant are never given to another, whatever their keys
+    /// are: the name is a part of the handle's [`endpoint`](Lm::endpoint) as a digest, and so of every key of caches,
+    /// cassettes and journals. It is not sent. [`Cache::tenant`](super::Cache::tenant) does the same for a single cache.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_core::lm::Endpoint;
+    /// let server = Endpoint::new("http://localhost:8000/v1");
+    /// let acme = server.clone().tenant("acme").model("m")?;
+    /// let other = server.tenant("other").model("m")?;
+    /// assert_ne!(acme.endpoint(), other.endpoint());
+    /// # }
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    #[must_use]
+    pub fn tenant(mut self, name: impl Into<String>) -> Self {
+        self.tenant = Some(name.into());
         self
     }
 
@@ -383,6 +443,7 @@ impl fmt::Debug for Endpoint {
             .field("base_url", &public_url(&self.base_url))
             .field("key", &self.key)
             .field("headers", &self.headers)
+            .field("tenant", &self.tenant)
             .field("timeout", &self.timeout)
             .field("deadline", &self.deadline)
             .field("retries", &self.retries)
@@ -391,13 +452,37 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// `url` without user, password, query and fragment, any of which may hold a secret. It need not be well-formed:
-/// whatever stands before an `@` is taken for a password.
-pub(super) fn public_url(url: &str) -> String {
+/// `url` without user, password, query and fragment, any of which may hold a secret, and without what looks like a key
+/// in its path. It need not be well-formed: whatever stands before an `@` is taken for a password.
+pub(crate) fn public_url(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let rest = rest.rsplit('@').next().unwrap_or_default();
-    scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
+    // The host is none of them.
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path: Vec<&str> = path_parts(path).map(|(part, is_key)| if is_key { HIDDEN } else { part }).collect();
+    let path = path.join("/");
+    scheme.map_or_else(|| format!("{host}{path}"), |scheme| format!("{scheme}://{host}{path}"))
+}
+
+/// What tells endpoints apart without showing what may be secret: the [public URL](public_url) and, where that is not
+/// all, a digest of the whole.
+pub(super) fn deployment(endpoint: &str) -> Cow<'_, str> {
+    let is_digest = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (url, marks) = endpoint.split_once('#').unwrap_or((endpoint, ""));
+    if (marks.is_empty() || marks.split('#').all(is_digest)) && public_url(url) == url {
+        return endpoint.into();
+    }
+    format!("{}#{}", public_url(url), mark([endpoint])).into()
+}
+
+/// A short digest of these parts.
+pub(super) fn mark<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hash.finalize().to_hex()[..16].to_owned()
 }
 
 #[cfg(test)]
@@ -439,6 +524,27 @@ mod tests {
             addresses("azure", &[Protocol::Responses, Protocol::Chat]),
             [azure, &format!("{azure}/responses"), azure]
         );
+    }
+
+    #[test]
+    fn deployments_are_told_apart_unseen() {
+        for plain in [
+            "",
+            "http://h:1/v1",
+            "http://h/v1#0123456789abcdef",
+            "http://h/v1#0123456789abcdef#0123456789abcdef",
+        ] {
+            assert_eq!(deployment(plain), plain);
+        }
+        let secret = ["http://h/v1?d=red", "http://h/v1?d=blue", "http://u:red@h/v1", "http://h/v1#red"];
+        let mut marked: Vec<_> = secret.map(|url| deployment(url).into_owned()).into();
+        assert!(
+            marked.iter().all(|url| url.starts_with("http://h/v1#") && !url.contains("red")),
+            "{marked:?}"
+        );
+        assert!(marked.iter().all(|url| deployment(url) == *url));
+        marked.dedup();
+        assert_eq!(marked.len(), secret.len());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::OverBudget;
+use crate::error::{clipped, clipped_to};
 
 /// The class of an [`LmError`], on which retries and callers decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,12 +114,12 @@ pub struct LmError {
 }
 
 impl LmError {
-    /// An error of `kind` for `model`.
+    /// An error of `kind` for `model`. A message of more than 16 KiB is shortened in its middle.
     pub fn new(kind: LmErrorKind, model: impl Into<String>, message: impl Into<String>) -> Self {
         LmError {
             kind,
-            model: model.into(),
-            message: message.into(),
+            model: clipped(model),
+            message: clipped_to(16 << 10, message.into()),
             status: None,
             request_id: None,
             retry_after: None,

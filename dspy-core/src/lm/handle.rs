@@ -1,5 +1,6 @@
 //! The handle that programs hold.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,8 +88,22 @@ impl Lm {
     }
 
     /// Where the model is served; empty for models in this process.
+    ///
+    /// Handles that may get different answers have different endpoints: what decides who answers and is not shown (the
+    /// query of the base URL, headers, the [tenant](super::Endpoint::tenant)) is in it as a digest, behind a `#`.
     pub fn endpoint(&self) -> &str {
         self.model.endpoint()
+    }
+
+    /// The [`endpoint`](Self::endpoint) as it may be written down: what may be secret in the address of a model of your
+    /// own (a user, a password, a query) is replaced by a digest.
+    ///
+    /// ```
+    /// use dspy_core::lm::Lm;
+    /// assert_eq!(Lm::builtin().deployment(), "");
+    /// ```
+    pub fn deployment(&self) -> Cow<'_, str> {
+        super::endpoint::deployment(self.endpoint())
     }
 
     /// Why this model was chosen, where that was [left to the environment](Self::from_env).
@@ -165,14 +180,15 @@ impl Lm {
 
     /// What the tokens of this model cost: the [price of the handle](Self::price), else what the
     /// [model](LanguageModel::price) says, else that of the [table](super::PriceTable) in the current scope. `None` if
-    /// it is not known.
+    /// it is not known, and for rates that are negative or no numbers: calls must not count as free because of a slip.
     pub fn unit_price(&self) -> Option<Price> {
-        self.price.or_else(|| self.model.price()).or_else(|| super::price::find(self))
+        let known = self.price.or_else(|| self.model.price()).or_else(|| super::price::find(self));
+        known.filter(Price::is_sound)
     }
 
     /// The price for a request. Tables say nothing of recordings, which many models charge at a rate of their own.
     pub(super) fn price_of(&self, request: &Request) -> Option<Price> {
-        if request.has_audio() { self.price } else { self.unit_price() }
+        if request.has_audio() { self.price.filter(Price::is_sound) } else { self.unit_price() }
     }
 
     /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).

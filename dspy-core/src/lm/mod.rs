@@ -67,6 +67,8 @@ use choose::{Lookup, environment, variable};
 pub use combine::{Fallback, RoundRobin};
 pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;
+#[cfg(feature = "otel")]
+pub(crate) use endpoint::public_url;
 pub use error::{LmError, LmErrorKind};
 pub use gate::{Circuit, Limits};
 pub use handle::Lm;
@@ -86,6 +88,7 @@ use scope::with_scope;
 pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
 pub use secret::Secret;
+pub(crate) use secret::hide_live;
 pub use stream::{Delta, DeltaSink, LmStream};
 pub use tool::{ToolCall, ToolChoice, ToolSpec};
 #[doc(hidden)]

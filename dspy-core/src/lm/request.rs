@@ -55,7 +55,9 @@ pub enum PromptCache {
 }
 
 /// Sampling parameters. `None` means that nothing is sent and the endpoint's own default applies.
-#[derive(Debug, Clone, Default, PartialEq)]
+///
+/// `Debug` shows the names of [`extra`](Self::extra) members and not their values, which may be secret.
+#[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Params {
     /// Randomness of the sampling, usually 0 to 2.
@@ -110,6 +112,49 @@ impl Params {
     #[cfg(feature = "http")]
     pub(super) fn wants_logprobs(&self) -> bool {
         self.logprobs.unwrap_or(self.top_logprobs.is_some())
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Names<'a>(&'a Map<String, Value>);
+        impl fmt::Debug for Names<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_map().entries(self.0.keys().map(|name| (name, Hidden))).finish()
+            }
+        }
+        struct Hidden;
+        impl fmt::Debug for Hidden {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("***")
+            }
+        }
+        let Params {
+            temperature,
+            top_p,
+            max_tokens,
+            n,
+            seed,
+            reasoning_effort,
+            logprobs,
+            top_logprobs,
+            prompt_cache,
+            stop,
+            extra,
+        } = self;
+        f.debug_struct("Params")
+            .field("temperature", temperature)
+            .field("top_p", top_p)
+            .field("max_tokens", max_tokens)
+            .field("n", n)
+            .field("seed", seed)
+            .field("reasoning_effort", reasoning_effort)
+            .field("logprobs", logprobs)
+            .field("top_logprobs", top_logprobs)
+            .field("prompt_cache", prompt_cache)
+            .field("stop", stop)
+            .field("extra", &Names(extra))
+            .finish()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::spans::finish;
-use crate::lm::{Completion, Content, Media, Message, Part, Role, ToolCall};
+use crate::lm::{Completion, Content, Media, Message, Part, Role, ToolCall, hide_live};
 
 /// How much content one attribute holds, in bytes of text; what is longer is cut and says so.
 const LIMIT: usize = 64 << 10;
@@ -14,6 +14,7 @@ struct Room(usize);
 impl Room {
     /// As much of a text as there is room for.
     fn text(&mut self, text: &str) -> Value {
+        let text = &*hide_live(text);
         if text.len() <= self.0 {
             self.0 -= text.len();
             return text.into();

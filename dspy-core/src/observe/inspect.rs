@@ -47,6 +47,19 @@ impl Inspection {
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Whole<'a>(&'a Inspection);
+        impl fmt::Display for Whole<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write(f)
+            }
+        }
+        // A server may have sent back what it was sent.
+        f.write_str(&crate::lm::hide_live(&Whole(self).to_string()))
+    }
+}
+
+impl Inspection {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.kept {
             return f.write_str(HINT);
         }

@@ -10,6 +10,7 @@ use super::field_type::root_schema;
 use super::{FieldSpec, Role, SignatureSpec};
 use crate::tools::{ToolCalls, ToolSpec};
 use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning};
+use crate::error::clipped;
 
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +23,16 @@ pub struct GrammarError {
 
 impl fmt::Display for GrammarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = self.text.get(..self.offset).unwrap_or(&self.text).chars().count();
-        write!(f, "{}\n  {}\n  {:column$}^", self.message, self.text, "")
+        // Of a long text, what stands around the place.
+        const AROUND: usize = 160;
+        let offset = self.text.floor_char_boundary(self.offset);
+        let start = self.text.floor_char_boundary(offset.saturating_sub(AROUND));
+        let end = self.text.ceil_char_boundary(offset.saturating_add(AROUND).min(self.text.len()));
+        let (before, after) =
+            (if start > 0 { "…" } else { "" }, if end < self.text.len() { "…" } else { "" });
+        let column = self.text[start..offset].chars().count() + before.chars().count();
+        let (message, shown) = (clipped(self.message.as_str()), &self.text[start..end]);
+        write!(f, "{message}\n  {before}{shown}{after}\n  {:column$}^", "")
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{CheckFailure, CheckPanic, Demo, FieldChange, SignatureSpec, Values};
+use crate::error::clipped;
 
 /// A field whose value does not fit its Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +17,9 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// An error of `field`.
+    /// An error of `field`. A message of more than about a thousand bytes is shortened in its middle.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        FieldError { field: field.into(), message: message.into() }
+        FieldError { field: clipped(field), message: clipped(message) }
     }
 
     /// The name of the field.

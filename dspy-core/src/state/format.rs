@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::StateError;
+use crate::error::clipped;
 use crate::predict::Predictor;
 use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
 
@@ -68,6 +69,18 @@ struct File {
     predictors: BTreeMap<String, PredictorState>,
     #[serde(default)]
     metadata: Map<String, Value>,
+}
+
+/// Says why a text is not a saved program in any version of our format or of Python's.
+pub(super) fn recognise(text: &str) -> Result<(), String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let value: Value = serde_json::from_str(text).map_err(|error| clipped(error.to_string()))?;
+    let family = FORMAT.split('/').next().unwrap_or_default();
+    match value.get("format").and_then(Value::as_str) {
+        Some(format) if format.split('/').next() == Some(family) => Ok(()),
+        Some(format) => Err(clipped(format!("its format is `{format}`"))),
+        None => super::python::read(value).map(drop).map_err(|error| clipped(error.to_string())),
+    }
 }
 
 pub(super) fn read(value: Value) -> Result<ProgramState, StateError> {
@@ -168,7 +181,10 @@ impl PredictorState {
                     || (field.is_text() && value.is_string());
                 if !fits {
                     let kind = &field.type_text().notation;
-                    problems.push(format!("demonstration {index}: `{name}` is not of type {kind}: {value}"));
+                    problems.push(format!(
+                        "demonstration {index}: `{name}` is not of type {kind}: {}",
+                        clipped(value.to_string())
+                    ));
                 }
             }
         }

@@ -3,11 +3,14 @@
 mod format;
 mod python;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use format::{FieldState, PredictorState, ProgramState};
 use thiserror::Error;
 
+use crate::error::clipped;
+use crate::files;
 use crate::program::HasPredictors;
 
 /// A saved program that cannot be read, written or applied.
@@ -21,6 +24,14 @@ pub enum StateError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// What is to be written over is not a saved program. It was left alone.
+    #[error("`{}` is not a saved program, so it was not replaced: {reason}; choose another path, or delete it", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        reason: String,
     },
     /// The text is not a saved program.
     #[error("not a saved program: {0}")]
@@ -60,7 +71,7 @@ impl ProgramState {
         let unknown = self.predictors.keys().filter(|path| !present.contains(path));
         problems.extend(unknown.map(|path| format!("`{path}` is not in the program")));
         if !problems.is_empty() {
-            return Err(StateError::Mismatch(problems));
+            return Err(StateError::Mismatch(problems.into_iter().map(clipped).collect()));
         }
         program.for_each_predictor(|path, predictor| {
             if let Some(state) = self.predictors.get(path) {
@@ -70,14 +81,19 @@ impl ProgramState {
         Ok(())
     }
 
-    /// Reads our format or the JSON that Python DSPy saves.
+    /// Reads our format or the JSON that Python DSPy saves. A byte order mark before it is passed over.
     ///
     /// # Errors
     /// If the text is neither.
     pub fn from_json(text: &str) -> Result<Self, StateError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|error| StateError::Format(error.to_string()))?;
-        if value.get("format").is_some() { format::read(value) } else { python::read(value) }
+        let read = if value.get("format").is_some() { format::read(value) } else { python::read(value) };
+        read.map_err(|error| match error {
+            StateError::Format(message) => StateError::Format(clipped(message)),
+            other => other,
+        })
     }
 
     /// Writes our format.
@@ -97,18 +113,19 @@ impl ProgramState {
     /// If the file cannot be read or is no saved program.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let path = path.as_ref();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| StateError::Io { path: path.into(), source })?;
+        let text = files::read_text(path).map_err(|source| StateError::Io { path: path.into(), source })?;
         Self::from_json(&text).map_err(|error| match error {
             StateError::Format(message) => StateError::Format(format!("{}: {message}", path.display())),
             other => other,
         })
     }
 
-    /// Writes a file in our format. A crash leaves the old file or the new one, never a part.
+    /// Writes a file in our format. A crash leaves the old file or the new one, never a part, and so do any number of
+    /// writers at once. On Unix, a new file can be read by its owner alone, because demonstrations hold data; one that is
+    /// replaced keeps its permissions.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or there is one already that is not a saved program: it is left alone.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
         write_whole(path.as_ref(), &self.to_json())
     }
@@ -116,23 +133,26 @@ impl ProgramState {
     /// Writes a file for Python DSPy; see [`to_python_json`](Self::to_python_json).
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// As [`write`](Self::write).
     pub fn write_python(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
         write_whole(path.as_ref(), &self.to_python_json())
     }
 }
 
-/// Writes by way of a temporary file beside the target.
+/// Replaces a saved program, and nothing else.
 fn write_whole(path: &Path, text: &str) -> Result<(), StateError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
+    let io = |source| StateError::Io { path: path.into(), source };
+    match files::read_text(path) {
+        Ok(old) if old.trim().is_empty() => {}
+        // An older version of either format is one of ours, too.
+        Ok(old) => {
+            format::recognise(&old).map_err(|reason| StateError::Foreign { path: path.into(), reason })?;
         }
-        std::fs::write(&temporary, text)?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|source| StateError::Io { path: path.into(), source })
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            return Err(StateError::Foreign { path: path.into(), reason: error.to_string() });
+        }
+        Err(error) => return Err(io(error)),
+    }
+    files::write(path, text.as_bytes()).map_err(io)
 }

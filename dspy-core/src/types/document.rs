@@ -79,16 +79,49 @@ pub(crate) fn show_documents(documents: &[Document]) -> String {
         if let Some(source) = &document.source {
             out.push_str(&format!(" ({})", source.split_whitespace().collect::<Vec<_>>().join(" ")));
         }
-        // No line of a text can be taken for the heading of another document.
+        // No line of a text can be taken for the heading of another document, whatever ends the line before it.
         for line in document.text.trim_end().lines() {
             out.push('\n');
-            if line.trim_start().trim_start_matches('\\').starts_with(HEADING) {
-                out.push('\\');
+            for part in line.split_inclusive(ends_line) {
+                if is_heading(part) {
+                    out.push('\\');
+                }
+                out.push_str(part);
             }
-            out.push_str(line);
         }
     }
     out
+}
+
+/// What ends a line beside a line feed.
+fn ends_line(c: char) -> bool {
+    matches!(c, '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a line reads as the heading of a document, guarded or not, in any case and with any space.
+fn is_heading(line: &str) -> bool {
+    let is_blank = |c: char| {
+        c.is_whitespace()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    };
+    let line = line.trim_start_matches(is_blank).trim_start_matches('\\').trim_start_matches(is_blank);
+    let word = HEADING.trim_end();
+    line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+        && line[word.len()..].starts_with(is_blank)
+}
+
+/// A quote without the backslashes that guard lines of a prompt, one for each line.
+fn unguarded(quote: &str) -> String {
+    let mut bare = String::with_capacity(quote.len());
+    let mut before = None;
+    for (at, c) in quote.char_indices() {
+        let is_guard = c == '\\' && before != Some(c) && is_heading(&quote[at + 1..]);
+        if !is_guard {
+            bare.push(c);
+        }
+        before = Some(c);
+    }
+    bare
 }
 
 /// A quote from a document.
@@ -125,7 +158,7 @@ impl Citation {
         let text = Folded::new(&documents[index].text);
         let span = text.find(&wanted.text).or_else(|| {
             // The backslash before a guarded line is ours, not the document's.
-            let bare = self.quote.replace("\\Document ", "Document ");
+            let bare = unguarded(&self.quote);
             (bare != self.quote).then(|| text.find(&Folded::new(&bare).text)).flatten()
         });
         span.map(|span| Passage { document: index, span }).ok_or(CitationErrorKind::NotInDocument)

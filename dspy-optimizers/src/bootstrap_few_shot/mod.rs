@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub(crate) use self::algorithm::{Bootstrap, Teaching};
 use crate::data::Rows;
 use crate::engine::{Halt, Run};
-use crate::journal::program_identity;
+use crate::journal::{model_identity, program_identity};
 use crate::metric::{HasMetric, NoMetric, WithMetric};
 use crate::options::{Options, option_setters};
 use crate::report::{Report, Stopped, Trial, parameters};
@@ -91,7 +91,7 @@ impl Settings {
             "max_bootstrapped_demos": self.max_bootstrapped_demos,
             "max_labeled_demos": self.max_labeled_demos,
             "max_rounds": self.max_rounds,
-            "teacher_lm": self.teacher_lm.as_ref().map(|lm| format!("{} {} {:?}", lm.id(), lm.endpoint(), lm.params())),
+            "teacher_lm": self.teacher_lm.as_ref().map(model_identity),
         })
     }
 }

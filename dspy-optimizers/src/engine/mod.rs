@@ -101,7 +101,7 @@ impl<M> Run<M> {
         let warning = |model| {
             format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
         };
-        unpriced.map(warning).into_iter().collect()
+        unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
     }
 
     /// The scope for the calls of one effect: first the journal, then what the user has set, at last the budget.

@@ -33,7 +33,15 @@ pub enum JournalError {
         /// Every difference: what, then and now.
         differences: Vec<String>,
     },
-    /// A line in the middle cannot be read. (A half-written last line, as a killed process leaves it, is dropped.)
+    /// What is in the folder is not a journal, or a link. It was left alone.
+    #[error("`{}` is not a journal of this library and was left alone: {reason}; choose another run_dir", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        reason: String,
+    },
+    /// A line cannot be read. (A half-written last line, as a killed process leaves it, is dropped.)
     #[error(
         "`{}` is damaged at line {line}: {problem}; delete this line and those below to go on from there, or the \
          file to start anew", path.display()

@@ -45,7 +45,7 @@ impl CallId {
     pub(super) fn first(lm: &Lm, request: &Request) -> Self {
         CallId {
             model: lm.id().to_owned(),
-            endpoint: lm.endpoint().to_owned(),
+            endpoint: lm.deployment().into_owned(),
             request: request.digest().to_string(),
             repeat: 0,
         }

@@ -1,9 +1,12 @@
 //! The file of a journal: one JSON object a line, locked while a run writes it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::fs::{File, TryLockError};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use dspy_core::error::clipped;
+use dspy_core::files;
 
 use super::error::JournalError;
 use super::event::Event;
@@ -11,6 +14,10 @@ use super::header::Header;
 
 /// What a power cut may cost at most, when the disk is busy with other things.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// A longer first line is none of ours.
+const LONGEST_HEADER: u64 = 16 << 20;
+/// A longer line is none of ours: a reply has at most 32 MiB.
+const LONGEST: u64 = 512 << 20;
 
 /// The open, locked file. The system releases the lock when the process ends, however it ends.
 pub(super) struct JournalFile {
@@ -24,7 +31,8 @@ pub(super) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Opens or creates `journal.jsonl`, checks that it is of this run and shows each of its events with its line.
+    /// Opens or creates `journal.jsonl`, checks that it is of this run and shows each of its events with its line. What
+    /// is not a journal is left alone.
     pub(super) fn open(
         folder: &Path,
         header: &Header,
@@ -32,9 +40,17 @@ impl JournalFile {
     ) -> Result<Self, JournalError> {
         let path = folder.join("journal.jsonl");
         let io = |source| JournalError::Io { path: path.clone(), source };
-        std::fs::create_dir_all(folder).map_err(io)?;
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = open.map_err(io)?;
+        if folder.as_os_str().is_empty() {
+            let empty = "the run_dir is empty; `.` is the folder that the process runs in";
+            return Err(io(std::io::Error::new(ErrorKind::InvalidInput, empty)));
+        }
+        files::create_dirs(folder).map_err(io)?;
+        let file = files::open_or_create(&path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
+                JournalError::Foreign { path: path.clone(), reason: error.to_string() }
+            }
+            _ => io(error),
+        })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path }),
@@ -84,6 +100,11 @@ impl JournalFile {
         self.file.sync_data().map_err(|source| self.io(source))
     }
 
+    /// Whether the file is still where it was opened.
+    pub(super) fn is_there(&self) -> bool {
+        files::is_same(&self.path, &self.file).unwrap_or(true)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -113,8 +134,11 @@ impl Recovered {
         let mut reader = BufReader::new(file);
         let mut recovered = Recovered { lines: 0, length: 0, closed: true };
         let mut bytes = Vec::new();
-        while reader.read_until(b'\n', &mut bytes).map_err(io)? > 0 {
+        let longest = |lines| if lines == 0 { LONGEST_HEADER } else { LONGEST };
+        while reader.by_ref().take(longest(recovered.lines)).read_until(b'\n', &mut bytes).map_err(io)? > 0 {
             let line = recovered.lines + 1;
+            let is_whole = bytes.ends_with(b"\n");
+            let foreign = |reason: String| JournalError::Foreign { path: path.to_owned(), reason };
             let read = if line == 1 {
                 serde_json::from_slice(&bytes).map(Line::Header)
             } else {
@@ -122,20 +146,28 @@ impl Recovered {
             };
             match read {
                 Ok(Line::Header(value)) => {
+                    if !Header::is_one(&value) {
+                        return Err(foreign("its first line is not the header of one".into()));
+                    }
                     let differences = header.differences(&value);
                     if !differences.is_empty() {
                         return Err(JournalError::OtherRun { path: path.to_owned(), differences });
                     }
                 }
                 Ok(Line::Event(event)) => each(line, event),
-                // Only the last line may be a part of one.
-                Err(error) if reader.fill_buf().map_err(io)?.is_empty() => {
+                Err(error) if line == 1 && (is_whole || !header.is_torn(&bytes)) => {
+                    return Err(foreign(clipped(format!("its first line cannot be read: {error}"))));
+                }
+                // Only the last line may be a part of one: it has no end, or a power cut has left a hole in it.
+                Err(error)
+                    if (!is_whole || bytes.contains(&0)) && reader.fill_buf().map_err(io)?.is_empty() =>
+                {
                     let path = path.display();
                     tracing::warn!(%path, line, %error, "dropped the last line of the journal, it is incomplete");
                     break;
                 }
                 Err(error) => {
-                    let problem = error.to_string();
+                    let problem = clipped(error.to_string());
                     return Err(JournalError::Corrupt { path: path.to_owned(), line, problem });
                 }
             }

@@ -1,6 +1,7 @@
 //! The first line of a journal: what the run is.
 
-use dspy_core::lm::Request;
+use dspy_core::error::clipped;
+use dspy_core::lm::{Lm, Params, Request};
 use dspy_core::program::{HasPredictors, current_lm};
 use dspy_core::signature::Values;
 use serde_json::{Map, Value, json};
@@ -32,6 +33,20 @@ impl Header {
         Ok(serde_json::to_string(&self.0).map_err(JournalError::Encode)? + "\n")
     }
 
+    /// Whether a first line that is complete is that of a journal, of any version.
+    pub(super) fn is_one(found: &Value) -> bool {
+        let family = FORMAT.split('/').next();
+        let format = found.get("format").and_then(Value::as_str);
+        format.is_some_and(|format| format.split('/').next() == family)
+    }
+
+    /// Whether this is the beginning of a first line: that of this run, or enough of another's to tell.
+    pub(super) fn is_torn(&self, bytes: &[u8]) -> bool {
+        let start = format!("{{\"format\":\"{FORMAT}\"");
+        bytes.starts_with(start.as_bytes())
+            || self.line().is_ok_and(|line| line.as_bytes().starts_with(bytes))
+    }
+
     /// What differs between the header of a file and this one.
     pub(super) fn differences(&self, found: &Value) -> Vec<String> {
         // Compared as it would be read back.
@@ -51,7 +66,8 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
             compare(&path, &member(then), &member(now), differences);
         }
     } else if then != now {
-        differences.push(format!("`{path}` was {then}, is now {now}"));
+        let shown = |value: &Value| clipped(value.to_string());
+        differences.push(format!("`{}` was {}, is now {}", clipped(path), shown(then), shown(now)));
     }
 }
 
@@ -59,10 +75,7 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
 pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
     let ambient = current_lm();
     let predictors = program.named_predictors().into_iter().map(|(path, predictor)| {
-        let model = predictor.lm().or(ambient.as_ref()).map(|lm| {
-            let params = digest([format!("{:?}", lm.params())]);
-            json!({"name": lm.id(), "endpoint": lm.endpoint(), "params": params})
-        });
+        let model = predictor.lm().or(ambient.as_ref()).map(model_identity);
         // Rendering shows all at once: the adapter, the instruction, the descriptions, the demonstrations.
         let blank: Values =
             predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
@@ -71,12 +84,23 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
         let identity = json!({
             "signature": predictor.declared().fingerprint(),
             "prompt": digest(prompt),
-            "params": digest([format!("{:?}", predictor.params())]),
+            "params": params_digest(predictor.params()),
             "model": model,
         });
         (path, identity)
     });
     Value::Object(predictors.collect())
+}
+
+/// A model as a header knows it. What may be secret in its address is a digest.
+pub(crate) fn model_identity(lm: &Lm) -> Value {
+    json!({"name": lm.id(), "endpoint": lm.deployment(), "params": params_digest(lm.params())})
+}
+
+fn params_digest(params: &Params) -> String {
+    let mut request = Request::new(Vec::new());
+    request.params = params.clone();
+    digest([request.digest().to_string()])
 }
 
 fn digest(parts: impl IntoIterator<Item = String>) -> String {

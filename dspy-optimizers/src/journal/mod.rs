@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 pub use self::error::JournalError;
 use self::event::{CallId, Event, Outcome};
 use self::file::JournalFile;
-pub(crate) use self::header::{Header, program_identity};
+pub(crate) use self::header::{Header, model_identity, program_identity};
 pub(crate) use self::layer::CallScope;
 use crate::budget::Experience;
 
@@ -107,6 +107,19 @@ impl Journal {
     /// Makes what was written safe against a power cut. What a killed process wrote is safe anyway.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
         self.file.as_ref().map_or(Ok(()), |file| lock(file).sync())
+    }
+
+    /// Why what was written is lost, if it is: the folder was removed, or another file was put in its place.
+    pub(crate) fn loss(&self) -> Option<String> {
+        let file = lock(self.file.as_ref()?);
+        let lost = || {
+            format!(
+                "`{}` was removed or replaced while the run went on: the run cannot be resumed, and what it has paid for \
+                 is written down nowhere",
+                file.path().display()
+            )
+        };
+        (!file.is_there()).then(lost)
     }
 
     /// The first error at writing a call, which the program that made the call may have swallowed.

@@ -72,6 +72,9 @@ impl CacheBuilder {
 
     /// Keeps answers in a directory too, one file each. Any number of processes may use it at once. It is made when
     /// there is something to write. One that cannot be written to is read from.
+    ///
+    /// On Unix, the directories and files that are made are for their owner alone (0700 and 0600). Let others use a
+    /// directory by making it, and its parts `00` to `ff`, beforehand, with the permissions that they need.
     #[must_use]
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
@@ -87,7 +90,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long an answer is good for, from the moment it was given. Forever at first.
+    /// Sets how long an answer is good for, from the moment it was given. Forever at first. One that claims to be from
+    /// the future is not good at all.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -117,6 +121,7 @@ impl CacheBuilder {
         let disk = dir.map(|dir| Arc::new(Disk::new(dir, disk, ttl, writable, counters.clone())));
         let memory = Mutex::new(Memory::new(memory));
         let flights = Arc::new(Flights::default());
-        Cache { shared: Arc::new(Shared { mode, ttl, keep_requests, memory, disk, flights, counters }) }
+        let shared = Shared { mode, ttl, keep_requests, memory, disk, flights, counters };
+        Cache { shared: Arc::new(shared), tenant: None }
     }
 }

@@ -3,9 +3,9 @@
 //! A file is written under another name and then renamed, so that nobody sees half of it; what a crash leaves is
 //! noticed by its digest. No locks are taken: two processes that write one answer both write a whole one.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,13 +15,13 @@ use super::super::Response;
 use super::file;
 use super::key::Key;
 use super::stats::Counters;
+use crate::files;
 
 /// A longer file is none of ours.
 const LONGEST: u64 = 64 << 20;
 /// Unfinished files of this age were left by a crash.
 const ABANDONED: Duration = Duration::from_hours(1);
 const SUFFIX: &str = ".json";
-const UNFINISHED: &str = ".tmp";
 
 pub(super) struct Disk {
     dir: PathBuf,
@@ -33,9 +33,6 @@ pub(super) struct Disk {
     sweeping: AtomicBool,
     /// Cleared for good by the first sign of a directory that cannot be written to.
     writable: AtomicBool,
-    /// Makes the names of unfinished files differ from those of every other process.
-    nonce: u64,
-    unfinished: AtomicU64,
 }
 
 /// What there is for a key.
@@ -54,8 +51,6 @@ impl Disk {
         writable: bool,
         counters: Arc<Counters>,
     ) -> Self {
-        let random = std::hash::RandomState::new();
-        let nonce = std::hash::BuildHasher::hash_one(&random, std::process::id());
         Disk {
             dir,
             limit,
@@ -65,8 +60,6 @@ impl Disk {
             estimate: AtomicU64::new(u64::MAX / 2),
             sweeping: AtomicBool::new(false),
             writable: AtomicBool::new(writable),
-            nonce,
-            unfinished: AtomicU64::new(0),
         }
     }
 
@@ -85,14 +78,16 @@ impl Disk {
         path
     }
 
-    /// The answer for `key`, unless it is from before `since`.
-    pub(super) fn read(&self, key: &Key, since: u64) -> Option<Found> {
-        let mut file = File::open(self.path(key)).ok()?;
+    /// The answer for `key`, if its date is good. Only a regular file is looked at, and no link is followed.
+    pub(super) fn read(&self, key: &Key, good: &RangeInclusive<u64>) -> Option<Found> {
+        let path = self.path(key);
+        let is_ours = fs::symlink_metadata(&path).ok()?.is_file();
+        let mut file = is_ours.then(|| files::open(&path).ok()).flatten()?;
         let found = Self::read_file(&mut file, *key);
         if found.is_none() {
             self.counters.corrupt.add(1);
         }
-        let found = found.filter(|found| found.at >= since)?;
+        let found = found.filter(|found| good.contains(&found.at))?;
         if self.is_writable() {
             // Its last use, by which room is made. It is no pity if it cannot be set.
             let _ = file.set_modified(SystemTime::now());
@@ -116,7 +111,7 @@ impl Disk {
         if !self.is_writable() || bytes.len() as u64 > LONGEST.min(self.limit) {
             return false;
         }
-        if let Err(error) = self.try_write(key, bytes) {
+        if let Err(error) = files::write(&self.path(key), bytes) {
             if self.counters.write_errors.add(1) == 0 {
                 tracing::warn!(dir = %self.dir.display(), %error, "answers cannot be written to the cache");
             }
@@ -127,23 +122,6 @@ impl Disk {
         }
         let added = bytes.len() as u64;
         self.estimate.fetch_add(added, Ordering::Relaxed) + added > self.limit
-    }
-
-    fn try_write(&self, key: &Key, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(key);
-        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let unfinished = path.with_file_name(format!("{:016x}-{number}{UNFINISHED}", self.nonce));
-        let create = || OpenOptions::new().write(true).create_new(true).open(&unfinished);
-        let file = create().or_else(|error| match (error.kind(), path.parent()) {
-            (io::ErrorKind::NotFound, Some(shard)) => fs::create_dir_all(shard).and_then(|()| create()),
-            _ => Err(error),
-        });
-        let done =
-            file.and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&unfinished, &path));
-        if done.is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
-        done
     }
 
     /// Makes room if there is too little: what was not used for the longest goes, and some more, so that this is
@@ -211,7 +189,7 @@ impl Disk {
                 let key = name.to_str().and_then(|name| Key::parse(name.strip_suffix(SUFFIX)?));
                 let ours = match key {
                     Some(key) => key.to_string().starts_with(&shard),
-                    None => is_unfinished(&name),
+                    None => name.to_str().is_some_and(files::is_unfinished),
                 };
                 // A file that is gone by now is none.
                 if ours
@@ -232,11 +210,4 @@ struct OurFile {
     key: Option<Key>,
     used: SystemTime,
     size: u64,
-}
-
-fn is_unfinished(name: &OsStr) -> bool {
-    let stem = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
-    stem.and_then(|stem| stem.split_once('-')).is_some_and(|(nonce, number)| {
-        nonce.len() == 16 && u64::from_str_radix(nonce, 16).is_ok() && number.parse::<u64>().is_ok()
-    })
 }

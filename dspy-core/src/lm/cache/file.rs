@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn key() -> Key {
-        Key::of(&Lm::builtin(), &Request::new(vec![Message::user("a")]))
+        Key::of(&Lm::builtin(), &Request::new(vec![Message::user("a")]), None)
     }
 
     fn response() -> Response {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn another_key_or_version_is_not_read() {
-        let other = Key::of(&Lm::builtin(), &Request::new(vec![Message::user("b")]));
+        let other = Key::of(&Lm::builtin(), &Request::new(vec![Message::user("b")]), None);
         assert_eq!(read(&written(), other), None);
         let response = response();
         let mut sheet = Sheet::new(key(), "m", "", "00".into(), &response, 1);

@@ -4,19 +4,24 @@ use std::fmt;
 
 use super::super::{Lm, Request};
 
-/// Model, endpoint and everything of the request that can change the reply.
+/// Model, endpoint, everything of the request that can change the reply, and the tenant if there is one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
 impl Key {
     /// `request` has to be [completed](Lm::completed).
-    pub(super) fn of(lm: &Lm, request: &Request) -> Self {
+    pub(super) fn of(lm: &Lm, request: &Request, tenant: Option<&str>) -> Self {
         let mut hash = blake3::Hasher::new();
         hash.update(b"answer/1");
         for name in [lm.id(), lm.endpoint()] {
             hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
         }
-        Key(*hash.update(request.digest().as_bytes()).finalize().as_bytes())
+        hash.update(request.digest().as_bytes());
+        if let Some(tenant) = tenant {
+            // Behind a digest, whose length is fixed: no request runs into it.
+            hash.update(b"tenant").update(tenant.as_bytes());
+        }
+        Key(*hash.finalize().as_bytes())
     }
 
     /// Reads what `Display` writes.
@@ -57,7 +62,7 @@ mod tests {
 
     #[test]
     fn prints_and_reads_itself_only() {
-        let key = Key::of(&Lm::builtin(), &Request::new(vec![Message::user("a")]));
+        let key = Key::of(&Lm::builtin(), &Request::new(vec![Message::user("a")]), None);
         let hex = key.to_string();
         assert_eq!((hex.len(), Key::parse(&hex)), (64, Some(key)));
         for bad in [&hex[1..], &hex.to_uppercase(), &hex.replace('0', "é"), "", &format!("{hex}00")] {

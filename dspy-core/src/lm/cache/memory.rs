@@ -1,6 +1,7 @@
 //! The answers that are at hand: bounded in bytes, the longest unused go first.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::super::Response;
@@ -69,11 +70,11 @@ impl Memory {
         self.bytes
     }
 
-    /// The answer, which counts as used now. One from before `since` is no longer good, and dropped.
-    pub(super) fn get(&mut self, key: &Key, since: u64) -> Option<Arc<Response>> {
+    /// The answer, which counts as used now. One of another date is no longer good, and dropped.
+    pub(super) fn get(&mut self, key: &Key, good: &RangeInclusive<u64>) -> Option<Arc<Response>> {
         let place = *self.places.get(key)?;
         let answer = self.nodes[place].answer.as_ref()?;
-        if answer.at < since {
+        if !good.contains(&answer.at) {
             self.remove(key);
             return None;
         }
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     fn key(number: usize) -> Key {
-        Key::of(&Lm::builtin(), &Request::new(vec![Message::user(number.to_string())]))
+        Key::of(&Lm::builtin(), &Request::new(vec![Message::user(number.to_string())]), None)
     }
 
     fn answer(text: &str, size: usize) -> Answer {
@@ -167,9 +168,11 @@ mod tests {
     fn old_answers_are_no_longer_good() {
         let mut memory = Memory::new(100);
         memory.put(key(0), answer("a", 10));
-        assert!(memory.get(&key(0), 5).is_some());
-        assert!(memory.get(&key(0), 6).is_none());
+        assert!(memory.get(&key(0), &(5..=5)).is_some());
+        assert!(memory.get(&key(0), &(6..=9)).is_none());
         assert_eq!((memory.len(), memory.bytes()), (0, 0));
+        memory.put(key(0), answer("from the future", 10));
+        assert!(memory.get(&key(0), &(0..=4)).is_none());
     }
 
     proptest! {
@@ -191,7 +194,7 @@ mod tests {
                         }
                     }
                     1 => {
-                        let found = memory.get(&keys[number], 0).map(|found| found.completions[0].text.clone());
+                        let found = memory.get(&keys[number], &(0..=9)).map(|found| found.completions[0].text.clone());
                         let at = model.iter().position(|(other, ..)| *other == number);
                         prop_assert_eq!(found, at.map(|at| model[at].2.clone()));
                         if let Some(at) = at {

@@ -13,6 +13,7 @@ mod tests;
 use std::fmt;
 use std::future::ready;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -25,8 +26,8 @@ use memory::{Answer, Memory};
 pub use stats::CacheStats;
 use stats::Counters;
 
-use super::endpoint::public_url;
 use super::layer::Onward;
+use super::secret::hide_live;
 use super::{
     BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmScope, Next, Request,
     Response, current_scope, form, with_layer,
@@ -35,8 +36,8 @@ use crate::observe;
 
 /// A layer that answers what was asked before, and asks once what several callers ask at the same time.
 ///
-/// Cloning shares it. An answer is kept under the model, its endpoint and everything in the request that can change
-/// the reply, [`rollout`](Request::rollout) included. Answers from it are marked [`cached`](Response::cached) and
+/// Cloning shares it. An answer is kept under the model, its endpoint, the [tenant](Self::tenant) if there is one, and
+/// everything in the request that can change the reply, [`rollout`](Request::rollout) included. Answers from it are marked [`cached`](Response::cached) and
 /// show what they once cost, but are not charged. Errors, empty replies and replies that a content filter cut off
 /// are not kept.
 ///
@@ -56,6 +57,7 @@ use crate::observe;
 #[derive(Clone)]
 pub struct Cache {
     shared: Arc<Shared>,
+    tenant: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -98,6 +100,34 @@ impl Cache {
         CacheBuilder::new()
     }
 
+    /// The same cache for one tenant: memory, directory, limits and [statistics](Self::stats) are shared, and no answer
+    /// that was given to one tenant is ever given to another, or to calls without a tenant.
+    ///
+    /// ```
+    /// use dspy_core::lm::{Cache, Lm};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let cache = Cache::new();
+    /// let lm = Lm::scripted(["for acme", "for zenith"]);
+    /// let acme = lm.clone().cache(&cache.tenant("acme"));
+    /// let zenith = lm.cache(&cache.tenant("zenith"));
+    /// assert_eq!(acme.ask("?").await?, "for acme");
+    /// assert_eq!(zenith.ask("?").await?, "for zenith");
+    /// assert_eq!(acme.ask("?").await?, "for acme");
+    /// # Ok::<(), dspy_core::lm::LmError>(()) }).unwrap();
+    /// ```
+    ///
+    /// [`get`](Self::get) and [`remove`](Self::remove) see the tenant's answers; [`clear`](Self::clear) forgets those of
+    /// all. Where the tenants ask an endpoint by handles of their own,
+    /// [`Endpoint::tenant`](super::Endpoint::tenant) keeps their cassettes and journals apart, too.
+    #[must_use]
+    pub fn tenant(&self, name: impl Into<Arc<str>>) -> Self {
+        Cache { shared: self.shared.clone(), tenant: Some(name.into()) }
+    }
+
+    fn key(&self, lm: &Lm, request: &Request) -> Key {
+        Key::of(lm, request, self.tenant.as_deref())
+    }
+
     /// Runs `future` so that all its LM calls are answered from here where that is possible.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         with_layer(Arc::new(self.clone()), future)
@@ -127,7 +157,7 @@ impl Cache {
 
     /// The answer that `lm` would be given for this request, without asking it. Counts as no call.
     pub async fn get(&self, lm: &Lm, request: &Request) -> Option<Response> {
-        let key = Key::of(lm, &lm.completed(request.clone()));
+        let key = self.key(lm, &lm.completed(request.clone()));
         let known = self.shared.at_hand(&key);
         let response = match known {
             Some(known) => known,
@@ -141,7 +171,7 @@ impl Cache {
     /// # Errors
     /// What the file system reports.
     pub async fn remove(&self, lm: &Lm, request: &Request) -> io::Result<bool> {
-        let key = Key::of(lm, &lm.completed(request.clone()));
+        let key = self.key(lm, &lm.completed(request.clone()));
         let known = self.shared.memory().remove(&key);
         let Some(disk) = self.shared.disk.clone() else { return Ok(known) };
         Ok(blocking(move || disk.remove(&key)).await?? || known)
@@ -249,7 +279,7 @@ impl Layer for Cache {
         request: &'a Request,
         next: Next<'a>,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
-        let key = Key::of(lm, request);
+        let key = self.key(lm, request);
         if let Some(known) = self.shared.at_hand(&key) {
             let response = Ok(self.shared.hit(&known));
             return match next.sink {
@@ -309,14 +339,17 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The oldest date that an answer may have.
-    fn since(&self) -> u64 {
-        self.ttl.map_or(0, |ttl| now().saturating_sub(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
+    /// The dates that an answer may have. Where its age counts, none may be from the future: it would be good for
+    /// longer than it should.
+    fn good(&self) -> RangeInclusive<u64> {
+        let Some(ttl) = self.ttl else { return 0..=u64::MAX };
+        let now = now();
+        now.saturating_sub(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))..=now
     }
 
     fn at_hand(&self, key: &Key) -> Option<Arc<Response>> {
-        let since = self.since();
-        self.memory().get(key, since)
+        let good = self.good();
+        self.memory().get(key, &good)
     }
 
     /// An answer from memory, as the caller gets it.
@@ -339,8 +372,8 @@ impl Shared {
 
     /// What the directory has; from then on it is at hand.
     async fn on_disk(&self, key: Key) -> Option<Arc<Response>> {
-        let (disk, since) = (self.disk.clone()?, self.since());
-        let Found { response, at, size } = blocking(move || disk.read(&key, since)).await.ok()??;
+        let (disk, good) = (self.disk.clone()?, self.good());
+        let Found { response, at, size } = blocking(move || disk.read(&key, &good)).await.ok()??;
         let response = Arc::new(response);
         self.put(key, Answer::new(response.clone(), at, size));
         Some(response)
@@ -358,7 +391,7 @@ impl Shared {
         let at = now();
         let mut kept = Response::clone(response);
         kept.cached = false;
-        let endpoint = public_url(lm.endpoint());
+        let endpoint = lm.deployment();
         let asked = self.keep_requests.then(|| super::cassette::scrubbed(form::request(request)));
         let sheet =
             Sheet::new(key, lm.id(), &endpoint, request.digest().to_string(), &kept, at).asking(asked);
@@ -366,7 +399,9 @@ impl Shared {
         let Ok(bytes) = sheet.write() else { return };
         self.put(key, Answer::new(Arc::new(kept), at, bytes.len()));
         self.counters.stores.add(1);
-        if let Some(disk) = self.disk.clone().filter(|disk| disk.is_writable()) {
+        // An answer that says a credential stays in memory: as it is it must not be written, and otherwise it is another.
+        let is_clean = || str::from_utf8(&bytes).is_ok_and(|text| hide_live(text) == text);
+        if let Some(disk) = self.disk.clone().filter(|disk| disk.is_writable() && is_clean()) {
             let full = blocking(move || disk.write(&key, &bytes)).await;
             if full.unwrap_or(false) {
                 self.make_room();

@@ -14,7 +14,11 @@ const WIDTH: usize = 160;
 
 /// What is recorded behind `-`, what is asked behind `+`.
 pub(super) fn of(recorded: &Interaction, asked: &Asked<'_>) -> String {
-    let (old, new) = (lines(&recorded.model, &recorded.request), lines(asked.model, asked.request));
+    let (mut old, mut new) = (lines(&recorded.model, &recorded.request), lines(asked.model, asked.request));
+    if recorded.endpoint != asked.endpoint {
+        old.insert(1, format!("endpoint: {}", recorded.endpoint));
+        new.insert(1, format!("endpoint: {}", asked.endpoint));
+    }
     let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
     let rest = old[start..].iter().rev().zip(new[start..].iter().rev());
     let end = rest.take_while(|(old, new)| old == new).count();

@@ -9,12 +9,12 @@ use super::tape::{Interaction, Tape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Matching {
-    /// Equal in everything, and in the recorded order.
+    /// Equal in everything, model and endpoint included, and in the recorded order.
     Strict,
-    /// Equal in everything, in any order.
+    /// Equal in everything, model and endpoint included, in any order.
     #[default]
     Exact,
-    /// The same messages but for white space, in any order, whatever the model and the parameters are.
+    /// The same messages but for white space, in any order, whatever the model, its endpoint and the parameters are.
     Lenient,
 }
 
@@ -22,6 +22,7 @@ pub enum Matching {
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
     pub(super) model: &'a str,
+    pub(super) endpoint: &'a str,
     pub(super) request: &'a Map<String, Value>,
 }
 
@@ -38,7 +39,9 @@ impl Matching {
             Matching::Lenient => {
                 let says = said(asked.request);
                 let alike = || unused().filter(|(_, one)| said(&one.request) == says);
-                alike().find(|(_, one)| one.model == asked.model).or_else(|| alike().next())
+                let same = |(_, one): &(usize, &Interaction)| one.model == asked.model;
+                let here = |found: &(usize, &Interaction)| same(found) && found.1.endpoint == asked.endpoint;
+                alike().find(here).or_else(|| alike().find(same)).or_else(|| alike().next())
             }
         };
         found.map(|(at, _)| at).ok_or_else(|| self.explain(tape, asked))
@@ -67,7 +70,7 @@ impl Matching {
 }
 
 fn is_equal(one: &Interaction, asked: &Asked<'_>) -> bool {
-    one.model == asked.model && one.request == *asked.request
+    one.model == asked.model && one.endpoint == asked.endpoint && one.request == *asked.request
 }
 
 /// The messages without what a careless change of the code changes.

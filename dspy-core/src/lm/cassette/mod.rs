@@ -4,12 +4,14 @@ mod diff;
 mod error;
 mod matching;
 mod scrub;
+mod shapes;
 mod tape;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
@@ -20,7 +22,7 @@ pub use matching::Matching;
 use scrub::Scrub;
 use tape::{Interaction, Served, Tape};
 
-use super::endpoint::public_url;
+use super::secret::{hide_live, hide_live_in};
 use super::{
     BoxFuture, Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, Lookup, Next,
     Request, Response, environment, form, variable,
@@ -65,6 +67,8 @@ struct Shared {
     path: PathBuf,
     mode: Mode,
     tape: Mutex<Tape>,
+    /// Whether the file is known to be a cassette, or not there.
+    checked: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,8 @@ enum Mode {
 }
 
 impl Cassette {
-    /// A cassette that asks the model and writes down everything anew. The file is written after each answer.
+    /// A cassette that asks the model and writes down everything anew. The file is written after each answer. A file
+    /// that is there and is no cassette is left alone; then the first request is an error, before it is sent.
     pub fn record(path: impl Into<PathBuf>) -> Self {
         Self::new(path.into(), Mode::Record, Tape::default())
     }
@@ -118,7 +123,7 @@ impl Cassette {
     }
 
     fn new(path: PathBuf, mode: Mode, tape: Tape) -> Self {
-        let shared = Arc::new(Shared { path, mode, tape: Mutex::new(tape) });
+        let shared = Arc::new(Shared { path, mode, tape: Mutex::new(tape), checked: AtomicBool::new(false) });
         Cassette { shared, matching: Matching::default(), scrub: Scrub::new() }
     }
 
@@ -150,15 +155,23 @@ impl Cassette {
         self.lm_or(name, || Lm::new(name))
     }
 
-    /// The same for a handle of your own; `name` is its [`id`](Lm::id). `make` is called only where it may be asked.
+    /// The same for a handle of your own; `name` is its [`id`](Lm::id). `make` is called where the model may be asked, and
+    /// where the cassette knows a model of that name at several [endpoints](Lm::endpoint), to see which one is meant.
     ///
     /// # Errors
     /// As `make` where the model may be asked; [`Unrecorded`](LmErrorKind::Unrecorded) where the cassette knows no
     /// such model.
     pub fn lm_or(&self, name: &str, make: impl FnOnce() -> Result<Lm, LmError>) -> Result<Lm, LmError> {
-        let made = if self.shared.mode == Mode::Replay { None } else { Some(make()) };
+        let is_clear = self.shared.mode == Mode::Replay && !self.shared.tape().has_several(name);
+        let made = if is_clear { None } else { Some(make()) };
         let lm = match made {
             Some(Ok(lm)) => lm,
+            Some(Err(error)) if self.shared.mode == Mode::Replay => {
+                let why = format!(
+                    "this model is recorded at several endpoints, and which one is meant is not known: {error}"
+                );
+                return Err(self.unrecorded(name, &why));
+            }
             // What is recorded can be replayed all the same.
             made => match (self.stand_in(name), made) {
                 (Some(stand_in), _) => stand_in,
@@ -205,10 +218,24 @@ impl Cassette {
         LmError::new(LmErrorKind::Unrecorded, model, format!("the cassette {path}: {why}{hint}"))
     }
 
+    /// Makes sure, before anything is paid for, that what will be replaced is a cassette. Once is enough.
+    fn check_file(&self, lm: &Lm) -> Result<(), LmError> {
+        if self.shared.checked.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Err(error) = Tape::check(&self.shared.path) {
+            let message =
+                format!("nothing was recorded, so as not to replace a file that is not a cassette: {error}");
+            return Err(LmError::new(LmErrorKind::Configuration, lm.id(), message));
+        }
+        self.shared.checked.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// What is recorded for this request, taken as used.
     fn play(&self, lm: &Lm, request: &Map<String, Value>) -> Result<Result<Response, LmError>, String> {
         let mut tape = self.shared.tape();
-        let at = self.matching.find(&tape, &Asked { model: lm.id(), request })?;
+        let at = self.matching.find(&tape, &Asked { model: lm.id(), endpoint: &lm.deployment(), request })?;
         let interaction = tape.interactions.get_mut(at).and_then(Option::as_mut);
         let interaction = interaction.ok_or_else(|| "nothing is recorded".to_owned())?;
         interaction.used = true;
@@ -229,18 +256,20 @@ impl Cassette {
                 Err(_) => {}
             }
         }
+        self.check_file(lm)?;
         // A place by when it was asked, not by when it was answered, so that the file is the same each time.
         let at = {
             let mut tape = self.shared.tape();
-            let endpoint = public_url(lm.endpoint());
-            tape.models.insert(lm.id().to_owned(), Served { endpoint, capabilities: lm.capabilities() });
+            let served = Served { endpoint: lm.deployment().into_owned(), capabilities: lm.capabilities() };
+            tape.note(lm.id(), served);
             tape.interactions.push(None);
             tape.interactions.len() - 1
         };
         let outcome = next.run(lm, request).await;
         if was_asked(&outcome) {
-            let model = lm.id().to_owned();
-            let interaction = Interaction { model, request: form, outcome: outcome.clone(), used: true };
+            let (model, endpoint) = (lm.id().to_owned(), lm.deployment().into_owned());
+            let interaction =
+                Interaction { model, endpoint, request: form, outcome: outcome.clone(), used: true };
             let mut tape = self.shared.tape();
             if let Some(place) = tape.interactions.get_mut(at) {
                 *place = Some(interaction);
@@ -304,12 +333,13 @@ fn was_asked(outcome: &Result<Response, LmError>) -> bool {
 pub(super) fn scrubbed(form: Map<String, Value>) -> Value {
     let mut form = Value::Object(form);
     Scrub::new().value(&mut form);
+    hide_live_in(&mut form);
     form
 }
 
 /// A text with what looks like a key replaced.
 pub(super) fn scrubbed_text(text: &str) -> String {
-    Scrub::new().text(text)
+    Scrub::new().text(&hide_live(text))
 }
 
 /// Hands on a reply in pieces, as a model would.

@@ -1,71 +1,25 @@
 //! What must not be written down.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use regex_lite::Regex;
 use serde_json::Value;
 
 use super::super::catalog::PROVIDERS;
 use super::super::environment;
+use super::super::secret::{HIDDEN, Secrets};
 use super::CassetteError;
+use super::shapes;
 
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
-/// Shorter values occur in ordinary text.
+/// Shorter values of variables occur in ordinary text.
 const SHORTEST: usize = 8;
-
-/// Members whose text is a secret, in lower case and with `_` for `-`.
-const NAMES: [&str; 14] = [
-    "api_key",
-    "apikey",
-    "x_api_key",
-    "x_goog_api_key",
-    "api_token",
-    "access_token",
-    "auth_token",
-    "authorization",
-    "proxy_authorization",
-    "client_secret",
-    "secret",
-    "password",
-    "cookie",
-    "set_cookie",
-];
-
-/// What keys look like, and what to put in their place.
-const SHAPES: [(&str, &str); 6] = [
-    (
-        r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|github_pat|glpat|xox[abp]|pplx|r8|fw|tgp)[-_][A-Za-z0-9_-]{16,}",
-        HIDDEN,
-    ),
-    (r"\bAIza[A-Za-z0-9_-]{30,}", HIDDEN),
-    (r"\bAKIA[A-Z0-9]{16}\b", HIDDEN),
-    (r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", "${1}***"),
-    (
-        r#"(?i)\b((?:api[-_]?key|access[-_]?token|auth[-_]?token|client[-_]?secret|password)["']?\s*[:=]\s*["']?)[^\s"',;]{6,}"#,
-        "${1}***",
-    ),
-    (r"(://)[^/\s:@]+:[^/\s@]+@", "${1}***@"),
-];
-
-static KNOWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-    SHAPES.iter().filter_map(|(shape, with)| Some((Regex::new(shape).ok()?, *with))).collect()
-});
 
 /// Replaces secrets in what is to be written.
 #[derive(Debug, Clone)]
 pub(super) struct Scrub {
     /// The keys of this process's environment. `Debug` does not print them.
-    keys: Arc<Keys>,
+    keys: Arc<Secrets>,
     patterns: Arc<Vec<Regex>>,
-}
-
-struct Keys(Vec<String>);
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(HIDDEN)
-    }
 }
 
 impl Scrub {
@@ -74,16 +28,12 @@ impl Scrub {
     }
 
     fn with_variables(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let mut keys = Secrets::default();
         let variables = PROVIDERS.iter().flat_map(|provider| provider.key_vars);
-        let mut keys: Vec<String> = variables
-            .filter_map(|name| lookup(name))
-            .map(|key| key.trim().to_owned())
-            .filter(|key| key.len() >= SHORTEST)
-            .collect();
-        // One that contains another has to be replaced first.
-        keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
-        keys.dedup();
-        Scrub { keys: Arc::new(Keys(keys)), patterns: Arc::default() }
+        for key in variables.filter_map(|name| lookup(name)).filter(|key| key.trim().len() >= SHORTEST) {
+            keys.add(key);
+        }
+        Scrub { keys: Arc::new(keys), patterns: Arc::default() }
     }
 
     /// The same, with what matches a pattern of the user's.
@@ -97,12 +47,7 @@ impl Scrub {
     }
 
     pub(super) fn text(&self, text: &str) -> String {
-        let mut text = self.keys.0.iter().fold(text.to_owned(), |text, key| text.replace(key, HIDDEN));
-        for (shape, with) in KNOWN.iter() {
-            if shape.is_match(&text) {
-                text = shape.replace_all(&text, *with).into_owned();
-            }
-        }
+        let mut text = shapes::hide(self.keys.scrub(text));
         for pattern in self.patterns.iter() {
             text = pattern.replace_all(&text, regex_lite::NoExpand(HIDDEN)).into_owned();
         }
@@ -114,9 +59,20 @@ impl Scrub {
             Value::String(text) => *text = self.text(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
             Value::Object(members) => {
+                // A header or variable in a list of such: its name is a member, too.
+                let named = ["name", "key", "header"].iter().filter_map(|name| members.get(*name)?.as_str());
+                let names_secret = named.into_iter().any(is_secret);
                 for (name, value) in members {
                     match value {
-                        Value::String(text) if is_secret(name) => HIDDEN.clone_into(text),
+                        Value::String(text) if is_secret(name) || names_secret && name == "value" => {
+                            HIDDEN.clone_into(text);
+                        }
+                        Value::Array(items) if is_secret(name.strip_suffix('s').unwrap_or(name)) => {
+                            items.iter_mut().for_each(|item| match item {
+                                Value::String(text) => HIDDEN.clone_into(text),
+                                other => self.value(other),
+                            });
+                        }
                         _ => self.value(value),
                     }
                 }
@@ -126,8 +82,38 @@ impl Scrub {
     }
 }
 
+/// Whether the text of a member of that name is a secret.
 fn is_secret(name: &str) -> bool {
-    NAMES.contains(&name.to_ascii_lowercase().replace('-', "_").as_str())
+    const WHOLE: [&str; 6] = ["auth", "cookie", "setcookie", "secret", "pwd", "xauth"];
+    const ENDS: [&str; 24] = [
+        "apikey",
+        "apitoken",
+        "accesstoken",
+        "authtoken",
+        "bearertoken",
+        "bottoken",
+        "refreshtoken",
+        "securitytoken",
+        "sessiontoken",
+        "idtoken",
+        "authorization",
+        "clientsecret",
+        "webhooksecret",
+        "secretkey",
+        "accesskey",
+        "privatekey",
+        "signingkey",
+        "encryptionkey",
+        "subscriptionkey",
+        "accountkey",
+        "connectionstring",
+        "password",
+        "passwd",
+        "passphrase",
+    ];
+    let plain: String = name.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).collect();
+    let plain = plain.to_ascii_lowercase();
+    WHOLE.contains(&plain.as_str()) || plain == "xgoogapikey" || ENDS.iter().any(|end| plain.ends_with(end))
 }
 
 #[cfg(test)]
@@ -141,20 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_recognised_by_shape_and_by_the_environment() {
-        assert_eq!(KNOWN.len(), SHAPES.len());
+    fn keys_of_the_environment_are_recognised_in_every_spelling() {
         for (text, scrubbed) in [
-            ("use sk-proj-abcdefghij0123456789_x please", "use *** please"),
-            ("AKIAABCDEFGHIJKLMNOP.", "***."),
-            ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer ***"),
-            (r#"{"api_key": "0123456789"}"#, r#"{"api_key": "***"}"#),
-            ("postgres://me:hunter2@db/x", "postgres://***@db/x"),
             ("my oddly-shaped key is", "my *** is"),
-            (
-                "the task-force asked a risk-averse bearer of bad news",
-                "the task-force asked a risk-averse bearer of bad news",
-            ),
-            ("What is an api key? password: yes", "What is an api key? password: yes"),
+            ("?k=oddly-shaped%20key&x=1", "?k=***&x=1"),
+            ("my b2RkbHktc2hhcGVkIGtleQ== is", "my ***== is"),
         ] {
             assert_eq!(scrub().text(text), scrubbed);
         }
@@ -163,11 +140,17 @@ mod tests {
 
     #[test]
     fn members_are_recognised_by_name() {
-        let mut value =
-            json!({"X-Api-Key": "short", "deep": [{"password": "p", "n": 1}], "secret": {"type": "string"}});
+        let mut value = json!({
+            "X-Api-Key": "short", "deep": [{"password": "p", "n": 1}], "secret": {"type": "string"},
+            "openaiApiKey": "k", "api_keys": ["a", "b"], "token": "Hello", "max_tokens": 3,
+            "headers": [{"name": "Authorization", "value": "Token abc"}, {"name": "accept", "value": "x"}],
+        });
         scrub().value(&mut value);
-        let expected =
-            json!({"X-Api-Key": "***", "deep": [{"password": "***", "n": 1}], "secret": {"type": "string"}});
+        let expected = json!({
+            "X-Api-Key": "***", "deep": [{"password": "***", "n": 1}], "secret": {"type": "string"},
+            "openaiApiKey": "***", "api_keys": ["***", "***"], "token": "Hello", "max_tokens": 3,
+            "headers": [{"name": "Authorization", "value": "***"}, {"name": "accept", "value": "x"}],
+        });
         assert_eq!(value, expected);
     }
 

@@ -3,16 +3,19 @@
 //! JSON for people: texts of several lines are lists of lines, so that a changed prompt is a short diff.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
-use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::super::secret::{hide_live, hide_live_in};
 use super::super::{Capabilities, LmError, LmErrorKind, Response};
 use super::CassetteError;
 use super::scrub::Scrub;
+use crate::error::clipped;
+use crate::files;
 
 const VERSION: u32 = 1;
 
@@ -46,6 +49,8 @@ fn what_is_special<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S:
 #[derive(Debug, Clone)]
 pub(super) struct Interaction {
     pub(super) model: String,
+    /// Where the model was asked: [without](super::super::Lm::deployment) anything secret.
+    pub(super) endpoint: String,
     /// The [form](super::super::form) of the request, as it is written.
     pub(super) request: Map<String, Value>,
     pub(super) outcome: Result<Response, LmError>,
@@ -63,6 +68,9 @@ struct File {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     model: String,
+    /// Where it was asked, if that is not where `models` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
     request: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     response: Option<Value>,
@@ -87,37 +95,77 @@ struct Failure {
 impl Tape {
     /// The tape in a file; an empty one if there is none.
     pub(super) fn load(path: &Path) -> Result<Option<Self>, CassetteError> {
-        let text = match fs::read(path) {
+        let text = match files::read_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CassetteError::Io { path: path.to_owned(), source }),
         };
         Self::read(&text)
             .map(Some)
-            .map_err(|message| CassetteError::Malformed { path: path.to_owned(), message })
+            .map_err(|message| CassetteError::Malformed { path: path.to_owned(), message: clipped(message) })
     }
 
-    fn read(text: &[u8]) -> Result<Self, String> {
+    /// Makes sure that what is at `path` may be replaced: nothing, or a cassette, if only an old one.
+    pub(super) fn check(path: &Path) -> Result<(), CassetteError> {
+        #[derive(Deserialize)]
+        struct Old {
+            #[serde(rename = "cassette")]
+            _version: u64,
+        }
+        let text = match files::read_text(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(CassetteError::Io { path: path.to_owned(), source }),
+        };
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        serde_json::from_str::<Old>(&text).map(drop).map_err(|error| {
+            let message = clipped(error.to_string());
+            CassetteError::Malformed { path: path.to_owned(), message }
+        })
+    }
+
+    /// Notes where a model is asked. Where it was asked first is what the file says of it.
+    pub(super) fn note(&mut self, model: &str, served: Served) {
+        match self.models.get_mut(model) {
+            Some(known) if known.endpoint != served.endpoint => {}
+            Some(known) => *known = served,
+            None => drop(self.models.insert(model.to_owned(), served)),
+        }
+    }
+
+    /// Whether a model of that name was asked at several places.
+    pub(super) fn has_several(&self, model: &str) -> bool {
+        let of_model = self.interactions.iter().flatten().filter(|one| one.model == model);
+        let mut places = of_model.map(|one| one.endpoint.as_str());
+        let first = places.next();
+        places.any(|place| Some(place) != first)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Version {
             cassette: u32,
         }
         let malformed = |error: serde_json::Error| error.to_string();
-        let Version { cassette } = serde_json::from_slice(text).map_err(malformed)?;
+        let Version { cassette } = serde_json::from_str(text).map_err(malformed)?;
         if cassette != VERSION {
             return Err(format!("it has version {cassette}, and this is version {VERSION}"));
         }
-        let file: File = serde_json::from_slice(text).map_err(malformed)?;
+        let file: File = serde_json::from_str(text).map_err(malformed)?;
+        let models = &file.models;
         let interactions = file.interactions.into_iter().enumerate().map(|(number, entry)| {
-            let read = entry.read().map_err(|message| format!("interaction {}: {message}", number + 1));
+            let read = entry.read(models).map_err(|message| format!("interaction {}: {message}", number + 1));
             read.map(Some)
         });
-        Ok(Tape { models: file.models, interactions: interactions.collect::<Result<_, _>>()? })
+        let interactions = interactions.collect::<Result<_, _>>()?;
+        Ok(Tape { models: file.models, interactions })
     }
 
     pub(super) fn save(&self, path: &Path, scrub: &Scrub) -> io::Result<()> {
         let interactions =
-            self.interactions.iter().flatten().map(|interaction| Entry::of(interaction, scrub));
+            self.interactions.iter().flatten().map(|interaction| Entry::of(interaction, &self.models, scrub));
         let file = File {
             cassette: VERSION,
             models: self.models.clone(),
@@ -125,19 +173,17 @@ impl Tape {
         };
         let mut text = serde_json::to_vec_pretty(&file)?;
         text.push(b'\n');
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
         // Whoever interrupts a test finds the old file or the new one.
-        let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| {
-            let _ = fs::remove_file(&unfinished);
-        })
+        files::write(path, &text)
     }
 }
 
 impl Entry {
-    fn of(interaction: &Interaction, scrub: &Scrub) -> serde_json::Result<Self> {
+    fn of(
+        interaction: &Interaction,
+        models: &BTreeMap<String, Served>,
+        scrub: &Scrub,
+    ) -> serde_json::Result<Self> {
         let (mut response, mut error) = (None, None);
         match &interaction.outcome {
             Ok(answer) => {
@@ -146,26 +192,31 @@ impl Entry {
                 value.as_object_mut().map(|response| response.remove("cached"));
                 without_zeros(&mut value);
                 scrub.value(&mut value);
+                hide_live_in(&mut value);
                 for_texts_of_completions(&mut value, split);
                 response = Some(value);
             }
             Err(failure) => {
                 error = Some(Failure {
                     kind: failure.kind,
-                    message: scrub.text(&failure.message),
+                    message: scrub.text(&hide_live(&failure.message)),
                     status: failure.status,
                     request_id: failure.request_id.clone(),
                     retry_after_ms: failure.retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
-                    body: failure.body.as_deref().map(|body| scrub.text(body)),
+                    body: failure.body.as_deref().map(|body| scrub.text(&hide_live(body))),
                 });
             }
         }
         let (model, request) = (interaction.model.clone(), interaction.request.clone());
-        Ok(Entry { model, request, response, error })
+        let usual = models.get(&model).map(|served| &served.endpoint);
+        let endpoint = (usual != Some(&interaction.endpoint)).then(|| interaction.endpoint.clone());
+        Ok(Entry { model, endpoint, request, response, error })
     }
 
-    fn read(self) -> Result<Interaction, String> {
-        let Entry { model, request, response, error } = self;
+    fn read(self, models: &BTreeMap<String, Served>) -> Result<Interaction, String> {
+        let Entry { model, endpoint, request, response, error } = self;
+        let usual = || models.get(&model).map(|served| served.endpoint.clone());
+        let endpoint = endpoint.or_else(usual).unwrap_or_default();
         let outcome = match (response, error) {
             (Some(mut response), None) => {
                 for_texts_of_completions(&mut response, join);
@@ -181,7 +232,7 @@ impl Entry {
             }
             _ => return Err("it needs either a `response` or an `error`".into()),
         };
-        Ok(Interaction { model, request, outcome, used: false })
+        Ok(Interaction { model, endpoint, request, outcome, used: false })
     }
 }
 
@@ -199,6 +250,7 @@ fn without_zeros(response: &mut Value) {
 pub(super) fn written(form: Map<String, Value>, scrub: &Scrub) -> Map<String, Value> {
     let mut form = Value::Object(form);
     scrub.value(&mut form);
+    hide_live_in(&mut form);
     let Value::Object(mut form) = form else { return Map::new() };
     for message in form.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
         for_text(message, "text", split);

@@ -15,6 +15,7 @@ struct Served {
     id: String,
     /// The model's name on the wire.
     name: String,
+    address: String,
     transport: Transport,
 }
 
@@ -32,7 +33,8 @@ pub(in crate::lm) fn served(endpoint: &Endpoint, id: String, name: String) -> Re
         ..Route::default()
     };
     let transport = Transport::new(&endpoint, &id, &route)?;
-    Ok(Embedder::custom(Served { id, name, transport }))
+    let address = transport.address("");
+    Ok(Embedder::custom(Served { id, name, address, transport }))
 }
 
 #[derive(Serialize)]
@@ -49,7 +51,7 @@ impl EmbeddingModel for Served {
     }
 
     fn endpoint(&self) -> &str {
-        self.transport.endpoint()
+        &self.address
     }
 
     fn embed<'a>(

@@ -23,10 +23,10 @@ type Id = [u8; 32];
 static GATES: LazyLock<Registry<Gate>> = LazyLock::new(Registry::default);
 static PACERS: LazyLock<Registry<Pacer>> = LazyLock::new(Registry::default);
 
-/// The way to a model: the same gates for all who ask one endpoint with one key, the same pacer for all who ask one
+/// The way to a model, at an address of which the second part is not shown: the same gates for all who ask one endpoint with one key, the same pacer for all who ask one
 /// model there. The limits that are set here hold for all of them from now on.
 pub(in crate::lm) fn passage<'a>(
-    endpoint: &str,
+    endpoint: [&str; 2],
     secrets: impl Iterator<Item = &'a Secret>,
     model: &str,
     limits: &Limits,
@@ -36,7 +36,7 @@ pub(in crate::lm) fn passage<'a>(
         hash.update(&(text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     };
-    put(endpoint);
+    endpoint.into_iter().for_each(&mut put);
     secrets.for_each(|secret| put(secret.expose()));
     let id = *hash.finalize().as_bytes();
     hash.update(model.as_bytes());
@@ -104,7 +104,7 @@ mod tests {
     fn handles_to_one_endpoint_share_a_gate() {
         let limits = Limits::new();
         let (key, other) = (Secret::from("a"), Secret::from("b"));
-        let way = |endpoint, key, model| passage(endpoint, std::iter::once(key), model, &limits);
+        let way = |endpoint, key, model| passage([endpoint, ""], std::iter::once(key), model, &limits);
         let first = way("http://h/v1", &key, "m");
         for (second, gate, pacer) in [
             (way("http://h/v1", &key, "m"), true, true),

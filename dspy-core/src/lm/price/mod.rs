@@ -2,7 +2,8 @@
 
 mod table;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::usage::picodollars;
 use super::{Lm, Usage, with_scope};
@@ -21,15 +22,17 @@ pub use table::{PriceTable, PriceTableError};
 #[non_exhaustive]
 pub struct Price {
     /// Tokens sent.
+    #[serde(deserialize_with = "rate")]
     pub input: f64,
     /// Tokens generated, reasoning included.
+    #[serde(deserialize_with = "rate")]
     pub output: f64,
     /// Tokens sent that the endpoint read from its prompt cache. Where it is not set, they cost what others cost that
     /// are sent, which is rather too much than too little.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
     pub cache_read: Option<f64>,
     /// Tokens sent that the endpoint wrote to its prompt cache. Where it is not set, they cost what others cost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
     pub cache_write: Option<f64>,
     /// The rates for requests with long prompts, where there are such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,12 +48,31 @@ pub struct Price {
 pub struct LongPrompt {
     /// They hold for prompts of more tokens than this.
     above: u64,
+    #[serde(deserialize_with = "rate")]
     input: f64,
+    #[serde(deserialize_with = "rate")]
     output: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
     cache_read: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
     cache_write: Option<f64>,
+}
+
+/// Reads a rate, which is a number of at least 0.
+fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let rate = f64::deserialize(from)?;
+    if is_rate(rate) { Ok(rate) } else { Err(D::Error::custom(format!("a price cannot be {rate}"))) }
+}
+
+fn some_rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    match Option::<f64>::deserialize(from)? {
+        Some(rate) if !is_rate(rate) => Err(D::Error::custom(format!("a price cannot be {rate}"))),
+        rate => Ok(rate),
+    }
+}
+
+fn is_rate(rate: f64) -> bool {
+    rate.is_finite() && rate >= 0.0
 }
 
 #[derive(Clone, Copy)]
@@ -153,6 +175,14 @@ impl Price {
             prompt: picodollars(prompt as f64 * dearest / 1e6).saturating_add(1),
             each: rates.output * 1e6,
         }
+    }
+
+    /// Whether every rate is a number of at least 0.
+    pub(super) fn is_sound(&self) -> bool {
+        let sound = |rates: Rates| {
+            [rates.input, rates.output, rates.cache_read, rates.cache_write].into_iter().all(is_rate)
+        };
+        sound(self.rates()) && self.long.is_none_or(|long| sound(long.rates()))
     }
 
     fn rates(&self) -> Rates {

@@ -109,7 +109,7 @@ impl PriceTable {
     /// the `source`, and the `models` with their prices in US dollars per million tokens ([`Price`]).
     ///
     /// # Errors
-    /// If the text is not JSON of that form.
+    /// If the text is not JSON of that form, or a price is negative or not finite.
     pub fn from_json(text: &str) -> Result<Self, PriceTableError> {
         let File { as_of, vendors } = serde_json::from_str(text)?;
         let mut table = PriceTable { as_of, ..PriceTable::default() };
@@ -148,7 +148,7 @@ impl PriceTable {
         let exact = |name: &str| self.exact.get(name).filter(here);
         let starting = || self.starts.iter().find(|(start, row)| name.starts_with(start) && here(&row));
         let row = exact(&name).or_else(|| exact(undated(&name)?)).or_else(|| starting().map(|(_, row)| row));
-        row.map(|row| row.price)
+        row.map(|row| row.price).filter(Price::is_sound)
     }
 
     /// Makes this the table that holds where no scope has another.
@@ -204,7 +204,7 @@ fn undated(name: &str) -> Option<&str> {
 /// The host of a URL.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', ':', '?']).next().unwrap_or_default()
+    rest.split(['/', ':', '?', '#']).next().unwrap_or_default()
 }
 
 #[cfg(test)]

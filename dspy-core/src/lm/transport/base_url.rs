@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use crate::lm::endpoint::public_url;
+use crate::lm::secret::{Header, header_kind, looks_like_a_key, path_parts};
 
 /// What users paste although only the part before it is the base URL.
 const PASTED: &[&str] =
@@ -41,11 +42,26 @@ impl BaseUrl {
         Ok(BaseUrl { url })
     }
 
-    /// The URL as it may be shown.
+    /// The URL as it may be shown: without the query, and without what looks like a key in its path.
     pub(super) fn shown(&self) -> String {
         let mut url = self.url.clone();
         url.set_query(None);
-        url.as_str().trim_end_matches('/').to_owned()
+        let shown = url.as_str().trim_end_matches('/');
+        if self.keys_in_path().next().is_none() { shown.to_owned() } else { public_url(shown) }
+    }
+
+    /// What of the URL is not [shown](Self::shown) and still decides who answers; empty if all of it is shown.
+    pub(super) fn hidden(&self) -> &str {
+        if self.url.query().is_some() || self.keys_in_path().next().is_some() {
+            self.url.as_str()
+        } else {
+            ""
+        }
+    }
+
+    /// The parts of the path that look like keys.
+    pub(super) fn keys_in_path(&self) -> impl Iterator<Item = &str> {
+        path_parts(self.url.path()).filter_map(|(part, is_key)| is_key.then_some(part))
     }
 
     /// The address below it. The path may bring a query of its own.
@@ -68,10 +84,22 @@ impl BaseUrl {
             || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
     }
 
-    /// Values of the query, which some gateways take the key from.
-    pub(super) fn query_values(&self) -> Vec<String> {
-        let pairs = self.url.query_pairs().filter(|(name, _)| name != "api-version");
-        pairs.map(|(_, value)| value.into_owned()).collect()
+    /// Values of the query, which some gateways take the key from, and whether that is likely. A version that is a date
+    /// is none.
+    pub(super) fn query_values(&self) -> Vec<(String, bool)> {
+        let dated = |value: &str| {
+            value.len() >= 10
+                && value.bytes().take(10).enumerate().all(|(at, byte)| match at {
+                    4 | 7 => byte == b'-',
+                    _ => byte.is_ascii_digit(),
+                })
+        };
+        let pairs = self.url.query_pairs().filter(|(name, value)| name != "api-version" || !dated(value));
+        let with_likelihood = pairs.map(|(name, value)| {
+            let is_likely = header_kind(&name) == Header::Credential || looks_like_a_key(&value);
+            (value.into_owned(), is_likely)
+        });
+        with_likelihood.collect()
     }
 }
 
@@ -99,6 +127,15 @@ mod tests {
                 "{given}"
             );
         }
+    }
+
+    #[test]
+    fn keys_in_the_path_are_not_shown() {
+        let base = BaseUrl::parse("https://h/v1/a1b2c3d4e5f6a7b8c9/openai", "/v1").unwrap();
+        assert_eq!(base.shown(), "https://h/v1/***/openai");
+        assert_eq!(base.hidden(), "https://h/v1/a1b2c3d4e5f6a7b8c9/openai");
+        assert_eq!(base.join("/x").as_str(), "https://h/v1/a1b2c3d4e5f6a7b8c9/openai/x");
+        assert_eq!(BaseUrl::parse("https://h/v1", "/v1").unwrap().hidden(), "");
     }
 
     #[test]

@@ -5,24 +5,25 @@
 mod base_url;
 mod client;
 mod failure;
+mod headers;
+mod inflate;
 mod report;
 mod retry;
 mod retry_after;
 mod streaming;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, LOCATION};
 use reqwest::{Method, Request, Url};
 use tracing::Instrument as _;
 
-use super::endpoint::public_url;
+use super::endpoint::{mark, public_url};
 use super::gate::{self, Estimate, Outcome, Passage};
 use super::secret::Secrets;
-use super::{Endpoint, LmError, LmErrorKind, Response, Secret, Usage, live};
+use super::{Endpoint, LmError, LmErrorKind, Response, Usage, live};
 use crate::observe::spans;
 use base_url::BaseUrl;
 pub(super) use failure::Failure;
@@ -57,6 +58,8 @@ pub(super) struct Route {
 pub(super) struct Transport {
     model: String,
     endpoint: String,
+    /// A digest of what else decides who answers, behind a `#`; empty if nothing does.
+    variant: String,
     url: Url,
     stream_url: Url,
     headers: HeaderMap,
@@ -64,6 +67,8 @@ pub(super) struct Transport {
     patience: Patience,
     idle_timeout: Option<Duration>,
     passage: Passage,
+    /// Holds the credentials among the secrets published.
+    _published: Arc<Secrets>,
     secrets: Secrets,
     local: bool,
     /// What to say when the key is refused.
@@ -142,15 +147,30 @@ impl Transport {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
         let base = BaseUrl::parse(&endpoint.base_url, route.root).map_err(wrong)?;
         let mut secrets = Secrets::default();
-        let query: Vec<Secret> = base.query_values().into_iter().map(Secret::from).collect();
-        query.iter().for_each(|value| secrets.add(value.clone()));
-        let keys = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value)).chain(&query);
+        for (value, is_likely) in base.query_values() {
+            if is_likely {
+                secrets.add_credential(value);
+            } else {
+                secrets.add(value);
+            }
+        }
+        base.keys_in_path().for_each(|part| secrets.add(part));
+        let keys = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
+        let headers = headers::headers(endpoint, route, &mut secrets).map_err(wrong)?;
+        let varying = headers::varying(endpoint, &headers).map_err(wrong)?;
+        let hidden = base.hidden();
+        let variant = if hidden.is_empty() && varying.is_empty() {
+            String::new()
+        } else {
+            format!("#{}", mark(std::iter::once(hidden).chain(varying.iter().map(String::as_str))))
+        };
         Ok(Transport {
             model: model.to_owned(),
             endpoint: base.shown(),
+            variant,
             url: base.join(&route.path),
             stream_url: base.join(route.stream_path.as_deref().unwrap_or(&route.path)),
-            headers: headers(endpoint, route, &mut secrets).map_err(wrong)?,
+            headers,
             client: client::client(base.is_local()).map_err(wrong)?,
             patience: Patience {
                 timeout: endpoint.timeout,
@@ -159,7 +179,8 @@ impl Transport {
                 backoff: endpoint.backoff,
             },
             idle_timeout: endpoint.idle_timeout,
-            passage: gate::passage(&base.shown(), keys, model, &endpoint.limits),
+            passage: gate::passage([&base.shown(), hidden], keys, model, &endpoint.limits),
+            _published: secrets.publish(),
             secrets,
             local: base.is_local(),
             key_hint: match (&endpoint.key, endpoint.key_var) {
@@ -170,9 +191,10 @@ impl Transport {
         })
     }
 
-    /// The base URL, without anything secret.
-    pub(super) fn endpoint(&self) -> &str {
-        &self.endpoint
+    /// What tells this way from others: the base URL with `path` below it, without anything secret, and a digest of
+    /// what else decides who answers.
+    pub(super) fn address(&self, path: &str) -> String {
+        format!("{}{path}{}", self.endpoint, self.variant)
     }
 
     /// Posts a JSON body and reads the answer by `decode`, again and again where that may help.
@@ -314,7 +336,7 @@ impl Transport {
         let success = response.status().is_success();
         if let Some(encoding) = encoding {
             if !success {
-                return Ok(());
+                return self.read_reason(answer, response, encoding).await;
             }
             let message = format!("the reply is compressed ({encoding}), which was not asked for");
             let error = self.error(Failure::new(LmErrorKind::Decode, message), Some(answer));
@@ -336,6 +358,27 @@ impl Transport {
                 Err(error) => return Err(self.broken(&error)),
             }
         }
+    }
+
+    /// Reads the compressed body of a failure, so that its reason is not lost.
+    async fn read_reason(
+        &self,
+        answer: &mut Answer,
+        response: &mut reqwest::Response,
+        encoding: &str,
+    ) -> Result<(), Failed> {
+        let mut compressed = Vec::new();
+        // What is too long or breaks off is read as far as it goes.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            if compressed.len() + chunk.len() > FAILURE_LIMIT {
+                break;
+            }
+            compressed.extend_from_slice(&chunk);
+        }
+        answer.body = inflate::inflate(encoding, &compressed, FAILURE_LIMIT).unwrap_or_else(|| {
+            format!("the reason is compressed ({encoding}), which was not asked for").into_bytes()
+        });
+        Ok(())
     }
 
     /// The failure of an exchange that broke.
@@ -382,46 +425,5 @@ impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Neither the full address nor the headers: both may hold keys.
         f.debug_struct("Transport").field("endpoint", &self.endpoint).finish_non_exhaustive()
-    }
-}
-
-/// The headers of every request. Their values are noted as secrets where they are.
-fn headers(endpoint: &Endpoint, route: &Route, secrets: &mut Secrets) -> Result<HeaderMap, String> {
-    let value = |what: &str, text: &str| {
-        let mut value = HeaderValue::from_str(text)
-            .map_err(|_| format!("{what} holds characters that cannot be sent; was it copied whole?"))?;
-        value.set_sensitive(true);
-        Ok::<_, String>(value)
-    };
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, text) in route.headers {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(text));
-    }
-    if let Some(key) = &endpoint.key {
-        let what = endpoint.key_var.map_or("the key".to_owned(), |var| format!("the key in {var}"));
-        match route.key_header {
-            Some(name) => headers.insert(HeaderName::from_static(name), value(&what, key.expose())?),
-            None => headers.insert(AUTHORIZATION, value(&what, &format!("Bearer {}", key.expose()))?),
-        };
-        secrets.add(key.clone());
-    }
-    for (name, secret) in &endpoint.headers {
-        let header =
-            HeaderName::try_from(name.as_str()).map_err(|_| format!("`{name}` is not a header name"))?;
-        add_header_secret(&header, secret, secrets);
-        headers.insert(header, value(&format!("the header `{name}`"), secret.expose())?);
-    }
-    Ok(headers)
-}
-
-/// Notes a header's value, and the token in it, unless the name says that it is nothing secret.
-fn add_header_secret(name: &HeaderName, value: &Secret, secrets: &mut Secrets) {
-    const TELLING: &[&str] = &["auth", "key", "token", "secret", "cookie", "password"];
-    if TELLING.iter().any(|word| name.as_str().contains(word)) {
-        secrets.add(value.clone());
-        for token in value.expose().split_whitespace().skip(1) {
-            secrets.add(token);
-        }
     }
 }

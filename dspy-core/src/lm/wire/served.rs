@@ -41,7 +41,7 @@ impl<C: Codec> Served<C> {
             .and_then(catalog::provider)
             .map_or_else(Protocol::default, |provider| provider.dialect.protocol);
         let path = if dialect.protocol == usual { "" } else { &*route.path };
-        let address = format!("{}{path}", transport.endpoint());
+        let address = transport.address(path);
         Ok(Lm::custom(Served { id, address, dialect, formats: Formats::default(), transport, codec }))
     }
 

@@ -57,7 +57,7 @@ pub fn install() -> Result<Telemetry, OtelError> {
 /// What is not said here is taken from the standard variables `OTEL_EXPORTER_OTLP_ENDPOINT`,
 /// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` and their like; without those it is the
 /// collector on this machine, `http://localhost:4318`.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Otlp {
     endpoint: Option<String>,
     headers: Vec<(String, Secret)>,
@@ -221,6 +221,17 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         // Nobody is left to be told.
         let _ = self.end();
+    }
+}
+
+impl fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Otlp")
+            .field("endpoint", &self.endpoint.as_deref().map(crate::lm::public_url))
+            .field("headers", &self.headers)
+            .field("service", &self.service)
+            .field("interval", &self.interval)
+            .finish()
     }
 }
 

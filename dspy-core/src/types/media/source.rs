@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{MAX_MEDIA_BYTES, MediaError};
 use super::{base64, kind};
+use crate::error::clipped;
+use crate::files;
 use crate::lm::{Detail, Media, MediaKind};
 
 /// What the three types hold.
@@ -73,9 +75,9 @@ impl Source {
 
     pub(super) fn from_path(kind: MediaKind, path: &Path) -> Result<Self, MediaError> {
         let failed = |source| MediaError::Read { path: path.to_owned(), source };
-        // A file that is too large need not be read to be refused.
-        check_size(std::fs::metadata(path).map_err(failed)?.len())?;
-        let bytes = std::fs::read(path).map_err(failed)?;
+        // A file that is too large need not be read to be refused. What it claims to be is not relied upon.
+        check_size(files::open(path).and_then(|file| file.metadata()).map_err(failed)?.len())?;
+        let bytes = files::read(path, MAX_MEDIA_BYTES as u64).map_err(failed)?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let media_type = kind::of_file(&bytes, extension)
             .ok_or_else(|| MediaError::UnknownType { path: path.to_owned() })?;
@@ -132,7 +134,7 @@ fn check_type(kind: MediaKind, media_type: &str) -> Result<(), MediaError> {
     if valid {
         return Ok(());
     }
-    Err(MediaError::WrongType { expected: kind.as_str(), found: media_type.to_owned() })
+    Err(MediaError::WrongType { expected: kind.as_str(), found: clipped(media_type) })
 }
 
 fn check_size(size: u64) -> Result<(), MediaError> {
