@@ -8,11 +8,14 @@ mod failure;
 mod report;
 mod retry;
 mod retry_after;
+mod runtime;
 mod streaming;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt as _;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
@@ -193,6 +196,7 @@ impl Transport {
         attempt: impl Fn(Duration) -> F,
     ) -> Result<T, LmError> {
         live::allow(&self.model)?;
+        runtime::check(&self.model)?;
         let resend = AtomicU32::new(0);
         retry::retry(self.patience, |end| {
             let (attempt, resend) = (&attempt, &resend);
@@ -225,6 +229,7 @@ impl Transport {
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
         live::allow(&self.model)?;
+        runtime::check(&self.model)?;
         let (make, again, decode) = (&make, &again, &decode);
         let attempt = |end| async move {
             let exchange = async {
@@ -290,7 +295,14 @@ impl Transport {
 
     async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
         *request.timeout_mut() = Some(time);
-        let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
+        // Without a reactor the connection panics in the depths of its libraries.
+        let response = match AssertUnwindSafe(self.client.execute(request)).catch_unwind().await {
+            Ok(response) => response.map_err(|error| self.broken(&error))?,
+            Err(panic) => {
+                let failure = runtime::panicked(&*panic);
+                return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
+            }
+        };
         spans::http_status(response.status().as_u16());
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -299,7 +311,7 @@ impl Transport {
             request_id: text("x-request-id")
                 .or_else(|| text("request-id"))
                 .or_else(|| text("apim-request-id")),
-            retry_after: retry_after::retry_after(response.headers(), now),
+            retry_after: retry_after::retry_after(response.status().as_u16(), response.headers(), now),
             location: text(LOCATION.as_str()),
             body: Vec::new(),
         };
@@ -371,7 +383,7 @@ impl Transport {
         if let Some(answer) = answer {
             error.status = Some(answer.status);
             error.request_id = answer.request_id.as_deref().map(|id| self.secrets.scrub(id));
-            error.retry_after = answer.retry_after;
+            error.retry_after = answer.retry_after.or(failure.retry_after);
             error.body = Some(self.secrets.excerpt(&answer.body, EXCERPT)).filter(|body| !body.is_empty());
         }
         error
