@@ -6,10 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod anthropic;
 mod caching;
 mod combine;
 mod costs;
+mod ends;
 mod faults;
 mod faults_network;
 mod finetune;
@@ -21,9 +23,12 @@ mod naming;
 mod payload;
 mod protocols;
 mod providers;
+mod refused;
 mod responses;
 mod retries;
+mod runtime;
 mod secrets;
+mod shapes;
 mod streaming;
 mod tools;
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::response::message_of;
 use crate::lm::transport::{Answer, Events, Failure};
-use crate::lm::wire::{finish_reason, number, parse, string};
+use crate::lm::wire::{Progress, finish_reason, number, parse, string};
 use crate::lm::{Delta, LmErrorKind, Response};
 
 /// More blocks than this are not a reply.
@@ -18,7 +18,7 @@ pub(in crate::lm) struct Assembly<'a> {
     message: Map<String, Value>,
     blocks: Vec<Block>,
     usage: Map<String, Value>,
-    begun: bool,
+    progress: Progress,
     ended: bool,
 }
 
@@ -39,18 +39,19 @@ impl<'a> Assembly<'a> {
             message: Map::new(),
             blocks: Vec::new(),
             usage: Map::new(),
-            begun: false,
+            progress: Progress::default(),
             ended: false,
         }
     }
 
     /// A new block. Some servers number all of them alike, or none.
     fn begin(&mut self, event: &Value) -> Result<&mut Block, Failure> {
-        if self.blocks.len() >= MOST_BLOCKS {
+        let index = number(event.get("index"));
+        if self.blocks.len() >= MOST_BLOCKS || index.is_some_and(|index| index >= MOST_BLOCKS as u64) {
             return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its blocks beyond all measure"));
         }
         let at = self.blocks.len();
-        self.blocks.push(Block { index: number(event.get("index")), ..Block::default() });
+        self.blocks.push(Block { index, ..Block::default() });
         Ok(&mut self.blocks[at])
     }
 
@@ -85,10 +86,11 @@ impl Events for Assembly<'_> {
         })?;
         Failure::check(&event)?;
         let kind = string(event.get("type")).unwrap_or_default();
+        let known = ["message_", "content_block_", "ping"];
+        self.progress.event(known.iter().any(|start| kind.starts_with(start)));
         match kind.as_str() {
             "" | "error" => Failure::of_stray(&event).map_or(Ok(()), Err)?,
             "message_start" => {
-                self.begun = true;
                 self.count(event.pointer("/message/usage"));
                 if let Some(Value::Object(message)) = event.get_mut("message").map(Value::take) {
                     self.message = message;
@@ -122,7 +124,7 @@ impl Events for Assembly<'_> {
             "message_delta" => {
                 self.count(event.get("usage"));
                 if let Some(Value::Object(delta)) = event.get_mut("delta").map(Value::take) {
-                    self.message.extend(delta);
+                    self.message.extend(delta.into_iter().filter(|(_, value)| !value.is_null()));
                 }
             }
             "message_stop" => {
@@ -135,13 +137,10 @@ impl Events for Assembly<'_> {
     }
 
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut message, blocks, usage, begun, ended } = self;
+        let Assembly { name, mut message, blocks, usage, progress, ended } = self;
         // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
         if !ended && finish_reason(message.get("stop_reason"))?.is_none() {
-            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
-        }
-        if !begun && blocks.is_empty() {
-            return Err(Failure::new(LmErrorKind::Decode, "the stream holds no message"));
+            return Err(progress.cut());
         }
         message.insert("content".into(), blocks.into_iter().map(Block::finish).collect());
         message.insert("usage".into(), usage.into());

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::response::{check, is_thought, reply_of};
 use crate::lm::transport::{Answer, Events, Failure};
-use crate::lm::wire::{finish_reason, number, parse};
+use crate::lm::wire::{Progress, finish_reason, number, parse};
 use crate::lm::{Delta, LmErrorKind, Response};
 
 /// More candidates than this were not asked for.
@@ -17,6 +17,7 @@ pub(in crate::lm) struct Assembly<'a> {
     name: &'a str,
     reply: Map<String, Value>,
     candidates: Vec<Building>,
+    progress: Progress,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ struct Building {
 
 impl<'a> Assembly<'a> {
     pub(super) fn new(name: &'a str) -> Self {
-        Assembly { name, reply: Map::new(), candidates: Vec::new() }
+        Assembly { name, reply: Map::new(), candidates: Vec::new(), progress: Progress::default() }
     }
 
     fn candidate(&mut self, at: usize, mut candidate: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
@@ -107,6 +108,7 @@ impl Events for Assembly<'_> {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
         check(&event)?;
+        self.progress.event(event.get("candidates").or_else(|| event.get("usageMetadata")).is_some());
         let candidates = event.get_mut("candidates").map(Value::take);
         match candidates {
             Some(Value::Array(candidates)) => {
@@ -125,16 +127,14 @@ impl Events for Assembly<'_> {
     }
 
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut reply, candidates } = self;
+        let Assembly { name, mut reply, candidates, progress } = self;
         if candidates.is_empty() {
-            // A stream in which nothing has come was cut before it began.
-            let kind = if reply.is_empty() { LmErrorKind::Transport } else { LmErrorKind::Decode };
-            return Err(Failure::new(kind, "the stream holds no candidates"));
+            return Err(progress.cut());
         }
         // There is no end mark; the reason to stop is the last thing that comes of a candidate.
         for candidate in &candidates {
             if finish_reason(candidate.members.get("finishReason"))?.is_none() {
-                return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
+                return Err(progress.cut());
             }
         }
         let whole = |(index, building): (usize, Building)| {

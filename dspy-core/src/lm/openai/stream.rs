@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::response::{detailed, reasoning, split_content, usage};
 use super::{calls, logprobs, source};
 use crate::lm::transport::{Answer, Events, Failure};
-use crate::lm::wire::{completion_of, finish_reason, number, parse, string};
+use crate::lm::wire::{Progress, completion_of, finish_reason, number, parse, string};
 use crate::lm::{Completion, Delta, FinishReason, LmErrorKind, Response, TokenLogprob, Usage};
 
 /// More completions than this were not asked for.
@@ -20,6 +20,7 @@ pub(in crate::lm) struct Assembly<'a> {
     usage: Usage,
     model: Option<String>,
     id: Option<String>,
+    progress: Progress,
     ended: bool,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Assembly<'a> {
             usage: Usage::tokens(0, 0),
             model: None,
             id: None,
+            progress: Progress::default(),
             ended: false,
         }
     }
@@ -102,6 +104,7 @@ impl Events for Assembly<'_> {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
         Failure::check(&event)?;
+        self.progress.event(event.get("choices").is_some_and(Value::is_array));
         match event.get_mut("choices").map(Value::take) {
             Some(Value::Array(choices)) => {
                 for (at, choice) in choices.into_iter().enumerate() {
@@ -125,7 +128,7 @@ impl Events for Assembly<'_> {
         // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
         let open = self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none());
         if !self.ended && open {
-            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
+            return Err(self.progress.cut());
         }
         if self.choices.is_empty() {
             return Err(Failure::new(LmErrorKind::Decode, "the stream holds no choices"));

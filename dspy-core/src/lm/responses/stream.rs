@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::response::reply_of;
 use crate::lm::transport::{Answer, Events, Failure};
-use crate::lm::wire::{BREAK, number, parse, string};
+use crate::lm::wire::{BREAK, Progress, number, parse, string};
 use crate::lm::{Delta, LmErrorKind, Response};
 
 /// More items than this are not a reply.
@@ -18,6 +18,7 @@ pub(in crate::lm) struct Assembly<'a> {
     /// The items that are complete, for servers whose last event does not repeat them.
     items: Vec<(Option<u64>, Value)>,
     whole: Option<Value>,
+    progress: Progress,
     /// What said the last text that was shown.
     speaker: Option<Value>,
     /// The thoughts themselves have been shown; their summary would say the same again.
@@ -26,7 +27,14 @@ pub(in crate::lm) struct Assembly<'a> {
 
 impl<'a> Assembly<'a> {
     pub(super) fn new(name: &'a str) -> Self {
-        Assembly { name, items: Vec::new(), whole: None, speaker: None, thoughts: false }
+        Assembly {
+            name,
+            items: Vec::new(),
+            whole: None,
+            progress: Progress::default(),
+            speaker: None,
+            thoughts: false,
+        }
     }
 }
 
@@ -40,6 +48,7 @@ impl Events for Assembly<'_> {
         })?;
         let kind = string(event.get("type")).unwrap_or_default();
         Failure::check(&event)?;
+        self.progress.event(kind.starts_with("response."));
         if kind == "error" || kind.is_empty() {
             Failure::of_stray(&event).map_or(Ok(()), Err)?;
         }
@@ -85,10 +94,8 @@ impl Events for Assembly<'_> {
     }
 
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut items, whole, .. } = self;
-        let Some(mut whole) = whole else {
-            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
-        };
+        let Assembly { name, mut items, whole, progress, .. } = self;
+        let Some(mut whole) = whole else { return Err(progress.cut()) };
         let empty = whole.get("output").and_then(Value::as_array).is_none_or(Vec::is_empty);
         if empty && !items.is_empty() && whole.is_object() {
             if items.iter().all(|(index, _)| index.is_some()) {

@@ -15,8 +15,8 @@ pub(super) use finish::finish_reason;
 pub(super) use formats::Format;
 pub(super) use json::parse;
 pub(super) use read::{
-    BREAK, Source, arguments_object, completion_of, count, dollars, garbage, merge, number, read_arguments,
-    string,
+    BREAK, Progress, Source, arguments_object, completion_of, count, dollars, garbage, merge, number,
+    read_arguments, string,
 };
 pub(super) use refused::{Parameter, Refused};
 use served::Served;

@@ -52,6 +52,39 @@ pub(in crate::lm) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure 
     Failure::new(LmErrorKind::Decode, message)
 }
 
+/// How far a stream of events has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::lm) enum Progress {
+    /// No event has come.
+    #[default]
+    Nothing,
+    /// What has come is not of the protocol.
+    Foreign,
+    /// Events of the protocol have come.
+    Begun,
+}
+
+impl Progress {
+    /// An event has come; `of_protocol` says whether it is one of the protocol's.
+    pub(in crate::lm) fn event(&mut self, of_protocol: bool) {
+        match self {
+            Progress::Begun => {}
+            _ if of_protocol => *self = Progress::Begun,
+            _ => *self = Progress::Foreign,
+        }
+    }
+
+    /// The failure of a stream that has ended before its reply: it was cut off, or is none.
+    pub(in crate::lm) fn cut(self) -> Failure {
+        match self {
+            Progress::Foreign => {
+                Failure::new(LmErrorKind::Decode, "the stream holds no reply of the protocol")
+            }
+            _ => Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"),
+        }
+    }
+}
+
 /// A completion of what a reply or its events gave for it.
 pub(in crate::lm) fn completion_of(
     mut text: String,
