@@ -25,16 +25,15 @@ async fn predicted_by(lm: Lm, streamed: bool) -> Result<Values, Error> {
     recovery.longer = None;
     let predict = DynPredict::new("question -> answer".parse().unwrap());
     let inputs = Values::from_iter([("question".to_owned(), json!("With what?"))]);
-    let call = async {
-        if streamed { predict.stream(inputs).finish().await } else { predict.call(inputs).await }
-    };
+    let call =
+        async { if streamed { predict.stream(inputs).finish().await } else { predict.call(inputs).await } };
     Ok((*Settings::new().lm(lm).recovery(recovery).scope(call).await?).clone())
 }
 
 fn lm_error(error: Error) -> LmError {
     match error {
         Error::Lm(error) => *error,
-        other => panic!("{other}"),
+        other => unreachable!("{other}"),
     }
 }
 
@@ -321,7 +320,7 @@ async fn a_refusal_is_one_request_and_an_error_with_its_text() {
                         assert!(completion.text.contains(text), "{protocol:?} {completion:?}");
                     }
                     Err(error) => {
-                        assert!(error.kind == LmErrorKind::ContentFilter && error.message.contains(text))
+                        assert!(error.kind == LmErrorKind::ContentFilter && error.message.contains(text));
                     }
                 }
                 assert_eq!(server.seen().len(), 1);

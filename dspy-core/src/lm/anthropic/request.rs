@@ -40,9 +40,10 @@ impl Messages {
         let choice = self.choice(request);
         let forced =
             choice.as_ref().is_some_and(|choice| choice["type"] == "any" || choice["type"] == "tool");
-        let (thinking, effort) = match refused.has(Parameter::Effort) {
-            true => (None, None),
-            false => self.thinking(params.reasoning_effort, max_tokens, forced),
+        let (thinking, effort) = if refused.has(Parameter::Effort) {
+            (None, None)
+        } else {
+            self.thinking(params.reasoning_effort, max_tokens, forced)
         };
         let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
         // Thoughts are sampled in one way only.

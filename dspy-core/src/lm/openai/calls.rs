@@ -110,11 +110,10 @@ impl Begun {
         }
         // The same name again, with every piece, or another call of the same tool.
         match (self.arguments.is_empty(), piece.arguments.is_empty()) {
-            // A name alone, and then what belongs to it.
-            (true, false) => true,
             (true, true) => piece.index.is_some() || self.name.is_empty() || !self.id.is_empty(),
-            (false, true) => true,
             (false, false) => !is_whole(&self.arguments),
+            // A name alone and then what belongs to it, or the name once more after it.
+            _ => true,
         }
     }
 }
