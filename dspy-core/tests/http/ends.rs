@@ -215,6 +215,28 @@ async fn an_error_in_mid_stream_is_the_servers_error_whatever_its_shape() {
 }
 
 #[tokio::test]
+async fn what_may_be_an_error_or_news_is_one_if_the_reply_does_not_end() {
+    for protocol in ALL {
+        let news = "data: {\"message\": \"something odd\"}\n\n";
+        let done = if protocol == Protocol::Gemini { json!("STOP") } else { Value::Null };
+        let reason = if protocol == Protocol::Chat { json!("stop") } else { done };
+        let whole =
+            format!("{news}{}{}", begun(protocol, "water", &reason), end(protocol, "water", &Value::Null));
+        let cut = format!("{}{news}data: [DONE]\n\n", begun(protocol, "wat", &Value::Null));
+        let lm = |server: &Server| speaking(server, protocol).retries(0).model("m").unwrap();
+        let (_, response, _server) = heard(vec![chunks(&[whole.as_bytes()], true)], lm).await;
+        assert_eq!(response.unwrap().completions[0].text, "water", "{protocol:?}");
+        let (_, response, _server) = heard(vec![chunks(&[cut.as_bytes()], true)], lm).await;
+        let error = response.unwrap_err();
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (LmErrorKind::Other, "something odd"),
+            "{protocol:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_called_a_stream_may_be_a_plain_reply() {
     for protocol in ALL {
         let plain = |body: &str| chunks(&[body.as_bytes()], true);

@@ -86,10 +86,12 @@ impl Events for Assembly<'_> {
         })?;
         Failure::check(&event)?;
         let kind = string(event.get("type")).unwrap_or_default();
-        let known = ["message_", "content_block_", "ping"];
-        self.progress.event(known.iter().any(|start| kind.starts_with(start)));
+        if ["message_", "content_block_", "ping"].iter().any(|start| kind.starts_with(start)) {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
+        }
         match kind.as_str() {
-            "" | "error" => Failure::of_stray(&event).map_or(Ok(()), Err)?,
             "message_start" => {
                 self.count(event.pointer("/message/usage"));
                 if let Some(Value::Object(message)) = event.get_mut("message").map(Value::take) {

@@ -108,16 +108,16 @@ impl Events for Assembly<'_> {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
         check(&event)?;
-        self.progress.event(event.get("candidates").or_else(|| event.get("usageMetadata")).is_some());
+        if event.get("candidates").or_else(|| event.get("usageMetadata")).is_some() {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
+        }
         let candidates = event.get_mut("candidates").map(Value::take);
-        match candidates {
-            Some(Value::Array(candidates)) => {
-                for (at, candidate) in candidates.into_iter().enumerate() {
-                    self.candidate(at, candidate, deltas)?;
-                }
+        if let Some(Value::Array(candidates)) = candidates {
+            for (at, candidate) in candidates.into_iter().enumerate() {
+                self.candidate(at, candidate, deltas)?;
             }
-            _ if event.get("usageMetadata").is_none() => Failure::of_stray(&event).map_or(Ok(()), Err)?,
-            _ => {}
         }
         // The counts are the totals so far.
         let Value::Object(members) = event else { return Ok(false) };

@@ -104,14 +104,14 @@ impl Events for Assembly<'_> {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
         Failure::check(&event)?;
-        self.progress.event(event.get("choices").is_some_and(Value::is_array));
         match event.get_mut("choices").map(Value::take) {
             Some(Value::Array(choices)) => {
+                self.progress.known();
                 for (at, choice) in choices.into_iter().enumerate() {
                     self.choice(at, choice, deltas)?;
                 }
             }
-            _ => Failure::of_stray(&event).map_or(Ok(()), Err)?,
+            _ => self.progress.unknown(&event)?,
         }
         // Groq has a place of its own for it.
         let counts =
@@ -124,11 +124,15 @@ impl Events for Assembly<'_> {
         Ok(false)
     }
 
-    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
+    fn finish(mut self, answer: &Answer) -> Result<Response, Failure> {
         let open = self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none());
-        if !self.ended && open {
+        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
+        if open && !self.ended {
             return Err(self.progress.cut());
+        }
+        // The end mark alone comes after errors, too.
+        if let Some(failure) = self.progress.stray().filter(|_| open) {
+            return Err(failure);
         }
         if self.choices.is_empty() {
             return Err(Failure::new(LmErrorKind::Decode, "the stream holds no choices"));

@@ -48,9 +48,10 @@ impl Events for Assembly<'_> {
         })?;
         let kind = string(event.get("type")).unwrap_or_default();
         Failure::check(&event)?;
-        self.progress.event(kind.starts_with("response."));
-        if kind == "error" || kind.is_empty() {
-            Failure::of_stray(&event).map_or(Ok(()), Err)?;
+        if kind.starts_with("response.") {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
         }
         let more = event.get("delta").and_then(Value::as_str).unwrap_or_default();
         match kind.as_str() {

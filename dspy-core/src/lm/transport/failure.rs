@@ -42,16 +42,20 @@ impl Failure {
         }
     }
 
-    /// The failure that a reply or an event stands for which holds nothing that it should hold, if it is an error in
-    /// one of the shapes that servers give to errors.
-    pub(in crate::lm) fn of_stray(reply: &Value) -> Option<Self> {
-        Report::of_stray(reply).map(Report::failure)
-    }
-
-    /// The same, or that the reply cannot be read for want of `what`.
+    /// The failure of a reply that holds no `what`: the error that it is in one of the shapes that servers give to
+    /// errors, or that it cannot be read.
     pub(in crate::lm) fn without(what: &str, reply: &Value) -> Self {
         let unread = || Failure::new(LmErrorKind::Decode, format!("the reply holds no {what}"));
-        Self::of_stray(reply).unwrap_or_else(unread)
+        Report::of_stray(reply).map_or_else(unread, Report::failure)
+    }
+
+    /// Refuses an event of no kind that the protocol knows, if it is an error. What may be one, or news that are no part
+    /// of the reply, is returned: it tells why, should the reply not come to its end.
+    pub(in crate::lm) fn of_stray_event(event: &Value) -> Result<Option<Self>, Self> {
+        match Report::of_stray(event) {
+            Some(report) if report.is_certain(event) => Err(report.failure()),
+            report => Ok(report.map(Report::failure)),
+        }
     }
 
     /// The failure that a broken exchange stands for.

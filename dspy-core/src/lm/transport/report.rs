@@ -167,14 +167,13 @@ impl Report {
     /// The report of a reply that holds nothing that a reply should hold, if it looks like that of an error.
     pub(super) fn of_stray(json: &Value) -> Option<Self> {
         let json = first(json);
-        let is = |name: &str| json.get(name).is_some_and(|value| value == "error");
-        let failed =
-            json.pointer("/base_resp/status_code").and_then(Value::as_i64).is_some_and(|code| code != 0);
-        let tells = ["error", "errors", "detail"].iter().any(|name| said(json, name).is_some());
-        let message = MESSAGES
-            .iter()
-            .any(|name| json.get(*name).is_some_and(|text| text.is_string() && says_something(text)));
-        (is("object") || is("type") || failed || tells || message).then(|| Report::of(json))
+        let message = MESSAGES.iter().any(|name| said(json, name).is_some_and(Value::is_string));
+        (is_error(json) || message).then(|| Report::of(json))
+    }
+
+    /// Whether it is certainly one of an error: its shape says so, or what it says.
+    pub(super) fn is_certain(&self, json: &Value) -> bool {
+        is_error(first(json)) || self.kind_in_success() != LmErrorKind::Other
     }
 
     /// The report that stands in an `error` member.
@@ -255,17 +254,16 @@ impl Report {
 }
 
 /// The members that hold what happened.
-const MESSAGES: &[&str] = &[
-    "message",
-    "Message",
-    "detail",
-    "msg",
-    "error_message",
-    "error_msg",
-    "status_msg",
-    "error_description",
-    "title",
-];
+const MESSAGES: &[&str] =
+    &["message", "Message", "detail", "msg", "error_message", "error_msg", "status_msg", "error_description"];
+
+/// Whether the shape of a reply is that of an error.
+fn is_error(json: &Value) -> bool {
+    let is = |name: &str| json.get(name).is_some_and(|value| value == "error");
+    let code = json.pointer("/base_resp/status_code").and_then(Value::as_i64);
+    let tells = ["error", "errors", "detail"].iter().any(|name| said(json, name).is_some());
+    is("object") || is("type") || tells || code.is_some_and(|code| code != 0)
+}
 
 /// What happened, where nothing says it.
 const SILENT: &str = "no reason given";

@@ -53,35 +53,42 @@ pub(in crate::lm) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure 
 }
 
 /// How far a stream of events has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::lm) enum Progress {
-    /// No event has come.
-    #[default]
-    Nothing,
-    /// What has come is not of the protocol.
-    Foreign,
-    /// Events of the protocol have come.
-    Begun,
+#[derive(Debug, Default)]
+pub(in crate::lm) struct Progress {
+    /// An event of the protocol has come.
+    begun: bool,
+    /// An event of another kind has come.
+    foreign: bool,
+    /// The last that may have been an error.
+    stray: Option<Failure>,
 }
 
 impl Progress {
-    /// An event has come; `of_protocol` says whether it is one of the protocol's.
-    pub(in crate::lm) fn event(&mut self, of_protocol: bool) {
-        match self {
-            Progress::Begun => {}
-            _ if of_protocol => *self = Progress::Begun,
-            _ => *self = Progress::Foreign,
-        }
+    /// An event of the protocol has come.
+    pub(in crate::lm) fn known(&mut self) {
+        self.begun = true;
     }
 
-    /// The failure of a stream that has ended before its reply: it was cut off, or is none.
+    /// An event has come that is none of the protocol's. It is refused if it is an error.
+    pub(in crate::lm) fn unknown(&mut self, event: &Value) -> Result<(), Failure> {
+        self.foreign = true;
+        self.stray = Failure::of_stray_event(event)?.or(self.stray.take());
+        Ok(())
+    }
+
+    /// What may have been an error on the way.
+    pub(in crate::lm) fn stray(&mut self) -> Option<Failure> {
+        self.stray.take()
+    }
+
+    /// The failure of a stream that has ended before its reply: of an error, it was cut off, or it is no reply.
     pub(in crate::lm) fn cut(self) -> Failure {
-        match self {
-            Progress::Foreign => {
-                Failure::new(LmErrorKind::Decode, "the stream holds no reply of the protocol")
-            }
-            _ => Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"),
-        }
+        let (kind, message) = if self.foreign && !self.begun {
+            (LmErrorKind::Decode, "the stream holds no reply of the protocol")
+        } else {
+            (LmErrorKind::Transport, "the stream ended before the reply did")
+        };
+        self.stray.unwrap_or_else(|| Failure::new(kind, message))
     }
 }
 
