@@ -8,7 +8,8 @@ use std::fmt;
 pub enum ParseErrorKind {
     /// The reply is empty.
     Empty,
-    /// The token limit cut the reply off: raise `max_tokens` or ask for less.
+    /// The token limit cut the reply off: raise `max_tokens` or ask for less. Or it ended in another way that is no
+    /// normal end, as [`FinishReason::Other`](crate::lm::FinishReason::Other) says.
     Truncated,
     /// Fields are missing, or their values are not of their type.
     Malformed,
@@ -23,7 +24,7 @@ impl ParseErrorKind {
         match self {
             ParseErrorKind::Empty => "the reply is empty",
             ParseErrorKind::Truncated => {
-                "the reply was cut off by the token limit; raise `max_tokens` or ask for less"
+                "the reply is cut off; if the token limit did it, raise `max_tokens` or ask for less"
             }
             ParseErrorKind::Malformed => "the reply does not fit the signature",
             ParseErrorKind::Check => "the reply fails checks of the signature",

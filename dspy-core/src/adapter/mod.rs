@@ -131,12 +131,15 @@ pub trait Adapter: Debug + Send + Sync + 'static {
 /// The reply, if there is one and nothing was cut off.
 pub(crate) fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
     let reply = completion.text.as_str();
-    let kind = if completion.finish == FinishReason::Length {
-        ParseErrorKind::Truncated
-    } else if reply.trim().is_empty() {
-        ParseErrorKind::Empty
-    } else {
-        return Ok(reply);
+    let (kind, problem) = match completion.finish {
+        FinishReason::Length => (ParseErrorKind::Truncated, None),
+        FinishReason::ContentFilter => {
+            (ParseErrorKind::Truncated, Some("a content filter stopped the reply"))
+        }
+        FinishReason::Other => (ParseErrorKind::Truncated, Some("the reply did not come to a normal end")),
+        _ if reply.trim().is_empty() => (ParseErrorKind::Empty, None),
+        _ => return Ok(reply),
     };
-    Err(ParseError::new(kind, adapter, reply, Vec::new()))
+    let problems = problem.into_iter().map(|problem| FieldProblem::new("", problem));
+    Err(ParseError::new(kind, adapter, reply, problems.collect()))
 }

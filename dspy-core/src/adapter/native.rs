@@ -193,6 +193,10 @@ impl View {
         inputs: &Values,
         completion: &Completion,
     ) -> Result<Parsed, ParseError> {
+        if matches!(completion.finish, FinishReason::ContentFilter | FinishReason::Other) {
+            // Whatever the adapter makes of finish reasons, this is not the whole reply.
+            super::whole_reply(adapter.name(), completion)?;
+        }
         if completion.finish == FinishReason::Length && !completion.tool_calls.is_empty() {
             // Calls that were cut off are not fewer calls.
             let reply = reply_text(completion);

@@ -278,6 +278,9 @@ const ALIASES: &[(&str, &str)] = &[
 /// The name of the provider whose addresses hold the user's resource.
 pub(super) const AZURE: &str = "azure";
 
+/// The header that its keys are sent in.
+pub(super) const AZURE_KEY: &str = "api-key";
+
 /// Environment variables that hold Azure's dated API version, for resources without the v1 API.
 const AZURE_VERSION_VARS: &[&str] = &["AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION", "AZURE_API_VERSION"];
 
@@ -302,9 +305,14 @@ impl Provider {
         };
         match var {
             "OLLAMA_HOST" => ollama_url(&url),
-            _ if self.name == AZURE => azure_url(&url, self.api_version(lookup).as_deref()),
+            _ if self.name == AZURE => AzureAddress::new(&url).base_url(self.api_version(lookup).as_deref()),
             _ => url,
         }
+    }
+
+    /// The address that the environment gives, as it stands there.
+    pub(super) fn given_url(&self, lookup: Lookup<'_>) -> Option<String> {
+        self.url_vars.iter().find_map(|var| variable(lookup, var))
     }
 
     /// The dated version of the API that the environment asks for.
@@ -318,18 +326,55 @@ impl Provider {
     }
 }
 
-/// The base URL of an Azure resource: `https://NAME.openai.azure.com`, with or without what comes below.
-///
-/// Source: Azure OpenAI, "v1 API" and "API version lifecycle": the v1 API needs no version, and deployments are named in
-/// the body; with a version, deployments are named in the path.
-pub(super) fn azure_url(resource: &str, version: Option<&str>) -> String {
-    let resource = resource.trim().split('?').next().unwrap_or_default().trim_end_matches('/');
-    let resource = resource.strip_suffix("/v1").unwrap_or(resource);
-    let resource = resource.strip_suffix("/openai").unwrap_or(resource);
-    match version {
-        None => format!("{resource}/openai/v1"),
-        Some(version) => format!("{resource}/openai?api-version={version}"),
+/// What an address of an Azure resource says: the resource, `https://NAME.openai.azure.com`, or any address below it,
+/// up to the target URI of a deployment as Azure's portal shows it.
+#[derive(Debug, PartialEq)]
+pub(super) struct AzureAddress<'a> {
+    resource: &'a str,
+    /// The deployment, where the address names one.
+    pub(super) deployment: Option<&'a str>,
+    /// The dated version of the API.
+    pub(super) version: Option<&'a str>,
+}
+
+impl<'a> AzureAddress<'a> {
+    pub(super) fn new(address: &'a str) -> Self {
+        let (path, query) = address.trim().split_once('?').unwrap_or((address.trim(), ""));
+        let path = path.trim_end_matches('/');
+        let (resource, below) = path
+            .split_once("/openai/")
+            .or_else(|| Some((path.strip_suffix("/openai").or_else(|| path.strip_suffix("/v1"))?, "")))
+            .unwrap_or((path, ""));
+        let deployment = below.strip_prefix("deployments/").and_then(|rest| rest.split('/').next());
+        let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+        // The v1 API needs no version, and takes none but `preview`.
+        let dated = |version: &&str| version.starts_with(|c: char| c.is_ascii_digit());
+        AzureAddress {
+            resource,
+            deployment: deployment.filter(|name| !name.is_empty()),
+            version: version.filter(dated),
+        }
     }
+
+    /// The base URL.
+    ///
+    /// Source: Azure OpenAI, "v1 API" and "API version lifecycle": the v1 API needs no version, and deployments are named
+    /// in the body; with a version, deployments are named in the path.
+    pub(super) fn base_url(&self, version: Option<&str>) -> String {
+        match version.or(self.version) {
+            None => format!("{}/openai/v1", self.resource),
+            Some(version) => format!("{}/openai?api-version={version}", self.resource),
+        }
+    }
+}
+
+/// Whether an address is one of Azure's, which take keys in a header of their own.
+pub(super) fn is_azure(url: &str) -> bool {
+    let rest = url.trim().split_once("://").map_or("", |(_, rest)| rest);
+    let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"]
+        .iter()
+        .any(|end| host.ends_with(end))
 }
 
 /// `OLLAMA_HOST` configures the server too and so may be a bare host, lack the port or be a wildcard address.
@@ -370,14 +415,39 @@ mod tests {
 
     #[test]
     fn every_way_to_write_an_azure_resource() {
-        for given in [
-            "https://r.openai.azure.com",
-            "https://r.openai.azure.com/",
-            "https://r.openai.azure.com/openai/v1/",
+        let resource = "https://r.openai.azure.com";
+        let versioned = |version: &str| format!("{resource}/openai?api-version={version}");
+        for (below, deployment, version) in [
+            ("", None, None),
+            ("/", None, None),
+            ("/openai", None, None),
+            ("/openai/v1/", None, None),
+            ("/openai/v1/chat/completions", None, None),
+            ("/openai/v1/responses?api-version=preview", None, None),
+            ("/openai/responses?api-version=2025-04-01-preview", None, Some("2025-04-01-preview")),
+            ("/openai/deployments/d/chat/completions?api-version=2024-10-21", Some("d"), Some("2024-10-21")),
+            ("/openai/deployments/d/embeddings?x=1&api-version=2024-10-21", Some("d"), Some("2024-10-21")),
+            ("/openai/deployments/d", Some("d"), None),
         ] {
-            assert_eq!(azure_url(given, None), "https://r.openai.azure.com/openai/v1");
-            let versioned = "https://r.openai.azure.com/openai?api-version=2024-10-21";
-            assert_eq!(azure_url(given, Some("2024-10-21")), versioned);
+            let given = format!("{resource}{below}");
+            let address = AzureAddress::new(&given);
+            assert_eq!(address, AzureAddress { resource, deployment, version }, "{given}");
+            assert_eq!(
+                address.base_url(Some("2025-01-01")),
+                versioned("2025-01-01"),
+                "what is asked for counts"
+            );
+            let usual = version.map_or_else(|| format!("{resource}/openai/v1"), versioned);
+            assert_eq!(address.base_url(None), usual);
+            assert!(is_azure(&given));
+        }
+        for other in [
+            "https://openai.azure.com.example.org/v1",
+            "https://h/r.openai.azure.com",
+            "r.openai.azure.com",
+            "",
+        ] {
+            assert!(!is_azure(other), "{other}");
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Dialect {
     pub(super) token_limit: TokenLimit,
     /// The body member that holds the sampling seed.
     pub(super) seed: Seed,
+    /// Whether stop sequences are taken.
+    pub(super) stop: bool,
     /// Whether usage in a stream must be asked for, by `stream_options`.
     pub(super) stream_usage: bool,
     /// How the wanted effort of reasoning is said.
@@ -190,6 +192,7 @@ pub(super) const PLAIN: Dialect = Dialect {
     protocol: Protocol::Chat,
     token_limit: TokenLimit::MaxTokens,
     seed: Seed::Seed,
+    stop: true,
     stream_usage: true,
     effort: EffortMember::Plain,
     cache_key: false,
@@ -242,8 +245,10 @@ impl Protocol {
 }
 
 impl Dialect {
-    /// Takes on the parameter rules of OpenAI's reasoning models (Azure OpenAI, "Reasoning models", "Not supported").
+    /// Takes on the parameter rules of OpenAI's reasoning models (Azure OpenAI, "Reasoning models", "Not supported";
+    /// OpenAI, "Create chat completion", `stop`).
     pub(super) fn be_reasoning(&mut self) {
+        self.stop &= !matches!(self.protocol, Protocol::Chat | Protocol::Responses);
         self.capabilities.logprobs = false;
         self.capabilities.sampling = false;
         self.token_limit = TokenLimit::MaxCompletionTokens;

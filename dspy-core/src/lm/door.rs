@@ -2,7 +2,7 @@
 //! before, caches and journals, see answers that carry their cost.
 
 use super::budget::BudgetNode;
-use super::{BoxFuture, DeltaSink, FinishReason, Lm, LmError, Request, Response};
+use super::{BoxFuture, DeltaSink, FinishReason, Lm, LmError, LmErrorKind, Request, Response};
 
 /// An answer, and the token limit at which a budget had it cut off, if it did.
 pub(super) struct Answer {
@@ -37,6 +37,10 @@ pub(super) async fn answer(
         capped
     });
     let sent = capped.as_ref().unwrap_or(request);
+    let price = lm.price_of(request);
+    if let Some(Err(why)) = price.map(|price| price.check()) {
+        return Err(LmError::new(LmErrorKind::Configuration, lm.id(), why));
+    }
     let mut response = match sink {
         None => lm.model().complete(sent).await?,
         Some(sink) => {
@@ -46,7 +50,7 @@ pub(super) async fn answer(
         }
     };
     if !response.cached && response.usage.cost_usd.is_none() {
-        response.usage.cost_usd = lm.price_of(request).and_then(|price| price.cost(&response.usage));
+        response.usage.cost_usd = price.and_then(|price| price.cost(&response.usage));
     }
     let cut = cap.filter(|cap| was_cut(&response, *cap));
     Ok(Answer { response, cut })

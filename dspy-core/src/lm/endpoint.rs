@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::catalog::{self, Provider};
+use super::catalog::{self, AzureAddress, Provider};
 use super::dialect::{Dialect, PLAIN};
 use super::secret::{HIDDEN, path_parts};
 use super::{
@@ -28,9 +28,10 @@ use super::{
 /// # Ok::<(), dspy_core::lm::LmError>(())
 /// ```
 ///
-/// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is
-/// the full address of the chat completions. Where it has no path at all, `/v1` is added, for Gemini's protocol
-/// `/v1beta`.
+/// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is the full
+/// address of a method, `…/chat/completions`, `…/responses`, `…/messages` or `…:generateContent`, which also chooses the
+/// protocol. The target URI that Azure's portal shows for a deployment is understood too. Where there is no path at all,
+/// `/v1` is added, for Gemini's protocol `/v1beta`.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(super) base_url: String,
@@ -57,6 +58,8 @@ pub struct Endpoint {
     pub(super) key_header: Option<&'static str>,
     /// Models are deployments that the address names: Azure with a dated version of its API.
     pub(super) deployments: bool,
+    /// The deployment that the address named, whatever the model is called.
+    pub(super) deployment: Option<String>,
 }
 
 impl Endpoint {
@@ -64,8 +67,11 @@ impl Endpoint {
     ///
     /// Nothing is assumed of its ability to enforce JSON; see [`capabilities`](Self::capabilities).
     pub fn new(base_url: impl Into<String>) -> Self {
+        let base_url = base_url.into();
+        let protocol = Protocol::of_address(&base_url).unwrap_or_default();
         Endpoint {
-            base_url: base_url.into(),
+            key_header: catalog::is_azure(&base_url).then_some(catalog::AZURE_KEY),
+            base_url,
             provider: None,
             key: None,
             key_var: None,
@@ -79,16 +85,19 @@ impl Endpoint {
             idle_timeout: None,
             limits: Limits::new(),
             capabilities: None,
-            dialect: PLAIN,
+            dialect: Dialect { protocol, ..PLAIN },
             price: None,
-            key_header: None,
             deployments: false,
+            deployment: None,
         }
     }
 
     /// An Azure OpenAI resource, `https://NAME.openai.azure.com`, by its v1 API. Its models are called by the names of
     /// their deployments. See [`api_version`](Self::api_version) for resources without the v1 API. A key is sent as
     /// Azure's `api-key`; pass an Entra token by [`header`](Self::header) as `authorization`.
+    ///
+    /// The target URI of a deployment, as Azure's portal shows it, is taken too. Where it holds a dated version, that
+    /// version is used, and the deployment that it names answers whatever the model is called.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -104,17 +113,33 @@ impl Endpoint {
     /// # Ok::<(), dspy_core::lm::LmError>(())
     /// ```
     pub fn azure(resource: impl AsRef<str>) -> Self {
-        let mut endpoint = Endpoint::new(catalog::azure_url(resource.as_ref(), None));
+        let address = AzureAddress::new(resource.as_ref());
+        let mut endpoint = Endpoint::new(address.base_url(None));
         if let Some(azure) = catalog::provider(catalog::AZURE) {
             endpoint.known_as(azure);
         }
-        endpoint
+        endpoint.at(&address);
+        endpoint.speaking(resource.as_ref())
+    }
+
+    /// Takes over what an Azure address says beside the base URL.
+    fn at(&mut self, address: &AzureAddress<'_>) {
+        self.deployments |= address.version.is_some();
+        self.deployment = address.deployment.map(str::to_owned);
+    }
+
+    /// The same, with the protocol that an address names.
+    fn speaking(self, address: &str) -> Self {
+        match Protocol::of_address(address) {
+            Some(protocol) if protocol != self.dialect.protocol => self.protocol(protocol),
+            _ => self,
+        }
     }
 
     fn known_as(&mut self, provider: &'static Provider) {
         self.provider = Some(provider.name);
         self.dialect = provider.dialect;
-        self.key_header = (provider.name == catalog::AZURE).then_some("api-key");
+        self.key_header = (provider.name == catalog::AZURE).then_some(catalog::AZURE_KEY);
     }
 
     /// Uses Azure's API of that dated version, where deployments are named in the address. Other servers get the
@@ -122,7 +147,7 @@ impl Endpoint {
     #[must_use]
     pub fn api_version(mut self, version: impl AsRef<str>) -> Self {
         if self.provider == Some(catalog::AZURE) {
-            self.base_url = catalog::azure_url(&self.base_url, Some(version.as_ref()));
+            self.base_url = AzureAddress::new(&self.base_url).base_url(Some(version.as_ref()));
             self.deployments = true;
         } else {
             let sign = if self.base_url.contains('?') { '&' } else { '?' };
@@ -196,7 +221,11 @@ impl Endpoint {
             endpoint.key = Some(key.into());
             endpoint.key_var = Some(var);
         }
-        Ok(endpoint)
+        let Some(given) = provider.given_url(lookup) else { return Ok(endpoint) };
+        if provider.name == catalog::AZURE {
+            endpoint.at(&AzureAddress::new(&given));
+        }
+        Ok(endpoint.speaking(&given))
     }
 
     /// Sets the key, sent in the way of the protocol: as a bearer token, `x-api-key` or `x-goog-api-key`.
@@ -378,7 +407,12 @@ impl Endpoint {
         let name = name.into();
         let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
         #[cfg(feature = "http")]
-        return super::wire::model(self, id, name).map(|lm| self.priced(lm));
+        {
+            if let Some(Err(why)) = self.price.map(|price| price.check()) {
+                return Err(LmError::new(LmErrorKind::Configuration, id, why));
+            }
+            super::wire::model(self, id, name).map(|lm| self.priced(lm))
+        }
         #[cfg(not(feature = "http"))]
         Err(LmError::new(
             LmErrorKind::Configuration,

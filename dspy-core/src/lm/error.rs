@@ -25,7 +25,7 @@ pub enum LmErrorKind {
     NotFound,
     /// The prompt is longer than the model's context window.
     ContextWindow,
-    /// A content filter refused the request.
+    /// A content filter refused the request or stopped the reply, or the model refuses to answer.
     ContentFilter,
     /// The endpoint refused the request for another reason (other HTTP 4xx).
     InvalidRequest,
@@ -107,7 +107,7 @@ pub struct LmError {
     pub request_id: Option<String>,
     /// How long the endpoint asked to wait.
     pub retry_after: Option<Duration>,
-    /// The start of the body that the endpoint sent.
+    /// The start of the body that the endpoint sent; of a reply that a content filter stopped, what there is of it.
     pub body: Option<String>,
     /// Which limit of which budget stood against the request.
     pub budget: Option<Box<OverBudget>>,

@@ -226,9 +226,13 @@ impl Lm {
     /// Sends one user message and returns the text of the reply.
     ///
     /// # Errors
-    /// As [`complete`](Self::complete).
+    /// As [`complete`](Self::complete), and [`ContentFilter`](super::LmErrorKind::ContentFilter) with what there is of
+    /// the reply if a filter stopped it or the model refuses.
     pub async fn ask(&self, text: impl Into<Arc<str>>) -> Result<String, LmError> {
         let response = self.complete(Request::new(vec![Message::user(text)])).await?;
+        if let Some(refusal) = response.refusal(self.id()) {
+            return Err(refusal);
+        }
         Ok(response.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
     }
 

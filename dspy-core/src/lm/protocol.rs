@@ -23,6 +23,25 @@ pub enum Protocol {
     Gemini,
 }
 
+impl Protocol {
+    /// The protocol that an address is of which names a method of one, as the documentation and consoles of providers
+    /// show it: `https://host/v1/messages`.
+    pub(super) fn of_address(url: &str) -> Option<Self> {
+        let path = url.split(['?', '#']).next().unwrap_or_default().trim().trim_end_matches('/');
+        let (_, path) = path.split_once("://")?.1.split_once('/')?;
+        let last = path.rsplit('/').next().unwrap_or(path);
+        match last {
+            "completions" => Some(Protocol::Chat),
+            "responses" => Some(Protocol::Responses),
+            "messages" => Some(Protocol::Anthropic),
+            _ if last.ends_with(":generateContent") || last.ends_with(":streamGenerateContent") => {
+                Some(Protocol::Gemini)
+            }
+            _ => None,
+        }
+    }
+}
+
 #[cfg(feature = "http")]
 impl Protocol {
     /// The path of a base URL that has none.
@@ -47,6 +66,30 @@ impl Protocol {
         match self {
             Protocol::Anthropic => &[("anthropic-version", "2023-06-01")],
             _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_addresses_tell_the_protocol() {
+        for (url, protocol) in [
+            ("https://h/v1/chat/completions", Some(Protocol::Chat)),
+            (" https://h/v1/responses/ ", Some(Protocol::Responses)),
+            ("https://h/openai/responses?api-version=preview", Some(Protocol::Responses)),
+            ("https://h/v1/messages#x", Some(Protocol::Anthropic)),
+            ("https://h/v1beta/models/m:generateContent?key=k", Some(Protocol::Gemini)),
+            ("https://h/v1beta/models/m:streamGenerateContent?alt=sse", Some(Protocol::Gemini)),
+            ("https://h/v1", None),
+            ("https://messages", None),
+            ("https://h/messages/v1", None),
+            ("messages", None),
+            ("", None),
+        ] {
+            assert_eq!(Protocol::of_address(url), protocol, "{url}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ToolCall, Usage};
+use super::{LmError, LmErrorKind, ToolCall, Usage};
 
 /// Why a model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,11 +15,12 @@ pub enum FinishReason {
     Stop,
     /// The token limit cut the reply off.
     Length,
-    /// A content filter cut the reply off.
+    /// A content filter cut the reply off, or the model refuses; the text is what there is of the reply, or the refusal.
+    /// [`Lm::ask`](super::Lm::ask) and predictors make an error of it.
     ContentFilter,
     /// The model wants tools to be called.
     ToolCalls,
-    /// Anything else that an endpoint reports.
+    /// Anything else that an endpoint reports. It is no normal end, so predictors take the reply for a truncated one.
     Other,
 }
 
@@ -108,10 +109,36 @@ pub struct Response {
     pub cached: bool,
 }
 
+/// How much of a text goes into an error, in bytes.
+const EXCERPT: usize = 2 << 10;
+
+fn start(text: &str) -> &str {
+    &text[..text.floor_char_boundary(EXCERPT)]
+}
+
 impl Response {
     /// An answer with one complete reply.
     pub fn text(text: impl Into<String>) -> Self {
         Response { completions: vec![Completion::new(text)], ..Response::default() }
+    }
+
+    /// The error that an answer is of which nothing is left but what a filter has stopped, and refusals. It has the
+    /// text.
+    pub(crate) fn refusal(&self, model: &str) -> Option<LmError> {
+        let filtered = |completion: &Completion| completion.finish == FinishReason::ContentFilter;
+        if self.completions.is_empty() || !self.completions.iter().all(filtered) {
+            return None;
+        }
+        let text =
+            self.completions.iter().map(|completion| completion.text.trim()).find(|text| !text.is_empty());
+        let said = text.map_or_else(
+            || "the reply was stopped before it began".to_owned(),
+            |text| format!("the model refused or its reply was stopped; it says: {}", start(text)),
+        );
+        let mut error = LmError::new(LmErrorKind::ContentFilter, model, said);
+        error.request_id.clone_from(&self.request_id);
+        error.body = text.map(|text| start(text).to_owned());
+        Some(error)
     }
 
     /// The same answer with its usage.

@@ -233,7 +233,12 @@ impl Call<'_> {
                 if !response.cached {
                     self.details.usage += response.usage;
                 }
+                let refusal = response.refusal(self.lm.id());
                 self.details.push(Attempt::answered(prepared.adapter.clone(), response));
+                // A model that refuses, or a filter, is not argued with.
+                if let Some(refusal) = refusal {
+                    return Err(refusal.into());
+                }
                 match &prepared.second {
                     Some(second) => Box::pin(self.extract(prepared, second, convert, keep)).await?,
                     None => self.read(prepared, convert, keep)?,

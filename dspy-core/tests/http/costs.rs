@@ -1,6 +1,6 @@
 //! What answers of real endpoints cost.
 
-use dspy_core::lm::{Budget, Limit, Lm, LmErrorKind, Price, Refusal, track_usage};
+use dspy_core::lm::{Budget, Limit, Lm, LmErrorKind, Price, PriceTable, Refusal, track_usage};
 
 use crate::support::{Server, reply};
 use crate::{endpoint, lm};
@@ -51,4 +51,67 @@ async fn what_the_transport_tries_again_is_one_call() {
     assert_eq!(error.kind, LmErrorKind::Budget);
     assert_eq!(error.budget.unwrap().why, Refusal::Limit(Limit::Calls));
     assert_eq!(server.seen().len(), 3, "nothing was sent");
+}
+
+/// What a server may claim.
+const BEYOND_MEASURE: [&str; 2] = [
+    r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615,"cost":1e300}"#,
+    r#"{"prompt_tokens":1e300,"completion_tokens":18446744073709551614}"#,
+];
+
+#[tokio::test]
+async fn claims_beyond_measure_leave_no_call_waiting() {
+    for usage in BEYOND_MEASURE {
+        for (budget, answered) in [
+            (Budget::calls(10), 10),
+            (Budget::calls(10).usd(1e6), 1),
+            (Budget::calls(10).tokens(1_000_000), 1),
+            (Budget::calls(10).tokens(u64::MAX).usd(f64::MAX), 1),
+        ] {
+            let server = Server::script(vec![answer(usage)]).await;
+            let lm = endpoint(&server.url())
+                .price(Price::per_million(1.0, 1.0))
+                .model("m")
+                .unwrap()
+                .max_tokens(16);
+            let account = budget.start();
+            let calls = (0..100).map(|_| account.enter(lm.ask("Hi")));
+            let (answers, report) = track_usage(futures_util::future::join_all(calls)).await;
+            let given = answers.iter().filter(|answer| answer.is_ok()).count();
+            assert!((answered..=10).contains(&given), "{budget}: {given}");
+            for error in answers.into_iter().filter_map(Result::err) {
+                assert_eq!(error.kind, LmErrorKind::Budget, "{error}");
+            }
+            assert_eq!(report.total.total_tokens(), u64::MAX);
+            assert_eq!(account.spent().requests, given as u64);
+            assert_eq!(account.remaining().calls, Some(10 - given as u64), "nothing stays set aside");
+        }
+    }
+}
+
+#[tokio::test]
+async fn prices_below_nothing_are_refused_before_anything_is_sent() {
+    let server = Server::script(vec![answer(TOKENS)]).await;
+    for rate in [-1.0, f64::NAN, f64::INFINITY] {
+        let price = Price::per_million(1.0, rate);
+        let refused = endpoint(&server.url()).price(price).model("m").unwrap_err();
+        assert_eq!(refused.kind, LmErrorKind::Configuration);
+        let mut table = PriceTable::new();
+        table.insert("m", price);
+        for error in [
+            lm(&server).price(price).ask("Hi").await.unwrap_err(),
+            table.scope(lm(&server).ask("Hi")).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind, LmErrorKind::Configuration);
+            assert!(error.message.contains("is no price"), "{error}");
+        }
+    }
+    let below = r#"{"as_of": "2026-11-28", "vendors": [{"provider": "p", "models": {"m": {"input": -1, "output": 1}}}]}"#;
+    assert!(PriceTable::from_json(below).unwrap_err().to_string().contains("is no price"));
+    assert_eq!(server.seen().len(), 0);
+    // What an endpoint tells is no better.
+    for told in ["-0.5", "\"NaN\"", "\"free\"", "null"] {
+        let usage = TOKENS.replace('}', &format!(",\"cost\":{told}}}"));
+        assert_eq!(cost(&usage, Some(Price::per_million(1.0, 10.0))).await, Some(0.0002), "{told}");
+    }
 }

@@ -40,6 +40,25 @@ async fn tokens_are_counted_as_the_server_reports_them() {
 }
 
 #[tokio::test]
+async fn a_claim_beyond_measure_holds_back_its_own_model_for_a_minute_at_most() {
+    for claimed in [1_000_000_000_000, u64::MAX] {
+        let usage = format!(r#"{{"prompt_tokens":{claimed},"completion_tokens":{claimed}}}"#);
+        let body = format!(r#"{{"choices":[{{"message":{{"content":"hi"}}}}],"usage":{usage}}}"#);
+        let server = Server::script(vec![reply(200, &[], &body), chat("hi")]).await;
+        let limited = endpoint(&server.url()).api_key("claims").tokens_per_minute(600_000);
+        let limited = limited.deadline(Duration::from_secs(20));
+        let claiming = limited.model("claiming").unwrap();
+        claiming.ask("Hi").await.unwrap();
+        for other in ["one", "two", "three"] {
+            limited.model(other).unwrap().ask("Hi").await.unwrap();
+        }
+        let error = claiming.ask("Hi").await.unwrap_err();
+        assert_eq!(error.kind, LmErrorKind::RateLimit);
+        assert!(error.retry_after <= Some(Duration::from_mins(1)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn no_more_requests_are_under_way_than_may_be() {
     let server = Server::script(vec![Act::Hang]).await;
     let lm = endpoint(&server.url()).api_key("few").max_concurrent(3).model("m").unwrap();

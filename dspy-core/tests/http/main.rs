@@ -6,11 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod anthropic;
 mod caching;
 mod combine;
 mod costs;
 mod echoes;
+mod ends;
 mod faults;
 mod faults_network;
 mod finetune;
@@ -23,9 +25,12 @@ mod naming;
 mod payload;
 mod protocols;
 mod providers;
+mod refused;
 mod responses;
 mod retries;
+mod runtime;
 mod secrets;
+mod shapes;
 mod streaming;
 mod tools;
 

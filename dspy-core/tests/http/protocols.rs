@@ -1,9 +1,9 @@
 //! What the tests of all protocols share.
 
-use dspy_core::lm::{Delta, Lm, LmError, Message, Request, Response};
-use serde_json::Value;
+use dspy_core::lm::{Delta, Endpoint, Lm, LmError, Message, Protocol, Request, Response};
+use serde_json::{Value, json};
 
-use crate::support::{Act, Server, chunks};
+use crate::support::{Act, Server, chunks, reply};
 
 /// Events whose data is this.
 pub(crate) fn events(data: &[Value]) -> String {
@@ -57,4 +57,70 @@ pub(crate) async fn in_pieces(events: &str, lm: impl Fn(&Server) -> Lm, check: i
         assert_eq!(reasoning, response.completions[0].reasoning.clone().unwrap_or_default());
         check(response);
     }
+}
+
+pub(crate) const ALL: [Protocol; 4] =
+    [Protocol::Chat, Protocol::Responses, Protocol::Anthropic, Protocol::Gemini];
+
+/// An endpoint that speaks the protocol.
+pub(crate) fn speaking(server: &Server, protocol: Protocol) -> Endpoint {
+    crate::endpoint(&format!("http://{}", server.address)).protocol(protocol)
+}
+
+/// A whole reply with this text and, if it is not null, this reason to stop before the end.
+pub(crate) fn whole(protocol: Protocol, text: &str, reason: &Value) -> Value {
+    match protocol {
+        Protocol::Responses => {
+            let status = if reason.is_null() { "completed" } else { "incomplete" };
+            json!({"status": status, "incomplete_details": {"reason": reason}, "output": [
+                {"type": "message", "content": [{"type": "output_text", "text": text}]}]})
+        }
+        Protocol::Anthropic => {
+            json!({"type": "message", "content": [{"type": "text", "text": text}], "stop_reason": reason})
+        }
+        Protocol::Gemini => {
+            json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason, "index": 0}]})
+        }
+        _ => json!({"choices": [{"index": 0, "message": {"content": text}, "finish_reason": reason}]}),
+    }
+}
+
+/// The events of a reply that has not come to its end, with this text and this reason to stop.
+pub(crate) fn begun(protocol: Protocol, text: &str, reason: &Value) -> String {
+    events(&match protocol {
+        Protocol::Responses => vec![
+            json!({"type": "response.created", "response": {"status": "in_progress", "output": []}}),
+            json!({"type": "response.output_text.delta", "delta": text}),
+        ],
+        Protocol::Anthropic => vec![
+            json!({"type": "message_start", "message": {"type": "message", "stop_reason": null}}),
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+            json!({"type": "message_delta", "delta": {"stop_reason": reason}}),
+        ],
+        Protocol::Gemini => vec![
+            json!({"candidates": [{"content": {"parts": [{"text": text}]}, "index": 0, "finishReason": reason}]}),
+        ],
+        _ => vec![json!({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]})],
+    })
+}
+
+/// The end mark of a stream that begins with [`begun`].
+pub(crate) fn end(protocol: Protocol, text: &str, reason: &Value) -> String {
+    match protocol {
+        Protocol::Responses => {
+            let response = whole(protocol, text, reason);
+            let status = response["status"].as_str().unwrap();
+            events(&[json!({"type": format!("response.{status}"), "response": response})])
+        }
+        Protocol::Anthropic => events(&[json!({"type": "message_stop"})]),
+        Protocol::Gemini => String::new(),
+        _ => "data: [DONE]\n\n".into(),
+    }
+}
+
+/// The reply both ways: whole, and as events.
+pub(crate) fn both(protocol: Protocol, text: &str, reason: &Value) -> [Act; 2] {
+    let stream = begun(protocol, text, reason) + &end(protocol, text, reason);
+    [reply(200, &[], &whole(protocol, text, reason).to_string()), chunks(&[stream.as_bytes()], true)]
 }

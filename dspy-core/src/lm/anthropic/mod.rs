@@ -11,7 +11,7 @@ mod stream;
 
 use super::dialect::Dialect;
 use super::transport::{Answer, Failure};
-use super::wire::{Codec, Format, Source};
+use super::wire::{Codec, Format, Refused, Source};
 use super::{Request, Response};
 use models::Family;
 
@@ -47,8 +47,14 @@ fn source(model: &str) -> Source<'_> {
 impl Codec for Messages {
     type Events<'a> = stream::Assembly<'a>;
 
-    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, String> {
-        let body = self.request(request, format, stream)?;
+    fn body(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
+        let body = self.request(request, format, refused, stream)?;
         serde_json::to_vec(&body).map_err(|error| error.to_string())
     }
 

@@ -5,11 +5,17 @@ use serde_json::{Map, Value, json};
 use super::Messages;
 use super::content;
 use super::models::{LEAST_BUDGET, Thinking, budget};
-use crate::lm::wire::{Format, merge, schema};
+use crate::lm::wire::{Format, Parameter, Refused, merge, schema};
 use crate::lm::{ReasoningEffort, Request, ToolChoice};
 
 impl Messages {
-    pub(super) fn request(&self, request: &Request, format: &Format, stream: bool) -> Result<Value, String> {
+    pub(super) fn request(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Value, String> {
         let params = &request.params;
         let mut body = Map::new();
         let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -34,7 +40,11 @@ impl Messages {
         let choice = self.choice(request);
         let forced =
             choice.as_ref().is_some_and(|choice| choice["type"] == "any" || choice["type"] == "tool");
-        let (thinking, effort) = self.thinking(params.reasoning_effort, max_tokens, forced);
+        let (thinking, effort) = if refused.has(Parameter::Effort) {
+            (None, None)
+        } else {
+            self.thinking(params.reasoning_effort, max_tokens, forced)
+        };
         let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
         // Thoughts are sampled in one way only.
         if able.sampling && !thinks {

@@ -4,35 +4,39 @@ use serde_json::Value;
 
 use super::source;
 use crate::lm::transport::{Answer, Failure};
-use crate::lm::wire::{completion_of, garbage, read_arguments, string};
-use crate::lm::{Completion, FinishReason, LmErrorKind, Response, ToolCall, Usage};
+use crate::lm::wire::{completion_of, count, finish_reason, garbage, parse, read_arguments, string};
+use crate::lm::{Completion, FinishReason, Response, ToolCall, Usage};
 
 /// Reads a reply to the model of that name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
-    let message: Value =
-        serde_json::from_slice(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
+    let message = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
     message_of(message, answer, model)
 }
 
 /// Reads a message, as it came or as its events made it.
 pub(super) fn message_of(mut message: Value, answer: &Answer, model: &str) -> Result<Response, Failure> {
-    if let Some(error) = message.get("error").filter(|error| !error.is_null()) {
-        return Err(Failure::of_error_member(error));
-    }
-    let Some(Value::Array(blocks)) = message.get_mut("content").map(Value::take) else {
-        return Err(Failure::new(LmErrorKind::Decode, "the reply holds no content"));
+    Failure::check(&message)?;
+    let finish = finish_reason(message.get("stop_reason"))?;
+    let blocks = match message.get_mut("content").map(Value::take) {
+        Some(Value::Array(blocks)) => blocks,
+        // A refusal may come without any.
+        Some(Value::Null) | None if finish == Some(FinishReason::ContentFilter) => Vec::new(),
+        _ => return Err(Failure::without("content", &message)),
     };
-    let completion = completion(blocks, message.get("stop_reason").and_then(Value::as_str), model);
+    // Why the model refuses is told beside the content.
+    let said = string(message.pointer("/stop_details/explanation"));
+    let refusal = said.filter(|_| finish == Some(FinishReason::ContentFilter));
+    let completion = completion(blocks, finish.unwrap_or_default(), refusal, model);
     Ok(Response {
         completions: vec![completion],
-        usage: usage(&message["usage"]),
+        usage: usage(message.get("usage").unwrap_or(&Value::Null)),
         model: string(message.get("model")).unwrap_or_else(|| model.to_owned()),
         request_id: answer.request_id.clone().or_else(|| string(message.get("id"))),
         cached: false,
     })
 }
 
-fn completion(blocks: Vec<Value>, reason: Option<&str>, model: &str) -> Completion {
+fn completion(blocks: Vec<Value>, finish: FinishReason, refusal: Option<String>, model: &str) -> Completion {
     let (mut text, mut thoughts, mut calls, mut signed) = (String::new(), String::new(), Vec::new(), false);
     for block in &blocks {
         let said = |member: &str| block.get(member).and_then(Value::as_str).unwrap_or_default();
@@ -51,25 +55,16 @@ fn completion(blocks: Vec<Value>, reason: Option<&str>, model: &str) -> Completi
         }
     }
     let opaque = (signed && !calls.is_empty()).then(|| source(model).mark(blocks));
-    let completion = completion_of(text, Some(thoughts), None, finish_reason(reason));
+    let completion = completion_of(text, Some(thoughts), refusal, finish);
     Completion { tool_calls: calls, opaque, ..completion }
-}
-
-fn finish_reason(reason: Option<&str>) -> FinishReason {
-    match reason {
-        None | Some("end_turn" | "stop_sequence") => FinishReason::Stop,
-        Some("max_tokens" | "model_context_window_exceeded") => FinishReason::Length,
-        Some("tool_use") => FinishReason::ToolCalls,
-        Some("refusal") => FinishReason::ContentFilter,
-        Some(_) => FinishReason::Other,
-    }
 }
 
 /// What of the prompt went through the cache is not among the input tokens there.
 pub(super) fn usage(usage: &Value) -> Usage {
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    let count = |path: &str| count(usage.pointer(path));
     let (read, written) = (count("/cache_read_input_tokens"), count("/cache_creation_input_tokens"));
-    Usage::tokens(count("/input_tokens") + read + written, count("/output_tokens"))
+    let sent = count("/input_tokens").saturating_add(read).saturating_add(written);
+    Usage::tokens(sent, count("/output_tokens"))
         .prompt_cache(read, written)
         .reasoning(count("/output_tokens_details/thinking_tokens"))
 }

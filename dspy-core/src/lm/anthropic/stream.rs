@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::response::message_of;
 use crate::lm::transport::{Answer, Events, Failure};
+use crate::lm::wire::{Progress, finish_reason, number, parse, string};
 use crate::lm::{Delta, LmErrorKind, Response};
 
 /// More blocks than this are not a reply.
@@ -17,13 +18,14 @@ pub(in crate::lm) struct Assembly<'a> {
     message: Map<String, Value>,
     blocks: Vec<Block>,
     usage: Map<String, Value>,
-    begun: bool,
+    progress: Progress,
     ended: bool,
 }
 
 /// A block and the pieces of it that have arrived.
 #[derive(Debug, Default)]
 struct Block {
+    index: Option<u64>,
     start: Map<String, Value>,
     text: String,
     signature: String,
@@ -37,21 +39,33 @@ impl<'a> Assembly<'a> {
             message: Map::new(),
             blocks: Vec::new(),
             usage: Map::new(),
-            begun: false,
+            progress: Progress::default(),
             ended: false,
         }
     }
 
-    fn block(&mut self, event: &Value) -> Result<&mut Block, Failure> {
-        let index = event.get("index").and_then(Value::as_u64).unwrap_or_default();
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        if index >= MOST_BLOCKS {
+    /// A new block. Some servers number all of them alike, or none.
+    fn begin(&mut self, event: &Value) -> Result<&mut Block, Failure> {
+        let index = number(event.get("index"));
+        if self.blocks.len() >= MOST_BLOCKS || index.is_some_and(|index| index >= MOST_BLOCKS as u64) {
             return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its blocks beyond all measure"));
         }
-        if self.blocks.len() <= index {
-            self.blocks.resize_with(index + 1, Block::default);
+        let at = self.blocks.len();
+        self.blocks.push(Block { index, ..Block::default() });
+        Ok(&mut self.blocks[at])
+    }
+
+    /// The block that an event goes on with: the latest of its number, or the latest of all.
+    fn block(&mut self, event: &Value) -> Result<&mut Block, Failure> {
+        let index = number(event.get("index"));
+        let at = match index {
+            Some(_) => self.blocks.iter().rposition(|block| block.index == index || block.index.is_none()),
+            None => self.blocks.len().checked_sub(1),
+        };
+        match at {
+            Some(at) => Ok(&mut self.blocks[at]),
+            None => self.begin(event),
         }
-        Ok(&mut self.blocks[index])
     }
 
     /// Takes over counts; those that come later are the totals so far.
@@ -67,23 +81,26 @@ impl Events for Assembly<'_> {
         if data.trim() == "[DONE]" {
             return Ok(true);
         }
-        let mut event: Value = serde_json::from_str(data).map_err(|error| {
+        let mut event = parse(data.as_bytes()).map_err(|error| {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
-        if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
-            return Err(Failure::of_error_member(error));
+        Failure::check(&event)?;
+        let kind = string(event.get("type")).unwrap_or_default();
+        if ["message_", "content_block_", "ping"].iter().any(|start| kind.starts_with(start)) {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
         }
-        match event["type"].as_str().unwrap_or_default() {
+        match kind.as_str() {
             "message_start" => {
-                self.begun = true;
                 self.count(event.pointer("/message/usage"));
-                if let Value::Object(message) = event["message"].take() {
+                if let Some(Value::Object(message)) = event.get_mut("message").map(Value::take) {
                     self.message = message;
                 }
             }
             "content_block_start" => {
-                let start = event["content_block"].take();
-                let block = self.block(&event)?;
+                let start = event.get_mut("content_block").map(Value::take).unwrap_or_default();
+                let block = self.begin(&event)?;
                 let text = |name: &str| start.get(name).and_then(Value::as_str).unwrap_or_default();
                 block.text = format!("{}{}", text("text"), text("thinking"));
                 text("signature").clone_into(&mut block.signature);
@@ -95,7 +112,7 @@ impl Events for Assembly<'_> {
                 block.say(&begun, thinks, deltas);
             }
             "content_block_delta" => {
-                let delta = event["delta"].take();
+                let delta = event.get_mut("delta").map(Value::take).unwrap_or_default();
                 let block = self.block(&event)?;
                 let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
                 match text("type") {
@@ -108,8 +125,8 @@ impl Events for Assembly<'_> {
             }
             "message_delta" => {
                 self.count(event.get("usage"));
-                if let Value::Object(delta) = event["delta"].take() {
-                    self.message.extend(delta);
+                if let Some(Value::Object(delta)) = event.get_mut("delta").map(Value::take) {
+                    self.message.extend(delta.into_iter().filter(|(_, value)| !value.is_null()));
                 }
             }
             "message_stop" => {
@@ -122,13 +139,10 @@ impl Events for Assembly<'_> {
     }
 
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut message, blocks, usage, begun, ended } = self;
-        if !begun && blocks.is_empty() {
-            return Err(Failure::new(LmErrorKind::Decode, "the stream holds no message"));
-        }
+        let Assembly { name, mut message, blocks, usage, progress, ended } = self;
         // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
-        if !ended && message.get("stop_reason").is_none_or(Value::is_null) {
-            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
+        if !ended && finish_reason(message.get("stop_reason"))?.is_none() {
+            return Err(progress.cut());
         }
         message.insert("content".into(), blocks.into_iter().map(Block::finish).collect());
         message.insert("usage".into(), usage.into());
@@ -146,7 +160,7 @@ impl Block {
     }
 
     fn finish(self) -> Value {
-        let Block { start: mut block, text, signature, input } = self;
+        let Block { start: mut block, text, signature, input, .. } = self;
         let kind = block.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();
         match kind.as_str() {
             "text" => drop(block.insert("text".into(), text.into())),

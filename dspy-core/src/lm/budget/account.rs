@@ -1,6 +1,7 @@
 //! The account of a budget: what is spent, what is set aside, who waits.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) struct Account {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) spent: Tally,
-    pub(super) open: Amount,
+    pub(super) open: Open,
     pub(super) experience: Experience,
     /// Calls that wait, the first to come first.
     queue: VecDeque<Waiter>,
@@ -44,6 +45,15 @@ pub(super) struct Amount {
     pub(super) calls: u64,
     pub(super) tokens: u64,
     pub(super) picodollars: u64,
+}
+
+/// What is set aside for all calls in flight. Each amount fits a `u64`, but what endpoints report can make amounts so
+/// large that their sum does not.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Open {
+    pub(super) calls: u64,
+    tokens: u128,
+    picodollars: u128,
 }
 
 struct Waiter {
@@ -89,8 +99,8 @@ impl Account {
         let rest = |most: u64, spent: u64, open: u64| most.saturating_sub(spent).saturating_sub(open);
         Budget {
             calls: self.budget.calls.map(|most| rest(most, spent.calls, open.calls)),
-            tokens: self.budget.tokens.map(|most| rest(most, spent.tokens(), open.tokens)),
-            usd: self.picodollars.map(|most| dollars(rest(most, spent.picodollars, open.picodollars))),
+            tokens: self.budget.tokens.map(|most| rest(most, spent.tokens(), open.tokens())),
+            usd: self.picodollars.map(|most| dollars(rest(most, spent.picodollars, open.picodollars()))),
             wall: self.budget.wall.map(|wall| wall.saturating_sub(self.started.elapsed())),
         }
     }
@@ -108,9 +118,7 @@ impl Account {
 
     /// Lets no further call through.
     pub(super) fn close(self: &Arc<Self>) {
-        let mut state = self.state();
-        state.closed = true;
-        self.admit(&mut state);
+        self.change(|state| state.closed = true);
     }
 
     /// A refusal of this account for a call that would take `asked`.
@@ -169,26 +177,39 @@ impl Account {
 
     /// Gives back what was set aside, books what the call has cost and lets others through.
     fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Outcome<'_>) {
-        let mut state = self.state();
-        state.open.subtract(claim.grant.amount);
-        match *outcome {
-            Outcome::Free => {}
-            Outcome::Refused => state.spent.add(Tally::refused()),
-            Outcome::InDoubt => {
-                let amount = claim.grant.amount;
-                let mut usage = Usage::tokens(amount.tokens, 0);
-                usage.cost_usd = self.picodollars.map(|_| dollars(amount.picodollars));
-                if claim.grant.pioneer {
-                    usage.cost_usd = None;
+        let unpriced = self.change(|state| {
+            state.open.subtract(claim.grant.amount);
+            match *outcome {
+                Outcome::Free => {}
+                Outcome::Refused => state.spent.add(Tally::refused()),
+                Outcome::InDoubt => {
+                    let amount = claim.grant.amount;
+                    let mut usage = Usage::tokens(amount.tokens, 0);
+                    usage.cost_usd = self.picodollars.map(|_| dollars(amount.picodollars));
+                    if claim.grant.pioneer {
+                        usage.cost_usd = None;
+                    }
+                    state.spent.add(Tally::of(&usage));
                 }
-                state.spent.add(Tally::of(&usage));
+                Outcome::Answered(usage, cut) => return self.book(state, claim, model, usage, cut),
             }
-            Outcome::Answered(usage, cut) => self.book(&mut state, claim, model, usage, cut),
+            false
+        });
+        // Said when the account is free again: what listens to logs is not ours.
+        if unpriced {
+            tracing::warn!(model, "the model's price is not known: the budget of dollars is not enforced");
         }
-        self.admit(&mut state);
     }
 
-    fn book(&self, state: &mut State, claim: &Claim, model: &str, usage: &Usage, cut: Option<u32>) {
+    /// Changes the state and lets those through that then fit, even if the change panics: whoever waits must not wait
+    /// for ever.
+    fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> R) -> R {
+        let _admit = Admit(self);
+        change(&mut self.state())
+    }
+
+    /// Books an answer. Whether it was the first that shows that a price is not known.
+    fn book(&self, state: &mut State, claim: &Claim, model: &str, usage: &Usage, cut: Option<u32>) -> bool {
         let Claim { grant: Grant { amount, pioneer, .. }, prompt, completions } = *claim;
         let mut paid = *usage;
         // A model that reports nothing was still called.
@@ -208,10 +229,11 @@ impl Account {
             learned.longest = learned.longest.max(cut.map_or(0, u64::from));
             learned.unpriced |= pioneer && !priced;
         }
-        if pioneer && !priced && state.unpriced.is_none() {
-            tracing::warn!(model, "the model's price is not known: the budget of dollars is not enforced");
+        let first = pioneer && !priced && state.unpriced.is_none();
+        if first {
             state.unpriced = Some(model.to_owned());
         }
+        first
     }
 
     /// Lets those that wait through, the first to come first, until one has to go on waiting.
@@ -245,17 +267,39 @@ impl Account {
     }
 }
 
-impl Amount {
-    fn add(&mut self, other: Amount) {
-        self.calls += other.calls;
-        self.tokens += other.tokens;
-        self.picodollars += other.picodollars;
+impl Open {
+    fn add(&mut self, amount: Amount) {
+        self.calls = self.calls.saturating_add(amount.calls);
+        self.tokens = self.tokens.saturating_add(amount.tokens.into());
+        self.picodollars = self.picodollars.saturating_add(amount.picodollars.into());
     }
 
-    fn subtract(&mut self, other: Amount) {
-        self.calls -= other.calls;
-        self.tokens -= other.tokens;
-        self.picodollars -= other.picodollars;
+    fn subtract(&mut self, amount: Amount) {
+        self.calls = self.calls.saturating_sub(amount.calls);
+        self.tokens = self.tokens.saturating_sub(amount.tokens.into());
+        self.picodollars = self.picodollars.saturating_sub(amount.picodollars.into());
+    }
+
+    pub(super) fn tokens(&self) -> u64 {
+        u64::try_from(self.tokens).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn picodollars(&self) -> u64 {
+        u64::try_from(self.picodollars).unwrap_or(u64::MAX)
+    }
+}
+
+/// Lets those that wait through when this is dropped.
+struct Admit<'a>(&'a Arc<Account>);
+
+impl Drop for Admit<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        let admitted = catch_unwind(AssertUnwindSafe(|| self.0.admit(&mut state)));
+        if admitted.is_err() {
+            // Those whose senders are gone hear that the account is closed.
+            state.queue.clear();
+        }
     }
 }
 
@@ -270,7 +314,7 @@ impl Drop for Waiting<'_> {
         if let Some(answer) = self.answer.take() {
             // Gives back what it holds, if it was let through and does not know yet.
             drop(answer);
-            self.account.admit(&mut self.account.state());
+            drop(Admit(self.account));
         }
     }
 }
@@ -307,5 +351,45 @@ impl Drop for Reservation {
         if let Some(claim) = self.claim.take() {
             self.account.settle(&claim, "", &Outcome::Free);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask() -> Ask<'static> {
+        Ask { model: "m".into(), prompt: 0, completions: 1, max_tokens: Some(0), price: None, cut: None }
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_settling_leaves_nobody_waiting() {
+        let account = Arc::new(Account::new(Budget::calls(2), &Usage::default(), Duration::ZERO));
+        let first = account.reserve(&ask()).await.unwrap();
+        let second = account.reserve(&ask()).await.unwrap();
+        let third = ask();
+        let mut waiting = Box::pin(account.reserve(&third));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        // What a call that panics at the worst place leaves behind.
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            account.change(|state| {
+                state.open.subtract(Amount { calls: 1, ..Amount::default() });
+                std::panic::resume_unwind(Box::new("in the middle"));
+            });
+        }));
+        assert!(panicked.is_err());
+        assert!(waiting.await.is_ok(), "it was let through");
+        drop((first, second));
+        assert_eq!(account.remaining().calls, Some(2));
+    }
+
+    #[tokio::test]
+    async fn what_is_set_aside_never_overflows() {
+        let most = Amount { calls: 1, tokens: u64::MAX, picodollars: u64::MAX };
+        let mut open = Open::default();
+        (0..3).for_each(|_| open.add(most));
+        assert_eq!((open.tokens(), open.picodollars()), (u64::MAX, u64::MAX));
+        (0..3).for_each(|_| open.subtract(most));
+        assert_eq!((open.calls, open.tokens(), open.picodollars()), (0, 0, 0));
     }
 }

@@ -64,8 +64,8 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     }
     let learned = state.experience.of(&ask.model);
     let prompt = ask.prompt.saturating_add(learned.excess);
-    let tokens = budget.tokens.map(|most| Rest::new(most, spent.tokens(), open.tokens));
-    let money = picodollars.map(|most| Rest::new(most, spent.picodollars, open.picodollars));
+    let tokens = budget.tokens.map(|most| Rest::new(most, spent.tokens(), open.tokens()));
+    let money = picodollars.map(|most| Rest::new(most, spent.picodollars, open.picodollars()));
     let known = ask.price.map(|price| price.bill(prompt)).or_else(|| learned.bill(prompt));
     let mut bill = known.unwrap_or_default();
     let mut pioneer = false;

@@ -49,7 +49,7 @@ impl Experience {
 impl Learned {
     /// Learns of an answer to a request for so many completions, whose prompt may have had so many tokens.
     pub(super) fn learn(&mut self, usage: &Usage, completions: u64, prompt: u64) {
-        self.answers += 1;
+        self.answers = self.answers.saturating_add(1);
         self.longest = self.longest.max(usage.completion_tokens.div_ceil(completions.max(1)));
         self.excess = self.excess.max(usage.prompt_tokens.saturating_sub(prompt));
         self.density = self.density.max(usage.prompt_tokens as f64 / prompt.max(1) as f64);

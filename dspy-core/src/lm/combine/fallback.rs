@@ -47,7 +47,14 @@ impl Fallback {
         self.members.not_empty()?;
         let mut errors = Vec::new();
         for lm in &self.members.models {
-            match lm.pass(request.clone(), sink).await {
+            let answer = lm.pass(request.clone(), sink).await;
+            // A reply that a filter stopped is an answer; whether another model is asked is decided as after an error.
+            let stopped = answer.as_ref().ok().and_then(|response| response.refusal(lm.id()));
+            let answer = match stopped.filter(|error| (self.goes_on)(error)) {
+                Some(error) => Err(error),
+                None => answer,
+            };
+            match answer {
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     let goes_on = (self.goes_on)(&error);

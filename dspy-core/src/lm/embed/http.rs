@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{BoxFuture, Embedder, EmbeddingModel, Embeddings};
 use crate::lm::transport::{Answer, Failure, Metered, Outgoing, Route, Transport};
-use crate::lm::wire::garbage;
+use crate::lm::wire::{dollars, garbage, number, parse};
 use crate::lm::{Endpoint, LmError, LmErrorKind, Protocol, Usage};
 
 #[derive(Debug)]
@@ -79,14 +79,12 @@ struct Reply {
     data: Vec<Entry>,
     #[serde(default)]
     usage: Value,
-    #[serde(default)]
-    error: Value,
 }
 
 #[derive(Deserialize)]
 struct Entry {
     #[serde(default)]
-    index: Option<u64>,
+    index: Value,
     embedding: Vector,
 }
 
@@ -99,25 +97,26 @@ enum Vector {
 
 fn read(answer: &Answer, texts: usize) -> Result<Embeddings, Failure> {
     let fail = |message: String| Failure::new(LmErrorKind::Decode, message);
-    let mut reply: Reply =
-        serde_json::from_slice(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
-    if !reply.error.is_null() {
-        return Err(Failure::of_error_member(&reply.error));
+    let reply = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
+    Failure::check(&reply)?;
+    if reply.get("data").is_none() {
+        return Err(Failure::without("vectors", &reply));
     }
+    let mut reply: Reply = serde_json::from_value(reply).map_err(|error| garbage(&answer.body, &error))?;
     if reply.data.len() != texts {
         return Err(fail(format!("{} vectors came for {texts} texts", reply.data.len())));
     }
     // Entries without a place are in order.
-    reply.data.sort_by_key(|entry| entry.index);
+    reply.data.sort_by_key(|entry| number(Some(&entry.index)));
     let vectors = reply.data.into_iter().map(|entry| match entry.embedding {
         Vector::Numbers(numbers) => Ok(numbers),
         Vector::Base64(text) => floats(&text),
     });
     let vectors = vectors.collect::<Result<Vec<_>, _>>().map_err(fail)?;
-    let count = |name: &str| reply.usage.get(name).and_then(Value::as_u64);
+    let count = |name: &str| number(reply.usage.get(name));
     let tokens = count("prompt_tokens").or_else(|| count("total_tokens")).unwrap_or_default();
     let mut usage = Usage::tokens(tokens, 0);
-    usage.cost_usd = reply.usage.get("cost").and_then(Value::as_f64);
+    usage.cost_usd = dollars(reply.usage.get("cost"));
     Ok(Embeddings { vectors, usage })
 }
 

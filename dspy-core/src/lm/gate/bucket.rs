@@ -71,9 +71,13 @@ impl Bucket {
         self.level -= amount;
     }
 
-    /// Gives back what was taken and not needed.
-    pub(super) fn give(&mut self, amount: f64) {
-        self.level = (self.level + amount).min(self.capacity);
+    /// Takes `more` than was taken before, or gives back what was not needed, if that is less than nothing. What is not
+    /// there is not taken, but returned.
+    pub(super) fn settle(&mut self, more: f64, now: Instant) -> f64 {
+        self.refill(now);
+        let taken = more.min(self.level.max(0.0));
+        self.level = (self.level - taken).min(self.capacity);
+        more - taken
     }
 
     #[cfg(any(feature = "http", test))]
@@ -122,7 +126,7 @@ mod tests {
         bucket.take(5_000.0);
         let wait = bucket.wait(1.0, now).unwrap() - now;
         assert!((Duration::from_secs(48)..Duration::from_secs(52)).contains(&wait), "{wait:?}");
-        bucket.give(4_900.0);
+        assert_eq!(bucket.settle(-4_900.0, now), 0.0);
         assert_eq!(bucket.wait(1.0, now), None);
     }
 }

@@ -1,5 +1,7 @@
 //! The gate of an endpoint: what the user limits, and the circuit.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
@@ -11,6 +13,11 @@ use super::{Estimate, Limits, Outcome, Refusal};
 const FIRST_MEAN: f64 = 256.0;
 /// How much the last reply counts in the mean.
 const NEWEST: f64 = 0.05;
+/// How many times the mean the last reply counts as at most: no single report may spoil the estimates of others.
+const OUTLIER: f64 = 4.0;
+
+/// No report holds a model back for longer.
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Keeps the limits of one endpoint.
 #[derive(Debug, Default)]
@@ -120,19 +127,24 @@ impl State {
 }
 
 impl Stay<'_> {
-    /// Tells what the request has come to.
-    pub(super) fn settle(&mut self, begun: Instant, outcome: &Outcome) {
+    /// Tells what the request has come to. Returns for how long its model should pause, because the endpoint reports
+    /// more tokens than there were.
+    ///
+    /// A report takes what is left of the limit, but it puts nobody else into debt: reports can be wrong by any amount.
+    pub(super) fn settle(&mut self, begun: Instant, outcome: &Outcome) -> Option<Duration> {
         let mut state = self.gate.0.state();
         match outcome {
             Outcome::Down(error) => state.breaker.down(begun, self.probe, error, Instant::now()),
             _ => state.breaker.alive(),
         }
-        if let Outcome::Answered(Some(usage)) = outcome {
-            state.mean_completion += (usage.completion_tokens as f64 - state.mean_completion) * NEWEST;
-            if let Some(tokens) = &mut state.tokens {
-                tokens.give(self.charged - usage.total_tokens() as f64);
-            }
-        }
+        let Outcome::Answered(Some(usage)) = outcome else { return None };
+        let mean = state.mean_completion;
+        let newest = (usage.completion_tokens as f64).min(OUTLIER * mean.max(FIRST_MEAN));
+        state.mean_completion += (newest - mean) * NEWEST;
+        let more = usage.total_tokens() as f64 - self.charged;
+        let lacking = state.tokens.as_mut()?.settle(more, Instant::now());
+        let amount = f64::from(state.limits.tokens_per_minute?.max(1));
+        (lacking > 0.0).then(|| MINUTE.mul_f64((lacking / amount).min(1.0)))
     }
 }
 
@@ -151,7 +163,6 @@ impl Drop for Stay<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::lm::gate::turnstile::{after, far};
@@ -240,6 +251,30 @@ mod tests {
         drop(stay);
         drop(gate.enter(Estimate { prompt: 1, completion: None }, far()).await.unwrap());
         assert_eq!(start.elapsed().as_secs(), 4, "a request that tells nothing counts as estimated");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_beyond_measure_holds_nobody_back_for_long() {
+        let gate = gate(Limits::new().tokens_per_minute(60_000));
+        let estimate = Estimate { prompt: 100, completion: None };
+        for claimed in [1_000_000_000_000, u64::MAX] {
+            let start = Instant::now();
+            for _ in 0..3 {
+                let mut stay = gate.enter(estimate, far()).await.unwrap();
+                let usage = crate::lm::Usage::tokens(claimed, claimed);
+                let pause = stay.settle(start, &Outcome::Answered(Some(usage)));
+                assert_eq!(pause, Some(MINUTE), "its own model");
+            }
+            drop(gate.enter(estimate, far()).await.unwrap());
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        }
+        // A little more than estimated is taken from what is left.
+        tokio::time::advance(MINUTE).await;
+        let mut stay = gate.enter(Estimate { prompt: 100, completion: Some(0) }, far()).await.unwrap();
+        assert_eq!(
+            stay.settle(Instant::now(), &Outcome::Answered(Some(crate::lm::Usage::tokens(600, 0)))),
+            None
+        );
     }
 
     #[tokio::test(start_paused = true)]

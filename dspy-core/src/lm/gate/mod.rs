@@ -145,6 +145,12 @@ impl Pass<'_> {
         if let Outcome::TooMany(wait) = outcome {
             self.pacer.slow_down(self.admitted, *wait);
         }
-        self.stay.settle(self.admitted, outcome);
+        if let Some(pause) = self.stay.settle(self.admitted, outcome) {
+            tracing::warn!(
+                ?pause,
+                "the endpoint reports more tokens than the limit has left: the model pauses"
+            );
+            self.pacer.pause(pause);
+        }
     }
 }

@@ -19,6 +19,9 @@ const RECOVERY: f64 = 30.0;
 /// At how many times that rate the endpoint is trusted again.
 const TRUST: f64 = 2.0;
 
+/// No refusal holds others back for longer: endpoints may ask for any time, and one that means it says so again.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
 /// The pace at which one model is asked: as fast as callers like until it refuses, then half as fast as that, then
 /// steadily faster until it refuses again (additive increase, multiplicative decrease).
 #[derive(Debug, Default)]
@@ -80,7 +83,7 @@ impl Pacer {
         let now = Instant::now();
         let pace = &mut *self.0.state();
         if let Some(wait) = wait {
-            pace.paused_until = pace.paused_until.max(Some(after(now, wait)));
+            pace.pause(now, wait);
         }
         // Those that were under way together are refused together, and are one sign, not many.
         if pace.cut_at.is_some_and(|cut| admitted <= cut) {
@@ -96,6 +99,11 @@ impl Pacer {
         tracing::debug!(rate, ?wait, "rate limited, slowing down");
     }
 
+    /// Lets nobody through for so long.
+    pub(super) fn pause(&self, wait: Duration) {
+        self.0.state().pause(Instant::now(), wait);
+    }
+
     /// Whether it has nothing to remember.
     #[cfg(feature = "http")]
     pub(super) fn is_idle(&self, now: Instant) -> bool {
@@ -106,6 +114,10 @@ impl Pacer {
 }
 
 impl Pace {
+    fn pause(&mut self, now: Instant, wait: Duration) {
+        self.paused_until = self.paused_until.max(Some(after(now, wait.min(LONGEST_PAUSE))));
+    }
+
     fn admit(&mut self, now: Instant) -> Verdict<()> {
         if let Some(until) = self.paused_until {
             if now < until {
@@ -174,6 +186,15 @@ mod tests {
         pacer.slow_down(Instant::now(), Some(Duration::from_hours(1)));
         let refused = pacer.enter(Instant::now() + Duration::from_mins(1)).await;
         assert_eq!(refused, Err(Refusal::TooLate(Some(Duration::from_hours(1)))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_pause_is_for_ever() {
+        let pacer = Pacer::default();
+        let start = Instant::now();
+        pacer.slow_down(start, Some(Duration::MAX));
+        pacer.enter(far()).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 3_600);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ mod thinking;
 
 use super::dialect::Dialect;
 use super::transport::{Answer, Failure};
-use super::wire::{Codec, Format, Source};
+use super::wire::{Codec, Format, Refused, Source};
 use super::{Request, Response};
 
 /// Contents for one model.
@@ -36,8 +36,8 @@ fn source(model: &str) -> Source<'_> {
 impl Codec for Contents {
     type Events<'a> = stream::Assembly<'a>;
 
-    fn body(&self, request: &Request, format: &Format, _: bool) -> Result<Vec<u8>, String> {
-        let body = self.request(request, format)?;
+    fn body(&self, request: &Request, format: &Format, refused: Refused, _: bool) -> Result<Vec<u8>, String> {
+        let body = self.request(request, format, refused)?;
         serde_json::to_vec(&body).map_err(|error| error.to_string())
     }
 

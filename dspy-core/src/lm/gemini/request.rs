@@ -3,11 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::{Contents, content, source, thinking};
-use crate::lm::wire::{Format, merge, schema};
+use crate::lm::wire::{Format, Parameter, Refused, merge, schema};
 use crate::lm::{Request, ToolChoice, ToolSpec};
 
 impl Contents {
-    pub(super) fn request(&self, request: &Request, format: &Format) -> Result<Value, String> {
+    pub(super) fn request(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+    ) -> Result<Value, String> {
         let able = self.dialect.capabilities;
         let mut body = Map::new();
         let turns = content::turns(&request.messages, source(&self.name), able.images)?;
@@ -38,7 +43,7 @@ impl Contents {
         if let Some(choice) = choice(request) {
             body.insert("toolConfig".into(), json!({"functionCallingConfig": choice}));
         }
-        let config = self.config(request, format);
+        let config = self.config(request, format, refused);
         if !config.is_empty() {
             body.insert("generationConfig".into(), config.into());
         }
@@ -46,7 +51,7 @@ impl Contents {
         Ok(body.into())
     }
 
-    fn config(&self, request: &Request, format: &Format) -> Map<String, Value> {
+    fn config(&self, request: &Request, format: &Format, refused: Refused) -> Map<String, Value> {
         let params = &request.params;
         let able = self.dialect.capabilities;
         let mut config = Map::new();
@@ -71,7 +76,9 @@ impl Contents {
             put("responseMimeType", json.then_some("application/json".into()));
             put("responseJsonSchema", schema);
         }
-        put("thinkingConfig", thinking::config(&self.name, params.reasoning_effort, able.reasoning));
+        if !refused.has(Parameter::Effort) {
+            put("thinkingConfig", thinking::config(&self.name, params.reasoning_effort, able.reasoning));
+        }
         config
     }
 }

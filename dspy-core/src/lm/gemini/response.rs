@@ -4,28 +4,28 @@ use serde_json::Value;
 
 use super::source;
 use crate::lm::transport::{Answer, Failure};
-use crate::lm::wire::{completion_of, garbage, read_arguments, string};
+use crate::lm::wire::{completion_of, count, finish_reason, garbage, parse, read_arguments, string};
 use crate::lm::{Completion, FinishReason, LmErrorKind, Response, TokenLogprob, ToolCall, Usage};
 
 /// Reads a reply to the model of that name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
-    let reply: Value = serde_json::from_slice(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
+    let reply = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
     reply_of(reply, answer, model)
 }
 
 /// Reads a reply, as it came or as its events made it.
 pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result<Response, Failure> {
     check(&reply)?;
-    let Some(Value::Array(mut candidates)) = reply.get_mut("candidates").map(Value::take) else {
-        return Err(Failure::new(LmErrorKind::Decode, "the reply holds no candidates"));
+    let mut candidates = match reply.get_mut("candidates").map(Value::take) {
+        Some(Value::Array(candidates)) if !candidates.is_empty() => candidates,
+        _ => return Err(Failure::without("candidates", &reply)),
     };
-    if candidates.is_empty() {
-        return Err(Failure::new(LmErrorKind::Decode, "the reply holds no candidates"));
-    }
-    candidates.sort_by_key(|candidate| candidate.get("index").and_then(Value::as_u64).unwrap_or_default());
+    candidates.sort_by_key(|candidate| count(candidate.get("index")));
+    let completions =
+        candidates.into_iter().map(|candidate| completion(candidate, model)).collect::<Result<_, _>>()?;
     Ok(Response {
-        completions: candidates.into_iter().map(|candidate| completion(candidate, model)).collect(),
-        usage: usage(&reply["usageMetadata"]),
+        completions,
+        usage: usage(reply.get("usageMetadata").unwrap_or(&Value::Null)),
         model: string(reply.get("modelVersion")).unwrap_or_else(|| model.to_owned()),
         request_id: answer.request_id.clone().or_else(|| string(reply.get("responseId"))),
         cached: false,
@@ -34,9 +34,7 @@ pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result
 
 /// An error that came as a success, or a prompt that was refused.
 pub(super) fn check(reply: &Value) -> Result<(), Failure> {
-    if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
-        return Err(Failure::of_error_member(error));
-    }
+    Failure::check(reply)?;
     if let Some(reason) = string(reply.pointer("/promptFeedback/blockReason")) {
         let said = string(reply.pointer("/promptFeedback/blockReasonMessage"));
         let message = said.unwrap_or_else(|| format!("the prompt was refused: {reason}"));
@@ -45,7 +43,7 @@ pub(super) fn check(reply: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn completion(mut candidate: Value, model: &str) -> Completion {
+fn completion(mut candidate: Value, model: &str) -> Result<Completion, Failure> {
     let parts = match candidate.pointer_mut("/content/parts").map(Value::take) {
         Some(Value::Array(parts)) => parts,
         _ => Vec::new(),
@@ -66,30 +64,22 @@ fn completion(mut candidate: Value, model: &str) -> Completion {
             calls.push(ToolCall { id: string(call.get("id")), name, arguments });
         }
     }
-    let mut finish = finish_reason(candidate.get("finishReason").and_then(Value::as_str));
+    let mut finish = finish_reason(candidate.get("finishReason"))?.unwrap_or_default();
     if finish == FinishReason::Stop && !calls.is_empty() {
         finish = FinishReason::ToolCalls;
     }
     let opaque = (signed && !calls.is_empty()).then(|| source(model).mark(parts));
-    let logprobs = logprobs(&candidate["logprobsResult"]);
-    let completion = completion_of(text, Some(thoughts), None, finish);
-    Completion { tool_calls: calls, opaque, logprobs, ..completion }
+    let logprobs = logprobs(candidate.get("logprobsResult").unwrap_or(&Value::Null));
+    // Why a candidate was stopped is told beside it.
+    let said = string(candidate.get("finishMessage"));
+    let refusal = said.filter(|_| finish == FinishReason::ContentFilter && text.trim().is_empty());
+    let completion = completion_of(text, Some(thoughts), refusal, finish);
+    Ok(Completion { tool_calls: calls, opaque, logprobs, ..completion })
 }
 
 /// Whether a part is a summary of thoughts.
 pub(super) fn is_thought(part: &Value) -> bool {
     part.get("thought").and_then(Value::as_bool).unwrap_or_default()
-}
-
-fn finish_reason(reason: Option<&str>) -> FinishReason {
-    match reason {
-        None | Some("STOP") => FinishReason::Stop,
-        Some("MAX_TOKENS") => FinishReason::Length,
-        Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY") => {
-            FinishReason::ContentFilter
-        }
-        Some(_) => FinishReason::Other,
-    }
 }
 
 fn logprobs(result: &Value) -> Vec<TokenLogprob> {
@@ -109,11 +99,11 @@ fn logprobs(result: &Value) -> Vec<TokenLogprob> {
 
 /// Thoughts are not among the tokens of the candidates there.
 fn usage(usage: &Value) -> Usage {
-    let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let count = |name: &str| count(usage.get(name));
     let thoughts = count("thoughtsTokenCount");
     Usage::tokens(
-        count("promptTokenCount") + count("toolUsePromptTokenCount"),
-        count("candidatesTokenCount") + thoughts,
+        count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
+        count("candidatesTokenCount").saturating_add(thoughts),
     )
     .prompt_cache(count("cachedContentTokenCount"), 0)
     .reasoning(thoughts)

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::response::{check, is_thought, reply_of};
 use crate::lm::transport::{Answer, Events, Failure};
+use crate::lm::wire::{Progress, finish_reason, number, parse};
 use crate::lm::{Delta, LmErrorKind, Response};
 
 /// More candidates than this were not asked for.
@@ -16,6 +17,7 @@ pub(in crate::lm) struct Assembly<'a> {
     name: &'a str,
     reply: Map<String, Value>,
     candidates: Vec<Building>,
+    progress: Progress,
 }
 
 #[derive(Debug, Default)]
@@ -26,12 +28,12 @@ struct Building {
 
 impl<'a> Assembly<'a> {
     pub(super) fn new(name: &'a str) -> Self {
-        Assembly { name, reply: Map::new(), candidates: Vec::new() }
+        Assembly { name, reply: Map::new(), candidates: Vec::new(), progress: Progress::default() }
     }
 
-    fn candidate(&mut self, mut candidate: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
-        let index = candidate.get("index").and_then(Value::as_u64).unwrap_or_default();
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
+    fn candidate(&mut self, at: usize, mut candidate: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
+        let index =
+            number(candidate.get("index")).map_or(at, |index| usize::try_from(index).unwrap_or(usize::MAX));
         if index >= MOST_CANDIDATES {
             let message = "the reply numbers its candidates beyond all measure";
             return Err(Failure::new(LmErrorKind::Decode, message));
@@ -102,13 +104,20 @@ impl Events for Assembly<'_> {
         if data.trim() == "[DONE]" {
             return Ok(true);
         }
-        let mut event: Value = serde_json::from_str(data).map_err(|error| {
+        let mut event = parse(data.as_bytes()).map_err(|error| {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
         check(&event)?;
+        if event.get("candidates").or_else(|| event.get("usageMetadata")).is_some() {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
+        }
         let candidates = event.get_mut("candidates").map(Value::take);
-        for candidate in candidates.as_ref().and_then(Value::as_array).into_iter().flatten() {
-            self.candidate(candidate.clone(), deltas)?;
+        if let Some(Value::Array(candidates)) = candidates {
+            for (at, candidate) in candidates.into_iter().enumerate() {
+                self.candidate(at, candidate, deltas)?;
+            }
         }
         // The counts are the totals so far.
         let Value::Object(members) = event else { return Ok(false) };
@@ -118,13 +127,15 @@ impl Events for Assembly<'_> {
     }
 
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut reply, candidates } = self;
+        let Assembly { name, mut reply, candidates, progress } = self;
         if candidates.is_empty() {
-            return Err(Failure::new(LmErrorKind::Decode, "the stream holds no candidates"));
+            return Err(progress.cut());
         }
         // There is no end mark; the reason to stop is the last thing that comes of a candidate.
-        if candidates.iter().any(|candidate| !candidate.members.contains_key("finishReason")) {
-            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
+        for candidate in &candidates {
+            if finish_reason(candidate.members.get("finishReason"))?.is_none() {
+                return Err(progress.cut());
+            }
         }
         let whole = |(index, building): (usize, Building)| {
             let mut members = building.members;

@@ -1,5 +1,6 @@
 //! OpenAI's chat completions, as nearly every server speaks them.
 
+mod calls;
 mod logprobs;
 mod request;
 mod response;
@@ -13,7 +14,7 @@ pub(super) use tools::{arguments_text, parameters};
 
 use super::dialect::Dialect;
 use super::transport::{Answer, Failure};
-use super::wire::{Codec, Format};
+use super::wire::{Codec, Format, Refused, Source};
 use super::{Request, Response};
 
 /// Chat completions for one model.
@@ -30,11 +31,23 @@ impl Chat {
     }
 }
 
+/// Who understands `reasoning_details`.
+fn source(model: &str) -> Source<'_> {
+    Source { protocol: "chat", model }
+}
+
 impl Codec for Chat {
     type Events<'a> = stream::Assembly<'a>;
 
-    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, String> {
-        request::body(&self.name, request, format, self.dialect, stream).map_err(|error| error.to_string())
+    fn body(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
+        let dialect = refused.dialect(self.dialect);
+        request::body(&self.name, request, format, dialect, stream).map_err(|error| error.to_string())
     }
 
     fn read(&self, answer: &Answer) -> Result<Response, Failure> {

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::source;
 use super::tools::{self, Calls, Thinking, WireTool};
 use crate::lm::dialect::{Dialect, Seed, TokenLimit};
-use crate::lm::wire::Format;
+use crate::lm::wire::{Format, Source};
 use crate::lm::{Content, Detail, MediaKind, Message, Part, PromptCache, Request};
 
 #[derive(Serialize)]
@@ -63,6 +64,8 @@ struct Turn<'a> {
     content: Option<TurnContent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<Calls<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_details: Option<&'a [Value]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
 }
@@ -134,7 +137,11 @@ pub(super) fn body(
     let thinking = Thinking::new(params.reasoning_effort, dialect.effort);
     let body = Body {
         model,
-        messages: request.messages.iter().map(|message| turn(message, dialect)).collect::<Result<_, _>>()?,
+        messages: request
+            .messages
+            .iter()
+            .map(|message| turn(message, dialect, source(model)))
+            .collect::<Result<_, _>>()?,
         temperature: sampling(params.temperature),
         top_p: sampling(params.top_p),
         max_tokens: limit(TokenLimit::MaxTokens),
@@ -148,7 +155,7 @@ pub(super) fn body(
             Some(PromptCache::Keyed(key)) if dialect.cache_key => Some(key),
             _ => None,
         },
-        stop: &params.stop,
+        stop: if dialect.stop { &params.stop } else { &[] },
         response_format: wire_format(format)
             .filter(|_| dialect.format_with_tools || request.tools.is_empty()),
         tools: request.tools.iter().map(|tool| tools::wire(tool, dialect.schema)).collect(),
@@ -172,16 +179,23 @@ fn merge(members: &mut Map<String, Value>, extra: &Map<String, Value>) {
     members.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
 }
 
-fn turn(message: &Message, dialect: Dialect) -> serde_json::Result<Turn<'_>> {
-    let mut turn = Turn { role: message.role.as_str(), content: None, tool_calls: None, tool_call_id: None };
+fn turn<'m>(message: &'m Message, dialect: Dialect, source: Source<'_>) -> serde_json::Result<Turn<'m>> {
+    let mut turn = Turn {
+        role: message.role.as_str(),
+        content: None,
+        tool_calls: None,
+        reasoning_details: None,
+        tool_call_id: None,
+    };
     turn.content = match &message.content {
         Content::Text(text) => Some(TurnContent::Text(text)),
         Content::Parts(parts) => {
             let parts = parts.iter().map(|part| self::part(part, dialect)).collect::<Result<_, _>>()?;
             Some(TurnContent::Parts(parts))
         }
-        Content::Calls { text, calls, .. } => {
+        Content::Calls { text, calls, opaque } => {
             turn.tool_calls = Some(Calls(calls));
+            turn.reasoning_details = source.own(opaque.as_deref());
             // An empty text beside calls is refused by some; `null` is taken by all.
             Some(TurnContent::Text(text)).filter(|_| !text.is_empty())
         }
@@ -195,7 +209,7 @@ fn turn(message: &Message, dialect: Dialect) -> serde_json::Result<Turn<'_>> {
 
 /// A message by itself, for files of messages.
 pub(crate) fn message_value(message: &Message) -> serde_json::Result<Value> {
-    serde_json::to_value(turn(message, crate::lm::dialect::PLAIN)?)
+    serde_json::to_value(turn(message, crate::lm::dialect::PLAIN, source(""))?)
 }
 
 fn part(part: &Part, dialect: Dialect) -> serde_json::Result<TurnPart<'_>> {

@@ -1,57 +1,14 @@
 //! The events of a streamed reply.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use super::response::{finish_reason, split_content, usage};
-use super::{logprobs, tools};
+use super::response::{detailed, reasoning, split_content, usage};
+use super::{calls, logprobs, source};
 use crate::lm::transport::{Answer, Events, Failure};
-use crate::lm::wire::completion_of;
+use crate::lm::wire::{Progress, completion_of, finish_reason, number, parse, string};
 use crate::lm::{Completion, Delta, FinishReason, LmErrorKind, Response, TokenLogprob, Usage};
 
-#[derive(Deserialize)]
-struct Event {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    model: Value,
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Value,
-    #[serde(default)]
-    error: Value,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(default)]
-    index: usize,
-    #[serde(default)]
-    delta: Option<Piece>,
-    #[serde(default)]
-    finish_reason: Option<String>,
-    #[serde(default)]
-    logprobs: Value,
-    #[serde(default)]
-    error: Value,
-}
-
-#[derive(Deserialize)]
-struct Piece {
-    #[serde(default)]
-    content: Value,
-    #[serde(default)]
-    reasoning_content: Value,
-    #[serde(default)]
-    reasoning: Value,
-    #[serde(default)]
-    refusal: Value,
-    #[serde(default)]
-    tool_calls: Option<Vec<Value>>,
-}
-
-/// More completions, or calls of one, than this were not asked for.
+/// More completions than this were not asked for.
 const MOST_CHOICES: usize = 128;
 
 /// A reply, put together from its events.
@@ -63,6 +20,7 @@ pub(in crate::lm) struct Assembly<'a> {
     usage: Usage,
     model: Option<String>,
     id: Option<String>,
+    progress: Progress,
     ended: bool,
 }
 
@@ -71,17 +29,12 @@ struct Building {
     text: String,
     reasoning: String,
     refusal: String,
-    calls: Vec<BegunCall>,
+    calls: calls::Building,
+    /// The call in the form from before there could be several.
+    legacy: calls::Building,
+    details: Vec<Value>,
     logprobs: Vec<TokenLogprob>,
     finish: Option<FinishReason>,
-}
-
-/// A call of a tool, whose arguments arrive in pieces.
-#[derive(Debug, Default)]
-struct BegunCall {
-    id: String,
-    name: String,
-    arguments: String,
 }
 
 impl<'a> Assembly<'a> {
@@ -92,44 +45,48 @@ impl<'a> Assembly<'a> {
             usage: Usage::tokens(0, 0),
             model: None,
             id: None,
+            progress: Progress::default(),
             ended: false,
         }
     }
 
-    fn choice(&mut self, choice: Choice, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
-        if !choice.error.is_null() {
-            return Err(Failure::of_error_member(&choice.error));
-        }
-        if choice.index >= MOST_CHOICES {
+    /// Takes in the choice at that place of an event.
+    fn choice(&mut self, at: usize, mut choice: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
+        Failure::check(&choice)?;
+        let index =
+            number(choice.get("index")).map_or(at, |index| usize::try_from(index).unwrap_or(usize::MAX));
+        if index >= MOST_CHOICES {
             return Err(Failure::new(
                 LmErrorKind::Decode,
                 "the reply numbers its choices beyond all measure",
             ));
         }
-        if self.choices.len() <= choice.index {
-            self.choices.resize_with(choice.index + 1, Building::default);
+        if self.choices.len() <= index {
+            self.choices.resize_with(index + 1, Building::default);
         }
-        let building = &mut self.choices[choice.index];
-        if let Some(reason) = choice.finish_reason {
-            building.finish = Some(finish_reason(Some(&reason)));
+        let building = &mut self.choices[index];
+        if let Some(reason) = finish_reason(choice.get("finish_reason"))? {
+            building.finish = Some(reason);
         }
-        building.logprobs.extend(logprobs::read(choice.logprobs.get("content")));
-        let Some(piece) = choice.delta else { return Ok(()) };
-        let (text, thoughts) = split_content(piece.content);
-        let thoughts = [&piece.reasoning_content, &piece.reasoning]
-            .into_iter()
-            .find_map(Value::as_str)
-            .map(str::to_owned)
-            .or(thoughts)
-            .unwrap_or_default();
-        for call in piece.tool_calls.into_iter().flatten() {
-            building.call(&call)?;
+        building.logprobs.extend(logprobs::read(choice.pointer("/logprobs/content")));
+        let Some(mut piece) = choice.get_mut("delta").map(Value::take) else { return Ok(()) };
+        let (text, thoughts) = split_content(piece.get_mut("content").map(Value::take).unwrap_or_default());
+        let list = |name: &str| piece.get(name).and_then(Value::as_array).into_iter().flatten();
+        let details: Vec<Value> = list("reasoning_details").cloned().collect();
+        let thoughts = reasoning(&piece).map(str::to_owned).or(thoughts).or_else(|| detailed(&details));
+        let thoughts = thoughts.unwrap_or_default();
+        for call in list("tool_calls") {
+            building.calls.add(call)?;
         }
-        building.refusal.push_str(piece.refusal.as_str().unwrap_or_default());
+        if let Some(function) = piece.get("function_call").filter(|call| call.is_object()) {
+            building.legacy.add(&serde_json::json!({ "function": function }))?;
+        }
+        details.into_iter().for_each(|detail| building.detail(detail));
+        building.refusal.push_str(piece.get("refusal").and_then(Value::as_str).unwrap_or_default());
         building.text.push_str(&text);
         building.reasoning.push_str(&thoughts);
         // Whoever watches sees one reply.
-        if choice.index == 0 {
+        if index == 0 {
             deltas.extend((!thoughts.is_empty()).then_some(Delta::Reasoning(thoughts)));
             deltas.extend((!text.is_empty()).then_some(Delta::Text(text)));
         }
@@ -143,33 +100,45 @@ impl Events for Assembly<'_> {
             self.ended = true;
             return Ok(true);
         }
-        let event: Event = serde_json::from_str(data).map_err(|error| {
+        let mut event = parse(data.as_bytes()).map_err(|error| {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
-        if !event.error.is_null() {
-            return Err(Failure::of_error_member(&event.error));
+        Failure::check(&event)?;
+        match event.get_mut("choices").map(Value::take) {
+            Some(Value::Array(choices)) => {
+                self.progress.known();
+                for (at, choice) in choices.into_iter().enumerate() {
+                    self.choice(at, choice, deltas)?;
+                }
+            }
+            _ => self.progress.unknown(&event)?,
         }
-        for choice in event.choices.into_iter().flatten() {
-            self.choice(choice, deltas)?;
+        // Groq has a place of its own for it.
+        let counts =
+            event.get("usage").filter(|usage| usage.is_object()).or_else(|| event.pointer("/x_groq/usage"));
+        if let Some(counts) = counts {
+            self.usage = usage(counts);
         }
-        if event.usage.is_object() {
-            self.usage = usage(&event.usage);
-        }
-        let text = |value: Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        self.model = self.model.take().or_else(|| text(event.model));
-        self.id = self.id.take().or_else(|| text(event.id));
+        self.model = self.model.take().or_else(|| string(event.get("model")));
+        self.id = self.id.take().or_else(|| string(event.get("id")));
         Ok(false)
     }
 
-    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
+    fn finish(mut self, answer: &Answer) -> Result<Response, Failure> {
+        let open = self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none());
+        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
+        if open && !self.ended {
+            return Err(self.progress.cut());
+        }
+        // The end mark alone comes after errors, too.
+        if let Some(failure) = self.progress.stray().filter(|_| open) {
+            return Err(failure);
+        }
         if self.choices.is_empty() {
             return Err(Failure::new(LmErrorKind::Decode, "the stream holds no choices"));
         }
-        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
-        if !self.ended && self.choices.iter().any(|choice| choice.finish.is_none()) {
-            return Err(Failure::new(LmErrorKind::Transport, "the stream ended before the reply did"));
-        }
-        let completions = self.choices.into_iter().map(Building::finish).collect();
+        let completions =
+            self.choices.into_iter().map(|choice| choice.finish(self.name)).collect::<Result<_, _>>()?;
         Ok(Response {
             completions,
             usage: self.usage,
@@ -181,43 +150,40 @@ impl Events for Assembly<'_> {
 }
 
 impl Building {
-    /// Takes in a piece of a call. Servers that send calls whole may leave out which one it is.
-    fn call(&mut self, piece: &Value) -> Result<(), Failure> {
-        let text = |pointer: &str| piece.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (id, name) = (text("/id"), text("/function/name"));
-        let index = match piece.get("index").and_then(Value::as_u64) {
-            Some(index) => usize::try_from(index).unwrap_or(usize::MAX),
-            None if name.is_empty() => self.calls.len().saturating_sub(1),
-            None => self.calls.len(),
+    /// Takes in a piece of `reasoning_details`: more of the last one, or another.
+    fn detail(&mut self, piece: Value) {
+        let Value::Object(piece) = piece else { return };
+        let same = |last: &Map<String, Value>| {
+            ["type", "index"].iter().all(|name| last.get(*name) == piece.get(*name))
+                && last.get("id").zip(piece.get("id")).is_none_or(|(a, b)| a == b || b.is_null())
         };
-        if index >= MOST_CHOICES {
-            return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its calls beyond all measure"));
+        let Some(Value::Object(last)) =
+            self.details.last_mut().filter(|last| last.as_object().is_some_and(same))
+        else {
+            self.details.push(piece.into());
+            return;
+        };
+        for (name, value) in piece {
+            match (last.get_mut(&name), value) {
+                (_, Value::Null) => {}
+                (Some(Value::String(text)), Value::String(more))
+                    if matches!(&*name, "text" | "summary" | "data") =>
+                {
+                    text.push_str(&more);
+                }
+                (_, value) => drop(last.insert(name, value)),
+            }
         }
-        if self.calls.len() <= index {
-            self.calls.resize_with(index + 1, BegunCall::default);
-        }
-        let call = &mut self.calls[index];
-        if !id.is_empty() {
-            id.clone_into(&mut call.id);
-        }
-        if !name.is_empty() {
-            name.clone_into(&mut call.name);
-        }
-        match piece.pointer("/function/arguments") {
-            Some(Value::String(more)) => call.arguments.push_str(more),
-            None | Some(Value::Null) => {}
-            Some(whole) => call.arguments = whole.to_string(),
-        }
-        Ok(())
     }
 
-    fn finish(self) -> Completion {
-        let Building { text, reasoning, refusal, calls, logprobs, finish } = self;
-        let calls = calls
-            .into_iter()
-            .filter(|call| !call.name.is_empty())
-            .map(|call| json!({"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}));
+    fn finish(self, model: &str) -> Result<Completion, Failure> {
+        let Building { text, reasoning, refusal, calls, legacy, details, logprobs, finish } = self;
+        let mut tool_calls = calls.finish()?;
+        if tool_calls.is_empty() {
+            tool_calls = legacy.finish()?;
+        }
         let completion = completion_of(text, Some(reasoning), Some(refusal), finish.unwrap_or_default());
-        Completion { tool_calls: tools::read_calls(calls.collect()), logprobs, ..completion }
+        let opaque = (!tool_calls.is_empty() && !details.is_empty()).then(|| source(model).mark(details));
+        Ok(Completion { tool_calls, logprobs, opaque, ..completion })
     }
 }

@@ -5,8 +5,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::lm::dialect::{EffortMember, SchemaRules};
-use crate::lm::wire::{read_arguments, schema};
-use crate::lm::{ReasoningEffort, Request, ToolCall, ToolChoice, ToolSpec};
+use crate::lm::transport::Failure;
+use crate::lm::wire::{read_arguments, schema, string};
+use crate::lm::{LmErrorKind, ReasoningEffort, Request, ToolCall, ToolChoice, ToolSpec};
 
 #[derive(Serialize)]
 #[serde(tag = "type", content = "function", rename_all = "snake_case")]
@@ -73,17 +74,26 @@ pub(in crate::lm) fn parameters(tool: &ToolSpec, rules: SchemaRules) -> Value {
     parameters
 }
 
-/// The calls of a reply. What is not a call at all is left out.
-pub(super) fn read_calls(calls: Value) -> Vec<ToolCall> {
-    let Value::Array(calls) = calls else { return Vec::new() };
-    calls.into_iter().filter_map(read_call).collect()
+/// The calls of a reply. What is not a call at all is left out; arguments without the name of a tool are an error.
+pub(super) fn read_calls(calls: Value) -> Result<Vec<ToolCall>, Failure> {
+    let Value::Array(calls) = calls else { return Ok(Vec::new()) };
+    let nameless = |call: &Value| {
+        let function = call.get("function");
+        let name = function.and_then(|function| string(function.get("name")));
+        let arguments = function.and_then(|function| function.get("arguments"));
+        name.is_none() && arguments.is_some_and(|arguments| !arguments.is_null() && arguments != "")
+    };
+    if calls.iter().any(nameless) {
+        return Err(Failure::new(LmErrorKind::Decode, "a call of a tool does not name the tool"));
+    }
+    Ok(calls.into_iter().filter_map(read_call).collect())
 }
 
 /// One call; its arguments come as a text that holds JSON, from some servers as JSON.
 fn read_call(mut call: Value) -> Option<ToolCall> {
     let id = call.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
     let function = call.get_mut("function")?;
-    let name = function.get("name")?.as_str()?.to_owned();
+    let name = string(function.get("name"))?;
     let arguments = function.get_mut("arguments").map(Value::take).unwrap_or_default();
     Some(ToolCall { id, name, arguments: read_arguments(arguments) })
 }

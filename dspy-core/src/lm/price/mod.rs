@@ -11,6 +11,10 @@ pub use table::{PriceTable, PriceTableError};
 
 /// The price of a model's tokens, in US dollars per million.
 ///
+/// Rates are numbers from 0 on. A price with another one is refused: by tables that are read, by
+/// [`Endpoint::model`](super::Endpoint::model), and by a [handle](Lm::price) or [table](PriceTable::insert) when the
+/// model is called, with the error [`Configuration`](super::LmErrorKind::Configuration) and before anything is sent.
+///
 /// ```
 /// use dspy_core::lm::{Price, Usage};
 /// let price = Price::per_million(2.0, 10.0).cache_read(0.2);
@@ -29,10 +33,10 @@ pub struct Price {
     pub output: f64,
     /// Tokens sent that the endpoint read from its prompt cache. Where it is not set, they cost what others cost that
     /// are sent, which is rather too much than too little.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
     pub cache_read: Option<f64>,
     /// Tokens sent that the endpoint wrote to its prompt cache. Where it is not set, they cost what others cost.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
     pub cache_write: Option<f64>,
     /// The rates for requests with long prompts, where there are such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,27 +56,10 @@ pub struct LongPrompt {
     input: f64,
     #[serde(deserialize_with = "rate")]
     output: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
     cache_read: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_rate")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
     cache_write: Option<f64>,
-}
-
-/// Reads a rate, which is a number of at least 0.
-fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let rate = f64::deserialize(from)?;
-    if is_rate(rate) { Ok(rate) } else { Err(D::Error::custom(format!("a price cannot be {rate}"))) }
-}
-
-fn some_rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    match Option::<f64>::deserialize(from)? {
-        Some(rate) if !is_rate(rate) => Err(D::Error::custom(format!("a price cannot be {rate}"))),
-        rate => Ok(rate),
-    }
-}
-
-fn is_rate(rate: f64) -> bool {
-    rate.is_finite() && rate >= 0.0
 }
 
 #[derive(Clone, Copy)]
@@ -177,12 +164,19 @@ impl Price {
         }
     }
 
+    /// Refuses rates that nobody can charge.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let long = self.long.map(LongPrompt::rates);
+        let all = [Some(self.rates()), long].into_iter().flatten();
+        let wrong = all
+            .flat_map(|rates| [rates.input, rates.output, rates.cache_read, rates.cache_write])
+            .find(|rate| !is_rate(*rate));
+        wrong.map_or(Ok(()), |rate| Err(not_a_rate(rate)))
+    }
+
     /// Whether every rate is a number of at least 0.
     pub(super) fn is_sound(&self) -> bool {
-        let sound = |rates: Rates| {
-            [rates.input, rates.output, rates.cache_read, rates.cache_write].into_iter().all(is_rate)
-        };
-        sound(self.rates()) && self.long.is_none_or(|long| sound(long.rates()))
+        self.check().is_ok()
     }
 
     fn rates(&self) -> Rates {
@@ -208,6 +202,26 @@ impl LongPrompt {
     }
 }
 
+fn is_rate(rate: f64) -> bool {
+    rate.is_finite() && rate >= 0.0
+}
+
+fn not_a_rate(rate: f64) -> String {
+    format!("{rate} US dollars per million tokens is no price: it must be a number from 0 on")
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let rate = f64::deserialize(deserializer)?;
+    if is_rate(rate) { Ok(rate) } else { Err(D::Error::custom(not_a_rate(rate))) }
+}
+
+fn optional_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    match Option::<f64>::deserialize(deserializer)? {
+        Some(rate) if !is_rate(rate) => Err(D::Error::custom(not_a_rate(rate))),
+        rate => Ok(rate),
+    }
+}
+
 fn rates(input: f64, output: f64, cache_read: Option<f64>, cache_write: Option<f64>) -> Rates {
     Rates {
         input,
@@ -221,4 +235,38 @@ fn rates(input: f64, output: f64, cache_read: Option<f64>, cache_write: Option<f
 pub(super) fn find(lm: &Lm) -> Option<Price> {
     let table = with_scope(|scope| scope.prices().cloned()).flatten().unwrap_or_else(table::default);
     table.price(lm.id(), lm.endpoint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_price_is_below_nothing() {
+        let fine = Price::per_million(1.0, 2.0);
+        assert_eq!(fine.check(), Ok(()));
+        assert_eq!(Price::FREE.check(), Ok(()));
+        for odd in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for price in [
+                Price::per_million(odd, 1.0),
+                Price::per_million(1.0, odd),
+                fine.cache_read(odd),
+                fine.cache_write(odd),
+                fine.above(1_000, Price::per_million(odd, 1.0)),
+            ] {
+                assert!(price.check().is_err(), "{price:?}");
+            }
+        }
+        for text in [
+            r#"{"input": -1, "output": 1}"#,
+            r#"{"input": 1, "output": 1, "cache_read": -0.5}"#,
+            r#"{"input": 1, "output": 1, "long": {"above": 9, "input": -1, "output": 1}}"#,
+        ] {
+            let error = serde_json::from_str::<Price>(text).unwrap_err();
+            assert!(error.to_string().contains("is no price"), "{error}");
+        }
+        let price = fine.cache_read(0.5).above(9, fine.cache_write(3.0));
+        let text = serde_json::to_string(&price).unwrap();
+        assert_eq!(serde_json::from_str::<Price>(&text).unwrap(), price);
+    }
 }

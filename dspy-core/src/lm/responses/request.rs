@@ -4,13 +4,19 @@ use serde_json::{Map, Value, json};
 
 use super::{Responses, input, source};
 use crate::lm::openai::parameters;
-use crate::lm::wire::{Format, merge};
+use crate::lm::wire::{Format, Parameter, Refused, merge};
 use crate::lm::{PromptCache, Request, ToolChoice, ToolSpec};
 
 impl Responses {
-    pub(super) fn request(&self, request: &Request, format: &Format, stream: bool) -> Result<Value, String> {
+    pub(super) fn request(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Value, String> {
         let params = &request.params;
-        if !params.stop.is_empty() {
+        if self.dialect.stop && !params.stop.is_empty() {
             return Err("responses know no stop sequences; use `Protocol::Chat`, or leave `stop` out".into());
         }
         let able = self.dialect.capabilities;
@@ -38,7 +44,7 @@ impl Responses {
         }
         // Only reasoning models have reasoning to encrypt, and the others refuse to be asked for it. It is of use
         // where the conversation goes on with the results of tools.
-        if !able.sampling && !request.tools.is_empty() {
+        if !able.sampling && !request.tools.is_empty() && !refused.has(Parameter::Encrypted) {
             include.push("reasoning.encrypted_content");
         }
         if !include.is_empty() {
@@ -48,7 +54,7 @@ impl Responses {
         if let Some(effort) = params.reasoning_effort {
             reasoning.insert("effort".into(), effort.as_str().into());
         }
-        if able.reasoning {
+        if able.reasoning && !refused.has(Parameter::Summary) {
             reasoning.insert("summary".into(), "auto".into());
         }
         if !reasoning.is_empty() {

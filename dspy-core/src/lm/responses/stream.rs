@@ -1,12 +1,14 @@
 //! The events of a streamed reply. The last one holds the whole reply.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::response::reply_of;
 use crate::lm::transport::{Answer, Events, Failure};
+use crate::lm::wire::{BREAK, Progress, number, parse, string};
 use crate::lm::{Delta, LmErrorKind, Response};
+
+/// More items than this are not a reply.
+const MOST_ITEMS: usize = 4_096;
 
 /// A reply that is arriving.
 #[derive(Debug)]
@@ -14,16 +16,25 @@ pub(in crate::lm) struct Assembly<'a> {
     /// The name that the model was asked by.
     name: &'a str,
     /// The items that are complete, for servers whose last event does not repeat them.
-    items: BTreeMap<u64, Value>,
+    items: Vec<(Option<u64>, Value)>,
     whole: Option<Value>,
-    begun: bool,
+    progress: Progress,
+    /// What said the last text that was shown.
+    speaker: Option<Value>,
     /// The thoughts themselves have been shown; their summary would say the same again.
     thoughts: bool,
 }
 
 impl<'a> Assembly<'a> {
     pub(super) fn new(name: &'a str) -> Self {
-        Assembly { name, items: BTreeMap::new(), whole: None, begun: false, thoughts: false }
+        Assembly {
+            name,
+            items: Vec::new(),
+            whole: None,
+            progress: Progress::default(),
+            speaker: None,
+            thoughts: false,
+        }
     }
 }
 
@@ -32,22 +43,27 @@ impl Events for Assembly<'_> {
         if data.trim() == "[DONE]" {
             return Ok(true);
         }
-        let mut event: Value = serde_json::from_str(data).map_err(|error| {
+        let mut event = parse(data.as_bytes()).map_err(|error| {
             Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
         })?;
-        let kind = event["type"].as_str().unwrap_or_default().to_owned();
-        if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
-            return Err(Failure::of_error_member(error));
+        let kind = string(event.get("type")).unwrap_or_default();
+        Failure::check(&event)?;
+        if kind.starts_with("response.") {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
         }
-        if kind == "error" {
-            // The type of the event says nothing about the error.
-            event["type"] = Value::Null;
-            return Err(Failure::of_error_member(&event));
-        }
-        self.begun |= kind.starts_with("response.");
         let more = event.get("delta").and_then(Value::as_str).unwrap_or_default();
         match kind.as_str() {
             "response.output_text.delta" | "response.refusal.delta" if !more.is_empty() => {
+                // As in the whole reply.
+                let member = |name: &str| event.get(name).cloned().unwrap_or_default();
+                let item = [member("output_index"), member("item_id")];
+                let speaker = json!([item, kind.starts_with("response.refusal")]);
+                if self.speaker.as_ref().is_some_and(|last| *last != speaker) {
+                    deltas.push(Delta::Text(BREAK.into()));
+                }
+                self.speaker = Some(speaker);
                 deltas.push(Delta::Text(more.into()));
             }
             "response.reasoning_text.delta" if !more.is_empty() => {
@@ -58,12 +74,19 @@ impl Events for Assembly<'_> {
                 deltas.push(Delta::Reasoning(more.into()));
             }
             "response.output_item.done" => {
-                let index = event.get("output_index").and_then(Value::as_u64);
-                let index = index.unwrap_or(self.items.len() as u64);
-                self.items.insert(index, event["item"].take());
+                let index = number(event.get("output_index"));
+                let item = event.get_mut("item").map(Value::take).unwrap_or_default();
+                // Some servers number all items alike.
+                let same =
+                    |known: &(Option<u64>, Value)| known.0 == index && known.1.get("id") == item.get("id");
+                match self.items.iter().position(same).filter(|_| index.is_some()) {
+                    Some(at) => self.items[at].1 = item,
+                    None if self.items.len() < MOST_ITEMS => self.items.push((index, item)),
+                    None => return Err(Failure::new(LmErrorKind::Decode, "the reply holds too many items")),
+                }
             }
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                self.whole = Some(event["response"].take());
+            "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+                self.whole = Some(event.get_mut("response").map(Value::take).unwrap_or_default());
                 return Ok(true);
             }
             _ => {}
@@ -72,18 +95,14 @@ impl Events for Assembly<'_> {
     }
 
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, items, whole, begun, .. } = self;
-        let Some(mut whole) = whole else {
-            let (kind, message) = if begun {
-                (LmErrorKind::Transport, "the stream ended before the reply did")
-            } else {
-                (LmErrorKind::Decode, "the stream holds no response")
-            };
-            return Err(Failure::new(kind, message));
-        };
+        let Assembly { name, mut items, whole, progress, .. } = self;
+        let Some(mut whole) = whole else { return Err(progress.cut()) };
         let empty = whole.get("output").and_then(Value::as_array).is_none_or(Vec::is_empty);
         if empty && !items.is_empty() && whole.is_object() {
-            whole["output"] = json!(items.into_values().collect::<Vec<_>>());
+            if items.iter().all(|(index, _)| index.is_some()) {
+                items.sort_by_key(|(index, _)| *index);
+            }
+            whole["output"] = items.into_iter().map(|(_, item)| item).collect();
         }
         reply_of(whole, answer, name)
     }

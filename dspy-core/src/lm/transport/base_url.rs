@@ -32,7 +32,12 @@ impl BaseUrl {
         }
         url.set_fragment(None);
         let path = url.path().trim_end_matches('/');
-        let pasted = PASTED.iter().find_map(|ending| path.strip_suffix(ending));
+        // Gemini's methods stand behind the model.
+        let method =
+            path.rsplit_once('/').filter(|(_, last)| last.to_lowercase().ends_with("generatecontent"));
+        let models = method.and_then(|(models, _)| models.rsplit_once('/'));
+        let pasted = models.map(|(base, _)| base);
+        let pasted = pasted.or_else(|| PASTED.iter().find_map(|ending| path.strip_suffix(ending)));
         let path = match pasted {
             Some(base) => base.trim_end_matches('/').to_owned(),
             None if path.is_empty() => root.to_owned(),
@@ -118,6 +123,17 @@ mod tests {
             ("http://h:1/chat/completions", "http://h:1", "http://h:1/chat/completions"),
             ("http://h:1", "http://h:1/v1", "http://h:1/v1/chat/completions"),
             ("https://h/a/openai", "https://h/a/openai", "https://h/a/openai/chat/completions"),
+            ("http://h:1/v1/messages", "http://h:1/v1", "http://h:1/v1/chat/completions"),
+            (
+                "http://h:1/v1beta/models/m:generateContent",
+                "http://h:1/v1beta",
+                "http://h:1/v1beta/chat/completions",
+            ),
+            (
+                "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+                "https://r.openai.azure.com/openai/deployments/d",
+                "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+            ),
             ("https://h/v1?version=2#x", "https://h/v1", "https://h/v1/chat/completions?version=2"),
         ] {
             let base = BaseUrl::parse(given, "/v1").unwrap();

@@ -1,10 +1,11 @@
 //! What the replies and breakdowns of an endpoint mean.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::report::Report;
+use super::report::{Report, says_something};
 use crate::lm::LmErrorKind;
 
 /// Why a request got no usable answer, before model, endpoint and secrets are looked at.
@@ -12,23 +13,49 @@ use crate::lm::LmErrorKind;
 pub(in crate::lm) struct Failure {
     pub(in crate::lm) kind: LmErrorKind,
     pub(in crate::lm) message: String,
+    /// How long the body asks to wait.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub(in crate::lm) fn new(kind: LmErrorKind, message: impl Into<String>) -> Self {
-        Failure { kind, message: message.into() }
+        Failure { kind, message: message.into(), retry_after: None }
     }
 
     /// The failure that a status outside 200 to 299 and its body stand for.
     pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
         let report = Report::of_body(body);
-        Failure { kind: report.kind(status), message: report.message }
+        Failure { kind: report.kind(status), message: report.message, retry_after: report.retry_after }
     }
 
-    /// The failure that the `error` member of an otherwise successful reply stands for.
-    pub(in crate::lm) fn of_error_member(error: &Value) -> Self {
-        let report = Report::of_member(error);
-        Failure { kind: report.kind_in_success(), message: report.message }
+    /// The failure that an event stands for whose name says that it is an error, whatever its data.
+    pub(super) fn of_event(data: &str) -> Self {
+        Report::of_body(data.as_bytes()).failure()
+    }
+
+    /// Refuses a reply, an event or a part of it whose `error` member says that something went wrong. Some servers
+    /// always send that member.
+    pub(in crate::lm) fn check(reply: &Value) -> Result<(), Self> {
+        match reply.get("error") {
+            Some(error) if says_something(error) => Err(Report::of(reply).failure()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The failure of a reply that holds no `what`: the error that it is in one of the shapes that servers give to
+    /// errors, or that it cannot be read.
+    pub(in crate::lm) fn without(what: &str, reply: &Value) -> Self {
+        let unread = || Failure::new(LmErrorKind::Decode, format!("the reply holds no {what}"));
+        Report::of_stray(reply).map_or_else(unread, Report::failure)
+    }
+
+    /// Refuses an event of no kind that the protocol knows, if it is an error. What may be one, or news that are no part
+    /// of the reply, is returned: it tells why, should the reply not come to its end.
+    pub(in crate::lm) fn of_stray_event(event: &Value) -> Result<Option<Self>, Self> {
+        match Report::of_stray(event) {
+            Some(report) if report.is_certain(event) => Err(report.failure()),
+            report => Ok(report.map(Report::failure)),
+        }
     }
 
     /// The failure that a broken exchange stands for.
@@ -46,7 +73,7 @@ impl Failure {
             _ if error.is_connect() => format!("cannot connect: {reason}"),
             _ => format!("the connection broke: {reason}"),
         };
-        Failure { kind, message }
+        Failure::new(kind, message)
     }
 }
 

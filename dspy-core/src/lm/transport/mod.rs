@@ -10,12 +10,15 @@ mod inflate;
 mod report;
 mod retry;
 mod retry_after;
+mod runtime;
 mod streaming;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt as _;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, LOCATION};
 use reqwest::{Method, Request, Url};
 use tracing::Instrument as _;
@@ -215,6 +218,7 @@ impl Transport {
         attempt: impl Fn(Duration) -> F,
     ) -> Result<T, LmError> {
         live::allow(&self.model)?;
+        runtime::check(&self.model)?;
         let resend = AtomicU32::new(0);
         retry::retry(self.patience, |end| {
             let (attempt, resend) = (&attempt, &resend);
@@ -247,6 +251,7 @@ impl Transport {
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
         live::allow(&self.model)?;
+        runtime::check(&self.model)?;
         let (make, again, decode) = (&make, &again, &decode);
         let attempt = |end| async move {
             let exchange = async {
@@ -312,7 +317,14 @@ impl Transport {
 
     async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
         *request.timeout_mut() = Some(time);
-        let response = self.client.execute(request).await.map_err(|error| self.broken(&error))?;
+        // Without a reactor the connection panics in the depths of its libraries.
+        let response = match AssertUnwindSafe(self.client.execute(request)).catch_unwind().await {
+            Ok(response) => response.map_err(|error| self.broken(&error))?,
+            Err(panic) => {
+                let failure = runtime::panicked(&*panic);
+                return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
+            }
+        };
         spans::http_status(response.status().as_u16());
         let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -321,7 +333,7 @@ impl Transport {
             request_id: text("x-request-id")
                 .or_else(|| text("request-id"))
                 .or_else(|| text("apim-request-id")),
-            retry_after: retry_after::retry_after(response.headers(), now),
+            retry_after: retry_after::retry_after(response.status().as_u16(), response.headers(), now),
             location: text(LOCATION.as_str()),
             body: Vec::new(),
         };
@@ -414,7 +426,7 @@ impl Transport {
         if let Some(answer) = answer {
             error.status = Some(answer.status);
             error.request_id = answer.request_id.as_deref().map(|id| self.secrets.scrub(id));
-            error.retry_after = answer.retry_after;
+            error.retry_after = answer.retry_after.or(failure.retry_after);
             error.body = Some(self.secrets.excerpt(&answer.body, EXCERPT)).filter(|body| !body.is_empty());
         }
         error

@@ -1,8 +1,13 @@
 //! What providers write into the bodies of failed requests.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use super::Failure;
+use super::retry_after;
 use crate::lm::LmErrorKind;
+use crate::lm::wire::parse;
 
 /// What an error body says, whichever way it says it.
 #[derive(Debug, Default)]
@@ -13,6 +18,8 @@ pub(super) struct Report {
     tags: String,
     /// A status in the body.
     status: Option<u16>,
+    /// How long it asks to wait.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Words in error codes and messages that tell more than the status. Providers agree on few statuses: bad keys,
@@ -75,17 +82,98 @@ const SIGNS: &[(LmErrorKind, &[&str])] = &[
     (LmErrorKind::Server, &["overloaded", "server_error", "internal_error", "api_error", "unavailable"]),
 ];
 
+/// Words that tell the kind where no status does: names of classes and phrases that would be too weak beside one.
+const WEAK_SIGNS: &[(LmErrorKind, &[&str])] = &[
+    (LmErrorKind::ContextWindow, &["maximum context", "context_window", "too many tokens"]),
+    (
+        LmErrorKind::Billing,
+        &["insufficient quota", "insufficient funds", "out of credits", "payment required"],
+    ),
+    (LmErrorKind::RateLimit, &["rate limit", "ratelimit", "throttl", "quota", "try again later"]),
+    (
+        LmErrorKind::Auth,
+        &[
+            "authenticationerror",
+            "authentication",
+            "unauthorized",
+            "unauthenticated",
+            "not authenticated",
+            "forbidden",
+            "permission",
+            "api key",
+            "api_key",
+            "invalid token",
+            "login fail",
+        ],
+    ),
+    (LmErrorKind::NotFound, &["notfounderror", "not found", "does not exist", "no such model"]),
+    (
+        LmErrorKind::InvalidRequest,
+        &[
+            "invalid_request",
+            "invalidrequest",
+            "badrequest",
+            "bad request",
+            "validation",
+            "invalid_argument",
+            "field required",
+        ],
+    ),
+    (
+        LmErrorKind::Server,
+        &[
+            "internal server error",
+            "internalserver",
+            "server error",
+            "bad gateway",
+            "upstream",
+            "out of memory",
+            "no healthy",
+            "capacity",
+            "busy",
+        ],
+    ),
+];
+
 /// How many of the [`SIGNS`] may overrule a status: those that say that the request will never succeed.
 const FINAL_SIGNS: usize = 5;
 
 impl Report {
-    /// The report of an error body: `{"error": …}`, a list with one of these, the members themselves, or text.
+    /// The report of an error body, which may also be text.
     pub(super) fn of_body(body: &[u8]) -> Self {
-        let Ok(json) = serde_json::from_slice::<Value>(body) else {
-            return Report { message: plain(body), ..Report::default() };
-        };
-        let json = json.as_array().and_then(|list| list.first()).unwrap_or(&json);
-        Report::of_member(json.get("error").filter(|error| !error.is_null()).unwrap_or(json))
+        match parse(body) {
+            Ok(Value::String(message)) => Report { message, ..Report::default() },
+            Ok(json) => Report::of(&json),
+            Err(_) => Report { message: plain(body), ..Report::default() },
+        }
+    }
+
+    /// The report of an error: `{"error": …}`, `{"errors": […]}`, a list with one of these, or the members themselves.
+    pub(super) fn of(json: &Value) -> Self {
+        let json = first(json);
+        let inner = ["error", "errors", "base_resp"].into_iter().find_map(|name| said(json, name));
+        let Some(inner) = inner else { return Report::of_member(json) };
+        let (mut report, outer) = (Report::of_member(first(inner)), Report::of_member(json));
+        // `{"error": "Unauthorized", "message": "the reason", "statusCode": 401}`
+        if inner.is_string() && !outer.is_silent() {
+            report.message = format!("{}: {}", report.message, outer.message);
+        }
+        report.tags = format!("{} {}", report.tags, outer.tags);
+        report.status = report.status.or(outer.status);
+        report.retry_after = report.retry_after.or(outer.retry_after);
+        report
+    }
+
+    /// The report of a reply that holds nothing that a reply should hold, if it looks like that of an error.
+    pub(super) fn of_stray(json: &Value) -> Option<Self> {
+        let json = first(json);
+        let message = MESSAGES.iter().any(|name| said(json, name).is_some_and(Value::is_string));
+        (is_error(json) || message).then(|| Report::of(json))
+    }
+
+    /// Whether it is certainly one of an error: its shape says so, or what it says.
+    pub(super) fn is_certain(&self, json: &Value) -> bool {
+        is_error(first(json)) || self.kind_in_success() != LmErrorKind::Other
     }
 
     /// The report that stands in an `error` member.
@@ -93,26 +181,42 @@ impl Report {
         if let Some(message) = error.as_str() {
             return Report { message: message.to_owned(), ..Report::default() };
         }
-        let text = |pointer: &str| match error.pointer(pointer) {
-            Some(Value::String(text)) => Some(text.clone()),
-            None | Some(Value::Null) => None,
-            Some(other) => Some(other.to_string()),
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+            Value::Null => None,
+            other => Some(other.to_string()),
         };
-        let mut message = ["/message", "/detail", "/msg"].into_iter().find_map(text).unwrap_or_default();
+        let at = |pointer: &str| error.pointer(pointer).and_then(text);
+        let mut message =
+            MESSAGES.iter().find_map(|name| error.get(*name).and_then(text)).unwrap_or_default();
         // Routers pass on what the server behind them said.
-        if let Some(raw) = text("/metadata/raw") {
+        if let Some(raw) = at("/metadata/raw") {
             message = format!("{message}: {raw}");
         }
         if message.is_empty() {
-            message.push_str("no reason given");
+            message.push_str(SILENT);
         }
-        let tags = ["/code", "/type", "/status", "/innererror/code"].into_iter().filter_map(text);
-        let status = error.get("code").or_else(|| error.get("status")).and_then(Value::as_u64);
+        let tags = ["/code", "/type", "/__type", "/status", "/innererror/code"].into_iter().filter_map(at);
+        let code = |name: &str| match error.get(name)? {
+            Value::String(text) => text.trim().parse().ok(),
+            value => value.as_u64(),
+        };
+        let codes = ["code", "status", "status_code", "statusCode"].into_iter().filter_map(code);
         Report {
             message,
             tags: tags.collect::<Vec<_>>().join(" "),
-            status: status.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code)),
+            status: codes.filter_map(|code| u16::try_from(code).ok()).find(|code| (400..600).contains(code)),
+            retry_after: retry_after::in_body(error),
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.message == SILENT
+    }
+
+    /// The failure of an error that came as a success.
+    pub(super) fn failure(self) -> Failure {
+        Failure { kind: self.kind_in_success(), message: self.message, retry_after: self.retry_after }
     }
 
     fn sign(&self, signs: &[(LmErrorKind, &[&str])]) -> Option<LmErrorKind> {
@@ -144,8 +248,44 @@ impl Report {
     pub(super) fn kind_in_success(&self) -> LmErrorKind {
         match self.status {
             Some(status) => self.kind(status),
-            None => self.sign(SIGNS).unwrap_or(LmErrorKind::Other),
+            None => self.sign(SIGNS).or_else(|| self.sign(WEAK_SIGNS)).unwrap_or(LmErrorKind::Other),
         }
+    }
+}
+
+/// The members that hold what happened.
+const MESSAGES: &[&str] =
+    &["message", "Message", "detail", "msg", "error_message", "error_msg", "status_msg", "error_description"];
+
+/// Whether the shape of a reply is that of an error.
+fn is_error(json: &Value) -> bool {
+    let is = |name: &str| json.get(name).is_some_and(|value| value == "error");
+    let code = json.pointer("/base_resp/status_code").and_then(Value::as_i64);
+    let tells = ["error", "errors", "detail"].iter().any(|name| said(json, name).is_some());
+    is("object") || is("type") || tells || code.is_some_and(|code| code != 0)
+}
+
+/// What happened, where nothing says it.
+const SILENT: &str = "no reason given";
+
+/// A list stands for its first element.
+fn first(json: &Value) -> &Value {
+    json.as_array().and_then(|list| list.first()).unwrap_or(json)
+}
+
+fn said<'v>(json: &'v Value, name: &str) -> Option<&'v Value> {
+    json.get(name).filter(|value| says_something(value))
+}
+
+/// Whether the value in the place of an error says that there is one: `{}`, `""`, `false` and `{"code": null}` do not.
+pub(super) fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(failed) => *failed,
+        Value::Number(code) => code.as_f64() != Some(0.0),
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(list) => list.iter().any(says_something),
+        Value::Object(members) => members.values().any(says_something),
     }
 }
 
@@ -235,12 +375,65 @@ mod tests {
             (r#"{"type":"server_error","message":"sorry"}"#, Server),
             (r#"{"code":"invalid_api_key"}"#, Auth),
             (r#""something""#, Other),
+            (r#"{"message":"rate limit reached"}"#, RateLimit),
+            (r#"{"type":"BadRequestError","message":"no"}"#, InvalidRequest),
+            (r#"{"code":"429","message":"no"}"#, RateLimit),
+            (r#"{"message":"The model `x` does not exist"}"#, NotFound),
         ] {
             assert_eq!(
                 Report::of_member(&serde_json::from_str(error).unwrap()).kind_in_success(),
                 kind,
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn errors_in_every_shape() {
+        for (body, kind, message) in [
+            (
+                r#"{"object":"error","message":"maximum context length is 9","code":40303}"#,
+                ContextWindow,
+                "maximum context length is 9",
+            ),
+            (
+                r#"{"object":"error","type":"BadRequestError","message":"no","code":400}"#,
+                InvalidRequest,
+                "no",
+            ),
+            (r#"{"message":"slow down","code":429}"#, RateLimit, "slow down"),
+            (r#"{"message":"Too many connections"}"#, Other, "Too many connections"),
+            (r#"{"detail":"Not authenticated"}"#, Auth, "Not authenticated"),
+            (r#"{"error":"rate limit reached"}"#, RateLimit, "rate limit reached"),
+            (
+                r#"{"error":"Unauthorized","message":"bad key","statusCode":401}"#,
+                Auth,
+                "Unauthorized: bad key",
+            ),
+            (r#"{"error":{"message":"no"},"code":503}"#, Server, "no"),
+            (r#"{"errors":[{"message":"insufficient_quota"}]}"#, Billing, "insufficient_quota"),
+            (r#"{"errors":["model not found"],"success":false}"#, NotFound, "model not found"),
+            (r#"[{"error":{"code":503,"message":"busy"}}]"#, Server, "busy"),
+            (r#"{"type":"error","message":"overloaded"}"#, Server, "overloaded"),
+            (r#"{"__type":"ThrottlingException","Message":"no"}"#, RateLimit, "no"),
+            (r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#, Auth, "login fail"),
+            ("\u{feff}{\"detail\":\"Not Found\"}", NotFound, "Not Found"),
+        ] {
+            let report = Report::of_stray(&parse(body.as_bytes()).unwrap()).unwrap();
+            assert_eq!((report.kind_in_success(), report.message.as_str()), (kind, message), "{body}");
+        }
+        for body in [
+            "{}",
+            r#"{"id":"x"}"#,
+            r#"{"error":null}"#,
+            r#"{"error":{}}"#,
+            r#"{"error":{"code":0,"message":""}}"#,
+            r#"{"message":{"content":"hi"}}"#,
+            r#"{"base_resp":{"status_code":0,"status_msg":"ok"}}"#,
+            "[]",
+            "1",
+        ] {
+            assert!(Report::of_stray(&parse(body.as_bytes()).unwrap()).is_none(), "{body}");
         }
     }
 

@@ -1,14 +1,15 @@
 //! Replies as a stream of server-sent events.
 
 use std::io::Cursor;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::CONTENT_TYPE;
-use sse_stream::SseByteStream;
+use sse_stream::{Sse, SseByteStream};
 
 use super::retry::Failed;
-use super::{Answer, BODY_LIMIT, Failure, Incoming, Outgoing, Transport, too_large};
+use super::{Answer, BODY_LIMIT, EXCERPT, FAILURE_LIMIT, Failure, Incoming, Outgoing, Transport, too_large};
 use crate::lm::{Delta, DeltaSink, LmError, LmErrorKind, Response};
 
 /// Reads the events of one streamed reply.
@@ -49,17 +50,15 @@ impl Transport {
     ) -> Result<Response, Failed> {
         let headers = incoming.response.headers();
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let streamed = incoming.response.status().is_success() && kind.starts_with("text/event-stream");
+        let is_stream = kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream");
+        let streamed = incoming.response.status().is_success() && is_stream;
         if !streamed || incoming.encoding.is_some() {
             self.read_body(&mut incoming).await?;
             return self.judge(incoming.answer, whole);
         }
-        let Incoming { answer, response, .. } = incoming;
-        let fail = |failure: Failure, hopeless| Failed {
-            error: self.error(failure, Some(&answer)).into(),
-            hopeless,
-        };
+        let Incoming { mut answer, response, .. } = incoming;
         let mut received = 0;
+        let head = Head::default();
         // Some servers end without the blank line that ends an event.
         let end = stream::once(async { Ok(Cursor::new(b"\n\n".to_vec())) });
         let idle = self.idle_timeout;
@@ -76,36 +75,100 @@ impl Transport {
         let chunks = chunks.map(|chunk| {
             let chunk = chunk?;
             received += chunk.len();
+            head.keep(&chunk);
             if received > BODY_LIMIT { Err(Broken::Large) } else { Ok(Cursor::new(chunk.to_vec())) }
         });
-        let mut stream = std::pin::pin!(SseByteStream::new(chunks.chain(end)));
-        let mut deltas = Vec::new();
-        loop {
-            let event = match stream.try_next().await {
-                Ok(Some(event)) => event,
-                Ok(None) => break,
-                Err(sse_stream::Error::Body(error)) => {
-                    return Err(match error.downcast::<Broken>().map(|broken| *broken) {
-                        Ok(Broken::Exchange(error)) => self.broken(&error),
-                        Ok(Broken::Large) => fail(too_large(), true),
-                        Ok(idle @ Broken::Idle(_)) => {
-                            fail(Failure::new(LmErrorKind::Timeout, idle.to_string()), false)
-                        }
-                        Err(error) => fail(Failure::new(LmErrorKind::Transport, error.to_string()), false),
-                    });
-                }
-                Err(error) => return Err(fail(Failure::new(LmErrorKind::Decode, error.to_string()), false)),
-            };
-            let Some(data) = event.data.filter(|data| !data.is_empty()) else { continue };
-            let last = events.read(&data, &mut deltas).map_err(|failure| fail(failure, false))?;
-            for delta in deltas.drain(..) {
-                sink.send(delta).await;
+        let ended = read_events(SseByteStream::new(chunks.chain(end)), sink, &mut events, &head).await;
+        let Start { bytes, closed } = head.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        answer.body = bytes;
+        let failed = match ended {
+            Ok(()) if !closed && answer.is_bare() => return self.judge(answer, whole),
+            Ok(()) => match events.finish(&answer) {
+                Ok(response) => return Ok(response),
+                Err(failure) => Broken::Failed(failure),
+            },
+            Err(broken) => broken,
+        };
+        let (failure, hopeless) = match failed {
+            Broken::Exchange(error) => return Err(self.broken(&error)),
+            Broken::Large => (too_large(), true),
+            Broken::Failed(failure) => (failure, false),
+            idle @ Broken::Idle(_) => (Failure::new(LmErrorKind::Timeout, idle.to_string()), false),
+        };
+        Err(Failed { error: self.error(failure, Some(&answer)).into(), hopeless })
+    }
+}
+
+/// Reads events to the end of the reply.
+async fn read_events<E: Events>(
+    stream: impl Stream<Item = Result<Sse, sse_stream::Error>>,
+    sink: &DeltaSink,
+    events: &mut E,
+    head: &Head,
+) -> Result<(), Broken> {
+    let mut stream = std::pin::pin!(stream);
+    let mut deltas = Vec::new();
+    loop {
+        let event = match stream.try_next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(()),
+            Err(sse_stream::Error::Body(error)) => {
+                return Err(match error.downcast::<Broken>() {
+                    Ok(broken) => *broken,
+                    Err(error) => Broken::Failed(Failure::new(LmErrorKind::Transport, error.to_string())),
+                });
             }
-            if last {
-                break;
-            }
+            Err(error) => return Err(Broken::Failed(Failure::new(LmErrorKind::Decode, error.to_string()))),
+        };
+        let data = event.data.unwrap_or_default();
+        // The name of the event says that it is an error, whatever its data looks like and whatever follows.
+        if event.event.as_deref().is_some_and(|name| name.trim().eq_ignore_ascii_case("error")) {
+            return Err(Broken::Failed(Failure::of_event(&data)));
         }
-        events.finish(&answer).map_err(|failure| fail(failure, false))
+        if data.is_empty() {
+            continue;
+        }
+        head.close();
+        let last = events.read(&data, &mut deltas).map_err(Broken::Failed)?;
+        for delta in deltas.drain(..) {
+            sink.send(delta).await;
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// The first bytes of a stream, for errors to show. As long as no event has come, all is kept: what looks like a stream
+/// may be a plain reply.
+#[derive(Debug, Default)]
+struct Head(Mutex<Start>);
+
+#[derive(Debug, Default)]
+struct Start {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+impl Head {
+    fn keep(&self, chunk: &[u8]) {
+        let start = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = if start.closed { EXCERPT } else { FAILURE_LIMIT };
+        let room = limit.saturating_sub(start.bytes.len());
+        start.bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+
+    /// An event has come.
+    fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+}
+
+impl Answer {
+    /// Whether what should be a stream of events is a plain reply.
+    fn is_bare(&self) -> bool {
+        let body = self.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.body);
+        matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
     }
 }
 
@@ -118,4 +181,6 @@ enum Broken {
     Idle(Duration),
     #[error(transparent)]
     Exchange(reqwest::Error),
+    #[error("{}", .0.message)]
+    Failed(Failure),
 }

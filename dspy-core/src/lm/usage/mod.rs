@@ -70,9 +70,9 @@ impl Usage {
         self
     }
 
-    /// Tokens sent and generated.
+    /// Tokens sent and generated. What endpoints report is not checked: sums end at [`u64::MAX`].
     pub fn total_tokens(&self) -> u64 {
-        self.prompt_tokens + self.completion_tokens
+        self.prompt_tokens.saturating_add(self.completion_tokens)
     }
 }
 
@@ -81,13 +81,14 @@ impl AddAssign for Usage {
         self.cost_usd = match (self.requests, other.requests) {
             (0, _) => other.cost_usd,
             (_, 0) => self.cost_usd,
-            _ => self.cost_usd.zip(other.cost_usd).map(|(a, b)| a + b),
+            _ => self.cost_usd.zip(other.cost_usd).map(|(a, b)| (a + b).min(f64::MAX)),
         };
-        self.requests += other.requests;
-        self.prompt_tokens += other.prompt_tokens;
-        self.completion_tokens += other.completion_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
-        self.reasoning_tokens += other.reasoning_tokens;
+        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
+        sum(&mut self.requests, other.requests);
+        sum(&mut self.prompt_tokens, other.prompt_tokens);
+        sum(&mut self.completion_tokens, other.completion_tokens);
+        sum(&mut self.cache_read_tokens, other.cache_read_tokens);
+        sum(&mut self.cache_write_tokens, other.cache_write_tokens);
+        sum(&mut self.reasoning_tokens, other.reasoning_tokens);
     }
 }

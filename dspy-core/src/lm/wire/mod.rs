@@ -3,13 +3,22 @@
 //!
 //! A protocol is a [`Codec`]: it writes bodies and reads replies, whole or by events. It knows nothing of connections.
 
+mod finish;
 mod formats;
+mod json;
 mod read;
+mod refused;
 pub(super) mod schema;
 mod served;
 
+pub(super) use finish::finish_reason;
 pub(super) use formats::Format;
-pub(super) use read::{Source, arguments_object, completion_of, garbage, merge, read_arguments, string};
+pub(super) use json::parse;
+pub(super) use read::{
+    BREAK, Progress, Source, arguments_object, completion_of, count, dollars, garbage, merge, number,
+    read_arguments, string,
+};
+pub(super) use refused::{Parameter, Refused};
 use served::Served;
 
 use super::anthropic::Messages;
@@ -24,8 +33,14 @@ pub(super) trait Codec: std::fmt::Debug + Send + Sync + 'static {
     /// What reads a streamed reply.
     type Events<'a>: Events;
 
-    /// The body of a request, or why the protocol has no words for it.
-    fn body(&self, request: &Request, format: &Format, stream: bool) -> Result<Vec<u8>, String>;
+    /// The body of a request without what the endpoint has `refused`, or why the protocol has no words for it.
+    fn body(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Vec<u8>, String>;
 
     /// Reads a whole reply.
     fn read(&self, answer: &Answer) -> Result<Response, Failure>;
@@ -50,7 +65,9 @@ fn route(endpoint: &Endpoint, protocol: Protocol, name: &str) -> Route {
     // Tuned models have a collection of their own.
     let collection = if name.contains('/') { "" } else { "models/" };
     let path = match protocol {
-        Protocol::Chat if endpoint.deployments => format!("/deployments/{name}/chat/completions"),
+        Protocol::Chat if endpoint.deployments => {
+            format!("/deployments/{}/chat/completions", endpoint.deployment.as_deref().unwrap_or(name))
+        }
         Protocol::Chat => "/chat/completions".into(),
         Protocol::Responses => "/responses".into(),
         Protocol::Anthropic => "/messages".into(),

@@ -5,9 +5,39 @@ use serde_json::{Map, Value, json};
 use crate::lm::transport::{Failure, looks_like_html};
 use crate::lm::{Completion, FinishReason, LmErrorKind};
 
+/// What stands between texts that an endpoint gives one by one.
+pub(in crate::lm) const BREAK: &str = "\n\n";
+
 /// The text that a value is, if it is one and not empty.
 pub(in crate::lm) fn string(value: Option<&Value>) -> Option<String> {
     value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The whole number that a value is. Servers also write counts as floating-point numbers and as text; what is no
+/// count at all, a negative number included, is nothing.
+pub(in crate::lm) fn number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::Number(number) => {
+            let float = || number.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64);
+            number.as_u64().or_else(float)
+        }
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A count of tokens; 0 where none is told.
+pub(in crate::lm) fn count(value: Option<&Value>) -> u64 {
+    number(value).unwrap_or_default()
+}
+
+/// An amount of US dollars.
+pub(in crate::lm) fn dollars(value: Option<&Value>) -> Option<f64> {
+    let usd = match value? {
+        Value::String(text) => text.trim().parse().ok()?,
+        value => value.as_f64()?,
+    };
+    (usd.is_finite() && usd >= 0.0).then_some(usd)
 }
 
 /// What is wrong with a body that is not the JSON it should be.
@@ -22,6 +52,46 @@ pub(in crate::lm) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure 
     Failure::new(LmErrorKind::Decode, message)
 }
 
+/// How far a stream of events has come.
+#[derive(Debug, Default)]
+pub(in crate::lm) struct Progress {
+    /// An event of the protocol has come.
+    begun: bool,
+    /// An event of another kind has come.
+    foreign: bool,
+    /// The last that may have been an error.
+    stray: Option<Failure>,
+}
+
+impl Progress {
+    /// An event of the protocol has come.
+    pub(in crate::lm) fn known(&mut self) {
+        self.begun = true;
+    }
+
+    /// An event has come that is none of the protocol's. It is refused if it is an error.
+    pub(in crate::lm) fn unknown(&mut self, event: &Value) -> Result<(), Failure> {
+        self.foreign = true;
+        self.stray = Failure::of_stray_event(event)?.or(self.stray.take());
+        Ok(())
+    }
+
+    /// What may have been an error on the way.
+    pub(in crate::lm) fn stray(&mut self) -> Option<Failure> {
+        self.stray.take()
+    }
+
+    /// The failure of a stream that has ended before its reply: of an error, it was cut off, or it is no reply.
+    pub(in crate::lm) fn cut(self) -> Failure {
+        let (kind, message) = if self.foreign && !self.begun {
+            (LmErrorKind::Decode, "the stream holds no reply of the protocol")
+        } else {
+            (LmErrorKind::Transport, "the stream ended before the reply did")
+        };
+        self.stray.unwrap_or_else(|| Failure::new(kind, message))
+    }
+}
+
 /// A completion of what a reply or its events gave for it.
 pub(in crate::lm) fn completion_of(
     mut text: String,
@@ -29,8 +99,9 @@ pub(in crate::lm) fn completion_of(
     refusal: Option<String>,
     mut finish: FinishReason,
 ) -> Completion {
-    if let Some(refusal) = refusal.filter(|refusal| text.is_empty() && !refusal.is_empty()) {
-        text = refusal;
+    if let Some(refusal) = refusal.filter(|refusal| !refusal.trim().is_empty()) {
+        // What was said before the model thought better of it stays.
+        text = if text.trim().is_empty() { refusal } else { format!("{text}{BREAK}{refusal}") };
         finish = FinishReason::ContentFilter;
     }
     let reasoning = reasoning.filter(|reasoning| !reasoning.is_empty());
@@ -94,6 +165,29 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_in_every_form() {
+        for (value, read) in [
+            (json!(7), Some(7)),
+            (json!(7.9), Some(7)),
+            (json!("7"), Some(7)),
+            (json!(1e30), Some(u64::MAX)),
+            (json!(u64::MAX), Some(u64::MAX)),
+            (json!(-7), None),
+            (json!(-7.5), None),
+            (json!(null), None),
+            (json!("seven"), None),
+            (json!([7]), None),
+        ] {
+            assert_eq!(number(Some(&value)), read, "{value}");
+        }
+        for (value, read) in
+            [(json!(0.5), Some(0.5)), (json!("0.5"), Some(0.5)), (json!("inf"), None), (json!(-1), None)]
+        {
+            assert_eq!(dollars(Some(&value)), read, "{value}");
+        }
+    }
 
     #[test]
     fn arguments_that_are_no_json_stay_as_written() {

@@ -1,9 +1,13 @@
 //! A model behind an address.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
 
 use super::Codec;
 use super::formats::{Format, Formats};
+use super::refused::{Memory, Parameter, Refused, objection};
 use crate::lm::dialect::Dialect;
 use crate::lm::transport::{Outgoing, Route, Transport};
 use crate::lm::{
@@ -20,6 +24,10 @@ pub(super) struct Served<C> {
     address: String,
     dialect: Dialect,
     formats: Formats,
+    /// The parameters that the endpoint has refused.
+    refused: Memory,
+    /// Whether it was said that stop sequences are left out.
+    noted_stop: AtomicBool,
     transport: Transport,
     codec: C,
 }
@@ -42,15 +50,30 @@ impl<C: Codec> Served<C> {
             .map_or_else(Protocol::default, |provider| provider.dialect.protocol);
         let path = if dialect.protocol == usual { "" } else { &*route.path };
         let address = transport.address(path);
-        Ok(Lm::custom(Served { id, address, dialect, formats: Formats::default(), transport, codec }))
+        let (formats, refused, noted_stop) = (Formats::default(), Memory::default(), AtomicBool::new(false));
+        Ok(Lm::custom(Served { id, address, dialect, formats, refused, noted_stop, transport, codec }))
     }
 
     /// Answers in as many requests as the endpoint needs.
     async fn answer(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        match request.params.n {
-            Some(n) if n > 1 && !self.dialect.capabilities.n => self.fan_out(request, n, sink).await,
-            _ => self.in_best_format(request, sink).await,
+        let Some(n) = request.params.n.filter(|n| *n > 1) else {
+            return self.in_best_format(request, sink).await;
+        };
+        if self.dialect.capabilities.n && !self.refused.get().has(Parameter::Count) {
+            match self.in_best_format(request, sink).await {
+                Err(error)
+                    if self.objection(&error, request, self.refused.get(), sink.is_some())
+                        == Some(Parameter::Count) =>
+                {
+                    self.note_refusal(Parameter::Count, &error);
+                }
+                answer => return answer,
+            }
+            let whole = self.fan_out(request, n, sink).await?;
+            self.refused.add(Refused::default().with(Parameter::Count));
+            return Ok(whole);
         }
+        self.fan_out(request, n, sink).await
     }
 
     /// Asks for one completion `n` times; who listens hears the first. If one fails, the others are given up.
@@ -101,13 +124,48 @@ impl<C: Codec> Served<C> {
         }
     }
 
+    /// Sends the request without the parameters that the endpoint refuses, which it may only learn now.
     async fn send(
         &self,
         request: &Request,
         format: &Format,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let body = self.codec.body(request, format, sink.is_some()).map_err(|why| {
+        if !self.dialect.stop && !request.params.stop.is_empty() {
+            self.note_stop();
+        }
+        let known = self.refused.get();
+        let mut refused = known;
+        loop {
+            let error = match self.attempt(request, format, refused, sink).await {
+                Ok(response) => {
+                    self.refused.add(refused);
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            let objection = self.objection(&error, request, refused, sink.is_some());
+            // Several completions are asked for one by one elsewhere.
+            match objection.filter(|parameter| !refused.has(*parameter) && *parameter != Parameter::Count) {
+                Some(parameter) => {
+                    self.note_refusal(parameter, &error);
+                    refused = refused.with(parameter);
+                }
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let sink = sink.filter(|_| !refused.has(Parameter::Stream));
+        let taken = refused.apply(request);
+        let body = self.codec.body(&taken, format, refused, sink.is_some()).map_err(|why| {
             let message = format!("the request cannot be put into this endpoint's form: {why}");
             LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
         })?;
@@ -116,6 +174,41 @@ impl<C: Codec> Served<C> {
         match sink {
             None => self.transport.post(outgoing, whole).await,
             Some(sink) => self.transport.stream(outgoing, sink, || self.codec.events(), whole).await,
+        }
+    }
+
+    /// The parameter that the endpoint refuses by `error`, if the request can do without it.
+    fn objection(
+        &self,
+        error: &LmError,
+        request: &Request,
+        refused: Refused,
+        streamed: bool,
+    ) -> Option<Parameter> {
+        // Nothing was sent, or something else is wrong: most errors need no look at the body.
+        if error.kind != LmErrorKind::InvalidRequest || error.status.is_none() {
+            return None;
+        }
+        let taken = refused.apply(request);
+        let streamed = streamed && !refused.has(Parameter::Stream);
+        let body = self.codec.body(&taken, &Format::Text, refused, streamed).ok()?;
+        let body: Value = serde_json::from_slice(&body).ok()?;
+        objection(error, &body, &request.params.extra, self.dialect.protocol)
+    }
+
+    fn note_refusal(&self, parameter: Parameter, error: &LmError) {
+        let (model, refusal) = (&*self.id, &*error.message);
+        tracing::warn!(
+            model,
+            ?parameter,
+            refusal,
+            "the endpoint refuses a parameter: asked again without it"
+        );
+    }
+
+    fn note_stop(&self) {
+        if !self.noted_stop.swap(true, Ordering::Relaxed) {
+            tracing::warn!(model = &*self.id, "reasoning models take no stop sequences: `stop` is left out");
         }
     }
 }

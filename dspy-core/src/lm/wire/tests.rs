@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::formats::Formats;
-use super::{Answer, Chat, Codec, Contents, Endpoint, Events, Messages, Protocol, Request, Responses};
+use super::{
+    Answer, Chat, Codec, Contents, Endpoint, Events, Messages, Protocol, Refused, Request, Responses,
+};
 use crate::lm::catalog::PROVIDERS;
 use crate::lm::dialect::Dialect;
 use crate::lm::{Message, PromptCache, ReasoningEffort, ResponseFormat, ToolSpec};
@@ -39,10 +41,10 @@ fn body(model: &str, dialect: Dialect) -> Value {
     let (ladder, at) = formats.ladder(&request.format, dialect);
     let (name, format) = (model.to_owned(), ladder.format(at));
     let bytes = match dialect.protocol {
-        Protocol::Chat => Chat::new(name, dialect).body(&request, format, true),
-        Protocol::Responses => Responses::new(name, dialect).body(&request, format, true),
-        Protocol::Anthropic => Messages::new(name, dialect).body(&request, format, true),
-        Protocol::Gemini => Contents::new(name, dialect).body(&request, format, true),
+        Protocol::Chat => Chat::new(name, dialect).body(&request, format, Refused::default(), true),
+        Protocol::Responses => Responses::new(name, dialect).body(&request, format, Refused::default(), true),
+        Protocol::Anthropic => Messages::new(name, dialect).body(&request, format, Refused::default(), true),
+        Protocol::Gemini => Contents::new(name, dialect).body(&request, format, Refused::default(), true),
     };
     serde_json::from_slice(&bytes.unwrap()).unwrap()
 }

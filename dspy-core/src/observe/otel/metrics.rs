@@ -11,6 +11,9 @@ use super::super::spans::lm_error_type;
 use super::super::{LmCall, Observer};
 use crate::program::{Event, EventKind};
 
+/// No call has more tokens, whatever its endpoint claims.
+const MOST_TOKENS: u64 = 1 << 40;
+
 /// Counts calls of models.
 pub(super) struct ClientMetrics {
     duration: Histogram<f64>,
@@ -67,7 +70,8 @@ impl Observer for ClientMetrics {
                 let usage = &response.usage;
                 for (kind, count) in [("input", usage.prompt_tokens), ("output", usage.completion_tokens)] {
                     attributes.push(KeyValue::new(metric::TOKEN_TYPE, kind));
-                    self.tokens.record(count, &attributes);
+                    // The SDK adds without looking: what an endpoint claims must not overflow its sums.
+                    self.tokens.record(count.min(MOST_TOKENS), &attributes);
                     attributes.pop();
                 }
             }
