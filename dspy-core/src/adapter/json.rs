@@ -135,16 +135,15 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
         return Ok(start);
     }
     // A model whose prompt opened the thought.
-    match thoughts::stray_end(reply, start) {
-        Some((tag, end)) if reply[end..].contains(['{', '[']) => {
-            let before = &reply[start..tag];
-            if before.contains('{') || before.contains("```") {
-                return Err(fail("a thought ends after the answer has begun; write the answer once, at the end"));
-            }
-            Ok(end)
+    let mut behind = start;
+    while let Some((tag, end)) = thoughts::stray_end(reply, behind).filter(|(_, end)| reply[*end..].contains(['{', '['])) {
+        let before = &reply[start..tag];
+        if before.contains('{') || before.contains("```") {
+            return Err(fail("a thought ends after the answer has begun; write the answer once, at the end"));
         }
-        _ => Ok(start),
+        behind = end;
     }
+    Ok(behind)
 }
 
 /// Reads all output fields out of one JSON object in what follows `start`.

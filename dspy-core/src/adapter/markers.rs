@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::value;
 use crate::decode::thoughts;
 
 /// Ends a reply.
@@ -221,11 +222,13 @@ fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
 /// Where the last line starts, if it opens a fence in which nothing stands: the mark of a fence around a section, or
 /// around the next one.
 fn loose_fence(text: &str) -> Option<usize> {
-    let last = text.rfind('\n').map_or(0, |newline| newline + 1);
+    // The guard of space at the start of a text is no part of its first line.
+    let lead = text.len() - value::without_lead(text).len();
+    let last = text.rfind('\n').map_or(lead, |newline| newline + 1).max(lead);
     fence_mark(&text[last..])?;
     let mut open: Option<(char, usize)> = None;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
+    let mut at = lead;
+    for line in text[lead..].split_inclusive('\n') {
         let start = at;
         at += line.len();
         let Some((mark, width, bare)) = fence_mark(line) else { continue };

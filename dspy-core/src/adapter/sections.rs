@@ -309,11 +309,10 @@ impl Sections {
         let sentence_ends = lead.is_empty() || lead.ends_with(SENTENCE_ENDS);
         let section = match named {
             Named::Output(index) => {
-                let line_end = behind.split('\n').next().unwrap_or_default().trim().is_empty();
                 let spaced = behind.is_empty() || behind.starts_with(char::is_whitespace);
                 let same = |event: &Event| matches!(event, Event::Marker(_, other) if *other == named);
                 let only = !self.queue.iter().any(same) && !self.closed.iter().any(|s| s.index == index);
-                let apart = !in_text || sentence_ends && (chained || line_end);
+                let apart = !in_text || sentence_ends && chained;
                 !marker.quoted && spaced && only && apart
             }
             _ => behind.trim().is_empty() && (chained || !in_text || sentence_ends),

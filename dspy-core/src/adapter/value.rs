@@ -195,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_survives(text in r"([ \\\n`a#\[\]x]|```|</think>){0,12}") {
+        fn every_text_survives(text in r"([ \\\n`a#\[\]x]|\n?```|</think>){0,12}") {
             prop_assert_eq!(round_trip(&text), text);
         }
     }

@@ -232,11 +232,10 @@ pub(crate) fn answer(text: &str) -> Option<usize> {
     }
 }
 
-/// The last end of a thought, from `from` on, that nothing opened and that ends its line or is followed by an answer's
+/// The first end of a thought, from `from` on, that nothing opened and that ends its line or is followed by an answer's
 /// bracket: where the tag starts and ends. Models whose prompt ends in `<think>` write such replies.
 pub(crate) fn stray_end(text: &str, from: usize) -> Option<(usize, usize)> {
     let mut depth = 0usize;
-    let mut last = None;
     let mut at = from;
     while let Some(start) = text[at..].find(['<', '◁']).map(|offset| at + offset) {
         at = start + text[start..].chars().next().map_or(1, char::len_utf8);
@@ -255,10 +254,10 @@ pub(crate) fn stray_end(text: &str, from: usize) -> Option<(usize, usize)> {
         } else if depth > 0 {
             depth -= 1;
         } else if ends_thought(&text[end..], true) == Some(true) {
-            last = Some((start, end));
+            return Some((start, end));
         }
     }
-    last
+    None
 }
 
 /// Whether a closing tag before `rest` ends what came before it, rather than being part of a sentence.

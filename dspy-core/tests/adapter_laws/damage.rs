@@ -385,7 +385,7 @@ fn object(values: &Values, other: &Values, dice: &mut Dice) -> Case {
 
 fn cases() -> u32 {
     let times = std::env::var("DSPY_LONG").ok().and_then(|times| times.parse::<u32>().ok()).unwrap_or(1);
-    2_000 * times
+    500 * times
 }
 
 type Make = fn(&Values, &Values, &mut Dice) -> Case;
