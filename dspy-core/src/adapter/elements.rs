@@ -109,8 +109,8 @@ pub(super) struct Elements {
     scanned: usize,
     /// What ends the comment, CDATA or instruction that is being skipped, and where it started.
     hidden: Option<(&'static str, usize)>,
-    /// The open element and how many tags of its name are open.
-    open: Option<(Element, usize)>,
+    /// The open element, how many tags of its name are open, and whether there was ever more than one.
+    open: Option<(Element, usize, bool)>,
     /// The closed elements, in order.
     pub(super) closed: Vec<Element>,
     /// Closing tags of a field that nothing opened: which and where.
@@ -145,7 +145,7 @@ impl Elements {
 
     /// The element that is arriving: its field, where its content starts and how far it has been read.
     pub(super) fn open(&self) -> Option<(usize, Range<usize>)> {
-        let (element, _) = self.open.as_ref()?;
+        let (element, ..) = self.open.as_ref()?;
         // What is hidden may be a part of the text in the end.
         let end = self.hidden.map_or(self.scanned, |(_, start)| start);
         Some((element.index, element.content.start..end.max(element.content.start)))
@@ -281,9 +281,10 @@ impl Elements {
     }
 
     fn opening(&mut self, spec: &SignatureSpec, text: &str, name: Range<usize>, attributes: bool, empty: bool) {
-        if let Some((open, depth)) = &mut self.open {
+        if let Some((open, depth, nested)) = &mut self.open {
             let same = text[open.name.clone()].eq_ignore_ascii_case(&text[name]);
             *depth += usize::from(same && !empty);
+            *nested |= same && !empty;
             return;
         }
         let Some(index) = field_of_tag(spec, &text[name.clone()]) else { return };
@@ -303,11 +304,11 @@ impl Elements {
         if text[at..].starts_with('>') {
             self.problem(Some(index), "a `>` too many behind its opening tag; write `&gt;` if it is meant".into());
         }
-        self.open = Some((element, 1));
+        self.open = Some((element, 1, false));
     }
 
     fn closing(&mut self, spec: &SignatureSpec, text: &str, at: usize, name: Range<usize>) {
-        let Some((open, depth)) = &mut self.open else {
+        let Some((open, depth, _)) = &mut self.open else {
             if let Some(index) = field_of_tag(spec, &text[name])
                 && self.strays.len() < MOST_PROBLEMS
             {
@@ -322,7 +323,7 @@ impl Elements {
         if *depth > 0 {
             return;
         }
-        let Some((element, _)) = self.open.take() else { return };
+        let Some((element, ..)) = self.open.take() else { return };
         let content = element.content.start..at;
         if text[content.clone()].ends_with('<') {
             let message = "a `<` too many before its closing tag; write `&lt;` if it is meant";
@@ -339,9 +340,9 @@ impl Elements {
 
     fn finish(&mut self, spec: &SignatureSpec, text: &str) {
         let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
-        if let Some((open, depth)) = self.open.take() {
+        if let Some((open, _, nested)) = self.open.take() {
             let name = name_of(open.index);
-            let message = if depth > 1 {
+            let message = if nested {
                 format!("its tags do not balance; end it with `</{name}>` and write `&lt;` for a `<` in the value")
             } else {
                 format!("never closed; end it with `</{name}>`")

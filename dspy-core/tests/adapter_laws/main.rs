@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod damage;
+mod forms;
 mod streams;
 
 use std::collections::BTreeMap;
