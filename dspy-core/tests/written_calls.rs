@@ -80,15 +80,24 @@ async fn written_calls_are_calls() {
         (format!("{{\"tool_calls\": [{call}, {call}]}}"), 2),
         (format!("[{call}]"), 1),
         (r#"{"name": "read_file", "parameters": {"path": "a"}}"#.into(), 1),
-        (r#"{"type": "function", "function": {"name": "read_file", "arguments": "{\"path\": \"a\"}"}}"#.into(), 1),
+        (
+            r#"{"type": "function", "function": {"name": "read_file", "arguments": "{\"path\": \"a\"}"}}"#
+                .into(),
+            1,
+        ),
         (r#"<function=read_file>{"path": "a"}</function>"#.into(), 1),
-        ("<tool_call>\n<function=read_file>\n<parameter=path>\na\n</parameter>\n</function>\n</tool_call>".into(), 1),
+        (
+            "<tool_call>\n<function=read_file>\n<parameter=path>\na\n</parameter>\n</function>\n</tool_call>"
+                .into(),
+            1,
+        ),
     ] {
         let wanted: Value = vec![json!(["read_file", {"path": "a"}]); count].into();
         for name in ADAPTERS {
             for (able, optional) in [(false, false), (false, true), (true, false), (true, true)] {
                 let output = ask(name, able, optional, &reply).await;
-                let output = output.unwrap_or_else(|error| panic!("{name} {able} {optional}: {error}\n{reply}"));
+                let output =
+                    output.unwrap_or_else(|error| panic!("{name} {able} {optional}: {error}\n{reply}"));
                 assert_eq!(bare(&output), wanted, "{name} {able} {optional}: {reply}");
                 assert_eq!(output.get("answer"), None, "{name}: {reply}");
             }
@@ -124,7 +133,10 @@ async fn calls_in_their_own_field_may_have_any_notation() {
     let wanted = json!([["read_file", {"path": "a"}]]);
     let replies = [
         ("chat", format!("[[ ## answer ## ]]\nNow.\n\n[[ ## calls ## ]]\n[{call}]\n\n[[ ## completed ## ]]")),
-        ("chat", format!("[[ ## answer ## ]]\nNow.\n\n[[ ## calls ## ]]\n{element}\n\n[[ ## completed ## ]]")),
+        (
+            "chat",
+            format!("[[ ## answer ## ]]\nNow.\n\n[[ ## calls ## ]]\n{element}\n\n[[ ## completed ## ]]"),
+        ),
         ("json", format!("{{\"answer\": \"Now.\", \"calls\": [{call}]}}")),
         ("xml", format!("<answer>Now.</answer><calls>[{call}]</calls>")),
     ];
@@ -167,7 +179,9 @@ async fn repairs_of_arguments_are_in_the_report() {
 #[tokio::test]
 async fn arguments_that_are_no_object_run_no_tool() {
     let [tool] = &tools()[..] else { panic!() };
-    for arguments in [json!("I should first ask the user."), json!(["a"]), json!(7), json!("[\"a\"]"), json!(true)] {
+    for arguments in
+        [json!("I should first ask the user."), json!(["a"]), json!(7), json!("[\"a\"]"), json!(true)]
+    {
         let error = tool.call(&arguments).await.unwrap_err().to_string();
         assert!(error.contains("expected an object with the arguments"), "{arguments}: {error}");
     }

@@ -173,7 +173,8 @@ pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<serde_json::V
     if field.native() != Some(Native::ToolCalls) {
         return None;
     }
-    let marked = section.contains("<tool_call") || section.contains("<function") || section.contains("\"function\"");
+    let marked =
+        section.contains("<tool_call") || section.contains("<function") || section.contains("\"function\"");
     match written::find(section, &[]) {
         Written::Calls { calls, .. } if marked => serde_json::to_value(ToolCalls(calls)).ok(),
         _ => None,

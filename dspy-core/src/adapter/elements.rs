@@ -47,7 +47,8 @@ pub(super) fn tag(text: &str, whole: bool) -> Tag {
     let named = inner.strip_prefix('/').unwrap_or(inner);
     let closes = named.len() < inner.len();
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let Some(name) = named.char_indices().take(LONGEST_TAG).find(|(_, c)| !is_name(*c)).map(|(at, _)| at) else {
+    let Some(name) = named.char_indices().take(LONGEST_TAG).find(|(_, c)| !is_name(*c)).map(|(at, _)| at)
+    else {
         return if named.len() < LONGEST_TAG { undecided } else { Tag::Other };
     };
     let rest = &named[name..];
@@ -96,6 +97,14 @@ pub(super) struct Element {
     pub(super) content: Range<usize>,
     /// Behind its closing tag.
     end: usize,
+}
+
+/// What stands at the top of a reply where a thought may begin or end.
+enum Lead {
+    /// The tag of a thought, or a mention of one: where to go on.
+    Read(usize),
+    Other,
+    Undecided,
 }
 
 /// The elements at the top of a reply.
@@ -204,12 +213,12 @@ impl Elements {
         let first = text[at..].chars().next().map_or(1, char::len_utf8);
         if self.open.is_none() {
             match self.thought(spec, text, at, whole) {
-                Some(Some(next)) => {
+                Lead::Read(next) => {
                     self.scanned = next;
                     return true;
                 }
-                Some(None) => {}
-                None => return false,
+                Lead::Other => {}
+                Lead::Undecided => return false,
             }
         }
         match tag(&text[at..], whole) {
@@ -245,42 +254,51 @@ impl Elements {
     }
 
     /// Reads what may be the tag of a thought at the top of the reply: where to go on, if it is one.
-    fn thought(&mut self, spec: &SignatureSpec, text: &str, at: usize, whole: bool) -> Option<Option<usize>> {
+    fn thought(&mut self, spec: &SignatureSpec, text: &str, at: usize, whole: bool) -> Lead {
         let (length, opens) = match thoughts::tag(&text[at..], whole) {
             // A field may have the name of a thought: then it is a tag like others, which decides about itself.
-            thoughts::Tag::Undecided if !text[at..].starts_with('<') => return None,
+            thoughts::Tag::Undecided if !text[at..].starts_with('<') => return Lead::Undecided,
             thoughts::Tag::Open(_, length) => (length, true),
             thoughts::Tag::Close(_, length) => (length, false),
-            _ => return Some(None),
+            _ => return Lead::Other,
         };
         let end = at + length;
         let name = text[at..end].trim_start_matches(['<', '/']);
         let name = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         if field_of_tag(spec, name).is_some() {
-            return Some(None);
+            return Lead::Other;
         }
-        if thoughts::is_mention(text, at, end, whole)? {
-            return Some(Some(end));
+        match thoughts::is_mention(text, at, end, whole) {
+            None => return Lead::Undecided,
+            Some(true) => return Lead::Read(end),
+            Some(false) => {}
         }
         match (opens, self.closed.is_empty()) {
             (true, true) => {
                 self.thoughts = Some(Thoughts::from(at));
-                Some(Some(at))
+                Lead::Read(at)
             }
             (false, true) => {
                 self.base = end;
                 self.strays.clear();
                 self.problems.clear();
-                Some(Some(end))
+                Lead::Read(end)
             }
             (opens, false) => {
                 self.strayed |= !opens;
-                Some(Some(end))
+                Lead::Read(end)
             }
         }
     }
 
-    fn opening(&mut self, spec: &SignatureSpec, text: &str, name: Range<usize>, attributes: bool, empty: bool) {
+    fn opening(
+        &mut self,
+        spec: &SignatureSpec,
+        text: &str,
+        name: Range<usize>,
+        attributes: bool,
+        empty: bool,
+    ) {
         if let Some((open, depth, nested)) = &mut self.open {
             let same = text[open.name.clone()].eq_ignore_ascii_case(&text[name]);
             *depth += usize::from(same && !empty);
@@ -296,13 +314,19 @@ impl Elements {
         let element = Element { index, name, content: at..at, end: at };
         if empty {
             if attributes {
-                self.problem(Some(index), "an element with attributes and no content; write the value inside".into());
+                self.problem(
+                    Some(index),
+                    "an element with attributes and no content; write the value inside".into(),
+                );
             }
             self.closed.push(element);
             return;
         }
         if text[at..].starts_with('>') {
-            self.problem(Some(index), "a `>` too many behind its opening tag; write `&gt;` if it is meant".into());
+            self.problem(
+                Some(index),
+                "a `>` too many behind its opening tag; write `&gt;` if it is meant".into(),
+            );
         }
         self.open = Some((element, 1, false));
     }
@@ -343,7 +367,9 @@ impl Elements {
         if let Some((open, _, nested)) = self.open.take() {
             let name = name_of(open.index);
             let message = if nested {
-                format!("its tags do not balance; end it with `</{name}>` and write `&lt;` for a `<` in the value")
+                format!(
+                    "its tags do not balance; end it with `</{name}>` and write `&lt;` for a `<` in the value"
+                )
             } else {
                 format!("never closed; end it with `</{name}>`")
             };
@@ -359,17 +385,21 @@ impl Elements {
             };
             let told = self.problems.iter().any(|(other, _)| *other == Some(index));
             if fault && !told {
-                let message = format!("`</{}>` closes nothing; write `&lt;` for a `<` in a value", name_of(index));
+                let message =
+                    format!("`</{}>` closes nothing; write `&lt;` for a `<` in a value", name_of(index));
                 self.problem(Some(index), message);
             }
         }
         // A field that may be absent must not get lost in the text of another one.
         for (index, field) in spec.outputs().enumerate() {
-            if !field.is_optional() || self.closed.is_empty() || self.closed.iter().any(|e| e.index == index) {
+            if !field.is_optional() || self.closed.is_empty() || self.closed.iter().any(|e| e.index == index)
+            {
                 continue;
             }
-            let is_text = |element: &&Element| spec.outputs().nth(element.index).is_some_and(FieldSpec::is_text);
-            let around = self.closed.iter().filter(is_text).find(|e| mentions(&text[e.content.clone()], spec, index));
+            let is_text =
+                |element: &&Element| spec.outputs().nth(element.index).is_some_and(FieldSpec::is_text);
+            let around =
+                self.closed.iter().filter(is_text).find(|e| mentions(&text[e.content.clone()], spec, index));
             if let Some(around) = around.map(|element| name_of(element.index)) {
                 let message = format!("stands inside of `<{around}>`; write it behind `</{around}>`");
                 self.problem(Some(index), message);
@@ -462,7 +492,8 @@ fn matching_close(text: &str, name: &str) -> Option<(usize, usize)> {
 pub(super) fn text_of(content: &str) -> Cow<'_, str> {
     let mut content = Cow::Borrowed(content.trim());
     if content.contains(COMMENT.0) {
-        let plain = pieces(&content).into_iter().filter(|(text, kind)| *kind != Piece::Comment || text.is_empty());
+        let plain =
+            pieces(&content).into_iter().filter(|(text, kind)| *kind != Piece::Comment || text.is_empty());
         let plain: String = plain
             .map(|(text, kind)| match kind {
                 Piece::Cdata => format!("{}{text}{}", CDATA.0, CDATA.1),
@@ -470,7 +501,8 @@ pub(super) fn text_of(content: &str) -> Cow<'_, str> {
             })
             .collect();
         let markup = pieces(&plain).iter().any(|(text, kind)| {
-            *kind == Piece::Text && text.match_indices('<').any(|(at, _)| tag(&text[at..], true) != Tag::Other)
+            *kind == Piece::Text
+                && text.match_indices('<').any(|(at, _)| tag(&text[at..], true) != Tag::Other)
         });
         if !markup {
             content = plain.trim().to_owned().into();
@@ -511,7 +543,9 @@ fn pieces(content: &str) -> Vec<(&str, Piece)> {
     while let Some(start) = content[at..].find("<!").map(|offset| at + offset) {
         at = start + 2;
         let kinds = [(COMMENT, Piece::Comment), (CDATA, Piece::Cdata)];
-        let Some(((open, mark), kind)) = kinds.into_iter().find(|((open, _), _)| content[start..].starts_with(open)) else {
+        let Some(((open, mark), kind)) =
+            kinds.into_iter().find(|((open, _), _)| content[start..].starts_with(open))
+        else {
             continue;
         };
         let inner = start + open.len();

@@ -131,12 +131,16 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
         ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])
     };
     let start = thoughts::answer(reply).ok_or_else(|| fail(UNCLOSED))?;
-    if reply[start..].trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&reply[start..]).is_ok() {
+    if reply[start..].trim_start().starts_with('{')
+        && serde_json::from_str::<IgnoredAny>(&reply[start..]).is_ok()
+    {
         return Ok(start);
     }
     // A model whose prompt opened the thought.
     let mut behind = start;
-    while let Some((tag, end)) = thoughts::stray_end(reply, behind).filter(|(_, end)| reply[*end..].contains(['{', '['])) {
+    while let Some((tag, end)) =
+        thoughts::stray_end(reply, behind).filter(|(_, end)| reply[*end..].contains(['{', '[']))
+    {
         let before = &reply[start..tag];
         if before.contains('{') || before.contains("```") {
             return Err(fail("a thought ends after the answer has begun; write the answer once, at the end"));
@@ -147,7 +151,12 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
 }
 
 /// Reads all output fields out of one JSON object in what follows `start`.
-fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
+fn parse_object(
+    adapter: &str,
+    spec: &SignatureSpec,
+    reply: &str,
+    start: usize,
+) -> Result<Parsed, ParseError> {
     let fail = |kind, problems| ParseError::new(kind, adapter, reply, problems);
     let missing = || {
         let missing = spec.outputs().map(|field| {
@@ -205,7 +214,8 @@ fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
     let mut outputs = spec.outputs();
     let only = outputs.next().filter(|_| outputs.next().is_none())?;
     let kind = only.schema().get("type")?;
-    let is_list = kind == "array" || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "array"));
+    let is_list =
+        kind == "array" || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "array"));
     is_list.then_some(only)
 }
 

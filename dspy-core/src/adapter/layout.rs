@@ -28,7 +28,8 @@ pub(super) fn push_reminder(out: &mut String, field: &FieldSpec) {
     }
     let notation = &*field.type_text().notation;
     let short = notation.len() <= SHORT && !notation.contains(['"', '\n']);
-    let (shown, end) = (if short { notation } else { "type as above" }, if field.is_code() { IN_A_FENCE } else { ")" });
+    let (shown, end) =
+        (if short { notation } else { "type as above" }, if field.is_code() { IN_A_FENCE } else { ")" });
     let _ = write!(out, " ({shown}{end}");
 }
 

@@ -187,12 +187,19 @@ pub(super) fn certain(text: &str, section: usize, from: usize, end: usize) -> us
     let decoration = |c: char| c.is_whitespace() || "*_`#-\\[".contains(c);
     let mut end = end;
     // What may become a guarded end of a thought is read as one.
-    if let Some(at) = text[from..end].rfind(['<', '◁']).filter(|at| thoughts::may_close(&text[from + at..end])) {
+    if let Some(at) =
+        text[from..end].rfind(['<', '◁']).filter(|at| thoughts::may_close(&text[from + at..end]))
+    {
         end = from + at;
     }
     loop {
         end = from + text[from..end].trim_end_matches(decoration).len();
-        let window = text[section..end].char_indices().rev().take(LONGEST_FENCE).last().map_or(end, |(at, _)| section + at);
+        let window = text[section..end]
+            .char_indices()
+            .rev()
+            .take(LONGEST_FENCE)
+            .last()
+            .map_or(end, |(at, _)| section + at);
         let line = match text[window..end].rfind('\n') {
             Some(newline) => window + newline + 1,
             None if window == section => section,

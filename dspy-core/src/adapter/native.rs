@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout};
+use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
-use crate::decode::thoughts;
 use crate::tools::written::{self, Written};
 use crate::tools::{ToolCalls, check_calls};
 
@@ -212,7 +212,9 @@ impl View {
         let mut parsed = if silent && left.outputs().all(FieldSpec::is_optional) {
             Parsed::default()
         } else {
-            adapter.parse(&left, completion).map_err(|error| ParseError { reply: reply.text.clone(), ..error })?
+            adapter
+                .parse(&left, completion)
+                .map_err(|error| ParseError { reply: reply.text.clone(), ..error })?
         };
         parsed.report.shift(native.report, 0);
         parsed.values.extend(native.values);
@@ -223,7 +225,9 @@ impl View {
         if !self.key.tools {
             if written.is_some() {
                 let calls = ToolCalls(completion.tool_calls.clone());
-                parsed.values.insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
+                parsed
+                    .values
+                    .insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
             }
             self.check(adapter.name(), inputs, &mut parsed, &reply.text)?;
         }
@@ -240,10 +244,17 @@ impl View {
         inputs: &Values,
         completion: &Completion,
     ) -> Result<Option<Completion>, ParseError> {
-        let Some(field) = self.calls.as_ref().filter(|_| completion.tool_calls.is_empty()) else { return Ok(None) };
+        let Some(field) = self.calls.as_ref().filter(|_| completion.tool_calls.is_empty()) else {
+            return Ok(None);
+        };
         let fail = |message: String| {
             let problem = FieldProblem::new(field.name(), message);
-            ParseError::new(ParseErrorKind::Malformed, adapter.name(), completion.text.as_str(), vec![problem])
+            ParseError::new(
+                ParseErrorKind::Malformed,
+                adapter.name(),
+                completion.text.as_str(),
+                vec![problem],
+            )
         };
         let tools = self.tools(inputs).map_err(|error| fail(error.to_string()))?;
         let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
@@ -253,9 +264,15 @@ impl View {
         }
         if completion.finish == FinishReason::Length {
             // Calls that were cut off are not fewer calls.
-            return Err(ParseError::new(ParseErrorKind::Truncated, adapter.name(), completion.text.as_str(), Vec::new()));
+            return Err(ParseError::new(
+                ParseErrorKind::Truncated,
+                adapter.name(),
+                completion.text.as_str(),
+                Vec::new(),
+            ));
         }
-        let parsed = adapter.parse(&self.spec, completion).ok().map(|parsed| parsed.values).unwrap_or_default();
+        let parsed =
+            adapter.parse(&self.spec, completion).ok().map(|parsed| parsed.values).unwrap_or_default();
         let said = parsed.iter().any(|(name, value)| !value.is_null() && name != field.name());
         let made = parsed.get(field.name()).and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
         if made {
@@ -274,7 +291,8 @@ impl View {
                     }
                     return Ok(Some(without));
                 }
-                let left = adapter.parse(&self.spec_without_calls(), &without).ok().map(|parsed| parsed.values);
+                let left =
+                    adapter.parse(&self.spec_without_calls(), &without).ok().map(|parsed| parsed.values);
                 let others = parsed.iter().filter(|(name, _)| *name != field.name());
                 if left.as_ref().is_some_and(|left| others.clone().eq(left.iter())) {
                     return Ok(Some(without));

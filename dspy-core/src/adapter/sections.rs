@@ -38,6 +38,7 @@ pub(super) struct Section {
 }
 
 /// The sections of a reply.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one reply, not a state machine")]
 #[derive(Debug)]
 pub(super) struct Sections {
     /// The thoughts that are being skipped.
@@ -204,14 +205,13 @@ impl Sections {
             return Some(end);
         }
         if !self.begun() {
-            if !opens {
-                // A model whose prompt opened the thought.
-                self.base = end;
-                self.queue.clear();
-            } else {
+            if opens {
                 self.thoughts = Some(Thoughts::from(at));
                 return Some(at);
             }
+            // A model whose prompt opened the thought.
+            self.base = end;
+            self.queue.clear();
         } else if opens {
             self.depth += 1;
         } else if self.depth > 0 {
@@ -251,7 +251,8 @@ impl Sections {
                 self.queue.push_front(Event::Marker(marker, named));
                 return;
             }
-            if !self.refused[place] && !(marker.quoted && named == Named::Completed) {
+            let mention = marker.quoted && named == Named::Completed;
+            if !mention && !self.refused[place] {
                 self.refused[place] = !self.in_mid_line(spec, text, marker, named);
             }
         }
@@ -282,7 +283,8 @@ impl Sections {
         match named {
             Named::Output(index) => {
                 if std::mem::take(&mut self.strayed) {
-                    let message = "a thought ends after the answer has begun; write the answer once, at the end";
+                    let message =
+                        "a thought ends after the answer has begun; write the answer once, at the end";
                     self.problem(None, message.into());
                 }
                 self.open = Some(Section { index, name: marker.name, text: marker.after..marker.after });
@@ -325,7 +327,10 @@ impl Sections {
             Named::Output(index) => (Some(index), spec.outputs().nth(index).map_or("", FieldSpec::name)),
             _ => (self.open.as_ref().map(|open| open.index), COMPLETED),
         };
-        self.problem(index, format!("`[[ ## {name} ## ]]` stands only in mid-line; write it on a line of its own"));
+        self.problem(
+            index,
+            format!("`[[ ## {name} ## ]]` stands only in mid-line; write it on a line of its own"),
+        );
         false
     }
 
@@ -342,8 +347,12 @@ impl Sections {
         let absent = |index: usize, field: &FieldSpec| {
             field.is_optional() && !self.closed.iter().any(|section| section.index == index)
         };
-        let absent: Vec<usize> =
-            spec.outputs().enumerate().filter(|(index, field)| absent(*index, field)).map(|(index, _)| index).collect();
+        let absent: Vec<usize> = spec
+            .outputs()
+            .enumerate()
+            .filter(|(index, field)| absent(*index, field))
+            .map(|(index, _)| index)
+            .collect();
         if absent.is_empty() || self.closed.is_empty() {
             return;
         }

@@ -289,7 +289,8 @@ mod tests {
         ] {
             assert_eq!(answer(text).map(|at| &text[at..]), Some(rest), "{text}");
         }
-        for text in ["<think>", "<think>Paris", "<think>a<think>b</think> Paris", "<think>a</thinking>Paris"] {
+        for text in ["<think>", "<think>Paris", "<think>a<think>b</think> Paris", "<think>a</thinking>Paris"]
+        {
             assert_eq!(answer(text), None, "{text}");
         }
     }

@@ -128,7 +128,8 @@ fn read_all(inside: &str) -> Option<Vec<ToolCall>> {
     }
     let mut calls = Vec::new();
     let mut at = 0;
-    while let Some(open) = text[at..].find(FUNCTION).map(|offset| at + offset).filter(|_| calls.len() < MOST) {
+    while let Some(open) = text[at..].find(FUNCTION).map(|offset| at + offset).filter(|_| calls.len() < MOST)
+    {
         let end = function_end(text, open);
         calls.push(read_function(&text[open..end])?);
         at = end;
@@ -375,7 +376,11 @@ mod tests {
             "<tool_call>I will read a.</tool_call>",
             "{\"name\": \"read\", \"arguments\": {\"path\": \"a\"}, \"args\": {}}",
         ] {
-            assert!(matches!(find(text, &["read"]), Written::Broken(_)), "{text}: {:?}", find(text, &["read"]));
+            assert!(
+                matches!(find(text, &["read"]), Written::Broken(_)),
+                "{text}: {:?}",
+                find(text, &["read"])
+            );
         }
     }
 }

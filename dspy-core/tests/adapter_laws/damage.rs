@@ -34,7 +34,8 @@ fn answers() -> impl Strategy<Value = Values> {
     let tags = prop::collection::vec(text(), 0..3);
     (text(), text(), prop::option::of(text()), prop::option::of(any::<i64>()), tags).prop_map(
         |(reasoning, answer, note, count, tags)| {
-            let all = json!({"reasoning": reasoning, "answer": answer, "note": note, "count": count, "tags": tags});
+            let all =
+                json!({"reasoning": reasoning, "answer": answer, "note": note, "count": count, "tags": tags});
             let Value::Object(mut all) = all else { panic!() };
             all.retain(|_, value| !value.is_null());
             all
@@ -52,8 +53,14 @@ fn bodies(adapter: &dyn Adapter, values: &Values) -> Vec<(String, String)> {
     let body = |name: &str| {
         let reply = adapter.reply(&others(name), values);
         let text = match adapter.name() {
-            "chat" => reply.strip_prefix(&marker(name)).unwrap().trim_end().strip_suffix(&marker("completed")),
-            _ => reply.trim_end().strip_prefix(&format!("<{name}>")).unwrap().strip_suffix(&format!("</{name}>")),
+            "chat" => {
+                reply.strip_prefix(&marker(name)).unwrap().trim_end().strip_suffix(&marker("completed"))
+            }
+            _ => reply
+                .trim_end()
+                .strip_prefix(&format!("<{name}>"))
+                .unwrap()
+                .strip_suffix(&format!("</{name}>")),
         };
         text.unwrap().trim().to_owned()
     };
@@ -123,7 +130,8 @@ fn thought(dice: &mut Dice, xml: bool) -> String {
 
 /// Deletes, doubles or swaps one of the characters of `structure` in `text`.
 fn nick(text: &str, structure: &str, dice: &mut Dice) -> String {
-    let places: Vec<usize> = text.char_indices().filter(|(_, c)| structure.contains(*c)).map(|(at, _)| at).collect();
+    let places: Vec<usize> =
+        text.char_indices().filter(|(_, c)| structure.contains(*c)).map(|(at, _)| at).collect();
     let mut bytes = text.as_bytes().to_vec();
     let at = places[dice.roll(places.len())];
     match dice.roll(3) {
@@ -221,7 +229,11 @@ fn sections(values: &Values, other: &Values, dice: &mut Dice) -> Case {
         12 => {
             let draft = bodies(&ChatAdapter, other).into_iter().map(|(name, body)| (marker(&name), body));
             before = join(&draft.collect::<Vec<_>>());
-            before.push_str(dice.pick(&["", "[[ ## completed ## ]]\n\n", "[[ ## completed ## ]]\n</think>\n"]));
+            before.push_str(dice.pick(&[
+                "",
+                "[[ ## completed ## ]]\n\n",
+                "[[ ## completed ## ]]\n</think>\n",
+            ]));
             "a draft before"
         }
         13 => {
@@ -264,7 +276,7 @@ fn elements(values: &Values, other: &Values, dice: &mut Dice) -> Case {
     let at = dice.roll(parts.len());
     let join = |parts: &[[String; 3]]| {
         parts.iter().fold(String::new(), |mut out, [open, body, close]| {
-            let _ = write!(out, "{open}{body}{close}\n");
+            let _ = writeln!(out, "{open}{body}{close}");
             out
         })
     };
@@ -340,7 +352,15 @@ fn elements(values: &Values, other: &Values, dice: &mut Dice) -> Case {
             "a draft before"
         }
         13 => {
-            before = dice.pick(&["```xml\n", "<?xml version=\"1.0\"?>\n", "<response>\n", "<![CDATA[", "<!-- <answer>Rome</answer> -->"]).into();
+            before = dice
+                .pick(&[
+                    "```xml\n",
+                    "<?xml version=\"1.0\"?>\n",
+                    "<response>\n",
+                    "<![CDATA[",
+                    "<!-- <answer>Rome</answer> -->",
+                ])
+                .into();
             "something around"
         }
         14 => {
@@ -397,28 +417,29 @@ fn law(adapter: &dyn Adapter, make: Make) {
     let counts = std::cell::RefCell::new(std::collections::BTreeMap::<&str, (u32, u32)>::new());
     let dice = prop::collection::vec(any::<u32>(), 24);
     let sizes = prop::collection::vec(1..40usize, 1..6);
-    let outcome = TestRunner::new(config).run(&(answers(), answers(), dice, sizes), |(values, other, dice, sizes)| {
-        let Case { kind, reply, right } = make(&values, &other, &mut Dice(dice, 0));
-        let parsed = adapter.parse(&spec, &Completion::new(reply.as_str()));
-        let mut counts = counts.borrow_mut();
-        let count = counts.entry(kind).or_default();
-        count.1 += 1;
-        let Ok(parsed) = parsed else {
-            return Ok(());
-        };
-        prop_assert!(right.contains(&parsed.values), "{kind}\n{reply}\n\nread as {:?}", parsed.values);
-        count.0 += 1;
-        for (field, known) in watch(adapter, &spec, &reply, &sizes).map_err(TestCaseError::fail)? {
-            let value = parsed.values.get(&field);
-            let true_so_far = match &known {
-                Known::SoFar(begun) => value.is_some_and(|value| is_beginning(begun, value)),
-                Known::Complete(shown) => value == Some(shown),
-                Known::Refused => false,
+    let outcome =
+        TestRunner::new(config).run(&(answers(), answers(), dice, sizes), |(values, other, dice, sizes)| {
+            let Case { kind, reply, right } = make(&values, &other, &mut Dice(dice, 0));
+            let parsed = adapter.parse(&spec, &Completion::new(reply.as_str()));
+            let mut counts = counts.borrow_mut();
+            let count = counts.entry(kind).or_default();
+            count.1 += 1;
+            let Ok(parsed) = parsed else {
+                return Ok(());
             };
-            prop_assert!(true_so_far, "{kind}: {known:?} was shown of {value:?}\n{reply}");
-        }
-        Ok(())
-    });
+            prop_assert!(right.contains(&parsed.values), "{kind}\n{reply}\n\nread as {:?}", parsed.values);
+            count.0 += 1;
+            for (field, known) in watch(adapter, &spec, &reply, &sizes).map_err(TestCaseError::fail)? {
+                let value = parsed.values.get(&field);
+                let true_so_far = match &known {
+                    Known::SoFar(begun) => value.is_some_and(|value| is_beginning(begun, value)),
+                    Known::Complete(shown) => value == Some(shown),
+                    Known::Refused => false,
+                };
+                prop_assert!(true_so_far, "{kind}: {known:?} was shown of {value:?}\n{reply}");
+            }
+            Ok(())
+        });
     for (kind, (right, all)) in counts.into_inner() {
         println!("{}: {kind}: {right} of {all} read, the others refused", adapter.name());
     }

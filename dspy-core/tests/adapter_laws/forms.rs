@@ -13,7 +13,8 @@ use super::streams::{Known, watch};
 fn spec(signature: &str, optional: bool) -> Arc<SignatureSpec> {
     let spec: SignatureSpec = signature.parse().unwrap();
     let fields = spec.fields().iter().cloned();
-    let fields: Vec<FieldSpec> = if optional { fields.map(FieldSpec::defaulted).collect() } else { fields.collect() };
+    let fields: Vec<FieldSpec> =
+        if optional { fields.map(FieldSpec::defaulted).collect() } else { fields.collect() };
     Arc::new(SignatureSpec::new("Forms", "", fields))
 }
 
@@ -24,7 +25,9 @@ fn read(adapter: &dyn Adapter, spec: &Arc<SignatureSpec>, reply: &str) -> Result
         let value = &parsed.values[&field];
         match known {
             Known::Complete(shown) => assert_eq!(&shown, value, "{reply}"),
-            Known::SoFar(Value::String(shown)) => assert!(value.as_str().unwrap().starts_with(&shown), "{reply}"),
+            Known::SoFar(Value::String(shown)) => {
+                assert!(value.as_str().unwrap().starts_with(&shown), "{reply}");
+            }
             Known::SoFar(_) => {}
             Known::Refused => panic!("{field} was refused: {reply}"),
         }
@@ -73,11 +76,20 @@ fn sections_that_nobody_can_tell() {
     for (reply, part) in [
         ("<think>[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome", "never closed"),
         ("<think>a<think>b</think>[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome", "never closed"),
-        ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n</think>\n[[ ## answer ## ]]\nParis", "thought ends after"),
+        (
+            "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n</think>\n[[ ## answer ## ]]\nParis",
+            "thought ends after",
+        ),
         ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n\n[[ ## answer ## ]]\nParis", "twice"),
         ("[[ ## reasoning ## ]]\nI leave [[ ## answer ## ]] out.", "mid-line"),
-        ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nEnd it with [[ ## completed ## ]] on its own line.", "mid-line"),
-        ("[[ ## reasoning ## ]]\nUse:\n[[ ## field ## ]]\nvalue\n\n[[ ## answer ## ]]\nParis", "no output field"),
+        (
+            "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nEnd it with [[ ## completed ## ]] on its own line.",
+            "mid-line",
+        ),
+        (
+            "[[ ## reasoning ## ]]\nUse:\n[[ ## field ## ]]\nvalue\n\n[[ ## answer ## ]]\nParis",
+            "no output field",
+        ),
         ("[[ ## reasoning ## ]]\na\n\n[[ ## anser ## ]]\nParis\n\n[[ ## completed ## ]]", "anser"),
         ("[[ ## reasoning ## ]]\na\n\n## answer ## ]]\nParis\n\n[[ ## completed ## ]]", "answer"),
         ("> [[ ## reasoning ## ]]\n> a\n\n> [[ ## answer ## ]]\n> Paris", "mid-line"),
@@ -98,25 +110,57 @@ fn sections_that_nobody_can_tell() {
 fn elements() {
     for (signature, reply, value) in [
         ("q -> answer", "<answer><![CDATA[a < b & c &amp;]]></answer>", json!({"answer": "a < b & c &amp;"})),
-        ("q -> answer", "<answer>see <![CDATA[<b>]]> &amp; <![CDATA[</answer>]]></answer>", json!({"answer": "see <b> & </answer>"})),
-        ("q -> answer", "<answer>a <answer>b</answer> c</answer>", json!({"answer": "a <answer>b</answer> c"})),
+        (
+            "q -> answer",
+            "<answer>see <![CDATA[<b>]]> &amp; <![CDATA[</answer>]]></answer>",
+            json!({"answer": "see <b> & </answer>"}),
+        ),
+        (
+            "q -> answer",
+            "<answer>a <answer>b</answer> c</answer>",
+            json!({"answer": "a <answer>b</answer> c"}),
+        ),
         ("q -> answer", "<answer lang=\"en\" note='>'>Paris</answer>", json!({"answer": "Paris"})),
         ("q -> why, answer", "<why/><answer>Paris</answer>", json!({"why": "", "answer": "Paris"})),
         ("q -> why, answer", "<why />\n<ANSWER>Paris</Answer>", json!({"why": "", "answer": "Paris"})),
-        ("q -> answer", "<?xml version=\"1.0\"?>\n<reply><answer>Paris</answer></reply>", json!({"answer": "Paris"})),
+        (
+            "q -> answer",
+            "<?xml version=\"1.0\"?>\n<reply><answer>Paris</answer></reply>",
+            json!({"answer": "Paris"}),
+        ),
         ("q -> answer", "<!-- <answer>Rome</answer> --><answer>Paris</answer>", json!({"answer": "Paris"})),
         ("q -> answer", "<answer><!-- the city -->Paris</answer>", json!({"answer": "Paris"})),
         ("q -> answer", "<answer><p>a</p><!-- b --></answer>", json!({"answer": "<p>a</p><!-- b -->"})),
-        ("q -> answer", "<answer>Caf&#233;&nbsp;&quot;A&quot; &unknown;</answer>", json!({"answer": "Café\u{a0}\"A\" &unknown;"})),
+        (
+            "q -> answer",
+            "<answer>Caf&#233;&nbsp;&quot;A&quot; &unknown;</answer>",
+            json!({"answer": "Café\u{a0}\"A\" &unknown;"}),
+        ),
         ("q -> answer", "</answer><answer>Paris</answer></answer>", json!({"answer": "Paris"})),
         ("q -> answer", "```xml\n<answer>Paris</answer>\n```", json!({"answer": "Paris"})),
-        ("q -> answer", "Use `<answer>`: <answer>as `</answer>` says</answer>", json!({"answer": "as `</answer>` says"})),
-        ("q -> answer", "<think><answer>Rome</answer></think><answer>Paris</answer>", json!({"answer": "Paris"})),
+        (
+            "q -> answer",
+            "Use `<answer>`: <answer>as `</answer>` says</answer>",
+            json!({"answer": "as `</answer>` says"}),
+        ),
+        (
+            "q -> answer",
+            "<think><answer>Rome</answer></think><answer>Paris</answer>",
+            json!({"answer": "Paris"}),
+        ),
         ("q -> answer", "It is <answer>Rome</answer>? No.</think><answer>Paris</answer>", json!("error")),
         ("q -> answer", "I start with <answer>\n</think><answer>Paris</answer>", json!("error")),
-        ("q -> reasoning, answer", "<reasoning>a</reasoning><answer>b</answer>", json!({"reasoning": "a", "answer": "b"})),
+        (
+            "q -> reasoning, answer",
+            "<reasoning>a</reasoning><answer>b</answer>",
+            json!({"reasoning": "a", "answer": "b"}),
+        ),
         ("q -> tags: list[str]", "<tags><item>a</item><!-- b --><item/></tags>", json!({"tags": ["a", ""]})),
-        ("q -> tags: list[str]", "<tags><item><![CDATA[<a>]]></item><item>b</item></tags>", json!({"tags": ["<a>", "b"]})),
+        (
+            "q -> tags: list[str]",
+            "<tags><item><![CDATA[<a>]]></item><item>b</item></tags>",
+            json!({"tags": ["<a>", "b"]}),
+        ),
         ("q -> n: int", "<n><![CDATA[ 4 ]]></n>", json!({"n": 4})),
     ] {
         let outcome = read(&XmlAdapter, &spec(signature, false), reply);
@@ -156,7 +200,11 @@ fn elements_that_nobody_can_tell() {
 #[test]
 fn objects() {
     for (signature, reply, value) in [
-        ("q -> answer", "<think>{\"answer\": \"Rome\"}</think>{\"answer\": \"Paris\"}", json!({"answer": "Paris"})),
+        (
+            "q -> answer",
+            "<think>{\"answer\": \"Rome\"}</think>{\"answer\": \"Paris\"}",
+            json!({"answer": "Paris"}),
+        ),
         ("q -> answer", "I think so.</think>\n{\"answer\": \"Paris\"}", json!({"answer": "Paris"})),
         ("q -> answer", "{\"answer\": \"a </think>\"}", json!({"answer": "a </think>"})),
         ("q -> tags: list[str]", "[\"a\", \"b\"]", json!({"tags": ["a", "b"]})),
@@ -187,7 +235,8 @@ fn labels_stand_once_in_a_prompt() {
     let inputs = [("q".to_owned(), "x".into())].into_iter().collect();
     let prompt = dspy_core::adapter::Prompt { spec: &spec, demos: &[] };
     for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
-        let mut text: String = adapter.preamble(prompt).iter().map(|message| message.text().into_owned()).collect();
+        let mut text: String =
+            adapter.preamble(prompt).iter().map(|message| message.text().into_owned()).collect();
         // The JSON adapter shows the shape of the object in its instructions, too.
         let (described, _) = text.split_once("The reply is one JSON object").unwrap_or((&text, ""));
         text = described.to_owned();
