@@ -5,10 +5,13 @@ use std::sync::Arc;
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::ChatReader;
+use super::sections::{Section, Sections};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
 use crate::decode::ParseReport;
 use crate::lm::{Completion, Message, Role};
-use crate::signature::{FieldSpec, SignatureSpec, Values};
+use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
+use crate::tools::ToolCalls;
+use crate::tools::written::{self, Written};
 
 /// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
 ///
@@ -57,11 +60,7 @@ impl Adapter for ChatAdapter {
             text.push_str(if index == 0 { "`" } else { ", then `" });
             markers::push(text, field.name());
             text.push('`');
-            if !field.is_text() {
-                text.push_str(" (");
-                text.push_str(&field.type_text().notation);
-                text.push_str(if field.is_code() { layout::IN_A_FENCE } else { ")" });
-            }
+            layout::push_reminder(text, field);
         }
         text.push_str(", and end with `");
         markers::push(text, markers::COMPLETED);
@@ -71,29 +70,51 @@ impl Adapter for ChatAdapter {
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
-        let mut sections = Sections::read(spec, reply);
-        if sections.is_empty() {
+        let sections = Sections::of(spec, reply);
+        let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
+        let mut problems: Vec<FieldProblem> = sections
+            .problems
+            .iter()
+            .map(|(index, message)| FieldProblem::new(index.map(name_of).unwrap_or_default(), message))
+            .collect();
+        if sections.closed.is_empty() && problems.is_empty() && !sections.marked {
             // Some models answer a single short field with nothing else, or all fields as JSON.
-            return super::json::parse_unmarked(self.name(), spec, reply);
+            return super::json::parse_unmarked(self.name(), spec, reply, sections.base());
+        }
+        let mut found: Vec<Option<&Section>> = vec![None; spec.outputs().count()];
+        let text_of = |section: &Section| markers::without_loose_fence(reply[section.text.clone()].trim());
+        let mut twice = vec![false; found.len()];
+        for section in &sections.closed {
+            match found[section.index] {
+                None => found[section.index] = Some(section),
+                Some(first) => twice[section.index] |= text_of(first) != text_of(section),
+            }
         }
         let mut parsed = Parsed { values: Values::new(), report: ParseReport::default() };
-        let mut problems = std::mem::take(&mut sections.problems);
         for (index, field) in spec.outputs().enumerate() {
-            match sections.found[index] {
-                Some(Section { text: section, name }) => {
-                    let at = offset_of(reply, name);
-                    parsed.report.called(field.name(), name, at..at + name.len());
-                    match read_field(field, section, offset_of(reply, section), &mut parsed.report) {
+            let told = problems.iter().any(|problem| problem.field == field.name());
+            match found[index] {
+                Some(_) if twice[index] => {
+                    let message = "stands there twice with different values; write it once";
+                    problems.push(FieldProblem::new(field.name(), message));
+                }
+                Some(section) => {
+                    parsed.report.called(field.name(), &reply[section.name.clone()], section.name.clone());
+                    let text = text_of(section);
+                    match read_field(field, text, offset_of(reply, text), &mut parsed.report) {
                         Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
                         Err(message) => problems.push(FieldProblem::new(field.name(), message)),
                     }
                 }
-                None if field.is_optional() => {}
+                None if field.is_optional() || told => {}
                 None => {
                     let message = format!("missing; write it below `[[ ## {} ## ]]`", field.name());
                     problems.push(FieldProblem::new(field.name(), message));
                 }
             }
+        }
+        if sections.closed.is_empty() && problems.is_empty() {
+            problems.push(FieldProblem::new("", "no output field stands below its marker"));
         }
         if problems.is_empty() {
             return Ok(parsed);
@@ -138,81 +159,24 @@ pub(super) fn read_field(
         field if field.is_code() => markers::unescape(section),
         _ => section.trim().into(),
     };
-    let decoded = plan.decode(&text).map_err(|error| error.to_string())?;
+    let decoded = match calls_in(field, &text) {
+        Some(calls) => plan.coerce(calls),
+        None => plan.decode(&text),
+    };
+    let decoded = decoded.map_err(|error| error.to_string())?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }
 
-/// What stands below a marker.
-#[derive(Debug, Clone, Copy)]
-struct Section<'a> {
-    text: &'a str,
-    /// What the marker calls the field.
-    name: &'a str,
-}
-
-/// The sections of a reply, by output field.
-struct Sections<'a> {
-    found: Vec<Option<Section<'a>>>,
-    problems: Vec<FieldProblem>,
-}
-
-impl<'a> Sections<'a> {
-    fn read(spec: &SignatureSpec, reply: &'a str) -> Self {
-        let mut sections = Sections { found: vec![None; spec.outputs().count()], problems: Vec::new() };
-        let mut open: Option<(usize, &'a str, usize)> = None;
-        for marker in markers::find(reply) {
-            let index = field_index(spec, marker.name);
-            let completed = index.is_none() && marker.name.eq_ignore_ascii_case(markers::COMPLETED);
-            let known = index.is_some() || completed;
-            // Something like a marker in the middle of a text is part of the text unless it names a field.
-            if !known && !marker.starts_line {
-                continue;
-            }
-            if let Some((index, name, start)) = open.take() {
-                sections.close(spec, index, name, &reply[start..marker.before.max(start)]);
-            }
-            if completed {
-                return sections;
-            }
-            open = index.map(|index| (index, marker.name, marker.after));
-        }
-        if let Some((index, name, start)) = open {
-            sections.close(spec, index, name, &reply[start..]);
-        }
-        sections
+/// The calls that a section for calls holds in a notation other than its type's.
+pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<serde_json::Value> {
+    if field.native() != Some(Native::ToolCalls) {
+        return None;
     }
-
-    fn close(&mut self, spec: &SignatureSpec, index: usize, name: &'a str, text: &'a str) {
-        let text = text.trim();
-        match self.found[index] {
-            None => self.found[index] = Some(Section { text, name }),
-            Some(first) if first.text == text => {}
-            Some(_) => {
-                let name = spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
-                let message = "stands there twice with different values; write it once";
-                self.problems.push(FieldProblem::new(name, message));
-            }
-        }
+    let marked =
+        section.contains("<tool_call") || section.contains("<function") || section.contains("\"function\"");
+    match written::find(section, &[]) {
+        Written::Calls { calls, .. } if marked => serde_json::to_value(ToolCalls(calls)).ok(),
+        _ => None,
     }
-
-    fn is_empty(&self) -> bool {
-        self.found.iter().all(Option::is_none)
-    }
-}
-
-/// The output field that a marker means: the one of its name, or else of the same letters and digits, or else of an
-/// alias.
-pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
-    spec.outputs().position(|field| field.name() == marker).or_else(|| {
-        let fold = |name: &str| -> String {
-            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-        };
-        if marker.eq_ignore_ascii_case(markers::COMPLETED) {
-            return None;
-        }
-        let wanted = fold(marker);
-        let by_name = spec.outputs().position(|field| fold(field.name()) == wanted);
-        by_name.or_else(|| spec.outputs().position(|field| field.has_alias(|alias| fold(alias) == wanted)))
-    })
 }

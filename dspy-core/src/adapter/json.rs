@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::JsonReader;
+use super::sections::UNCLOSED;
 use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
-use crate::decode::{ParseReport, RepairKind};
+use crate::decode::{Decoded, ParseReport, RepairKind, thoughts};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
-use crate::signature::{FieldSpec, SignatureSpec, Values};
+use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
+use crate::tools::written;
 
 /// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
 /// at least a JSON object, it is asked to.
@@ -82,7 +85,19 @@ impl Adapter for JsonAdapter {
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
-        parse_object(self.name(), spec, reply)
+        let start = answer_start(self.name(), reply)?;
+        let refused = match parse_object(self.name(), spec, reply, start) {
+            Ok(parsed) => return Ok(parsed),
+            Err(refused) => refused,
+        };
+        if let Some(parsed) = with_calls(spec, &reply[start..]) {
+            return Ok(parsed);
+        }
+        // A model that leaves the braces around the only field out.
+        match only_list(spec).filter(|_| starts_list(&reply[start..])) {
+            Some(only) => parse_only(self.name(), only, reply, start).map_err(|_| refused),
+            None => Err(refused),
+        }
     }
 
     fn reader(&self, spec: &Arc<SignatureSpec>) -> Option<Box<dyn ReplyReader>> {
@@ -109,27 +124,63 @@ fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String 
     Value::Object(object).to_string()
 }
 
-/// Reads all output fields out of one JSON object.
-fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Parsed, ParseError> {
+/// Where the answer of a reply starts: behind its thoughts.
+fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
+    let fail = |message: &str| {
+        let problem = FieldProblem::new("", message);
+        ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])
+    };
+    let start = thoughts::answer(reply).ok_or_else(|| fail(UNCLOSED))?;
+    if reply[start..].trim_start().starts_with('{')
+        && serde_json::from_str::<IgnoredAny>(&reply[start..]).is_ok()
+    {
+        return Ok(start);
+    }
+    // A model whose prompt opened the thought.
+    let mut behind = start;
+    while let Some((tag, end)) =
+        thoughts::stray_end(reply, behind).filter(|(_, end)| reply[*end..].contains(['{', '[']))
+    {
+        let before = &reply[start..tag];
+        if before.contains('{') || before.contains("```") {
+            return Err(fail("a thought ends after the answer has begun; write the answer once, at the end"));
+        }
+        behind = end;
+    }
+    Ok(behind)
+}
+
+/// Reads all output fields out of one JSON object in what follows `start`.
+fn parse_object(
+    adapter: &str,
+    spec: &SignatureSpec,
+    reply: &str,
+    start: usize,
+) -> Result<Parsed, ParseError> {
     let fail = |kind, problems| ParseError::new(kind, adapter, reply, problems);
+    let missing = || {
+        let missing = spec.outputs().map(|field| {
+            let message = format!("missing; write a JSON object with the member \"{}\"", field.name());
+            FieldProblem::new(field.name(), message)
+        });
+        fail(ParseErrorKind::Malformed, missing.collect())
+    };
     let plan = spec
         .reply_plan()
         .map_err(|error| fail(ParseErrorKind::Schema, vec![FieldProblem::new("", error.to_string())]))?;
-    match plan.decode(reply) {
+    match plan.decode(&reply[start..]) {
         // A bare text may as well be an apology.
-        Ok(decoded) if implied_text(spec, &decoded.report) => {
-            let missing = spec.outputs().map(|field| {
-                FieldProblem::new(
-                    field.name(),
-                    format!("missing; write a JSON object with the member \"{}\"", field.name()),
-                )
-            });
-            Err(fail(ParseErrorKind::Malformed, missing.collect()))
+        Ok(decoded) if implied_text(spec, &decoded.report) => Err(missing()),
+        Ok(Decoded { value: Value::Object(values), report: part }) => {
+            // An object of something else is no answer, even where all outputs may be absent.
+            if values.is_empty() && part.repairs.iter().any(|repair| repair.kind == RepairKind::ExtraKey) {
+                return Err(missing());
+            }
+            let mut report = ParseReport::default();
+            report.shift(part, start);
+            Ok(Parsed { values, report })
         }
-        Ok(decoded) => match decoded.value {
-            Value::Object(values) => Ok(Parsed { values, report: decoded.report }),
-            _ => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
-        },
+        Ok(_) => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
         Err(error) => {
             let problems = error.problems.iter().map(|problem| {
                 let path = problem.path.trim_start_matches(['$', '.']);
@@ -140,17 +191,71 @@ fn parse_object(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Pars
     }
 }
 
+/// Reads an object whose calls of tools are in a notation other than their type's.
+fn with_calls(spec: &SignatureSpec, answer: &str) -> Option<Parsed> {
+    let field = spec.outputs().find(|field| field.native() == Some(Native::ToolCalls))?;
+    let mut object: Value = serde_json::from_str(answer.trim()).ok()?;
+    if !written::normalize(object.get_mut(field.name())?) {
+        return None;
+    }
+    let decoded = spec.reply_plan().ok()?.coerce(object).ok()?;
+    let Value::Object(values) = decoded.value else { return None };
+    Some(Parsed { values, report: decoded.report })
+}
+
 /// Whether the whole reply was taken for the value of the only field, and that is a text.
 fn implied_text(spec: &SignatureSpec, report: &ParseReport) -> bool {
     report.repairs.iter().any(|repair| repair.kind == RepairKind::ImpliedKey && repair.path == "$")
         && spec.outputs().all(FieldSpec::is_text)
 }
 
-/// Reads a reply without any marker: all fields as a JSON object, or the only field as a bare value.
+/// The only output, if it is a list.
+fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
+    let mut outputs = spec.outputs();
+    let only = outputs.next().filter(|_| outputs.next().is_none())?;
+    let kind = only.schema().get("type")?;
+    let is_list =
+        kind == "array" || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "array"));
+    is_list.then_some(only)
+}
+
+/// Whether a reply is a bare list, in a fence or not.
+fn starts_list(answer: &str) -> bool {
+    let mut text = answer.trim_start();
+    if let Some(fenced) = text.strip_prefix("```") {
+        text = fenced.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim_start();
+    }
+    text.starts_with('[')
+}
+
+/// Reads the only field out of what follows `start`.
+fn parse_only(adapter: &str, only: &FieldSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
+    let fail = |message: String| {
+        let problem = FieldProblem::new(only.name(), message);
+        ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])
+    };
+    let mut parsed = Parsed::default();
+    let value = super::chat::read_field(only, &reply[start..], start, &mut parsed.report).map_err(fail)?;
+    // Without a marker a value in the middle of a sentence may be about anything.
+    if parsed.report.repairs.iter().any(|repair| repair.cost >= RepairKind::Mention.cost()) {
+        return Err(fail("found only in a sentence; write the value below its marker".into()));
+    }
+    parsed.values.insert(only.name().to_owned(), value);
+    Ok(parsed)
+}
+
+/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object, or the only field as
+/// a bare value.
 ///
 /// A bare text is not taken for a text field: it may as well be an apology.
-pub(super) fn parse_unmarked(adapter: &str, spec: &SignatureSpec, reply: &str) -> Result<Parsed, ParseError> {
-    let as_object = reply.contains('{').then(|| parse_object(adapter, spec, reply).ok()).flatten();
+pub(super) fn parse_unmarked(
+    adapter: &str,
+    spec: &SignatureSpec,
+    reply: &str,
+    start: usize,
+) -> Result<Parsed, ParseError> {
+    let answer = &reply[start..];
+    let as_object = answer.contains('{').then(|| parse_object(adapter, spec, reply, start).ok()).flatten();
     if let Some(parsed) = as_object {
         return Ok(parsed);
     }
@@ -158,28 +263,16 @@ pub(super) fn parse_unmarked(adapter: &str, spec: &SignatureSpec, reply: &str) -
     if let (Some(only), None) = (outputs.next(), outputs.next())
         && !only.is_text()
         // Without a fence, code cannot be told from an apology either.
-        && (!only.is_code() || code::has_fence(reply))
+        && (!only.is_code() || code::has_fence(answer))
     {
-        let mut parsed = Parsed::default();
-        return match super::chat::read_field(only, reply, 0, &mut parsed.report) {
-            // Without a marker a value in the middle of a sentence may be about anything.
-            Ok(_) if parsed.report.repairs.iter().any(|repair| repair.cost >= RepairKind::Mention.cost()) => {
-                let message = "found only in a sentence; write the value below its marker";
-                let problem = FieldProblem::new(only.name(), message);
-                Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]))
-            }
-            Ok(value) => {
-                parsed.values.insert(only.name().to_owned(), value);
-                Ok(parsed)
-            }
-            Err(message) => {
-                let problem = FieldProblem::new(only.name(), message);
-                Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]))
-            }
-        };
+        return parse_only(adapter, only, reply, start);
     }
-    let missing = spec.outputs().filter(|field| !field.is_optional()).map(|field| {
+    let problems = spec.outputs().filter(|field| !field.is_optional()).map(|field| {
         FieldProblem::new(field.name(), format!("missing; write it below `[[ ## {} ## ]]`", field.name()))
     });
-    Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, missing.collect()))
+    let mut problems: Vec<FieldProblem> = problems.collect();
+    if problems.is_empty() {
+        problems.push(FieldProblem::new("", "no output field stands below its marker"));
+    }
+    Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems))
 }

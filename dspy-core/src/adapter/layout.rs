@@ -15,7 +15,23 @@ use crate::types::Definitions;
 pub(super) const NOT_GIVEN: &str = "(not given in this example)";
 
 /// Says how code is written, at the end of its type.
-pub(super) const IN_A_FENCE: &str = ", in one fence of backticks)";
+const IN_A_FENCE: &str = ", in one fence of backticks)";
+
+/// Notations up to this length, and without labels, are short enough to be repeated.
+const SHORT: usize = 40;
+
+/// Appends a reminder of the type of an output to a request: the notation where it is short. Labels and long types stand
+/// once in a prompt, in the description of the fields.
+pub(super) fn push_reminder(out: &mut String, field: &FieldSpec) {
+    if field.is_text() {
+        return;
+    }
+    let notation = &*field.type_text().notation;
+    let short = notation.len() <= SHORT && !notation.contains(['"', '\n']);
+    let (shown, end) =
+        (if short { notation } else { "type as above" }, if field.is_code() { IN_A_FENCE } else { ")" });
+    let _ = write!(out, " ({shown}{end}");
+}
 
 /// The description of the fields: what a model has to know of their meaning and type.
 pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {

@@ -1,6 +1,10 @@
 //! The marker `[[ ## field ## ]]`: writing it, keeping it out of values, finding it in replies.
 
 use std::borrow::Cow;
+use std::ops::Range;
+
+use super::value;
+use crate::decode::thoughts;
 
 /// Ends a reply.
 pub(super) const COMPLETED: &str = "completed";
@@ -16,151 +20,266 @@ pub(super) fn push(out: &mut String, field: &str) {
 const LONGEST_LEAD: usize = 32;
 /// Names longer than this are not names.
 const LONGEST_NAME: usize = 128;
-
-/// How many spaces may stand between the brackets and the number signs.
-const LONGEST_GAP: usize = 32;
-/// How many bytes of decoration may close behind a marker.
-const LONGEST_TRAIL: usize = 8;
+/// The line of a fence is no longer than this.
+const LONGEST_FENCE: usize = 100;
+/// How many brackets, number signs and spaces may open or close a marker.
+const LONGEST_RUN: usize = 40;
 
 /// A marker found in a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Marker<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marker {
     /// What stands between the number signs.
-    pub(super) name: &'a str,
+    pub(super) name: Range<usize>,
+    /// Where its brackets open.
+    pub(super) open: usize,
     /// Where the text before it ends: before the decoration of its line, such as bold stars.
     pub(super) before: usize,
     /// Where the text after it starts.
     pub(super) after: usize,
     /// Whether nothing but decoration stands before it on its line.
     pub(super) starts_line: bool,
+    /// Whether it stands between backticks or quotation marks.
+    pub(super) quoted: bool,
+    /// Whether a bracket or number sign is missing: a marker only if it starts its line and names a field.
+    pub(super) damaged: bool,
 }
 
-/// The markers of a text, in order: with one to six number signs, any spacing, bold, quoted or in mid-line.
-pub(super) fn find(text: &str) -> impl Iterator<Item = Marker<'_>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let (marker, _) = next(text, at)?;
-        at = marker.after;
-        Some(marker)
-    })
+/// What stands at a bracket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Read {
+    Marker(Marker),
+    Other,
+    /// It depends on what follows; only for a text that goes on.
+    Undecided,
 }
 
-/// The first marker at or after `from`, and where its brackets open.
-pub(super) fn next(text: &str, from: usize) -> Option<(Marker<'_>, usize)> {
-    let mut at = from;
-    while let Some(open) = text[at..].find("[[").map(|offset| at + offset) {
-        if let Some(marker) = read(text, open) {
-            return Some((marker, open));
-        }
-        at = open + 1;
+/// Reads what may be a marker at the bracket at `open`: with one to six number signs, any spacing, bold, quoted or in
+/// mid-line, a bracket or number sign too many or too few. Lines start at `base` at the earliest; `whole` tells that
+/// nothing follows the text.
+pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
+    let undecided = if whole { Read::Other } else { Read::Undecided };
+    let rest = &text[open..];
+    let brackets = run(rest, "[ \t");
+    let signs = run(&rest[brackets..], "# \t");
+    let named = &rest[brackets + signs..];
+    let opening = &rest[..brackets];
+    let (opened, marks) = (count(opening, '['), count(&rest[brackets..brackets + signs], '#'));
+    if opened > 4 || marks > 6 || brackets > LONGEST_RUN || signs > LONGEST_RUN {
+        return Read::Other;
     }
-    None
-}
-
-/// Where something starts, at or after `from`, that may still become a marker when more text arrives; the length of
-/// the text if nothing does.
-pub(super) fn undecided(text: &str, from: usize) -> usize {
-    let mut at = from;
-    while let Some(open) = text[at..].find('[').map(|offset| at + offset) {
-        if may_become_marker(&text[open..]) {
-            return open;
-        }
-        at = open + 1;
+    if named.is_empty() {
+        return undecided;
     }
-    text.len()
-}
-
-fn may_become_marker(text: &str) -> bool {
-    if text == "[" {
-        return true;
+    if marks == 0 || opened == 1 && !rest[brackets..].starts_with("##") {
+        return Read::Other;
     }
-    let Some(rest) = text.strip_prefix("[[") else { return false };
-    let spaced = rest.trim_start_matches([' ', '\t']);
-    if rest.len() - spaced.len() > LONGEST_GAP {
-        return false;
-    }
-    let bare = spaced.trim_start_matches('\\');
-    if bare.is_empty() {
-        return true;
-    }
-    let named = bare.trim_start_matches('#');
-    let signs = bare.len() - named.len();
-    if signs == 0 {
-        return false;
-    }
-    // A number sign behind backslashes is a guarded one: that much is certain now.
-    let mut name = named.chars();
-    let window: String = name.by_ref().take(LONGEST_NAME).collect();
-    let open = match window.split_once("]]") {
-        Some((_, rest)) => name.next().is_none() && may_go_on(rest),
-        None => name.next().is_none() && !window.contains('\n'),
-    };
-    bare.len() == spaced.len() && signs <= 6 && open
-}
-
-/// Whether the decoration that closes behind a marker, or its colon, may still be on its way after `rest`.
-pub(super) fn may_go_on(rest: &str) -> bool {
-    rest.len() < LONGEST_TRAIL && rest.chars().all(|c| matches!(c, '*' | '_' | '`'))
-}
-
-/// How far the text from `from` on is certain, whatever arrives: up to what may become a marker, and without the
-/// space, guards and decoration that would belong to it.
-pub(super) fn settled(text: &str, from: usize) -> usize {
-    let end = undecided(text, from);
-    let decoration = |c: char| c.is_whitespace() || "*_`#>-\\[".contains(c);
-    from + text[from..end].trim_end_matches(decoration).len()
-}
-
-fn read(text: &str, open: usize) -> Option<Marker<'_>> {
-    let inner = &text[open + 2..];
-    let rest = inner.trim_start_matches([' ', '\t']);
-    if inner.len() - rest.len() > LONGEST_GAP {
-        return None;
-    }
-    let named = rest.trim_start_matches('#');
-    let signs = rest.len() - named.len();
-    if !(1..=6).contains(&signs) {
-        return None;
-    }
-    let window = named.char_indices().nth(LONGEST_NAME).map_or(named, |(end, _)| &named[..end]);
-    let close = window.find("]]")?;
-    let name = window[..close].trim_end_matches([' ', '\t', '#']).trim();
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.' | '*' | '`');
-    if name.is_empty() || !name.chars().all(is_name) {
-        return None;
+    let Some(length) = named.char_indices().take(LONGEST_NAME).find(|(_, c)| !is_name(*c)) else {
+        return if named.chars().nth(LONGEST_NAME).is_none() { undecided } else { Read::Other };
+    };
+    let closing = &named[length.0..];
+    let Some(close) = close(closing, whole) else { return Read::Undecided };
+    let name = named[..length.0].trim().trim_matches(['*', '`']);
+    let intact = opened > 1 && close.brackets > 1;
+    let damaged = match (opened, close.brackets) {
+        (1, closed) => closed > 1 && close.signs > 0,
+        (_, 1) => close.signs > 0,
+        (_, 0) => close.signs > 0 && close.ends_line,
+        _ => true,
+    };
+    if name.is_empty() || !intact && !damaged {
+        return Read::Other;
     }
+    let name_at = name.as_ptr() as usize - text.as_ptr() as usize;
     // Decoration is short; looking back further would cost a long line its length for every marker on it.
-    let window = text[..open].char_indices().rev().take(LONGEST_LEAD).last().map_or(open, |(at, _)| at);
+    let window =
+        text[base..open].char_indices().rev().take(LONGEST_LEAD).last().map_or(open, |(at, _)| base + at);
     let newline = text[window..open].rfind('\n').map(|newline| window + newline + 1);
     let line = newline.unwrap_or(window);
     let lead = &text[line..open];
-    let starts_line = (newline.is_some() || line == 0)
-        && lead.chars().all(|c| matches!(c, '*' | '_' | '`' | '#' | '>' | '-' | ' ' | '\t' | '\r'));
+    let starts_line =
+        (newline.is_some() || line == base) && lead.chars().all(|c| "*_`#-[ \t\r\u{feff}".contains(c));
     // The stars or backticks that open right before the marker close right after it.
     let wrapping = &lead[lead.trim_end_matches(['*', '_', '`']).len()..];
-    let mut after = text.len() - named.len() + close + 2;
-    if !wrapping.is_empty() && text[after..].starts_with(wrapping) {
+    let mut after = text.len() - closing.len() + close.length;
+    let behind = &text[after..];
+    if !whole && behind.chars().all(|c| matches!(c, '*' | '_' | '`')) && behind.len() < LONGEST_RUN {
+        return Read::Undecided;
+    }
+    let marks = [('`', '`'), ('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»')];
+    let quoted = marks.iter().any(|(open, close)| lead.ends_with(*open) && behind.starts_with(*close));
+    if !wrapping.is_empty() && behind.starts_with(wrapping) {
         after += wrapping.len();
+    }
+    if !whole && after == text.len() {
+        return Read::Undecided;
     }
     if text[after..].starts_with(':') {
         after += 1;
     }
     let before = if starts_line { line } else { open - wrapping.len() };
-    Some(Marker { name: name.trim_matches(['*', '`']), before, after, starts_line })
+    let name = name_at..name_at + name.len();
+    Read::Marker(Marker { name, open, before, after, starts_line, quoted, damaged: !intact })
 }
 
-/// Where the number sign of something like a marker starts, together with the backslashes that already guard it.
-fn guarded_sign(text: &str, open: usize) -> Option<(usize, usize)> {
-    let inner = &text[open + 2..];
-    let spaced = inner.trim_start_matches([' ', '\t']);
+/// The length of the longest beginning that consists of these characters, if it is not too long for a marker.
+fn run(text: &str, of: &str) -> usize {
+    text.bytes().take(LONGEST_RUN + 1).take_while(|b| of.as_bytes().contains(b)).count()
+}
+
+fn count(text: &str, wanted: char) -> usize {
+    text.chars().filter(|c| *c == wanted).count()
+}
+
+/// What closes a marker.
+struct Close {
+    brackets: usize,
+    signs: usize,
+    length: usize,
+    ends_line: bool,
+}
+
+/// Reads what closes a marker; nothing if it depends on what follows.
+fn close(text: &str, whole: bool) -> Option<Close> {
+    let (mut brackets, mut signs, mut length) = (0, 0, 0);
+    let mut at = 0;
+    let mut ends_line = true;
+    for c in text.chars().take(LONGEST_RUN) {
+        match c {
+            ']' => brackets += 1,
+            // A number sign behind the first bracket may be a swapped one.
+            '#' if brackets < 2 => signs += 1,
+            ' ' | '\t' | '\r' if brackets < 2 => {
+                at += 1;
+                continue;
+            }
+            _ => {
+                ends_line = c == '\n';
+                return Some(Close { brackets: brackets.min(2), signs, length, ends_line });
+            }
+        }
+        at += 1;
+        length = at;
+        // One bracket too many belongs to the marker, too.
+        if brackets == 3 {
+            return Some(Close { brackets: 2, signs, length, ends_line });
+        }
+    }
+    if at >= LONGEST_RUN {
+        ends_line = false;
+    }
+    (whole || at >= LONGEST_RUN).then_some(Close { brackets: brackets.min(2), signs, length, ends_line })
+}
+
+/// Whether a line that holds no marker looks like the remains of one: where its name is.
+pub(super) fn remains(line: &str) -> Option<&str> {
+    let structure = |c: char| matches!(c, '[' | ']' | '#');
+    let edge = |c: char| structure(c) || matches!(c, '*' | '`' | '_' | ':') || c.is_whitespace();
+    let name = line.trim_matches(edge);
+    let marks = line.chars().filter(|c| structure(*c)).count();
+    let bracket = line.contains(['[', ']']);
+    (!name.is_empty() && name.len() <= LONGEST_NAME && marks >= 3 && bracket).then_some(name)
+}
+
+/// How far the text of a section is certain, of which what follows `from` has arrived up to `end`: without the space,
+/// guards and decoration that would belong to a marker, and without the mark of a fence around the section.
+pub(super) fn certain(text: &str, section: usize, from: usize, end: usize) -> usize {
+    let decoration = |c: char| c.is_whitespace() || "*_`#-\\[".contains(c);
+    let mut end = end;
+    // What may become a guarded end of a thought is read as one.
+    if let Some(at) =
+        text[from..end].rfind(['<', '◁']).filter(|at| thoughts::may_close(&text[from + at..end]))
+    {
+        end = from + at;
+    }
+    loop {
+        end = from + text[from..end].trim_end_matches(decoration).len();
+        let window = text[section..end]
+            .char_indices()
+            .rev()
+            .take(LONGEST_FENCE)
+            .last()
+            .map_or(end, |(at, _)| section + at);
+        let line = match text[window..end].rfind('\n') {
+            Some(newline) => window + newline + 1,
+            None if window == section => section,
+            None => return end,
+        };
+        if line < from || fence_mark(&text[line..end]).is_none() {
+            return end;
+        }
+        end = line;
+    }
+}
+
+/// The mark of the fence that a line opens or closes, its width, and whether it could close one.
+fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
+    const LONGEST_INFO: usize = 40;
+    if line.len() > LONGEST_FENCE {
+        return None;
+    }
+    let line = line.trim();
+    let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let info = line.trim_start_matches(mark);
+    let width = line.len() - info.len();
+    let is_info = info.len() <= LONGEST_INFO && !info.contains(['`', '~', '\\']);
+    (width >= 3 && is_info).then_some((mark, width, info.is_empty()))
+}
+
+/// Where the last line starts, if it opens a fence in which nothing stands: the mark of a fence around a section, or
+/// around the next one.
+fn loose_fence(text: &str) -> Option<usize> {
+    // The guard of space at the start of a text is no part of its first line.
+    let lead = text.len() - value::without_lead(text).len();
+    let last = text.rfind('\n').map_or(lead, |newline| newline + 1).max(lead);
+    fence_mark(&text[last..])?;
+    let mut open: Option<(char, usize)> = None;
+    let mut at = lead;
+    for line in text[lead..].split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let Some((mark, width, bare)) = fence_mark(line) else { continue };
+        match open {
+            Some((opened, least)) if opened == mark && width >= least && bare => open = None,
+            Some(_) => {}
+            None if start == last => return Some(last),
+            None => open = Some((mark, width)),
+        }
+    }
+    None
+}
+
+/// The text of a section without the mark of a fence that is around it, or around the next one.
+pub(super) fn without_loose_fence(section: &str) -> &str {
+    loose_fence(section).map_or(section, |at| section[..at].trim_end())
+}
+
+/// Whether a text has to be guarded, so that its last line is not taken for the mark of a fence around it.
+pub(super) fn ends_in_loose_fence(text: &str) -> bool {
+    loose_fence(text).is_some()
+}
+
+/// Where a backslash guards something that would be read otherwise, and how far the backslashes go that are there:
+/// before the number sign of a marker, before the slash in the end of a thought.
+fn guarded(text: &str, at: usize) -> Option<(usize, usize)> {
+    let first = text[at..].chars().next()?;
+    let inner = &text[at + first.len_utf8()..];
+    let spaced = if first == '[' { inner.trim_start_matches([' ', '\t']) } else { inner };
     let bare = spaced.trim_start_matches('\\');
-    bare.starts_with('#').then(|| {
-        let guard = open + 2 + (inner.len() - spaced.len());
-        (guard, guard + (spaced.len() - bare.len()))
-    })
+    let guards = if first == '[' {
+        let doubled = || text[..at].chars().rev().take(LONGEST_RUN).find(|c| !matches!(c, ' ' | '\t'));
+        bare.starts_with("##") || bare.starts_with('#') && doubled() == Some('[')
+    } else {
+        thoughts::is_closing(bare)
+    };
+    let guard = text.len() - spaced.len();
+    guards.then(|| (guard, guard + (spaced.len() - bare.len())))
 }
 
-/// Guards everything in `text` that could be read as a marker with a backslash: `[[ \## answer ## ]]`.
+const GUARDED: [char; 3] = ['[', '<', '◁'];
+
+/// Guards everything in `text` that could be read as a marker or as the end of a thought with a backslash:
+/// `[[ \## answer ## ]]`, `<\/think>`.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     edit_guards(text, |out, _, _| out.push('\\'))
 }
@@ -174,21 +293,24 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// As [`escape`] for JSON text, where a marker can only stand inside a string and reading the JSON undoes it.
+/// As [`escape`] for JSON text, where both can only stand inside a string and reading the JSON undoes it.
 pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
-    if !text.contains("[[") {
+    if !text.contains(GUARDED) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
     let (mut done, mut from) = (0, 0);
-    while let Some(open) = text[from..].find("[[").map(|offset| from + offset) {
-        from = open + 1;
-        if let Some((guard, sign)) = guarded_sign(text, open)
+    while let Some(at) = text[from..].find(GUARDED).map(|offset| from + offset) {
+        from = at + 1;
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        if let Some((guard, sign)) = guarded(text, at)
             && guard == sign
             && sign >= done
         {
             out.push_str(&text[done..sign]);
-            out.push_str("\\u0023");
+            out.push_str(if text[sign..].starts_with('#') { "\\u0023" } else { "\\/" });
             done = sign + 1;
             from = done;
         }
@@ -197,17 +319,17 @@ pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Copies `text`; before each number sign of something like a marker, `edit` may change what stands in front of it.
+/// Copies `text`; before each sign that is guarded or has to be, `edit` may change what stands in front of it.
 fn edit_guards(text: &str, edit: impl Fn(&mut String, usize, usize)) -> Cow<'_, str> {
-    if !text.contains("[[") {
+    if !text.contains(GUARDED) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
     let mut done = 0;
     let mut from = 0;
-    while let Some(open) = text[from..].find("[[").map(|offset| from + offset) {
-        from = open + 1;
-        if let Some((guard, sign)) = guarded_sign(text, open)
+    while let Some(at) = text[from..].find(GUARDED).map(|offset| from + offset) {
+        from = at + text[at..].chars().next().map_or(1, char::len_utf8);
+        if let Some((guard, sign)) = guarded(text, at)
             && sign >= done
         {
             out.push_str(&text[done..sign]);
@@ -224,36 +346,86 @@ fn edit_guards(text: &str, edit: impl Fn(&mut String, usize, usize)) -> Cow<'_, 
 mod tests {
     use super::*;
 
+    /// The first marker of a text.
+    fn first(text: &str) -> Option<Marker> {
+        text.match_indices('[').find_map(|(open, _)| match read(text, open, 0, true) {
+            Read::Marker(marker) => Some(marker),
+            _ => None,
+        })
+    }
+
     #[test]
     fn markers_in_the_wild() {
-        for (text, name, before, rest) in [
-            ("[[ ## answer ## ]]\nParis", "answer", 0, "\nParis"),
-            ("**[[ ## answer ## ]]** Paris", "answer", 0, " Paris"),
-            ("  [[##answer##]]\nParis", "answer", 0, "\nParis"),
-            ("### [[ # answer # ]]: Paris", "answer", 0, " Paris"),
-            ("so [[ ## answer ## ]] Paris", "answer", 3, " Paris"),
-            ("`[[ ## answer ## ]]`\nParis", "answer", 0, "\nParis"),
-            ("[[ ## answer ]] Paris", "answer", 0, " Paris"),
+        for (text, before, rest) in [
+            ("[[ ## answer ## ]]\nParis", 0, "\nParis"),
+            ("**[[ ## answer ## ]]** Paris", 0, " Paris"),
+            ("  [[##answer##]]\nParis", 0, "\nParis"),
+            ("### [[ # answer # ]]: Paris", 0, " Paris"),
+            ("so [[ ## answer ## ]] Paris", 3, " Paris"),
+            ("`[[ ## answer ## ]]`\nParis", 0, "\nParis"),
+            ("[[ ## answer ]] Paris", 0, " Paris"),
+            ("[[[ ## answer ## ]]\nParis", 0, "\nParis"),
+            ("[[ ## answer ## ]]]\nParis", 0, "\nParis"),
+            ("[[ ### answer # ]] Paris", 0, " Paris"),
+            ("[ ## answer ## ]]\nParis", 0, "\nParis"),
+            ("[ [## answer ## ]]\nParis", 0, "\nParis"),
+            ("[[ ## answer ## ]\nParis", 0, "\nParis"),
+            ("[[ ## answer ##] ]\nParis", 0, "\nParis"),
+            ("[[ ## answer ##\nParis", 0, "\nParis"),
         ] {
-            let marker = find(text).next().expect(text);
-            assert_eq!((marker.name, marker.before, &text[marker.after..]), (name, before, rest), "{text}");
+            let marker = first(text).expect(text);
+            assert_eq!(&text[marker.name.clone()], "answer", "{text}");
+            assert_eq!((marker.before, &text[marker.after..]), (before, rest), "{text}");
         }
-        for text in ["[[1, 2], [3]]", "[[ x ]]", "[[ ## ]]", "[[ \\## answer ## ]]", "[[ ## a\nb ## ]]"] {
-            assert_eq!(find(text).next(), None, "{text}");
+        for text in [
+            "[[1, 2], [3]]",
+            "[[ x ]]",
+            "[[ ## ]]",
+            "[[ \\## answer ## ]]",
+            "[[ ## a\nb ## ]]",
+            "[#12] fix",
+            "[ # answer ]",
+        ] {
+            assert_eq!(first(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn marks_of_fences_around_sections_are_known() {
+        for (text, rest) in [
+            ("Paris\n```", "Paris"),
+            ("```\nParis\n```\n```", "```\nParis\n```"),
+            ("foo\n\n```text", "foo"),
+            ("````\n```\n````", "````\n```\n````"),
+            ("```\nx\n```", "```\nx\n```"),
+            ("```\nx", "```\nx"),
+        ] {
+            assert_eq!(without_loose_fence(text), rest, "{text}");
         }
     }
 
     #[test]
     fn guards_come_and_go() {
-        for text in ["[[ ## a ## ]]", "[[[[ ## a ## ]]", "[[ \\\\## a", "[[#", "[[", "x"] {
+        for text in [
+            "[[ ## a ## ]]",
+            "[[[[ ## a ## ]]",
+            "[[ \\\\## a",
+            "[[#",
+            "[[",
+            "x",
+            "[ ## a ## ]]",
+            "[ [# a # ]]",
+            "</think> <\\/Think >",
+            "◁/think▷",
+        ] {
             let escaped = escape(text);
-            assert!(find(&escaped).next().is_none(), "{escaped}");
+            assert_eq!(first(&escaped), None, "{escaped}");
             assert_eq!(unescape(&escaped), text);
         }
-        for text in ["[[ ## a ## ]]", "[[[ ## a ## ]]", "[[##[[##"] {
+        for text in ["[[ ## a ## ]]", "[[[ ## a ## ]]", "[[##[[##", "[ ## a ## ]]", "a</think>"] {
             let json = serde_json::json!([text, [["#"]]]).to_string();
             let escaped = escape_json(&json);
-            assert!(find(&escaped).next().is_none(), "{escaped}");
+            assert_eq!(first(&escaped), None, "{escaped}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap().to_string(), json);
         }
     }

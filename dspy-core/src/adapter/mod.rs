@@ -6,6 +6,7 @@ mod canvas;
 mod chat;
 mod check;
 mod code;
+mod elements;
 mod error;
 mod history;
 mod incoming;
@@ -13,10 +14,12 @@ mod json;
 mod layout;
 mod markers;
 mod native;
+mod sections;
 mod two_step;
 mod value;
 mod xml;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -29,7 +32,7 @@ pub(crate) use native::{Bare, NativeKey, View, correction};
 pub use two_step::{Extraction, TwoStepAdapter};
 pub use xml::XmlAdapter;
 
-use crate::decode::ParseReport;
+use crate::decode::{ParseReport, thoughts};
 use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
 use crate::signature::{Demo, SignatureSpec, Values};
 
@@ -73,7 +76,7 @@ impl Parsed {
 /// assert!(message.text().starts_with("[[ ## question ## ]]\nWhat is the capital of France?"));
 /// # Ok::<(), dspy_core::signature::GrammarError>(())
 /// ```
-pub trait Adapter: Debug + Send + Sync + 'static {
+pub trait Adapter: Any + Debug + Send + Sync {
     /// The name, for traces and error messages.
     fn name(&self) -> &str;
 
@@ -125,6 +128,23 @@ pub trait Adapter: Debug + Send + Sync + 'static {
     fn extraction(&self, spec: &SignatureSpec) -> Option<Extraction> {
         let _ = spec;
         None
+    }
+}
+
+/// Whether replies are read as [`JsonAdapter`] reads them, by it and not by an adapter of the same name.
+pub(crate) fn is_json(adapter: &dyn Adapter) -> bool {
+    let adapter: &dyn Any = adapter;
+    adapter.is::<JsonAdapter>()
+}
+
+/// The prose of a reply without the thoughts before it.
+pub(crate) fn prose<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
+    let reply = whole_reply(adapter, completion)?;
+    let fail = |kind, problems| Err(ParseError::new(kind, adapter, reply, problems));
+    match thoughts::answer(reply).map(|start| reply[start..].trim()) {
+        Some("") => fail(ParseErrorKind::Empty, Vec::new()),
+        Some(prose) => Ok(prose),
+        None => fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", sections::UNCLOSED)]),
     }
 }
 

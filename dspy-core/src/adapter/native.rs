@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::{Adapter, Parsed, Prompt, layout};
+use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
+use crate::tools::written::{self, Written};
 use crate::tools::{ToolCalls, check_calls};
 
 /// Which fields of a signature a model handles natively.
@@ -141,32 +143,33 @@ impl View {
         adapter: &str,
         inputs: &Values,
         completion: &Completion,
-    ) -> Result<Values, ParseError> {
-        let mut values = Values::new();
+    ) -> Result<Parsed, ParseError> {
+        let mut parsed = Parsed::default();
         if let Some(field) = &self.reasoning
             && (completion.reasoning.is_some() || !field.is_optional())
         {
             // A model that did not think gives the empty text: nothing is made up.
             let text = completion.reasoning.clone().unwrap_or_default();
-            values.insert(field.name().to_owned(), text.into());
+            parsed.values.insert(field.name().to_owned(), text.into());
         }
         if let Some(field) = self.calls.as_ref().filter(|_| self.key.tools) {
             let calls = ToolCalls(completion.tool_calls.clone());
-            values.insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
-            self.check(adapter, inputs, &mut values, &reply_text(completion))?;
+            parsed.values.insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
+            self.check(adapter, inputs, &mut parsed, &reply_text(completion))?;
         }
-        Ok(values)
+        Ok(parsed)
     }
 
-    /// Checks the calls among `values` against the tools among `inputs`.
+    /// Checks the calls among the values against the tools among `inputs`.
     pub(crate) fn check(
         &self,
         adapter: &str,
         inputs: &Values,
-        values: &mut Values,
+        parsed: &mut Parsed,
         reply: &str,
     ) -> Result<(), ParseError> {
         let (Some(field), Some(_)) = (&self.calls, &self.tools) else { return Ok(()) };
+        let Parsed { values, report } = parsed;
         let Some(value) = values.get_mut(field.name()).filter(|value| !value.is_null()) else {
             return Ok(());
         };
@@ -178,7 +181,7 @@ impl View {
         let mut calls = serde_json::from_value::<ToolCalls>(value.take())
             .map_err(|error| fail(vec![error.to_string()]))?;
         let tools = self.tools(inputs).map_err(|error| fail(vec![error.to_string()]))?;
-        let problems = check_calls(&mut calls.0, &tools);
+        let problems = check_calls(&mut calls.0, &tools, field.name(), report);
         if !problems.is_empty() {
             return Err(fail(problems));
         }
@@ -202,21 +205,131 @@ impl View {
             let reply = reply_text(completion);
             return Err(ParseError::new(ParseErrorKind::Truncated, adapter.name(), reply, Vec::new()));
         }
+        let written = self.written(adapter, inputs, completion)?;
+        let reply = completion;
+        let completion = written.as_ref().unwrap_or(reply);
         let native = self.native_values(adapter.name(), inputs, completion)?;
-        let called = self.key.tools && !completion.tool_calls.is_empty();
         // A model that calls tools often says nothing beside; that is fine if nothing else is required.
-        let silent = called && completion.text.trim().is_empty();
-        let mut parsed = if silent && self.spec.outputs().all(FieldSpec::is_optional) {
+        let called = self.calls.is_some() && !completion.tool_calls.is_empty();
+        let silent = called && is_silent(&completion.text);
+        let left = if written.is_some() { self.spec_without_calls() } else { self.spec.clone() };
+        let mut parsed = if silent && left.outputs().all(FieldSpec::is_optional) {
             Parsed::default()
         } else {
-            adapter.parse(&self.spec, completion)?
+            adapter
+                .parse(&left, completion)
+                .map_err(|error| ParseError { reply: reply.text.clone(), ..error })?
         };
-        if !self.key.tools {
-            self.check(adapter.name(), inputs, &mut parsed.values, &completion.text)?;
+        parsed.report.shift(native.report, 0);
+        parsed.values.extend(native.values);
+        let Some(field) = &self.calls else { return Ok(parsed) };
+        if written.is_some() {
+            parsed.report.called(field.name(), "tool_call", 0..reply.text.len());
         }
-        parsed.values.extend(native);
+        if !self.key.tools {
+            if written.is_some() {
+                let calls = ToolCalls(completion.tool_calls.clone());
+                parsed
+                    .values
+                    .insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
+            }
+            self.check(adapter.name(), inputs, &mut parsed, &reply.text)?;
+        }
         Ok(parsed)
     }
+
+    /// The completion with the calls that the model wrote into its text, if it wrote some where they do not belong.
+    ///
+    /// # Errors
+    /// If there is something that must be a call and cannot be read, or calls stand in the text of another field.
+    fn written(
+        &self,
+        adapter: &dyn Adapter,
+        inputs: &Values,
+        completion: &Completion,
+    ) -> Result<Option<Completion>, ParseError> {
+        let Some(field) = self.calls.as_ref().filter(|_| completion.tool_calls.is_empty()) else {
+            return Ok(None);
+        };
+        let fail = |message: String| {
+            let problem = FieldProblem::new(field.name(), message);
+            ParseError::new(
+                ParseErrorKind::Malformed,
+                adapter.name(),
+                completion.text.as_str(),
+                vec![problem],
+            )
+        };
+        let tools = self.tools(inputs).map_err(|error| fail(error.to_string()))?;
+        let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+        let found = written::find(&completion.text, &names);
+        if found == Written::Nothing {
+            return Ok(None);
+        }
+        if completion.finish == FinishReason::Length {
+            // Calls that were cut off are not fewer calls.
+            return Err(ParseError::new(
+                ParseErrorKind::Truncated,
+                adapter.name(),
+                completion.text.as_str(),
+                Vec::new(),
+            ));
+        }
+        let parsed =
+            adapter.parse(&self.spec, completion).ok().map(|parsed| parsed.values).unwrap_or_default();
+        let said = parsed.iter().any(|(name, value)| !value.is_null() && name != field.name());
+        let made = parsed.get(field.name()).and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
+        if made {
+            // They stand where they belong.
+            return Ok(None);
+        }
+        match found {
+            Written::Calls { calls, rest, marked } => {
+                let mut without = completion.clone().calling(calls);
+                without.text = if is_silent(&rest) { String::new() } else { rest };
+                if !said {
+                    let left = self.spec_without_calls();
+                    // Words beside a call are no answer.
+                    if left.outputs().all(FieldSpec::is_optional) && adapter.parse(&left, &without).is_err() {
+                        without.text = String::new();
+                    }
+                    return Ok(Some(without));
+                }
+                let left =
+                    adapter.parse(&self.spec_without_calls(), &without).ok().map(|parsed| parsed.values);
+                let others = parsed.iter().filter(|(name, _)| *name != field.name());
+                if left.as_ref().is_some_and(|left| others.clone().eq(left.iter())) {
+                    return Ok(Some(without));
+                }
+                let whole = others.clone().any(|(_, value)| is_call(value, &names));
+                if marked || whole {
+                    return Err(fail("the calls stand in the text of another field; write them here".into()));
+                }
+                Ok(None)
+            }
+            Written::Broken(message) => Err(fail(message)),
+            Written::Nothing => Ok(None),
+        }
+    }
+
+    /// The signature that is left when the calls are known.
+    fn spec_without_calls(&self) -> Arc<SignatureSpec> {
+        match self.calls.as_ref().filter(|_| !self.key.tools) {
+            Some(field) => Arc::new((*self.spec).clone().without(field.name())),
+            None => self.spec.clone(),
+        }
+    }
+}
+
+/// Whether there is nothing in a text but thoughts.
+fn is_silent(text: &str) -> bool {
+    thoughts::answer(text).is_some_and(|start| text[start..].trim().is_empty())
+}
+
+/// Whether a text is a call, and nothing else.
+fn is_call(value: &Value, names: &[&str]) -> bool {
+    let found = value.as_str().map(|text| written::find(text, names));
+    matches!(found, Some(Written::Calls { rest, .. }) if rest.trim().is_empty())
 }
 
 /// `left` with an instruction that does not name the fields that `spec` had more, if nobody wrote one.

@@ -125,9 +125,15 @@ fn push_text(out: &mut String, text: &str) {
         out.push('\\');
     }
     out.push_str(&text);
-    if text.trim_end_matches('\\').ends_with(char::is_whitespace) {
+    if needs_end(text.trim_end_matches('\\')) {
         out.push('\\');
     }
+}
+
+/// Whether a text needs a guard at its end: space that belongs to it, or what would be taken for the mark of a fence
+/// around it.
+fn needs_end(text: &str) -> bool {
+    text.ends_with(char::is_whitespace) || markers::ends_in_loose_fence(text)
 }
 
 /// The beginning of a section without the space before its text, once it is known that the text has begun.
@@ -141,7 +147,7 @@ pub(super) fn without_lead(section: &str) -> &str {
 pub(super) fn text_of(section: &str) -> Cow<'_, str> {
     let mut text = without_lead(section.trim());
     let unguarded = text.trim_end_matches('\\');
-    if unguarded.len() < text.len() && unguarded.ends_with(char::is_whitespace) {
+    if unguarded.len() < text.len() && needs_end(unguarded) {
         text = &text[..text.len() - 1];
     }
     markers::unescape(text)
@@ -160,7 +166,7 @@ mod tests {
         out.text.push('\n');
         push(&mut out, &field, &Value::from(text));
         out.text.push_str("\n\n");
-        text_of(&out.text).into_owned()
+        text_of(markers::without_loose_fence(out.text.trim())).into_owned()
     }
 
     #[test]
@@ -177,6 +183,11 @@ mod tests {
             "\\\\ a",
             "[[ ## answer ## ]]",
             "[[ \\## x ## ]]",
+            "```",
+            "a\n```",
+            "a\n```rust\\",
+            "```\na\n```\n~~~",
+            "</think>",
         ] {
             assert_eq!(round_trip(text), text);
         }
@@ -184,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_survives(text in r"[ \\\na#\[\]x]{0,12}") {
+        fn every_text_survives(text in r"([ \\\n`a#\[\]x]|\n?```|</think>){0,12}") {
             prop_assert_eq!(round_trip(&text), text);
         }
     }

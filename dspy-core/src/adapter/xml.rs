@@ -1,11 +1,11 @@
 //! Elements: the format that some models were trained to prefer.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::canvas::Canvas;
+use super::elements::{Element, Elements, children, text_of};
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::XmlReader;
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
@@ -59,10 +59,7 @@ impl Adapter for XmlAdapter {
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}`<{}>`", field.name()));
-            if !field.is_text() {
-                let end = if field.is_code() { layout::IN_A_FENCE } else { ")" };
-                text.push_str(&format!(" ({}{end}", field.type_text().notation));
-            }
+            layout::push_reminder(text, field);
         }
         text.push('.');
         canvas.into_message(Role::User)
@@ -70,21 +67,39 @@ impl Adapter for XmlAdapter {
 
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
+        let elements = Elements::of(spec, reply);
+        let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
+        let mut problems: Vec<FieldProblem> = elements
+            .problems
+            .iter()
+            .map(|(index, message)| FieldProblem::new(index.map(name_of).unwrap_or_default(), message))
+            .collect();
+        let mut found: Vec<Option<&Element>> = vec![None; spec.outputs().count()];
+        let mut twice = vec![false; found.len()];
+        let text_of = |element: &Element| reply[element.content.clone()].trim();
+        for element in &elements.closed {
+            match found[element.index] {
+                None => found[element.index] = Some(element),
+                Some(first) => twice[element.index] |= text_of(first) != text_of(element),
+            }
+        }
         let mut parsed = Parsed::default();
-        let mut problems = Vec::new();
-        let found = Elements::read(spec, reply);
-        // Without any element even a reply that may leave out all of them is something else, such as an apology.
-        let empty = found.0.iter().all(|found| *found == Found::Missing);
         for (index, field) in spec.outputs().enumerate() {
-            let read = match &found.0[index] {
-                Found::Missing if field.is_optional() && !empty => continue,
-                Found::Missing => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
-                Found::Unclosed => Err(format!("never closed; end it with `</{}>`", field.name())),
-                Found::Twice => Err("stands there twice with different values; write it once".into()),
-                Found::Once { text, name, offset } => {
-                    let at = name.as_ptr() as usize - reply.as_ptr() as usize;
-                    parsed.report.called(field.name(), name, at..at + name.len());
-                    read_element(field, text, *offset, &mut parsed.report)
+            let told = problems.iter().any(|problem| problem.field == field.name());
+            let read = match found[index] {
+                _ if told => continue,
+                // Without any element even a reply that may leave out all of them is something else, such as an
+                // apology.
+                None if field.is_optional() && !elements.closed.is_empty() => continue,
+                None => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
+                Some(_) if twice[index] => {
+                    Err("stands there twice with different values; write it once".into())
+                }
+                Some(element) => {
+                    parsed.report.called(field.name(), &reply[element.name.clone()], element.name.clone());
+                    let text = text_of(element);
+                    let offset = text.as_ptr() as usize - reply.as_ptr() as usize;
+                    read_element(field, text, offset, &mut parsed.report)
                 }
             };
             match read {
@@ -164,142 +179,29 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// The inverse of [`escape`]. A bare `&` stays what it is.
-pub(super) fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('&') {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('&') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let entity =
-            rest.find(';').filter(|end| *end <= 10).and_then(|end| Some((entity(&rest[1..end])?, end)));
-        if let Some((c, end)) = entity {
-            out.push(c);
-            rest = &rest[end + 1..];
-        } else {
-            out.push('&');
-            rest = &rest[1..];
-        }
-    }
-    out.push_str(rest);
-    out.into()
-}
-
-fn entity(name: &str) -> Option<char> {
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code)?
-        }
-    })
-}
-
-/// What a reply holds of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found<'a> {
-    Missing,
-    Unclosed,
-    Twice,
-    /// With what the tag calls the field.
-    Once {
-        text: &'a str,
-        name: &'a str,
-        offset: usize,
-    },
-}
-
-/// The elements at the top of a reply, by output field. What stands inside an element is never taken for a field.
-struct Elements<'a>(Vec<Found<'a>>);
-
-impl<'a> Elements<'a> {
-    fn read(spec: &SignatureSpec, reply: &'a str) -> Self {
-        let mut found = vec![Found::Missing; spec.outputs().count()];
-        let mut unclosed: Vec<&str> = Vec::new();
-        let mut at = 0;
-        while let Some(open) = reply[at..].find('<').map(|offset| at + offset) {
-            let tag = opening_tag(&reply[open..]);
-            let index = tag.and_then(|(name, _)| field_of_tag(spec, name));
-            let (Some(index), Some((name, length))) = (index, tag) else {
-                at = open + 1;
-                continue;
-            };
-            let start = open + length;
-            // A tag that was not closed from here on will not be closed from any later place either.
-            let close =
-                if unclosed.contains(&name) { None } else { reply[start..].find(&format!("</{name}>")) };
-            let Some(length) = close else {
-                if !unclosed.contains(&name) {
-                    unclosed.push(name);
-                }
-                if found[index] == Found::Missing {
-                    found[index] = Found::Unclosed;
-                }
-                at = start;
-                continue;
-            };
-            let text = reply[start..start + length].trim();
-            let lead = reply[start..].len() - reply[start..].trim_start().len();
-            found[index] = match found[index] {
-                Found::Once { text: first, .. } if first == text => found[index],
-                Found::Once { .. } | Found::Twice => Found::Twice,
-                Found::Missing | Found::Unclosed => {
-                    Found::Once { text, name, offset: start + lead.min(length) }
-                }
-            };
-            at = start + length + name.len() + 3;
-        }
-        Elements(found)
-    }
-}
-
-/// The output field that a tag means.
-pub(super) fn field_of_tag(spec: &SignatureSpec, name: &str) -> Option<usize> {
-    let position = |meant: fn(&FieldSpec, &str) -> bool| spec.outputs().position(|field| meant(field, name));
-    position(|field, name| field.name() == name)
-        .or_else(|| position(|field, name| field.name().eq_ignore_ascii_case(name)))
-        .or_else(|| position(|field, name| field.has_alias(|alias| alias.eq_ignore_ascii_case(name))))
-}
-
-/// The name in an opening tag without attributes, and the length of the tag.
-pub(super) fn opening_tag(text: &str) -> Option<(&str, usize)> {
-    let inner = text.strip_prefix('<')?;
-    let name = &inner[..inner.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))?];
-    let blank = inner[name.len()..].len() - inner[name.len()..].trim_start_matches([' ', '\t']).len();
-    let end = name.len() + blank;
-    (!name.is_empty() && inner[end..].starts_with('>')).then_some((name, end + 2))
-}
-
 pub(super) fn read_element(
     field: &FieldSpec,
     text: &str,
     offset: usize,
     report: &mut ParseReport,
 ) -> Result<Value, String> {
-    let plain = unescape(text);
+    let plain = text_of(text);
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
     }
     let plan = field.plan().map_err(ToString::to_string)?;
-    if !field.is_text() && !field.is_code() && opening_tag(text).is_some() {
+    if !field.is_text() && !field.is_code() && text.starts_with('<') {
         let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
         if let Some(decoded) = nested {
             report.absorb(decoded.report, field.name(), offset);
             return Ok(decoded.value);
         }
     }
-    let decoded = plan.decode(&plain).map_err(|error| error.to_string())?;
+    let decoded = match super::chat::calls_in(field, &plain) {
+        Some(calls) => plan.coerce(calls),
+        None => plan.decode(&plain),
+    };
+    let decoded = decoded.map_err(|error| error.to_string())?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }
@@ -310,46 +212,24 @@ const DEPTH: usize = 32;
 /// What nested elements may mean: the items of a list, or the members of an object.
 fn nested_values(text: &str, depth: usize) -> Vec<Value> {
     let Some(children) = children(text).filter(|_| depth < DEPTH) else {
-        return vec![Value::String(unescape(text.trim()).into_owned())];
+        return vec![Value::String(text_of(text).into_owned())];
     };
     let first = |text: &str| nested_values(text, depth + 1).into_iter().next().unwrap_or_default();
     let alike = children.iter().all(|(name, _)| *name == children[0].0);
+    let distinct = || {
+        let mut names: Vec<&str> = children.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.windows(2).all(|pair| pair[0] != pair[1])
+    };
     let list = || children.iter().map(|(_, text)| first(text)).collect::<Value>();
     let object = || children.iter().map(|(name, text)| ((*name).to_owned(), first(text))).collect::<Value>();
     match (alike, children.len()) {
         (true, 1) if children[0].0 == "item" => vec![list(), object()],
         (true, 1) => vec![object(), list()],
         (true, _) => vec![list()],
-        (false, _) => vec![object()],
-    }
-}
-
-/// The elements that a text consists of; nothing if there is anything else in it.
-fn children(text: &str) -> Option<Vec<(&str, &str)>> {
-    let mut found = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (name, length) = opening_tag(rest)?;
-        let inner = &rest[length..];
-        let end = matching_close(inner, name)?;
-        found.push((name, &inner[..end]));
-        rest = inner[end + name.len() + 3..].trim_start();
-    }
-    (!found.is_empty()).then_some(found)
-}
-
-/// Where the element of that name ends, elements of the same name inside it left aside.
-fn matching_close(text: &str, name: &str) -> Option<usize> {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    let (mut at, mut depth) = (0, 0usize);
-    loop {
-        let end = at + text[at..].find(&close)?;
-        depth += text[at..end].matches(&open).count();
-        if depth == 0 {
-            return Some(end);
-        }
-        depth -= 1;
-        at = end + close.len();
+        // Of two members of one name, one would be lost.
+        (false, _) if distinct() => vec![object()],
+        (false, _) => vec![Value::String(text_of(text).into_owned())],
     }
 }
 

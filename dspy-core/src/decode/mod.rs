@@ -54,6 +54,7 @@ mod sample;
 mod sound;
 mod strict;
 mod text;
+pub(crate) mod thoughts;
 mod tree;
 mod whole;
 

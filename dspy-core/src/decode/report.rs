@@ -67,6 +67,15 @@ impl ParseReport {
         }));
     }
 
+    /// Takes in what was repaired in the part of a larger text that starts at `offset`.
+    pub(crate) fn shift(&mut self, part: ParseReport, offset: usize) {
+        self.alternatives += part.alternatives;
+        self.repairs.extend(part.repairs.into_iter().map(|mut repair| {
+            repair.span = repair.span.start + offset..repair.span.end + offset;
+            repair
+        }));
+    }
+
     /// Takes in how the reply spells the name of a part: the member `name`, which it calls `written`.
     pub(crate) fn called(&mut self, name: &str, written: &str, span: Range<usize>) {
         if written != name {

@@ -155,7 +155,7 @@ impl Call<'_> {
         let able = self.lm.capabilities();
         let textual = able.tools(false).reasoning(false);
         let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
-        let fallback = recovery.json_fallback && (native || chosen.name() != JSON.name());
+        let fallback = recovery.json_fallback && (native || !adapter::is_json(&**chosen));
         let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
         for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
             let prepared = &self.predictor.prepared(adapter, able);

@@ -3,7 +3,7 @@
 use super::call::{Call, Convert};
 use super::prediction::Details;
 use super::prepared::{Prepared, SecondStep};
-use crate::adapter::{FieldProblem, ParseError, whole_reply};
+use crate::adapter::{self, FieldProblem, ParseError};
 use crate::error::{ExtractionError, Result};
 use crate::lm::BoxFuture;
 use crate::signature::{FieldError, Values};
@@ -21,12 +21,12 @@ impl Call<'_> {
         keep: bool,
     ) -> Read<T> {
         let completion = self.details.completions().first().cloned().unwrap_or_default();
-        let prose = match whole_reply(prepared.adapter.name(), &completion) {
+        let prose = match adapter::prose(prepared.adapter.name(), &completion) {
             Ok(prose) => prose,
             Err(error) => return Ok(Err(error)),
         };
         let native = match prepared.native_values(self.inputs, &completion) {
-            Ok(native) => native,
+            Ok(native) => native.values,
             Err(error) => return Ok(Err(error)),
         };
         let inputs = Values::from_iter([(second.input.clone(), prose.into())]);

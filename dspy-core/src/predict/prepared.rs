@@ -94,13 +94,16 @@ impl Prepared {
         &self,
         inputs: &Values,
         completion: &Completion,
-    ) -> Result<Values, ParseError> {
+    ) -> Result<Parsed, ParseError> {
         self.view.native_values(self.adapter.name(), inputs, completion)
     }
 
     /// Checks the tool calls among the values that a second step gave.
     pub(super) fn check(&self, inputs: &Values, values: &mut Values) -> Result<(), ParseError> {
-        self.view.check(self.adapter.name(), inputs, values, "")
+        let mut parsed = Parsed::new(std::mem::take(values));
+        let checked = self.view.check(self.adapter.name(), inputs, &mut parsed, "");
+        *values = parsed.values;
+        checked
     }
 
     /// What is said after a reply that cannot be read.

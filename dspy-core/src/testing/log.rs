@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::decode::thoughts;
 use crate::lm::{LmErrorKind, RequestDigest};
 use crate::signature::Values;
 
@@ -61,7 +62,9 @@ impl Memory {
     }
 
     pub(super) fn keep_prose(&mut self, prose: &str, values: &Values) {
-        self.prose.push_back((prose.to_owned(), values.clone()));
+        // Thoughts do not reach the second step.
+        let start = thoughts::answer(prose).unwrap_or(0);
+        self.prose.push_back((prose[start..].to_owned(), values.clone()));
         while self.prose.len() > PROSE {
             self.prose.pop_front();
         }

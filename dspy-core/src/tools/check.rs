@@ -6,22 +6,61 @@ use serde_json::Value;
 
 use super::error::list;
 use super::{ToolCall, ToolSpec};
-use crate::decode::{DecodeError, Plan};
+use crate::decode::{DecodeError, Decoded, ParseReport, Plan, Problem, ProblemKind, Repair, RepairKind};
 
-/// The arguments as the tool takes them.
-pub(super) fn read_arguments(plan: &Plan, arguments: Value) -> Result<Value, DecodeError> {
+/// The arguments as the tool takes them. They are an object, or the JSON text of one: anything else is no set of
+/// arguments, even for a tool with one parameter.
+pub(super) fn read_arguments(plan: &Plan, arguments: Value) -> Result<Decoded<Value>, DecodeError> {
     let read = match arguments {
         Value::Null => plan.coerce(Value::Object(serde_json::Map::new())),
+        Value::String(text) if text.trim().is_empty() => plan.coerce(Value::Object(serde_json::Map::new())),
         // What a model wrote instead of JSON.
-        Value::String(text) => plan.decode(&text),
-        value => plan.coerce(value),
+        Value::String(text) if is_object(&text) => plan.decode(&text),
+        value if value.is_object() => plan.coerce(value),
+        other => return Err(no_object(&other)),
+    }?;
+    let kinds = [RepairKind::ImpliedKey, RepairKind::ListToLone, RepairKind::LoneToList];
+    let implied = |repair: &Repair| repair.path == "$" && kinds.contains(&repair.kind);
+    if read.report.repairs.iter().any(implied) {
+        return Err(no_object(&read.value));
+    }
+    Ok(read)
+}
+
+/// Whether a text is an object, in a fence or not.
+fn is_object(text: &str) -> bool {
+    let mut text = text.trim_start();
+    if let Some(fenced) = text.strip_prefix("```") {
+        text = fenced.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim_start();
+    }
+    text.starts_with('{')
+}
+
+fn no_object(value: &Value) -> DecodeError {
+    let found = match value {
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object without their names",
+        _ => "a single value",
     };
-    read.map(|decoded| decoded.value)
+    Problem {
+        path: "$".into(),
+        expected: "an object with the arguments".into(),
+        found: found.into(),
+        span: None,
+        kind: ProblemKind::WrongType,
+    }
+    .into()
 }
 
 /// Brings the arguments of all calls into the form that the tools take, and says what is wrong with those that cannot
-/// be: in words for the model.
-pub(crate) fn check_calls(calls: &mut [ToolCall], tools: &[ToolSpec]) -> Vec<String> {
+/// be: in words for the model. What was repaired goes into the report, below the field that holds the calls.
+pub(crate) fn check_calls(
+    calls: &mut [ToolCall],
+    tools: &[ToolSpec],
+    field: &str,
+    report: &mut ParseReport,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let mut plans: HashMap<&str, Plan> = HashMap::new();
     for (index, call) in calls.iter_mut().enumerate() {
@@ -45,7 +84,10 @@ pub(crate) fn check_calls(calls: &mut [ToolCall], tools: &[ToolSpec]) -> Vec<Str
             }
         }
         match plans.get(tool.name.as_str()).map(|plan| read_arguments(plan, call.arguments.clone())) {
-            Some(Ok(arguments)) => call.arguments = arguments,
+            Some(Ok(read)) => {
+                call.arguments = read.value;
+                report.absorb(read.report, &format!("{field}[{index}].arguments"), 0);
+            }
             Some(Err(error)) => {
                 let error = error.to_string().replace('\n', "; ");
                 problems.push(format!("call {number}: the arguments of `{}` do not fit: {error}", tool.name));

@@ -24,6 +24,7 @@ mod check;
 mod error;
 mod output;
 mod tool;
+pub(crate) mod written;
 
 pub use crate::lm::{ToolCall, ToolChoice, ToolSpec};
 pub use calls::{ToolCalls, ToolResult};

@@ -114,7 +114,8 @@ impl Tool {
         tools.into_iter().map(|tool| tool.spec().clone()).collect()
     }
 
-    /// Runs the tool. The arguments are read as leniently as replies are: `"41"` is a number where one is asked for.
+    /// Runs the tool. The arguments are an object, or its JSON text, and are read as leniently as replies are: `"41"` is
+    /// a number where one is asked for. Anything else than an object is refused, even for a single argument.
     ///
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
@@ -124,7 +125,7 @@ impl Tool {
 
     async fn run(&self, arguments: &Value) -> Result<Value, ToolError> {
         let arguments = match &*self.plan {
-            Ok(plan) => read_arguments(plan, arguments.clone()),
+            Ok(plan) => read_arguments(plan, arguments.clone()).map(|read| read.value),
             Err(error) => {
                 let source = BoxError::from(format!("it cannot be called: {error}"));
                 return Err(ToolError::Failed { name: self.spec.name.clone(), source: source.into() });

@@ -1,6 +1,8 @@
 //! Laws that every adapter keeps: what it renders it reads back, and what stands around a reply changes nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+mod damage;
+mod forms;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -81,6 +83,12 @@ fn text() -> impl Strategy<Value = String> {
         Just("```json\n".to_owned()),
         Just("{\"text\": 1}".to_owned()),
         Just("\\".to_owned()),
+        Just("<think>".to_owned()),
+        Just("</think>".to_owned()),
+        Just("[ ## text ## ]]".to_owned()),
+        Just("```\n".to_owned()),
+        Just("\n```".to_owned()),
+        Just("`[[ ## answer ## ]]`".to_owned()),
         Just(" ".to_owned()),
         Just("\n".to_owned()),
         Just("\u{a0}".to_owned()),

@@ -13,13 +13,13 @@ use super::{Outputs, outputs, spec, text, values};
 
 /// What a watcher knows of a field.
 #[derive(Debug, Clone, PartialEq)]
-enum Known {
+pub(super) enum Known {
     SoFar(Value),
     Complete(Value),
     Refused,
 }
 
-type State = BTreeMap<String, Known>;
+pub(super) type State = BTreeMap<String, Known>;
 
 /// Takes in changes, each of which must go beyond what was known; returns what did not.
 fn learn(state: &mut State, changes: Vec<FieldChange>) -> Option<String> {
@@ -54,7 +54,7 @@ fn learn(state: &mut State, changes: Vec<FieldChange>) -> Option<String> {
 }
 
 /// Whether `value` is what `begun` may grow into.
-fn is_beginning(begun: &Value, value: &Value) -> bool {
+pub(super) fn is_beginning(begun: &Value, value: &Value) -> bool {
     match (begun, value) {
         (Value::String(begun), Value::String(text)) => text.starts_with(begun.as_str()),
         (Value::Array(begun), Value::Array(items)) => {
@@ -87,7 +87,7 @@ impl Watcher {
 }
 
 /// Watches a reply by the character and in the given pieces: both must know the same at the end of each piece.
-fn watch(
+pub(super) fn watch(
     adapter: &dyn Adapter,
     spec: &Arc<SignatureSpec>,
     reply: &str,

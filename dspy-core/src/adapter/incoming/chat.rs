@@ -2,30 +2,23 @@
 
 use std::sync::Arc;
 
-use super::super::chat::{field_index, read_field};
+use super::super::chat::read_field;
+use super::super::sections::{Section, Sections};
 use super::super::{markers, value};
 use super::{ReplyReader, Shown, change, nothing_shown};
 use crate::decode::ParseReport;
-use crate::signature::{FieldChange, FieldSpec, FieldUpdate, SignatureSpec};
+use crate::signature::{FieldChange, FieldUpdate, SignatureSpec};
 
 #[derive(Debug)]
 pub(crate) struct ChatReader {
     spec: Arc<SignatureSpec>,
     reply: String,
-    /// Up to here there are no more markers.
-    scanned: usize,
-    open: Option<Section>,
+    sections: Sections,
+    /// How many closed sections have been handed on.
+    closed: usize,
+    /// Where the open section starts, and how far its text has been handed on.
+    handed: (usize, usize),
     shown: Vec<Shown>,
-    ended: bool,
-}
-
-/// The section that is arriving.
-#[derive(Debug, Clone, Copy)]
-struct Section {
-    index: usize,
-    start: usize,
-    /// How far its text has been handed on.
-    handed: usize,
 }
 
 impl ChatReader {
@@ -33,92 +26,64 @@ impl ChatReader {
         ChatReader {
             spec: spec.clone(),
             reply: String::new(),
-            scanned: 0,
-            open: None,
+            sections: Sections::new(spec),
+            closed: 0,
+            handed: (0, 0),
             shown: nothing_shown(spec),
-            ended: false,
         }
     }
 
-    /// Closes and opens sections at the markers that have arrived in full.
-    fn read_markers(&mut self, changes: &mut Vec<FieldChange>) {
-        while let Some((marker, at)) = markers::next(&self.reply, self.scanned) {
-            if markers::may_go_on(&self.reply[marker.after..]) {
-                self.scanned = at;
-                return;
+    /// Hands on the sections that have been closed.
+    fn close(&mut self, changes: &mut Vec<FieldChange>) {
+        for section in &self.sections.closed[self.closed..] {
+            let Some(field) = self.spec.outputs().nth(section.index) else { continue };
+            let shown = &mut self.shown[section.index];
+            if !shown.done {
+                let text = markers::without_loose_fence(self.reply[section.text.clone()].trim());
+                shown.end(field, read_field(field, text, 0, &mut ParseReport::default()), changes);
             }
-            let index = field_index(&self.spec, marker.name);
-            let completed = index.is_none() && marker.name.eq_ignore_ascii_case(markers::COMPLETED);
-            let (before, after, starts_line) = (marker.before, marker.after, marker.starts_line);
-            self.scanned = after;
-            if index.is_none() && !completed && !starts_line {
-                continue;
-            }
-            self.close(before, changes);
-            if completed {
-                self.ended = true;
-                return;
-            }
-            self.open = index.map(|index| Section { index, start: after, handed: after });
         }
-        self.scanned = self.scanned.max(markers::undecided(&self.reply, self.scanned));
-    }
-
-    fn close(&mut self, end: usize, changes: &mut Vec<FieldChange>) {
-        let Some(Section { index, start, .. }) = self.open.take() else { return };
-        let Some(field) = self.spec.outputs().nth(index) else { return };
-        let section = self.reply[start..end.max(start)].trim();
-        let read = read_field(field, section, 0, &mut ParseReport::default());
-        self.shown[index].end(field, read, changes);
+        self.closed = self.sections.closed.len();
     }
 
     /// Hands on what is certain of the open section.
     fn show(&mut self, changes: &mut Vec<FieldChange>) {
-        let Some(section) = &mut self.open else { return };
-        let Some(field) = self.spec.outputs().nth(section.index) else { return };
-        let shown = &mut self.shown[section.index];
+        let Some(Section { index, text, .. }) = self.sections.open() else { return };
+        let Some(field) = self.spec.outputs().nth(index) else { return };
+        let shown = &mut self.shown[index];
         if shown.done {
             return;
         }
+        if self.handed.0 != text.start {
+            self.handed = (text.start, text.start);
+        }
+        let (start, handed) = self.handed;
         if field.is_text() {
-            show_text(field, section, &self.reply, shown, changes);
+            let end = markers::certain(&self.reply, start, handed, text.end.max(handed));
+            let mut more = &self.reply[handed..end];
+            if shown.text == 0 {
+                more = value::without_lead(more);
+            }
+            if !more.is_empty() {
+                self.handed.1 = end;
+                shown.text += more.len();
+                changes.push(change(field, FieldUpdate::More(markers::unescape(more).into_owned())));
+            }
         } else if let Ok(plan) = field.plan()
-            && let Some(text) = shown.due(&self.reply[section.start..])
+            && let Some(due) = shown.due(&self.reply[text])
         {
-            let text = text[..markers::settled(text, 0)].trim();
+            let text = due[..markers::certain(due, 0, 0, due.len())].trim();
             let text = if field.is_code() { markers::unescape(text) } else { text.into() };
             shown.begin(field, plan, &text, changes);
         }
     }
 }
 
-fn show_text(
-    field: &FieldSpec,
-    section: &mut Section,
-    reply: &str,
-    shown: &mut Shown,
-    changes: &mut Vec<FieldChange>,
-) {
-    let settled = markers::settled(reply, section.handed);
-    let mut text = &reply[section.handed..settled];
-    if shown.text == 0 {
-        text = value::without_lead(text);
-    }
-    if text.is_empty() {
-        return;
-    }
-    section.handed = settled;
-    shown.text += text.len();
-    changes.push(change(field, FieldUpdate::More(markers::unescape(text).into_owned())));
-}
-
 impl ReplyReader for ChatReader {
     fn push(&mut self, text: &str, changes: &mut Vec<FieldChange>) {
-        if self.ended {
-            return;
-        }
         self.reply.push_str(text);
-        self.read_markers(changes);
+        self.sections.advance(&self.spec, &self.reply, false);
+        self.close(changes);
         self.show(changes);
     }
 }

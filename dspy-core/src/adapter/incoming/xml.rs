@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::xml::{field_of_tag, opening_tag, read_element, unescape};
+use super::super::elements::{Elements, LONGEST_ENTITY, unescape};
+use super::super::xml::read_element;
 use super::{ReplyReader, Shown, change, nothing_shown};
 use crate::decode::ParseReport;
 use crate::signature::{FieldChange, FieldUpdate, SignatureSpec};
@@ -11,130 +12,92 @@ use crate::signature::{FieldChange, FieldUpdate, SignatureSpec};
 pub(crate) struct XmlReader {
     spec: Arc<SignatureSpec>,
     reply: String,
-    scanned: usize,
-    open: Option<Element>,
+    elements: Elements,
+    /// How many closed elements have been handed on.
+    closed: usize,
+    /// Where the open element starts, and how far its text has been handed on.
+    handed: (usize, usize),
     shown: Vec<Shown>,
 }
-
-/// The element that is arriving.
-#[derive(Debug)]
-struct Element {
-    index: usize,
-    /// What closes it.
-    close: String,
-    start: usize,
-    /// How far its text has been handed on.
-    handed: usize,
-}
-
-/// The longest entity that is restored, `&` and `;` included.
-const LONGEST_ENTITY: usize = 12;
-/// The longest tag that can be an output's.
-const LONGEST_TAG: usize = 256;
 
 impl XmlReader {
     pub(crate) fn new(spec: &Arc<SignatureSpec>) -> Self {
         XmlReader {
             spec: spec.clone(),
             reply: String::new(),
-            scanned: 0,
-            open: None,
+            elements: Elements::new(),
+            closed: 0,
+            handed: (0, 0),
             shown: nothing_shown(spec),
         }
     }
 
-    /// Opens the next element. False if it has not arrived.
-    fn find_opening(&mut self) -> bool {
-        while let Some(at) = self.reply[self.scanned..].find('<').map(|offset| self.scanned + offset) {
-            let rest = &self.reply[at..];
-            let Some((name, length)) = opening_tag(rest) else {
-                let unfinished = rest.len() < LONGEST_TAG && !rest[1..].contains(['<', '>', '\n']);
-                self.scanned = if unfinished { at } else { at + 1 };
-                if unfinished {
-                    return false;
-                }
-                continue;
-            };
-            let start = at + length;
-            self.scanned = start;
-            if let Some(index) = field_of_tag(&self.spec, name) {
-                self.open = Some(Element { index, close: format!("</{name}>"), start, handed: start });
-                return true;
+    /// Hands on the elements that have been closed.
+    fn close(&mut self, changes: &mut Vec<FieldChange>) {
+        for element in &self.elements.closed[self.closed..] {
+            let Some(field) = self.spec.outputs().nth(element.index) else { continue };
+            let shown = &mut self.shown[element.index];
+            if !shown.done {
+                let text = self.reply[element.content.clone()].trim();
+                shown.end(field, read_element(field, text, 0, &mut ParseReport::default()), changes);
             }
         }
-        self.scanned = self.reply.len();
-        false
+        self.closed = self.elements.closed.len();
     }
 
-    /// Hands on the element that is open. False if it is not finished.
-    fn read_element(&mut self, changes: &mut Vec<FieldChange>) -> bool {
-        let Some(element) = &mut self.open else { return false };
-        let Some(field) = self.spec.outputs().nth(element.index) else { return false };
-        let shown = &mut self.shown[element.index];
-        if let Some(end) = self.reply[self.scanned..].find(&element.close).map(|at| self.scanned + at) {
-            let text = self.reply[element.start..end].trim();
-            shown.end(field, read_element(field, text, 0, &mut ParseReport::default()), changes);
-            self.scanned = end + element.close.len();
-            self.open = None;
-            return true;
-        }
-        let mut scanned = self.reply.len().saturating_sub(element.close.len()).max(self.scanned);
-        while !self.reply.is_char_boundary(scanned) {
-            scanned -= 1;
-        }
-        self.scanned = scanned;
+    /// Hands on what is certain of the open element.
+    fn show(&mut self, changes: &mut Vec<FieldChange>) {
+        let Some((index, content)) = self.elements.open() else { return };
+        let Some(field) = self.spec.outputs().nth(index) else { return };
+        let shown = &mut self.shown[index];
         if shown.done {
-            return false;
+            return;
         }
+        if self.handed.0 != content.start {
+            self.handed = (content.start, content.start);
+        }
+        let handed = self.handed.1;
         if field.is_text() {
-            let settled = settled(&self.reply, element.handed, &element.close);
-            let mut text = &self.reply[element.handed..settled];
+            let end = certain(&self.reply, handed, content.end.max(handed));
+            let mut more = &self.reply[handed..end];
             if shown.text == 0 {
-                text = text.trim_start();
+                more = more.trim_start();
             }
-            if !text.is_empty() {
-                element.handed = settled;
-                shown.text += text.len();
-                changes.push(change(field, FieldUpdate::More(unescape(text).into_owned())));
+            if !more.is_empty() {
+                self.handed.1 = end;
+                shown.text += more.len();
+                changes.push(change(field, FieldUpdate::More(unescape(more).into_owned())));
             }
         } else if let Ok(plan) = field.plan()
-            && let Some(text) = shown.due(&self.reply[element.start..])
+            && let Some(due) = shown.due(&self.reply[content])
         {
-            let text = text[..settled(text, 0, &element.close)].trim();
+            let text = due[..certain(due, 0, due.len())].trim();
             // What nested elements mean is known when they are complete.
             if !text.starts_with('<') {
                 shown.begin(field, plan, &unescape(text), changes);
             }
         }
-        false
     }
 }
 
-/// How far the text of an element is certain: up to what may become the closing tag or an entity, and without the
-/// space at its end.
-fn settled(text: &str, from: usize, close: &str) -> usize {
-    let tail = &text[from..];
-    let mut end = tail.len();
-    if let Some(tag) = tail.rfind('<').filter(|at| close.starts_with(&tail[*at..])) {
-        end = tag;
-    }
-    if let Some(entity) = tail[..end].rfind('&').filter(|at| {
-        let begun = &tail[*at..end];
+/// How far the text of an element is certain, of which what follows `from` has arrived up to `end`: up to a comment or
+/// CDATA, or what may become an entity, and without the space at its end.
+fn certain(text: &str, from: usize, end: usize) -> usize {
+    let mut end = text[from..end].find("<!").map_or(end, |at| from + at);
+    if let Some(entity) = text[from..end].rfind('&').map(|at| from + at).filter(|at| {
+        let begun = &text[*at..end];
         begun.len() < LONGEST_ENTITY && !begun.contains(';')
     }) {
         end = entity;
     }
-    from + tail[..end].trim_end().len()
+    from + text[from..end].trim_end().len()
 }
 
 impl ReplyReader for XmlReader {
     fn push(&mut self, text: &str, changes: &mut Vec<FieldChange>) {
         self.reply.push_str(text);
-        loop {
-            let on = if self.open.is_some() { self.read_element(changes) } else { self.find_opening() };
-            if !on {
-                return;
-            }
-        }
+        self.elements.advance(&self.spec, &self.reply, false);
+        self.close(changes);
+        self.show(changes);
     }
 }

@@ -1,0 +1,606 @@
+//! The elements of a reply in the XML format: found the same way in a whole reply and in one that is still arriving.
+//!
+//! An element ends at the closing tag that balances its opening one. What stands inside an element is never taken for
+//! a field; comments and CDATA hold no tags, and a tag between backticks is a mention. Thoughts hold no elements.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::sections::UNCLOSED;
+use crate::decode::thoughts::{self, Head, Thoughts};
+use crate::signature::{FieldSpec, SignatureSpec};
+
+/// A tag with attributes is not longer than this.
+const LONGEST_TAG: usize = 1024;
+
+/// What a text starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// An opening tag: the length of its name and of all of it, whether it has attributes, whether it closes itself.
+    Open { name: usize, length: usize, attributes: bool, empty: bool },
+    /// A closing tag: the length of its name and of all of it.
+    Close { name: usize, length: usize },
+    /// What hides tags up to a mark: a comment, CDATA, an instruction. Where its text starts, and the mark.
+    Opaque { start: usize, mark: &'static str },
+    /// Something else.
+    Other,
+    /// It depends on what follows; only for a text that goes on.
+    Undecided,
+}
+
+pub(super) const COMMENT: (&str, &str) = ("<!--", "-->");
+pub(super) const CDATA: (&str, &str) = ("<![CDATA[", "]]>");
+const INSTRUCTION: (&str, &str) = ("<?", "?>");
+
+/// The tag that `text` starts with. `whole` tells that nothing follows the text.
+pub(super) fn tag(text: &str, whole: bool) -> Tag {
+    let undecided = if whole { Tag::Other } else { Tag::Undecided };
+    for (open, mark) in [COMMENT, CDATA, INSTRUCTION] {
+        if text.starts_with(open) {
+            return Tag::Opaque { start: open.len(), mark };
+        }
+        if open.starts_with(text) {
+            return undecided;
+        }
+    }
+    let Some(inner) = text.strip_prefix('<') else { return Tag::Other };
+    let named = inner.strip_prefix('/').unwrap_or(inner);
+    let closes = named.len() < inner.len();
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let Some(name) = named.char_indices().take(LONGEST_TAG).find(|(_, c)| !is_name(*c)).map(|(at, _)| at)
+    else {
+        return if named.len() < LONGEST_TAG { undecided } else { Tag::Other };
+    };
+    let rest = &named[name..];
+    if name == 0 || !rest.starts_with(|c: char| c.is_whitespace() || matches!(c, '>' | '/')) {
+        return Tag::Other;
+    }
+    let mut quote = None;
+    let end = rest.char_indices().take(LONGEST_TAG).find(|(_, c)| match (quote, c) {
+        (None, '"' | '\'') => {
+            quote = Some(*c);
+            false
+        }
+        (None, '>' | '<') => true,
+        (Some(open), c) if open == *c => {
+            quote = None;
+            false
+        }
+        _ => false,
+    });
+    let Some((end, last)) = end else {
+        return if rest.len() < LONGEST_TAG { undecided } else { Tag::Other };
+    };
+    let inside = rest[..end].trim();
+    let empty = !closes && inside.ends_with('/');
+    let attributes = inside.strip_suffix('/').filter(|_| empty).unwrap_or(inside);
+    // "<answer and more>" is prose.
+    if last == '<' || !attributes.is_empty() && (closes || !attributes.contains('=')) {
+        return Tag::Other;
+    }
+    let length = text.len() - rest.len() + end + 1;
+    if closes {
+        Tag::Close { name, length }
+    } else {
+        Tag::Open { name, length, attributes: !attributes.is_empty(), empty }
+    }
+}
+
+/// An element of an output field.
+#[derive(Debug, Clone)]
+pub(super) struct Element {
+    /// The output field.
+    pub(super) index: usize,
+    /// What the tag calls it.
+    pub(super) name: Range<usize>,
+    /// Its content; empty while it is open.
+    pub(super) content: Range<usize>,
+    /// Behind its closing tag.
+    end: usize,
+}
+
+/// What stands at the top of a reply where a thought may begin or end.
+enum Lead {
+    /// The tag of a thought, or a mention of one: where to go on.
+    Read(usize),
+    Other,
+    Undecided,
+}
+
+/// The elements at the top of a reply.
+#[derive(Debug)]
+pub(super) struct Elements {
+    /// The thoughts that are being skipped.
+    thoughts: Option<Thoughts>,
+    /// Where the reply starts, behind its thoughts.
+    base: usize,
+    /// Up to here the reply has been read.
+    scanned: usize,
+    /// What ends the comment, CDATA or instruction that is being skipped, and where it started.
+    hidden: Option<(&'static str, usize)>,
+    /// The open element, how many tags of its name are open, and whether there was ever more than one.
+    open: Option<(Element, usize, bool)>,
+    /// The closed elements, in order.
+    pub(super) closed: Vec<Element>,
+    /// Closing tags of a field that nothing opened: which and where.
+    strays: Vec<(usize, usize)>,
+    strayed: bool,
+    /// What is wrong: with a field, or with the reply.
+    pub(super) problems: Vec<(Option<usize>, String)>,
+}
+
+impl Elements {
+    pub(super) fn new() -> Self {
+        Elements {
+            thoughts: Some(Thoughts::default()),
+            base: 0,
+            scanned: 0,
+            hidden: None,
+            open: None,
+            closed: Vec::new(),
+            strays: Vec::new(),
+            strayed: false,
+            problems: Vec::new(),
+        }
+    }
+
+    /// The elements of a whole reply.
+    pub(super) fn of(spec: &SignatureSpec, reply: &str) -> Self {
+        let mut elements = Elements::new();
+        elements.advance(spec, reply, true);
+        elements.finish(spec, reply);
+        elements
+    }
+
+    /// The element that is arriving: its field, where its content starts and how far it has been read.
+    pub(super) fn open(&self) -> Option<(usize, Range<usize>)> {
+        let (element, ..) = self.open.as_ref()?;
+        // What is hidden may be a part of the text in the end.
+        let end = self.hidden.map_or(self.scanned, |(_, start)| start);
+        Some((element.index, element.content.start..end.max(element.content.start)))
+    }
+
+    /// Reads on. `text` is the reply so far; `whole` tells that it is complete.
+    pub(super) fn advance(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
+        loop {
+            if let Some(thoughts) = &mut self.thoughts {
+                match thoughts.read(text, whole, |name| field_of_tag(spec, name).is_some()) {
+                    Head::Answer(at) => {
+                        (self.base, self.scanned) = (at, at);
+                        self.thoughts = None;
+                    }
+                    Head::Undecided => return,
+                    Head::Thinking => {
+                        if whole {
+                            self.problems.push((None, UNCLOSED.into()));
+                        }
+                        return;
+                    }
+                }
+            }
+            if !self.step(spec, text, whole) {
+                return;
+            }
+        }
+    }
+
+    /// Reads up to the next tag and what it means; false if it has not arrived.
+    fn step(&mut self, spec: &SignatureSpec, text: &str, whole: bool) -> bool {
+        if let Some((mark, start)) = self.hidden {
+            if let Some(end) = text[self.scanned..].find(mark) {
+                self.scanned += end + mark.len();
+                self.hidden = None;
+                return true;
+            }
+            if whole {
+                // Without an end it hides nothing.
+                self.scanned = start + 1;
+                self.hidden = None;
+                return true;
+            }
+            let mut scanned = text.len().saturating_sub(mark.len()).max(self.scanned);
+            while !text.is_char_boundary(scanned) {
+                scanned -= 1;
+            }
+            self.scanned = scanned;
+            return false;
+        }
+        let Some(at) = text[self.scanned..].find(['<', '◁']).map(|offset| self.scanned + offset) else {
+            self.scanned = text.len();
+            return false;
+        };
+        self.scanned = at;
+        let first = text[at..].chars().next().map_or(1, char::len_utf8);
+        if self.open.is_none() {
+            match self.thought(spec, text, at, whole) {
+                Lead::Read(next) => {
+                    self.scanned = next;
+                    return true;
+                }
+                Lead::Other => {}
+                Lead::Undecided => return false,
+            }
+        }
+        match tag(&text[at..], whole) {
+            Tag::Undecided => return false,
+            Tag::Other => self.scanned = at + first,
+            Tag::Opaque { start, mark } => {
+                self.scanned = at + start;
+                // A reply may stand in CDATA as a whole.
+                if self.open.is_some() || mark != CDATA.1 {
+                    self.hidden = Some((mark, at));
+                }
+            }
+            Tag::Open { name, length, attributes, empty } => {
+                let Some(mention) = thoughts::is_mention(text, at, at + length, whole) else { return false };
+                // Whether a bracket stands behind the tag is known when something follows.
+                if !whole && text.len() == at + length {
+                    return false;
+                }
+                self.scanned = at + length;
+                if !mention {
+                    self.opening(spec, text, at + 1..at + 1 + name, attributes, empty);
+                }
+            }
+            Tag::Close { name, length } => {
+                let Some(mention) = thoughts::is_mention(text, at, at + length, whole) else { return false };
+                self.scanned = at + length;
+                if !mention {
+                    self.closing(spec, text, at, at + 2..at + 2 + name);
+                }
+            }
+        }
+        true
+    }
+
+    /// Reads what may be the tag of a thought at the top of the reply: where to go on, if it is one.
+    fn thought(&mut self, spec: &SignatureSpec, text: &str, at: usize, whole: bool) -> Lead {
+        let (length, opens) = match thoughts::tag(&text[at..], whole) {
+            // A field may have the name of a thought: then it is a tag like others, which decides about itself.
+            thoughts::Tag::Undecided if !text[at..].starts_with('<') => return Lead::Undecided,
+            thoughts::Tag::Open(_, length) => (length, true),
+            thoughts::Tag::Close(_, length) => (length, false),
+            _ => return Lead::Other,
+        };
+        let end = at + length;
+        let name = text[at..end].trim_start_matches(['<', '/']);
+        let name = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        if field_of_tag(spec, name).is_some() {
+            return Lead::Other;
+        }
+        match thoughts::is_mention(text, at, end, whole) {
+            None => return Lead::Undecided,
+            Some(true) => return Lead::Read(end),
+            Some(false) => {}
+        }
+        match (opens, self.closed.is_empty()) {
+            (true, true) => {
+                self.thoughts = Some(Thoughts::from(at));
+                Lead::Read(at)
+            }
+            (false, true) => {
+                self.base = end;
+                self.strays.clear();
+                self.problems.clear();
+                Lead::Read(end)
+            }
+            (opens, false) => {
+                self.strayed |= !opens;
+                Lead::Read(end)
+            }
+        }
+    }
+
+    fn opening(
+        &mut self,
+        spec: &SignatureSpec,
+        text: &str,
+        name: Range<usize>,
+        attributes: bool,
+        empty: bool,
+    ) {
+        if let Some((open, depth, nested)) = &mut self.open {
+            let same = text[open.name.clone()].eq_ignore_ascii_case(&text[name]);
+            *depth += usize::from(same && !empty);
+            *nested |= same && !empty;
+            return;
+        }
+        let Some(index) = field_of_tag(spec, &text[name.clone()]) else { return };
+        if std::mem::take(&mut self.strayed) {
+            let message = "a thought ends after the answer has begun; write the answer once, at the end";
+            self.problem(None, message.into());
+        }
+        let at = self.scanned;
+        let element = Element { index, name, content: at..at, end: at };
+        if empty {
+            if attributes {
+                self.problem(
+                    Some(index),
+                    "an element with attributes and no content; write the value inside".into(),
+                );
+            }
+            self.closed.push(element);
+            return;
+        }
+        if text[at..].starts_with('>') {
+            self.problem(
+                Some(index),
+                "a `>` too many behind its opening tag; write `&gt;` if it is meant".into(),
+            );
+        }
+        self.open = Some((element, 1, false));
+    }
+
+    fn closing(&mut self, spec: &SignatureSpec, text: &str, at: usize, name: Range<usize>) {
+        let Some((open, depth, _)) = &mut self.open else {
+            if let Some(index) = field_of_tag(spec, &text[name])
+                && self.strays.len() < MOST_PROBLEMS
+            {
+                self.strays.push((index, at));
+            }
+            return;
+        };
+        if !text[open.name.clone()].eq_ignore_ascii_case(&text[name]) {
+            return;
+        }
+        *depth -= 1;
+        if *depth > 0 {
+            return;
+        }
+        let Some((element, ..)) = self.open.take() else { return };
+        let content = element.content.start..at;
+        if text[content.clone()].ends_with('<') {
+            let message = "a `<` too many before its closing tag; write `&lt;` if it is meant";
+            self.problem(Some(element.index), message.into());
+        }
+        self.closed.push(Element { content, end: self.scanned, ..element });
+    }
+
+    fn problem(&mut self, index: Option<usize>, message: String) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push((index, message));
+        }
+    }
+
+    fn finish(&mut self, spec: &SignatureSpec, text: &str) {
+        let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
+        if let Some((open, _, nested)) = self.open.take() {
+            let name = name_of(open.index);
+            let message = if nested {
+                format!(
+                    "its tags do not balance; end it with `</{name}>` and write `&lt;` for a `<` in the value"
+                )
+            } else {
+                format!("never closed; end it with `</{name}>`")
+            };
+            self.problem(Some(open.index), message);
+        }
+        for (index, at) in std::mem::take(&mut self.strays) {
+            let first = self.closed.iter().find(|element| element.index == index);
+            let last = self.closed.iter().rev().find(|element| element.index == index && element.end <= at);
+            let fault = match (first, last) {
+                (None, _) => true,
+                (_, Some(element)) => !text[element.end..at].trim().is_empty(),
+                (Some(_), None) => false,
+            };
+            let told = self.problems.iter().any(|(other, _)| *other == Some(index));
+            if fault && !told {
+                let message =
+                    format!("`</{}>` closes nothing; write `&lt;` for a `<` in a value", name_of(index));
+                self.problem(Some(index), message);
+            }
+        }
+        // A field that may be absent must not get lost in the text of another one.
+        for (index, field) in spec.outputs().enumerate() {
+            if !field.is_optional() || self.closed.is_empty() || self.closed.iter().any(|e| e.index == index)
+            {
+                continue;
+            }
+            let is_text =
+                |element: &&Element| spec.outputs().nth(element.index).is_some_and(FieldSpec::is_text);
+            let around =
+                self.closed.iter().filter(is_text).find(|e| mentions(&text[e.content.clone()], spec, index));
+            if let Some(around) = around.map(|element| name_of(element.index)) {
+                let message = format!("stands inside of `<{around}>`; write it behind `</{around}>`");
+                self.problem(Some(index), message);
+            }
+        }
+    }
+}
+
+/// More than these problems help nobody.
+const MOST_PROBLEMS: usize = 32;
+
+/// Whether a tag of the field stands in a text.
+fn mentions(text: &str, spec: &SignatureSpec, index: usize) -> bool {
+    text.match_indices('<').any(|(at, _)| {
+        let name = match tag(&text[at..], true) {
+            Tag::Open { name, .. } => at + 1..at + 1 + name,
+            Tag::Close { name, .. } => at + 2..at + 2 + name,
+            _ => return false,
+        };
+        field_of_tag(spec, &text[name]) == Some(index)
+    })
+}
+
+/// The output field that a tag means.
+pub(super) fn field_of_tag(spec: &SignatureSpec, name: &str) -> Option<usize> {
+    let position = |meant: fn(&FieldSpec, &str) -> bool| spec.outputs().position(|field| meant(field, name));
+    position(|field, name| field.name() == name)
+        .or_else(|| position(|field, name| field.name().eq_ignore_ascii_case(name)))
+        .or_else(|| position(|field, name| field.has_alias(|alias| alias.eq_ignore_ascii_case(name))))
+}
+
+/// The children of an element: the name and the content of each.
+pub(super) type Children<'t> = Vec<(&'t str, &'t str)>;
+
+/// The elements that a text consists of; nothing if there is anything else in it, or an attribute.
+pub(super) fn children(text: &str) -> Option<Children<'_>> {
+    let mut found = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (name, length, empty) = match tag(rest, true) {
+            Tag::Open { name, length, attributes: false, empty } => (name, length, empty),
+            Tag::Opaque { start, mark } if mark != CDATA.1 => {
+                rest = rest[start..].split_once(mark)?.1.trim_start();
+                continue;
+            }
+            _ => return None,
+        };
+        let (name, inner) = (&rest[1..=name], &rest[length..]);
+        if empty {
+            found.push((name, ""));
+            rest = inner.trim_start();
+            continue;
+        }
+        let (end, after) = matching_close(inner, name)?;
+        found.push((name, &inner[..end]));
+        rest = inner[after..].trim_start();
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// Where the element of that name ends and what follows it starts, elements of the same name inside it left aside.
+fn matching_close(text: &str, name: &str) -> Option<(usize, usize)> {
+    let (mut at, mut depth) = (0, 1usize);
+    loop {
+        let start = at + text[at..].find('<')?;
+        let same = |from: usize, length: usize| text[from..from + length].eq_ignore_ascii_case(name);
+        at = match tag(&text[start..], true) {
+            Tag::Open { name, length, empty, .. } => {
+                depth += usize::from(same(start + 1, name) && !empty);
+                start + length
+            }
+            Tag::Close { name, length } => {
+                depth -= usize::from(same(start + 2, name));
+                if depth == 0 {
+                    return Some((start, start + length));
+                }
+                start + length
+            }
+            Tag::Opaque { start: inner, mark } => {
+                let from = start + inner;
+                text[from..].find(mark).map_or(from, |end| from + end + mark.len())
+            }
+            Tag::Other | Tag::Undecided => start + 1,
+        };
+    }
+}
+
+/// The text that the content of an element means: CDATA unwrapped, entities restored. Comments are left out where the
+/// content is plain text, and kept where it has markup of its own, such as a page in HTML.
+pub(super) fn text_of(content: &str) -> Cow<'_, str> {
+    let mut content = Cow::Borrowed(content.trim());
+    if content.contains(COMMENT.0) {
+        let plain =
+            pieces(&content).into_iter().filter(|(text, kind)| *kind != Piece::Comment || text.is_empty());
+        let plain: String = plain
+            .map(|(text, kind)| match kind {
+                Piece::Cdata => format!("{}{text}{}", CDATA.0, CDATA.1),
+                _ => text.to_owned(),
+            })
+            .collect();
+        let markup = pieces(&plain).iter().any(|(text, kind)| {
+            *kind == Piece::Text
+                && text.match_indices('<').any(|(at, _)| tag(&text[at..], true) != Tag::Other)
+        });
+        if !markup {
+            content = plain.trim().to_owned().into();
+        }
+    }
+    if !content.contains(CDATA.0) {
+        return match content {
+            Cow::Borrowed(text) => unescape(text),
+            Cow::Owned(text) => unescape(&text).into_owned().into(),
+        };
+    }
+    let mut out = String::with_capacity(content.len());
+    for (text, kind) in pieces(&content) {
+        match kind {
+            Piece::Text => out.push_str(&unescape(text)),
+            Piece::Cdata => out.push_str(text),
+            Piece::Comment => {
+                out.push_str(COMMENT.0);
+                out.push_str(text);
+                out.push_str(COMMENT.1);
+            }
+        }
+    }
+    out.into()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Text,
+    Cdata,
+    Comment,
+}
+
+/// A text cut where comments and CDATA stand in it.
+fn pieces(content: &str) -> Vec<(&str, Piece)> {
+    let mut out = Vec::new();
+    let (mut done, mut at) = (0, 0);
+    while let Some(start) = content[at..].find("<!").map(|offset| at + offset) {
+        at = start + 2;
+        let kinds = [(COMMENT, Piece::Comment), (CDATA, Piece::Cdata)];
+        let Some(((open, mark), kind)) =
+            kinds.into_iter().find(|((open, _), _)| content[start..].starts_with(open))
+        else {
+            continue;
+        };
+        let inner = start + open.len();
+        let Some(length) = content[inner..].find(mark) else { break };
+        out.push((&content[done..start], Piece::Text));
+        out.push((&content[inner..inner + length], kind));
+        done = inner + length + mark.len();
+        at = done;
+    }
+    out.push((&content[done..], Piece::Text));
+    out
+}
+
+/// Restores what is escaped. A bare `&` stays what it is.
+pub(super) fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('&') {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = rest.bytes().take(LONGEST_ENTITY).position(|b| b == b';');
+        let entity = end.and_then(|end| Some((entity(&rest[1..end])?, end)));
+        if let Some((c, end)) = entity {
+            out.push(c);
+            rest = &rest[end + 1..];
+        } else {
+            out.push('&');
+            rest = &rest[1..];
+        }
+    }
+    out.push_str(rest);
+    out.into()
+}
+
+/// The longest entity that is restored, `&` and `;` included.
+pub(super) const LONGEST_ENTITY: usize = 12;
+
+fn entity(name: &str) -> Option<char> {
+    Some(match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "nbsp" => '\u{a0}',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)?
+        }
+    })
+}

@@ -1,0 +1,414 @@
+//! The sections of a reply in the chat format: found the same way in a whole reply and in one that is still arriving.
+//!
+//! A marker that starts its line opens a section. One in mid-line is text if the same marker starts a line elsewhere;
+//! until that is known, a growing reply is read no further. Thoughts before the first section hold no sections.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::markers::{self, COMPLETED, Marker, Read};
+use crate::decode::thoughts::{self, Head, Tag, Thoughts};
+use crate::signature::{FieldSpec, SignatureSpec};
+
+/// What a marker names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Output(usize),
+    Completed,
+    Input,
+    Unknown,
+}
+
+#[derive(Debug)]
+enum Event {
+    Marker(Marker, Named),
+    /// The end of a thought that nothing opened.
+    Stray,
+}
+
+/// A section that is open or closed.
+#[derive(Debug, Clone)]
+pub(super) struct Section {
+    /// The output field.
+    pub(super) index: usize,
+    /// What the marker calls it.
+    pub(super) name: Range<usize>,
+    /// Its text; up to the end of the reply while it is open.
+    pub(super) text: Range<usize>,
+}
+
+/// The sections of a reply.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one reply, not a state machine")]
+#[derive(Debug)]
+pub(super) struct Sections {
+    /// The thoughts that are being skipped.
+    thoughts: Option<Thoughts>,
+    /// Where the reply starts, behind its thoughts.
+    base: usize,
+    /// Up to here everything is in `queue` or behind it.
+    scanned: usize,
+    queue: VecDeque<Event>,
+    /// Which markers start a line: those of the outputs, then the closing one.
+    at_line_start: Vec<bool>,
+    /// Which markers stand in mid-line where nobody can tell what they mean.
+    refused: Vec<bool>,
+    /// How many thoughts are open inside of a section.
+    depth: usize,
+    open: Option<Section>,
+    /// The closed sections, in order.
+    pub(super) closed: Vec<Section>,
+    /// What is wrong: with a field, or with the reply.
+    pub(super) problems: Vec<(Option<usize>, String)>,
+    /// Whether any marker starts a line.
+    pub(super) marked: bool,
+    /// A marker of no field.
+    unknown: Option<Range<usize>>,
+    /// Behind the last section that counts.
+    ended: bool,
+    strayed: bool,
+    over: bool,
+}
+
+impl Sections {
+    pub(super) fn new(spec: &SignatureSpec) -> Self {
+        Sections {
+            thoughts: Some(Thoughts::default()),
+            base: 0,
+            scanned: 0,
+            queue: VecDeque::new(),
+            at_line_start: vec![false; spec.outputs().count() + 1],
+            refused: vec![false; spec.outputs().count() + 1],
+            depth: 0,
+            open: None,
+            closed: Vec::new(),
+            problems: Vec::new(),
+            marked: false,
+            unknown: None,
+            ended: false,
+            strayed: false,
+            over: false,
+        }
+    }
+
+    /// The sections of a whole reply.
+    pub(super) fn of(spec: &SignatureSpec, reply: &str) -> Self {
+        let mut sections = Sections::new(spec);
+        sections.advance(spec, reply, true);
+        sections
+    }
+
+    /// Reads on. `text` is the reply so far; `whole` tells that it is complete.
+    pub(super) fn advance(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
+        self.scan(spec, text, whole);
+        self.settle(spec, text, whole);
+        if whole {
+            self.finish(spec, text);
+        }
+    }
+
+    /// Where the answer starts, behind the thoughts.
+    pub(super) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// The section that is arriving, up to where its text is known to belong to it.
+    pub(super) fn open(&self) -> Option<Section> {
+        let held = self.queue.iter().find_map(|event| match event {
+            Event::Marker(marker, _) => Some(marker.before),
+            Event::Stray => None,
+        });
+        let end = held.unwrap_or(self.scanned);
+        self.open.clone().map(|open| Section { text: open.text.start..end.max(open.text.start), ..open })
+    }
+
+    /// Whether a section has been opened, or will be by what is in the queue.
+    fn begun(&self) -> bool {
+        let outputs = self.at_line_start.len() - 1;
+        self.at_line_start[..outputs].contains(&true)
+    }
+
+    /// Collects the markers that have arrived.
+    fn scan(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
+        loop {
+            if let Some(thoughts) = &mut self.thoughts {
+                match thoughts.read(text, whole, |_| false) {
+                    Head::Answer(at) => {
+                        self.base = at;
+                        self.scanned = at;
+                        self.thoughts = None;
+                        self.queue.clear();
+                    }
+                    Head::Undecided => return,
+                    Head::Thinking => {
+                        if whole {
+                            self.problems.push((None, UNCLOSED.into()));
+                        }
+                        return;
+                    }
+                }
+            }
+            let Some(at) = text[self.scanned..].find(['[', '<', '◁']).map(|at| self.scanned + at) else {
+                self.scanned = text.len();
+                return;
+            };
+            self.scanned = at;
+            let next = if text[at..].starts_with('[') {
+                self.marker(spec, text, at, whole)
+            } else {
+                self.thought(text, at, whole)
+            };
+            match next {
+                Some(next) => self.scanned = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Reads what may be a marker; where to go on, if that is known.
+    fn marker(&mut self, spec: &SignatureSpec, text: &str, at: usize, whole: bool) -> Option<usize> {
+        let marker = match markers::read(text, at, self.base, whole) {
+            Read::Marker(marker) => marker,
+            Read::Other => return Some(at + 1),
+            Read::Undecided => return None,
+        };
+        let after = marker.after;
+        let named = named(spec, &text[marker.name.clone()]);
+        let known = matches!(named, Named::Output(_) | Named::Completed);
+        if marker.damaged && !(known && marker.starts_line) {
+            return Some(at + 1);
+        }
+        if marker.starts_line {
+            self.marked = true;
+            match named {
+                Named::Output(index) => self.at_line_start[index] = true,
+                Named::Completed => *self.at_line_start.last_mut()? = true,
+                Named::Input | Named::Unknown => {}
+            }
+            self.depth = 0;
+        } else if !known {
+            return Some(at + 1);
+        }
+        self.queue.push_back(Event::Marker(marker, named));
+        Some(after)
+    }
+
+    /// Reads what may be the tag of a thought; where to go on, if that is known.
+    fn thought(&mut self, text: &str, at: usize, whole: bool) -> Option<usize> {
+        let (length, opens) = match thoughts::tag(&text[at..], whole) {
+            Tag::Undecided => return None,
+            Tag::Open(_, length) => (length, true),
+            Tag::Close(_, length) => (length, false),
+            _ => return Some(at + text[at..].chars().next().map_or(1, char::len_utf8)),
+        };
+        let end = at + length;
+        if thoughts::is_mention(text, at, end, whole)? {
+            return Some(end);
+        }
+        if !self.begun() {
+            if opens {
+                self.thoughts = Some(Thoughts::from(at));
+                return Some(at);
+            }
+            // A model whose prompt opened the thought.
+            self.base = end;
+            self.queue.clear();
+        } else if opens {
+            self.depth += 1;
+        } else if self.depth > 0 {
+            self.depth -= 1;
+        } else if thoughts::ends_thought(&text[end..], whole)? {
+            self.queue.push_back(Event::Stray);
+        }
+        Some(end)
+    }
+
+    /// Opens and closes sections at the markers whose meaning is known.
+    fn settle(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
+        while let Some(event) = self.queue.pop_front() {
+            if self.over {
+                continue;
+            }
+            let (marker, named) = match event {
+                Event::Marker(marker, named) => (marker, named),
+                Event::Stray => {
+                    self.strayed = true;
+                    continue;
+                }
+            };
+            if marker.starts_line {
+                self.boundary(spec, text, marker, named);
+                continue;
+            }
+            let place = match named {
+                Named::Output(index) => index,
+                Named::Completed if self.open.is_none() => continue,
+                _ => self.at_line_start.len() - 1,
+            };
+            if self.at_line_start[place] {
+                continue;
+            }
+            if !whole {
+                self.queue.push_front(Event::Marker(marker, named));
+                return;
+            }
+            let mention = marker.quoted && named == Named::Completed;
+            if !mention && !self.refused[place] {
+                self.refused[place] = !self.in_mid_line(spec, text, marker, named);
+            }
+        }
+    }
+
+    fn boundary(&mut self, spec: &SignatureSpec, text: &str, marker: Marker, named: Named) {
+        if let Named::Output(index) = named
+            && let Some(open) = self.open.as_mut().filter(|open| open.index == index)
+            && text[open.text.start..marker.before.max(open.text.start)].trim().is_empty()
+        {
+            // The same marker twice, with nothing in between.
+            open.name = marker.name;
+            open.text = marker.after..marker.after;
+            return;
+        }
+        if let Some(open) = self.open.take() {
+            let is_text = spec.outputs().nth(open.index).is_some_and(FieldSpec::is_text);
+            if is_text && matches!(named, Named::Unknown | Named::Input) {
+                let message = format!(
+                    "`[[ ## {} ## ]]` stands in it on a line of its own, but is no output field; leave it out",
+                    &text[marker.name.clone()]
+                );
+                self.problem(Some(open.index), message);
+            }
+            let end = marker.before.max(open.text.start);
+            self.closed.push(Section { text: open.text.start..end, ..open });
+        }
+        match named {
+            Named::Output(index) => {
+                if std::mem::take(&mut self.strayed) {
+                    let message =
+                        "a thought ends after the answer has begun; write the answer once, at the end";
+                    self.problem(None, message.into());
+                }
+                self.open = Some(Section { index, name: marker.name, text: marker.after..marker.after });
+            }
+            Named::Completed => self.ended = true,
+            // What follows the end of the answer is the next task, which the model made up.
+            Named::Input => self.over = self.ended,
+            Named::Unknown if !self.ended => self.unknown = Some(marker.name),
+            Named::Unknown => {}
+        }
+    }
+
+    /// A marker in mid-line of a whole reply that starts no line elsewhere: a section if the whole reply was written on
+    /// few lines, otherwise nobody can tell. Returns whether it is a section.
+    fn in_mid_line(&mut self, spec: &SignatureSpec, text: &str, marker: Marker, named: Named) -> bool {
+        let behind = &text[marker.after..];
+        let start = self.open.as_ref().map(|open| open.text.start);
+        let line = text[self.base..marker.open].rfind('\n').map_or(self.base, |at| self.base + at + 1);
+        let chained = start.is_some_and(|start| start > line);
+        let is_text = |open: &Section| spec.outputs().nth(open.index).is_some_and(FieldSpec::is_text);
+        let in_text = self.open.as_ref().is_some_and(is_text);
+        let start = start.unwrap_or(self.base);
+        let lead = text[start..marker.before.max(start)].trim_end();
+        let sentence_ends = lead.is_empty() || lead.ends_with(SENTENCE_ENDS);
+        let section = match named {
+            Named::Output(index) => {
+                let spaced = behind.is_empty() || behind.starts_with(char::is_whitespace);
+                let same = |event: &Event| matches!(event, Event::Marker(_, other) if *other == named);
+                let only = !self.queue.iter().any(same) && !self.closed.iter().any(|s| s.index == index);
+                let apart = !in_text || sentence_ends && chained;
+                !marker.quoted && spaced && only && apart
+            }
+            _ => behind.trim().is_empty() && (chained || !in_text || sentence_ends),
+        };
+        if section {
+            self.boundary(spec, text, marker, named);
+            return true;
+        }
+        let (index, name) = match named {
+            Named::Output(index) => (Some(index), spec.outputs().nth(index).map_or("", FieldSpec::name)),
+            _ => (self.open.as_ref().map(|open| open.index), COMPLETED),
+        };
+        self.problem(
+            index,
+            format!("`[[ ## {name} ## ]]` stands only in mid-line; write it on a line of its own"),
+        );
+        false
+    }
+
+    fn problem(&mut self, index: Option<usize>, message: String) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push((index, message));
+        }
+    }
+
+    fn finish(&mut self, spec: &SignatureSpec, text: &str) {
+        if let Some(open) = self.open.take() {
+            self.closed.push(Section { text: open.text.start..text.len(), ..open });
+        }
+        let absent = |index: usize, field: &FieldSpec| {
+            field.is_optional() && !self.closed.iter().any(|section| section.index == index)
+        };
+        let absent: Vec<usize> = spec
+            .outputs()
+            .enumerate()
+            .filter(|(index, field)| absent(*index, field))
+            .map(|(index, _)| index)
+            .collect();
+        if absent.is_empty() || self.closed.is_empty() {
+            return;
+        }
+        // A field that may be absent must not get lost by a slip in its marker.
+        if let Some(unknown) = self.unknown.clone() {
+            let message = format!("`[[ ## {} ## ]]` is no output field; leave it out", &text[unknown]);
+            self.problem(None, message);
+        }
+        let reply = &text[self.base..];
+        let remains = reply.lines().filter_map(markers::remains);
+        let lost: Vec<usize> = remains
+            .filter_map(|name| match named(spec, name) {
+                Named::Output(index) => Some(index).filter(|index| absent.contains(index)),
+                _ => None,
+            })
+            .collect();
+        for index in lost {
+            let name = spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
+            self.problem(Some(index), format!("its marker is broken; write `[[ ## {name} ## ]]`"));
+        }
+    }
+}
+
+/// More than these problems help nobody.
+const MOST_PROBLEMS: usize = 32;
+/// What a text ends with that a marker on the same line does not belong to.
+const SENTENCE_ENDS: [char; 13] = ['.', ':', '!', '?', '…', '。', ')', ']', '}', '"', '”', '»', '*'];
+
+/// The message about a thought without an end.
+pub(super) const UNCLOSED: &str = "a thought is opened and never closed; close it, then write the answer";
+
+fn named(spec: &SignatureSpec, name: &str) -> Named {
+    if let Some(index) = field_index(spec, name) {
+        Named::Output(index)
+    } else if name.eq_ignore_ascii_case(COMPLETED) {
+        Named::Completed
+    } else if spec.inputs().any(|field| fold(field.name()) == fold(name)) {
+        Named::Input
+    } else {
+        Named::Unknown
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// The output field that a marker means: the one of its name, or else of the same letters and digits, or else of an
+/// alias.
+fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
+    spec.outputs().position(|field| field.name() == marker).or_else(|| {
+        if marker.eq_ignore_ascii_case(COMPLETED) {
+            return None;
+        }
+        let wanted = fold(marker);
+        let by_name = spec.outputs().position(|field| fold(field.name()) == wanted);
+        by_name.or_else(|| spec.outputs().position(|field| field.has_alias(|alias| fold(alias) == wanted)))
+    })
+}

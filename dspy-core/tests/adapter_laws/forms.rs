@@ -1,0 +1,246 @@
+//! Replies in forms that models are known to write, one by one.
+
+use std::sync::Arc;
+
+use dspy_core::adapter::{Adapter, ChatAdapter, JsonAdapter, XmlAdapter};
+use dspy_core::lm::Completion;
+use dspy_core::signature::{FieldSpec, SignatureSpec};
+use serde_json::{Value, json};
+
+use super::streams::{Known, watch};
+
+/// The signature with all outputs required, or with all of them optional.
+fn spec(signature: &str, optional: bool) -> Arc<SignatureSpec> {
+    let spec: SignatureSpec = signature.parse().unwrap();
+    let fields = spec.fields().iter().cloned();
+    let fields: Vec<FieldSpec> =
+        if optional { fields.map(FieldSpec::defaulted).collect() } else { fields.collect() };
+    Arc::new(SignatureSpec::new("Forms", "", fields))
+}
+
+/// Reads the reply, and checks that a stream of it, whatever its pieces, shows nothing else.
+fn read(adapter: &dyn Adapter, spec: &Arc<SignatureSpec>, reply: &str) -> Result<Value, String> {
+    let parsed = adapter.parse(spec, &Completion::new(reply)).map_err(|error| error.feedback())?;
+    for (field, known) in watch(adapter, spec, reply, &[3, 1, 7]).unwrap() {
+        let value = &parsed.values[&field];
+        match known {
+            Known::Complete(shown) => assert_eq!(&shown, value, "{reply}"),
+            Known::SoFar(Value::String(shown)) => {
+                assert!(value.as_str().unwrap().starts_with(&shown), "{reply}");
+            }
+            Known::SoFar(_) => {}
+            Known::Refused => panic!("{field} was refused: {reply}"),
+        }
+    }
+    Ok(Value::Object(parsed.values))
+}
+
+const THOUGHT: &str = "q -> reasoning, answer";
+
+#[test]
+fn sections() {
+    let real = "[[ ## reasoning ## ]]\nBecause.\n\n[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]";
+    let paris = json!({"reasoning": "Because.", "answer": "Paris"});
+    for (reply, value) in [
+        (format!("<think>First [[ ## reasoning ## ]], then [[ ## answer ## ]], then [[ ## completed ## ]].</think>\n{real}"), paris.clone()),
+        (format!("<think>\n[[ ## answer ## ]]\nRome\n\n[[ ## completed ## ]]\n</think>\n\n{real}"), paris.clone()),
+        (format!("Okay.\n<think>\n[[ ## answer ## ]]\nRome\n</think>\n{real}"), paris.clone()),
+        (format!("I will fill [[ ## answer ## ]] with the city.\n</think>\n\n{real}"), paris.clone()),
+        (format!("<think>a</think>{real}"), paris.clone()),
+        (format!("```\n{real}\n```"), paris.clone()),
+        (format!("{real}\n\n[[ ## q ## ]]\nWhat next?\n\n[[ ## answer ## ]]\nRome"), paris.clone()),
+        (
+            "[[ ## reasoning ## ]]\nI must fill `[[ ## answer ## ]]` with the city.\n\n[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]".into(),
+            json!({"reasoning": "I must fill `[[ ## answer ## ]]` with the city.", "answer": "Paris"}),
+        ),
+        (
+            "[[ ## reasoning ## ]]\nSo.\n\n[[ ## answer ## ]]\nEnd every reply with `[[ ## completed ## ]]` on a line of its own.\n\n[[ ## completed ## ]]".into(),
+            json!({"reasoning": "So.", "answer": "End every reply with `[[ ## completed ## ]]` on a line of its own."}),
+        ),
+        (
+            "[[ ## reasoning ## ]] Because. [[ ## answer ## ]] Paris [[ ## completed ## ]]".into(),
+            json!({"reasoning": "Because.", "answer": "Paris"}),
+        ),
+        (
+            "[[ ## reasoning ## ]]\nIt says <think>no</think> here.\n\n[[ ## answer ## ]]\n<think>\n".into(),
+            json!({"reasoning": "It says <think>no</think> here.", "answer": "<think>"}),
+        ),
+    ] {
+        assert_eq!(read(&ChatAdapter, &spec(THOUGHT, false), &reply), Ok(value.clone()), "{reply}");
+        assert_eq!(read(&ChatAdapter, &spec(THOUGHT, true), &reply), Ok(value), "{reply}");
+    }
+}
+
+#[test]
+fn sections_that_nobody_can_tell() {
+    for (reply, part) in [
+        ("<think>[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome", "never closed"),
+        ("<think>a<think>b</think>[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome", "never closed"),
+        (
+            "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n</think>\n[[ ## answer ## ]]\nParis",
+            "thought ends after",
+        ),
+        ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n\n[[ ## answer ## ]]\nParis", "twice"),
+        ("[[ ## reasoning ## ]]\nI leave [[ ## answer ## ]] out.", "mid-line"),
+        (
+            "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nEnd it with [[ ## completed ## ]] on its own line.",
+            "mid-line",
+        ),
+        (
+            "[[ ## reasoning ## ]]\nUse:\n[[ ## field ## ]]\nvalue\n\n[[ ## answer ## ]]\nParis",
+            "no output field",
+        ),
+        ("[[ ## reasoning ## ]]\na\n\n[[ ## anser ## ]]\nParis\n\n[[ ## completed ## ]]", "anser"),
+        ("[[ ## reasoning ## ]]\na\n\n## answer ## ]]\nParis\n\n[[ ## completed ## ]]", "answer"),
+        ("> [[ ## reasoning ## ]]\n> a\n\n> [[ ## answer ## ]]\n> Paris", "mid-line"),
+        ("I am sorry.", ""),
+    ] {
+        for optional in [false, true] {
+            let error = read(&ChatAdapter, &spec(THOUGHT, optional), reply).expect_err(reply);
+            assert!(error.contains(part), "{reply}: {error}");
+            assert!(error.contains("- "), "a problem is named: {error}");
+        }
+    }
+    let markers = "[[ ## a ## ]]\n".repeat(64);
+    let error = read(&ChatAdapter, &spec("q -> out: dict[str, int]", false), &markers).unwrap_err();
+    assert!(error.contains("missing; write it below `[[ ## out ## ]]`"), "{error}");
+}
+
+#[test]
+fn elements() {
+    for (signature, reply, value) in [
+        ("q -> answer", "<answer><![CDATA[a < b & c &amp;]]></answer>", json!({"answer": "a < b & c &amp;"})),
+        (
+            "q -> answer",
+            "<answer>see <![CDATA[<b>]]> &amp; <![CDATA[</answer>]]></answer>",
+            json!({"answer": "see <b> & </answer>"}),
+        ),
+        (
+            "q -> answer",
+            "<answer>a <answer>b</answer> c</answer>",
+            json!({"answer": "a <answer>b</answer> c"}),
+        ),
+        ("q -> answer", "<answer lang=\"en\" note='>'>Paris</answer>", json!({"answer": "Paris"})),
+        ("q -> why, answer", "<why/><answer>Paris</answer>", json!({"why": "", "answer": "Paris"})),
+        ("q -> why, answer", "<why />\n<ANSWER>Paris</Answer>", json!({"why": "", "answer": "Paris"})),
+        (
+            "q -> answer",
+            "<?xml version=\"1.0\"?>\n<reply><answer>Paris</answer></reply>",
+            json!({"answer": "Paris"}),
+        ),
+        ("q -> answer", "<!-- <answer>Rome</answer> --><answer>Paris</answer>", json!({"answer": "Paris"})),
+        ("q -> answer", "<answer><!-- the city -->Paris</answer>", json!({"answer": "Paris"})),
+        ("q -> answer", "<answer><p>a</p><!-- b --></answer>", json!({"answer": "<p>a</p><!-- b -->"})),
+        (
+            "q -> answer",
+            "<answer>Caf&#233;&nbsp;&quot;A&quot; &unknown;</answer>",
+            json!({"answer": "Café\u{a0}\"A\" &unknown;"}),
+        ),
+        ("q -> answer", "</answer><answer>Paris</answer></answer>", json!({"answer": "Paris"})),
+        ("q -> answer", "```xml\n<answer>Paris</answer>\n```", json!({"answer": "Paris"})),
+        (
+            "q -> answer",
+            "Use `<answer>`: <answer>as `</answer>` says</answer>",
+            json!({"answer": "as `</answer>` says"}),
+        ),
+        (
+            "q -> answer",
+            "<think><answer>Rome</answer></think><answer>Paris</answer>",
+            json!({"answer": "Paris"}),
+        ),
+        ("q -> answer", "It is <answer>Rome</answer>? No.</think><answer>Paris</answer>", json!("error")),
+        ("q -> answer", "I start with <answer>\n</think><answer>Paris</answer>", json!("error")),
+        (
+            "q -> reasoning, answer",
+            "<reasoning>a</reasoning><answer>b</answer>",
+            json!({"reasoning": "a", "answer": "b"}),
+        ),
+        ("q -> tags: list[str]", "<tags><item>a</item><!-- b --><item/></tags>", json!({"tags": ["a", ""]})),
+        (
+            "q -> tags: list[str]",
+            "<tags><item><![CDATA[<a>]]></item><item>b</item></tags>",
+            json!({"tags": ["<a>", "b"]}),
+        ),
+        ("q -> n: int", "<n><![CDATA[ 4 ]]></n>", json!({"n": 4})),
+    ] {
+        let outcome = read(&XmlAdapter, &spec(signature, false), reply);
+        if value == "error" {
+            outcome.expect_err(reply);
+        } else {
+            assert_eq!(outcome, Ok(value), "{reply}");
+        }
+    }
+}
+
+#[test]
+fn elements_that_nobody_can_tell() {
+    for (reply, part) in [
+        ("<answer>The <answer> tag</answer>", "do not balance"),
+        ("<answer>Use </answer> to close.</answer>", "closes nothing"),
+        ("<answer>Paris<answer>", "do not balance"),
+        ("<answer>Paris</answer", "never closed"),
+        ("answer>Paris</answer>", "closes nothing"),
+        ("<answer>>Paris</answer>", "too many"),
+        ("<answer>Paris<</answer>", "too many"),
+        ("<answer value=\"Paris\"/>", "attributes"),
+        ("<answer/>Paris</answer>", "closes nothing"),
+        ("<think><answer>Rome</answer>", "never closed"),
+        ("<answer>Rome</answer><answer>Paris</answer>", "twice"),
+    ] {
+        for optional in [false, true] {
+            let error = read(&XmlAdapter, &spec("q -> answer", optional), reply).expect_err(reply);
+            assert!(error.contains(part), "{reply}: {error}");
+        }
+    }
+    let lost = "<why>foo</answer><answer>Paris</why>";
+    let error = read(&XmlAdapter, &spec("q -> why, answer", true), lost).unwrap_err();
+    assert!(error.contains("stands inside of `<why>`"), "{error}");
+}
+
+#[test]
+fn objects() {
+    for (signature, reply, value) in [
+        (
+            "q -> answer",
+            "<think>{\"answer\": \"Rome\"}</think>{\"answer\": \"Paris\"}",
+            json!({"answer": "Paris"}),
+        ),
+        ("q -> answer", "I think so.</think>\n{\"answer\": \"Paris\"}", json!({"answer": "Paris"})),
+        ("q -> answer", "{\"answer\": \"a </think>\"}", json!({"answer": "a </think>"})),
+        ("q -> tags: list[str]", "[\"a\", \"b\"]", json!({"tags": ["a", "b"]})),
+        ("q -> tags: list[str]", "```json\n[\"a\"]\n```", json!({"tags": ["a"]})),
+        ("q -> tags: list[str]", "[]", json!({"tags": []})),
+        ("q -> n: int", "{\"n\": 4}", json!({"n": 4})),
+    ] {
+        assert_eq!(read(&JsonAdapter, &spec(signature, false), reply), Ok(value), "{reply}");
+    }
+    for (signature, reply) in [
+        ("q -> answer", "<think>{\"answer\": \"Rome\"}"),
+        ("q -> answer", "{\"answer\": \"Rome\"}\n</think>\n{\"answer\": \"Paris\"}"),
+        ("q -> answer", "Paris"),
+        ("q -> answer, note", "{\"error\": \"rate limited\"}"),
+        ("q -> tags: list[str]", "I saw [a] there."),
+        ("q -> tags: list[str]", "[\"a\", \"b"),
+    ] {
+        for optional in [false, true] {
+            read(&JsonAdapter, &spec(signature, optional), reply).expect_err(reply);
+        }
+    }
+}
+
+#[test]
+fn labels_stand_once_in_a_prompt() {
+    let labels: Vec<String> = (0..77).map(|n| format!("'label number {n}'")).collect();
+    let spec: SignatureSpec = format!("q -> label: Literal[{}]", labels.join(", ")).parse().unwrap();
+    let inputs = [("q".to_owned(), "x".into())].into_iter().collect();
+    let prompt = dspy_core::adapter::Prompt { spec: &spec, demos: &[] };
+    for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+        let mut text: String =
+            adapter.preamble(prompt).iter().map(|message| message.text().into_owned()).collect();
+        // The JSON adapter shows the shape of the object in its instructions, too.
+        let (described, _) = text.split_once("The reply is one JSON object").unwrap_or((&text, ""));
+        text = described.to_owned();
+        text.push_str(&adapter.input(prompt, &inputs).text());
+        assert_eq!(text.matches("label number 76").count(), 1, "{}: {text}", adapter.name());
+    }
+}
