@@ -62,7 +62,7 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
             out.whole = true;
             return out;
         }
-        Stop::Dead(at) | Stop::End(_, at) | Stop::Mark(at, _) => {
+        Stop::Dead(at) | Stop::End(at) | Stop::Mark(at, _) => {
             // Marks between the last place and the failure can be edited, too.
             if let Some(&(from, state)) = places.last() {
                 let marks =

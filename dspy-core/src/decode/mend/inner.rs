@@ -52,7 +52,7 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
         if goals.first().is_some_and(|(_, best)| cost > *best) {
             break;
         }
-        let mut reach =
+        let reach =
             |nodes: &mut Vec<Node>, open: &mut VecDeque<usize>, at, state: State, cost, literal| {
                 if let Some(&j) = known.get(&(at, state.frame, state.set)) {
                     if nodes[j].cost == cost {

@@ -116,7 +116,7 @@ pub(super) enum Stop {
     /// No value goes on like this; the place.
     Dead(usize),
     /// The text ends inside the value.
-    End(State, usize),
+    End(usize),
     /// A quotation mark inside a string, with [`Machine::asks`].
     Mark(usize, State),
 }
@@ -444,7 +444,7 @@ impl<'s> Machine<'s> {
             let Some(c) = input.skip_white() else {
                 let whole = state.mode == Mode::After && state.frame == ROOT;
                 watch(input.at, state);
-                return if whole { Stop::Whole } else { Stop::End(state, input.at) };
+                return if whole { Stop::Whole } else { Stop::End(input.at) };
             };
             watch(input.at, state);
             let next = match (state.mode, c) {
@@ -494,13 +494,13 @@ impl<'s> Machine<'s> {
             let mark = next_quote(input.text.as_bytes(), before);
             self.fuel =
                 self.fuel.saturating_sub(mark.unwrap_or(input.text.len()).saturating_sub(before) / 16);
-            return Err(mark.map_or(Stop::End(state, input.text.len()), |at| Stop::Mark(at, state)));
+            return Err(mark.map_or(Stop::End(input.text.len()), |at| Stop::Mark(at, state)));
         }
         loop {
             let before = input.at;
             let Some(c) = input.next_mark(key) else {
                 watch(input.at, state);
-                return Err(Stop::End(state, input.at));
+                return Err(Stop::End(input.at));
             };
             self.fuel = self.fuel.saturating_sub((input.at - before) / 16);
             match c {
@@ -517,7 +517,7 @@ impl<'s> Machine<'s> {
                 b'\\' => {
                     input.advance(key);
                     if input.peek().is_none() {
-                        return Err(Stop::End(state, input.at));
+                        return Err(Stop::End(input.at));
                     }
                     input.advance(key);
                 }
