@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// A data file that cannot be read or written.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The file cannot be read or written.
@@ -35,6 +35,8 @@ pub enum DataError {
         path: PathBuf,
     },
 }
+
+crate::error::readable_debug!(DataError);
 
 impl DataError {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DataError + '_ {

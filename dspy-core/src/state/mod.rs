@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::program::HasPredictors;
 
 /// A saved program that cannot be read, written or applied.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// The file cannot be read or written.
@@ -29,6 +29,8 @@ pub enum StateError {
     #[error("the saved state does not fit this program: {}", .0.join("; "))]
     Mismatch(Vec<String>),
 }
+
+crate::error::readable_debug!(StateError);
 
 impl ProgramState {
     /// The state of a program.
