@@ -7,7 +7,7 @@ use dspy::lm::{Completion, Reply, ScriptedLm};
 use dspy::observe::LmHistory;
 use dspy::prelude::*;
 use dspy::program::{Event, EventKind};
-use worker::{Act, DONE, Events, Hands, Look, lm, worker};
+use worker::{Act, ActOutput, DONE, Events, Look, PlanInput, Worker, lm, worker};
 
 #[tokio::test]
 async fn observers_are_told_in_order() {
@@ -102,4 +102,55 @@ async fn replies_are_shown_with_calls_and_reasoning() {
         shown.contains("  Where?\n  (answer)\n  I look.\n  calls look({\"place\":\"here\"})\n"),
         "{shown}"
     );
+}
+
+/// The paths of the predictors of which models were called, as a history knows them.
+fn paths(history: &LmHistory) -> Vec<String> {
+    let records = history.latest(99);
+    let paths = records.iter().map(|record| record.call.predictor.as_deref().unwrap_or("nobody").to_owned());
+    paths.collect()
+}
+
+const PATHS: [&str; 4] = ["plan.predict", "hands.act", "hands.act", "hands.act"];
+
+#[tokio::test]
+async fn observers_of_models_alone_know_predictors_by_their_paths() {
+    // Neither a subscriber of tracing nor an observer of the program: the history is bound to the model.
+    let history = LmHistory::default();
+    let mut program = worker();
+    program.set_lm(lm().layer(history.clone()));
+    program.call("Get there.").await.unwrap();
+    assert_eq!(paths(&history), PATHS);
+    history.clear();
+    // Alone, they are what they are in a program of their own.
+    program.plan.call("Get there.").await.unwrap();
+    program.hands.act.call("Go.").await.unwrap();
+    assert_eq!(paths(&history), ["predict", "self"]);
+}
+
+/// A program that observes one of its parts.
+#[module]
+struct Watching {
+    worker: Worker,
+    #[module(skip)]
+    seen: Events,
+}
+
+impl Module for Watching {
+    type Input = PlanInput;
+    type Output = ActOutput;
+
+    async fn forward(&self, input: PlanInput) -> dspy::Result<Prediction<ActOutput>> {
+        let settings = Settings::new().observe(self.seen.observer());
+        settings.scope(async { self.worker.hands.call(input.goal).await }).await
+    }
+}
+
+#[tokio::test]
+async fn observers_that_come_late_know_the_whole_path() {
+    let mut program = Watching { worker: worker(), seen: Events::default() };
+    program.set_lm(lm());
+    program.call("Go.").await.unwrap();
+    let lines = program.seen.lines();
+    assert!(lines.contains(&"Started worker.hands.act in Hands".to_owned()), "{lines:?}");
 }

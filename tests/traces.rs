@@ -247,3 +247,31 @@ async fn hits_of_a_cache_are_marked_and_free() {
     assert_eq!((counts.calls, counts.cached, counts.usage.total_tokens()), (1, 1, 0));
     assert!(history.inspect(1).to_string().contains("[cached, "));
 }
+
+#[tokio::test]
+async fn paths_do_not_depend_on_which_spans_are_wanted() {
+    for (names, tree) in [
+        (&["predict"][..], "predict plan.predict\npredict hands.act\npredict hands.act\npredict hands.act\n"),
+        (&["chat"], "chat scripted\nchat scripted\nchat scripted\nchat scripted\n"),
+        (&["invoke_workflow", "chat"], "\
+invoke_workflow Worker
+  chat scripted
+  invoke_workflow Hands
+    chat scripted
+  invoke_workflow Hands
+    chat scripted
+  invoke_workflow Hands
+    chat scripted
+"),
+    ] {
+        let (capture, _guard) = Capture::only(names);
+        Settings::new().lm(lm()).scope(async { worker().call("Get there.").await }).await.unwrap();
+        assert_eq!(capture.tree(), tree, "{names:?}");
+        let chats = capture.spans().into_iter().filter(|span| span.name == "chat");
+        let mut paths: Vec<_> = chats.map(|span| span.fields["dspy.predictor"].clone()).collect();
+        paths.sort();
+        if names.contains(&"chat") {
+            assert_eq!(paths, ["hands.act", "hands.act", "hands.act", "plan.predict"], "{names:?}");
+        }
+    }
+}

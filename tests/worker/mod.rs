@@ -87,7 +87,7 @@ pub fn lm() -> Lm {
 }
 
 /// Keeps the events that it is told.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 pub struct Events(pub Arc<Mutex<Vec<Event>>>);
 
 impl Events {
