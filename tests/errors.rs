@@ -36,7 +36,10 @@ async fn main_shows_errors_in_words() {
 
     let qa = qa.with_lm(Lm::scripted(["no"]));
     let error = qa.call("?").await.unwrap_err();
-    assert!(shown(&error).contains("; and re-prompting failed: scripted: the script is used up"), "{error:?}");
+    assert!(
+        shown(&error).contains("; and re-prompting failed: scripted: the script is used up"),
+        "{error:?}"
+    );
     assert_eq!(shown(&error).matches("used up").count(), 1, "sources are not told twice: {error:?}");
 
     let spent = Budget::calls(0).scope(qa.call("?")).await.unwrap_err();
@@ -72,7 +75,9 @@ async fn main_shows_what_a_program_wraps() {
     let rows = [Qa { question: "1 + 1?".into(), answer: 2 }];
     let metric = |row: &Qa, output: &QaOutput| row.answer == output.answer;
     let error = Evaluate::new(metric).run(&qa, &rows).await.unwrap_err();
-    assert!(shown(&error).starts_with("none of the 1 items could be evaluated: the program failed: no language"));
+    assert!(
+        shown(&error).starts_with("none of the 1 items could be evaluated: the program failed: no language")
+    );
     let optimizer = BootstrapFewShot::builder().metric(metric).build();
     let error = optimizer.compile(qa.clone(), rows).await.unwrap_err();
     assert!(shown(&error).starts_with("the program failed: no language model"), "{error:?}");

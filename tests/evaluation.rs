@@ -106,9 +106,8 @@ impl Module for Breaks {
             }
             How::CallsAToolThatPanics if broken => {
                 let tool = Tool::new("broken", "Breaks.", |_: Nothing| async move {
-                    if true {
-                        panic!("one is bad luck");
-                    }
+                    let luck: Option<()> = None;
+                    luck.expect("one is bad luck")
                 });
                 tool.call(&serde_json::json!({})).await.map_err(dspy::Error::other)?;
             }
@@ -160,11 +159,13 @@ async fn what_is_not_set_up_is_an_error_that_says_so() {
         assert!(error.to_string().contains("none of the 3 items could be evaluated"), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
         let mut told = 0;
-        let streamed = Evaluate::new(correct).run_stream(program, stream::iter(rows(3)), |_, _| told += 1).await;
+        let streamed =
+            Evaluate::new(correct).run_stream(program, stream::iter(rows(3)), |_, _| told += 1).await;
         assert_eq!((streamed.unwrap_err(), told), (error, 3));
     }
     // The model of the metric has to be set up as well.
-    let judge = dspy::evaluate::SemanticF1::new(|_: &AddOne, _: &AddOneOutput| [(); 3].map(|()| String::new()));
+    let judge =
+        dspy::evaluate::SemanticF1::new(|_: &AddOne, _: &AddOneOutput| [(); 3].map(|()| String::new()));
     let error = Evaluate::new(judge).run(&program(adds), &rows(2)).await.unwrap_err();
     assert!(matches!(error, EvaluateError::Configuration { items: 2, .. }), "{error}");
     // An outage is none of this: it may have passed tomorrow.
@@ -199,13 +200,13 @@ async fn a_failed_re_prompt_is_a_failed_item_and_a_failed_first_request_an_outag
 
 #[tokio::test]
 async fn a_dropped_evaluation_stops_its_work() {
-    let (started, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     struct Gone(Arc<AtomicUsize>);
     impl Drop for Gone {
         fn drop(&mut self) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
+    let (started, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (count, gone) = (started.clone(), dropped.clone());
     let lm = ScriptedLm::from_async_fn(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
@@ -248,7 +249,11 @@ async fn an_item_that_takes_too_long_is_cut_short() {
     let result = evaluate.run(&program(adds), &rows(3)).await.unwrap();
     assert!(matches!(result.items()[1].score, Err(ItemError::MetricDeadline(_))));
     assert!(result.items()[1].prediction.is_some(), "what was there is kept");
-    assert_eq!(result.to_string(), "100.0 % over 2 items, 1 left out", "the metric was slow, not the program");
+    assert_eq!(
+        result.to_string(),
+        "100.0 % over 2 items, 1 left out",
+        "the metric was slow, not the program"
+    );
 
     let lm = ScriptedLm::from_async_fn(|_| std::future::pending::<Reply>());
     let hangs = Predict::<AddOne>::new().with_lm(Lm::custom(lm));

@@ -211,9 +211,18 @@ fn a_python_file_of_another_program_is_refused_with_a_diff() {
     apply(&python_file_with(2, "Answer:", "")).unwrap();
     apply(&python_file_with(2, "Give the answer:", "${answer}")).unwrap();
     for (file, part) in [
-        (python_file_with(2, "Verdict:", "in short"), "`answer`: field 3 was `Verdict`, the program has `answer` there"),
-        (python_file_with(2, "Answer:", "${verdict}"), "field 3 was `verdict`, the program has `answer` there"),
-        (python_file_with(1, "Sources:", "what was read"), "field 2 was `Sources`, the program has `notes` there"),
+        (
+            python_file_with(2, "Verdict:", "in short"),
+            "`answer`: field 3 was `Verdict`, the program has `answer` there",
+        ),
+        (
+            python_file_with(2, "Answer:", "${verdict}"),
+            "field 3 was `verdict`, the program has `answer` there",
+        ),
+        (
+            python_file_with(1, "Sources:", "what was read"),
+            "field 2 was `Sources`, the program has `notes` there",
+        ),
         (python_file_with(0, "", "a question"), "field 1 was a field with neither"),
     ] {
         let message = apply(&file).unwrap_err();
@@ -234,8 +243,10 @@ fn a_python_file_of_another_program_is_refused_with_a_diff() {
         assert!(message.contains(part), "{part}: {message}");
     }
     // Its demonstrations tell, too.
-    let others = python_file().replace(r#"{"augmented":true,"question":"Q1","reasoning":"R1","notes":["n1","n2"]}"#,
-        r#"{"claim":"C","verdict":"V"}"#);
+    let others = python_file().replace(
+        r#"{"augmented":true,"question":"Q1","reasoning":"R1","notes":["n1","n2"]}"#,
+        r#"{"claim":"C","verdict":"V"}"#,
+    );
     assert_ne!(others, python_file());
     let message = apply(&others).unwrap_err();
     assert!(message.contains("no field is named `claim` or `verdict`"), "{message}");
@@ -248,9 +259,10 @@ fn demonstrations_of_another_type_are_refused_or_become_values_of_the_type() {
         file["answer"]["demos"] =
             json!([{"question": "Q", "notes": notes, "answer": answer, "label": label, "sources": []}]);
         let mut program = program();
-        ProgramState::from_json(&file.to_string()).unwrap().apply(&mut program).map(|()| {
-            program.answer.predictor().demos()[0].values.clone()
-        })
+        ProgramState::from_json(&file.to_string())
+            .unwrap()
+            .apply(&mut program)
+            .map(|()| program.answer.predictor().demos()[0].values.clone())
     };
     for (answer, notes) in [
         (json!(["a", "list"]), json!([])),

@@ -253,7 +253,9 @@ async fn paths_do_not_depend_on_which_spans_are_wanted() {
     for (names, tree) in [
         (&["predict"][..], "predict plan.predict\npredict hands.act\npredict hands.act\npredict hands.act\n"),
         (&["chat"], "chat scripted\nchat scripted\nchat scripted\nchat scripted\n"),
-        (&["invoke_workflow", "chat"], "\
+        (
+            &["invoke_workflow", "chat"],
+            "\
 invoke_workflow Worker
   chat scripted
   invoke_workflow Hands
@@ -262,7 +264,8 @@ invoke_workflow Worker
     chat scripted
   invoke_workflow Hands
     chat scripted
-"),
+",
+        ),
     ] {
         let (capture, _guard) = Capture::only(names);
         Settings::new().lm(lm()).scope(async { worker().call("Get there.").await }).await.unwrap();

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use dspy_core::Error;
-use dspy_core::adapter::ParseErrorKind;
-use dspy_core::lm::{Budget, Lm, LmError, LmErrorKind, Reply, Role as Speaker, ScriptedLm};
+use dspy_core::adapter::{Adapter, ChatAdapter, JsonAdapter, ParseError, ParseErrorKind, Parsed, Prompt};
+use dspy_core::lm::{
+    Budget, Completion, Lm, LmError, LmErrorKind, Message, Reply, Role as Speaker, ScriptedLm,
+};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors, Module, Recovery, Settings, trace};
 use dspy_core::signature::{Demo, FieldSpec, Role, SignatureSpec, Values};
@@ -108,7 +110,7 @@ async fn a_failed_re_prompt_holds_all_attempts_and_its_cause() {
             assert_eq!(attempts.iter().map(|attempt| &*attempt.reply).collect::<Vec<_>>(), BAD[..before]);
             for attempt in attempts {
                 assert_eq!((&*attempt.adapter, attempt.problems[0].field.as_str()), ("chat", "answer"));
-                assert!(attempt.usage.unwrap().total_tokens() > 0);
+                assert!(attempt.usage().unwrap().total_tokens() > 0);
             }
             let cause = error.as_lm().unwrap();
             assert_eq!(cause.kind, kind.unwrap_or(LmErrorKind::Exhausted));
@@ -223,4 +225,43 @@ async fn a_type_that_cannot_be_read_fails_before_a_request_is_sent() {
         assert!(error.to_string().contains("`High` and `HIGH` differ only in case"), "{error}");
     }
     assert_eq!(script.requests().len(), 0);
+}
+
+/// The chat adapter under the name of another one.
+#[derive(Debug)]
+struct Named;
+
+impl Adapter for Named {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
+        ChatAdapter.preamble(prompt)
+    }
+
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
+        ChatAdapter.input(prompt, inputs)
+    }
+
+    fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
+        ChatAdapter.reply(spec, outputs)
+    }
+
+    fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
+        ChatAdapter.parse(spec, completion)
+    }
+}
+
+#[tokio::test]
+async fn the_fallback_is_for_all_adapters_but_the_json_adapter() {
+    for (settings, requests) in
+        [(Settings::new().adapter(Named), 3), (Settings::new().adapter(JsonAdapter), 2)]
+    {
+        let script = Arc::new(ScriptedLm::from_fn(|_| "nothing of use"));
+        let settings = settings.lm(Lm::shared(script.clone()));
+        let predict = predict("question -> answer: int");
+        settings.scope(predict.call(values(json!({"question": "?"})))).await.unwrap_err();
+        assert_eq!(script.requests().len(), requests);
+    }
 }

@@ -139,8 +139,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Router {
         }
         let Some(span) = context.span(id) else { return };
         let parent = span.parent();
-        let inherited =
-            parent.as_ref().and_then(|parent| parent.extensions().get::<Capture>().map(Capture::clone));
+        let inherited = parent.as_ref().and_then(|parent| parent.extensions().get::<Capture>().cloned());
         let Some(capture) = inherited.or_else(|| CURRENT.with_borrow(Option::clone)) else { return };
         let (parent, name) = (parent.map(|parent| parent.id().into_u64()), attributes.metadata().name());
         let mut seen = Span { id: id.into_u64(), parent, name, ..Span::default() };
@@ -171,7 +170,7 @@ fn change<S>(id: &Id, context: &Context<'_, S>, change: impl FnOnce(&mut Span))
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let capture = context.span(id).and_then(|span| span.extensions().get::<Capture>().map(Capture::clone));
+    let capture = context.span(id).and_then(|span| span.extensions().get::<Capture>().cloned());
     let Some(capture) = capture else { return };
     // Ids are given again; the last one counts.
     let mut spans = capture.spans.lock().unwrap();

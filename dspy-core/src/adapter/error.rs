@@ -65,8 +65,8 @@ pub struct ParseError {
     pub problems: Vec<FieldProblem>,
     /// The reply, as the model wrote it.
     pub reply: String,
-    /// What the request for the reply cost, where that is known.
-    pub usage: Option<Usage>,
+    /// Boxed, to keep results small.
+    usage: Option<Box<Usage>>,
     /// Why earlier attempts at the same call failed, oldest first.
     pub earlier: Vec<ParseError>,
 }
@@ -79,7 +79,23 @@ impl ParseError {
         reply: impl Into<String>,
         problems: Vec<FieldProblem>,
     ) -> Self {
-        ParseError { kind, adapter: adapter.into(), problems, reply: reply.into(), usage: None, earlier: Vec::new() }
+        ParseError {
+            kind,
+            adapter: adapter.into(),
+            problems,
+            reply: reply.into(),
+            usage: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// What the request for the reply cost, where that is known.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage.as_deref().copied()
+    }
+
+    pub(crate) fn set_usage(&mut self, usage: Option<Usage>) {
+        self.usage = usage.map(Box::new);
     }
 
     /// All attempts at the call, oldest first; this one is the last.
@@ -134,7 +150,12 @@ const NAMED: usize = 6;
 
 impl ParseError {
     /// This attempt alone. What is wrong with it is left out where it is what was wrong with the one `before`.
-    fn describe(&self, f: &mut fmt::Formatter<'_>, before: Option<&ParseError>, quoted: usize) -> fmt::Result {
+    fn describe(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        before: Option<&ParseError>,
+        quoted: usize,
+    ) -> fmt::Result {
         if before.is_some_and(|before| (before.kind, &before.problems) == (self.kind, &self.problems)) {
             f.write_str("the same")?;
         } else {

@@ -17,6 +17,7 @@ mod two_step;
 mod value;
 mod xml;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ impl Parsed {
 /// assert!(message.text().starts_with("[[ ## question ## ]]\nWhat is the capital of France?"));
 /// # Ok::<(), dspy_core::signature::GrammarError>(())
 /// ```
-pub trait Adapter: Debug + Send + Sync + 'static {
+pub trait Adapter: Any + Debug + Send + Sync {
     /// The name, for traces and error messages.
     fn name(&self) -> &str;
 

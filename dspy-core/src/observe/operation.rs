@@ -114,10 +114,7 @@ fn class(error: &Error) -> (&'static str, String) {
         Error::Parse(error) => (spans::parse_error_type(error.kind), error.kind.describe().to_owned()),
         Error::Reprompt(error) => {
             let (kind, (_, cause)) = (error.failed.kind, class(&error.source));
-            (
-                spans::parse_error_type(kind),
-                format!("{}, and re-prompting failed: {cause}", kind.describe()),
-            )
+            (spans::parse_error_type(kind), format!("{}, and re-prompting failed: {cause}", kind.describe()))
         }
         Error::Extraction(error) => class(&error.source),
         Error::NoLm => ("no_lm", "no language model is configured".to_owned()),

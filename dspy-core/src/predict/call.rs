@@ -1,5 +1,6 @@
 //! One call of a predictor: prompt, request, reply, values, and what to do when the reply cannot be read.
 
+use std::any::Any;
 use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
@@ -155,7 +156,9 @@ impl Call<'_> {
         let able = self.lm.capabilities();
         let textual = able.tools(false).reasoning(false);
         let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
-        let fallback = recovery.json_fallback && (native || chosen.name() != JSON.name());
+        // By its type: an adapter of the user's may have any name.
+        let asks_for_json = (&**chosen as &dyn Any).is::<JsonAdapter>();
+        let fallback = recovery.json_fallback && (native || !asks_for_json);
         let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
         for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
             let prepared = &self.predictor.prepared(adapter, able);
@@ -247,7 +250,7 @@ impl Call<'_> {
             }
         };
         if let (Err(error), Some(attempt)) = (&mut read, self.details.latest()) {
-            error.usage = attempt.usage();
+            error.set_usage(attempt.usage());
             attempt.refused(error);
         }
         Ok(read)

@@ -170,9 +170,8 @@ proptest! {
 
 #[test]
 fn long_replies_are_read_in_linear_time() {
-    let items = |size| {
-        (0..size).map(|n| format!("item number {n} [[ ## of ** many")).collect::<Vec<String>>().into()
-    };
+    let items =
+        |size| (0..size).map(|n| format!("item number {n} [[ ## of ** many")).collect::<Vec<String>>().into();
     let long = |size| "a word and [[ another ** ".repeat(size).into();
     let values: [(_, &dyn Fn(usize) -> Value); 2] = [("q -> out: list[str]", &items), ("q -> out", &long)];
     for (signature, value) in values {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dspy_core::lm::{LmError, LmErrorKind};
 
-use crate::{endpoint, retries};
 use crate::support::{Act, Server, chat, reply};
+use crate::{endpoint, retries};
 
 /// What one attempt at a server that does this ends in.
 async fn outcome(act: Act) -> LmError {

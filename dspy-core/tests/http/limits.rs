@@ -127,10 +127,8 @@ async fn one_refusal_slows_all_callers_down() {
 async fn a_circuit_opens_and_tells_until_when() {
     const COOL_DOWN: Duration = Duration::from_hours(1);
     let server = Server::script(vec![reply(503, &[], r#"{"error":{"message":"gone fishing"}}"#)]).await;
-    let endpoint = endpoint(&server.url())
-        .api_key("circuit")
-        .retries(1)
-        .circuit(Circuit::after(3).cool_down(COOL_DOWN));
+    let endpoint =
+        endpoint(&server.url()).api_key("circuit").retries(1).circuit(Circuit::after(3).cool_down(COOL_DOWN));
     let lm = endpoint.model("m").unwrap();
     assert_eq!(lm.ask("Hi").await.unwrap_err().kind, LmErrorKind::Server);
     // The first attempt is the third failure; no second one is made.

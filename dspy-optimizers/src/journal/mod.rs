@@ -78,7 +78,10 @@ impl Journal {
         })?;
         let lost = known.in_flight.len();
         if lost > 0 {
-            tracing::warn!(calls = lost, "calls were in flight when an earlier process ended; they count as made");
+            tracing::warn!(
+                calls = lost,
+                "calls were in flight when an earlier process ended; they count as made"
+            );
         }
         Ok(Self::with(Some(Mutex::new(file)), known, Duration::from_millis(earlier)))
     }
