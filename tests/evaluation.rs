@@ -89,7 +89,9 @@ enum How {
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-struct Nothing {}
+struct Number {
+    n: i64,
+}
 
 impl Module for Breaks {
     type Input = AddOneInput;
@@ -105,11 +107,11 @@ impl Module for Breaks {
                 task.await.map_err(dspy::Error::other)?;
             }
             How::CallsAToolThatPanics if broken => {
-                let tool = Tool::new("broken", "Breaks.", |_: Nothing| async move {
-                    let luck: Option<()> = None;
-                    luck.expect("one is bad luck")
+                let tool = Tool::new("broken", "Breaks.", |Number { n }: Number| async move {
+                    assert!(n > 100, "one is bad luck");
+                    n
                 });
-                tool.call(&serde_json::json!({})).await.map_err(dspy::Error::other)?;
+                tool.call(&serde_json::json!({"n": number})).await.map_err(dspy::Error::other)?;
             }
             How::CallsAToolThatPanics => {}
         }

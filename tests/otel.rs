@@ -165,7 +165,9 @@ async fn content_arrives_on_request() {
 #[tokio::test]
 async fn a_dead_collector_disturbs_nobody() {
     // A port that nobody listens on, and one whose server takes connections and never answers.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unheard = tokio::net::TcpSocket::new_v4().unwrap();
+    unheard.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let dead = unheard.local_addr().unwrap();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let tried = Arc::new(AtomicUsize::new(0));

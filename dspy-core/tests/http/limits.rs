@@ -171,7 +171,7 @@ async fn a_circuit_is_tried_by_one_when_its_time_has_come() {
     for _ in 0..3 {
         assert_eq!(kind().await, LmErrorKind::Server);
     }
-    tokio::time::advance(cool_down - Duration::from_millis(1)).await;
+    tokio::time::advance(Duration::from_millis(9_999)).await;
     assert_eq!((kind().await, asked.load(Ordering::SeqCst)), (LmErrorKind::CircuitOpen, 3));
     tokio::time::advance(Duration::from_millis(1)).await;
     // One tries in vain, and the circuit stays open.

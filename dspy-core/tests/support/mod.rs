@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -137,7 +138,7 @@ impl Server {
 
     /// A server that decides by the number of the request, from 0, and the request.
     pub async fn start(act: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = fresh_listener().await;
         let address = listener.local_addr().unwrap().to_string();
         let log = Arc::new(Log::default());
         let (kept, act) = (log.clone(), Arc::new(act));
@@ -183,6 +184,21 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A listener on a port that no server of this process has had. What the library learns of an endpoint, refusals and
+/// circuits included, outlives the server that it was learned from.
+async fn fresh_listener() -> TcpListener {
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut refused = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if USED.lock().unwrap().insert(listener.local_addr().unwrap().port()) {
+            return listener;
+        }
+        // Kept until another port is found, so that this one does not come again.
+        refused.push(listener);
     }
 }
 
