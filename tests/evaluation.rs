@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dspy::evaluate::{EvaluateError, ItemError};
@@ -62,17 +63,177 @@ async fn one_failed_item_never_costs_the_others() {
                 Err(ItemError::Program(error)) if error.is_outage() => "outage",
                 Err(ItemError::Program(_)) => "program",
                 Err(ItemError::Metric(_)) => "metric",
-                Err(ItemError::Panic(_)) => "panic",
+                Err(ItemError::MetricPanic(text)) if text.contains("four is bad luck") => "metric panic",
                 Err(_) => "other",
             })
             .collect();
-        assert_eq!(kinds, ["ok", "program", "outage", "metric", "panic", "ok"]);
-        assert_eq!(result.to_string(), "50.0 % over 4 items, 2 failed, 2 left out");
+        assert_eq!(kinds, ["ok", "program", "outage", "metric", "metric panic", "ok"]);
+        assert_eq!(result.to_string(), "66.7 % over 3 items, 1 failed, 3 left out");
         assert_eq!(result.errors().count(), 4);
     }
 }
 
+/// What a part of a program does that breaks down.
+#[module]
+struct Breaks {
+    add: Predict<AddOne>,
+    #[module(skip)]
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Panics,
+    PanicsInATask,
+    CallsAToolThatPanics,
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Number {
+    n: i64,
+}
+
+impl Module for Breaks {
+    type Input = AddOneInput;
+    type Output = AddOneOutput;
+
+    async fn forward(&self, input: AddOneInput) -> dspy::Result<Prediction<AddOneOutput>> {
+        let number = input.number;
+        let broken = number == 1;
+        match self.how {
+            How::Panics => assert!(!broken, "one is bad luck"),
+            How::PanicsInATask => {
+                let task = dspy::spawn(async move { assert!(!broken, "one is bad luck") });
+                task.await.map_err(dspy::Error::other)?;
+            }
+            How::CallsAToolThatPanics if broken => {
+                let tool = Tool::new("broken", "Breaks.", |Number { n }: Number| async move {
+                    assert!(n > 100, "one is bad luck");
+                    n
+                });
+                tool.call(&serde_json::json!({"n": number})).await.map_err(dspy::Error::other)?;
+            }
+            How::CallsAToolThatPanics => {}
+        }
+        self.add.call(input).await
+    }
+}
+
 #[tokio::test]
+async fn a_panic_costs_its_item_alone_wherever_it_happens() {
+    for how in [How::Panics, How::PanicsInATask, How::CallsAToolThatPanics] {
+        let program = Breaks { add: program(adds), how };
+        let result = Evaluate::new(correct).run(&program, &rows(3)).await.unwrap();
+        let error = result.items()[1].score.as_ref().unwrap_err();
+        assert!(!error.is_outage() && error.to_string().contains("one is bad luck"), "{how:?}: {error}");
+        assert_eq!(result.to_string(), "66.7 % over 3 items, 1 failed", "{how:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_metric_that_panics_in_a_task_is_no_score() {
+    struct Spawns;
+    impl Metric<AddOne, AddOneOutput> for Spawns {
+        async fn score(
+            &self,
+            judged: Judged<'_, AddOne, AddOneOutput>,
+        ) -> Result<Score, dspy::error::BoxError> {
+            let number = judged.example.number;
+            let task = dspy::spawn(async move {
+                assert_ne!(number, 1, "one is bad luck");
+                1.0
+            });
+            Ok(Score::new(task.await?))
+        }
+    }
+    let result = Evaluate::new(Spawns).run(&program(adds), &rows(3)).await.unwrap();
+    assert!(matches!(result.items()[1].score, Err(ItemError::Metric(_))));
+    assert_eq!(result.to_string(), "100.0 % over 2 items, 1 left out");
+}
+
+#[tokio::test]
+async fn what_is_not_set_up_is_an_error_that_says_so() {
+    let unset = Predict::<AddOne>::new();
+    let refused = program(|_| LmError::new(LmErrorKind::Auth, "m", "who are you?").into());
+    for (program, reason) in [(&unset, "no language model is configured"), (&refused, "who are you?")] {
+        let error = Evaluate::new(correct).run(program, &rows(3)).await.unwrap_err();
+        assert!(matches!(error, EvaluateError::Configuration { items: 3, .. }), "{error}");
+        assert!(error.to_string().contains("none of the 3 items could be evaluated"), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+        let mut told = 0;
+        let streamed =
+            Evaluate::new(correct).run_stream(program, stream::iter(rows(3)), |_, _| told += 1).await;
+        assert_eq!((streamed.unwrap_err(), told), (error, 3));
+    }
+    // The model of the metric has to be set up as well.
+    let judge =
+        dspy::evaluate::SemanticF1::new(|_: &AddOne, _: &AddOneOutput| [(); 3].map(|()| String::new()));
+    let error = Evaluate::new(judge).run(&program(adds), &rows(2)).await.unwrap_err();
+    assert!(matches!(error, EvaluateError::Configuration { items: 2, .. }), "{error}");
+    // An outage is none of this: it may have passed tomorrow.
+    let down = program(|_| LmError::new(LmErrorKind::Server, "m", "down").into());
+    let result = Evaluate::new(correct).run(&down, &rows(2)).await.unwrap();
+    assert_eq!(result.to_string(), "no score, 2 left out");
+    // And neither are items that were answered beside one that was not.
+    let mixed = program(|number| match number {
+        0 => LmError::new(LmErrorKind::NotFound, "m", "no such model").into(),
+        _ => adds(number),
+    });
+    let result = Evaluate::new(correct).run(&mixed, &rows(3)).await.unwrap();
+    assert_eq!(result.to_string(), "100.0 % over 2 items, 1 left out");
+}
+
+#[tokio::test]
+async fn a_failed_re_prompt_is_a_failed_item_and_a_failed_first_request_an_outage() {
+    let outage = |kind| Reply::from(LmError::new(kind, "m", "not now"));
+    for kind in [LmErrorKind::RateLimit, LmErrorKind::Exhausted, LmErrorKind::Budget, LmErrorKind::Server] {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let program = program(move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => "gibberish".into(),
+            _ => outage(kind),
+        });
+        // The first item is answered badly and then not at all, the second one not at all.
+        let result = Evaluate::new(correct).concurrency(1).run(&program, &rows(2)).await.unwrap();
+        assert_eq!(result.to_string(), "0.0 % over 1 items, 1 failed, 1 left out", "{kind:?}");
+        let error = result.items()[0].score.as_ref().unwrap_err().to_string();
+        assert!(error.contains("gibberish") && error.contains("not now"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_evaluation_stops_its_work() {
+    struct Gone(Arc<AtomicUsize>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let (started, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, gone) = (started.clone(), dropped.clone());
+    let lm = ScriptedLm::from_async_fn(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let gone = Gone(gone.clone());
+        async move {
+            let _gone = gone;
+            std::future::pending::<Reply>().await
+        }
+    });
+    let program = Predict::<AddOne>::new().with_lm(Lm::custom(lm));
+    let rows = rows(10);
+    {
+        let evaluate = Evaluate::new(correct).concurrency(4);
+        let run = evaluate.run(&program, &rows);
+        assert!(futures_util::FutureExt::now_or_never(run).is_none());
+        assert_eq!(started.load(Ordering::SeqCst), 4);
+    }
+    assert_eq!(dropped.load(Ordering::SeqCst), 4, "what was in flight is given up");
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(started.load(Ordering::SeqCst), 4, "and nothing else begins");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_item_that_takes_too_long_is_cut_short() {
     struct Slow;
     impl Metric<AddOne, AddOneOutput> for Slow {
@@ -88,8 +249,19 @@ async fn an_item_that_takes_too_long_is_cut_short() {
     }
     let evaluate = Evaluate::new(Slow).deadline(Duration::from_millis(20));
     let result = evaluate.run(&program(adds), &rows(3)).await.unwrap();
-    assert!(matches!(result.items()[1].score, Err(ItemError::Deadline(_))));
+    assert!(matches!(result.items()[1].score, Err(ItemError::MetricDeadline(_))));
     assert!(result.items()[1].prediction.is_some(), "what was there is kept");
+    assert_eq!(
+        result.to_string(),
+        "100.0 % over 2 items, 1 left out",
+        "the metric was slow, not the program"
+    );
+
+    let lm = ScriptedLm::from_async_fn(|_| std::future::pending::<Reply>());
+    let hangs = Predict::<AddOne>::new().with_lm(Lm::custom(lm));
+    let evaluate = Evaluate::new(correct).deadline(Duration::from_secs(20));
+    let result = evaluate.run(&hangs, &rows(1)).await.unwrap();
+    assert!(matches!(result.items()[0].score, Err(ItemError::Deadline(_))));
     assert_eq!(result.summary().failed(), 1);
 }
 

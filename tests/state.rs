@@ -189,3 +189,89 @@ fn files_that_do_not_fit_change_nothing_and_say_why() {
     let dspy::Error::State(error) = missing else { panic!("{missing}") };
     assert!(matches!(*error, StateError::Io { .. }));
 }
+
+/// The file with the field at `place` of `answer` as it is given.
+fn python_file_with(place: usize, prefix: &str, description: &str) -> String {
+    let mut file: Value = serde_json::from_str(&python_file()).unwrap();
+    file["answer"]["signature"]["fields"][place] = json!({"prefix": prefix, "description": description});
+    file.to_string()
+}
+
+#[test]
+fn a_python_file_of_another_program_is_refused_with_a_diff() {
+    let apply = |text: &str| {
+        let mut program = program();
+        let applied = ProgramState::from_json(text).unwrap().apply(&mut program);
+        if applied.is_err() {
+            assert_eq!(ProgramState::of(&program), ProgramState::of(&self::program()), "nothing was changed");
+        }
+        applied.map_err(|error| error.to_string())
+    };
+    // Whether the file tells a name or a title alone, it is that of the field.
+    apply(&python_file_with(2, "Answer:", "")).unwrap();
+    apply(&python_file_with(2, "Give the answer:", "${answer}")).unwrap();
+    for (file, part) in [
+        (
+            python_file_with(2, "Verdict:", "in short"),
+            "`answer`: field 3 was `Verdict`, the program has `answer` there",
+        ),
+        (
+            python_file_with(2, "Answer:", "${verdict}"),
+            "field 3 was `verdict`, the program has `answer` there",
+        ),
+        (
+            python_file_with(1, "Sources:", "what was read"),
+            "field 2 was `Sources`, the program has `notes` there",
+        ),
+        (python_file_with(0, "", "a question"), "field 1 was a field with neither"),
+    ] {
+        let message = apply(&file).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
+    // All of the difference is told.
+    let mut file: Value = serde_json::from_str(&python_file()).unwrap();
+    let fields = file["answer"]["signature"]["fields"].as_array_mut().unwrap();
+    fields.truncate(3);
+    fields.swap(0, 1);
+    let message = apply(&file.to_string()).unwrap_err();
+    for part in [
+        "3 fields were saved by position, the program has 5",
+        "field 1 was `Notes`, the program has `question` there",
+        "field 2 was `question`, the program has `notes` there",
+        "the program has `label` as field 4",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // Its demonstrations tell, too.
+    let others = python_file().replace(
+        r#"{"augmented":true,"question":"Q1","reasoning":"R1","notes":["n1","n2"]}"#,
+        r#"{"claim":"C","verdict":"V"}"#,
+    );
+    assert_ne!(others, python_file());
+    let message = apply(&others).unwrap_err();
+    assert!(message.contains("no field is named `claim` or `verdict`"), "{message}");
+}
+
+#[test]
+fn demonstrations_of_another_type_are_refused_or_become_values_of_the_type() {
+    let demo = |answer: Value, label: Value, notes: Value| {
+        let mut file: Value = serde_json::from_str(&python_file()).unwrap();
+        file["answer"]["demos"] =
+            json!([{"question": "Q", "notes": notes, "answer": answer, "label": label, "sources": []}]);
+        let mut program = program();
+        ProgramState::from_json(&file.to_string())
+            .unwrap()
+            .apply(&mut program)
+            .map(|()| program.answer.predictor().demos()[0].values.clone())
+    };
+    for (answer, notes) in [
+        (json!(["a", "list"]), json!([])),
+        (json!({"an": "object"}), json!([])),
+        (json!("text"), json!([["a", "list"]])),
+    ] {
+        let error = demo(answer, json!("yes"), notes).unwrap_err().to_string();
+        assert!(error.contains("is not of type"), "{error}");
+    }
+    let values = demo(json!("A"), json!("YES"), json!("one note")).unwrap();
+    assert_eq!((&values["answer"], &values["label"]), (&json!("A"), &json!("yes")));
+}

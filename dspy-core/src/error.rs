@@ -1,8 +1,10 @@
 //! The library's error type.
 
+use std::fmt;
+
 use thiserror::Error;
 
-use crate::adapter::ParseError;
+use crate::adapter::{ParseError, ParseErrorKind};
 use crate::lm::LmError;
 use crate::signature::{CheckPanic, FieldError, GrammarError};
 use crate::state::StateError;
@@ -30,7 +32,10 @@ pub(crate) fn clipped_to(limit: usize, message: String) -> String {
 }
 
 /// What can go wrong in a program.
-#[derive(Debug, Error)]
+///
+/// Its `Debug`, which is what `fn main() -> dspy::Result<()>` shows, is its text, followed by the sources that the text
+/// does not hold yet; `{:#?}` shows the parts.
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No language model is configured.
@@ -45,6 +50,9 @@ pub enum Error {
     /// The model answered, but the answer could not be read. Holds the reply.
     #[error(transparent)]
     Parse(Box<ParseError>),
+    /// The model answered, the answer could not be read, and asking again failed. Holds all attempts and the cause.
+    #[error(transparent)]
+    Reprompt(Box<RepromptError>),
     /// A second model was to take the outputs from the prose of the first and could not. Holds the prose.
     #[error(transparent)]
     Extraction(Box<ExtractionError>),
@@ -78,6 +86,8 @@ impl Error {
 
     /// Whether the world outside failed rather than the program: an unreachable or overloaded model, a refused key,
     /// a spent budget. Such a failure says nothing about how good a program is.
+    ///
+    /// A call whose first reply could not be read has failed, whatever became of the requests for a better one.
     pub fn is_outage(&self) -> bool {
         match self {
             Error::NoLm => true,
@@ -87,10 +97,23 @@ impl Error {
         }
     }
 
-    /// The failed reply, if that is what went wrong.
+    /// Whether nothing can work before something is set up differently: no model or one that is not known, a refused
+    /// key, denied requests, a signature that cannot be decoded.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Error::NoLm | Error::Grammar(_) => true,
+            Error::Lm(error) => error.kind.is_configuration(),
+            Error::Parse(error) => error.kind == ParseErrorKind::Schema,
+            Error::Extraction(error) => error.source.is_configuration(),
+            _ => false,
+        }
+    }
+
+    /// The latest reply that could not be read, with the [earlier](ParseError::earlier) ones, if there was one.
     pub fn as_parse(&self) -> Option<&ParseError> {
         match self {
             Error::Parse(error) => Some(error),
+            Error::Reprompt(error) => Some(&error.failed),
             Error::Extraction(error) => error.source.as_parse(),
             _ => None,
         }
@@ -100,9 +123,83 @@ impl Error {
     pub fn as_lm(&self) -> Option<&LmError> {
         match self {
             Error::Lm(error) => Some(error),
+            Error::Reprompt(error) => error.source.as_lm(),
             Error::Extraction(error) => error.source.as_lm(),
             _ => None,
         }
+    }
+}
+
+/// Writes an error as `main` shows it: its text, then each of its sources that is not quoted yet.
+#[doc(hidden)]
+pub fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut shown = error.to_string();
+    f.write_str(&shown)?;
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    // Chains are short; one that bites its tail must not hang the process.
+    for source in sources.take(32) {
+        let text = source.to_string();
+        if !shown.contains(&text) {
+            write!(f, "\ncaused by: {text}")?;
+            shown.push_str(&text);
+        }
+    }
+    Ok(())
+}
+
+/// `Debug` of an error as [`write_chain`] writes it, since that is what a `main` that returns it shows.
+macro_rules! readable_debug {
+    ($($error:ty),+) => {
+        $(impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::error::write_chain(self, f)
+            }
+        })+
+    };
+}
+pub(crate) use readable_debug;
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return write_chain(self, f);
+        }
+        let (name, part): (&str, &dyn fmt::Debug) = match self {
+            Error::NoLm => return f.write_str("NoLm"),
+            Error::Lm(part) => ("Lm", part),
+            Error::Parse(part) => ("Parse", part),
+            Error::Reprompt(part) => ("Reprompt", part),
+            Error::Extraction(part) => ("Extraction", part),
+            Error::Field(part) => ("Field", part),
+            Error::Check(part) => ("Check", part),
+            Error::Grammar(part) => ("Grammar", part),
+            Error::State(part) => ("State", part),
+            Error::Other(part) => ("Other", part),
+        };
+        f.debug_tuple(name).field(part).finish()
+    }
+}
+
+/// Replies that could not be read, and why there is no further one: the request for it failed.
+#[derive(Debug, Error)]
+#[error("{failed}; and re-prompting failed: {source}")]
+#[non_exhaustive]
+pub struct RepromptError {
+    /// The latest reply that could not be read, with the [earlier](ParseError::earlier) ones.
+    pub failed: ParseError,
+    /// Why the request for a better one failed.
+    pub source: Error,
+}
+
+impl RepromptError {
+    pub(crate) fn new(failed: ParseError, source: Error) -> Self {
+        RepromptError { failed, source }
+    }
+}
+
+impl From<RepromptError> for Error {
+    fn from(error: RepromptError) -> Self {
+        Error::Reprompt(Box::new(error))
     }
 }
 

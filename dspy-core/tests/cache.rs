@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -9,6 +10,8 @@ use dspy_core::lm::{Cache, Lm, Message, Request, Response, ScriptedLm};
 
 /// Names the directory in a child process, which uses it until it is done or killed.
 const DIR: &str = "DSPY_TEST_CACHE_DIR";
+/// What a child says when it writes; the harness may put something before it.
+const WRITES: &str = "it writes";
 /// How many rounds a child makes.
 const ROUNDS: &str = "DSPY_TEST_CACHE_ROUNDS";
 const REQUESTS: usize = 60;
@@ -40,6 +43,7 @@ fn check(number: usize, response: &Response) {
 #[tokio::test]
 async fn child_that_uses_the_directory() {
     let (Ok(dir), Ok(rounds)) = (std::env::var(DIR), std::env::var(ROUNDS)) else { return };
+    let mut begun = false;
     for round in 0..rounds.parse().unwrap() {
         // Nothing in memory, and room for half of the answers, so that files come and go.
         let cache = Cache::builder().dir(&dir).memory_bytes(0).disk_bytes(200_000).build();
@@ -47,6 +51,10 @@ async fn child_that_uses_the_directory() {
         for number in 0..REQUESTS {
             let number = (number * 7 + round) % REQUESTS;
             check(number, &lm.complete(ask(number)).await.unwrap());
+            if !begun && std::fs::read_dir(&dir).unwrap().count() >= 5 {
+                begun = true;
+                println!("{WRITES}");
+            }
         }
         let stats = cache.stats();
         assert_eq!((stats.corrupt, stats.write_errors), (0, 0), "{stats:?}");
@@ -56,7 +64,7 @@ async fn child_that_uses_the_directory() {
 
 fn child(dir: &Path, rounds: usize) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["child_that_uses_the_directory", "--exact", "--test-threads=1"]);
+    child.args(["child_that_uses_the_directory", "--exact", "--test-threads=1", "--nocapture"]);
     child.env(DIR, dir).env(ROUNDS, rounds.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
     child.spawn().unwrap()
 }
@@ -88,10 +96,9 @@ async fn a_killed_process_leaves_nothing_that_misleads() {
     for _ in 0..6 {
         let mut child = child(&dir, 10_000);
         // As soon as it writes.
-        while std::fs::read_dir(&dir).map_or(0, Iterator::count) < 5 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-            tokio::task::yield_now().await;
-        }
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let writes = said.map_while(Result::ok).any(|line| line.contains(WRITES));
+        assert!(writes, "it ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
         let cache = Cache::at(&dir);

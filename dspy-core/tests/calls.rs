@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use dspy_core::Error;
-use dspy_core::adapter::ParseErrorKind;
-use dspy_core::lm::{Lm, Reply, Role as Speaker, ScriptedLm};
+use dspy_core::adapter::{Adapter, ChatAdapter, JsonAdapter, ParseError, ParseErrorKind, Parsed, Prompt};
+use dspy_core::lm::{
+    Budget, Completion, Lm, LmError, LmErrorKind, Message, Reply, Role as Speaker, ScriptedLm,
+};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors, Module, Recovery, Settings, trace};
 use dspy_core::signature::{Demo, FieldSpec, Role, SignatureSpec, Values};
@@ -86,6 +88,81 @@ async fn failures_are_typed_and_hold_the_reply() {
 }
 
 #[tokio::test]
+async fn a_failed_re_prompt_holds_all_attempts_and_its_cause() {
+    const BAD: [&str; 2] = ["nothing of use", "[[ ## answer ## ]]\nmany"];
+    let failures: [(Option<LmErrorKind>, &str); 4] = [
+        (None, "the script is used up"),
+        (Some(LmErrorKind::RateLimit), "rate limited"),
+        (Some(LmErrorKind::Server), "the endpoint failed"),
+        (Some(LmErrorKind::ContentFilter), "refused by a content filter"),
+    ];
+    for (kind, words) in failures {
+        for before in 1..=2 {
+            let mut replies: Vec<Reply> = BAD[..before].iter().map(|text| Reply::from(*text)).collect();
+            replies.extend(kind.map(|kind| Reply::from(LmError::new(kind, "m", "not now"))));
+            let (script, settings) = scripted(replies);
+            let predict = predict("question -> answer: int");
+            let call = async { predict.call(values(json!({"question": "?"}))).await };
+            let (result, steps) = settings.scope(trace(call)).await;
+            let error = result.unwrap_err();
+            let Error::Reprompt(both) = &error else { panic!("{error}") };
+            let attempts: Vec<_> = both.failed.attempts().collect();
+            assert_eq!(attempts.iter().map(|attempt| &*attempt.reply).collect::<Vec<_>>(), BAD[..before]);
+            for attempt in attempts {
+                assert_eq!((&*attempt.adapter, attempt.problems[0].field.as_str()), ("chat", "answer"));
+                assert!(attempt.usage().unwrap().total_tokens() > 0);
+            }
+            let cause = error.as_lm().unwrap();
+            assert_eq!(cause.kind, kind.unwrap_or(LmErrorKind::Exhausted));
+            assert!(!error.is_outage(), "the program had its answer: {error}");
+            assert_eq!(error.as_parse().unwrap().reply, BAD[before - 1]);
+            // The first cause stands first, the last one last.
+            let text = error.to_string();
+            let places: Vec<_> = ["nothing of use", words].map(|part| text.find(part)).to_vec();
+            assert!(places[0].is_some() && places[0] < places[1], "{text}");
+            assert_eq!(steps.steps[0].error.as_deref(), Some(&*text));
+            assert_eq!(steps.steps[0].usage.requests as usize, before, "what was paid is known");
+            assert_eq!(script.requests().len(), before + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_budget_that_ends_a_call_is_no_excuse_for_its_first_reply() {
+    let (_, settings) = scripted(["nothing of use", GOOD]);
+    let predict = predict("question -> answer: int");
+    let call = predict.call(values(json!({"question": "?"})));
+    let error = settings.scope(Budget::calls(1).scope(call)).await.unwrap_err();
+    assert!(matches!(&error, Error::Reprompt(_)) && !error.is_outage(), "{error}");
+    assert_eq!(error.as_lm().unwrap().kind, LmErrorKind::Budget);
+    // With no room for the first request there is nothing but the budget.
+    let (_, settings) = scripted([GOOD]);
+    let call = predict.call(values(json!({"question": "?"})));
+    let error = settings.scope(Budget::calls(0).scope(call)).await.unwrap_err();
+    assert!(matches!(&error, Error::Lm(_)) && error.is_outage(), "{error}");
+}
+
+#[tokio::test]
+async fn the_text_of_an_error_tells_all_attempts_in_order() {
+    let call = async |replies: [&'static str; 3]| {
+        let (_, settings) = scripted(replies);
+        let predict = predict("question -> answer: int");
+        settings.scope(predict.call(values(json!({"question": "?"})))).await.unwrap_err().to_string()
+    };
+    let long = "x".repeat(500).leak();
+    let text = call([long, "[[ ## answer ## ]]\nmany", r#"{"answer": null}"#]).await;
+    assert!(text.starts_with("no readable reply in 3 attempts: (1) chat adapter: "), "{text}");
+    let places: Vec<_> = ["(1) chat adapter", "(2) chat adapter", "many", "(3) json adapter"]
+        .map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}")))
+        .to_vec();
+    assert!(places.is_sorted(), "{text}");
+    assert!(text.contains('…') && text.len() < 1_000, "{text}");
+    // What was wrong twice is told once.
+    let text = call(["no", "no", "never"]).await;
+    assert_eq!(text.matches("(2) chat adapter: the same; the model wrote: \"no\"").count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn inputs_cannot_forge_outputs() {
     let mut echo = predict("question -> answer");
     echo.set_lm(Lm::custom(ScriptedLm::from_fn(|request| {
@@ -148,4 +225,43 @@ async fn a_type_that_cannot_be_read_fails_before_a_request_is_sent() {
         assert!(error.to_string().contains("`High` and `HIGH` differ only in case"), "{error}");
     }
     assert_eq!(script.requests().len(), 0);
+}
+
+/// The chat adapter under the name of another one.
+#[derive(Debug)]
+struct Named;
+
+impl Adapter for Named {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
+        ChatAdapter.preamble(prompt)
+    }
+
+    fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
+        ChatAdapter.input(prompt, inputs)
+    }
+
+    fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String {
+        ChatAdapter.reply(spec, outputs)
+    }
+
+    fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
+        ChatAdapter.parse(spec, completion)
+    }
+}
+
+#[tokio::test]
+async fn the_fallback_is_for_all_adapters_but_the_json_adapter() {
+    for (settings, requests) in
+        [(Settings::new().adapter(Named), 3), (Settings::new().adapter(JsonAdapter), 2)]
+    {
+        let script = Arc::new(ScriptedLm::from_fn(|_| "nothing of use"));
+        let settings = settings.lm(Lm::shared(script.clone()));
+        let predict = predict("question -> answer: int");
+        settings.scope(predict.call(values(json!({"question": "?"})))).await.unwrap_err();
+        assert_eq!(script.requests().len(), requests);
+    }
 }

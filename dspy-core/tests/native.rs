@@ -98,15 +98,16 @@ async fn able_models_get_tools_natively_and_the_field_holds_their_calls() {
 
 #[tokio::test]
 async fn an_able_model_may_answer_in_text_instead() {
-    for reply in ["[[ ## answer ## ]]\nrain", "Rain, I think."] {
-        let (_, settings) = model(ABLE, [reply, reply]);
+    let ask = async |reply: &str| {
+        let (_, settings) = model(ABLE, [reply]);
         let predict = DynPredict::new(spec([FieldSpec::text(Part::Output, "answer", ""), calls()]));
-        let outcome = settings.recovery(Recovery::NONE).scope(predict.call(inputs())).await;
-        match outcome {
-            Ok(answer) => assert_eq!((&answer["answer"], &answer["calls"]), (&json!("rain"), &json!([]))),
-            Err(error) => assert_eq!(error.as_parse().unwrap().kind, ParseErrorKind::Malformed),
-        }
-    }
+        settings.recovery(Recovery::NONE).scope(predict.call(inputs())).await
+    };
+    let answer = ask("[[ ## answer ## ]]\nrain").await.unwrap();
+    assert_eq!((&answer["answer"], &answer["calls"]), (&json!("rain"), &json!([])));
+    // In the layout of the prompt: prose is neither an answer nor a call.
+    let error = ask("Rain, I think.").await.unwrap_err();
+    assert_eq!(error.as_parse().unwrap().kind, ParseErrorKind::Malformed);
 }
 
 #[tokio::test]

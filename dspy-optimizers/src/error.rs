@@ -1,16 +1,18 @@
 //! Why an optimization gave no program.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use dspy_core::error::BoxError;
+use dspy_core::error::{BoxError, write_chain};
 use dspy_core::signature::FieldError;
 use thiserror::Error;
 
-use crate::budget::Limit;
 use crate::journal::JournalError;
 
 /// Why an optimization gave no program. What was paid stands in the journal, if the run has one.
-#[derive(Debug, Error)]
+///
+/// Its `Debug` is its text with its sources, as a `main` shows it that returns the error.
+#[derive(Error)]
 #[non_exhaustive]
 pub enum OptimizeError {
     /// There are no examples.
@@ -42,12 +44,6 @@ pub enum OptimizeError {
         option: &'static str,
         /// Its value.
         value: String,
-    },
-    /// The budget was used up before the first candidate was done.
-    #[error("the budget ({limit}) was used up before the first candidate was done")]
-    Budget {
-        /// Which limit.
-        limit: Limit,
     },
     /// The only limit is one in US dollars, and what the model costs is not known: it is in no
     /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its answers tell none.
@@ -81,6 +77,12 @@ pub enum OptimizeError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+}
+
+impl fmt::Debug for OptimizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_chain(self, f)
+    }
 }
 
 fn how_to_go_on(run_dir: Option<&PathBuf>) -> String {

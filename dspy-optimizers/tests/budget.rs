@@ -91,8 +91,9 @@ async fn budgets_of_nothing_pay_nothing() {
         Budget::UNLIMITED.wall(Duration::ZERO),
     ] {
         let (lm, spent) = meter(Usage::tokens(10, 1).at_cost(0.0));
-        let error = search(lm, budget, 8).await.unwrap_err();
-        assert!(matches!(error, OptimizeError::Budget { .. }), "{budget}: {error}");
+        let report = search(lm, budget, 8).await.unwrap();
+        assert!(matches!(report.stopped, Stopped::Budget(_)), "{budget}: {report}");
+        assert_eq!((report.best_trial(), report.score()), (None, None));
         assert_eq!(spent.load(Ordering::SeqCst), 0);
     }
 }

@@ -218,3 +218,33 @@ async fn a_spent_budget_cannot_be_swallowed() {
     assert_eq!((report.trials.len(), lm.calls()), (2, 25));
     assert!(report.trials.iter().all(|trial| trial.items.len() == 10));
 }
+
+#[tokio::test]
+async fn a_dropped_compilation_stops_its_work() {
+    struct Gone(Arc<AtomicUsize>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let (started, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, gone) = (started.clone(), dropped.clone());
+    let lm = Lm::custom(ScriptedLm::from_async_fn(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let gone = Gone(gone.clone());
+        async move {
+            let _gone = gone;
+            std::future::pending::<Reply>().await
+        }
+    }));
+    let mut program = predict();
+    program.set_lm(lm);
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).concurrency(4).build();
+    let run = search.compile(program, rows(10));
+    assert!(futures_util::FutureExt::now_or_never(run).is_none());
+    assert_eq!((started.load(Ordering::SeqCst), dropped.load(Ordering::SeqCst)), (4, 4));
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(started.load(Ordering::SeqCst), 4, "nothing else begins");
+}

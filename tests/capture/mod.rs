@@ -1,13 +1,18 @@
-//! A subscriber of tracing that keeps what it is told.
+//! A subscriber of tracing that keeps what it is told, for each test apart.
+//!
+//! It is the only one of the process and is never taken away: subscribers that come and go with threads race, because
+//! tracing remembers for all of them what the first one wanted of a callsite.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::subscriber::{Interest, set_global_default};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
@@ -31,20 +36,48 @@ impl Span {
     }
 }
 
-/// The library's spans.
+thread_local! {
+    /// Where the spans go that begin on this thread and have no parent.
+    static CURRENT: RefCell<Option<Capture>> = const { RefCell::new(None) };
+}
+
+/// The library's spans of one test.
 #[derive(Clone, Default)]
-pub struct Capture(Arc<Mutex<Vec<Span>>>);
+pub struct Capture {
+    spans: Arc<Mutex<Vec<Span>>>,
+    /// The names of those that are wanted, if not all are.
+    only: Option<&'static [&'static str]>,
+}
+
+/// Ends a capture when it is dropped.
+pub struct Guard(Option<Capture>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
 
 impl Capture {
     /// A capture, and a guard while which the spans of this thread go to it.
-    pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let capture = Capture::default();
-        let guard = tracing::subscriber::set_default(Registry::default().with(capture.clone()));
-        (capture, guard)
+    pub fn start() -> (Self, Guard) {
+        Capture::default().started()
+    }
+
+    /// A capture by a subscriber that wants the spans of these names alone.
+    pub fn only(names: &'static [&'static str]) -> (Self, Guard) {
+        Capture { only: Some(names), ..Capture::default() }.started()
+    }
+
+    fn started(self) -> (Self, Guard) {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| set_global_default(Registry::default().with(Router)).unwrap());
+        let before = CURRENT.replace(Some(self.clone()));
+        (self, Guard(before))
     }
 
     pub fn spans(&self) -> Vec<Span> {
-        self.0.lock().unwrap().clone()
+        self.spans.lock().unwrap().clone()
     }
 
     /// The first span that is shown as this.
@@ -84,20 +117,39 @@ impl Visit for Fields<'_> {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
+/// Hands every span to the capture of the test that it belongs to: that of its parent, or of the thread it began on.
+struct Router;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Router {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // What one test wants is not what another one wants.
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        CURRENT.with_borrow(|current| {
+            let only = current.as_ref().and_then(|capture| capture.only);
+            only.is_none_or(|names| metadata.is_event() || names.contains(&metadata.name()))
+        })
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if attributes.metadata().target() != "dspy" {
             return;
         }
-        let parent = context.span(id).and_then(|span| Some(span.parent()?.id().into_u64()));
-        let mut span =
-            Span { id: id.into_u64(), parent, name: attributes.metadata().name(), ..Span::default() };
-        attributes.record(&mut Fields(&mut span.fields));
-        self.0.lock().unwrap().push(span);
+        let Some(span) = context.span(id) else { return };
+        let parent = span.parent();
+        let inherited = parent.as_ref().and_then(|parent| parent.extensions().get::<Capture>().cloned());
+        let Some(capture) = inherited.or_else(|| CURRENT.with_borrow(Option::clone)) else { return };
+        let (parent, name) = (parent.map(|parent| parent.id().into_u64()), attributes.metadata().name());
+        let mut seen = Span { id: id.into_u64(), parent, name, ..Span::default() };
+        attributes.record(&mut Fields(&mut seen.fields));
+        capture.spans.lock().unwrap().push(seen);
+        span.extensions_mut().insert(capture);
     }
 
-    fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, S>) {
-        self.change(id, |span| record.record(&mut Fields(&mut span.fields)));
+    fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
+        change(id, &context, |span| record.record(&mut Fields(&mut span.fields)));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -105,21 +157,24 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
             let mut fields = BTreeMap::new();
             event.record(&mut Fields(&mut fields));
             let text = fields.iter().map(|(name, value)| format!("{name}={value};")).collect();
-            self.change(&span.id(), |span| span.events.push(text));
+            change(&span.id(), &context, |span| span.events.push(text));
         }
     }
 
-    fn on_close(&self, id: Id, _: Context<'_, S>) {
-        self.change(&id, |span| span.closed = true);
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        change(&id, &context, |span| span.closed = true);
     }
 }
 
-impl Capture {
-    fn change(&self, id: &Id, change: impl FnOnce(&mut Span)) {
-        // Ids are given again; the last one counts.
-        let mut spans = self.0.lock().unwrap();
-        if let Some(span) = spans.iter_mut().rev().find(|span| span.id == id.into_u64()) {
-            change(span);
-        }
+fn change<S>(id: &Id, context: &Context<'_, S>, change: impl FnOnce(&mut Span))
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let capture = context.span(id).and_then(|span| span.extensions().get::<Capture>().cloned());
+    let Some(capture) = capture else { return };
+    // Ids are given again; the last one counts.
+    let mut spans = capture.spans.lock().unwrap();
+    if let Some(span) = spans.iter_mut().rev().find(|span| span.id == id.into_u64()) {
+        change(span);
     }
 }

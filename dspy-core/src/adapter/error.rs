@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::lm::Usage;
+
 /// Why a reply could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -51,7 +53,9 @@ impl FieldProblem {
 }
 
 /// A reply that could not be read, with the reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its text names all attempts of the call, the first one first, as that is where the cause usually is.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ParseError {
     /// The class of the failure.
@@ -62,6 +66,8 @@ pub struct ParseError {
     pub problems: Vec<FieldProblem>,
     /// The reply, as the model wrote it.
     pub reply: String,
+    /// Boxed, to keep results small.
+    usage: Option<Box<Usage>>,
     /// Why earlier attempts at the same call failed, oldest first.
     pub earlier: Vec<ParseError>,
 }
@@ -74,7 +80,35 @@ impl ParseError {
         reply: impl Into<String>,
         problems: Vec<FieldProblem>,
     ) -> Self {
-        ParseError { kind, adapter: adapter.into(), problems, reply: reply.into(), earlier: Vec::new() }
+        ParseError {
+            kind,
+            adapter: adapter.into(),
+            problems,
+            reply: reply.into(),
+            usage: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// What the request for the reply cost, where that is known.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage.as_deref().copied()
+    }
+
+    pub(crate) fn set_usage(&mut self, usage: Option<Usage>) {
+        self.usage = usage.map(Box::new);
+    }
+
+    /// All attempts at the call, oldest first; this one is the last.
+    pub fn attempts(&self) -> impl Iterator<Item = &ParseError> {
+        self.earlier.iter().chain([self])
+    }
+
+    /// The latest of failed attempts, with the others as the earlier ones.
+    pub(crate) fn of_attempts(mut failed: Vec<ParseError>) -> Option<Self> {
+        let mut last = failed.pop()?;
+        last.earlier = failed;
+        Some(last)
     }
 
     /// The problems, one a line.
@@ -109,24 +143,56 @@ impl ParseError {
     }
 }
 
-/// How much of a reply an error message quotes.
+/// How many characters of a reply an error message quotes, where it is the only one and where it is one of several.
 const QUOTED: usize = 200;
+const QUOTED_OF_SEVERAL: usize = 100;
+/// How many problems of a reply an error message names.
+const NAMED: usize = 6;
+
+impl ParseError {
+    /// This attempt alone. What is wrong with it is left out where it is what was wrong with the one `before`.
+    fn describe(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        before: Option<&ParseError>,
+        quoted: usize,
+    ) -> fmt::Result {
+        if before.is_some_and(|before| (before.kind, &before.problems) == (self.kind, &self.problems)) {
+            f.write_str("the same")?;
+        } else {
+            f.write_str(self.kind.describe())?;
+            for problem in self.problems.iter().take(NAMED) {
+                match problem.field.as_str() {
+                    "" => write!(f, "; {}", problem.message)?,
+                    field => write!(f, "; `{field}`: {}", problem.message)?,
+                }
+            }
+            if self.problems.len() > NAMED {
+                write!(f, "; and {} more", self.problems.len() - NAMED)?;
+            }
+        }
+        if self.reply.is_empty() {
+            return Ok(());
+        }
+        let end = self.reply.char_indices().nth(quoted).map_or(self.reply.len(), |(at, _)| at);
+        let more = if end < self.reply.len() { "…" } else { "" };
+        write!(f, "; the model wrote: {:?}{more}", &self.reply[..end])
+    }
+}
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.kind.describe();
-        write!(f, "{what} ({} adapter)", self.adapter)?;
-        for problem in &self.problems {
-            if problem.field.is_empty() {
-                write!(f, "; {}", problem.message)?;
-            } else {
-                write!(f, "; `{}`: {}", problem.field, problem.message)?;
-            }
+        if self.earlier.is_empty() {
+            write!(f, "{} adapter: ", self.adapter)?;
+            return self.describe(f, None, QUOTED);
         }
-        if !self.reply.is_empty() {
-            let end = self.reply.char_indices().nth(QUOTED).map_or(self.reply.len(), |(at, _)| at);
-            let more = if end < self.reply.len() { "…" } else { "" };
-            write!(f, "; the model wrote: {:?}{more}", &self.reply[..end])?;
+        write!(f, "no readable reply in {} attempts: ", self.earlier.len() + 1)?;
+        let mut before = None;
+        for (number, attempt) in self.attempts().enumerate() {
+            let separator = if number > 0 { "; " } else { "" };
+            write!(f, "{separator}({}) {} adapter: ", number + 1, attempt.adapter)?;
+            attempt.describe(f, before, QUOTED_OF_SEVERAL)?;
+            before = Some(attempt);
         }
         Ok(())
     }

@@ -218,7 +218,10 @@ impl View {
         } else {
             adapter
                 .parse(&left, completion)
-                .map_err(|error| ParseError { reply: reply.text.clone(), ..error })?
+                .map_err(|mut error| {
+                    error.reply.clone_from(&reply.text);
+                    error
+                })?
         };
         parsed.report.shift(native.report, 0);
         parsed.values.extend(native.values);

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::error::clipped;
 
 /// A data file that cannot be read or written.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The file cannot be read or written.
@@ -37,6 +37,8 @@ pub enum DataError {
         path: PathBuf,
     },
 }
+
+crate::error::readable_debug!(DataError);
 
 impl DataError {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DataError + '_ {

@@ -12,7 +12,7 @@ use crate::program::Trace;
 use crate::signature::FieldError;
 
 /// Why an item has no score of its own.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ItemError {
     /// The program failed.
@@ -21,16 +21,24 @@ pub enum ItemError {
     /// The metric failed.
     #[error("the metric failed: {0}")]
     Metric(#[source] BoxError),
-    /// The item took longer than allowed.
+    /// The program took longer than allowed.
     #[error("not done within {0:?}")]
     Deadline(Duration),
-    /// The program or the metric panicked.
+    /// The program panicked.
     #[error("it panicked: {0}")]
     Panic(String),
+    /// The program was done, and the metric was not within the time of the item.
+    #[error("the metric was not done within {0:?}")]
+    MetricDeadline(Duration),
+    /// The program was done, and the metric panicked.
+    #[error("the metric panicked: {0}")]
+    MetricPanic(String),
     /// The example gives no input.
     #[error("the example cannot be used: {0}")]
     Example(#[source] FieldError),
 }
+
+crate::error::readable_debug!(ItemError);
 
 impl ItemError {
     /// Whether the world outside failed: an unreachable model, a spent budget. Such an item says nothing about the
@@ -48,7 +56,21 @@ impl ItemError {
         match self {
             ItemError::Program(error) => !error.is_outage(),
             ItemError::Deadline(_) | ItemError::Panic(_) => true,
-            ItemError::Metric(_) | ItemError::Example(_) => false,
+            ItemError::Metric(_)
+            | ItemError::MetricDeadline(_)
+            | ItemError::MetricPanic(_)
+            | ItemError::Example(_) => false,
+        }
+    }
+
+    /// Whether nothing can come of any item before something is set up differently: the model of the program or of the
+    /// metric, or the data.
+    pub(super) fn is_configuration(&self) -> bool {
+        match self {
+            ItemError::Program(error) => error.is_configuration(),
+            ItemError::Metric(error) => error.downcast_ref::<Error>().is_some_and(Error::is_configuration),
+            ItemError::Example(_) => true,
+            _ => false,
         }
     }
 }

@@ -15,13 +15,24 @@ use crate::program::{Module, Trace, trace};
 use crate::signature::Example;
 
 /// Why an evaluation gave no result at all. A failed item is not such a reason; see [`Item::score`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
     /// There is nothing to evaluate on.
     #[error("the data set is empty")]
     Empty,
+    /// Every item failed for want of something that has to be set up: there is no model, its key was refused, the
+    /// signature cannot be decoded, no example gives an input.
+    #[error("none of the {items} items could be evaluated: {reason}")]
+    Configuration {
+        /// How many items there were.
+        items: usize,
+        /// What the first of them failed for.
+        reason: String,
+    },
 }
+
+crate::error::readable_debug!(EvaluateError);
 
 impl From<EvaluateError> for crate::Error {
     fn from(error: EvaluateError) -> Self {
@@ -101,7 +112,8 @@ impl<M> Evaluate<M> {
     /// Runs `program` on every example.
     ///
     /// # Errors
-    /// If there are no examples. Failed items are part of the result.
+    /// If there are no examples, or if every item failed because something is not set up, such as the model. Other
+    /// failed items are part of the result.
     pub async fn run<P, E>(&self, program: &P, examples: &[E]) -> Result<Evaluation<P::Output>, EvaluateError>
     where
         P: Module,
@@ -118,13 +130,16 @@ impl<M> Evaluate<M> {
             .map(|(index, example)| self.item(program, index, example))
             .buffer_unordered(self.concurrency);
         let mut summary = Summary::new(self.failure_score);
+        let mut setup = Setup::default();
         while let Some(item) = running.next().await {
             summary.count(&item);
+            setup.look_at(&item);
             advance(&bar, &summary);
             let index = item.index;
             items[index] = Some(item);
         }
         bar.finish();
+        setup.check()?;
         Ok(Evaluation::new(items.into_iter().flatten().collect(), self.failure_score))
     }
 
@@ -132,7 +147,7 @@ impl<M> Evaluate<M> {
     /// order of the stream.
     ///
     /// # Errors
-    /// If the stream is empty.
+    /// If the stream is empty, or if every item failed because something is not set up, such as the model.
     pub async fn run_stream<P, E>(
         &self,
         program: &P,
@@ -156,13 +171,16 @@ impl<M> Evaluate<M> {
                 .buffered(self.concurrency)
         );
         let mut summary = Summary::new(self.failure_score);
+        let mut setup = Setup::default();
         while let Some((example, item)) = running.next().await {
             summary.count(&item);
+            setup.look_at(&item);
             advance(&bar, &summary);
             each(example, item);
         }
         bar.finish();
-        if summary.items() == 0 { Err(EvaluateError::Empty) } else { Ok(summary) }
+        setup.check()?;
+        Ok(summary)
     }
 
     /// Runs `program` on one example.
@@ -182,16 +200,17 @@ impl<M> Evaluate<M> {
         let guarded = work.catch_unwind();
         let result = match self.deadline {
             None => Ok(guarded.await),
-            Some(deadline) => {
-                tokio::time::timeout(deadline, guarded).await.map_err(|_| ItemError::Deadline(deadline))
-            }
-        };
-        let score = match result {
-            Ok(Ok(score)) => score,
-            Ok(Err(panic)) => Err(ItemError::Panic(panic_message(&*panic))),
-            Err(late) => Err(late),
+            Some(deadline) => tokio::time::timeout(deadline, guarded).await.map_err(|_| deadline),
         };
         let Kept { prediction, trace } = kept;
+        // What goes wrong after the program has answered is the metric's doing.
+        let score = match (result, prediction.is_some()) {
+            (Ok(Ok(score)), _) => score,
+            (Ok(Err(panic)), false) => Err(ItemError::Panic(panic_message(&*panic))),
+            (Ok(Err(panic)), true) => Err(ItemError::MetricPanic(panic_message(&*panic))),
+            (Err(deadline), false) => Err(ItemError::Deadline(deadline)),
+            (Err(deadline), true) => Err(ItemError::MetricDeadline(deadline)),
+        };
         Item { index, prediction, score, trace, usage: usage.total(), elapsed: started.elapsed() }
     }
 
@@ -232,6 +251,36 @@ impl<M> Evaluate<M> {
         let template = "{bar:30} {pos}/{len}  {msg}  {elapsed}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::new(length).with_style(style)
+    }
+}
+
+/// Whether all items so far have failed because something is not set up.
+#[derive(Default)]
+struct Setup {
+    items: usize,
+    failed: usize,
+    reason: Option<String>,
+}
+
+impl Setup {
+    fn look_at<O>(&mut self, item: &Item<O>) {
+        self.items += 1;
+        if let Err(error) = &item.score
+            && error.is_configuration()
+        {
+            self.failed += 1;
+            self.reason.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    fn check(self) -> Result<(), EvaluateError> {
+        match self {
+            Setup { items: 0, .. } => Err(EvaluateError::Empty),
+            Setup { items, failed, reason: Some(reason) } if failed == items => {
+                Err(EvaluateError::Configuration { items, reason })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

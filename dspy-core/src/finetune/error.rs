@@ -10,7 +10,7 @@ use super::job::JobError;
 use crate::lm::LmError;
 
 /// A fine-tuning that came to nothing, or not yet to its end. Never holds a key.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum FineTuneError {
     /// A row cannot be written down.
@@ -65,6 +65,8 @@ pub enum FineTuneError {
         message: String,
     },
 }
+
+crate::error::readable_debug!(FineTuneError);
 
 /// The most problems that a message names.
 const NAMED: usize = 5;

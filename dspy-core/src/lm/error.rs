@@ -1,5 +1,6 @@
 //! What can go wrong between a request and its answer.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,12 @@ impl LmErrorKind {
         !matches!(self, ContentFilter | ContextWindow | InvalidRequest)
     }
 
+    /// Whether no request can succeed before something is set up differently.
+    pub const fn is_configuration(self) -> bool {
+        use LmErrorKind::{Auth, Configuration, Denied, NotFound};
+        matches!(self, Configuration | Auth | NotFound | Denied)
+    }
+
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             LmErrorKind::Configuration => "misconfigured model",
@@ -91,7 +98,7 @@ impl LmErrorKind {
 }
 
 /// A request that got no usable answer. Never holds a key.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[error("{model}: {}{}: {message}", kind.describe(), status.map(|s| format!(" (HTTP {s})")).unwrap_or_default())]
 #[non_exhaustive]
 pub struct LmError {
@@ -136,5 +143,25 @@ impl LmError {
     /// See [`LmErrorKind::is_outage`].
     pub fn is_outage(&self) -> bool {
         self.kind.is_outage()
+    }
+}
+
+impl fmt::Debug for LmError {
+    /// The text, as a `main` shows it that returns the error; the parts for `{:#?}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return crate::error::write_chain(self, f);
+        }
+        let LmError { kind, model, message, status, request_id, retry_after, body, budget } = self;
+        f.debug_struct("LmError")
+            .field("kind", kind)
+            .field("model", model)
+            .field("message", message)
+            .field("status", status)
+            .field("request_id", request_id)
+            .field("retry_after", retry_after)
+            .field("body", body)
+            .field("budget", budget)
+            .finish()
     }
 }

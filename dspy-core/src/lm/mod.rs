@@ -59,6 +59,8 @@ mod wire;
 
 #[cfg(feature = "http")]
 pub(crate) use api::{Api, Payload};
+#[doc(hidden)]
+pub use budget::BudgetLog;
 pub use budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
 pub use builtin::BuiltinLm;
 pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};

@@ -79,6 +79,7 @@ impl LmHistory {
     /// A history of at most `bytes` bytes. The oldest calls make room for new ones; a call that is larger than the
     /// whole history is not kept.
     pub fn new(bytes: usize) -> Self {
+        super::scope::observer_made();
         LmHistory(Arc::new(Shared { limit: bytes, kept: Mutex::default() }))
     }
 

@@ -31,5 +31,5 @@ pub(crate) use lm_call::retried;
 pub(crate) use lm_call::{lm_call, lm_part};
 pub use metrics::{Metrics, MetricsSnapshot, ModelMetrics, Times};
 pub use observer::Observer;
-pub(crate) use operation::{CallId, Operation, module, predictor, status, tool};
+pub(crate) use operation::{CallId, ModuleCall, Operation, module, predictor, status, tool};
 pub(crate) use scope::{Observation, configure, inherit, leaf, observing};

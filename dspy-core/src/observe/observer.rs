@@ -101,6 +101,7 @@ pub(crate) struct Added(Vec<Arc<dyn Observer>>);
 
 impl Added {
     pub(crate) fn push(&mut self, observer: Arc<dyn Observer>) {
+        super::scope::observer_made();
         self.0.push(observer);
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::{Instrument as _, Span};
 
 use super::observer::Observers;
-use super::scope::{Scope, may_be_observed};
+use super::scope::{NamedScope, Scope, may_be_observed};
 use super::{LmCall, spans};
 use crate::adapter::ParseError;
 use crate::error::{Error, Result};
@@ -112,6 +112,10 @@ fn class(error: &Error) -> (&'static str, String) {
     match error {
         Error::Lm(error) => (spans::lm_error_type(error.kind), spans::lm_error_text(error)),
         Error::Parse(error) => (spans::parse_error_type(error.kind), error.kind.describe().to_owned()),
+        Error::Reprompt(error) => {
+            let (kind, (_, cause)) = (error.failed.kind, class(&error.source));
+            (spans::parse_error_type(kind), format!("{}, and re-prompting failed: {cause}", kind.describe()))
+        }
         Error::Extraction(error) => class(&error.source),
         Error::NoLm => ("no_lm", "no language model is configured".to_owned()),
         Error::Field(_) => ("field", "a value does not fit its field".to_owned()),
@@ -122,19 +126,32 @@ fn class(error: &Error) -> (&'static str, String) {
     }
 }
 
-/// A module that begins, where it is observed or `watched`.
+/// A module that begins.
+pub(crate) enum ModuleCall {
+    /// Nobody observes it. What it calls is known by the paths of its predictors all the same: somebody may observe that
+    /// who does not observe the module.
+    Unobserved(NamedScope),
+    Observed(Operation),
+}
+
+/// A module that begins, observed or `watched` or neither.
 pub(crate) fn module(
     name: &'static str,
     module: &(impl HasPredictors + ?Sized),
     watched: bool,
-) -> Option<Operation> {
-    if !may_be_observed() && !watched {
-        return None;
-    }
+) -> ModuleCall {
     let scope = Scope::current().registered(module);
-    let operation = Operation::observed(scope, name.into(), spans::module(name), watched)?;
+    if !may_be_observed() && !watched {
+        return ModuleCall::Unobserved(NamedScope::new(scope));
+    }
+    let span = spans::module(name);
+    let observers = scope.observers();
+    if !watched && span.is_disabled() && observers.is_empty() {
+        return ModuleCall::Unobserved(NamedScope::new(scope));
+    }
+    let operation = Operation::new(scope, name.into(), observers, span);
     operation.tell(|| EventKind::ModuleStarted);
-    Some(operation)
+    ModuleCall::Observed(operation)
 }
 
 impl Operation {
@@ -157,7 +174,8 @@ impl Operation {
     }
 }
 
-/// A predictor that is called, where it is observed or `watched`.
+/// A predictor that is called, where it may be observed or is `watched`. Even if nobody observes the predictor, those
+/// that observe its model are told its path.
 pub(crate) fn predictor(predictor: &Predictor, inputs: &Values, watched: bool) -> Option<Operation> {
     if !may_be_observed() && !watched {
         return None;
@@ -166,7 +184,8 @@ pub(crate) fn predictor(predictor: &Predictor, inputs: &Values, watched: bool) -
     let path = scope.path(predictor);
     scope.predictor = Some(path.clone());
     let span = spans::predictor(&path, predictor.spec().name());
-    let operation = Operation::observed(scope, path, span, watched)?;
+    let observers = scope.observers();
+    let operation = Operation::new(scope, path, observers, span);
     if operation.content {
         spans::show_values(&operation.span, super::gen_ai::INPUTS, inputs);
     }

@@ -47,6 +47,8 @@ struct Process {
 static PROCESS: RwLock<Process> = RwLock::new(Process { observers: None, lasting: None, content: None });
 /// Whether the process has observers, so that those who have none pay nothing for the lock.
 static OBSERVED: AtomicBool = AtomicBool::new(false);
+/// Whether anything of this process was ever made that is told of calls, wherever it may be set or bound.
+static OBSERVERS_EXIST: AtomicBool = AtomicBool::new(false);
 static CAPTURE: LazyLock<bool> = LazyLock::new(|| captures(std::env::var(CAPTURE_VAR).ok().as_deref()));
 
 /// Whether the variable asks for content in spans.
@@ -76,12 +78,15 @@ pub(super) fn observe_for_good(observer: Arc<dyn super::Observer>) {
     OBSERVED.store(true, Ordering::Release);
 }
 
+/// Notes that an observer was made. Bound to a model as a layer, it stands in no scope, and wants to know paths too.
+pub(super) fn observer_made() {
+    OBSERVERS_EXIST.store(true, Ordering::Release);
+}
+
 /// Whether somebody may want to know what happens: nobody else pays for finding out who.
 pub(super) fn may_be_observed() -> bool {
     // Asking the subscriber whether it wants spans of ours would confuse its filters, unless a span follows.
-    LevelFilter::current() >= LevelFilter::INFO
-        || OBSERVED.load(Ordering::Acquire)
-        || SCOPE.try_with(|scope| scope.observers.is_some()).unwrap_or(false)
+    LevelFilter::current() >= LevelFilter::INFO || OBSERVERS_EXIST.load(Ordering::Acquire)
 }
 
 impl Scope {
@@ -137,14 +142,18 @@ pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// Learns the paths of a module that is a single predictor, where somebody wants to know them.
-pub(crate) fn leaf(module: &impl HasPredictors) -> Option<LeafScope> {
-    may_be_observed().then(|| LeafScope(Arc::new(Scope::current().registered(module))))
+pub(crate) fn leaf(module: &impl HasPredictors) -> Option<NamedScope> {
+    may_be_observed().then(|| NamedScope::new(Scope::current().registered(module)))
 }
 
-/// Where the predictor of a leaf runs.
-pub(crate) struct LeafScope(Arc<Scope>);
+/// Where predictors run whose paths are known.
+pub(crate) struct NamedScope(Arc<Scope>);
 
-impl LeafScope {
+impl NamedScope {
+    pub(super) fn new(scope: Scope) -> Self {
+        NamedScope(Arc::new(scope))
+    }
+
     pub(crate) fn enter<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         self.0.enter(future)
     }

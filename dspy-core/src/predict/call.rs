@@ -12,7 +12,7 @@ use super::{Attempt, Predictor};
 use crate::adapter::{
     self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, RepromptError, Result};
 use crate::lm::{Capabilities, Lm, Message};
 #[cfg(feature = "http")]
 use crate::lm::{Completion, Request};
@@ -164,9 +164,15 @@ impl Call<'_> {
             loop {
                 let (correction_now, abort_early) = (&correction, recovery.abort_early);
                 let question = Question { prepared, able, correction: correction_now, limit, abort_early };
-                let error = match self.attempt(question, convert, keep).await? {
-                    Ok(done) => return Ok(done),
-                    Err(error) => error,
+                let error = match self.attempt(question, convert, keep).await {
+                    Ok(Ok(done)) => return Ok(done),
+                    Ok(Err(error)) => error,
+                    Err(cause) => {
+                        return Err(match ParseError::of_attempts(failed) {
+                            Some(failed) => RepromptError::new(failed, cause).into(),
+                            None => cause,
+                        });
+                    }
                 };
                 let truncated = error.kind == ParseErrorKind::Truncated;
                 let longer = if truncated { self.longer(limit, recovery.longer) } else { None };
@@ -224,7 +230,7 @@ impl Call<'_> {
             // Boxed, like all that few calls need, so that the others stay small.
             Some(watch) => Box::pin(watch.attempt(self.lm.stream(request), prepared, abort_early)).await?,
         };
-        let read = match received {
+        let mut read = match received {
             Received::Refused(error) => {
                 self.details.push(Attempt::broken_off(prepared.adapter.clone()));
                 Err(error)
@@ -245,7 +251,8 @@ impl Call<'_> {
                 }
             }
         };
-        if let (Err(error), Some(attempt)) = (&read, self.details.latest()) {
+        if let (Err(error), Some(attempt)) = (&mut read, self.details.latest()) {
+            error.set_usage(attempt.usage());
             attempt.refused(error);
         }
         Ok(read)
@@ -286,14 +293,9 @@ impl Call<'_> {
     }
 }
 
-fn last(mut failed: Vec<ParseError>) -> Error {
-    match failed.pop() {
-        Some(mut error) => {
-            error.earlier = failed;
-            error.into()
-        }
-        None => ParseError::new(ParseErrorKind::Empty, "", "", Vec::new()).into(),
-    }
+fn last(failed: Vec<ParseError>) -> Error {
+    let none = || ParseError::new(ParseErrorKind::Empty, "", "", Vec::new());
+    ParseError::of_attempts(failed).unwrap_or_else(none).into()
 }
 
 fn record<T>(

@@ -8,7 +8,7 @@ use super::settings::Context;
 use super::{HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::{BoxFuture, UsageScope, current_scope};
-use crate::observe;
+use crate::observe::{self, ModuleCall};
 use crate::predict::Prediction;
 
 /// A program or a part of one: typed input to typed prediction.
@@ -55,9 +55,11 @@ pub trait Module: HasPredictors + Send + Sync {
                 result
             };
             match operation {
-                None => work.await,
+                ModuleCall::Unobserved(scope) => scope.enter(work).await,
                 // Boxed, because few programs are watched and all programs nest.
-                Some(operation) => Box::pin(watch_module(context.events.as_deref(), operation, work)).await,
+                ModuleCall::Observed(operation) => {
+                    Box::pin(watch_module(context.events.as_deref(), operation, work)).await
+                }
             }
         }
     }

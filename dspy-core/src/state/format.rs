@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::StateError;
+use super::{StateError, python};
 use crate::error::clipped;
 use crate::predict::Predictor;
 use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
@@ -49,9 +49,13 @@ pub struct PredictorState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FieldState {
-    /// The name; empty in states that come from Python, which go by position.
+    /// The name; empty in states that come from Python, which go by position, unless the file tells it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The title that Python gives the field in prompts, by which it is known that it is the same field; empty in other
+    /// states.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
     /// `input` or `output`; empty in states that come from Python.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub role: String,
@@ -111,6 +115,7 @@ impl FieldState {
     fn of(field: &FieldSpec) -> Self {
         FieldState {
             name: field.name().into(),
+            prefix: String::new(),
             role: if field.role() == Role::Input { "input" } else { "output" }.into(),
             kind: field.type_text().notation.clone(),
             description: field.description().into(),
@@ -156,12 +161,8 @@ impl PredictorState {
                     problems.push("a type has changed in a part that its short form does not show".into());
                 }
             }
-            None if self.fields.len() != shown(spec).count() => problems.push(format!(
-                "{} fields were saved by position, the program has {}",
-                self.fields.len(),
-                shown(spec).count()
-            )),
-            Some(_) | None => {}
+            Some(_) => {}
+            None => problems.extend(python::problems(&self.fields, shown(spec).map(FieldSpec::name))),
         }
         if problems.is_empty() {
             problems.extend(self.demo_problems(spec));
@@ -172,14 +173,15 @@ impl PredictorState {
     fn demo_problems(&self, spec: &SignatureSpec) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, demo) in self.demos.iter().enumerate() {
+            if !demo.values.is_empty() && demo.values.keys().all(|name| spec.field(name).is_none()) {
+                let names: Vec<_> = demo.values.keys().map(|name| format!("`{name}`")).collect();
+                problems.push(format!("demonstration {index}: no field is named {}", names.join(" or ")));
+            }
             for (name, value) in &demo.values {
                 let Some(field) = spec.field(name).filter(|field| field.role() != Role::Hint) else {
                     continue;
                 };
-                let fits = value.is_null()
-                    || field.plan().is_ok_and(|plan| plan.coerce(value.clone()).is_ok())
-                    || (field.is_text() && value.is_string());
-                if !fits {
+                if fitting(field, value).is_none() {
                     let kind = &field.type_text().notation;
                     problems.push(format!(
                         "demonstration {index}: `{name}` is not of type {kind}: {}",
@@ -202,6 +204,39 @@ impl PredictorState {
                 predictor.set_description(name, field.description.as_str());
             }
         }
-        predictor.set_demos(self.demos.clone());
+        let mut demos = self.demos.clone();
+        if self.fingerprint.is_none() {
+            // What was saved by another library may be written otherwise than a value of the field's type.
+            for (name, value) in demos.iter_mut().flat_map(|demo| &mut demo.values) {
+                let field = predictor.declared().field(name);
+                if let Some(fits) = field.and_then(|field| fitting(field, value)) {
+                    *value = fits;
+                }
+            }
+        }
+        predictor.set_demos(demos);
+    }
+}
+
+/// The value as one of the field's type, if it can be read as one.
+fn fitting(field: &FieldSpec, value: &Value) -> Option<Value> {
+    if value.is_null() || (field.is_text() && value.is_string()) {
+        return Some(value.clone());
+    }
+    let read = field.plan().ok()?.coerce(value.clone()).ok()?.value;
+    (!is_flattened(value, &read)).then_some(read)
+}
+
+/// Whether a list or an object was read as text, of which a prompt would show the JSON.
+fn is_flattened(value: &Value, read: &Value) -> bool {
+    match (value, read) {
+        (Value::Array(_) | Value::Object(_), Value::String(_)) => true,
+        (Value::Array(value), Value::Array(read)) => {
+            value.iter().zip(read).any(|(value, read)| is_flattened(value, read))
+        }
+        (Value::Object(value), Value::Object(read)) => {
+            value.iter().any(|(name, value)| read.get(name).is_some_and(|read| is_flattened(value, read)))
+        }
+        _ => false,
     }
 }

@@ -14,7 +14,7 @@ use crate::files;
 use crate::program::HasPredictors;
 
 /// A saved program that cannot be read, written or applied.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// The file cannot be read or written.
@@ -40,6 +40,8 @@ pub enum StateError {
     #[error("the saved state does not fit this program: {}", .0.join("; "))]
     Mismatch(Vec<String>),
 }
+
+crate::error::readable_debug!(StateError);
 
 impl ProgramState {
     /// The state of a program.

@@ -45,12 +45,13 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
     let fields = fields.iter().map(|field| {
         let description = field["description"].as_str().unwrap_or_default();
         // `${name}` is how Python says that there is no description.
-        let none = description.starts_with("${") && description.ends_with('}');
+        let name = description.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         FieldState {
-            name: String::new(),
+            name: name.unwrap_or_default().into(),
+            prefix: field["prefix"].as_str().unwrap_or_default().into(),
             role: String::new(),
             kind: String::new(),
-            description: if none { String::new() } else { description.into() },
+            description: if name.is_some() { String::new() } else { description.into() },
         }
     });
     let demos = value["demos"].as_array().ok_or_else(|| wrong("`demos` is not a list"))?;
@@ -67,6 +68,39 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
         demos: demos?,
         lm,
     })
+}
+
+/// Why saved fields are not those of a program with fields of these names, in this order. The format has no names, but a
+/// field without a description tells its own, and all have a title that is made of theirs.
+pub(super) fn problems<'n>(saved: &[FieldState], names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let names: Vec<&str> = names.collect();
+    let mut problems = Vec::new();
+    if saved.len() != names.len() {
+        let (then, now) = (saved.len(), names.len());
+        problems.push(format!("{then} fields were saved by position, the program has {now}"));
+    }
+    for (index, field) in saved.iter().enumerate() {
+        let then = match (field.name.as_str(), field.prefix.trim().trim_end_matches(':')) {
+            ("", "") => "a field with neither a prefix nor `${name}` as its description".to_owned(),
+            ("", prefix) => format!("`{prefix}`"),
+            (name, _) => format!("`{name}`"),
+        };
+        let Some(name) = names.get(index) else {
+            problems.push(format!("field {} was {then}, the program has none there", index + 1));
+            continue;
+        };
+        let same = if field.name.is_empty() {
+            field.prefix.trim().trim_end_matches(':') == title(name)
+        } else {
+            field.name == *name
+        };
+        if !same {
+            problems.push(format!("field {} was {then}, the program has `{name}` there", index + 1));
+        }
+    }
+    let new = names.iter().enumerate().skip(saved.len());
+    problems.extend(new.map(|(index, name)| format!("the program has `{name}` as field {}", index + 1)));
+    problems
 }
 
 pub(super) fn write(state: &ProgramState) -> String {

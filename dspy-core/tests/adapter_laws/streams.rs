@@ -9,7 +9,7 @@ use dspy_core::signature::{FieldChange, FieldUpdate, SignatureSpec};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Outputs, outputs, spec, text, values};
+use super::{Outputs, outputs, spec, text, values, work};
 
 /// What a watcher knows of a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,36 +170,28 @@ proptest! {
 
 #[test]
 fn long_replies_are_read_in_linear_time() {
-    let items: Vec<String> = (0..4_000).map(|n| format!("item number {n} [[ ## of ** many")).collect();
-    let long = "a word and [[ another ** ".repeat(4_000);
-    for (signature, value) in [("q -> out: list[str]", Value::from(items)), ("q -> out", Value::from(long))] {
+    let items =
+        |size| (0..size).map(|n| format!("item number {n} [[ ## of ** many")).collect::<Vec<String>>().into();
+    let long = |size| "a word and [[ another ** ".repeat(size).into();
+    let values: [(_, &dyn Fn(usize) -> Value); 2] = [("q -> out: list[str]", &items), ("q -> out", &long)];
+    for (signature, value) in values {
         let spec: Arc<SignatureSpec> = Arc::new(signature.parse().unwrap());
-        let values = [("out".to_owned(), value)].into_iter().collect();
         for adapter in ADAPTERS {
-            let reply = adapter.reply(&spec, &values);
-            let started = std::time::Instant::now();
-            let mut watcher = adapter.reader(&spec).unwrap();
-            let mut changes = Vec::new();
-            for at in (0..reply.len()).step_by(5) {
-                watcher.push(&reply[at..(at + 5).min(reply.len())], &mut changes);
-            }
-            // A long object is read at its milestones; its end is that of the whole reply.
-            if adapter.name() != "json" {
-                let complete = changes.last().map(|change| &change.update);
-                assert_eq!(
-                    complete,
-                    Some(&FieldUpdate::Complete(values["out"].clone())),
-                    "{}",
-                    adapter.name()
-                );
-            }
-            // Generous: what is quadratic takes hours for a megabyte in pieces of five bytes.
-            assert!(
-                started.elapsed().as_secs() < 60,
-                "{} {signature}: {:?}",
-                adapter.name(),
-                started.elapsed()
-            );
+            work::assert_linear(&format!("{} {signature}", adapter.name()), 1_000, |size| {
+                let values = [("out".to_owned(), value(size))].into_iter().collect();
+                let reply = adapter.reply(&spec, &values);
+                let mut watcher = adapter.reader(&spec).unwrap();
+                let mut changes = Vec::new();
+                for at in (0..reply.len()).step_by(5) {
+                    watcher.push(&reply[at..(at + 5).min(reply.len())], &mut changes);
+                }
+                // A long object is read at its milestones; its end is that of the whole reply.
+                if adapter.name() != "json" {
+                    let complete = changes.last().map(|change| &change.update);
+                    let whole = FieldUpdate::Complete(values["out"].clone());
+                    assert_eq!(complete, Some(&whole), "{}", adapter.name());
+                }
+            });
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dspy_core::lm::{LmError, LmErrorKind};
 
-use crate::endpoint;
 use crate::support::{Act, Server, chat, reply};
+use crate::{endpoint, retries};
 
 /// What one attempt at a server that does this ends in.
 async fn outcome(act: Act) -> LmError {
@@ -145,8 +145,10 @@ async fn silence_is_a_timeout() {
     for act in [Act::Hang, Act::Send(body_missing)] {
         let server = Server::script(vec![act]).await;
         let endpoint = endpoint(&server.url()).retries(1).timeout(Duration::from_millis(40));
-        let error = endpoint.model("m").unwrap().ask("Hi").await.unwrap_err();
-        assert_eq!(error.kind, LmErrorKind::Timeout, "{error}");
+        let lm = endpoint.model("m").unwrap();
+        let (outcome, retries) = retries(lm.ask("Hi")).await;
+        let error = outcome.unwrap_err();
+        assert_eq!((error.kind, retries), (LmErrorKind::Timeout, 1), "{error}");
         assert!(server.seen().len() <= 2);
     }
 }

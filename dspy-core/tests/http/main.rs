@@ -34,9 +34,12 @@ mod shapes;
 mod streaming;
 mod tools;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dspy_core::lm::{Endpoint, Lm};
+use dspy_core::program::{Event, EventKind, Settings};
 use support::Server;
 
 /// An endpoint that hardly waits between attempts.
@@ -46,4 +49,16 @@ fn endpoint(url: &str) -> Endpoint {
 
 fn lm(server: &Server) -> Lm {
     endpoint(&server.url()).model("m").unwrap()
+}
+
+/// What comes of a call, and how often its request was sent again. Not what the server has seen: a request that is given
+/// up may never get there.
+async fn retries<T>(call: impl Future<Output = T>) -> (T, usize) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let retries = count.clone();
+    let settings = Settings::new().observe(move |event: &Event| {
+        retries.fetch_add(usize::from(matches!(event.kind, EventKind::LmRetried { .. })), Ordering::SeqCst);
+    });
+    let outcome = settings.scope(call).await;
+    (outcome, count.load(Ordering::SeqCst))
 }

@@ -8,7 +8,7 @@ use dspy_core::lm::{
 use serde_json::{Value, json};
 
 use crate::protocols::heard;
-use crate::support::{Act, Server, chat, chat_events, chunks, reply};
+use crate::support::{Act, Seen, Server, chat, chat_events, chunks, reply};
 
 /// The model that these variables lead to.
 fn found(vars: &[(&str, &str)]) -> Lm {
@@ -205,18 +205,22 @@ async fn one_of_several_completions_is_shown() {
 
 #[tokio::test]
 async fn no_more_than_a_handful_of_requests_are_in_flight_for_one() {
-    let server = Server::script(vec![Act::Hang]).await;
-    let lm = crate::endpoint(&server.url()).capabilities(Capabilities::NONE.n(false)).model("m").unwrap();
+    let held = |seen: &[Seen]| seen.iter().filter(|seen| seen.json()["model"] == "held").count();
+    let server =
+        Server::start(|_, seen| if seen.json()["model"] == "held" { Act::Hang } else { chat("free") }).await;
+    let model = |name: &str| {
+        crate::endpoint(&server.url()).capabilities(Capabilities::NONE.n(false)).model(name).unwrap()
+    };
+    let (lm, free) = (model("held"), model("free"));
     let mut request = three();
     request.params.n = Some(u32::MAX);
     let waiting = tokio::spawn(async move { lm.complete(request).await });
-    while server.seen().len() < 8 {
-        tokio::task::yield_now().await;
+    server.wait_until(|seen| held(seen) >= 8).await;
+    // What else had been sent would have arrived with these.
+    for _ in 0..10 {
+        free.ask("Hi").await.unwrap();
     }
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(server.seen().len(), 8);
+    assert_eq!(held(&server.seen()), 8);
     waiting.abort();
 }
 

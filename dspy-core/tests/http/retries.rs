@@ -84,9 +84,7 @@ async fn a_dropped_call_is_over() {
     let server = Server::script(vec![reply(500, &[], ""), Act::Hang]).await;
     let lm = lm(&server);
     let call = tokio::spawn(async move { lm.ask("Hi").await });
-    while server.seen().len() < 2 {
-        tokio::task::yield_now().await;
-    }
+    server.wait_for(2).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(server.seen().len(), 2);

@@ -3,11 +3,13 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -117,8 +119,15 @@ pub fn chat_events(pieces: &[&str]) -> String {
 pub struct Server {
     /// Host and port.
     pub address: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Log>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// The requests of a server, and a bell that rings at each.
+#[derive(Debug, Default)]
+struct Log {
+    seen: Mutex<Vec<Seen>>,
+    arrived: Notify,
 }
 
 impl Server {
@@ -129,17 +138,17 @@ impl Server {
 
     /// A server that decides by the number of the request, from 0, and the request.
     pub async fn start(act: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = fresh_listener().await;
         let address = listener.local_addr().unwrap().to_string();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, act) = (seen.clone(), Arc::new(act));
+        let log = Arc::new(Log::default());
+        let (kept, act) = (log.clone(), Arc::new(act));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, log.clone(), act.clone()));
+                connections.spawn(serve(stream, kept.clone(), act.clone()));
             }
         });
-        Server { address, seen, task }
+        Server { address, log, task }
     }
 
     /// The usual base URL.
@@ -149,7 +158,26 @@ impl Server {
 
     /// The requests so far.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.log.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until the requests so far are as `enough` says.
+    pub async fn wait_until(&self, enough: impl Fn(&[Seen]) -> bool) {
+        loop {
+            let arrived = self.log.arrived.notified();
+            let mut arrived = std::pin::pin!(arrived);
+            // Before the look, so that nothing is missed.
+            arrived.as_mut().enable();
+            if enough(&self.log.seen.lock().unwrap()) {
+                return;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Waits for that many requests.
+    pub async fn wait_for(&self, requests: usize) {
+        self.wait_until(|seen| seen.len() >= requests).await;
     }
 }
 
@@ -159,17 +187,33 @@ impl Drop for Server {
     }
 }
 
+/// A listener on a port that no server of this process has had. What the library learns of an endpoint, refusals and
+/// circuits included, outlives the server that it was learned from.
+async fn fresh_listener() -> TcpListener {
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut refused = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if USED.lock().unwrap().insert(listener.local_addr().unwrap().port()) {
+            return listener;
+        }
+        // Kept until another port is found, so that this one does not come again.
+        refused.push(listener);
+    }
+}
+
 async fn serve(
     mut stream: TcpStream,
-    log: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Log>,
     act: Arc<impl Fn(usize, &Seen) -> Act + Send + Sync + 'static>,
 ) {
     while let Some(request) = read(&mut stream).await {
         let number = {
-            let mut log = log.lock().unwrap();
-            log.push(request.clone());
-            log.len() - 1
+            let mut seen = log.seen.lock().unwrap();
+            seen.push(request.clone());
+            seen.len() - 1
         };
+        log.arrived.notify_waiters();
         match act(number, &request) {
             Act::Send(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {

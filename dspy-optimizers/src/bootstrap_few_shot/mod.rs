@@ -12,7 +12,7 @@ use dspy_core::program::{Module, inherit};
 use dspy_core::signature::Example;
 use serde_json::{Value, json};
 
-pub(crate) use self::algorithm::{Bootstrap, Teaching};
+pub(crate) use self::algorithm::{Bootstrap, Bootstrapped, Teaching};
 use crate::data::Rows;
 use crate::engine::{Halt, Run};
 use crate::journal::{model_identity, program_identity};
@@ -253,25 +253,30 @@ impl<M: Send + Sync + 'static> BootstrapFewShot<M> {
         let run = Run::start(options, metric, "BootstrapFewShot", identity)?;
         let order: Vec<usize> = (0..trainset.len()).collect();
         let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings: &settings, seed };
-        let made = bootstrap.run(&run, &teaching, &rows).await.map_err(Halt::into_error)?;
-        let stopped = match made.halted {
-            None => Stopped::Finished,
-            Some(limit) if made.items.is_empty() => return Err(OptimizeError::Budget { limit }),
-            Some(limit) => Stopped::Budget(limit),
+        let (program, trials, stopped) = match bootstrap.run(&run, &teaching, &rows).await {
+            // Not one row was tried: the program stays as it was.
+            Ok(Bootstrapped { halted: Some(limit), items, .. }) if items.is_empty() => {
+                (program, Vec::new(), Stopped::Budget(limit))
+            }
+            Err(Halt::Budget(limit)) => (program, Vec::new(), Stopped::Budget(limit)),
+            Err(Halt::Error(error)) => return Err(*error),
+            Ok(made) => {
+                let trial = Trial {
+                    label: "bootstrapped demonstrations".into(),
+                    score: None,
+                    usage: made.usage(),
+                    items: made.items,
+                    parameters: parameters(&made.program),
+                    notes: made.notes,
+                };
+                (made.program, vec![trial], made.halted.map_or(Stopped::Finished, Stopped::Budget))
+            }
         };
         run.progress.finish();
-        let trial = Trial {
-            label: "bootstrapped demonstrations".into(),
-            score: None,
-            usage: made.usage(),
-            items: made.items,
-            parameters: parameters(&made.program),
-            notes: made.notes,
-        };
         let report = Report {
             optimizer: "BootstrapFewShot".into(),
             seed: seed.value(),
-            trials: vec![trial],
+            trials,
             best: 0,
             baseline: None,
             initial,
@@ -279,6 +284,6 @@ impl<M: Send + Sync + 'static> BootstrapFewShot<M> {
             stopped,
             warnings: run.warnings(),
         };
-        Ok(Optimized::new(made.program, report))
+        Ok(Optimized::new(program, report))
     }
 }

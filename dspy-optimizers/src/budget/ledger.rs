@@ -26,11 +26,7 @@ pub(crate) enum Closed {
 
 impl Ledger {
     pub(crate) fn new(budget: Budget, journal: &Arc<Journal>) -> Self {
-        let spent = journal.total();
-        let mut usage = spent.usage();
-        // A call is one, however many requests a model made of it.
-        usage.requests = spent.calls;
-        let account = budget.resume(usage, journal.elapsed());
+        let account = budget.resume_logged(journal.spent_before(), journal.elapsed(), journal.clone());
         journal.take_experience().tell(&account);
         Ledger { account, closed: Mutex::default() }
     }

@@ -35,16 +35,6 @@ impl<E: Into<OptimizeError>> From<E> for Halt {
     }
 }
 
-impl Halt {
-    /// As an error, for where nothing has come out yet.
-    pub(crate) fn into_error(self) -> OptimizeError {
-        match self {
-            Halt::Budget(limit) => OptimizeError::Budget { limit },
-            Halt::Error(error) => *error,
-        }
-    }
-}
-
 /// One run of an optimizer.
 pub(crate) struct Run<M> {
     options: Options,

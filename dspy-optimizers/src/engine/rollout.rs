@@ -123,7 +123,7 @@ impl<M> Run<M> {
                 self.closed().unwrap_or_else(|| self.outage("the run was stopped".into())),
             );
         }
-        let Item { prediction, score, trace, .. } = item;
+        let Item { score, trace, .. } = item;
         let usage = calls.tally().usage();
         let outage = calls.outage();
         let outcome = match score {
@@ -142,9 +142,8 @@ impl<M> Run<M> {
                 return Attempt::Halted(OptimizeError::Example { set: "data set", index, source }.into());
             }
             Err(ItemError::Metric(error)) => Outcome::Unscored(error.to_string()),
-            // The program was done, so it was the metric.
-            Err(ItemError::Panic(message)) if prediction.is_some() => {
-                Outcome::Unscored(format!("it panicked: {message}"))
+            Err(error @ (ItemError::MetricPanic(_) | ItemError::MetricDeadline(_))) => {
+                Outcome::Unscored(error.to_string())
             }
             Err(error) => Outcome::Failed(error.to_string()),
         };

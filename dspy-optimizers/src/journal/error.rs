@@ -1,11 +1,12 @@
 //! A journal that cannot be used.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 /// A journal that cannot be used.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum JournalError {
     /// The file cannot be read or written.
@@ -57,4 +58,10 @@ pub enum JournalError {
     /// A result has no JSON form.
     #[error("a result cannot be written down: {0}")]
     Encode(serde_json::Error),
+}
+
+impl fmt::Debug for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        dspy_core::error::write_chain(self, f)
+    }
 }

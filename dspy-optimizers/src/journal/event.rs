@@ -1,6 +1,6 @@
 //! The lines of a journal.
 
-use dspy_core::lm::{Lm, LmError, LmErrorKind, Request, Response};
+use dspy_core::lm::{Lm, LmError, LmErrorKind, Request, Response, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,12 +19,78 @@ pub(super) enum Event {
     },
     /// An effect is finished.
     Done { at: u64, scope: String, value: Value },
+    /// A call is about to be made, and may cost this much. If its end is not in the journal, it may have been charged.
+    Reserved {
+        at: u64,
+        call: u64,
+        #[serde(flatten)]
+        cost: Cost,
+    },
+    /// The call of that number has ended, and has cost this much.
+    Settled {
+        at: u64,
+        call: u64,
+        #[serde(flatten)]
+        cost: Cost,
+    },
+}
+
+/// Picodollars in a dollar.
+const PICOS: f64 = 1e12;
+
+/// What a call takes of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Cost {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) calls: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) tokens: u64,
+    /// Sums of whole numbers do not depend on their order.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) picodollars: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Cost {
+    pub(super) fn of(usage: &Usage) -> Self {
+        let picodollars = usage.cost_usd.map_or(0, |usd| (usd * PICOS).round() as u64);
+        Cost { calls: usage.requests, tokens: usage.total_tokens(), picodollars }
+    }
+
+    pub(super) fn add(&mut self, other: Cost) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.picodollars = self.picodollars.saturating_add(other.picodollars);
+    }
+
+    /// The larger one of each.
+    pub(super) fn max(self, other: Cost) -> Self {
+        Cost {
+            calls: self.calls.max(other.calls),
+            tokens: self.tokens.max(other.tokens),
+            picodollars: self.picodollars.max(other.picodollars),
+        }
+    }
+
+    /// As an account takes it that is opened with what was spent before: calls count as requests.
+    pub(super) fn usage(self) -> Usage {
+        let mut usage = Usage::tokens(self.tokens, 0);
+        (usage.requests, usage.cost_usd) = (self.calls, Some(self.picodollars as f64 / PICOS));
+        usage
+    }
 }
 
 impl Event {
     pub(super) fn at(&self) -> u64 {
         match self {
-            Event::Call { at, .. } | Event::Done { at, .. } => *at,
+            Event::Call { at, .. }
+            | Event::Done { at, .. }
+            | Event::Reserved { at, .. }
+            | Event::Settled { at, .. } => *at,
         }
     }
 }

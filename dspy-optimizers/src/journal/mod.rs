@@ -13,17 +13,18 @@ mod file;
 mod header;
 mod layer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dspy_core::lm::{LmError, Response, Tally};
+use dspy_core::lm::{BudgetLog, LmError, Response, Tally, Usage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::error::JournalError;
-use self::event::{CallId, Event, Outcome};
+use self::event::{CallId, Cost, Event, Outcome};
 use self::file::JournalFile;
 pub(crate) use self::header::{Header, model_identity, program_identity};
 pub(crate) use self::layer::CallScope;
@@ -34,6 +35,8 @@ pub(crate) struct Journal {
     file: Option<Mutex<JournalFile>>,
     known: Mutex<Known>,
     failure: Mutex<Option<JournalError>>,
+    /// The number of the next call that is about to be made.
+    next_call: AtomicU64,
     /// When this process started, and how long earlier ones took.
     started: Instant,
     earlier: Duration,
@@ -47,6 +50,11 @@ struct Known {
     /// What the calls of earlier processes tell about those to come.
     experience: Experience,
     total: Tally,
+    /// What calls of earlier processes have taken of the budget, and what those may have taken whose end is not known.
+    settled: Cost,
+    in_flight: BTreeMap<u64, Cost>,
+    /// The number of the next call.
+    next_call: u64,
 }
 
 impl Journal {
@@ -64,14 +72,23 @@ impl Journal {
             match event {
                 Event::Call { scope, id, outcome, .. } => known.call(scope, id, outcome),
                 Event::Done { scope, value, .. } => known.done(scope, line, value),
+                Event::Reserved { call, cost, .. } => known.reserved(call, cost),
+                Event::Settled { call, cost, .. } => known.settled(call, cost),
             }
         })?;
+        let lost = known.in_flight.len();
+        if lost > 0 {
+            tracing::warn!(
+                calls = lost,
+                "calls were in flight when an earlier process ended; they count as made"
+            );
+        }
         Ok(Self::with(Some(Mutex::new(file)), known, Duration::from_millis(earlier)))
     }
 
     fn with(file: Option<Mutex<JournalFile>>, known: Known, earlier: Duration) -> Self {
-        let failure = Mutex::default();
-        Journal { file, known: Mutex::new(known), failure, started: Instant::now(), earlier }
+        let (failure, next_call) = (Mutex::default(), AtomicU64::new(known.next_call));
+        Journal { file, known: Mutex::new(known), failure, next_call, started: Instant::now(), earlier }
     }
 
     /// How long the run has taken, that of killed processes included.
@@ -87,6 +104,16 @@ impl Journal {
     /// What all calls of the run have cost.
     pub(crate) fn total(&self) -> Tally {
         self.known().total
+    }
+
+    /// What earlier processes have taken of the budget, calls included that were in flight when they ended.
+    pub(crate) fn spent_before(&self) -> Usage {
+        let known = self.known();
+        let mut spent = known.settled;
+        known.in_flight.values().for_each(|cost| spent.add(*cost));
+        // Of calls that were answered, nothing else need be known: journals from before there were reservations.
+        let answered = Cost { calls: known.total.calls, ..Cost::of(&known.total.usage()) };
+        spent.max(answered).usage()
     }
 
     /// The result of a finished effect.
@@ -149,6 +176,14 @@ impl Journal {
         lock(file).append(&line)
     }
 
+    fn record_cost(&self, event: &Event) -> Result<(), String> {
+        self.append(event).map_err(|error| {
+            let message = format!("it cannot be written to the journal: {error}");
+            lock(&self.failure).get_or_insert(error);
+            message
+        })
+    }
+
     fn corrupt(&self, line: usize, problem: String) -> JournalError {
         let path = self.file.as_ref().map(|file| lock(file).path().to_owned()).unwrap_or_default();
         JournalError::Corrupt { path, line, problem }
@@ -163,7 +198,30 @@ impl Journal {
     }
 }
 
+impl BudgetLog for Journal {
+    fn reserved(&self, worst: &Usage) -> Result<u64, String> {
+        let call = self.next_call.fetch_add(1, Ordering::Relaxed);
+        self.record_cost(&Event::Reserved { at: self.now(), call, cost: Cost::of(worst) })?;
+        Ok(call)
+    }
+
+    fn settled(&self, call: u64, cost: &Usage) {
+        // The run fails by `take_failure`.
+        let _ = self.record_cost(&Event::Settled { at: self.now(), call, cost: Cost::of(cost) });
+    }
+}
+
 impl Known {
+    fn reserved(&mut self, call: u64, cost: Cost) {
+        self.next_call = self.next_call.max(call.saturating_add(1));
+        self.in_flight.insert(call, cost);
+    }
+
+    fn settled(&mut self, call: u64, cost: Cost) {
+        self.in_flight.remove(&call);
+        self.settled.add(cost);
+    }
+
     fn call(&mut self, scope: String, id: CallId, outcome: Outcome) {
         self.count(&outcome);
         if let Outcome::Answered(response) = &outcome {

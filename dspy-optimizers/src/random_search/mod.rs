@@ -13,7 +13,7 @@ use serde_json::json;
 use self::search::{Found, Job};
 use crate::bootstrap_few_shot::{Settings, Teaching, bootstrap_setters};
 use crate::data::Rows;
-use crate::engine::{Halt, Run};
+use crate::engine::Run;
 use crate::journal::program_identity;
 use crate::metric::{HasMetric, NoMetric, WithMetric};
 use crate::options::{Options, option_setters};
@@ -208,7 +208,7 @@ impl<M: Send + Sync + 'static> BootstrapFewShotWithRandomSearch<M> {
         let run = Run::start(options, metric, NAME, identity)?;
         let valset = valset.unwrap_or(trainset);
         let job = Job { search: &search, run: &run, teaching, rows, valset, root };
-        let Found { best, trials, stopped } = job.search().await.map_err(Halt::into_error)?;
+        let Found { best, trials, stopped } = job.search().await?;
         let initial = parameters(&program);
         // Without demonstrations of its own, the program was the first candidate.
         let plain = initial.values().all(|predictor| predictor.demos.is_empty());
@@ -217,14 +217,14 @@ impl<M: Send + Sync + 'static> BootstrapFewShotWithRandomSearch<M> {
             seed: root.value(),
             baseline: trials.first().filter(|_| plain).and_then(|trial| trial.score),
             trials,
-            best: best.0,
+            best: best.as_ref().map_or(0, |(place, _)| *place),
             initial,
             usage: run.spent().usage(),
             stopped,
             warnings: run.warnings(),
         };
         run.progress.finish();
-        Ok(Optimized::new(best.1, report))
+        Ok(Optimized::new(best.map_or(program, |(_, best)| best), report))
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Job<'a, P, E, M> {
 
 /// What it has found.
 pub(super) struct Found<P> {
-    /// The place of the best candidate and its program.
-    pub(super) best: (usize, P),
+    /// The place of the best candidate and its program; none if the budget was used up before there was one.
+    pub(super) best: Option<(usize, P)>,
     pub(super) trials: Vec<Trial>,
     pub(super) stopped: Stopped,
 }
@@ -72,7 +72,7 @@ where
     E: Row<P>,
     M: Fits<P, E>,
 {
-    pub(super) async fn search(&self) -> Result<Found<P>, Halt> {
+    pub(super) async fn search(&self) -> Result<Found<P>, OptimizeError> {
         let shuffled = (0..self.search.num_candidate_programs).map(Kind::Shuffled);
         let mut best: Option<(f64, usize, P)> = None;
         let mut trials = Vec::new();
@@ -80,11 +80,11 @@ where
         for kind in [Kind::ZeroShot, Kind::Labelled, Kind::Bootstrapped].into_iter().chain(shuffled) {
             let (score, trial, program) = match self.trial(kind).await {
                 Ok(done) => done,
-                Err(Halt::Budget(limit)) if best.is_some() => {
+                Err(Halt::Budget(limit)) => {
                     stopped = Stopped::Budget(limit);
                     break;
                 }
-                Err(halt) => return Err(halt),
+                Err(Halt::Error(error)) => return Err(*error),
             };
             self.run.progress.scored(score);
             if best.as_ref().is_none_or(|(highest, ..)| score > *highest) {
@@ -96,9 +96,7 @@ where
                 break;
             }
         }
-        // The first three candidates always exist.
-        let Some((_, place, program)) = best else { return Err(OptimizeError::NoPredictors.into()) };
-        Ok(Found { best: (place, program), trials, stopped })
+        Ok(Found { best: best.map(|(_, place, program)| (place, program)), trials, stopped })
     }
 
     async fn trial(&self, kind: Kind) -> Result<(f64, Trial, P), Halt> {

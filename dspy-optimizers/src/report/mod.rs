@@ -33,7 +33,8 @@ pub struct Report {
     pub seed: u64,
     /// The candidates in the order in which they were tried.
     pub trials: Vec<Trial>,
-    /// The place in `trials` of the one that was chosen.
+    /// The place in `trials` of the one that was chosen. There is none if the budget was used up before the first
+    /// candidate was done; the program is then as it was given.
     pub best: usize,
     /// The score of the program as it was given, if it was among the candidates.
     pub baseline: Option<f64>,
@@ -115,8 +116,7 @@ impl Report {
 
     /// What the chosen candidate changes in the program, readable as a diff.
     pub fn changes(&self) -> Changes {
-        let none = BTreeMap::new();
-        Changes::between(&self.initial, self.best_trial().map_or(&none, |trial| &trial.parameters))
+        Changes::between(&self.initial, self.best_trial().map_or(&self.initial, |trial| &trial.parameters))
     }
 }
 

@@ -27,6 +27,9 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f)?;
+        if self.trials.is_empty() {
+            writeln!(f, "  no candidate was done: the program is as it was given")?;
+        }
         let best = self.best_trial();
         for trial in self.ranking().into_iter().take(LISTED) {
             let mark = if best.is_some_and(|best| std::ptr::eq(best, trial)) { '*' } else { ' ' };

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::ask::Ask;
 use super::judge::{Grant, Verdict, judge};
 use super::learned::Experience;
+use super::log::BudgetLog;
 use super::{Budget, Limit, OverBudget, Refusal};
 use crate::lm::usage::{dollars, picodollars};
 use crate::lm::{Tally, Usage};
@@ -25,6 +26,8 @@ pub(super) struct Account {
     state: Mutex<State>,
     /// Rung when calls under way are to be given up.
     pub(super) aborted: Notify,
+    /// Keeps what an account has to know that is opened again after the process has died.
+    pub(super) log: Option<Arc<dyn BudgetLog>>,
 }
 
 #[derive(Default)]
@@ -85,6 +88,7 @@ impl Account {
             ends: budget.wall.and_then(|wall| now.checked_add(wall.saturating_sub(elapsed))),
             state: Mutex::new(State { spent: tally, ..State::default() }),
             aborted: Notify::new(),
+            log: None,
         }
     }
 
@@ -172,33 +176,35 @@ impl Account {
     fn set_aside(self: &Arc<Self>, state: &mut State, ask: &Ask<'_>, grant: Grant) -> Reservation {
         state.open.add(grant.amount);
         let claim = Claim { grant, prompt: ask.prompt, completions: ask.completions };
-        Reservation { account: self.clone(), claim: Some(claim) }
+        Reservation { account: self.clone(), claim: Some(claim), logged: None }
     }
 
-    /// Gives back what was set aside, books what the call has cost and lets others through.
-    fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Outcome<'_>) {
-        let unpriced = self.change(|state| {
+    /// What a call may cost at most, for all that is known.
+    fn worst(&self, grant: &Grant) -> Usage {
+        let mut usage = Usage::tokens(grant.amount.tokens, 0);
+        let known = self.picodollars.filter(|_| !grant.pioneer);
+        usage.cost_usd = known.map(|_| dollars(grant.amount.picodollars));
+        usage
+    }
+
+    /// Gives back what was set aside, books what the call has cost and lets others through. Tells what was booked.
+    fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Outcome<'_>) -> Tally {
+        let (booked, unpriced) = self.change(|state| {
             state.open.subtract(claim.grant.amount);
-            match *outcome {
-                Outcome::Free => {}
-                Outcome::Refused => state.spent.add(Tally::refused()),
-                Outcome::InDoubt => {
-                    let amount = claim.grant.amount;
-                    let mut usage = Usage::tokens(amount.tokens, 0);
-                    usage.cost_usd = self.picodollars.map(|_| dollars(amount.picodollars));
-                    if claim.grant.pioneer {
-                        usage.cost_usd = None;
-                    }
-                    state.spent.add(Tally::of(&usage));
-                }
-                Outcome::Answered(usage, cut) => return self.book(state, claim, model, usage, cut),
-            }
-            false
+            let (booked, unpriced) = match *outcome {
+                Outcome::Free => (Tally::default(), false),
+                Outcome::Refused => (Tally::refused(), false),
+                Outcome::InDoubt => (Tally::of(&self.worst(&claim.grant)), false),
+                Outcome::Answered(usage, cut) => self.learned(state, claim, model, usage, cut),
+            };
+            state.spent.add(booked);
+            (booked, unpriced)
         });
         // Said when the account is free again: what listens to logs is not ours.
         if unpriced {
             tracing::warn!(model, "the model's price is not known: the budget of dollars is not enforced");
         }
+        booked
     }
 
     /// Changes the state and lets those through that then fit, even if the change panics: whoever waits must not wait
@@ -208,8 +214,15 @@ impl Account {
         change(&mut self.state())
     }
 
-    /// Books an answer. Whether it was the first that shows that a price is not known.
-    fn book(&self, state: &mut State, claim: &Claim, model: &str, usage: &Usage, cut: Option<u32>) -> bool {
+    /// What an answered call is booked with, and whether it was the first that shows that a price is not known.
+    fn learned(
+        &self,
+        state: &mut State,
+        claim: &Claim,
+        model: &str,
+        usage: &Usage,
+        cut: Option<u32>,
+    ) -> (Tally, bool) {
         let Claim { grant: Grant { amount, pioneer, .. }, prompt, completions } = *claim;
         let mut paid = *usage;
         // A model that reports nothing was still called.
@@ -221,7 +234,6 @@ impl Account {
         if !priced && !pioneer && amount.picodollars > 0 {
             paid.cost_usd = Some(dollars(amount.picodollars));
         }
-        state.spent.add(Tally::of(&paid));
         if self.budget.counts_tokens()
             && let Some(learned) = state.experience.at(model)
         {
@@ -233,7 +245,7 @@ impl Account {
         if first {
             state.unpriced = Some(model.to_owned());
         }
-        first
+        (Tally::of(&paid), first)
     }
 
     /// Lets those that wait through, the first to come first, until one has to go on waiting.
@@ -323,6 +335,8 @@ impl Drop for Waiting<'_> {
 pub(super) struct Reservation {
     account: Arc<Account>,
     claim: Option<Claim>,
+    /// Its number in the log of the account.
+    logged: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -338,15 +352,29 @@ impl Reservation {
         self.claim.and_then(|claim| claim.grant.cap)
     }
 
+    /// Writes down that the call is about to be made, where the account has a log.
+    pub(super) fn log(&mut self) -> Result<(), String> {
+        if let (Some(log), Some(claim)) = (&self.account.log, &self.claim) {
+            self.logged = Some(log.reserved(&self.account.worst(&claim.grant))?);
+        }
+        Ok(())
+    }
+
     /// Books what the call has cost.
     pub(super) fn settle(mut self, model: &str, outcome: &Outcome<'_>) {
         if let Some(claim) = self.claim.take() {
-            self.account.settle(&claim, model, outcome);
+            let booked = self.account.settle(&claim, model, outcome);
+            if let (Some(log), Some(call)) = (&self.account.log, self.logged) {
+                let mut usage = booked.usage();
+                usage.requests = booked.calls;
+                log.settled(call, &usage);
+            }
         }
     }
 }
 
 impl Drop for Reservation {
+    /// A call that is given up. In the log it stays open: it may have been charged.
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
             self.account.settle(&claim, "", &Outcome::Free);

@@ -4,6 +4,7 @@ mod account;
 mod ask;
 mod judge;
 mod learned;
+mod log;
 mod pay;
 mod refusal;
 mod scope;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Usage;
 use account::Account;
+pub use log::BudgetLog;
 pub use refusal::{OverBudget, Refusal};
 pub(super) use scope::BudgetNode;
 pub use scope::BudgetScope;
@@ -95,6 +97,19 @@ impl Budget {
     /// Opens an account from which so much was spent already, in so much time: by an earlier process, for example.
     pub fn resume(self, spent: Usage, elapsed: Duration) -> BudgetScope {
         BudgetScope::new(Account::new(self, &spent, elapsed))
+    }
+
+    /// [`resume`](Self::resume) with an account that writes its calls down.
+    #[doc(hidden)]
+    pub fn resume_logged(
+        self,
+        spent: Usage,
+        elapsed: Duration,
+        log: std::sync::Arc<dyn BudgetLog>,
+    ) -> BudgetScope {
+        let mut account = Account::new(self, &spent, elapsed);
+        account.log = Some(log);
+        BudgetScope::new(account)
     }
 
     /// Runs `future` with all its calls paid from this budget, those of tasks that are

@@ -70,7 +70,8 @@ impl BudgetNode {
         cap: Option<u32>,
     ) -> Result<Answer, LmError> {
         let Call { lm, request, sink, ask } = call;
-        let reservation = account.reserve(ask).await.map_err(|over| over.into_error(lm.id()))?;
+        let mut reservation = account.reserve(ask).await.map_err(|over| over.into_error(lm.id()))?;
+        reservation.log().map_err(|message| LmError::new(LmErrorKind::Other, lm.id(), message))?;
         let cap = [cap, reservation.cap()].into_iter().flatten().min();
         let answer = match &self.outer {
             Some(outer) => outer.attempt(call, cap).await,

@@ -9,7 +9,7 @@ use thiserror::Error;
 ///
 /// A request that a cassette has no answer for is an [`LmError`](super::LmError) of the kind
 /// [`Unrecorded`](super::LmErrorKind::Unrecorded) instead.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum CassetteError {
     /// The file cannot be read or written.
@@ -47,3 +47,5 @@ pub enum CassetteError {
         message: String,
     },
 }
+
+crate::error::readable_debug!(CassetteError);

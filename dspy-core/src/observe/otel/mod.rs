@@ -242,7 +242,7 @@ impl fmt::Debug for Telemetry {
 }
 
 /// Why telemetry cannot be sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OtelError {
     /// An address or a header is malformed.
@@ -258,3 +258,5 @@ pub enum OtelError {
     #[error("the telemetry was not sent: {0}")]
     Send(#[source] BoxError),
 }
+
+crate::error::readable_debug!(OtelError);

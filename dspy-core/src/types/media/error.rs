@@ -8,7 +8,7 @@ use thiserror::Error;
 pub const MAX_MEDIA_BYTES: usize = 20 * 1024 * 1024;
 
 /// Why something cannot be used as an image, audio or file.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum MediaError {
     /// The file cannot be read.
@@ -47,3 +47,5 @@ pub enum MediaError {
         size: u64,
     },
 }
+
+crate::error::readable_debug!(MediaError);
