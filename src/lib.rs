@@ -19,7 +19,7 @@
 //! | turn texts into vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
-//! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
+//! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::events`](program::Module::events) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
 //! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
 //! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |

@@ -102,12 +102,16 @@ impl<M> Evaluate<M> {
     ///
     /// # Errors
     /// If there are no examples. Failed items are part of the result.
-    pub async fn run<P, E>(&self, program: &P, examples: &[E]) -> Result<Evaluation<P::Output>, EvaluateError>
+    pub async fn run<P, E, K>(
+        &self,
+        program: &P,
+        examples: &[E],
+    ) -> Result<Evaluation<P::Output>, EvaluateError>
     where
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         if examples.is_empty() {
             return Err(EvaluateError::Empty);
@@ -133,7 +137,7 @@ impl<M> Evaluate<M> {
     ///
     /// # Errors
     /// If the stream is empty.
-    pub async fn run_stream<P, E>(
+    pub async fn run_stream<P, E, K>(
         &self,
         program: &P,
         examples: impl Stream<Item = E> + Send,
@@ -143,7 +147,7 @@ impl<M> Evaluate<M> {
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         let bar = self.bar(0);
         let mut running = std::pin::pin!(
@@ -166,12 +170,12 @@ impl<M> Evaluate<M> {
     }
 
     /// Runs `program` on one example.
-    pub async fn item<P, E>(&self, program: &P, index: usize, example: &E) -> Item<P::Output>
+    pub async fn item<P, E, K>(&self, program: &P, index: usize, example: &E) -> Item<P::Output>
     where
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         let started = Instant::now();
         let scope = current_scope();
@@ -195,7 +199,7 @@ impl<M> Evaluate<M> {
         Item { index, prediction, score, trace, usage: usage.total(), elapsed: started.elapsed() }
     }
 
-    async fn judge<P, E>(
+    async fn judge<P, E, K>(
         &self,
         program: &P,
         example: &E,
@@ -205,7 +209,7 @@ impl<M> Evaluate<M> {
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         let input = example.input().map_err(ItemError::Example)?;
         let result = if self.traced {
@@ -218,10 +222,9 @@ impl<M> Evaluate<M> {
         let prediction = kept.prediction.insert(result.map_err(ItemError::Program)?);
         let judged = Judged { example, prediction, trace: kept.trace.as_ref() };
         let score = self.metric.score(judged).await.map_err(ItemError::Metric)?;
-        if score.value.is_finite() {
-            Ok(score)
-        } else {
-            Err(ItemError::Metric(format!("the score is {}", score.value).into()))
+        match score.problem(program) {
+            None => Ok(score),
+            Some(problem) => Err(ItemError::Metric(problem.into())),
         }
     }
 
