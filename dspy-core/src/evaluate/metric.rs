@@ -212,7 +212,7 @@ pub struct Judged<'a, E, O> {
 /// # use dspy_core::signature::Values;
 /// # let judge = Lm::scripted(["yes"]);
 /// Evaluate::new(|example: &Values, output: &Values| example["answer"] == output["answer"]);
-/// Evaluate::new(|_: &Values, made: &Prediction<Values>| made.usage().calls < 3);
+/// Evaluate::new(|_: &Values, made: &Prediction<Values>| made.usage().requests < 3);
 /// Evaluate::new(async |_: &Values, output: &Values| {
 ///     Ok::<bool, dspy_core::Error>(judge.ask(format!("Is {output:?} polite?")).await? == "yes")
 /// });

@@ -118,8 +118,9 @@ impl<M> Evaluate<M> {
         }
         let bar = self.bar(examples.len() as u64);
         let mut items: Vec<Option<Item<P::Output>>> = examples.iter().map(|_| None).collect();
-        let mut running = stream::iter(examples.iter().enumerate())
-            .map(|(index, example)| self.item(program, index, example))
+        // By index, because a closure over references would keep the evaluation from being spawned.
+        let mut running = stream::iter(0..examples.len())
+            .map(|index| self.item(program, index, &examples[index]))
             .buffer_unordered(self.concurrency);
         let mut summary = Summary::new(self.failure_score);
         while let Some(item) = running.next().await {
