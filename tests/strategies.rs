@@ -288,7 +288,7 @@ async fn a_prediction_can_be_changed_by_something_that_fails() {
     let (lm, _) = scripted(&[reply("Good", "4", "1")]);
     let prediction = Predict::<Review>::new().with_lm(lm).call("a lamp").await.unwrap();
     let usage = prediction.usage();
-    let mapped = prediction.clone().try_map(|output| u32::try_from(output.stars)).unwrap();
+    let mapped = prediction.clone().try_map(|output| i8::try_from(output.stars)).unwrap();
     assert_eq!((*mapped, mapped.usage()), (4, usage));
     assert_eq!(prediction.try_map(|_| Err::<(), _>("no")).unwrap_err(), "no");
 }

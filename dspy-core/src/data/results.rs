@@ -174,7 +174,7 @@ impl ResultFile {
 /// Opens a file, but nothing that reading could wait for.
 fn open_plain(path: &Path, options: &OpenOptions) -> Result<File, DataError> {
     match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => return Err(DataError::row(path, 0, None, "not a file")),
+        Ok(found) if !found.is_file() => Err(DataError::row(path, 0, None, "not a file")),
         _ => options.open(path).map_err(DataError::io(path)),
     }
 }

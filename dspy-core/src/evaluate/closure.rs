@@ -141,6 +141,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E, O, F> Metric<E, O> for MetricWith<T, F>
 where
     F: for<'a> AsyncMetricWith<'a, T, E, O> + Send + Sync,
@@ -153,6 +154,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E, O, F> Metric<E, O, form::OfPrediction> for MetricWith<T, F>
 where
     F: for<'a> AsyncMetricWith<'a, T, E, Prediction<O>> + Send + Sync,

@@ -22,7 +22,7 @@ pub struct ChainOfThought<S> {
 
 impl<S> ChainOfThought<S> {
     /// The strategy for a signature.
-    pub fn new() -> Self
+    pub fn new(/* for a signature in a string write `chain_of_thought!("question -> answer")` */) -> Self
     where
         S: Signature,
     {
@@ -38,7 +38,7 @@ impl<S> ChainOfThought<S> {
 impl<S: Signature> ChainOfThought<S> {
     /// Binds a model.
     #[must_use]
-    pub fn with_lm(self, lm: Lm) -> Self {
+    pub fn with_lm(self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         ChainOfThought { predict: self.predict.with_lm(lm) }
     }
 

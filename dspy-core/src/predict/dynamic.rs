@@ -49,7 +49,7 @@ impl DynPredict {
 
     /// Binds a model.
     #[must_use]
-    pub fn with_lm(mut self, lm: Lm) -> Self {
+    pub fn with_lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         self.predictor.set_lm(lm);
         self
     }

@@ -25,7 +25,7 @@ pub struct Predict<S> {
 
 impl<S> Predict<S> {
     /// A predictor of the signature with the demonstrations that are declared on it.
-    pub fn new() -> Self
+    pub fn new(/* for a signature in a string write `predict!("question -> answer")` */) -> Self
     where
         // Here and not on the block, so that rustc explains what a signature is instead of missing the function.
         S: Signature,
@@ -79,7 +79,7 @@ impl<S: Signature> Predict<S> {
 
     /// Binds a model.
     #[must_use]
-    pub fn with_lm(mut self, lm: Lm) -> Self {
+    pub fn with_lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         self.predictor.set_lm(lm);
         self
     }

@@ -19,6 +19,9 @@ use crate::signature::IntoInput;
 ///
 /// Put `#[module]` on a struct and write [`forward`](Self::forward) in plain Rust; call the result with
 /// [`call`](Self::call). The strategies are modules too.
+///
+/// There is no `dyn Module`. Modules of several types with one input and output are [`BoxModule`]s, made by
+/// [`boxed`](Self::boxed).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a module",
     label = "not a module",
@@ -34,7 +37,7 @@ pub trait Module: HasPredictors + Send + Sync {
     ///
     /// # Errors
     /// Whatever its parts report.
-    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send;
+    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send; // no `dyn`: see `BoxModule`
 
     /// Runs the module: [`forward`](Self::forward) with its usage added up and its predictors named in traces.
     ///

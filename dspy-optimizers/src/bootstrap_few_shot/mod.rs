@@ -172,9 +172,10 @@ impl<M> BootstrapFewShotBuilder<M> {
     option_setters!();
 
     /// The optimizer.
-    pub fn build(self) -> BootstrapFewShot<M::Metric>
+    pub fn build<N>(self) -> BootstrapFewShot<N>
     where
-        M: HasMetric,
+        // Not `M::Metric` in the return type: rustc would say that there is no such method, not that the metric is missing.
+        M: HasMetric<Metric = N>,
     {
         let BootstrapFewShotBuilder { metric, settings, options } = self;
         BootstrapFewShot { metric: metric.into_metric(), settings, options }

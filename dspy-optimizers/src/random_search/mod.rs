@@ -116,9 +116,10 @@ impl<M> BootstrapFewShotWithRandomSearchBuilder<M> {
     option_setters!();
 
     /// The optimizer.
-    pub fn build(self) -> BootstrapFewShotWithRandomSearch<M::Metric>
+    pub fn build<N>(self) -> BootstrapFewShotWithRandomSearch<N>
     where
-        M: HasMetric,
+        // Not `M::Metric` in the return type: rustc would say that there is no such method, not that the metric is missing.
+        M: HasMetric<Metric = N>,
     {
         let Self { metric, settings, num_candidate_programs, stop_at_score, options } = self;
         let search = Search { settings, num_candidate_programs, stop_at_score };

@@ -18,6 +18,7 @@ pub enum Mood {
 
 /// Guess the mood.
 #[lm::signature(crate = ::lm)]
+#[derive(Debug)]
 #[demo(text = "Hooray", mood = Mood::Good, sure = 1.0)]
 #[check(self.sure > 0.0, "some certainty")]
 pub struct Guess {
