@@ -37,7 +37,7 @@ pub trait Module: HasPredictors + Send + Sync {
     ///
     /// # Errors
     /// Whatever its parts report.
-    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send; // no `dyn`: see `BoxModule`
+    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send; // dyn: `BoxModule`
 
     /// Runs the module: [`forward`](Self::forward) with its usage added up and its predictors named in traces.
     ///
