@@ -1,8 +1,8 @@
 //! Results of a program in a file of JSON Lines that grows, and that a later run goes on with.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::DataError;
 use crate::error::Result;
+use crate::files;
 use crate::predict::Prediction;
 
 /// How every line begins.
@@ -54,7 +55,7 @@ pub struct ResultRow<O> {
 pub fn read_results<O: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<ResultRow<O>>, DataError> {
     let path = path.as_ref();
     let mut rows: HashMap<usize, ResultRow<O>> = HashMap::new();
-    let file = open_plain(path, OpenOptions::new().read(true))?;
+    let file = files::open(path).map_err(DataError::io(path))?;
     each_line(path, &file, |row, Line { index, output, error, .. }| {
         let result = match (output, error) {
             (Some(output), None) => {
@@ -108,7 +109,7 @@ impl ResultFile {
     /// inputs.
     pub(crate) fn open(path: &Path, program: &str) -> Result<(Known, Self), DataError> {
         let program = blake3::hash(program.as_bytes()).to_hex()[..16].to_owned();
-        let file = open_plain(path, OpenOptions::new().read(true).append(true).create(true))?;
+        let file = files::open_or_create(path).map_err(DataError::io(path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -132,10 +133,13 @@ impl ResultFile {
             Ok(())
         })?;
         let mut results = ResultFile { path: path.into(), program, file };
-        match end {
-            End::Whole => {}
-            End::NoNewline => results.write(b"\n")?,
-            End::Torn { at } => results.file.set_len(at).map_err(DataError::io(path))?,
+        if let End::Torn { at } = end {
+            results.file.set_len(at).map_err(DataError::io(path))?;
+        }
+        // Nobody else writes it: it is locked.
+        results.file.seek(SeekFrom::End(0)).map_err(DataError::io(path))?;
+        if let End::NoNewline = end {
+            results.write(b"\n")?;
         }
         Ok((Known { path: path.into(), inputs }, results))
     }
@@ -168,14 +172,6 @@ impl ResultFile {
     /// Makes what was written safe against a power cut.
     pub(crate) fn sync(&self) -> Result<(), DataError> {
         self.file.sync_data().map_err(DataError::io(&self.path))
-    }
-}
-
-/// Opens a file, but nothing that reading could wait for.
-fn open_plain(path: &Path, options: &OpenOptions) -> Result<File, DataError> {
-    match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(DataError::row(path, 0, None, "not a file")),
-        _ => options.open(path).map_err(DataError::io(path)),
     }
 }
 
