@@ -136,7 +136,7 @@ async fn main() -> dspy::Result<()> {
         .compile(program, &train)
         .await?;
     println!("{}", optimized.report());
-    let after = evaluate.run(&*optimized, &heldout).await?;
+    let after = evaluate.run(&optimized, &heldout).await?;
     println!("optimized  {after}   (baseline {before}; the same held-out questions)");
     Ok(())
 }

@@ -85,7 +85,7 @@ async fn main() -> dspy::Result<()> {
         .await?;
     println!("{}", optimized.report());
 
-    let after = evaluate.run(&*optimized, &heldout).await?;
+    let after = evaluate.run(&optimized, &heldout).await?;
     println!("optimized  {after}   (baseline {before}; the same held-out rows)");
 
     let path = "runs/quickstart/program.json";

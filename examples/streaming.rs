@@ -71,7 +71,7 @@ async fn main() -> dspy::Result<()> {
     println!("review     {} stars, {} tokens", review.stars, review.usage().total_tokens());
 
     let press = Press { review: Predict::new(), headline: Predict::new() };
-    let mut program = press.stream("a desk lamp");
+    let mut program = press.events("a desk lamp");
     while let Some(event) = program.next().await {
         match event.kind {
             EventKind::Started { .. } => println!("{:<10} starts", event.source),

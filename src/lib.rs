@@ -12,6 +12,7 @@
 //! | have it write code, or large numbers | [`Code`], [`BigInt`](types::BigInt) |
 //! | call the model for it | [`Predict`](predict::Predict) |
 //! | have it reason first | [`ChainOfThought`](predict::ChainOfThought) |
+//! | write a strategy of my own | [the guide](guide::strategies), [`Predict::over`](predict::Predict::over) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
 //! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
@@ -19,7 +20,7 @@
 //! | turn texts into vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
-//! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::stream`](program::Module::stream) |
+//! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::events`](program::Module::events) |
 //! | know what replies are accepted | [the guide](guide::typed_outputs) |
 //! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
 //! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
@@ -28,10 +29,11 @@
 //! | see what a program did | [`trace`](program::trace()) |
 //! | see what was said to models | [`inspect_history`] |
 //! | be told of each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
-//! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric) |
+//! | run a program on many inputs | [`Module::batch`](program::Module::batch) |
+//! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric), sync or async |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
-//! | keep the result | [`save` and `load`](program::HasPredictors) |
+//! | keep the result, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
 //! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm), [the guide](guide::testing_models) |
 //! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
@@ -74,6 +76,12 @@ pub mod guide {
 
     #[doc = include_str!("../docs/testing.md")]
     pub mod testing {}
+
+    #[doc = include_str!("../docs/strategies.md")]
+    pub mod strategies {}
+
+    #[doc = include_str!("../docs/saved-programs.md")]
+    pub mod saved_programs {}
 
     #[doc = include_str!("../docs/typed-outputs.md")]
     pub mod typed_outputs {}

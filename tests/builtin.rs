@@ -55,7 +55,7 @@ async fn demonstrations_teach() {
         let mut better = 0.0;
         for seed in 0..3 {
             let labeled = LabeledFewShot::builder().k(demos).seed(seed).build();
-            better += score(&*labeled.compile(builtin(), &train).unwrap(), &test).await / 3.0;
+            better += score(&*labeled.compile(builtin(), &train).await.unwrap(), &test).await / 3.0;
         }
         println!("{demos} demonstrations: {last:.3} → {better:.3}");
         assert!(better > last + 0.05, "{demos} demonstrations: {last} → {better}");
@@ -65,7 +65,7 @@ async fn demonstrations_teach() {
     // Demonstrations of something else teach nothing.
     let mut wrong = train.clone();
     wrong.iter_mut().for_each(|row| row.message = "Lorem ipsum dolor sit amet.".into());
-    let confused = LabeledFewShot::builder().k(12).build().compile(builtin(), &wrong).unwrap();
+    let confused = LabeledFewShot::builder().k(12).build().compile(builtin(), &wrong).await.unwrap();
     assert!(score(&*confused, &test).await < bare + 0.05);
 }
 
@@ -209,8 +209,8 @@ async fn it_learns_real_data_sets() {
     let right = |example: &Iris, output: &IrisOutput| example.answer == output.answer;
     let program = Predict::<Iris>::new().with_lm(Lm::builtin());
     let before = Evaluate::new(right).run(&program, &test).await.unwrap().score().unwrap();
-    let taught = LabeledFewShot::builder().build().compile(program, &train).unwrap();
-    let after = Evaluate::new(right).run(&*taught, &test).await.unwrap().score().unwrap();
+    let taught = LabeledFewShot::builder().build().compile(program, &train).await.unwrap();
+    let after = Evaluate::new(right).run(&taught, &test).await.unwrap().score().unwrap();
     println!("iris: {before:.3} without, {after:.3} with {} demonstrations", train.len());
     assert!(after > 0.8 && after > before + 0.2, "{before} → {after}");
 }

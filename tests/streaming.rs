@@ -221,7 +221,7 @@ async fn programs_tell_what_happens() {
     ]);
     let mut program = Reviewer { describe: Predict::new(), review: ChainOfThought::new() };
     program.set_lm(lm);
-    let mut stream = program.stream("a lamp");
+    let mut stream = program.events("a lamp");
     let (mut story, mut text) = (Vec::new(), String::new());
     while let Some(event) = stream.next().await {
         let source = event.source.to_string();

@@ -89,7 +89,7 @@ async fn a_stream_leaves_the_same_spans() {
     Settings::new()
         .lm(lm())
         .scope(async {
-            let mut run = worker.stream("Get there.");
+            let mut run = worker.events("Get there.");
             while let Some(event) = run.next().await {
                 kinds.push((event.call, event.parent, event.kind));
             }

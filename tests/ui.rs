@@ -21,5 +21,7 @@ fn ui() {
         Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
     if String::from_utf8_lossy(&version).starts_with(RUSTC) {
         cases.compile_fail("tests/ui/rustc/*.rs");
+        // What is tried first, and must lead to what is right.
+        cases.compile_fail("tests/ui/first/*.rs");
     }
 }

@@ -8,13 +8,43 @@ pub use serde_json;
 
 pub use crate::signature::{
     CheckFailure, CheckPanic, CheckSpec, Demo, FieldChange, FieldError, FieldSpec, FieldState, FieldType,
-    Fields, Role, Signature, SignatureSpec, Values, update_field,
+    Fields, PartialStates, Role, Signature, SignatureSpec, Values, update_field,
 };
 
 pub use crate::program::{HasPredictors, Visitor, VisitorMut};
-pub use crate::signature::check::{Check, run_alone, run_checks};
+pub use crate::signature::check::{Check, enforced, run_alone, run_checks};
 pub use crate::signature::extension::variant_aliases;
 pub use crate::signature::property_schema;
+
+/// What `sig!` tells those who use it as an item; never made into anything.
+#[derive(Debug)]
+pub struct Advice;
+
+impl std::str::FromStr for Advice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(_: &str) -> Result<Self, Self::Err> {
+        Ok(Advice)
+    }
+}
+
+/// A field of a module, which is copied with it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` in a module is not `Clone`",
+    label = "not `Clone`",
+    note = "optimizers try their candidates on copies of a program: derive `Clone`, or share it as an `Arc<{Self}>`",
+    note = "a program that is never optimized can do without: `#[module(no_clone)]`"
+)]
+pub trait ClonePart: Sized {
+    fn clone_part(&self) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> ClonePart for T {
+    fn clone_part(&self) -> Self {
+        self.clone()
+    }
+}
 
 /// A field as the macro knows it.
 #[derive(Debug)]

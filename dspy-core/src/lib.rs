@@ -24,6 +24,7 @@ mod seed;
 pub mod signature;
 pub mod state;
 mod stream;
+mod suggest;
 pub mod testing;
 pub mod tools;
 pub mod types;

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::parse::ParseStream;
+use syn::parse::{ParseStream, Parser as _};
 use syn::{Path, Token};
 
 /// The path to `dspy` in the user's crate: `::dspy`, or what `crate = …` says.
@@ -26,6 +26,20 @@ impl Krate {
         }
         let written = path.to_token_stream().to_string().replace(' ', "");
         Err(syn::Error::new_spanned(path, format!("a relative path to `dspy`; write `crate = ::{written}`")))
+    }
+
+    /// Takes `crate = ::path,` off the input of a macro that is called like a function.
+    pub(crate) fn leading(input: TokenStream) -> syn::Result<(Self, TokenStream)> {
+        let parse = |input: ParseStream<'_>| {
+            if !(input.peek(Token![crate]) && input.peek2(Token![=])) {
+                return Ok((Krate::default(), input.parse()?));
+            }
+            input.parse::<Token![crate]>()?;
+            let krate = Krate::parse_value(input)?;
+            input.parse::<Token![,]>()?;
+            Ok((krate, input.parse()?))
+        };
+        parse.parse2(input)
     }
 
     /// Where the back end of the macros is.

@@ -61,7 +61,8 @@ use quote::quote;
 /// - `#[check(expr, "why")]`, repeatable: a rule over several outputs, see below.
 /// - `#[signature(input = Path)]`, `#[signature(output = Path)]`: use an existing struct, such as the output of
 ///   another signature, instead of a new one. The fields must be the same.
-/// - `#[signature(crate = ::path)]`: where to find `dspy` if it has another name.
+/// - `#[signature(crate = ::path)]`: where to find `dspy` if it has another name. `extern crate path as dspy;` in the root
+///   of the crate says it once for all macros.
 ///
 /// # On a field
 /// - `#[serde(rename = "…")]`, `#[serde(alias = "…")]`, `#[serde(default)]`, `#[serde(default = "path")]`. An alias
@@ -137,10 +138,11 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 /// # fn main() {}
 /// ```
 ///
-/// The struct also gets `#[derive(Clone)]` unless it has one, because an optimizer tries its candidates on copies.
+/// The struct also becomes `Clone` unless it derives it, because an optimizer tries its candidates on copies. Type
+/// parameters need not be `Clone` for that, only the fields.
 ///
 /// # Options
-/// - `#[module(no_clone)]` on the struct: do not derive `Clone`.
+/// - `#[module(no_clone)]` on the struct: do not implement `Clone`.
 /// - `#[module(crate = ::path)]` on the struct: where to find `dspy` if it has another name.
 /// - `#[module(skip)]` on a field: holds no predictors.
 /// - `#[module(name = "…")]` on a field: its name in paths, if it differs from the field's.
@@ -154,7 +156,8 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 /// It derives `Serialize`, `Deserialize` and `JsonSchema`, reached through `dspy`, so that a crate which has no
 /// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual;
 /// `#[serde(alias = "…")]` on fields and variants counts in replies too. Variants whose names differ only in case
-/// are an error, because a reply could mean either.
+/// are an error, because a reply could mean either. `#[field_type(crate = ::path)]` says where to find `dspy` if it has
+/// another name.
 ///
 /// ```
 /// #[dspy::field_type]
@@ -191,6 +194,10 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 /// A field without a type is a text. Types are those of Rust, named as where the macro is called, and those of
 /// Python: `str`, `int`, `float`, `bool`, `list[T]`, `dict[K, V]`, `set[T]`, `tuple[A, B]`, `Optional[T]`,
 /// `T | None`, `Any`. `Literal["a", "b"]` becomes an enum, named after signature and field.
+///
+/// # If `dspy` has another name
+/// `sig!(crate = ::lm, Qa: "question -> answer")` where `Cargo.toml` says `lm = { package = "dspy", … }`; the same in
+/// `predict!` and `chain_of_thought!`. Or once for all macros, in the root of the crate: `extern crate lm as dspy;`.
 ///
 /// (The attribute `#[signature]` and a macro `signature!` could not be imported from one place, hence the short
 /// name.)

@@ -15,7 +15,7 @@ use crate::OptimizeError;
 /// # let data: Data<(), _> =
 /// Data::new(&train[..]).valset(&val[..])
 /// # ;
-/// // optimizer.compile_with(program, data).await?
+/// // optimizer.compile(program, data).await?
 /// ```
 #[derive(Debug, Clone)]
 pub struct Data<P, T> {
@@ -42,6 +42,36 @@ impl<P, T> Data<P, T> {
     #[must_use]
     pub fn teacher(mut self, teacher: P) -> Self {
         self.teacher = Some(teacher);
+        self
+    }
+}
+
+/// What `compile` learns from: rows alone (`&rows`, a `Vec`, an `Arc<[Row]>`, anything that derefs to a slice), or
+/// [`Data`] that also has a valset or a teacher.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no data to learn from",
+    note = "give a slice or a `Vec` of examples, or `Data::new(&train).valset(&val)`"
+)]
+pub trait IntoData<P, E> {
+    /// What holds the rows.
+    type Rows: AsRef<[E]> + Send + Sync;
+
+    /// The data.
+    fn into_data(self) -> Data<P, Self::Rows>;
+}
+
+impl<P, E, T: AsRef<[E]> + Send + Sync> IntoData<P, E> for T {
+    type Rows = T;
+
+    fn into_data(self) -> Data<P, T> {
+        Data::new(self)
+    }
+}
+
+impl<P, E, T: AsRef<[E]> + Send + Sync> IntoData<P, E> for Data<P, T> {
+    type Rows = T;
+
+    fn into_data(self) -> Data<P, T> {
         self
     }
 }

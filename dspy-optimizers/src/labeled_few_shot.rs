@@ -1,13 +1,12 @@
 //! `LabeledFewShot`: rows of the trainset as demonstrations.
 
 use dspy_core::Seed;
-use dspy_core::lm::Usage;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::Example;
 
 use crate::data::Rows;
-use crate::report::{Report, Stopped, Trial, parameters};
-use crate::{OptimizeError, Optimized, demos};
+use crate::report::{Report, Trial};
+use crate::{IntoData, OptimizeError, Optimized, Optimizer, demos};
 
 /// Gives every predictor up to `k` rows of the trainset as demonstrations. Calls no model and needs no metric.
 ///
@@ -27,10 +26,12 @@ use crate::{OptimizeError, Optimized, demos};
 /// #         Ok(Values::from_iter([("text".to_owned(), "a".into()), ("mood".to_owned(), "b".into())]))
 /// #     }
 /// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let program = DynPredict::new("text -> mood".parse()?);
-/// let optimized = LabeledFewShot::builder().k(8).seed(1).build().compile(program, [Row, Row, Row])?;
+/// let optimizer = LabeledFewShot::builder().k(8).seed(1).build();
+/// let optimized = optimizer.compile(program, [Row, Row, Row]).await?;
 /// assert_eq!(optimized.predictor().demos().len(), 3);
-/// # Ok::<(), dspy_core::Error>(())
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
 ///
 /// Source: the few-shot prompts of Brown et al., "Language Models are Few-Shot Learners" (2020), as `LabeledFewShot`
@@ -69,23 +70,28 @@ impl LabeledFewShot {
         self
     }
 
-    /// The optimizer.
+    /// Returns the optimizer.
     #[must_use]
     pub const fn build(self) -> Self {
         self
     }
 
-    /// Optimizes the program. Nothing has to be awaited, as no model is called.
+    /// Optimizes the program on rows, or on [`Data`](crate::Data), whose valset and teacher have no use here.
     ///
     /// # Errors
     /// If the trainset is empty, a row cannot be read, or the program has no predictors.
-    pub fn compile<P, E, T>(&self, program: P, trainset: T) -> Result<Optimized<P>, OptimizeError>
+    pub fn compile<P, E, D>(
+        &self,
+        program: P,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, D>
     where
-        P: HasPredictors,
+        P: HasPredictors + Send + Sync,
         E: Example,
-        T: AsRef<[E]>,
+        D: IntoData<P, E>,
     {
-        self.run(program, trainset.as_ref())
+        let (this, data) = (*self, data.into_data());
+        async move { this.run(program, data.train.as_ref()) }
     }
 
     fn run<P: HasPredictors, E: Example>(
@@ -94,33 +100,28 @@ impl LabeledFewShot {
         trainset: &[E],
     ) -> Result<Optimized<P>, OptimizeError> {
         let rows = Rows::check("trainset", trainset)?;
-        let initial = parameters(&program);
-        if initial.is_empty() {
+        let mut report = Report { seed: self.seed, ..Report::new("LabeledFewShot", &program) };
+        if report.initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
         let places: Vec<usize> = (0..trainset.len()).collect();
         let sample = self.sample.then(|| sampling(Seed::new(self.seed)));
         demos::attach(&mut program, &rows.values, &places, self.k, sample);
-        let trial = Trial {
-            label: "labelled demonstrations".into(),
-            score: None,
-            items: Vec::new(),
-            parameters: parameters(&program),
-            notes: Vec::new(),
-            usage: Usage::default(),
-        };
-        let report = Report {
-            optimizer: "LabeledFewShot".into(),
-            seed: self.seed,
-            trials: vec![trial],
-            best: 0,
-            baseline: None,
-            initial,
-            usage: Usage::default(),
-            stopped: Stopped::Finished,
-            warnings: Vec::new(),
-        };
+        report.trials.push(Trial::new("labelled demonstrations", &program));
         Ok(Optimized::new(program, report))
+    }
+}
+
+impl<P: HasPredictors + Send + Sync, E: Example> Optimizer<P, E> for LabeledFewShot {
+    fn compile<D>(
+        &self,
+        program: P,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send
+    where
+        D: IntoData<P, E> + Send,
+    {
+        self.compile(program, data)
     }
 }
 

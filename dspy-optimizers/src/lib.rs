@@ -6,8 +6,8 @@
 //! | some ten rows and a metric | [`BootstrapFewShot`]: the program's own successes as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: several such sets, the best one wins |
 //!
-//! All take a program and give an [`Optimized`] one, which knows how it came to be: [`Optimized::report`]. What an
-//! optimizer that calls a model promises:
+//! All are an [`Optimizer`]: they take a program and give an [`Optimized`] one, which is a program itself and knows
+//! how it came to be: [`Optimized::report`]. What an optimizer that calls a model promises:
 //!
 //! - **The same result** for the same seed, data and replies, at any concurrency.
 //! - **Nothing is paid twice.** With a `run_dir`, every answer is written to a journal before it counts. A run that was
@@ -62,6 +62,7 @@ mod journal;
 mod labeled_few_shot;
 mod metric;
 mod optimized;
+mod optimizer;
 mod options;
 mod progress;
 mod random_search;
@@ -69,11 +70,12 @@ mod report;
 
 pub use bootstrap_few_shot::{BootstrapFewShot, BootstrapFewShotBuilder};
 pub use budget::{Budget, Limit};
-pub use data::Data;
+pub use data::{Data, IntoData};
 pub use error::OptimizeError;
 pub use journal::JournalError;
 pub use labeled_few_shot::LabeledFewShot;
 pub use metric::{HasMetric, NoMetric, WithMetric};
 pub use optimized::Optimized;
+pub use optimizer::Optimizer;
 pub use random_search::{BootstrapFewShotWithRandomSearch, BootstrapFewShotWithRandomSearchBuilder};
 pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial};

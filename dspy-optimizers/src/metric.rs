@@ -1,5 +1,6 @@
 //! The metric of an optimizer, and its absence as a compile error.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use dspy_core::error::BoxError;
@@ -45,11 +46,25 @@ impl<M> HasMetric for WithMetric<M> {
     }
 }
 
-/// A metric that the evaluations of a run share.
-#[derive(Debug)]
-pub(crate) struct Shared<M>(pub(crate) Arc<M>);
+/// A metric that the evaluations of a run share, whatever the form of its closure.
+pub(crate) struct Shared<M, K>(Arc<M>, PhantomData<fn() -> K>);
 
-impl<E, O, M: Metric<E, O>> Metric<E, O> for Shared<M> {
+impl<M, K> Shared<M, K> {
+    pub(crate) fn new(metric: &Arc<M>) -> Arc<Self> {
+        Arc::new(Shared(metric.clone(), PhantomData))
+    }
+}
+
+impl<E, O, K, M: Metric<E, O, K>> Metric<E, O> for Shared<M, K> {
+    fn score(&self, judged: Judged<'_, E, O>) -> impl Future<Output = Result<Score, BoxError>> + Send {
+        self.0.score(judged)
+    }
+}
+
+/// A shared metric that a run holds.
+pub(crate) struct Held<M>(pub(crate) Arc<M>);
+
+impl<E, O, M: Metric<E, O>> Metric<E, O> for Held<M> {
     fn score(&self, judged: Judged<'_, E, O>) -> impl Future<Output = Result<Score, BoxError>> + Send {
         self.0.score(judged)
     }

@@ -3,12 +3,16 @@
 use std::ops::Deref;
 use std::path::Path;
 
-use dspy_core::program::HasPredictors;
+use dspy_core::Result;
+use dspy_core::predict::Prediction;
+use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::signature::IntoInput;
 use dspy_core::state::{ProgramState, StateError};
 
 use crate::Report;
 
-/// An optimized program together with the report of how it came to be. Dereferences to the program.
+/// An optimized program together with the report of how it came to be. Dereferences to the program, and is a
+/// [`Module`] where the program is one, so that it can be called, evaluated and optimized again.
 #[derive(Debug, Clone)]
 pub struct Optimized<P> {
     program: P,
@@ -16,7 +20,8 @@ pub struct Optimized<P> {
 }
 
 impl<P: HasPredictors> Optimized<P> {
-    pub(crate) fn new(program: P, report: Report) -> Self {
+    /// Joins a program with the report, for optimizers of your own.
+    pub fn new(program: P, report: Report) -> Self {
         Optimized { program, report }
     }
 
@@ -60,5 +65,32 @@ impl<P> Deref for Optimized<P> {
 
     fn deref(&self) -> &P {
         &self.program
+    }
+}
+
+impl<P: HasPredictors> HasPredictors for Optimized<P> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        self.program.visit(visitor);
+    }
+
+    /// The report stays that of the program as it was.
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.program.visit_mut(visitor);
+    }
+}
+
+impl<P: Module> Module for Optimized<P> {
+    type Input = P::Input;
+    type Output = P::Output;
+
+    async fn forward(&self, input: P::Input) -> Result<Prediction<P::Output>> {
+        self.program.forward(input).await
+    }
+
+    fn call(
+        &self,
+        input: impl IntoInput<P::Input>,
+    ) -> impl Future<Output = Result<Prediction<P::Output>>> + Send {
+        self.program.call(input)
     }
 }

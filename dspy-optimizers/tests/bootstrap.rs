@@ -75,7 +75,7 @@ async fn a_teacher_with_demonstrations_stays_as_it_is_but_never_sees_the_row_its
     let optimizer = BootstrapFewShot::builder().metric(right).max_labeled_demos(0).build();
     let program = TwoSteps::new(&lm);
     let data = Data::new(&set[..2]).teacher(teacher);
-    let optimized = optimizer.compile_with(program, data).await.unwrap();
+    let optimized = optimizer.compile(program, data).await.unwrap();
     let made = demos(&optimized, "answer");
     assert_eq!(made.iter().map(|demo| demo.values["answer"].clone()).collect::<Vec<_>>(), ["moo"]);
     assert_eq!(optimized.report().trials[0].notes, ["1 of 2 rows tried succeeded"]);
@@ -88,7 +88,7 @@ async fn a_teacher_must_have_the_same_predictors() {
     };
     let optimizer = BootstrapFewShot::builder().metric(right).build();
     let data = Data::new(rows(3)).teacher(of(&["question -> other", "a -> b"]));
-    let error = optimizer.compile_with(of(&["question -> answer"]), data).await.unwrap_err();
+    let error = optimizer.compile(of(&["question -> answer"]), data).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Teacher(_)));
     let message = error.to_string();
     assert!(

@@ -17,22 +17,28 @@ fn demos(report: &Report, path: &str) -> (usize, usize) {
     (demos.iter().filter(|demo| demo.augmented).count(), demos.len())
 }
 
-#[test]
-fn labels_go_to_the_predictors_that_know_them() {
+#[tokio::test]
+async fn labels_go_to_the_predictors_that_know_them() {
     let lm = Parrot::new();
-    let optimized = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
+    let optimized =
+        LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), rows(20)).await.unwrap();
     // No row has a note, so the first step has no output to show.
     assert_eq!((demos(optimized.report(), "note"), demos(optimized.report(), "answer")), ((0, 0), (0, 3)));
     assert_eq!(lm.calls(), 0);
-    let again = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
+    let again = LabeledFewShot::builder().k(3).build().compile(TwoSteps::new(&lm), rows(20)).await.unwrap();
     assert_eq!(ProgramState::of(&*optimized), ProgramState::of(&*again));
-    let first =
-        LabeledFewShot::builder().k(2).sample(false).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
+    let first = LabeledFewShot::builder()
+        .k(2)
+        .sample(false)
+        .build()
+        .compile(TwoSteps::new(&lm), rows(20))
+        .await
+        .unwrap();
     let shown = &first.report().trials[0].parameters["answer"].demos;
     assert_eq!(shown.iter().map(|demo| demo.values["answer"].clone()).collect::<Vec<_>>(), ["moo", "meow"]);
-    let all = LabeledFewShot::builder().k(100).build().compile(TwoSteps::new(&lm), rows(20)).unwrap();
+    let all = LabeledFewShot::builder().k(100).build().compile(TwoSteps::new(&lm), rows(20)).await.unwrap();
     assert_eq!(demos(all.report(), "answer"), (0, 20));
-    let none = LabeledFewShot::builder().build().compile(TwoSteps::new(&lm), &[] as &[Row; 0]);
+    let none = LabeledFewShot::builder().build().compile(TwoSteps::new(&lm), &[] as &[Row; 0]).await;
     assert!(matches!(none.unwrap_err(), OptimizeError::Empty { .. }));
 }
 
@@ -99,7 +105,7 @@ async fn the_search_finds_the_better_program_at_any_concurrency() {
             .concurrency(concurrency)
             .seed(3)
             .build()
-            .compile_with(TwoSteps::new(&lm), Data::new(&rows(20)).valset(&rows(25)))
+            .compile(TwoSteps::new(&lm), Data::new(&rows(20)).valset(&rows(25)))
             .await
             .unwrap();
         assert_eq!(optimized.report().usage.requests as usize, lm.calls());

@@ -65,7 +65,7 @@ impl View {
         let handled = [&view.tools, &view.calls].into_iter().filter(|_| key.tools).chain([&view.reasoning]);
         let handled: Vec<&FieldSpec> = handled.flatten().collect();
         if !handled.is_empty() {
-            let left = handled.iter().fold((**spec).clone(), |spec, field| spec.without(field.name()));
+            let left = handled.iter().fold((**spec).clone(), |spec, field| spec.hiding(field.name()));
             view.spec = Arc::new(with_own_instruction(spec, left));
         }
         view

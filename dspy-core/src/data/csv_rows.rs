@@ -1,15 +1,18 @@
 //! CSV, read by the types of a signature.
 
-use std::path::Path;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
 
+use csv::StringRecord;
 use serde_json::Value;
 
 use super::DataError;
 use super::rows::typed;
 use crate::files;
-use crate::signature::{FieldSpec, Signature, Values};
+use crate::signature::{FieldSpec, Fields, Values};
 
-/// Reads a CSV file whose header names the fields of the signature; other columns are ignored.
+/// Reads a CSV file whose header names the fields: of a signature, or, for rows without labels, those of its input
+/// struct. Other columns are ignored.
 ///
 /// A cell of a text field is taken as it stands. Any other cell is JSON (`3`, `true`, `["a", "b"]`) or the bare name
 /// of an enum's variant. An empty cell of an optional field is absent.
@@ -17,30 +20,86 @@ use crate::signature::{FieldSpec, Signature, Values};
 /// # Errors
 /// If the file cannot be read, is not a regular file, holds no rows, or a row does not fit: the error names line and
 /// field.
-pub fn read_csv<S: Signature>(path: impl AsRef<Path>) -> Result<Vec<S>, DataError> {
+pub fn read_csv<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> {
     let path = path.as_ref();
-    let file = files::open(path).map_err(DataError::io(path))?;
-    let mut reader = csv::ReaderBuilder::new().from_reader(std::io::BufReader::new(file));
-    let headers = reader.headers().map_err(|error| DataError::row(path, 1, None, error))?.clone();
-    let columns: Vec<Option<&FieldSpec>> =
-        headers.iter().map(|name| S::spec().field(name.trim_start_matches('\u{feff}').trim())).collect();
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = error.position().map_or(0, csv::Position::line);
-            DataError::row(path, line, None, error)
-        })?;
-        let mut values = Values::new();
-        for (cell, field) in record.iter().zip(&columns) {
-            if let Some(field) = field
-                && let Some(value) = cell_value(field, cell)
-            {
-                values.insert(field.name().to_owned(), value);
-            }
-        }
-        rows.push(typed(path, record.position().map_or(0, csv::Position::line), values)?);
-    }
+    let rows: Vec<T> = stream_csv(path)?.collect::<Result<_, _>>()?;
     if rows.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(rows) }
+}
+
+/// As [`read_csv`] for text that is in memory, such as `include_str!`.
+///
+/// # Errors
+/// If a row does not fit: the error names line and field.
+pub fn parse_csv<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
+    rows("text".into(), text.as_bytes())?.collect()
+}
+
+/// As [`read_csv`], row by row in bounded memory.
+///
+/// # Errors
+/// If the file cannot be opened, or its header cannot be read.
+pub fn stream_csv<T: Fields>(
+    path: impl AsRef<Path>,
+) -> Result<impl Iterator<Item = Result<T, DataError>> + Send, DataError> {
+    let path: PathBuf = path.as_ref().into();
+    let file = files::open(&path).map_err(DataError::io(&path))?;
+    rows(path, BufReader::new(file))
+}
+
+fn rows<T: Fields>(
+    path: PathBuf,
+    source: impl Read + Send,
+) -> Result<impl Iterator<Item = Result<T, DataError>> + Send, DataError> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(source);
+    let header = reader.headers().map_err(|error| problem(&path, error))?;
+    let columns = columns(&path, T::signature().fields(), header)?;
+    let mut record = StringRecord::new();
+    Ok(std::iter::from_fn(move || match reader.read_record(&mut record) {
+        Ok(false) => None,
+        Ok(true) => Some(typed(&path, line(record.position()), values(&record, &columns))),
+        Err(error) => Some(Err(problem(&path, error))),
+    }))
+}
+
+fn line(position: Option<&csv::Position>) -> u64 {
+    position.map_or(0, csv::Position::line)
+}
+
+fn problem(path: &Path, error: csv::Error) -> DataError {
+    let line = line(error.position()).max(1);
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => DataError::io(path)(error),
+        csv::ErrorKind::Utf8 { .. } => DataError::row(path, line, None, "not UTF-8"),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            DataError::row(path, line, None, format!("{len} cells under a header of {expected_len}"))
+        }
+        other => DataError::row(path, line, None, format!("{other:?}")),
+    }
+}
+
+/// The field of each column.
+fn columns(
+    path: &Path,
+    fields: &'static [FieldSpec],
+    header: &StringRecord,
+) -> Result<Vec<Option<&'static FieldSpec>>, DataError> {
+    let mut columns: Vec<Option<&FieldSpec>> = Vec::with_capacity(header.len());
+    for name in header {
+        let name = name.trim_start_matches('\u{feff}').trim();
+        let field = fields.iter().find(|field| field.name() == name);
+        if field.is_some() && columns.contains(&field) {
+            return Err(DataError::row(path, 1, Some(name), "two columns have this name"));
+        }
+        columns.push(field);
+    }
+    Ok(columns)
+}
+
+fn values(record: &StringRecord, columns: &[Option<&FieldSpec>]) -> Values {
+    let cells = record.iter().zip(columns);
+    let named =
+        cells.filter_map(|(cell, field)| Some(((*field)?.name().to_owned(), cell_value((*field)?, cell)?)));
+    named.collect()
 }
 
 fn cell_value(field: &FieldSpec, cell: &str) -> Option<Value> {

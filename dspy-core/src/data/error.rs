@@ -19,11 +19,11 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A row does not fit.
-    #[error("{}, row {row}{}: {message}", path.display(), field.as_ref().map(|f| format!(", field `{f}`")).unwrap_or_default())]
+    #[error("{}{}{}: {message}", path.display(), at(*row), of(field.as_ref()))]
     Row {
         /// The file.
         path: PathBuf,
-        /// The row, from 1; in JSON Lines and CSV the line on which it starts.
+        /// The row, from 1; in JSON Lines and CSV the line on which it starts. 0 if the problem is not that of a row.
         row: u64,
         /// The field, where the problem is that of one.
         field: Option<String>,
@@ -39,6 +39,14 @@ pub enum DataError {
 }
 
 crate::error::readable_debug!(DataError);
+
+fn at(row: u64) -> String {
+    if row == 0 { String::new() } else { format!(", row {row}") }
+}
+
+fn of(field: Option<&String>) -> String {
+    field.map(|field| format!(", field `{field}`")).unwrap_or_default()
+}
 
 impl DataError {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DataError + '_ {

@@ -26,7 +26,7 @@ pub fn read_jsonl<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError
 /// If a row does not fit: the error names line and field.
 pub fn parse_jsonl<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(row, line)| parse_line(Path::new("text"), row, line)).collect()
+    lines.map(|(row, line)| parse_line(Path::new("text"), row, line.trim_start_matches('\u{feff}'))).collect()
 }
 
 /// As [`read_jsonl`], row by row in bounded memory.

@@ -99,6 +99,7 @@ impl<E, O> SemanticF1<E, O> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Sync, O: Sync> Metric<E, O> for SemanticF1<E, O> {
     async fn score(&self, judged: Judged<'_, E, O>) -> Result<Score, BoxError> {
         let (recall, precision, why) = self.0.ratings(&judged).await?;
@@ -146,6 +147,7 @@ impl<E, O> CompleteAndGrounded<E, O> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Sync, O: Sync> Metric<E, O> for CompleteAndGrounded<E, O> {
     async fn score(&self, judged: Judged<'_, E, O>) -> Result<Score, BoxError> {
         let (completeness, groundedness, why) = self.0.ratings(&judged).await?;

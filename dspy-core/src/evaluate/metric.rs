@@ -1,14 +1,32 @@
 //! Metrics: how good an output is.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::BoxError;
 use crate::predict::Prediction;
-use crate::program::Trace;
+use crate::program::{HasPredictors, Trace};
+use crate::suggest::remedy;
 
 /// How good an output is, and perhaps why.
+///
+/// A score has one number that optimizers maximise. Beside it a metric may say what was good or bad, in general and
+/// for single predictors, and how the output does on several objectives.
+///
+/// ```
+/// use dspy_core::evaluate::Score;
+///
+/// let score = Score::new(0.5)
+///     .with_feedback("right, but too long")
+///     .with_feedback_for("search.predict", "the query names no year")
+///     .with_objective("correct", 1.0)
+///     .with_objective("brief", 0.0);
+/// assert_eq!(score.feedback_for("search.predict"), Some("the query names no year"));
+/// assert_eq!(score.feedback_for("answer.predict"), Some("right, but too long"));
+/// assert_eq!(Score::from(true), Score::new(1.0));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Score {
@@ -17,19 +35,109 @@ pub struct Score {
     /// What was good or bad, in words that an optimizer can pass on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<String>,
+    /// The same for single predictors, by their paths in the program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub predictors: BTreeMap<String, String>,
+    /// The values of several objectives by name. More is better in each; none of them counts for
+    /// [`value`](Self::value) by itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objectives: BTreeMap<String, f64>,
 }
 
 impl Score {
-    /// A score without feedback.
+    /// Creates a score without feedback.
     pub fn new(value: f64) -> Self {
-        Score { value, feedback: None }
+        Score { value, ..Score::default() }
     }
 
-    /// The same score with feedback.
+    /// Creates a score from named objectives; its value is their mean, or 0 if there are none.
+    pub fn of_objectives<N: Into<String>>(objectives: impl IntoIterator<Item = (N, f64)>) -> Self {
+        let objectives: BTreeMap<String, f64> =
+            objectives.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let count = objectives.len().max(1) as f64;
+        Score { value: objectives.values().sum::<f64>() / count, objectives, ..Score::default() }
+    }
+
+    /// Sets the feedback.
     #[must_use]
     pub fn with_feedback(mut self, feedback: impl Into<String>) -> Self {
         self.feedback = Some(feedback.into());
         self
+    }
+
+    /// Sets the feedback for the predictor at `path`, such as `search.predict`. A path that the program does not have
+    /// makes the evaluation of the item a failure of the metric.
+    #[must_use]
+    pub fn with_feedback_for(mut self, path: impl Into<String>, feedback: impl Into<String>) -> Self {
+        self.predictors.insert(path.into(), feedback.into());
+        self
+    }
+
+    /// Sets the value of one of several objectives.
+    #[must_use]
+    pub fn with_objective(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.objectives.insert(name.into(), value);
+        self
+    }
+
+    /// Returns the feedback for the predictor at `path`, or else the general one.
+    pub fn feedback_for(&self, path: &str) -> Option<&str> {
+        self.predictors.get(path).or(self.feedback.as_ref()).map(String::as_str)
+    }
+
+    /// Why the score cannot count: a number in it is not finite, or a path is not that of a predictor.
+    pub(super) fn problem(&self, program: &impl HasPredictors) -> Option<String> {
+        if let Some(problem) = self.not_finite() {
+            return Some(problem);
+        }
+        if self.predictors.is_empty() {
+            return None;
+        }
+        let predictors = program.named_predictors();
+        let paths = || predictors.iter().map(|(path, _)| path.as_str());
+        let unknown = self.predictors.keys().find(|path| paths().all(|known| known != *path))?;
+        Some(format!(
+            "feedback for `{unknown}`, which is no predictor of the program; {}",
+            remedy(unknown, paths())
+        ))
+    }
+
+    fn not_finite(&self) -> Option<String> {
+        if !self.value.is_finite() {
+            return Some(format!("the score is {}", self.value));
+        }
+        let (name, value) = self.objectives.iter().find(|(_, value)| !value.is_finite())?;
+        Some(format!("the objective `{name}` is {value}"))
+    }
+}
+
+impl From<f64> for Score {
+    fn from(value: f64) -> Self {
+        Score::new(value)
+    }
+}
+
+impl From<f32> for Score {
+    fn from(value: f32) -> Self {
+        Score::new(value.into())
+    }
+}
+
+impl From<bool> for Score {
+    fn from(good: bool) -> Self {
+        Score::new(f64::from(u8::from(good)))
+    }
+}
+
+impl<T: Into<String>> From<(f64, T)> for Score {
+    fn from((value, feedback): (f64, T)) -> Self {
+        Score::new(value).with_feedback(feedback)
+    }
+}
+
+impl<T: Into<String>> From<(bool, T)> for Score {
+    fn from((good, feedback): (bool, T)) -> Self {
+        Score::from(good).with_feedback(feedback)
     }
 }
 
@@ -48,32 +156,29 @@ pub trait IntoScore {
 
 impl IntoScore for Score {
     fn into_score(self) -> Result<Score, BoxError> {
-        if self.value.is_finite() { Ok(self) } else { Err(format!("the score is {}", self.value).into()) }
+        match self.not_finite() {
+            None => Ok(self),
+            Some(problem) => Err(problem.into()),
+        }
     }
 }
 
-impl IntoScore for f64 {
-    fn into_score(self) -> Result<Score, BoxError> {
-        Score::new(self).into_score()
-    }
+macro_rules! into_score {
+    ($([$($text:ident)?] $type:ty;)*) => { $(
+        impl$(<$text: Into<String>>)? IntoScore for $type {
+            fn into_score(self) -> Result<Score, BoxError> {
+                Score::from(self).into_score()
+            }
+        }
+    )* };
 }
 
-impl IntoScore for f32 {
-    fn into_score(self) -> Result<Score, BoxError> {
-        f64::from(self).into_score()
-    }
-}
-
-impl IntoScore for bool {
-    fn into_score(self) -> Result<Score, BoxError> {
-        Ok(Score::new(f64::from(u8::from(self))))
-    }
-}
-
-impl<T: Into<String>> IntoScore for (f64, T) {
-    fn into_score(self) -> Result<Score, BoxError> {
-        Score::new(self.0).with_feedback(self.1).into_score()
-    }
+into_score! {
+    [] f64;
+    [] f32;
+    [] bool;
+    [T] (f64, T);
+    [T] (bool, T);
 }
 
 impl<T: IntoScore, E: Into<BoxError>> IntoScore for Result<T, E> {
@@ -97,8 +202,24 @@ pub struct Judged<'a, E, O> {
 
 /// A measure of outputs.
 ///
-/// Every closure of an example and an output is a metric. Implement the trait for a type of your own to be async (LM
-/// judges), or to look at the trace.
+/// Every closure of an example and an output is a metric, and so is one of an example and a [`Prediction`]; both may be
+/// `async`:
+///
+/// ```
+/// # use dspy_core::evaluate::Evaluate;
+/// # use dspy_core::lm::Lm;
+/// # use dspy_core::predict::Prediction;
+/// # use dspy_core::signature::Values;
+/// # let judge = Lm::scripted(["yes"]);
+/// Evaluate::new(|example: &Values, output: &Values| example["answer"] == output["answer"]);
+/// Evaluate::new(|_: &Values, made: &Prediction<Values>| made.usage().requests < 3);
+/// Evaluate::new(async |_: &Values, output: &Values| {
+///     Ok::<bool, dspy_core::Error>(judge.ask(format!("Is {output:?} polite?")).await? == "yes")
+/// });
+/// ```
+///
+/// An optimizer keeps its metric, so that an async one cannot borrow the judge from around it: see [`metric_with`].
+/// Implement the trait for a type of your own to look at the trace.
 ///
 /// ```
 /// use dspy_core::evaluate::{Judged, Metric, Score};
@@ -114,27 +235,21 @@ pub struct Judged<'a, E, O> {
 ///     }
 /// }
 /// ```
+///
+/// `K` tells the forms of closures apart. It is inferred; leave it out when you implement the trait.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a metric for examples `{E}` and outputs `{O}`",
-    note = "a metric is a closure `|example: &{E}, output: &{O}| …` that returns `bool`, `f64` or `(f64, String)`, or \
-            a type that implements `Metric<{E}, {O}>`"
+    message = "not a metric for examples `{E}` and outputs `{O}`",
+    label = "this needs the metric",
+    note = "a metric takes references: `|example: &Qa, output: &QaOutput| …`, `|example: &Qa, prediction: \
+            &Prediction<QaOutput>| …`, or `async |…| …` of the same",
+    note = "it returns `bool`, `f64`, `(f64, String)`, `Score`, or a `Result` of one of them",
+    note = "an `async move` closure cannot lend what it has captured: write `metric_with(judge, async |judge: &_, \
+            example: &Qa, output: &QaOutput| …)`"
 )]
-pub trait Metric<E, O>: Send + Sync {
+pub trait Metric<E, O, K = ()>: Send + Sync {
     /// Scores one prediction.
     ///
     /// # Errors
     /// If the metric itself fails. That is not a bad score: the item counts as unscored.
     fn score(&self, judged: Judged<'_, E, O>) -> impl Future<Output = Result<Score, BoxError>> + Send;
-}
-
-impl<E, O, F, R> Metric<E, O> for F
-where
-    F: Fn(&E, &O) -> R + Send + Sync,
-    R: IntoScore,
-    E: Sync,
-    O: Sync,
-{
-    fn score(&self, judged: Judged<'_, E, O>) -> impl Future<Output = Result<Score, BoxError>> + Send {
-        std::future::ready(self(judged.example, judged.prediction).into_score())
-    }
 }

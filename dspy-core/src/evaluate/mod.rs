@@ -1,5 +1,6 @@
 //! Evaluation: a program over a data set, scored by a metric, every item with its own result.
 
+mod closure;
 mod item;
 mod judge;
 mod metric;
@@ -7,6 +8,7 @@ mod report;
 mod run;
 mod text;
 
+pub use closure::{AsyncMetric, AsyncMetricWith, MetricWith, form, metric_with};
 pub use item::{Item, ItemError};
 pub use judge::{CompleteAndGrounded, SemanticF1};
 pub use metric::{IntoScore, Judged, Metric, Score};

@@ -1,5 +1,6 @@
 //! The result of an evaluation: numbers, a table, files.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -20,11 +21,21 @@ pub struct Summary {
     failed: usize,
     unscored: usize,
     usage: Usage,
+    /// Sum and count of each objective.
+    objectives: BTreeMap<String, (f64, usize)>,
 }
 
 impl Summary {
     pub(super) fn new(failure_score: f64) -> Self {
-        Summary { failure_score, sum: 0.0, scored: 0, failed: 0, unscored: 0, usage: Usage::default() }
+        Summary {
+            failure_score,
+            sum: 0.0,
+            scored: 0,
+            failed: 0,
+            unscored: 0,
+            usage: Usage::default(),
+            objectives: BTreeMap::new(),
+        }
     }
 
     pub(super) fn count<O>(&mut self, item: &Item<O>) {
@@ -33,6 +44,11 @@ impl Summary {
             Ok(score) => {
                 self.scored += 1;
                 self.sum += score.value;
+                for (name, value) in &score.objectives {
+                    let (sum, count) = self.objectives.entry(name.clone()).or_default();
+                    *sum += value;
+                    *count += 1;
+                }
             }
             Err(error) if error.is_programs_fault() => self.failed += 1,
             Err(_) => self.unscored += 1,
@@ -59,6 +75,12 @@ impl Summary {
     /// How many items were left out of the score.
     pub fn unscored(&self) -> usize {
         self.unscored
+    }
+
+    /// Returns the mean of each [objective](super::Score::objectives) over the items whose score has it. Items at
+    /// which the program failed have none.
+    pub fn objectives(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.objectives.iter().map(|(name, (sum, count))| (name.as_str(), sum / *count as f64))
     }
 
     /// What the evaluation cost.
@@ -132,7 +154,8 @@ impl<O: Serialize> Evaluation<O> {
         render_table(&rows)
     }
 
-    /// Writes one CSV row for each item: the example's fields, the output's fields as `predicted_…`, score and error.
+    /// Writes one CSV row for each item: the example's fields, the output's fields as `predicted_…`, score, objectives as `score_…`,
+    /// feedback and error.
     ///
     /// A text that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break, and is
     /// not a number) gets an apostrophe before it; [`write_jsonl`](Self::write_jsonl) writes all texts as they are. The
@@ -170,8 +193,14 @@ impl<O: Serialize> Evaluation<O> {
             match &item.score {
                 Ok(score) => {
                     row.insert("score".into(), json!(score.value));
+                    for (name, value) in &score.objectives {
+                        row.insert(format!("score_{name}"), json!(value));
+                    }
                     if let Some(feedback) = &score.feedback {
                         row.insert("feedback".into(), json!(feedback));
+                    }
+                    for (path, feedback) in &score.predictors {
+                        row.insert(format!("feedback_{path}"), json!(feedback));
                     }
                 }
                 Err(error) => drop(row.insert("error".into(), json!(error.to_string()))),

@@ -114,20 +114,25 @@ impl<M> Evaluate<M> {
     /// # Errors
     /// If there are no examples, or if every item failed because something is not set up, such as the model. Other
     /// failed items are part of the result.
-    pub async fn run<P, E>(&self, program: &P, examples: &[E]) -> Result<Evaluation<P::Output>, EvaluateError>
+    pub async fn run<P, E, K>(
+        &self,
+        program: &P,
+        examples: &[E],
+    ) -> Result<Evaluation<P::Output>, EvaluateError>
     where
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         if examples.is_empty() {
             return Err(EvaluateError::Empty);
         }
         let bar = self.bar(examples.len() as u64);
         let mut items: Vec<Option<Item<P::Output>>> = examples.iter().map(|_| None).collect();
-        let mut running = stream::iter(examples.iter().enumerate())
-            .map(|(index, example)| self.item(program, index, example))
+        // By index, because a closure over references would keep the evaluation from being spawned.
+        let mut running = stream::iter(0..examples.len())
+            .map(|index| self.item(program, index, &examples[index]))
             .buffer_unordered(self.concurrency);
         let mut summary = Summary::new(self.failure_score);
         let mut setup = Setup::default();
@@ -148,7 +153,7 @@ impl<M> Evaluate<M> {
     ///
     /// # Errors
     /// If the stream is empty, or if every item failed because something is not set up, such as the model.
-    pub async fn run_stream<P, E>(
+    pub async fn run_stream<P, E, K>(
         &self,
         program: &P,
         examples: impl Stream<Item = E> + Send,
@@ -158,7 +163,7 @@ impl<M> Evaluate<M> {
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         let bar = self.bar(0);
         let mut running = std::pin::pin!(
@@ -184,12 +189,12 @@ impl<M> Evaluate<M> {
     }
 
     /// Runs `program` on one example.
-    pub async fn item<P, E>(&self, program: &P, index: usize, example: &E) -> Item<P::Output>
+    pub async fn item<P, E, K>(&self, program: &P, index: usize, example: &E) -> Item<P::Output>
     where
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         let started = Instant::now();
         let scope = current_scope();
@@ -214,7 +219,7 @@ impl<M> Evaluate<M> {
         Item { index, prediction, score, trace, usage: usage.total(), elapsed: started.elapsed() }
     }
 
-    async fn judge<P, E>(
+    async fn judge<P, E, K>(
         &self,
         program: &P,
         example: &E,
@@ -224,7 +229,7 @@ impl<M> Evaluate<M> {
         P: Module,
         P::Output: Sync,
         E: Example<Input: Into<P::Input>>,
-        M: Metric<E, P::Output>,
+        M: Metric<E, P::Output, K>,
     {
         let input = example.input().map_err(ItemError::Example)?;
         let result = if self.traced {
@@ -237,10 +242,9 @@ impl<M> Evaluate<M> {
         let prediction = kept.prediction.insert(result.map_err(ItemError::Program)?);
         let judged = Judged { example, prediction, trace: kept.trace.as_ref() };
         let score = self.metric.score(judged).await.map_err(ItemError::Metric)?;
-        if score.value.is_finite() {
-            Ok(score)
-        } else {
-            Err(ItemError::Metric(format!("the score is {}", score.value).into()))
+        match score.problem(program) {
+            None => Ok(score),
+            Some(problem) => Err(ItemError::Metric(problem.into())),
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::prediction::{Details, Prediction};
 use super::prepared::Prepared;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, enforced};
 use super::watch::{CheckField, Received, Watch};
 use super::{Attempt, Predictor};
 use crate::adapter::{
@@ -19,6 +19,7 @@ use crate::lm::{Completion, Request};
 use crate::observe::{self, Operation, spans};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
+use crate::suggest::remedy;
 
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
 
@@ -53,12 +54,15 @@ impl Predictor {
         Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
-    /// Calls the model and reads its reply.
+    /// Calls the model and reads its reply. The checks of the signature are enforced, as they are by
+    /// [`Predict`](super::Predict).
     ///
     /// # Errors
-    /// If there is no model, it gives no answer, or no attempt gave a readable one.
+    /// If an input is missing or unknown, there is no model, it gives no answer, or no attempt gave a readable one.
     pub async fn call(&self, inputs: Values) -> Result<Prediction<Values>> {
-        self.call_as(inputs, |_, _| Ok(Vec::new()), &mut |values| Ok(values.clone())).await
+        let enforce = self.spec().enforce();
+        let convert = &mut |values: &mut Values| enforced(enforce, values);
+        Ok(self.call_as(inputs, |_, _| Ok(Vec::new()), convert).await?.with_failed_checks())
     }
 
     /// [`call`](Self::call) with a conversion of the values to `T`, whose refusals count as those of the parser: the
@@ -106,7 +110,18 @@ impl Predictor {
     }
 
     fn check_inputs(&self, inputs: &Values) -> Result<(), FieldError> {
-        adapter::check(self.spec(), inputs)
+        adapter::check(self.spec(), inputs)?;
+        let known = || self.spec().inputs().map(FieldSpec::name);
+        let mut unknown = inputs.keys().filter(|name| known().all(|input| input != *name));
+        let Some(first) = unknown.next() else { return Ok(()) };
+        let what = match self.spec().field(first) {
+            Some(_) => "not an input of the signature".to_owned(),
+            None => format!("no such input; {}", remedy(first, known())),
+        };
+        let others: Vec<_> = unknown.map(|name| format!("`{name}`")).collect();
+        let others =
+            if others.is_empty() { others.join("") } else { format!(" (nor is {})", others.join(", ")) };
+        Err(FieldError::new(first, what + &others))
     }
 
     /// A type that no reply could be read as is the program's fault, so it is reported before a request is paid for.

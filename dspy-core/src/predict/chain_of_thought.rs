@@ -6,8 +6,8 @@ use super::{Predict, PredictStream, Prediction};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
-use crate::program::{HasPredictors, Module, Visitor, VisitorMut, call_leaf};
-use crate::signature::{FieldError, FieldSpec, Role, Signature};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
+use crate::signature::{FieldError, FieldSpec, IntoInput, Role, Signature};
 
 /// Asks the model to reason step by step before it gives the outputs of a signature.
 ///
@@ -22,7 +22,7 @@ pub struct ChainOfThought<S> {
 
 impl<S> ChainOfThought<S> {
     /// The strategy for a signature.
-    pub fn new() -> Self
+    pub fn new(/* for a signature in a string write `chain_of_thought!("question -> answer")` */) -> Self
     where
         S: Signature,
     {
@@ -31,14 +31,14 @@ impl<S> ChainOfThought<S> {
             let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
             spec = Arc::new((*spec).clone().prepend(reasoning));
         }
-        ChainOfThought { predict: Predict::over(spec) }
+        ChainOfThought { predict: Predict::of(spec) }
     }
 }
 
 impl<S: Signature> ChainOfThought<S> {
     /// Binds a model.
     #[must_use]
-    pub fn with_lm(self, lm: Lm) -> Self {
+    pub fn with_lm(self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         ChainOfThought { predict: self.predict.with_lm(lm) }
     }
 
@@ -46,6 +46,12 @@ impl<S: Signature> ChainOfThought<S> {
     #[must_use]
     pub fn with_adapter(self, adapter: impl Adapter) -> Self {
         ChainOfThought { predict: self.predict.with_adapter(adapter) }
+    }
+
+    /// Sets what to do about replies that cannot be read.
+    #[must_use]
+    pub fn with_recovery(self, recovery: Recovery) -> Self {
+        ChainOfThought { predict: self.predict.with_recovery(recovery) }
     }
 
     /// Replaces the instruction.
@@ -63,16 +69,15 @@ impl<S: Signature> ChainOfThought<S> {
     }
 
     /// Calls the model and shows the outputs while they arrive, the reasoning first.
-    pub fn stream(&self, input: impl Into<S::Input>) -> PredictStream<S> {
-        let (strategy, input) = (self.clone(), input.into());
-        PredictStream::new(async move { call_leaf(&strategy, input).await })
+    pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
+        PredictStream::of(self, input)
     }
 
     /// The exact messages that a call with this input would send first. Calls no model.
     ///
     /// # Errors
     /// If a value has no JSON form.
-    pub fn render(&self, input: impl Into<S::Input>) -> Result<Vec<Message>> {
+    pub fn render(&self, input: impl IntoInput<S::Input>) -> Result<Vec<Message>> {
         self.predict.render(input)
     }
 }
@@ -108,7 +113,10 @@ impl<S: Signature> Module for ChainOfThought<S> {
     }
 
     // The predictor counts its own usage, so this call needs no scope of its own.
-    fn call(&self, input: impl Into<S::Input>) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
-        call_leaf(self, input.into())
+    fn call(
+        &self,
+        input: impl IntoInput<S::Input>,
+    ) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        call_leaf(self, input.into_input())
     }
 }

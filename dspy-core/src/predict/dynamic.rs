@@ -1,11 +1,19 @@
 //! Strategies over signatures that are known only at run time.
 
-use super::{Prediction, Predictor};
-use crate::error::Result;
-use crate::program::{HasPredictors, Module, Visitor, VisitorMut};
-use crate::signature::{FieldSpec, Role, SignatureSpec, Values};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-/// A predictor of a signature that is only known at run time: values in, values out.
+use super::refusal::{Refusal, enforced};
+use super::{DynStream, Prediction, Predictor};
+use crate::adapter::Adapter;
+use crate::error::{Error, Result};
+use crate::lm::{Lm, Message};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
+use crate::signature::{Demo, FieldSpec, IntoInput, Role, SignatureSpec, Values};
+
+/// A predictor of a signature that is only known at run time: values in, values out. An input that the signature does
+/// not have is an error.
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -24,18 +32,96 @@ use crate::signature::{FieldSpec, Role, SignatureSpec, Values};
 #[derive(Debug, Clone)]
 pub struct DynPredict {
     predictor: Predictor,
+    rules: Arc<[Rule]>,
 }
 
 impl DynPredict {
     /// A predictor of `spec`.
     pub fn new(spec: SignatureSpec) -> Self {
-        DynPredict { predictor: Predictor::new(spec) }
+        DynPredict { predictor: Predictor::new(spec), rules: Arc::default() }
     }
 
     /// As [`ChainOfThought`](super::ChainOfThought): with `reasoning` as the first output.
     pub fn chain_of_thought(spec: SignatureSpec) -> Self {
         let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
         Self::new(if spec.field("reasoning").is_none() { spec.prepend(reasoning) } else { spec })
+    }
+
+    /// Binds a model.
+    #[must_use]
+    pub fn with_lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
+        self.predictor.set_lm(lm);
+        self
+    }
+
+    /// Binds an adapter.
+    #[must_use]
+    pub fn with_adapter(mut self, adapter: impl Adapter) -> Self {
+        self.predictor.set_adapter(adapter);
+        self
+    }
+
+    /// Sets what to do about replies that cannot be read.
+    #[must_use]
+    pub fn with_recovery(mut self, recovery: Recovery) -> Self {
+        self.predictor.set_recovery(recovery);
+        self
+    }
+
+    /// Replaces the instruction.
+    #[must_use]
+    pub fn with_instruction(mut self, instruction: impl Into<Arc<str>>) -> Self {
+        self.predictor.set_instruction(instruction);
+        self
+    }
+
+    /// Replaces the demonstrations by labelled examples.
+    #[must_use]
+    pub fn with_demos(mut self, examples: impl IntoIterator<Item = Values>) -> Self {
+        let demos: Vec<Demo> = examples.into_iter().map(Demo::new).collect();
+        self.predictor.set_demos(demos);
+        self
+    }
+
+    /// Adds a rule about the outputs: its reason stands in prompts, and a reply for which `holds` is false is refused
+    /// and asked again, as with a hard `#[check(…)]` of a typed signature.
+    ///
+    /// ```
+    /// use dspy_core::lm::Lm;
+    /// use dspy_core::predict::DynPredict;
+    /// use dspy_core::program::Module;
+    /// use dspy_core::signature::Values;
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let predict = DynPredict::new("question -> answer: int".parse()?)
+    ///     .with_check("the answer is even", |outputs| outputs["answer"].as_i64().is_some_and(|n| n % 2 == 0))
+    ///     .with_lm(Lm::scripted(["[[ ## answer ## ]]\n41", "[[ ## answer ## ]]\n42"]));
+    /// let inputs = Values::from_iter([("question".to_owned(), "What is six times seven?".into())]);
+    /// assert_eq!(predict.call(inputs).await?["answer"], 42);
+    /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn with_check(
+        mut self,
+        why: impl AsRef<str>,
+        holds: impl Fn(&Values) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.predictor.declare_check(why.as_ref());
+        let rule = Rule { why: why.as_ref().into(), holds: Arc::new(holds) };
+        self.rules = self.rules.iter().cloned().chain([rule]).collect();
+        self
+    }
+
+    /// Calls the model and shows the outputs while they arrive.
+    pub fn stream(&self, inputs: Values) -> DynStream {
+        DynStream::of(self, inputs)
+    }
+
+    /// The exact messages that a call with these inputs would send first. Calls no model.
+    ///
+    /// # Errors
+    /// If an input is missing or unknown.
+    pub fn render(&self, inputs: &Values) -> Result<Vec<Message>> {
+        self.predictor.render(inputs)
     }
 
     /// The predictor underneath.
@@ -64,6 +150,49 @@ impl Module for DynPredict {
     type Output = Values;
 
     async fn forward(&self, input: Values) -> Result<Prediction<Values>> {
-        self.predictor.call(input).await
+        if self.rules.is_empty() {
+            return self.predictor.call(input).await;
+        }
+        let enforce = self.predictor.spec().enforce();
+        let convert = &mut |values: &mut Values| {
+            let made = enforced(enforce, values)?;
+            let mut broken = Vec::new();
+            for rule in &*self.rules {
+                if !rule.holds(values)? {
+                    broken.push(rule.why.to_string());
+                }
+            }
+            if broken.is_empty() { Ok(made) } else { Err(Refusal::Rules(broken)) }
+        };
+        Ok(self.predictor.call_as(input, |_, _| Ok(Vec::new()), convert).await?.with_failed_checks())
+    }
+
+    // The predictor counts its own usage, so this call needs no scope of its own.
+    fn call(&self, input: impl IntoInput<Values>) -> impl Future<Output = Result<Prediction<Values>>> + Send {
+        call_leaf(self, input.into_input())
+    }
+}
+
+/// A check that is known only at run time.
+#[derive(Clone)]
+struct Rule {
+    why: Arc<str>,
+    holds: Arc<dyn Fn(&Values) -> bool + Send + Sync>,
+}
+
+impl Rule {
+    fn holds(&self, values: &Values) -> Result<bool, Refusal> {
+        catch_unwind(AssertUnwindSafe(|| (self.holds)(values))).map_err(|_| {
+            Refusal::Fault(Error::other(format!(
+                "the check {:?} panicked; make it false for such a value instead",
+                self.why
+            )))
+        })
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rule").field(&self.why).finish()
     }
 }

@@ -1,5 +1,6 @@
 //! Strategies: how a signature is carried out.
 
+mod arriving;
 mod attempt;
 mod call;
 mod chain_of_thought;
@@ -20,5 +21,5 @@ pub use prediction::Prediction;
 pub use predictor::Predictor;
 pub(crate) use predictor::PredictorId;
 pub(crate) use prepared::Prepared;
-pub use stream::PredictStream;
+pub use stream::{DynStream, PredictStream};
 pub use typed::Predict;

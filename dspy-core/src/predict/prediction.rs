@@ -2,12 +2,14 @@
 
 use std::ops::Deref;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Attempt;
 use crate::decode::ParseReport;
 use crate::lm::{Completion, Usage};
-use crate::signature::{CheckFailure, Values};
+use crate::signature::{CheckFailure, FieldError, Values};
+use crate::suggest::remedy;
 
 /// A typed output with everything that is known about how it came to be. Dereferences to the output.
 #[derive(Debug, Clone)]
@@ -74,6 +76,22 @@ impl<O> Prediction<O> {
         Prediction { output: change(self.output), details: self.details }
     }
 
+    /// The same prediction with another output, unless `change` fails.
+    ///
+    /// ```
+    /// # use dspy_core::predict::Prediction;
+    /// # use dspy_core::Error;
+    /// let read = Prediction::new("42").try_map(|text| text.parse::<u8>().map_err(Error::other))?;
+    /// assert_eq!(*read, 42);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The error of `change`.
+    pub fn try_map<P, E>(self, change: impl FnOnce(O) -> Result<P, E>) -> Result<Prediction<P>, E> {
+        Ok(Prediction { output: change(self.output)?, details: self.details })
+    }
+
     /// Why the model answered so, if it was asked to reason or reported its reasoning.
     pub fn reasoning(&self) -> Option<&str> {
         let field = self.details.added.get("reasoning").and_then(Value::as_str);
@@ -83,6 +101,32 @@ impl<O> Prediction<O> {
     /// The outputs that the strategy added to those of the signature, such as `reasoning`.
     pub fn added(&self) -> &Values {
         &self.details.added
+    }
+
+    /// Returns the output `name` that the strategy added, as a `T`.
+    ///
+    /// ```
+    /// # use dspy_core::lm::Lm;
+    /// # use dspy_core::predict::DynPredict;
+    /// # use dspy_core::program::{HasPredictors, Module};
+    /// # use dspy_core::signature::Values;
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let mut predict = DynPredict::chain_of_thought("question -> answer".parse()?);
+    /// # predict.set_lm(Lm::scripted(["[[ ## reasoning ## ]]\nEasy.\n[[ ## answer ## ]]\nParis"]));
+    /// # let inputs = Values::from_iter([("question".to_owned(), "?".into())]);
+    /// let prediction = predict.call(inputs).await?;
+    /// assert_eq!(prediction.added_as::<String>("reasoning")?, "Easy.");
+    /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such output, or it is no `T`.
+    pub fn added_as<T: DeserializeOwned>(&self, name: &str) -> Result<T, FieldError> {
+        let Some(value) = self.details.added.get(name) else {
+            let known = self.details.added.keys().map(String::as_str);
+            return Err(FieldError::new(name, format!("no such added output; {}", remedy(name, known))));
+        };
+        T::deserialize(value).map_err(|error| FieldError::new(name, error.to_string()))
     }
 
     /// The replies of the model to the last attempt, as it wrote them.

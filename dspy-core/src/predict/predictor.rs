@@ -95,7 +95,8 @@ impl PreparedOnes {
 }
 
 impl Predictor {
-    /// A predictor of a signature.
+    /// Creates a predictor of a signature that is known as data; for typed strategies see
+    /// [`Predict::over`](super::Predict::over).
     pub fn new(spec: impl Into<Arc<SignatureSpec>>) -> Self {
         let spec = spec.into();
         let state = State {
@@ -138,6 +139,13 @@ impl Predictor {
     /// Replaces the description of a field; nothing happens if there is no such field.
     pub fn set_description(&mut self, field: &str, description: impl Into<Arc<str>>) {
         self.change_spec(|spec| spec.describe_field(field, description));
+    }
+
+    /// Adds a hard check to the words of the signature.
+    pub(super) fn declare_check(&mut self, why: &str) {
+        let state = self.state_mut();
+        state.declared = Arc::new((*state.declared).clone().with_check(why));
+        state.spec = Arc::new((*state.spec).clone().with_check(why));
     }
 
     fn change_spec(&mut self, change: impl FnOnce(SignatureSpec) -> SignatureSpec) {

@@ -1,13 +1,21 @@
-//! Typed outputs while they arrive.
+//! Outputs while they arrive.
 
-use crate::error::Result;
-use crate::program::{Event, EventKind, watched};
-use crate::signature::{FieldUpdate, Signature};
-use crate::stream::Driven;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use serde_json::Value;
 
 use super::Prediction;
+use super::arriving::Arriving;
+use crate::error::Result;
+use crate::program::Module;
+use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, update_values};
 
-/// A prediction that is arriving; made by [`Predict::stream`](super::Predict::stream) and its like.
+/// A prediction that is arriving; made by [`Predict::stream`](super::Predict::stream) and its like, and for strategies of
+/// your own by [`of`](Self::of).
 ///
 /// ```
 /// # use dspy_core as dspy;
@@ -17,7 +25,7 @@ use super::Prediction;
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct Qa { question: String, answer: String }
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct QaInput { question: String }
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct QaOutput { answer: String }
-/// # #[derive(Default)] struct QaPartial { answer: FieldState<String> }
+/// # #[derive(Default, serde::Serialize)] struct QaPartial { answer: FieldState<String> }
 /// # macro_rules! fields { ($($t:ty)*) => { $(impl Fields for $t {
 /// #     fn to_values(&self) -> Result<Values, FieldError> {
 /// #         match serde_json::to_value(self) { Ok(serde_json::Value::Object(map)) => Ok(map), _ => unreachable!() }
@@ -25,6 +33,7 @@ use super::Prediction;
 /// #     fn from_values(values: Values) -> Result<Self, FieldError> {
 /// #         serde_json::from_value(values.into()).map_err(|e| FieldError::new("", e.to_string()))
 /// #     }
+/// #     fn signature() -> &'static std::sync::Arc<SignatureSpec> { Qa::spec() }
 /// # })* } }
 /// # fields!(Qa QaInput QaOutput);
 /// # impl Signature for Qa {
@@ -52,70 +61,48 @@ use super::Prediction;
 /// Nothing is sent before the stream is first asked, and dropping it stops the call. What was shown of a field stays
 /// while the field grows, and final values are those of the prediction. When a reply is refused or the connection
 /// breaks, the outputs start anew from pending; [`attempt`](Self::attempt) counts that.
+///
+/// The partial outputs are `Serialize`, each field with its [state](crate::signature::FieldState). Where they are
+/// `Clone` (where the fields are), the stream is a [`Stream`] of them.
 #[must_use = "nothing is sent before the stream is asked"]
-pub struct PredictStream<S: Signature> {
-    work: Driven<'static, Event, Result<Prediction<S::Output>>>,
-    partial: S::Partial,
-    reasoning: String,
-    attempt: u32,
-}
+pub struct PredictStream<S: Signature>(Arriving<S::Partial, S::Output>);
 
 impl<S: Signature> PredictStream<S> {
-    pub(super) fn new(call: impl Future<Output = Result<Prediction<S::Output>>> + Send + 'static) -> Self {
-        PredictStream {
-            work: watched(call),
-            partial: S::Partial::default(),
-            reasoning: String::new(),
-            attempt: 1,
-        }
+    /// Calls a strategy and shows its outputs while they arrive.
+    ///
+    /// They are those of the predictors in it that have the outputs of `S`; what other predictors do is not shown. With
+    /// each further call of such a predictor the outputs start anew.
+    pub fn of<M>(strategy: &M, input: impl IntoInput<M::Input>) -> Self
+    where
+        M: Module<Output = S::Output> + Clone + 'static,
+        M::Input: 'static,
+    {
+        PredictStream(Arriving::new(strategy, input.into_input(), S::spec(), S::Partial::default, S::update))
     }
 
     /// The outputs so far, as soon as there is more of them; nothing when the call has ended, well or badly.
     pub async fn next(&mut self) -> Option<&S::Partial> {
-        while let Some(event) = self.work.next().await {
-            match event.kind {
-                EventKind::Field(change) => {
-                    if &*change.field == "reasoning" {
-                        match &change.update {
-                            FieldUpdate::More(more) => self.reasoning.push_str(more),
-                            FieldUpdate::Complete(value) | FieldUpdate::SoFar(value) => {
-                                value.as_str().unwrap_or_default().clone_into(&mut self.reasoning);
-                            }
-                            FieldUpdate::Refused(_) => {}
-                        }
-                    }
-                    S::update(&mut self.partial, &change);
-                    return Some(&self.partial);
-                }
-                EventKind::Reasoning(more) => {
-                    self.reasoning.push_str(&more);
-                    return Some(&self.partial);
-                }
-                EventKind::Restarted { .. } => {
-                    self.partial = S::Partial::default();
-                    self.reasoning.clear();
-                    self.attempt += 1;
-                    return Some(&self.partial);
-                }
-                _ => {}
-            }
-        }
-        None
+        poll_fn(|cx| self.0.poll_more(cx)).await.then_some(&self.0.partial)
     }
 
     /// The outputs so far.
     pub fn partial(&self) -> &S::Partial {
-        &self.partial
+        &self.0.partial
+    }
+
+    /// Returns how far an output has arrived that the strategy added to those of the signature.
+    pub fn added(&self, name: &str) -> Option<&FieldState<Value>> {
+        self.0.added.get(name)
     }
 
     /// The reasoning so far, where the strategy asks for it or the model reports it.
     pub fn reasoning(&self) -> &str {
-        &self.reasoning
+        self.0.reasoning()
     }
 
-    /// Which attempt at a readable reply is arriving, from 1.
+    /// Which attempt at the outputs is arriving, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.0.attempt
     }
 
     /// The prediction, once it is there.
@@ -123,12 +110,79 @@ impl<S: Signature> PredictStream<S> {
     /// # Errors
     /// As a call without a stream.
     pub async fn finish(self) -> Result<Prediction<S::Output>> {
-        self.work.finish().await
+        self.0.finish().await
     }
 }
 
-impl<S: Signature> std::fmt::Debug for PredictStream<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PredictStream").field("attempt", &self.attempt).finish_non_exhaustive()
+impl<S: Signature<Partial: Clone>> Stream for PredictStream<S> {
+    type Item = S::Partial;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Partial>> {
+        self.0.poll_more(cx).map(|more| more.then(|| self.0.partial.clone()))
+    }
+}
+
+// Nothing in it is ever pinned in place.
+impl<S: Signature> Unpin for PredictStream<S> {}
+
+impl<S: Signature> fmt::Debug for PredictStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PredictStream").field("attempt", &self.0.attempt).finish_non_exhaustive()
+    }
+}
+
+/// [`PredictStream`] of a signature that is known only at run time; made by
+/// [`DynPredict::stream`](super::DynPredict::stream).
+#[must_use = "nothing is sent before the stream is asked"]
+pub struct DynStream(Arriving<PartialValues, Values>);
+
+impl DynStream {
+    pub(super) fn of(strategy: &super::DynPredict, inputs: Values) -> Self {
+        let spec = strategy.predictor().spec();
+        let names: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
+        let fresh = move || names.iter().map(|name| (name.clone(), FieldState::Pending)).collect();
+        DynStream(Arriving::new(strategy, inputs, spec, fresh, update_values))
+    }
+
+    /// The outputs so far, as soon as there is more of them; nothing when the call has ended, well or badly.
+    pub async fn next(&mut self) -> Option<&PartialValues> {
+        poll_fn(|cx| self.0.poll_more(cx)).await.then_some(&self.0.partial)
+    }
+
+    /// The outputs so far.
+    pub fn partial(&self) -> &PartialValues {
+        &self.0.partial
+    }
+
+    /// The reasoning so far, where the strategy asks for it or the model reports it.
+    pub fn reasoning(&self) -> &str {
+        self.0.reasoning()
+    }
+
+    /// Which attempt at the outputs is arriving, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The prediction, once it is there.
+    ///
+    /// # Errors
+    /// As a call without a stream.
+    pub async fn finish(self) -> Result<Prediction<Values>> {
+        self.0.finish().await
+    }
+}
+
+impl Stream for DynStream {
+    type Item = PartialValues;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PartialValues>> {
+        self.0.poll_more(cx).map(|more| more.then(|| self.0.partial.clone()))
+    }
+}
+
+impl fmt::Debug for DynStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynStream").field("partial", &self.0.partial).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
 use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
-use crate::signature::{Demo, FieldError, Fields as _, Signature, SignatureSpec};
+use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
 /// Asks the model for the outputs of a signature, nothing else.
 ///
@@ -25,18 +25,46 @@ pub struct Predict<S> {
 
 impl<S> Predict<S> {
     /// A predictor of the signature with the demonstrations that are declared on it.
-    pub fn new() -> Self
+    pub fn new(/* for a signature in a string write `predict!("question -> answer")` */) -> Self
     where
         // Here and not on the block, so that rustc explains what a signature is instead of missing the function.
         S: Signature,
     {
-        Self::over(S::spec().clone())
+        Self::of(S::spec().clone())
     }
 }
 
 impl<S: Signature> Predict<S> {
-    /// A predictor of a signature that has the inputs and outputs of `S` and perhaps more outputs.
-    pub(super) fn over(spec: Arc<SignatureSpec>) -> Self {
+    /// Creates a predictor of `spec`, which has the inputs and outputs of `S` and perhaps more outputs: what strategies
+    /// are made of. Checks are enforced, values converted, refused replies asked again and outputs streamed as with
+    /// `S` itself; what the model gives for the other outputs is in [`Prediction::added`].
+    ///
+    /// ```
+    /// # use dspy_core as dspy;
+    /// use dspy::Result;
+    /// use dspy::predict::Predict;
+    /// use dspy::signature::{FieldSpec, Role, Signature};
+    ///
+    /// /// Asks how sure the model is, too.
+    /// fn confident<S: Signature>() -> Result<Predict<S>> {
+    ///     let about = "How sure the answer is, from 0 to 1.";
+    ///     let confidence = FieldSpec::of::<f64>(Role::Output, "confidence", about);
+    ///     Ok(Predict::over((**S::spec()).clone().append(confidence))?)
+    /// }
+    /// // confident::<Qa>()?.call("Why?").await?.added_as::<f64>("confidence")?
+    /// ```
+    ///
+    /// # Errors
+    /// If `spec` lacks an input or output of `S`, has it in another role or with another type, has an input that `S`
+    /// has not, or two fields of one name.
+    pub fn over(spec: impl Into<Arc<SignatureSpec>>) -> Result<Self, FieldError> {
+        let spec = spec.into();
+        agrees(&spec, S::spec())?;
+        Ok(Self::of(spec))
+    }
+
+    /// As [`over`](Self::over), for a signature that is known to agree.
+    pub(super) fn of(spec: Arc<SignatureSpec>) -> Self {
         let mut predictor = Predictor::new(spec);
         let bad_demos = match S::demos() {
             Ok(demos) if demos.is_empty() => None,
@@ -51,7 +79,7 @@ impl<S: Signature> Predict<S> {
 
     /// Binds a model.
     #[must_use]
-    pub fn with_lm(mut self, lm: Lm) -> Self {
+    pub fn with_lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         self.predictor.set_lm(lm);
         self
     }
@@ -90,17 +118,16 @@ impl<S: Signature> Predict<S> {
     }
 
     /// Calls the model and shows the outputs while they arrive.
-    pub fn stream(&self, input: impl Into<S::Input>) -> PredictStream<S> {
-        let (predict, input) = (self.clone(), input.into());
-        PredictStream::new(async move { call_leaf(&predict, input).await })
+    pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
+        PredictStream::of(self, input)
     }
 
     /// The exact messages that a call with this input would send first. Calls no model.
     ///
     /// # Errors
     /// If a value has no JSON form.
-    pub fn render(&self, input: impl Into<S::Input>) -> Result<Vec<Message>> {
-        self.predictor.render(&input.into().to_values()?)
+    pub fn render(&self, input: impl IntoInput<S::Input>) -> Result<Vec<Message>> {
+        self.predictor.render(&input.into_input().to_values()?)
     }
 }
 
@@ -162,7 +189,41 @@ impl<S: Signature> Module for Predict<S> {
     }
 
     // The predictor counts its own usage, so this call needs no scope of its own.
-    fn call(&self, input: impl Into<S::Input>) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
-        call_leaf(self, input.into())
+    fn call(
+        &self,
+        input: impl IntoInput<S::Input>,
+    ) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        call_leaf(self, input.into_input())
     }
+}
+
+/// Whether a predictor of `spec` can be asked with the inputs of `own` and answers with its outputs.
+fn agrees(spec: &SignatureSpec, own: &SignatureSpec) -> Result<(), FieldError> {
+    let problem = |name: &str, what: &str| {
+        Err(FieldError::new(name, format!("{what} (in a strategy over `{}`)", own.name())))
+    };
+    for (at, field) in spec.fields().iter().enumerate() {
+        if spec.fields()[..at].iter().any(|other| other.name() == field.name()) {
+            return problem(field.name(), "two fields have this name");
+        }
+        if field.role() == Role::Input && own.inputs().all(|input| input.name() != field.name()) {
+            return problem(
+                field.name(),
+                "the signature has no such input, so that nothing could be given for it",
+            );
+        }
+    }
+    for field in own.inputs().chain(own.outputs()) {
+        match spec.field(field.name()) {
+            None => return problem(field.name(), "the field of the signature is missing"),
+            Some(other) if other.role() != field.role() => {
+                return problem(field.name(), "it has another role");
+            }
+            Some(other) if other.schema() != field.schema() => {
+                return problem(field.name(), "it has another type");
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }

@@ -255,7 +255,7 @@ where
 
 type Outcome<O> = Result<Prediction<O>>;
 
-/// A program that runs while its events are read; made by [`Module::stream`](super::Module::stream).
+/// A program that runs while its events are read; made by [`Module::events`](super::Module::events).
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -268,7 +268,7 @@ type Outcome<O> = Result<Prediction<O>>;
 /// program.predictor_mut().set_lm(Lm::scripted(["[[ ## answer ## ]]\nParis, of course."]));
 /// let mut inputs = Values::new();
 /// inputs.insert("question".into(), "Capital of France?".into());
-/// let mut run = program.stream(inputs);
+/// let mut run = program.events(inputs);
 /// let mut shown = String::new();
 /// while let Some(event) = run.next().await {
 ///     if let EventKind::Field(change) = event.kind && let FieldUpdate::More(text) = change.update {
@@ -280,11 +280,11 @@ type Outcome<O> = Result<Prediction<O>>;
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
-pub struct ProgramStream<'a, O>(Driven<'a, Event, Outcome<O>>);
+pub struct EventStream<'a, O>(Driven<'a, Event, Outcome<O>>);
 
-impl<'a, O> ProgramStream<'a, O> {
+impl<'a, O> EventStream<'a, O> {
     pub(super) fn new(call: impl Future<Output = Outcome<O>> + Send + 'a) -> Self {
-        ProgramStream(watched(call))
+        EventStream(watched(call))
     }
 
     /// The next event; nothing when the program has ended.
@@ -301,7 +301,7 @@ impl<'a, O> ProgramStream<'a, O> {
     }
 }
 
-impl<O> Stream for ProgramStream<'_, O> {
+impl<O> Stream for EventStream<'_, O> {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Event>> {

@@ -1,5 +1,6 @@
 //! Programs: modules that hold predictors, the settings they run under and the traces they leave.
 
+mod batch;
 mod events;
 mod module;
 mod paths;
@@ -7,7 +8,8 @@ mod settings;
 mod trace;
 mod walk;
 
-pub use events::{Event, EventKind, ProgramStream, status};
+pub use batch::{Batch, BatchResults, Written};
+pub use events::{Event, EventKind, EventStream, status};
 pub(crate) use events::{EventScope, watch_tool, watched};
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};

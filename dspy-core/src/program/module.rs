@@ -3,18 +3,25 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::events::{ProgramStream, watch_module};
+use futures_util::{Stream, StreamExt as _, stream};
+
+use super::Batch;
+use super::events::{EventStream, watch_module};
 use super::settings::Context;
 use super::{HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::{BoxFuture, UsageScope, current_scope};
 use crate::observe::{self, ModuleCall};
 use crate::predict::Prediction;
+use crate::signature::IntoInput;
 
 /// A program or a part of one: typed input to typed prediction.
 ///
 /// Put `#[module]` on a struct and write [`forward`](Self::forward) in plain Rust; call the result with
 /// [`call`](Self::call). The strategies are modules too.
+///
+/// There is no `dyn Module`. Modules of several types with one input and output are [`BoxModule`]s, made by
+/// [`boxed`](Self::boxed).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a module",
     label = "not a module",
@@ -30,7 +37,7 @@ pub trait Module: HasPredictors + Send + Sync {
     ///
     /// # Errors
     /// Whatever its parts report.
-    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send;
+    fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send; // dyn: `BoxModule`
 
     /// Runs the module: [`forward`](Self::forward) with its usage added up and its predictors named in traces.
     ///
@@ -38,9 +45,9 @@ pub trait Module: HasPredictors + Send + Sync {
     /// As `forward`.
     fn call(
         &self,
-        input: impl Into<Self::Input>,
+        input: impl IntoInput<Self::Input>,
     ) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send {
-        let input = input.into();
+        let input = input.into_input();
         async move {
             let context = Context::current();
             context.register(self);
@@ -66,8 +73,41 @@ pub trait Module: HasPredictors + Send + Sync {
 
     /// [`call`](Self::call) with everything that happens in the program shown as it happens. Nothing runs unless the
     /// stream is asked, and dropping it stops the program.
-    fn stream(&self, input: impl Into<Self::Input>) -> ProgramStream<'_, Self::Output> {
-        ProgramStream::new(self.call(input.into()))
+    ///
+    /// To show the typed outputs of a strategy while they arrive, see [`Predict::stream`](crate::predict::Predict::stream).
+    fn events(&self, input: impl IntoInput<Self::Input>) -> EventStream<'_, Self::Output> {
+        EventStream::new(self.call(input.into_input()))
+    }
+
+    /// The module on many inputs, some at a time.
+    ///
+    /// ```
+    /// use dspy_core::lm::Lm;
+    /// use dspy_core::predict::DynPredict;
+    /// use dspy_core::program::Module;
+    /// use dspy_core::signature::Values;
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let program = DynPredict::new("question -> answer".parse()?).with_lm(Lm::scripted(["a", "b"]));
+    /// let question = |text: &str| Values::from_iter([("question".to_owned(), text.into())]);
+    /// let answers = program.batch([question("A?"), question("B?")]).concurrency(2).collect().await;
+    /// assert!(answers.iter().all(Result::is_ok));
+    /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+    /// ```
+    fn batch<'a, T>(&'a self, inputs: impl IntoIterator<Item = T, IntoIter: Send + 'a>) -> Batch<'a, Self>
+    where
+        Self: Sized,
+        T: IntoInput<Self::Input> + 'a,
+    {
+        Batch::new(self, stream::iter(inputs.into_iter().map(T::into_input)))
+    }
+
+    /// The module on a stream of inputs, in bounded memory; see [`batch`](Self::batch).
+    fn batch_stream<'a, T>(&'a self, inputs: impl Stream<Item = T> + Send + 'a) -> Batch<'a, Self>
+    where
+        Self: Sized,
+        T: IntoInput<Self::Input> + 'a,
+    {
+        Batch::new(self, inputs.map(T::into_input))
     }
 
     /// The module behind a trait object.
@@ -154,8 +194,8 @@ impl<I: Send, O: Send> Module for BoxModule<I, O> {
     }
 
     // The module in the box is what is called, and counts for itself.
-    fn call(&self, input: impl Into<I>) -> impl Future<Output = Result<Prediction<O>>> + Send {
-        self.0.call_erased(input.into())
+    fn call(&self, input: impl IntoInput<I>) -> impl Future<Output = Result<Prediction<O>>> + Send {
+        self.0.call_erased(input.into_input())
     }
 }
 
@@ -167,7 +207,10 @@ impl<M: Module + Clone> Module for Arc<M> {
         (**self).forward(input).await
     }
 
-    fn call(&self, input: impl Into<M::Input>) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
+    fn call(
+        &self,
+        input: impl IntoInput<M::Input>,
+    ) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
         (**self).call(input)
     }
 }
@@ -180,7 +223,10 @@ impl<M: Module> Module for Box<M> {
         (**self).forward(input).await
     }
 
-    fn call(&self, input: impl Into<M::Input>) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
+    fn call(
+        &self,
+        input: impl IntoInput<M::Input>,
+    ) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
         (**self).call(input)
     }
 }

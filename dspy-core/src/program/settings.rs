@@ -98,7 +98,7 @@ impl Settings {
 
     /// The model to use.
     #[must_use]
-    pub fn lm(mut self, lm: Lm) -> Self {
+    pub fn lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         self.lm = Some(lm);
         self
     }

@@ -57,7 +57,7 @@ pub trait HasPredictors {
     }
 
     /// Binds a model to every predictor.
-    fn set_lm(&mut self, lm: Lm)
+    fn set_lm(&mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */)
     where
         Self: Sized,
     {

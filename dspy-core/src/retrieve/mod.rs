@@ -53,6 +53,25 @@ impl IntoIterator for Passages {
 /// assert_eq!(found.into_texts(), ["The Seine flows through Paris."]);
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
+///
+/// The search of one of your own is a boxed future, not an `async fn`:
+///
+/// ```
+/// use dspy_core::Result;
+/// use dspy_core::lm::BoxFuture;
+/// use dspy_core::retrieve::{Passages, Retriever};
+///
+/// struct Nothing;
+///
+/// impl Retriever for Nothing {
+///     fn search<'a>(&'a self, query: &'a str, k: usize) -> BoxFuture<'a, Result<Passages>> {
+///         Box::pin(async move {
+///             let _ = (query, k); // ask a server, await its answer
+///             Ok(Passages::default())
+///         })
+///     }
+/// }
+/// ```
 pub trait Retriever: Send + Sync {
     /// The `k` passages that fit `query` best, best first; fewer if fewer fit at all.
     ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{FieldError, Values};
+use super::{FieldError, Fields as _, Signature, SignatureSpec, Values};
 
 /// What a check asks for, in words: the part of it that stands in prompts.
 ///
@@ -150,6 +150,27 @@ impl<O> Check<O> {
             CheckPanic { field: self.field, why: self.why, message }
         })
     }
+}
+
+/// Runs all checks of a signature on the values of its outputs.
+pub(crate) type Enforce = fn(Values) -> Result<Vec<CheckFailure>, CheckFault>;
+
+/// Why the checks could not be run.
+#[derive(Debug)]
+pub(crate) enum CheckFault {
+    /// A value is not of its Rust type.
+    Field(FieldError),
+    /// A check panicked.
+    Panic(CheckPanic),
+}
+
+/// The signature of `S` with what runs its checks, for those who know it as data alone.
+pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
+    let enforce: Enforce = |values| {
+        let output = S::Output::from_values(values).map_err(CheckFault::Field)?;
+        S::check(&output).map_err(CheckFault::Panic)
+    };
+    Arc::new(Arc::unwrap_or_clone(spec).enforced_by(enforce))
 }
 
 /// The checks that fail, in their order.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::field_type::root_schema;
 use super::{FieldSpec, Role, SignatureSpec};
+use crate::error::clipped;
 use crate::tools::{ToolCalls, ToolSpec};
 use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning};
-use crate::error::clipped;
 
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]

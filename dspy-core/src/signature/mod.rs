@@ -23,11 +23,12 @@ pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
 pub(crate) use native::Native;
 pub(crate) use order::settle_by;
-pub use partial::{FieldChange, FieldState, FieldUpdate};
+pub(crate) use partial::update_values;
+pub use partial::{FieldChange, FieldState, FieldUpdate, PartialValues};
 #[doc(hidden)]
-pub use partial::{ReadField, WriteField, update_field};
+pub use partial::{PartialStates, ReadField, WriteField, update_field};
 pub use spec::{FieldSpec, Role, SignatureSpec};
-pub use traits::{Example, FieldError, Fields, Signature};
+pub use traits::{Example, FieldError, Fields, IntoInput, Signature};
 
 /// Field values by field name, in the order of the signature.
 pub type Values = serde_json::Map<String, serde_json::Value>;

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::check::Enforce;
 use super::facets::{Facets, Form};
 use super::native::Native;
 use super::reply::reply_schema;
-use super::{CheckSpec, extension};
+use super::{CheckSpec, FieldType, extension};
 use crate::decode::{Plan, SchemaError};
 use crate::types::TypeText;
 
@@ -78,6 +79,17 @@ impl FieldSpec {
     /// A text field.
     pub fn text(role: Role, name: impl Into<Arc<str>>, description: impl Into<Arc<str>>) -> Self {
         Self::new(role, name, description, serde_json::json!({"type": "string"}))
+    }
+
+    /// A field of a Rust type, with the schema of that type.
+    ///
+    /// ```
+    /// use dspy_core::signature::{FieldSpec, Role};
+    /// let field = FieldSpec::of::<Option<f64>>(Role::Output, "confidence", "From 0 to 1.");
+    /// assert!(field.is_optional());
+    /// ```
+    pub fn of<T: FieldType>(role: Role, name: impl Into<Arc<str>>, description: impl Into<Arc<str>>) -> Self {
+        Self::new(role, name, description, T::schema())
     }
 
     /// The same field, which may be absent because it has a default.
@@ -249,6 +261,8 @@ pub struct SignatureSpec {
     /// Inputs first, then outputs, then hints; each group in the order of declaration.
     fields: Vec<FieldSpec>,
     checks: Arc<[CheckSpec]>,
+    /// What runs the checks of all fields and of the whole, where they are known as functions.
+    enforce: Option<Enforce>,
     reply: Arc<ReplyKind>,
 }
 
@@ -285,8 +299,25 @@ impl SignatureSpec {
             instruction,
             fields,
             checks: Arc::default(),
+            enforce: None,
             reply: Arc::default(),
         }
+    }
+
+    pub(crate) fn enforced_by(mut self, enforce: Enforce) -> Self {
+        self.enforce = Some(enforce);
+        self
+    }
+
+    pub(crate) fn enforce(&self) -> Option<Enforce> {
+        self.enforce
+    }
+
+    /// The same signature with one more hard check of the whole.
+    pub(crate) fn with_check(mut self, why: &str) -> Self {
+        self.checks = self.checks.iter().cloned().chain([CheckSpec::new(why, true)]).collect();
+        self.reply = Arc::default();
+        self
     }
 
     pub(crate) fn with_checks(mut self, checks: Vec<CheckSpec>) -> Self {
@@ -371,9 +402,20 @@ impl SignatureSpec {
         self
     }
 
-    /// The same signature without the field of that name.
+    /// The same signature without the field of that name. Without an output the checks go, too: they are rules about all
+    /// outputs together.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
+        if self.field(name).is_some_and(|field| field.role == Role::Output) && self.enforce.take().is_some() {
+            self.checks = Arc::default();
+            self.fields.iter_mut().for_each(|field| field.checks = Arc::default());
+        }
+        self.hiding(name)
+    }
+
+    /// The same signature as it is shown to a model that gets the field of that name elsewhere.
+    #[must_use]
+    pub(crate) fn hiding(mut self, name: &str) -> Self {
         self.fields.retain(|field| field.name() != name);
         self.reply = Arc::default();
         self

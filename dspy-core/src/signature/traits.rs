@@ -56,6 +56,31 @@ pub trait Fields: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// # Errors
     /// If a required field is absent or a value does not fit its type.
     fn from_values(values: Values) -> Result<Self, FieldError>;
+
+    /// The signature whose fields these are: all of them, the inputs or the outputs.
+    fn signature() -> &'static Arc<SignatureSpec>;
+}
+
+/// What a program can be called with: its input struct and everything that converts into it.
+///
+/// Implemented for all that is `Into` the input. `#[signature]` writes the conversions: from the bare value of a single
+/// input, from a tuple of several in the order of their declaration, and from an example.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the input of this program, which takes `{I}`",
+    label = "does not convert into `{I}`",
+    note = "a single input is given bare, several as a tuple in the order in which the signature declares them",
+    note = "to give them by name, write `{I} {{ field: value, … }}`"
+)]
+pub trait IntoInput<I> {
+    /// The input.
+    fn into_input(self) -> I;
+}
+
+#[diagnostic::do_not_recommend]
+impl<I, T: Into<I>> IntoInput<I> for T {
+    fn into_input(self) -> I {
+        self.into()
+    }
 }
 
 /// A typed task for a language model. Implemented by `#[signature]`, never by hand.
@@ -70,7 +95,7 @@ pub trait Signature: Fields {
     /// The output fields.
     type Output: Fields;
     /// The output fields of an unfinished reply, each with its state.
-    type Partial: Default + Send + 'static;
+    type Partial: Default + Serialize + Send + 'static;
 
     /// The signature as data.
     fn spec() -> &'static Arc<SignatureSpec>;

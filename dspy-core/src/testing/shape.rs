@@ -59,6 +59,6 @@ impl<'s> Shape<'s> {
 /// The reply if this were the only output.
 fn alone(adapter: &dyn Adapter, spec: &SignatureSpec, field: &FieldSpec, values: &Values) -> String {
     let others = spec.outputs().filter(|other| other.name() != field.name());
-    let spec = others.fold(spec.clone(), |spec, other| spec.without(other.name()));
+    let spec = others.fold(spec.clone(), |spec, other| spec.hiding(other.name()));
     adapter.reply(&spec, values)
 }

@@ -81,6 +81,7 @@ mod media;
 mod notation;
 mod place;
 mod reasoning;
+mod show;
 
 pub use big_int::{BigInt, BigIntError};
 pub use code::{Code, Language, language};

@@ -2,7 +2,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
-use syn::{Ident, ItemStruct, Type, WherePredicate, parse_quote};
+use syn::{Field, Fields, Ident, ItemStruct, Type, WherePredicate, parse_quote};
 
 use super::parse::{Model, Part};
 
@@ -31,6 +31,37 @@ pub(super) fn module(model: &Model, item: &ItemStruct) -> TokenStream {
 
             fn visit_mut(&mut self, #visitor: &mut #private::VisitorMut<'_>) {
                 #(#changes)*
+            }
+        }
+    }
+}
+
+/// `impl Clone`, if the fields are: other than a derive it asks nothing of the type parameters, which are signatures.
+pub(super) fn clone(model: &Model, item: &ItemStruct) -> TokenStream {
+    if matches!(item.fields, Fields::Unnamed(_)) {
+        return TokenStream::new();
+    }
+    let private = model.krate.private();
+    let ident = &item.ident;
+    let mut generics = item.generics.clone();
+    let parameters: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
+    for Field { ty, .. } in &item.fields {
+        if mentions(ty.to_token_stream(), &parameters) {
+            let predicate: WherePredicate = parse_quote!(#ty: ::core::clone::Clone);
+            generics.make_where_clause().predicates.push(predicate);
+        }
+    }
+    let (parameters, arguments, clause) = generics.split_for_impl();
+    let copies = item.fields.iter().map(|Field { ident, ty, attrs, .. }| {
+        let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+        quote!(#(#cfgs)* #ident: <#ty as #private::ClonePart>::clone_part(&self.#ident))
+    });
+    quote! {
+        #[automatically_derived]
+        #[allow(private_bounds)]
+        impl #parameters ::core::clone::Clone for #ident #arguments #clause {
+            fn clone(&self) -> Self {
+                #ident { #(#copies),* }
             }
         }
     }

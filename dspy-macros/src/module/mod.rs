@@ -41,6 +41,6 @@ fn expand_struct(options: Options, mut item: ItemStruct, mut errors: Errors) -> 
     }
     let model = parse::module(options, &mut item, &mut errors);
     let implementation = expand::module(&model, &item);
-    let clone = model.clone.then(|| quote!(#[derive(::core::clone::Clone)]));
-    quote!(#errors #clone #item #implementation)
+    let clone = model.clone.then(|| expand::clone(&model, &item));
+    quote!(#errors #item #implementation #clone)
 }

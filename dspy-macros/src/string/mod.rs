@@ -58,14 +58,18 @@ impl Parse for Named {
 
 /// `sig!(…)`: a named signature as an item, or one as data.
 pub(crate) fn sig(input: TokenStream) -> TokenStream {
+    let (krate, input) = match Krate::leading(input) {
+        Ok(parts) => parts,
+        Err(error) => return error.into_compile_error(),
+    };
     let literal = syn::parse2::<Anonymous>(input.clone());
     if let Ok(signature) = literal {
-        return as_data(&signature);
+        return as_data(&krate, &signature);
     }
     match syn::parse2::<Named>(input) {
         Ok(Named { attrs, vis, ident, signature }) => {
             let mut errors = Errors::default();
-            let items = items(&signature, attrs, vis, ident, &mut errors);
+            let items = items(&krate, &signature, attrs, vis, ident, &mut errors);
             quote!(#errors #items)
         }
         Err(error) => {
@@ -78,14 +82,16 @@ pub(crate) fn sig(input: TokenStream) -> TokenStream {
 
 /// `predict!(…)` and its like: a strategy over a signature without a name.
 pub(crate) fn strategy(name: &str, input: TokenStream) -> TokenStream {
-    let signature = match syn::parse2::<Anonymous>(input) {
-        Ok(signature) => signature,
+    let parsed =
+        Krate::leading(input).and_then(|(krate, input)| Ok((krate, syn::parse2::<Anonymous>(input)?)));
+    let (krate, signature) = match parsed {
+        Ok(parts) => parts,
         Err(error) => return error.into_compile_error(),
     };
     let mut errors = Errors::default();
     let ident = Ident::new(ANONYMOUS, Span::call_site());
-    let items = items(&signature, Vec::new(), Visibility::Inherited, ident.clone(), &mut errors);
-    let (krate, strategy) = (Krate::default(), format_ident!("{name}"));
+    let items = items(&krate, &signature, Vec::new(), Visibility::Inherited, ident.clone(), &mut errors);
+    let strategy = format_ident!("{name}");
     quote!({
         #errors
         #items
@@ -94,18 +100,18 @@ pub(crate) fn strategy(name: &str, input: TokenStream) -> TokenStream {
 }
 
 fn items(
+    krate: &Krate,
     signature: &Anonymous,
     attrs: Vec<Attribute>,
     vis: Visibility,
     ident: Ident,
     errors: &mut Errors,
 ) -> TokenStream {
-    let krate = Krate::default();
     let source = Source::new(signature.text.clone());
-    let parsed = grammar::parse(&source, &ident, &krate, errors);
-    let enums: TokenStream = parsed.enums.iter().map(|literal| literal.expand(&krate, &vis)).collect();
+    let parsed = grammar::parse(&source, &ident, krate, errors);
+    let enums: TokenStream = parsed.enums.iter().map(|literal| literal.expand(krate, &vis)).collect();
     let whole = Whole {
-        krate,
+        krate: krate.clone(),
         attrs,
         vis,
         ident,
@@ -117,19 +123,29 @@ fn items(
     quote!(#enums #whole)
 }
 
-fn as_data(signature: &Anonymous) -> TokenStream {
+/// The signature as an expression.
+///
+/// A macro does not know where it stands. Where an item is expected, rustc reports the first token of an expression, so
+/// that this is a string that says what to write instead.
+fn as_data(krate: &Krate, signature: &Anonymous) -> TokenStream {
     let mut errors = Errors::default();
-    let krate = Krate::default();
     let source = Source::new(signature.text.clone());
     let ident = Ident::new(ANONYMOUS, signature.text.span());
-    let parsed = grammar::parse(&source, &ident, &krate, &mut errors);
+    let parsed = grammar::parse(&source, &ident, krate, &mut errors);
     let enums: TokenStream =
-        parsed.enums.iter().map(|literal| literal.expand(&krate, &Visibility::Inherited)).collect();
+        parsed.enums.iter().map(|literal| literal.expand(krate, &Visibility::Inherited)).collect();
     let instruction = signature.instruction.as_ref().map(Docs::from_expr).unwrap_or_default();
-    let spec = spec(&krate, ANONYMOUS, &instruction, &parsed.fields, &[]);
-    quote!({
-        #errors
-        #enums
-        ::std::sync::Arc::unwrap_or_clone(#spec)
-    })
+    let spec = spec(krate, ANONYMOUS, &instruction, &parsed.fields, &[]);
+    let private = krate.private();
+    let advice = LitStr::new(
+        "a signature without a name is a value; to declare one, write `sig!(Name: \"inputs -> outputs\");`",
+        signature.text.span(),
+    );
+    quote! {
+        #advice.parse::<#private::Advice>().map_or_else(|never| match never {}, |_| {
+            #errors
+            #enums
+            ::std::sync::Arc::unwrap_or_clone(#spec)
+        })
+    }
 }

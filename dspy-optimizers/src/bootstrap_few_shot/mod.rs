@@ -16,10 +16,10 @@ pub(crate) use self::algorithm::{Bootstrap, Bootstrapped, Teaching};
 use crate::data::Rows;
 use crate::engine::{Halt, Run};
 use crate::journal::{model_identity, program_identity};
-use crate::metric::{HasMetric, NoMetric, WithMetric};
+use crate::metric::{HasMetric, NoMetric, Shared, WithMetric};
 use crate::options::{Options, option_setters};
 use crate::report::{Report, Stopped, Trial, parameters};
-use crate::{Data, OptimizeError, Optimized};
+use crate::{IntoData, OptimizeError, Optimized, Optimizer};
 
 /// Runs a teacher on the rows of the trainset and keeps what it did where the metric approves: each predictor gets its
 /// own calls in successful runs as demonstrations, and labelled rows on top.
@@ -172,9 +172,10 @@ impl<M> BootstrapFewShotBuilder<M> {
     option_setters!();
 
     /// The optimizer.
-    pub fn build(self) -> BootstrapFewShot<M::Metric>
+    pub fn build<N>(self) -> BootstrapFewShot<N>
     where
-        M: HasMetric,
+        // Not `M::Metric` in the return type: rustc would say that there is no such method, not that the metric is missing.
+        M: HasMetric<Metric = N>,
     {
         let BootstrapFewShotBuilder { metric, settings, options } = self;
         BootstrapFewShot { metric: metric.into_metric(), settings, options }
@@ -189,44 +190,35 @@ impl<M> Clone for BootstrapFewShot<M> {
 }
 
 impl<M: Send + Sync + 'static> BootstrapFewShot<M> {
-    /// Optimizes the program. What is set for the current task (model, adapter) holds for it, even if the future is
-    /// spawned.
+    /// Optimizes the program on rows, or on [`Data`](crate::Data). Data may have a teacher; a valset has no use here. What is set for
+    /// the current task (model, adapter) holds for it, even if the future is spawned.
     ///
     /// # Errors
     /// See [`OptimizeError`]. With a `run_dir`, the same call goes on where it was.
-    pub fn compile<P, E, T>(
+    pub fn compile<P, E, D, K>(
         &self,
         program: P,
-        trainset: T,
-    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, T, M>
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, D, M, K>
     where
         P: Module<Output: Sync> + Clone + Send + Sync + 'static,
         E: Example<Input: Into<P::Input>>,
-        T: AsRef<[E]> + Send + Sync,
-        M: Metric<E, P::Output>,
+        D: IntoData<P, E>,
+        M: Metric<E, P::Output, K>,
+        K: 'static,
     {
-        self.compile_with(program, Data::new(trainset))
-    }
-
-    /// As [`compile`](Self::compile), with a teacher. A valset has no use here.
-    ///
-    /// # Errors
-    /// As `compile`.
-    pub fn compile_with<P, E, T>(
-        &self,
-        program: P,
-        data: Data<P, T>,
-    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, T, M>
-    where
-        P: Module<Output: Sync> + Clone + Send + Sync + 'static,
-        E: Example<Input: Into<P::Input>>,
-        T: AsRef<[E]> + Send + Sync,
-        M: Metric<E, P::Output>,
-    {
-        let this = self.clone();
+        let this = self.of_form::<K>();
+        let data = data.into_data();
         inherit(async move { this.run(program, data.train.as_ref(), data.teacher).await })
     }
 
+    fn of_form<K>(&self) -> BootstrapFewShot<Shared<M, K>> {
+        let BootstrapFewShot { metric, settings, options } = self;
+        BootstrapFewShot { metric: Shared::new(metric), settings: settings.clone(), options: options.clone() }
+    }
+}
+
+impl<M: Send + Sync + 'static> BootstrapFewShot<M> {
     async fn run<P, E>(
         self,
         program: P,
@@ -285,5 +277,24 @@ impl<M: Send + Sync + 'static> BootstrapFewShot<M> {
             warnings: run.warnings(),
         };
         Ok(Optimized::new(program, report))
+    }
+}
+
+impl<P, E, M, K> Optimizer<P, E, K> for BootstrapFewShot<M>
+where
+    P: Module<Output: Sync> + Clone + Send + Sync + 'static,
+    E: Example<Input: Into<P::Input>>,
+    M: Metric<E, P::Output, K> + 'static,
+    K: 'static,
+{
+    fn compile<D>(
+        &self,
+        program: P,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send
+    where
+        D: IntoData<P, E> + Send,
+    {
+        self.compile(program, data)
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use self::rollout::{Outcome, Rollout, Step, Task};
 use crate::OptimizeError;
 use crate::budget::{Closed, Ledger, Limit};
 use crate::journal::{CallScope, Header, Journal};
-use crate::metric::Shared;
+use crate::metric::Held;
 use crate::options::Options;
 use crate::progress::Progress;
 
@@ -40,7 +40,7 @@ pub(crate) struct Run<M> {
     options: Options,
     journal: Arc<Journal>,
     ledger: Arc<Ledger>,
-    evaluate: Evaluate<Shared<M>>,
+    evaluate: Evaluate<Held<M>>,
     pub(crate) progress: Progress,
     /// On how many examples the metric has failed.
     metric_failures: AtomicUsize,
@@ -62,7 +62,7 @@ impl<M> Run<M> {
         Ok(Run {
             ledger: Arc::new(Ledger::new(options.budget, &journal)),
             // Demonstrations are made from traces, and metrics of optimizers may look at them.
-            evaluate: Evaluate::new(Shared(metric)).traced(true),
+            evaluate: Evaluate::new(Held(metric)).traced(true),
             progress: Progress::new(options.progress),
             metric_failures: AtomicUsize::new(0),
             journal,

@@ -15,10 +15,10 @@ use crate::bootstrap_few_shot::{Settings, Teaching, bootstrap_setters};
 use crate::data::Rows;
 use crate::engine::Run;
 use crate::journal::program_identity;
-use crate::metric::{HasMetric, NoMetric, WithMetric};
+use crate::metric::{HasMetric, NoMetric, Shared, WithMetric};
 use crate::options::{Options, option_setters};
 use crate::report::{Report, parameters};
-use crate::{Data, OptimizeError, Optimized};
+use crate::{Data, IntoData, OptimizeError, Optimized, Optimizer};
 
 /// Makes candidates by [`LabeledFewShot`](crate::LabeledFewShot) and [`BootstrapFewShot`](crate::BootstrapFewShot),
 /// scores each on the whole valset, and takes the best.
@@ -116,9 +116,10 @@ impl<M> BootstrapFewShotWithRandomSearchBuilder<M> {
     option_setters!();
 
     /// The optimizer.
-    pub fn build(self) -> BootstrapFewShotWithRandomSearch<M::Metric>
+    pub fn build<N>(self) -> BootstrapFewShotWithRandomSearch<N>
     where
-        M: HasMetric,
+        // Not `M::Metric` in the return type: rustc would say that there is no such method, not that the metric is missing.
+        M: HasMetric<Metric = N>,
     {
         let Self { metric, settings, num_candidate_programs, stop_at_score, options } = self;
         let search = Search { settings, num_candidate_programs, stop_at_score };
@@ -134,47 +135,42 @@ impl<M> Clone for BootstrapFewShotWithRandomSearch<M> {
 }
 
 impl<M: Send + Sync + 'static> BootstrapFewShotWithRandomSearch<M> {
-    /// Optimizes the program. What is set for the current task (model, adapter) holds for it, even if the future is
-    /// spawned.
+    /// Optimizes the program on rows, or on [`Data`]. Data may have a valset and a teacher. What is set for
+    /// the current task (model, adapter) holds for it, even if the future is spawned.
     ///
     /// # Errors
     /// See [`OptimizeError`]. With a `run_dir`, the same call goes on where it was.
-    pub fn compile<P, E, T>(
+    pub fn compile<P, E, D, K>(
         &self,
         program: P,
-        trainset: T,
-    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, T, M>
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, D, M, K>
     where
         P: Module<Output: Sync> + Clone + Send + Sync + 'static,
         E: Example<Input: Into<P::Input>>,
-        T: AsRef<[E]> + Send + Sync,
-        M: Metric<E, P::Output>,
+        D: IntoData<P, E>,
+        M: Metric<E, P::Output, K>,
+        K: 'static,
     {
-        self.compile_with(program, Data::new(trainset))
-    }
-
-    /// As [`compile`](Self::compile), with a valset or a teacher.
-    ///
-    /// # Errors
-    /// As `compile`.
-    pub fn compile_with<P, E, T>(
-        &self,
-        program: P,
-        data: Data<P, T>,
-    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send + use<P, E, T, M>
-    where
-        P: Module<Output: Sync> + Clone + Send + Sync + 'static,
-        E: Example<Input: Into<P::Input>>,
-        T: AsRef<[E]> + Send + Sync,
-        M: Metric<E, P::Output>,
-    {
-        let this = self.clone();
+        let this = self.of_form::<K>();
+        let data = data.into_data();
         inherit(async move {
             let Data { train, val, teacher } = data;
             this.run(program, train.as_ref(), val.as_ref().map(AsRef::as_ref), teacher).await
         })
     }
 
+    fn of_form<K>(&self) -> BootstrapFewShotWithRandomSearch<Shared<M, K>> {
+        let Self { metric, search, options } = self;
+        BootstrapFewShotWithRandomSearch {
+            metric: Shared::new(metric),
+            search: search.clone(),
+            options: options.clone(),
+        }
+    }
+}
+
+impl<M: Send + Sync + 'static> BootstrapFewShotWithRandomSearch<M> {
     async fn run<P, E>(
         self,
         program: P,
@@ -229,3 +225,22 @@ impl<M: Send + Sync + 'static> BootstrapFewShotWithRandomSearch<M> {
 }
 
 const NAME: &str = "BootstrapFewShotWithRandomSearch";
+
+impl<P, E, M, K> Optimizer<P, E, K> for BootstrapFewShotWithRandomSearch<M>
+where
+    P: Module<Output: Sync> + Clone + Send + Sync + 'static,
+    E: Example<Input: Into<P::Input>>,
+    M: Metric<E, P::Output, K> + 'static,
+    K: 'static,
+{
+    fn compile<D>(
+        &self,
+        program: P,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send
+    where
+        D: IntoData<P, E> + Send,
+    {
+        self.compile(program, data)
+    }
+}

@@ -96,6 +96,21 @@ pub enum Stopped {
 }
 
 impl Report {
+    /// Creates the report of an optimization of `program` that has tried nothing yet, for optimizers of your own.
+    pub fn new(optimizer: impl Into<String>, program: &impl HasPredictors) -> Self {
+        Report {
+            optimizer: optimizer.into(),
+            seed: 0,
+            trials: Vec::new(),
+            best: 0,
+            baseline: None,
+            initial: parameters(program),
+            usage: Usage::default(),
+            stopped: Stopped::Finished,
+            warnings: Vec::new(),
+        }
+    }
+
     /// The candidate that was chosen.
     pub fn best_trial(&self) -> Option<&Trial> {
         self.trials.get(self.best)
@@ -121,6 +136,18 @@ impl Report {
 }
 
 impl Trial {
+    /// Creates the trial of a candidate without a score, for optimizers of your own.
+    pub fn new(label: impl Into<String>, program: &impl HasPredictors) -> Self {
+        Trial {
+            label: label.into(),
+            score: None,
+            items: Vec::new(),
+            parameters: parameters(program),
+            notes: Vec::new(),
+            usage: Usage::default(),
+        }
+    }
+
     /// The candidate's parameters in the form that can be [applied](ProgramState::apply) to a program, or saved.
     pub fn state(&self) -> ProgramState {
         let mut state = ProgramState::default();

@@ -208,9 +208,9 @@ impl Module for Caught {
     }
 }
 
-/// The input that asks for an animal's sound; an answer to it, too.
+/// The input that asks for an animal's sound.
 pub fn question(animal: &str) -> Values {
-    let row = json!({"question": format!("What does {animal} number 0 say?"), "answer": "moo"});
+    let row = json!({"question": format!("What does {animal} number 0 say?")});
     serde_json::from_value(row).unwrap()
 }
 

@@ -10,6 +10,7 @@ use super::field_type;
 /// Conversion of a struct to values by field name, and back.
 pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) -> TokenStream {
     let private = model.krate.private();
+    let whole = &model.ident;
     let values = if fields.is_empty() { quote!(_) } else { quote!(mut values) };
     let writes = fields.iter().map(|field| {
         let Field { ident, ty, name, .. } = field;
@@ -45,6 +46,10 @@ pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) ->
 
             fn from_values(#values: #private::Values) -> ::core::result::Result<Self, #private::FieldError> {
                 #read
+            }
+
+            fn signature() -> &'static ::std::sync::Arc<#private::SignatureSpec> {
+                <#whole as #private::Signature>::spec()
             }
         }
     }

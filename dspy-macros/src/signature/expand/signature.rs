@@ -13,10 +13,13 @@ use crate::krate::Krate;
 pub(super) fn implementation(model: &Model) -> TokenStream {
     let private = model.krate.private();
     let Model { ident, name, instruction, .. } = model;
-    let spec = spec(&model.krate, name, instruction, &model.fields, &model.checks);
+    let mut spec = spec(&model.krate, name, instruction, &model.fields, &model.checks);
     let (input, output, partial) = (side(&model.input), side(&model.output), structs::partial_ident(model));
     let demos = (!model.demos.is_empty()).then(|| demos(model));
     let checks = checks::methods(model);
+    if !checks.is_empty() {
+        spec = quote!(#private::enforced::<Self>(#spec));
+    }
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
     let updates = outputs.iter().map(|Field { ident, ty, name, .. }| {
         let ty = field_type(&model.krate, ty);

@@ -7,6 +7,7 @@ use syn::{Ident, Path};
 
 use super::super::attrs::Derives;
 use super::super::model::{Field, Model, Role};
+use super::field_type;
 
 /// The struct of the inputs or outputs.
 pub(super) fn definition(model: &Model, ident: &Ident, role: Role, fields: &[&Field]) -> TokenStream {
@@ -45,12 +46,29 @@ pub(super) fn partial(model: &Model) -> TokenStream {
     });
     let usual = usual_traits(&ident, &fields, &Derives::default());
     let names = fields.iter().map(|field| &field.ident);
+    let states = if fields.is_empty() { quote!(_) } else { quote!(states) };
+    let puts = fields.iter().map(|Field { ident, ty, name, .. }| {
+        let ty = field_type(&model.krate, ty);
+        quote!(states.put(&self.#ident, #name, #ty::write)?;)
+    });
     quote! {
         #[doc = #doc]
         #[allow(missing_docs, dead_code)]
         #(#lints)*
         #vis struct #ident { #(#members),* }
         #usual
+        #[automatically_derived]
+        impl #private::serde::Serialize for #ident {
+            fn serialize<__S: #private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                #private::PartialStates::serialize(serializer, |#states| {
+                    #(#puts)*
+                    ::core::result::Result::Ok(())
+                })
+            }
+        }
         #[automatically_derived]
         impl ::core::default::Default for #ident {
             fn default() -> Self {

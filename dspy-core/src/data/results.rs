@@ -1,0 +1,247 @@
+//! Results of a program in a file of JSON Lines that grows, and that a later run goes on with.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::DataError;
+use crate::error::Result;
+use crate::files;
+use crate::predict::Prediction;
+
+/// How every line begins.
+const BEGINNING: &[u8] = b"{\"index\":";
+/// More than this is no line of ours.
+const LONGEST: u64 = 256 << 20;
+
+/// A line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    /// The place of the input, from 0.
+    index: usize,
+    /// A digest of the program.
+    program: String,
+    /// A digest of the input.
+    input: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Whether the error says nothing about the program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    outage: bool,
+}
+
+/// A result that [`Batch::write_jsonl`](crate::program::Batch::write_jsonl) has written.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ResultRow<O> {
+    /// The place of the input among all inputs, from 0.
+    pub index: usize,
+    /// The output, or the text of the error.
+    pub result: Result<O, String>,
+}
+
+/// Reads what [`Batch::write_jsonl`](crate::program::Batch::write_jsonl) has written, in the order of the inputs.
+///
+/// # Errors
+/// If the file cannot be read, or a line of it is no result or of another type. A last line that is cut off is left
+/// out.
+pub fn read_results<O: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<ResultRow<O>>, DataError> {
+    let path = path.as_ref();
+    let mut rows: HashMap<usize, ResultRow<O>> = HashMap::new();
+    let file = files::open(path).map_err(DataError::io(path))?;
+    each_line(path, &file, |row, Line { index, output, error, .. }| {
+        let result = match (output, error) {
+            (Some(output), None) => {
+                Ok(O::deserialize(output).map_err(|e| DataError::row(path, row, None, e))?)
+            }
+            (_, error) => Err(error.unwrap_or_default()),
+        };
+        rows.insert(index, ResultRow { index, result });
+        Ok(())
+    })?;
+    let mut rows: Vec<_> = rows.into_values().collect();
+    rows.sort_by_key(|row| row.index);
+    Ok(rows)
+}
+
+/// What the file held when it was opened.
+pub(crate) struct Known {
+    path: PathBuf,
+    /// The digest of each input that has its result.
+    inputs: HashMap<usize, String>,
+}
+
+impl Known {
+    /// The digest of an input that is still to be asked; nothing for one that has its result.
+    pub(crate) fn look(&self, index: usize, input: &impl Serialize) -> Result<Option<String>, DataError> {
+        let what = || format!("input {index}");
+        let value =
+            serde_json::to_value(input).map_err(|e| DataError::row(&self.path, 0, Some(&what()), e))?;
+        let digest = digest(&value);
+        match self.inputs.get(&index) {
+            None => Ok(Some(digest)),
+            Some(known) if *known == digest => Ok(None),
+            Some(_) => {
+                let message = "the file holds the result of another input at this place; give it the same inputs in \
+                               the same order, or another file";
+                Err(DataError::row(&self.path, 0, Some(&what()), message))
+            }
+        }
+    }
+}
+
+/// A file to which results are added.
+pub(crate) struct ResultFile {
+    path: PathBuf,
+    program: String,
+    file: File,
+}
+
+impl ResultFile {
+    /// Opens or creates the file, and finds out what it holds. `program` is what the results depend on besides the
+    /// inputs.
+    pub(crate) fn open(path: &Path, program: &str) -> Result<(Known, Self), DataError> {
+        let program = blake3::hash(program.as_bytes()).to_hex()[..16].to_owned();
+        let file = files::open_or_create(path).map_err(DataError::io(path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DataError::row(path, 0, None, "another run is writing this file"));
+            }
+            Err(TryLockError::Error(error)) => return Err(DataError::io(path)(error)),
+        }
+        let mut inputs = HashMap::new();
+        let end = each_line(path, &file, |row, line| {
+            if line.program != program {
+                let message = "a result of another program, or of this one with other instructions or \
+                               demonstrations; give another file";
+                return Err(DataError::row(path, row, None, message));
+            }
+            // What failed for want of a model is asked again.
+            if line.outage {
+                inputs.remove(&line.index);
+            } else {
+                inputs.insert(line.index, line.input);
+            }
+            Ok(())
+        })?;
+        let mut results = ResultFile { path: path.into(), program, file };
+        if let End::Torn { at } = end {
+            results.file.set_len(at).map_err(DataError::io(path))?;
+        }
+        // Nobody else writes it: it is locked.
+        results.file.seek(SeekFrom::End(0)).map_err(DataError::io(path))?;
+        if let End::NoNewline = end {
+            results.write(b"\n")?;
+        }
+        Ok((Known { path: path.into(), inputs }, results))
+    }
+
+    /// Adds a result.
+    pub(crate) fn append<O: Serialize>(
+        &mut self,
+        index: usize,
+        input: &str,
+        result: &Result<Prediction<O>>,
+    ) -> Result<(), DataError> {
+        let output = |output| serde_json::to_value(output);
+        let (output, error, outage) = match result {
+            Ok(prediction) => match output(prediction.output()) {
+                Ok(value) => (Some(value), None, false),
+                Err(error) => (None, Some(format!("the output has no JSON form: {error}")), false),
+            },
+            Err(error) => (None, Some(error.to_string()), error.is_outage()),
+        };
+        let line = Line { index, program: self.program.clone(), input: input.into(), output, error, outage };
+        let mut line = json!(line).to_string();
+        line.push('\n');
+        self.write(line.as_bytes())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        self.file.write_all(bytes).map_err(DataError::io(&self.path))
+    }
+
+    /// Makes what was written safe against a power cut.
+    pub(crate) fn sync(&self) -> Result<(), DataError> {
+        self.file.sync_data().map_err(DataError::io(&self.path))
+    }
+}
+
+/// How a file ends.
+enum End {
+    /// With a whole line.
+    Whole,
+    /// With a line that lacks nothing but its end.
+    NoNewline,
+    /// With a part of a line, which begins here.
+    Torn { at: u64 },
+}
+
+fn each_line(
+    path: &Path,
+    file: &File,
+    mut each: impl FnMut(u64, Line) -> Result<(), DataError>,
+) -> Result<End, DataError> {
+    let mut reader = BufReader::new(file);
+    let (mut at, mut bytes) = (0, Vec::new());
+    for row in 1.. {
+        bytes.clear();
+        let read = (&mut reader).take(LONGEST).read_until(b'\n', &mut bytes).map_err(DataError::io(path))?;
+        if read == 0 {
+            return Ok(End::Whole);
+        }
+        let whole = bytes.ends_with(b"\n");
+        match serde_json::from_slice(&bytes) {
+            Ok(line) if bytes.starts_with(BEGINNING) => each(row, line)?,
+            _ if !whole && (bytes.starts_with(BEGINNING) || BEGINNING.starts_with(&bytes)) => {
+                return Ok(End::Torn { at });
+            }
+            _ => {
+                let message = "not a result that a batch has written; the file was left as it is";
+                return Err(DataError::row(path, row, None, message));
+            }
+        }
+        if !whole {
+            return Ok(End::NoNewline);
+        }
+        at += read as u64;
+    }
+    Ok(End::Whole)
+}
+
+/// A digest of a value that does not depend on the order of its members.
+fn digest(value: &Value) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash_value(&mut hash, value);
+    hash.finalize().to_hex()[..32].to_owned()
+}
+
+fn hash_value(hash: &mut blake3::Hasher, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            hash.update(b"{").update(&(members.len() as u64).to_le_bytes());
+            for (name, value) in members {
+                hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+                hash_value(hash, value);
+            }
+        }
+        Value::Array(items) => {
+            hash.update(b"[").update(&(items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| hash_value(hash, item));
+        }
+        other => {
+            let text = other.to_string();
+            hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+    }
+}

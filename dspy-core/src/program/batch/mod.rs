@@ -1,0 +1,102 @@
+//! A program on many inputs.
+
+mod write;
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+
+use super::{Module, inherit};
+use crate::error::{Error, Result};
+use crate::lm::BoxFuture;
+use crate::predict::Prediction;
+use crate::stream::Driven;
+
+pub use write::Written;
+
+/// A program and the inputs to run it on; made by [`Module::batch`] and [`Module::batch_stream`].
+///
+/// Nothing runs before the results are asked for. An input at which the program fails or panics is an `Err` among the
+/// results, and the others go on.
+#[must_use = "nothing runs before the results are asked for"]
+pub struct Batch<'a, M: Module> {
+    program: &'a M,
+    inputs: BoxStream<'a, M::Input>,
+    concurrency: usize,
+}
+
+impl<'a, M: Module> Batch<'a, M> {
+    pub(super) fn new(program: &'a M, inputs: impl Stream<Item = M::Input> + Send + 'a) -> Self {
+        Batch { program, inputs: inputs.boxed(), concurrency: 8 }
+    }
+
+    /// Sets how many inputs are worked on at a time, 8 by default, at least 1.
+    pub fn concurrency(mut self, inputs: usize) -> Self {
+        self.concurrency = inputs.max(1);
+        self
+    }
+
+    /// Returns all results, in the order of the inputs.
+    pub async fn collect(self) -> Vec<Result<Prediction<M::Output>>> {
+        self.results().collect().await
+    }
+
+    /// Returns the results as a stream, in the order of the inputs. No more inputs are read, and no more results kept,
+    /// than are being worked on and some that wait to be taken. Dropping the stream stops the work.
+    pub fn results(self) -> BatchResults<'a, M::Output> {
+        let Batch { program, inputs, concurrency } = self;
+        BatchResults(Driven::new(|sender| {
+            inherit(async move {
+                let mut results = inputs.map(|input| one(program, input)).buffered(concurrency);
+                while let Some(result) = results.next().await {
+                    if sender.send(result).await.is_err() {
+                        break;
+                    }
+                }
+            })
+        }))
+    }
+}
+
+/// One input; a panic is an error of its own.
+fn one<M: Module>(program: &M, input: M::Input) -> BoxFuture<'_, Result<Prediction<M::Output>>> {
+    let call = AssertUnwindSafe(program.call(input)).catch_unwind();
+    Box::pin(call.map(|result| {
+        result.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = text.unwrap_or_else(|| "without a message".into());
+            Err(Error::other(format!("the program panicked: {text}")))
+        })
+    }))
+}
+
+impl<M: Module> fmt::Debug for Batch<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("concurrency", &self.concurrency).finish_non_exhaustive()
+    }
+}
+
+/// The results of a [`Batch`], in the order of its inputs.
+#[derive(Debug)]
+#[must_use = "nothing runs unless the stream is asked"]
+pub struct BatchResults<'a, O>(Driven<'a, Result<Prediction<O>>, ()>);
+
+impl<O> BatchResults<'_, O> {
+    /// The next result; nothing after that of the last input.
+    pub async fn next(&mut self) -> Option<Result<Prediction<O>>> {
+        self.0.next().await
+    }
+}
+
+impl<O> Stream for BatchResults<'_, O> {
+    type Item = Result<Prediction<O>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(cx)
+    }
+}

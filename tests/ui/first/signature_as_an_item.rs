@@ -1,0 +1,3 @@
+dspy::sig!("question -> answer");
+
+fn main() {}
