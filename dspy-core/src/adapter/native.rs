@@ -216,12 +216,10 @@ impl View {
         let mut parsed = if silent && left.outputs().all(FieldSpec::is_optional) {
             Parsed::default()
         } else {
-            adapter
-                .parse(&left, completion)
-                .map_err(|mut error| {
-                    error.reply.clone_from(&reply.text);
-                    error
-                })?
+            adapter.parse(&left, completion).map_err(|mut error| {
+                error.reply.clone_from(&reply.text);
+                error
+            })?
         };
         parsed.report.shift(native.report, 0);
         parsed.values.extend(native.values);

@@ -180,15 +180,14 @@ impl Lm {
 
     /// What the tokens of this model cost: the [price of the handle](Self::price), else what the
     /// [model](LanguageModel::price) says, else that of the [table](super::PriceTable) in the current scope. `None` if
-    /// it is not known, and for rates that are negative or no numbers: calls must not count as free because of a slip.
+    /// it is not known. A call at rates that are negative or no numbers is refused before anything is sent.
     pub fn unit_price(&self) -> Option<Price> {
-        let known = self.price.or_else(|| self.model.price()).or_else(|| super::price::find(self));
-        known.filter(Price::is_sound)
+        self.price.or_else(|| self.model.price()).or_else(|| super::price::find(self))
     }
 
     /// The price for a request. Tables say nothing of recordings, which many models charge at a rate of their own.
     pub(super) fn price_of(&self, request: &Request) -> Option<Price> {
-        if request.has_audio() { self.price.filter(Price::is_sound) } else { self.unit_price() }
+        if request.has_audio() { self.price } else { self.unit_price() }
     }
 
     /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::dice::Dice;
 
 /// A value as text in one of the ways in which models write JSON.
-pub fn render(value: &Value, dice: &mut Dice) -> String {
+pub(crate) fn render(value: &Value, dice: &mut Dice) -> String {
     match dice.below(3) {
         0 => value.to_string(),
         1 => spaced(value),
@@ -27,7 +27,7 @@ fn spaced(value: &Value) -> String {
 }
 
 /// The words and fences around the JSON.
-pub fn wrap(json: &str, dice: &mut Dice) -> String {
+pub(crate) fn wrap(json: &str, dice: &mut Dice) -> String {
     match dice.below(6) {
         0 | 1 => json.to_owned(),
         2 => format!("```json\n{json}\n```"),
@@ -38,7 +38,7 @@ pub fn wrap(json: &str, dice: &mut Dice) -> String {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit {
+pub(crate) enum Edit {
     Deleted(char),
     Doubled(char),
     Swapped(char, char),
@@ -48,7 +48,7 @@ pub enum Edit {
 }
 
 impl Edit {
-    pub fn is_chunk(&self) -> bool {
+    pub(crate) fn is_chunk(&self) -> bool {
         matches!(self, Self::Removed(_) | Self::Repeated(_))
     }
 }
@@ -74,7 +74,7 @@ fn places(text: &str) -> Vec<usize> {
 }
 
 /// Does one edit of a kind (0 to 5) to the text.
-pub fn damage(text: &str, kind: usize, dice: &mut Dice) -> (String, Edit) {
+pub(crate) fn damage(text: &str, kind: usize, dice: &mut Dice) -> (String, Edit) {
     let chars: Vec<(usize, char)> = text.char_indices().collect();
     let places = places(text);
     if kind < 4 && !places.is_empty() {

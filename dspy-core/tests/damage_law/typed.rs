@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::dice::Dice;
 
 /// A type that a user could have declared.
-pub enum Type {
+pub(crate) enum Type {
     Text,
     Integer,
     Number,
@@ -21,7 +21,7 @@ pub enum Type {
     Either(Box<Type>, Box<Type>),
 }
 
-pub struct Member {
+pub(crate) struct Member {
     name: &'static str,
     kind: Type,
     required: bool,
@@ -114,7 +114,7 @@ const AWKWARD: [&str; 26] = [
     "trail ",
 ];
 
-pub fn text(dice: &mut Dice) -> String {
+pub(crate) fn text(dice: &mut Dice) -> String {
     match dice.below(10) {
         0 => String::new(),
         1..=5 => (0..=dice.below(4)).map(|_| *dice.pick(&WORDS)).collect::<Vec<_>>().join(" "),
@@ -140,7 +140,7 @@ fn members(dice: &mut Dice, depth: usize, most: usize) -> Vec<Member> {
 
 impl Type {
     /// A type whose values are in brackets.
-    pub fn structure(dice: &mut Dice) -> Self {
+    pub(crate) fn structure(dice: &mut Dice) -> Self {
         match dice.below(8) {
             0 => Self::List(Box::new(Self::random(dice, 2))),
             1 | 2 => Self::List(Box::new(Self::Object(members(dice, 1, 4)))),
@@ -183,7 +183,7 @@ impl Type {
         }
     }
 
-    pub fn schema(&self) -> Value {
+    pub(crate) fn schema(&self) -> Value {
         match self {
             Self::Text => json!({"type": "string"}),
             Self::Integer => json!({"type": "integer", "format": "int64"}),
@@ -202,7 +202,7 @@ impl Type {
     }
 
     /// A value that is not empty.
-    pub fn filled(&self, dice: &mut Dice) -> Value {
+    pub(crate) fn filled(&self, dice: &mut Dice) -> Value {
         loop {
             let value = self.value(dice);
             if value.as_array().is_none_or(|a| !a.is_empty())
@@ -218,7 +218,7 @@ impl Type {
         }
     }
 
-    pub fn value(&self, dice: &mut Dice) -> Value {
+    pub(crate) fn value(&self, dice: &mut Dice) -> Value {
         match self {
             Self::Text => json!(text(dice)),
             Self::Integer => match dice.below(4) {

@@ -61,7 +61,8 @@ async fn tokens_are_counted_as_the_server_reports_them() {
     lm.ask("Hi").await.unwrap();
     let error = lm.ask("Hi").await.unwrap_err();
     assert_eq!((error.kind, error.status), (LmErrorKind::RateLimit, None), "{error}");
-    assert!(error.retry_after > Some(Duration::from_mins(2)), "{error}");
+    // The debt is capped, so that one odd claim does not close an endpoint.
+    assert!(error.retry_after > Some(Duration::from_secs(30)), "{error}");
     assert_eq!(server.seen().len(), 1);
 }
 

@@ -244,7 +244,7 @@ fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -
         (true, _) if !scale_is_max => {
             return Some(Err(Fail::Ambiguous("is a fraction, not an integer".into())));
         }
-        // Without a limit, "1/5" is a number by itself while "8 out of 10" may be 8 or 0.8.
+        // Without a limit, "1/8" is a number by itself while "8 out of 10" may be 8 or 0.8.
         // A part in five, ten, twenty or a hundred is a mark at least as often as a share.
         (false, false) if slash && !SCALES.contains(&y) && x.fract() == 0.0 => vec![divided],
         (false, false) => return Some(Err(Fail::Ambiguous("may be a score or a share".into()))),

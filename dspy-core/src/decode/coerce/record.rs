@@ -10,6 +10,9 @@ use super::super::text::snippet;
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::{Coercion, Fail};
 
+/// Problems that are told of one reading.
+const MAX_PROBLEMS: usize = 100;
+
 impl Coercion<'_> {
     pub(super) fn notes(&mut self, notes: &Notes, path: &Path<'_>) {
         notes.as_slice().iter().for_each(|note| self.repair(note.kind, path, note.span));
@@ -77,6 +80,10 @@ impl Coercion<'_> {
         found: String,
         span: Span,
     ) {
+        // A thousand things that are wrong need not all be listed.
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let span = self.source.map(|_| self.place(span).range());
         self.problems.push(Problem { path: path.render(), expected, found, span, kind });
     }

@@ -52,21 +52,20 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
         if goals.first().is_some_and(|(_, best)| cost > *best) {
             break;
         }
-        let reach =
-            |nodes: &mut Vec<Node>, open: &mut VecDeque<usize>, at, state: State, cost, literal| {
-                if let Some(&j) = known.get(&(at, state.frame, state.set)) {
-                    if nodes[j].cost == cost {
-                        nodes[j].tied = true;
-                    }
-                    return;
+        let reach = |nodes: &mut Vec<Node>, open: &mut VecDeque<usize>, at, state: State, cost, literal| {
+            if let Some(&j) = known.get(&(at, state.frame, state.set)) {
+                if nodes[j].cost == cost {
+                    nodes[j].tied = true;
                 }
-                nodes.push(Node { at, state, cost, parent: Some((i, literal)), tied: false });
-                if literal {
-                    open.push_back(nodes.len() - 1);
-                } else {
-                    open.push_front(nodes.len() - 1);
-                }
-            };
+                return;
+            }
+            nodes.push(Node { at, state, cost, parent: Some((i, literal)), tied: false });
+            if literal {
+                open.push_back(nodes.len() - 1);
+            } else {
+                open.push_front(nodes.len() - 1);
+            }
+        };
         let after = State { mode: Mode::After, set: 0, from: 0, ..state };
         match machine.run(text, None, at + 1, after, &mut |_, _| {}) {
             Stop::Whole => goals.push((i, cost)),

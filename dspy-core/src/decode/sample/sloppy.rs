@@ -302,7 +302,8 @@ impl Writer<'_, '_> {
 
     /// What stands before an item.
     fn begin(&mut self, index: usize, depth: usize) {
-        let forgotten = self.manner.commas_forgotten && self.manner.lines && self.rng.below(4) == 0;
+        // A habit: where one comma of many is missing, an item may be missing with it.
+        let forgotten = self.manner.commas_forgotten && self.manner.lines;
         if index > 0 && !forgotten {
             self.out.push(',');
         }

@@ -174,11 +174,6 @@ impl Price {
         wrong.map_or(Ok(()), |rate| Err(not_a_rate(rate)))
     }
 
-    /// Whether every rate is a number of at least 0.
-    pub(super) fn is_sound(&self) -> bool {
-        self.check().is_ok()
-    }
-
     fn rates(&self) -> Rates {
         rates(self.input, self.output, self.cache_read, self.cache_write)
     }

@@ -148,7 +148,7 @@ impl PriceTable {
         let exact = |name: &str| self.exact.get(name).filter(here);
         let starting = || self.starts.iter().find(|(start, row)| name.starts_with(start) && here(&row));
         let row = exact(&name).or_else(|| exact(undated(&name)?)).or_else(|| starting().map(|(_, row)| row));
-        row.map(|row| row.price).filter(Price::is_sound)
+        row.map(|row| row.price)
     }
 
     /// Makes this the table that holds where no scope has another.
