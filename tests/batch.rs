@@ -225,9 +225,7 @@ async fn what_is_not_its_own_file_is_left_alone() {
     assert!(error.contains("input 0") && error.contains("another input"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let folder = path.parent().unwrap();
-    assert!(
-        program.batch(0..2).write_jsonl(folder).await.unwrap_err().to_string().contains("not a file")
-    );
+    assert!(program.batch(0..2).write_jsonl(folder).await.unwrap_err().to_string().contains("not a file"));
 }
 
 #[tokio::test]
