@@ -87,7 +87,8 @@ pub trait Module: HasPredictors + Send + Sync {
     /// use dspy_core::program::Module;
     /// use dspy_core::signature::Values;
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let program = DynPredict::new("question -> answer".parse()?).with_lm(Lm::scripted(["a", "b"]));
+    /// let lm = Lm::from_fn(|_| async { "[[ ## answer ## ]]\nyes" });
+    /// let program = DynPredict::new("question -> answer".parse()?).with_lm(lm);
     /// let question = |text: &str| Values::from_iter([("question".to_owned(), text.into())]);
     /// let answers = program.batch([question("A?"), question("B?")]).concurrency(2).collect().await;
     /// assert!(answers.iter().all(Result::is_ok));
