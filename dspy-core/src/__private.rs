@@ -172,7 +172,8 @@ macro_rules! __literal_enum {
             ) -> ::core::result::Result<Self, D::Error> {
                 use $crate::__private::serde_json::Value;
                 let value = <Value as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
-                $(if value == Value::from($value) {
+                $(let choice = Value::from($value);
+                if value == choice {
                     return ::core::result::Result::Ok(Self::$variant);
                 })*
                 ::core::result::Result::Err(<D::Error as $crate::__private::serde::de::Error>::unknown_variant(

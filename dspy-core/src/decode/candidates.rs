@@ -371,23 +371,3 @@ pub(super) fn whole_string<'t>(text: &'t str, schema: &Schema, start: usize, end
     let tree = super::quoted::read(&mut scanner, quote, super::loose::Place::Member);
     (scanner.pos == end && !tree.cut).then_some(tree)
 }
-
-/// Whether the text begins with a block of thoughts and ends within.
-pub(super) fn still_thinking(text: &str) -> bool {
-    let lead = text.trim_start();
-    THOUGHTS.iter().any(|(open, close)| lead.starts_with(open) && !lead.contains(close))
-}
-
-const THOUGHTS: [(&str, &str); 3] =
-    [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")];
-
-/// The reply without a leading `<think>…</think>` block: the place where the answer starts.
-pub(super) fn after_thinking(text: &str) -> usize {
-    let lead = text.len() - text.trim_start().len();
-    for (open, close) in THOUGHTS {
-        if text[lead..].starts_with(open) {
-            return text[lead..].find(close).map_or(lead, |i| lead + i + close.len());
-        }
-    }
-    0
-}

@@ -7,6 +7,7 @@ use super::coerce::Coercion;
 use super::path::Path;
 use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, TextPlan, UnionPlan};
 use super::text::fold;
+use super::thoughts::{Head, Thoughts};
 use super::tree::{Shape, Tree};
 
 /// What an unfinished text says for certain.
@@ -57,9 +58,8 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
         // "nul" may become null, which is no text at all.
         let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
         if plan.code {
-            let started =
-                if candidates::still_thinking(text) { text.len() } else { candidates::after_thinking(text) };
-            let value = super::code::beginning(&text[started..]).map(Value::String);
+            let started = answer(text);
+            let value = started.and_then(|at| super::code::beginning(&text[at..])).map(Value::String);
             return Partial { value, ..Partial::default() };
         }
         let shown = if plan.is_free() { Some(text) } else { certain_start(plan, text) };
@@ -69,11 +69,24 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
         };
     }
     let text = text.get(..super::MAX_BYTES).unwrap_or(text);
-    if text.len() > super::MAX_BYTES || candidates::still_thinking(text) {
+    let Some(start) = answer(text).filter(|_| text.len() <= super::MAX_BYTES) else {
         return Partial::default();
+    };
+    let Some((mut tree, mut doubt)) = candidates::first(text, schema, start) else {
+        return Partial::default();
+    };
+    // What stands behind the place where the reading may change is not shown: not as text that is read there, either.
+    let mut text = text;
+    for _ in 0..4 {
+        if doubt >= text.len() || !text.is_char_boundary(doubt) {
+            break;
+        }
+        text = &text[..doubt];
+        let Some((shorter, further)) = candidates::first(text, schema, start.min(doubt)) else {
+            return Partial::default();
+        };
+        (tree, doubt) = (shorter, further);
     }
-    let start = candidates::after_thinking(text);
-    let Some((tree, doubt)) = candidates::first(text, schema, start) else { return Partial::default() };
     if !tree.cut {
         let mut coercion = Coercion::new(schema, Some(text), text.len());
         if let Some(value) = coercion.read(schema.root, &tree, &Path::root()) {
@@ -93,6 +106,14 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     let value = reader.unfinished(schema.root, &tree);
     let open = value.as_ref().and_then(|_| reader.open(schema.root, &tree));
     Partial { value: value.filter(|v| !is_hollow(v)), complete: false, open }
+}
+
+/// Where the answer starts, if the text is past its thoughts.
+fn answer(text: &str) -> Option<usize> {
+    match Thoughts::default().read(text, false, |_| false) {
+        Head::Answer(at) => Some(at),
+        Head::Thinking | Head::Undecided => None,
+    }
 }
 
 /// Brackets with nothing in them yet; they may still be part of a sentence.

@@ -10,7 +10,7 @@ use super::plan::{Kind, NodeId, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::text::snippet;
 use super::tree::{Shape, Span, Tree};
-use super::{MAX_BYTES, mend, partial, sound, strict, whole};
+use super::{MAX_BYTES, mend, partial, sound, strict, thoughts, whole};
 
 /// Two separate places in a reply that both fit are one question with two answers, unless one of them takes at least
 /// this much more interpretation.
@@ -94,7 +94,11 @@ struct Found {
 
 impl Reply<'_> {
     fn read(&self) -> Outcome {
-        let (start, end) = bounds(self.text, candidates::after_thinking(self.text));
+        let Some(answer) = thoughts::answer(self.text) else {
+            let found = "a thought that does not end".to_owned();
+            return Err(problem(self.schema, ProblemKind::Truncated, found).into());
+        };
+        let (start, end) = bounds(self.text, answer);
         if start == end {
             return self.empty();
         }
@@ -292,7 +296,8 @@ impl Reply<'_> {
                 Shape::List(items) => {
                     let sentence = |t: &Tree<'_>| matches!(&t.shape, Shape::Text { text, quoted: false } if text.contains(' '));
                     let aside = items.len() == 1 && items.iter().any(sentence);
-                    structure && !words && !aside && !(list && self.is_in_bullet(unit.outer))
+                    let part = aside || list && self.is_in_bullet(unit.outer);
+                    structure && !words && !part
                 }
                 _ => true,
             }

@@ -108,7 +108,7 @@ impl Walk<'_> {
             R::TrailingComma => {
                 matches!(bytes.get(at), Some(b'}' | b']' | b')')) && self.closes_in_style(tree, at)
             }
-            R::RawControl => !self.ends_in_break(tree),
+            R::RawControl => !Self::ends_in_break(tree),
             R::BadEscape => self.is_markup(tree, at),
             _ => true,
         }
@@ -142,7 +142,7 @@ impl Walk<'_> {
     }
 
     /// Whether the only line break of a string stands before its closing mark.
-    fn ends_in_break(&self, tree: &Tree<'_>) -> bool {
+    fn ends_in_break(tree: &Tree<'_>) -> bool {
         match &tree.shape {
             Shape::Text { text, quoted: true } => {
                 let body = text.trim_end();

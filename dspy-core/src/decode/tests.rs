@@ -334,3 +334,40 @@ fn a_quoted_text_in_a_fence_loses_its_quotes() {
         vec![("```\n'drizzle'\n```", Is(json!(["drizzle"]))), ("```\ndrizzle\n```", Is(json!(["drizzle"])))],
     );
 }
+
+#[test]
+fn beginnings_take_nothing_back() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string"}, "bee": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}
+    }});
+    let plan = crate::decode::Plan::new(&schema).unwrap();
+    for text in [
+        "{a: \"x\", bee: \"y\"}",
+        "{a: 'x', bee: 'it\u{2019}s'}",
+        "{\"a\": \"x\" /* why */, \"bee\": \"y\"}",
+        "{\"a\": \"x\", // why\n \"bee\": \"y\"}",
+        "{\"a\": \"he said \"no\" twice\", \"bee\": \"y\"}",
+        "{\"a\": \"x, \"bee\": \"y\"}",
+        "Here: {\"list\": [\"a\", 'b', c], \"a\": \"x\"}",
+        "see [1] and {this}: {\"a\": \"x\"}",
+    ] {
+        let mut last: Option<Value> = None;
+        for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
+            let now = plan.decode_partial(&text[..end]).value;
+            if let Some(early) = &last {
+                let late = now.as_ref().unwrap_or_else(|| panic!("{:?} took back {early}", &text[..end]));
+                assert!(grows(early, late), "{:?}: {early} and then {late}", &text[..end]);
+            }
+            last = now;
+        }
+    }
+}
+
+fn grows(early: &Value, late: &Value) -> bool {
+    match (early, late) {
+        (Value::String(a), Value::String(b)) => b.starts_with(a.as_str()),
+        (Value::Array(a), Value::Array(b)) => a.len() <= b.len() && a.iter().zip(b).all(|(a, b)| grows(a, b)),
+        (Value::Object(a), Value::Object(b)) => a.iter().all(|(k, a)| b.get(k).is_some_and(|b| grows(a, b))),
+        _ => early == late,
+    }
+}

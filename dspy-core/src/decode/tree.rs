@@ -209,8 +209,9 @@ fn exact_number(literal: &str) -> Option<Number> {
 
 /// Whether a 64-bit number holds every digit of a JSON number literal.
 pub(super) fn keeps_digits(literal: &str) -> bool {
+    let places = |count: usize| i64::try_from(count).unwrap_or(i64::MAX / 4);
     // The digits without zeros around, and the power of ten behind them.
-    fn normal(literal: &str) -> Option<(String, i64)> {
+    let normal = |literal: &str| -> Option<(String, i64)> {
         let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
         let (whole, fraction) = mantissa
             .trim_start_matches(['-', '+'])
@@ -218,11 +219,11 @@ pub(super) fn keeps_digits(literal: &str) -> bool {
             .unwrap_or((mantissa.trim_start_matches(['-', '+']), ""));
         let digits = [whole, fraction].concat();
         let kept = digits.trim_end_matches('0');
-        let power =
-            exponent.parse::<i64>().ok()? - fraction.len() as i64 + (digits.len() - kept.len()) as i64;
+        let power = i64::from(exponent.parse::<i32>().ok()?) + places(digits.len() - kept.len())
+            - places(fraction.len());
         let kept = kept.trim_start_matches('0');
         Some((kept.to_owned(), if kept.is_empty() { 0 } else { power }))
-    }
+    };
     if literal.len() <= 15 {
         return true;
     }

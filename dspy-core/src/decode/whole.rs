@@ -12,6 +12,7 @@ use super::plan::{Kind, Schema, TextPlan};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::root::{Outcome, bounds, problem};
 use super::text::snippet;
+use super::thoughts;
 use super::tree::{Shape, Span, Tree};
 
 /// The plan of a type that any text is a value of, and whether it may be null.
@@ -76,7 +77,10 @@ pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str)
 
 /// Code as a whole reply: what stands in its only fence, or all of it.
 fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
-    let start = candidates::after_thinking(text);
+    let Some(start) = thoughts::answer(text) else {
+        let found = "a thought that does not end".to_owned();
+        return Err(problem(schema, ProblemKind::Truncated, found).into());
+    };
     // `None` where the text is just what prompts ask for: one fence.
     let (code, kind) = match code::read(&text[start..]) {
         Code::Whole("") => return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into()),

@@ -42,7 +42,7 @@ pub(crate) static FORMATS: LazyLock<Vec<(&'static str, Regex, Draw)>> = LazyLock
 pub(crate) fn pattern(pattern: &str) -> (Regex, Draw) {
     let draw: Draw = match pattern {
         r"^\d+$" => |rng| rng.below(1000).to_string(),
-        r"^-?\d+$" => |rng| (rng.below(1000) as i64 - 500).to_string(),
+        r"^-?\d+$" => |rng| (i64::try_from(rng.below(1000)).unwrap_or(0) - 500).to_string(),
         "^[a-z]+$" => |rng| ["amber", "basin", "cedar", "delta"][rng.below(4)].to_owned(),
         "^[A-Z]{2}-[0-9]*/x; y$" => |rng| format!("AB-{}/x; y", rng.below(100)),
         r"^-?\d+(\.\d+)?([eE]\d+)?$" => |rng| format!("{}.{}", rng.below(1000), rng.below(10)),

@@ -68,7 +68,7 @@ impl Notation {
     fn check_names(&self, ty: &Type) {
         match ty {
             Type::Named(name) => {
-                assert!(self.definitions.contains_key(name), "{name} is not defined: {self:#?}")
+                assert!(self.definitions.contains_key(name), "{name} is not defined: {self:#?}");
             }
             Type::List(item) | Type::Limited(item, _) => self.check_names(item),
             Type::Tuple(items, rest) => {
@@ -356,10 +356,7 @@ impl Reader<'_> {
 
     fn json(&mut self) -> Value {
         let mut values = serde_json::Deserializer::from_str(self.rest).into_iter::<Value>();
-        let value = match values.next() {
-            Some(Ok(value)) => value,
-            _ => self.fail("a constant"),
-        };
+        let Some(Ok(value)) = values.next() else { self.fail("a constant") };
         self.rest = &self.rest[values.byte_offset()..];
         value
     }

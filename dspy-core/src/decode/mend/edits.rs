@@ -265,7 +265,7 @@ fn doubt(
     let of_structure = |bytes: &[u8]| bytes.iter().any(|b| MARKS.contains(b) && *b != b'"');
     let structural = of_structure(old) || of_structure(patch.put());
     let behind = patch.at + patch.put().len();
-    let first = states.partition_point(|(at, _)| *at < patch.at).checked_sub(1).unwrap_or(0);
+    let first = states.partition_point(|(at, _)| *at < patch.at).saturating_sub(1);
     let next = states.partition_point(|(at, _)| *at < behind.max(patch.at + 1));
     let frame = |i: usize| states.get(i).map(|(_, s)| machine.frames[s.frame as usize]);
     let (Some(here), Some(there)) = (frame(first), frame(next.min(states.len() - 1))) else { return None };

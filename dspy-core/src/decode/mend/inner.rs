@@ -134,7 +134,7 @@ fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
     for &mark in marks {
         match groups.last_mut() {
             Some(group) if next_quote(text.as_bytes(), group[group.len() - 1] + 1) == Some(mark) => {
-                group.push(mark)
+                group.push(mark);
             }
             _ => groups.push(vec![mark]),
         }
@@ -159,7 +159,7 @@ fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
                     && before(close) != ':';
                 let inside = &text[open + 1..close];
                 // A comma in prose is followed by a blank, a bracket closes what the string opens.
-                let rest = text[close + 1..].as_bytes();
+                let rest = &text.as_bytes()[close + 1..];
                 let torn = matches!(rest.first(), Some(b'}' | b']'))
                     || rest.first() == Some(&b',') && rest.get(1).is_some_and(|b| *b != b' ')
                     || rest.starts_with(b", \n");

@@ -5,6 +5,7 @@
 //! a required member. Frames are interned, so equal situations have equal states.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::super::MAX_DEPTH;
 use super::super::plan::{Extra, Kind, NodeId, Schema};
@@ -65,7 +66,7 @@ pub(super) struct Frame {
 #[derive(Debug)]
 struct Set<'s> {
     nodes: Vec<NodeId>,
-    members: Option<Members<'s>>,
+    members: Option<Rc<Members<'s>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -247,19 +248,13 @@ impl<'s> Machine<'s> {
         kinds.all(|k| matches!(k, Kind::List(p) if p.min.is_some() && p.min == p.max || p.items.is_none() && p.min == Some(p.prefix.len())))
     }
 
-    fn members(&mut self, set: SetId) -> &Members<'s> {
-        if self.sets[set as usize].members.is_none() {
-            let members = self.build(set);
-            self.sets[set as usize].members = Some(members);
+    fn members(&mut self, set: SetId) -> Rc<Members<'s>> {
+        if let Some(members) = &self.sets[set as usize].members {
+            return members.clone();
         }
-        // Just built where it was not there.
-        static NONE: std::sync::LazyLock<Members<'static>> = std::sync::LazyLock::new(|| Members {
-            known: HashMap::new(),
-            required: Vec::new(),
-            all: Vec::new(),
-            extra: None,
-        });
-        self.sets[set as usize].members.as_ref().unwrap_or(&NONE)
+        let members = Rc::new(self.build(set));
+        self.sets[set as usize].members = Some(members.clone());
+        members
     }
 
     fn build(&mut self, set: SetId) -> Members<'s> {
