@@ -75,6 +75,12 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     let Some((mut tree, mut doubt)) = candidates::first(text, schema, start) else {
         return Partial::default();
     };
+    if !tree.cut {
+        let mut coercion = Coercion::new(schema, Some(text), text.len());
+        if let Some(value) = coercion.read(schema.root, &tree, &Path::root()) {
+            return Partial::of(value, true);
+        }
+    }
     // What stands behind the place where the reading may change is not shown: not as text that is read there, either.
     let mut text = text;
     for _ in 0..4 {
@@ -86,12 +92,6 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
             return Partial::default();
         };
         (tree, doubt) = (shorter, further);
-    }
-    if !tree.cut {
-        let mut coercion = Coercion::new(schema, Some(text), text.len());
-        if let Some(value) = coercion.read(schema.root, &tree, &Path::root()) {
-            return Partial::of(value, true);
-        }
     }
     // An empty bracket may still turn out to be part of a sentence.
     let started = match &tree.shape {
