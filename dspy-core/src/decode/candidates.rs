@@ -139,6 +139,7 @@ fn structure<'t>(
         return Some((unit, next));
     }
     let mut scanner = Loose::new(text, &schema.keys, at, end);
+    scanner.growing = out.beginning;
     let mut tree = scanner.structure();
     *fuel = fuel.saturating_sub(scanner.pos - at + 16);
     if out.beginning {

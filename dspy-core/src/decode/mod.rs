@@ -24,6 +24,9 @@
 //! - Of several readings the one that invents least wins; a draw between different values is
 //!   [`ProblemKind::Ambiguous`].
 //! - Keys that the schema does not know are dropped, unless it says `additionalProperties` or names no members at all.
+//! - A structure that does not add up is read by the one edit of a bracket, comma, colon or quotation mark that makes it
+//!   JSON of its type. If there are several such edits with different values, or if an item or a member may have been
+//!   lost where the edit is, it is an error.
 //! - Nothing is filled in. A member may be absent only when the schema does not require it.
 //! - A cut list is never a shorter list: what breaks off is [`ProblemKind::Truncated`].
 //! - Limits of the schema (`minimum`, `maxLength`, `pattern`, …) hold for the final value; nothing is clamped or rounded.

@@ -241,7 +241,7 @@ fn ends_here(
     match place {
         Place::Key => matches!(b, b':' | b'=') || broke || !scan.bytes[next].is_ascii_alphanumeric(),
         Place::Member => match b {
-            b'}' | b']' => !reopens(scan, next, quote),
+            b'}' | b']' => scan.growing || !reopens(scan, next, quote),
             b',' | b';' => scan.member_follows(next + 1, Some(stray)),
             b')' => true,
             _ if next == after => false,
@@ -250,7 +250,7 @@ fn ends_here(
             _ => opening(scan.bytes, next, scan.end).is_some() && scan.member_follows(next, Some(stray)),
         },
         Place::Item => match b {
-            b']' | b')' | b'}' => !reopens(scan, next, quote),
+            b']' | b')' | b'}' => scan.growing || !reopens(scan, next, quote),
             b',' => item_follows(scan, next + 1, quote),
             _ if next == after => false,
             _ if broke => true,

@@ -218,7 +218,7 @@ pub struct Judged<'a, E, O> {
 /// });
 /// ```
 ///
-/// An optimizer keeps its metric, so that an async one cannot borrow the judge from around it: see [`metric_with`].
+/// An optimizer keeps its metric, so that an async one cannot borrow the judge from around it: see [`metric_with`](super::metric_with).
 /// Implement the trait for a type of your own to look at the trace.
 ///
 /// ```

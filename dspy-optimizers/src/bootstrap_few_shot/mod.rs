@@ -24,7 +24,7 @@ use crate::{IntoData, OptimizeError, Optimized, Optimizer};
 /// Runs a teacher on the rows of the trainset and keeps what it did where the metric approves: each predictor gets its
 /// own calls in successful runs as demonstrations, and labelled rows on top.
 ///
-/// The teacher is the program itself with labelled demonstrations, unless one is [given](Data::teacher). Rows are tried
+/// The teacher is the program itself with labelled demonstrations, unless one is [given](crate::Data::teacher). Rows are tried
 /// in order until `max_bootstrapped_demos` have succeeded, at most as many at a time as are still missing: exactly the
 /// rows are tried that would be tried one by one, whatever the concurrency. The row itself is never among the
 /// demonstrations that its teacher sees.

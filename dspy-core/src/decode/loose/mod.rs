@@ -32,6 +32,8 @@ pub(super) struct Loose<'t, 'k> {
     pub(super) end: usize,
     /// The end is known to be the end (a fence closes there), so what touches it is not cut.
     pub(super) closed_end: bool,
+    /// The text is a beginning that goes on: what is decided must not be taken back.
+    pub(super) growing: bool,
     pub(super) keys: &'k HashSet<String>,
     /// Nesting went past the limit.
     pub(super) too_deep: bool,
@@ -60,6 +62,7 @@ impl<'t, 'k> Loose<'t, 'k> {
             pos: start,
             end,
             closed_end: false,
+            growing: false,
             keys,
             too_deep: false,
             doubt: Cell::new(usize::MAX),
