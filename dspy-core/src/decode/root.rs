@@ -124,6 +124,10 @@ impl Reply<'_> {
         }
         self.drop_asides(&mut scan, start, end);
         self.join_objects(&mut scan);
+        if self.leaves_items(&scan, start, end) {
+            let found = "a list, and items beside it".to_owned();
+            return Err(problem(schema, ProblemKind::Ambiguous, found).into());
+        }
         if takes_structure(schema, schema.root, 4) && !self.is_sound(&scan, start, end) {
             return self.mended(scan, start, end, &mut coercion);
         }
@@ -155,6 +159,40 @@ impl Reply<'_> {
             at = unit.outer.end.max(at);
         }
         sound::is_prose(text, at, end)
+    }
+
+    /// Whether items stand beside the brackets that would be the list: in bullets, behind an "and", in quotes.
+    fn leaves_items(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
+        if !matches!(self.schema.node(self.schema.root).kind, Kind::List(_)) || scan.units.is_empty() {
+            return false;
+        }
+        let (first, last) = (&scan.units[0], &scan.units[scan.units.len() - 1]);
+        let gap = |from: usize, to: usize| self.text.get(from..to).unwrap_or("");
+        let (before, behind) = (gap(start, first.outer.start), gap(last.outer.end, end));
+        let bullet = |text: &str| {
+            text.lines().any(|line| {
+                let line = line.trim();
+                super::coerce::after_bullet(line).is_some_and(|at| line[at..].contains(char::is_alphanumeric))
+            })
+        };
+        let led = before.trim_end().lines().last().is_some_and(|line| {
+            let line = line.trim();
+            line.ends_with(',') || super::coerce::after_bullet(&format!("{line} x")).is_some()
+        });
+        let rest = behind.trim_start().trim_start_matches([',', ';']).trim_start();
+        let word = rest
+            .strip_prefix("and ")
+            .or_else(|| rest.strip_prefix("plus "))
+            .unwrap_or(rest)
+            .trim_end_matches('.');
+        let listed = before
+            .trim_end()
+            .lines()
+            .last()
+            .is_some_and(|line| line.trim_end().ends_with(',') && line.split_whitespace().count() <= 3);
+        let more = word.starts_with('"') || !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+        let joined = rest.starts_with("and ") && word.split_whitespace().count() == 1;
+        bullet(before) || bullet(behind) || led && !behind.trim().is_empty() || listed || more || joined
     }
 
     /// The part of the text that holds the value.
@@ -402,6 +440,7 @@ impl Reply<'_> {
         coercion: &mut Coercion<'_>,
     ) -> Outcome {
         let mut failure: Option<Vec<Problem>> = None;
+        let mut stray = 0;
         let mut found: Vec<Found> = Vec::new();
         let cut_later = units.iter().filter(|u| u.tree.cut).map(|u| u.tree.span.start).max();
         for mut group in [units, words] {
@@ -411,7 +450,13 @@ impl Reply<'_> {
             for unit in &mut group {
                 match self.attempt(unit, start, end, coercion) {
                     Ok(one) => found.push(one),
-                    Err(problems) => keep_telling(&mut failure, problems),
+                    Err(problems) => {
+                        // What corrects or completes an answer belongs to it.
+                        if self.speaks_of_members(&unit.tree) {
+                            stray = stray.max(unit.tree.span.start);
+                        }
+                        keep_telling(&mut failure, problems);
+                    }
                 }
             }
             // A cut structure is what the reply was getting at; words around it do not replace it.
@@ -428,7 +473,17 @@ impl Reply<'_> {
         if found.is_empty() {
             return Err(self.explain(failure));
         }
+        if found.iter().all(|f| f.at < stray) {
+            let found = "an answer, and another object behind it that speaks of the same".to_owned();
+            return Err(problem(self.schema, ProblemKind::Ambiguous, found).into());
+        }
         self.choose(found, coercion)
+    }
+
+    /// Whether an object has a key of the type.
+    fn speaks_of_members(&self, tree: &Tree<'_>) -> bool {
+        let Shape::Object(entries) = &tree.shape else { return false };
+        entries.iter().any(|e| self.schema.keys.contains(&super::text::fold(&e.key)))
     }
 
     fn attempt(
@@ -464,8 +519,10 @@ impl Reply<'_> {
         coercion.alternatives += found.len() - 1;
         found.sort_by_key(|f| (f.interpreted, f.attempt.cost));
         let best = &found[0];
+        let list = matches!(self.schema.node(self.schema.root).kind, Kind::List(_));
         let rival = found[1..].iter().find(|f| {
-            f.interpreted < best.interpreted + MARGIN && !same(&f.attempt.value, &best.attempt.value)
+            (list || f.interpreted < best.interpreted + MARGIN)
+                && !same(&f.attempt.value, &best.attempt.value)
         });
         if let Some(rival) = rival {
             let found = format!(

@@ -122,7 +122,12 @@ impl Walk<'_> {
         let source = self.text.get(tree.span.range()).unwrap_or("");
         let Some(next) = self.text.get(at + 1..).and_then(|rest| rest.chars().next()) else { return false };
         let count = |mark: &str| source.matches(mark).count();
-        if count("\\\"") % 2 == 1 {
+        // Where one command of a formula is not escaped, `\beta` and `\frac` are none of JSON's escapes, either.
+        let commands = source
+            .as_bytes()
+            .windows(3)
+            .any(|w| w[0] == b'\\' && matches!(w[1], b'b' | b'f') && w[2].is_ascii_alphabetic());
+        if count("\\\"") % 2 == 1 || commands {
             return false;
         }
         if next.is_alphanumeric() {

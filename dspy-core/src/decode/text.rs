@@ -146,7 +146,28 @@ pub(super) fn negates(word: &str) -> bool {
             "avoids",
             "than",
             "opposite",
+            "lack",
             "lacks",
+            "lacking",
+            "absence",
+            "nobody",
+            "nothing",
+            "rarely",
+            "barely",
+            "seldom",
+            "scarcely",
+            "nearly",
+            "formerly",
+            "doubt",
+            "doubtful",
+            "ruled",
+            "failed",
+            "fails",
+            "wish",
+            "pretends",
+            "supposedly",
+            "allegedly",
+            "few",
             "far",
         ]
         .iter()
@@ -160,7 +181,15 @@ pub(super) fn has_negation(text: &str) -> bool {
 
 /// Whether the sentence leaves open what it says.
 pub(super) fn is_hedged(text: &str) -> bool {
-    const HEDGES: [&str; 17] = [
+    const HEDGES: [&str; 25] = [
+        "mostly",
+        "half",
+        "sometimes",
+        "usually",
+        "somewhat",
+        "supposed",
+        "used",
+        "expected",
         "or",
         "if",
         "unless",

@@ -165,6 +165,8 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         "million" | "millions" => 1e6,
         "billion" | "billions" => 1e9,
         "trillion" => 1e12,
+        "quadrillion" => 1e15,
+        "quintillion" => 1e18,
         "k" if gap == 0 && (word == "k" || currency) => 1e3,
         "am" | "pm" => return Err("looks like a time"),
         "e" if gap == 0 => return Err("breaks off in an exponent"),

@@ -6,7 +6,7 @@ use super::super::error::ProblemKind;
 use super::super::path::Path;
 use super::super::plan::{Kind, ListPlan, NodeId, first_duplicate};
 use super::super::report::RepairKind as R;
-use super::super::text::{bare_answer, snippet};
+use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
 use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
@@ -161,10 +161,11 @@ impl Coercion<'_> {
         let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
         // "None." or "No items found." speaks of the list; it is no item.
         let first = super::super::text::words(trimmed).next().map_or("", |w| w.text);
-        let denies = !quoted
-            && ["no", "none", "nothing", "sorry", "unfortunately"]
-                .iter()
-                .any(|w| first.eq_ignore_ascii_case(w));
+        let says = |words: &[&str], word: &str| words.iter().any(|w| word.eq_ignore_ascii_case(w));
+        let speaks = says(&["i", "i'm", "there", "sorry"], first) && has_negation(trimmed)
+            || trimmed.to_lowercase().contains("sorry, i")
+            || says(&["empty", "empty list", "(empty)", "an empty list"], bare_answer(trimmed));
+        let denies = !quoted && says(&["no", "none", "nothing", "sorry", "unfortunately"], first);
         let nothing = bare_answer(trimmed);
         let says_none = nothing.eq_ignore_ascii_case("none") || nothing == "null";
         if !quoted && says_none && plan.min.is_none_or(|min| min == 0) {
@@ -174,6 +175,7 @@ impl Coercion<'_> {
         // What announces a list is not the list.
         if super::union::is_null_word(trimmed)
             || (!quoted && trimmed.ends_with(':'))
+            || (!quoted && speaks && !trimmed.contains('\n'))
             || (denies && !trimmed.contains('\n') && !trimmed.contains(','))
         {
             return self.wrong(id, tree, path);

@@ -246,7 +246,9 @@ fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -
         }
         // Without a limit, "1/8" is a number by itself while "8 out of 10" may be 8 or 0.8.
         // A part in five, ten, twenty or a hundred is a mark at least as often as a share.
-        (false, false) if slash && !SCALES.contains(&y) && x.fract() == 0.0 => vec![divided],
+        (false, false) if slash && !SCALES.contains(&y) && x.fract() == 0.0 && x < y && y < 1_000.0 => {
+            vec![divided]
+        }
         (false, false) => return Some(Err(Fail::Ambiguous("may be a score or a share".into()))),
         _ => vec![score, divided],
     };

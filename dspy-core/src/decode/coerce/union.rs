@@ -60,10 +60,16 @@ impl Coercion<'_> {
         {
             // Where any text is a value, only the literal word stands for nothing.
             let is_null = if free_text {
-                !quoted && matches!(text.trim(), "null" | "None")
+                !quoted
+                    && (text.trim() == "~"
+                        || ["null", "none", "nil"].iter().any(|w| text.trim().eq_ignore_ascii_case(w)))
             } else {
                 is_null_word(text)
             };
+            if is_null && free_text {
+                self.repair(R::NullWord, path, tree.span);
+                return Some(Value::Null);
+            }
             if is_null {
                 attempts.extend(self.attempt(|this| {
                     this.repair(R::NullWord, path, tree.span);
