@@ -1,5 +1,7 @@
 //! A whole reply: the fast path, the candidates, and the choice between them.
 
+mod outline;
+
 use serde_json::Value;
 
 use super::candidates::{self, Scan, Unit};
@@ -161,67 +163,6 @@ impl Reply<'_> {
         sound::is_prose(text, at, end)
     }
 
-    /// Whether items stand beside the brackets that would be the list: in bullets, behind an "and", in quotes.
-    fn leaves_items(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
-        if !matches!(self.schema.node(self.schema.root).kind, Kind::List(_)) || scan.units.is_empty() {
-            return false;
-        }
-        let (first, last) = (&scan.units[0], &scan.units[scan.units.len() - 1]);
-        let gap = |from: usize, to: usize| self.text.get(from..to).unwrap_or("");
-        let (before, behind) = (gap(start, first.outer.start), gap(last.outer.end, end));
-        let bullet = |text: &str| {
-            text.lines().any(|line| {
-                let line = line.trim();
-                super::coerce::after_bullet(line).is_some_and(|at| line[at..].contains(char::is_alphanumeric))
-            })
-        };
-        let led = before.trim_end().lines().last().is_some_and(|line| {
-            let line = line.trim();
-            line.ends_with(',') || super::coerce::after_bullet(&format!("{line} x")).is_some()
-        });
-        let rest = behind.trim_start().trim_start_matches([',', ';']).trim_start();
-        let word = rest
-            .strip_prefix("and ")
-            .or_else(|| rest.strip_prefix("plus "))
-            .unwrap_or(rest)
-            .trim_end_matches('.');
-        let listed = before
-            .trim_end()
-            .lines()
-            .last()
-            .is_some_and(|line| line.trim_end().ends_with(',') && line.split_whitespace().count() <= 3);
-        let more = word.starts_with('"') || !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
-        let joined = rest.starts_with("and ") && word.split_whitespace().count() == 1;
-        bullet(before) || bullet(behind) || led && !behind.trim().is_empty() || listed || more || joined
-    }
-
-    /// The part of the text that holds the value.
-    fn body(&self, start: usize, end: usize) -> Span {
-        let text = &self.text[start..end];
-        if let Some(open) = text.match_indices("```").map(|(i, _)| i).find(|i| {
-            text[..*i].trim_end_matches([' ', '\t']).ends_with('\n') || text[..*i].trim().is_empty()
-        }) && let Some(line) = text[open..].find('\n')
-        {
-            let from = open + line + 1;
-            let to = text[from..].rfind("```").map_or(text.len(), |i| from + i);
-            let inside = text[from..to].trim_end().len();
-            return Span::new(start + from, start + from + inside);
-        }
-        let bracket = text.find(['{', '[']).unwrap_or(text.len());
-        let mut from = bracket;
-        let mut at = 0;
-        for line in text.split_inclusive('\n') {
-            if at < bracket && line.trim_start().starts_with('"') {
-                from = at;
-                break;
-            }
-            at += line.len();
-        }
-        let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
-        let to = if sound::is_prose(text, last, text.len()) { last } else { text.len() };
-        Span::new(start + from, start + to)
-    }
-
     /// The reading of a text whose structure is damaged.
     fn mended(&self, scan: Scan<'_>, start: usize, end: usize, coercion: &mut Coercion<'_>) -> Outcome {
         let schema = self.schema;
@@ -312,94 +253,6 @@ impl Reply<'_> {
         let tree = scanner.structure();
         let whole = scanner.pos == end && !tree.cut && tree.flaw.is_none() && !scanner.is_aside(&tree);
         whole.then(|| Unit::of(tree))
-    }
-
-    /// Brackets that are part of the words are not the answer.
-    fn drop_asides(&self, scan: &mut Scan<'_>, start: usize, end: usize) {
-        let schema = self.schema;
-        let structure = takes_structure(schema, schema.root, 4);
-        let words = takes_text(schema, schema.root, 4);
-        let list = matches!(schema.node(schema.root).kind, Kind::List(_));
-        scan.units.retain(|unit| {
-            let whole = unit.outer.start == start && unit.outer.end == end;
-            if whole || unit.fenced || unit.tree.cut && !words {
-                return true;
-            }
-            let trusted = || unit.exact.is_some() || sound::is_sound(self.text, &unit.tree);
-            match &unit.tree.shape {
-                // "{name}" in a sentence is no object.
-                Shape::Object(entries) if !structure => entries.first().is_some_and(|e| e.quoted),
-                Shape::Object(_) => !words || trusted(),
-                // "see [1]", "[out of 10]", "1. Paris [France]"
-                Shape::List(items) => {
-                    let sentence = |t: &Tree<'_>| matches!(&t.shape, Shape::Text { text, quoted: false } if text.contains(' '));
-                    let aside = items.len() == 1 && items.iter().any(sentence);
-                    let part = aside || list && self.is_in_bullet(unit.outer);
-                    structure && !words && !part
-                }
-                _ => true,
-            }
-        });
-    }
-
-    /// Whether brackets are a part of a line that a bullet or a number opens.
-    fn is_in_bullet(&self, brackets: Span) -> bool {
-        let from = self.text[..brackets.start].rfind('\n').map_or(0, |i| i + 1);
-        let to = self.text[brackets.end..].find('\n').map_or(self.text.len(), |i| brackets.end + i);
-        let line = &self.text[from..to];
-        let lead = line.len() - line.trim_start().len();
-        let Some(item) = super::coerce::after_bullet(line.trim_start()) else { return false };
-        from + lead + item < brackets.start || !self.text[brackets.end..to].trim().is_empty()
-    }
-
-    /// Objects one after another (JSON lines, or with words or fences between) are a list where a list is asked for.
-    fn join_objects(&self, scan: &mut Scan<'_>) {
-        let schema = self.schema;
-        let root = &schema.node(schema.root).kind;
-        let list = match root {
-            Kind::List(_) => true,
-            Kind::Union(u) => u.options.len() == 1 && matches!(schema.node(u.options[0]).kind, Kind::List(_)),
-            _ => false,
-        };
-        let objects = scan.units.len() > 1
-            && scan
-                .units
-                .iter()
-                .all(|u| matches!(u.tree.shape, Shape::Object(_)) && !u.tree.cut && u.tree.flaw.is_none());
-        if !list || !objects {
-            return;
-        }
-        let gap = |pair: &[Unit<'_>]| {
-            let (from, to) = (pair[0].outer.end, pair[1].outer.start.max(pair[0].outer.end));
-            let between = self.text.get(from..to).unwrap_or("");
-            let lead = between.len() - between.trim_start_matches([',', ';', '.', ' ', '\n']).len();
-            Span::new(from + lead, to)
-        };
-        let blank = |span: Span| {
-            let between = self.text.get(span.range()).unwrap_or("x");
-            between.chars().all(|c| c.is_whitespace() || c.is_ascii_digit() || ",;.)-*•".contains(c))
-        };
-        let trusted = |u: &Unit<'_>| u.exact.is_some() || sound::is_sound(self.text, &u.tree);
-        let joins = scan.units.windows(2).all(|pair| blank(gap(pair)))
-            || scan.units.iter().all(trusted)
-                && scan
-                    .units
-                    .windows(2)
-                    .all(|pair| sound::is_prose(self.text, gap(pair).start, gap(pair).end));
-        if !joins {
-            return;
-        }
-        let units = std::mem::take(&mut scan.units);
-        let fenced = units.iter().all(|u| u.fenced);
-        let outer = Span::new(units[0].outer.start, units[units.len() - 1].outer.end);
-        let span = Span::new(units[0].tree.span.start, units[units.len() - 1].tree.span.end);
-        let items = units.into_iter().map(|u| match u.exact {
-            Some(value) => Tree::of_at(value, u.tree.span),
-            None => u.tree,
-        });
-        let mut tree = Tree::new(Shape::List(items.collect()), span);
-        tree.notes.push(super::tree::Note { kind: R::JoinedObjects, span });
-        scan.units.push(Unit { fenced, outer, ..Unit::of(tree) });
     }
 
     /// The readings of the reply as words: of fences without structures, or of the whole.

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::super::plan::{Schema, same};
 use super::super::strict;
-use super::machine::{Machine, Mode, Patch, State, Stop};
+use super::input::Patch;
+use super::machine::{Machine, Mode, State, Stop};
 
 /// The characters that damage touches and edits put in.
 const MARKS: [u8; 7] = *b"{}[]:,\"";

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::plan::{Schema, same};
 use super::super::strict;
 use super::super::text::fold;
-use super::machine::{FrameId, Machine, Mode, SetId, State, Stop, next_quote};
+use super::input::next_quote;
+use super::machine::{FrameId, Machine, Mode, SetId, State, Stop};
 
 #[derive(Debug)]
 pub(super) enum Inner {

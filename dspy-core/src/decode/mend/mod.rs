@@ -7,6 +7,7 @@
 
 mod edits;
 mod inner;
+mod input;
 mod machine;
 
 use serde_json::Value;
@@ -76,7 +77,7 @@ fn prefer_plain(readings: &mut Vec<edits::Reading>) {
     }
 }
 
-fn note(patch: &machine::Patch) -> Note {
+fn note(patch: &input::Patch) -> Note {
     let kind = match (patch.skip, patch.put()) {
         (0, b",") => RepairKind::MissingComma,
         (0, b"}" | b"]") => RepairKind::MissingClose,
