@@ -124,6 +124,7 @@ async fn run(recovery: Recovery) {
                 let reason = match error {
                     dspy::Error::Parse(error) => format!("{:?}", error.kind),
                     dspy::Error::Lm(error) => format!("{:?}", error.kind),
+                    dspy::Error::Reprompt { .. } => "a second request that failed".to_owned(),
                     other => other.to_string(),
                 };
                 *failures.entry(reason).or_insert(0usize) += 1;
