@@ -169,7 +169,8 @@ impl Reply<'_> {
         let body = self.body(start, end);
         let text = self.text.get(body.range()).unwrap_or("");
         let refused = |kind, found: String| Err(problem(schema, kind, found).into());
-        let mended = mend::read(schema, text);
+        let styled = scan.units.iter().any(|u| u.exact.is_none() && sound::is_styled(&u.tree));
+        let mended = if styled { mend::Mended::None } else { mend::read(schema, text) };
         match mended {
             mend::Mended::One { value, notes } => {
                 for note in notes {
@@ -188,8 +189,10 @@ impl Reply<'_> {
             }
             mend::Mended::None | mend::Mended::Whole => {}
         }
-        let plausible =
-            scan.units.iter().all(|u| u.exact.is_some() || sound::is_plausible(self.text, &u.tree));
+        let plausible = scan
+            .units
+            .iter()
+            .all(|u| u.exact.is_some() || sound::is_plausible(self.text, &u.tree, &schema.keys));
         let whole = &self.text[start..end];
         let bare = !whole.contains(['{', '}', '[', ']'])
             && whole.contains(char::is_alphanumeric)

@@ -1,21 +1,36 @@
 //! Whether a forgiving reading can be trusted: it may restyle the text, but must not explain damage away.
 
+use std::collections::HashSet;
+
 use super::report::RepairKind as R;
 use super::tree::{Note, Shape, Span, Tree};
 
 /// Whether nothing in the tree looks like a structural character lost, doubled or misplaced.
 pub(super) fn is_sound(text: &str, tree: &Tree<'_>) -> bool {
-    check(text, tree, false)
+    check(text, tree, None)
 }
 
 /// As [`is_sound`], for a text that no single edit mends: habits that are kept up all through a list or an object, such
 /// as leaving out commas, are no damage either.
-pub(super) fn is_plausible(text: &str, tree: &Tree<'_>) -> bool {
-    check(text, tree, true)
+pub(super) fn is_plausible(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
+    check(text, tree, Some(keys))
 }
 
-fn check(text: &str, tree: &Tree<'_>, habits: bool) -> bool {
-    let mut walk = Walk { text, habits, quoted_keys: false, bare_keys: false };
+/// Whether the text is written in a way that no edit of a mark makes JSON: with comments, Python's literals, other
+/// quotes.
+pub(super) fn is_styled(tree: &Tree<'_>) -> bool {
+    let own =
+        tree.notes.as_slice().iter().any(|n| matches!(n.kind, R::Comment | R::ForeignSyntax | R::QuoteStyle));
+    own || match &tree.shape {
+        Shape::List(items) => items.iter().any(is_styled),
+        Shape::Object(entries) => entries.iter().any(|e| is_styled(&e.value)),
+        _ => false,
+    }
+}
+
+fn check(text: &str, tree: &Tree<'_>, keys: Option<&HashSet<String>>) -> bool {
+    let habits = keys.is_some();
+    let mut walk = Walk { text, habits, keys, quoted_keys: false, bare_keys: false };
     // Whether an object that breaks off can have lost anything is decided where its type is known.
     let open = habits && tree.cut && tree.flaw.is_none() && matches!(tree.shape, Shape::Object(_));
     let sound = if open { walk.inside(tree) } else { walk.sound(tree) };
@@ -25,6 +40,7 @@ fn check(text: &str, tree: &Tree<'_>, habits: bool) -> bool {
 struct Walk<'t> {
     text: &'t str,
     habits: bool,
+    keys: Option<&'t HashSet<String>>,
     quoted_keys: bool,
     bare_keys: bool,
 }
@@ -90,6 +106,7 @@ impl Walk<'_> {
                 // An apostrophe stands between letters.
                 let letter = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_alphanumeric);
                 bytes.get(at) == Some(&b'\'') && at > 0 && letter(at - 1) && letter(at + 1)
+                    || self.keys.is_some_and(|keys| self.quotes_by_habit(tree, keys))
             }
             R::MissingComma => {
                 self.habits
@@ -112,6 +129,18 @@ impl Walk<'_> {
             R::BadEscape => self.is_markup(tree, at),
             _ => true,
         }
+    }
+
+    /// Whether the quotation marks inside a string look like a writer's.
+    fn quotes_by_habit(&self, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
+        let bytes = self.text.as_bytes();
+        let (start, end) = (tree.span.start, tree.span.end);
+        if !matches!(tree.shape, Shape::Text { .. }) || bytes.get(start) != Some(&b'"') {
+            return false;
+        }
+        let inside =
+            (start + 1..end.saturating_sub(1)).filter(|&i| bytes[i] == b'"' && bytes[i - 1] != b'\\');
+        super::mend::speaks(keys, self.text, &inside.collect::<Vec<_>>())
     }
 
     /// Whether a backslash that JSON does not know belongs to a path, a pattern or a formula.

@@ -1,6 +1,6 @@
 //! Quotation marks inside strings that nobody escaped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
@@ -101,7 +101,7 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
         }
     }
     match found.pop() {
-        Some((value, marks)) if best > 0 && speaks(schema, text, &marks) => Inner::One(value, marks),
+        Some((value, marks)) if best > 0 && speaks(&schema.keys, text, &marks) => Inner::One(value, marks),
         _ => Inner::None,
     }
 }
@@ -129,7 +129,7 @@ fn escaped(text: &str, marks: &[usize]) -> String {
 }
 
 /// Whether the marks look like a writer's, and not like what is left of lost structure.
-fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
+pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usize]) -> bool {
     // Marks of one string stand together: no other mark is between them.
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &mark in marks {
@@ -167,7 +167,7 @@ fn speaks(schema: &Schema, text: &str, marks: &[usize]) -> bool {
                 let next = text[close + 1..].trim_start();
                 let listed =
                     next.strip_prefix([',', ':']).is_some_and(|rest| rest.trim_start().starts_with('"'));
-                let key = next.starts_with(':') && schema.keys.contains(&fold(inside));
+                let key = next.starts_with(':') && keys.contains(&fold(inside));
                 opens && closes && !listed && !key && !torn && !inside.is_empty() && !inside.contains('\n')
             })
     })

@@ -10,6 +10,8 @@ mod inner;
 mod input;
 mod machine;
 
+pub(super) use inner::speaks;
+
 use serde_json::Value;
 
 use super::plan::Schema;
