@@ -48,7 +48,6 @@ impl<'s> Reader<'s> {
         Some(value)
     }
 
-    #[inline(never)]
     fn leaf(&mut self, id: NodeId) -> Option<Value> {
         match (&self.schema.node(id).kind, self.cursor.next_token()?) {
             (Kind::Text(plan), b'"') => {
@@ -88,7 +87,6 @@ impl<'s> Reader<'s> {
     }
 
     /// Any value that the node accepts.
-    #[inline(never)]
     fn checked(&mut self, id: NodeId) -> Option<Value> {
         let at = self.cursor.at;
         let value = self.any()?;
@@ -118,7 +116,6 @@ impl<'s> Reader<'s> {
         }
     }
 
-    #[inline(never)]
     fn any_leaf(&mut self, first: u8) -> Option<Value> {
         match first {
             b'"' => Some(Value::String(self.cursor.string()?.into_owned())),
