@@ -63,7 +63,9 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
             out.whole = true;
             return out;
         }
-        Stop::Dead(at) | Stop::End(at) | Stop::Mark(at, _) => {
+        // What breaks off is not completed: nobody knows what would have come.
+        Stop::End => return out,
+        Stop::Dead(at) | Stop::Mark(at, _) => {
             // Marks between the last place and the failure can be edited, too.
             if let Some(&(from, state)) = places.last() {
                 let marks =
@@ -277,10 +279,16 @@ fn doubt(
     let seam = in_list
         && match state.mode {
             Mode::After => put(b',') || put(b']'),
-            Mode::Value | Mode::First => patch.skip == 0 && (put(b'{') || put(b'"')) || old == b",",
+            Mode::Value | Mode::First => {
+                patch.skip == 0 && (put(b'{') || put(b'"')) || old == b"," || put(b']')
+            }
             Mode::Text => put(b']') || old.contains(&b']'),
             _ => false,
         };
+    // An opening that is taken for the end leaves nothing of what was in it.
+    if state.mode == Mode::FirstKey && put(b'}') && !old.is_empty() {
+        return Some(Doubt::Member);
+    }
     if seam && varies {
         return Some(Doubt::Item);
     }

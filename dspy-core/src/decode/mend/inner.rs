@@ -71,7 +71,7 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
         match machine.run(text, None, at + 1, after, &mut |_, _| {}) {
             Stop::Whole => goals.push((i, cost)),
             Stop::Mark(next, state) => reach(&mut nodes, &mut open, next, state, cost, false),
-            Stop::Dead(_) | Stop::End(..) => {}
+            Stop::Dead(_) | Stop::End => {}
         }
         if let Some(next) = next_quote(text.as_bytes(), at + 1) {
             reach(&mut nodes, &mut open, next, state, cost + 1, true);

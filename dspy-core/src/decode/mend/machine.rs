@@ -89,7 +89,7 @@ pub(super) enum Stop {
     /// No value goes on like this; the place.
     Dead(usize),
     /// The text ends inside the value.
-    End(usize),
+    End,
     /// A quotation mark inside a string, with [`Machine::asks`].
     Mark(usize, State),
 }
@@ -411,7 +411,7 @@ impl<'s> Machine<'s> {
             let Some(c) = input.skip_white() else {
                 let whole = state.mode == Mode::After && state.frame == ROOT;
                 watch(input.at, state);
-                return if whole { Stop::Whole } else { Stop::End(input.at) };
+                return if whole { Stop::Whole } else { Stop::End };
             };
             watch(input.at, state);
             let next = match (state.mode, c) {
@@ -461,13 +461,13 @@ impl<'s> Machine<'s> {
             let mark = next_quote(input.text.as_bytes(), before);
             self.fuel =
                 self.fuel.saturating_sub(mark.unwrap_or(input.text.len()).saturating_sub(before) / 16);
-            return Err(mark.map_or(Stop::End(input.text.len()), |at| Stop::Mark(at, state)));
+            return Err(mark.map_or(Stop::End, |at| Stop::Mark(at, state)));
         }
         loop {
             let before = input.at;
             let Some(c) = input.next_mark(key) else {
                 watch(input.at, state);
-                return Err(Stop::End(input.at));
+                return Err(Stop::End);
             };
             self.fuel = self.fuel.saturating_sub((input.at - before) / 16);
             match c {
@@ -484,7 +484,7 @@ impl<'s> Machine<'s> {
                 b'\\' => {
                     input.advance(key);
                     if input.peek().is_none() {
-                        return Err(Stop::End(input.at));
+                        return Err(Stop::End);
                     }
                     input.advance(key);
                 }
