@@ -16,7 +16,7 @@ pub use crate::signature::check::{Check, enforced, run_alone, run_checks};
 pub use crate::signature::extension::variant_aliases;
 pub use crate::signature::property_schema;
 
-/// What `sig!` tells those who use it as an item; never made into anything.
+/// The message for `sig!` used as an item; never constructed.
 #[derive(Debug)]
 pub struct Advice;
 

@@ -91,7 +91,7 @@ pub(super) fn tag(text: &str, whole: bool) -> Tag {
 pub(super) struct Element {
     /// The output field.
     pub(super) index: usize,
-    /// What the tag calls it.
+    /// The name in the tag.
     pub(super) name: Range<usize>,
     /// Its content; empty while it is open.
     pub(super) content: Range<usize>,
@@ -99,7 +99,7 @@ pub(super) struct Element {
     end: usize,
 }
 
-/// What stands at the top of a reply where a thought may begin or end.
+/// The start of a reply, where a thought may begin or end.
 enum Lead {
     /// The tag of a thought, or a mention of one: where to go on.
     Read(usize),
@@ -112,7 +112,7 @@ enum Lead {
 pub(super) struct Elements {
     /// The thoughts that are being skipped.
     thoughts: Option<Thoughts>,
-    /// Where the reply starts, behind its thoughts.
+    /// The start of the reply, behind its thoughts.
     base: usize,
     /// Up to here the reply has been read.
     scanned: usize,

@@ -23,7 +23,7 @@ const LONGEST_TAG: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind(usize);
 
-/// What a text starts with.
+/// The tag at the start of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     /// A tag of that length that opens a thought.
