@@ -176,8 +176,8 @@ async fn an_answer_from_the_future_is_not_good_for_longer() {
     assert!(!lm("second").cache(&cache()).complete(ask("?")).await.unwrap().cached);
 }
 
-#[test]
-fn prices_that_are_none_are_refused() {
+#[tokio::test]
+async fn prices_that_are_none_are_refused() {
     for rates in [
         r#"{"input": -1, "output": 1}"#,
         r#"{"input": 1, "output": -0.5}"#,
@@ -195,10 +195,13 @@ fn prices_that_are_none_are_refused() {
         Price::per_million(1.0, -1.0),
         Price::per_million(f64::INFINITY, 0.0),
     ] {
-        assert_eq!(Lm::scripted(["x"]).price(price).unit_price(), None, "not known is not free");
+        let error = Lm::scripted(["x"]).price(price).complete(ask("?")).await.unwrap_err();
+        assert!(error.message.contains("price"), "not known is not free: {error}");
+        let lm = Lm::scripted(["x"]);
         let mut table = PriceTable::new();
-        table.insert("m", price);
-        assert_eq!(table.price("m", ""), None);
+        table.insert(&lm.id(), price);
+        let error = table.scope(async { lm.complete(ask("?")).await.unwrap_err() }).await;
+        assert!(error.message.contains("price"), "{error}");
     }
 }
 
