@@ -131,7 +131,11 @@ fn structure<'t>(
     let bracket = bytes[at] == b'[';
     let glued = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'$');
     if glued && bracket {
-        return None; // `list[0]`
+        // `list[0]`, but no list that a word touches.
+        let inside = text[at + 1..end].split(']').next().unwrap_or("");
+        if !inside.contains(',') {
+            return None;
+        }
     }
     if let Some((unit, next)) = exact(text, schema, at, end, out)
         && !(bracket && is_aside(text, at, next))

@@ -174,6 +174,8 @@ repair_kinds! {
     MissingClose = 1,
     /// A bracket, comma, colon or quotation mark too many was left out.
     StrayMark = 1,
+    /// A piece of the structure that stood there twice was left out once.
+    Repetition = 1,
     /// A bracket, comma, colon or quotation mark was missing, misplaced or taken for another.
     WrongMark = 1,
     /// An object came without its braces.

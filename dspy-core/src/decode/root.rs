@@ -166,11 +166,12 @@ impl Reply<'_> {
     /// The reading of a text whose structure is damaged.
     fn mended(&self, scan: Scan<'_>, start: usize, end: usize, coercion: &mut Coercion<'_>) -> Outcome {
         let schema = self.schema;
-        let body = self.body(start, end);
+        let (body, ending) = self.body(start, end);
         let text = self.text.get(body.range()).unwrap_or("");
         let refused = |kind, found: String| Err(problem(schema, kind, found).into());
-        let styled = scan.units.iter().any(|u| u.exact.is_none() && sound::is_styled(&u.tree));
-        let mended = if styled { mend::Mended::None } else { mend::read(schema, text) };
+        // What has no end in another style may have one in JSON: `"""` may be an empty string and a mark.
+        let styled = scan.units.iter().any(|u| u.exact.is_none() && sound::is_styled(&u.tree) && !u.tree.cut);
+        let mended = if styled { mend::Mended::None } else { mend::read(schema, text, ending) };
         match mended {
             mend::Mended::One { value, notes } => {
                 for note in notes {
@@ -196,7 +197,7 @@ impl Reply<'_> {
         let whole = &self.text[start..end];
         let bare = !whole.contains(['{', '}', '[', ']'])
             && whole.contains(char::is_alphanumeric)
-            && whole.matches('"').count().is_multiple_of(2);
+            && sound::quotes_words(whole);
         let gaps = self.accounts(&scan, start, end);
         let words = self.words(&scan, start, end);
         let read = self.settle(scan.units, words, start, end, coercion);

@@ -237,6 +237,21 @@ pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
     open.is_none() && !gap.contains("\":") && !gap.contains("\" :") && !lead.starts_with([',', ':'])
 }
 
+/// Whether the quotation marks of a text without brackets stand in pairs around words.
+pub(super) fn quotes_words(text: &str) -> bool {
+    let mut parts = text.split('"');
+    let Some(mut before) = parts.next() else { return true };
+    loop {
+        let Some(inside) = parts.next() else { return true };
+        let Some(behind) = parts.next() else { return false };
+        let apart = !before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric);
+        if !apart || inside.trim().is_empty() {
+            return false;
+        }
+        before = behind;
+    }
+}
+
 /// Whether one name is the other with a piece taken out or put in.
 pub(super) fn is_mangled(name: &str, key: &str) -> bool {
     let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };

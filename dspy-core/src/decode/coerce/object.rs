@@ -264,7 +264,8 @@ impl Coercion<'_> {
             && entries.iter().all(|e| !e.value.cut)
             // Digits may be missing, too.
             && entries.last().is_some_and(|e| match &e.value.shape {
-                Shape::Text { quoted, .. } => *quoted,
+                // A bracket at the end of a string may be the one that is missing behind it.
+                Shape::Text { quoted, text } => *quoted && !text.trim_end().ends_with(['}', ']']),
                 Shape::List(_) | Shape::Object(_) => true,
                 _ => false,
             })

@@ -4,11 +4,13 @@ use serde_json::Value;
 
 use super::super::plan::{Schema, same};
 use super::super::strict;
+use super::doubt::{Doubt, Ending, Looks, judge};
 use super::input::Patch;
 use super::machine::{Machine, Mode, State, Stop};
+use super::repeats;
 
 /// The characters that damage touches and edits put in.
-const MARKS: [u8; 7] = *b"{}[]:,\"";
+pub(super) const MARKS: [u8; 7] = *b"{}[]:,\"";
 
 /// Places before the failure at which edits are tried.
 const MAX_PLACES: usize = 2_048;
@@ -23,17 +25,6 @@ pub(super) struct Reading {
     pub(super) patch: Patch,
     pub(super) doubt: Option<Doubt>,
     pub(super) looks: Looks,
-}
-
-/// Why an edit may hide that something is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// The text may break off.
-    End,
-    /// An item of a list may be missing.
-    Item,
-    /// A member that need not be there may be missing.
-    Member,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +43,9 @@ fn fuel(text: &str) -> usize {
 }
 
 /// Looks for the edits.
-pub(super) fn search(schema: &Schema, text: &str) -> Search {
+///
+/// Where the reply goes on behind the text, what is missing at its end was left out, and not yet to come.
+pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
     let mut machine = Machine::new(schema, fuel(text));
     let start = machine.start();
     let mut places: Vec<(usize, State)> = Vec::new();
@@ -64,7 +57,11 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
             return out;
         }
         // What breaks off is not completed: nobody knows what would have come.
-        Stop::End => return out,
+        Stop::End if ending == Ending::Nothing => {
+            close_at_line(&mut machine, schema, text, &places, &mut out);
+            return out;
+        }
+        Stop::End => {}
         Stop::Dead(at) | Stop::Mark(at, _) => {
             // Marks between the last place and the failure can be edited, too.
             if let Some(&(from, state)) = places.last() {
@@ -74,16 +71,19 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
                     marks.filter(|(_, b)| MARKS.contains(b)).map(|(i, _)| (i, state)).collect();
                 let resume = from;
                 for (at, state) in more {
-                    try_place(&mut machine, schema, text, at, (resume, state), &places, &mut out);
+                    try_place(&mut machine, schema, (text, ending), at, (resume, state), &places, &mut out);
                 }
             }
         }
+    }
+    if let Stop::Dead(at) = stop {
+        repeats::search(&mut machine, schema, text, at, &places, &mut out.readings);
     }
     // An accident shows soon: what is wrong further back than this is not looked for.
     let first = places.len().saturating_sub(MAX_PLACES);
     for i in (first..places.len()).rev() {
         let (at, state) = places[i];
-        try_place(&mut machine, schema, text, at, (at, state), &places[..i], &mut out);
+        try_place(&mut machine, schema, (text, ending), at, (at, state), &places[..i], &mut out);
         if machine.fuel == 0 || out.readings.len() > MAX_READINGS {
             out.spent = true;
             break;
@@ -92,11 +92,36 @@ pub(super) fn search(schema: &Schema, text: &str) -> Search {
     out
 }
 
+/// Tries to close a string before the line break that only closing brackets follow: no string of JSON goes over the end
+/// of a line.
+fn close_at_line(
+    machine: &mut Machine<'_>,
+    schema: &Schema,
+    text: &str,
+    places: &[(usize, State)],
+    out: &mut Search,
+) {
+    let closing = |c: char| c.is_ascii_whitespace() || matches!(c, '}' | ']');
+    let tail = text.trim_end_matches(closing).len();
+    let broken = text[tail..].starts_with(['\r', '\n']);
+    let Some(&resume) = places.iter().rev().find(|(place, _)| *place <= tail) else { return };
+    if !broken || !matches!(resume.1.mode, Mode::Text) {
+        return;
+    }
+    let patch = Patch::new(tail, 0, b"\"");
+    if let Stop::Whole = machine.run(text, Some(patch), resume.0, resume.1, &mut |_, _| {})
+        && let Some(edited) = patch.apply(text)
+        && let Some(value) = strict::read(schema, &edited)
+    {
+        out.readings.push(Reading { value, patch, doubt: None, looks: Looks::default() });
+    }
+}
+
 /// Tries every edit at one place; `resume` is the last state before it.
 fn try_place(
     machine: &mut Machine<'_>,
     schema: &Schema,
-    text: &str,
+    (text, ending): (&str, Ending),
     at: usize,
     resume: (usize, State),
     before: &[(usize, State)],
@@ -112,7 +137,7 @@ fn try_place(
             && let Some(value) = strict::read(schema, &edited)
             && !out.readings.iter().any(|r| same(&r.value, &value))
         {
-            let (doubt, looks) = judge(machine, text, &edited, patch, resume.1);
+            let (doubt, looks) = judge(machine, text, ending, &edited, patch, resume.1);
             out.readings.push(Reading { value, patch, doubt, looks });
         }
     };
@@ -193,159 +218,4 @@ fn is_prefixed(bytes: &[u8], at: usize) -> bool {
         && bytes[at] == b'"'
         && matches!(bytes[at - 1], b'r' | b'b' | b'f' | b'u' | b'R' | b'B' | b'F' | b'U')
         && !bytes[at - 2].is_ascii_alphanumeric()
-}
-
-/// What may be missing at the place of an edit, and whether the edit leaves an odd string.
-fn judge(
-    machine: &mut Machine<'_>,
-    text: &str,
-    edited: &str,
-    patch: Patch,
-    state: State,
-) -> (Option<Doubt>, Looks) {
-    let mut states: Vec<(usize, State)> = Vec::new();
-    let start = machine.start();
-    machine.run(edited, None, 0, start, &mut |at, state| states.push((at, state)));
-    let habit = commas_left_out(machine, text, edited, &states, patch);
-    let doubt = if habit { None } else { doubt(machine, text, &states, patch, state) };
-    (doubt, looks(edited, &states, patch))
-}
-
-/// How the strings look that an edit opens or closes.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Looks {
-    /// One begins or ends with a mark or a blank, as hardly any does.
-    pub(super) odd: bool,
-    /// One that is odd has brackets that pair up, so it may be meant.
-    pub(super) balanced: bool,
-    /// One is empty.
-    pub(super) empty: bool,
-}
-
-fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
-    let lead = edited[..patch.at].trim_end().len().saturating_sub(1);
-    let strange = |c: char| c.is_whitespace() || "{}[]:,\"".contains(c);
-    let in_text = |i: usize| matches!(states[i].1.mode, Mode::Text | Mode::KeyText);
-    let mut out = Looks::default();
-    for at in lead..=patch.at + patch.put().len() {
-        if edited.as_bytes().get(at) != Some(&b'"') {
-            continue;
-        }
-        let Ok(i) = states.binary_search_by_key(&at, |(at, _)| *at) else { continue };
-        let (start, end) = if in_text(i) {
-            let Some(open) = (0..i).rev().find(|&j| !in_text(j)) else { continue };
-            (states[open].0 + 1, at)
-        } else {
-            let closing = |j: &usize| edited.as_bytes().get(states[*j].0) == Some(&b'"');
-            let Some(close) = (i + 1..states.len()).take_while(|j| in_text(*j)).find(closing) else {
-                continue;
-            };
-            (at + 1, states[close].0)
-        };
-        let body = edited.get(start..end).unwrap_or("");
-        let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) };
-        let count = |c: char| body.matches(c).count();
-        let pairs = count('[') == count(']') && count('{') == count('}') && body.contains(['[', '{']);
-        out.odd |= odd;
-        out.balanced |= odd && pairs;
-        out.empty |= body.is_empty();
-    }
-    out
-}
-
-fn doubt(
-    machine: &mut Machine<'_>,
-    text: &str,
-    states: &[(usize, State)],
-    patch: Patch,
-    state: State,
-) -> Option<Doubt> {
-    let closes = patch.put().iter().any(|b| matches!(b, b'}' | b']'));
-    if patch.at + patch.skip >= text.len() && (patch.skip == 0 || patch.skip == 1 && closes) {
-        return Some(Doubt::End);
-    }
-    let old = &text.as_bytes()[patch.at..patch.at + patch.skip];
-    let of_structure = |bytes: &[u8]| bytes.iter().any(|b| MARKS.contains(b) && *b != b'"');
-    let structural = of_structure(old) || of_structure(patch.put());
-    let behind = patch.at + patch.put().len();
-    let first = states.partition_point(|(at, _)| *at < patch.at).saturating_sub(1);
-    let next = states.partition_point(|(at, _)| *at < behind.max(patch.at + 1));
-    let frame = |i: usize| states.get(i).map(|(_, s)| machine.frames[s.frame as usize]);
-    let (Some(here), Some(there)) = (frame(first), frame(next.min(states.len() - 1))) else { return None };
-    let put = |b: u8| patch.put().contains(&b);
-    let in_list = machine.frames[state.frame as usize].list;
-    let varies = here.list && !machine.is_fixed(here.set) || there.list && !machine.is_fixed(there.set);
-    // Where items meet, what looks like a comma or a bracket too few or too many may be what is left of an item.
-    let seam = in_list
-        && match state.mode {
-            Mode::After => put(b',') || put(b']'),
-            Mode::Value | Mode::First => {
-                patch.skip == 0 && (put(b'{') || put(b'"')) || old == b"," || put(b']')
-            }
-            Mode::Text => put(b']') || old.contains(&b']'),
-            _ => false,
-        };
-    // An opening that is taken for the end leaves nothing of what was in it.
-    if state.mode == Mode::FirstKey && put(b'}') && !old.is_empty() {
-        return Some(Doubt::Member);
-    }
-    if seam && varies {
-        return Some(Doubt::Item);
-    }
-    // Of the edits between members it is the colon that what is left of two members most often lacks.
-    if state.mode != Mode::Colon || !put(b':') {
-        return None;
-    }
-    for (from, of) in [(first, here), (next, there)] {
-        if of.list || of.depth == 0 || !structural {
-            continue;
-        }
-        let before = if from == first {
-            of.seen
-        } else if there.depth > here.depth {
-            0
-        } else {
-            here.seen
-        };
-        let (mut after, mut whole) = (None, of.seen);
-        for (_, state) in &states[from..] {
-            let now = machine.frames[state.frame as usize];
-            if now.depth < of.depth {
-                break;
-            }
-            if now.depth == of.depth {
-                whole = now.seen;
-                if after.is_none() && now.seen != before {
-                    after = Some(now.seen);
-                }
-            }
-        }
-        if machine.gap(of.set, before, after.unwrap_or(before), whole) {
-            return Some(Doubt::Member);
-        }
-    }
-    None
-}
-
-/// Whether a comma is missing between the two items of a list, and a blank stands in its place: a habit, as in `["p" 7]`.
-fn commas_left_out(
-    machine: &Machine<'_>,
-    text: &str,
-    edited: &str,
-    states: &[(usize, State)],
-    patch: Patch,
-) -> bool {
-    let Ok(i) = states.binary_search_by_key(&patch.at, |(at, _)| *at) else { return false };
-    let blank = text[..patch.at].ends_with(|c: char| c.is_whitespace());
-    let depth = |s: &State| machine.frames[s.frame as usize].depth;
-    let level = depth(&states[i].1);
-    if patch.skip != 0 || patch.put() != b"," || !blank || !machine.frames[states[i].1.frame as usize].list {
-        return false;
-    }
-    let from = states[..i].iter().rposition(|(_, s)| depth(s) < level).map_or(0, |j| j + 1);
-    let to = states[i..].iter().position(|(_, s)| depth(s) < level).map_or(states.len(), |j| i + j);
-    let comma = |(at, s): &&(usize, State)| {
-        depth(s) == level && s.mode == Mode::After && edited.as_bytes().get(*at) == Some(&b',')
-    };
-    states[from..to].iter().filter(comma).count() == 1
 }

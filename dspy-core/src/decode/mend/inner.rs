@@ -167,8 +167,9 @@ pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usiz
                 let next = text[close + 1..].trim_start();
                 let listed =
                     next.strip_prefix([',', ':']).is_some_and(|rest| rest.trim_start().starts_with('"'));
-                let key = next.starts_with(':') && keys.contains(&fold(inside));
-                opens && closes && !listed && !key && !torn && !inside.is_empty() && !inside.contains('\n')
+                let led = text[..open].trim_end().ends_with([',', '{']);
+                let member = next.starts_with(':') && (led || keys.contains(&fold(inside)));
+                opens && closes && !listed && !member && !torn && !inside.is_empty() && !inside.contains('\n')
             })
     })
 }

@@ -220,6 +220,12 @@ impl<'s> Machine<'s> {
         kinds.all(|k| matches!(k, Kind::List(p) if p.min.is_some() && p.min == p.max || p.items.is_none() && p.min == Some(p.prefix.len())))
     }
 
+    /// Whether an object may lack members that it could have.
+    pub(super) fn has_options(&mut self, set: SetId) -> bool {
+        let members = self.members(set);
+        members.extra.is_some() || members.required.iter().zip(&members.all).any(|(must, all)| must != all)
+    }
+
     fn members(&mut self, set: SetId) -> Rc<Members<'s>> {
         if let Some(members) = &self.sets[set as usize].members {
             return members.clone();

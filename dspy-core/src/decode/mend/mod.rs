@@ -5,11 +5,14 @@
 //! Peterson, "A Minimum Distance Error-Correcting Parser for Context-Free Languages", 1972, with the type in place of
 //! a bare grammar). Nothing between the first and the last bracket is ever left out.
 
+mod doubt;
 mod edits;
 mod inner;
 mod input;
 mod machine;
+mod repeats;
 
+pub(super) use doubt::Ending;
 pub(super) use inner::speaks;
 
 use serde_json::Value;
@@ -17,7 +20,7 @@ use serde_json::Value;
 use super::plan::Schema;
 use super::report::RepairKind;
 use super::tree::{Note, Span};
-use edits::Doubt;
+use doubt::Doubt;
 
 /// How a damaged text reads.
 #[derive(Debug)]
@@ -36,8 +39,10 @@ pub(super) enum Mended {
 }
 
 /// Reads the text with one edit, or with quotation marks in strings taken as text.
-pub(super) fn read(schema: &Schema, text: &str) -> Mended {
-    let mut found = edits::search(schema, text);
+///
+/// `ending` is what follows the text in the reply.
+pub(super) fn read(schema: &Schema, text: &str, ending: Ending) -> Mended {
+    let mut found = edits::search(schema, text, ending);
     if found.whole {
         return Mended::Whole;
     }
@@ -50,6 +55,9 @@ pub(super) fn read(schema: &Schema, text: &str) -> Mended {
         return Mended::Doubtful("more than one thing is wrong");
     }
     if let Some(one) = found.readings.pop() {
+        if one.looks.odd {
+            return Mended::Doubtful("a string would begin or end with a mark");
+        }
         return match one.doubt {
             None => Mended::One { value: one.value, notes: vec![note(&one.patch)] },
             Some(Doubt::End) => Mended::None,
@@ -84,6 +92,7 @@ fn note(patch: &input::Patch) -> Note {
         (0, b",") => RepairKind::MissingComma,
         (0, b"}" | b"]") => RepairKind::MissingClose,
         (1, b"") => RepairKind::StrayMark,
+        (_, b"") => RepairKind::Repetition,
         _ => RepairKind::WrongMark,
     };
     Note { kind, span: Span::new(patch.at, patch.at + patch.skip) }

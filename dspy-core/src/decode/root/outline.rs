@@ -3,6 +3,7 @@
 
 use super::super::candidates::{Scan, Unit};
 use super::super::plan::Kind;
+use super::super::mend::Ending;
 use super::super::report::RepairKind as R;
 use super::super::sound;
 use super::super::tree::{Shape, Span, Tree};
@@ -132,17 +133,24 @@ impl Reply<'_> {
         bullet(before) || bullet(behind) || led && !behind.trim().is_empty() || listed || more || joined
     }
 
-    /// The part of the text that holds the value.
-    pub(super) fn body(&self, start: usize, end: usize) -> Span {
+    /// The part of the text that holds the value, and what follows it.
+    pub(super) fn body(&self, start: usize, end: usize) -> (Span, Ending) {
         let text = &self.text[start..end];
-        if let Some(open) = text.match_indices("```").map(|(i, _)| i).find(|i| {
-            text[..*i].trim_end_matches([' ', '\t']).ends_with('\n') || text[..*i].trim().is_empty()
-        }) && let Some(line) = text[open..].find('\n')
+        let opens_line = |i: usize| {
+            let before = text[..i].trim_end_matches([' ', '\t']);
+            before.ends_with('\n') || before.is_empty()
+        };
+        if let Some(open) = text.match_indices("```").map(|(i, _)| i).find(|i| opens_line(*i))
+            && let Some(line) = text[open..].find('\n')
         {
             let from = open + line + 1;
-            let to = text[from..].rfind("```").map_or(text.len(), |i| from + i);
-            let inside = text[from..to].trim_end().len();
-            return Span::new(start + from, start + from + inside);
+            let close = text[from..].rfind("```").map(|i| from + i);
+            let inside = text[from..close.unwrap_or(text.len())].trim_end().len();
+            let ending = match close {
+                Some(close) if opens_line(close) => ending(&text[from + inside..close]),
+                _ => Ending::Nothing,
+            };
+            return (Span::new(start + from, start + from + inside), ending);
         }
         let bracket = text.find(['{', '[']).unwrap_or(text.len());
         let mut from = bracket;
@@ -155,7 +163,22 @@ impl Reply<'_> {
             at += line.len();
         }
         let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
-        let to = if sound::is_prose(text, last, text.len()) { last } else { text.len() };
-        Span::new(start + from, start + to)
+        let prose = sound::is_prose(text, last, text.len());
+        let to = if prose { last } else { text.len() };
+        // Words of an own paragraph are behind the answer; others may be part of a string that has no end.
+        let rest = &text[last.min(text.len())..];
+        let gap = &rest[..rest.len() - rest.trim_start().len()];
+        let ending = match gap.matches('\n').count() {
+            _ if !prose || rest.trim().is_empty() => Ending::Nothing,
+            0 | 1 => Ending::Nothing,
+            2 => Ending::More,
+            _ => Ending::EmptyLine,
+        };
+        (Span::new(start + from, start + to), ending)
     }
+}
+
+/// How a fence ends behind this white space.
+fn ending(gap: &str) -> Ending {
+    if gap.matches('\n').count() > 1 { Ending::EmptyLine } else { Ending::More }
 }

@@ -1,0 +1,284 @@
+//! What an edit may hide: something that is missing, a string that nobody would write.
+
+use super::edits::MARKS;
+use super::input::Patch;
+use super::machine::{Machine, Mode, ROOT, State};
+
+/// A piece that is shorter than this stands twice by chance.
+const SHORT: usize = 4;
+
+/// Why an edit may hide that something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The text may break off.
+    End,
+    /// An item of a list may be missing.
+    Item,
+    /// A member that need not be there may be missing.
+    Member,
+}
+
+/// What follows the text in the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Ending {
+    /// Nothing: the reply may have been cut off.
+    Nothing,
+    /// Words, or the end of the fence.
+    More,
+    /// The same, behind an empty line in which a bracket may have stood.
+    EmptyLine,
+}
+
+/// What may be missing at the place of an edit, and whether the edit leaves an odd string.
+pub(super) fn judge(
+    machine: &mut Machine<'_>,
+    text: &str,
+    ending: Ending,
+    edited: &str,
+    patch: Patch,
+    state: State,
+) -> (Option<Doubt>, Looks) {
+    let mut states: Vec<(usize, State)> = Vec::new();
+    let start = machine.start();
+    machine.run(edited, None, 0, start, &mut |at, state| states.push((at, state)));
+    let habit = commas_left_out(machine, text, edited, &states, patch);
+    let doubt = if habit { None } else { doubt(machine, (text, edited), ending, &states, patch, state) };
+    (doubt, looks(edited, &states, patch))
+}
+
+/// How the strings look that an edit opens or closes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// One begins or ends with a mark or a blank, as hardly any does.
+    pub(super) odd: bool,
+    /// One that is odd has brackets that pair up, so it may be meant.
+    pub(super) balanced: bool,
+    /// One is empty.
+    pub(super) empty: bool,
+}
+
+fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
+    let lead = edited[..patch.at].trim_end().len().saturating_sub(1);
+    let strange = |c: char| c.is_whitespace() || "{}[]:,\"".contains(c);
+    let in_text = |i: usize| matches!(states[i].1.mode, Mode::Text | Mode::KeyText);
+    let mut out = Looks::default();
+    let behind = patch.at + patch.put().len();
+    // The string behind may begin with what the edit moved.
+    let marks = edited.as_bytes()[behind..].iter().take_while(|b| b.is_ascii_whitespace() || MARKS.contains(b));
+    let quote = patch.put().contains(&b'"');
+    let reach = behind + if quote { marks.count().min(3) } else { 0 };
+    for at in lead..=reach {
+        if edited.as_bytes().get(at) != Some(&b'"') {
+            continue;
+        }
+        let Ok(i) = states.binary_search_by_key(&at, |(at, _)| *at) else { continue };
+        let (start, end) = if in_text(i) {
+            let Some(open) = (0..i).rev().find(|&j| !in_text(j)) else { continue };
+            (states[open].0 + 1, at)
+        } else {
+            let closing = |j: &usize| edited.as_bytes().get(states[*j].0) == Some(&b'"');
+            let Some(close) = (i + 1..states.len()).take_while(|j| in_text(*j)).find(closing) else {
+                continue;
+            };
+            (at + 1, states[close].0)
+        };
+        let body = edited.get(start..end).unwrap_or("");
+        let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) };
+        let count = |c: char| body.matches(c).count();
+        let pairs = count('[') == count(']') && count('{') == count('}') && body.contains(['[', '{']);
+        out.odd |= odd;
+        out.balanced |= odd && pairs;
+        out.empty |= body.is_empty();
+    }
+    out
+}
+
+fn doubt(
+    machine: &mut Machine<'_>,
+    (text, edited): (&str, &str),
+    ending: Ending,
+    states: &[(usize, State)],
+    patch: Patch,
+    state: State,
+) -> Option<Doubt> {
+    let closes = patch.put().iter().any(|b| matches!(b, b'}' | b']'));
+    if patch.at + patch.skip >= text.len() && (patch.skip == 0 || patch.skip == 1 && closes) {
+        return at_end(machine, text, ending, patch, state);
+    }
+    let old = &text.as_bytes()[patch.at..patch.at + patch.skip];
+    let of_structure = |bytes: &[u8]| bytes.iter().any(|b| MARKS.contains(b) && *b != b'"');
+    let structural = of_structure(old) || of_structure(patch.put());
+    let behind = patch.at + patch.put().len();
+    let first = states.partition_point(|(at, _)| *at < patch.at).saturating_sub(1);
+    let next = states.partition_point(|(at, _)| *at < behind.max(patch.at + 1));
+    let frame = |i: usize| states.get(i).map(|(_, s)| machine.frames[s.frame as usize]);
+    let (Some(here), Some(there)) = (frame(first), frame(next.min(states.len() - 1))) else { return None };
+    let put = |b: u8| patch.put().contains(&b);
+    let in_list = machine.frames[state.frame as usize].list;
+    let varies = here.list && !machine.is_fixed(here.set) || there.list && !machine.is_fixed(there.set);
+    // Where items meet, what looks like a comma or a bracket too few or too many may be what is left of an item.
+    let seam = in_list
+        && match state.mode {
+            Mode::After => put(b',') || put(b']'),
+            Mode::Value | Mode::First => {
+                patch.skip == 0 && (put(b'{') || put(b'"') || put(b'[')) || old == b"," || put(b']')
+            }
+            Mode::Text => put(b']') || old.contains(&b']'),
+            _ => false,
+        };
+    // Brackets with nothing between them, one of which the edit puts in.
+    let around = (edited[..behind].trim_end(), edited[behind..].trim_start());
+    let empties = |open: char, close: char| {
+        let closes = around.0.strip_suffix(close).is_some_and(|rest| rest.trim_end().ends_with(open));
+        let opens = around.0.ends_with(open) && around.1.starts_with(close);
+        structural && (closes && put(close as u8) || opens && (put(open as u8) || put(close as u8)))
+    };
+    if empties('[', ']') {
+        return Some(Doubt::Item);
+    }
+    if empties('{', '}') {
+        return Some(Doubt::Member);
+    }
+    // An opening that is taken for the end leaves nothing of what was in it.
+    if state.mode == Mode::FirstKey && put(b'}') && !old.is_empty() {
+        return Some(Doubt::Member);
+    }
+    if seam && varies && !is_comma_amiss(text, patch) {
+        return Some(Doubt::Item);
+    }
+    // Of the edits between members it is the colon that what is left of two members most often lacks.
+    if state.mode != Mode::Colon || !put(b':') {
+        return None;
+    }
+    for (from, of) in [(first, here), (next, there)] {
+        if of.list || of.depth == 0 || !structural {
+            continue;
+        }
+        let before = if from == first {
+            of.seen
+        } else if there.depth > here.depth {
+            0
+        } else {
+            here.seen
+        };
+        let (mut after, mut whole) = (None, of.seen);
+        for (_, state) in &states[from..] {
+            let now = machine.frames[state.frame as usize];
+            if now.depth < of.depth {
+                break;
+            }
+            if now.depth == of.depth {
+                whole = now.seen;
+                if after.is_none() && now.seen != before {
+                    after = Some(now.seen);
+                }
+            }
+        }
+        if machine.gap(of.set, before, after.unwrap_or(before), whole) {
+            return Some(Doubt::Member);
+        }
+    }
+    None
+}
+
+/// Whether nothing but one comma is missing or doubled: what stands on both sides is whole. A piece that is missing hardly
+/// ever ends just there.
+fn is_comma_amiss(text: &str, patch: Patch) -> bool {
+    let bytes = text.as_bytes();
+    match (patch.skip, patch.put()) {
+        (1, b"") => {
+            let comma = |at: Option<usize>| at.and_then(|at| bytes.get(at)) == Some(&b',');
+            comma(Some(patch.at)) && (comma(patch.at.checked_sub(1)) || comma(Some(patch.at + 1)))
+        }
+        (0, b",") => {
+            let (before, behind) = (text[..patch.at].trim_end(), text[patch.at..].trim_start());
+            let gap = text.len() - before.len() - behind.len();
+            let (Some(last), Some(first)) = (before.bytes().last(), behind.bytes().next()) else { return false };
+            let bracketed = matches!(last, b'}' | b']') && matches!(first, b'{' | b'[');
+            let whole = matches!(last, b'}' | b']' | b'"') && matches!(first, b'{' | b'[' | b'"');
+            bracketed || whole && (gap > 0 || !text.contains(", ") && !text.contains('\n'))
+        }
+        _ => false,
+    }
+}
+
+/// What may be missing where the last mark of a text is put in or replaced.
+fn at_end(
+    machine: &mut Machine<'_>,
+    text: &str,
+    ending: Ending,
+    patch: Patch,
+    state: State,
+) -> Option<Doubt> {
+    let bracket = |b: &u8| matches!(b, b'}' | b']');
+    let last = text.as_bytes().last()?;
+    let wrong = patch.skip > 0 && bracket(last);
+    if ending == Ending::Nothing || matches!(last, b',' | b':' | b'[' | b'{') || patch.skip > 0 && !wrong {
+        return Some(Doubt::End);
+    }
+    if ending == Ending::EmptyLine || wrong {
+        return None;
+    }
+    let of = machine.frames[state.frame as usize];
+    match state.mode {
+        _ if last.is_ascii_digit() => Some(Doubt::End),
+        _ if of.list && !machine.is_fixed(of.set) => Some(Doubt::Item),
+        _ if !of.list && machine.gap(of.set, of.seen, of.seen, of.seen) => Some(Doubt::Member),
+        _ => None,
+    }
+}
+
+/// Whether a comma is missing between the two items of a list, and a blank stands in its place: a habit, as in `["p" 7]`.
+fn commas_left_out(
+    machine: &Machine<'_>,
+    text: &str,
+    edited: &str,
+    states: &[(usize, State)],
+    patch: Patch,
+) -> bool {
+    let Ok(i) = states.binary_search_by_key(&patch.at, |(at, _)| *at) else { return false };
+    let (before, behind) = (text[..patch.at].trim_end(), text[patch.at..].trim_start());
+    let digits = |c: char| c.is_ascii_digit() || matches!(c, '-' | '.');
+    let torn = before.ends_with(digits) && behind.starts_with(digits);
+    let blank = text[..patch.at].ends_with(|c: char| c.is_whitespace()) && !torn;
+    let depth = |s: &State| machine.frames[s.frame as usize].depth;
+    let level = depth(&states[i].1);
+    if patch.skip != 0 || patch.put() != b"," || !blank || !machine.frames[states[i].1.frame as usize].list {
+        return false;
+    }
+    let from = states[..i].iter().rposition(|(_, s)| depth(s) < level).map_or(0, |j| j + 1);
+    let to = states[i..].iter().position(|(_, s)| depth(s) < level).map_or(states.len(), |j| i + j);
+    let comma = |(at, s): &&(usize, State)| {
+        depth(s) == level && s.mode == Mode::After && edited.as_bytes().get(*at) == Some(&b',')
+    };
+    states[from..to].iter().filter(comma).count() == 1
+}
+
+/// What may be missing where a piece that stands twice is left out once: it may just as well be what is left of more,
+/// unless the type settles all that encloses it.
+pub(super) fn of_repeat(
+    machine: &mut Machine<'_>,
+    text: &str,
+    patch: Patch,
+    state: State,
+) -> Option<Doubt> {
+    if patch.skip < SHORT {
+        return Some(Doubt::Item);
+    }
+    let piece = &text.as_bytes()[patch.at..patch.at + patch.skip];
+    if matches!(state.mode, Mode::Text | Mode::KeyText) && !piece.iter().any(|b| MARKS.contains(b)) {
+        return None;
+    }
+    let mut frame = state.frame;
+    while frame != ROOT {
+        let of = machine.frames[frame as usize];
+        if of.list && !machine.is_fixed(of.set) {
+            return Some(Doubt::Item);
+        }
+        if !of.list && machine.has_options(of.set) {
+            return Some(Doubt::Member);
+        }
+        frame = of.parent;
+    }
+    None
+}
