@@ -263,6 +263,17 @@ async fn reasoning_is_the_models_own_where_it_is_returned() {
 }
 
 #[tokio::test]
+async fn reasoning_alone_is_asked_for_in_the_prompt() {
+    let fields =
+        [FieldSpec::text(Part::Input, "question", ""), field(Part::Output, "why", Reasoning::schema())];
+    let predict = DynPredict::new(SignatureSpec::new("Why", "", fields));
+    let (script, settings) = model(ABLE, ["[[ ## why ## ]]\nI see it.\n\n[[ ## completed ## ]]"]);
+    let answer = settings.scope(predict.call(Values::from_iter([("question".to_owned(), json!("?"))]))).await;
+    assert_eq!(answer.unwrap()["why"], "I see it.");
+    assert!(script.requests()[0].messages[0].text().contains("[[ ## why ## ]]"));
+}
+
+#[tokio::test]
 async fn tools_that_are_no_tools_are_an_error_of_the_input() {
     let (_, settings) = model::<&str>(ABLE, []);
     let mut bad = inputs();

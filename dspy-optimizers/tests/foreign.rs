@@ -63,6 +63,14 @@ async fn only_a_torn_last_line_is_dropped() {
     fs::write(&path, format!("{journal}{{\"event\":\"call\",\"at\":")).unwrap();
     assert_eq!(run(&Parrot::new(), &folder).await.unwrap(), report);
     assert_eq!(fs::read_to_string(&path).unwrap(), journal);
+    // A power cut leaves a hole where the last line was to be.
+    fs::write(&path, format!("{journal}\0\0\0\0\n")).unwrap();
+    assert_eq!(run(&Parrot::new(), &folder).await.unwrap(), report);
+    assert_eq!(fs::read_to_string(&path).unwrap(), journal);
+    // Only the end of the line is lost.
+    fs::write(&path, journal.trim_end()).unwrap();
+    assert_eq!(run(&Parrot::new(), &folder).await.unwrap(), report);
+    assert_eq!(fs::read_to_string(&path).unwrap(), journal);
     let damaged = format!("{journal}what somebody has written below\n");
     fs::write(&path, &damaged).unwrap();
     let error = run(&Parrot::new(), &folder).await.unwrap_err();

@@ -113,6 +113,24 @@ async fn a_resumed_run_equals_an_unbroken_one_to_the_last_bit() {
     }
 }
 
+#[tokio::test]
+async fn calls_that_were_never_set_aside_count_as_made() {
+    let (whole, part) = (folder("reserved"), folder("unreserved"));
+    run(&Parrot::new(), &whole, Budget::UNLIMITED).await.unwrap();
+    let journal = journal_of(&whole);
+    // A journal from before there were reservations: the header, and five calls.
+    let calls = journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).take(5);
+    let old: String = journal.lines().take(1).chain(calls).flat_map(|line| [line, "\n"]).collect();
+    leave(&part, &old);
+    let lm = Parrot::new();
+    let report = run(&lm, &part, Budget::calls(8)).await.unwrap();
+    assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
+    assert!(lm.calls() <= 3, "{} more", lm.calls());
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
 /// Names the folder in a child process, which dies at a call.
 const CHILD: &str = "DSPY_TEST_RUN_DIR";
 

@@ -57,6 +57,8 @@ fn sections() {
             "[[ ## reasoning ## ]]\nSo.\n\n[[ ## answer ## ]]\nEnd every reply with `[[ ## completed ## ]]` on a line of its own.\n\n[[ ## completed ## ]]".into(),
             json!({"reasoning": "So.", "answer": "End every reply with `[[ ## completed ## ]]` on a line of its own."}),
         ),
+        // The first marker ends where a piece of the stream does.
+        (format!("\n{}", real.replace("reasoning ## ]]", "reasoning ## ]]:")), paris.clone()),
         (
             "[[ ## reasoning ## ]] Because. [[ ## answer ## ]] Paris [[ ## completed ## ]]".into(),
             json!({"reasoning": "Because.", "answer": "Paris"}),
@@ -195,6 +197,10 @@ fn elements_that_nobody_can_tell() {
     let lost = "<why>foo</answer><answer>Paris</why>";
     let error = read(&XmlAdapter, &spec("q -> why, answer", true), lost).unwrap_err();
     assert!(error.contains("stands inside of `<why>`"), "{error}");
+    // A draft and an answer, of fields that do not meet.
+    let draft = "<why>Hm.</why>\n</think>\n<answer>Paris</answer>";
+    let error = read(&XmlAdapter, &spec("q -> why, answer", true), draft).unwrap_err();
+    assert!(error.contains("thought ends after"), "{error}");
 }
 
 #[test]
@@ -226,6 +232,17 @@ fn objects() {
             read(&JsonAdapter, &spec(signature, optional), reply).expect_err(reply);
         }
     }
+}
+
+#[test]
+fn the_only_field_without_its_marker() {
+    let number = spec("q -> n: int", false);
+    for reply in ["4", "**4**", "```\n4\n```"] {
+        assert_eq!(read(&ChatAdapter, &number, reply), Ok(json!({"n": 4})), "{reply}");
+    }
+    // A number in a sentence may be about anything.
+    let error = read(&ChatAdapter, &number, "I would say that it is 4 in the end.").unwrap_err();
+    assert!(error.contains("only in a sentence"), "{error}");
 }
 
 #[test]

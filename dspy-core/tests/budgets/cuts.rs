@@ -50,7 +50,10 @@ async fn a_reply_as_long_as_one_that_there_was_is_not_begun_without_the_room() {
     let lm = Lm::custom(Verbose { cost: None });
     account.enter(lm.complete(request("10000"))).await.unwrap();
     assert_eq!(account.spent().requests, 2);
-    assert_eq!(refused(account.enter(lm.complete(request("10000"))).await).why, Refusal::Limit(Limit::Tokens));
+    assert_eq!(
+        refused(account.enter(lm.complete(request("10000"))).await).why,
+        Refusal::Limit(Limit::Tokens)
+    );
     assert_eq!(account.spent().requests, 2);
 }
 

@@ -121,10 +121,13 @@ async fn all_replies_of_a_request_must_fit() {
 
 #[tokio::test]
 async fn an_answer_that_tells_no_tokens_costs_all_that_was_set_aside() {
-    let account = Budget::UNLIMITED.tokens(1_000).start();
-    let lm = Lm::custom(Telling(Usage::default(), FinishReason::Stop)).max_tokens(10);
-    account.enter(lm.ask("?")).await.unwrap();
+    // A million tokens cost a million dollars, so that one costs one.
+    let account = Budget::calls(9).tokens(1_000).usd(1_000.0).start();
+    let lm = Lm::custom(Telling(Usage::default(), FinishReason::Stop));
+    account.enter(lm.price(Price::per_million(1e6, 1e6)).max_tokens(10).ask("?")).await.unwrap();
+    assert!(account.spent().cost_usd.is_some_and(|usd| (usd - 91.0).abs() < 1e-6));
     assert_eq!((account.spent().requests, account.spent().total_tokens()), (1, 91));
+    assert_eq!(account.remaining().calls, Some(8));
 }
 
 #[tokio::test]
