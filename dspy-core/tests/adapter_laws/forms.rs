@@ -220,6 +220,9 @@ fn objects() {
     ] {
         assert_eq!(read(&JsonAdapter, &spec(signature, false), reply), Ok(value), "{reply}");
     }
+    // Another object is refused below; one that has a member of ours is ours.
+    let nothing = read(&JsonAdapter, &spec("q -> answer, note", true), "{\"answer\": null, \"sure\": 1}");
+    assert_eq!(nothing, Ok(json!({})));
     for (signature, reply) in [
         ("q -> answer", "<think>{\"answer\": \"Rome\"}"),
         ("q -> answer", "{\"answer\": \"Rome\"}\n</think>\n{\"answer\": \"Paris\"}"),
