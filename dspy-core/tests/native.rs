@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dspy_core::adapter::{ChatAdapter, JsonAdapter, ParseErrorKind, TwoStepAdapter, XmlAdapter};
-use dspy_core::lm::{Capabilities, Completion, Content, Lm, Reply, Role, ScriptedLm};
+use dspy_core::lm::{Capabilities, Completion, Content, FinishReason, Lm, Reply, Role, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{Module, Recovery, Settings};
 use dspy_core::signature::{FieldSpec, FieldType, Role as Part, SignatureSpec, Values};
@@ -108,6 +108,18 @@ async fn an_able_model_may_answer_in_text_instead() {
     // In the layout of the prompt: prose is neither an answer nor a call.
     let error = ask("Rain, I think.").await.unwrap_err();
     assert_eq!(error.as_parse().unwrap().kind, ParseErrorKind::Malformed);
+}
+
+#[tokio::test]
+async fn calls_of_a_reply_that_came_to_no_end_are_no_calls() {
+    for finish in [FinishReason::Length, FinishReason::Other] {
+        let reply = Completion::new("").calling([weather(json!({"city": "Paris"}))]).finished(finish);
+        let (_, settings) = model(ABLE, [reply]);
+        let predict = DynPredict::new(spec([calls()]));
+        let call = settings.recovery(Recovery::NONE).scope(predict.call(inputs()));
+        let kind = call.await.unwrap_err().as_parse().unwrap().kind;
+        assert_eq!(kind, ParseErrorKind::Truncated, "{finish:?}");
+    }
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ fn sections_that_nobody_can_tell() {
         ),
         ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n\n[[ ## answer ## ]]\nParis", "twice"),
         ("[[ ## reasoning ## ]]\nI leave [[ ## answer ## ]] out.", "mid-line"),
+        ("[[ ## reasoning ## ]] It goes last. `[[ ## answer ## ]]` Paris", "mid-line"),
         (
             "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nEnd it with [[ ## completed ## ]] on its own line.",
             "mid-line",
@@ -103,6 +104,9 @@ fn sections_that_nobody_can_tell() {
             assert!(error.contains("- "), "a problem is named: {error}");
         }
     }
+    let slip = "[[ ## n ## ]]\n4\n\n[[ ## nte ## ]]\nParis\n\n[[ ## completed ## ]]";
+    let error = read(&ChatAdapter, &spec("q -> n: int, note", true), slip).unwrap_err();
+    assert!(error.contains("`[[ ## nte ## ]]` is no output field"), "{error}");
     let markers = "[[ ## a ## ]]\n".repeat(64);
     let error = read(&ChatAdapter, &spec("q -> out: dict[str, int]", false), &markers).unwrap_err();
     assert!(error.contains("missing; write it below `[[ ## out ## ]]`"), "{error}");
