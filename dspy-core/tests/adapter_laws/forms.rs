@@ -57,6 +57,10 @@ fn sections() {
             "[[ ## reasoning ## ]]\nSo.\n\n[[ ## answer ## ]]\nEnd every reply with `[[ ## completed ## ]]` on a line of its own.\n\n[[ ## completed ## ]]".into(),
             json!({"reasoning": "So.", "answer": "End every reply with `[[ ## completed ## ]]` on a line of its own."}),
         ),
+        (
+            "[[ ## reasoning ## ]]\nAs in\n[ ## foo ## ]]\nabove.\n\n[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]".into(),
+            json!({"reasoning": "As in\n[ ## foo ## ]]\nabove.", "answer": "Paris"}),
+        ),
         // The first marker ends where a piece of the stream does.
         (format!("\n{}", real.replace("reasoning ## ]]", "reasoning ## ]]:")), paris.clone()),
         (
