@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dspy_core::adapter::{ChatAdapter, JsonAdapter, ParseErrorKind, TwoStepAdapter, XmlAdapter};
-use dspy_core::lm::{Capabilities, Completion, Content, Lm, Reply, Role, ScriptedLm};
+use dspy_core::lm::{Capabilities, Completion, Content, FinishReason, Lm, Reply, Role, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{Module, Recovery, Settings};
 use dspy_core::signature::{FieldSpec, FieldType, Role as Part, SignatureSpec, Values};
@@ -108,6 +108,18 @@ async fn an_able_model_may_answer_in_text_instead() {
     // In the layout of the prompt: prose is neither an answer nor a call.
     let error = ask("Rain, I think.").await.unwrap_err();
     assert_eq!(error.as_parse().unwrap().kind, ParseErrorKind::Malformed);
+}
+
+#[tokio::test]
+async fn calls_of_a_reply_that_came_to_no_end_are_no_calls() {
+    for finish in [FinishReason::Length, FinishReason::Other] {
+        let reply = Completion::new("").calling([weather(json!({"city": "Paris"}))]).finished(finish);
+        let (_, settings) = model(ABLE, [reply]);
+        let predict = DynPredict::new(spec([calls()]));
+        let call = settings.recovery(Recovery::NONE).scope(predict.call(inputs()));
+        let kind = call.await.unwrap_err().as_parse().unwrap().kind;
+        assert_eq!(kind, ParseErrorKind::Truncated, "{finish:?}");
+    }
 }
 
 #[tokio::test]
@@ -259,6 +271,17 @@ async fn reasoning_is_the_models_own_where_it_is_returned() {
     let (script, settings) = model(Capabilities::NONE, [format!("[[ ## why ## ]]\nI see it.\n\n{text}")]);
     let answer = settings.scope(predict.call(question())).await.unwrap();
     assert_eq!(answer["why"], "I see it.");
+    assert!(script.requests()[0].messages[0].text().contains("[[ ## why ## ]]"));
+}
+
+#[tokio::test]
+async fn reasoning_alone_is_asked_for_in_the_prompt() {
+    let fields =
+        [FieldSpec::text(Part::Input, "question", ""), field(Part::Output, "why", Reasoning::schema())];
+    let predict = DynPredict::new(SignatureSpec::new("Why", "", fields));
+    let (script, settings) = model(ABLE, ["[[ ## why ## ]]\nI see it.\n\n[[ ## completed ## ]]"]);
+    let answer = settings.scope(predict.call(Values::from_iter([("question".to_owned(), json!("?"))]))).await;
+    assert_eq!(answer.unwrap()["why"], "I see it.");
     assert!(script.requests()[0].messages[0].text().contains("[[ ## why ## ]]"));
 }
 

@@ -157,6 +157,11 @@ async fn calls_beside_an_answer_are_kept_apart_from_it() {
         let error = ask("chat", able, true, &inside).await.unwrap_err();
         assert!(error.contains("in the text of another field"), "{error}");
     }
+    // A call that broke off is none, and no part of an answer either.
+    let broken = "[[ ## answer ## ]]\nNow. <tool_call>{\"name\": \"read_file\", \"argu</tool_call>\n\n[[ ## completed ## ]]";
+    for able in [false, true] {
+        ask("chat", able, true, broken).await.unwrap_err();
+    }
     // What only tells of calls is text.
     let mention = "[[ ## answer ## ]]\nModels write `<tool_call>` before a call.\n\n[[ ## completed ## ]]";
     assert_eq!(

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{Parrot, Row, TwoSteps, folder, right, rows};
-use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, Request, Response};
-use dspy_core::predict::DynPredict;
+use dspy_core::adapter::JsonAdapter;
+use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, Params, Request, Response};
+use dspy_core::predict::{DynPredict, Predictor};
 use dspy_core::program::HasPredictors as _;
-use dspy_core::signature::Values;
+use dspy_core::signature::{Demo, Values};
 use dspy_optimizers::{BootstrapFewShot, JournalError, OptimizeError, Report};
 
 async fn run(lm: &Arc<Parrot>, folder: &Path) -> Result<Report, OptimizeError> {
@@ -61,6 +62,14 @@ async fn only_a_torn_last_line_is_dropped() {
     let path = folder.join("journal.jsonl");
     let journal = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{journal}{{\"event\":\"call\",\"at\":")).unwrap();
+    assert_eq!(run(&Parrot::new(), &folder).await.unwrap(), report);
+    assert_eq!(fs::read_to_string(&path).unwrap(), journal);
+    // A power cut leaves a hole where the last line was to be.
+    fs::write(&path, format!("{journal}\0\0\0\0\n")).unwrap();
+    assert_eq!(run(&Parrot::new(), &folder).await.unwrap(), report);
+    assert_eq!(fs::read_to_string(&path).unwrap(), journal);
+    // Only the end of the line is lost.
+    fs::write(&path, journal.trim_end()).unwrap();
     assert_eq!(run(&Parrot::new(), &folder).await.unwrap(), report);
     assert_eq!(fs::read_to_string(&path).unwrap(), journal);
     let damaged = format!("{journal}what somebody has written below\n");
@@ -138,6 +147,40 @@ async fn deployments_are_other_runs() {
     let journal = fs::read_to_string(folder.join("journal.jsonl")).unwrap();
     for text in [error.to_string(), journal] {
         assert!(!text.contains("hush") && !text.contains("=red"), "{text}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn other_prompts_and_parameters_are_other_runs() {
+    let folder = folder("prompts");
+    let run = async |change: &dyn Fn(&mut Predictor)| {
+        let optimizer =
+            BootstrapFewShot::builder().metric(|_: &Row, _: &Values| true).run_dir(&folder).build();
+        let program = {
+            let mut program = DynPredict::new("question -> answer".parse().unwrap());
+            program.set_lm(Lm::scripted(vec!["[[ ## answer ## ]]\nx"; 99]));
+            change(program.predictor_mut());
+            program
+        };
+        optimizer.compile(program, &rows(3)).await.map(drop)
+    };
+    for _ in 0..2 {
+        run(&|_| {}).await.unwrap();
+    }
+    let demo = Values::from_iter([("question".to_owned(), "a".into()), ("answer".to_owned(), "b".into())]);
+    let mut warm = Params::default();
+    warm.temperature = Some(1.0);
+    let changes: [&dyn Fn(&mut Predictor); 5] = [
+        &|predictor| predictor.set_instruction("Answer at length."),
+        &|predictor| predictor.set_description("answer", "One word."),
+        &|predictor| predictor.set_demos([Demo::new(demo.clone())]),
+        &|predictor| predictor.set_adapter(JsonAdapter),
+        &|predictor| predictor.set_params(warm.clone()),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let error = run(change).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Journal(JournalError::OtherRun { .. })), "{number}: {error}");
     }
     fs::remove_dir_all(folder).unwrap();
 }

@@ -10,9 +10,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::task::Poll;
 
-use common::{Parrot, Row, TwoSteps, folder, right, rows};
+use common::{Parrot, Row, Steps, TwoSteps, folder, right, rows};
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score};
+use dspy_core::lm::Lm;
+use dspy_core::predict::DynPredict;
+use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::{
     BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, JournalError, Limit, OptimizeError,
@@ -108,6 +111,38 @@ async fn a_resumed_run_equals_an_unbroken_one_to_the_last_bit() {
         resumed.save(part.join("program.json")).unwrap();
         assert_eq!(std::fs::read(part.join("program.json")).unwrap(), saved);
     }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_same_question_again_is_another_call() {
+    let calls = async |steps: usize| {
+        let lm = Parrot::new();
+        let step = DynPredict::new("question -> answer".parse().unwrap());
+        let mut program = Steps(vec![step; steps]);
+        program.set_lm(Lm::shared(lm.clone()));
+        let optimizer = BootstrapFewShot::builder().metric(|_: &Row, _: &Values| false).build();
+        optimizer.compile(program, &rows(3)).await.unwrap();
+        lm.calls()
+    };
+    assert_eq!(calls(2).await, 2 * calls(1).await);
+}
+
+#[tokio::test]
+async fn calls_that_were_never_set_aside_count_as_made() {
+    let (whole, part) = (folder("reserved"), folder("unreserved"));
+    run(&Parrot::new(), &whole, Budget::UNLIMITED).await.unwrap();
+    let journal = journal_of(&whole);
+    // A journal from before there were reservations: the header, and five calls.
+    let calls = journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).take(5);
+    let old: String = journal.lines().take(1).chain(calls).flat_map(|line| [line, "\n"]).collect();
+    leave(&part, &old);
+    let lm = Parrot::new();
+    let report = run(&lm, &part, Budget::calls(8)).await.unwrap();
+    assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
+    assert!(lm.calls() <= 3, "{} more", lm.calls());
     for folder in [whole, part] {
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -157,3 +157,18 @@ pub(super) fn bad_media(place: Place<'_>, value: &Value) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_beside_media_is_no_part_of_its_own() {
+        let media = Media::new(crate::lm::MediaKind::Image, "https://example.com/a.png");
+        let canvas = Canvas { text: " \n text \n".into(), media: vec![(2, media.clone()), (8, media)] };
+        let Content::Parts(parts) = canvas.into_message(Role::User).content else { panic!("no parts") };
+        let texts: Vec<_> =
+            parts.iter().map(|part| if let Part::Text(text) = part { Some(&**text) } else { None }).collect();
+        assert_eq!(texts, [None, Some(" text "), None]);
+    }
+}

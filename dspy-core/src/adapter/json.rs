@@ -172,10 +172,6 @@ fn parse_object(
         // A bare text may as well be an apology.
         Ok(decoded) if implied_text(spec, &decoded.report) => Err(missing()),
         Ok(Decoded { value: Value::Object(values), report: part }) => {
-            // An object of something else is no answer, even where all outputs may be absent.
-            if values.is_empty() && part.repairs.iter().any(|repair| repair.kind == RepairKind::ExtraKey) {
-                return Err(missing());
-            }
             let mut report = ParseReport::default();
             report.shift(part, start);
             Ok(Parsed { values, report })

@@ -111,9 +111,6 @@ pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
     if !wrapping.is_empty() && behind.starts_with(wrapping) {
         after += wrapping.len();
     }
-    if !whole && after == text.len() {
-        return Read::Undecided;
-    }
     if text[after..].starts_with(':') {
         after += 1;
     }

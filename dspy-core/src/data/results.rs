@@ -245,3 +245,18 @@ fn hash_value(hash: &mut blake3::Hasher, value: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_the_same_in_any_order_of_their_members() {
+        let same = [json!({"a": 1, "b": {"c": 2, "d": 3}}), json!({"b": {"d": 3, "c": 2}, "a": 1})];
+        assert_eq!(digest(&same[0]), digest(&same[1]));
+        let others = [json!(["a", "b"]), json!(["ab"]), json!(["a", ["b"]]), json!("a"), json!({"a": "b"})];
+        for (number, one) in others.iter().enumerate() {
+            assert!(others[..number].iter().all(|other| digest(other) != digest(one)), "{one}");
+        }
+    }
+}

@@ -281,3 +281,40 @@ fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::Plan;
+
+    fn shown(schema: &Value, text: &str) -> Option<Value> {
+        Plan::new(schema).unwrap().decode_partial(text).value
+    }
+
+    #[test]
+    fn of_a_narrow_text_only_what_stays_is_shown() {
+        let short = json!({"type": "string", "maxLength": 20});
+        assert_eq!(shown(&short, "Hello, "), Some(json!("Hello")));
+        assert_eq!(shown(&short, "Hello, wor"), Some(json!("Hello, wor")));
+        // The marks may have to go.
+        assert_eq!(shown(&short, "\"Hello"), None);
+        // A match may depend on what follows.
+        assert_eq!(shown(&json!({"type": "string", "pattern": "a"}), "Hello"), None);
+    }
+
+    #[test]
+    fn the_first_of_two_members_stays() {
+        let schema = json!({"properties": {"a": {"type": "string"}}});
+        for text in ["{\"a\": \"x\", \"a\": \"y", "{\"a\": \"x\", \"a\": \"y\", "] {
+            assert_eq!(shown(&schema, text), Some(json!({"a": "x"})), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_may_become_a_text_is_not_shown() {
+        let list = json!({"type": "array", "items": {"type": "string"}});
+        assert_eq!(shown(&list, "[\"a\", \"b"), Some(json!(["a", "b"])));
+        assert_eq!(shown(&json!({"anyOf": [{"type": "string"}, list]}), "[\"a\", \"b"), None);
+    }
+}

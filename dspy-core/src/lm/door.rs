@@ -23,14 +23,14 @@ pub(super) fn ask<'a>(
     }
 }
 
-/// Has the model answer with at most `cap` tokens a completion, if that is less than what was asked for.
+/// Has the model answer with at most `cap` tokens a completion. Requests with a limit of their own get none: what they
+/// say is set aside.
 pub(super) async fn answer(
     lm: &Lm,
     request: &Request,
     cap: Option<u32>,
     sink: Option<&DeltaSink>,
 ) -> Result<Answer, LmError> {
-    let cap = cap.filter(|cap| request.params.max_tokens.is_none_or(|asked| *cap < asked));
     let capped = cap.map(|cap| {
         let mut capped = request.clone();
         capped.params.max_tokens = Some(cap);

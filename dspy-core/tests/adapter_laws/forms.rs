@@ -58,6 +58,12 @@ fn sections() {
             json!({"reasoning": "So.", "answer": "End every reply with `[[ ## completed ## ]]` on a line of its own."}),
         ),
         (
+            "[[ ## reasoning ## ]]\nAs in\n[ ## foo ## ]]\nabove.\n\n[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]".into(),
+            json!({"reasoning": "As in\n[ ## foo ## ]]\nabove.", "answer": "Paris"}),
+        ),
+        // The first marker ends where a piece of the stream does.
+        (format!("\n{}", real.replace("reasoning ## ]]", "reasoning ## ]]:")), paris.clone()),
+        (
             "[[ ## reasoning ## ]] Because. [[ ## answer ## ]] Paris [[ ## completed ## ]]".into(),
             json!({"reasoning": "Because.", "answer": "Paris"}),
         ),
@@ -82,6 +88,7 @@ fn sections_that_nobody_can_tell() {
         ),
         ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n\n[[ ## answer ## ]]\nParis", "twice"),
         ("[[ ## reasoning ## ]]\nI leave [[ ## answer ## ]] out.", "mid-line"),
+        ("[[ ## reasoning ## ]] It goes last. `[[ ## answer ## ]]` Paris", "mid-line"),
         (
             "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nEnd it with [[ ## completed ## ]] on its own line.",
             "mid-line",
@@ -101,6 +108,9 @@ fn sections_that_nobody_can_tell() {
             assert!(error.contains("- "), "a problem is named: {error}");
         }
     }
+    let slip = "[[ ## n ## ]]\n4\n\n[[ ## nte ## ]]\nParis\n\n[[ ## completed ## ]]";
+    let error = read(&ChatAdapter, &spec("q -> n: int, note", true), slip).unwrap_err();
+    assert!(error.contains("`[[ ## nte ## ]]` is no output field"), "{error}");
     let markers = "[[ ## a ## ]]\n".repeat(64);
     let error = read(&ChatAdapter, &spec("q -> out: dict[str, int]", false), &markers).unwrap_err();
     assert!(error.contains("missing; write it below `[[ ## out ## ]]`"), "{error}");
@@ -195,6 +205,10 @@ fn elements_that_nobody_can_tell() {
     let lost = "<why>foo</answer><answer>Paris</why>";
     let error = read(&XmlAdapter, &spec("q -> why, answer", true), lost).unwrap_err();
     assert!(error.contains("stands inside of `<why>`"), "{error}");
+    // A draft and an answer, of fields that do not meet.
+    let draft = "<why>Hm.</why>\n</think>\n<answer>Paris</answer>";
+    let error = read(&XmlAdapter, &spec("q -> why, answer", true), draft).unwrap_err();
+    assert!(error.contains("thought ends after"), "{error}");
 }
 
 #[test]
@@ -214,6 +228,9 @@ fn objects() {
     ] {
         assert_eq!(read(&JsonAdapter, &spec(signature, false), reply), Ok(value), "{reply}");
     }
+    // Another object is refused below; one that has a member of ours is ours.
+    let nothing = read(&JsonAdapter, &spec("q -> answer, note", true), "{\"answer\": null, \"sure\": 1}");
+    assert_eq!(nothing, Ok(json!({})));
     for (signature, reply) in [
         ("q -> answer", "<think>{\"answer\": \"Rome\"}"),
         ("q -> answer", "{\"answer\": \"Rome\"}\n</think>\n{\"answer\": \"Paris\"}"),
@@ -226,6 +243,17 @@ fn objects() {
             read(&JsonAdapter, &spec(signature, optional), reply).expect_err(reply);
         }
     }
+}
+
+#[test]
+fn the_only_field_without_its_marker() {
+    let number = spec("q -> n: int", false);
+    for reply in ["4", "**4**", "```\n4\n```"] {
+        assert_eq!(read(&ChatAdapter, &number, reply), Ok(json!({"n": 4})), "{reply}");
+    }
+    // A number in a sentence may be about anything.
+    let error = read(&ChatAdapter, &number, "I would say that it is 4 in the end.").unwrap_err();
+    assert!(error.contains("only in a sentence"), "{error}");
 }
 
 #[test]

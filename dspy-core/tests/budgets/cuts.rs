@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use dspy_core::lm::{Budget, Limit, Lm, Price, Refusal, ScriptedLm};
+use dspy_core::lm::{Budget, FinishReason, Limit, Lm, Price, Refusal, ScriptedLm, Usage};
 
-use crate::{Verbose, refused, request};
+use crate::{Telling, Verbose, refused, request};
 
 #[tokio::test]
 async fn replies_are_limited_so_that_they_fit() {
@@ -42,6 +42,27 @@ async fn a_reply_that_there_is_no_room_for_is_an_error_and_not_an_answer() {
     assert_eq!((over.why, over.cut), (Refusal::Limit(Limit::Tokens), Some(4_096)));
     assert!(over.to_string().contains("cut off after 4096 tokens"), "{over}");
     assert_eq!(account.spent().completion_tokens, 4_096);
+}
+
+#[tokio::test]
+async fn a_reply_as_long_as_one_that_there_was_is_not_begun_without_the_room() {
+    let account = Budget::UNLIMITED.tokens(20_000).start();
+    let lm = Lm::custom(Verbose { cost: None });
+    account.enter(lm.complete(request("10000"))).await.unwrap();
+    assert_eq!(account.spent().requests, 2);
+    assert_eq!(
+        refused(account.enter(lm.complete(request("10000"))).await).why,
+        Refusal::Limit(Limit::Tokens)
+    );
+    assert_eq!(account.spent().requests, 2);
+}
+
+#[tokio::test]
+async fn a_limit_of_the_model_is_not_the_budgets() {
+    let account = Budget::UNLIMITED.tokens(6_000).start();
+    let lm = Lm::custom(Telling(Usage::tokens(10, 50), FinishReason::Length));
+    let response = account.enter(lm.complete(request("?"))).await.unwrap();
+    assert_eq!((response.completions[0].finish, account.spent().requests), (FinishReason::Length, 1));
 }
 
 #[tokio::test]

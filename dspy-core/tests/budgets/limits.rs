@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use dspy_core::evaluate::{Evaluate, ItemError};
 use dspy_core::lm::{
-    Budget, Cache, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage, track_usage,
+    Budget, Cache, FinishReason, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage,
+    track_usage,
 };
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, spawn};
 use dspy_core::signature::{Example, FieldError, Values};
 use serde_json::json;
 
-use crate::{Gate, Known, Verbose, refused, request, settle, why};
+use crate::{Gate, Known, Telling, Verbose, refused, request, settle, why};
 
 fn yes(times: usize) -> Lm {
     Lm::scripted(vec!["yes"; times])
@@ -68,6 +69,16 @@ async fn what_is_known_beforehand_costs_nothing_even_when_nothing_is_left() {
 }
 
 #[tokio::test]
+async fn what_a_part_of_a_model_knows_costs_nothing() {
+    let account = Budget::calls(2).start();
+    let lm = Lm::fallback([yes(1).cache(&Cache::new())]);
+    for _ in 0..3 {
+        assert_eq!(account.enter(lm.ask("?")).await.unwrap(), "yes");
+    }
+    assert_eq!((account.spent().requests, account.remaining().calls), (1, Some(1)));
+}
+
+#[tokio::test]
 async fn calls_that_a_cache_shares_are_paid_for_once() {
     let gate = Gate::new();
     let lm = gate.lm().cache(&Cache::new());
@@ -92,6 +103,40 @@ async fn the_most_that_a_call_may_cost_is_set_aside() {
     let over = refused(account.enter(lm.clone().max_tokens(102).complete(request("5"))).await);
     assert_eq!((over.why, over.asked.cost_usd), (Refusal::Limit(Limit::Usd), Some(183.000_000_000_001)));
     assert!(over.to_string().contains("US dollars"), "{over}");
+}
+
+#[tokio::test]
+async fn all_replies_of_a_request_must_fit() {
+    let lm = Lm::custom(Verbose { cost: None }).max_tokens(100);
+    let samples = |n| {
+        let mut request = request("5");
+        request.params.n = Some(n);
+        Budget::UNLIMITED.tokens(400).scope(lm.complete(request))
+    };
+    // 81 for the request.
+    samples(3).await.unwrap();
+    let over = refused(samples(4).await);
+    assert_eq!((over.why, over.asked.total_tokens()), (Refusal::Limit(Limit::Tokens), 481));
+}
+
+#[tokio::test]
+async fn an_answer_that_tells_no_tokens_costs_all_that_was_set_aside() {
+    // A million tokens cost a million dollars, so that one costs one.
+    let account = Budget::calls(9).tokens(1_000).usd(1_000.0).start();
+    let lm = Lm::custom(Telling(Usage::default(), FinishReason::Stop));
+    account.enter(lm.price(Price::per_million(1e6, 1e6)).max_tokens(10).ask("?")).await.unwrap();
+    assert!(account.spent().cost_usd.is_some_and(|usd| (usd - 91.0).abs() < 1e-6));
+    assert_eq!((account.spent().requests, account.spent().total_tokens()), (1, 91));
+    assert_eq!(account.remaining().calls, Some(8));
+}
+
+#[tokio::test]
+async fn prompts_that_are_longer_than_expected_are_expected_to_be() {
+    let account = Budget::UNLIMITED.tokens(1_000).start();
+    let lm = Lm::custom(Telling(Usage::tokens(500, 1), FinishReason::Stop)).max_tokens(10);
+    account.enter(lm.ask("?")).await.unwrap();
+    let over = refused(account.enter(lm.ask("?")).await);
+    assert_eq!((over.why, over.asked.total_tokens()), (Refusal::Limit(Limit::Tokens), 510));
 }
 
 #[tokio::test]

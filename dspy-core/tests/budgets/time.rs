@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dspy_core::lm::{Budget, Limit, Refusal};
+use dspy_core::lm::{Budget, Limit, Refusal, Usage};
 use tokio::time::Instant;
 
 use crate::{Gate, settle, why};
@@ -21,6 +21,15 @@ async fn when_time_is_over_calls_under_way_and_calls_that_wait_are_given_up() {
     assert_eq!(why(account.enter(lm.ask("?")).await), Refusal::Limit(Limit::Wall));
     assert_eq!((gate.begun(), account.spent().requests), (1, 0));
     assert_eq!(account.remaining().wall, Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_goes_on_where_an_earlier_account_ended() {
+    let gate = Gate::new();
+    let started = Instant::now();
+    let account = Budget::UNLIMITED.wall(MINUTE).resume(Usage::default(), Duration::from_secs(50));
+    assert_eq!(why(account.enter(gate.lm().ask("?")).await), Refusal::Limit(Limit::Wall));
+    assert_eq!(started.elapsed(), Duration::from_secs(10));
 }
 
 #[tokio::test(start_paused = true)]

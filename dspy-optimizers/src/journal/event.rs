@@ -174,3 +174,21 @@ impl Outcome {
         Err(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_model_refuses_is_an_outcome_and_an_outage_is_none() {
+        for kind in [LmErrorKind::ContextWindow, LmErrorKind::ContentFilter, LmErrorKind::InvalidRequest] {
+            let mut error = LmError::new(kind, "m", "no");
+            error.status = Some(400);
+            let replayed = Outcome::of(&Err(error)).unwrap().replay("m").unwrap_err();
+            assert_eq!((replayed.kind, replayed.status, replayed.message.as_str()), (kind, Some(400), "no"));
+        }
+        for kind in [LmErrorKind::Server, LmErrorKind::RateLimit, LmErrorKind::Budget, LmErrorKind::Auth] {
+            assert!(Outcome::of(&Err(LmError::new(kind, "m", "no"))).is_none(), "{kind:?}");
+        }
+    }
+}

@@ -184,3 +184,25 @@ enum Line {
     Header(serde_json::Value),
     Event(Event),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_behind_a_line_that_could_not_be() {
+        let folder = std::env::temp_dir().join(format!("dspy-journal-broken-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("journal.jsonl");
+        std::fs::write(&path, "").unwrap();
+        // Opened for reading alone, it takes no line.
+        let file = File::open(&path).unwrap();
+        let mut journal =
+            JournalFile { path: path.clone(), file, synced: Instant::now(), unsynced: false, broken: false };
+        journal.append("one\n").unwrap_err();
+        journal.file = File::options().append(true).open(&path).unwrap();
+        journal.append("two\n").unwrap_err();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -149,4 +149,28 @@ mod tests {
         }
         assert!(seen.range(SHORT + 1..).count() < 100);
     }
+
+    #[test]
+    fn what_was_shown_stays_until_the_end() {
+        let field = FieldSpec::new(
+            crate::signature::Role::Output,
+            "out",
+            "",
+            serde_json::json!({"type": "array", "items": {"type": "integer"}}),
+        );
+        let (mut shown, mut changes) = (Shown::default(), Vec::new());
+        for value in [serde_json::json!([1, 2]), serde_json::json!([1, 3]), serde_json::json!([1, 2, 3])] {
+            shown.so_far(&field, value, &mut changes);
+        }
+        shown.complete(&field, serde_json::json!([4]), &mut changes);
+        let updates: Vec<_> = changes.into_iter().map(|change| change.update).collect();
+        assert_eq!(
+            updates,
+            [
+                FieldUpdate::SoFar(serde_json::json!([1, 2])),
+                FieldUpdate::SoFar(serde_json::json!([1, 2, 3])),
+                FieldUpdate::Complete(serde_json::json!([4])),
+            ]
+        );
+    }
 }

@@ -79,20 +79,19 @@ pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), 
     match before.chars().next_back() {
         Some(sign @ ('-' | '−' | '–' | '+')) => {
             let further = before[..before.len() - sign.len_utf8()].chars().next_back();
+            // A range, a difference, a score.
             let joins = further.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']' | '%'));
-            if joins {
-                // A range or a difference; the other number is found on its own.
-            } else if (gap && !currency) || matches!(further, Some('-' | '−' | '–' | '+')) {
+            if joins || (gap && !currency) || matches!(further, Some('-' | '−' | '–' | '+')) {
                 return Err("may hold a minus sign or a dash");
-            } else {
-                if sign != '+' {
-                    mention.literal.insert(0, '-');
-                    if let Some(other) = &mut mention.other {
-                        other.insert(0, '-');
-                    }
-                }
-                mention.start = before.len() - sign.len_utf8();
             }
+            if sign != '+' {
+                mention.literal.insert(0, '-');
+                if let Some(other) = &mut mention.other {
+                    other.insert(0, '-');
+                }
+            }
+            before = &before[..before.len() - sign.len_utf8()];
+            mention.start = before.len();
         }
         Some('<' | '>' | '≤' | '≥' | '±' | '^' | '*' | '×' | '√' | '≠') if !before.ends_with("**") =>
         {

@@ -188,8 +188,8 @@ mod tests {
         assert_eq!(breaker.check(later), Ok(true));
         breaker.begin_probe();
         breaker.down(later, true, &broken(), later + seconds(5));
-        assert!(breaker.check(later + seconds(34)).is_err());
         breaker.end_probe();
+        assert!(breaker.check(later + seconds(34)).is_err(), "a failed try is waited for again");
         assert_eq!(breaker.check(later + seconds(35)), Ok(true));
         breaker.alive();
         assert_eq!(breaker.check(later), Ok(false));

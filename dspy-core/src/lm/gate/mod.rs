@@ -154,3 +154,21 @@ impl Pass<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_queues_for_an_endpoint_that_is_out_of_service() {
+        let passage = Passage::private(&Limits::new().circuit(Circuit::after(1)));
+        let end = turnstile::far();
+        let pass = passage.enter(Estimate::default(), end).await.unwrap();
+        pass.settle(&Outcome::Down(Box::new(LmError::new(LmErrorKind::Transport, "m", "cannot connect"))));
+        passage.pacer.pause(Duration::from_secs(20));
+        let start = Instant::now();
+        let refused = passage.enter(Estimate::default(), end).await;
+        assert!(matches!(refused, Err(Refusal::Closed { failures: 1, .. })), "{refused:?}");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}

@@ -84,3 +84,37 @@ impl Schema {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::types::describe;
+
+    #[test]
+    fn what_is_used_twice_is_written_once() {
+        let place = json!({"type": "object", "properties": {
+            "street": {"type": "string"}, "city": {"type": "string"}, "country": {"type": "string"},
+        }, "required": ["street", "city", "country"]});
+        let text = describe(&json!({
+            "$defs": {"Place": place},
+            "properties": {"from": {"$ref": "#/$defs/Place"}, "to": {"$ref": "#/$defs/Place"}},
+            "required": ["from", "to"],
+        }));
+        assert_eq!(text.notation, "{ from: Place, to: Place }");
+        assert_eq!(text.definitions.keys().collect::<Vec<_>>(), ["Place"]);
+    }
+
+    #[test]
+    fn a_limit_does_not_end_the_comment_that_it_stands_in() {
+        let text = describe(&json!({"type": "array", "items": {"type": "string", "pattern": "a*/b"}}));
+        assert_eq!(text.notation.matches("*/").count(), 1, "{}", text.notation);
+    }
+
+    #[test]
+    fn a_map_of_anything_tells_its_keys() {
+        let text = describe(&json!({"type": "object", "propertyNames": {"enum": ["a", "b"]}}));
+        assert!(text.notation.contains("\"a\" | \"b\""), "{}", text.notation);
+        assert_eq!(describe(&json!({"type": "object"})).notation, "object");
+    }
+}
