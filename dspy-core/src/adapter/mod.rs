@@ -27,6 +27,7 @@ pub use chat::ChatAdapter;
 pub(crate) use check::check;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub use incoming::ReplyReader;
+pub(crate) use incoming::grows;
 pub use json::JsonAdapter;
 pub(crate) use native::{Bare, NativeKey, View, correction};
 pub use two_step::{Extraction, TwoStepAdapter};

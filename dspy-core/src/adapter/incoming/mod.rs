@@ -113,7 +113,7 @@ impl Shown {
 }
 
 /// Whether a value may have been `begun` before more of it arrived.
-fn grows(begun: &Value, value: &Value) -> bool {
+pub(crate) fn grows(begun: &Value, value: &Value) -> bool {
     match (begun, value) {
         (Value::String(begun), Value::String(text)) => text.starts_with(begun.as_str()),
         (Value::Array(begun), Value::Array(items)) => {
