@@ -1,6 +1,9 @@
 //! Sections below markers: the format that every chat model can write.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
@@ -79,7 +82,7 @@ impl Adapter for ChatAdapter {
             .collect();
         if sections.closed.is_empty() && problems.is_empty() && !sections.marked {
             // Some models answer a single short field with nothing else, or all fields as JSON.
-            return super::json::parse_unmarked(self.name(), spec, reply, sections.base());
+            return super::json::parse_unmarked(self.name(), spec, completion, sections.base());
         }
         let mut found: Vec<Option<&Section>> = vec![None; spec.outputs().count()];
         let text_of = |section: &Section| markers::without_loose_fence(reply[section.text.clone()].trim());
@@ -149,9 +152,13 @@ pub(super) fn read_field(
     section: &str,
     offset: usize,
     report: &mut ParseReport,
-) -> Result<serde_json::Value, String> {
+) -> Result<Value, String> {
     if field.is_text() && !field.has_constraints() {
         return Ok(value::text_of(section).into_owned().into());
+    }
+    if field.is_optional_text() {
+        let text = value::optional_text_of(section).map(Cow::into_owned);
+        return optional_text(field, text, offset, report);
     }
     let plan = field.plan().map_err(ToString::to_string)?;
     let text = match field {
@@ -168,8 +175,22 @@ pub(super) fn read_field(
     Ok(decoded.value)
 }
 
+/// The value of a text that may be absent.
+pub(super) fn optional_text(
+    field: &FieldSpec,
+    text: Option<String>,
+    offset: usize,
+    report: &mut ParseReport,
+) -> Result<Value, String> {
+    let value = text.map_or(Value::Null, Value::String);
+    let plan = field.plan().map_err(ToString::to_string)?;
+    let decoded = plan.coerce(value).map_err(|error| error.to_string())?;
+    report.absorb(decoded.report, field.name(), offset);
+    Ok(decoded.value)
+}
+
 /// The calls that a section for calls holds in a notation other than its type's.
-pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<serde_json::Value> {
+pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<Value> {
     if field.native() != Some(Native::ToolCalls) {
         return None;
     }

@@ -9,6 +9,7 @@ use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::JsonReader;
 use super::sections::UNCLOSED;
+use super::formats::{self, Format};
 use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
 use crate::decode::{Decoded, ParseReport, RepairKind, thoughts};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
@@ -90,6 +91,9 @@ impl Adapter for JsonAdapter {
             Ok(parsed) => return Ok(parsed),
             Err(refused) => refused,
         };
+        if let Some(parsed) = formats::read_other(Format::Object, spec, completion) {
+            return Ok(parsed);
+        }
         if let Some(parsed) = with_calls(spec, &reply[start..]) {
             return Ok(parsed);
         }
@@ -151,7 +155,7 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
 }
 
 /// Reads all output fields out of one JSON object in what follows `start`.
-fn parse_object(
+pub(super) fn parse_object(
     adapter: &str,
     spec: &SignatureSpec,
     reply: &str,
@@ -244,19 +248,24 @@ fn parse_only(adapter: &str, only: &FieldSpec, reply: &str, start: usize) -> Res
     Ok(parsed)
 }
 
-/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object, or the only field as
-/// a bare value.
+/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object or in another format,
+/// or the only field as a bare value.
 ///
 /// A bare text is not taken for a text field: it may as well be an apology.
 pub(super) fn parse_unmarked(
     adapter: &str,
     spec: &SignatureSpec,
-    reply: &str,
+    completion: &Completion,
     start: usize,
 ) -> Result<Parsed, ParseError> {
+    let reply = completion.text.as_str();
     let answer = &reply[start..];
     let as_object = answer.contains('{').then(|| parse_object(adapter, spec, reply, start).ok()).flatten();
-    if let Some(parsed) = as_object {
+    if let Some(mut parsed) = as_object {
+        parsed.report.foreign(start..reply.len());
+        return Ok(parsed);
+    }
+    if let Some(parsed) = formats::read_other(Format::Sections, spec, completion) {
         return Ok(parsed);
     }
     let mut outputs = spec.outputs();

@@ -8,6 +8,7 @@ mod check;
 mod code;
 mod elements;
 mod error;
+mod formats;
 mod history;
 mod incoming;
 mod json;

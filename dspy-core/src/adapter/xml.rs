@@ -8,8 +8,9 @@ use super::canvas::Canvas;
 use super::elements::{Element, Elements, children, text_of};
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::incoming::XmlReader;
+use super::formats::{self, Format};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
-use crate::decode::ParseReport;
+use crate::decode::{ParseReport, is_nothing};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
@@ -68,6 +69,12 @@ impl Adapter for XmlAdapter {
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
         let elements = Elements::of(spec, reply);
+        if elements.closed.is_empty()
+            && elements.problems.is_empty()
+            && let Some(parsed) = formats::read_other(Format::Elements, spec, completion)
+        {
+            return Ok(parsed);
+        }
         let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
         let mut problems: Vec<FieldProblem> = elements
             .problems
@@ -148,7 +155,13 @@ fn push_elements<'a>(
             (Some(value), _) => {
                 out.text.push_str(&format!("<{name}>\n"));
                 if !(field.has_media() && out.push_media(field, value, |text| escape(text).into())) {
-                    out.text.push_str(&escape(&value::plain(field, value)));
+                    let plain = value::plain(field, value);
+                    let seems_absent = field.is_optional_text() && (plain.is_empty() || is_nothing(&plain));
+                    if seems_absent && value.is_string() {
+                        out.text.push_str(&format!("<![CDATA[{plain}]]>"));
+                    } else {
+                        out.text.push_str(&escape(&plain));
+                    }
                 }
                 out.text.push_str(&format!("\n</{name}>\n"));
             }
@@ -188,6 +201,10 @@ pub(super) fn read_element(
     let plain = text_of(text);
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
+    }
+    if field.is_optional_text() {
+        let says = !text.is_empty() && !is_nothing(text);
+        return super::chat::optional_text(field, says.then(|| plain.into_owned()), offset, report);
     }
     let plan = field.plan().map_err(ToString::to_string)?;
     if !field.is_text() && !field.is_code() && text.starts_with('<') {
