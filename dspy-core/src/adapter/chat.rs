@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::canvas::Canvas;
-use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::incoming::ChatReader;
 use super::sections::{Section, Sections};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
-use crate::decode::ParseReport;
+use crate::decode::{ParseReport, SchemaError};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use crate::tools::ToolCalls;
@@ -106,7 +106,7 @@ impl Adapter for ChatAdapter {
                     let text = text_of(section);
                     match read_field(field, text, offset_of(reply, text), &mut parsed.report) {
                         Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
-                        Err(message) => problems.push(FieldProblem::new(field.name(), message)),
+                        Err(refused) => problems.extend(refused),
                     }
                 }
                 None if field.is_optional() || told => {}
@@ -152,7 +152,7 @@ pub(super) fn read_field(
     section: &str,
     offset: usize,
     report: &mut ParseReport,
-) -> Result<Value, String> {
+) -> Result<Value, Vec<FieldProblem>> {
     if field.is_text() && !field.has_constraints() {
         return Ok(value::text_of(section).into_owned().into());
     }
@@ -160,7 +160,7 @@ pub(super) fn read_field(
         let text = value::optional_text_of(section).map(Cow::into_owned);
         return optional_text(field, text, offset, report);
     }
-    let plan = field.plan().map_err(ToString::to_string)?;
+    let plan = field.plan().map_err(|error| unusable(field, error))?;
     let text = match field {
         field if field.is_text() => value::text_of(section),
         field if field.is_code() => markers::unescape(section),
@@ -170,9 +170,14 @@ pub(super) fn read_field(
         Some(calls) => plan.coerce(calls),
         None => plan.decode(&text),
     };
-    let decoded = decoded.map_err(|error| error.to_string())?;
+    let decoded = decoded.map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
+}
+
+/// The problem of a field whose type no reply could be read as.
+pub(super) fn unusable(field: &FieldSpec, error: &SchemaError) -> Vec<FieldProblem> {
+    vec![FieldProblem::new(field.name(), error.to_string())]
 }
 
 /// The value of a text that may be absent.
@@ -181,10 +186,10 @@ pub(super) fn optional_text(
     text: Option<String>,
     offset: usize,
     report: &mut ParseReport,
-) -> Result<Value, String> {
+) -> Result<Value, Vec<FieldProblem>> {
     let value = text.map_or(Value::Null, Value::String);
-    let plan = field.plan().map_err(ToString::to_string)?;
-    let decoded = plan.coerce(value).map_err(|error| error.to_string())?;
+    let plan = field.plan().map_err(|error| unusable(field, error))?;
+    let decoded = plan.coerce(value).map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }

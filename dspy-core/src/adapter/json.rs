@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::canvas::Canvas;
-use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::incoming::JsonReader;
 use super::sections::UNCLOSED;
 use super::formats::{self, Format};
@@ -99,7 +99,7 @@ impl Adapter for JsonAdapter {
         }
         // A model that leaves the braces around the only field out.
         match only_list(spec).filter(|_| starts_list(&reply[start..])) {
-            Some(only) => parse_only(self.name(), only, reply, start).map_err(|_| refused),
+            Some(only) => parse_only(self.name(), only, reply, start),
             None => Err(refused),
         }
     }
@@ -185,13 +185,7 @@ pub(super) fn parse_object(
             Ok(Parsed { values, report })
         }
         Ok(_) => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
-        Err(error) => {
-            let problems = error.problems.iter().map(|problem| {
-                let path = problem.path.trim_start_matches(['$', '.']);
-                FieldProblem::new(path, format!("expected {}, found {}", problem.expected, problem.found))
-            });
-            Err(fail(ParseErrorKind::Malformed, problems.collect()))
-        }
+        Err(error) => Err(fail(ParseErrorKind::Malformed, refusals("", &error))),
     }
 }
 
@@ -223,6 +217,16 @@ fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
     is_list.then_some(only)
 }
 
+/// Whether the object that was refused has any of the outputs.
+fn speaks_of_outputs(spec: &SignatureSpec, error: &ParseError) -> bool {
+    let is_missing = |problem: &FieldProblem| {
+        spec.field(&problem.field).is_some() && problem.message.starts_with("missing")
+    };
+    let missing = error.problems.iter().filter(|problem| is_missing(problem)).count();
+    let placed = error.problems.iter().all(|problem| !problem.field.is_empty());
+    placed && missing < spec.outputs().filter(|field| !field.is_optional()).count()
+}
+
 /// Whether a reply is a bare list, in a fence or not.
 fn starts_list(answer: &str) -> bool {
     let mut text = answer.trim_start();
@@ -234,15 +238,13 @@ fn starts_list(answer: &str) -> bool {
 
 /// Reads the only field out of what follows `start`.
 fn parse_only(adapter: &str, only: &FieldSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
-    let fail = |message: String| {
-        let problem = FieldProblem::new(only.name(), message);
-        ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])
-    };
+    let fail = |problems| ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems);
     let mut parsed = Parsed::default();
     let value = super::chat::read_field(only, &reply[start..], start, &mut parsed.report).map_err(fail)?;
     // Without a marker a value in the middle of a sentence may be about anything.
     if parsed.report.repairs.iter().any(|repair| repair.cost >= RepairKind::Mention.cost()) {
-        return Err(fail("found only in a sentence; write the value below its marker".into()));
+        let message = "found only in a sentence; write the value below its marker";
+        return Err(fail(vec![FieldProblem::new(only.name(), message)]));
     }
     parsed.values.insert(only.name().to_owned(), value);
     Ok(parsed)
@@ -260,10 +262,15 @@ pub(super) fn parse_unmarked(
 ) -> Result<Parsed, ParseError> {
     let reply = completion.text.as_str();
     let answer = &reply[start..];
-    let as_object = answer.contains('{').then(|| parse_object(adapter, spec, reply, start).ok()).flatten();
-    if let Some(mut parsed) = as_object {
-        parsed.report.foreign(start..reply.len());
-        return Ok(parsed);
+    let mut refused = None;
+    if answer.contains('{') {
+        match parse_object(adapter, spec, reply, start) {
+            Ok(mut parsed) => {
+                parsed.report.foreign(start..reply.len());
+                return Ok(parsed);
+            }
+            Err(error) => refused = Some(error).filter(|error| speaks_of_outputs(spec, error)),
+        }
     }
     if let Some(parsed) = formats::read_other(Format::Sections, spec, completion) {
         return Ok(parsed);
@@ -274,7 +281,10 @@ pub(super) fn parse_unmarked(
         // Without a fence, code cannot be told from an apology either.
         && (!only.is_code() || code::has_fence(answer))
     {
-        return parse_only(adapter, only, reply, start);
+        return parse_only(adapter, only, reply, start).map_err(|error| refused.unwrap_or(error));
+    }
+    if let Some(refused) = refused {
+        return Err(refused);
     }
     let problems = spec.outputs().filter(|field| !field.is_optional()).map(|field| {
         FieldProblem::new(field.name(), format!("missing; write it below `[[ ## {} ## ]]`", field.name()))

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::elements::{Element, Elements, children, text_of};
-use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::incoming::XmlReader;
 use super::formats::{self, Format};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
@@ -92,15 +92,16 @@ impl Adapter for XmlAdapter {
         }
         let mut parsed = Parsed::default();
         for (index, field) in spec.outputs().enumerate() {
-            let told = problems.iter().any(|problem| problem.field == field.name());
+            let known = problems.iter().any(|problem| problem.field == field.name());
+            let told = |message: String| Err(vec![FieldProblem::new(field.name(), message)]);
             let read = match found[index] {
-                _ if told => continue,
+                _ if known => continue,
                 // Without any element even a reply that may leave out all of them is something else, such as an
                 // apology.
                 None if field.is_optional() && !elements.closed.is_empty() => continue,
-                None => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
+                None => told(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
                 Some(_) if twice[index] => {
-                    Err("stands there twice with different values; write it once".into())
+                    told("stands there twice with different values; write it once".into())
                 }
                 Some(element) => {
                     parsed.report.called(field.name(), &reply[element.name.clone()], element.name.clone());
@@ -111,7 +112,7 @@ impl Adapter for XmlAdapter {
             };
             match read {
                 Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
-                Err(message) => problems.push(FieldProblem::new(field.name(), message)),
+                Err(refused) => problems.extend(refused),
             }
         }
         if problems.is_empty() {
@@ -197,7 +198,7 @@ pub(super) fn read_element(
     text: &str,
     offset: usize,
     report: &mut ParseReport,
-) -> Result<Value, String> {
+) -> Result<Value, Vec<FieldProblem>> {
     let plain = text_of(text);
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
@@ -206,7 +207,7 @@ pub(super) fn read_element(
         let says = !text.is_empty() && !is_nothing(text);
         return super::chat::optional_text(field, says.then(|| plain.into_owned()), offset, report);
     }
-    let plan = field.plan().map_err(ToString::to_string)?;
+    let plan = field.plan().map_err(|error| super::chat::unusable(field, error))?;
     if !field.is_text() && !field.is_code() && text.starts_with('<') {
         let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
         if let Some(decoded) = nested {
@@ -218,7 +219,7 @@ pub(super) fn read_element(
         Some(calls) => plan.coerce(calls),
         None => plan.decode(&plain),
     };
-    let decoded = decoded.map_err(|error| error.to_string())?;
+    let decoded = decoded.map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }

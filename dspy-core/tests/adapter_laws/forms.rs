@@ -331,3 +331,48 @@ fn texts_that_may_be_absent() {
         assert_eq!(read(adapter, &spec(fields, false), reply), Ok(json!({"note": note, "n": 1})), "{reply}");
     }
 }
+
+#[test]
+fn a_model_is_told_the_place_and_the_fault() {
+    let rows = json!({"type": "array", "items": {
+        "type": "object", "properties": {"name": {"type": "string"}, "pt": {"type": "integer"}, "team": {"enum": ["red", "blue"]}},
+        "required": ["name", "pt"],
+    }});
+    let fields = [FieldSpec::new(dspy_core::signature::Role::Output, "rows", "", rows)];
+    let spec = SignatureSpec::new("Rows", "", fields);
+    let list = |second: &str| {
+        let row = |n| format!("  {{\"name\": \"row {n}\", \"pt\": {n}}}");
+        let rows = [row(0), format!("  {second}")].into_iter().chain((2..40).map(row)).collect::<Vec<_>>();
+        format!("```json\n[\n{}\n]\n```", rows.join(",\n"))
+    };
+    let cut = |text: String| text[..text.len() - 30].to_owned();
+    for (reply, told) in [
+        (list("{\"name\": \"b\"}"), "- `rows[1].pt`: missing; expected an integer\n"),
+        (list("{\"name\": \"b\", \"pt\": \"x\"}"), "- `rows[1].pt`: expected an integer, found the text \"x\"\n"),
+        (
+            list("{\"name\": \"b\", \"pt\": 1, \"team\": \"green\"}"),
+            "- `rows[1].team`: expected one of \"red\", \"blue\", found the text \"green\"\n",
+        ),
+    ] {
+        let object = format!("{{\"rows\": {}}}", reply.replace("```json\n", "").replace("\n```", ""));
+        let section = format!("[[ ## rows ## ]]\n{reply}");
+        let replies: [(&dyn Adapter, &str); 6] = [
+            (&ChatAdapter, &reply), (&ChatAdapter, &section), (&ChatAdapter, &object),
+            (&JsonAdapter, &reply), (&JsonAdapter, &object), (&XmlAdapter, &format!("<rows>{reply}</rows>")),
+        ];
+        for (adapter, reply) in replies {
+            let error = adapter.parse(&spec, &Completion::new(reply)).unwrap_err();
+            let feedback = error.feedback();
+            let problems: Vec<&str> = feedback.lines().filter(|line| line.starts_with("- ")).collect();
+            assert_eq!(problems, [told.trim_end()], "{}: {reply}", adapter.name());
+            assert!(error.to_string().lines().count() < 12 && error.to_string().len() < 1_000, "{error}");
+            assert_eq!(error.reply, reply);
+        }
+    }
+    let section = cut(format!("[[ ## rows ## ]]\n{}", list("{\"name\": \"b\", \"pt\": 1}")));
+    let error = ChatAdapter.parse(&spec, &Completion::new(section)).unwrap_err().feedback();
+    assert!(error.contains("breaks off: `…") && error.contains("\"row 38\""), "{error}");
+    let all = format!("[[ ## rows ## ]]\n{}", list("0").replace("\"pt\"", "\"points\""));
+    let error = ChatAdapter.parse(&spec, &Completion::new(all)).unwrap_err().feedback();
+    assert!(error.lines().count() < 14 && error.contains("more of its parts are wrong"), "{error}");
+}

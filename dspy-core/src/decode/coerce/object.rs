@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::error::ProblemKind;
+use super::super::error::{MISSING, ProblemKind};
 use super::super::loose::Loose;
 use super::super::path::Path;
 use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan, Prop};
@@ -206,7 +206,7 @@ impl Coercion<'_> {
                     ProblemKind::Missing,
                     &path,
                     prop.node,
-                    "nothing: the key is missing".into(),
+                    MISSING.into(),
                     tree.span,
                 );
                 ok = false;
@@ -214,7 +214,7 @@ impl Coercion<'_> {
         }
         for name in &plan.required {
             if !map.contains_key(name) {
-                let found = "nothing: the key is missing".to_owned();
+                let found = MISSING.to_owned();
                 self.report(ProblemKind::Missing, &path.key(name), "a value".into(), found, tree.span);
                 ok = false;
             }
