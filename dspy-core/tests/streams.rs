@@ -41,5 +41,8 @@ async fn a_reply_that_means_something_else_as_a_whole_starts_anew() {
 async fn a_reply_that_grows_to_its_end_does_not() {
     let (shown, outputs) = watched("{\"name\": \"a longer name\", \"n\": 4}").await;
     assert_eq!(outputs["name"], "a longer name");
-    assert!(shown.iter().all(|(attempt, name)| *attempt == 1 && "a longer name".starts_with(name)), "{shown:?}");
+    assert!(
+        shown.iter().all(|(attempt, name)| *attempt == 1 && "a longer name".starts_with(name)),
+        "{shown:?}"
+    );
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
+use super::formats::{self, Format};
 use super::incoming::JsonReader;
 use super::sections::UNCLOSED;
-use super::formats::{self, Format};
 use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
 use crate::decode::{Decoded, ParseReport, RepairKind, thoughts};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};

@@ -278,10 +278,8 @@ impl Reply<'_> {
                 })
                 .collect();
         }
-        let structures = scan
-            .units
-            .iter()
-            .any(|u| u.fenced || u.tree.cut || matches!(u.tree.shape, Shape::Object(_)));
+        let structures =
+            scan.units.iter().any(|u| u.fenced || u.tree.cut || matches!(u.tree.shape, Shape::Object(_)));
         // Brackets at the very start are an attempt at a structure, whatever comes of it.
         if structures || text[start..end].starts_with(['{', '[']) && !scan.units.is_empty() {
             return Vec::new();

@@ -47,7 +47,14 @@ impl Watch {
         check: CheckField,
     ) -> Self {
         let sources = events.sources(predictor);
-        Watch { events: events.clone(), sources, call, check, complete: HashSet::new(), shown: HashMap::new() }
+        Watch {
+            events: events.clone(),
+            sources,
+            call,
+            check,
+            complete: HashSet::new(),
+            shown: HashMap::new(),
+        }
     }
 
     pub(super) async fn say(&self, kind: EventKind) {

@@ -71,7 +71,9 @@ fn is_optional_text(schema: &Value) -> bool {
     }
     let is_null = |part: &Value| part.get("type").and_then(Value::as_str) == Some("null");
     match (schema.get("type"), schema.get("anyOf").and_then(Value::as_array)) {
-        (Some(Value::Array(kinds)), None) => kinds.len() == 2 && kinds.contains(&"string".into()) && kinds.contains(&"null".into()),
+        (Some(Value::Array(kinds)), None) => {
+            kinds.len() == 2 && kinds.contains(&"string".into()) && kinds.contains(&"null".into())
+        }
         (None, Some(parts)) => match &parts[..] {
             [text, null] | [null, text] if is_null(null) => is_text(text) && text.get("x-code").is_none(),
             _ => false,

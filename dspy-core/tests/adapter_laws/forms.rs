@@ -263,7 +263,12 @@ fn replies_in_another_format() {
         "<think>### answer\n4</think>**Answer**: 5\n\n**Why**: x y",
     ] {
         for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
-            assert_eq!(read(adapter, &spec(fields, false), reply), Ok(value.clone()), "{}: {reply}", adapter.name());
+            assert_eq!(
+                read(adapter, &spec(fields, false), reply),
+                Ok(value.clone()),
+                "{}: {reply}",
+                adapter.name()
+            );
         }
     }
     // A format is told of in the report, unless it is the one that was asked for.
@@ -301,7 +306,10 @@ fn parts_of_another_format_are_none() {
 #[test]
 fn fences_around_sections() {
     for (reply, value) in [
-        ("```\n[[ ## reasoning ## ]]\na\n```\n\n```\n[[ ## answer ## ]]\nb\n```\nBye.", json!({"reasoning": "a", "answer": "b"})),
+        (
+            "```\n[[ ## reasoning ## ]]\na\n```\n\n```\n[[ ## answer ## ]]\nb\n```\nBye.",
+            json!({"reasoning": "a", "answer": "b"}),
+        ),
         (
             "````\n[[ ## reasoning ## ]]\n```py\na\n```\n[[ ## answer ## ]]\n```\nb\n```\n````\nBye.",
             json!({"reasoning": "```py\na\n```", "answer": "```\nb\n```"}),
@@ -348,7 +356,10 @@ fn a_model_is_told_the_place_and_the_fault() {
     let cut = |text: String| text[..text.len() - 30].to_owned();
     for (reply, told) in [
         (list("{\"name\": \"b\"}"), "- `rows[1].pt`: missing; expected an integer\n"),
-        (list("{\"name\": \"b\", \"pt\": \"x\"}"), "- `rows[1].pt`: expected an integer, found the text \"x\"\n"),
+        (
+            list("{\"name\": \"b\", \"pt\": \"x\"}"),
+            "- `rows[1].pt`: expected an integer, found the text \"x\"\n",
+        ),
         (
             list("{\"name\": \"b\", \"pt\": 1, \"team\": \"green\"}"),
             "- `rows[1].team`: expected one of \"red\", \"blue\", found the text \"green\"\n",
@@ -357,8 +368,12 @@ fn a_model_is_told_the_place_and_the_fault() {
         let object = format!("{{\"rows\": {}}}", reply.replace("```json\n", "").replace("\n```", ""));
         let section = format!("[[ ## rows ## ]]\n{reply}");
         let replies: [(&dyn Adapter, &str); 6] = [
-            (&ChatAdapter, &reply), (&ChatAdapter, &section), (&ChatAdapter, &object),
-            (&JsonAdapter, &reply), (&JsonAdapter, &object), (&XmlAdapter, &format!("<rows>{reply}</rows>")),
+            (&ChatAdapter, &reply),
+            (&ChatAdapter, &section),
+            (&ChatAdapter, &object),
+            (&JsonAdapter, &reply),
+            (&JsonAdapter, &object),
+            (&XmlAdapter, &format!("<rows>{reply}</rows>")),
         ];
         for (adapter, reply) in replies {
             let error = adapter.parse(&spec, &Completion::new(reply)).unwrap_err();

@@ -28,7 +28,9 @@ fn lines(text: &str, folds: bool, header: &str, at: usize, depth: usize) -> Opti
     for line in text[at..].split_inclusive('\n') {
         let content = line.trim();
         let indent = line.len() - line.trim_start_matches(' ').len();
-        if !content.is_empty() {
+        if content.is_empty() {
+            lines.push("");
+        } else {
             if indent <= depth {
                 break;
             }
@@ -39,8 +41,6 @@ fn lines(text: &str, folds: bool, header: &str, at: usize, depth: usize) -> Opti
             }
             lines.push(line[own..].trim_end_matches(['\n', '\r']));
             end = from + line.len();
-        } else {
-            lines.push("");
         }
         from += line.len();
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::super::report::RepairKind as R;
-use super::block::{self, Block};
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
+use super::block::{self, Block};
 
 pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     let shift = |span: &mut Span| {

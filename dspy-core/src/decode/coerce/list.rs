@@ -107,7 +107,8 @@ impl Coercion<'_> {
                     rows += usize::from(
                         of_lists
                             && self.repairs.get(mended..).is_some_and(|new| {
-                                new.iter().any(|r| r.kind == R::LoneToList && r.path == path.index(i).shared())
+                                new.iter()
+                                    .any(|r| r.kind == R::LoneToList && r.path == path.index(i).shared())
                             }),
                     );
                     values.push(value);

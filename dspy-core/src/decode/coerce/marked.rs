@@ -68,7 +68,17 @@ pub(super) fn is_outweighed(text: &str, start: usize, end: usize) -> bool {
     let mut labelled = rest;
     for word in words(rest).take(4) {
         const LABELS: [&str; 11] = [
-            "with", "confidence", "score", "probability", "prob", "likelihood", "a", "of", "is", "at", "only",
+            "with",
+            "confidence",
+            "score",
+            "probability",
+            "prob",
+            "likelihood",
+            "a",
+            "of",
+            "is",
+            "at",
+            "only",
         ];
         if !LABELS.iter().any(|l| word.text.eq_ignore_ascii_case(l)) {
             break;

@@ -202,13 +202,7 @@ impl Coercion<'_> {
         for (prop, entry) in plan.props.iter().zip(taken) {
             if prop.required && entry.is_none() {
                 let path = path.key(&prop.name);
-                self.problem(
-                    ProblemKind::Missing,
-                    &path,
-                    prop.node,
-                    MISSING.into(),
-                    tree.span,
-                );
+                self.problem(ProblemKind::Missing, &path, prop.node, MISSING.into(), tree.span);
                 ok = false;
             }
         }

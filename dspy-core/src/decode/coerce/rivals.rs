@@ -88,7 +88,8 @@ impl Coercion<'_> {
             }
             _ => None,
         });
-        let by_tag = plan.tag.iter().flat_map(|tag| tag.branches.iter().map(|(name, id)| (*id, name.as_str())));
+        let by_tag =
+            plan.tag.iter().flat_map(|tag| tag.branches.iter().map(|(name, id)| (*id, name.as_str())));
         by_key.chain(by_tag).collect()
     }
 }
