@@ -266,8 +266,14 @@ pub(super) fn parse_unmarked(
     if answer.contains('{') {
         match parse_object(adapter, spec, reply, start) {
             Ok(mut parsed) => {
-                parsed.report.foreign(start..reply.len());
-                return Ok(parsed);
+                let other = formats::read_other(Format::Sections, spec, completion);
+                if other.is_none_or(|other| other.values == parsed.values) {
+                    parsed.report.foreign(start..reply.len());
+                    return Ok(parsed);
+                }
+                let message = "the reply answers twice, in two formats; write it once";
+                let problem = FieldProblem::new("", message);
+                return Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]));
             }
             Err(error) => refused = Some(error).filter(|error| speaks_of_outputs(spec, error)),
         }

@@ -296,6 +296,7 @@ fn parts_of_another_format_are_none() {
         // Headings of two kinds.
         (&ChatAdapter, "### answer\n5\n**why**: x"),
         // Two formats that differ.
+        (&ChatAdapter, "<answer>5</answer><why>x</why> or {\"answer\": 6, \"why\": \"x\"}"),
         (&ChatAdapter, "### answer\n5\n### why\nx\n<answer>6</answer>\n<why>y</why>"),
     ] {
         let read = read(adapter, &spec("q -> answer: int, why", false), reply);

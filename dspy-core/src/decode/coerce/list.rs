@@ -9,6 +9,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
+use super::marked;
 use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
 
 impl Coercion<'_> {
@@ -230,6 +231,13 @@ impl Coercion<'_> {
                     None
                 }
             };
+        }
+        // A list of tasks, done or not, is a list of texts; of choices only what is ticked is meant.
+        let texts = plan.items.is_none_or(|node| self.takes_text(node));
+        if !texts && marked::leaves_boxes(text) {
+            let found = "a list in which not every box is ticked".to_owned();
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
         }
         let base = tree.span.start;
         // Indentation tells items from sub-items, so what stands before the first item is kept.

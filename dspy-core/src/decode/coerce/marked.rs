@@ -47,6 +47,12 @@ pub(super) fn boxes(text: &str) -> Boxes<'_> {
     }
 }
 
+/// Whether any line of a list starts with a box that is not ticked.
+pub(super) fn leaves_boxes(text: &str) -> bool {
+    let mut lines = text.lines().map(|line| line.trim_start().trim_start_matches(['-', '*', '+', '•']));
+    lines.any(|line| matches!(boxed(line), Some((false, _))))
+}
+
 /// Whether a part of the text is struck out.
 pub(super) fn is_struck(text: &str) -> bool {
     text.matches("~~").count() >= 2
