@@ -85,7 +85,7 @@ async fn main_shows_what_a_program_wraps() {
     assert!(shown(&error).starts_with("the program failed: no language model"), "{error:?}");
 
     let missing = qa.load("there/is/no/such.json").err().unwrap();
-    assert!(shown(&missing).starts_with("there/is/no/such.json: "), "{missing:?}");
+    assert!(shown(&missing).starts_with("saved program `there/is/no/such.json`: "), "{missing:?}");
     let missing = dspy::data::read_jsonl::<Qa>("there/is/no/such.jsonl").err().unwrap();
     assert!(shown(&missing).contains("there/is/no/such.jsonl"), "{missing:?}");
     assert!(!shown(&missing).contains("Io {"), "{missing:?}");

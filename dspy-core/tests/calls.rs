@@ -140,6 +140,7 @@ async fn a_budget_that_ends_a_call_is_no_excuse_for_its_first_reply() {
     let call = predict.call(values(json!({"question": "?"})));
     let error = settings.scope(Budget::calls(0).scope(call)).await.unwrap_err();
     assert!(matches!(&error, Error::Lm(_)) && error.is_outage(), "{error}");
+    assert!(error.to_string().ends_with("none can be made"), "{error}");
 }
 
 #[tokio::test]

@@ -359,4 +359,45 @@ proptest! {
             let _ = plan.coerce(json!({"name": text}));
         }
     }
+
+    /// Texts of marks that have a meaning only together: comments, arrows, fences, quotes.
+    #[test]
+    fn beginnings_of_any_text_only_grow(
+        start in prop::sample::select(vec![
+            "", "{", "[", "{\"a\": \"x\", ", "{\"name\": \"Ana\", ", "Use {\"a\": 1} and [b", "[{\"a\": \"x\"", "```json\n{",
+        ]),
+        tokens in prop::collection::vec(
+            prop::sample::select(vec![
+                "{", "}", "[", "]", "\"", "\"name\"", "\"a\"", "name", "a", "n", ":", ": ", "=", "=>", " = ", ", ", ",",
+                "\"Ana\"", "x", " ", "\n", "/", "//", "/*", "*/", "#", "```", "```json\n", "`", " and ", "1", "'", "\\",
+                "<!--", "-->", "null", "tr",
+            ]),
+            0..14,
+        ),
+    ) {
+        let text = start.to_owned() + &tokens.concat();
+        // Empty brackets show nothing.
+        let shown = |value: Option<Value>| value.filter(|v| *v != json!({}) && *v != json!([]));
+        for schema in [
+            json!({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}, "required": ["name"]}),
+            json!({"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}),
+            json!({"anyOf": [
+                {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+            ]}),
+        ] {
+            let plan = Plan::new(&schema).unwrap();
+            let mut last: Option<Value> = None;
+            for end in 0..=text.len() {
+                let now = shown(plan.decode_partial(&text[..end]).value);
+                if let Some(early) = &last {
+                    prop_assert!(
+                        now.as_ref().is_some_and(|late| grows(early, late)),
+                        "{early} then {now:?} at {:?}", &text[..end]
+                    );
+                }
+                last = now;
+            }
+        }
+    }
 }

@@ -180,7 +180,7 @@ fn errors_tell_the_model_what_to_mend() {
         error.to_string(),
         "stars: expected at most 5, found `9`\n\
          mood: expected one of \"Blue\", \"Red\", found the text \"green\"\n\
-         title: expected a string, found nothing: the key is missing"
+         title: missing; expected a string"
     );
     let kinds: Vec<_> = error.problems.iter().map(|p| p.kind).collect();
     assert_eq!(kinds, [ProblemKind::Constraint, ProblemKind::WrongType, ProblemKind::Missing]);

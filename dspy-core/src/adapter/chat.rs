@@ -1,13 +1,16 @@
 //! Sections below markers: the format that every chat model can write.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::canvas::Canvas;
-use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::incoming::ChatReader;
 use super::sections::{Section, Sections};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
-use crate::decode::ParseReport;
+use crate::decode::{ParseReport, SchemaError};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use crate::tools::ToolCalls;
@@ -79,7 +82,7 @@ impl Adapter for ChatAdapter {
             .collect();
         if sections.closed.is_empty() && problems.is_empty() && !sections.marked {
             // Some models answer a single short field with nothing else, or all fields as JSON.
-            return super::json::parse_unmarked(self.name(), spec, reply, sections.base());
+            return super::json::parse_unmarked(self.name(), spec, completion, sections.base());
         }
         let mut found: Vec<Option<&Section>> = vec![None; spec.outputs().count()];
         let text_of = |section: &Section| markers::without_loose_fence(reply[section.text.clone()].trim());
@@ -103,7 +106,7 @@ impl Adapter for ChatAdapter {
                     let text = text_of(section);
                     match read_field(field, text, offset_of(reply, text), &mut parsed.report) {
                         Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
-                        Err(message) => problems.push(FieldProblem::new(field.name(), message)),
+                        Err(refused) => problems.extend(refused),
                     }
                 }
                 None if field.is_optional() || told => {}
@@ -149,11 +152,15 @@ pub(super) fn read_field(
     section: &str,
     offset: usize,
     report: &mut ParseReport,
-) -> Result<serde_json::Value, String> {
+) -> Result<Value, Vec<FieldProblem>> {
     if field.is_text() && !field.has_constraints() {
         return Ok(value::text_of(section).into_owned().into());
     }
-    let plan = field.plan().map_err(ToString::to_string)?;
+    if field.is_optional_text() {
+        let text = value::optional_text_of(section).map(Cow::into_owned);
+        return optional_text(field, text, offset, report);
+    }
+    let plan = field.plan().map_err(|error| unusable(field, error))?;
     let text = match field {
         field if field.is_text() => value::text_of(section),
         field if field.is_code() => markers::unescape(section),
@@ -163,13 +170,32 @@ pub(super) fn read_field(
         Some(calls) => plan.coerce(calls),
         None => plan.decode(&text),
     };
-    let decoded = decoded.map_err(|error| error.to_string())?;
+    let decoded = decoded.map_err(|error| refusals(field.name(), &error))?;
+    report.absorb(decoded.report, field.name(), offset);
+    Ok(decoded.value)
+}
+
+/// The problem of a field whose type no reply could be read as.
+pub(super) fn unusable(field: &FieldSpec, error: &SchemaError) -> Vec<FieldProblem> {
+    vec![FieldProblem::new(field.name(), error.to_string())]
+}
+
+/// The value of a text that may be absent.
+pub(super) fn optional_text(
+    field: &FieldSpec,
+    text: Option<String>,
+    offset: usize,
+    report: &mut ParseReport,
+) -> Result<Value, Vec<FieldProblem>> {
+    let value = text.map_or(Value::Null, Value::String);
+    let plan = field.plan().map_err(|error| unusable(field, error))?;
+    let decoded = plan.coerce(value).map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }
 
 /// The calls that a section for calls holds in a notation other than its type's.
-pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<serde_json::Value> {
+pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<Value> {
     if field.native() != Some(Native::ToolCalls) {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::decode::{DecodeError, Problem};
 use crate::lm::Usage;
 
 /// Why a reply could not be read.
@@ -50,6 +51,23 @@ impl FieldProblem {
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         FieldProblem { field: field.into(), message: message.into() }
     }
+}
+
+/// How many parts of one field are told of; a thousand wrong items are wrong in the same way.
+const MOST_PARTS: usize = 6;
+
+/// What is wrong with a field, part by part: `rows[1].price`.
+pub(super) fn refusals(field: &str, error: &DecodeError) -> Vec<FieldProblem> {
+    let place = |problem: &Problem| {
+        let path = problem.path.trim_start_matches('$');
+        if field.is_empty() { path.trim_start_matches('.').to_owned() } else { format!("{field}{path}") }
+    };
+    let told = error.problems.iter().take(MOST_PARTS);
+    let mut out: Vec<_> = told.map(|problem| FieldProblem::new(place(problem), problem.message())).collect();
+    if let Some(more) = error.problems.len().checked_sub(MOST_PARTS).filter(|more| *more > 0) {
+        out.push(FieldProblem::new(field, format!("and {more} more of its parts are wrong")));
+    }
+    out
 }
 
 /// A reply that could not be read, with the reply.
@@ -174,10 +192,36 @@ impl ParseError {
         if self.reply.is_empty() {
             return Ok(());
         }
-        let end = self.reply.char_indices().nth(quoted).map_or(self.reply.len(), |(at, _)| at);
-        let more = if end < self.reply.len() { "…" } else { "" };
-        write!(f, "; the model wrote: {:?}{more}", &self.reply[..end])
+        quote(f, &self.reply, quoted)
     }
+}
+
+/// The lines of a reply that an error message quotes, and the characters of a line.
+const QUOTED_LINES: usize = 8;
+const LONGEST_LINE: usize = 100;
+
+/// The beginning of a reply: a single line in quotes, several below one another.
+fn quote(f: &mut fmt::Formatter<'_>, reply: &str, quoted: usize) -> fmt::Result {
+    let reply = reply.trim();
+    if !reply.contains('\n') {
+        let end = reply.char_indices().nth(quoted).map_or(reply.len(), |(at, _)| at);
+        let more = if end < reply.len() { "…" } else { "" };
+        return write!(f, "; the model wrote: {:?}{more}", &reply[..end]);
+    }
+    f.write_str("; the model wrote:")?;
+    let mut left = 2 * quoted;
+    let mut lines = reply.lines();
+    for line in lines.by_ref().take(QUOTED_LINES * quoted / QUOTED) {
+        let most = LONGEST_LINE.min(left);
+        let shown: String = line.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        left -= shown.chars().count();
+        let more = if shown.len() < line.len() { "…" } else { "" };
+        write!(f, "\n  | {shown}{more}")?;
+        if left == 0 {
+            break;
+        }
+    }
+    if lines.next().is_some() { f.write_str("\n  | …") } else { Ok(()) }
 }
 
 impl fmt::Display for ParseError {
@@ -187,9 +231,13 @@ impl fmt::Display for ParseError {
             return self.describe(f, None, QUOTED);
         }
         write!(f, "no readable reply in {} attempts: ", self.earlier.len() + 1)?;
-        let mut before = None;
+        let mut before: Option<&ParseError> = None;
         for (number, attempt) in self.attempts().enumerate() {
-            let separator = if number > 0 { "; " } else { "" };
+            let separator = match before {
+                Some(before) if before.reply.trim().contains('\n') => "\n",
+                Some(_) => "; ",
+                None => "",
+            };
             write!(f, "{separator}({}) {} adapter: ", number + 1, attempt.adapter)?;
             attempt.describe(f, before, QUOTED_OF_SEVERAL)?;
             before = Some(attempt);

@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::canvas::Canvas;
-use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
+use super::formats::{self, Format};
 use super::incoming::JsonReader;
 use super::sections::UNCLOSED;
 use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
@@ -90,12 +91,15 @@ impl Adapter for JsonAdapter {
             Ok(parsed) => return Ok(parsed),
             Err(refused) => refused,
         };
+        if let Some(parsed) = formats::read_other(Format::Object, spec, completion) {
+            return Ok(parsed);
+        }
         if let Some(parsed) = with_calls(spec, &reply[start..]) {
             return Ok(parsed);
         }
         // A model that leaves the braces around the only field out.
         match only_list(spec).filter(|_| starts_list(&reply[start..])) {
-            Some(only) => parse_only(self.name(), only, reply, start).map_err(|_| refused),
+            Some(only) => parse_only(self.name(), only, reply, start),
             None => Err(refused),
         }
     }
@@ -151,7 +155,7 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
 }
 
 /// Reads all output fields out of one JSON object in what follows `start`.
-fn parse_object(
+pub(super) fn parse_object(
     adapter: &str,
     spec: &SignatureSpec,
     reply: &str,
@@ -177,13 +181,7 @@ fn parse_object(
             Ok(Parsed { values, report })
         }
         Ok(_) => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
-        Err(error) => {
-            let problems = error.problems.iter().map(|problem| {
-                let path = problem.path.trim_start_matches(['$', '.']);
-                FieldProblem::new(path, format!("expected {}, found {}", problem.expected, problem.found))
-            });
-            Err(fail(ParseErrorKind::Malformed, problems.collect()))
-        }
+        Err(error) => Err(fail(ParseErrorKind::Malformed, refusals("", &error))),
     }
 }
 
@@ -215,6 +213,16 @@ fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
     is_list.then_some(only)
 }
 
+/// Whether the object that was refused has any of the outputs.
+fn speaks_of_outputs(spec: &SignatureSpec, error: &ParseError) -> bool {
+    let is_missing = |problem: &FieldProblem| {
+        spec.field(&problem.field).is_some() && problem.message.starts_with("missing")
+    };
+    let missing = error.problems.iter().filter(|problem| is_missing(problem)).count();
+    let placed = error.problems.iter().all(|problem| !problem.field.is_empty());
+    placed && missing < spec.outputs().filter(|field| !field.is_optional()).count()
+}
+
 /// Whether a reply is a bare list, in a fence or not.
 fn starts_list(answer: &str) -> bool {
     let mut text = answer.trim_start();
@@ -226,33 +234,47 @@ fn starts_list(answer: &str) -> bool {
 
 /// Reads the only field out of what follows `start`.
 fn parse_only(adapter: &str, only: &FieldSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
-    let fail = |message: String| {
-        let problem = FieldProblem::new(only.name(), message);
-        ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])
-    };
+    let fail = |problems| ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems);
     let mut parsed = Parsed::default();
     let value = super::chat::read_field(only, &reply[start..], start, &mut parsed.report).map_err(fail)?;
     // Without a marker a value in the middle of a sentence may be about anything.
     if parsed.report.repairs.iter().any(|repair| repair.cost >= RepairKind::Mention.cost()) {
-        return Err(fail("found only in a sentence; write the value below its marker".into()));
+        let message = "found only in a sentence; write the value below its marker";
+        return Err(fail(vec![FieldProblem::new(only.name(), message)]));
     }
     parsed.values.insert(only.name().to_owned(), value);
     Ok(parsed)
 }
 
-/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object, or the only field as
-/// a bare value.
+/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object or in another format,
+/// or the only field as a bare value.
 ///
 /// A bare text is not taken for a text field: it may as well be an apology.
 pub(super) fn parse_unmarked(
     adapter: &str,
     spec: &SignatureSpec,
-    reply: &str,
+    completion: &Completion,
     start: usize,
 ) -> Result<Parsed, ParseError> {
+    let reply = completion.text.as_str();
     let answer = &reply[start..];
-    let as_object = answer.contains('{').then(|| parse_object(adapter, spec, reply, start).ok()).flatten();
-    if let Some(parsed) = as_object {
+    let mut refused = None;
+    if answer.contains('{') {
+        match parse_object(adapter, spec, reply, start) {
+            Ok(mut parsed) => {
+                let other = formats::read_other(Format::Sections, spec, completion);
+                if other.is_none_or(|other| other.values == parsed.values) {
+                    parsed.report.foreign(start..reply.len());
+                    return Ok(parsed);
+                }
+                let message = "the reply answers twice, in two formats; write it once";
+                let problem = FieldProblem::new("", message);
+                return Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]));
+            }
+            Err(error) => refused = Some(error).filter(|error| speaks_of_outputs(spec, error)),
+        }
+    }
+    if let Some(parsed) = formats::read_other(Format::Sections, spec, completion) {
         return Ok(parsed);
     }
     let mut outputs = spec.outputs();
@@ -261,7 +283,10 @@ pub(super) fn parse_unmarked(
         // Without a fence, code cannot be told from an apology either.
         && (!only.is_code() || code::has_fence(answer))
     {
-        return parse_only(adapter, only, reply, start);
+        return parse_only(adapter, only, reply, start).map_err(|error| refused.unwrap_or(error));
+    }
+    if let Some(refused) = refused {
+        return Err(refused);
     }
     let problems = spec.outputs().filter(|field| !field.is_optional()).map(|field| {
         FieldProblem::new(field.name(), format!("missing; write it below `[[ ## {} ## ]]`", field.name()))

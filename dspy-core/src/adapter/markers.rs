@@ -82,6 +82,7 @@ pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
     let name = named[..length.0].trim().trim_matches(['*', '`']);
     let intact = opened > 1 && close.brackets > 1;
     let damaged = match (opened, close.brackets) {
+        (1, 1) => marks > 1 && close.signs > 1,
         (1, closed) => closed > 1 && close.signs > 0,
         (_, 1) => close.signs > 0,
         (_, 0) => close.signs > 0 && close.ends_line,
@@ -221,6 +222,51 @@ fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
     let width = line.len() - info.len();
     let is_info = info.len() <= LONGEST_INFO && !info.contains(['`', '~', '\\']);
     (width >= 3 && is_info).then_some((mark, width, info.is_empty()))
+}
+
+/// A fence around sections.
+#[derive(Debug)]
+pub(super) struct Fence {
+    mark: char,
+    width: usize,
+    /// The fence that is open inside of it.
+    inner: Option<(char, usize)>,
+    /// Up to here it has been read.
+    at: usize,
+    /// Where the line that closes it starts and ends.
+    pub(super) end: Option<(usize, usize)>,
+}
+
+impl Fence {
+    /// The fence that the last line of `text` opens, around a section that starts at `section`.
+    pub(super) fn opened(text: &str, section: usize) -> Option<Self> {
+        let text = text.trim_end();
+        let (mark, width, _) = fence_mark(&text[loose_fence(text)?..])?;
+        Some(Fence { mark, width, inner: None, at: section, end: None })
+    }
+
+    /// Reads on to what closes the fence, line by line; the last one counts if the text is `whole`.
+    pub(super) fn advance(&mut self, text: &str, whole: bool) {
+        while self.end.is_none() && self.at < text.len() {
+            let rest = &text[self.at..];
+            let length = match rest.find('\n') {
+                Some(newline) => newline + 1,
+                None if whole => rest.len(),
+                None => return,
+            };
+            if let Some((mark, width, bare)) = fence_mark(&rest[..length]) {
+                match self.inner {
+                    Some((open, least)) if open == mark && width >= least && bare => self.inner = None,
+                    Some(_) => {}
+                    None if bare && mark == self.mark && width >= self.width => {
+                        self.end = Some((self.at, self.at + length));
+                    }
+                    None => self.inner = Some((mark, width)),
+                }
+            }
+            self.at += length;
+        }
+    }
 }
 
 /// Where the last line starts, if it opens a fence in which nothing stands: the mark of a fence around a section, or
@@ -369,6 +415,8 @@ mod tests {
             ("[[ ## answer ## ]\nParis", 0, "\nParis"),
             ("[[ ## answer ##] ]\nParis", 0, "\nParis"),
             ("[[ ## answer ##\nParis", 0, "\nParis"),
+            ("[## answer ##]\nParis", 0, "\nParis"),
+            ("[ ## answer ## ]\nParis", 0, "\nParis"),
         ] {
             let marker = first(text).expect(text);
             assert_eq!(&text[marker.name.clone()], "answer", "{text}");

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::markers::{self, COMPLETED, Marker, Read};
+use super::markers::{self, COMPLETED, Fence, Marker, Read};
 use crate::decode::thoughts::{self, Head, Tag, Thoughts};
 use crate::signature::{FieldSpec, SignatureSpec};
 
@@ -55,6 +55,8 @@ pub(super) struct Sections {
     /// How many thoughts are open inside of a section.
     depth: usize,
     open: Option<Section>,
+    /// The fence around the sections, if there is one.
+    fence: Option<Fence>,
     /// The closed sections, in order.
     pub(super) closed: Vec<Section>,
     /// What is wrong: with a field, or with the reply.
@@ -80,6 +82,7 @@ impl Sections {
             refused: vec![false; spec.outputs().count() + 1],
             depth: 0,
             open: None,
+            fence: None,
             closed: Vec::new(),
             problems: Vec::new(),
             marked: false,
@@ -101,6 +104,9 @@ impl Sections {
     pub(super) fn advance(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
         self.scan(spec, text, whole);
         self.settle(spec, text, whole);
+        if let Some(fence) = &mut self.fence {
+            fence.advance(text, whole);
+        }
         if whole {
             self.finish(spec, text);
         }
@@ -117,8 +123,15 @@ impl Sections {
             Event::Marker(marker, _) => Some(marker.before),
             Event::Stray => None,
         });
-        let end = held.unwrap_or(self.scanned);
+        let open = self.open.as_ref()?;
+        let end = self.fenced(open.text.start, held.unwrap_or(self.scanned));
         self.open.clone().map(|open| Section { text: open.text.start..end.max(open.text.start), ..open })
+    }
+
+    /// Where the text of a section that starts at `start` ends: at the end of the fence around it, or at `end`.
+    fn fenced(&self, start: usize, end: usize) -> usize {
+        let closed = self.fence.as_ref().and_then(|fence| fence.end);
+        closed.map_or(end, |(close, _)| if close >= start { end.min(close) } else { end })
     }
 
     /// Whether a section has been opened, or will be by what is in the queue.
@@ -268,6 +281,19 @@ impl Sections {
             open.text = marker.after..marker.after;
             return;
         }
+        if let Some(fence) = &mut self.fence {
+            fence.advance(text, false);
+        }
+        let around = match self.fence.as_ref().map(|fence| fence.end) {
+            // The fence goes on.
+            Some(None) => None,
+            Some(Some((_, behind))) if behind > marker.before => None,
+            Some(Some((_, behind))) => Some(behind),
+            None => Some(self.open.as_ref().map_or(self.base, |open| open.text.start)),
+        };
+        let fence = around
+            .filter(|_| matches!(named, Named::Output(_)))
+            .and_then(|from| Fence::opened(text.get(from..marker.before)?, marker.after));
         if let Some(open) = self.open.take() {
             let is_text = spec.outputs().nth(open.index).is_some_and(FieldSpec::is_text);
             if is_text && matches!(named, Named::Unknown | Named::Input) {
@@ -277,9 +303,10 @@ impl Sections {
                 );
                 self.problem(Some(open.index), message);
             }
-            let end = marker.before.max(open.text.start);
+            let end = self.fenced(open.text.start, marker.before.max(open.text.start));
             self.closed.push(Section { text: open.text.start..end, ..open });
         }
+        self.fence = fence.or(self.fence.take());
         match named {
             Named::Output(index) => {
                 if std::mem::take(&mut self.strayed) {
@@ -314,7 +341,10 @@ impl Sections {
                 let spaced = behind.is_empty() || behind.starts_with(char::is_whitespace);
                 let same = |event: &Event| matches!(event, Event::Marker(_, other) if *other == named);
                 let only = !self.queue.iter().any(same) && !self.closed.iter().any(|s| s.index == index);
-                let apart = !in_text || sentence_ends && chained;
+                // On one line there is no other place for a field that must be there.
+                let one_line = !text[self.base..].trim().contains('\n');
+                let required = spec.outputs().nth(index).is_some_and(|field| !field.is_optional());
+                let apart = !in_text || one_line && required || sentence_ends && chained;
                 !marker.quoted && spaced && only && apart
             }
             _ => behind.trim().is_empty() && (chained || !in_text || sentence_ends),
@@ -342,7 +372,8 @@ impl Sections {
 
     fn finish(&mut self, spec: &SignatureSpec, text: &str) {
         if let Some(open) = self.open.take() {
-            self.closed.push(Section { text: open.text.start..text.len(), ..open });
+            let end = self.fenced(open.text.start, text.len());
+            self.closed.push(Section { text: open.text.start..end, ..open });
         }
         let absent = |index: usize, field: &FieldSpec| {
             field.is_optional() && !self.closed.iter().any(|section| section.index == index)
@@ -402,7 +433,7 @@ fn fold(name: &str) -> String {
 
 /// The output field that a marker means: the one of its name, or else of the same letters and digits, or else of an
 /// alias.
-fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
+pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
     spec.outputs().position(|field| field.name() == marker).or_else(|| {
         if marker.eq_ignore_ascii_case(COMPLETED) {
             return None;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::{code, markers};
+use crate::decode::{is_nothing, may_be_nothing};
 use crate::signature::{FieldSpec, Native};
 use crate::types::{Document, describe, show_documents};
 
@@ -19,6 +20,7 @@ pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
         return push_text(&mut out.text, &text);
     }
     match value {
+        Value::String(text) if field.is_optional_text() => push_optional_text(&mut out.text, text),
         Value::String(text) if field.is_text() || !looks_native(text) => push_text(&mut out.text, text),
         value => out.text.push_str(&markers::escape_json(&json_text(field, value))),
     }
@@ -31,7 +33,9 @@ pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
     }
     match value {
         value if field.native() == Some(Native::Tools) => tools_text(value).into(),
-        Value::String(text) if field.is_text() || !looks_native(text) => text.as_str().into(),
+        Value::String(text) if field.is_text() || field.is_optional_text() || !looks_native(text) => {
+            text.as_str().into()
+        }
         value => json_text(field, value).into(),
     }
 }
@@ -130,6 +134,39 @@ fn push_text(out: &mut String, text: &str) {
     }
 }
 
+/// As [`push_text`], where nothing at all can stand in place of the text: what would be read as that gets a guard.
+fn push_optional_text(out: &mut String, text: &str) {
+    let start = out.len();
+    push_text(out, text);
+    if may_seem_absent(&out[start..]) {
+        out.insert(start, '\\');
+    }
+}
+
+/// Whether a section without its guards is empty or says that there is nothing.
+fn may_seem_absent(section: &str) -> bool {
+    let bare = section.trim_start_matches('\\');
+    bare.is_empty() || is_nothing(bare)
+}
+
+/// The text of a section, the inverse of [`push`] for texts that may be absent; `None` where nothing is said.
+pub(super) fn optional_text_of(section: &str) -> Option<Cow<'_, str>> {
+    let section = section.trim();
+    if section.is_empty() || is_nothing(section) {
+        return None;
+    }
+    Some(match section.strip_prefix('\\').filter(|_| may_seem_absent(section)) {
+        Some(guarded) => text_of(guarded),
+        None => text_of(section),
+    })
+}
+
+/// The beginning of such a text, once it is certain that there is one.
+pub(super) fn optional_beginning(section: &str) -> Option<Cow<'_, str>> {
+    let section = section.trim();
+    (!may_be_nothing(section.trim_start_matches('\\'))).then(|| markers::unescape(without_lead(section)))
+}
+
 /// Whether a text needs a guard at its end: space that belongs to it, or what would be taken for the mark of a fence
 /// around it.
 fn needs_end(text: &str) -> bool {
@@ -169,6 +206,16 @@ mod tests {
         text_of(markers::without_loose_fence(out.text.trim())).into_owned()
     }
 
+    fn optional_round_trip(text: &str) -> Option<String> {
+        let schema = serde_json::json!({"type": ["string", "null"]});
+        let field = FieldSpec::new(Role::Output, "answer", "", schema);
+        let mut out = Canvas::default();
+        out.text.push('\n');
+        push(&mut out, &field, &Value::from(text));
+        out.text.push_str("\n\n");
+        optional_text_of(markers::without_loose_fence(out.text.trim())).map(Cow::into_owned)
+    }
+
     #[test]
     fn edge_cases_survive() {
         for text in [
@@ -190,13 +237,22 @@ mod tests {
             "</think>",
         ] {
             assert_eq!(round_trip(text), text);
+            assert_eq!(optional_round_trip(text).as_deref(), Some(text));
+        }
+        for text in ["null", "None", "null.", "\\null", " null", "5", "\"x\"", "{}", "\\\\None.", "nul"] {
+            assert_eq!(optional_round_trip(text).as_deref(), Some(text));
+        }
+        for nothing in ["", " \n", "null", "None", "null."] {
+            assert_eq!(optional_text_of(nothing), None, "{nothing:?}");
         }
     }
 
     proptest! {
         #[test]
         fn every_text_survives(text in r"([ \\\n`a#\[\]x]|\n?```|</think>){0,12}") {
-            prop_assert_eq!(round_trip(&text), text);
+            prop_assert_eq!(&round_trip(&text), &text);
+            let text = text.replace('x', "null");
+            prop_assert_eq!(optional_round_trip(&text), Some(text));
         }
     }
 }

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::elements::{Element, Elements, children, text_of};
-use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
+use super::formats::{self, Format};
 use super::incoming::XmlReader;
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
-use crate::decode::ParseReport;
+use crate::decode::{ParseReport, is_nothing};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
@@ -68,6 +69,12 @@ impl Adapter for XmlAdapter {
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
         let elements = Elements::of(spec, reply);
+        if elements.closed.is_empty()
+            && elements.problems.is_empty()
+            && let Some(parsed) = formats::read_other(Format::Elements, spec, completion)
+        {
+            return Ok(parsed);
+        }
         let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
         let mut problems: Vec<FieldProblem> = elements
             .problems
@@ -85,15 +92,16 @@ impl Adapter for XmlAdapter {
         }
         let mut parsed = Parsed::default();
         for (index, field) in spec.outputs().enumerate() {
-            let told = problems.iter().any(|problem| problem.field == field.name());
+            let known = problems.iter().any(|problem| problem.field == field.name());
+            let told = |message: String| Err(vec![FieldProblem::new(field.name(), message)]);
             let read = match found[index] {
-                _ if told => continue,
+                _ if known => continue,
                 // Without any element even a reply that may leave out all of them is something else, such as an
                 // apology.
                 None if field.is_optional() && !elements.closed.is_empty() => continue,
-                None => Err(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
+                None => told(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
                 Some(_) if twice[index] => {
-                    Err("stands there twice with different values; write it once".into())
+                    told("stands there twice with different values; write it once".into())
                 }
                 Some(element) => {
                     parsed.report.called(field.name(), &reply[element.name.clone()], element.name.clone());
@@ -104,7 +112,7 @@ impl Adapter for XmlAdapter {
             };
             match read {
                 Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
-                Err(message) => problems.push(FieldProblem::new(field.name(), message)),
+                Err(refused) => problems.extend(refused),
             }
         }
         if problems.is_empty() {
@@ -148,7 +156,13 @@ fn push_elements<'a>(
             (Some(value), _) => {
                 out.text.push_str(&format!("<{name}>\n"));
                 if !(field.has_media() && out.push_media(field, value, |text| escape(text).into())) {
-                    out.text.push_str(&escape(&value::plain(field, value)));
+                    let plain = value::plain(field, value);
+                    let seems_absent = field.is_optional_text() && (plain.is_empty() || is_nothing(&plain));
+                    if seems_absent && value.is_string() {
+                        out.text.push_str(&format!("<![CDATA[{plain}]]>"));
+                    } else {
+                        out.text.push_str(&escape(&plain));
+                    }
                 }
                 out.text.push_str(&format!("\n</{name}>\n"));
             }
@@ -184,12 +198,16 @@ pub(super) fn read_element(
     text: &str,
     offset: usize,
     report: &mut ParseReport,
-) -> Result<Value, String> {
+) -> Result<Value, Vec<FieldProblem>> {
     let plain = text_of(text);
     if field.is_text() && !field.has_constraints() {
         return Ok(plain.into_owned().into());
     }
-    let plan = field.plan().map_err(ToString::to_string)?;
+    if field.is_optional_text() {
+        let says = !text.is_empty() && !is_nothing(text);
+        return super::chat::optional_text(field, says.then(|| plain.into_owned()), offset, report);
+    }
+    let plan = field.plan().map_err(|error| super::chat::unusable(field, error))?;
     if !field.is_text() && !field.is_code() && text.starts_with('<') {
         let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
         if let Some(decoded) = nested {
@@ -201,7 +219,7 @@ pub(super) fn read_element(
         Some(calls) => plan.coerce(calls),
         None => plan.decode(&plain),
     };
-    let decoded = decoded.map_err(|error| error.to_string())?;
+    let decoded = decoded.map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }

@@ -59,6 +59,8 @@ pub(super) struct Scan<'t> {
     undecided: bool,
     /// In a beginning: the first place from which on more text might change the reading.
     doubt: usize,
+    /// In a beginning: the mark and the width of a fence that has not been closed.
+    open_fence: Option<(u8, usize)>,
     /// How many bytes may still be read in vain in search of exact JSON.
     strict_fuel: usize,
 }
@@ -77,7 +79,12 @@ pub(super) fn first<'t>(text: &'t str, schema: &Schema, from: usize) -> Option<(
     if found.undecided {
         return None;
     }
-    let doubt = found.doubt;
+    let mut doubt = found.doubt;
+    if let Some((mark, width)) = found.open_fence {
+        // The last marks may be the first half of what closes the fence.
+        let marks = text.bytes().rev().take_while(|b| *b == mark).count();
+        doubt = if (1..width).contains(&marks) { doubt.min(text.len() - marks) } else { doubt };
+    }
     found.units.into_iter().next().map(|unit| (unit.tree, doubt))
 }
 
@@ -249,6 +256,7 @@ fn fence<'t>(
     if width < 3 {
         return at + width;
     }
+    out.open_fence = Some((mark, width));
     let (content, tagged_line) = content_start(bytes, at + width, end);
     let mut next = skip_white(bytes, content, end);
     let mut count = 0;
@@ -294,6 +302,7 @@ fn fence<'t>(
         return close.map_or(next, |c| c + width);
     }
     if let Some(close) = close {
+        out.open_fence = None;
         let before = out.units.len();
         let mut i = content;
         while let Some(found) =

@@ -85,7 +85,21 @@ impl fmt::Display for Problem {
         if self.path != "$" {
             write!(f, "{}: ", self.path.strip_prefix("$.").unwrap_or(&self.path))?;
         }
-        write!(f, "expected {}, found {}", self.expected, self.found)
+        f.write_str(&self.message())
+    }
+}
+
+/// What is found of a member that is not there.
+pub(super) const MISSING: &str = "nothing: the key is missing";
+
+impl Problem {
+    /// What was expected and what was found, without the place.
+    pub(crate) fn message(&self) -> String {
+        if self.found == MISSING {
+            format!("missing; expected {}", self.expected)
+        } else {
+            format!("expected {}, found {}", self.expected, self.found)
+        }
     }
 }
 

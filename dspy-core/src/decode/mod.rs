@@ -77,6 +77,7 @@ pub use partial::Partial;
 pub use path::ValuePath;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
 pub(crate) use sample::words;
+pub(crate) use whole::{is_nothing, may_be_nothing};
 
 /// Brackets may be nested this deeply.
 ///

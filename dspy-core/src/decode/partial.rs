@@ -56,7 +56,7 @@ impl Partial {
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     if let Some((plan, nullable)) = super::whole::free_text(schema) {
         // "nul" may become null, which is no text at all.
-        let open = nullable && ["null", "None"].iter().any(|w| w.starts_with(text.trim()));
+        let open = nullable && super::whole::may_be_nothing(text);
         if plan.code {
             let started = answer(text);
             let value = started.and_then(|at| super::code::beginning(&text[at..])).map(Value::String);
@@ -75,7 +75,7 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     let Some((mut tree, mut doubt)) = candidates::first(text, schema, start) else {
         return Partial::default();
     };
-    if !tree.cut {
+    if !tree.cut && doubt >= tree.span.end {
         let mut coercion = Coercion::new(schema, Some(text), text.len());
         if let Some(value) = coercion.read(schema.root, &tree, &Path::root()) {
             return Partial::of(value, true);

@@ -86,6 +86,12 @@ impl ParseReport {
         }
     }
 
+    /// Tells that a text is in another format than the one that was asked for.
+    pub(crate) fn foreign(&mut self, span: Range<usize>) {
+        let kind = RepairKind::ForeignSyntax;
+        self.repairs.insert(0, Repair { kind, path: Path::root().shared(), span, cost: kind.cost() });
+    }
+
     /// The sum of the costs of all repairs: how far the text was from the value.
     ///
     /// ```
@@ -168,7 +174,7 @@ repair_kinds! {
     RawControl = 1,
     /// A backslash escape that JSON does not know.
     BadEscape = 1,
-    /// `True`, `False`, `None`, a tuple, or `=` for `:`.
+    /// `True`, `False`, `None`, a tuple, `=` for `:`, a call of a variant, or the format of another adapter.
     ForeignSyntax = 1,
     /// A bracket was left open although nothing can be missing.
     MissingClose = 1,

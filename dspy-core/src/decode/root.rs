@@ -279,7 +279,8 @@ impl Reply<'_> {
                 })
                 .collect();
         }
-        let structures = scan.units.iter().any(|u| matches!(u.tree.shape, Shape::Object(_)) || u.tree.cut);
+        let structures =
+            scan.units.iter().any(|u| u.fenced || u.tree.cut || matches!(u.tree.shape, Shape::Object(_)));
         // Brackets at the very start are an attempt at a structure, whatever comes of it.
         if structures || text[start..end].starts_with(['{', '[']) && !scan.units.is_empty() {
             return Vec::new();
@@ -300,7 +301,9 @@ impl Reply<'_> {
         let mut stray = 0;
         let mut found: Vec<Found> = Vec::new();
         let cut_later = units.iter().filter(|u| u.tree.cut).map(|u| u.tree.span.start).max();
-        for mut group in [units, words] {
+        // What is wrong with a list or an object tells more than what is wrong with all the words.
+        let told = !units.is_empty() && takes_structure(self.schema, self.schema.root, 4);
+        for (mut group, tells) in [(units, true), (words, !told)] {
             if !found.is_empty() {
                 break;
             }
@@ -312,7 +315,9 @@ impl Reply<'_> {
                         if self.speaks_of_members(&unit.tree) {
                             stray = stray.max(unit.tree.span.start);
                         }
-                        keep_telling(&mut failure, problems);
+                        if tells {
+                            keep_telling(&mut failure, problems);
+                        }
                     }
                 }
             }

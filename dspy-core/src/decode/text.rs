@@ -285,6 +285,15 @@ pub(super) fn snippet(text: &str) -> String {
     out
 }
 
+/// As [`snippet`], of the end of a text.
+pub(super) fn snippet_of_end(text: &str) -> String {
+    const MAX: usize = 60;
+    match text.char_indices().rev().nth(MAX - 1) {
+        Some((at, _)) if at > 0 => format!("…{}", snippet(&text[at..])),
+        _ => snippet(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

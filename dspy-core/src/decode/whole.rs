@@ -31,10 +31,25 @@ pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
     }
 }
 
+/// Whether a text that may be absent is: `null` and `None`, with a full stop or without.
+pub(crate) fn is_nothing(text: &str) -> bool {
+    matches!(coerce::without_stop(text.trim()), "null" | "None")
+}
+
+/// Whether a text may become one that [is nothing](is_nothing).
+pub(crate) fn may_be_nothing(text: &str) -> bool {
+    ["null.", "None."].iter().any(|word| word.starts_with(text.trim()))
+}
+
 /// A string is the whole text. Only where the schema narrows it is a wrapping taken off, and only if that helps.
 pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> Outcome {
-    if nullable && matches!(text.trim(), "null" | "None") {
-        return Ok(Decoded::exact(Value::Null));
+    if nullable && is_nothing(text) {
+        let mut coercion = Coercion::new(schema, Some(text), 0);
+        if text.trim().ends_with('.') {
+            coercion.repair(R::NullWord, &Path::root(), Span::new(0, text.len()));
+        }
+        let report = ParseReport { repairs: coercion.repairs, alternatives: 0 };
+        return Ok(Decoded { value: Value::Null, report });
     }
     if plan.code {
         return code_reply(schema, plan, text);

@@ -59,8 +59,9 @@ use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, 
 /// ```
 ///
 /// Nothing is sent before the stream is first asked, and dropping it stops the call. What was shown of a field stays
-/// while the field grows, and final values are those of the prediction. When a reply is refused or the connection
-/// breaks, the outputs start anew from pending; [`attempt`](Self::attempt) counts that.
+/// while the field grows, and final values are those of the prediction. When a reply is refused, the connection
+/// breaks, or damage further on makes the whole mean something else than what was shown, the outputs start anew from
+/// pending; [`attempt`](Self::attempt) counts that.
 ///
 /// The partial outputs are `Serialize`, each field with its [state](crate::signature::FieldState). Where they are
 /// `Clone` (where the fields are), the stream is a [`Stream`] of them.

@@ -1,6 +1,6 @@
 //! A call that somebody watches: its reply is streamed and told on while it arrives.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Predictor;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::prepared::Prepared;
 use super::refusal::Refusal;
-use crate::adapter::{FieldProblem, ParseError, ParseErrorKind};
+use crate::adapter::{self, FieldProblem, ParseError, ParseErrorKind};
 use crate::error::{Error, Result};
 use crate::lm::{Delta, LmStream, Response};
 use crate::observe::CallId;
@@ -28,6 +28,8 @@ pub(super) struct Watch {
     check: CheckField,
     /// The fields that the watcher has in full.
     complete: HashSet<Arc<str>>,
+    /// What the watcher has of each field.
+    shown: HashMap<Arc<str>, Value>,
 }
 
 /// How a streamed attempt ends.
@@ -45,7 +47,14 @@ impl Watch {
         check: CheckField,
     ) -> Self {
         let sources = events.sources(predictor);
-        Watch { events: events.clone(), sources, call, check, complete: HashSet::new() }
+        Watch {
+            events: events.clone(),
+            sources,
+            call,
+            check,
+            complete: HashSet::new(),
+            shown: HashMap::new(),
+        }
     }
 
     pub(super) async fn say(&self, kind: EventKind) {
@@ -55,12 +64,22 @@ impl Watch {
     /// What the watcher has seen of the reply is void.
     pub(super) async fn restart(&mut self, problems: String) {
         self.complete.clear();
+        self.shown.clear();
         self.say(EventKind::Restarted { problems }).await;
     }
 
     async fn field(&mut self, change: FieldChange) {
-        if matches!(change.update, FieldUpdate::Complete(_)) {
-            self.complete.insert(change.field.clone());
+        match &change.update {
+            FieldUpdate::More(more) => match self.shown.get_mut(&change.field) {
+                Some(Value::String(text)) => text.push_str(more),
+                _ => drop(self.shown.insert(change.field.clone(), more.clone().into())),
+            },
+            FieldUpdate::SoFar(value) => drop(self.shown.insert(change.field.clone(), value.clone())),
+            FieldUpdate::Complete(value) => {
+                self.complete.insert(change.field.clone());
+                self.shown.insert(change.field.clone(), value.clone());
+            }
+            FieldUpdate::Refused(_) => {}
         }
         self.say(EventKind::Field(change)).await;
     }
@@ -126,12 +145,30 @@ impl Watch {
         Ok(Received::Answer(stream.finish().await?))
     }
 
+    /// A field of which the watcher has seen what is no part of its final value: damage further on can change what a
+    /// reply means.
+    fn contradicted(&self, outputs: &Values) -> Option<&str> {
+        let mut shown = self.shown.iter();
+        let stands = |field: &Arc<str>, seen: &Value| match outputs.get(&**field) {
+            Some(value) if self.complete.contains(field) => seen == value,
+            Some(value) => adapter::grows(seen, value),
+            None => false,
+        };
+        shown.find(|(field, seen)| !stands(field, seen)).map(|(field, _)| &**field)
+    }
+
     /// Tells the end of the call, with the fields that were not seen in full before.
     pub(super) async fn end<T>(mut self, result: &Result<(T, Values)>, details: &Details) {
         let outputs = match result {
             Ok((_, outputs)) => outputs,
             Err(error) => return self.say(EventKind::Failed { error: error.to_string() }).await,
         };
+        if let Some(field) = self.contradicted(outputs) {
+            self.restart(format!(
+                "`{field}`: the reply as a whole reads otherwise than what had arrived of it"
+            ))
+            .await;
+        }
         for (name, value) in outputs {
             if !self.complete.contains(name.as_str()) {
                 self.field(FieldChange::new(name.as_str(), FieldUpdate::Complete(value.clone()))).await;

@@ -54,7 +54,8 @@ pub enum EventKind {
     Field(FieldChange),
     /// More of the reasoning that the model returns beside its reply.
     Reasoning(String),
-    /// The reply of a predictor is void and another one is on its way: the connection broke, or the reply was refused.
+    /// What has arrived of the reply of a predictor is void and comes anew: the connection broke, the reply was refused,
+    /// or it was damaged and means something else as a whole than what had arrived of it.
     Restarted {
         /// What was wrong with the reply; empty if the connection broke.
         problems: String,

@@ -21,6 +21,8 @@ pub(super) struct Facets {
 pub(super) enum Form {
     /// Every text is a value as it stands.
     Text,
+    /// As a text, where there is one.
+    OptionalText,
     /// JSON, but for texts that cannot be taken for any.
     Usual,
     /// A document or a list of them, numbered.
@@ -44,6 +46,8 @@ impl Facets {
             Form::History
         } else if is_text(schema) {
             Form::Text
+        } else if is_optional_text(schema) {
+            Form::OptionalText
         } else {
             Form::Usual
         };
@@ -57,4 +61,23 @@ impl Facets {
 fn is_text(schema: &Value) -> bool {
     schema.get("type").and_then(Value::as_str) == Some("string")
         && ["enum", "const", "format", "pattern"].iter().all(|key| schema.get(key).is_none())
+}
+
+/// Whether the values are every text and null.
+fn is_optional_text(schema: &Value) -> bool {
+    let plain = ["enum", "const", "format", "pattern", "contentEncoding", "allOf", "oneOf", "$ref"];
+    if plain.iter().any(|key| schema.get(key).is_some()) {
+        return false;
+    }
+    let is_null = |part: &Value| part.get("type").and_then(Value::as_str) == Some("null");
+    match (schema.get("type"), schema.get("anyOf").and_then(Value::as_array)) {
+        (Some(Value::Array(kinds)), None) => {
+            kinds.len() == 2 && kinds.contains(&"string".into()) && kinds.contains(&"null".into())
+        }
+        (None, Some(parts)) => match &parts[..] {
+            [text, null] | [null, text] if is_null(null) => is_text(text) && text.get("x-code").is_none(),
+            _ => false,
+        },
+        _ => false,
+    }
 }

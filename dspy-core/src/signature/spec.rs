@@ -198,6 +198,11 @@ impl FieldSpec {
         self.kind.facets.form == Form::Text
     }
 
+    /// Whether every text is a value of the field as it stands, and so is nothing.
+    pub(crate) fn is_optional_text(&self) -> bool {
+        self.kind.facets.form == Form::OptionalText
+    }
+
     /// Whether the values are code, which stands in a fence.
     pub(crate) fn is_code(&self) -> bool {
         self.kind.facets.form == Form::Code

@@ -18,7 +18,7 @@ use crate::program::HasPredictors;
 #[non_exhaustive]
 pub enum StateError {
     /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("saved program `{}`: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,

@@ -42,7 +42,7 @@ type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send 
 /// assert_eq!(search.call(&json!({"query": "rust"})).await.unwrap(), json!(["rust"]));
 ///
 /// let error = search.call(&json!({"limit": 300})).await.unwrap_err();
-/// assert!(error.to_string().contains("query: expected a string, found nothing"), "{error}");
+/// assert!(error.to_string().contains("query: missing; expected a string"), "{error}");
 /// # });
 /// ```
 #[derive(Clone)]

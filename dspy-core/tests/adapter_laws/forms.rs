@@ -272,3 +272,151 @@ fn labels_stand_once_in_a_prompt() {
         assert_eq!(text.matches("label number 76").count(), 1, "{}: {text}", adapter.name());
     }
 }
+
+#[test]
+fn replies_in_another_format() {
+    let fields = "q -> answer: int, why";
+    let value = json!({"answer": 5, "why": "x y"});
+    for reply in [
+        "{\"answer\": 5, \"why\": \"x y\"}",
+        "Sure:\n```json\n{\"answer\": 5, \"why\": \"x y\"}\n```",
+        "<answer>5</answer>\n<why>x y</why>",
+        "Sure:\n<answer>\n5\n</answer>\n<why>x y</why>\nBye.",
+        "[[ ## answer ## ]]\n5\n\n[[ ## why ## ]]\nx y\n\n[[ ## completed ## ]]",
+        "[[ ## answer ## ]] 5 [[ ## why ## ]] x y [[ ## completed ## ]]",
+        "[## answer ##]\n5\n\n[ ## why ## ]\nx y",
+        "```\n[[ ## answer ## ]]\n5\n[[ ## why ## ]]\nx y\n```\nDone.",
+        "### answer\n5\n\n### Why\nx y",
+        "**answer**: 5\n**why:** x y",
+        "<think>### answer\n4</think>**Answer**: 5\n\n**Why**: x y",
+    ] {
+        for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+            assert_eq!(
+                read(adapter, &spec(fields, false), reply),
+                Ok(value.clone()),
+                "{}: {reply}",
+                adapter.name()
+            );
+        }
+    }
+    // A format is told of in the report, unless it is the one that was asked for.
+    let told = |adapter: &dyn Adapter, reply: &str| {
+        let parsed = adapter.parse(&spec(fields, false), &Completion::new(reply)).unwrap();
+        !parsed.report.is_clean()
+    };
+    assert!(told(&ChatAdapter, "<answer>5</answer><why>x</why>"));
+    assert!(!told(&XmlAdapter, "<answer>5</answer><why>x</why>"));
+}
+
+#[test]
+fn parts_of_another_format_are_none() {
+    for (adapter, reply) in [
+        // One output of two.
+        (&ChatAdapter as &dyn Adapter, "### answer\n5"),
+        (&ChatAdapter, "<answer>5</answer>"),
+        (&JsonAdapter, "[[ ## answer ## ]]\n5"),
+        // Twice.
+        (&ChatAdapter, "### answer\n5\n### why\nx\n### answer\n6"),
+        // A mention, and what stands in a text of something else.
+        (&ChatAdapter, "Put <answer>5</answer> and <why>x</why> into tags."),
+        (&JsonAdapter, "{\"answer\": 5, \"why\": \"so:\n[[ ## answer ## ]]\n6\n[[ ## why ## ]]\ny"),
+        (&JsonAdapter, "{\"answer\": 5, \"why\": \"so:\n<answer>6</answer>\n<why>y</why>"),
+        // Headings of two kinds.
+        (&ChatAdapter, "### answer\n5\n**why**: x"),
+        // Two formats that differ.
+        (&ChatAdapter, "<answer>5</answer><why>x</why> or {\"answer\": 6, \"why\": \"x\"}"),
+        (&ChatAdapter, "### answer\n5\n### why\nx\n<answer>6</answer>\n<why>y</why>"),
+    ] {
+        let read = read(adapter, &spec("q -> answer: int, why", false), reply);
+        assert!(read.is_err(), "{}: {reply}: {read:?}", adapter.name());
+    }
+}
+
+#[test]
+fn fences_around_sections() {
+    for (reply, value) in [
+        (
+            "```\n[[ ## reasoning ## ]]\na\n```\n\n```\n[[ ## answer ## ]]\nb\n```\nBye.",
+            json!({"reasoning": "a", "answer": "b"}),
+        ),
+        (
+            "````\n[[ ## reasoning ## ]]\n```py\na\n```\n[[ ## answer ## ]]\n```\nb\n```\n````\nBye.",
+            json!({"reasoning": "```py\na\n```", "answer": "```\nb\n```"}),
+        ),
+        (
+            "[[ ## reasoning ## ]]\n```py\na\n```\n[[ ## answer ## ]]\nSo:\n```\nb\n```\nc",
+            json!({"reasoning": "```py\na\n```", "answer": "So:\n```\nb\n```\nc"}),
+        ),
+    ] {
+        assert_eq!(read(&ChatAdapter, &spec(THOUGHT, false), reply), Ok(value), "{reply}");
+    }
+}
+
+#[test]
+fn texts_that_may_be_absent() {
+    let fields = "q -> note: Optional[str], n: int";
+    for (adapter, reply, note) in [
+        (&ChatAdapter as &dyn Adapter, "[[ ## note ## ]]\nnull.\n[[ ## n ## ]]\n1", Value::Null),
+        (&ChatAdapter, "[[ ## note ## ]]\n\n[[ ## n ## ]]\n1", Value::Null),
+        (&ChatAdapter, "[[ ## note ## ]]\n5\n[[ ## n ## ]]\n1", json!("5")),
+        (&ChatAdapter, "[[ ## note ## ]]\nnull and void\n[[ ## n ## ]]\n1", json!("null and void")),
+        (&ChatAdapter, "[[ ## note ## ]]\n[[ \\## n ## ]]\n[[ ## n ## ]]\n1", json!("[[ ## n ## ]]")),
+        (&XmlAdapter, "<note/><n>1</n>", Value::Null),
+        (&XmlAdapter, "<note>null</note><n>1</n>", Value::Null),
+        (&XmlAdapter, "<note><![CDATA[null]]></note><n>1</n>", json!("null")),
+    ] {
+        assert_eq!(read(adapter, &spec(fields, false), reply), Ok(json!({"note": note, "n": 1})), "{reply}");
+    }
+}
+
+#[test]
+fn a_model_is_told_the_place_and_the_fault() {
+    let rows = json!({"type": "array", "items": {
+        "type": "object", "properties": {"name": {"type": "string"}, "pt": {"type": "integer"}, "team": {"enum": ["red", "blue"]}},
+        "required": ["name", "pt"],
+    }});
+    let fields = [FieldSpec::new(dspy_core::signature::Role::Output, "rows", "", rows)];
+    let spec = SignatureSpec::new("Rows", "", fields);
+    let list = |second: &str| {
+        let row = |n| format!("  {{\"name\": \"row {n}\", \"pt\": {n}}}");
+        let rows = [row(0), format!("  {second}")].into_iter().chain((2..40).map(row)).collect::<Vec<_>>();
+        format!("```json\n[\n{}\n]\n```", rows.join(",\n"))
+    };
+    let cut = |text: String| text[..text.len() - 30].to_owned();
+    for (reply, told) in [
+        (list("{\"name\": \"b\"}"), "- `rows[1].pt`: missing; expected an integer\n"),
+        (
+            list("{\"name\": \"b\", \"pt\": \"x\"}"),
+            "- `rows[1].pt`: expected an integer, found the text \"x\"\n",
+        ),
+        (
+            list("{\"name\": \"b\", \"pt\": 1, \"team\": \"green\"}"),
+            "- `rows[1].team`: expected one of \"red\", \"blue\", found the text \"green\"\n",
+        ),
+    ] {
+        let object = format!("{{\"rows\": {}}}", reply.replace("```json\n", "").replace("\n```", ""));
+        let section = format!("[[ ## rows ## ]]\n{reply}");
+        let replies: [(&dyn Adapter, &str); 6] = [
+            (&ChatAdapter, &reply),
+            (&ChatAdapter, &section),
+            (&ChatAdapter, &object),
+            (&JsonAdapter, &reply),
+            (&JsonAdapter, &object),
+            (&XmlAdapter, &format!("<rows>{reply}</rows>")),
+        ];
+        for (adapter, reply) in replies {
+            let error = adapter.parse(&spec, &Completion::new(reply)).unwrap_err();
+            let feedback = error.feedback();
+            let problems: Vec<&str> = feedback.lines().filter(|line| line.starts_with("- ")).collect();
+            assert_eq!(problems, [told.trim_end()], "{}: {reply}", adapter.name());
+            assert!(error.to_string().lines().count() < 12 && error.to_string().len() < 1_000, "{error}");
+            assert_eq!(error.reply, reply);
+        }
+    }
+    let section = cut(format!("[[ ## rows ## ]]\n{}", list("{\"name\": \"b\", \"pt\": 1}")));
+    let error = ChatAdapter.parse(&spec, &Completion::new(section)).unwrap_err().feedback();
+    assert!(error.contains("breaks off: `…") && error.contains("\"row 38\""), "{error}");
+    let all = format!("[[ ## rows ## ]]\n{}", list("0").replace("\"pt\"", "\"points\""));
+    let error = ChatAdapter.parse(&spec, &Completion::new(all)).unwrap_err().feedback();
+    assert!(error.lines().count() < 14 && error.contains("more of its parts are wrong"), "{error}");
+}

@@ -49,6 +49,7 @@ struct Outputs {
     kind: Kind,
     tree: Tree,
     code: Code<Rust>,
+    said: Option<String>,
 }
 
 fn spec() -> SignatureSpec {
@@ -69,6 +70,7 @@ fn spec() -> SignatureSpec {
             field("kind", Kind::schema()),
             field("tree", Tree::schema()),
             field("code", Code::<Rust>::schema()),
+            field("said", Option::<String>::schema()),
         ],
     )
 }
@@ -115,8 +117,9 @@ fn outputs() -> impl Strategy<Value = Outputs> {
         any::<(i32, bool)>(),
         prop::collection::btree_map(text(), any::<u64>(), 0..4),
     );
-    (scalars, lists, kind, tree, text()).prop_map(
-        |((text, maybe, number, single, yes), (list, pair, map), kind, tree, code)| Outputs {
+    let said = prop_oneof![Just(None), text().prop_map(Some), "null\\.?|None| null|".prop_map(Some)];
+    (scalars, lists, kind, tree, text(), said).prop_map(
+        |((text, maybe, number, single, yes), (list, pair, map), kind, tree, code, said)| Outputs {
             text,
             maybe,
             number,
@@ -128,6 +131,7 @@ fn outputs() -> impl Strategy<Value = Outputs> {
             kind,
             tree,
             code: code.as_str().into(),
+            said,
         },
     )
 }

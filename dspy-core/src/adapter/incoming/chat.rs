@@ -73,7 +73,14 @@ impl ChatReader {
             && let Some(due) = shown.due(&self.reply[text])
         {
             let text = due[..markers::certain(due, 0, 0, due.len())].trim();
-            let text = if field.is_code() { markers::unescape(text) } else { text.into() };
+            let text = match field {
+                field if field.is_optional_text() => match value::optional_beginning(text) {
+                    Some(text) => text,
+                    None => return,
+                },
+                field if field.is_code() => markers::unescape(text),
+                _ => text.into(),
+            };
             shown.begin(field, plan, &text, changes);
         }
     }

@@ -16,6 +16,7 @@ pub(super) use chat::ChatReader;
 pub(super) use json::JsonReader;
 pub(super) use xml::XmlReader;
 
+use super::FieldProblem;
 use crate::decode::Plan;
 use crate::signature::{FieldChange, FieldSpec, FieldUpdate};
 
@@ -104,16 +105,28 @@ impl Shown {
     }
 
     /// Hands on what came of a field that has arrived in full, once.
-    fn end(&mut self, field: &FieldSpec, read: Result<Value, String>, changes: &mut Vec<FieldChange>) {
+    fn end(
+        &mut self,
+        field: &FieldSpec,
+        read: Result<Value, Vec<FieldProblem>>,
+        changes: &mut Vec<FieldChange>,
+    ) {
+        let refused = |problems: Vec<FieldProblem>| {
+            let below = |problem: &FieldProblem| match problem.field.strip_prefix(field.name()) {
+                Some("") | None => problem.message.clone(),
+                Some(path) => format!("{path}: {}", problem.message),
+            };
+            FieldUpdate::Refused(problems.iter().map(below).collect::<Vec<_>>().join("; "))
+        };
         if !std::mem::replace(&mut self.done, true) {
             self.value = None;
-            changes.push(change(field, read.map_or_else(FieldUpdate::Refused, FieldUpdate::Complete)));
+            changes.push(change(field, read.map_or_else(refused, FieldUpdate::Complete)));
         }
     }
 }
 
 /// Whether a value may have been `begun` before more of it arrived.
-fn grows(begun: &Value, value: &Value) -> bool {
+pub(crate) fn grows(begun: &Value, value: &Value) -> bool {
     match (begun, value) {
         (Value::String(begun), Value::String(text)) => text.starts_with(begun.as_str()),
         (Value::Array(begun), Value::Array(items)) => {

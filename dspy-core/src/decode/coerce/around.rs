@@ -58,6 +58,9 @@ pub(super) fn is_formula(text: &str, start: usize, end: usize) -> Option<&'stati
     }
 }
 
+/// Words that make the number behind them a choice among more: "top 5", "every 5".
+const COUNTED: [&str; 8] = ["top", "bottom", "first", "last", "next", "previous", "every", "each"];
+
 /// Takes sign, currency, percent and scale words into the mention.
 pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), &'static str> {
     let mut before = text[..mention.start].trim_end_matches(' ');
@@ -97,9 +100,15 @@ pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), 
         {
             return Err("holds a sign that changes the number");
         }
+        Some('!') if !gap => return Err("holds a sign that changes the number"),
         _ => {}
     }
     let lead = words(before).last();
+    if let Some(word) = lead.filter(|w| before[w.end()..].trim().is_empty())
+        && COUNTED.iter().any(|c| word.text.eq_ignore_ascii_case(c))
+    {
+        return Err("counts something else (\"top 5\")");
+    }
     if let Some(word) = lead.filter(|w| before[w.end()..].trim().is_empty())
         && ["minus", "negative"].iter().any(|m| word.text.eq_ignore_ascii_case(m))
     {
@@ -112,6 +121,9 @@ pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), 
     }
     behind(text, mention, currency)
 }
+
+/// Single letters that are units where they touch a number.
+const UNIT_LETTERS: &str = "mshdglyVWLCFNJ";
 
 fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(), &'static str> {
     let after = &text[mention.end..];
@@ -172,12 +184,21 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         "k" | "m" | "b" | "t" | "mm" if gap == 0 && (currency || word != lower) => {
             return Err("holds a letter that may scale the number");
         }
+        // "5 M", "5 k": a scale as often as a unit.
+        "k" => return Err("holds a letter that may scale the number"),
+        "m" | "b" | "t" | "g" if gap > 0 && word != lower => {
+            return Err("holds a letter that may scale the number");
+        }
         "m" | "b" if currency => return Err("holds a letter that may scale the number"),
         "cent" | "cents" | "pence" | "penny" | "ish" | "odd" | "some" | "mio" | "mil" | "mln" | "mn"
         | "bn" | "lakh" | "lakhs" | "crore" | "crores" | "dozen" | "dozens" | "grand" | "bps"
         | "permille" | "score" | "gross" | "hundreds" | "thousands" | "half" | "quarter" | "third"
         | "tenths" => {
             return Err("holds a word that may scale the number");
+        }
+        // "5 m" is a length, "5G", "5a" and "5x" are names and factors.
+        _ if gap == 0 && word.chars().nth(1).is_none() && !UNIT_LETTERS.contains(word) => {
+            return Err("holds a code, not a number");
         }
         _ => return Ok(()),
     };
@@ -190,7 +211,7 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
 
 /// Words that make a number a limit, a difference or a guess between numbers.
 pub(super) fn changes_meaning(text: &str) -> Option<&'static str> {
-    const LIMITS: [&str; 29] = [
+    const LIMITS: [&str; 33] = [
         "more",
         "less",
         "least",
@@ -219,9 +240,16 @@ pub(super) fn changes_meaning(text: &str) -> Option<&'static str> {
         "twice",
         "minus",
         "until",
+        "too",
+        "enough",
+        "insufficient",
+        "excessive",
         "and",
     ];
     if text.contains(['<', '>', '≤', '≥', '±', '×', '÷', '√', '≠', '^']) {
+        return Some("holds a sign that changes the number");
+    }
+    if text.contains("!=") || text.contains("/=") {
         return Some("holds a sign that changes the number");
     }
     if text.contains("..") || text.contains('…') {

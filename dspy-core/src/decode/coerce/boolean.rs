@@ -7,6 +7,7 @@ use super::super::plan::NodeId;
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, fold, has_negation, is_hedged, negates, words};
 use super::super::tree::{Shape, Tree};
+use super::marked::{self, Boxes};
 use super::{Coercion, Fail};
 
 impl Coercion<'_> {
@@ -55,6 +56,14 @@ fn spoken(text: &str) -> Option<bool> {
 }
 
 pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
+    let text = match marked::boxes(text) {
+        Boxes::None => text,
+        Boxes::Ticked(label) => label,
+        Boxes::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
+    };
+    if marked::is_struck(text) {
+        return Err(Fail::Ambiguous("is struck out in part".into()));
+    }
     let answer = bare_answer(text);
     let bare = answer.trim_end_matches('\u{fe0f}');
     if let Some(value) = word(bare) {
@@ -75,6 +84,11 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     let spoken_words: Vec<(bool, usize)> =
         words(answer).filter_map(|w| spoken(w.text).map(|value| (value, w.end()))).collect();
     let Some(&(value, end)) = spoken_words.first() else { return Err(Fail::No) };
+    if let [_] = spoken_words[..]
+        && marked::is_outweighed(answer, end, end)
+    {
+        return Err(Fail::Ambiguous("says one thing and gives it little weight".into()));
+    }
     if spoken_words.iter().any(|(other, _)| *other != value) {
         return Err(Fail::Ambiguous("says both yes and no".into()));
     }

@@ -7,6 +7,7 @@ use super::super::plan::{ChoicePlan, NodeId, same};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, fold, fold_into, has_negation, is_hedged, sentence_around, words};
 use super::super::tree::{Shape, Tree, parse_number};
+use super::marked::{self, Boxes};
 use super::{Coercion, Fail};
 
 /// Text in which a choice may be named by the way; longer replies are essays.
@@ -80,6 +81,14 @@ fn plain(plan: &ChoicePlan, value: &Value, text: &str) -> Match {
 fn read(plan: &ChoicePlan, text: &str) -> Match {
     if let Some(&i) = plan.exact.get(text) {
         return Ok((i, None));
+    }
+    let text = match marked::boxes(text) {
+        Boxes::None => text,
+        Boxes::Ticked(label) => label,
+        Boxes::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
+    };
+    if marked::is_struck(text) || marked::is_crossed(text) {
+        return Err(Fail::Ambiguous("is struck out in part".into()));
     }
     let answer = bare_answer(text);
     for exact in [text.trim(), answer] {
@@ -230,6 +239,9 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if has_negation(&outside) && !explained {
         return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
     }
+    if marked::is_outweighed(text, start, end) {
+        return Err(Fail::Ambiguous(format!("names \"{name}\" and gives it little weight")));
+    }
     // A word that is a choice itself, in another case, does not hedge.
     let sure = outside.split_inclusive(|c: char| !c.is_alphanumeric()).filter(|w| {
         let word = w.trim_matches(|c: char| !c.is_alphanumeric());
@@ -283,7 +295,7 @@ fn before_reasons<'t>(sentence: &'t str, name: &str) -> &'t str {
 }
 
 /// How many words from the first on spell the name when joined.
-fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
+pub(super) fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
     let mut joined = String::new();
     for (i, word) in words.iter().enumerate().take(12) {
         fold_into(word, &mut joined);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::super::report::RepairKind as R;
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
+use super::block::{self, Block};
 
 pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     let shift = |span: &mut Span| {
@@ -31,10 +32,16 @@ pub(super) fn lines<'t>(
     let mut entries: Vec<Entry<'t>> = Vec::new();
     let mut at = 0;
     let (mut blank, mut aside) = (false, false);
+    // How far the key of the last value is indented, and whether a line right below it may or may not belong to it.
+    let (mut depth, mut glued, mut listed) = (0, false, false);
+    let mut block_end = 0;
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
         let content = line.trim();
+        if start < block_end {
+            continue;
+        }
         if content.is_empty() {
             blank = true;
             continue;
@@ -46,7 +53,7 @@ pub(super) fn lines<'t>(
         let split =
             body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
         if let Some(i) = split {
-            aside = false;
+            (aside, glued, listed, depth) = (false, false, false, lead);
             let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
             let mut value = body[i + 1..].trim_start_matches('*').trim();
             if content.starts_with('"') || content.starts_with(['{', '[']) {
@@ -69,6 +76,15 @@ pub(super) fn lines<'t>(
             if value.is_empty() {
                 tree.shape = Shape::Absent;
             }
+            match block::read(text, value, at, lead) {
+                Some(Block::Text(block, end)) => {
+                    tree.span.end = end;
+                    tree.shape = Shape::Text { text: block.into(), quoted: true };
+                    block_end = end;
+                }
+                Some(Block::Unclear) => tree.flaw = Some(Flaw::UnclearEnd),
+                None => {}
+            }
             entries.push(Entry { key: Cow::Borrowed(key), quoted: false, span: key_span, value: tree });
         } else if let Some(last) = entries.last_mut() {
             let from = last.value.span.start.min(start);
@@ -77,6 +93,17 @@ pub(super) fn lines<'t>(
             if aside {
                 continue;
             }
+            if block_end > 0 && last.value.span.end == block_end {
+                // Behind a block, a line that is not indented is none of its lines.
+                aside = blank;
+                if !blank {
+                    last.value.flaw = Some(Flaw::UnclearEnd);
+                }
+                continue;
+            }
+            let bulleted = super::pieces::marker(content).is_some();
+            glued |= lead <= depth && !bulleted && !matches!(last.value.shape, Shape::Absent) && !listed;
+            listed |= bulleted || matches!(last.value.shape, Shape::Absent);
             if blank {
                 // A paragraph behind the members: part of the last value, or a farewell?
                 last.value.flaw = Some(Flaw::UnclearEnd);
@@ -94,6 +121,10 @@ pub(super) fn lines<'t>(
             return None;
         }
         blank = false;
+    }
+    // Behind the last text: more of it, or a farewell?
+    if let Some(last) = entries.last_mut().filter(|last| glued && goes_on(&last.key)) {
+        last.value.flaw = Some(Flaw::UnclearEnd);
     }
     if entries.is_empty() {
         return None;
@@ -125,6 +156,9 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
             return None;
         }
         if value.is_empty() || value.starts_with(['{', '[', '"', '\'', '`']) {
+            return None;
+        }
+        if block::read(text, value, at, 0).is_some() {
             return None;
         }
         let from = start + (line.len() - line.trim_start().len());

@@ -9,6 +9,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
+use super::marked;
 use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
 
 impl Coercion<'_> {
@@ -83,6 +84,7 @@ impl Coercion<'_> {
     ) -> Option<Value> {
         let mut values = Vec::with_capacity(items.len());
         let mut ok = true;
+        let mut rows = 0;
         for (i, item) in items.iter().enumerate() {
             let Some(node) = plan.item(i) else {
                 let found = format!("{} items", items.len());
@@ -99,8 +101,19 @@ impl Coercion<'_> {
                 self.wrong(node, item, &path.index(i));
                 return None;
             }
+            let mended = self.repairs.len();
             match self.read(node, item, &path.index(i)) {
-                Some(value) => values.push(value),
+                Some(value) => {
+                    let of_lists = matches!(self.schema.node(node).kind, Kind::List(_));
+                    rows += usize::from(
+                        of_lists
+                            && self.repairs.get(mended..).is_some_and(|new| {
+                                new.iter()
+                                    .any(|r| r.kind == R::LoneToList && r.path == path.index(i).shared())
+                            }),
+                    );
+                    values.push(value);
+                }
                 None => ok = false,
             }
             // A thousand wrong items need not all be listed.
@@ -112,6 +125,12 @@ impl Coercion<'_> {
             return None;
         }
         let count = values.len();
+        // `[1, 2]` for a list of lists: one row of two, or two rows of one.
+        if rows == count && count > 1 {
+            let found = format!("{count} items where lists were asked for, which may be one list or {count}");
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
+        }
         if plan.min.is_some_and(|min| count < min) || plan.max.is_some_and(|max| count > max) {
             let limit = match (plan.min, plan.max) {
                 (Some(min), Some(max)) if min == max => format!("exactly {min} items"),
@@ -146,7 +165,15 @@ impl Coercion<'_> {
         if !plan.prefix.is_empty() || self.implied >= super::MAX_IMPLIED {
             return self.wrong(id, tree, path);
         }
-        self.imply(|this| this.items(id, plan, std::slice::from_ref(&item), tree, path))
+        let mended = self.repairs.len();
+        let value = self.imply(|this| this.items(id, plan, std::slice::from_ref(&item), tree, path))?;
+        // "Both are true" for a list: how many items a sentence speaks of cannot be told.
+        if self.repairs.get(mended..).is_some_and(|new| new.iter().any(|r| r.cost >= R::Mention.cost())) {
+            let found = format!("{}, a sentence that may speak of several items", Self::found(tree));
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
+        }
+        Some(value)
     }
 
     fn list_from_text(
@@ -204,6 +231,13 @@ impl Coercion<'_> {
                     None
                 }
             };
+        }
+        // A list of tasks, done or not, is a list of texts; of choices only what is ticked is meant.
+        let texts = plan.items.is_none_or(|node| self.takes_text(node));
+        if !texts && marked::leaves_boxes(text) {
+            let found = "a list in which not every box is ticked".to_owned();
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
         }
         let base = tree.span.start;
         // Indentation tells items from sub-items, so what stands before the first item is kept.

@@ -5,23 +5,26 @@
 
 mod around;
 mod attempt;
+mod block;
 mod boolean;
 mod choice;
 mod date;
 mod digits;
 mod lines;
 mod list;
+mod marked;
 pub(super) mod number;
 mod numeral;
 mod object;
 mod pieces;
 mod record;
+mod rivals;
 mod spelt;
 mod string;
 mod union;
 
 pub(super) use attempt::Attempt;
-pub(super) use union::is_null_word;
+pub(super) use union::{is_null_word, without_stop};
 
 /// Where the item starts in a line that begins with a bullet or a number.
 pub(super) fn after_bullet(line: &str) -> Option<usize> {

@@ -13,7 +13,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, is_hedged, words};
 use super::super::tree::{Shape, Tree, is_json_number, parse_number};
 use super::numeral::{self, Mention, Scan};
-use super::{Coercion, Fail, around, spelt};
+use super::{Coercion, Fail, around, marked, spelt};
 
 /// Text in which a number may stand in a sentence.
 const MAX_PROSE: usize = 16_384;
@@ -82,6 +82,9 @@ fn exact(literal: &str, plan: &NumberPlan) -> Reading {
 
 /// The number that a text stands for.
 pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
+    if marked::is_struck(text) {
+        return Err(Fail::Ambiguous("is struck out in part".into()));
+    }
     let answer = bare_answer(text).trim_start_matches(['=', '≈', '~']).trim_start();
     if is_json_number(answer) {
         let (number, mut kinds) = exact(answer, plan)?;

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use super::super::error::ProblemKind;
+use super::super::error::{MISSING, ProblemKind};
 use super::super::loose::Loose;
 use super::super::path::Path;
 use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan, Prop};
 use super::super::report::RepairKind as R;
 use super::super::sound::is_mangled;
-use super::super::text::{fold, snippet};
-use super::super::tree::{Entry, Shape, Span, Tree};
+use super::super::text::{bare_answer, fold, snippet};
+use super::super::tree::{Entry, Note, Shape, Span, Tree};
 use super::Coercion;
 use super::lines::{lines, map_lines, shift_spans};
 
 /// How a key was recognised.
-enum Known {
+pub(super) enum Known {
     Prop(usize, Option<R>),
     Extra(NodeId),
     /// Several members share the spelling.
@@ -202,19 +202,13 @@ impl Coercion<'_> {
         for (prop, entry) in plan.props.iter().zip(taken) {
             if prop.required && entry.is_none() {
                 let path = path.key(&prop.name);
-                self.problem(
-                    ProblemKind::Missing,
-                    &path,
-                    prop.node,
-                    "nothing: the key is missing".into(),
-                    tree.span,
-                );
+                self.problem(ProblemKind::Missing, &path, prop.node, MISSING.into(), tree.span);
                 ok = false;
             }
         }
         for name in &plan.required {
             if !map.contains_key(name) {
-                let found = "nothing: the key is missing".to_owned();
+                let found = MISSING.to_owned();
                 self.report(ProblemKind::Missing, &path.key(name), "a value".into(), found, tree.span);
                 ok = false;
             }
@@ -324,6 +318,14 @@ impl Coercion<'_> {
         {
             return self.wrong(id, tree, path);
         }
+        // The name of the member is not what it holds.
+        if let Shape::Text { text, .. } = &tree.shape
+            && is_name_alone(text, &prop.name)
+        {
+            let found = "only its name".to_owned();
+            self.problem(ProblemKind::Missing, &path.key(&prop.name), prop.node, found, tree.span);
+            return None;
+        }
         let attempt = self.attempt(|this| {
             this.repair(R::ImpliedKey, path, tree.span);
             this.imply(|this| this.read(prop.node, tree, &path.key(&prop.name)))
@@ -352,7 +354,8 @@ impl Coercion<'_> {
             self.repair(R::EmbeddedJson, path, tree.span);
             return self.embedded(id, text, tree.span, path);
         }
-        if let Some(members) = self.members(plan, text, tree) {
+        let members = self.members(plan, text, tree).or_else(|| self.called(plan, text, tree));
+        if let Some(members) = members {
             let offset = self.anchor;
             // Offsets inside a quoted string do not map to the reply one to one.
             if matches!(tree.shape, Shape::Text { quoted: true, .. }) {
@@ -380,6 +383,33 @@ impl Coercion<'_> {
             return self.wrong(id, tree, path);
         }
         self.implied(id, plan, tree, path)
+    }
+
+    /// A member written as a call: `Say("hi")`.
+    fn called<'t>(&self, plan: &ObjectPlan, text: &'t str, tree: &Tree<'_>) -> Option<Tree<'t>> {
+        let start = text.len() - text.trim_start().len();
+        let end = text.trim_end().len();
+        let (name, rest) = text[start..end.max(start)].split_once('(')?;
+        let inside = rest.strip_suffix(')').filter(|inside| !inside.trim().is_empty())?;
+        if plan.props.len() != 1 || !matches!(known(plan, name), Known::Prop(..)) {
+            return None;
+        }
+        let from = inside.as_ptr() as usize - text.as_ptr() as usize;
+        let mut scanner = Loose::new(text, &self.schema.keys, from, from + inside.len());
+        scanner.closed_end = true;
+        scanner.pos = scanner.skip_blank(from);
+        let value = scanner.structure();
+        if value.flaw.is_some() || value.cut || scanner.skip_blank(scanner.pos) < scanner.end {
+            return None;
+        }
+        let span = Span::new(start, start + name.len());
+        let entry = Entry { key: name.into(), quoted: false, span, value };
+        let mut found = Tree::new(Shape::Object(vec![entry]), Span::new(start, end));
+        found.notes.push(Note { kind: R::ForeignSyntax, span: found.span });
+        if matches!(tree.shape, Shape::Text { quoted: false, .. }) {
+            shift_spans(&mut found, tree.span.start);
+        }
+        Some(found)
     }
 
     /// An object without braces: `"a": 1, "b": 2`, or one `key: value` per line.
@@ -418,7 +448,15 @@ impl Coercion<'_> {
     }
 }
 
-fn known(plan: &ObjectPlan, key: &str) -> Known {
+/// Whether a text is the name of a member and says nothing about what it holds: `Say`, `Say(…)`.
+fn is_name_alone(text: &str, name: &str) -> bool {
+    let text = bare_answer(text);
+    let head = text.split_once('(').filter(|(_, rest)| rest.ends_with(')')).map_or(text, |(head, _)| head);
+    let spelt = fold(head);
+    !spelt.is_empty() && spelt == fold(name)
+}
+
+pub(super) fn known(plan: &ObjectPlan, key: &str) -> Known {
     if let Some(&i) = plan.exact.get(key) {
         return Known::Prop(i, None);
     }

@@ -6,7 +6,7 @@ use super::super::error::{Problem, ProblemKind};
 use super::super::path::Path;
 use super::super::plan::NodeId;
 use super::super::report::{Repair, RepairKind};
-use super::super::text::snippet;
+use super::super::text::{snippet, snippet_of_end};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::{Coercion, Fail};
 
@@ -94,7 +94,7 @@ impl Coercion<'_> {
     }
 
     pub(super) fn truncated(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
-        let found = format!("a text that breaks off: `{}`", self.excerpt(tree));
+        let found = format!("a text that breaks off: `{}`", snippet_of_end(&self.written(tree)));
         self.problem(ProblemKind::Truncated, path, id, found, tree.span);
         None
     }

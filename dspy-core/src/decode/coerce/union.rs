@@ -19,6 +19,11 @@ pub(in super::super) fn is_null_word(text: &str) -> bool {
             .any(|w| text.eq_ignore_ascii_case(w))
 }
 
+/// A text without the full stop that ends it.
+pub(in super::super) fn without_stop(text: &str) -> &str {
+    text.strip_suffix('.').unwrap_or(text)
+}
+
 impl Coercion<'_> {
     pub(super) fn union(
         &mut self,
@@ -60,9 +65,9 @@ impl Coercion<'_> {
         {
             // Where any text is a value, only the literal word stands for nothing.
             let is_null = if free_text {
+                let word = without_stop(text.trim());
                 !quoted
-                    && (text.trim() == "~"
-                        || ["null", "none", "nil"].iter().any(|w| text.trim().eq_ignore_ascii_case(w)))
+                    && (word == "~" || ["null", "none", "nil"].iter().any(|w| word.eq_ignore_ascii_case(w)))
             } else {
                 is_null_word(text)
             };
@@ -78,6 +83,7 @@ impl Coercion<'_> {
             }
         }
         let alone = plan.options.len() == 1;
+        let mut rival = None;
         for &option in &plan.options {
             let result = self.attempt(|this| {
                 let is_text = matches!(this.schema.node(option).kind, Kind::Text(_));
@@ -88,6 +94,10 @@ impl Coercion<'_> {
             });
             match result {
                 Ok(attempt) => {
+                    if let Some(found) = self.rivalry(plan, option, &attempt, tree, path) {
+                        rival.get_or_insert(found);
+                        continue;
+                    }
                     let exact = attempt.cost == 0;
                     attempts.push(attempt);
                     // Nothing can be cheaper, and two readings without a repair are the same value.
@@ -101,6 +111,10 @@ impl Coercion<'_> {
         if !attempts.is_empty() {
             // A branch that cannot decide for itself taints the others only if they interpret words too.
             return self.cheapest(id, attempts, tree, path);
+        }
+        if let Some(found) = rival {
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
         }
         self.explain(id, plan, failures, tree, path)
     }

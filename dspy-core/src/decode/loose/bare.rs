@@ -117,6 +117,9 @@ impl<'t> Loose<'t, '_> {
         }
         let limit = self.horizon(start, LOOK_AHEAD);
         if let Some(quote) = opening(self.bytes, start, self.end) {
+            if self.is_half_mark(start) {
+                self.saw_nothing_until(self.end);
+            }
             let mut i = start + quote.width();
             while i < limit {
                 match self.bytes[i] {
@@ -139,8 +142,7 @@ impl<'t> Loose<'t, '_> {
         let mut i = start;
         while i < limit {
             match self.bytes[i] {
-                b':' => break,
-                b'=' if self.equals || self.byte(i + 1) == Some(b'>') => break,
+                b':' | b'=' => break,
                 b',' | b'}' | b'{' | b'[' | b']' | b'\n' | b'"' | b'\'' | b'`' => return false,
                 _ => i += 1,
             }
@@ -154,6 +156,10 @@ impl<'t> Loose<'t, '_> {
         // "https://…" is no key.
         if self.bytes[i] == b':' && self.byte(i + 1) == Some(b'/') && self.byte(i + 2) == Some(b'/') {
             return false;
+        }
+        // One that is written with `=` among others with `:` must be a key of the type.
+        if self.bytes[i] == b'=' && !self.equals && self.byte(i + 1) != Some(b'>') {
+            return self.keys.contains(&fold(key)) && self.byte(i + 1) != Some(b'=');
         }
         let word = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '.' | '*'))
             // Behind a string a number can be a key; behind unquoted text it may be a time, "10:30".

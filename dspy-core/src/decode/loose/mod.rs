@@ -150,10 +150,8 @@ impl<'t, 'k> Loose<'t, 'k> {
                 self.depth = depth;
                 self.bare(place)
             }
-            Some(first) => {
-                let marks = self.end - start <= 3 && self.bytes[start..self.end].iter().all(|b| *b == first);
-                if marks && matches!(first, b'"' | b'\'' | b'`') {
-                    // One mark or three?
+            Some(_) => {
+                if self.is_half_mark(start) {
                     self.doubts(start);
                 }
                 match opening(self.bytes, start, self.end) {
@@ -167,6 +165,14 @@ impl<'t, 'k> Loose<'t, 'k> {
                 tree
             }
         }
+    }
+
+    /// Whether nothing but quotation marks is left here: one mark, or the beginning of three?
+    pub(super) fn is_half_mark(&self, at: usize) -> bool {
+        let rest = self.bytes.get(at..self.end).unwrap_or_default();
+        matches!(rest.first(), Some(b'"' | b'\'' | b'`'))
+            && rest.len() <= 3
+            && rest.iter().all(|b| *b == rest[0])
     }
 
     fn enter(&mut self) -> bool {

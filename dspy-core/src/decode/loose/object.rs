@@ -124,6 +124,9 @@ impl<'t> Loose<'t, '_> {
     fn key(&mut self, notes: &mut Notes, cut: &mut bool) -> Option<(Cow<'t, str>, bool)> {
         let start = self.pos;
         if let Some(quote) = opening(self.bytes, start, self.end) {
+            if self.is_half_mark(start) {
+                self.doubts(start);
+            }
             let tree = self.quoted(quote, Place::Key);
             notes.extend(&tree.notes);
             *cut |= tree.cut;

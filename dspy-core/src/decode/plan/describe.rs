@@ -73,7 +73,16 @@ impl Schema {
 pub(crate) fn number_phrase(plan: &NumberPlan) -> String {
     let mut out = String::from(if plan.integer { "an integer" } else { "a number" });
     let show = |b: &Bound| b.whole.map_or_else(|| b.value.to_string(), |w| w.to_string());
-    match (&plan.min, &plan.max) {
+    let is = |bound: &Option<Bound>, value: i128| bound.as_ref().is_some_and(|b| b.whole == Some(value));
+    // What an integer of 64 bits holds need not be told.
+    let (low, high) = if is(&plan.max, i64::MAX.into()) && is(&plan.min, i64::MIN.into()) {
+        (&None, &None)
+    } else if is(&plan.max, u64::MAX.into()) {
+        (&plan.min, &None)
+    } else {
+        (&plan.min, &plan.max)
+    };
+    match (low, high) {
         (Some(low), Some(high)) if !low.exclusive && !high.exclusive => {
             let _ = write!(out, " from {} to {}", show(low), show(high));
         }

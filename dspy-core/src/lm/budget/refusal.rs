@@ -45,13 +45,17 @@ impl OverBudget {
             );
         }
         let of = |limit: &Limit| match limit {
-            Limit::Calls => format!("{} are made", spent.requests),
+            Limit::Calls => match spent.requests {
+                0 => "none can be made".into(),
+                1 => "1 was made".into(),
+                calls => format!("{calls} were made"),
+            },
             Limit::Tokens => {
-                format!("{} are spent and the call may take {}", spent.total_tokens(), asked.total_tokens())
+                format!("{} were spent and the call may take {}", spent.total_tokens(), asked.total_tokens())
             }
             Limit::Usd => {
                 let usd = |usage: &Usage| usage.cost_usd.unwrap_or_default();
-                format!("${:.6} are spent and the call may cost ${:.6}", usd(spent), usd(asked))
+                format!("${:.6} were spent and the call may cost ${:.6}", usd(spent), usd(asked))
             }
             Limit::Wall => "it is over".into(),
         };

@@ -1,0 +1,104 @@
+//! Block scalars of YAML: `text: |` with indented lines below it.
+
+/// What stands behind a key.
+pub(super) enum Block {
+    /// Its text, and where the lines of the block end.
+    Text(String, usize),
+    /// A block whose text cannot be told.
+    Unclear,
+}
+
+/// The block that a value opens, whose lines start at `at` in the text and are indented more than `depth`.
+pub(super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
+    let mark = value.chars().next().filter(|c| matches!(c, '|' | '>'))?;
+    let header = value[1..].split(" #").next().unwrap_or("").trim_end();
+    if header.len() > 2 || !header.chars().all(|c| matches!(c, '+' | '-' | '1'..='9')) {
+        return None;
+    }
+    Some(lines(text, mark == '>', header, at, depth).unwrap_or(Block::Unclear))
+}
+
+/// The text of a block. The line break behind its last line ends the block and is no part of the text; a header that
+/// says otherwise (`|+`), or counts the indentation, is not read.
+fn lines(text: &str, folds: bool, header: &str, at: usize, depth: usize) -> Option<Block> {
+    if !matches!(header, "" | "-") {
+        return None;
+    }
+    let (mut lines, mut own, mut from, mut end) = (Vec::new(), None, at, at);
+    for line in text[at..].split_inclusive('\n') {
+        let content = line.trim();
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        if content.is_empty() {
+            lines.push("");
+        } else {
+            if indent <= depth {
+                break;
+            }
+            // Less than the first line, more than the key; or a tab, which counts for nothing.
+            let own = *own.get_or_insert(indent);
+            if indent < own || line[own..].starts_with('\t') || folds && indent > own {
+                return None;
+            }
+            lines.push(line[own..].trim_end_matches(['\n', '\r']));
+            end = from + line.len();
+        }
+        from += line.len();
+    }
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    let text = if folds { fold(&lines) } else { lines.join("\n") };
+    Some(Block::Text(text, end))
+}
+
+/// Lines that flow: a line break is a space, and so many blank lines are so many line breaks.
+fn fold(lines: &[&str]) -> String {
+    let mut out = String::new();
+    let mut blank = 0;
+    for line in lines {
+        if line.is_empty() {
+            blank += 1;
+            continue;
+        }
+        if blank > 0 {
+            out.extend(std::iter::repeat_n('\n', blank));
+        } else if !out.is_empty() {
+            out.push(' ');
+        }
+        blank = 0;
+        out.push_str(line.trim_end());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_as_yaml_reads_them() {
+        for (value, below, read) in [
+            ("|", "  a\n  b\n", Some("a\nb")),
+            ("|-", "  a\n    b\n\n  c\nd", Some("a\n  b\n\nc")),
+            (">", "  a\n  b\n\n  c\n", Some("a b\nc")),
+            (">- # folded", "  a\n  b", Some("a b")),
+            (">", "  a\n    b\n", None),
+            ("|+", "  a\n\n", None),
+            ("|2", "  a\n", None),
+            ("|", "a\n", None),
+            ("|", "    a\n  b\n", None),
+        ] {
+            match (super::read(below, value, 0, 0), read) {
+                (Some(Block::Text(text, _)), Some(read)) => assert_eq!(text, read, "{value} {below:?}"),
+                (Some(Block::Unclear), None) => {}
+                _ => panic!("{value} {below:?}"),
+            }
+        }
+        for value in ["a | b", "|x", "> quoted", "5"] {
+            assert!(super::read("  a", value, 0, 0).is_none(), "{value}");
+        }
+    }
+}

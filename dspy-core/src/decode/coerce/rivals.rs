@@ -1,0 +1,108 @@
+//! What one branch of a union leaves out of a text although another branch has a place for it.
+
+use super::super::path::Path;
+use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, UnionPlan};
+use super::super::report::RepairKind as R;
+use super::super::text::{fold, words};
+use super::super::tree::{Shape, Tree};
+use super::attempt::Attempt;
+use super::choice::words_spelling;
+use super::object::{Known, known};
+use super::{Coercion, pieces};
+
+impl Coercion<'_> {
+    /// Why a reading by one branch must not stand: it drops members that are those of another branch, or takes a text
+    /// that names another branch for its own content.
+    pub(super) fn rivalry(
+        &self,
+        plan: &UnionPlan,
+        option: NodeId,
+        attempt: &Attempt,
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> Option<String> {
+        if attempt.cost == 0 || plan.options.len() < 2 {
+            return None;
+        }
+        let lost = self.lost(plan, option, tree);
+        if let [first, ..] = &lost[..] {
+            let found = format!("members of several alternatives, such as `{}`", super::snippet(first));
+            return Some(found);
+        }
+        let Shape::Text { text, .. } = &tree.shape else { return None };
+        let here = path.shared();
+        let interprets = attempt.repairs.iter().any(|repair| match &self.schema.node(option).kind {
+            Kind::Choice(_) => repair.kind == R::Mention,
+            Kind::Object(_) => repair.kind == R::ImpliedKey && repair.path == here,
+            _ => false,
+        });
+        if !interprets {
+            return None;
+        }
+        let folded: Vec<String> = words(text).map(|w| fold(w.text)).collect();
+        let named = self.tags(plan).into_iter().find(|(branch, tag)| {
+            let tag = fold(tag);
+            *branch != option && (0..folded.len()).any(|i| words_spelling(&tag, &folded[i..]).is_some())
+        });
+        named.map(|(_, tag)| format!("{}, which also names `{tag}`", Self::found(tree)))
+    }
+
+    /// The keys that the branch drops and another one knows. Where a tag decides, the others have no say.
+    fn lost(&self, plan: &UnionPlan, option: NodeId, tree: &Tree<'_>) -> Vec<String> {
+        let Kind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
+        if plan.tag.is_some() {
+            return Vec::new();
+        }
+        let others: Vec<&ObjectPlan> = plan
+            .options
+            .iter()
+            .filter(|o| **o != option)
+            .filter_map(|o| match &self.schema.node(*o).kind {
+                Kind::Object(other) => Some(&**other),
+                _ => None,
+            })
+            .collect();
+        if others.is_empty() {
+            return Vec::new();
+        }
+        let keys: Vec<&str> = match &tree.shape {
+            Shape::Object(entries) => entries.iter().map(|e| &*e.key).collect(),
+            Shape::Text { text, .. } => keys_of_lines(text),
+            _ => Vec::new(),
+        };
+        let lost = |key: &&str| {
+            matches!(known(own, key), Known::No)
+                && others.iter().any(|other| matches!(known(other, key), Known::Prop(..)))
+        };
+        keys.into_iter().filter(lost).map(str::to_owned).collect()
+    }
+
+    /// The names that say which branch is meant: the only key of one, or its value of the tag.
+    fn tags<'a>(&'a self, plan: &'a UnionPlan) -> Vec<(NodeId, &'a str)> {
+        let by_key = plan.options.iter().filter_map(|&option| match &self.schema.node(option).kind {
+            Kind::Object(own) if own.required_props == 1 && matches!(own.extra, Extra::Drop) => {
+                match &own.props[..] {
+                    [only] => Some((option, only.name.as_str())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        });
+        let by_tag =
+            plan.tag.iter().flat_map(|tag| tag.branches.iter().map(|(name, id)| (*id, name.as_str())));
+        by_key.chain(by_tag).collect()
+    }
+}
+
+/// What stands before a colon or an equals sign in the pieces of a text.
+fn keys_of_lines(text: &str) -> Vec<&str> {
+    let key = |piece: &'_ str| -> Option<usize> { piece.find([':', '=']).filter(|at| *at < 80) };
+    text.split(['\n', ',', ';'])
+        .filter_map(|piece| {
+            let piece = piece.trim();
+            let piece = pieces::marker(piece).map_or(piece, |(_, offset)| &piece[offset..]);
+            let key = piece[..key(piece)?].trim_matches(['*', '"', '`', '\'', '_', ' ', '{']);
+            (!key.is_empty()).then_some(key)
+        })
+        .collect()
+}
