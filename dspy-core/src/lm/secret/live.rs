@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use serde_json::Value;
 
+#[cfg(feature = "http")]
 use super::Secret;
 use super::Secrets;
-#[cfg(feature = "http")]
 use crate::locks::MutexExt as _;
 
 /// A shorter credential may be a word of an answer, which must not be garbled.
