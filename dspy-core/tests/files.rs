@@ -199,7 +199,7 @@ async fn prices_that_are_none_are_refused() {
         assert!(error.message.contains("price"), "not known is not free: {error}");
         let lm = Lm::scripted(["x"]);
         let mut table = PriceTable::new();
-        table.insert(&lm.id(), price);
+        table.insert(lm.id(), price);
         let error = table.scope(async { lm.complete(ask("?")).await.unwrap_err() }).await;
         assert!(error.message.contains("price"), "{error}");
     }
