@@ -1,43 +1,93 @@
-#![doc = include_str!("../README.md")]
+//! A library for *programming* language models instead of prompting them: declare the inputs and
+//! outputs of each step, compose the steps in plain Rust, measure the result, and let an
+//! optimizer find the instructions and examples that improve it.
 //!
-//! # Which construct do I choose?
+//! ```no_run
+//! use dspy::prelude::*;
+//!
+//! /// Judge whether each claim is true.
+//! #[signature]
+//! struct FactCheck {
+//!     /// Statements to verify, one sentence each.
+//!     #[input]
+//!     claims: Vec<String>,
+//!     /// One verdict per claim, in the same order.
+//!     #[output]
+//!     verdicts: Vec<bool>,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> dspy::Result<()> {
+//!     // The model of your API key, or the built-in one.
+//!     dspy::configure(Lm::from_env()?);
+//!
+//!     let check = ChainOfThought::<FactCheck>::new();
+//!     let claims = vec!["Python was released in 1991.".to_string()];
+//!     let answer = check.call(claims).await?;
+//!     let verdicts: &Vec<bool> = &answer.verdicts;
+//!     println!("{verdicts:?} because {:?}", answer.reasoning());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - A [*signature*](macro@signature) declares the inputs and outputs of a step. Its doc comment is
+//!   the instruction.
+//! - A *strategy* ([`Predict`], [`ChainOfThought`], [your own](guide::strategies)) asks a model for
+//!   the outputs.
+//! - A [*module*](macro@module) composes strategies into a program.
+//! - A [*metric*](evaluate::Metric) scores the program, and an [*optimizer*](optimizers) improves it.
+//!
+//! Without an API key, [`Lm::from_env`](lm::Lm::from_env) returns the [built-in model](lm::Lm::builtin),
+//! a small deterministic learner for trying things out offline. The [guides](guide) cover one
+//! subject each.
+//!
+//! # Constructs by task
 //!
 //! | I want to … | use |
 //! |---|---|
-//! | declare what a step takes and gives | [`#[signature]`](macro@signature), or [`predict!`] for a one-liner |
-//! | use my own type in a field | [`#[field_type]`](macro@field_type) on it |
-//! | give it images, recordings or files | [`Image`](types::Image), [`Audio`](types::Audio), [`File`](types::File) |
+//! | declare the inputs and outputs of a step | [`#[signature]`](macro@signature), or [`predict!`] for a one-liner |
+//! | use a type of mine in a field | [`#[field_type]`](macro@field_type) on it |
+//! | pass images, recordings or files to a model | [`Image`](types::Image), [`Audio`](types::Audio), [`File`](types::File) |
 //! | continue a conversation | [`History`](types::History) |
-//! | have it cite what it read | [`Document`](types::Document) and [`Citations`](types::Citations) |
-//! | have it write code, or large numbers | [`Code`], [`BigInt`](types::BigInt) |
-//! | call the model for it | [`Predict`](predict::Predict) |
-//! | have it reason first | [`ChainOfThought`](predict::ChainOfThought) |
-//! | write a strategy of my own | [the guide](guide::strategies), [`Predict::over`](predict::Predict::over) |
+//! | have a model cite its sources | [`Document`](types::Document) and [`Citations`](types::Citations) |
+//! | have a model write code, or large integers | [`Code`], [`BigInt`](types::BigInt) |
+//! | call a model | [`Predict`](predict::Predict) |
+//! | have the model reason first | [`ChainOfThought`](predict::ChainOfThought) |
+//! | write a custom strategy | [the guide](guide::strategies), [`Predict::over`](predict::Predict::over) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
-//! | decide on a signature at run time | [`DynPredict`](predict::DynPredict) |
-//! | say which model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
-//! | choose a provider, a protocol, a server | [the guide](guide::models) |
-//! | turn texts into vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
+//! | choose a signature at run time | [`DynPredict`](predict::DynPredict) |
+//! | choose a model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
+//! | choose a provider, a protocol or a server | [the guide](guide::models) |
+//! | embed texts as vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
 //! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
-//! | show outputs while they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::events`](program::Module::events) |
-//! | know what replies are accepted | [the guide](guide::typed_outputs) |
-//! | be patient, limited, or served by several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
+//! | show outputs as they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::events`](program::Module::events) |
+//! | know which replies are accepted | [the guide](guide::typed_outputs) |
+//! | retry, limit rates, or use several models | [the guide](guide::resilience), [`Endpoint`](lm::Endpoint), [`Lm::fallback`](lm::Lm::fallback) |
 //! | keep tests off the network | [`deny_live_requests`](lm::deny_live_requests) |
 //! | see the prompt | [`Predict::render`](predict::Predict::render) |
-//! | limit what it may spend, see what it costs | [the guide](guide::budgets) |
-//! | see what a program did | [`trace`](program::trace()) |
-//! | see what was said to models | [`inspect_history`] |
-//! | be told of each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
+//! | see and limit the cost | [the guide](guide::budgets) |
+//! | see the steps of a program | [`trace`](program::trace()) |
+//! | see the last conversations with models | [`inspect_history`] |
+//! | observe each call, count calls and cost | [`Settings::observe`](program::Settings::observe), [`Metrics`](observe::Metrics) |
 //! | run a program on many inputs | [`Module::batch`](program::Module::batch) |
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric), sync or async |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
-//! | keep the result, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
-//! | pay for the same request once | [`Cache`](lm::Cache), [the guide](guide::caching) |
+//! | save a program, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
+//! | cache replies | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm), [the guide](guide::testing_models) |
-//! | replay what a model once said | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
+//! | replay recorded replies | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
 //! | fine-tune a model | [`FineTuning`](finetune::FineTuning), [the guide](guide::fine_tuning) |
+//!
+//! # Cargo features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `http` (default) | endpoints over HTTP; without it there are scripted, built-in and custom models |
+//! | `chrono`, `jiff` | the dates, times and durations of these crates as field types |
+//! | `decimal` | `rust_decimal::Decimal` as a field type |
+//! | `otel` | spans and metrics sent to an OpenTelemetry collector by OTLP |
 
 #[doc(hidden)]
 pub use dspy_core::__private;
@@ -63,7 +113,7 @@ pub use crate::predict::{ChainOfThought, DynPredict, Predict, Prediction};
 #[doc(no_inline)]
 pub use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image};
 
-/// Guides: one subject each, with examples that run.
+/// Guides, one per subject, with tested examples.
 pub mod guide {
     #[doc = include_str!("../docs/budgets.md")]
     pub mod budgets {}
@@ -93,14 +143,21 @@ pub mod guide {
     #[doc = include_str!("../docs/fine-tuning.md")]
     pub mod fine_tuning {}
 
+    #[cfg(feature = "http")]
     #[doc = include_str!("../docs/resilience.md")]
     pub mod resilience {}
 
+    #[cfg(feature = "http")]
     #[doc = include_str!("../docs/models.md")]
     pub mod models {}
 }
 
-/// Everything that a program usually needs: `use dspy::prelude::*;`.
+/// The programs of the README, compiled as doctests.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../README.md")]
+pub mod readme {}
+
+/// The names that most programs need: `use dspy::prelude::*;`.
 pub mod prelude {
     pub use dspy_core::evaluate::{Evaluate, Judged, Metric, Score};
     pub use dspy_core::lm::Lm;

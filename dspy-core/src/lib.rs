@@ -16,7 +16,9 @@ pub mod files;
 #[cfg(feature = "http")]
 pub mod finetune;
 pub mod lm;
+mod locks;
 pub mod observe;
+mod panics;
 pub mod predict;
 pub mod program;
 pub mod retrieve;

@@ -171,7 +171,8 @@ impl Reply<'_> {
         let refused = |kind, found: String| Err(problem(schema, kind, found).into());
         // What has no end in another style may have one in JSON: `"""` may be an empty string and a mark.
         let styled = scan.units.iter().any(|u| u.exact.is_none() && sound::is_styled(&u.tree) && !u.tree.cut);
-        let mended = if styled { mend::Mended::None } else { mend::read(schema, text, ending) };
+        let led = sound::is_prose(self.text, start, body.start);
+        let mended = if styled || !led { mend::Mended::None } else { mend::read(schema, text, ending) };
         match mended {
             mend::Mended::One { value, notes } => {
                 for note in notes {

@@ -302,6 +302,5 @@ fn advance(bar: &ProgressBar, summary: &Summary) {
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+    crate::panics::message(panic).unwrap_or("without a message").to_owned()
 }

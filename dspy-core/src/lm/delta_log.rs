@@ -1,10 +1,11 @@
 //! What has arrived of a reply that several callers wait for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
 use super::Delta;
+use crate::locks::MutexExt as _;
 
 /// The pieces of one reply. It holds as much as the reply does, and lives as long as somebody waits for that.
 #[derive(Debug, Default)]
@@ -15,7 +16,7 @@ pub(super) struct DeltaLog {
 
 impl DeltaLog {
     pub(super) fn push(&self, delta: Delta) {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).push(delta);
+        self.pieces.lock_any().push(delta);
         self.grown.notify_waiters();
     }
 
@@ -49,7 +50,7 @@ impl LogReader {
 
     /// What came since the last time, if anything.
     pub(super) fn rest(&mut self) -> Vec<Delta> {
-        let pieces = self.log.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pieces = self.log.pieces.lock_any();
         let new = pieces[self.read.min(pieces.len())..].to_vec();
         self.read = pieces.len();
         new

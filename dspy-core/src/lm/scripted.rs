@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::future::{Future, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::{
     BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
     Request, Response, Usage,
 };
+use crate::locks::MutexExt as _;
 
 /// One scripted outcome of a request.
 #[derive(Debug, Clone)]
@@ -248,11 +249,11 @@ impl ScriptedLm {
     /// that expects them all to be needed asserts that this is 0.
     pub fn unused(&self) -> usize {
         let unmet = self.rules.iter().filter(|rule| rule.used.load(Ordering::Relaxed) == 0).count();
-        unmet + self.script.lock().unwrap_or_else(PoisonError::into_inner).len()
+        unmet + self.script.lock_any().len()
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock_any()
     }
 
     fn note(&self, request: &Request) -> u64 {
@@ -275,7 +276,7 @@ impl ScriptedLm {
                 let reply = respond(request);
                 Box::pin(async move { Some(reply.await) })
             }
-            None => Box::pin(ready(self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front())),
+            None => Box::pin(ready(self.script.lock_any().pop_front())),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::LmCall;
@@ -16,6 +16,7 @@ use crate::lm::{
     BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, TokenLogprob,
     ToolCall,
 };
+use crate::locks::MutexExt as _;
 use crate::program::{Event, EventKind};
 
 /// How many bytes a history keeps unless it is told otherwise.
@@ -121,7 +122,7 @@ impl LmHistory {
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock_any()
     }
 
     fn keep(&self, record: LmRecord) {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, RwLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Instrument as _, Span};
@@ -10,6 +10,7 @@ use tracing::{Instrument as _, Span};
 use super::gen_ai::CAPTURE_VAR;
 use super::lm_call::LmProgress;
 use super::observer::{Added, Node, Observers};
+use crate::locks::RwLockExt as _;
 use crate::program::{HasPredictors, Paths};
 
 tokio::task_local! {
@@ -59,7 +60,7 @@ fn captures(value: Option<&str>) -> bool {
 
 /// Sets what is observed by default. What is left open stays.
 pub(crate) fn configure(observation: Observation) {
-    let mut process = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
+    let mut process = PROCESS.write_any();
     if !observation.observers.is_empty() {
         process.observers = observation.observers.over(process.lasting.clone());
         OBSERVED.store(true, Ordering::Release);
@@ -72,7 +73,7 @@ pub(crate) fn configure(observation: Observation) {
 pub(super) fn observe_for_good(observer: Arc<dyn super::Observer>) {
     let mut added = Added::default();
     added.push(observer);
-    let mut process = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
+    let mut process = PROCESS.write_any();
     process.observers = added.clone().over(process.observers.take());
     process.lasting = added.over(process.lasting.take());
     OBSERVED.store(true, Ordering::Release);
@@ -95,17 +96,14 @@ impl Scope {
     }
 
     pub(super) fn observers(&self) -> Observers {
-        let process = if OBSERVED.load(Ordering::Acquire) {
-            PROCESS.read().unwrap_or_else(PoisonError::into_inner).observers.clone()
-        } else {
-            None
-        };
+        let process =
+            if OBSERVED.load(Ordering::Acquire) { PROCESS.read_any().observers.clone() } else { None };
         Observers::new(self.observers.clone(), process)
     }
 
     /// Whether spans hold what is said.
     pub(super) fn shows_content(&self) -> bool {
-        let process = || PROCESS.read().unwrap_or_else(PoisonError::into_inner).content;
+        let process = || PROCESS.read_any().content;
         self.content.or_else(process).unwrap_or(*CAPTURE)
     }
 

@@ -1,11 +1,12 @@
 //! The type-erased heart of every strategy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::prepared::Prepared;
 use crate::adapter::{Adapter, NativeKey};
 use crate::lm::{Capabilities, Lm, Params};
+use crate::locks::MutexExt as _;
 use crate::program::{HasPredictors, Recovery, Visitor, VisitorMut};
 use crate::signature::{Demo, SignatureSpec};
 
@@ -81,7 +82,7 @@ impl PreparedOnes {
         key: NativeKey,
         make: impl FnOnce() -> Prepared,
     ) -> Arc<Prepared> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock_any();
         if let Some(one) = known.iter().find(|one| one.key == key && Arc::ptr_eq(&one.adapter, adapter)) {
             return one.prepared.clone();
         }

@@ -1,9 +1,10 @@
 //! Which predictor is which, while a program runs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use super::HasPredictors;
+use crate::locks::MutexExt as _;
 use crate::predict::{Predictor, PredictorId};
 
 /// The path of a predictor that is called outside of any program.
@@ -30,7 +31,7 @@ impl Paths {
     /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
     /// apart, and by its id, which it shares with the clones that are made during the run.
     pub(crate) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock_any();
         let mut new = HashMap::new();
         for (path, predictor) in module.named_predictors() {
             if !known.by_id.contains_key(&predictor.id()) {
@@ -43,7 +44,7 @@ impl Paths {
     }
 
     pub(crate) fn of(&self, predictor: &Predictor) -> Arc<str> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock_any();
         let path = known.by_place.get(&place(predictor)).or_else(|| known.by_id.get(&predictor.id()));
         path.unwrap_or(&ALONE).clone()
     }

@@ -1,13 +1,14 @@
 //! What programs run with unless they say otherwise: a default for the process, overrides for a task.
 
 use std::future::Future;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, RwLock};
 
 use super::HasPredictors;
 use super::events::EventScope;
 use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
 use crate::lm::{Lm, current_scope};
+use crate::locks::RwLockExt as _;
 use crate::observe::{self, Observation, Observer};
 
 /// What to do about a reply that cannot be read.
@@ -177,7 +178,7 @@ tokio::task_local! {
 pub fn configure(settings: impl Into<Settings>) {
     let mut settings = settings.into();
     observe::configure(std::mem::take(&mut settings.observation));
-    let mut default = DEFAULT.write().unwrap_or_else(PoisonError::into_inner);
+    let mut default = DEFAULT.write_any();
     let settings = settings.or(&default.settings);
     *default = Arc::new(Context { settings, ..Context::default() });
 }
@@ -219,9 +220,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn current() -> Arc<Context> {
-        CONTEXT
-            .try_with(Arc::clone)
-            .unwrap_or_else(|_| DEFAULT.read().unwrap_or_else(PoisonError::into_inner).clone())
+        CONTEXT.try_with(Arc::clone).unwrap_or_else(|_| DEFAULT.read_any().clone())
     }
 
     pub(crate) fn enter<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use super::paths::Paths;
 use super::settings::Context;
 use crate::lm::Usage;
+use crate::locks::MutexExt as _;
 use crate::predict::Predictor;
 use crate::signature::Values;
 
@@ -76,7 +77,7 @@ impl TraceScope {
     }
 
     pub(crate) fn record(&self, order: u64, predictor: &Predictor, mut step: TraceStep) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock_any();
         if inner.steps.len() >= LONGEST {
             inner.dropped += 1;
             return;
@@ -86,7 +87,7 @@ impl TraceScope {
     }
 
     fn finish(&self) -> Trace {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock_any();
         let mut steps = std::mem::take(&mut inner.steps);
         steps.sort_by_key(|(order, _)| *order);
         Trace { steps: steps.into_iter().map(|(_, step)| step).collect(), dropped: inner.dropped }

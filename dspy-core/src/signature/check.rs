@@ -144,9 +144,7 @@ pub struct Check<O> {
 impl<O> Check<O> {
     fn holds(&self, output: &O) -> Result<bool, CheckPanic> {
         catch_unwind(AssertUnwindSafe(|| (self.holds)(output))).map_err(|payload| {
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-            let message = text.unwrap_or_else(|| "no message".into());
+            let message = crate::panics::message(&*payload).unwrap_or("no message").to_owned();
             CheckPanic { field: self.field, why: self.why, message }
         })
     }

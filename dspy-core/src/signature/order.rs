@@ -6,12 +6,13 @@
 use std::any::TypeId;
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::field_type::root_schema;
+use crate::locks::RwLockExt as _;
 use crate::types::{Place, mentions};
 
 /// Sorts the entries of all maps and sets in a value of `T`: keys as texts, or as numbers if they are numbers; items
@@ -40,7 +41,7 @@ fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
     if id == TypeId::of::<Map<String, Value>>() {
         return None;
     }
-    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let known = KNOWN.read_any();
     if let Some(found) = known.as_ref().and_then(|known| known.get(&id)) {
         return found.clone();
     }
@@ -48,7 +49,7 @@ fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
     let schema = root_schema::<T>();
     let found = mentions(&schema, &|part| is_set(part) || is_map(part) || is_choice_map(part))
         .then(|| Arc::new(schema));
-    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.write_any();
     known.get_or_insert_default().insert(id, found.clone());
     found
 }

@@ -1,7 +1,7 @@
 //! A model that answers any signature.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::log::{FakeReply, Memory, Style};
@@ -11,6 +11,7 @@ use crate::lm::{
     BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
     Request, RequestDigest, Response, ResponseFormat, ToolChoice, Usage,
 };
+use crate::locks::MutexExt as _;
 use crate::predict::Prepared;
 use crate::seed::{Rng, Seed};
 use crate::signature::Values;
@@ -161,7 +162,7 @@ impl FakeLm {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock_any()
     }
 
     fn style(&self, rng: &mut Rng) -> Style {

@@ -139,9 +139,7 @@ impl Tool {
 
 /// What a panic says.
 fn message(panic: &(dyn Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
+    crate::panics::message(panic).unwrap_or("no message").to_owned()
 }
 
 impl From<&Tool> for ToolSpec {

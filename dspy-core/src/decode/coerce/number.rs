@@ -168,6 +168,9 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
     if let Some(why) = around::changes_meaning(before).or_else(|| around::changes_meaning(after)) {
         return Err(Fail::Ambiguous(why.into()));
     }
+    if around().any(|w| matches!(w.text, "null" | "true" | "false")) {
+        return Err(Fail::Ambiguous("holds another value beside the number".into()));
+    }
     let mut kinds = mention.kinds.clone();
     let codes = |w: &str| around::is_currency_word(w);
     let others = around().filter(|w| !codes(w.text)).count();

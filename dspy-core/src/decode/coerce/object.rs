@@ -259,8 +259,8 @@ impl Coercion<'_> {
             // Digits may be missing, too.
             && entries.last().is_some_and(|e| match &e.value.shape {
                 // A bracket at the end of a string may be the one that is missing behind it.
-                Shape::Text { quoted, text } => *quoted && !text.trim_end().ends_with(['}', ']']),
-                Shape::List(_) | Shape::Object(_) => true,
+                Shape::Text { quoted, .. } => *quoted && !ends_in_bracket(&e.value),
+                Shape::List(_) | Shape::Object(_) => !ends_in_bracket(&e.value),
                 _ => false,
             })
     }
@@ -495,4 +495,14 @@ fn is_spliced(first: &str, second: &str, key: &str) -> bool {
     let before = key.bytes().zip(first.bytes()).take_while(|(a, b)| a == b).count();
     let behind = key.bytes().rev().zip(second.bytes().rev()).take_while(|(a, b)| a == b).count();
     before >= 2 && behind >= 2 && before + behind >= key.len()
+}
+
+/// Whether the last string in a value ends in a closing bracket.
+fn ends_in_bracket(tree: &Tree<'_>) -> bool {
+    match &tree.shape {
+        Shape::Text { text, quoted: true } => text.trim_end().ends_with(['}', ']']),
+        Shape::List(items) => items.last().is_some_and(ends_in_bracket),
+        Shape::Object(entries) => entries.last().is_some_and(|e| ends_in_bracket(&e.value)),
+        _ => false,
+    }
 }

@@ -64,7 +64,8 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
     let mut out = Looks::default();
     let behind = patch.at + patch.put().len();
     // The string behind may begin with what the edit moved.
-    let marks = edited.as_bytes()[behind..].iter().take_while(|b| b.is_ascii_whitespace() || MARKS.contains(b));
+    let marks =
+        edited.as_bytes()[behind..].iter().take_while(|b| b.is_ascii_whitespace() || MARKS.contains(b));
     let quote = patch.put().contains(&b'"');
     let reach = behind + if quote { marks.count().min(3) } else { 0 };
     for at in lead..=reach {
@@ -193,7 +194,9 @@ fn is_comma_amiss(text: &str, patch: Patch) -> bool {
         (0, b",") => {
             let (before, behind) = (text[..patch.at].trim_end(), text[patch.at..].trim_start());
             let gap = text.len() - before.len() - behind.len();
-            let (Some(last), Some(first)) = (before.bytes().last(), behind.bytes().next()) else { return false };
+            let (Some(last), Some(first)) = (before.bytes().last(), behind.bytes().next()) else {
+                return false;
+            };
             let bracketed = matches!(last, b'}' | b']') && matches!(first, b'{' | b'[');
             let whole = matches!(last, b'}' | b']' | b'"') && matches!(first, b'{' | b'[' | b'"');
             bracketed || whole && (gap > 0 || !text.contains(", ") && !text.contains('\n'))
@@ -256,12 +259,7 @@ fn commas_left_out(
 
 /// What may be missing where a piece that stands twice is left out once: it may just as well be what is left of more,
 /// unless the type settles all that encloses it.
-pub(super) fn of_repeat(
-    machine: &mut Machine<'_>,
-    text: &str,
-    patch: Patch,
-    state: State,
-) -> Option<Doubt> {
+pub(super) fn of_repeat(machine: &mut Machine<'_>, text: &str, patch: Patch, state: State) -> Option<Doubt> {
     if patch.skip < SHORT {
         return Some(Doubt::Item);
     }

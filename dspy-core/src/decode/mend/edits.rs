@@ -184,7 +184,10 @@ fn try_place(
         let mut put = [0; 5];
         let width = next.encode_utf8(&mut put).len();
         put[width] = c;
-        attempt(resume, Patch::new(at, 1 + width, &put[..=width]));
+        // A digit that moves before the mark goes on with the number there.
+        let joins = !in_string && (next.is_ascii_alphanumeric() || matches!(next, '-' | '+' | '.'));
+        let from = before.last().filter(|(p, _)| joins && *p < at).unwrap_or(&resume);
+        attempt(*from, Patch::new(at, 1 + width, &put[..=width]));
     }
     if let Some(previous) = text[..at].chars().next_back().filter(|c| moves(*c)) {
         let from = at - previous.len_utf8();

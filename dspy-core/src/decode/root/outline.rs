@@ -2,8 +2,8 @@
 //! the items of a list, items that stand beside one.
 
 use super::super::candidates::{Scan, Unit};
-use super::super::plan::Kind;
 use super::super::mend::Ending;
+use super::super::plan::Kind;
 use super::super::report::RepairKind as R;
 use super::super::sound;
 use super::super::tree::{Shape, Span, Tree};
@@ -161,6 +161,14 @@ impl Reply<'_> {
                 break;
             }
             at += line.len();
+        }
+        // A letter or two that touch the bracket have changed places with it.
+        if from == bracket {
+            let token =
+                text[..from].len() - text[..from].trim_end_matches(|c: char| !c.is_whitespace()).len();
+            if token <= 2 {
+                from -= token;
+            }
         }
         let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
         let prose = sound::is_prose(text, last, text.len());

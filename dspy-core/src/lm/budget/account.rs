@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -15,6 +15,7 @@ use super::log::BudgetLog;
 use super::{Budget, Limit, OverBudget, Refusal};
 use crate::lm::usage::{dollars, picodollars};
 use crate::lm::{Tally, Usage};
+use crate::locks::MutexExt as _;
 
 /// Lets calls through as long as they fit.
 pub(super) struct Account {
@@ -275,7 +276,7 @@ impl Account {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_any()
     }
 }
 

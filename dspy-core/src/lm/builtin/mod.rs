@@ -18,7 +18,7 @@ mod spans;
 mod words;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -31,6 +31,7 @@ use super::{
     BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, Message, Price, Request,
     Response, ResponseFormat, Usage,
 };
+use crate::locks::MutexExt as _;
 
 /// Lessons that are remembered; a running program has about one for each predictor.
 const REMEMBERED: usize = 16;
@@ -101,7 +102,7 @@ impl BuiltinLm {
             lessons.push(entry);
             Some(lesson)
         };
-        let lock = || self.lessons.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.lessons.lock_any();
         if let Some(lesson) = find(&mut lock()) {
             return lesson;
         }

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
@@ -14,6 +14,7 @@ use futures_util::future::{Shared, WeakShared};
 use super::super::delta_log::DeltaLog;
 use super::super::{BoxFuture, DeltaSink, LmError, LmErrorKind, Response};
 use super::key::Key;
+use crate::locks::MutexExt as _;
 
 type Call = Shared<BoxFuture<'static, Landed>>;
 
@@ -84,7 +85,7 @@ impl Flights {
         known: impl FnOnce() -> Option<T>,
         call: impl FnOnce(&Arc<Flight>) -> BoxFuture<'static, Landed>,
     ) -> Result<Seat, T> {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.calls.lock_any();
         if let Some(entry) = calls.get(&key)
             && let Some(call) = entry.call.upgrade()
         {
@@ -104,7 +105,7 @@ impl Flights {
             match std::panic::AssertUnwindSafe(work).catch_unwind().await {
                 Ok(landed) => landed,
                 Err(panic) => {
-                    *in_flight.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                    *in_flight.panic.lock_any() = Some(panic);
                     Landed::Panicked
                 }
             }
@@ -130,7 +131,7 @@ impl Flight {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let mut calls = self.flights.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.flights.calls.lock_any();
         // After everybody had gone, somebody else may have begun anew.
         if calls.get(&self.key).is_some_and(|entry| entry.number == self.number) {
             calls.remove(&self.key);
@@ -190,7 +191,7 @@ impl Seat {
 
     /// The panic of the model, for one of all who wait.
     pub(super) fn panic(&self) -> Option<Box<dyn Any + Send>> {
-        self.flight.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.flight.panic.lock_any().take()
     }
 }
 

@@ -14,7 +14,7 @@ use std::fmt;
 use std::future::ready;
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 pub use builder::{CacheBuilder, CacheMode};
@@ -32,6 +32,7 @@ use super::{
     BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmScope, Next, Request,
     Response, current_scope, form, with_layer,
 };
+use crate::locks::MutexExt as _;
 use crate::observe;
 
 /// A layer that answers what was asked before, and asks once what several callers ask at the same time.
@@ -336,7 +337,7 @@ impl Call {
 
 impl Shared {
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock_any()
     }
 
     /// The dates that an answer may have. Where its age counts, none may be from the future: it would be good for

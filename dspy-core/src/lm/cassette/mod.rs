@@ -12,7 +12,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Map, Value};
 
@@ -27,6 +27,7 @@ use super::{
     BoxFuture, Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, Lookup, Next,
     Request, Response, environment, form, variable,
 };
+use crate::locks::MutexExt as _;
 
 /// The variable that [`Cassette::auto`] asks what to do.
 const VARIABLE: &str = "DSPY_CASSETTES";
@@ -307,7 +308,7 @@ impl fmt::Debug for Cassette {
 
 impl Shared {
     fn tape(&self) -> MutexGuard<'_, Tape> {
-        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tape.lock_any()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gates of the process, found by endpoint.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::time::Instant;
 
@@ -9,6 +9,7 @@ use super::entry::Gate;
 use super::pacer::Pacer;
 use super::{Circuit, Limits, Passage};
 use crate::lm::Secret;
+use crate::locks::MutexExt as _;
 
 /// The most gates that are kept for endpoints of which no handle is left.
 const UNUSED: usize = 256;
@@ -65,7 +66,7 @@ impl<T: Default> Registry<T> {
     /// The one of this id. One that nobody holds any more is kept while it has something to remember, so that a
     /// handle that is made anew for each request is limited like one that is kept.
     fn get(&self, id: Id, is_idle: fn(&T, Instant) -> bool) -> Arc<T> {
-        let Entries { shared, sweep_at } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entries { shared, sweep_at } = &mut *self.0.lock_any();
         if let Some(known) = shared.get(&id) {
             if Arc::strong_count(known) > 1 || !is_idle(known, Instant::now()) {
                 return known.clone();

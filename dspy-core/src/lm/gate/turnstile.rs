@@ -1,12 +1,13 @@
 //! A queue in the order of arrival.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::Refusal;
+use crate::locks::MutexExt as _;
 
 /// Lets one caller after the other at a state, in the order in which they came. Callers wait in their own futures:
 /// nothing is kept for them here, and one that is dropped has left the queue.
@@ -38,7 +39,7 @@ impl<S: Default> Default for Turnstile<S> {
 
 impl<S> Turnstile<S> {
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock_any()
     }
 
     /// Has the first of the queue look again.

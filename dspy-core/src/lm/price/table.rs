@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, RwLock};
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::Price;
 use crate::lm::current_scope;
+use crate::locks::RwLockExt as _;
 
 /// The prices that come with the library, each with where it was found.
 const BUILT_IN: &str = include_str!("table.json");
@@ -20,7 +21,7 @@ static DEFAULT: LazyLock<RwLock<Arc<PriceTable>>> = LazyLock::new(|| {
 
 /// The table that holds where no scope has another.
 pub(super) fn default() -> Arc<PriceTable> {
-    DEFAULT.read().unwrap_or_else(PoisonError::into_inner).clone()
+    DEFAULT.read_any().clone()
 }
 
 /// Prices by model, for calls whose endpoint does not tell what they cost.
@@ -153,7 +154,7 @@ impl PriceTable {
 
     /// Makes this the table that holds where no scope has another.
     pub fn set_default(self) {
-        *DEFAULT.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self);
+        *DEFAULT.write_any() = Arc::new(self);
     }
 
     /// Runs `future` with these prices.

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use serde_json::Value;
 
 #[cfg(feature = "http")]
 use super::Secret;
 use super::Secrets;
+use crate::locks::MutexExt as _;
 
 /// A shorter credential may be a word of an answer, which must not be garbled.
 #[cfg(feature = "http")]
@@ -37,7 +38,7 @@ pub(super) fn register(credentials: &[Secret]) -> Arc<Secrets> {
         hash.update(&(secret.len() as u64).to_le_bytes()).update(secret.as_bytes());
     }
     let id = *hash.finalize().as_bytes();
-    let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut live = LIVE.lock_any();
     if let Some(known) = live.known.get(&id).and_then(Weak::upgrade) {
         return known;
     }
@@ -56,7 +57,7 @@ pub(super) fn register(credentials: &[Secret]) -> Arc<Secrets> {
 }
 
 fn known() -> Vec<Arc<Secrets>> {
-    let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    let live = LIVE.lock_any();
     live.known.values().filter_map(Weak::upgrade).collect()
 }
 

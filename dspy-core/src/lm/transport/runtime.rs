@@ -22,9 +22,7 @@ pub(super) fn check(model: &str) -> Result<(), LmError> {
 
 /// The failure that a panic of the HTTP client stands for.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let said =
-        panic.downcast_ref::<&str>().copied().or_else(|| Some(panic.downcast_ref::<String>()?.as_str()));
-    match said {
+    match crate::panics::message(panic) {
         Some(said) if said.contains("runtime") => Failure::new(LmErrorKind::Configuration, NEEDS),
         said => Failure::new(
             LmErrorKind::Other,

@@ -11,6 +11,7 @@ use sse_stream::{Sse, SseByteStream};
 use super::retry::Failed;
 use super::{Answer, BODY_LIMIT, EXCERPT, FAILURE_LIMIT, Failure, Incoming, Outgoing, Transport, too_large};
 use crate::lm::{Delta, DeltaSink, LmError, LmErrorKind, Response};
+use crate::locks::MutexExt as _;
 
 /// Reads the events of one streamed reply.
 pub(in crate::lm) trait Events: Send {
@@ -152,7 +153,7 @@ struct Start {
 
 impl Head {
     fn keep(&self, chunk: &[u8]) {
-        let start = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = &mut *self.0.lock_any();
         let limit = if start.closed { EXCERPT } else { FAILURE_LIMIT };
         let room = limit.saturating_sub(start.bytes.len());
         start.bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
@@ -160,7 +161,7 @@ impl Head {
 
     /// An event has come.
     fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.0.lock_any().closed = true;
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Tally, Usage};
 use crate::lm::{Lm, Response, current_scope};
+use crate::locks::MutexExt as _;
 
 /// Models that a report keeps apart. What more there are is summed up under [`OTHERS`].
 const MOST_MODELS: usize = 1_000;
@@ -123,11 +124,11 @@ impl UsageScope {
         let mut scope = Some(self);
         while let Some(tracker) = scope {
             if !response.cached {
-                let mut total = tracker.total.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut total = tracker.total.lock_any();
                 total.add(Tally::of(&response.usage));
             }
             if let Some(detail) = &tracker.detail {
-                let mut rows = detail.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut rows = detail.lock_any();
                 row(&mut rows, lm).count(response);
             }
             scope = tracker.outer.as_deref();
@@ -135,14 +136,14 @@ impl UsageScope {
     }
 
     pub(crate) fn total(&self) -> Usage {
-        self.total.lock().unwrap_or_else(PoisonError::into_inner).usage()
+        self.total.lock_any().usage()
     }
 
     fn report(&self) -> UsageReport {
         let mut report = UsageReport::default();
         let (mut total, mut saved) = (Tally::default(), Tally::default());
         if let Some(detail) = &self.detail {
-            for row in detail.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for row in detail.lock_any().iter() {
                 total.add(row.charged);
                 saved.add(row.saved);
                 report.cached.answers += row.cached;

@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::schema;
 use crate::lm::dialect::Dialect;
 use crate::lm::{LmError, LmErrorKind, ResponseFormat};
+use crate::locks::MutexExt as _;
 
 /// How a reply is held to its format, strongest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +119,7 @@ impl Formats {
     }
 
     fn remembered(&self, schema: &Arc<Value>, asked: &ResponseFormat, dialect: Dialect) -> Arc<Ladder> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock_any();
         // The same allocation is the same schema; it is kept here, so its place in memory is not used again.
         if let Some((_, ladder)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, schema)) {
             return ladder.clone();

@@ -6,7 +6,7 @@ mod snapshot;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use histogram::Histogram;
@@ -16,6 +16,7 @@ pub use snapshot::{MetricsSnapshot, ModelMetrics};
 use super::lm_call::layer_call;
 use super::observer::Observer;
 use crate::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Usage};
+use crate::locks::MutexExt as _;
 use crate::program::{Event, EventKind};
 
 /// More models than this are counted together, under `other`.
@@ -67,19 +68,19 @@ impl Metrics {
 
     /// The counts at this moment.
     pub fn snapshot(&self) -> MetricsSnapshot {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock_any();
         MetricsSnapshot::new(counts.iter().map(|(model, counts)| (model.to_string(), counts.metrics())))
     }
 
     /// The counts in the text format that Prometheus scrapes, times as histograms in seconds.
     pub fn prometheus(&self) -> String {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock_any();
         prometheus::text(&counts)
     }
 
     /// Starts at zero again; calls in flight stay counted.
     pub fn reset(&self) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock_any();
         counts.retain(|_, counts| {
             *counts = Counts { in_flight: counts.in_flight, ..Counts::default() };
             counts.in_flight > 0
@@ -87,7 +88,7 @@ impl Metrics {
     }
 
     fn count(&self, model: &Arc<str>, change: impl FnOnce(&mut Counts)) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock_any();
         let room = counts.len() < MODELS;
         let counts = match counts.get_mut(model) {
             Some(counts) => counts,
@@ -158,7 +159,7 @@ impl Layer for Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock_any();
         f.debug_struct("Metrics").field("models", &counts.len()).finish_non_exhaustive()
     }
 }

@@ -67,9 +67,7 @@ fn one<M: Module>(program: &M, input: M::Input) -> BoxFuture<'_, Result<Predicti
     let call = AssertUnwindSafe(program.call(input)).catch_unwind();
     Box::pin(call.map(|result| {
         result.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            let text = text.unwrap_or_else(|| "without a message".into());
+            let text = crate::panics::message(&*panic).unwrap_or("without a message");
             Err(Error::other(format!("the program panicked: {text}")))
         })
     }))

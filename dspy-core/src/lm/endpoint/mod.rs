@@ -1,4 +1,6 @@
-//! Servers: where models are reached, with which key, and how patiently.
+//! Endpoints: the address, protocol and credentials of a server. Its retry policy and limits are in `settings`.
+
+mod settings;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +10,7 @@ use super::catalog::{self, AzureAddress, Provider};
 use super::dialect::{Dialect, PLAIN};
 use super::secret::{HIDDEN, path_parts};
 use super::{
-    Capabilities, Circuit, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret,
-    environment,
+    Capabilities, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret, environment,
 };
 
 /// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which
@@ -296,108 +297,6 @@ impl Endpoint {
         self
     }
 
-    /// Sets how long one attempt may take, reply included. Five minutes at first.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Sets how long a request may take with all its attempts and the waits between them. Ten minutes at first.
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// Sets how often a failed request is sent again if there is hope. Four times at first.
-    #[must_use]
-    pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
-        self
-    }
-
-    /// Sets the wait before the first repetition and the longest one; it doubles in between and is jittered.
-    /// Half a second and half a minute at first. Where the server says how long to wait, that is what counts.
-    #[must_use]
-    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.backoff = (first, longest);
-        self
-    }
-
-    /// Sets after which time without a byte a streamed reply is given up and asked for anew. No such time at first,
-    /// as some servers say nothing while the model reasons; the [`timeout`](Self::timeout) holds in any case.
-    #[must_use]
-    pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.idle_timeout = Some(idle);
-        self
-    }
-
-    /// Sets how many requests may start in any minute; see [`Limits::requests_per_minute`]. No limit at first.
-    ///
-    /// This limit and the three that follow hold for all handles of the process that reach the same base URL with the
-    /// same key and headers, however they were made, before or after; what was set last counts. Requests wait in the
-    /// order in which they came, without holding anything, and give up at the [`deadline`](Self::deadline) with the
-    /// error [`RateLimit`](LmErrorKind::RateLimit). A repetition of a failed request is a request.
-    ///
-    /// ```
-    /// # #[cfg(feature = "http")] {
-    /// use dspy_core::lm::{Endpoint, Lm};
-    /// let server = Endpoint::new("http://localhost:8000/v1").requests_per_minute(500).max_concurrent(16);
-    /// let (large, small) = (server.model("large")?, server.model("small")?);
-    /// # }
-    /// # Ok::<(), dspy_core::lm::LmError>(())
-    /// ```
-    ///
-    /// Whatever is set, the handles slow down together where the server answers that a model is
-    /// [asked too much](LmErrorKind::RateLimit): they all wait for as long as it says, go on at half the rate, and win
-    /// back the rest over half a minute.
-    #[must_use]
-    pub fn requests_per_minute(mut self, requests: u32) -> Self {
-        self.limits = self.limits.requests_per_minute(requests);
-        self
-    }
-
-    /// Sets how many tokens may be used in a minute; see [`Limits::tokens_per_minute`] and, for whom it holds,
-    /// [`requests_per_minute`](Self::requests_per_minute). No limit at first.
-    #[must_use]
-    pub fn tokens_per_minute(mut self, tokens: u32) -> Self {
-        self.limits = self.limits.tokens_per_minute(tokens);
-        self
-    }
-
-    /// Sets how many requests may be under way at the same time; for whom it holds see
-    /// [`requests_per_minute`](Self::requests_per_minute). 512 at first: each takes a connection.
-    #[must_use]
-    pub fn max_concurrent(mut self, requests: u32) -> Self {
-        self.limits = self.limits.max_concurrent(requests);
-        self
-    }
-
-    /// Sets when to leave a server alone that does not answer any more, and for how long; for whom it holds see
-    /// [`requests_per_minute`](Self::requests_per_minute). After ten failed attempts in a row over at least half a
-    /// minute, for half a minute, at first; see [`Circuit`].
-    #[must_use]
-    pub fn circuit(mut self, circuit: Circuit) -> Self {
-        self.limits = self.limits.circuit(circuit);
-        self
-    }
-
-    /// Overrides what the server can do, for all its models. Where a model is known to refuse a temperature, it gets
-    /// none all the same; [`Params::extra`](super::Params::extra) sends what it holds in any case.
-    #[must_use]
-    pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
-        self.capabilities = Some(capabilities);
-        self
-    }
-
-    /// Sets what the tokens of this server's models cost; see [`Lm::price`].
-    #[must_use]
-    pub fn price(mut self, price: Price) -> Self {
-        self.price = Some(price);
-        self
-    }
-
     /// A handle to a model of this server. Nothing is sent yet.
     ///
     /// # Errors
@@ -521,82 +420,4 @@ pub(super) fn mark<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 #[cfg(feature = "http")]
-mod tests {
-    use super::*;
-
-    /// Where a model of the provider is, by each protocol in turn.
-    fn addresses(provider: &str, protocols: &[Protocol]) -> Vec<String> {
-        let provider = catalog::provider(provider).unwrap();
-        let lookup = |name: &str| match name {
-            "OPENAI_BASE_URL" => Some("http://proxy/v1".to_owned()),
-            "AZURE_OPENAI_ENDPOINT" => Some("https://r.openai.azure.com".to_owned()),
-            name => name.ends_with("_KEY").then(|| "key-value".to_owned()),
-        };
-        let mut endpoint = Endpoint::of(provider, "", &lookup).unwrap();
-        let mut found = vec![endpoint.model("m").unwrap().endpoint().to_owned()];
-        for protocol in protocols {
-            endpoint = endpoint.protocol(*protocol);
-            assert_eq!(endpoint.dialect.protocol, *protocol);
-            found.push(endpoint.model("m").unwrap().endpoint().to_owned());
-        }
-        found
-    }
-
-    #[test]
-    fn protocols_have_their_addresses() {
-        let native = "https://generativelanguage.googleapis.com/v1beta";
-        let compatible = "https://generativelanguage.googleapis.com/v1beta/openai";
-        let found = addresses("gemini", &[Protocol::Chat, Protocol::Gemini]);
-        assert_eq!(found, [native, &format!("{compatible}/chat/completions"), native]);
-        // An address of the user's own stays.
-        assert_eq!(
-            addresses("openai", &[Protocol::Responses]),
-            ["http://proxy/v1", "http://proxy/v1/responses"]
-        );
-        let azure = "https://r.openai.azure.com/openai/v1";
-        assert_eq!(
-            addresses("azure", &[Protocol::Responses, Protocol::Chat]),
-            [azure, &format!("{azure}/responses"), azure]
-        );
-    }
-
-    #[test]
-    fn deployments_are_told_apart_unseen() {
-        for plain in [
-            "",
-            "http://h:1/v1",
-            "http://h/v1#0123456789abcdef",
-            "http://h/v1#0123456789abcdef#0123456789abcdef",
-        ] {
-            assert_eq!(deployment(plain), plain);
-        }
-        let secret = ["http://h/v1?d=red", "http://h/v1?d=blue", "http://u:red@h/v1", "http://h/v1#red"];
-        let mut marked: Vec<_> = secret.map(|url| deployment(url).into_owned()).into();
-        assert!(
-            marked.iter().all(|url| url.starts_with("http://h/v1#") && !url.contains("red")),
-            "{marked:?}"
-        );
-        assert!(marked.iter().all(|url| deployment(url) == *url));
-        marked.dedup();
-        assert_eq!(marked.len(), secret.len());
-    }
-
-    #[test]
-    fn an_address_that_only_the_user_knows_is_asked_for() {
-        let azure = catalog::provider("azure").unwrap();
-        let key = |name: &str| (name == "AZURE_OPENAI_API_KEY").then(|| "key-value".to_owned());
-        let error = Endpoint::of(azure, "azure/m", &key).unwrap_err();
-        assert_eq!(error.kind, LmErrorKind::Configuration);
-        assert!(error.message.contains("AZURE_OPENAI_ENDPOINT"), "{error}");
-    }
-
-    #[test]
-    fn what_a_model_refuses_stays_refused_whatever_the_server_can_do() {
-        let able = Capabilities::NONE.json_schema(true).strict(true);
-        let dialect = |model: &str| Endpoint::new("http://h").capabilities(able).dialect_of(model);
-        assert!(dialect("gpt-4o").capabilities.sampling && !dialect("o3").capabilities.sampling);
-        assert_eq!(dialect("m").schema, super::super::dialect::OPENAI_SCHEMA);
-        let claude = Endpoint::new("http://h").protocol(Protocol::Anthropic).dialect_of("m");
-        assert_eq!(claude.schema, super::super::dialect::ANTHROPIC_SCHEMA);
-    }
-}
+mod tests;
