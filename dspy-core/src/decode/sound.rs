@@ -75,7 +75,9 @@ impl Walk<'_> {
         let several = quotes && words.contains(|c: char| c.is_whitespace() || matches!(c, ',' | ':'));
         let number = is_torn_number(words);
         let literal = words.split_whitespace().any(|word| {
-            ["null", "true", "false"].iter().any(|l| word != *l && word.len() > 1 && is_mangled(l, word))
+            ["null", "true", "false"]
+                .iter()
+                .any(|l| word != *l && (word.len() > 1 || quotes) && is_mangled(l, word))
         });
         !marks && !several && !number && !literal
     }

@@ -2,8 +2,8 @@
 //!
 //! An edit deletes, doubles, swaps or replaces a structural character or a quotation mark, or removes or repeats up to
 //! 20 characters anywhere. A reply that is valid JSON of its type in spite of the damage is not counted: nobody can
-//! tell that it was meant otherwise. For the same reason, where a removed or repeated piece leaves valid JSON and
-//! another edit damages that, the value in between is as right as the first. Text of a string that an edit itself took
+//! tell that it was meant otherwise. For the same reason, where a removed or repeated piece or a swap leaves valid
+//! JSON and another edit damages that, the value in between is as right as the first. Text of a string that an edit itself took
 //! away or repeated is not counted.
 //! `DSPY_LONG=n` makes the test n times longer.
 #![allow(
@@ -110,8 +110,13 @@ fn run(number: u64, single: bool) -> Case {
     let count = if single { 1 } else { 1 + dice.below(3) };
     let mut edits = Vec::new();
     let mut kinds: Vec<usize> = (0..count).map(|_| dice.below(6)).collect();
-    // Pieces first: what is left may be valid JSON, which is then what can be read at best.
-    kinds.sort_unstable_by(|a, b| b.cmp(a));
+    // Pieces first, then swaps: what is left may be valid JSON, which is then what can be read at best.
+    kinds.sort_unstable_by_key(|kind| match kind {
+        5 => 0,
+        4 => 1,
+        2 => 2,
+        _ => 3,
+    });
     let mut meant = vec![value.clone()];
     for kind in kinds {
         if json.is_empty() {
@@ -237,11 +242,11 @@ fn damaged_replies_read_as_the_original_or_are_refused() {
     println!("single characters  {singles}");
     println!("all                {all}");
     let silent = |tally: &Tally| tally.share(tally.lost + tally.wrong);
-    assert!(singles.share(singles.right) >= 78.0, "too many single edits are refused: {singles}");
-    assert!(silent(&singles) <= 0.3, "silently wrong: {singles}");
+    assert!(singles.share(singles.right) >= 80.0, "too many single edits are refused: {singles}");
+    assert!(silent(&singles) <= 0.1, "silently wrong: {singles}");
     // A piece that is taken out or repeated may leave the text of another value with one character amiss, and nothing
     // in it tells that this is not what happened.
-    assert!(silent(&all) <= 1.0, "silently wrong: {all}");
+    assert!(silent(&all) <= 0.3, "silently wrong: {all}");
 }
 
 /// Whether what was shown earlier still stands: texts may grow, lists and objects may gain.

@@ -232,14 +232,22 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> bool {
         for entry in unknown.iter().take(32) {
+            // Two keys of the type run together: what stood between them is lost.
+            let torn = plan.props.iter().take(64).any(|first| {
+                let two = |second: &Prop| {
+                    first.name != second.name && is_spliced(&first.name, &second.name, &entry.key)
+                };
+                plan.props.iter().take(64).any(two)
+            });
+            if torn {
+                let found = format!("`{}`, which may be two keys run together", snippet(&entry.key));
+                self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+                return false;
+            }
             let absent =
                 plan.props.iter().zip(taken).filter(|(prop, entry)| entry.is_none() && !prop.required);
             for (prop, _) in absent {
-                let spliced = |other: &Prop| {
-                    is_spliced(&prop.name, &other.name, &entry.key)
-                        || is_spliced(&other.name, &prop.name, &entry.key)
-                };
-                if is_mangled(&prop.name, &entry.key) || plan.props.iter().any(spliced) {
+                if is_mangled(&prop.name, &entry.key) {
                     let found = format!("`{}`, which may be `{}` misspelt", snippet(&entry.key), prop.name);
                     self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
                     return false;
@@ -497,12 +505,12 @@ fn is_spliced(first: &str, second: &str, key: &str) -> bool {
     before >= 2 && behind >= 2 && before + behind >= key.len()
 }
 
-/// Whether the last string in a value ends in a closing bracket.
+/// Whether a value ends in a string with a closing bracket at its end, or in brackets with nothing in them.
 fn ends_in_bracket(tree: &Tree<'_>) -> bool {
     match &tree.shape {
         Shape::Text { text, quoted: true } => text.trim_end().ends_with(['}', ']']),
-        Shape::List(items) => items.last().is_some_and(ends_in_bracket),
-        Shape::Object(entries) => entries.last().is_some_and(|e| ends_in_bracket(&e.value)),
+        Shape::List(items) => items.last().is_none_or(ends_in_bracket),
+        Shape::Object(entries) => entries.last().is_none_or(|e| ends_in_bracket(&e.value)),
         _ => false,
     }
 }

@@ -84,7 +84,10 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
             (at + 1, states[close].0)
         };
         let body = edited.get(start..end).unwrap_or("");
-        let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) };
+        let key = in_text(i) && states[i].1.mode == Mode::KeyText;
+        let put = patch.skip == 0 && at == patch.at;
+        let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) }
+            || put && (body.starts_with(strange) || body.ends_with(strange) || key && body.is_empty());
         let count = |c: char| body.matches(c).count();
         let pairs = count('[') == count(']') && count('{') == count('}') && body.contains(['[', '{']);
         out.odd |= odd;
@@ -117,6 +120,35 @@ fn doubt(
     let put = |b: u8| patch.put().contains(&b);
     let in_list = machine.frames[state.frame as usize].list;
     let varies = here.list && !machine.is_fixed(here.set) || there.list && !machine.is_fixed(there.set);
+    let (before, rest) = (&text[..patch.at], &text[patch.at + patch.skip..]);
+    let digit = |c: char| c.is_ascii_digit();
+    // Digits at the edge of an edit may be what is left of more.
+    let torn = put(b':')
+        && patch.skip == 0
+        && before.ends_with('"')
+        && rest.starts_with(|c: char| digit(c) || c == '-')
+        || before.ends_with(digit) && patch.skip == 0 && closes && text.contains('\n');
+    if torn {
+        return Some(Doubt::Item);
+    }
+    // A list that an edit opens may have lost its first items with the bracket.
+    let lead = rest.len() - rest.trim_start().len();
+    let opens = patch.skip == 0 && patch.put() == b"[" && there.list && !machine.is_fixed(there.set);
+    let whole = if text.contains('\n') {
+        rest[..lead].contains('\n') && !rest.trim_start().starts_with(',')
+    } else {
+        rest.trim_start().starts_with(['"', '{', '[', 't', 'f', 'n'])
+    };
+    if opens && !whole {
+        return Some(Doubt::Item);
+    }
+    let last_moved = old.contains(&b',') && old.len() > 1 && rest.trim_start().starts_with([']', '}']);
+    if last_moved {
+        return Some(Doubt::Item);
+    }
+    if old == b"," && put(b'}') && !here.list && machine.gap(here.set, here.seen, here.seen, here.seen) {
+        return Some(Doubt::Member);
+    }
     // Where items meet, what looks like a comma or a bracket too few or too many may be what is left of an item.
     let seam = in_list
         && match state.mode {
@@ -134,10 +166,13 @@ fn doubt(
         let opens = around.0.ends_with(open) && around.1.starts_with(close);
         structural && (closes && put(close as u8) || opens && (put(open as u8) || put(close as u8)))
     };
-    if empties('[', ']') {
+    // What was lost with a bracket takes the blank before it along, and leaves no other mark in its place.
+    let alone = before.ends_with(": ") && patch.skip == 0
+        || patch.skip == 1 && patch.put().len() == 1 && matches!(old, b":" | b"\"" | b"[" | b"{");
+    if empties('[', ']') && !alone {
         return Some(Doubt::Item);
     }
-    if empties('{', '}') {
+    if empties('{', '}') && !alone {
         return Some(Doubt::Member);
     }
     // An opening that is taken for the end leaves nothing of what was in it.
@@ -185,21 +220,18 @@ fn doubt(
 /// Whether nothing but one comma is missing or doubled: what stands on both sides is whole. A piece that is missing hardly
 /// ever ends just there.
 fn is_comma_amiss(text: &str, patch: Patch) -> bool {
-    let bytes = text.as_bytes();
+    let comma = |c: char| c == ',' || c.is_whitespace();
+    let (before, behind) =
+        (text[..patch.at].trim_end_matches(comma), text[patch.at..].trim_start_matches(comma));
+    let gap = &text[before.len()..text.len() - behind.len()];
+    let bracketed = before.ends_with(['}', ']']) && behind.starts_with(['{', '[']);
     match (patch.skip, patch.put()) {
-        (1, b"") => {
-            let comma = |at: Option<usize>| at.and_then(|at| bytes.get(at)) == Some(&b',');
-            comma(Some(patch.at)) && (comma(patch.at.checked_sub(1)) || comma(Some(patch.at + 1)))
-        }
+        // `["a",,"b"]` has a hole where an item may belong.
+        (1, b"") => bracketed && gap.contains(",,"),
         (0, b",") => {
-            let (before, behind) = (text[..patch.at].trim_end(), text[patch.at..].trim_start());
-            let gap = text.len() - before.len() - behind.len();
-            let (Some(last), Some(first)) = (before.bytes().last(), behind.bytes().next()) else {
-                return false;
-            };
-            let bracketed = matches!(last, b'}' | b']') && matches!(first, b'{' | b'[');
-            let whole = matches!(last, b'}' | b']' | b'"') && matches!(first, b'{' | b'[' | b'"');
-            bracketed || whole && (gap > 0 || !text.contains(", ") && !text.contains('\n'))
+            let whole = before.ends_with(['}', ']', '"']) && behind.starts_with(['{', '[', '"']);
+            let apart = !gap.is_empty() || !text.contains(", ") && !text.contains('\n');
+            !gap.contains(',') && whole && (bracketed || apart)
         }
         _ => false,
     }
@@ -223,12 +255,9 @@ fn at_end(
         return None;
     }
     let of = machine.frames[state.frame as usize];
-    match state.mode {
-        _ if last.is_ascii_digit() => Some(Doubt::End),
-        _ if of.list && !machine.is_fixed(of.set) => Some(Doubt::Item),
-        _ if !of.list && machine.gap(of.set, of.seen, of.seen, of.seen) => Some(Doubt::Member),
-        _ => None,
-    }
+    let open =
+        if of.list { !machine.is_fixed(of.set) } else { machine.gap(of.set, of.seen, of.seen, of.seen) };
+    (last.is_ascii_digit() || open).then_some(Doubt::End)
 }
 
 /// Whether a comma is missing between the two items of a list, and a blank stands in its place: a habit, as in `["p" 7]`.
@@ -242,7 +271,8 @@ fn commas_left_out(
     let Ok(i) = states.binary_search_by_key(&patch.at, |(at, _)| *at) else { return false };
     let (before, behind) = (text[..patch.at].trim_end(), text[patch.at..].trim_start());
     let digits = |c: char| c.is_ascii_digit() || matches!(c, '-' | '.');
-    let torn = before.ends_with(digits) && behind.starts_with(digits);
+    let gap = &text[before.len()..text.len() - behind.len()];
+    let torn = before.ends_with(digits) && behind.starts_with(digits) && !gap.contains('\n');
     let blank = text[..patch.at].ends_with(|c: char| c.is_whitespace()) && !torn;
     let depth = |s: &State| machine.frames[s.frame as usize].depth;
     let level = depth(&states[i].1);

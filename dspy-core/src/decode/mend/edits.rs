@@ -59,6 +59,7 @@ pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
         // What breaks off is not completed: nobody knows what would have come.
         Stop::End if ending == Ending::Nothing => {
             close_at_line(&mut machine, schema, text, &places, &mut out);
+            close_key(&mut machine, schema, (text, ending), &places, &mut out);
             return out;
         }
         Stop::End => {}
@@ -114,6 +115,26 @@ fn close_at_line(
         && let Some(value) = strict::read(schema, &edited)
     {
         out.readings.push(Reading { value, patch, doubt: None, looks: Looks::default() });
+    }
+}
+
+/// Tries to close a key before each colon, if the text ends in a closing bracket.
+fn close_key(
+    machine: &mut Machine<'_>,
+    schema: &Schema,
+    (text, ending): (&str, Ending),
+    places: &[(usize, State)],
+    out: &mut Search,
+) {
+    if !text.ends_with(['}', ']']) {
+        return;
+    }
+    let first = places.len().saturating_sub(MAX_PLACES);
+    for i in (first..places.len()).rev() {
+        let (at, state) = places[i];
+        if state.mode == Mode::KeyText && text.as_bytes().get(at) == Some(&b':') {
+            try_place(machine, schema, (text, ending), at, (at, state), &places[..i], out);
+        }
     }
 }
 

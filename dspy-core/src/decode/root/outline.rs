@@ -164,10 +164,9 @@ impl Reply<'_> {
         }
         // A letter or two that touch the bracket have changed places with it.
         if from == bracket {
-            let token =
-                text[..from].len() - text[..from].trim_end_matches(|c: char| !c.is_whitespace()).len();
-            if token <= 2 {
-                from -= token;
+            let rest = text[..from].trim_end_matches(char::is_alphanumeric);
+            if from - rest.len() <= 2 && !rest.ends_with(|c: char| !c.is_whitespace()) {
+                from = rest.len();
             }
         }
         let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
