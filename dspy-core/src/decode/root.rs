@@ -199,7 +199,11 @@ impl Reply<'_> {
         let bare = !whole.contains(['{', '}', '[', ']'])
             && whole.contains(char::is_alphanumeric)
             && sound::quotes_words(whole);
-        let gaps = self.accounts(&scan, start, end);
+        let gaps = if scan.units.is_empty() {
+            sound::quotes_words(whole) && self.accounts(&scan, start, end)
+        } else {
+            self.accounts(&scan, start, end)
+        };
         let words = self.words(&scan, start, end);
         let read = self.settle(scan.units, words, start, end, coercion);
         if read.is_ok() && !(plausible && (gaps || bare)) {

@@ -220,6 +220,10 @@ pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
     {
         return false;
     }
+    // Digits before a comma are an item.
+    if !gap.contains(char::is_alphabetic) && gap.contains(char::is_numeric) && gap.trim_end().ends_with(',') {
+        return false;
+    }
     let glued =
         |at: usize| bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || b"{}[],:\"".contains(b));
     if from > 0 && matches!(bytes[from - 1], b'}' | b']') && glued(from) {

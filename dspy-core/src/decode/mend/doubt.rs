@@ -167,8 +167,10 @@ fn doubt(
         structural && (closes && put(close as u8) || opens && (put(open as u8) || put(close as u8)))
     };
     // What was lost with a bracket takes the blank before it along, and leaves no other mark in its place.
-    let alone = before.ends_with(": ") && patch.skip == 0
-        || patch.skip == 1 && patch.put().len() == 1 && matches!(old, b":" | b"\"" | b"[" | b"{");
+    let replaced = patch.skip == 1 && patch.put().len() == 1;
+    let inside = state.frame != ROOT;
+    let alone = inside && before.ends_with(": ") && patch.skip == 0
+        || replaced && (matches!(old, b":" | b"[" | b"{") || inside && old == b"\"");
     if empties('[', ']') && !alone {
         return Some(Doubt::Item);
     }

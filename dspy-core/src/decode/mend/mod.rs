@@ -47,6 +47,14 @@ pub(super) fn read(schema: &Schema, text: &str, ending: Ending) -> Mended {
         return Mended::Whole;
     }
     prefer_plain(&mut found.readings);
+    // The same item twice on lines of its own, by someone who leaves out commas, is no piece that stands there twice.
+    let on_lines = |r: &edits::Reading| {
+        let before = &text[..r.patch.at];
+        r.doubt.is_none() && r.patch.put() == b"," && before[before.trim_end().len()..].contains('\n')
+    };
+    if !text.contains(',') && found.readings.iter().any(on_lines) {
+        found.readings.retain(|r| r.patch.skip < 2 || !r.patch.put().is_empty());
+    }
     if found.readings.len() > 1 {
         let second = found.readings.swap_remove(1).value;
         return Mended::Several(found.readings.swap_remove(0).value, second);
