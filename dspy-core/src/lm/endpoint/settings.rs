@@ -43,12 +43,12 @@ impl Endpoint {
         self
     }
 
-    /// Sets how many requests may start in any minute; see [`Limits::requests_per_minute`]. No limit at first.
+    /// Sets how many requests may start in any minute; see [`Limits::requests_per_minute`](crate::lm::Limits::requests_per_minute). No limit at first.
     ///
     /// This limit and the three that follow hold for all handles of the process that reach the same base URL with the
     /// same key and headers, however they were made, before or after; what was set last counts. Requests wait in the
     /// order in which they came, without holding anything, and give up at the [`deadline`](Self::deadline) with the
-    /// error [`RateLimit`](LmErrorKind::RateLimit). A repetition of a failed request is a request.
+    /// error [`RateLimit`](crate::lm::LmErrorKind::RateLimit). A repetition of a failed request is a request.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -60,7 +60,7 @@ impl Endpoint {
     /// ```
     ///
     /// Whatever is set, the handles slow down together where the server answers that a model is
-    /// [asked too much](LmErrorKind::RateLimit): they all wait for as long as it says, go on at half the rate, and win
+    /// [asked too much](crate::lm::LmErrorKind::RateLimit): they all wait for as long as it says, go on at half the rate, and win
     /// back the rest over half a minute.
     #[must_use]
     pub fn requests_per_minute(mut self, requests: u32) -> Self {
@@ -68,7 +68,7 @@ impl Endpoint {
         self
     }
 
-    /// Sets how many tokens may be used in a minute; see [`Limits::tokens_per_minute`] and, for whom it holds,
+    /// Sets how many tokens may be used in a minute; see [`Limits::tokens_per_minute`](crate::lm::Limits::tokens_per_minute) and, for whom it holds,
     /// [`requests_per_minute`](Self::requests_per_minute). No limit at first.
     #[must_use]
     pub fn tokens_per_minute(mut self, tokens: u32) -> Self {
@@ -94,14 +94,14 @@ impl Endpoint {
     }
 
     /// Overrides what the server can do, for all its models. Where a model is known to refuse a temperature, it gets
-    /// none all the same; [`Params::extra`](super::Params::extra) sends what it holds in any case.
+    /// none all the same; [`Params::extra`](crate::lm::Params::extra) sends what it holds in any case.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = Some(capabilities);
         self
     }
 
-    /// Sets what the tokens of this server's models cost; see [`Lm::price`].
+    /// Sets what the tokens of this server's models cost; see [`Lm::price`](crate::lm::Lm::price).
     #[must_use]
     pub fn price(mut self, price: Price) -> Self {
         self.price = Some(price);
