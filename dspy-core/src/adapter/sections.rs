@@ -393,7 +393,7 @@ impl Sections {
             self.problem(None, message);
         }
         let reply = &text[self.base..];
-        let remains = reply.lines().filter_map(markers::remains);
+        let remains = reply.lines().filter_map(|line| markers::remains(line).or_else(|| label(line)));
         let lost: Vec<usize> = remains
             .filter_map(|name| match named(spec, name) {
                 Named::Output(index) => Some(index).filter(|index| absent.contains(index)),
@@ -405,6 +405,16 @@ impl Sections {
             self.problem(Some(index), format!("its marker is broken; write `[[ ## {name} ## ]]`"));
         }
     }
+}
+
+/// The name that a line gives to what follows in another way than by a marker: `summary: …`, `**Summary**`, `### Summary`,
+/// `<summary>`.
+fn label(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let name = line.trim_start_matches(['#', '*', '<', '-', ' ']);
+    let end = name.find([':', '*', '>']);
+    let led = line.starts_with(['#', '*', '<']);
+    end.map(|end| &name[..end]).or(led.then_some(name)).map(str::trim).filter(|name| name.len() <= 64)
 }
 
 /// More than these problems help nobody.

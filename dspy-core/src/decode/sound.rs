@@ -69,7 +69,10 @@ impl Walk<'_> {
 
     /// Whether a text without quotes is one by habit, and not by an accident.
     fn is_bare_word(&self, words: &str) -> bool {
-        let marks = words.contains(['"', '{', '}', '[', ']']) || !words.contains(char::is_alphanumeric);
+        let marks = words.contains(['"', '{', '}', '[', ']', '`'])
+            || words.starts_with('\'')
+            || words.ends_with('\'')
+            || !words.contains(char::is_alphanumeric);
         // In a text that has quotes, words without them are single ones.
         let quotes = self.text.contains('"');
         let several = quotes && words.contains(|c: char| c.is_whitespace() || matches!(c, ',' | ':'));

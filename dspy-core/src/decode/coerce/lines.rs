@@ -23,17 +23,21 @@ pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     }
 }
 
-/// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before.
+/// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before, and so
+/// do lines that are indented below a key without a value. `first_lead` is how far the first line is indented where the
+/// text was taken from.
 pub(super) fn lines<'t>(
     text: &'t str,
     is_known: &dyn Fn(&str) -> bool,
     goes_on: &dyn Fn(&str) -> bool,
+    first_lead: Option<usize>,
 ) -> Option<Tree<'t>> {
     let mut entries: Vec<Entry<'t>> = Vec::new();
     let mut at = 0;
     let (mut blank, mut aside) = (false, false);
     // How far the key of the last value is indented, and whether a line right below it may or may not belong to it.
     let (mut depth, mut glued, mut listed) = (0, false, false);
+    let (mut column, mut open) = (0, false);
     let mut block_end = 0;
     for line in text.split_inclusive('\n') {
         let start = at;
@@ -47,13 +51,24 @@ pub(super) fn lines<'t>(
             continue;
         }
         let lead = line.len() - line.trim_start().len();
+        let indent = if start == 0 { first_lead.map_or(lead, |more| more + lead) } else { lead };
+        let here = indent + super::pieces::marker(content).map_or(0, |(_, offset)| offset);
+        let below = !entries.is_empty() && indent > depth && here > column;
         let marker =
             content.len() - content.trim_start_matches(['-', '*', '•', '+', ' ', '"', '_', '#']).len();
         let body = &content[marker..];
         let split =
             body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
-        if let Some(i) = split {
-            (aside, glued, listed, depth) = (false, false, false, lead);
+        if let Some(last) = entries.last_mut().filter(|_| below && split.is_some() && !open) {
+            // A member of what is above, which has a value already?
+            last.value.flaw = Some(Flaw::UnclearEnd);
+        }
+        if let Some(i) = split.filter(|_| !below) {
+            (aside, glued, listed, depth, column) = (false, false, false, indent, here);
+            if start == 0 && first_lead.is_none() {
+                // Nobody knows how far: the next key may be anywhere.
+                (depth, column) = (usize::MAX, usize::MAX);
+            }
             let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
             let mut value = body[i + 1..].trim_start_matches('*').trim();
             if content.starts_with('"') || content.starts_with(['{', '[']) {
@@ -73,7 +88,8 @@ pub(super) fn lines<'t>(
             let span = Span::new(from, from + value.len());
             let key_span = Span::new(start + lead + marker, start + lead + marker + i);
             let mut tree = Tree::text(value, false, span);
-            if value.is_empty() {
+            open = value.is_empty();
+            if open {
                 tree.shape = Shape::Absent;
             }
             match block::read(text, value, at, lead) {
@@ -102,7 +118,10 @@ pub(super) fn lines<'t>(
                 continue;
             }
             let bulleted = super::pieces::marker(content).is_some();
-            glued |= lead <= depth && !bulleted && !matches!(last.value.shape, Shape::Absent) && !listed;
+            glued |= lead <= (if depth == usize::MAX { 0 } else { depth })
+                && !bulleted
+                && !matches!(last.value.shape, Shape::Absent)
+                && !listed;
             listed |= bulleted || matches!(last.value.shape, Shape::Absent);
             if blank {
                 // A paragraph behind the members: part of the last value, or a farewell?

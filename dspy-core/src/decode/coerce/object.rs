@@ -436,7 +436,20 @@ impl Coercion<'_> {
             Known::Prop(i, _) => self.takes_text(plan.props[i].node),
             _ => true,
         };
-        let by_line = lines(text, &is_known, &goes_on);
+        // How far the first line is indented there, a bullet before it included.
+        let bullet = |c: char| c.is_whitespace() || c.is_ascii_digit() || "-*•+.)".contains(c);
+        let lead = match (self.source, self.anchor, &tree.shape) {
+            (Some(source), None, Shape::Text { quoted: false, .. }) => source
+                .get(..tree.span.start + start)
+                .and_then(|before| before.rsplit('\n').next())
+                .filter(|line| line.chars().all(bullet))
+                .map(|line| line.chars().count() - text[..start].rsplit('\n').next().map_or(0, str::len)),
+            _ => None,
+        };
+        let by_line = lines(text, &is_known, &goes_on, lead);
+        if by_line.is_none() && has_nested_lines(text) {
+            return None;
+        }
         if let Some(tree) = by_line
             .filter(|t| matches!(&t.shape, Shape::Object(e) if e.len() > 1 || !text.trim().contains(',')))
         {
@@ -513,4 +526,13 @@ fn ends_in_bracket(tree: &Tree<'_>) -> bool {
         Shape::Object(entries) => entries.last().is_none_or(|e| ends_in_bracket(&e.value)),
         _ => false,
     }
+}
+
+/// Whether a line ends in a colon, and lines below it are indented: members of members, which braces alone tell apart.
+fn has_nested_lines(text: &str) -> bool {
+    let lead = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines.windows(2).any(|pair| {
+        pair[0].trim_end().ends_with(':') && lead(pair[1]) > lead(pair[0]) && pair[1].contains(": ")
+    })
 }

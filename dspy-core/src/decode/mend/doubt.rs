@@ -87,6 +87,7 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
         let key = in_text(i) && states[i].1.mode == Mode::KeyText;
         let put = patch.skip == 0 && at == patch.at;
         let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) }
+            || put && (body.starts_with(['\'', '`']) || body.ends_with(['\'', '`', ';']))
             || put && (body.starts_with(strange) || body.ends_with(strange) || key && body.is_empty());
         let count = |c: char| body.matches(c).count();
         let pairs = count('[') == count(']') && count('{') == count('}') && body.contains(['[', '{']);
@@ -181,7 +182,7 @@ fn doubt(
     if state.mode == Mode::FirstKey && put(b'}') && !old.is_empty() {
         return Some(Doubt::Member);
     }
-    if seam && varies && !is_comma_amiss(text, patch) {
+    if seam && varies && !is_comma_missing(text, patch) {
         return Some(Doubt::Item);
     }
     // Of the edits between members it is the colon that what is left of two members most often lacks.
@@ -219,24 +220,17 @@ fn doubt(
     None
 }
 
-/// Whether nothing but one comma is missing or doubled: what stands on both sides is whole. A piece that is missing hardly
-/// ever ends just there.
-fn is_comma_amiss(text: &str, patch: Patch) -> bool {
-    let comma = |c: char| c == ',' || c.is_whitespace();
-    let (before, behind) =
-        (text[..patch.at].trim_end_matches(comma), text[patch.at..].trim_start_matches(comma));
-    let gap = &text[before.len()..text.len() - behind.len()];
-    let bracketed = before.ends_with(['}', ']']) && behind.starts_with(['{', '[']);
-    match (patch.skip, patch.put()) {
-        // `["a",,"b"]` has a hole where an item may belong.
-        (1, b"") => bracketed && gap.contains(",,"),
-        (0, b",") => {
-            let whole = before.ends_with(['}', ']', '"']) && behind.starts_with(['{', '[', '"']);
-            let apart = !gap.is_empty() || !text.contains(", ") && !text.contains('\n');
-            !gap.contains(',') && whole && (bracketed || apart)
-        }
-        _ => false,
+/// Whether nothing but one comma is missing: what stands on both sides is whole. A piece that is missing hardly ever ends
+/// just there.
+fn is_comma_missing(text: &str, patch: Patch) -> bool {
+    if patch.skip > 0 || patch.put() != b"," {
+        return false;
     }
+    let (before, behind) = (text[..patch.at].trim_end(), text[patch.at..].trim_start());
+    let apart = before.len() + behind.len() < text.len() || !text.contains(", ") && !text.contains('\n');
+    let bracketed = before.ends_with(['}', ']']) && behind.starts_with(['{', '[']);
+    let whole = before.ends_with(['}', ']', '"']) && behind.starts_with(['{', '[', '"']);
+    whole && (bracketed || apart)
 }
 
 /// What may be missing where the last mark of a text is put in or replaced.

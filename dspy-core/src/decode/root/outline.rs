@@ -128,6 +128,23 @@ impl Reply<'_> {
             .lines()
             .last()
             .is_some_and(|line| line.trim_end().ends_with(',') && line.split_whitespace().count() <= 3);
+        // `[1, 2] and also 3`, `3 and [1, 2]`
+        let same_line = behind.trim_start_matches(' ').lines().next().unwrap_or("").trim();
+        let words = || same_line.trim_start_matches(['(', ',', ';', '.', ' ']).split_whitespace();
+        let adds = |word: &str| {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+            matches!(word.as_str(), "and" | "also" | "plus" | "then" | "add")
+        };
+        let opens = words().next().is_some_and(adds) || words().take(3).eq(["as", "well", "as"]);
+        let added = opens && words().count() <= 8 && words().count() > 1;
+        let led_on = before.trim_end().lines().last().is_some_and(|line| {
+            let mut words = line.split_whitespace().rev();
+            let joins = words.next().is_some_and(|word| matches!(word, "and" | "also" | "plus" | "then"));
+            joins && line.split_whitespace().count() <= 6
+        });
+        if added || led_on {
+            return true;
+        }
         let more = word.starts_with('"') || !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
         let joined = rest.starts_with("and ") && word.split_whitespace().count() == 1;
         bullet(before) || bullet(behind) || led && !behind.trim().is_empty() || listed || more || joined
