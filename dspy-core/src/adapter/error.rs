@@ -53,10 +53,10 @@ impl FieldProblem {
     }
 }
 
-/// How many parts of one field are told of; a thousand wrong items are wrong in the same way.
+/// The most problems reported per field; a thousand wrong items usually share one cause.
 const MOST_PARTS: usize = 6;
 
-/// What is wrong with a field, part by part: `rows[1].price`.
+/// The problems of a field, one per part, such as `rows[1].price`.
 pub(super) fn refusals(field: &str, error: &DecodeError) -> Vec<FieldProblem> {
     let place = |problem: &Problem| {
         let path = problem.path.trim_start_matches('$');

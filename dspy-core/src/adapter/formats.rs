@@ -40,7 +40,7 @@ pub(super) fn read_other(own: Format, spec: &SignatureSpec, completion: &Complet
     Some(first)
 }
 
-/// Whether what stands before `at` may be a part of another format: then what follows may stand in a string of it.
+/// Tells whether the text before `at` may belong to another format, so that the rest may be inside one of its strings.
 fn may_be_inside(reply: &str, at: usize) -> bool {
     reply[..at].contains(['{', '<'])
 }

@@ -213,7 +213,7 @@ fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
     is_list.then_some(only)
 }
 
-/// Whether the object that was refused has any of the outputs.
+/// Tells whether the refused object has any of the outputs.
 fn speaks_of_outputs(spec: &SignatureSpec, error: &ParseError) -> bool {
     let is_missing = |problem: &FieldProblem| {
         spec.field(&problem.field).is_some() && problem.message.starts_with("missing")

@@ -233,7 +233,7 @@ pub(super) struct Fence {
     inner: Option<(char, usize)>,
     /// Up to here it has been read.
     at: usize,
-    /// Where the line that closes it starts and ends.
+    /// Start and end of the closing line.
     pub(super) end: Option<(usize, usize)>,
 }
 

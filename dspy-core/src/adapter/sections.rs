@@ -128,7 +128,7 @@ impl Sections {
         self.open.clone().map(|open| Section { text: open.text.start..end.max(open.text.start), ..open })
     }
 
-    /// Where the text of a section that starts at `start` ends: at the end of the fence around it, or at `end`.
+    /// The end of a section's text that starts at `start`: the end of the fence around it, or `end`.
     fn fenced(&self, start: usize, end: usize) -> usize {
         let closed = self.fence.as_ref().and_then(|fence| fence.end);
         closed.map_or(end, |(close, _)| if close >= start { end.min(close) } else { end })

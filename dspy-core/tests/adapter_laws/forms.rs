@@ -99,6 +99,10 @@ fn sections_that_nobody_can_tell() {
         ),
         ("[[ ## reasoning ## ]]\na\n\n[[ ## anser ## ]]\nParis\n\n[[ ## completed ## ]]", "anser"),
         ("[[ ## reasoning ## ]]\na\n\n## answer ## ]]\nParis\n\n[[ ## completed ## ]]", "answer"),
+        ("[[ ## reasoning ## ]]\na\n\nAnswer: Paris", "answer"),
+        ("[[ ## reasoning ## ]]\na\n\n**Answer:** Paris", "answer"),
+        ("[[ ## reasoning ## ]]\na\n\n### Answer\nParis", "answer"),
+        ("[[ ## reasoning ## ]]\na\n\n<answer>Paris</answer>", "answer"),
         ("> [[ ## reasoning ## ]]\n> a\n\n> [[ ## answer ## ]]\n> Paris", "mid-line"),
         ("I am sorry.", ""),
     ] {

@@ -136,6 +136,7 @@ fn close_key(
             try_place(machine, schema, (text, ending), at, (at, state), &places[..i], out);
         }
     }
+    out.spent = machine.fuel == 0;
 }
 
 /// Tries every edit at one place; `resume` is the last state before it.
