@@ -80,6 +80,15 @@ pub(super) fn bounds(text: &str, from: usize) -> (usize, usize) {
     (start, end)
 }
 
+/// Whether a structure is a pair of brackets with nothing between.
+fn is_empty(unit: &Unit<'_>) -> bool {
+    match &unit.tree.shape {
+        Shape::List(items) => items.is_empty(),
+        Shape::Object(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
 struct Reply<'a> {
     schema: &'a Schema,
     text: &'a str,
@@ -130,8 +139,21 @@ impl Reply<'_> {
             let found = "a list, and items beside it".to_owned();
             return Err(problem(schema, ProblemKind::Ambiguous, found).into());
         }
+        let pairs = scan.units.windows(2);
+        let touched = pairs.filter(|two| two[0].outer.end == two[1].outer.start).any(|two| {
+            two.iter().any(is_empty)
+                && self.text.get(two[0].outer.range()) != self.text.get(two[1].outer.range())
+        });
         if takes_structure(schema, schema.root, 4) && !self.is_sound(&scan, start, end) {
-            return self.mended(scan, start, end, &mut coercion);
+            let read = self.mended(scan, start, end, &mut coercion)?;
+            // `{"a": }{}`: brackets that belong to what stands before them.
+            let empty = matches!(&read.value, Value::Array(a) if a.is_empty())
+                || matches!(&read.value, Value::Object(o) if o.is_empty());
+            if touched && empty {
+                let found = "brackets with nothing between them that touch others".to_owned();
+                return Err(problem(schema, ProblemKind::Ambiguous, found).into());
+            }
+            return Ok(read);
         }
         let words = self.words(&scan, start, end);
         self.settle(scan.units, words, start, end, &mut coercion)

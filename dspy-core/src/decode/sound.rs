@@ -56,8 +56,11 @@ impl Walk<'_> {
             return false;
         }
         match &tree.shape {
-            Shape::List(items) => items.iter().all(|item| self.sound(item)),
+            Shape::List(items) => items.iter().all(|item| !self.joins_items(item) && self.sound(item)),
             Shape::Object(entries) => entries.iter().all(|entry| {
+                if entry.quoted && entry.key.contains('\n') && self.spans_lines(entry.span) {
+                    return false;
+                }
                 self.quoted_keys |= entry.quoted;
                 self.bare_keys |= !entry.quoted;
                 self.sound(&entry.value)
@@ -65,6 +68,38 @@ impl Walk<'_> {
             Shape::Text { text: words, quoted: false } => self.is_bare_word(words),
             _ => true,
         }
+    }
+
+    fn spans_lines(&self, span: Span) -> bool {
+        self.text.get(span.range()).is_some_and(|source| source.contains('\n'))
+    }
+
+    /// Whether a string of a list may be two: it goes on in a line that begins just where its own does, as the next item
+    /// would, or a quotation mark in it has a comma beside it.
+    fn joins_items(&self, item: &Tree<'_>) -> bool {
+        let (Some(head), Some(source)) = (self.text.get(..item.span.start), self.text.get(item.span.range()))
+        else {
+            return false;
+        };
+        if !matches!(item.shape, Shape::Text { quoted: true, .. }) {
+            return false;
+        }
+        let inner = |note: &Note| note.kind == R::InnerQuote && source.starts_with('"');
+        let marks = item.notes.as_slice().iter().any(inner)
+            && self.inner_marks(item).any(|at| super::mend::beside_comma(self.text, at));
+        let indent = &head[head.rfind('\n').map_or(0, |i| i + 1)..];
+        let begins = |line: &str| {
+            line.strip_prefix(indent).is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()))
+        };
+        let blank = !indent.is_empty() && indent.bytes().all(|b| matches!(b, b' ' | b'\t'));
+        marks || blank && source.lines().skip(1).any(begins)
+    }
+
+    /// The quotation marks inside a string that no backslash escapes.
+    fn inner_marks(&self, string: &Tree<'_>) -> impl Iterator<Item = usize> {
+        let bytes = self.text.as_bytes();
+        let (start, end) = (string.span.start, string.span.end);
+        (start + 1..end.saturating_sub(1)).filter(|&i| bytes[i] == b'"' && bytes[i - 1] != b'\\')
     }
 
     /// Whether a text without quotes is one by habit, and not by an accident.
@@ -78,9 +113,9 @@ impl Walk<'_> {
         let several = quotes && words.contains(|c: char| c.is_whitespace() || matches!(c, ',' | ':'));
         let number = is_torn_number(words);
         let literal = words.split_whitespace().any(|word| {
-            ["null", "true", "false"]
-                .iter()
-                .any(|l| word != *l && (word.len() > 1 || quotes) && is_mangled(l, word))
+            ["null", "true", "false"].iter().any(|l| {
+                word != *l && (word.len() > 1 || quotes || self.text.contains(l)) && is_mangled(l, word)
+            })
         });
         !marks && !several && !number && !literal
     }
@@ -138,14 +173,10 @@ impl Walk<'_> {
 
     /// Whether the quotation marks inside a string look like a writer's.
     fn quotes_by_habit(&self, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
-        let bytes = self.text.as_bytes();
-        let (start, end) = (tree.span.start, tree.span.end);
-        if !matches!(tree.shape, Shape::Text { .. }) || bytes.get(start) != Some(&b'"') {
-            return false;
-        }
-        let inside =
-            (start + 1..end.saturating_sub(1)).filter(|&i| bytes[i] == b'"' && bytes[i - 1] != b'\\');
-        super::mend::speaks(keys, self.text, &inside.collect::<Vec<_>>())
+        let double = self.text.as_bytes().get(tree.span.start) == Some(&b'"');
+        matches!(tree.shape, Shape::Text { .. })
+            && double
+            && super::mend::speaks(keys, self.text, &self.inner_marks(tree).collect::<Vec<_>>())
     }
 
     /// Whether a backslash that JSON does not know belongs to a path, a pattern or a formula.
@@ -269,11 +300,11 @@ pub(super) fn is_mangled(name: &str, key: &str) -> bool {
     before + behind >= short.len() && long.len() - short.len() <= 20
 }
 
-/// Whether these are digits as JSON does not write them, `.5`, `1,965`, `07`, or digits that touch the end of a literal:
-/// a piece may be missing.
+/// Whether these are digits as JSON does not write them, `.5`, `1,965`, `07`, `7-`, `3 258`, or digits that touch the end
+/// of a literal: a piece may be missing.
 fn is_torn_number(words: &str) -> bool {
     let digits = words.strip_prefix(['-', '+']).unwrap_or(words);
-    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
+    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | ' '));
     let torn = ["null", "true", "false"].iter().any(|literal| !rest.is_empty() && literal.ends_with(rest));
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && (rest.is_empty() && !plain || torn)

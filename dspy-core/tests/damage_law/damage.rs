@@ -122,3 +122,16 @@ pub(crate) fn damage(text: &str, kind: usize, dice: &mut Dice) -> (String, Edit)
         (format!("{}{chunk}{}", &text[..end], &text[end..]), Edit::Repeated(chunk))
     }
 }
+
+/// Whether the text is this value's own with at most one character left out, added, swapped or replaced, spaces aside.
+pub(crate) fn one_character_from(value: &Value, text: &str) -> bool {
+    let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<Vec<_>>();
+    let (own, text) = (squeeze(&value.to_string()), squeeze(text));
+    let ahead = own.iter().zip(&text).take_while(|(a, b)| a == b).count();
+    let (own, text) = (&own[ahead..], &text[ahead..]);
+    let behind = own.iter().rev().zip(text.iter().rev()).take_while(|(a, b)| a == b).count();
+    match (&own[..own.len() - behind], &text[..text.len() - behind]) {
+        ([a, b], [c, d]) => a == d && b == c,
+        (own, text) => own.len() <= 1 && text.len() <= 1,
+    }
+}

@@ -4,7 +4,8 @@
 //! 20 characters anywhere. A reply that is valid JSON of its type in spite of the damage is not counted: nobody can
 //! tell that it was meant otherwise. For the same reason, where a removed or repeated piece or a swap leaves valid
 //! JSON and another edit damages that, the value in between is as right as the first. Text of a string that an edit itself took
-//! away or repeated is not counted.
+//! away or repeated is not counted. A piece that is taken out may leave the text of another value with one character
+//! amiss (`[1, 2, 3]`, `[1 3]`), and nothing in it tells what happened; such readings are counted as *nearer*, and are few.
 //! `DSPY_LONG=n` makes the test n times longer.
 #![allow(
     clippy::expect_used,
@@ -31,6 +32,8 @@ enum Verdict {
     Refused,
     /// The damaged text is valid JSON of the type.
     Valid,
+    /// The text is that of the value read, with one character amiss, and that of the original with more.
+    Nearer,
     Lost,
     Wrong,
 }
@@ -138,6 +141,12 @@ fn run(number: u64, single: bool) -> Case {
         Some(read) if meant.contains(read) => Verdict::Right,
         None => Verdict::Refused,
         Some(read) if meant.iter().any(|value| same_but_for_text(value, read, pieces)) => Verdict::Right,
+        Some(read)
+            if damage::one_character_from(read, &json)
+                && !meant.iter().any(|value| damage::one_character_from(value, &json)) =>
+        {
+            Verdict::Nearer
+        }
         Some(read) if meant.iter().all(|value| lacks(value, read)) => Verdict::Lost,
         Some(_) => Verdict::Wrong,
     };
@@ -150,6 +159,7 @@ struct Tally {
     right: usize,
     refused: usize,
     valid: usize,
+    nearer: usize,
     lost: usize,
     wrong: usize,
 }
@@ -160,13 +170,14 @@ impl Tally {
             Verdict::Right => self.right += 1,
             Verdict::Refused => self.refused += 1,
             Verdict::Valid => self.valid += 1,
+            Verdict::Nearer => self.nearer += 1,
             Verdict::Lost => self.lost += 1,
             Verdict::Wrong => self.wrong += 1,
         }
     }
 
     fn counted(&self) -> usize {
-        self.right + self.refused + self.lost + self.wrong
+        self.right + self.refused + self.nearer + self.lost + self.wrong
     }
 
     fn share(&self, part: usize) -> f64 {
@@ -178,10 +189,11 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{:>7} counted: right {:.1} %, refused {:.1} %, lost {} ({:.3} %), wrong {} ({:.3} %)",
+            "{:>7} counted: right {:.1} %, refused {:.1} %, nearer {}, lost {} ({:.3} %), wrong {} ({:.3} %)",
             self.counted(),
             self.share(self.right),
             self.share(self.refused),
+            self.nearer,
             self.lost,
             self.share(self.lost),
             self.wrong,
@@ -242,12 +254,11 @@ fn damaged_replies_read_as_the_original_or_are_refused() {
     println!("single characters  {singles}");
     println!("all                {all}");
     let silent = |tally: &Tally| tally.share(tally.lost + tally.wrong);
-    assert!(singles.share(singles.right) >= 79.0, "too many single edits are refused: {singles}");
+    assert!(singles.share(singles.right) >= 79.5, "too many single edits are refused: {singles}");
     assert!(silent(&singles) <= 0.2, "silently wrong: {singles}");
-    // A piece that is taken out or repeated may leave the text of another value with one character amiss, and nothing
-    // in it tells that this is not what happened.
-    let most = if times() >= 25 { 0.32 } else { 0.5 };
+    let most = if times() >= 25 { 0.15 } else { 0.3 };
     assert!(silent(&all) <= most, "silently wrong: {all}");
+    assert!(all.share(all.nearer) <= 0.25, "other values that are nearer: {all}");
 }
 
 /// Whether what was shown earlier still stands: texts may grow, lists and objects may gain.

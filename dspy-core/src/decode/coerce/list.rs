@@ -126,8 +126,8 @@ impl Coercion<'_> {
         }
         let count = values.len();
         // `[1, 2]` for a list of lists: one row of two, or two rows of one.
-        if rows == count && count > 1 {
-            let found = format!("{count} items where lists were asked for, which may be one list or {count}");
+        if rows > 1 {
+            let found = format!("{rows} items where lists were asked for, which may be one list or {rows}");
             self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
             return None;
         }

@@ -87,7 +87,8 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
         let key = in_text(i) && states[i].1.mode == Mode::KeyText;
         let put = patch.skip == 0 && at == patch.at;
         let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) }
-            || put && (body.starts_with(['\'', '`']) || body.ends_with(['\'', '`', ';']))
+            || put && (body.starts_with(['\'', '`']) || body.ends_with(['\'', '`', ';', '(']))
+            || put && body.matches('(').count() != body.matches(')').count()
             || put && (body.starts_with(strange) || body.ends_with(strange) || key && body.is_empty());
         let count = |c: char| body.matches(c).count();
         let pairs = count('[') == count(']') && count('{') == count('}') && body.contains(['[', '{']);
@@ -129,7 +130,7 @@ fn doubt(
         && before.ends_with('"')
         && rest.starts_with(|c: char| digit(c) || c == '-')
         || before.ends_with(digit) && patch.skip == 0 && closes && text.contains('\n');
-    if torn {
+    if torn || varies && moves_into_list(edited, old, patch) {
         return Some(Doubt::Item);
     }
     // A list that an edit opens may have lost its first items with the bracket.
@@ -218,6 +219,19 @@ fn doubt(
         }
     }
     None
+}
+
+/// Whether a mark goes over a letter and leaves a string with a comma in it, which may be the comma between two items.
+fn moves_into_list(edited: &str, old: &[u8], patch: Patch) -> bool {
+    let mark = |bytes: &[u8]| bytes.iter().position(|b| *b == b'"');
+    let letter = old.iter().any(|b| b.is_ascii_alphanumeric() || !b.is_ascii());
+    let (Some(_), Some(moved), true) = (mark(old), mark(patch.put()), letter && old.len() > 1) else {
+        return false;
+    };
+    let at = patch.at + moved;
+    let string =
+        if moved == 0 { edited[at + 1..].split('"').next() } else { edited[..at].rsplit('"').next() };
+    string.is_some_and(|string| string.contains(','))
 }
 
 /// Whether nothing but one comma is missing: what stands on both sides is whole. A piece that is missing hardly ever ends

@@ -68,8 +68,11 @@ pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
             if let Some(&(from, state)) = places.last() {
                 let marks =
                     text.as_bytes().iter().enumerate().skip(from + 1).take(at.saturating_sub(from) + 1);
-                let more: Vec<_> =
-                    marks.filter(|(_, b)| MARKS.contains(b)).map(|(i, _)| (i, state)).collect();
+                let bytes = text.as_bytes();
+                let more: Vec<_> = marks
+                    .filter(|(i, b)| MARKS.contains(b) || joins_literals(bytes, *i))
+                    .map(|(i, _)| (i, state))
+                    .collect();
                 let resume = from;
                 for (at, state) in more {
                     try_place(&mut machine, schema, (text, ending), at, (resume, state), &places, &mut out);
@@ -223,6 +226,15 @@ fn try_place(
             attempt(earlier, patch);
         }
     }
+}
+
+/// Whether two literals may meet here, with no comma between: `null2`, `1-985`.
+fn joins_literals(bytes: &[u8], at: usize) -> bool {
+    let (Some(before), Some(here)) = (at.checked_sub(1).and_then(|i| bytes.get(i)), bytes.get(at)) else {
+        return false;
+    };
+    before.is_ascii_digit() && (*here == b'-' || matches!(here, b'n' | b't' | b'f'))
+        || before.is_ascii_lowercase() && (*here == b'-' || here.is_ascii_digit())
 }
 
 /// Whether a mark stands beside its like, so that one of the two is too many. A lone stray mark is what is left of

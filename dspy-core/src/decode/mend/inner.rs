@@ -80,13 +80,16 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
     let Some(best) = goals.iter().map(|(_, cost)| *cost).min() else { return Inner::None };
     goals.retain(|(_, cost)| *cost == best);
     let mut found: Vec<(Value, Vec<usize>)> = Vec::new();
+    let mut joins = false;
     for (goal, _) in goals.into_iter().take(4) {
         let (mut marks, mut i, mut tied) = (Vec::new(), goal, false);
         loop {
             tied |= nodes[i].tied;
             let Some((parent, literal)) = nodes[i].parent else { break };
             if literal {
-                marks.push(nodes[parent].at);
+                let Node { at, state, .. } = nodes[parent];
+                marks.push(at);
+                joins |= machine.frames[state.frame as usize].list && beside_comma(text, at);
             }
             i = parent;
         }
@@ -101,9 +104,16 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
         }
     }
     match found.pop() {
-        Some((value, marks)) if best > 0 && speaks(&schema.keys, text, &marks) => Inner::One(value, marks),
+        Some((value, marks)) if best > 0 && !joins && speaks(&schema.keys, text, &marks) => {
+            Inner::One(value, marks)
+        }
         _ => Inner::None,
     }
+}
+
+/// Whether a comma is next to a mark: between items of a list, it may be the comma there.
+pub(in super::super) fn beside_comma(text: &str, at: usize) -> bool {
+    text[..at].trim_end().ends_with(',') || text[at + 1..].trim_start().starts_with(',')
 }
 
 /// The text with the marks and raw control characters in strings escaped.
@@ -129,6 +139,8 @@ fn escaped(text: &str, marks: &[usize]) -> String {
 }
 
 /// Whether the marks look like a writer's, and not like what is left of lost structure.
+///
+/// Marks at both ends of a string, `""like this""`, are doubled ones as often as they are text.
 pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usize]) -> bool {
     // Marks of one string stand together: no other mark is between them.
     let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -150,7 +162,9 @@ pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usiz
                 && !behind(lone).is_alphanumeric()
                 && !next.starts_with([',', ':', ']', '}', '"']);
         }
+        let both = before(group[0]) == '"' && behind(group[group.len() - 1]) == '"';
         group.len() % 2 == 0
+            && !both
             && group.chunks(2).all(|pair| {
                 let (open, close) = (pair[0], pair[1]);
                 let opens =
@@ -159,6 +173,7 @@ pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usiz
                     && !before(close).is_whitespace()
                     && before(close) != ':';
                 let inside = &text[open + 1..close];
+                let words = inside.contains(char::is_alphanumeric) && !inside.starts_with([',', ':']);
                 // A comma in prose is followed by a blank, a bracket closes what the string opens.
                 let rest = &text.as_bytes()[close + 1..];
                 let torn = matches!(rest.first(), Some(b'}' | b']'))
@@ -169,7 +184,7 @@ pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usiz
                     next.strip_prefix([',', ':']).is_some_and(|rest| rest.trim_start().starts_with('"'));
                 let led = text[..open].trim_end().ends_with([',', '{']);
                 let member = next.starts_with(':') && (led || keys.contains(&fold(inside)));
-                opens && closes && !listed && !member && !torn && !inside.is_empty() && !inside.contains('\n')
+                opens && closes && words && !listed && !member && !torn && !inside.contains('\n')
             })
     })
 }

@@ -494,7 +494,11 @@ impl<'s> Machine<'s> {
                     }
                     input.advance(key);
                 }
-                c if c < 0x20 => return Err(Stop::Dead(input.at)),
+                c if c < 0x20 => {
+                    // The mark that is missing may be missing at the end of the line.
+                    watch(input.at, state);
+                    return Err(Stop::Dead(input.at));
+                }
                 _ => {
                     watch(input.at, state);
                     input.advance(key);

@@ -13,7 +13,7 @@ mod machine;
 mod repeats;
 
 pub(super) use doubt::Ending;
-pub(super) use inner::speaks;
+pub(super) use inner::{beside_comma, speaks};
 
 use serde_json::Value;
 
