@@ -260,7 +260,7 @@ fn quotation_marks_without_a_partner() {
         "a, \"b",
         "\"a\", \"b",
     ]);
-    for item in ["it's", "don't go", "5\" pipe", "he said \"hi\"", "the “green” one", "„grün“"] {
+    for item in ["it's", "don't go", "5\" pipe", "he said \"hi\"", "the “green” one"] {
         reads(item, &vec![item.to_owned()]);
         reads(&format!("- {item}\n- x"), &vec![item.to_owned(), "x".to_owned()]);
     }

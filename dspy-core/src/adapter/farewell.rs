@@ -32,6 +32,16 @@ const FAREWELLS: [&str; 25] = [
     "great day",
 ];
 
+/// What says of any answer that it may be wrong says nothing of this one.
+const DISCLAIMERS: [&str; 6] = [
+    "may be wrong",
+    "might be wrong",
+    "may be mistaken",
+    "might be mistaken",
+    "make mistakes",
+    "please verify",
+];
+
 /// Words that take back or add to what was said.
 const CHANGES: [&str; 30] = [
     "actually",
@@ -81,9 +91,11 @@ pub(super) fn is_farewell(text: &str) -> bool {
     if text.len() > LONGEST || fenced || text.contains(|c: char| c.is_numeric() || "{[:".contains(c)) {
         return false;
     }
-    let changes = text.split(|c: char| !c.is_alphanumeric() && c != '\'').any(|word| CHANGES.contains(&word));
-    let sentences = text.split(['.', '!', '?', '\n', ';']).filter(|s| s.contains(char::is_alphanumeric));
-    !changes && sentences.into_iter().all(|s| FAREWELLS.iter().any(|phrase| s.contains(phrase)))
+    text.split(['.', '!', '?', '\n', ';']).filter(|s| s.contains(char::is_alphanumeric)).all(|sentence| {
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| sentence.contains(phrase));
+        let mut words = sentence.split(|c: char| !c.is_alphanumeric() && c != '\'');
+        says(&DISCLAIMERS) || says(&FAREWELLS) && !words.any(|word| CHANGES.contains(&word))
+    })
 }
 
 /// A text without what stands in angle brackets: the ends of thoughts, and tokens that a server left in.
@@ -118,6 +130,7 @@ mod tests {
             "</think>",
             "<|im_end|>",
             "I hope this helps! Let me know if you have any questions.",
+            "Note that I may be wrong.",
             "Done.",
             "Thank you!\nHave a great day!",
         ] {
