@@ -78,8 +78,12 @@ impl Coercion<'_> {
                 && self.written(tree).trim().contains('\n')
         };
         let Some(entry) = suspect.filter(|_| !by_line()) else { return true };
-        let found = format!("{}, which may end in a key without a value", Self::found(&entry.value));
-        self.problem(ProblemKind::Ambiguous, &path.key(&entry.key), id, found, entry.value.span);
+        let found = format!(
+            "`{}`: {}, which may end in a key without a value",
+            snippet(&entry.key),
+            Self::found(&entry.value)
+        );
+        self.problem(ProblemKind::Ambiguous, path, id, found, entry.value.span);
         false
     }
 }
@@ -147,9 +151,8 @@ fn stands_for(name: &str, key: &str) -> bool {
     }
     let (name, key) = (letters(name), letters(key));
     match slip(&name, &key) {
-        Some(Slip::Swapped) => name.len() >= 4,
+        Some(Slip::Swapped | Slip::Added(_)) => name.len() >= 4,
         Some(Slip::Replaced(at)) => name.len() >= 5 && !(name[at].is_numeric() && key[at].is_numeric()),
-        Some(Slip::Added(_)) => name.len() >= 4,
         None => false,
     }
 }

@@ -407,12 +407,15 @@ impl Coercion<'_> {
         let by_block = text.lines().any(block::opens);
         // In a text with blocks, which only YAML has, what stands in brackets or quotes on its line is a value.
         let flow = |span: Span| {
+            if !by_block {
+                return None;
+            }
             let mut scanner = Loose::new(text, &self.schema.keys, span.start, span.end);
             scanner.closed_end = true;
             scanner.pos = span.start;
             let value = scanner.structure();
             let whole = scanner.skip_blank(scanner.pos) >= span.end;
-            (by_block && whole && value.flaw.is_none() && !value.cut).then_some(value)
+            (whole && value.flaw.is_none() && !value.cut).then_some(value)
         };
         // Behind a number or a choice a paragraph can only be a farewell; a text may go on.
         let goes_on = |key: &str| match known(plan, key) {
