@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::elements::Elements;
-use super::sections::{Sections, field_index};
+use super::sections::{Sections, field_index, label};
 use super::{Adapter, ChatAdapter, Parsed, XmlAdapter, chat, json};
 use crate::decode::{ParseReport, thoughts};
 use crate::lm::Completion;
@@ -75,26 +75,36 @@ fn object(spec: &SignatureSpec, reply: &str) -> Option<Parsed> {
     reply[start..].contains('{').then(|| json::parse_object("", spec, reply, start).ok())?
 }
 
-/// Reads headings in place of markers: `### answer`, `**answer**: Paris`. Every output must have one, all of one kind.
+/// Reads headings in place of markers: `### answer`, `**answer**: Paris`. Every output must have one, all of one kind;
+/// one that may be absent may lack it where nothing else in the reply could be its heading.
 fn headings(spec: &SignatureSpec, reply: &str) -> Option<Parsed> {
-    if spec.outputs().any(FieldSpec::is_optional) {
-        return None;
-    }
     let start = thoughts::answer(reply)?;
     // The field and the kind of each heading, where it starts, and where its text starts.
     let mut found: Vec<(usize, usize, usize, usize)> = Vec::new();
     let mut at = start;
+    let mut foreign = false;
     for line in reply[start..].split_inclusive('\n') {
-        if let Some((name, kind, behind)) = heading(line)
-            && let Some(index) = field_index(spec, name)
-        {
-            found.push((index, kind, at, at + behind));
+        if let Some((name, kind, behind)) = heading(line) {
+            match field_index(spec, name) {
+                Some(index) => found.push((index, kind, at, at + behind)),
+                None => foreign = true,
+            }
         }
         at += line.len();
     }
     let fields: Vec<&FieldSpec> = spec.outputs().collect();
-    let once = (0..fields.len()).all(|index| found.iter().filter(|heading| heading.0 == index).count() == 1);
-    if !once || found.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+    let count = |index: usize| found.iter().filter(|heading| heading.0 == index).count();
+    let absent: Vec<usize> = (0..fields.len()).filter(|index| count(*index) == 0).collect();
+    let labelled = |line| {
+        let named = label(line).and_then(|name| field_index(spec, name));
+        named.is_some_and(|index| absent.contains(&index))
+    };
+    let lost = !absent.is_empty() && (foreign || reply[start..].lines().any(labelled));
+    let once = (0..fields.len()).all(|index| match count(index) {
+        0 => fields[index].is_optional(),
+        count => count == 1,
+    });
+    if found.is_empty() || lost || !once || found.windows(2).any(|pair| pair[0].1 != pair[1].1) {
         return None;
     }
     let mut parsed = Parsed { values: Values::new(), report: ParseReport::default() };
@@ -107,7 +117,9 @@ fn headings(spec: &SignatureSpec, reply: &str) -> Option<Parsed> {
         values[*index] = Some(value);
     }
     for (field, value) in fields.iter().zip(values) {
-        parsed.values.insert(field.name().to_owned(), value?);
+        if let Some(value) = value {
+            parsed.values.insert(field.name().to_owned(), value);
+        }
     }
     Some(parsed)
 }

@@ -8,6 +8,7 @@ mod check;
 mod code;
 mod elements;
 mod error;
+mod farewell;
 mod formats;
 mod history;
 mod incoming;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::farewell;
 use super::markers::{self, COMPLETED, Fence, Marker, Read};
 use crate::decode::thoughts::{self, Head, Tag, Thoughts};
 use crate::signature::{FieldSpec, SignatureSpec};
@@ -67,6 +68,8 @@ pub(super) struct Sections {
     unknown: Option<Range<usize>>,
     /// Behind the last section that counts.
     ended: bool,
+    /// Where the text behind the closing marker starts.
+    behind: Option<usize>,
     strayed: bool,
     over: bool,
 }
@@ -88,6 +91,7 @@ impl Sections {
             marked: false,
             unknown: None,
             ended: false,
+            behind: None,
             strayed: false,
             over: false,
         }
@@ -307,6 +311,9 @@ impl Sections {
             self.closed.push(Section { text: open.text.start..end, ..open });
         }
         self.fence = fence.or(self.fence.take());
+        if matches!(named, Named::Output(_) | Named::Input | Named::Completed) {
+            self.end_farewell(spec, text, marker.before);
+        }
         match named {
             Named::Output(index) => {
                 if std::mem::take(&mut self.strayed) {
@@ -316,7 +323,10 @@ impl Sections {
                 }
                 self.open = Some(Section { index, name: marker.name, text: marker.after..marker.after });
             }
-            Named::Completed => self.ended = true,
+            Named::Completed => {
+                self.ended = true;
+                self.behind = Some(marker.after).filter(|_| !self.closed.is_empty());
+            }
             // What follows the end of the answer is the next task, which the model made up.
             Named::Input => self.over = self.ended,
             Named::Unknown if !self.ended => self.unknown = Some(marker.name),
@@ -364,6 +374,19 @@ impl Sections {
         false
     }
 
+    /// What stands between the closing marker and `end` must not speak of the answer.
+    fn end_farewell(&mut self, spec: &SignatureSpec, text: &str, end: usize) {
+        let Some(from) = self.behind.take() else { return };
+        let behind = text.get(from..end).unwrap_or("");
+        let labels = |line| label(line).is_some_and(|name| matches!(named(spec, name), Named::Output(_)));
+        if !farewell::is_farewell(behind) || behind.lines().any(labels) {
+            let message = format!(
+                "text stands behind `[[ ## {COMPLETED} ## ]]` that may change the answer; write the answer once, and nothing behind it"
+            );
+            self.problem(None, message);
+        }
+    }
+
     fn problem(&mut self, index: Option<usize>, message: String) {
         if self.problems.len() < MOST_PROBLEMS {
             self.problems.push((index, message));
@@ -375,6 +398,7 @@ impl Sections {
             let end = self.fenced(open.text.start, text.len());
             self.closed.push(Section { text: open.text.start..end, ..open });
         }
+        self.end_farewell(spec, text, text.len());
         let absent = |index: usize, field: &FieldSpec| {
             field.is_optional() && !self.closed.iter().any(|section| section.index == index)
         };
@@ -409,7 +433,7 @@ impl Sections {
 
 /// The name that a line gives to what follows in another way than by a marker: `summary: …`, `**Summary**`, `### Summary`,
 /// `<summary>`.
-fn label(line: &str) -> Option<&str> {
+pub(super) fn label(line: &str) -> Option<&str> {
     let line = line.trim();
     let name = line.trim_start_matches(['#', '*', '<', '-', ' ']);
     let end = name.find([':', '*', '>']);

@@ -424,3 +424,67 @@ fn a_model_is_told_the_place_and_the_fault() {
     let error = ChatAdapter.parse(&spec, &Completion::new(all)).unwrap_err().feedback();
     assert!(error.lines().count() < 14 && error.contains("more of its parts are wrong"), "{error}");
 }
+
+#[test]
+fn text_behind_the_end() {
+    let good = "[[ ## answer ## ]]\n5\n\n[[ ## why ## ]]\nx y\n\n[[ ## completed ## ]]";
+    let fields = spec("q -> answer: int, why", false);
+    for farewell in [
+        "\n",
+        "\n```",
+        "\n---\n",
+        "\n\nI hope this helps! Let me know if you have any questions.",
+        "<|im_end|>",
+    ] {
+        let read = read(&ChatAdapter, &fields, &format!("{good}{farewell}"));
+        assert_eq!(read, Ok(json!({"answer": 5, "why": "x y"})), "{farewell}");
+    }
+    let repeated = format!("{good}\n\n{good}");
+    assert_eq!(read(&ChatAdapter, &fields, &repeated), Ok(json!({"answer": 5, "why": "x y"})));
+    for change in [
+        "6",
+        "Correction: the answer is 6.",
+        "Wait, that is wrong.",
+        "answer: 6",
+        "I hope this helps! Sorry, I meant 6.",
+        "{\"answer\": 6, \"why\": \"z\"}",
+        "```json\n{\"answer\": 6}\n```",
+        "[[ ## correction ## ]]\n6",
+        "[[ ## answer ## ]]\n6",
+        "That was six.\n\n[[ ## q ## ]]\nWhat is next?",
+    ] {
+        let read = read(&ChatAdapter, &fields, &format!("{good}\n\n{change}"));
+        assert!(read.is_err(), "{change}: {read:?}");
+    }
+    // What a model makes up as the next task is no part of the answer.
+    let next = format!("{good}\n\n[[ ## q ## ]]\nWhat is next?\n\n[[ ## answer ## ]]\n7");
+    assert_eq!(read(&ChatAdapter, &fields, &next), Ok(json!({"answer": 5, "why": "x y"})));
+}
+
+#[test]
+fn headings_of_outputs_that_may_be_absent() {
+    let fields = "q -> answer: int, note: Optional[str]";
+    let spec_of = || {
+        let spec: SignatureSpec = fields.parse().unwrap();
+        let fields = spec.fields().iter().cloned();
+        let defaulted = |f: FieldSpec| if f.name() == "note" { f.defaulted() } else { f };
+        Arc::new(SignatureSpec::new("Headings", "", fields.map(defaulted)))
+    };
+    for (reply, value) in [
+        ("### answer\n5\n\n### note\nx", json!({"answer": 5, "note": "x"})),
+        ("### answer\n5", json!({"answer": 5})),
+        ("**Answer**: 5", json!({"answer": 5})),
+    ] {
+        assert_eq!(read(&ChatAdapter, &spec_of(), reply), Ok(value), "{reply}");
+    }
+    for reply in [
+        "### answer\n5\n\n### Notse\nx",
+        "### answer\n5\n\nnote: x",
+        "### answer\n5\n\n**note**: x",
+        "### answer\n5\n\n### Remarks\nx",
+        "### note\nx",
+    ] {
+        let read = read(&ChatAdapter, &spec_of(), reply);
+        assert!(read.is_err(), "{reply}: {read:?}");
+    }
+}

@@ -10,12 +10,26 @@ pub(super) enum Block {
 
 /// The block that a value opens, whose lines start at `at` in the text and are indented more than `depth`.
 pub(super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
+    let (mark, header) = header(value)?;
+    Some(lines(text, mark == '>', header, at, depth).unwrap_or(Block::Unclear))
+}
+
+/// The mark of a block and what stands behind it, if a value opens one.
+fn header(value: &str) -> Option<(char, &str)> {
     let mark = value.chars().next().filter(|c| matches!(c, '|' | '>'))?;
     let header = value[1..].split(" #").next().unwrap_or("").trim_end();
-    if header.len() > 2 || !header.chars().all(|c| matches!(c, '+' | '-' | '1'..='9')) {
-        return None;
-    }
-    Some(lines(text, mark == '>', header, at, depth).unwrap_or(Block::Unclear))
+    let plain = header.len() <= 2 && header.chars().all(|c| matches!(c, '+' | '-' | '1'..='9'));
+    plain.then_some((mark, header))
+}
+
+/// Whether a line opens a block behind its key.
+pub(super) fn opens(line: &str) -> bool {
+    line.split_once(':').is_some_and(|(_, value)| header(value.trim()).is_some())
+}
+
+/// Whether a value is the mark of a block.
+pub(in super::super) fn is_mark(value: &str) -> bool {
+    header(value).is_some()
 }
 
 /// The text of a block. The line break behind its last line ends the block and is no part of the text; a header that

@@ -257,6 +257,13 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
         return Err(Fail::No);
     }
     // "C-", "semi-urgent", "positive-ish": another word that contains the name.
+    // "in_feature": as identifiers are written, what is joined is one word.
+    let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let mut ahead = text[..start].chars().rev();
+    let mut behind = text[end..].chars();
+    if ahead.next() == Some('_') && word(ahead.next()) || behind.next() == Some('_') && word(behind.next()) {
+        return Err(Fail::No);
+    }
     let hyphen = |c: Option<char>| matches!(c, Some('-' | '‑'));
     let mut before = text[..start].chars().rev();
     let joined = hyphen(before.next()) && before.next().is_some_and(char::is_alphanumeric);

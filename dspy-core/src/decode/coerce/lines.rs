@@ -23,15 +23,23 @@ pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     }
 }
 
+/// What the type says about keys.
+pub(super) struct Keys<'k, 't> {
+    /// Whether it is the key of a member.
+    pub(super) is_member: &'k dyn Fn(&str) -> bool,
+    /// Whether it may be one and is none: another line of text, or a member that would be lost.
+    pub(super) is_near: &'k dyn Fn(&str) -> bool,
+    /// Whether the value of the key may go on behind a blank line.
+    pub(super) goes_on: &'k dyn Fn(&str) -> bool,
+    /// The value in brackets or quotes that takes up all of a place in the text, where such values may be read.
+    pub(super) flow: &'k dyn Fn(Span) -> Option<Tree<'t>>,
+}
+
 /// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before, and so
 /// do lines that are indented below a key without a value. `first_lead` is how far the first line is indented where the
 /// text was taken from.
-pub(super) fn lines<'t>(
-    text: &'t str,
-    is_known: &dyn Fn(&str) -> bool,
-    goes_on: &dyn Fn(&str) -> bool,
-    first_lead: Option<usize>,
-) -> Option<Tree<'t>> {
+pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<usize>) -> Option<Tree<'t>> {
+    let Keys { is_member: is_known, is_near, goes_on, flow } = *keys;
     let mut entries: Vec<Entry<'t>> = Vec::new();
     let mut at = 0;
     let (mut blank, mut aside) = (false, false);
@@ -39,6 +47,7 @@ pub(super) fn lines<'t>(
     let (mut depth, mut glued, mut listed) = (0, false, false);
     let (mut column, mut open) = (0, false);
     let mut block_end = 0;
+    let mut closed = false;
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
@@ -76,9 +85,7 @@ pub(super) fn lines<'t>(
                 return None;
             }
             value = value.strip_suffix(',').unwrap_or(value).trim_end();
-            if value.starts_with(['{', '[', '"', '\'', '`']) {
-                return None;
-            }
+            closed = value.starts_with(['{', '[', '"', '\'', '`']);
             let from = start
                 + lead
                 + marker
@@ -87,7 +94,7 @@ pub(super) fn lines<'t>(
                 + (body.len() - i - 1 - body[i + 1..].trim_start_matches('*').trim_start().len());
             let span = Span::new(from, from + value.len());
             let key_span = Span::new(start + lead + marker, start + lead + marker + i);
-            let mut tree = Tree::text(value, false, span);
+            let mut tree = if closed { flow(span)? } else { Tree::text(value, false, span) };
             open = value.is_empty();
             if open {
                 tree.shape = Shape::Absent;
@@ -102,6 +109,9 @@ pub(super) fn lines<'t>(
                 None => {}
             }
             entries.push(Entry { key: Cow::Borrowed(key), quoted: false, span: key_span, value: tree });
+        } else if super::keys::of_line(content).is_some_and(|(key, _)| is_near(key)) {
+            // Ahead of the members nothing says what it is; behind one it may be text or the next one.
+            entries.last_mut()?.value.flaw = Some(Flaw::UnclearEnd);
         } else if let Some(last) = entries.last_mut() {
             let from = last.value.span.start.min(start);
             let to = start + line.trim_end().len();
@@ -123,7 +133,7 @@ pub(super) fn lines<'t>(
                 && !matches!(last.value.shape, Shape::Absent)
                 && !listed;
             listed |= bulleted || matches!(last.value.shape, Shape::Absent);
-            if blank {
+            if blank || closed {
                 // A paragraph behind the members: part of the last value, or a farewell?
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
@@ -161,7 +171,7 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
         let start = at;
         at += line.len();
         let content = line.trim();
-        if content.is_empty() || (number == 0 && content.ends_with(':')) {
+        if content.is_empty() || (number == 0 && introduces(content)) {
             continue;
         }
         let marker = super::pieces::marker(content).map_or(0, |(_, offset)| offset);
@@ -196,4 +206,13 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
     let mut tree = Tree::new(Shape::Object(entries), Span::new(0, text.len()));
     tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
     Some(tree)
+}
+
+/// Whether a line announces the members below it. One or two words before the colon may be a key without a value.
+fn introduces(line: &str) -> bool {
+    let Some(words) = line.trim_matches(['*', '#', '_', ' ']).strip_suffix(':') else { return false };
+    let announces = ["answer", "answers", "output", "response", "result", "results"];
+    let count = words.split_whitespace().count();
+    let said = |word: &str| announces.iter().any(|a| word.eq_ignore_ascii_case(a));
+    super::pieces::marker(line).is_none() && (count > 2 || words.split_whitespace().any(said))
 }

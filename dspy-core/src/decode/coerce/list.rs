@@ -10,7 +10,7 @@ use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
 use super::marked;
-use super::pieces::{bullets, mixes_grouping, pieces, quoted_whole};
+use super::pieces::{bullets, has_lone_quote, mixes_grouping, numbers, pieces, quoted_whole};
 
 impl Coercion<'_> {
     pub(super) fn list(
@@ -263,6 +263,12 @@ impl Coercion<'_> {
         tree: &Tree<'_>,
         path: &Path<'_>,
     ) -> Option<Value> {
+        let texts = plan.items.is_some_and(|node| self.takes_text(node));
+        if let Some((_, part)) = parts.iter().find(|(_, part)| texts && has_lone_quote(part)) {
+            let found = format!("`{}`, in which a quotation mark has no partner", snippet(part));
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
+        }
         let items: Vec<Tree<'_>> = parts
             .iter()
             .map(|(at, part)| {
@@ -288,14 +294,27 @@ impl Coercion<'_> {
         let strings = plan.prefix.is_empty() && plan.items.is_some_and(|n| self.takes_text(n));
         let lines: Vec<(usize, &str)> = pieces(text, &['\n']);
         let by_comma: Vec<(usize, &str)> = pieces(text, &[',', ';']);
-        let separated = if lines.len() > 1 { &lines } else { &by_comma };
+        // "1, 2 and 3": words between numbers that nothing else can be.
+        let by_word = if strings || lines.len() > 1 { None } else { numbers(text) };
+        let separated = if lines.len() > 1 { &lines } else { by_word.as_ref().unwrap_or(&by_comma) };
         let ambiguous = |this: &mut Self| {
             let found = format!("{}, which may be one item or several", Self::found(tree));
             this.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
             None
         };
+        let bare = matches!(tree.shape, Shape::Text { quoted: false, .. });
+        let several_lines = lines.len() > 1;
+        let lone_quote = if several_lines {
+            lines.iter().any(|(_, line)| has_lone_quote(line))
+        } else {
+            bare && has_lone_quote(text)
+        };
+        if strings && lone_quote {
+            let found = format!("{}, in which a quotation mark has no partner", Self::found(tree));
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
+        }
         if separated.len() < 2 {
-            let bare = matches!(tree.shape, Shape::Text { quoted: false, .. });
             let joined = text.contains(" and ")
                 || text.contains(" / ")
                 || text.contains(" & ")
@@ -337,7 +356,11 @@ impl Coercion<'_> {
         // Items that needed a sentence to be read as one are prose, not a list.
         let several = several.map(|attempt| {
             let prose = attempt.repairs.iter().any(|r| r.cost >= R::Mention.cost());
-            if prose { None } else { Some(attempt) }
+            let rows = attempt.value.as_array().map_or(&[][..], Vec::as_slice);
+            let torn = plan
+                .items
+                .is_some_and(|node| rows.windows(2).any(|pair| self.may_be_one(node, &pair[0], &pair[1])));
+            if prose || torn { None } else { Some(attempt) }
         });
         match several {
             Ok(Some(several)) => {
@@ -364,6 +387,19 @@ impl Coercion<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether two items may be the members of one, torn apart: no key is in both, and one object could hold all.
+    fn may_be_one(&self, node: NodeId, first: &Value, second: &Value) -> bool {
+        let (Value::Object(a), Value::Object(b)) = (first, second) else { return false };
+        match &self.schema.node(node).kind {
+            Kind::Object(plan) => {
+                a.keys().all(|key| plan.exact.contains_key(key) && !b.contains_key(key))
+                    && b.keys().all(|key| plan.exact.contains_key(key))
+            }
+            Kind::Union(union) => union.options.iter().any(|&o| self.may_be_one(o, first, second)),
+            _ => false,
         }
     }
 

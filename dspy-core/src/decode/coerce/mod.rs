@@ -10,6 +10,7 @@ mod boolean;
 mod choice;
 mod date;
 mod digits;
+mod keys;
 mod lines;
 mod list;
 mod marked;
@@ -24,6 +25,7 @@ mod string;
 mod union;
 
 pub(super) use attempt::Attempt;
+pub(super) use block::is_mark as is_block_mark;
 pub(super) use union::{is_null_word, without_stop};
 
 /// Where the item starts in a line that begins with a bullet or a number.

@@ -103,6 +103,10 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         Scan::Mentions(mentions) => mentions,
         Scan::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
     };
+    // "1,00" may be one with two decimals, or digits that are missing or too many.
+    if plan.integer && mentions.iter().any(|m| m.by_comma && is_whole(&m.literal)) {
+        return Err(Fail::Ambiguous("has separators that can be read in several ways".into()));
+    }
     match mentions.as_slice() {
         [] => match spelt::spelt(answer) {
             Some(value) => settle(vec![(value, vec![R::NumberWord])], plan),
@@ -115,6 +119,11 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         },
         _ => several(answer, &mentions, plan),
     }
+}
+
+/// Whether the decimals of a literal are all zero.
+fn is_whole(literal: &str) -> bool {
+    literal.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().all(|b| b == b'0'))
 }
 
 /// The text without formulas (`$x^{2}$`) and placeholders (`{name}`), whose digits are not the answer, unless nothing

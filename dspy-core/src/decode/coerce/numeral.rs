@@ -18,6 +18,8 @@ pub(super) struct Mention<'t> {
     pub(super) literal: String,
     /// Another way to read the separators.
     pub(super) other: Option<String>,
+    /// Whether a comma, and nothing but a comma, stands before its decimals.
+    pub(super) by_comma: bool,
     pub(super) percent: bool,
     /// The factor that a word behind it names.
     pub(super) scale: Option<(f64, &'t str)>,
@@ -106,8 +108,17 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
         let Some((literal, other, grouped)) = run.literal(text) else {
             return Scan::Unclear("has separators that can be read in several ways");
         };
-        let mut mention =
-            Mention { start, end: run.end, literal, other, percent: false, scale: None, kinds: Vec::new() };
+        let separators = |c: char| text[start..run.end].matches(c).count();
+        let mut mention = Mention {
+            start,
+            end: run.end,
+            by_comma: separators(',') == 1 && separators('.') == 0 && literal.contains('.'),
+            literal,
+            other,
+            percent: false,
+            scale: None,
+            kinds: Vec::new(),
+        };
         if grouped {
             mention.kinds.push(R::Grouping);
         }

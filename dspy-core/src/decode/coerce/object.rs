@@ -5,13 +5,12 @@ use serde_json::{Map, Value};
 use super::super::error::{MISSING, ProblemKind};
 use super::super::loose::Loose;
 use super::super::path::Path;
-use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan, Prop};
+use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan};
 use super::super::report::RepairKind as R;
-use super::super::sound::is_mangled;
 use super::super::text::{bare_answer, fold, snippet};
 use super::super::tree::{Entry, Note, Shape, Span, Tree};
-use super::Coercion;
-use super::lines::{lines, map_lines, shift_spans};
+use super::lines::{Keys, lines, map_lines, shift_spans};
+use super::{Coercion, block, keys};
 
 /// How a key was recognised.
 pub(super) enum Known {
@@ -164,6 +163,7 @@ impl Coercion<'_> {
             return self.wrong(id, tree, path);
         }
         ok &= self.none_misspelt(id, plan, &unknown, &taken, path);
+        ok &= self.none_valueless(id, plan, entries, &taken, tree, path);
         let open = tree.cut || tree.notes.as_slice().iter().any(|n| n.kind == R::MissingClose);
         if open && !Self::nothing_lost(plan, entries, &taken) {
             if self.problems.iter().all(|p| p.kind != ProblemKind::Truncated) || ok {
@@ -220,41 +220,6 @@ impl Coercion<'_> {
     fn fits_all(&self, plan: &ObjectPlan, key: &str, value: &Value) -> bool {
         let asked = plan.patterns.iter().filter(|(pattern, _)| pattern.is_match(key));
         plan.patterns.len() < 2 || asked.into_iter().all(|(_, node)| self.schema.is_valid(*node, value))
-    }
-
-    /// An unknown key that is the name of an absent member with a piece missing or too many is that member, misspelt.
-    fn none_misspelt(
-        &mut self,
-        id: NodeId,
-        plan: &ObjectPlan,
-        unknown: &[&Entry<'_>],
-        taken: &[Option<&Entry<'_>>],
-        path: &Path<'_>,
-    ) -> bool {
-        for entry in unknown.iter().take(32) {
-            // Two keys of the type run together: what stood between them is lost.
-            let torn = plan.props.iter().take(64).any(|first| {
-                let two = |second: &Prop| {
-                    first.name != second.name && is_spliced(&first.name, &second.name, &entry.key)
-                };
-                plan.props.iter().take(64).any(two)
-            });
-            if torn {
-                let found = format!("`{}`, which may be two keys run together", snippet(&entry.key));
-                self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
-                return false;
-            }
-            let absent =
-                plan.props.iter().zip(taken).filter(|(prop, entry)| entry.is_none() && !prop.required);
-            for (prop, _) in absent {
-                if is_mangled(&prop.name, &entry.key) {
-                    let found = format!("`{}`, which may be `{}` misspelt", snippet(&entry.key), prop.name);
-                    self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
-                    return false;
-                }
-            }
-        }
-        true
     }
 
     /// Whether a cut object can have lost nothing: every member that it may have is there and finished.
@@ -431,6 +396,27 @@ impl Coercion<'_> {
             found
         };
         let is_known = |key: &str| matches!(known(plan, key), Known::Prop(..));
+        let is_extra = |key: &str| keys::is_name(key) && matches!(known(plan, key), Known::Extra(_));
+        // Where members may have any name, every `name: value` is one if all lines are of that form.
+        let all_members = text.lines().filter(|l| !l.trim().is_empty()).all(|line| {
+            keys::of_line(line)
+                .is_some_and(|(key, value)| !value.is_empty() && (is_known(key) || is_extra(key)))
+        });
+        let is_member = |key: &str| is_known(key) || all_members && is_extra(key);
+        let is_near = |key: &str| !is_known(key) && (is_extra(key) || keys::is_near(plan, key));
+        let by_block = text.lines().any(block::opens);
+        // In a text with blocks, which only YAML has, what stands in brackets or quotes on its line is a value.
+        let flow = |span: Span| {
+            if !by_block {
+                return None;
+            }
+            let mut scanner = Loose::new(text, &self.schema.keys, span.start, span.end);
+            scanner.closed_end = true;
+            scanner.pos = span.start;
+            let value = scanner.structure();
+            let whole = scanner.skip_blank(scanner.pos) >= span.end;
+            (whole && value.flaw.is_none() && !value.cut).then_some(value)
+        };
         // Behind a number or a choice a paragraph can only be a farewell; a text may go on.
         let goes_on = |key: &str| match known(plan, key) {
             Known::Prop(i, _) => self.takes_text(plan.props[i].node),
@@ -446,7 +432,8 @@ impl Coercion<'_> {
                 .map(|line| line.chars().count() - text[..start].rsplit('\n').next().map_or(0, str::len)),
             _ => None,
         };
-        let by_line = lines(text, &is_known, &goes_on, lead);
+        let known_keys = Keys { is_member: &is_member, is_near: &is_near, goes_on: &goes_on, flow: &flow };
+        let by_line = lines(text, &known_keys, lead);
         if by_line.is_none() && has_nested_lines(text) {
             return None;
         }
@@ -509,13 +496,6 @@ pub(super) fn known(plan: &ObjectPlan, key: &str) -> Known {
         Extra::Node(node) => Known::Extra(node),
         Extra::Drop => Known::No,
     }
-}
-
-/// Whether the beginning of one name and the end of another make up the key.
-fn is_spliced(first: &str, second: &str, key: &str) -> bool {
-    let before = key.bytes().zip(first.bytes()).take_while(|(a, b)| a == b).count();
-    let behind = key.bytes().rev().zip(second.bytes().rev()).take_while(|(a, b)| a == b).count();
-    before >= 2 && behind >= 2 && before + behind >= key.len()
 }
 
 /// Whether a value ends in a string with a closing bracket at its end, or in brackets with nothing in them.

@@ -7,7 +7,10 @@ pub(super) fn mixes_grouping(text: &str) -> bool {
     let commas = || b.iter().enumerate().filter(|(_, c)| **c == b',').map(|(i, _)| i);
     let groups = commas().any(|i| i > 0 && digit(i - 1) && (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
     let separates = commas().any(|i| b.get(i + 1) == Some(&b' '));
-    groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
+    // "1,05": decimals, or a list in which a number has a zero in front?
+    let padded = commas().any(|i| i > 0 && digit(i - 1) && b.get(i + 1) == Some(&b'0') && digit(i + 2));
+    let thousands = commas().all(|i| (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
+    padded && !thousands || groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
 }
 
 /// Trimmed pieces with their places. A trailing separator makes no empty piece.
@@ -26,12 +29,49 @@ pub(super) fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t 
     out
 }
 
+/// Two or more plain numbers with commas, semicolons and one "and" between them.
+pub(super) fn numbers(text: &str) -> Option<Vec<(usize, &str)>> {
+    let (all_but_last, last) = text.rsplit_once(" and ").or_else(|| text.rsplit_once(" & "))?;
+    let mut found = pieces(all_but_last.trim_end().trim_end_matches(','), &[',', ';']);
+    let at = text.len() - last.trim_start().len();
+    found.push((at, last.trim()));
+    found.iter().all(|(_, piece)| super::super::tree::is_json_number(piece)).then_some(found)
+}
+
 /// The inside of a piece that is one string in quotes.
 pub(super) fn quoted_whole(text: &str) -> Option<&str> {
     [('"', '"'), ('\'', '\''), ('“', '”'), ('`', '`')].into_iter().find_map(|(open, close)| {
         let inner = text.strip_prefix(open)?.strip_suffix(close)?;
         (!inner.contains([open, close, '\\'])).then_some(inner)
     })
+}
+
+/// Whether a quotation mark in an unquoted text has no partner, or two have nothing between them and a word behind them:
+/// what was quoted cannot be told. A mark behind a digit is one of inches, an apostrophe is part of a word.
+pub(super) fn has_lone_quote(text: &str) -> bool {
+    let count = |mark: char| text.matches(mark).count();
+    let mut before = None;
+    let mut straight = 0;
+    for c in text.chars() {
+        let inches = straight % 2 == 0 && before.is_some_and(|c: char| c.is_ascii_digit());
+        straight += usize::from(c == '"' && !inches);
+        before = Some(c);
+    }
+    let opens = |mark: char| {
+        let behind = text.trim_start().strip_prefix(mark);
+        behind.is_some_and(|t| !t.starts_with(|c: char| c.is_ascii_digit()) && !t.contains(mark))
+    };
+    let glued = |(at, _)| {
+        let behind: Option<char> = text[at + 2..].chars().next();
+        let ahead = text[..at].chars().next_back();
+        ahead != Some('"') && behind.is_some_and(char::is_alphanumeric)
+    };
+    straight % 2 == 1
+        || count('“') != count('”') && !text.contains('„')
+        || count('«') != count('»')
+        || count('`') % 2 == 1
+        || opens('\'')
+        || text.match_indices("\"\"").any(glued)
 }
 
 /// The marker of a list item and what comes behind it: the number, if it has one, and the byte offset of the item.

@@ -47,12 +47,10 @@ impl Coercion<'_> {
         named.map(|(_, tag)| format!("{}, which also names `{tag}`", Self::found(tree)))
     }
 
-    /// The keys that the branch drops and another one knows. Where a tag decides, the others have no say.
-    fn lost(&self, plan: &UnionPlan, option: NodeId, tree: &Tree<'_>) -> Vec<String> {
+    /// The keys that the branch drops and another one knows, if they say anything. A tag decides which branch is meant,
+    /// and makes a member of another one no less of a contradiction.
+    pub(super) fn lost(&self, plan: &UnionPlan, option: NodeId, tree: &Tree<'_>) -> Vec<String> {
         let Kind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
-        if plan.tag.is_some() {
-            return Vec::new();
-        }
         let others: Vec<&ObjectPlan> = plan
             .options
             .iter()
@@ -66,7 +64,9 @@ impl Coercion<'_> {
             return Vec::new();
         }
         let keys: Vec<&str> = match &tree.shape {
-            Shape::Object(entries) => entries.iter().map(|e| &*e.key).collect(),
+            Shape::Object(entries) => {
+                entries.iter().filter(|e| !says_nothing(&e.value)).map(|e| &*e.key).collect()
+            }
             Shape::Text { text, .. } => keys_of_lines(text),
             _ => Vec::new(),
         };
@@ -94,6 +94,16 @@ impl Coercion<'_> {
     }
 }
 
+/// Whether a value is null or has nothing in it, as models write what they leave out.
+fn says_nothing(value: &Tree<'_>) -> bool {
+    match &value.shape {
+        Shape::Null => true,
+        Shape::List(items) => items.is_empty(),
+        Shape::Object(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
 /// What stands before a colon or an equals sign in the pieces of a text.
 fn keys_of_lines(text: &str) -> Vec<&str> {
     let key = |piece: &'_ str| -> Option<usize> { piece.find([':', '=']).filter(|at| *at < 80) };
@@ -101,7 +111,11 @@ fn keys_of_lines(text: &str) -> Vec<&str> {
         .filter_map(|piece| {
             let piece = piece.trim();
             let piece = pieces::marker(piece).map_or(piece, |(_, offset)| &piece[offset..]);
-            let key = piece[..key(piece)?].trim_matches(['*', '"', '`', '\'', '_', ' ', '{']);
+            let at = key(piece)?;
+            if super::union::is_null_word(&piece[at + 1..]) {
+                return None;
+            }
+            let key = piece[..at].trim_matches(['*', '"', '`', '\'', '_', ' ', '{']);
             (!key.is_empty()).then_some(key)
         })
         .collect()

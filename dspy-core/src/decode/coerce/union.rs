@@ -52,7 +52,12 @@ impl Coercion<'_> {
             return Some(Value::String(literal.to_string()));
         }
         if let Some(branch) = Self::tagged(plan, tree) {
-            return self.shape(branch, tree, path);
+            let value = self.shape(branch, tree, path)?;
+            let lost = self.lost(plan, branch, tree);
+            let Some(first) = lost.first() else { return Some(value) };
+            let found = format!("`{}`, a member of another alternative", super::snippet(first));
+            self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
+            return None;
         }
         let free_text = plan
             .options

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::coerce::is_block_mark;
 use super::super::quoted::opening;
 use super::super::report::RepairKind as R;
 use super::super::text::fold;
@@ -91,7 +92,15 @@ impl<'t> Loose<'t, '_> {
         let prefixed = text.len() > 2
             && text.as_bytes()[0].is_ascii_alphabetic()
             && matches!(text.as_bytes()[1], b'"' | b'\'');
-        if text.ends_with("...") || text.ends_with('…') {
+        // A block of YAML among members in braces or on lines of their own: its lines are no members.
+        let first = text.split('\n').next().unwrap_or("");
+        let behind = self.text.get(span.start + first.len()..self.end).unwrap_or("");
+        let opens_block = is_block_mark(first.trim_end())
+            && behind.trim_start_matches([' ', '\t', '\r']).starts_with('\n')
+            && !behind.trim_start().starts_with(['}', ']']);
+        if opens_block {
+            tree.flaw = Some(Flaw::UnclearEnd);
+        } else if text.ends_with("...") || text.ends_with('…') {
             tree.flaw = Some(Flaw::Elided);
         } else if (prefixed && text.ends_with(char::from(text.as_bytes()[1])))
             || (text.ends_with('"') && !text.matches('"').count().is_multiple_of(2))

@@ -1,0 +1,201 @@
+//! Keys that are none of the type's but may stand for one, and keys without a value.
+
+use super::super::error::ProblemKind;
+use super::super::path::Path;
+use super::super::plan::{NodeId, ObjectPlan, Prop};
+use super::super::report::RepairKind as R;
+use super::super::sound::is_mangled;
+use super::super::text::{fold, snippet};
+use super::super::tree::{Entry, Shape, Tree};
+use super::object::{Known, known};
+use super::{Coercion, pieces};
+
+impl Coercion<'_> {
+    /// An unknown key that is one slip away from the name of a member is that member, misspelt: of one that is absent,
+    /// or of one that is there, where the slip is no word of its own.
+    pub(super) fn none_misspelt(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        unknown: &[&Entry<'_>],
+        taken: &[Option<&Entry<'_>>],
+        path: &Path<'_>,
+    ) -> bool {
+        for entry in unknown.iter().take(32) {
+            // Two keys of the type run together: what stood between them is lost.
+            let torn = plan.props.iter().take(64).any(|first| {
+                let two = |second: &Prop| {
+                    first.name != second.name && is_spliced(&first.name, &second.name, &entry.key)
+                };
+                plan.props.iter().take(64).any(two)
+            });
+            if torn {
+                let found = format!("`{}`, which may be two keys run together", snippet(&entry.key));
+                self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+                return false;
+            }
+            let says_something = !matches!(entry.value.shape, Shape::Null);
+            let meant = plan.props.iter().zip(taken).find(|(prop, taken)| match taken {
+                Some(_) => says_something && doubles(&prop.name, &entry.key),
+                None if prop.required => false,
+                None => {
+                    is_mangled(&prop.name, &entry.key) || says_something && stands_for(&prop.name, &entry.key)
+                }
+            });
+            if let Some((prop, _)) = meant {
+                let found = format!("`{}`, which may be `{}` misspelt", snippet(&entry.key), prop.name);
+                self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether no unquoted value holds a key that lacks a value of its own: `{a: 1, b}`. In a map any word may be one,
+    /// elsewhere the name of an absent member.
+    pub(super) fn none_valueless(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        entries: &[Entry<'_>],
+        taken: &[Option<&Entry<'_>>],
+        tree: &Tree<'_>,
+        path: &Path<'_>,
+    ) -> bool {
+        const SEPARATORS: [char; 3] = [',', ';', '\n'];
+        let suspect = entries.iter().find(|entry| {
+            let Shape::Text { text, quoted: false } = &entry.value.shape else { return false };
+            let Some((_, behind)) = text.split_once(SEPARATORS) else { return false };
+            matches!(known(plan, &entry.key), Known::Extra(_))
+                || behind.split(SEPARATORS).any(|piece| {
+                    let name = piece.trim().trim_matches(['"', '\'', '`']);
+                    matches!(known(plan, name), Known::Prop(i, _) if taken[i].is_none())
+                })
+        });
+        // Where each member has its line, a comma is one of the text.
+        let by_line = || {
+            tree.notes.as_slice().iter().any(|note| note.kind == R::MissingBraces)
+                && self.written(tree).trim().contains('\n')
+        };
+        let Some(entry) = suspect.filter(|_| !by_line()) else { return true };
+        let found = format!(
+            "`{}`: {}, which may end in a key without a value",
+            snippet(&entry.key),
+            Self::found(&entry.value)
+        );
+        self.problem(ProblemKind::Ambiguous, path, id, found, entry.value.span);
+        false
+    }
+}
+
+/// What a line says is a key, and what it says behind it; bullets and emphasis are no part of them.
+pub(super) fn of_line(line: &str) -> Option<(&str, &str)> {
+    let content = line.trim();
+    let content = pieces::marker(content).map_or(content, |(_, offset)| &content[offset..]);
+    let (key, value) = content.split_once(':')?;
+    let edge = |c: char| matches!(c, '*' | '_' | '`' | '"' | '\'' | '#' | ' ');
+    Some((key.trim_matches(edge), value.trim_matches(|c: char| c == '*' || c.is_whitespace())))
+}
+
+/// Whether a key is one word, as names of members are.
+pub(super) fn is_name(key: &str) -> bool {
+    !key.is_empty()
+        && key.len() <= 64
+        && key.starts_with(char::is_alphabetic)
+        && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+/// Whether a word is one slip away from the name of a member.
+pub(super) fn is_near(plan: &ObjectPlan, key: &str) -> bool {
+    let near = |name: &str| {
+        let lacks = name.len().abs_diff(key.len()) == 1 && name.len() >= 4 && is_mangled(name, key);
+        lacks || stands_for(name, key)
+    };
+    is_name(key) && plan.props.iter().take(64).any(|prop| near(&prop.name))
+}
+
+/// How one name becomes the other.
+enum Slip {
+    /// Two letters that stand beside each other have changed places.
+    Swapped,
+    /// Another letter stands at this place.
+    Replaced(usize),
+    /// The longer one has a letter more at this place.
+    Added(usize),
+}
+
+/// The only slip between two names, as letters and digits in lower case.
+fn slip(name: &[char], key: &[char]) -> Option<Slip> {
+    let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };
+    let before = long.iter().zip(short).take_while(|(a, b)| a == b).count();
+    let rest = short.len() - before;
+    let behind = long.iter().rev().zip(short.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    match (long.len() - before - behind, rest - behind) {
+        (1, 0) => Some(Slip::Added(before)),
+        (1, 1) => Some(Slip::Replaced(before)),
+        (2, 2) if long[before] == short[before + 1] && long[before + 1] == short[before] => {
+            Some(Slip::Swapped)
+        }
+        _ => None,
+    }
+}
+
+fn letters(name: &str) -> Vec<char> {
+    fold(name).chars().take(128).collect()
+}
+
+/// Whether the key may be the name of an absent member: short names are one letter apart without a slip.
+fn stands_for(name: &str, key: &str) -> bool {
+    if name.len().abs_diff(key.len()) > 8 {
+        return false;
+    }
+    let (name, key) = (letters(name), letters(key));
+    match slip(&name, &key) {
+        Some(Slip::Swapped | Slip::Added(_)) => name.len() >= 4,
+        Some(Slip::Replaced(at)) => name.len() >= 5 && !(name[at].is_numeric() && key[at].is_numeric()),
+        None => false,
+    }
+}
+
+/// Whether the key may be the name of a member that is there already. A first letter, a last one, a digit and a word of
+/// one letter make another name: `height` and `weight`, `email` and `emails`, `line_1` and `line_2`.
+fn doubles(name: &str, key: &str) -> bool {
+    if name.len().abs_diff(key.len()) > 8 {
+        return false;
+    }
+    let (own, other) = (letters(name), letters(key));
+    match slip(&own, &other) {
+        Some(Slip::Swapped) => own.len() >= 5,
+        Some(Slip::Replaced(at)) => {
+            own.len() >= 6 && at > 0 && !begins_word(name, at) && !begins_word(key, at)
+        }
+        Some(Slip::Added(at)) => {
+            let (long, of) = if own.len() > other.len() { (own.len(), name) } else { (other.len(), key) };
+            own.len() >= 6 && at > 0 && at + 1 < long && !begins_word(of, at)
+        }
+        None => false,
+    }
+}
+
+/// Whether a word or a number begins at a letter of the name: the second `b` of `bob_b` and of `bobB`.
+fn begins_word(name: &str, at: usize) -> bool {
+    let mut before: Option<char> = None;
+    let mut index = 0;
+    for c in name.chars() {
+        if c.is_alphanumeric() {
+            if index == at {
+                return !before.is_some_and(char::is_alphanumeric) || c.is_uppercase() || c.is_numeric();
+            }
+            index += 1;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Whether the beginning of one name and the end of another make up the key.
+fn is_spliced(first: &str, second: &str, key: &str) -> bool {
+    let before = key.bytes().zip(first.bytes()).take_while(|(a, b)| a == b).count();
+    let behind = key.bytes().rev().zip(second.bytes().rev()).take_while(|(a, b)| a == b).count();
+    before >= 2 && behind >= 2 && before + behind >= key.len()
+}
