@@ -304,8 +304,11 @@ pub(super) fn is_mangled(name: &str, key: &str) -> bool {
 /// of a literal: a piece may be missing.
 fn is_torn_number(words: &str) -> bool {
     let digits = words.strip_prefix(['-', '+']).unwrap_or(words);
-    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | ' '));
+    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
     let torn = ["null", "true", "false"].iter().any(|literal| !rest.is_empty() && literal.ends_with(rest));
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && (rest.is_empty() && !plain || torn)
+    let spaced =
+        rest.starts_with(' ') && rest.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | ','));
+    let begins = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    begins && (rest.is_empty() && !plain || rest == "-" || spaced || torn)
 }

@@ -111,9 +111,11 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
     }
 }
 
-/// Whether a comma is next to a mark: between items of a list, it may be the comma there.
+/// Whether the comma beside a mark in a string of a list may be the one between two items: `a, "b" c`, `"a", }b`.
 pub(in super::super) fn beside_comma(text: &str, at: usize) -> bool {
-    text[..at].trim_end().ends_with(',') || text[at + 1..].trim_start().starts_with(',')
+    let next = text[at + 1..].trim_start().strip_prefix(',');
+    text[..at].trim_end().ends_with(',')
+        || next.is_some_and(|rest| !rest.trim_start().starts_with(char::is_alphanumeric))
 }
 
 /// The text with the marks and raw control characters in strings escaped.
@@ -173,7 +175,9 @@ pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usiz
                     && !before(close).is_whitespace()
                     && before(close) != ':';
                 let inside = &text[open + 1..close];
-                let words = inside.contains(char::is_alphanumeric) && !inside.starts_with([',', ':']);
+                let words = inside.contains(char::is_alphanumeric)
+                    || !inside.contains([',', ':']) && !inside.is_empty();
+                let words = words && !inside.starts_with([',', ':']);
                 // A comma in prose is followed by a blank, a bracket closes what the string opens.
                 let rest = &text.as_bytes()[close + 1..];
                 let torn = matches!(rest.first(), Some(b'}' | b']'))
