@@ -71,6 +71,8 @@ fn hostile(n: usize) -> Vec<(&'static str, String)> {
         ("numbers", fill("1 ")),
         ("numbers with signs", fill("-1 and ")),
         ("choices", fill("OPEN or ")),
+        ("items in other quotes", format!("[{}'12']", fill("'12', "))),
+        ("items over lines", format!("[{}\"x\"]", fill("\"a\nb\", "))),
         ("rows", format!("[{}]", fill("{\"a\": \"x\", \"b\": 1},"))),
         ("damaged rows", format!("[{}{{\"a: \"x\"}}]", fill("{\"a\": \"x\", \"b\": 1},"))),
         (

@@ -77,22 +77,25 @@ impl Walk<'_> {
     /// Whether a string of a list may be two: it goes on in a line that begins just where its own does, as the next item
     /// would, or a quotation mark in it has a comma beside it.
     fn joins_items(&self, item: &Tree<'_>) -> bool {
+        let noted = |kind| item.notes.as_slice().iter().any(|note| note.kind == kind);
+        let (inner, raw) = (noted(R::InnerQuote), noted(R::RawControl));
+        if !(inner || raw) || !matches!(item.shape, Shape::Text { quoted: true, .. }) {
+            return false;
+        }
         let (Some(head), Some(source)) = (self.text.get(..item.span.start), self.text.get(item.span.range()))
         else {
             return false;
         };
-        if !matches!(item.shape, Shape::Text { quoted: true, .. }) {
-            return false;
+        let beside = |at| super::mend::beside_comma(self.text, at);
+        if inner && source.starts_with('"') && self.inner_marks(item).any(beside) {
+            return true;
         }
-        let inner = |note: &Note| note.kind == R::InnerQuote && source.starts_with('"');
-        let marks = item.notes.as_slice().iter().any(inner)
-            && self.inner_marks(item).any(|at| super::mend::beside_comma(self.text, at));
         let indent = &head[head.rfind('\n').map_or(0, |i| i + 1)..];
         let begins = |line: &str| {
             line.strip_prefix(indent).is_some_and(|rest| rest.starts_with(|c: char| !c.is_whitespace()))
         };
         let blank = !indent.is_empty() && indent.bytes().all(|b| matches!(b, b' ' | b'\t'));
-        marks || blank && source.lines().skip(1).any(begins)
+        raw && blank && source.lines().skip(1).any(begins)
     }
 
     /// The quotation marks inside a string that no backslash escapes.
