@@ -6,6 +6,9 @@
     reason = "a test that cannot go on should stop"
 )]
 
+#[path = "work/mod.rs"]
+mod work;
+
 use dspy_core::decode::Plan;
 use serde_json::{Value, json};
 
@@ -133,8 +136,21 @@ fn deep_values_are_refused_and_not_followed() {
     });
 }
 
-/// The work done for a text, measured by the processor's own clock, is too noisy for a test; so the law is stated on
-/// what can be counted: a report has at most a thousand repairs and one for every sixteen bytes.
+#[test]
+fn any_text_is_read_in_linear_time() {
+    for (name, schema) in schemas() {
+        let plan = Plan::new(&schema).expect("a schema");
+        for (i, (text, _)) in hostile(1).iter().enumerate() {
+            let texts = |n: usize| hostile(n).swap_remove(i).1;
+            let (small, large) = (texts(30_000), texts(120_000));
+            work::assert_linear(&format!("{text} as {name}"), 30_000, |n| {
+                drop(plan.decode(if n == 30_000 { &small } else { &large }));
+            });
+        }
+    }
+}
+
+/// A report has at most a thousand repairs and one for every sixteen bytes.
 #[test]
 fn reports_stay_small() {
     for (name, schema) in schemas() {

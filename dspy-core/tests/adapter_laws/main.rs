@@ -4,6 +4,7 @@
 mod damage;
 mod forms;
 mod streams;
+#[path = "../work/mod.rs"]
 mod work;
 
 use std::collections::BTreeMap;
