@@ -77,3 +77,17 @@ fn long_numbers_lose_no_digit() {
         }
     }
 }
+
+#[test]
+fn digits_that_a_decimal_cannot_hold_are_refused() {
+    for reply in [
+        "1e-30",
+        "0.1000000000000000000000000000000001",
+        "\"0.12345678901234567890123456789012\"",
+        "\"123456789012345678901234567890123\"",
+        "12345678901234567.89",
+    ] {
+        let read = decode::<Decimal>(reply);
+        assert!(read.is_err(), "{reply}: {read:?}");
+    }
+}

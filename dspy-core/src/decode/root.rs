@@ -10,7 +10,7 @@ use super::error::{DecodeError, Problem, ProblemKind, SchemaError};
 use super::path::Path;
 use super::plan::{Kind, NodeId, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
-use super::text::snippet;
+use super::text::{snippet, words};
 use super::tree::{Shape, Span, Tree};
 use super::{MAX_BYTES, mend, partial, sound, strict, thoughts, whole};
 
@@ -80,6 +80,15 @@ pub(super) fn bounds(text: &str, from: usize) -> (usize, usize) {
     (start, end)
 }
 
+/// Whether a sentence takes back what was said before it.
+fn corrects(text: &str) -> bool {
+    const TURNS: [&str; 7] = ["actually", "correction", "wait", "oops", "scratch", "edit", "erratum"];
+    text.split(['.', '!', '\n', '(']).any(|sentence| {
+        let first = words(sentence).next();
+        first.is_some_and(|w| TURNS.iter().any(|turn| w.text.eq_ignore_ascii_case(turn)))
+    })
+}
+
 /// Whether a structure is a pair of brackets with nothing between.
 fn is_empty(unit: &Unit<'_>) -> bool {
     match &unit.tree.shape {
@@ -135,6 +144,16 @@ impl Reply<'_> {
         }
         self.drop_asides(&mut scan, start, end);
         self.join_objects(&mut scan);
+        if self.cites(&scan) {
+            let found = "a sentence with brackets in it, as a citation has".to_owned();
+            return Err(problem(schema, ProblemKind::Ambiguous, found).into());
+        }
+        if let Some(last) = scan.units.last()
+            && corrects(&self.text[last.outer.end..end])
+        {
+            let found = "an answer, and words behind it that correct it".to_owned();
+            return Err(problem(schema, ProblemKind::Ambiguous, found).into());
+        }
         if self.leaves_items(&scan, start, end) {
             let found = "a list, and items beside it".to_owned();
             return Err(problem(schema, ProblemKind::Ambiguous, found).into());

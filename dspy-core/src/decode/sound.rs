@@ -134,7 +134,7 @@ impl Walk<'_> {
         let tail = &inside[inside.trim_end().len()..];
         let lead = &inside[..inside.len() - inside.trim_start().len()];
         if !tail.contains('\n') {
-            return tail == lead;
+            return tail == lead || tail == " ";
         }
         let line = head.rfind('\n').map_or(head, |i| &head[i + 1..]);
         let indent = &line[..line.len() - line.trim_start().len()];

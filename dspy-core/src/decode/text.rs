@@ -181,7 +181,9 @@ pub(super) fn has_negation(text: &str) -> bool {
 
 /// Whether the sentence leaves open what it says.
 pub(super) fn is_hedged(text: &str) -> bool {
-    const HEDGES: [&str; 25] = [
+    const HEDGES: [&str; 27] = [
+        "barely",
+        "almost",
         "mostly",
         "half",
         "sometimes",

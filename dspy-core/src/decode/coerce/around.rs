@@ -79,6 +79,9 @@ pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), 
         mention.start = before.len();
         currency = true;
     }
+    if before.ends_with('(') && before.trim_end_matches('(').ends_with(is_currency_sign) {
+        return Err("may be negative (in brackets)");
+    }
     match before.chars().next_back() {
         Some(sign @ ('-' | '−' | '–' | '+')) => {
             let further = before[..before.len() - sign.len_utf8()].chars().next_back();
@@ -136,6 +139,10 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         } else if is_currency_sign(c) {
             currency = true;
             mention.end += gap + c.len_utf8();
+        } else if matches!(c, '-' | '−') && trimmed[c.len_utf8()..].trim().is_empty() {
+            return Err("ends in a sign");
+        } else if gap > 0 && c == '+' {
+            return Err("is a part of a sum");
         } else if gap == 0 && (c == '+' || c == '^' || c == '±' || c == '!') && trimmed.len() == c.len_utf8()
         {
             return Err("holds a sign that changes the number");
@@ -193,7 +200,8 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         "cent" | "cents" | "pence" | "penny" | "ish" | "odd" | "some" | "mio" | "mil" | "mln" | "mn"
         | "bn" | "lakh" | "lakhs" | "crore" | "crores" | "dozen" | "dozens" | "grand" | "bps"
         | "permille" | "score" | "gross" | "hundreds" | "thousands" | "half" | "quarter" | "third"
-        | "tenths" => {
+        | "tenths" | "hundredth" | "hundredths" | "thousandth" | "thousandths" | "millionth"
+        | "millionths" => {
             return Err("holds a word that may scale the number");
         }
         // "5 m" is a length, "5G", "5a" and "5x" are names and factors.

@@ -247,7 +247,8 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
         let word = w.trim_matches(|c: char| !c.is_alphanumeric());
         !by_case || !plan.exact.keys().any(|name| name.eq_ignore_ascii_case(word))
     });
-    if is_hedged(&sure.collect::<String>()) {
+    let unreal = words(&outside).any(|w| UNREAL.iter().any(|u| w.text.eq_ignore_ascii_case(u)));
+    if unreal || is_hedged(&sure.collect::<String>()) {
         return Err(Fail::Ambiguous(format!("is not sure about \"{name}\"")));
     }
     let operator =
@@ -255,6 +256,11 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     let exclaims = text[end..].starts_with('!');
     if operator(text[..start].chars().next_back()) || (operator(text[end..].chars().next()) && !exclaims) {
         return Err(Fail::No);
+    }
+    // "positive=0.9" is one score of several.
+    let scored = text[end..].trim_start().strip_prefix('=');
+    if scored.is_some_and(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '.')) {
+        return Err(Fail::Ambiguous(format!("gives \"{name}\" a number")));
     }
     // "C-", "semi-urgent", "positive-ish": another word that contains the name.
     // "in_feature": as identifiers are written, what is joined is one word.
@@ -321,6 +327,21 @@ const COMMON: [&str; 34] = [
     "yes", "no", "none", "other", "others", "all", "any", "some", "on", "off", "in", "out", "up", "to", "us",
     "it", "is", "or", "and", "go", "do", "so", "most", "more", "less", "true", "false", "both", "can",
     "will", "as", "at", "be", "we",
+];
+
+/// Words that take back the choice beside them.
+const UNREAL: [&str; 11] = [
+    "false",
+    "falsely",
+    "less",
+    "fake",
+    "fakes",
+    "faked",
+    "pretends",
+    "pretended",
+    "previously",
+    "formerly",
+    "tempted",
 ];
 
 /// Whether a choice is named here and not just spelt by the way. A one-letter choice must be written alike and be no

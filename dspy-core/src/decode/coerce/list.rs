@@ -10,7 +10,9 @@ use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
 use super::marked;
-use super::pieces::{bullets, has_lone_quote, mixes_grouping, numbers, pieces, quoted_whole};
+use super::pieces::{
+    bullets, has_lone_quote, lists_inline, mixes_grouping, numbers, pieces, quoted_whole, without_and,
+};
 
 impl Coercion<'_> {
     pub(super) fn list(
@@ -91,6 +93,15 @@ impl Coercion<'_> {
                 self.problem(ProblemKind::Constraint, path, id, found, tree.span);
                 return None;
             };
+            // A list in a list of texts: its brackets are doubled.
+            if let (Shape::List(inner), Kind::Text(_), 1) =
+                (&item.shape, &self.schema.node(node).kind, items.len())
+                && !item.cut
+                && !inner.is_empty()
+            {
+                self.repair(R::Unwrapped, path, item.span);
+                return self.imply(|this| this.items(id, plan, inner, item, path));
+            }
             // A list or an object is no text among texts, but a bracket too many.
             let structure = matches!(item.shape, Shape::List(_) | Shape::Object(_));
             if structure
@@ -293,7 +304,9 @@ impl Coercion<'_> {
     ) -> Option<Value> {
         let strings = plan.prefix.is_empty() && plan.items.is_some_and(|n| self.takes_text(n));
         let lines: Vec<(usize, &str)> = pieces(text, &['\n']);
-        let by_comma: Vec<(usize, &str)> = pieces(text, &[',', ';']);
+        // Beside a semicolon a comma separates nothing: "1,5; 2,5".
+        let marks: &[char] = if text.contains(';') { &[';'] } else { &[','] };
+        let by_comma = without_and(pieces(text, marks));
         // "1, 2 and 3": words between numbers that nothing else can be.
         let by_word = if strings || lines.len() > 1 { None } else { numbers(text) };
         let separated = if lines.len() > 1 { &lines } else { by_word.as_ref().unwrap_or(&by_comma) };
@@ -309,6 +322,9 @@ impl Coercion<'_> {
         } else {
             bare && has_lone_quote(text)
         };
+        if several_lines && lines.iter().all(|(_, line)| line.starts_with("> ")) {
+            return ambiguous(self);
+        }
         if strings && lone_quote {
             let found = format!("{}, in which a quotation mark has no partner", Self::found(tree));
             self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
@@ -319,12 +335,16 @@ impl Coercion<'_> {
                 || text.contains(" / ")
                 || text.contains(" & ")
                 || text.contains(" • ");
+            if bare && strings && (lists_inline(text) || text.starts_with('<') && text.ends_with('>')) {
+                return ambiguous(self);
+            }
             if bare && strings && joined && text.split_whitespace().count() <= 5 {
                 return ambiguous(self);
             }
             return self.lone_item(id, plan, tree, path);
         }
-        if mixes_grouping(text) {
+        let texts_in_texts = strings && text.contains(';') && text.contains(',');
+        if mixes_grouping(text) || texts_in_texts {
             return ambiguous(self);
         }
         let all_quoted = separated.iter().all(|(_, p)| quoted_whole(p).is_some());

@@ -57,6 +57,10 @@ fn exact(literal: &str, plan: &NumberPlan) -> Reading {
     let Some(number) = parse_number(literal) else {
         return Err(Fail::Limit("a number within the range of 64-bit floats".into()));
     };
+    let digits = literal.bytes().filter(u8::is_ascii_digit).skip_while(|b| *b == b'0').count();
+    if plan.decimal && digits > 15 {
+        return Err(Fail::Limit("a number of at most 15 digits, or a decimal in quotation marks".into()));
+    }
     if !plan.integer || !number.is_f64() {
         return Ok((number, Vec::new()));
     }
@@ -99,6 +103,17 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
     }
     let plain = without_formulas(answer);
     let answer = plain.as_ref();
+    // "five (5)": said twice.
+    if let Some((first, rest)) = answer.split_once('(')
+        && let Some((second, unit)) = rest.split_once(')')
+        && let (word, digits) =
+            if second.contains(char::is_alphabetic) { (second, first) } else { (first, second) }
+        && spelt::spelt(word.trim()).is_some_and(|value| value == digits.trim())
+        && !unit.contains(|c: char| c.is_ascii_digit())
+        && words(unit).count() <= 3
+    {
+        return read(&format!("{}{unit}", digits.trim()), plan);
+    }
     let mentions = match numeral::scan(answer) {
         Scan::Mentions(mentions) => mentions,
         Scan::Unclear(why) => return Err(Fail::Ambiguous(why.into())),

@@ -10,7 +10,10 @@ pub(super) fn mixes_grouping(text: &str) -> bool {
     // "1,05": decimals, or a list in which a number has a zero in front?
     let padded = commas().any(|i| i > 0 && digit(i - 1) && b.get(i + 1) == Some(&b'0') && digit(i + 2));
     let thousands = commas().all(|i| (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
-    padded && !thousands || groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
+    // "1,5, 2,5": decimals with commas between.
+    let glued = commas().any(|i| i > 0 && digit(i - 1) && digit(i + 1));
+    let decimals = glued && separates;
+    padded && !thousands || decimals || groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
 }
 
 /// Trimmed pieces with their places. A trailing separator makes no empty piece.
@@ -27,6 +30,33 @@ pub(super) fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t 
         out.pop();
     }
     out
+}
+
+/// The pieces without the "and" of the last of three or more: "apples, pears, and plums".
+pub(super) fn without_and(mut pieces: Vec<(usize, &str)>) -> Vec<(usize, &str)> {
+    let others = pieces.len().saturating_sub(1);
+    let joined =
+        pieces.iter().take(others).any(|(_, piece)| piece.contains(" and ") || piece.contains(" or "));
+    if let [_, _, .., (at, last)] = pieces.as_mut_slice()
+        && !joined
+        && let Some(rest) = last.strip_prefix("and ")
+        && !rest.contains(" and ")
+    {
+        *at += last.len() - rest.len();
+        *last = rest;
+    }
+    pieces
+}
+
+/// Whether a text on one line holds several items with marks or numbers between them: `(1) red (2) green`, `"a" "b"`.
+pub(super) fn lists_inline(text: &str) -> bool {
+    let numbered = ["(1) ", "1) ", "1. "].iter().any(|first| text.starts_with(first))
+        && ["(2) ", " 2) ", " 2. "].iter().any(|second| text.contains(second));
+    let short = |part: &str| (1..=2).contains(&part.split_whitespace().count());
+    let dashed =
+        text.strip_prefix("- ").is_some_and(|rest| rest.contains(" - ") && rest.split(" - ").all(short));
+    let quoted = text.starts_with('"') && text.ends_with('"') && text.contains("\" \"");
+    numbered || dashed || quoted
 }
 
 /// Two or more plain numbers with commas, semicolons and one "and" between them.
@@ -148,8 +178,13 @@ pub(super) fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
     if let [(from, to)] = items.as_slice() {
         let item = text.get(*from..*to).unwrap_or("");
         let more = match numbers[0] {
-            Some(n) => [". ", ") "].iter().any(|m| item.contains(&format!(" {}{m}", n.saturating_add(1)))),
-            None => item.contains(" • ") || item.contains(" * "),
+            Some(n) => {
+                let next = n.saturating_add(1);
+                [". ", ") "]
+                    .iter()
+                    .any(|m| item.contains(&format!(" {next}{m}")) || item.contains(&format!("({next}{m}")))
+            }
+            None => item.contains(" • ") || item.contains(" * ") || lists_inline(text.trim()),
         };
         unclear |= more;
     }

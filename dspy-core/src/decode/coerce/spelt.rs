@@ -40,8 +40,10 @@ pub(super) fn spelt(text: &str) -> Option<String> {
     // What may come next: a larger word may not follow a smaller one of its own kind ("one two").
     let mut room = 1_000;
     let mut above = i64::MAX;
+    let mut joins = false;
     for word in words(text) {
         let word = fold(word.text);
+        joins = word == "and";
         if let Some(n) = SMALL.iter().position(|w| *w == word) {
             let n = i64::try_from(n).ok()?;
             if n >= room || (any && n == 0) {
@@ -83,7 +85,7 @@ pub(super) fn spelt(text: &str) -> Option<String> {
             }
         }
     }
-    any.then(|| (sign * (total + group)).to_string())
+    (any && !joins).then(|| (sign * (total + group)).to_string())
 }
 
 #[cfg(test)]
@@ -98,6 +100,7 @@ mod tests {
             ("two hundred and five", Some("205")),
             ("one two", None),
             ("minus four", Some("-4")),
+            ("two hundred and", None),
             ("three thousand one hundred", Some("3100")),
             ("a dog", None),
             ("twenty twelve", None),

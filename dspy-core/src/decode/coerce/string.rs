@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::code::{self, Code};
 use super::super::error::ProblemKind;
 use super::super::path::Path;
-use super::super::plan::{NodeId, TextPlan, text_phrase};
+use super::super::plan::{Format, NodeId, TextPlan, text_phrase};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Shape, Span, Tree};
@@ -102,6 +102,11 @@ impl Coercion<'_> {
                 .collect();
             tokens.dedup();
             match tokens.as_slice() {
+                [_] if plan.format.is_some_and(Format::is_temporal) && relates(text) => {
+                    let found = format!("\"{}\", a time before, after or around one", snippet(text));
+                    self.report(ProblemKind::Ambiguous, path, text_phrase(plan), found, span);
+                    return None;
+                }
                 [one] if !super::super::text::has_negation(text) && !super::super::text::is_hedged(text) => {
                     self.repair(R::Mention, path, span);
                     return Some(Value::String((*one).to_owned()));
@@ -118,4 +123,35 @@ impl Coercion<'_> {
         self.report(ProblemKind::Constraint, path, limit, format!("\"{}\"", snippet(text)), span);
         None
     }
+}
+
+/// Whether a text speaks of a time in relation to the one that it names: "before 2024-05-03", "the week of …".
+fn relates(text: &str) -> bool {
+    const RELATIONS: [&str; 24] = [
+        "before",
+        "after",
+        "since",
+        "until",
+        "till",
+        "by",
+        "around",
+        "circa",
+        "about",
+        "approximately",
+        "roughly",
+        "near",
+        "later",
+        "earlier",
+        "prior",
+        "following",
+        "from",
+        "past",
+        "week",
+        "month",
+        "day",
+        "days",
+        "starting",
+        "ending",
+    ];
+    super::super::text::words(text).any(|w| RELATIONS.iter().any(|r| w.text.eq_ignore_ascii_case(r)))
 }

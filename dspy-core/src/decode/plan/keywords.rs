@@ -88,7 +88,7 @@ pub(super) fn number(map: &Map<String, Value>, integer: bool, at: &str) -> Compi
             return Err(contradiction(at, "the minimum is above the maximum"));
         }
     }
-    Ok(NumberPlan { integer, min, max, multiple_of })
+    Ok(NumberPlan { integer, min, max, multiple_of, decimal: is_decimal(map) })
 }
 
 /// Whether a multiple of `step` lies between the limits.
@@ -134,7 +134,13 @@ pub(super) fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
     let format = map.get("format").and_then(Value::as_str).and_then(Format::named);
     let other_format = map.get("format").and_then(Value::as_str).filter(|_| format.is_none()).map(Box::from);
     let code = map.get("x-code") == Some(&Value::Bool(true));
-    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, other_format, code })
+    let decimal = is_decimal(map);
+    Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, other_format, code, decimal })
+}
+
+/// Whether a schema is that of an exact decimal, which is a number or a string of digits.
+fn is_decimal(map: &Map<String, Value>) -> bool {
+    map.get("pattern").and_then(Value::as_str) == Some(r"^-?\d+(\.\d+)?([eE]\d+)?$")
 }
 
 pub(super) fn sizes(

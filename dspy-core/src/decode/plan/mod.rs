@@ -117,12 +117,14 @@ pub(super) struct NumberPlan {
     pub(super) min: Option<Bound>,
     pub(super) max: Option<Bound>,
     pub(super) multiple_of: Option<f64>,
+    /// The number is to be an exact decimal, so that no digit may be lost.
+    pub(super) decimal: bool,
 }
 
 impl NumberPlan {
     /// Whether any number at all is accepted.
     pub(super) fn is_free(&self) -> bool {
-        self.min.is_none() && self.max.is_none() && self.multiple_of.is_none()
+        self.min.is_none() && self.max.is_none() && self.multiple_of.is_none() && !self.decimal
     }
 }
 
@@ -144,6 +146,8 @@ pub(super) struct TextPlan {
     pub(super) other_format: Option<Box<str>>,
     /// The text is code, and a fence around it is not part of it.
     pub(super) code: bool,
+    /// The text is an exact decimal.
+    pub(super) decimal: bool,
 }
 
 impl TextPlan {

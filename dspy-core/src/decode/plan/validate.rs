@@ -128,6 +128,10 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 impl NumberPlan {
     /// The limit that the number breaks, in words; whether it is an integer is the caller's business.
     pub(crate) fn violation(&self, number: &Number) -> Option<String> {
+        // With the digits that a number holds, only the smallest have more than 28 behind the point.
+        if self.decimal && number.as_f64().is_some_and(|n| n != 0.0 && n.abs() < 1e-13) {
+            return Some("a decimal of at most 28 digits".into());
+        }
         let float = number.as_f64().unwrap_or(f64::NAN);
         let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
         let order = |bound: &Bound| match (whole, bound.whole) {
@@ -186,8 +190,19 @@ impl TextPlan {
         if let Some(pattern) = self.patterns.iter().find(|p| !p.is_match(text)) {
             return Some(format!("a text matching /{pattern}/"));
         }
+        if self.decimal && !is_exact(text) {
+            return Some("a decimal of at most 28 digits".into());
+        }
         self.format.filter(|f| !f.accepts(text)).map(|_| super::describe::text_phrase(self))
     }
+}
+
+/// Whether a decimal holds all digits of a text.
+fn is_exact(text: &str) -> bool {
+    #[cfg(feature = "decimal")]
+    return text.contains(['e', 'E']) || rust_decimal::Decimal::from_str_exact(text).is_ok();
+    #[cfg(not(feature = "decimal"))]
+    return !text.is_empty();
 }
 
 /// The index of the first item that equals an earlier one.

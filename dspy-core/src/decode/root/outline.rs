@@ -38,6 +38,23 @@ impl Reply<'_> {
         });
     }
 
+    /// Whether brackets with one bare item stand in a sentence, as those of a citation do: `see [1]`, `I cannot [policy]`.
+    pub(super) fn cites(&self, scan: &Scan<'_>) -> bool {
+        let list = matches!(self.schema.node(self.schema.root).kind, Kind::List(_));
+        let [unit] = scan.units.as_slice() else { return false };
+        let Shape::List(items) = &unit.tree.shape else { return false };
+        let numbers = |value: &serde_json::Value| matches!(value.as_array().map(Vec::as_slice), Some([only]) if only.is_number());
+        let bare = match items.as_slice() {
+            _ if unit.exact.is_some() => unit.exact.as_ref().is_some_and(numbers),
+            [only] => matches!(only.shape, Shape::Text { quoted: false, .. } | Shape::Number(_)),
+            _ => false,
+        };
+        let line = self.text[..unit.outer.start].rsplit('\n').next().unwrap_or("").trim_end();
+        let announced =
+            line.ends_with([':', '=', '*', '`', '>']) || line.ends_with(" is") || line.ends_with(" are");
+        list && bare && !unit.fenced && line.contains(char::is_alphabetic) && !announced
+    }
+
     /// Whether brackets are a part of a line that a bullet or a number opens.
     fn is_in_bullet(&self, brackets: Span) -> bool {
         let from = self.text[..brackets.start].rfind('\n').map_or(0, |i| i + 1);
