@@ -85,7 +85,6 @@ fn digits_that_a_decimal_cannot_hold_are_refused() {
         "0.1000000000000000000000000000000001",
         "\"0.12345678901234567890123456789012\"",
         "\"123456789012345678901234567890123\"",
-        "12345678901234567.89",
     ] {
         let read = decode::<Decimal>(reply);
         assert!(read.is_err(), "{reply}: {read:?}");
