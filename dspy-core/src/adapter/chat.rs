@@ -9,7 +9,7 @@ use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::incoming::ChatReader;
 use super::sections::{Section, Sections};
-use super::{Adapter, Parsed, Prompt, ReplyReader, layout, markers, value, whole_reply};
+use super::{Adapter, Parsed, Prompt, ReplyReader, afterword, layout, markers, outside, value, whole_reply};
 use crate::decode::{ParseReport, SchemaError};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
@@ -116,6 +116,12 @@ impl Adapter for ChatAdapter {
                 }
             }
         }
+        if problems.is_empty()
+            && !sections.ended()
+            && let Some(last) = sections.closed.last()
+        {
+            problems.extend(end_of_answer(spec, last.index, text_of(last), &parsed.values));
+        }
         if sections.closed.is_empty() && problems.is_empty() {
             problems.push(FieldProblem::new("", "no output field stands below its marker"));
         }
@@ -140,6 +146,35 @@ fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String 
     markers::push(&mut canvas.text, markers::COMPLETED);
     canvas.text.push('\n');
     canvas.text
+}
+
+/// What is wrong with the last section of a reply without its closing marker: a number breaks off behind its point, or
+/// what follows a number or a boolean changes another output.
+fn end_of_answer(spec: &SignatureSpec, index: usize, text: &str, values: &Values) -> Option<FieldProblem> {
+    let field = spec.outputs().nth(index)?;
+    let kind = field.schema().get("type")?;
+    let is = |name: &str| {
+        kind == name || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == name))
+    };
+    if is("number")
+        && text.strip_suffix('.').is_some_and(|digits| digits.ends_with(|c: char| c.is_ascii_digit()))
+    {
+        let digits = text.trim_end_matches('.').trim_start_matches(['-', '+']);
+        if digits.chars().all(|c| c.is_ascii_digit()) {
+            return Some(FieldProblem::new(
+                field.name(),
+                "breaks off behind the point; write the whole number",
+            ));
+        }
+    }
+    let single = is("number") || is("integer") || is("boolean");
+    let (_, behind) = text.split_once('\n').filter(|_| single)?;
+    let change = afterword::change(spec, behind, values, |other| other != index)?;
+    let message = format!(
+        "`{}` stands behind the answer; write the answer once, and nothing behind it",
+        outside::shorten(change)
+    );
+    Some(FieldProblem::new("", message))
 }
 
 /// The byte offset of `part`, a slice of `whole`.

@@ -4,6 +4,7 @@
 //! a field; comments and CDATA hold no tags, and a tag between backticks is a mention. Thoughts hold no elements.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::sections::UNCLOSED;
@@ -99,6 +100,13 @@ pub(super) struct Element {
     end: usize,
 }
 
+impl Element {
+    /// It and its tags.
+    pub(super) fn whole(&self) -> Range<usize> {
+        self.name.start.saturating_sub(1)..self.end
+    }
+}
+
 /// The start of a reply, where a thought may begin or end.
 enum Lead {
     /// The tag of a thought, or a mention of one: where to go on.
@@ -125,6 +133,8 @@ pub(super) struct Elements {
     /// Closing tags of a field that nothing opened: which and where.
     strays: Vec<(usize, usize)>,
     strayed: bool,
+    /// Where an element starts that a whole reply never closes.
+    unclosed: Option<usize>,
     /// What is wrong: with a field, or with the reply.
     pub(super) problems: Vec<(Option<usize>, String)>,
 }
@@ -140,6 +150,7 @@ impl Elements {
             closed: Vec::new(),
             strays: Vec::new(),
             strayed: false,
+            unclosed: None,
             problems: Vec::new(),
         }
     }
@@ -150,6 +161,17 @@ impl Elements {
         elements.advance(spec, reply, true);
         elements.finish(spec, reply);
         elements
+    }
+
+    /// Where the answer starts, behind the thoughts.
+    pub(super) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Where the first tag of an output starts, in a whole reply.
+    pub(super) fn first(&self) -> Option<usize> {
+        let closed = self.closed.first().map(|element| element.whole().start);
+        closed.into_iter().chain(self.unclosed).min()
     }
 
     /// The element that is arriving: its field, where its content starts and how far it has been read.
@@ -365,6 +387,7 @@ impl Elements {
     fn finish(&mut self, spec: &SignatureSpec, text: &str) {
         let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
         if let Some((open, _, nested)) = self.open.take() {
+            self.unclosed = Some(open.whole().start);
             let name = name_of(open.index);
             let message = if nested {
                 format!(
@@ -458,6 +481,59 @@ pub(super) fn children(text: &str) -> Option<Children<'_>> {
         rest = inner[after..].trim_start();
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// Whether the content of an element that is to be a list or an object has tags that nobody can tell the meaning of: they
+/// do not balance, or stand at the start of a line among other text.
+pub(super) fn is_unclear(content: &str) -> bool {
+    let content = content.trim();
+    // In JSON, tags stand in strings.
+    if content.starts_with(['[', '{', '"', '`']) || !content.contains('<') || children(content).is_some() {
+        return false;
+    }
+    const MOST_OPEN: usize = 256;
+    let (mut open, mut leads): (Vec<&str>, bool) = (Vec::new(), false);
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut at = 0;
+    while let Some(start) = content[at..].find('<').map(|offset| at + offset) {
+        at = start + 1;
+        match tag(&content[start..], true) {
+            Tag::Open { name, length, empty, .. } => {
+                at = start + length;
+                if thoughts::is_mention(content, start, at, true) == Some(true) {
+                    continue;
+                }
+                let line = content[..start].trim_end_matches([' ', '\t']);
+                leads |= line.is_empty() || line.ends_with('\n');
+                let name = &content[start + 1..start + 1 + name];
+                *seen.entry(name.to_lowercase()).or_default() += 1;
+                if !empty {
+                    open.push(name);
+                }
+                if open.len() > MOST_OPEN {
+                    return true;
+                }
+            }
+            Tag::Close { name, length } => {
+                at = start + length;
+                if thoughts::is_mention(content, start, at, true) == Some(true) {
+                    continue;
+                }
+                let name = &content[start + 2..start + 2 + name];
+                match open.iter().rposition(|open| open.eq_ignore_ascii_case(name)) {
+                    Some(place) => drop(open.remove(place)),
+                    None => return true,
+                }
+            }
+            Tag::Opaque { start: inner, mark } => {
+                let from = start + inner;
+                at = content[from..].find(mark).map_or(from, |end| from + end + mark.len());
+            }
+            Tag::Other | Tag::Undecided => {}
+        }
+    }
+    // What is opened once, in mid-line, may be no tag: `Vec<String>`.
+    leads || open.iter().any(|name| seen.get(&name.to_lowercase()).is_some_and(|count| *count > 1))
 }
 
 /// Where the element of that name ends and what follows it starts, elements of the same name inside it left aside.

@@ -1,16 +1,20 @@
 //! One JSON object: for models that can be held to a schema, and the fallback when sections fail.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::canvas::Canvas;
+use super::elements::Elements;
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::formats::{self, Format};
 use super::incoming::JsonReader;
-use super::sections::UNCLOSED;
-use super::{Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, value, whole_reply};
+use super::sections::{Sections, UNCLOSED, field_index};
+use super::{
+    Adapter, Parsed, Prompt, ReplyReader, afterword, code, layout, markers, outside, value, whole_reply,
+};
 use crate::decode::{Decoded, ParseReport, RepairKind, thoughts};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
@@ -91,7 +95,7 @@ impl Adapter for JsonAdapter {
             Ok(parsed) => return Ok(parsed),
             Err(refused) => refused,
         };
-        if let Some(parsed) = formats::read_other(Format::Object, spec, completion) {
+        if let Ok(parsed) = formats::read_other(Format::Object, spec, completion) {
             return Ok(parsed);
         }
         if let Some(parsed) = with_calls(spec, &reply[start..]) {
@@ -178,11 +182,58 @@ pub(super) fn parse_object(
         Ok(Decoded { value: Value::Object(values), report: part }) => {
             let mut report = ParseReport::default();
             report.shift(part, start);
+            if let Some(change) =
+                behind_object(spec, &reply[start..]).and_then(|behind| change(spec, behind, &values))
+            {
+                let message = format!(
+                    "`{change}` stands behind the object; write the answer once, and nothing behind it"
+                );
+                return Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", message)]));
+            }
             Ok(Parsed { values, report })
         }
         Ok(_) => Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", "expected a JSON object")])),
         Err(error) => Err(fail(ParseErrorKind::Malformed, refusals("", &error))),
     }
+}
+
+/// Where an object starts whose first member is an output.
+fn object_start(spec: &SignatureSpec, answer: &str) -> Option<usize> {
+    const MOST: usize = 64;
+    answer.match_indices('{').take(MOST).map(|(at, _)| at).find(|at| {
+        let inside = answer[at + 1..].trim_start().trim_start_matches(['"', '\'', '“', '`']);
+        let end = inside.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | ' ')).unwrap_or(0);
+        field_index(spec, inside[..end].trim()).is_some()
+    })
+}
+
+/// The text behind the object of a reply, if it has one.
+fn behind_object<'t>(spec: &SignatureSpec, answer: &'t str) -> Option<&'t str> {
+    let at = object_start(spec, answer)?;
+    let mut objects = serde_json::Deserializer::from_str(&answer[at..]).into_iter::<IgnoredAny>();
+    let end = match objects.next() {
+        Some(Ok(_)) => at + objects.byte_offset(),
+        _ => answer.rfind('}').filter(|end| *end > at)? + 1,
+    };
+    answer.get(end..)
+}
+
+/// What the text behind an object changes, in words or in another format.
+fn change(spec: &SignatureSpec, behind: &str, values: &Values) -> Option<String> {
+    let change = |text: &str| afterword::change(spec, text, values, |_| true).map(outside::shorten);
+    let elements =
+        Elements::of(spec, behind).closed.into_iter().map(|element| (element.name, element.content));
+    let sections = Sections::of(spec, behind).closed.into_iter().map(|section| (section.name, section.text));
+    let assigned = |(name, text): (Range<usize>, Range<usize>)| {
+        let text = behind[text].trim();
+        change(&format!("{}: {}", &behind[name], text.lines().next().unwrap_or_default()))
+    };
+    change(behind).or_else(|| elements.chain(sections).find_map(assigned))
+}
+
+/// Whether a reply has an object that names an output, so that it is an answer, or nearly.
+pub(super) fn names_outputs(spec: &SignatureSpec, answer: &str) -> bool {
+    object_start(spec, answer).is_some()
 }
 
 /// Reads an object whose calls of tools are in a notation other than their type's.
@@ -259,24 +310,35 @@ pub(super) fn parse_unmarked(
     let reply = completion.text.as_str();
     let answer = &reply[start..];
     let mut refused = None;
+    let mut near = None;
     if answer.contains('{') {
         match parse_object(adapter, spec, reply, start) {
             Ok(mut parsed) => {
                 let other = formats::read_other(Format::Sections, spec, completion);
-                if other.is_none_or(|other| other.values == parsed.values) {
-                    parsed.report.foreign(start..reply.len());
-                    return Ok(parsed);
+                let differs = match other {
+                    Ok(other) => other.values != parsed.values,
+                    Err(_) => formats::has_elements(spec, reply),
+                };
+                if differs {
+                    let message = "the reply answers twice, in two formats; write it once";
+                    let problem = FieldProblem::new("", message);
+                    return Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]));
                 }
-                let message = "the reply answers twice, in two formats; write it once";
-                let problem = FieldProblem::new("", message);
-                return Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]));
+
+                parsed.report.foreign(start..reply.len());
+                return Ok(parsed);
             }
-            Err(error) => refused = Some(error).filter(|error| speaks_of_outputs(spec, error)),
+            Err(error) if speaks_of_outputs(spec, &error) => refused = Some(error),
+            Err(error) if names_outputs(spec, answer) => {
+                near = Some(FieldProblem::new("", formats::near_miss("as JSON", &error)));
+            }
+            Err(_) => {}
         }
     }
-    if let Some(parsed) = formats::read_other(Format::Sections, spec, completion) {
-        return Ok(parsed);
-    }
+    let misses = match formats::read_other(Format::Sections, spec, completion) {
+        Ok(parsed) => return Ok(parsed),
+        Err(misses) => misses,
+    };
     let mut outputs = spec.outputs();
     if let (Some(only), None) = (outputs.next(), outputs.next())
         && !only.is_text()
@@ -295,5 +357,7 @@ pub(super) fn parse_unmarked(
     if problems.is_empty() {
         problems.push(FieldProblem::new("", "no output field stands below its marker"));
     }
+    // What is wrong in the form that the reply nearly has is the cause.
+    problems.splice(0..0, near.into_iter().chain(misses));
     Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems))
 }

@@ -179,6 +179,33 @@ pub(super) fn remains(line: &str) -> Option<&str> {
     (!name.is_empty() && name.len() <= LONGEST_NAME && marks >= 3 && bracket).then_some(name)
 }
 
+/// Whether a text without an end breaks off in a marker: `[[ ## bud`, `[[ ##`, `[[ ## budget ##`. A bracket alone is the
+/// beginning of one where it starts a line and `lone` brackets count.
+pub(super) fn breaks_off(text: &str, lone: bool) -> bool {
+    let text = text.trim_end();
+    let window =
+        text.char_indices().rev().take(LONGEST_NAME + 2 * LONGEST_RUN).last().map_or(0, |(at, _)| at);
+    let tail = &text[window..];
+    let Some(last) = tail.rfind('[') else { return false };
+    let before = tail[..=last].trim_end_matches(['[', ' ', '\t']);
+    let opening = &tail[before.len()..=last];
+    let rest = tail[last + 1..].trim_start();
+    let name = rest.trim_start_matches(['#', ' ', '\t']);
+    let (opened, marks) = (count(opening, '['), count(&rest[..rest.len() - name.len()], '#'));
+    let behind = name.trim_start_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.'));
+    let closers = behind.trim_start_matches(['#', ']', ' ', '\t', '*', '`']);
+    if !closers.is_empty() || count(behind, ']') > 1 || opened > 4 || marks > 6 {
+        return false;
+    }
+    let starts_line = before.trim_end_matches(['*', '_', '`', '#', '-', ' ', '\t']);
+    let starts_line = starts_line.is_empty() && window == 0 || starts_line.ends_with('\n');
+    match (marks, opened) {
+        (0, opened) => rest.is_empty() && starts_line && (opened > 1 || lone),
+        (1, 1) => false,
+        _ => starts_line || opened > 1,
+    }
+}
+
 /// How far the text of a section is certain, of which what follows `from` has arrived up to `end`: without the space,
 /// guards and decoration that would belong to a marker, and without the mark of a fence around the section.
 pub(super) fn certain(text: &str, section: usize, from: usize, end: usize) -> usize {
@@ -211,7 +238,7 @@ pub(super) fn certain(text: &str, section: usize, from: usize, end: usize) -> us
 }
 
 /// The mark of the fence that a line opens or closes, its width, and whether it could close one.
-fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
+pub(super) fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
     const LONGEST_INFO: usize = 40;
     if line.len() > LONGEST_FENCE {
         return None;

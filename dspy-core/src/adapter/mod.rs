@@ -2,6 +2,7 @@
 //!
 //! The only room that knows both sides: signatures and language models.
 
+mod afterword;
 mod canvas;
 mod chat;
 mod check;
@@ -10,12 +11,14 @@ mod elements;
 mod error;
 mod farewell;
 mod formats;
+mod headings;
 mod history;
 mod incoming;
 mod json;
 mod layout;
 mod markers;
 mod native;
+mod outside;
 mod sections;
 mod two_step;
 mod value;

@@ -393,7 +393,32 @@ impl Sections {
         }
     }
 
+    /// Whether the closing marker stands behind the sections.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// A reply without its closing marker may break off where the next section would start.
+    fn end_cut(&mut self, spec: &SignatureSpec, text: &str) {
+        if self.ended || self.open.is_none() && self.closed.is_empty() {
+            return;
+        }
+        let has = |index: usize| self.closed.iter().chain(&self.open).any(|section| section.index == index);
+        let lacks = spec.outputs().enumerate().any(|(index, field)| field.is_optional() && !has(index));
+        if markers::breaks_off(&text[self.base..], lacks) {
+            self.problem(None, "the reply breaks off in a marker; write the whole reply".into());
+        } else if let Some(open) = &self.open
+            && !self.closed.is_empty()
+            && spec.outputs().nth(open.index).is_some_and(FieldSpec::is_optional)
+            && text[open.text.start..].trim().is_empty()
+        {
+            let message = "the reply breaks off behind its marker; write its value, and the closing marker";
+            self.problem(Some(open.index), message.into());
+        }
+    }
+
     fn finish(&mut self, spec: &SignatureSpec, text: &str) {
+        self.end_cut(spec, text);
         if let Some(open) = self.open.take() {
             let end = self.fenced(open.text.start, text.len());
             self.closed.push(Section { text: open.text.start..end, ..open });

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::canvas::Canvas;
-use super::elements::{Element, Elements, children, text_of};
+use super::elements::{self, Element, Elements, Tag, children, is_unclear, tag, text_of};
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::formats::{self, Format};
 use super::incoming::XmlReader;
-use super::{Adapter, Parsed, Prompt, ReplyReader, layout, value, whole_reply};
+use super::{Adapter, Parsed, Prompt, ReplyReader, layout, outside, value, whole_reply};
 use crate::decode::{ParseReport, is_nothing};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
@@ -69,11 +69,12 @@ impl Adapter for XmlAdapter {
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
         let elements = Elements::of(spec, reply);
-        if elements.closed.is_empty()
-            && elements.problems.is_empty()
-            && let Some(parsed) = formats::read_other(Format::Elements, spec, completion)
-        {
-            return Ok(parsed);
+        let mut misses = Vec::new();
+        if elements.closed.is_empty() && elements.problems.is_empty() {
+            match formats::read_other(Format::Elements, spec, completion) {
+                Ok(parsed) => return Ok(parsed),
+                Err(near) => misses = near,
+            }
         }
         let name_of = |index: usize| spec.outputs().nth(index).map(FieldSpec::name).unwrap_or_default();
         let mut problems: Vec<FieldProblem> = elements
@@ -114,6 +115,11 @@ impl Adapter for XmlAdapter {
                 Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
                 Err(refused) => problems.extend(refused),
             }
+        }
+        problems.splice(0..0, misses);
+        // What is wrong with an element may be the cause of what stands around it.
+        if problems.is_empty() {
+            problems = outside::problems(spec, reply, &elements, &parsed.values);
         }
         if problems.is_empty() {
             return Ok(parsed);
@@ -208,6 +214,11 @@ pub(super) fn read_element(
         return super::chat::optional_text(field, says.then(|| plain.into_owned()), offset, report);
     }
     let plan = field.plan().map_err(|error| super::chat::unusable(field, error))?;
+    let structured = !field.is_text() && !field.is_code() && field.native().is_none();
+    if structured && (is_unclear(text) || nested_unclear(text, 0)) {
+        let message = "its tags do not balance, or stand among other text; write `<item>…</item>` for each item, and `&lt;` for a `<` in a value";
+        return Err(vec![FieldProblem::new(field.name(), message)]);
+    }
     if !field.is_text() && !field.is_code() && text.starts_with('<') {
         let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
         if let Some(decoded) = nested {
@@ -226,6 +237,25 @@ pub(super) fn read_element(
 
 /// Deeper nesting is not read.
 const DEPTH: usize = 32;
+
+/// Whether an element inside of `text` has tags of its own name among other text.
+fn nested_unclear(text: &str, depth: usize) -> bool {
+    let Some(children) = children(text).filter(|_| depth < DEPTH) else { return false };
+    children.iter().any(|(name, content)| {
+        let again = || {
+            content.match_indices('<').any(|(at, _)| {
+                let inner = content[at + 1..].trim_start_matches('/');
+                matches!(tag(&content[at..], true), Tag::Open { .. } | Tag::Close { .. })
+                    && inner.get(..name.len()).is_some_and(|inner| inner.eq_ignore_ascii_case(name))
+                    && !inner[name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '-')
+            })
+        };
+        match elements::children(content) {
+            Some(_) => nested_unclear(content, depth + 1),
+            None => again(),
+        }
+    })
+}
 
 /// What nested elements may mean: the items of a list, or the members of an object.
 fn nested_values(text: &str, depth: usize) -> Vec<Value> {

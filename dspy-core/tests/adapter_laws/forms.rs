@@ -19,7 +19,7 @@ fn spec(signature: &str, optional: bool) -> Arc<SignatureSpec> {
 }
 
 /// Reads the reply, and checks that a stream of it, whatever its pieces, shows nothing else.
-fn read(adapter: &dyn Adapter, spec: &Arc<SignatureSpec>, reply: &str) -> Result<Value, String> {
+pub(super) fn read(adapter: &dyn Adapter, spec: &Arc<SignatureSpec>, reply: &str) -> Result<Value, String> {
     let parsed = adapter.parse(spec, &Completion::new(reply)).map_err(|error| error.feedback())?;
     for (field, known) in watch(adapter, spec, reply, &[3, 1, 7]).unwrap() {
         let value = &parsed.values[&field];

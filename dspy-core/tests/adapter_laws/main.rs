@@ -3,6 +3,7 @@
 
 mod damage;
 mod forms;
+mod lost;
 mod streams;
 #[path = "../work/mod.rs"]
 mod work;
