@@ -33,17 +33,17 @@ const LINKS: [&str; 24] = [
 /// Words that may stand between a value and its name: `500 is the budget`.
 const LINKS_BACK: [&str; 12] = ["is", "for", "as", "the", "a", "an", "its", "your", "my", "in", "be", "new"];
 const ARTICLES: [&str; 6] = ["the", "a", "an", "its", "your", "my"];
-const CONSTANTS: [&str; 7] = ["true", "false", "yes", "no", "none", "null", "not"];
+const CONSTANTS: [&str; 7] = ["true", "false", "yes", "no", "none", "null", NOT];
+const NOT: &str = "not";
 /// No more words than these stand in between.
 const MOST_LINKS: usize = 5;
 /// A value of more words is a text about the output.
 const MOST_WORDS: usize = 4;
 
 /// Phrases that take back what was said.
-const CORRECTIONS: [&str; 16] = [
+const CORRECTIONS: [&str; 17] = [
     "correction",
     "corrected",
-    "actually",
     "oops",
     "scratch that",
     "i meant",
@@ -52,26 +52,33 @@ const CORRECTIONS: [&str; 16] = [
     "should read",
     "my mistake",
     "a mistake",
+    "was wrong",
+    "is wrong",
+    "are wrong",
     "on second thought",
-    "wait",
     "typo",
     "no longer",
     "disregard",
 ];
 
+/// What takes back what was said where it opens a sentence.
+const OPENINGS: [&str; 4] = ["actually", "wait", "update", "edit"];
+
 /// What makes a sentence an offer, in which a word such as "instead" corrects nothing.
-const OFFERS: [&str; 11] = [
+const OFFERS: [&str; 13] = [
     "let me know",
     "feel free",
     "if you",
+    "if there",
     "should you",
     "would you",
+    "tell me",
     "happy to",
     "glad to",
     "hesitate",
     "may be wrong",
+    "might be wrong",
     "can make",
-    "don't wait",
 ];
 
 /// The part of `text` that changes one of the outputs `of` interest or adds to it. What only repeats one of the `values`
@@ -218,7 +225,7 @@ fn behind(tokens: &[Token]) -> Option<&str> {
                 // A long text behind a colon tells of the output.
                 let short = given && tokens.len() - at <= MOST_WORDS;
                 let says = match looks {
-                    Looks::Value => true,
+                    Looks::Value => at > 0 || word.contains(char::is_numeric),
                     Looks::Name => short || linked && !given,
                     Looks::Plain => short,
                 };
@@ -279,7 +286,8 @@ fn corrects(sentence: &str, tokens: &[Token]) -> bool {
         return false;
     }
     let valued = tokens.iter().any(|token| matches!(token, Token::Word(_, Looks::Name | Looks::Value)));
-    CORRECTIONS.iter().any(says) || valued && says(&"should be")
+    let opens = plain.first().is_some_and(|word| OPENINGS.contains(word));
+    opens || CORRECTIONS.iter().any(says) || valued && (says(&"should be") || says(&"actually"))
 }
 
 #[cfg(test)]
@@ -310,6 +318,8 @@ mod tests {
             "Title: Move",
             "I gave 3 steps. Good luck with the 2 boxes, Jane.",
             "Approved: yes.",
+            "I can't wait to hear from you! It is what you actually need.",
+            "The title is not set in stone. Tell me if there is a mistake.",
         ] {
             assert_eq!(change(text), None, "{text}");
         }
@@ -320,6 +330,8 @@ mod tests {
             "Actually, make it Rome.",
             "Wait, approved should be false.",
             "Oops, wrong city.",
+            "Sorry, that was wrong.",
+            "(It is actually Rome.)",
             "It should be \"Rome\" instead.",
             "\"budget\": 600",
             "Budget -> 600",

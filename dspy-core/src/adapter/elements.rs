@@ -483,6 +483,9 @@ pub(super) fn children(text: &str) -> Option<Children<'_>> {
     (!found.is_empty()).then_some(found)
 }
 
+/// More open tags than these are no tags of elements.
+const MOST_OPEN: usize = 256;
+
 /// Whether the content of an element that is to be a list or an object has tags that nobody can tell the meaning of: they
 /// do not balance, or stand at the start of a line among other text.
 pub(super) fn is_unclear(content: &str) -> bool {
@@ -491,7 +494,6 @@ pub(super) fn is_unclear(content: &str) -> bool {
     if content.starts_with(['[', '{', '"', '`']) || !content.contains('<') || children(content).is_some() {
         return false;
     }
-    const MOST_OPEN: usize = 256;
     let (mut open, mut leads): (Vec<&str>, bool) = (Vec::new(), false);
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut at = 0;

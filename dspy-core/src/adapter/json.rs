@@ -91,12 +91,16 @@ impl Adapter for JsonAdapter {
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
         let start = answer_start(self.name(), reply)?;
-        let refused = match parse_object(self.name(), spec, reply, start) {
+        let mut refused = match parse_object(self.name(), spec, reply, start) {
             Ok(parsed) => return Ok(parsed),
             Err(refused) => refused,
         };
-        if let Ok(parsed) = formats::read_other(Format::Object, spec, completion) {
-            return Ok(parsed);
+        match formats::read_other(Format::Object, spec, completion) {
+            Ok(parsed) => return Ok(parsed),
+            Err(misses) if !names_outputs(spec, &reply[start..]) => {
+                drop(refused.problems.splice(0..0, misses))
+            }
+            Err(_) => {}
         }
         if let Some(parsed) = with_calls(spec, &reply[start..]) {
             return Ok(parsed);
@@ -220,6 +224,9 @@ fn behind_object<'t>(spec: &SignatureSpec, answer: &'t str) -> Option<&'t str> {
 
 /// What the text behind an object changes, in words or in another format.
 fn change(spec: &SignatureSpec, behind: &str, values: &Values) -> Option<String> {
+    if behind.trim().is_empty() {
+        return None;
+    }
     let change = |text: &str| afterword::change(spec, text, values, |_| true).map(outside::shorten);
     let elements =
         Elements::of(spec, behind).closed.into_iter().map(|element| (element.name, element.content));

@@ -36,7 +36,7 @@ pub(super) fn problems(
         spec.outputs().enumerate().map(|(index, field)| field.is_optional() && !has(index)).collect();
     let mut outside = Outside { spec, absent, problems: Vec::new(), open: Vec::new() };
     let mut from = elements.base();
-    let ends = elements.closed.iter().map(Element::whole).chain([reply.len()..reply.len()]);
+    let ends = elements.closed.iter().map(Element::whole).chain(std::iter::once(reply.len()..reply.len()));
     let count = elements.closed.len();
     for (number, element) in ends.enumerate() {
         let Some(text) = reply.get(from..element.start.max(from)) else { continue };

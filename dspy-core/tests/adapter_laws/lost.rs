@@ -151,7 +151,7 @@ fn markers_cut_off_at_the_end() {
 
 #[test]
 fn words_behind_an_object() {
-    let all = JSON.replace("}", ", \"budget\": 500}");
+    let all = JSON.replace('}', ", \"budget\": 500}");
     for adapter in [&JsonAdapter as &dyn Adapter, &ChatAdapter, &XmlAdapter] {
         for words in [
             " and budget is 500",
@@ -175,6 +175,8 @@ fn words_behind_an_object() {
             "\nLet me know if you need more.",
             "\nWould you like another budget instead?",
             "\nThe budget is 500, as you wished.",
+            "\nI can't wait to hear from you. This is what you actually need.",
+            "\nSteps 1 and 2 go together.",
             "\n\n- `budget`: what you have left at the end of the year",
         ] {
             let reply = format!("Here it is:\n```json\n{all}\n```\n{words}");
@@ -237,9 +239,9 @@ fn plain_labels() {
 
 #[test]
 fn what_is_wrong_in_the_form_that_a_reply_nearly_has_is_said() {
-    let all = JSON.replace("}", ", \"budget\": 500}");
+    let all = JSON.replace('}', ", \"budget\": 500}");
     for (reply, part) in [
-        (JSON.replace("}", ", \"bugdet\": 500}"), "bugdet"),
+        (JSON.replace('}', ", \"bugdet\": 500}"), "bugdet"),
         (format!("{XML}<bugdet>500</bugdet>"), "bugdet"),
         (XML.replace("</approved>", ""), "read as XML: `approved`: never closed"),
         (all.replace("true", "perhaps"), "`approved`: expected"),
