@@ -206,9 +206,15 @@ fn gives(tokens: &[Token], names: &[(Vec<String>, Option<&Value>)]) -> bool {
             })
         };
         (0..tokens.len()).filter(|from| at(*from)).any(|from| {
-            let news = |word: &str| !known.is_some_and(|known| repeats(known, word));
-            behind(&tokens[from + name.len()..]).is_some_and(news)
-                || before(&tokens[..from]).is_some_and(news)
+            let news = |word: &str| match known {
+                _ if word == NOT => matches!(known, Some(Value::Bool(true))),
+                known => !repeats(known.unwrap_or(&Value::Null), word),
+            };
+            let rest = &tokens[from + name.len()..];
+            // "Steps 1 and 2" gives a list nothing.
+            let counts = matches!(known, Some(Value::Array(_) | Value::Object(_) | Value::String(_)))
+                && matches!(rest.first(), Some(Token::Word(_, Looks::Value)));
+            !counts && behind(rest).is_some_and(news) || before(&tokens[..from]).is_some_and(news)
         })
     })
 }
