@@ -98,7 +98,7 @@ impl Adapter for JsonAdapter {
         match formats::read_other(Format::Object, spec, completion) {
             Ok(parsed) => return Ok(parsed),
             Err(misses) if !names_outputs(spec, &reply[start..]) => {
-                drop(refused.problems.splice(0..0, misses))
+                drop(refused.problems.splice(0..0, misses));
             }
             Err(_) => {}
         }
