@@ -60,6 +60,7 @@ mod text;
 pub(crate) mod thoughts;
 mod tree;
 mod whole;
+mod yaml;
 
 #[cfg(test)]
 mod tests;

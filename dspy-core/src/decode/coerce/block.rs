@@ -1,7 +1,7 @@
 //! Block scalars of YAML: `text: |` with indented lines below it.
 
 /// What stands behind a key.
-pub(super) enum Block {
+pub(in super::super) enum Block {
     /// Its text, and where the lines of the block end.
     Text(String, usize),
     /// A block whose text cannot be told.
@@ -9,7 +9,7 @@ pub(super) enum Block {
 }
 
 /// The block that a value opens, whose lines start at `at` in the text and are indented more than `depth`.
-pub(super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
+pub(in super::super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
     let (mark, header) = header(value)?;
     Some(lines(text, mark == '>', header, at, depth).unwrap_or(Block::Unclear))
 }

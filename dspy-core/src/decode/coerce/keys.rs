@@ -8,7 +8,7 @@ use super::super::sound::is_mangled;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Tree};
 use super::object::{Known, known};
-use super::{Coercion, pieces};
+use super::{Coercion, pieces, rivals, synonyms};
 
 impl Coercion<'_> {
     /// An unknown key that is one slip away from the name of a member is that member, misspelt: of one that is absent,
@@ -39,16 +39,85 @@ impl Coercion<'_> {
                 Some(_) => says_something && doubles(&prop.name, &entry.key),
                 None if prop.required => false,
                 None => {
-                    is_mangled(&prop.name, &entry.key) || says_something && stands_for(&prop.name, &entry.key)
+                    is_mangled(&prop.name, &entry.key)
+                        || says_something
+                            && (stands_for(&prop.name, &entry.key)
+                                || synonyms::mean_the_same(&prop.name, &entry.key))
                 }
             });
             if let Some((prop, _)) = meant {
-                let found = format!("`{}`, which may be `{}` misspelt", snippet(&entry.key), prop.name);
+                let found = format!("`{}`, which may stand for `{}`", snippet(&entry.key), prop.name);
                 self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
                 return false;
             }
         }
         true
+    }
+
+    /// Whether no extra member holds the very name of a member that is absent here: `{"address": {"city": "Paris"}}`.
+    pub(super) fn none_inside(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        unknown: &[&Entry<'_>],
+        taken: &[Option<&Entry<'_>>],
+        path: &Path<'_>,
+    ) -> bool {
+        let absent = |key: &str| match known(plan, key) {
+            Known::Prop(i, _) => taken[i].is_none(),
+            _ => false,
+        };
+        let inside = unknown.iter().find_map(|entry| Some((entry, name_inside(&entry.value, &absent)?)));
+        let Some((entry, name)) = inside else { return true };
+        let found =
+            format!("`{}`, which holds a `{}` that is missing here", snippet(&entry.key), snippet(&name));
+        self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+        false
+    }
+
+    /// Whether no text goes on with a member that has no comma or line break before it: `name: "a" city: "b"`, or
+    /// `name: a city: b` where `city` is absent.
+    pub(super) fn none_run_on(
+        &mut self,
+        id: NodeId,
+        plan: &ObjectPlan,
+        entries: &[Entry<'_>],
+        taken: &[Option<&Entry<'_>>],
+        path: &Path<'_>,
+    ) -> bool {
+        let absent = |key: &str| {
+            let optional = matches!(known(plan, key), Known::Prop(i, _) if taken[i].is_none());
+            optional && is_name(key)
+        };
+        let is_text = |key: &str| match known(plan, key) {
+            Known::Prop(i, _) => self.takes_text(plan.props[i].node),
+            _ => false,
+        };
+        let suspect = entries.iter().find(|entry| match &entry.value.shape {
+            _ if !is_text(&entry.key) => false,
+            Shape::Text { text, quoted: true } => {
+                let marked = entry.value.notes.as_slice().iter().any(|note| note.kind == R::InnerQuote);
+                marked && goes_on_behind_quote(text)
+            }
+            Shape::Text { text, quoted: false } => {
+                goes_on_behind_quote(text)
+                    || text.match_indices([':', '=']).any(|(at, _)| {
+                        let before = text[..at].trim_end_matches(' ');
+                        let word =
+                            before.rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).next();
+                        word.is_some_and(absent)
+                    })
+            }
+            _ => false,
+        });
+        let Some(entry) = suspect else { return true };
+        let found = format!(
+            "`{}`: {}, which may go on with another member",
+            snippet(&entry.key),
+            Self::found(&entry.value)
+        );
+        self.problem(ProblemKind::Ambiguous, path, id, found, entry.value.span);
+        false
     }
 
     /// Whether no unquoted value holds a key that lacks a value of its own: `{a: 1, b}`. In a map any word may be one,
@@ -86,6 +155,40 @@ impl Coercion<'_> {
         self.problem(ProblemKind::Ambiguous, path, id, found, entry.value.span);
         false
     }
+}
+
+/// The first name in a value, however deep, that `is_absent` tells of and that says something there.
+fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<String> {
+    match &value.shape {
+        Shape::Object(entries) => entries.iter().find_map(|entry| {
+            let says = !rivals::says_nothing(&entry.value);
+            if says && is_absent(&entry.key) {
+                return Some(entry.key.to_string());
+            }
+            name_inside(&entry.value, is_absent)
+        }),
+        // Several items are several other things.
+        Shape::List(items) => match &items[..] {
+            [only] => name_inside(only, is_absent),
+            _ => None,
+        },
+        Shape::Text { text, quoted: false } => {
+            rivals::keys_of_lines(text).into_iter().find(|key| is_absent(key)).map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a word with a colon or an equals sign stands behind a quotation mark inside a text: `a" b: "c`.
+fn goes_on_behind_quote(text: &str) -> bool {
+    text.match_indices(['"', '\'', '”', '’', '`']).any(|(at, mark)| {
+        let behind = &text[at + mark.len()..];
+        let rest = behind.trim_start();
+        let word = rest.trim_start_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        let named = word.len() < rest.len() && rest.len() < behind.len();
+        let value = word.trim_start().strip_prefix([':', '=']).map(str::trim_start);
+        named && value.is_some_and(|value| value.starts_with(['"', '\'', '“', '‘', '`']))
+    })
 }
 
 /// What a line says is a key, and what it says behind it; bullets and emphasis are no part of them.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::super::report::RepairKind as R;
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::block::{self, Block};
+use super::stranger::{self, Style};
 
 pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     let shift = |span: &mut Span| {
@@ -29,25 +30,33 @@ pub(super) struct Keys<'k, 't> {
     pub(super) is_member: &'k dyn Fn(&str) -> bool,
     /// Whether it may be one and is none: another line of text, or a member that would be lost.
     pub(super) is_near: &'k dyn Fn(&str) -> bool,
+    /// Whether it is the key of no member at all, and cannot be one.
+    pub(super) is_foreign: &'k dyn Fn(&str) -> bool,
     /// Whether the value of the key may go on behind a blank line.
     pub(super) goes_on: &'k dyn Fn(&str) -> bool,
     /// The value in brackets or quotes that takes up all of a place in the text, where such values may be read.
     pub(super) flow: &'k dyn Fn(Span) -> Option<Tree<'t>>,
 }
 
-/// One `key: value` per line, bullets and emphasis allowed; lines without a known key go on with the value before, and so
-/// do lines that are indented below a key without a value. `first_lead` is how far the first line is indented where the
+/// One `key: value` per line, bullets and emphasis allowed; lines without a key go on with the value before, and so do
+/// lines that are indented below a key without a value. A line with a key of no member is a member of its own if it is
+/// written as the members are and cannot be text of the one above. `first_lead` is how far the first line is indented where the
 /// text was taken from.
 pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<usize>) -> Option<Tree<'t>> {
-    let Keys { is_member: is_known, is_near, goes_on, flow } = *keys;
+    let Keys { is_member: is_known, is_near, is_foreign, goes_on, flow } = *keys;
     let mut entries: Vec<Entry<'t>> = Vec::new();
+    // What stands ahead of the members and is written as one.
+    let mut ahead: Vec<Entry<'t>> = Vec::new();
     let mut at = 0;
     let (mut blank, mut aside) = (false, false);
+    let (mut style, mut foreign) = (None, false);
     // How far the key of the last value is indented, and whether a line right below it may or may not belong to it.
     let (mut depth, mut glued, mut listed) = (0, false, false);
     let (mut column, mut open) = (0, false);
     let mut block_end = 0;
     let mut closed = false;
+    // Whether the lines below a key without a value are text and no items.
+    let mut texts = false;
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
@@ -68,17 +77,59 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         let body = &content[marker..];
         let split =
             body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
-        if let Some(last) = entries.last_mut().filter(|_| below && split.is_some() && !open) {
+        let own = stranger::label(content).filter(|label| split.is_none() && is_foreign(label.key));
+        let next_indented = || {
+            let next = text[at..].lines().find(|line| !line.trim().is_empty());
+            next.is_some_and(|next| next.len() - next.trim_start().len() > indent)
+        };
+        let stands_alone = own.as_ref().is_some_and(|label| {
+            let alike = style == Some(Style::of(&content[..marker], label.key));
+            let aligned = if column == usize::MAX { lead == 0 } else { here == column && indent == depth };
+            let says = !label.value.is_empty() || super::keys::is_name(label.key) && next_indented();
+            let doubtful = entries.last().is_some_and(|last| {
+                !foreign
+                    && goes_on(&last.key)
+                    && (blank
+                        || glued
+                        || texts
+                        || matches!(last.value.shape, Shape::Absent)
+                        || matches!(&last.value.shape, Shape::Text { text, quoted: false } if !listed && stranger::may_go_on(text)))
+            });
+            alike && aligned && says && !label.is_remark && !doubtful
+        });
+        // A line that may be a member or text of the one above, which has its value already.
+        let unclear = own.as_ref().is_some_and(|_| !stands_alone && !below && !foreign)
+            && super::pieces::marker(content).is_none_or(|_| !open && !listed);
+        // A comment, a heading, or a member that was commented out.
+        let commented = (content.starts_with("# ") || content.starts_with("//"))
+            && style.is_some_and(|style: Style<'_>| !style.prefix.starts_with('#'))
+            && !below
+            && !open;
+        if commented {
+            let last = entries.last_mut()?;
+            if goes_on(&last.key) && !foreign
+                || super::keys::of_line(content.trim_start_matches('/')).is_some()
+            {
+                last.value.flaw = Some(Flaw::UnclearEnd);
+            }
+            continue;
+        }
+        if let Some(last) = entries.last_mut().filter(|_| below && split.is_some() && !open && !foreign) {
             // A member of what is above, which has a value already?
             last.value.flaw = Some(Flaw::UnclearEnd);
         }
-        if let Some(i) = split.filter(|_| !below) {
-            (aside, glued, listed, depth, column) = (false, false, false, indent, here);
+        let member = split.filter(|_| !below);
+        if let Some(i) = member.or_else(|| body.find(':').filter(|_| stands_alone && !entries.is_empty())) {
+            (aside, glued, listed, texts, depth, column) = (false, false, false, false, indent, here);
+            foreign = member.is_none();
             if start == 0 && first_lead.is_none() {
                 // Nobody knows how far: the next key may be anywhere.
                 (depth, column) = (usize::MAX, usize::MAX);
             }
             let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
+            if !foreign {
+                style = Some(Style::of(&content[..marker], key));
+            }
             let mut value = body[i + 1..].trim_start_matches('*').trim();
             if content.starts_with('"') || content.starts_with(['{', '[']) {
                 // JSON members line by line are the scanner's work.
@@ -109,13 +160,22 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 None => {}
             }
             entries.push(Entry { key: Cow::Borrowed(key), quoted: false, span: key_span, value: tree });
-        } else if super::keys::of_line(content).is_some_and(|(key, _)| is_near(key)) {
+        } else if !(below && foreign) && super::keys::of_line(content).is_some_and(|(key, _)| is_near(key)) {
             // Ahead of the members nothing says what it is; behind one it may be text or the next one.
             entries.last_mut()?.value.flaw = Some(Flaw::UnclearEnd);
+        } else if let Some(label) = own.as_ref().filter(|own| entries.is_empty() && !own.value.is_empty()) {
+            let from = start + lead + marker;
+            let end = start + lead + content.len();
+            let value = Tree::text(label.value, false, Span::new(end - label.value.len(), end));
+            ahead.push(Entry { key: label.key.into(), quoted: false, span: Span::new(from, from), value });
         } else if let Some(last) = entries.last_mut() {
             let from = last.value.span.start.min(start);
             let to = start + line.trim_end().len();
-            aside |= blank && !goes_on(&last.key);
+            let may_go_on = !foreign && goes_on(&last.key);
+            if unclear && may_go_on {
+                last.value.flaw = Some(Flaw::UnclearEnd);
+            }
+            aside |= blank && !may_go_on && !below;
             if aside {
                 continue;
             }
@@ -133,6 +193,10 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 && !matches!(last.value.shape, Shape::Absent)
                 && !listed;
             listed |= bulleted || matches!(last.value.shape, Shape::Absent);
+            texts |= !bulleted && open;
+            if foreign && glued {
+                last.value.flaw = Some(Flaw::UnclearEnd);
+            }
             if blank || closed {
                 // A paragraph behind the members: part of the last value, or a farewell?
                 last.value.flaw = Some(Flaw::UnclearEnd);
@@ -158,7 +222,8 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
     if entries.is_empty() {
         return None;
     }
-    let mut tree = Tree::new(Shape::Object(entries), Span::new(0, text.len()));
+    ahead.append(&mut entries);
+    let mut tree = Tree::new(Shape::Object(ahead), Span::new(0, text.len()));
     tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
     Some(tree)
 }
@@ -181,7 +246,9 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
         // Words with stops in between are a sentence, and quotes and brackets are the scanner's work.
         let plain =
             |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '\'' | '(' | ')' | '&');
-        if key.is_empty() || key.split_whitespace().count() > 4 || !key.chars().all(plain) {
+        // What is commented out is no member.
+        let named = !key.is_empty() && !key.starts_with("//") && key.chars().all(plain);
+        if !named || key.split_whitespace().count() > 4 {
             return None;
         }
         if value.is_empty() || value.starts_with(['{', '[', '"', '\'', '`']) {

@@ -21,11 +21,13 @@ mod pieces;
 mod record;
 mod rivals;
 mod spelt;
+mod stranger;
 mod string;
+mod synonyms;
 mod union;
 
 pub(super) use attempt::Attempt;
-pub(super) use block::is_mark as is_block_mark;
+pub(super) use block::{Block, is_mark as is_block_mark, read as read_block};
 pub(super) use union::{is_null_word, without_stop};
 
 /// Where the item starts in a line that begins with a bullet or a number.

@@ -8,7 +8,7 @@ use super::super::path::Path;
 use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, fold, snippet};
-use super::super::tree::{Entry, Note, Shape, Span, Tree};
+use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::lines::{Keys, lines, map_lines, shift_spans};
 use super::{Coercion, block, keys};
 
@@ -146,7 +146,8 @@ impl Coercion<'_> {
                     ok = false;
                 }
                 Known::No => {
-                    if self.swallows(entry, before) {
+                    let open = entry.value.flaw == Some(Flaw::UnclearEnd);
+                    if open || self.swallows(entry, before) {
                         let found = format!("`{}`, which may be text or a key", snippet(&entry.key));
                         self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
                         ok = false;
@@ -164,6 +165,8 @@ impl Coercion<'_> {
         }
         ok &= self.none_misspelt(id, plan, &unknown, &taken, path);
         ok &= self.none_valueless(id, plan, entries, &taken, tree, path);
+        ok &= self.none_inside(id, plan, &unknown, &taken, path);
+        ok &= self.none_run_on(id, plan, entries, &taken, path);
         let open = tree.cut || tree.notes.as_slice().iter().any(|n| n.kind == R::MissingClose);
         if open && !Self::nothing_lost(plan, entries, &taken) {
             if self.problems.iter().all(|p| p.kind != ProblemKind::Truncated) || ok {
@@ -417,6 +420,7 @@ impl Coercion<'_> {
             let whole = scanner.skip_blank(scanner.pos) >= span.end;
             (whole && value.flaw.is_none() && !value.cut).then_some(value)
         };
+        let is_foreign = |key: &str| matches!(known(plan, key), Known::No);
         // Behind a number or a choice a paragraph can only be a farewell; a text may go on.
         let goes_on = |key: &str| match known(plan, key) {
             Known::Prop(i, _) => self.takes_text(plan.props[i].node),
@@ -432,13 +436,21 @@ impl Coercion<'_> {
                 .map(|line| line.chars().count() - text[..start].rsplit('\n').next().map_or(0, str::len)),
             _ => None,
         };
-        let known_keys = Keys { is_member: &is_member, is_near: &is_near, goes_on: &goes_on, flow: &flow };
+        let known_keys = Keys {
+            is_member: &is_member,
+            is_near: &is_near,
+            is_foreign: &is_foreign,
+            goes_on: &goes_on,
+            flow: &flow,
+        };
         let by_line = lines(text, &known_keys, lead);
         if by_line.is_none() && has_nested_lines(text) {
             return None;
         }
+        let several =
+            |entries: &[Entry<'_>]| entries.iter().filter(|entry| is_member(&entry.key)).nth(1).is_some();
         if let Some(tree) = by_line
-            .filter(|t| matches!(&t.shape, Shape::Object(e) if e.len() > 1 || !text.trim().contains(',')))
+            .filter(|t| matches!(&t.shape, Shape::Object(e) if several(e) || !text.trim().contains(',')))
         {
             return Some(shift(tree));
         }

@@ -95,7 +95,7 @@ impl Coercion<'_> {
 }
 
 /// Whether a value is null or has nothing in it, as models write what they leave out.
-fn says_nothing(value: &Tree<'_>) -> bool {
+pub(super) fn says_nothing(value: &Tree<'_>) -> bool {
     match &value.shape {
         Shape::Null => true,
         Shape::List(items) => items.is_empty(),
@@ -105,7 +105,7 @@ fn says_nothing(value: &Tree<'_>) -> bool {
 }
 
 /// What stands before a colon or an equals sign in the pieces of a text.
-fn keys_of_lines(text: &str) -> Vec<&str> {
+pub(super) fn keys_of_lines(text: &str) -> Vec<&str> {
     let key = |piece: &'_ str| -> Option<usize> { piece.find([':', '=']).filter(|at| *at < 80) };
     text.split(['\n', ',', ';'])
         .filter_map(|piece| {

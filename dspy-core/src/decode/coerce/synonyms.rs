@@ -1,0 +1,120 @@
+//! Keys that name a member in other words: `Tel` for `phone`, `E-mail address` for `email`.
+
+/// Words for the same thing, which models exchange freely.
+const GROUPS: [&[&str]; 10] = [
+    &["phone", "telephone", "tel", "mobile", "cell", "cellphone"],
+    &["email", "mail"],
+    &["url", "link", "website", "homepage"],
+    &["city", "town"],
+    &["language", "lang"],
+    &["description", "desc"],
+    &["quantity", "qty"],
+    &["category", "cat"],
+    &["number", "num", "no", "nr"],
+    &["budget", "cost"],
+];
+
+/// What a name may carry behind it and still name the same.
+const TAILS: [&str; 13] =
+    ["address", "number", "no", "nr", "name", "value", "text", "amount", "total", "usd", "eur", "gbp", "str"];
+
+/// Whether the key of no member speaks of the member: by another word for it, by its name with a word that adds
+/// nothing or tells which one, or by its letters in another order.
+pub(super) fn mean_the_same(name: &str, key: &str) -> bool {
+    if name.len() > 64 || key.len() > 64 {
+        return false;
+    }
+    let (name, key) = (words(name), words(key));
+    let (Some(last), false) = (key.last(), name.is_empty()) else { return false };
+    let joined = |words: &[String]| words.concat();
+    let (own, other) = (joined(&name), joined(&key));
+    if own == other {
+        return false;
+    }
+    let same = |word: &str| {
+        word == own || GROUPS.iter().any(|group| group.contains(&own.as_str()) && group.contains(&word))
+    };
+    if own.len() >= 3 {
+        // `work_email` is an email; `email_address` and `budget_usd` are the email and the budget.
+        let head = (0..key.len()).any(|at| same(&joined(&key[at..])));
+        let tail = TAILS.contains(&last.as_str());
+        let led = tail && (0..key.len() - 1).any(|at| same(&joined(&key[at..key.len() - 1])));
+        if head || led {
+            return true;
+        }
+    }
+    is_jumbled(own.as_bytes(), other.as_bytes())
+}
+
+/// The words of a name in lower case: at spaces, marks and capital letters.
+fn words(name: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let (mut fresh, mut small) = (true, false);
+    for c in name.replace("E-mail", "email").replace("e-mail", "email").chars() {
+        if !c.is_alphanumeric() {
+            (fresh, small) = (true, false);
+            continue;
+        }
+        fresh |= small && c.is_uppercase();
+        small = c.is_lowercase();
+        if fresh {
+            out.push(String::new());
+        }
+        fresh = false;
+        if let Some(word) = out.last_mut() {
+            word.extend(c.to_lowercase());
+        }
+    }
+    out
+}
+
+/// Whether a key has the letters of a name in nearly the same order, with one letter more or less at most.
+fn is_jumbled(name: &[u8], key: &[u8]) -> bool {
+    let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };
+    if short.len() < 4 || long.len() - short.len() > 1 {
+        return false;
+    }
+    let mut counts = [0_i8; 256];
+    for &b in long {
+        counts[usize::from(b)] = counts[usize::from(b)].saturating_add(1);
+    }
+    for &b in short {
+        counts[usize::from(b)] = counts[usize::from(b)].saturating_sub(1);
+    }
+    // Letters out of their place by one at most.
+    let near = short.iter().enumerate().all(|(i, b)| {
+        let from = i.saturating_sub(1);
+        long[from..(i + 3).min(long.len())].contains(b)
+    });
+    counts.iter().all(|count| (0..=1).contains(count)) && near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_words_for_a_name() {
+        for (name, key) in [
+            ("phone", "Tel"),
+            ("phone", "Phone number"),
+            ("phone", "mobile"),
+            ("email", "E-mail address"),
+            ("email", "workEmail"),
+            ("email", "mial"),
+            ("budget", "budget_usd"),
+            ("budget", "total_budget"),
+        ] {
+            assert!(mean_the_same(name, key), "{name} {key}");
+        }
+        for (name, key) in [
+            ("phone", "phone_type"),
+            ("city", "company"),
+            ("name", "Name"),
+            ("id", "order_id"),
+            ("line", "nail"),
+        ] {
+            assert!(!mean_the_same(name, key), "{name} {key}");
+        }
+    }
+}
