@@ -66,6 +66,9 @@ fn lines_of_other_members() {
         "name: Jane Doe\nroles:\n  main: CEO\n  other: Chair\ncity: Paris",
         "name: Jane Doe\nbio: |\n  Born: 1980\n  Lives: here\ncity: Paris",
         "name: \"Jane Doe\"\ncompany: \"Acme\"\ncity: \"Paris\"",
+        "> Name: Jane Doe\n> Company: Acme\n> City: Paris",
+        "👤 Name: Jane Doe\n🏢 Company: Acme\n📍 City: Paris",
+        "Name: Jane Doe\nSkills: [a, b]\nCity: Paris",
     ];
     for reply in replies {
         reads(reply, &jane(Some("Paris")));
@@ -143,6 +146,8 @@ fn members_inside_extra_ones() {
         "{\"name\":\"Jane Doe\",\"places\":[{\"city\":\"Paris\"}]}",
         "{name: Jane Doe, address: {city: Paris}}",
         "name: Jane Doe\naddress:\n  city: Paris",
+        "name: Jane Doe\nbio:\n  - x\n  - city: Paris",
+        "{\"name\":\"Jane Doe\",\"places\":[\"x\",{\"city\":\"Paris\"}]}",
         "name: Jane Doe\naddress:\n  street: Main\n  city: Paris\nphone: 5",
     ]);
     let reply =
@@ -206,95 +211,35 @@ proptest! {
     }
 }
 
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+struct Move {
+    title: String,
+    steps: Vec<String>,
+    budget: Option<f64>,
+    approved: bool,
+}
+
 #[test]
-fn probe() {
-    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
-    struct Cfg {
-        name: Option<String>,
-        env: BTreeMap<String, String>,
+fn words_behind_the_members() {
+    let plan = || Move { title: "Move".into(), steps: vec!["Pack".into()], budget: None, approved: true };
+    let written = "title: Move\nsteps:\n  - Pack\napproved: true";
+    for behind in ["", "\n\nHope this helps!", "\nOwner: Bo", "\nowner: Bo", "\n\nNote: pack early."] {
+        if let Ok(read) = decode::<Move>(&format!("{written}{behind}")) {
+            assert_eq!(read.value, plan(), "{behind}");
+        }
     }
-    let show = |r: &str| {
-        println!(
-            "{r:?}\n    => {}",
-            decode::<Contact>(r).map_or_else(
-                |e| format!("ERR {}", e.to_string().replace('\n', " | ")),
-                |d| format!("{:?}", d.value)
-            )
-        )
-    };
-    for r in [
-        "name: Jane Doe\nemail: null",
-        "name: Jane Doe\nemail: ~\ncity: None",
-        "name: Jane\nbio:\n  - x\n  - city: Paris",
-        "name: Jane\ntel: 5",
-        "Name: Jane Doe\n\nCompany: Acme\n\nCity: Paris",
-        "Name: Jane Doe\nCompany: Acme\n\nHope this helps!",
-        "Name: Jane Doe\nCompany: Acme\nHope this helps!",
-        "Name: Jane Doe\ncompany: Acme\nCity: Paris",
-        "Here is the contact:\nName: Jane\nCompany: Acme",
-        "Name: Jane Doe\nWebsite: https://x.org\nCity: Paris",
-        "Name: Jane Doe\nSkills: [a, b]\nCity: Paris",
-        "Name: Jane Doe\nSkills: \"a\"\nCity: Paris",
-        "Name: Jane Doe\nRole\nCity: Paris",
-        "Name: Jane Doe\nHours: 9:00\nCity: Paris",
-        "1. Name: Jane\n2. Company: Acme\n3. City: Paris",
-        "| Name | Jane |\n| City | Paris |",
-        "Name = Jane\nCompany = Acme\nCity = Paris",
-        "### Name: Jane\n### Company: Acme\n### City: Paris",
-        "Name: Jane Doe, Company: Acme, City: Paris",
-        "Name: Jane Doe; Company: Acme; City: Paris",
-        "Name: Jane Doe\tCity: Paris",
-        "Name: Jane Doe | City: Paris",
-        "name: Jane - city: Paris",
-        "name: Jane Doe company: Acme",
-        "Name: Jane Doe (Company: Acme)\nCity: Paris",
-        "Name: Jane Doe\nCompany:\nCity: Paris",
-        "Name: Jane Doe\nNotes:\n- city: Paris",
-        "Name: Jane Doe\nContact:\n  Phone: 5\n  Email: x",
-        "Contact:\n  Name: Jane\n  City: Paris",
-        "contact:\n  name: Jane\n  address:\n    city: Paris",
-        "Name - Jane Doe\nCity - Paris",
-        "Name: Jane Doe\r\nCompany: Acme\r\nCity: Paris",
-        "* Name: Jane\n* Company: Acme\n* City: Paris\n\nLet me know!",
-        "`name`: Jane\n`company`: Acme\n`city`: Paris",
-        "Name: \nJane\nCompany: Acme",
-        "_Name_: Jane\n_Company_: Acme",
-        "Name：Jane\nCity：Paris",
-        "> Name: Jane\n> Company: Acme\n> City: Paris",
-        "name: Jane\n---\ncompany: Acme",
-        "name: 'Jane'\ncompany: Acme\ncity: Paris",
-        "name: \"Jane\" # the name\ncity: \"Paris\"",
-        "name: Jane # the name\ncity: Paris",
+    reads(&format!("{written}\n\nHope this helps!"), &plan());
+    reads(&format!("{written}\nowner: Bo"), &plan());
+    for behind in [
+        "Note: the budget is 500.",
+        "The budget is 500.",
+        "Budget estimate: 500",
+        "cost: 500",
+        "# budget: 500",
+        "Correction: approved should be false.",
+        "Wait, approved is false.",
+        "Note: steps should be Drive",
     ] {
-        show(r);
-    }
-    let show = |r: &str| {
-        println!(
-            "{r:?}\n    => {}",
-            decode::<Cfg>(r).map_or_else(
-                |e| format!("ERR {}", e.to_string().replace('\n', " | ")),
-                |d| format!("{:?}", d.value)
-            )
-        )
-    };
-    for r in [
-        "name: x\nenv:\n  A: 1\n  name: y",
-        "env:\n  A: 1\n  B: \nname: x",
-        "env:\n  A: 1\n# B: 2\n  C: 3",
-        "env:\n  - A: 1\n  - B: 2",
-        "env:\n    A: 1\n    B: \"2\"\n",
-        "name: x\nenv: {}",
-        "A: 1\nB: 2",
-        "env: {A: 1, B: 2}",
-        "env:\nA: 1",
-        "env:\n  A: 1 # one\n",
-        "Here you go:\n\nenv:\n  A: 1\n  B: 2\n",
-        "env:\n  A: 1\n\nHope it helps!",
-        "name: null\nenv:\n  A: 1",
-        "name: None\nenv:\n  A: null",
-        "env:\n  - 1\n  - 2",
-        "env:\n  A: |\n    x: y\n    z\n  B: 2",
-    ] {
-        show(r);
+        refuses::<Move>(&[&format!("{written}\n{behind}"), &format!("{written}\n\n{behind}")]);
     }
 }

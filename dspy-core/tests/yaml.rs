@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 fn reads<T: DeserializeOwned + JsonSchema + Debug + PartialEq + 'static>(reply: &str, value: &T) {
-    for reply in [reply.to_owned(), format!("Here it is:\n```yaml\n{reply}\n```")] {
+    let led = format!("Sure, here is what you asked for:\n\n{reply}");
+    for reply in [reply.to_owned(), led, format!("Here it is:\n```yaml\n{reply}\n```")] {
         match decode::<T>(&reply) {
             Ok(read) => assert_eq!(&read.value, value, "{reply}"),
             Err(error) => panic!("{reply}: {error}"),
@@ -79,6 +80,7 @@ fn maps_of_lists_and_of_structs() {
     let fruits = map(&[("fruits", strings(&["apple", "pear"])), ("veg", strings(&["leek"]))]);
     reads("fruits:\n  - apple\n  - pear\nveg:\n  - leek", &fruits);
     reads("fruits:\n- apple\n- pear\nveg:\n- leek", &fruits);
+    reads("fruits:\n  * apple\n  * pear\nveg:\n  * leek", &fruits);
     reads("fruits: [apple, pear]\nveg: [leek]", &fruits);
     reads("fruits: [\"apple\", \"pear\"]\nveg:\n  - leek", &fruits);
     reads("x: [a, b]", &map(&[("x", strings(&["a", "b"]))]));

@@ -28,8 +28,13 @@ struct Line {
 
 /// Reads the whole of a text between two places, if all of it is YAML that nests.
 pub(super) fn read<'t>(text: &'t str, keys: &HashSet<String>, span: Span) -> Option<Tree<'t>> {
-    let mut reader = Reader { text, keys, end: span.end, lines: lines(text, span)?, at: 0, nests: false };
-    let first = *reader.lines.first()?;
+    let lines = lines(text, span)?;
+    let mut reader = Reader { text, keys, end: span.end, lines, at: 0, nests: false };
+    let mut first = reader.line()?;
+    if introduces(reader.content(first)) {
+        reader.at = 1;
+        first = reader.line()?;
+    }
     let mut tree = reader.block(first.column, MAX_LEVELS)?;
     // What is flat, line by line, has its own rules.
     if reader.at < reader.lines.len() || !reader.nests {
@@ -37,6 +42,12 @@ pub(super) fn read<'t>(text: &'t str, keys: &HashSet<String>, span: Span) -> Opt
     }
     tree.notes.push(Note { kind: R::MissingBraces, span: tree.span });
     Some(tree)
+}
+
+/// Whether a line announces what stands below it in more words than a key has.
+fn introduces(line: &str) -> bool {
+    let quiet = !line.contains(['{', '[', '"', '`', '|']) && dash(line).is_none();
+    quiet && line.ends_with(':') && !line[..line.len() - 1].contains(':') && key_of(line).is_none()
 }
 
 /// The lines that say something. A tab before one counts for no number of columns.
@@ -53,6 +64,10 @@ fn lines(text: &str, span: Span) -> Option<Vec<Line>> {
         let start = at + lead;
         at += line.len();
         let column = lead + std::mem::take(&mut more);
+        // What is commented out may be meant or not.
+        if content.starts_with('#') && content.contains(':') {
+            return None;
+        }
         if content.is_empty() || content.starts_with("# ") || out.is_empty() && content == "---" {
             continue;
         }
@@ -205,7 +220,7 @@ impl<'t> Reader<'t, '_> {
 
 /// Where the item behind a dash starts.
 fn dash(content: &str) -> Option<usize> {
-    let rest = content.strip_prefix('-')?;
+    let rest = content.strip_prefix(['-', '*', '•'])?;
     let behind = rest.trim_start();
     (behind.len() < rest.len() || rest.is_empty()).then_some(content.len() - behind.len())
 }

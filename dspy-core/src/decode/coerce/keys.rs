@@ -8,7 +8,7 @@ use super::super::sound::is_mangled;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Tree};
 use super::object::{Known, known};
-use super::{Coercion, pieces, rivals, synonyms};
+use super::{Coercion, pieces, rivals, stranger, synonyms};
 
 impl Coercion<'_> {
     /// An unknown key that is one slip away from the name of a member is that member, misspelt: of one that is absent,
@@ -67,6 +67,18 @@ impl Coercion<'_> {
             Known::Prop(i, _) => taken[i].is_none(),
             _ => false,
         };
+        let remark = |entry: &&&Entry<'_>| match &entry.value.shape {
+            Shape::Text { text, quoted: false } if !entry.quoted && stranger::is_remark(&entry.key) => {
+                let member = |word: &str| matches!(known(plan, word), Known::Prop(..));
+                stranger::speaks_of(&format!("{} {text}", entry.key), &member, &absent)
+            }
+            _ => false,
+        };
+        if let Some(entry) = unknown.iter().find(remark) {
+            let found = format!("`{}`, a remark about another member", snippet(&entry.key));
+            self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
+            return false;
+        }
         let inside = unknown.iter().find_map(|entry| Some((entry, name_inside(&entry.value, &absent)?)));
         let Some((entry, name)) = inside else { return true };
         let found =
@@ -167,11 +179,11 @@ fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<Str
             }
             name_inside(&entry.value, is_absent)
         }),
-        // Several items are several other things.
-        Shape::List(items) => match &items[..] {
-            [only] => name_inside(only, is_absent),
-            _ => None,
-        },
+        // Where several items have it, they are several other things.
+        Shape::List(items) => {
+            let mut found = items.iter().filter_map(|item| name_inside(item, is_absent));
+            found.next().filter(|_| found.next().is_none())
+        }
         Shape::Text { text, quoted: false } => {
             rivals::keys_of_lines(text).into_iter().find(|key| is_absent(key)).map(str::to_owned)
         }

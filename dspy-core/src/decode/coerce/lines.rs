@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::report::RepairKind as R;
+use super::super::text::fold;
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::block::{self, Block};
 use super::stranger::{self, Style};
@@ -55,6 +56,8 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
     let (mut column, mut open) = (0, false);
     let mut block_end = 0;
     let mut closed = false;
+    // Lines behind a member that are none of its text.
+    let mut asides = Vec::new();
     // Whether the lines below a key without a value are text and no items.
     let mut texts = false;
     for line in text.split_inclusive('\n') {
@@ -176,6 +179,9 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
             aside |= blank && !may_go_on && !below;
+            if aside || !may_go_on && !foreign && super::pieces::marker(content).is_none() {
+                asides.push(content);
+            }
             if aside {
                 continue;
             }
@@ -217,6 +223,12 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
     }
     // Behind the last text: more of it, or a farewell?
     if let Some(last) = entries.last_mut().filter(|last| glued && goes_on(&last.key)) {
+        last.value.flaw = Some(Flaw::UnclearEnd);
+    }
+    let is_absent = |key: &str| is_known(key) && entries.iter().all(|e| fold(&e.key) != fold(key));
+    if asides.iter().any(|line| stranger::speaks_of(line, is_known, &is_absent))
+        && let Some(last) = entries.last_mut()
+    {
         last.value.flaw = Some(Flaw::UnclearEnd);
     }
     if entries.is_empty() {

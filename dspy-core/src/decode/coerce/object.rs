@@ -10,7 +10,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, fold, snippet};
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::lines::{Keys, lines, map_lines, shift_spans};
-use super::{Coercion, block, keys};
+use super::{Coercion, block, keys, stranger};
 
 /// How a key was recognised.
 pub(super) enum Known {
@@ -77,6 +77,7 @@ impl Coercion<'_> {
         let mut taken: Vec<Option<&Entry<'_>>> = vec![None; plan.props.len()];
         let mut previous: Option<&Entry<'_>> = None;
         let mut unknown: Vec<&Entry<'_>> = Vec::new();
+        let by_line = tree.notes.as_slice().iter().any(|note| note.kind == R::MissingBraces);
         for entry in entries {
             let before = previous.replace(entry);
             // Models write keys in schema order, so the next member is the best guess.
@@ -147,7 +148,7 @@ impl Coercion<'_> {
                 }
                 Known::No => {
                     let open = entry.value.flaw == Some(Flaw::UnclearEnd);
-                    if open || self.swallows(entry, before) {
+                    if open || self.swallows(entry, before) || by_line && self.goes_on(plan, entry, before) {
                         let found = format!("`{}`, which may be text or a key", snippet(&entry.key));
                         self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
                         ok = false;
@@ -250,6 +251,19 @@ impl Coercion<'_> {
             .and_then(|s| s.get(before.value.span.end..entry.span.start))
             .is_some_and(|between| between.contains('\n'));
         !entry.quoted && text_before && !broke
+    }
+
+    /// Whether a line with an unknown key may go on with the text in the line before it.
+    fn goes_on(&self, plan: &ObjectPlan, entry: &Entry<'_>, before: Option<&Entry<'_>>) -> bool {
+        let Some(before) = before.filter(|_| !entry.quoted) else { return false };
+        let text =
+            matches!(known(plan, &before.key), Known::Prop(i, _) if self.takes_text(plan.props[i].node));
+        match &before.value.shape {
+            Shape::Text { text: words, quoted: false } if text => {
+                stranger::is_remark(&entry.key) || !words.contains('\n') && stranger::may_go_on(words)
+            }
+            _ => false,
+        }
     }
 
     /// A key for the second time: harmless only if it says the same.

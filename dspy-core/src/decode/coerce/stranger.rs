@@ -11,7 +11,8 @@ pub(super) struct Style<'t> {
 
 impl<'t> Style<'t> {
     pub(super) fn of(prefix: &'t str, key: &str) -> Self {
-        Self { prefix, capital: key.starts_with(char::is_uppercase) }
+        let capital = key.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_uppercase);
+        Self { prefix, capital }
     }
 }
 
@@ -81,18 +82,39 @@ const REMARKS: [&str; 50] = [
 /// The label that a line begins with: one to four words before a colon that ends a word.
 pub(super) fn label(line: &str) -> Option<Label<'_>> {
     let (key, value) = keys::of_line(line)?;
+    // Marks of quotations and emoji are no part of a name; brackets are more than a decoration.
+    let decorates = |c: char| !c.is_alphanumeric() && !matches!(c, '(' | '[' | '{' | '<' | '/' | '#' | '|');
+    let key = key.trim_start_matches(decorates);
     let behind = &line[line.find(':')? + 1..];
     let ends = behind.is_empty()
         || behind.starts_with(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | '`' | '"'));
     let plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '\'' | '(' | ')' | '&');
-    let words = || key.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let short = (1..=4).contains(&key.split_whitespace().count()) && key.len() <= 64;
     if !ends || !short || !key.starts_with(char::is_alphabetic) || !key.chars().all(plain) {
         return None;
     }
+    Some(Label { key, value, is_remark: is_remark(key) })
+}
+
+/// Whether a key opens a remark, counts a step or is the beginning of a sentence.
+pub(super) fn is_remark(key: &str) -> bool {
+    let words = || key.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let remark = |word: &str| REMARKS.iter().any(|r| word.eq_ignore_ascii_case(r));
     let counts = key.contains(' ') && words().any(|word| word.bytes().all(|b| b.is_ascii_digit()));
-    Some(Label { key, value, is_remark: counts || words().any(remark) })
+    counts || words().any(remark)
+}
+
+/// Whether words behind the members speak of one: of one that is absent, or of any in order to change it.
+pub(super) fn speaks_of(
+    words: &str,
+    is_member: &dyn Fn(&str) -> bool,
+    is_absent: &dyn Fn(&str) -> bool,
+) -> bool {
+    const CHANGES: [&str; 9] =
+        ["correction", "corrected", "should", "actually", "instead", "rather", "wait", "sorry", "mistake"];
+    let words = || words.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let changes = || words().any(|word| CHANGES.iter().any(|c| word.eq_ignore_ascii_case(c)));
+    words().any(is_absent) || words().any(is_member) && changes()
 }
 
 /// Whether a text may go on in the next line: it is a sentence, long, or ends in a mark that asks for more.
@@ -114,6 +136,7 @@ mod tests {
             ("Company: Acme", "Company", false),
             ("- **E-mail address:** a@b.c", "E-mail address", false),
             ("role:", "role", false),
+            ("> Company: Acme", "Company", false),
             ("Note: bring a coat", "Note", true),
             ("He said: no", "He said", true),
             ("Step 2: go on", "Step 2", true),

@@ -15,8 +15,10 @@ const GROUPS: [&[&str]; 10] = [
 ];
 
 /// What a name may carry behind it and still name the same.
-const TAILS: [&str; 13] =
-    ["address", "number", "no", "nr", "name", "value", "text", "amount", "total", "usd", "eur", "gbp", "str"];
+const TAILS: [&str; 14] = [
+    "estimate", "address", "number", "no", "nr", "name", "value", "text", "amount", "total", "usd", "eur",
+    "gbp", "str",
+];
 
 /// Whether the key of no member speaks of the member: by another word for it, by its name with a word that adds
 /// nothing or tells which one, or by its letters in another order.

@@ -92,6 +92,9 @@ impl Reply<'_> {
                 }
             }
             (Kind::List(_), Shape::List(_)) => Names::Unclear,
+            (Kind::List(_), Shape::Object(entries)) if matches!(&entries[..], [only] if matches!(only.value.shape, Shape::List(_))) => {
+                Names::Introduction
+            }
             _ => return None,
         };
         let outer = if fenced { Span::new(start, end) } else { tree.span };
