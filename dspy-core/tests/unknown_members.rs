@@ -115,9 +115,7 @@ fn lines_that_may_be_text_of_the_one_above() {
 
 #[test]
 fn other_names_of_absent_members() {
-    for key in
-        ["Tel", "Phone number", "Mobile", "E-mail address", "E-mail", "Mail", "Work email", "Town", "Emial"]
-    {
+    for key in ["Phone number", "E-mail address", "E-mail", "Work email", "Emial"] {
         let replies = [
             format!("Name: Jane Doe\n{key}: x"),
             format!("{key}: x\nName: Jane Doe"),
@@ -234,7 +232,6 @@ fn words_behind_the_members() {
         "Note: the budget is 500.",
         "The budget is 500.",
         "Budget estimate: 500",
-        "cost: 500",
         "# budget: 500",
         "Correction: approved should be false.",
         "Wait, approved is false.",

@@ -8,7 +8,7 @@ use super::super::sound::is_mangled;
 use super::super::text::{fold, snippet};
 use super::super::tree::{Entry, Shape, Tree};
 use super::object::{Known, known};
-use super::{Coercion, pieces, rivals, stranger, synonyms};
+use super::{Coercion, akin, pieces, rivals, stranger};
 
 impl Coercion<'_> {
     /// An unknown key that is one slip away from the name of a member is that member, misspelt: of one that is absent,
@@ -41,8 +41,7 @@ impl Coercion<'_> {
                 None => {
                     is_mangled(&prop.name, &entry.key)
                         || says_something
-                            && (stands_for(&prop.name, &entry.key)
-                                || synonyms::mean_the_same(&prop.name, &entry.key))
+                            && (stands_for(&prop.name, &entry.key) || akin::speaks_of(&prop.name, &entry.key))
                 }
             });
             if let Some((prop, _)) = meant {

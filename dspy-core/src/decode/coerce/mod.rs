@@ -3,6 +3,7 @@
 //! A reader either gives a value and records what it cost, or records why there is none. Readers never fill in what
 //! the text does not say.
 
+mod akin;
 mod around;
 mod attempt;
 mod block;
@@ -23,7 +24,7 @@ mod rivals;
 mod spelt;
 mod stranger;
 mod string;
-mod synonyms;
+
 mod union;
 
 pub(super) use attempt::Attempt;
