@@ -1,8 +1,8 @@
 //! A whole reply: the fast path, the candidates, and the choice between them.
 
+mod indented;
 mod outline;
 
-use outline::Names;
 use serde_json::Value;
 
 use super::candidates::{self, Scan, Unit};
@@ -114,41 +114,6 @@ struct Found {
 }
 
 impl Reply<'_> {
-    /// The reading by the names of the type and the marks of JSON, or else by indentation.
-    fn read(&self) -> Outcome {
-        let read = self.by_marks();
-        let partly = |read: &Decoded<Value>| read.report.repairs.iter().any(|repair| repair.kind == R::Prose);
-        // A reading that leaves nothing out needs no other.
-        if read.as_ref().is_ok_and(|read| !partly(read)) {
-            return read;
-        }
-        let Some((other, names)) = self.by_indentation() else { return read };
-        match (read, other) {
-            (Ok(read), Ok(other)) if same(&read.value, &other.value) => Ok(read),
-            // What looked like words around a structure are members beside it.
-            (Ok(_), Ok(other)) if names == Names::Members => Ok(other),
-            (Ok(read), Ok(_)) if names == Names::Introduction => Ok(read),
-            (Ok(read), Ok(other)) => {
-                let (a, b) = (snippet(&read.value.to_string()), snippet(&other.value.to_string()));
-                let found = format!("several answers: `{a}` and `{b}`");
-                Err(problem(self.schema, ProblemKind::Ambiguous, found).into())
-            }
-            (Ok(read), Err(_)) => Ok(read),
-            (Err(error), Ok(other)) => {
-                if error.is(ProblemKind::TooDeep) || error.is(ProblemKind::TooLarge) {
-                    Err(error)
-                } else {
-                    Ok(other)
-                }
-            }
-            // Where the members are plainly there, what is wrong with them says more than that they are missing.
-            (Err(error), Err(other)) => {
-                let plain = |p: &Problem| matches!(p.kind, ProblemKind::Missing | ProblemKind::WrongType);
-                Err(if error.problems.iter().all(plain) { other } else { error })
-            }
-        }
-    }
-
     fn by_marks(&self) -> Outcome {
         let Some(answer) = thoughts::answer(self.text) else {
             let found = "a thought that does not end".to_owned();

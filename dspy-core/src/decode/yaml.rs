@@ -118,7 +118,10 @@ impl<'t> Reader<'t, '_> {
             let Some(offset) = dash(content).filter(|_| line.column == column) else { break };
             if offset == content.len() {
                 self.at += 1;
-                items.push(self.below(column, levels)??);
+                // A dash alone is no item.
+                let deeper = self.line().filter(|next| next.column > column)?;
+                self.nests = true;
+                items.push(self.block(deeper.column, levels)?);
                 continue;
             }
             let rest = &content[offset..];
@@ -152,10 +155,7 @@ impl<'t> Reader<'t, '_> {
             let value = if behind.start < line.end {
                 self.scalar(behind, column)?
             } else {
-                match self.below(column, levels)? {
-                    Some(value) => value,
-                    None => Tree::new(Shape::Absent, Span::new(line.end, line.end)),
-                }
+                self.below(line, column, levels)?
             };
             entries.push(Entry { key: key.into(), quoted, span: key_span, value });
         }
@@ -163,16 +163,17 @@ impl<'t> Reader<'t, '_> {
         Some(Tree::new(Shape::Object(entries), Span::new(start, end)))
     }
 
-    /// What stands below a key or a dash without a value of its own: `Some(None)` if nothing does.
-    fn below(&mut self, column: usize, levels: usize) -> Option<Option<Tree<'t>>> {
-        let Some(next) = self.line() else { return Some(None) };
+    /// What stands below a key or a dash without a value of its own, if anything does.
+    fn below(&mut self, key: Line, column: usize, levels: usize) -> Option<Tree<'t>> {
+        let absent = Tree::new(Shape::Absent, Span::new(key.end, key.end));
+        let Some(next) = self.line() else { return Some(absent) };
         // The items of a list may have the column of the key they belong to.
         let items = next.column == column && dash(self.content(next)).is_some();
         if next.column <= column && !items {
-            return Some(None);
+            return Some(absent);
         }
         self.nests = true;
-        self.block(next.column, levels).map(Some)
+        self.block(next.column, levels)
     }
 
     /// The value in the rest of a line, or in the block of text that it opens.

@@ -2,25 +2,12 @@
 //! the items of a list, items that stand beside one.
 
 use super::super::candidates::{Scan, Unit};
-use super::super::coerce::Coercion;
 use super::super::mend::Ending;
 use super::super::plan::Kind;
 use super::super::report::RepairKind as R;
 use super::super::sound;
-use super::super::text::fold;
-use super::super::tree::{Entry, Shape, Span, Tree};
-use super::super::{MAX_BYTES, thoughts, yaml};
-use super::{Outcome, Reply, bounds, takes_structure, takes_text};
-
-/// What the names in a text are that is read by indentation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Names {
-    /// Several, and all of them names of the type.
-    Members,
-    /// One, which is no name of the type: it may introduce what stands behind it.
-    Introduction,
-    Unclear,
-}
+use super::super::tree::{Shape, Span, Tree};
+use super::{Reply, takes_structure, takes_text};
 
 impl Reply<'_> {
     /// Brackets that are part of the words are not the answer.
@@ -66,58 +53,6 @@ impl Reply<'_> {
         let announced =
             line.ends_with([':', '=', '*', '`', '>']) || line.ends_with(" is") || line.ends_with(" are");
         list && bare && !unit.fenced && line.contains(char::is_alphabetic) && !announced
-    }
-
-    /// The reading of a reply, or of the only fence in it, whose members are told apart by indentation.
-    pub(super) fn by_indentation(&self) -> Option<(Outcome, Names)> {
-        let schema = self.schema;
-        let root = &schema.node(schema.root).kind;
-        let answer = thoughts::answer(self.text)?;
-        let (start, end) = bounds(self.text, answer);
-        if !matches!(root, Kind::Object(_) | Kind::List(_)) || self.text.len() > MAX_BYTES {
-            return None;
-        }
-        let (content, fenced) = match self.fence(start, end) {
-            Some(inside) => (inside?, true),
-            None => (Span::new(start, end), false),
-        };
-        let tree = yaml::read(self.text, &schema.keys, content)?;
-        let names = match (root, &tree.shape) {
-            (Kind::Object(_), Shape::Object(entries)) => {
-                let named = |entry: &Entry<'_>| schema.keys.contains(&fold(&entry.key));
-                match &entries[..] {
-                    [only] if !named(only) => Names::Introduction,
-                    [_, _, ..] if entries.iter().all(named) => Names::Members,
-                    _ => Names::Unclear,
-                }
-            }
-            (Kind::List(_), Shape::List(_)) => Names::Unclear,
-            (Kind::List(_), Shape::Object(entries)) if matches!(&entries[..], [only] if matches!(only.value.shape, Shape::List(_))) => {
-                Names::Introduction
-            }
-            _ => return None,
-        };
-        let outer = if fenced { Span::new(start, end) } else { tree.span };
-        let unit = Unit { fenced, outer, ..Unit::of(tree) };
-        let mut coercion = Coercion::new(schema, Some(self.text), self.text.len());
-        Some((self.settle(vec![unit], Vec::new(), start, end, &mut coercion), names))
-    }
-
-    /// What is inside the fence that is all of the reply but for words around it; `Some(None)` if there is more.
-    fn fence(&self, start: usize, end: usize) -> Option<Option<Span>> {
-        let text = &self.text[start..end];
-        let open = text.find("```")?;
-        let inside = || {
-            let from = open + text[open..].find('\n')? + 1;
-            let close = from + text[from..].find("```")?;
-            let led = text[..open].is_empty() || text[..open].ends_with('\n');
-            let behind = &text[close + 3..];
-            let alone = led && text[from..close].ends_with('\n') && behind.trim().is_empty();
-            let words = sound::is_prose(text, 0, open) && !text[..open].trim_end().contains('\n');
-            let (from, to) = (from, from + text[from..close].trim_end().len());
-            (alone && words).then(|| Span::new(start + from, start + to))
-        };
-        Some(inside())
     }
 
     /// Whether brackets are a part of a line that a bullet or a number opens.
