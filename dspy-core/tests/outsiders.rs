@@ -118,5 +118,7 @@ fn corrections_behind_an_answer_are_not_left_out() {
         let error = plan.decode(&format!("[\"a\", \"b\"]\n\n{tail}")).unwrap_err();
         assert_eq!(error.problems[0].kind, ProblemKind::Ambiguous, "{tail}");
     }
+    refuses(&strings(), "1. a\n2. b\n\nCorrection: 2. c");
+    reads(&strings(), "1. a\n2. b\n\nLet me know!", &json!(["a", "b"]));
     reads(&strings(), "[\"a\", \"b\"]\n\nI hope this helps. Let me know!", &json!(["a", "b"]));
 }

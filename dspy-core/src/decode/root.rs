@@ -11,7 +11,7 @@ use super::error::{DecodeError, Problem, ProblemKind, SchemaError};
 use super::path::Path;
 use super::plan::{Kind, NodeId, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
-use super::text::{snippet, words};
+use super::text::{corrects, snippet};
 use super::tree::{Shape, Span, Tree};
 use super::{MAX_BYTES, mend, partial, sound, strict, thoughts, whole};
 
@@ -79,15 +79,6 @@ pub(super) fn bounds(text: &str, from: usize) -> (usize, usize) {
     let end = text.trim_end_matches(blank).len().max(from);
     let start = from + (text[from..end].len() - text[from..end].trim_start_matches(blank).len());
     (start, end)
-}
-
-/// Whether a sentence takes back what was said before it.
-fn corrects(text: &str) -> bool {
-    const TURNS: [&str; 7] = ["actually", "correction", "wait", "oops", "scratch", "edit", "erratum"];
-    text.split(['.', '!', '\n', '(']).any(|sentence| {
-        let first = words(sentence).next();
-        first.is_some_and(|w| TURNS.iter().any(|turn| w.text.eq_ignore_ascii_case(turn)))
-    })
 }
 
 /// Whether a structure is a pair of brackets with nothing between.

@@ -213,6 +213,15 @@ pub(super) fn is_hedged(text: &str) -> bool {
     words(text).any(|w| HEDGES.iter().any(|h| w.text.eq_ignore_ascii_case(h))) || text.contains('?')
 }
 
+/// Whether a sentence takes back what was said before it.
+pub(super) fn corrects(text: &str) -> bool {
+    const TURNS: [&str; 7] = ["actually", "correction", "wait", "oops", "scratch", "edit", "erratum"];
+    text.split(['.', '!', '\n', '(']).any(|sentence| {
+        let first = words(sentence).next();
+        first.is_some_and(|w| TURNS.iter().any(|turn| w.text.eq_ignore_ascii_case(turn)))
+    })
+}
+
 /// The sentence around a byte range: bounded by `.`, `!`, `?`, `;` or a line break.
 pub(super) fn sentence_around(text: &str, start: usize, end: usize) -> &str {
     let bytes = text.as_bytes();

@@ -1,5 +1,7 @@
 //! Cutting text into the items of a list: bullets, numbers, lines, commas.
 
+use super::super::text::corrects;
+
 /// Whether commas both separate and group: "1,000, 2,000".
 pub(super) fn mixes_grouping(text: &str) -> bool {
     let b = text.as_bytes();
@@ -159,8 +161,10 @@ pub(super) fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
                 numbers.push(number);
             }
             None if items.is_empty() => {}
-            None if blank && lead <= indent => ended = true,
-            None if ended => {}
+            None if ended || blank && lead <= indent => {
+                ended = true;
+                unclear |= corrects(content);
+            }
             None if lead > indent => {
                 if let Some(last) = items.last_mut() {
                     last.1 = start + lead + content.len();
