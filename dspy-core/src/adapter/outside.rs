@@ -2,8 +2,9 @@
 //!
 //! An output that may be absent must not vanish by a slip in its tag, in the form of another format, or in words.
 
-use super::elements::{CDATA, Element, Elements, Tag, field_of_tag, tag, unescape};
+use super::elements::{Element, Elements, field_of_tag};
 use super::markers::{self, COMPLETED, Read};
+use super::markup::{CDATA, Tag, tag, unescape};
 use super::sections::{field_index, label};
 use super::{FieldProblem, afterword};
 use crate::decode::thoughts;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::canvas::Canvas;
-use super::elements::{self, Element, Elements, Tag, children, is_unclear, tag, text_of};
+use super::children::{self, is_unclear};
+use super::elements::{Element, Elements};
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::formats::{self, Format};
 use super::incoming::XmlReader;
+use super::markup::{Tag, tag, text_of};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, outside, value, whole_reply};
 use crate::decode::{ParseReport, is_nothing};
 use crate::lm::{Completion, Message, Role};
@@ -240,7 +242,7 @@ const DEPTH: usize = 32;
 
 /// Whether an element inside of `text` has tags of its own name among other text.
 fn nested_unclear(text: &str, depth: usize) -> bool {
-    let Some(children) = children(text).filter(|_| depth < DEPTH) else { return false };
+    let Some(children) = children::children(text).filter(|_| depth < DEPTH) else { return false };
     children.iter().any(|(name, content)| {
         let again = || {
             content.match_indices('<').any(|(at, _)| {
@@ -250,7 +252,7 @@ fn nested_unclear(text: &str, depth: usize) -> bool {
                     && !inner[name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '-')
             })
         };
-        match elements::children(content) {
+        match children::children(content) {
             Some(_) => nested_unclear(content, depth + 1),
             None => again(),
         }
@@ -259,7 +261,7 @@ fn nested_unclear(text: &str, depth: usize) -> bool {
 
 /// What nested elements may mean: the items of a list, or the members of an object.
 fn nested_values(text: &str, depth: usize) -> Vec<Value> {
-    let Some(children) = children(text).filter(|_| depth < DEPTH) else {
+    let Some(children) = children::children(text).filter(|_| depth < DEPTH) else {
         return vec![Value::String(text_of(text).into_owned())];
     };
     let first = |text: &str| nested_values(text, depth + 1).into_iter().next().unwrap_or_default();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::elements::{Elements, LONGEST_ENTITY, unescape};
+use super::super::elements::Elements;
+use super::super::markup::{LONGEST_ENTITY, unescape};
 use super::super::xml::read_element;
 use super::{ReplyReader, Shown, change, nothing_shown};
 use crate::decode::ParseReport;
