@@ -189,7 +189,7 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{:>7} counted: right {:.1} %, refused {:.1} %, nearer {}, lost {} ({:.3} %), wrong {} ({:.3} %)",
+            "{:>7} counted: right {:.2} %, refused {:.2} %, nearer {}, lost {} ({:.3} %), wrong {} ({:.3} %)",
             self.counted(),
             self.share(self.right),
             self.share(self.refused),

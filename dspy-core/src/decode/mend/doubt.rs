@@ -88,7 +88,7 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
         let put = patch.skip == 0 && at == patch.at;
         let odd = if in_text(i) { body.ends_with(strange) } else { body.starts_with(strange) }
             || put && (body.starts_with(['\'', '`']) || body.ends_with(['\'', '`', ';', '(']))
-            || put && body.matches('(').count() != body.matches(')').count()
+            || put && body.ends_with(')') && body.matches('(').count() != body.matches(')').count()
             || put && (body.starts_with(strange) || body.ends_with(strange) || key && body.is_empty());
         let count = |c: char| body.matches(c).count();
         let pairs = count('[') == count(']') && count('{') == count('}') && body.contains(['[', '{']);
