@@ -26,9 +26,38 @@ enum Looks {
 }
 
 /// Words that may stand between a name and its value.
-const LINKS: [&str; 24] = [
-    "is", "are", "was", "were", "be", "been", "should", "must", "would", "will", "to", "of", "now", "at",
-    "about", "equals", "becomes", "the", "a", "an", "actually", "instead", "rather", "really",
+const LINKS: [&str; 31] = [
+    "is",
+    "are",
+    "was",
+    "were",
+    "be",
+    "been",
+    "should",
+    "must",
+    "would",
+    "will",
+    "to",
+    "of",
+    "now",
+    "at",
+    "about",
+    "equals",
+    "becomes",
+    "the",
+    "a",
+    "an",
+    "actually",
+    "instead",
+    "rather",
+    "really",
+    "may",
+    "might",
+    "could",
+    "come",
+    "comes",
+    "around",
+    "approximately",
 ];
 /// Words that may stand between a value and its name: `500 is the budget`.
 const LINKS_BACK: [&str; 12] = ["is", "for", "as", "the", "a", "an", "its", "your", "my", "in", "be", "new"];

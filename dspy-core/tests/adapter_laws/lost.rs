@@ -52,6 +52,8 @@ fn what_stands_beside_elements() {
         "### Budget\n500",
         "- budget: 500",
         "The budget is 500.",
+        "The budget may be 500.",
+        "The budget would come to around $500.",
         "<budget 500>",
         "<bugdet 500>",
         "<budget: 500>",
