@@ -2,29 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod reading;
+
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 use dspy_core::decode::decode;
 use proptest::prelude::*;
+use reading::{reads, refuses};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
-fn reads<T: DeserializeOwned + JsonSchema + Debug + PartialEq + 'static>(reply: &str, value: &T) {
-    match decode::<T>(reply) {
-        Ok(read) => assert_eq!(&read.value, value, "{reply}"),
-        Err(error) => panic!("{reply}: {error}"),
-    }
-}
-
-fn refuses<T: DeserializeOwned + JsonSchema + Debug + 'static>(replies: &[&str]) {
-    for reply in replies {
-        if let Ok(read) = decode::<T>(reply) {
-            panic!("{reply:?} was read as {:?}", read.value);
-        }
-    }
-}
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct Note {
@@ -300,19 +286,24 @@ fn numbers_with_an_and() {
     refuses::<Vec<u32>>(&["1, 2 or 3", "1,000 and 2", "1, 2 and more", "1, 2 and 3 km and 4"]);
 }
 
+/// The name with one slip: two letters swapped, one replaced, one left out, one put in.
+fn slipped(name: &str, kind: u8, at: usize, letter: &str) -> String {
+    let mut name: Vec<char> = name.chars().collect();
+    let letter = letter.chars().next().unwrap();
+    match kind {
+        0 => name.swap(at, at + 1),
+        1 => name[at] = letter,
+        2 => drop(name.remove(at)),
+        _ => name.insert(at, letter),
+    }
+    name.into_iter().collect()
+}
+
 proptest! {
     /// One slip in the name of an optional member never drops its value.
     #[test]
     fn a_slip_in_a_key_loses_nothing(at in 0_usize..7, letter in "[a-z]", kind in 0_u8..4) {
-        let mut name: Vec<char> = "children".chars().collect();
-        let letter = letter.chars().next().unwrap();
-        match kind {
-            0 => name.swap(at, at + 1),
-            1 => name[at] = letter,
-            2 => drop(name.remove(at)),
-            _ => name.insert(at, letter),
-        }
-        let key: String = name.into_iter().collect();
+        let key = slipped("children", kind, at, &letter);
         let reply = format!("{{\"name\": \"a\", \"{key}\": [\"x\"]}}");
         if let Ok(read) = decode::<Contact>(&reply) {
             prop_assert_eq!(read.value.children, ["x"], "{}", reply);
@@ -322,15 +313,7 @@ proptest! {
     /// Nor does one where the members stand line by line.
     #[test]
     fn nor_one_line_by_line(at in 0_usize..4, letter in "[a-z]", kind in 0_u8..4, first: bool) {
-        let mut name: Vec<char> = "email".chars().collect();
-        let letter = letter.chars().next().unwrap();
-        match kind {
-            0 => name.swap(at, at + 1),
-            1 => name[at] = letter,
-            2 => drop(name.remove(at)),
-            _ => name.insert(at, letter),
-        }
-        let key: String = name.into_iter().collect();
+        let key = slipped("email", kind, at, &letter);
         let reply = if first { format!("{key}: x\nname: a") } else { format!("name: a\n{key}: x\nid: 3") };
         if let Ok(read) = decode::<Contact>(&reply) {
             prop_assert_eq!(read.value.email.as_deref(), Some("x"), "{}", reply);

@@ -2,29 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod reading;
+
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 use dspy_core::decode::{Plan, RepairKind, decode};
 use proptest::prelude::*;
+use reading::{reads, refuses};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
-fn reads<T: DeserializeOwned + JsonSchema + Debug + PartialEq + 'static>(reply: &str, value: &T) {
-    match decode::<T>(reply) {
-        Ok(read) => assert_eq!(&read.value, value, "{reply}"),
-        Err(error) => panic!("{reply}: {error}"),
-    }
-}
-
-fn refuses<T: DeserializeOwned + JsonSchema + Debug + 'static>(replies: &[&str]) {
-    for reply in replies {
-        if let Ok(read) = decode::<T>(reply) {
-            panic!("{reply:?} was read as {:?}", read.value);
-        }
-    }
-}
 
 #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 struct Contact {

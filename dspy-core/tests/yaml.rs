@@ -2,30 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod reading;
+
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 
 use dspy_core::decode::decode;
 use proptest::prelude::*;
+use reading::refuses;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// Read alone, behind an introduction and in a fence.
 fn reads<T: DeserializeOwned + JsonSchema + Debug + PartialEq + 'static>(reply: &str, value: &T) {
     let led = format!("Sure, here is what you asked for:\n\n{reply}");
     for reply in [reply.to_owned(), led, format!("Here it is:\n```yaml\n{reply}\n```")] {
-        match decode::<T>(&reply) {
-            Ok(read) => assert_eq!(&read.value, value, "{reply}"),
-            Err(error) => panic!("{reply}: {error}"),
-        }
-    }
-}
-
-fn refuses<T: DeserializeOwned + JsonSchema + Debug + 'static>(replies: &[&str]) {
-    for reply in replies {
-        if let Ok(read) = decode::<T>(reply) {
-            panic!("{reply:?} was read as {:?}", read.value);
-        }
+        reading::reads(&reply, value);
     }
 }
 

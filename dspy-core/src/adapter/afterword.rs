@@ -1,4 +1,4 @@
-//! What models write behind the values of an answer: pleasantries, or words that change a value.
+//! Words behind the values of an answer: pleasantries, or a change of a value.
 //!
 //! There is no list of pleasantries. What counts is that a text gives an output a value, or that it corrects.
 
@@ -15,7 +15,7 @@ enum Token {
     Gives,
 }
 
-/// What a word looks like.
+/// The look of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
     Plain,
@@ -90,10 +90,10 @@ const CORRECTIONS: [&str; 17] = [
     "disregard",
 ];
 
-/// What takes back what was said where it opens a sentence.
+/// Words that take back what was said, at the beginning of a sentence.
 const OPENINGS: [&str; 4] = ["actually", "wait", "update", "edit"];
 
-/// What makes a sentence an offer, in which a word such as "instead" corrects nothing.
+/// Phrases of an offer, in which a word such as "instead" corrects nothing.
 const OFFERS: [&str; 13] = [
     "let me know",
     "feel free",
@@ -148,7 +148,7 @@ pub(super) fn assignment<'t>(
     sentences(text).find(|sentence| gives(&tokens(sentence), &names))
 }
 
-/// How a text may call a field or a member of it, and the value that was read.
+/// The names of a field and of its members, as words, each with the value that was read.
 fn names<'v>(field: &FieldSpec, values: &'v Values) -> Vec<(Vec<String>, Option<&'v Value>)> {
     let value = values.get(field.name());
     let members = field.schema().get("properties").and_then(Value::as_object);
@@ -223,7 +223,7 @@ fn tokens(sentence: &str) -> Vec<Token> {
     out
 }
 
-/// Whether the words give one of the names a value other than the one that it has.
+/// Tells if the words give one of the names another value than it has.
 fn gives(tokens: &[Token], names: &[(Vec<String>, Option<&Value>)]) -> bool {
     names.iter().any(|(name, known)| {
         let at = |from: usize| {

@@ -1,4 +1,4 @@
-//! What is inside an element: its children, and tags whose meaning cannot be told.
+//! The content of an element: its children, and tags with an unclear meaning.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! What models write behind the end of an answer: a farewell, or something that changes the answer.
+//! Words behind the end of an answer: a farewell, or a change of the answer.
 
 /// A longer text is no farewell.
 const LONGEST: usize = 400;
 
-/// How people take their leave.
+/// Phrases of a farewell.
 const FAREWELLS: [&str; 25] = [
     "hope",
     "help",
@@ -32,7 +32,7 @@ const FAREWELLS: [&str; 25] = [
     "great day",
 ];
 
-/// What says of any answer that it may be wrong says nothing of this one.
+/// Phrases that could stand behind any answer, so that they say nothing of this one.
 const DISCLAIMERS: [&str; 6] = [
     "may be wrong",
     "might be wrong",

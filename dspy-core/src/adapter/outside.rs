@@ -1,4 +1,4 @@
-//! What stands in a reply outside of its elements: prose, or an output that would get lost.
+//! The text of a reply outside of its elements: prose, or an output that would get lost.
 //!
 //! An output that may be absent must not vanish by a slip in its tag, in the form of another format, or in words.
 

@@ -1,6 +1,6 @@
 //! Keys that name a member and more: `work_email` or `E-mail address` for `email`, `budget_usd` for `budget`.
 
-/// What a name may carry behind it and still name the same.
+/// Words behind a name that do not make it another.
 const TAILS: [&str; 14] = [
     "estimate", "address", "number", "no", "nr", "name", "value", "text", "amount", "total", "usd", "eur",
     "gbp", "str",
@@ -19,12 +19,11 @@ pub(super) fn speaks_of(name: &str, key: &str) -> bool {
     if own == other {
         return false;
     }
-    let same = |word: &str| word == own;
     if own.len() >= 3 {
         // `work_email` is an email; `email_address` and `budget_usd` are the email and the budget.
-        let head = (0..key.len()).any(|at| same(&joined(&key[at..])));
+        let head = (0..key.len()).any(|at| joined(&key[at..]) == own);
         let tail = TAILS.contains(&last.as_str());
-        let led = tail && (0..key.len() - 1).any(|at| same(&joined(&key[at..key.len() - 1])));
+        let led = tail && (0..key.len() - 1).any(|at| joined(&key[at..key.len() - 1]) == own);
         if head || led {
             return true;
         }
@@ -80,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_words_for_a_name() {
+    fn names_with_words_around_them() {
         for (name, key) in [
             ("phone", "Phone number"),
             ("email", "E-mail address"),
