@@ -122,3 +122,37 @@ fn corrections_behind_an_answer_are_not_left_out() {
     reads(&strings(), "1. a\n2. b\n\nLet me know!", &json!(["a", "b"]));
     reads(&strings(), "[\"a\", \"b\"]\n\nI hope this helps. Let me know!", &json!(["a", "b"]));
 }
+
+#[test]
+fn what_may_be_two_items_is_not_one() {
+    for reply in [
+        r#"["a, "b, "c"]"#,
+        r#"[a", b"]"#,
+        "[\n  \"yes and\n  tall\",\n  \"x\"\n]",
+        r#"[""quick answer""]"#,
+        r#"["new } se "rain of", }yes", "b"]"#,
+        r#"["a, "b" c", "d"]"#,
+    ] {
+        refuses(&strings(), reply);
+    }
+    reads(&strings(), r#"["say "yes", now", "b"]"#, &json!(["say \"yes\", now", "b"]));
+    for reply in ["[559.6,3 258.62]", "[null,null2,71234]"] {
+        refuses(&json!({"type": "array", "items": {"type": ["number", "null"]}}), reply);
+    }
+    refuses(&json!({"type": "array", "items": numbers()}), "[[1, 2], 3, 4]");
+}
+
+#[test]
+fn brackets_and_marks_that_went_astray() {
+    let objects = json!({"type": "object", "additionalProperties": {"type": "object"}});
+    refuses(&objects, r#"{"the Dr": }{}"#);
+    reads(&objects, "{}{}", &json!({}));
+    let person = json!({"type": "object", "required": ["name"], "properties": {
+        "name": {"type": "string"}, "age": {"type": "integer"}
+    }});
+    refuses(&person, r#"{"name": "Al), "age": 3}"#);
+    reads(&person, r#"{"name": "Al (x)", "age": 3}"#, &json!({"name": "Al (x)", "age": 3}));
+    let rows = json!({"type": "array", "items": strings()});
+    reads(&rows, "[\n  [\n    \"7\",\n    \"a\\\"b\n  ]\n]", &json!([["7", "a\"b"]]));
+    reads(&numbers(), "[94186-,72]", &json!([94186, -72]));
+}

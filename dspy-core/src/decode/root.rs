@@ -155,19 +155,21 @@ impl Reply<'_> {
             two.iter().any(is_empty)
                 && self.text.get(two[0].outer.range()) != self.text.get(two[1].outer.range())
         });
-        if takes_structure(schema, schema.root, 4) && !self.is_sound(&scan, start, end) {
-            let read = self.mended(scan, start, end, &mut coercion)?;
-            // `{"a": }{}`: brackets that belong to what stands before them.
-            let empty = matches!(&read.value, Value::Array(a) if a.is_empty())
-                || matches!(&read.value, Value::Object(o) if o.is_empty());
-            if touched && empty {
-                let found = "brackets with nothing between them that touch others".to_owned();
-                return Err(problem(schema, ProblemKind::Ambiguous, found).into());
-            }
-            return Ok(read);
+        let damaged = takes_structure(schema, schema.root, 4) && !self.is_sound(&scan, start, end);
+        let read = if damaged {
+            self.mended(scan, start, end, &mut coercion)?
+        } else {
+            let words = self.words(&scan, start, end);
+            self.settle(scan.units, words, start, end, &mut coercion)?
+        };
+        // `{"a": }{}`: brackets that belong to what stands before them.
+        let empty = matches!(&read.value, Value::Array(a) if a.is_empty())
+            || matches!(&read.value, Value::Object(o) if o.is_empty());
+        if touched && empty {
+            let found = "brackets with nothing between them that touch others".to_owned();
+            return Err(problem(schema, ProblemKind::Ambiguous, found).into());
         }
-        let words = self.words(&scan, start, end);
-        self.settle(scan.units, words, start, end, &mut coercion)
+        Ok(read)
     }
 
     /// Whether nothing in the text looks damaged.
