@@ -240,6 +240,7 @@ fn odd_beginnings_only_grow() {
         "[\"\\u0000\", 0]",
         "{\"name\": \"a\", \"user_age\": 5",
         "[1](x)",
+        "name[[\"name\"//, \"b\"",
         "{\"name\": \"\\ud83d\\ude00\"}",
     ] {
         for plan in schemas() {

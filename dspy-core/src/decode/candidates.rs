@@ -139,8 +139,12 @@ fn structure<'t>(
     let glued = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'$');
     if glued && bracket {
         // `list[0]`, but no list that a word touches.
-        let inside = text[at + 1..end].split(']').next().unwrap_or("");
+        let (inside, closed) = text[at + 1..end]
+            .split_once(']')
+            .map_or((&text[at + 1..end], false), |(inside, _)| (inside, true));
         if !inside.contains(',') {
+            // A comma may still come, and then these brackets are the list.
+            out.undecided |= out.beginning && !closed;
             return None;
         }
     }
