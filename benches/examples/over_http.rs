@@ -1,51 +1,288 @@
-//! Requests over loopback HTTP, for an instruction counter: clocks of shared machines say too little.
+//! The cost of a call over loopback HTTP, beside a bare `reqwest` loop that sends the same body to the same server and
+//! reads replies as `serde_json::Value`.
 //!
-//! `valgrind --tool=callgrind --separate-threads=yes target/release/examples/over_http lm 64 1920` and the same with
-//! `bare`, each once more with a third of the requests: the difference of the totals of thread 1 over the difference of
-//! the requests is what one request costs the client. The kernel's work is not counted.
+//! `cargo run --release -p dspy-benches --example over_http` prints a table; an argument sets the number of rounds.
 //!
-//! Arguments: `lm` or `bare`, requests in flight, requests.
+//! Server, bare loop and the loops through the library are processes of their own, and one loop runs at a time: the
+//! rounds are interleaved and their order rotates. CPU time is the user and system time of all threads of the client's
+//! process as the scheduler counts it (`/proc/self/task/*/schedstat`, Linux only), so the server is not in it. Memory
+//! is the peak resident memory of the client's process (`VmHWM`). Figures are medians of the rounds, ratios the medians
+//! of each round's ratio to the bare loop.
+//!
+//! `over_http one KIND IN_FLIGHT REQUESTS` runs one loop, for an instruction counter: the difference of two runs under
+//! `valgrind --tool=callgrind`, over the difference of their requests, is the cost of a request without the kernel's.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run should say so loudly")]
 
-use dspy::lm::{Endpoint, Message, Request};
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+use dspy::lm::{Endpoint, Message, Request};
+use dspy::prelude::*;
+use serde_json::{Value, json};
+
+/// Answer in a few words, without an introduction and without a repetition of the question that was asked. Facts come
+/// before opinions, and numbers come with their units. Say that you do not know where you do not know.
+#[signature]
+struct Qa {
+    #[input]
+    question: String,
+    #[output]
+    answer: String,
+}
+
+/// A reply that `ChainOfThought` can read.
+const REPLY: &str = "[[ ## reasoning ## ]]\nFrance is a country in Europe.\n\n[[ ## answer ## ]]\nParis\n\n\
+                     [[ ## completed ## ]]\n";
+const QUESTION: &str = "What is the capital of France?";
+const FLIGHTS: [usize; 3] = [1, 64, 512];
+const ROUNDS: usize = 21;
+
+/// The loops that are compared; the first is what the others are measured against.
+const KINDS: [(&str, &str); 3] =
+    [("bare", "`reqwest`, `Value`"), ("lm", "`Lm::complete`"), ("program", "`ChainOfThought::call`")];
+
+fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [which, flight, requests] = arguments.as_slice() else {
-        eprintln!("usage: over_http lm|bare IN_FLIGHT REQUESTS");
-        return;
-    };
-    let (flight, requests): (usize, usize) = (flight.parse().unwrap(), requests.parse().unwrap());
-    let url = dspy_benches::start_server("Paris");
-    let lm = Endpoint::new(format!("{url}/v1")).model("bench").unwrap();
-    let client = dspy_benches::bare_client();
-    let messages =
-        [Message::system("Answer in a few words. ".repeat(25)), Message::user("Capital of France?")];
-    for _ in 0..requests / flight {
-        let mut tasks = JoinSet::new();
-        for _ in 0..flight {
-            let (lm, client, messages, url) = (lm.clone(), client.clone(), messages.clone(), url.clone());
-            if which == "lm" {
-                tasks.spawn(async move {
-                    let response = lm.complete(Request::new(messages.to_vec())).await.unwrap();
-                    assert_eq!(response.completions[0].text, "Paris");
-                });
-            } else {
-                tasks.spawn(async move {
-                    let turn = |m: &Message| json!({"role": m.role.as_str(), "content": m.text()});
-                    let body =
-                        json!({"model": "bench", "messages": messages.iter().map(turn).collect::<Vec<_>>()});
-                    let post = client.post(format!("{url}/v1/chat/completions")).json(&body);
-                    let reply: Value = post.send().await.unwrap().json().await.unwrap();
-                    assert_eq!(reply["choices"][0]["message"]["content"], "Paris");
-                });
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => table(ROUNDS),
+        ["serve"] => serve(),
+        ["client", kind, url] => client(kind, url),
+        ["one", kind, flight, requests] => one(kind, flight.parse().unwrap(), requests.parse().unwrap()),
+        [rounds] if rounds.parse::<usize>().is_ok() => table(rounds.parse().unwrap()),
+        _ => eprintln!("usage: over_http [ROUNDS] | one bare|lm|program IN_FLIGHT REQUESTS"),
+    }
+}
+
+/// What one loop took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    /// Microseconds of wall time per call.
+    wall: f64,
+    /// Microseconds of the median call from its start to its reply.
+    latency: f64,
+    /// Microseconds of CPU per call.
+    cpu: f64,
+    /// MiB.
+    resident: f64,
+}
+
+/// A copy of this program in a process of its own, that ends with its input.
+struct Process {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Process { child, input, output: BufReader::new(output) }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn measure(&mut self, flight: usize, requests: usize) -> Sample {
+        writeln!(self.input, "{flight} {requests}").unwrap();
+        let line = self.line();
+        let numbers: Vec<f64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [wall, latency, cpu, resident] = numbers[..] else { unreachable!("the client's answer: {line}") };
+        Sample { wall, latency, cpu, resident }
+    }
+
+    fn end(self) {
+        let Process { mut child, input, output } = self;
+        drop((input, output));
+        child.wait().unwrap();
+    }
+}
+
+/// Answers until the input ends.
+fn serve() {
+    println!("{}", dspy_benches::start_server(REPLY));
+    std::io::stdin().lines().for_each(drop);
+}
+
+/// Runs the loops that the input asks for.
+fn client(kind: &str, url: &str) {
+    let client = Client::new(kind, url);
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let (flight, requests) = line.split_once(' ').unwrap();
+        let Sample { wall, latency, cpu, resident } =
+            client.run(flight.parse().unwrap(), requests.parse().unwrap());
+        println!("{wall} {latency} {cpu} {resident}");
+    }
+}
+
+fn one(kind: &str, flight: usize, requests: usize) {
+    let mut server = Process::start(&["serve"]);
+    println!("{:.1?}", Client::new(kind, &server.line()).run(flight, requests));
+    server.end();
+}
+
+fn table(rounds: usize) {
+    let mut server = Process::start(&["serve"]);
+    let url = server.line();
+    println!(
+        "| loop | in flight | time per call | median latency | calls per second | CPU per call | resident |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for flight in FLIGHTS {
+        // Fresh processes, so that each peak of memory is of one number of requests in flight.
+        let mut clients = KINDS.map(|(kind, _)| Process::start(&["client", kind, &url]));
+        let requests = if flight == 1 { 2_000 } else { 8_192 };
+        for client in &mut clients {
+            let _warm_up = client.measure(flight, requests);
+        }
+        let mut samples = vec![[Sample::default(); KINDS.len()]; rounds];
+        for (round, of_round) in samples.iter_mut().enumerate() {
+            for turn in 0..KINDS.len() {
+                let kind = (round + turn) % KINDS.len();
+                of_round[kind] = clients[kind].measure(flight, requests);
             }
         }
-        while let Some(done) = tasks.join_next().await {
-            done.unwrap();
+        clients.into_iter().for_each(Process::end);
+        for (kind, (_, name)) in KINDS.iter().enumerate() {
+            let figure = |of: fn(&Sample) -> f64| median(samples.iter().map(|round| of(&round[kind])));
+            let ratio = |of: fn(&Sample) -> f64| {
+                let ratio = median(samples.iter().map(|round| of(&round[kind]) / of(&round[0])));
+                if kind == 0 { String::new() } else { format!(" ({ratio:.2})") }
+            };
+            let more = median(samples.iter().map(|round| round[kind].resident - round[0].resident));
+            println!(
+                "| {name} | {flight} | {:.1} µs{} | {:.0} µs{} | {:.0}{} | {:.1} µs{} | {:.1} MiB{} |",
+                figure(|sample| sample.wall),
+                ratio(|sample| sample.wall),
+                figure(|sample| sample.latency),
+                ratio(|sample| sample.latency),
+                figure(|sample| 1e6 / sample.wall),
+                ratio(|sample| 1e6 / sample.wall),
+                figure(|sample| sample.cpu),
+                ratio(|sample| sample.cpu),
+                figure(|sample| sample.resident),
+                if kind == 0 { String::new() } else { format!(" ({more:+.1})") },
+            );
         }
     }
+    server.end();
+}
+
+fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// One of the loops.
+enum Loop {
+    Bare { client: reqwest::Client, url: String, messages: Vec<Message> },
+    Lm { lm: Lm, messages: Vec<Message> },
+    Program(Box<ChainOfThought<Qa>>),
+}
+
+impl Loop {
+    async fn call(&self) {
+        match self {
+            Loop::Bare { client, url, messages } => {
+                let turn = |m: &Message| json!({"role": m.role.as_str(), "content": m.text()});
+                let body =
+                    json!({"model": "bench", "messages": messages.iter().map(turn).collect::<Vec<_>>()});
+                let post = client.post(format!("{url}/v1/chat/completions")).json(&body);
+                let reply: Value = post.send().await.unwrap().json().await.unwrap();
+                assert_eq!(reply["choices"][0]["message"]["content"], REPLY);
+            }
+            Loop::Lm { lm, messages } => {
+                let response = lm.complete(Request::new(messages.clone())).await.unwrap();
+                assert_eq!(response.completions[0].text, REPLY);
+            }
+            Loop::Program(program) => {
+                let prediction = program.call(QUESTION).await.unwrap();
+                assert_eq!(prediction.answer, "Paris");
+            }
+        }
+    }
+}
+
+/// A loop and the runtime that it runs on: one thread.
+struct Client {
+    runtime: tokio::runtime::Runtime,
+    calls: Arc<Loop>,
+}
+
+impl Client {
+    fn new(kind: &str, url: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let messages = ChainOfThought::<Qa>::new().render(QUESTION).unwrap();
+        let lm = || Endpoint::new(format!("{url}/v1")).model("bench").unwrap();
+        let calls = match kind {
+            "bare" => Loop::Bare { client: dspy_benches::bare_client(), url: url.to_owned(), messages },
+            "lm" => Loop::Lm { lm: lm(), messages },
+            _ => Loop::Program(Box::new(ChainOfThought::new().with_lm(lm()))),
+        };
+        Client { runtime, calls: Arc::new(calls) }
+    }
+
+    /// Makes so many calls, as many at a time as are in flight.
+    fn run(&self, flight: usize, requests: usize) -> Sample {
+        let left = Arc::new(AtomicUsize::new(requests));
+        let (cpu, started) = (cpu_time(), Instant::now());
+        let mut latencies: Vec<Duration> = self.runtime.block_on(async {
+            let mut workers = tokio::task::JoinSet::new();
+            for _ in 0..flight {
+                let (calls, left) = (self.calls.clone(), left.clone());
+                workers.spawn(async move {
+                    let mut latencies = Vec::with_capacity(2 * requests / flight);
+                    let next = |left: usize| left.checked_sub(1);
+                    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok() {
+                        let started = Instant::now();
+                        calls.call().await;
+                        latencies.push(started.elapsed());
+                    }
+                    latencies
+                });
+            }
+            workers.join_all().await.concat()
+        });
+        let (wall, cpu) = (started.elapsed(), cpu_time() - cpu);
+        let per_call = |time: Duration| time.as_secs_f64() * 1e6 / requests as f64;
+        let middle = latencies.len() / 2;
+        let (_, latency, _) = latencies.select_nth_unstable(middle);
+        Sample {
+            wall: per_call(wall),
+            latency: latency.as_secs_f64() * 1e6,
+            cpu: per_call(cpu),
+            resident: resident(),
+        }
+    }
+}
+
+/// User and system time of all threads of this process; zero where the system does not say so.
+fn cpu_time() -> Duration {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanoseconds = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+/// The peak resident memory of this process, in MiB; zero where the system does not say so.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or_default() / 1024.0
 }
