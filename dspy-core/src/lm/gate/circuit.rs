@@ -95,6 +95,11 @@ impl Default for Breaker {
 }
 
 impl Breaker {
+    /// Returns whether all requests may go, whatever time it is.
+    pub(super) fn is_closed(&self) -> bool {
+        self.open_until.is_none()
+    }
+
     /// Whether a request may go; true if it would be the one that tries.
     pub(super) fn check(&self, now: Instant) -> Result<bool, Refusal> {
         let Some(until) = self.open_until else { return Ok(false) };

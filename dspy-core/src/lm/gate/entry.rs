@@ -53,6 +53,8 @@ pub(super) struct Stay<'a> {
     probe: bool,
     /// The tokens that were taken for it.
     charged: f64,
+    /// When it was let through.
+    pub(super) admitted: Instant,
 }
 
 impl Gate {
@@ -76,12 +78,19 @@ impl Gate {
 
     /// Whether a request would not be let through, however long it waited.
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        self.0.state().breaker.check(Instant::now()).map(drop)
+        let state = self.0.state();
+        // Most requests need not know what time it is.
+        if state.breaker.is_closed() { Ok(()) } else { state.breaker.check(Instant::now()).map(drop) }
     }
 
     pub(super) async fn enter(&self, estimate: Estimate, end: Instant) -> Result<Stay<'_>, Refusal> {
-        let (probe, charged) = self.0.pass(end, |state, now| state.admit(estimate, now)).await?;
-        Ok(Stay { gate: self, probe, charged })
+        let mut admitted = end;
+        let admit = |state: &mut State, now| {
+            admitted = now;
+            state.admit(estimate, now)
+        };
+        let (probe, charged) = self.0.pass(end, admit).await?;
+        Ok(Stay { gate: self, probe, charged, admitted })
     }
 
     /// Whether it has nothing to remember.

@@ -117,7 +117,6 @@ impl Refusal {
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     pacer: &'a Pacer,
-    admitted: Instant,
     stay: entry::Stay<'a>,
 }
 
@@ -135,17 +134,24 @@ impl Passage {
         self.gate.check()?;
         self.pacer.enter(end).await?;
         let stay = self.gate.enter(estimate, end).await?;
-        Ok(Pass { pacer: &self.pacer, admitted: Instant::now(), stay })
+        Ok(Pass { pacer: &self.pacer, stay })
     }
 }
 
 impl Pass<'_> {
+    /// When the attempt was let through.
+    #[cfg(feature = "http")]
+    pub(super) fn admitted(&self) -> Instant {
+        self.stay.admitted
+    }
+
     /// Tells what the attempt has come to, so that those who come after fare better.
     pub(super) fn settle(mut self, outcome: &Outcome) {
+        let admitted = self.stay.admitted;
         if let Outcome::TooMany(wait) = outcome {
-            self.pacer.slow_down(self.admitted, *wait);
+            self.pacer.slow_down(admitted, *wait);
         }
-        if let Some(pause) = self.stay.settle(self.admitted, outcome) {
+        if let Some(pause) = self.stay.settle(admitted, outcome) {
             tracing::warn!(
                 ?pause,
                 "the endpoint reports more tokens than the limit has left: the model pauses"

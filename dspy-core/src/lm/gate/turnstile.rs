@@ -55,7 +55,8 @@ impl<S> Turnstile<S> {
     ) -> Result<T, Refusal> {
         let _turn = match self.queue.try_acquire() {
             Ok(turn) => turn,
-            Err(_) => tokio::time::timeout_at(end, self.queue.acquire())
+            // Boxed, like all that few requests need, so that the others stay small.
+            Err(_) => Box::pin(tokio::time::timeout_at(end, self.queue.acquire()))
                 .await
                 .ok()
                 .and_then(Result::ok)
@@ -76,7 +77,7 @@ impl<S> Turnstile<S> {
                 Verdict::Later => end,
             };
             // A change that comes between the question and here is not lost: the notice is kept.
-            let _ = tokio::time::timeout_at(until, self.changed.notified()).await;
+            let _ = Box::pin(tokio::time::timeout_at(until, self.changed.notified())).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod logprobs;
+mod plain;
 mod request;
 mod response;
 mod stream;

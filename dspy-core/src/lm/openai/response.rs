@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::calls::Building;
-use super::{logprobs, source, tools};
+use super::{logprobs, plain, source, tools};
 use crate::lm::transport::{Answer, Failure};
 use crate::lm::wire::{self, completion_of, count, finish_reason, garbage, number, parse, string};
 use crate::lm::{Completion, LmErrorKind, Response, Usage};
@@ -12,6 +12,11 @@ use crate::lm::{Completion, LmErrorKind, Response, Usage};
 
 /// Reads a reply to the model of that name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
+    plain::read(answer, model).map_or_else(|| read_any(answer, model), Ok)
+}
+
+/// Reads a reply of any shape.
+pub(super) fn read_any(answer: &Answer, model: &str) -> Result<Response, Failure> {
     let mut reply = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
     Failure::check(&reply)?;
     let mut choices = match reply.get_mut("choices").map(Value::take) {

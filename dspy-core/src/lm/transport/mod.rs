@@ -18,9 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION};
 use reqwest::{Method, Request, Url};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::endpoint::{mark, public_url};
@@ -120,15 +122,33 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) request_id: Option<String>,
     pub(super) body: Vec<u8>,
-    retry_after: Option<Duration>,
-    location: Option<String>,
+    headers: HeaderMap,
+}
+
+/// The headers that name a request, in the order of preference.
+static REQUEST_IDS: [HeaderName; 3] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("apim-request-id"),
+];
+
+impl Answer {
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The wait that the headers ask for.
+    fn retry_after(&self) -> Option<Duration> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        retry_after::retry_after(self.status, &self.headers, now)
+    }
 }
 
 #[cfg(test)]
 impl Answer {
     /// A successful reply.
     pub(super) fn of(body: &[u8]) -> Self {
-        Answer { status: 200, request_id: None, body: body.to_vec(), retry_after: None, location: None }
+        Answer { status: 200, request_id: None, body: body.to_vec(), headers: HeaderMap::new() }
     }
 }
 
@@ -207,8 +227,8 @@ impl Transport {
         decode: impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, LmError> {
         let Outgoing { body, estimate } = outgoing;
-        let request = self.request(&self.url, body);
-        self.repeat(estimate, |time| self.attempt(&request, time, &decode)).await
+        let body = Bytes::from(body);
+        self.repeat(estimate, |time| self.attempt(body.clone(), time, &decode)).await
     }
 
     /// Makes attempts, each when its turn has come, until one succeeds or no hope or time is left.
@@ -228,10 +248,16 @@ impl Transport {
                     .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
                 // What is waited for is no part of the attempt.
                 let span = spans::attempt(resend.fetch_add(1, Ordering::Relaxed));
-                let result = attempt(self.patience.attempt(end)).instrument(span.clone()).await;
-                if let Err(failed) = &result {
-                    spans::attempt_failed(&span, &failed.error);
-                }
+                let time = self.patience.attempt(pass.admitted(), end);
+                let result = if span.is_disabled() {
+                    attempt(time).await
+                } else {
+                    let result = Box::pin(attempt(time).instrument(span.clone())).await;
+                    if let Err(failed) = &result {
+                        spans::attempt_failed(&span, &failed.error);
+                    }
+                    result
+                };
                 pass.settle(&match &result {
                     Ok(answer) => Outcome::Answered(answer.usage()),
                     Err(failed) => Outcome::of(&failed.error),
@@ -255,8 +281,8 @@ impl Transport {
         let (make, again, decode) = (&make, &again, &decode);
         let attempt = |end| async move {
             let exchange = async {
-                let request = make(self.request(&self.url, Vec::new()));
-                let mut incoming = self.execute(request, self.patience.attempt(end)).await?;
+                let request = make(self.request(&self.url, Bytes::new()));
+                let mut incoming = self.execute(request, self.patience.attempt(Instant::now(), end)).await?;
                 self.read_body(&mut incoming).await?;
                 self.judge(incoming.answer, decode)
             };
@@ -268,7 +294,7 @@ impl Transport {
         retry::retry(self.patience, attempt).await
     }
 
-    fn request(&self, url: &Url, body: Vec<u8>) -> Request {
+    fn request(&self, url: &Url, body: Bytes) -> Request {
         let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = Some(body.into());
@@ -277,11 +303,11 @@ impl Transport {
 
     async fn attempt<T>(
         &self,
-        request: &Request,
+        body: Bytes,
         time: Duration,
         decode: &impl Fn(&Answer) -> Result<T, Failure>,
     ) -> Result<T, Failed> {
-        let mut incoming = self.send(request, time).await?;
+        let mut incoming = self.execute(self.request(&self.url, body), time).await?;
         self.read_body(&mut incoming).await?;
         self.judge(incoming.answer, decode)
     }
@@ -295,7 +321,7 @@ impl Transport {
         let outcome = match answer.status {
             200..300 => decode(&answer),
             300..400 => {
-                let target = answer.location.as_deref().map_or("elsewhere".into(), public_url);
+                let target = answer.header(&LOCATION).map_or("elsewhere".into(), public_url);
                 let message =
                     format!("the base URL {} redirects to {target}; give the final one", self.endpoint);
                 Err(Failure::new(LmErrorKind::Configuration, message))
@@ -307,18 +333,10 @@ impl Transport {
     }
 
     /// Sends the request and waits for the head of the reply.
-    async fn send(&self, request: &Request, time: Duration) -> Result<Incoming, Failed> {
-        let Some(request) = request.try_clone() else {
-            let failure = Failure::new(LmErrorKind::Other, "the request cannot be sent again");
-            return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
-        };
-        self.execute(request, time).await
-    }
-
     async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
         *request.timeout_mut() = Some(time);
         // Without a reactor the connection panics in the depths of its libraries.
-        let response = match AssertUnwindSafe(self.client.execute(request)).catch_unwind().await {
+        let mut response = match AssertUnwindSafe(self.client.execute(request)).catch_unwind().await {
             Ok(response) => response.map_err(|error| self.broken(&error))?,
             Err(panic) => {
                 let failure = runtime::panicked(&*panic);
@@ -326,19 +344,12 @@ impl Transport {
             }
         };
         spans::http_status(response.status().as_u16());
-        let text = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let answer = Answer {
-            status: response.status().as_u16(),
-            request_id: text("x-request-id")
-                .or_else(|| text("request-id"))
-                .or_else(|| text("apim-request-id")),
-            retry_after: retry_after::retry_after(response.status().as_u16(), response.headers(), now),
-            location: text(LOCATION.as_str()),
-            body: Vec::new(),
-        };
-        let encoding =
-            text(CONTENT_ENCODING.as_str()).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        let headers = std::mem::take(response.headers_mut());
+        let (status, body) = (response.status().as_u16(), Vec::new());
+        let mut answer = Answer { status, request_id: None, body, headers };
+        answer.request_id = REQUEST_IDS.iter().find_map(|name| answer.header(name)).map(str::to_owned);
+        let encoding = answer.header(&CONTENT_ENCODING).map(str::to_owned);
+        let encoding = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
         Ok(Incoming { answer, response, encoding })
     }
 
@@ -348,7 +359,7 @@ impl Transport {
         let success = response.status().is_success();
         if let Some(encoding) = encoding {
             if !success {
-                return self.read_reason(answer, response, encoding).await;
+                return Box::pin(self.read_reason(answer, response, encoding)).await;
             }
             let message = format!("the reply is compressed ({encoding}), which was not asked for");
             let error = self.error(Failure::new(LmErrorKind::Decode, message), Some(answer));
@@ -426,7 +437,7 @@ impl Transport {
         if let Some(answer) = answer {
             error.status = Some(answer.status);
             error.request_id = answer.request_id.as_deref().map(|id| self.secrets.scrub(id));
-            error.retry_after = answer.retry_after.or(failure.retry_after);
+            error.retry_after = answer.retry_after().or(failure.retry_after);
             error.body = Some(self.secrets.excerpt(&answer.body, EXCERPT)).filter(|body| !body.is_empty());
         }
         error

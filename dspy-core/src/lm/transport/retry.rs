@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use futures_util::future::Either;
 use tokio::time::Instant;
 
 use crate::lm::LmError;
@@ -23,9 +24,9 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// How long an attempt may take that is begun now, if all must be over at `end`.
-    pub(super) fn attempt(&self, end: Instant) -> Duration {
-        self.timeout.min(end.saturating_duration_since(Instant::now()))
+    /// How long an attempt may take that is begun `now`, if all must be over at `end`.
+    pub(super) fn attempt(&self, now: Instant, end: Instant) -> Duration {
+        self.timeout.min(end.saturating_duration_since(now))
     }
 }
 
@@ -37,6 +38,13 @@ pub(super) struct Failed {
     pub(super) hopeless: bool,
 }
 
+impl Failed {
+    /// Returns whether another attempt may succeed.
+    fn may_pass(&self) -> bool {
+        self.error.is_retryable() && !self.hopeless
+    }
+}
+
 /// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over.
 pub(super) async fn retry<T, F>(
     patience: Patience,
@@ -46,14 +54,37 @@ where
     F: Future<Output = Result<T, Failed>>,
 {
     let end = Instant::now() + patience.deadline.min(FOREVER);
+    match attempt(end).await {
+        Ok(done) => Ok(done),
+        Err(failed) if !failed.may_pass() => Err(*failed.error),
+        // Boxed, like all that few requests need, so that the others stay small.
+        Err(failed) => Box::pin(again(patience, end, failed, attempt)).await,
+    }
+}
+
+/// Goes on after the first attempt has `failed`.
+async fn again<T, F>(
+    patience: Patience,
+    end: Instant,
+    failed: Failed,
+    mut attempt: impl FnMut(Instant) -> F,
+) -> Result<T, LmError>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
+    let mut first = Some(failed);
     let waits = ExponentialBuilder::new()
         .with_jitter()
         .with_min_delay(patience.backoff.0.min(FOREVER))
         .with_max_delay(patience.backoff.1.min(FOREVER))
         .with_max_times(patience.retries as usize);
-    let outcome = (|| attempt(end))
+    let next = || match first.take() {
+        Some(failed) => Either::Left(std::future::ready(Err(failed))),
+        None => Either::Right(attempt(end)),
+    };
+    let outcome = next
         .retry(waits)
-        .when(|failed: &Failed| failed.error.is_retryable() && !failed.hopeless)
+        .when(Failed::may_pass)
         .adjust(|failed: &Failed, planned| {
             let planned = planned?;
             let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
@@ -150,7 +181,7 @@ mod tests {
         let patience = Patience { deadline: Duration::from_secs(70), retries: 1, ..PATIENCE };
         let given = Cell::new(Vec::new());
         let _ = retry(patience, |end| {
-            let time = patience.attempt(end);
+            let time = patience.attempt(Instant::now(), end);
             given.set([given.take(), vec![time]].concat());
             async move {
                 tokio::time::sleep(time).await;

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::CONTENT_TYPE;
 use sse_stream::{Sse, SseByteStream};
@@ -33,9 +34,9 @@ impl Transport {
         whole: impl Fn(&Answer) -> Result<Response, Failure>,
     ) -> Result<Response, LmError> {
         let Outgoing { body, estimate } = outgoing;
-        let (request, events, whole) = (&self.request(&self.stream_url, body), &events, &whole);
+        let (body, events, whole) = (&Bytes::from(body), &events, &whole);
         let attempt = |time: Duration| async move {
-            let incoming = self.send(request, time).await?;
+            let incoming = self.execute(self.request(&self.stream_url, body.clone()), time).await?;
             sink.begin().await;
             self.receive(incoming, sink, events(), whole).await
         };
@@ -49,8 +50,7 @@ impl Transport {
         mut events: E,
         whole: impl Fn(&Answer) -> Result<Response, Failure>,
     ) -> Result<Response, Failed> {
-        let headers = incoming.response.headers();
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = incoming.answer.header(&CONTENT_TYPE).unwrap_or_default();
         let is_stream = kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream");
         let streamed = incoming.response.status().is_success() && is_stream;
         if !streamed || incoming.encoding.is_some() {

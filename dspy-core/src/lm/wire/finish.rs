@@ -16,9 +16,16 @@ pub(in crate::lm) fn finish_reason(reason: Option<&Value>) -> Result<Option<Fini
         Some(Value::Object(members)) => members.get("type").or_else(|| members.get("reason")),
         other => other,
     };
-    let Some(reason) = reason.and_then(Value::as_str).map(str::trim).filter(|reason| !reason.is_empty())
-    else {
-        return Ok(None);
+    reason.and_then(Value::as_str).map_or(Ok(None), finish_word)
+}
+
+/// What a finish reason means that is a word; nothing if it is empty.
+pub(in crate::lm) fn finish_word(reason: &str) -> Result<Option<FinishReason>, Failure> {
+    let reason = match reason.trim() {
+        "" => return Ok(None),
+        // The usual one needs no copy.
+        "stop" => return Ok(Some(FinishReason::Stop)),
+        reason => reason,
     };
     // `FinishReason.MAX_TOKENS` is how Python prints it.
     let word = reason.rsplit('.').next().unwrap_or(reason).to_ascii_lowercase().replace(['-', ' '], "_");

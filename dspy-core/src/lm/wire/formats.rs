@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::{Value, json};
 
@@ -96,6 +96,10 @@ impl Ladder {
 /// How many schemas are remembered for one model.
 const REMEMBERED: usize = 64;
 
+/// The ladder of free text, the same for all models: nothing is weaker.
+static TEXT: LazyLock<Arc<Ladder>> =
+    LazyLock::new(|| Arc::new(Ladder { formats: vec![Format::Text], start: AtomicUsize::new(0) }));
+
 /// The ladders of one model.
 #[derive(Debug, Default)]
 pub(in crate::lm) struct Formats {
@@ -109,7 +113,8 @@ impl Formats {
     pub(in crate::lm) fn ladder(&self, asked: &ResponseFormat, dialect: Dialect) -> (Arc<Ladder>, usize) {
         let ladder = match asked {
             ResponseFormat::JsonSchema { schema, .. } => self.remembered(schema, asked, dialect),
-            _ => Arc::new(Ladder::new(asked, dialect)),
+            ResponseFormat::Text => TEXT.clone(),
+            ResponseFormat::JsonObject => Arc::new(Ladder::new(asked, dialect)),
         };
         let floor = self.floor.load(Ordering::Relaxed);
         let start = ladder.start.load(Ordering::Relaxed);

@@ -11,7 +11,7 @@ mod refused;
 pub(super) mod schema;
 mod served;
 
-pub(super) use finish::finish_reason;
+pub(super) use finish::{finish_reason, finish_word};
 pub(super) use formats::Format;
 pub(super) use json::parse;
 pub(super) use read::{

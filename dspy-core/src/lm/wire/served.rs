@@ -56,9 +56,20 @@ impl<C: Codec> Served<C> {
 
     /// Answers in as many requests as the endpoint needs.
     async fn answer(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
-        let Some(n) = request.params.n.filter(|n| *n > 1) else {
-            return self.in_best_format(request, sink).await;
-        };
+        match request.params.n.filter(|n| *n > 1) {
+            None => self.in_best_format(request, sink).await,
+            // Boxed, like all that few requests need, so that the others stay small.
+            Some(n) => Box::pin(self.several(request, n, sink)).await,
+        }
+    }
+
+    /// Answers with several completions.
+    async fn several(
+        &self,
+        request: &Request,
+        n: u32,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
         if self.dialect.capabilities.n && !self.refused.get().has(Parameter::Count) {
             match self.in_best_format(request, sink).await {
                 Err(error)
@@ -173,7 +184,9 @@ impl<C: Codec> Served<C> {
         let whole = |answer: &_| self.codec.read(answer);
         match sink {
             None => self.transport.post(outgoing, whole).await,
-            Some(sink) => self.transport.stream(outgoing, sink, || self.codec.events(), whole).await,
+            Some(sink) => {
+                Box::pin(self.transport.stream(outgoing, sink, || self.codec.events(), whole)).await
+            }
         }
     }
 
