@@ -34,9 +34,9 @@ pub(super) async fn answer(
     let capped = cap.map(|cap| {
         let mut capped = request.clone();
         capped.params.max_tokens = Some(cap);
-        capped
+        Box::new(capped)
     });
-    let sent = capped.as_ref().unwrap_or(request);
+    let sent = capped.as_deref().unwrap_or(request);
     let price = lm.price_of(request);
     if let Some(Err(why)) = price.map(|price| price.check()) {
         return Err(LmError::new(LmErrorKind::Configuration, lm.id(), why));

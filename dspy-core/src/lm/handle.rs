@@ -200,8 +200,10 @@ impl Lm {
     ///
     /// # Errors
     /// Whatever the model or a layer of the [current scope](super::LmScope) reports.
-    pub async fn complete(&self, request: Request) -> Result<Response, LmError> {
-        current_scope().send(self, &self.completed(request), None).await
+    pub fn complete(&self, request: Request) -> impl Future<Output = Result<Response, LmError>> + Send {
+        // Not within the future, which would hold the request twice.
+        let request = self.completed(request);
+        async move { current_scope().send(self, &request, None).await }
     }
 
     /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.

@@ -91,10 +91,14 @@ impl LmScope {
         let work = inside.enter(next.run(lm, request));
         let response = match observe::lm_call(lm, request, sink.is_some()) {
             None => work.await?,
+            // Boxed, like all that few calls need, so that the others stay small.
             Some(operation) => {
-                let result = Box::pin(operation.run(work)).await;
-                operation.lm_ended(&result, sink.and_then(DeltaSink::first));
-                result?
+                Box::pin(async move {
+                    let result = operation.run(work).await;
+                    operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+                    result
+                })
+                .await?
             }
         };
         if let Some(sink) = sink {

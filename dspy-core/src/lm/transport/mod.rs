@@ -333,10 +333,22 @@ impl Transport {
     }
 
     /// Sends the request and waits for the head of the reply.
-    async fn execute(&self, mut request: Request, time: Duration) -> Result<Incoming, Failed> {
+    fn execute(
+        &self,
+        mut request: Request,
+        time: Duration,
+    ) -> impl Future<Output = Result<Incoming, Failed>> + use<'_> {
         *request.timeout_mut() = Some(time);
+        // The request is handed over here, so that the future does not hold it.
+        self.head(self.client.execute(request))
+    }
+
+    async fn head(
+        &self,
+        sent: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<Incoming, Failed> {
         // Without a reactor the connection panics in the depths of its libraries.
-        let mut response = match AssertUnwindSafe(self.client.execute(request)).catch_unwind().await {
+        let mut response = match AssertUnwindSafe(sent).catch_unwind().await {
             Ok(response) => response.map_err(|error| self.broken(&error))?,
             Err(panic) => {
                 let failure = runtime::panicked(&*panic);

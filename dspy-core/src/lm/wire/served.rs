@@ -175,12 +175,7 @@ impl<C: Codec> Served<C> {
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
         let sink = sink.filter(|_| !refused.has(Parameter::Stream));
-        let taken = refused.apply(request);
-        let body = self.codec.body(&taken, format, refused, sink.is_some()).map_err(|why| {
-            let message = format!("the request cannot be put into this endpoint's form: {why}");
-            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
-        })?;
-        let outgoing = Outgoing::new(body, request);
+        let outgoing = self.outgoing(request, format, refused, sink.is_some())?;
         let whole = |answer: &_| self.codec.read(answer);
         match sink {
             None => self.transport.post(outgoing, whole).await,
@@ -188,6 +183,21 @@ impl<C: Codec> Served<C> {
                 Box::pin(self.transport.stream(outgoing, sink, || self.codec.events(), whole)).await
             }
         }
+    }
+
+    fn outgoing(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        streamed: bool,
+    ) -> Result<Outgoing, LmError> {
+        let taken = refused.apply(request);
+        let body = self.codec.body(&taken, format, refused, streamed).map_err(|why| {
+            let message = format!("the request cannot be put into this endpoint's form: {why}");
+            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
+        })?;
+        Ok(Outgoing::new(body, request))
     }
 
     /// The parameter that the endpoint refuses by `error`, if the request can do without it.
@@ -249,5 +259,32 @@ impl<C: Codec> LanguageModel for Served<C> {
         sink: &'a DeltaSink,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
         Box::pin(self.answer(request, Some(sink)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lm::openai::Chat;
+
+    /// Futures are moved into one another and at last into a box: each byte is copied with each call.
+    #[test]
+    fn futures_stay_small() {
+        let dialect = crate::lm::dialect::PLAIN;
+        let route = Route { path: "/chat/completions".into(), root: "/v1", ..Route::default() };
+        let endpoint = Endpoint::new("http://127.0.0.1:1/v1");
+        let transport = Transport::new(&endpoint, "m", &route).unwrap();
+        let codec = Chat::new("m".into(), dialect);
+        let (formats, refused, noted_stop) = (Formats::default(), Memory::default(), AtomicBool::new(false));
+        let (id, address) = ("m".to_owned(), String::new());
+        let served = Served { id, address, dialect, formats, refused, noted_stop, transport, codec };
+        let request = Request::new(Vec::new());
+        let sizes = [
+            ("the model's answer", size_of_val(&served.answer(&request, None)), 1_700),
+            ("a call of a handle", size_of_val(&Lm::scripted([""]).complete(request.clone())), 1_100),
+        ];
+        for (what, size, most) in sizes {
+            assert!(size <= most, "{what} takes {size} bytes");
+        }
     }
 }
