@@ -4,7 +4,7 @@
 //! `cargo run --release -p dspy-benches --example over_http` prints a table; an argument sets the number of rounds.
 //!
 //! Server, bare loop and the loops through the library are processes of their own, and one loop runs at a time: the
-//! rounds are interleaved and their order rotates. CPU time is the user and system time of all threads of the client's
+//! rounds are interleaved and their order rotates. Where `taskset` exists, server and clients keep to a core each. CPU time is the user and system time of all threads of the client's
 //! process as the scheduler counts it (`/proc/self/task/*/schedstat`, Linux only), so the server is not in it. Memory
 //! is the peak resident memory of the client's process (`VmHWM`). Figures are medians of the rounds, ratios the medians
 //! of each round's ratio to the bare loop.
@@ -39,6 +39,9 @@ const REPLY: &str = "[[ ## reasoning ## ]]\nFrance is a country in Europe.\n\n[[
 const QUESTION: &str = "What is the capital of France?";
 const FLIGHTS: [usize; 3] = [1, 64, 512];
 const ROUNDS: usize = 21;
+/// The cores of the two sides: a call takes twice as long where the system moves them about.
+const SERVER_CORE: &str = "0";
+const CLIENT_CORE: &str = "1";
 
 /// The loops that are compared; the first is what the others are measured against.
 const KINDS: [(&str, &str); 3] =
@@ -77,13 +80,16 @@ struct Process {
 }
 
 impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    /// Starts a copy that keeps to a core, where `taskset` is there to say so.
+    fn start(core: &str, arguments: &[&str]) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let pins = cores > 1 && Command::new("taskset").arg("-V").output().is_ok();
+        let this = std::env::current_exe().unwrap();
+        let mut command = if pins { Command::new("taskset") } else { Command::new(&this) };
+        if pins {
+            command.args(["-c", core]).arg(&this);
+        }
+        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Process { child, input, output: BufReader::new(output) }
     }
@@ -128,13 +134,13 @@ fn client(kind: &str, url: &str) {
 }
 
 fn one(kind: &str, flight: usize, requests: usize) {
-    let mut server = Process::start(&["serve"]);
+    let mut server = Process::start(SERVER_CORE, &["serve"]);
     println!("{:.1?}", Client::new(kind, &server.line()).run(flight, requests));
     server.end();
 }
 
 fn table(rounds: usize) {
-    let mut server = Process::start(&["serve"]);
+    let mut server = Process::start(SERVER_CORE, &["serve"]);
     let url = server.line();
     println!(
         "| loop | in flight | time per call | median latency | calls per second | CPU per call | resident |"
@@ -142,7 +148,7 @@ fn table(rounds: usize) {
     println!("|---|---|---|---|---|---|---|");
     for flight in FLIGHTS {
         // Fresh processes, so that each peak of memory is of one number of requests in flight.
-        let mut clients = KINDS.map(|(kind, _)| Process::start(&["client", kind, &url]));
+        let mut clients = KINDS.map(|(kind, _)| Process::start(CLIENT_CORE, &["client", kind, &url]));
         let requests = if flight == 1 { 2_000 } else { 8_192 };
         for client in &mut clients {
             let _warm_up = client.measure(flight, requests);
