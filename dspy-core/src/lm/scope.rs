@@ -89,7 +89,7 @@ impl LmScope {
         let next = Next { rest: self.layers.as_ref(), outside: true, sink, budgets };
         let inside = LmScope { prices: self.prices.clone(), offline: self.offline, ..LmScope::default() };
         let work = inside.enter(next.run(lm, request));
-        let response = match observe::lm_call(lm, request, sink.is_some()) {
+        let response = match observe::lm_call(lm, request, sink.is_some()).map(Box::new) {
             None => work.await?,
             // Boxed, like all that few calls need, so that the others stay small.
             Some(operation) => {
@@ -102,7 +102,7 @@ impl LmScope {
             }
         };
         if let Some(sink) = sink {
-            sink.catch_up(&response).await;
+            Box::pin(sink.catch_up(&response)).await;
         }
         if let Some(tracker) = &self.usage {
             tracker.add(lm, &response);

@@ -13,9 +13,9 @@ use crate::adapter::{
     self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
 };
 use crate::error::{Error, RepromptError, Result};
-use crate::lm::{Capabilities, Lm, Message};
 #[cfg(feature = "http")]
-use crate::lm::{Completion, Request};
+use crate::lm::Completion;
+use crate::lm::{Capabilities, Lm, Message, Request};
 use crate::observe::{self, Operation, spans};
 use crate::program::{Context, EventKind, TraceScope, TraceStep};
 use crate::signature::{FieldError, FieldSpec, Values};
@@ -79,7 +79,9 @@ impl Predictor {
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
         let operation = observe::predictor(self, &inputs, context.events.is_some()).map(Box::new);
         let watch = match (&context.events, &operation) {
-            (Some(events), Some(operation)) => Some(Watch::new(self, events, operation.id(), check)),
+            (Some(events), Some(operation)) => {
+                Some(Box::new(Watch::new(self, events, operation.id(), check)))
+            }
             _ => None,
         };
         if let Some(watch) = &watch {
@@ -142,7 +144,7 @@ pub(super) struct Call<'a> {
     pub(super) lm: &'a Lm,
     pub(super) inputs: &'a Values,
     pub(super) details: Details,
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<Box<Watch>>,
     pub(super) observed: Option<&'a Operation>,
 }
 
@@ -157,6 +159,21 @@ struct Question<'q> {
     /// The token limit, where an earlier one was too low.
     limit: Option<u32>,
     abort_early: bool,
+}
+
+impl Question<'_> {
+    /// The request that asks it.
+    fn request(&self, predictor: &Predictor, context: &Context, inputs: &Values) -> Result<Request> {
+        let Question { prepared, able, correction, limit, .. } = *self;
+        let rendering = spans::render(prepared.adapter.name());
+        let make = || prepared.request(predictor.demos(), inputs, correction, able);
+        let mut request = rendering.in_scope(make)?;
+        request.params.clone_from(predictor.params());
+        request.params.max_tokens = limit.or(request.params.max_tokens);
+        request.rollout = context.rollout();
+        request.origin = prepared.origin(inputs)?;
+        Ok(request)
+    }
 }
 
 impl Call<'_> {
@@ -232,18 +249,18 @@ impl Call<'_> {
         convert: Convert<'_, T>,
         keep: bool,
     ) -> Result<Result<(T, Values), ParseError>> {
-        let Question { prepared, able, correction, limit, abort_early } = question;
-        let rendering = spans::render(prepared.adapter.name());
-        let make = || prepared.request(self.predictor.demos(), self.inputs, correction, able);
-        let mut request = rendering.in_scope(make)?;
-        request.params.clone_from(self.predictor.params());
-        request.params.max_tokens = limit.or(request.params.max_tokens);
-        request.rollout = self.context.rollout();
-        request.origin = prepared.origin(self.inputs)?;
+        let Question { prepared, abort_early, .. } = question;
+        // The request is moved on at once, so that the future does not hold it twice.
         let received = match &mut self.watch {
-            None => Received::Answer(self.lm.complete(request).await?),
-            // Boxed, like all that few calls need, so that the others stay small.
-            Some(watch) => Box::pin(watch.attempt(self.lm.stream(request), prepared, abort_early)).await?,
+            None => {
+                let request = question.request(self.predictor, self.context, self.inputs);
+                Received::Answer(self.lm.complete(request?).await?)
+            }
+            Some(watch) => {
+                let request = question.request(self.predictor, self.context, self.inputs);
+                // Boxed, like all that few calls need, so that the others stay small.
+                Box::pin(watch.attempt(self.lm.stream(request?), prepared, abort_early)).await?
+            }
         };
         let mut read = match received {
             Received::Refused(error) => {
