@@ -60,7 +60,7 @@ object!(Reply {
     id: String,
     model: String,
     choices: Vec<Choice<'a>>,
-    usage: Tokens<'a>,
+    usage: Spent<'a>,
     error: Unusual,
 });
 
@@ -82,19 +82,19 @@ object!(Turn {
     reasoning_details: [Unusual; 0],
 });
 
-object!(Tokens {
+object!(Spent {
     prompt_tokens: u64,
     completion_tokens: u64,
     prompt_cache_hit_tokens: u64,
-    prompt_tokens_details: PromptTokens<'a>,
-    completion_tokens_details: CompletionTokens<'a>,
+    prompt_tokens_details: PromptDetails<'a>,
+    completion_tokens_details: CompletionDetails<'a>,
     cost: Unusual,
     cost_in_usd_ticks: Unusual,
 });
 
-object!(PromptTokens { cached_tokens: u64, cache_write_tokens: u64 });
+object!(PromptDetails { cached_tokens: u64, cache_write_tokens: u64 });
 
-object!(CompletionTokens { reasoning_tokens: u64 });
+object!(CompletionDetails { reasoning_tokens: u64 });
 
 /// A member that usual replies do not have.
 struct Unusual;
@@ -127,7 +127,7 @@ fn completion(choice: Choice<'_>) -> Option<Completion> {
     Some(completion_of(content.unwrap_or_default(), reasoning, refusal, finish))
 }
 
-fn usage(tokens: &Tokens<'_>) -> Usage {
+fn usage(tokens: &Spent<'_>) -> Usage {
     let count = Option::unwrap_or_default;
     let prompt = tokens.prompt_tokens_details.as_ref();
     let completion = tokens.completion_tokens_details.as_ref();
