@@ -195,7 +195,7 @@ fn median(numbers: impl Iterator<Item = f64>) -> f64 {
 /// One of the loops.
 enum Loop {
     Bare { client: reqwest::Client, url: String, messages: Vec<Message> },
-    Lm { lm: Lm, messages: Vec<Message> },
+    Lm { lm: Box<Lm>, messages: Vec<Message> },
     Program(Box<ChainOfThought<Qa>>),
 }
 
@@ -235,7 +235,7 @@ impl Client {
         let lm = || Endpoint::new(format!("{url}/v1")).model("bench").unwrap();
         let calls = match kind {
             "bare" => Loop::Bare { client: dspy_benches::bare_client(), url: url.to_owned(), messages },
-            "lm" => Loop::Lm { lm: lm(), messages },
+            "lm" => Loop::Lm { lm: Box::new(lm()), messages },
             _ => Loop::Program(Box::new(ChainOfThought::new().with_lm(lm()))),
         };
         Client { runtime, calls: Arc::new(calls) }
@@ -262,7 +262,7 @@ impl Client {
             }
             workers.join_all().await.concat()
         });
-        let (wall, cpu) = (started.elapsed(), cpu_time() - cpu);
+        let (wall, cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
         let per_call = |time: Duration| time.as_secs_f64() * 1e6 / requests as f64;
         let middle = latencies.len() / 2;
         let (_, latency, _) = latencies.select_nth_unstable(middle);
