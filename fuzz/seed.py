@@ -6,7 +6,7 @@ import pathlib
 
 here = pathlib.Path(__file__).parent
 replies = set()
-for file in (here / "../dspy-core/tests/corpus").glob("*.jsonl"):
+for file in (here / "../dspy-decode/tests/corpus").glob("*.jsonl"):
     for line in file.read_text().splitlines():
         if line.startswith("{"):
             reply = json.loads(line).get("reply")

@@ -9,27 +9,12 @@ use crate::lm::LmError;
 use crate::signature::{CheckPanic, FieldError, GrammarError};
 use crate::state::StateError;
 
-/// Any error, boxed.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) use dspy_base::error::clipped_to;
+#[doc(hidden)]
+pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain};
 
 /// `Result` with the library's [`Error`](enum@Error).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// A message that may repeat a value, shortened in its middle where that is long: nobody reads a megabyte.
-#[doc(hidden)]
-pub fn clipped(message: impl Into<String>) -> String {
-    clipped_to(1_000, message.into())
-}
-
-/// The same for messages that are longer by their nature.
-pub(crate) fn clipped_to(limit: usize, message: String) -> String {
-    if message.len() <= limit {
-        return message;
-    }
-    let (head, tail) = (limit * 2 / 3, message.len() - limit / 3);
-    let (head, tail) = (message.floor_char_boundary(head), message.ceil_char_boundary(tail));
-    format!("{}… ({} bytes) …{}", &message[..head], tail - head, &message[tail..])
-}
 
 /// What can go wrong in a program.
 ///
@@ -129,35 +114,6 @@ impl Error {
         }
     }
 }
-
-/// Writes an error as `main` shows it: its text, then each of its sources that is not quoted yet.
-#[doc(hidden)]
-pub fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut shown = error.to_string();
-    f.write_str(&shown)?;
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    // Chains are short; one that bites its tail must not hang the process.
-    for source in sources.take(32) {
-        let text = source.to_string();
-        if !shown.contains(&text) {
-            write!(f, "\ncaused by: {text}")?;
-            shown.push_str(&text);
-        }
-    }
-    Ok(())
-}
-
-/// `Debug` of an error as [`write_chain`] writes it, since that is what a `main` that returns it shows.
-macro_rules! readable_debug {
-    ($($error:ty),+) => {
-        $(impl std::fmt::Debug for $error {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                $crate::error::write_chain(self, f)
-            }
-        })+
-    };
-}
-pub(crate) use readable_debug;
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

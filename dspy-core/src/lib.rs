@@ -8,21 +8,15 @@
 
 pub mod adapter;
 pub mod data;
-pub mod decode;
 pub mod error;
 pub mod evaluate;
-#[doc(hidden)]
-pub mod files;
 #[cfg(feature = "http")]
 pub mod finetune;
 pub mod lm;
-mod locks;
 pub mod observe;
-mod panics;
 pub mod predict;
 pub mod program;
 pub mod retrieve;
-mod seed;
 pub mod signature;
 pub mod state;
 mod stream;
@@ -31,8 +25,13 @@ pub mod testing;
 pub mod tools;
 pub mod types;
 
+#[doc(hidden)]
+pub use dspy_base::files;
+pub use dspy_base::{Rng, Seed};
+pub(crate) use dspy_base::{locks, panics};
+/// Text to values by JSON Schema; the crate `dspy-decode`.
+pub use dspy_decode as decode;
 pub use error::{Error, Result};
-pub use seed::{Rng, Seed};
 
 /// What the code that our macros generate calls. Not covered by semantic versioning.
 #[doc(hidden)]

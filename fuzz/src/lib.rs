@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use dspy_core::decode::Plan;
+use dspy_decode::Plan;
 use serde_json::{Map, Value, json};
 
 /// A schema as data and as a plan.

@@ -15,7 +15,8 @@ use super::sections::{Sections, UNCLOSED, field_index};
 use super::{
     Adapter, Parsed, Prompt, ReplyReader, afterword, code, layout, markers, outside, value, whole_reply,
 };
-use crate::decode::{Decoded, ParseReport, RepairKind, thoughts};
+use crate::decode::thoughts;
+use crate::decode::{Decoded, ParseReport, RepairKind};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use crate::tools::written;

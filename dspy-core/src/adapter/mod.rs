@@ -40,7 +40,8 @@ pub(crate) use native::{Bare, NativeKey, View, correction};
 pub use two_step::{Extraction, TwoStepAdapter};
 pub use xml::XmlAdapter;
 
-use crate::decode::{ParseReport, thoughts};
+use crate::decode::ParseReport;
+use crate::decode::thoughts;
 use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
 use crate::signature::{Demo, SignatureSpec, Values};
 

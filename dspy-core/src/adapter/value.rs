@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::canvas::Canvas;
 use super::{code, markers};
-use crate::decode::{is_nothing, may_be_nothing};
+use crate::decode::internal::{is_nothing, may_be_nothing};
 use crate::signature::{FieldSpec, Native};
 use crate::types::{Document, describe, show_documents};
 

@@ -12,7 +12,8 @@ use super::formats::{self, Format};
 use super::incoming::XmlReader;
 use super::markup::{Tag, tag, text_of};
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, outside, value, whole_reply};
-use crate::decode::{ParseReport, is_nothing};
+use crate::decode::ParseReport;
+use crate::decode::internal::is_nothing;
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 

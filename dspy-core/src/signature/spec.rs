@@ -166,10 +166,10 @@ impl FieldSpec {
     pub fn type_text(&self) -> &TypeText {
         self.kind.text.get_or_init(|| match self.kind.native {
             // They stand in the prompt in words, not as JSON.
-            Some(Native::Tools) => TypeText { notation: "tools".into(), ..TypeText::default() },
+            Some(Native::Tools) => TypeText::word("tools"),
             _ => {
                 let unusable = |_| TypeText::of_unusable(&self.kind.schema);
-                let text = self.plan().map_or_else(unusable, Plan::text);
+                let text = self.plan().map_or_else(unusable, Plan::type_text);
                 if self.has_documents() { text.of_documents(&self.kind.schema) } else { text }
             }
         })

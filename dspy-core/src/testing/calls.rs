@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::decode::Plan;
 use crate::lm::{Completion, FinishReason, ToolCall, ToolSpec};
-use crate::seed::Rng;
+use dspy_base::Rng;
 
 /// The most calls in one reply.
 const MOST: usize = 2;

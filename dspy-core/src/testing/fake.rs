@@ -13,8 +13,8 @@ use crate::lm::{
 };
 use crate::locks::MutexExt as _;
 use crate::predict::Prepared;
-use crate::seed::{Rng, Seed};
 use crate::signature::Values;
+use dspy_base::{Rng, Seed};
 
 type Edit = Box<dyn Fn(&str, &mut Values) + Send + Sync>;
 
@@ -275,7 +275,7 @@ impl FakeLm {
                 })
             }
             ResponseFormat::JsonObject => Completion::new("{}"),
-            ResponseFormat::Text => Completion::new(crate::decode::words(rng)),
+            ResponseFormat::Text => Completion::new(crate::decode::internal::words(rng)),
         };
         if !request.tools.is_empty()
             && matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::shape::{COMPLETED, Shape, marker};
 use super::values;
 use crate::adapter::Adapter;
-use crate::seed::Rng;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
+use dspy_base::Rng;
 
 const REFUSALS: [&str; 3] = [
     "I'm sorry, but I can't help with that.",

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::shape::{COMPLETED, Shape, marker};
 use crate::adapter::{Adapter, JsonAdapter};
-use crate::seed::Rng;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
+use dspy_base::Rng;
 
 const BEFORE: [&str; 3] = [
     "Sure! Here is my answer.",

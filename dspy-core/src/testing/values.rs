@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::calls;
 use crate::lm::{Request, ToolChoice};
 use crate::predict::Prepared;
-use crate::seed::Rng;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
+use dspy_base::Rng;
 
 /// Values of all outputs. What was `stated` before is kept to.
 ///

@@ -43,14 +43,7 @@ fn no_object(value: &Value) -> DecodeError {
         Value::Object(_) => "an object without their names",
         _ => "a single value",
     };
-    Problem {
-        path: "$".into(),
-        expected: "an object with the arguments".into(),
-        found: found.into(),
-        span: None,
-        kind: ProblemKind::WrongType,
-    }
-    .into()
+    Problem::whole(ProblemKind::WrongType, "an object with the arguments", found).into()
 }
 
 /// Brings the arguments of all calls into the form that the tools take, and says what is wrong with those that cannot

@@ -10,7 +10,8 @@ use schemars::JsonSchema as _;
 use serde_json::{Map, Value};
 
 use super::{ToolCall, ToolCalls};
-use crate::decode::{Plan, thoughts};
+use crate::decode::Plan;
+use crate::decode::thoughts;
 
 /// What a text holds of calls.
 #[derive(Debug, PartialEq)]

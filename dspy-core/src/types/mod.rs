@@ -74,18 +74,16 @@
 
 mod big_int;
 mod code;
-mod docs;
 mod document;
 mod history;
 mod media;
-mod notation;
 mod place;
 mod reasoning;
-mod show;
 
+pub(crate) use crate::decode::internal::{Definitions, shorten};
+pub use crate::decode::{TypeText, describe};
 pub use big_int::{BigInt, BigIntError};
 pub use code::{Code, Language, language};
-pub(crate) use docs::{brief, shorten};
 pub(crate) use document::show_documents;
 pub use document::{
     Citation, CitationError, CitationErrorKind, CitationProblem, Citations, Document, Passage,
@@ -93,7 +91,5 @@ pub use document::{
 pub use history::History;
 pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
-pub(crate) use notation::Definitions;
-pub use notation::{TypeText, describe};
 pub(crate) use place::{Place, mentions};
 pub use reasoning::Reasoning;

@@ -5,7 +5,7 @@ mod damage;
 mod forms;
 mod lost;
 mod streams;
-#[path = "../work/mod.rs"]
+#[path = "../../../dspy-decode/tests/work/mod.rs"]
 mod work;
 
 use std::collections::BTreeMap;

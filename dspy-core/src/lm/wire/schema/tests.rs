@@ -8,8 +8,8 @@ use crate::decode::{Plan, ProblemKind};
 use crate::lm::dialect::{
     ANTHROPIC_SCHEMA, BARE_SCHEMA, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, XAI_SCHEMA, XGRAMMAR_SCHEMA,
 };
-use crate::seed::{Rng, Seed};
 use crate::signature::{FieldSpec, FieldType, Role, SignatureSpec};
+use dspy_base::{Rng, Seed};
 
 const ALL: [SchemaRules; 7] =
     [OPENAI_SCHEMA, ANTHROPIC_SCHEMA, GEMINI_SCHEMA, BARE_SCHEMA, XAI_SCHEMA, XGRAMMAR_SCHEMA, PLAIN.schema];

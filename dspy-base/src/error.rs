@@ -1,0 +1,53 @@
+//! Boxed errors, and the text of errors.
+
+use std::fmt;
+
+/// Any error, boxed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Shortens a message that may repeat a long value, in its middle, to about 1,000 bytes.
+pub fn clipped(message: impl Into<String>) -> String {
+    clipped_to(1_000, message.into())
+}
+
+/// Shortens a message in its middle to about `limit` bytes.
+pub fn clipped_to(limit: usize, message: String) -> String {
+    if message.len() <= limit {
+        return message;
+    }
+    let (head, tail) = (limit * 2 / 3, message.len() - limit / 3);
+    let (head, tail) = (message.floor_char_boundary(head), message.ceil_char_boundary(tail));
+    format!("{}… ({} bytes) …{}", &message[..head], tail - head, &message[tail..])
+}
+
+/// Writes an error as `main` shows it: its text, then each of its sources that the text does not quote yet.
+///
+/// # Errors
+/// If the formatter cannot be written to.
+pub fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut shown = error.to_string();
+    f.write_str(&shown)?;
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    // The limit ends a chain that contains itself.
+    for source in sources.take(32) {
+        let text = source.to_string();
+        if !shown.contains(&text) {
+            write!(f, "\ncaused by: {text}")?;
+            shown.push_str(&text);
+        }
+    }
+    Ok(())
+}
+
+/// Implements `Debug` of an error by [`write_chain`], because that is the output of a `main` that returns the error.
+#[macro_export]
+macro_rules! readable_debug {
+    ($($error:ty),+) => {
+        $(impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::error::write_chain(self, f)
+            }
+        })+
+    };
+}
+pub use readable_debug;

@@ -1,0 +1,20 @@
+//! Foundations that the crates of `dspy` share.
+//!
+//! Depend on the facade crate `dspy` instead: this one is not covered by semantic versioning.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`error`] | the boxed error, the text of error chains, shortened messages |
+//! | [`files`] | reading and writing of files: regular ones only, replaced as a whole, private |
+//! | [`locks`] | locks that ignore poisoning |
+//! | [`panics`] | the messages of caught panics |
+//! | [`seed`] | reproducible randomness |
+
+pub mod error;
+pub mod files;
+pub mod locks;
+pub mod panics;
+pub mod seed;
+
+pub use error::BoxError;
+pub use seed::{Rng, Seed};

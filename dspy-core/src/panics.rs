@@ -1,8 +1,0 @@
-//! The messages of caught panics.
-
-use std::any::Any;
-
-/// Returns the message of a panic, if it has one.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> Option<&str> {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-}

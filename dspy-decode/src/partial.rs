@@ -1,0 +1,320 @@
+//! The beginning of a reply: what is certain so far.
+
+use serde_json::{Map, Value};
+
+use super::candidates;
+use super::coerce::Coercion;
+use super::path::Path;
+use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, TextPlan, UnionPlan};
+use super::text::fold;
+use super::thoughts::{Head, Thoughts};
+use super::tree::{Shape, Tree};
+
+/// What an unfinished text says for certain.
+///
+/// ```
+/// let plan = dspy_decode::Plan::new(&serde_json::json!({"items": {"type": "string"}}))?;
+/// let partial = plan.decode_partial(r#"["a", "beg"#);
+/// assert_eq!(partial.value, Some(serde_json::json!(["a", "beg"])));
+/// assert!(!partial.complete && plan.decode_partial(r#"["a", "b"]"#).complete);
+/// # Ok::<(), dspy_decode::SchemaError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partial {
+    /// The value so far: finished members and items, and the last string as far as it goes. Numbers, truth values and
+    /// choices appear only when they are finished. `None` while nothing is certain.
+    pub value: Option<Value>,
+    /// Whether the value is finished. A bare string is never finished by its own text.
+    pub complete: bool,
+    /// For an object: the member whose key was read and whose value is not finished. Every other member of
+    /// [`value`](Self::value) is finished.
+    pub open: Option<String>,
+}
+
+impl Partial {
+    /// Whether the text is in the middle of this member of an object.
+    ///
+    /// ```
+    /// let schema = serde_json::json!({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}});
+    /// let plan = dspy_decode::Plan::new(&schema)?;
+    /// let partial = plan.decode_partial(r#"{"a": 1, "b": "two "#);
+    /// assert!(partial.is_open("b") && !partial.is_open("a"));
+    /// assert_eq!(partial.value, Some(serde_json::json!({"a": 1, "b": "two "})));
+    /// // A comma or a bracket shows that `a` is over; until then it may go on.
+    /// assert!(plan.decode_partial(r#"{"a": 1"#).is_open("a"));
+    /// # Ok::<(), dspy_decode::SchemaError>(())
+    /// ```
+    pub fn is_open(&self, member: &str) -> bool {
+        self.open.as_deref() == Some(member)
+    }
+
+    fn of(value: Value, complete: bool) -> Self {
+        Self { value: Some(value), complete, open: None }
+    }
+}
+
+pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
+    if let Some((plan, nullable)) = super::whole::free_text(schema) {
+        // "nul" may become null, which is no text at all.
+        let open = nullable && super::whole::may_be_nothing(text);
+        if plan.code {
+            let started = answer(text);
+            let value = started.and_then(|at| super::code::beginning(&text[at..])).map(Value::String);
+            return Partial { value, ..Partial::default() };
+        }
+        let shown = if plan.is_free() { Some(text) } else { certain_start(plan, text) };
+        return Partial {
+            value: shown.filter(|_| !open).map(|text| Value::String(text.to_owned())),
+            ..Partial::default()
+        };
+    }
+    let text = text.get(..super::MAX_BYTES).unwrap_or(text);
+    let Some(start) = answer(text).filter(|_| text.len() <= super::MAX_BYTES) else {
+        return Partial::default();
+    };
+    let Some((mut tree, mut doubt)) = candidates::first(text, schema, start) else {
+        return Partial::default();
+    };
+    if !tree.cut && doubt >= tree.span.end {
+        let mut coercion = Coercion::new(schema, Some(text), text.len());
+        if let Some(value) = coercion.read(schema.root, &tree, &Path::root()) {
+            return Partial::of(value, true);
+        }
+    }
+    // What stands behind the place where the reading may change is not shown: not as text that is read there, either.
+    let mut text = text;
+    for _ in 0..4 {
+        if doubt >= text.len() || !text.is_char_boundary(doubt) {
+            break;
+        }
+        text = &text[..doubt];
+        let Some((shorter, further)) = candidates::first(text, schema, start.min(doubt)) else {
+            return Partial::default();
+        };
+        (tree, doubt) = (shorter, further);
+    }
+    // An empty bracket may still turn out to be part of a sentence.
+    let started = match &tree.shape {
+        Shape::Object(entries) => !entries.is_empty(),
+        Shape::List(items) => items.first().is_some_and(|item| item.span.start < doubt),
+        _ => false,
+    };
+    if !started {
+        return Partial::default();
+    }
+    let reader = Reader { schema, text, doubt };
+    let value = reader.unfinished(schema.root, &tree);
+    let open = value.as_ref().and_then(|_| reader.open(schema.root, &tree));
+    Partial { value: value.filter(|v| !is_hollow(v)), complete: false, open }
+}
+
+/// Where the answer starts, if the text is past its thoughts.
+fn answer(text: &str) -> Option<usize> {
+    match Thoughts::default().read(text, false, |_| false) {
+        Head::Answer(at) => Some(at),
+        Head::Thinking | Head::Undecided => None,
+    }
+}
+
+/// Brackets with nothing in them yet; they may still be part of a sentence.
+fn is_hollow(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => {
+            items.iter().all(|item| is_hollow(item) || item.as_object().is_some_and(Map::is_empty))
+        }
+        _ => false,
+    }
+}
+
+/// How much of a text with limits is certain: what might be taken off its ends is not.
+fn certain_start<'t>(plan: &TextPlan, text: &'t str) -> Option<&'t str> {
+    let only_length = plan.patterns.is_empty() && plan.format.is_none();
+    let certain = text.trim_end_matches(|c: char| !c.is_alphanumeric());
+    (only_length && certain.starts_with(char::is_alphanumeric)).then_some(certain)
+}
+
+struct Reader<'a> {
+    schema: &'a Schema,
+    text: &'a str,
+    /// What ends behind this place may still change.
+    doubt: usize,
+}
+
+impl Reader<'_> {
+    fn read(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
+        if self.is_certain(tree)
+            && let Some(value) = self.finished(id, tree)
+        {
+            return Some(value);
+        }
+        self.unfinished(id, tree)
+    }
+
+    fn is_certain(&self, tree: &Tree<'_>) -> bool {
+        !tree.cut && tree.span.end <= self.doubt
+    }
+
+    /// What a part shows that may go on, or that breaks a limit when it is whole.
+    fn unfinished(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
+        if tree.span.start >= self.doubt {
+            return None;
+        }
+        match (&self.schema.node(id).kind, &tree.shape) {
+            (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
+            (Kind::Any, Shape::Text { text, quoted: true }) => Some(Value::String(text.to_string())),
+            (Kind::Text(plan), Shape::Text { text, quoted: true }) => {
+                // Code in a string is shown when it is whole: a fence around it would have to go.
+                if plan.code {
+                    return None;
+                }
+                let shown = if plan.is_free() { Some(text.as_ref()) } else { certain_start(plan, text) };
+                shown.map(|text| Value::String(text.to_owned()))
+            }
+            (Kind::List(plan), Shape::List(items)) => {
+                // What follows a withheld item would take its place.
+                let shown = items.iter().enumerate().map_while(|(i, item)| self.read(plan.item(i)?, item));
+                Some(Value::Array(shown.collect()))
+            }
+            (Kind::Object(plan), Shape::Object(entries)) => {
+                let mut out = Map::new();
+                for entry in entries {
+                    let Some((name, node)) = member(plan, &entry.key) else { continue };
+                    if out.contains_key(name) {
+                        continue;
+                    }
+                    if let Some(value) = self.read(node, &entry.value) {
+                        out.insert(name.to_owned(), value);
+                    }
+                }
+                Some(Value::Object(out))
+            }
+            (Kind::Any, Shape::List(items)) => {
+                Some(Value::Array(items.iter().map_while(|item| self.read(id, item)).collect()))
+            }
+            (Kind::Any, Shape::Object(entries)) => {
+                let mut out = Map::new();
+                for entry in entries {
+                    if !out.contains_key(&*entry.key)
+                        && let Some(value) = self.read(id, &entry.value)
+                    {
+                        out.insert(entry.key.to_string(), value);
+                    }
+                }
+                Some(Value::Object(out))
+            }
+            _ => None,
+        }
+    }
+
+    /// The member of the object that is begun and not finished.
+    fn open(&self, id: NodeId, tree: &Tree<'_>) -> Option<String> {
+        let Shape::Object(entries) = &tree.shape else { return None };
+        let last = entries.iter().find(|e| e.span.start < self.doubt && !self.is_certain(&e.value))?;
+        match &self.schema.node(id).kind {
+            Kind::Union(union) => self.open(self.branch(union, tree)?, tree),
+            Kind::Object(plan) => member(plan, &last.key).map(|(name, _)| name.to_owned()),
+            Kind::Any => Some(last.key.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The only branch that an unfinished part can still become, decided as early as the text allows and then kept.
+    fn branch(&self, union: &UnionPlan, tree: &Tree<'_>) -> Option<NodeId> {
+        let mut options: Vec<NodeId> =
+            union.options.iter().copied().filter(|&o| self.may_become(o, tree)).collect();
+        if let Shape::Object(entries) = &tree.shape {
+            for entry in entries.iter().filter(|e| self.is_certain(&e.value)) {
+                if options.len() < 2 {
+                    break;
+                }
+                options.retain(|&o| self.allows(o, &entry.key, &entry.value));
+            }
+        }
+        match options.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Whether a finished member can be one of this branch.
+    fn allows(&self, id: NodeId, key: &str, value: &Tree<'_>) -> bool {
+        match &self.schema.node(id).kind {
+            Kind::Object(plan) => match plan.exact.get(key) {
+                Some(&i) => self.finished(plan.props[i].node, value).is_some(),
+                None => true,
+            },
+            Kind::Union(union) => union.options.iter().any(|&o| self.allows(o, key, value)),
+            _ => true,
+        }
+    }
+
+    /// A finished part is read like any finished text.
+    fn finished(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
+        Coercion::new(self.schema, Some(self.text), self.text.len()).read(id, tree, &Path::root())
+    }
+
+    /// Whether an unfinished part can still become a value of the node, judged by its shape alone.
+    fn may_become(&self, id: NodeId, tree: &Tree<'_>) -> bool {
+        match (&self.schema.node(id).kind, &tree.shape) {
+            (Kind::Any, _)
+            | (Kind::Text(_) | Kind::Choice(_), Shape::Text { .. })
+            | (Kind::Number(_) | Kind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
+            | (Kind::List(_), Shape::List(_))
+            | (Kind::Object(_), Shape::Object(_)) => true,
+            // Brackets that fit no other branch are text in the end.
+            (Kind::Text(plan), Shape::List(_) | Shape::Object(_)) => plan.is_free(),
+            (Kind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
+            _ => false,
+        }
+    }
+}
+
+/// The member that a key names, and what it holds.
+fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
+    let known = plan.exact.get(key).copied().or_else(|| {
+        let folded = fold(key);
+        plan.folded.get(&folded).or_else(|| plan.aliases.get(&folded)).copied().flatten()
+    });
+    match (known, plan.extra) {
+        (Some(i), _) => Some((plan.props[i].name.as_str(), plan.props[i].node)),
+        (None, Extra::Node(node)) if plan.patterns.is_empty() => Some((key, node)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::Plan;
+
+    fn shown(schema: &Value, text: &str) -> Option<Value> {
+        Plan::new(schema).unwrap().decode_partial(text).value
+    }
+
+    #[test]
+    fn of_a_narrow_text_only_what_stays_is_shown() {
+        let short = json!({"type": "string", "maxLength": 20});
+        assert_eq!(shown(&short, "Hello, "), Some(json!("Hello")));
+        assert_eq!(shown(&short, "Hello, wor"), Some(json!("Hello, wor")));
+        // The marks may have to go.
+        assert_eq!(shown(&short, "\"Hello"), None);
+        // A match may depend on what follows.
+        assert_eq!(shown(&json!({"type": "string", "pattern": "a"}), "Hello"), None);
+    }
+
+    #[test]
+    fn the_first_of_two_members_stays() {
+        let schema = json!({"properties": {"a": {"type": "string"}}});
+        for text in ["{\"a\": \"x\", \"a\": \"y", "{\"a\": \"x\", \"a\": \"y\", "] {
+            assert_eq!(shown(&schema, text), Some(json!({"a": "x"})), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_may_become_a_text_is_not_shown() {
+        let list = json!({"type": "array", "items": {"type": "string"}});
+        assert_eq!(shown(&list, "[\"a\", \"b"), Some(json!(["a", "b"])));
+        assert_eq!(shown(&json!({"anyOf": [{"type": "string"}, list]}), "[\"a\", \"b"), None);
+    }
+}

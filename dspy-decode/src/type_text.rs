@@ -1,0 +1,103 @@
+//! From JSON Schema to the notation of prompts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::Plan;
+
+/// A type in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TypeText {
+    /// The type itself.
+    pub notation: String,
+    /// Constraints on the value, such as `from 0 to 1`.
+    pub constraints: Vec<String>,
+    /// The values or variants of an enum that carry a description, with it.
+    pub choices: Vec<(String, String)>,
+    /// `Name = …` for every type that the notation mentions by name.
+    pub definitions: BTreeMap<String, String>,
+}
+
+impl TypeText {
+    /// Returns the text of a type that is only a word.
+    #[doc(hidden)]
+    pub fn word(notation: &str) -> TypeText {
+        TypeText { notation: notation.to_owned(), ..TypeText::default() }
+    }
+
+    /// The same type where its documents are shown as such, not as objects.
+    pub fn of_documents(self, schema: &Value) -> TypeText {
+        let notation = if schema.get("items").is_some() { "document[]" } else { "document" };
+        let nullable = schema
+            .get("type")
+            .and_then(Value::as_array)
+            .is_some_and(|types| types.iter().any(|name| name == "null"));
+        let optional = if nullable { " | null" } else { "" };
+        TypeText { notation: format!("{notation}{optional}"), definitions: BTreeMap::new(), ..self }
+    }
+
+    /// What is said of a type that no reply could be read as: only what it is called.
+    pub fn of_unusable(schema: &Value) -> TypeText {
+        let names = match schema.get("type") {
+            Some(Value::String(name)) => name.clone(),
+            Some(Value::Array(names)) => {
+                names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ")
+            }
+            _ => "any".to_owned(),
+        };
+        TypeText { notation: names.replace("array", "any[]"), ..TypeText::default() }
+    }
+}
+
+/// The definitions that several types mention, by whom they belong to.
+#[derive(Debug, Default)]
+pub struct Definitions<'a> {
+    /// Those that mean the same wherever they are mentioned.
+    pub common: BTreeMap<&'a str, &'a str>,
+    /// All definitions of an owner that calls something by a name that another uses for something else.
+    pub own: Vec<(&'a str, &'a BTreeMap<String, String>)>,
+}
+
+impl<'a> Definitions<'a> {
+    /// Gathers the definitions of several types, each with the name of its owner.
+    pub fn of(types: impl Iterator<Item = (&'a str, &'a TypeText)> + Clone) -> Self {
+        let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut unclear: BTreeSet<&str> = BTreeSet::new();
+        for (name, text) in types.clone().flat_map(|(_, text)| &text.definitions) {
+            if *known.entry(name).or_insert(text) != text {
+                unclear.insert(name);
+            }
+        }
+        let mut all = Definitions::default();
+        for (owner, text) in types {
+            if text.definitions.keys().any(|name| unclear.contains(name.as_str())) {
+                all.own.push((owner, &text.definitions));
+            } else {
+                let texts = text.definitions.iter();
+                all.common.extend(texts.map(|(name, text)| (name.as_str(), text.as_str())));
+            }
+        }
+        all
+    }
+}
+
+/// Describes the values that `schema` admits, in the [notation](TypeText) that prompts use.
+///
+/// What is written here is what a reply is read by: both come from the same [`Plan`]. Of a schema that has no plan,
+/// only its `type` is shown.
+///
+/// ```
+/// use dspy_decode::describe;
+/// let schema = serde_json::json!({"type": "array", "items": {"type": "boolean"}, "minItems": 1});
+/// let text = describe(&schema);
+/// assert_eq!(text.notation, "boolean[]");
+/// assert_eq!(text.constraints, ["at least 1 item"]);
+///
+/// let nested = serde_json::json!({"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 5}});
+/// assert_eq!(describe(&nested).notation, "(integer /* from 1 to 5 */)[]");
+/// ```
+pub fn describe(schema: &Value) -> TypeText {
+    Plan::new(schema).map_or_else(|_| TypeText::of_unusable(schema), |plan| plan.type_text())
+}
