@@ -19,7 +19,6 @@ pub mod program;
 pub mod retrieve;
 pub mod signature;
 pub mod state;
-mod stream;
 mod suggest;
 pub mod testing;
 pub mod tools;

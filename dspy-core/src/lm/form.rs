@@ -11,7 +11,7 @@ const INLINE: usize = 256;
 
 /// The request as JSON. Requests that differ in anything that is sent, or in their rollout, differ in it.
 pub(super) fn request(request: &Request) -> Map<String, Value> {
-    let Request { messages, params, format, tools, tool_choice, rollout, origin: _ } = request;
+    let Request { messages, params, format, tools, tool_choice, rollout, extensions: _ } = request;
     let mut form = Map::new();
     form.insert("messages".into(), messages.iter().map(message).collect());
     let params = self::params(params);

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Driven;
 use super::layer::{Layer, Next, Node};
 use super::scope::current_scope;
 use super::{
     BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
     ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
-use crate::observe;
-use crate::stream::Driven;
+use crate::lm::observe;
 
 /// A model together with the sampling parameters to use with it. Cloning shares the model.
 ///
@@ -248,7 +248,7 @@ impl Lm {
         let work = Next { rest: None, outside: true, sink, budgets: None }.run(self, &request);
         let Some(operation) = observe::lm_part(self, &request, sink.is_some()) else { return work.await };
         let result = Box::pin(operation.run(work)).await;
-        operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+        operation.end(&result, sink.and_then(DeltaSink::first));
         result
     }
 

@@ -23,9 +23,11 @@ mod delta_log;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 mod dialect;
 mod door;
+mod driven;
 mod embed;
 mod endpoint;
 mod error;
+mod extensions;
 mod form;
 mod gate;
 #[cfg(feature = "http")]
@@ -36,6 +38,7 @@ mod live;
 mod media;
 mod message;
 mod model;
+pub mod observe;
 #[cfg(feature = "http")]
 mod openai;
 mod price;
@@ -67,11 +70,13 @@ pub use cache::{Cache, CacheBuilder, CacheMode, CacheStats};
 pub use cassette::{Cassette, CassetteError, Matching};
 use choose::{Lookup, environment, variable};
 pub use combine::{Fallback, RoundRobin};
+pub use driven::Driven;
 pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;
 #[cfg(feature = "otel")]
 pub(crate) use endpoint::public_url;
 pub use error::{LmError, LmErrorKind};
+pub use extensions::Extensions;
 pub use gate::{Circuit, Limits};
 pub use handle::Lm;
 pub use layer::{Layer, Next};
@@ -83,7 +88,8 @@ pub use model::{BoxFuture, Capabilities, LanguageModel};
 pub(crate) use openai::{message_value, tool_value};
 pub use price::{Price, PriceTable, PriceTableError};
 pub use protocol::Protocol;
-pub(crate) use request::{Maker, Origin};
+#[doc(hidden)]
+pub use request::SignatureName;
 pub use request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use response::{Completion, FinishReason, Response, TokenLogprob};
 use scope::with_scope;

@@ -1,6 +1,5 @@
 //! What is asked of a model.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::media::Detail;
 use super::message::{Content, Message, Part};
-use super::{ToolCall, ToolChoice, ToolSpec};
+use super::{Extensions, ToolCall, ToolChoice, ToolSpec};
 
 /// How much a reasoning model should think. Which of these a model knows is its own affair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -200,58 +199,14 @@ pub struct Request {
     pub tool_choice: ToolChoice,
     /// Distinguishes samples of one and the same request: part of every cache and journal key, never sent.
     pub rollout: Option<u64>,
-    /// What in this process made the request.
-    pub(crate) origin: Origin,
+    /// What goes with the request through this process and is no part of what is asked.
+    pub extensions: Extensions,
 }
 
-/// What made a request: of interest to test doubles and observers in this process, no part of what is asked.
-#[derive(Clone, Default)]
-pub(crate) struct Origin {
-    maker: Option<Arc<dyn Maker>>,
-    tools: Option<Arc<[ToolSpec]>>,
-}
-
-/// What makes requests.
-pub(crate) trait Maker: Any + Send + Sync {
-    /// The name of the signature that is asked.
-    fn signature(&self) -> &str;
-}
-
-impl Origin {
-    pub(crate) fn of(maker: Arc<dyn Maker>) -> Self {
-        Origin { maker: Some(maker), tools: None }
-    }
-
-    /// With the tools that the messages offer in words.
-    pub(crate) fn offering(mut self, tools: Vec<ToolSpec>) -> Self {
-        self.tools = Some(tools.into());
-        self
-    }
-
-    /// The maker, if it is of this type.
-    pub(crate) fn get<T: Any>(&self) -> Option<&T> {
-        let maker: &dyn Any = self.maker.as_deref()?;
-        maker.downcast_ref()
-    }
-
-    /// The tools that the messages offer in words.
-    pub(crate) fn tools(&self) -> &[ToolSpec] {
-        self.tools.as_deref().unwrap_or_default()
-    }
-}
-
-impl PartialEq for Origin {
-    /// Equal requests may come from different places.
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("_")
-    }
-}
+/// The name of the signature that a request asks, among its [extensions](Request::extensions).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SignatureName(pub Arc<str>);
 
 impl Request {
     /// A request for free text with the endpoint's default parameters.
@@ -279,7 +234,7 @@ impl Request {
     /// The name of the signature that a predictor asks with this request: for layers and doubles that tell the steps of
     /// a program apart. Nothing for a request that was made by hand.
     pub fn signature(&self) -> Option<&str> {
-        Some(self.origin.maker.as_deref()?.signature())
+        self.extensions.get().map(|SignatureName(name)| &**name)
     }
 
     /// A digest of everything that can change the reply. Equal requests have equal digests in every process.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::budget::{BudgetNode, BudgetScope};
 use super::layer::{Layer, Next, Node};
 use super::{DeltaSink, Lm, LmError, PriceTable, Request, Response, UsageScope};
-use crate::observe;
+use crate::lm::observe;
 
 tokio::task_local! {
     static SCOPE: LmScope;
@@ -95,7 +95,7 @@ impl LmScope {
             Some(operation) => {
                 Box::pin(async move {
                     let result = operation.run(work).await;
-                    operation.lm_ended(&result, sink.and_then(DeltaSink::first));
+                    operation.end(&result, sink.and_then(DeltaSink::first));
                     result
                 })
                 .await?

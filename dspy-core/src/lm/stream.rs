@@ -10,9 +10,9 @@ use std::time::Instant;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::Driven;
 use super::delta_log::DeltaLog;
 use super::{LmError, Response};
-use crate::stream::Driven;
 
 /// A piece of a reply that is still arriving. Where several completions are sampled, it is one of the first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,11 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::LmCall;
-use super::content::placeholder;
 use super::inspect::Inspection;
-use super::lm_call::layer_call;
-use super::observer::Observer;
-use super::scope::Scope;
+use super::observer::{Observer, bridged, unbridged};
+use crate::lm::observe::{Scope, layer_call, observer_made, placeholder};
 use crate::lm::{
     BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, TokenLogprob,
     ToolCall,
@@ -80,7 +78,7 @@ impl LmHistory {
     /// A history of at most `bytes` bytes. The oldest calls make room for new ones; a call that is larger than the
     /// whole history is not kept.
     pub fn new(bytes: usize) -> Self {
-        super::scope::observer_made();
+        observer_made();
         LmHistory(Arc::new(Shared { limit: bytes, kept: Mutex::default() }))
     }
 
@@ -182,7 +180,7 @@ impl Layer for LmHistory {
         request: &'a Request,
         next: Next<'a>,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
-        layer_call(Arc::new(self.clone()), lm, request, next)
+        layer_call(bridged(Arc::new(self.clone())), lm, request, next)
     }
 }
 
@@ -205,7 +203,7 @@ fn without_media(call: &Arc<LmCall>) -> Arc<LmCall> {
             message.content = Content::Parts(parts.iter().map(text).collect());
         }
     }
-    Arc::new(LmCall { request: Arc::new(request), ..(**call).clone() })
+    Arc::new(call.with_request(request))
 }
 
 fn size(record: &LmRecord) -> usize {
@@ -295,7 +293,7 @@ fn json_size(value: &serde_json::Value) -> usize {
 pub fn inspect_history(count: usize) -> Inspection {
     let observers = Scope::current().observers();
     let history = observers.iter().find_map(|observer| {
-        let observer: &dyn Any = &**observer;
+        let observer: &dyn Any = &**unbridged(&**observer)?;
         observer.downcast_ref::<LmHistory>()
     });
     match history {

@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::content::placeholder;
 use super::history::LmRecord;
+use crate::lm::observe::placeholder;
 use crate::lm::{Completion, Content, Message, Part, Role, ToolCall, Usage};
 
 const HINT: &str = "No calls are kept here. To keep the latest ones, say once\n\n    \

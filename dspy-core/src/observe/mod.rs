@@ -10,11 +10,8 @@
 //!
 //! All other rooms tell this one; it changes nothing of what they do.
 
-mod content;
-mod gen_ai;
 mod history;
 mod inspect;
-mod lm_call;
 mod metrics;
 mod observer;
 mod operation;
@@ -23,13 +20,11 @@ pub mod otel;
 mod scope;
 pub(crate) mod spans;
 
+pub use crate::lm::observe::LmCall;
 pub use history::{LmHistory, LmRecord, inspect_history};
 pub use inspect::Inspection;
-pub use lm_call::LmCall;
-#[cfg(feature = "http")]
-pub(crate) use lm_call::retried;
-pub(crate) use lm_call::{lm_call, lm_part};
 pub use metrics::{Metrics, MetricsSnapshot, ModelMetrics, Times};
 pub use observer::Observer;
-pub(crate) use operation::{CallId, ModuleCall, Operation, module, predictor, status, tool};
-pub(crate) use scope::{Observation, configure, inherit, leaf, observing};
+pub(crate) use observer::bridged;
+pub(crate) use operation::{ModuleCall, Operation, event, module, predictor, status, tool};
+pub(crate) use scope::leaf;

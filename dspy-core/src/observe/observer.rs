@@ -1,11 +1,10 @@
 //! Who is told what happens.
 
 use std::any::Any;
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::program::Event;
+use crate::lm::observe::{CallEvent, CallEventKind, CallObserver, Observers};
+use crate::program::{Event, EventKind};
 
 /// Something that is told what happens in programs: each call of a module, predictor, model or tool, when it starts
 /// and when it ends.
@@ -45,78 +44,47 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
     }
 }
 
-/// Observers that are set one over the other, the innermost first.
-pub(super) struct Node {
-    observer: Arc<dyn Observer>,
-    outer: Option<Arc<Node>>,
+/// An observer of programs among those of the models' calls.
+struct Bridge(Arc<dyn Observer>);
+
+impl CallObserver for Bridge {
+    fn event(&self, event: CallEvent) {
+        self.0.event(&event.into());
+    }
 }
 
-/// Those who observe a call.
-#[derive(Clone, Default)]
-pub(crate) struct Observers {
-    /// Of the task.
-    scope: Option<Arc<Node>>,
-    /// Of the process.
-    process: Option<Arc<Node>>,
+/// The observer as the models' calls know it.
+pub(crate) fn bridged(observer: Arc<dyn Observer>) -> Arc<dyn CallObserver> {
+    Arc::new(Bridge(observer))
 }
 
-impl Observers {
-    pub(super) fn new(scope: Option<Arc<Node>>, process: Option<Arc<Node>>) -> Self {
-        Observers { scope, process }
-    }
+/// The observer of programs that is known as this one.
+pub(super) fn unbridged(observer: &dyn CallObserver) -> Option<&Arc<dyn Observer>> {
+    let observer: &dyn Any = observer;
+    observer.downcast_ref().map(|Bridge(observer)| observer)
+}
 
-    /// This one alone.
-    pub(super) fn only(observer: Arc<dyn Observer>) -> Self {
-        Observers { scope: Some(Arc::new(Node { observer, outer: None })), process: None }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.scope.is_none() && self.process.is_none()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Observer>> {
-        let chain = |node| std::iter::successors(node, |node: &&Node| node.outer.as_deref());
-        chain(self.scope.as_deref()).chain(chain(self.process.as_deref())).map(|node| &node.observer)
-    }
-
-    /// Tells all of them.
-    pub(super) fn tell(&self, event: &Event) {
-        for observer in self.iter() {
-            if catch_unwind(AssertUnwindSafe(|| observer.event(event))).is_err() {
-                tracing::error!(target: "dspy", "an observer panicked; the call goes on without it");
-            }
+/// Tells all of them.
+pub(super) fn tell(observers: &Observers, event: &Event) {
+    observers.each(|observer| {
+        if let Some(observer) = unbridged(observer) {
+            observer.event(event);
         }
-    }
+    });
 }
 
-impl fmt::Debug for Observers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observers").finish_non_exhaustive()
-    }
-}
-
-/// What settings add to the observers of a scope.
-#[derive(Clone, Default)]
-pub(crate) struct Added(Vec<Arc<dyn Observer>>);
-
-impl Added {
-    pub(crate) fn push(&mut self, observer: Arc<dyn Observer>) {
-        super::scope::observer_made();
-        self.0.push(observer);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The observers over those of the enclosing scope.
-    pub(super) fn over(self, outer: Option<Arc<Node>>) -> Option<Arc<Node>> {
-        self.0.into_iter().fold(outer, |outer, observer| Some(Arc::new(Node { observer, outer })))
-    }
-}
-
-impl fmt::Debug for Added {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} observers>", self.0.len())
+impl From<CallEvent> for Event {
+    fn from(event: CallEvent) -> Self {
+        let CallEvent { source, call, parent, elapsed, what, kind } = event;
+        let kind = match kind {
+            CallEventKind::Started => EventKind::LmStarted { call: what },
+            CallEventKind::Retried { error, wait } => EventKind::LmRetried { call: what, error, wait },
+            CallEventKind::Finished { response, first_token, retries } => {
+                EventKind::LmFinished { call: what, response, first_token, retries }
+            }
+            CallEventKind::Failed { error, retries } => EventKind::LmFailed { call: what, error, retries },
+            CallEventKind::Cancelled => EventKind::LmCancelled { call: what },
+        };
+        Event { source, call, parent, elapsed, kind }
     }
 }

@@ -171,7 +171,7 @@ impl Question<'_> {
         request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = context.rollout();
-        request.origin = prepared.origin(inputs)?;
+        prepared.sign(inputs, &mut request.extensions)?;
         Ok(request)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Predictor;
 use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction};
 use crate::error::Result;
-use crate::lm::{Capabilities, Completion, Lm, Maker, Message, Origin, Request};
+use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, SignatureName, ToolSpec};
 use crate::program::Recovery;
 use crate::signature::{Demo, SignatureSpec, Values};
 
@@ -15,9 +15,13 @@ pub(crate) struct Prepared {
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) view: View,
     preamble: Arc<[Message]>,
+    signature: Arc<SignatureName>,
     /// The second step, for adapters that let models answer in prose.
     pub(crate) second: Option<SecondStep>,
 }
+
+/// The tools that the messages of a request offer in words, among its extensions.
+pub(crate) struct OfferedTools(pub(crate) Vec<ToolSpec>);
 
 /// A predictor that reads the prose of the first step.
 #[derive(Debug)]
@@ -46,7 +50,8 @@ impl Prepared {
             }
             SecondStep { predictor, lm: extraction.lm, input: extraction.input }
         });
-        Prepared { adapter, view, preamble, second }
+        let signature = Arc::new(SignatureName(view.spec.name().into()));
+        Prepared { adapter, view, preamble, signature, second }
     }
 
     pub(super) fn messages(&self, demos: &[Demo], inputs: &Values, correction: &[Message]) -> Vec<Message> {
@@ -73,10 +78,14 @@ impl Prepared {
         Ok(request)
     }
 
-    /// Where a request of this predictor comes from.
-    pub(super) fn origin(self: &Arc<Self>, inputs: &Values) -> Result<Origin> {
-        let origin = Origin::of(self.clone());
-        Ok(if self.view.tells_of_tools() { origin.offering(self.view.tools(inputs)?) } else { origin })
+    /// Notes with a request where it comes from.
+    pub(super) fn sign(self: &Arc<Self>, inputs: &Values, extensions: &mut Extensions) -> Result<()> {
+        extensions.insert_shared(self.signature.clone());
+        extensions.insert_shared(self.clone());
+        if self.view.tells_of_tools() {
+            extensions.insert(OfferedTools(self.view.tools(inputs)?));
+        }
+        Ok(())
     }
 
     /// A reader of replies that are still arriving.
@@ -109,11 +118,5 @@ impl Prepared {
     /// What is said after a reply that cannot be read.
     pub(super) fn correction(&self, completion: Option<&Completion>, error: &ParseError) -> Vec<Message> {
         correction(completion, error, self.adapter.feedback(&self.view.spec, error))
-    }
-}
-
-impl Maker for Prepared {
-    fn signature(&self) -> &str {
-        self.view.spec.name()
     }
 }

@@ -11,8 +11,8 @@ use super::prepared::Prepared;
 use super::refusal::Refusal;
 use crate::adapter::{self, FieldProblem, ParseError, ParseErrorKind};
 use crate::error::{Error, Result};
+use crate::lm::observe::CallId;
 use crate::lm::{Delta, LmStream, Response};
-use crate::observe::CallId;
 use crate::program::{EventKind, EventScope};
 use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Values};
 

@@ -15,11 +15,12 @@ use super::HasPredictors;
 use super::paths::Paths;
 use super::settings::{Context, inherit};
 use crate::error::Result;
+use crate::lm::Driven;
+use crate::lm::observe::CallId;
 use crate::lm::{LmError, Response, Usage};
-use crate::observe::{self, CallId, LmCall, Operation};
+use crate::observe::{self, LmCall, Operation, event};
 use crate::predict::{Prediction, Predictor};
 use crate::signature::{FieldChange, Values};
-use crate::stream::Driven;
 use crate::tools::ToolError;
 
 /// Something that happened in a running program.
@@ -213,7 +214,7 @@ impl EventScope {
     async fn send(&self, id: CallId, source: Arc<str>, kind: EventKind) {
         for scope in self.chain() {
             // A watcher that has gone away needs no news.
-            let _ = scope.sender.send(id.event(source.clone(), kind.clone())).await;
+            let _ = scope.sender.send(event(id, source.clone(), kind.clone())).await;
         }
     }
 
@@ -229,7 +230,7 @@ impl EventScope {
     /// Hands on an event of the predictor with these [`sources`](Self::sources).
     pub(crate) async fn predictor(&self, id: CallId, sources: &[Arc<str>], kind: EventKind) {
         for (scope, source) in self.chain().zip(sources) {
-            let _ = scope.sender.send(id.event(source.clone(), kind.clone())).await;
+            let _ = scope.sender.send(event(id, source.clone(), kind.clone())).await;
         }
     }
 }

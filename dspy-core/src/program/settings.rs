@@ -7,9 +7,10 @@ use super::HasPredictors;
 use super::events::EventScope;
 use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
+use crate::lm::observe::{self, Observation};
 use crate::lm::{Lm, current_scope};
 use crate::locks::RwLockExt as _;
-use crate::observe::{self, Observation, Observer};
+use crate::observe::{Observer, bridged};
 
 /// What to do about a reply that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +130,7 @@ impl Settings {
     /// besides those of the enclosing scopes and of the process; [`configure`] replaces those of the process.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.observation.observers.push(Arc::new(observer));
+        self.observation.observers.push(bridged(Arc::new(observer)));
         self
     }
 

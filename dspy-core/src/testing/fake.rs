@@ -194,7 +194,7 @@ impl FakeLm {
                 }
                 style = Style::Valid;
             }
-            completions.push(match request.origin.get::<Prepared>() {
+            completions.push(match request.extensions.get::<Prepared>() {
                 Some(prepared) => self.outputs(prepared, request, style, rng)?,
                 None => self.words(request, style, rng)?,
             });

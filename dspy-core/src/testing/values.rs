@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::calls;
 use crate::lm::{Request, ToolChoice};
-use crate::predict::Prepared;
+use crate::predict::{OfferedTools, Prepared};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 use dspy_base::Rng;
 
@@ -25,8 +25,10 @@ pub(super) fn outputs(
             values.insert(field.name().to_owned(), value.clone());
             continue;
         }
-        let offered =
-            view.calls().filter(|(calls, _)| calls.name() == field.name()).map(|_| request.origin.tools());
+        let offered = view
+            .calls()
+            .filter(|(calls, _)| calls.name() == field.name())
+            .map(|_| request.extensions.get().map_or(&[][..], |OfferedTools(tools)| tools));
         let value = match offered {
             Some(tools) => calls::sample(tools, 0, rng)?,
             None => one(&view.spec, field, rng)?,

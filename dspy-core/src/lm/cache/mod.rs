@@ -32,8 +32,8 @@ use super::{
     BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmScope, Next, Request,
     Response, current_scope, form, with_layer,
 };
+use crate::lm::observe;
 use crate::locks::MutexExt as _;
-use crate::observe;
 
 /// A layer that answers what was asked before, and asks once what several callers ask at the same time.
 ///

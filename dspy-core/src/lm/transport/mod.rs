@@ -29,7 +29,7 @@ use super::endpoint::{mark, public_url};
 use super::gate::{self, Estimate, Outcome, Passage};
 use super::secret::Secrets;
 use super::{Endpoint, LmError, LmErrorKind, Response, Usage, live};
-use crate::observe::spans;
+use crate::lm::observe::spans;
 use base_url::BaseUrl;
 pub(super) use failure::Failure;
 use failure::Lasting;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::lm::LmError;
 use crate::lm::gate::FOREVER;
-use crate::observe;
+use crate::lm::observe;
 
 /// How patient an endpoint's requests are.
 #[derive(Debug, Clone, Copy)]

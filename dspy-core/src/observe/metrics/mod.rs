@@ -13,8 +13,8 @@ use histogram::Histogram;
 pub use histogram::Times;
 pub use snapshot::{MetricsSnapshot, ModelMetrics};
 
-use super::lm_call::layer_call;
-use super::observer::Observer;
+use super::observer::{Observer, bridged};
+use crate::lm::observe::layer_call;
 use crate::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Usage};
 use crate::locks::MutexExt as _;
 use crate::program::{Event, EventKind};
@@ -153,7 +153,7 @@ impl Layer for Metrics {
         request: &'a Request,
         next: Next<'a>,
     ) -> BoxFuture<'a, Result<Response, LmError>> {
-        layer_call(Arc::new(self.clone()), lm, request, next)
+        layer_call(bridged(Arc::new(self.clone())), lm, request, next)
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::spans::lm_error_type;
 use super::Counts;
 use super::histogram::Times;
 use crate::lm::Usage;
+use crate::lm::observe::spans::lm_error_type;
 
 /// What was counted until some moment; made by [`Metrics::snapshot`](super::Metrics::snapshot). Prints as a table.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

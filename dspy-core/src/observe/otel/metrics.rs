@@ -6,9 +6,9 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
-use super::super::gen_ai::{self, metric};
-use super::super::spans::lm_error_type;
 use super::super::{LmCall, Observer};
+use crate::lm::observe::gen_ai::{self, metric};
+use crate::lm::observe::spans::lm_error_type;
 use crate::program::{Event, EventKind};
 
 /// No call has more tokens, whatever its endpoint claims.

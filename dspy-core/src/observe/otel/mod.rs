@@ -34,9 +34,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
-use super::scope::observe_for_good;
+use super::bridged;
 use crate::error::BoxError;
 use crate::lm::Secret;
+use crate::lm::observe::observe_for_good;
 use courier::Courier;
 use lists::Lists;
 use metrics::ClientMetrics;
@@ -157,7 +158,7 @@ impl Otlp {
             reader = reader.with_interval(interval);
         }
         let meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.build()).build();
-        observe_for_good(Arc::new(ClientMetrics::new(&meters)));
+        observe_for_good(bridged(Arc::new(ClientMetrics::new(&meters))));
 
         let layer = tracing_opentelemetry::layer()
             .with_tracer(tracers.tracer("dspy"))

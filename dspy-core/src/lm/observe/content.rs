@@ -94,7 +94,7 @@ fn media_like(text: &str) -> bool {
 }
 
 /// What stands for media: its kind and size, never its content.
-pub(super) fn placeholder(media: &Media) -> String {
+pub fn placeholder(media: &Media) -> String {
     let name = media.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
     let kind = media.kind.as_str();
     match media.data() {
@@ -145,11 +145,13 @@ pub(super) fn output(completions: &[Completion]) -> String {
     completions.iter().map(message).collect::<Value>().to_string()
 }
 
-pub(super) fn values(values: &Map<String, Value>) -> String {
+/// Values by name.
+pub fn values(values: &Map<String, Value>) -> String {
     Value::from(Room(LIMIT).members(values)).to_string()
 }
 
-pub(super) fn value(value: &Value) -> String {
+/// One value.
+pub fn value(value: &Value) -> String {
     Room(LIMIT).value(value).to_string()
 }
 

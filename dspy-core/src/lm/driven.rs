@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// How many pieces may wait for the one who reads them; then the work waits.
-pub(crate) const WAITING: usize = 32;
+pub const WAITING: usize = 32;
 
 /// A future together with what it sends on its way. Nothing runs unless it is polled, and dropping it stops the work.
-pub(crate) struct Driven<'a, T, R> {
+pub struct Driven<'a, T, R> {
     pieces: mpsc::Receiver<T>,
     work: Work<'a, R>,
 }
@@ -26,7 +26,7 @@ impl<T, R> Unpin for Driven<'_, T, R> {}
 
 impl<'a, T, R> Driven<'a, T, R> {
     /// Work that is given the sender for its pieces.
-    pub(crate) fn new<F>(start: impl FnOnce(mpsc::Sender<T>) -> F) -> Self
+    pub fn new<F>(start: impl FnOnce(mpsc::Sender<T>) -> F) -> Self
     where
         F: Future<Output = R> + Send + 'a,
     {
@@ -35,7 +35,7 @@ impl<'a, T, R> Driven<'a, T, R> {
     }
 
     /// The next piece; nothing when the work is done.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         if let Poll::Ready(Some(piece)) = self.pieces.poll_recv(cx) {
             return Poll::Ready(Some(piece));
         }
@@ -52,12 +52,12 @@ impl<'a, T, R> Driven<'a, T, R> {
         }
     }
 
-    pub(crate) async fn next(&mut self) -> Option<T> {
+    pub async fn next(&mut self) -> Option<T> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// Runs the work to its end; pieces that nobody has read are lost.
-    pub(crate) async fn finish(mut self) -> R {
+    pub async fn finish(mut self) -> R {
         while self.next().await.is_some() {}
         match self.work {
             Work::Done(outcome) => outcome,
