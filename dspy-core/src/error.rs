@@ -9,7 +9,6 @@ use crate::lm::LmError;
 use crate::signature::{CheckPanic, FieldError, GrammarError};
 use crate::state::StateError;
 
-pub(crate) use dspy_base::error::clipped_to;
 #[doc(hidden)]
 pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain};
 

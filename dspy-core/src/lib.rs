@@ -12,7 +12,6 @@ pub mod error;
 pub mod evaluate;
 #[cfg(feature = "http")]
 pub mod finetune;
-pub mod lm;
 pub mod observe;
 pub mod predict;
 pub mod program;
@@ -30,6 +29,8 @@ pub use dspy_base::{Rng, Seed};
 pub(crate) use dspy_base::{locks, panics};
 /// Text to values by JSON Schema; the crate `dspy-decode`.
 pub use dspy_decode as decode;
+/// Language models; the crate `dspy-lm`.
+pub use dspy_lm as lm;
 pub use error::{Error, Result};
 
 /// What the code that our macros generate calls. Not covered by semantic versioning.

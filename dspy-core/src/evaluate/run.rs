@@ -9,10 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error;
 
 use super::{Evaluation, Item, ItemError, Judged, Metric, Score, Summary};
-use crate::lm::{UsageScope, current_scope};
+use crate::lm::current_scope;
 use crate::predict::Prediction;
 use crate::program::{Module, Trace, trace};
 use crate::signature::Example;
+use dspy_lm::internal::UsageScope;
 
 /// Why an evaluation gave no result at all. A failed item is not such a reason; see [`Item::score`].
 #[derive(Clone, PartialEq, Eq, Error)]

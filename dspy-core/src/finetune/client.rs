@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::error::FineTuneError;
 use super::job::{Job, JobEvent, Page, UploadedFile};
 use super::multipart;
-use crate::lm::{Api, Endpoint, Payload};
+use crate::lm::Endpoint;
+use dspy_lm::internal::{Api, Payload};
 
 /// The fine-tuning API of an endpoint.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::stream;
 use reqwest::Body;
 
-use crate::lm::Payload;
+use dspy_lm::internal::Payload;
 
 /// How much is handed to the connection at a time.
 const PIECE: usize = 64 << 10;

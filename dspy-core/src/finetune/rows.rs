@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use super::check::{self, Limits, Summary};
 use super::error::FineTuneError;
 use crate::error::Result;
-use crate::lm::{Completion, Message, Role, ToolSpec, message_value, tool_value};
+use crate::lm::{Completion, Message, Role, ToolSpec};
 use crate::predict::Predictor;
 use crate::program::{HasPredictors, Trace};
 use crate::signature::{Demo, Values};
+use dspy_lm::internal::{message_value, tool_value};
 
 /// One conversation, and the reply to learn.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,8 @@ use super::client::FineTuning;
 use super::error::FineTuneError;
 use super::job::{FineTune, Job, JobStatus};
 use super::state::RunState;
-use crate::lm::{Api, Lm, LmError, LmErrorKind};
+use crate::lm::{Lm, LmError, LmErrorKind};
+use dspy_lm::internal::Api;
 
 /// How many parts of a list are looked through for what an earlier run left.
 const PAGES: usize = 20;

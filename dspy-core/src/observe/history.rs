@@ -9,13 +9,10 @@ use std::time::{Duration, SystemTime};
 use super::LmCall;
 use super::inspect::Inspection;
 use super::observer::{Observer, bridged, unbridged};
-use crate::lm::observe::{Scope, layer_call, observer_made, placeholder};
-use crate::lm::{
-    BoxFuture, Completion, Content, Layer, Lm, LmError, Message, Next, Part, Request, Response, TokenLogprob,
-    ToolCall,
-};
+use crate::lm::{BoxFuture, Layer, Lm, LmError, Next, Request, Response};
 use crate::locks::MutexExt as _;
 use crate::program::{Event, EventKind};
+use dspy_lm::observe::{Scope, layer_call, observer_made, size};
 
 /// How many bytes a history keeps unless it is told otherwise.
 const DEFAULT_LIMIT: usize = 16 << 20;
@@ -124,7 +121,7 @@ impl LmHistory {
     }
 
     fn keep(&self, record: LmRecord) {
-        let size = size(&record);
+        let size = record_size(&record);
         let mut kept = self.kept();
         if size > self.0.limit {
             kept.dropped += 1;
@@ -168,7 +165,7 @@ impl Observer for LmHistory {
             EventKind::LmFailed { call, error, retries } => (call, Err(error.clone()), None, *retries),
             _ => return,
         };
-        let (call, ended, elapsed) = (without_media(call), SystemTime::now(), event.elapsed);
+        let (call, ended, elapsed) = (call.without_media(), SystemTime::now(), event.elapsed);
         self.keep(LmRecord { call, outcome, ended, elapsed, first_token, retries });
     }
 }
@@ -184,90 +181,13 @@ impl Layer for LmHistory {
     }
 }
 
-/// The call with text in the place of media, which would fill the history and which nobody can read.
-fn without_media(call: &Arc<LmCall>) -> Arc<LmCall> {
-    let media = |message: &Message| match &message.content {
-        Content::Parts(parts) => parts.iter().any(|part| matches!(part, Part::Media(_))),
-        _ => false,
-    };
-    if !call.request.messages.iter().any(media) {
-        return call.clone();
-    }
-    let mut request = (*call.request).clone();
-    for message in &mut request.messages {
-        if let Content::Parts(parts) = &message.content {
-            let text = |part: &Part| match part {
-                Part::Media(media) => Part::Text(placeholder(media).into()),
-                Part::Text(_) => part.clone(),
-            };
-            message.content = Content::Parts(parts.iter().map(text).collect());
-        }
-    }
-    Arc::new(call.with_request(request))
-}
-
-fn size(record: &LmRecord) -> usize {
+fn record_size(record: &LmRecord) -> usize {
     let request = &record.call.request;
-    let asked: usize = request.messages.iter().map(message_size).sum();
-    let tools: usize =
-        request.tools.iter().map(|tool| tool.description.len() + json_size(&tool.parameters)).sum();
     let answered = match &record.outcome {
-        Ok(response) => response.completions.iter().map(completion_size).sum(),
+        Ok(response) => size::response(response),
         Err(error) => error.message.len() + error.body.as_deref().map_or(0, str::len),
     };
-    let extra: usize = request.params.extra.values().map(json_size).sum();
-    OVERHEAD + asked + tools + answered + extra
-}
-
-fn message_size(message: &Message) -> usize {
-    let content = match &message.content {
-        Content::Text(text) => text.len(),
-        Content::Parts(parts) => parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.len() + 32,
-                Part::Media(media) => media.url.len() + 64,
-            })
-            .sum(),
-        Content::Calls { text, calls, opaque } => {
-            let opaque = opaque.as_deref().map_or(0, json_size);
-            text.len() + calls.iter().map(call_size).sum::<usize>() + opaque
-        }
-        Content::ToolResult { id, text } => id.len() + text.len(),
-    };
-    size_of::<Message>() + content
-}
-
-fn completion_size(completion: &Completion) -> usize {
-    let calls: usize = completion.tool_calls.iter().map(call_size).sum();
-    let logprobs = completion.logprobs.iter().map(|token| {
-        let others: usize = token.top.iter().map(|(other, _)| 32 + other.len()).sum();
-        size_of::<TokenLogprob>() + token.token.len() + others
-    });
-    size_of::<Completion>()
-        + completion.text.len()
-        + logprobs.sum::<usize>()
-        + completion.reasoning.as_deref().map_or(0, str::len)
-        + completion.opaque.as_ref().map_or(0, json_size)
-        + calls
-}
-
-fn call_size(call: &ToolCall) -> usize {
-    size_of::<ToolCall>() + call.name.len() + json_size(&call.arguments)
-}
-
-/// About how many bytes a value takes.
-fn json_size(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    let own = size_of::<Value>();
-    own + match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(json_size).sum(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| 48 + name.len() + json_size(value)).sum()
-        }
-        _ => 0,
-    }
+    OVERHEAD + size::request(request) + answered
 }
 
 /// The latest `count` calls of models for people to read: print what it returns.

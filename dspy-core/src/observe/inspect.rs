@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::history::LmRecord;
-use crate::lm::observe::placeholder;
 use crate::lm::{Completion, Content, Message, Part, Role, ToolCall, Usage};
+use dspy_lm::observe::placeholder;
 
 const HINT: &str = "No calls are kept here. To keep the latest ones, say once\n\n    \
                     dspy::configure(Settings::new().observe(LmHistory::default()));\n\n\
@@ -54,7 +54,7 @@ impl fmt::Display for Inspection {
             }
         }
         // A server may have sent back what it was sent.
-        f.write_str(&crate::lm::hide_live(&Whole(self).to_string()))
+        f.write_str(&dspy_lm::internal::hide_live(&Whole(self).to_string()))
     }
 }
 
@@ -126,6 +126,7 @@ impl Page<'_, '_> {
             Content::Parts(parts) => parts.iter().try_for_each(|part| match part {
                 Part::Text(text) => self.body(text),
                 Part::Media(media) => self.body(&placeholder(media)),
+                other => self.body(&format!("{other:?}")),
             }),
             Content::Calls { text, calls, .. } => {
                 if !text.is_empty() {
@@ -133,6 +134,7 @@ impl Page<'_, '_> {
                 }
                 calls.iter().try_for_each(|call| self.call(call))
             }
+            other => self.body(&format!("{other:?}")),
         }
     }
 
@@ -178,6 +180,7 @@ const fn heading(role: Role) -> &'static str {
         Role::User => "User",
         Role::Assistant => "Assistant",
         Role::Tool => "Tool",
+        _ => "Message",
     }
 }
 

@@ -20,7 +20,7 @@ pub mod otel;
 mod scope;
 pub(crate) mod spans;
 
-pub use crate::lm::observe::LmCall;
+pub use dspy_lm::observe::LmCall;
 pub use history::{LmHistory, LmRecord, inspect_history};
 pub use inspect::Inspection;
 pub use metrics::{Metrics, MetricsSnapshot, ModelMetrics, Times};

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::lm::observe::{CallEvent, CallEventKind, CallObserver, Observers};
 use crate::program::{Event, EventKind};
+use dspy_lm::observe::{CallEvent, CallEventKind, CallObserver, Observers};
 
 /// Something that is told what happens in programs: each call of a module, predictor, model or tool, when it starts
 /// and when it ends.

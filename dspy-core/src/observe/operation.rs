@@ -12,12 +12,12 @@ use super::spans;
 use crate::adapter::ParseError;
 use crate::error::{Error, Result};
 use crate::lm::Usage;
-use crate::lm::observe::spans::{lm_error_text, lm_error_type};
-use crate::lm::observe::{CallId, Frame, Observers, Scope, gen_ai, may_be_observed};
 use crate::predict::Predictor;
 use crate::program::{Event, EventKind, HasPredictors};
 use crate::signature::Values;
 use crate::tools::ToolError;
+use dspy_lm::observe::spans::{lm_error_text, lm_error_type};
+use dspy_lm::observe::{CallId, Frame, Observers, Scope, gen_ai, may_be_observed};
 
 /// The event of a call that happens now.
 pub(crate) fn event(id: CallId, source: Arc<str>, kind: EventKind) -> Event {
@@ -163,7 +163,7 @@ impl Operation {
         spans::attempts(&self.frame.span, attempts);
         match result {
             Ok(outputs) if self.frame.content => {
-                spans::show_values(&self.frame.span, gen_ai::OUTPUTS, outputs)
+                spans::show_values(&self.frame.span, gen_ai::OUTPUTS, outputs);
             }
             Ok(_) => {}
             Err(error) => {
@@ -198,7 +198,7 @@ impl Operation {
         self.ended = true;
         match result {
             Ok(value) if self.frame.content => {
-                spans::show_value(&self.frame.span, gen_ai::TOOL_RESULT, value)
+                spans::show_value(&self.frame.span, gen_ai::TOOL_RESULT, value);
             }
             Ok(_) => {}
             Err(error) => {

@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::lm::observe::{Scope, may_be_observed};
 use crate::predict::Predictor;
 use crate::program::{HasPredictors, Paths};
+use dspy_lm::observe::{Scope, may_be_observed};
 
 /// This scope with the paths of a program that is about to run. Those of an enclosing program stay.
 pub(super) fn registered(scope: &Scope, module: &(impl HasPredictors + ?Sized)) -> Scope {

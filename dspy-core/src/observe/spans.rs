@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 use tracing::{Level, Span, debug_span, event, field, info_span};
 
 use crate::adapter::ParseErrorKind;
-use crate::lm::observe as content;
-#[allow(clippy::wildcard_imports, reason = "fifty names of one kind")]
-use crate::lm::observe::gen_ai::*;
-use crate::lm::observe::spans::int;
 use crate::tools::ToolError;
+use dspy_lm::observe as content;
+#[allow(clippy::wildcard_imports, reason = "fifty names of one kind")]
+use dspy_lm::observe::gen_ai::*;
+use dspy_lm::observe::spans::int;
 
 /// A call of a module.
 pub(super) fn module(name: &str) -> Span {

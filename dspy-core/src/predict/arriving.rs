@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use super::Prediction;
 use crate::error::Result;
-use crate::lm::Driven;
 use crate::program::{Event, EventKind, Module, watched};
 use crate::signature::{FieldChange, FieldState, FieldUpdate, PartialValues, SignatureSpec, update_values};
+use dspy_lm::internal::Driven;
 
 /// A call of a strategy together with what has arrived of its outputs.
 pub(super) struct Arriving<P, O> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Predictor;
 use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction};
 use crate::error::Result;
-use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, SignatureName, ToolSpec};
+use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, ToolSpec};
 use crate::program::Recovery;
 use crate::signature::{Demo, SignatureSpec, Values};
+use dspy_lm::internal::SignatureName;
 
 /// An adapter applied to a signature as a model sees it.
 #[derive(Debug)]

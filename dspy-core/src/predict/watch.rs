@@ -11,10 +11,10 @@ use super::prepared::Prepared;
 use super::refusal::Refusal;
 use crate::adapter::{self, FieldProblem, ParseError, ParseErrorKind};
 use crate::error::{Error, Result};
-use crate::lm::observe::CallId;
 use crate::lm::{Delta, LmStream, Response};
 use crate::program::{EventKind, EventScope};
 use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Values};
+use dspy_lm::observe::CallId;
 
 /// [`Signature::check_field`](crate::signature::Signature::check_field) of a signature.
 pub(crate) type CheckField = fn(&str, &Value) -> Result<Vec<CheckFailure>, CheckPanic>;
@@ -140,6 +140,8 @@ impl Watch {
                     reply.clear();
                     self.restart(String::new()).await;
                 }
+                // What no stream gives yet.
+                _ => {}
             }
         }
         Ok(Received::Answer(stream.finish().await?))

@@ -15,13 +15,13 @@ use super::HasPredictors;
 use super::paths::Paths;
 use super::settings::{Context, inherit};
 use crate::error::Result;
-use crate::lm::Driven;
-use crate::lm::observe::CallId;
 use crate::lm::{LmError, Response, Usage};
 use crate::observe::{self, LmCall, Operation, event};
 use crate::predict::{Prediction, Predictor};
 use crate::signature::{FieldChange, Values};
 use crate::tools::ToolError;
+use dspy_lm::internal::Driven;
+use dspy_lm::observe::CallId;
 
 /// Something that happened in a running program.
 #[derive(Debug, Clone, PartialEq)]

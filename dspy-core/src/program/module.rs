@@ -10,10 +10,11 @@ use super::events::{EventStream, watch_module};
 use super::settings::Context;
 use super::{HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
-use crate::lm::{BoxFuture, UsageScope, current_scope};
+use crate::lm::{BoxFuture, current_scope};
 use crate::observe::{self, ModuleCall};
 use crate::predict::Prediction;
 use crate::signature::IntoInput;
+use dspy_lm::internal::UsageScope;
 
 /// A program or a part of one: typed input to typed prediction.
 ///

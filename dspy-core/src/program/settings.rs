@@ -7,10 +7,10 @@ use super::HasPredictors;
 use super::events::EventScope;
 use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
-use crate::lm::observe::{self, Observation};
 use crate::lm::{Lm, current_scope};
 use crate::locks::RwLockExt as _;
 use crate::observe::{Observer, bridged};
+use dspy_lm::observe::{self, Observation};
 
 /// What to do about a reply that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -208,8 +208,10 @@ impl FakeLm {
             tokens(completion.text.len() + calls + completion.reasoning.as_deref().unwrap_or_default().len())
         };
         let usage = Usage::tokens(asked, completions.iter().map(written).sum());
-        let response = Response { completions, model: "fake".into(), ..Response::default() };
-        Ok(response.with_usage(usage))
+        let mut response = Response::default().with_usage(usage);
+        response.model = "fake".into();
+        response.completions = completions;
+        Ok(response)
     }
 
     /// A completion for a predictor.
@@ -275,7 +277,7 @@ impl FakeLm {
                 })
             }
             ResponseFormat::JsonObject => Completion::new("{}"),
-            ResponseFormat::Text => Completion::new(crate::decode::internal::words(rng)),
+            _ => Completion::new(crate::decode::internal::words(rng)),
         };
         if !request.tools.is_empty()
             && matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))

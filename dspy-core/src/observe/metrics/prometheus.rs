@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Counts;
 use super::histogram::Histogram;
-use crate::lm::observe::spans::lm_error_type;
+use dspy_lm::observe::spans::lm_error_type;
 
 /// The bounds of the buckets in milliseconds: those that OpenTelemetry's conventions ask for.
 const BOUNDS: [u64; 14] = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 20480, 40960, 81920];

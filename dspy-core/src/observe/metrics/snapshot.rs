@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Counts;
 use super::histogram::Times;
 use crate::lm::Usage;
-use crate::lm::observe::spans::lm_error_type;
+use dspy_lm::observe::spans::lm_error_type;
 
 /// What was counted until some moment; made by [`Metrics::snapshot`](super::Metrics::snapshot). Prints as a table.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::lm::client_for;
+use dspy_lm::internal::client_for;
 
 /// How long a collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);

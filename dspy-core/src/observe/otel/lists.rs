@@ -8,7 +8,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use crate::lm::observe::gen_ai::FINISH_REASONS;
+use dspy_lm::observe::gen_ai::FINISH_REASONS;
 
 /// Exports spans with lists where the conventions want lists: tracing can only hold their JSON.
 #[derive(Debug)]

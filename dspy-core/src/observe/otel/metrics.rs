@@ -7,9 +7,9 @@ use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::super::{LmCall, Observer};
-use crate::lm::observe::gen_ai::{self, metric};
-use crate::lm::observe::spans::lm_error_type;
 use crate::program::{Event, EventKind};
+use dspy_lm::observe::gen_ai::{self, metric};
+use dspy_lm::observe::spans::lm_error_type;
 
 /// No call has more tokens, whatever its endpoint claims.
 const MOST_TOKENS: u64 = 1 << 40;

@@ -37,8 +37,8 @@ use tracing_subscriber::{Layer, Registry};
 use super::bridged;
 use crate::error::BoxError;
 use crate::lm::Secret;
-use crate::lm::observe::observe_for_good;
 use courier::Courier;
+use dspy_lm::observe::observe_for_good;
 use lists::Lists;
 use metrics::ClientMetrics;
 
@@ -228,7 +228,7 @@ impl Drop for Telemetry {
 impl fmt::Debug for Otlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Otlp")
-            .field("endpoint", &self.endpoint.as_deref().map(crate::lm::public_url))
+            .field("endpoint", &self.endpoint.as_deref().map(dspy_lm::internal::public_url))
             .field("headers", &self.headers)
             .field("service", &self.service)
             .field("interval", &self.interval)

@@ -13,8 +13,8 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use super::{Module, inherit};
 use crate::error::{Error, Result};
 use crate::lm::BoxFuture;
-use crate::lm::Driven;
 use crate::predict::Prediction;
+use dspy_lm::internal::Driven;
 
 pub use write::Written;
 

@@ -93,7 +93,7 @@ impl Source {
         let own = match kind {
             MediaKind::Image => form.image,
             MediaKind::Audio => form.audio,
-            MediaKind::File => form.file,
+            _ => form.file,
         };
         let missing =
             MediaError::BadUrl("the address is missing: expected a URL or an object that holds one");
@@ -106,7 +106,7 @@ impl Source {
         let form = match kind {
             MediaKind::Image => Form { image: url, ..Form::default() },
             MediaKind::Audio => Form { audio: url, ..Form::default() },
-            MediaKind::File => Form { file: url, ..Form::default() },
+            _ => Form { file: url, ..Form::default() },
         };
         Form { name: self.name.as_deref().map(Cow::Borrowed), detail: self.detail, ..form }
     }
@@ -126,8 +126,8 @@ fn check_type(kind: MediaKind, media_type: &str) -> Result<(), MediaError> {
             !text.is_empty() && text.bytes().all(known)
         };
         let fits = match kind {
-            MediaKind::File => true,
             MediaKind::Image | MediaKind::Audio => class.eq_ignore_ascii_case(kind.as_str()),
+            _ => true,
         };
         fits && token(class) && token(name)
     });

@@ -1,0 +1,314 @@
+//! Reading a chat the way an attentive model would: which fields there are, what is asked, what was shown before.
+
+use serde_json::{Map, Value};
+
+use super::kind::Kind;
+use super::sections::{self, unescape};
+use crate::{Message, Request, ResponseFormat, Role};
+
+/// What adapters put where a demonstration lacks a value starts like this.
+const NOT_GIVEN: &str = "(not given";
+/// What introduces the instruction in a system message.
+const TASK_HEADINGS: [&str; 2] = ["Your task:", "your objective is:"];
+
+/// How the reply has to be laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Sections below markers.
+    Sections,
+    /// One JSON object.
+    Json,
+    /// Nothing was agreed.
+    Free,
+}
+
+/// A field as the prompt describes it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) kind: Kind,
+    /// What the value must be, e.g. `from 0 to 10`.
+    pub(super) limits: String,
+    /// Descriptions of single values.
+    pub(super) choices: Vec<(Value, String)>,
+}
+
+/// One demonstration: texts of the inputs and values of the outputs, in the order of the fields.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Demo {
+    pub(super) inputs: Vec<Option<String>>,
+    pub(super) outputs: Vec<Option<Value>>,
+}
+
+/// What a conversation establishes before the current question.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Brief {
+    pub(super) instruction: String,
+    pub(super) inputs: Vec<Field>,
+    pub(super) outputs: Vec<Field>,
+    pub(super) demos: Vec<Demo>,
+    pub(super) layout: Layout,
+}
+
+/// The current question.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Question {
+    /// Texts of the inputs, in the order of the fields.
+    pub(super) inputs: Vec<Option<String>>,
+    /// Answers that were sent back, by output.
+    pub(super) rejected: Vec<Option<Value>>,
+    /// The whole text of the last message.
+    pub(super) text: String,
+}
+
+/// Where the message that asks the current question stands; after it there is at most an exchange about bad replies.
+pub(super) fn asking(messages: &[Message]) -> usize {
+    let asks = |message: &Message| {
+        let text = message.text();
+        message.role == Role::User
+            && (sections::read(&text).next().is_some() || without_request(&text).len() < text.len())
+    };
+    let last_user = messages.iter().rposition(|message| message.role == Role::User);
+    messages.iter().rposition(asks).or(last_user).unwrap_or(messages.len())
+}
+
+impl Brief {
+    /// Reads everything before the message at `asking`, with a look at that message for what the system message
+    /// leaves open.
+    pub(super) fn read(request: &Request, asking: usize) -> Brief {
+        let messages = &request.messages;
+        let system: Vec<_> = messages.iter().filter(|message| message.role == Role::System).collect();
+        let system = system.iter().map(|message| message.text()).collect::<Vec<_>>().join("\n\n");
+        let question = messages.get(asking).map(Message::text).unwrap_or_default();
+        let mut brief = Brief::of_system(&system);
+        if brief.inputs.is_empty() {
+            let named = sections::read(&question).map(|(name, _)| Field::text(name));
+            brief.inputs = named.collect();
+        }
+        if let ResponseFormat::JsonSchema { schema, .. } = &request.format
+            && brief.outputs.is_empty()
+            && let Kind::Object(members) = Kind::of_schema(schema)
+        {
+            let field = |member: super::kind::Member| Field {
+                name: member.name,
+                description: member.note,
+                kind: member.kind,
+                ..Field::default()
+            };
+            brief.outputs = members.into_iter().map(field).collect();
+        }
+        if brief.outputs.is_empty() {
+            brief.outputs = asked_outputs(&question).into_iter().map(Field::text).collect();
+        }
+        let json = request.format != ResponseFormat::Text
+            || [&system, &*question].iter().any(|text| text.contains("one JSON object"));
+        brief.layout = match (brief.outputs.is_empty(), json) {
+            (_, true) => Layout::Json,
+            (false, false) => Layout::Sections,
+            (true, false) => Layout::Free,
+        };
+        let earlier: Vec<_> = messages.iter().take(asking).filter(|m| m.role != Role::System).collect();
+        brief.demos = earlier
+            .windows(2)
+            .filter(|pair| pair[0].role == Role::User && pair[1].role == Role::Assistant)
+            .map(|pair| brief.demo(&pair[0].text(), &pair[1].text()))
+            .filter(|demo| demo.outputs.iter().any(Option::is_some))
+            .collect();
+        brief
+    }
+
+    fn of_system(text: &str) -> Brief {
+        let heading = TASK_HEADINGS.iter().find_map(|heading| Some((text.rfind(heading)?, heading.len())));
+        let (fields, instruction) = match heading {
+            Some((at, length)) => (&text[..at], &text[at + length..]),
+            None if text.contains("\n1. `") => (text, ""),
+            None => ("", text),
+        };
+        let lines: Vec<_> = instruction.lines().map(str::trim).collect();
+        let definitions = definitions(fields);
+        Brief {
+            instruction: lines.join("\n").trim().to_owned(),
+            inputs: field_list(fields, "nput fields", &definitions),
+            outputs: field_list(fields, "utput fields", &definitions),
+            demos: Vec::new(),
+            layout: Layout::Free,
+        }
+    }
+
+    /// The texts of the inputs in a message of the user.
+    pub(super) fn inputs_in(&self, text: &str) -> Vec<Option<String>> {
+        let mut inputs = vec![None; self.inputs.len()];
+        for (name, section) in sections::read(without_request(text)) {
+            if let Some(at) = self.inputs.iter().position(|field| field.name == name) {
+                inputs[at] = Some(unescape(section));
+            }
+        }
+        inputs
+    }
+
+    /// The values of the outputs in a message of the model.
+    pub(super) fn outputs_in(&self, text: &str) -> Vec<Option<Value>> {
+        let mut outputs = vec![None; self.outputs.len()];
+        if let Ok(Value::Object(mut members)) = serde_json::from_str::<Value>(text.trim()) {
+            for (output, field) in outputs.iter_mut().zip(&self.outputs) {
+                *output = members.shift_remove(&field.name);
+            }
+        } else {
+            for (name, section) in sections::read(text) {
+                if let Some(at) = self.outputs.iter().position(|field| field.name == name) {
+                    outputs[at] = Some(self.outputs[at].kind.read(&unescape(section)));
+                }
+            }
+        }
+        for output in &mut outputs {
+            if output.as_ref().and_then(Value::as_str).is_some_and(|text| text.starts_with(NOT_GIVEN)) {
+                *output = None;
+            }
+        }
+        outputs
+    }
+
+    fn demo(&self, question: &str, answer: &str) -> Demo {
+        Demo { inputs: self.inputs_in(question), outputs: self.outputs_in(answer) }
+    }
+
+    /// Reads the message at `asking` and the exchange about bad replies after it.
+    pub(super) fn question(&self, messages: &[Message], asking: usize) -> Question {
+        let text = messages.get(asking).map(|message| message.text().into_owned()).unwrap_or_default();
+        let mut rejected = vec![None; self.outputs.len()];
+        let after = messages.get(asking + 1..).unwrap_or_default();
+        for pair in after.windows(2).filter(|pair| pair[1].role == Role::User) {
+            let complaint = pair[1].text();
+            let answers = self.outputs_in(&pair[0].text());
+            for ((slot, answer), field) in rejected.iter_mut().zip(answers).zip(&self.outputs) {
+                if complaint.contains(&format!("`{}", field.name)) {
+                    *slot = answer;
+                }
+            }
+        }
+        Question { inputs: self.inputs_in(&text), rejected, text }
+    }
+}
+
+impl Field {
+    fn text(name: impl Into<String>) -> Field {
+        Field { name: name.into(), ..Field::default() }
+    }
+}
+
+/// A message of the user without the closing words that say how to answer.
+fn without_request(text: &str) -> &str {
+    let starts = ["Answer with ", "Respond with "];
+    let tail = starts.iter().filter_map(|start| text.rfind(start));
+    let tail = tail.filter(|at| *at == 0 || text[..*at].ends_with('\n')).max();
+    tail.map_or(text, |at| &text[..at])
+}
+
+/// The outputs that the closing words name.
+fn asked_outputs(text: &str) -> Vec<String> {
+    let tail = &text[without_request(text).len()..];
+    let mut names: Vec<String> = Vec::new();
+    for part in tail.split('`').skip(1).step_by(2) {
+        let name = part.trim_matches(|c: char| matches!(c, '[' | ']' | '#' | ' '));
+        if !name.is_empty() && name != sections::COMPLETED && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// The list of fields below a heading: `` 1. `name` (type): description `` with indented lines about the field.
+fn field_list(text: &str, heading: &str, definitions: &[(String, String)]) -> Vec<Field> {
+    let mut fields: Vec<Field> = Vec::new();
+    let mut lines = text.lines().skip_while(|line| !line.contains(heading));
+    lines.next();
+    for line in lines {
+        let indented = line.strip_prefix("   ");
+        if let Some(field) = field_line(line, definitions) {
+            fields.push(field);
+        } else if let (Some(line), Some(field)) = (indented, fields.last_mut()) {
+            field.add_line(line);
+        } else if !fields.is_empty() || !line.trim().is_empty() {
+            break;
+        }
+    }
+    fields
+}
+
+fn field_line(line: &str, definitions: &[(String, String)]) -> Option<Field> {
+    let (number, rest) = line.split_once(". `")?;
+    number.trim().parse::<usize>().ok()?;
+    let (name, rest) = rest.split_once('`')?;
+    let rest = rest.trim_start().strip_prefix('(')?;
+    let close = closing(rest)?;
+    let description = rest[close + 1..].trim_start_matches(':').trim();
+    Some(Field {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        kind: Kind::parse(&rest[..close], definitions),
+        ..Field::default()
+    })
+}
+
+/// Where the parenthesis closes that was opened right before `text`.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted && depth == 0 => return Some(at),
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+impl Field {
+    /// Takes up an indented line below the field: limits, the description of one value, or more description.
+    fn add_line(&mut self, line: &str) {
+        if let Some(limits) = line.strip_prefix("Must be: ") {
+            limits.clone_into(&mut self.limits);
+            return;
+        }
+        if let Some(choice) = line.strip_prefix("- ") {
+            let mut values = serde_json::Deserializer::from_str(choice).into_iter::<Value>();
+            if let Some(Ok(value)) = values.next()
+                && let Some(description) = choice[values.byte_offset()..].strip_prefix(':')
+            {
+                self.choices.push((value, description.trim().to_owned()));
+                return;
+            }
+        }
+        self.description.push('\n');
+        self.description.push_str(line);
+    }
+}
+
+/// The named types: `Name = …`, over several lines when in braces.
+fn definitions(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in text.lines().skip_while(|line| *line != "Types:").skip(1) {
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        match line.split_once(" = ").filter(|(name, _)| is_name(name)) {
+            Some((name, rest)) => found.push((name.to_owned(), rest.to_owned())),
+            None if line.is_empty() => break,
+            None => {
+                if let Some((_, text)) = found.last_mut() {
+                    text.push('\n');
+                    text.push_str(line);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A JSON object out of names and values, in this order.
+pub(super) fn object(members: impl IntoIterator<Item = (String, Value)>) -> Value {
+    Value::Object(members.into_iter().collect::<Map<_, _>>())
+}

@@ -1,0 +1,125 @@
+//! Models made of models: the next one when one fails, one after the other in turn, the one that suits the request.
+//!
+//! Each is a [`LanguageModel`](crate::LanguageModel) like any other. The calls inside pass the layers of the handles
+//! they are made of, not those of the scope: usage, budgets and journals count the call outside, once.
+
+/// Makes a model of a type with `members` and an `ask`; the three differ in whom they ask.
+macro_rules! model_of_members {
+    ([$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> $crate::LanguageModel for $type {
+            fn id(&self) -> &str {
+                &self.members.id
+            }
+
+            fn endpoint(&self) -> &str {
+                &self.members.endpoint
+            }
+
+            fn capabilities(&self) -> $crate::Capabilities {
+                self.members.capabilities
+            }
+
+            fn price(&self) -> Option<$crate::Price> {
+                self.members.price()
+            }
+
+            fn complete<'a>(
+                &'a self,
+                request: &'a $crate::Request,
+            ) -> $crate::BoxFuture<'a, Result<$crate::Response, $crate::LmError>> {
+                Box::pin(self.ask(request, None))
+            }
+
+            fn stream<'a>(
+                &'a self,
+                request: &'a $crate::Request,
+                sink: &'a $crate::DeltaSink,
+            ) -> $crate::BoxFuture<'a, Result<$crate::Response, $crate::LmError>> {
+                Box::pin(self.ask(request, Some(sink)))
+            }
+        }
+    };
+}
+
+mod fallback;
+mod router;
+mod turns;
+
+use crate::{Capabilities, Lm, LmError, LmErrorKind, Params, Price, Request};
+pub use fallback::Fallback;
+pub use turns::RoundRobin;
+
+/// How much of each error goes into one that stands for many, in bytes.
+const EXCERPT: usize = 500;
+
+/// The handles that a model is made of.
+struct Members {
+    models: Vec<Lm>,
+    id: String,
+    endpoint: String,
+    capabilities: Capabilities,
+}
+
+impl Members {
+    fn new(kind: &str, models: impl IntoIterator<Item = Lm>) -> Self {
+        let models: Vec<Lm> = models.into_iter().collect();
+        let ids = models.iter().map(Lm::id).collect::<Vec<_>>().join(", ");
+        let endpoint = models.iter().map(address).collect::<Vec<_>>().join(", ");
+        let capabilities = models.iter().map(Lm::capabilities).reduce(Capabilities::and).unwrap_or_default();
+        Members { id: format!("{kind}({ids})"), endpoint, capabilities, models }
+    }
+
+    /// The highest of their prices: which of them will answer is not known before.
+    fn price(&self) -> Option<Price> {
+        Price::highest(self.models.iter().map(Lm::unit_price))
+    }
+
+    /// A model that is made of none can ask nobody.
+    fn not_empty(&self) -> Result<(), LmError> {
+        if self.models.is_empty() {
+            return Err(LmError::new(LmErrorKind::Configuration, &self.id, "it is made of no models"));
+        }
+        Ok(())
+    }
+
+    /// The one error that stands for those of all models.
+    fn failed(&self, errors: Vec<LmError>) -> LmError {
+        // Where one of them may well answer later, so may all together.
+        let telling = errors.iter().rposition(LmError::is_retryable);
+        let telling = telling.or_else(|| errors.iter().rposition(LmError::is_outage));
+        let telling = telling.unwrap_or(errors.len().saturating_sub(1));
+        let waits = errors.iter().filter(|error| error.is_retryable()).map(|error| error.retry_after);
+        let retry_after = waits.reduce(Option::min).flatten();
+        LmError { retry_after, ..self.sum(errors, telling) }
+    }
+
+    /// The one error that stands for those of the models up to one after which no other was asked.
+    fn stopped(&self, errors: Vec<LmError>) -> LmError {
+        let last = errors.len().saturating_sub(1);
+        self.sum(errors, last)
+    }
+
+    /// These errors as one, with all that the `telling` one says and a message about all.
+    fn sum(&self, mut errors: Vec<LmError>, telling: usize) -> LmError {
+        let list = errors.iter().map(|error| {
+            let text = error.to_string();
+            text[..text.floor_char_boundary(EXCERPT)].to_owned()
+        });
+        let list = list.collect::<Vec<_>>().join("; ");
+        let message = format!("{} of {} models failed: {list}", errors.len(), self.models.len());
+        if telling >= errors.len() {
+            return LmError::new(LmErrorKind::Other, &self.id, message);
+        }
+        LmError { model: self.id.clone(), message, ..errors.swap_remove(telling) }
+    }
+}
+
+/// Where a member is served, and with which parameters of its own: answers under others are others' answers, and no
+/// cache may mix them up.
+fn address(lm: &Lm) -> String {
+    let own = Request { params: lm.params().clone(), rollout: lm.own_rollout(), ..Request::default() };
+    if own.params == Params::default() && own.rollout.is_none() {
+        return lm.endpoint().to_owned();
+    }
+    format!("{}#{}", lm.endpoint(), &own.digest().to_string()[..16])
+}

@@ -1,0 +1,205 @@
+//! Texts as vectors.
+
+mod hash;
+#[cfg(feature = "http")]
+mod http;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::resolve::named_embedder;
+use crate::{BoxFuture, LmError, Usage, environment};
+use hash::HashModel;
+#[cfg(feature = "http")]
+pub(crate) use http::served;
+
+/// A model that turns texts into vectors. Object-safe; an [`Embedder`] is the handle to one.
+///
+/// ```
+/// use dspy_lm::{BoxFuture, Embedder, EmbeddingModel, Embeddings, LmError};
+///
+/// struct Lengths;
+///
+/// impl EmbeddingModel for Lengths {
+///     fn id(&self) -> &str {
+///         "lengths"
+///     }
+///     fn embed<'a>(
+///         &'a self,
+///         texts: &'a [String],
+///         _: Option<u32>,
+///     ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
+///         let vectors = texts.iter().map(|text| vec![text.len() as f32]).collect();
+///         Box::pin(async move { Ok(Embeddings::new(vectors)) })
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// assert_eq!(Embedder::custom(Lengths).embed(["one", "three"]).await?.vectors, [[3.0], [5.0]]);
+/// # Ok::<(), LmError>(()) }).unwrap();
+/// ```
+pub trait EmbeddingModel: Send + Sync + 'static {
+    /// The name of the model, e.g. `openai/text-embedding-3-small`.
+    fn id(&self) -> &str;
+
+    /// Where the model is served. Two models with one name at two endpoints are different models.
+    #[expect(clippy::unnecessary_literal_bound, reason = "implementors return what they own")]
+    fn endpoint(&self) -> &str {
+        ""
+    }
+
+    /// One vector for each text, in their order, with that many numbers if the model lets one choose. Dropping the
+    /// future stops the work.
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        dimensions: Option<u32>,
+    ) -> BoxFuture<'a, Result<Embeddings, LmError>>;
+}
+
+/// Vectors, and what they cost.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Embeddings {
+    /// One vector for each text, in their order.
+    pub vectors: Vec<Vec<f32>>,
+    /// What the requests cost.
+    pub usage: Usage,
+}
+
+impl Embeddings {
+    /// Vectors that cost nothing.
+    pub fn new(vectors: Vec<Vec<f32>>) -> Self {
+        Embeddings { vectors, usage: Usage::default() }
+    }
+}
+
+/// A handle to a model that turns texts into vectors. Cloning shares the model.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), dspy_lm::LmError> {
+/// use dspy_lm::Embedder;
+/// let embedder = Embedder::new("openai/text-embedding-3-small")?.dimensions(256);
+/// let embeddings = embedder.embed(["A river.", "A mountain."]).await?;
+/// assert_eq!(embeddings.vectors[0].len(), 256);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Embedder {
+    model: Arc<dyn EmbeddingModel>,
+    batch: usize,
+    concurrency: usize,
+    dimensions: Option<u32>,
+}
+
+impl Embedder {
+    /// The model of that name, written `provider/model` as for [`Lm::new`](crate::Lm::new). The provider is asked by
+    /// OpenAI's `/embeddings`, which Gemini, Azure, Mistral, Together, Fireworks, OpenRouter, Ollama, vLLM, LM Studio and
+    /// llama.cpp speak too.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::LmErrorKind::Configuration) for an unknown provider, a missing key, a malformed base
+    /// URL, or without the feature `http`.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
+        named_embedder(name.as_ref().trim(), &environment)
+    }
+
+    /// A handle to your own model.
+    pub fn custom(model: impl EmbeddingModel) -> Self {
+        Embedder { model: Arc::new(model), batch: 128, concurrency: 4, dimensions: None }
+    }
+
+    /// A model in this process, for tests and first steps: texts that share words and parts of words get similar
+    /// vectors. It knows nothing of meaning; the same text has the same vector in every process.
+    ///
+    /// ```
+    /// use dspy_lm::Embedder;
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let embedder = Embedder::hashed(256);
+    /// let [rivers, river, lamp] = ["Two rivers", "A river", "A lamp"].map(|text| embedder.embed_one(text));
+    /// let (rivers, river, lamp) = (rivers.await?, river.await?, lamp.await?);
+    /// let similarity = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    /// assert!(similarity(&rivers, &river) > similarity(&rivers, &lamp));
+    /// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
+    /// ```
+    pub fn hashed(dimensions: usize) -> Self {
+        Self::custom(HashModel::new(dimensions))
+    }
+
+    /// The name of the model.
+    pub fn id(&self) -> &str {
+        self.model.id()
+    }
+
+    /// Where the model is served; empty for models in this process.
+    pub fn endpoint(&self) -> &str {
+        self.model.endpoint()
+    }
+
+    /// Asks for vectors with that many numbers, at models that let one choose.
+    #[must_use]
+    pub fn dimensions(mut self, dimensions: u32) -> Self {
+        self.dimensions = Some(dimensions);
+        self
+    }
+
+    /// Sets how many texts go into one request, at least one. 128 at first.
+    #[must_use]
+    pub fn batch(mut self, texts: usize) -> Self {
+        self.batch = texts.max(1);
+        self
+    }
+
+    /// Sets how many requests of one call are in flight, at least one. Four at first.
+    #[must_use]
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.concurrency = requests.max(1);
+        self
+    }
+
+    /// One vector for each text, in their order. If one request fails for good, the others are given up.
+    ///
+    /// # Errors
+    /// Whatever the model reports; [`Decode`](crate::LmErrorKind::Decode) if it does not give one vector for each text.
+    pub async fn embed<T: Into<String>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Embeddings, LmError> {
+        let texts: Vec<String> = texts.into_iter().map(Into::into).collect();
+        // Each future is made before it is polled, so that its type does not depend on a borrowed closure argument.
+        let requests: Vec<_> = texts.chunks(self.batch).map(|texts| self.request(texts)).collect();
+        let mut answers = stream::iter(requests).buffered(self.concurrency);
+        let mut whole = Embeddings { vectors: Vec::with_capacity(texts.len()), ..Embeddings::default() };
+        while let Some(answer) = answers.try_next().await? {
+            whole.vectors.extend(answer.vectors);
+            whole.usage += answer.usage;
+        }
+        Ok(whole)
+    }
+
+    /// The vector of one text.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub async fn embed_one(&self, text: impl Into<String>) -> Result<Vec<f32>, LmError> {
+        let mut embeddings = self.embed([text]).await?;
+        Ok(embeddings.vectors.pop().unwrap_or_default())
+    }
+
+    async fn request(&self, texts: &[String]) -> Result<Embeddings, LmError> {
+        let answer = self.model.embed(texts, self.dimensions).await?;
+        if answer.vectors.len() == texts.len() {
+            return Ok(answer);
+        }
+        let message = format!("{} vectors came for {} texts", answer.vectors.len(), texts.len());
+        Err(LmError::new(crate::LmErrorKind::Decode, self.id(), message))
+    }
+}
+
+impl fmt::Debug for Embedder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedder").field("id", &self.id()).finish_non_exhaustive()
+    }
+}

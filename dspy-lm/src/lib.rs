@@ -1,0 +1,86 @@
+//! Language models: what is sent, what comes back, who answers.
+//!
+//! [`LanguageModel`] is the object-safe trait that every model implements, [`Lm`] the cheap handle that programs pass
+//! around: a model plus the sampling parameters to use with it.
+//!
+//! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
+//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions and
+//! responses, Anthropic's messages and Gemini's contents; see [`Protocol`].
+//!
+//! This crate knows nothing of signatures, adapters or programs. In `dspy` it is `dspy::lm`.
+
+mod builtin;
+mod combine;
+mod dispatch;
+mod embed;
+mod endpoint;
+mod handle;
+mod layer;
+mod money;
+mod network;
+#[doc(hidden)]
+pub mod observe;
+mod protocols;
+mod providers;
+mod resolve;
+mod reuse;
+mod scope;
+mod scripted;
+mod types;
+
+pub use builtin::BuiltinLm;
+pub use combine::{Fallback, RoundRobin};
+pub use embed::{Embedder, EmbeddingModel, Embeddings};
+pub use endpoint::Endpoint;
+pub use handle::Lm;
+pub use layer::{Layer, Next};
+#[doc(hidden)]
+pub use money::budget::BudgetLog;
+pub use money::budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
+pub use money::price::{Price, PriceTable, PriceTableError};
+#[doc(hidden)]
+pub use money::usage::Tally;
+use money::usage::UsageScope;
+pub use money::usage::{CachedUsage, ModelUsage, Usage, UsageReport, track_usage};
+pub use network::live::{deny_live_requests, without_live_requests};
+pub use network::rate_limit::{Circuit, Limits};
+pub use network::secret::Secret;
+use network::secret::hide_live;
+pub use observe::LmCall;
+pub use protocols::protocol::Protocol;
+use resolve::{Lookup, environment, variable};
+pub use reuse::cache::{Cache, CacheBuilder, CacheMode, CacheStats};
+pub use reuse::cassette::{Cassette, CassetteError, Matching};
+use scope::with_scope;
+pub use scope::{LmScope, current_scope, with_layer};
+pub use scripted::{Reply, ScriptedLm};
+pub use types::error::{LmError, LmErrorKind};
+pub use types::extensions::Extensions;
+pub use types::media::{Detail, Media, MediaKind};
+pub use types::message::{Content, Message, Part, Role};
+pub use types::model::{BoxFuture, Capabilities, LanguageModel};
+pub use types::request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
+pub use types::response::{Completion, FinishReason, Response, TokenLogprob};
+pub use types::stream::{Delta, DeltaSink, LmStream};
+pub use types::tool::{ToolCall, ToolChoice, ToolSpec};
+
+/// Parts that `dspy-core` uses. Not covered by semantic versioning.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::endpoint::public_url;
+    pub use crate::money::usage::UsageScope;
+    pub use crate::network::secret::hide_live;
+    #[cfg(feature = "http")]
+    pub use crate::network::transport::client_for;
+    #[cfg(feature = "http")]
+    pub use crate::protocols::api::{Api, Payload};
+    #[cfg(feature = "http")]
+    pub use crate::protocols::openai::{message_value, tool_value};
+    pub use crate::types::driven::Driven;
+    pub use crate::types::request::SignatureName;
+}
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

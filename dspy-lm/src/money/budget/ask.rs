@@ -1,0 +1,105 @@
+//! What a call may take at most, as far as its request tells.
+
+use std::borrow::Cow;
+
+use crate::{Content, Lm, Media, MediaKind, Message, Part, Price, Request, ResponseFormat};
+
+/// Tokens that a message takes beside its text: roles, separators.
+const PER_MESSAGE: u64 = 16;
+/// Tokens that a request takes beside its messages.
+const PER_REQUEST: u64 = 64;
+/// Tokens of the instructions that endpoints add where tools are offered.
+const FOR_TOOLS: u64 = 1_024;
+/// No model takes more tokens for an image: the dearest known is 48,169, for eight tiles of `gpt-4o-mini`.
+const IMAGE: u64 = 50_000;
+/// A recording or a document that is elsewhere may fill a context window.
+const ELSEWHERE: u64 = 1_000_000;
+
+/// A call that wants to be paid for.
+#[derive(Debug, Clone)]
+pub(super) struct Ask<'a> {
+    pub(super) model: Cow<'a, str>,
+    /// Tokens of the prompt, at most.
+    pub(super) prompt: u64,
+    /// Completions that are sampled.
+    pub(super) completions: u64,
+    /// Tokens that each may have, where the request says it.
+    pub(super) max_tokens: Option<u64>,
+    pub(super) price: Option<Price>,
+    /// At how many tokens a reply to this request was cut off already.
+    pub(super) cut: Option<u32>,
+}
+
+impl<'a> Ask<'a> {
+    /// A call of which only the number counts.
+    pub(super) fn uncounted(lm: &'a Lm) -> Self {
+        Ask { model: lm.id().into(), prompt: 0, completions: 1, max_tokens: None, price: None, cut: None }
+    }
+
+    pub(super) fn new(lm: &'a Lm, request: &Request) -> Self {
+        let params = &request.params;
+        // What the user writes by hand is what is sent.
+        let extra = |names: &[&str]| names.iter().find_map(|name| params.extra.get(*name)?.as_u64());
+        let max_tokens = extra(&["max_tokens", "max_completion_tokens", "max_output_tokens"]);
+        let completions = extra(&["n"]).or(params.n.map(u64::from));
+        Ask {
+            model: lm.id().into(),
+            prompt: prompt(request),
+            completions: completions.unwrap_or(1).max(1),
+            max_tokens: max_tokens.or(params.max_tokens.map(u64::from)),
+            price: lm.price_of(request),
+            cut: None,
+        }
+    }
+
+    pub(super) fn into_owned(self) -> Ask<'static> {
+        Ask { model: self.model.into_owned().into(), ..self }
+    }
+}
+
+/// The tokens of a prompt, at most. Tokenizers make no token of less than a byte of text.
+fn prompt(request: &Request) -> u64 {
+    let messages: u64 = request.messages.iter().map(|message| PER_MESSAGE + of_message(message)).sum();
+    let tools = request.tools.iter().map(|tool| {
+        let schema = tool.parameters.to_string().len();
+        PER_MESSAGE + (tool.name.len() + tool.description.len() + schema) as u64
+    });
+    let tools = if request.tools.is_empty() { 0 } else { FOR_TOOLS + tools.sum::<u64>() };
+    let format = match &request.format {
+        ResponseFormat::JsonSchema { schema, .. } => schema.to_string().len() as u64,
+        _ => 0,
+    };
+    PER_REQUEST + messages + tools + format
+}
+
+fn of_message(message: &Message) -> u64 {
+    match &message.content {
+        Content::Text(text) => text.len() as u64,
+        Content::ToolResult { id, text } => (id.len() + text.len()) as u64,
+        Content::Calls { text, calls, opaque } => {
+            let calls = calls.iter().map(|call| {
+                let id = call.id.as_deref().map_or(0, str::len);
+                PER_MESSAGE + (id + call.name.len() + call.arguments.to_string().len()) as u64
+            });
+            // Thoughts come back as they were given, not shorter than their text.
+            let given = opaque.as_ref().map_or(0, |given| given.to_string().len());
+            (text.len() + given) as u64 + calls.sum::<u64>()
+        }
+        Content::Parts(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.len() as u64,
+                Part::Media(media) => of_media(media),
+            })
+            .sum(),
+    }
+}
+
+fn of_media(media: &Media) -> u64 {
+    match (media.kind, media.data()) {
+        (MediaKind::Image, _) => IMAGE,
+        // A second of sound and a page of a document have more bytes than tokens.
+        (MediaKind::Audio | MediaKind::File, Some((_, data))) => (data.len() as u64).max(IMAGE),
+        (MediaKind::Audio | MediaKind::File, None) => ELSEWHERE,
+    }
+}

@@ -1,0 +1,182 @@
+//! Whether a call fits into what is left.
+
+use super::account::{Amount, State};
+use super::ask::Ask;
+use super::learned::Learned;
+use super::{Budget, Limit, Refusal};
+use crate::money::price::Bill;
+
+/// Tokens for a reply of a model that is not known yet, where the request sets no limit.
+const FIRST: u64 = 4_096;
+/// After so many answers the longest of them says how long replies are.
+const KNOWN_AFTER: u64 = 8;
+/// The least room for a reply of a model that is known.
+const LEAST: u64 = 256;
+/// How much longer than the longest reply so far one may be.
+const LONGER: u64 = 4;
+/// While there is much left, a reply may take this part of it.
+const SHARE: u64 = 64;
+
+pub(super) enum Verdict {
+    Fits(Grant),
+    /// It would fit if the calls under way cost less than was set aside for them.
+    Wait,
+    Exceeds(Refusal, Amount),
+}
+
+/// What is set aside for a call, and the token limit for its reply under which that is enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Grant {
+    pub(super) amount: Amount,
+    pub(super) cap: Option<u32>,
+    /// Only the answer will tell the price.
+    pub(super) pioneer: bool,
+}
+
+/// The rest of a limit: what is not spent, and what of that is not set aside for others.
+#[derive(Clone, Copy)]
+struct Rest {
+    unspent: u64,
+    free: u64,
+}
+
+impl Rest {
+    fn new(limit: u64, spent: u64, open: u64) -> Self {
+        let unspent = limit.saturating_sub(spent);
+        Rest { unspent, free: unspent.saturating_sub(open) }
+    }
+}
+
+/// Judges a call by the limits of calls, tokens and dollars.
+pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, ask: &Ask<'_>) -> Verdict {
+    let (spent, open) = (&state.spent, &state.open);
+    let one = Amount { calls: 1, ..Amount::default() };
+    let mut wait = false;
+    if let Some(most) = budget.calls {
+        let rest = Rest::new(most, spent.calls, open.calls);
+        if rest.unspent == 0 {
+            return Verdict::Exceeds(Refusal::Limit(Limit::Calls), one);
+        }
+        wait |= rest.free == 0;
+    }
+    if !budget.counts_tokens() {
+        return if wait { Verdict::Wait } else { Verdict::Fits(Grant { amount: one, ..Grant::default() }) };
+    }
+    let learned = state.experience.of(&ask.model);
+    let prompt = ask.prompt.saturating_add(learned.excess);
+    let tokens = budget.tokens.map(|most| Rest::new(most, spent.tokens(), open.tokens()));
+    let money = picodollars.map(|most| Rest::new(most, spent.picodollars, open.picodollars()));
+    let known = ask.price.map(|price| price.bill(prompt)).or_else(|| learned.bill(prompt));
+    let mut bill = known.unwrap_or_default();
+    let mut pioneer = false;
+    if let (Some(money), None) = (money, known) {
+        if money.unspent == 0 {
+            return Verdict::Exceeds(Refusal::Limit(Limit::Usd), one);
+        }
+        if learned.unpriced {
+            if budget.calls.is_none() && budget.tokens.is_none() && budget.wall.is_none() {
+                return Verdict::Exceeds(Refusal::UnknownPrice, one);
+            }
+        } else {
+            // The first call of a model goes alone, with all that there is: only then its price is known.
+            pioneer = true;
+            bill = Bill { prompt: money.unspent, each: 0.0 };
+            wait |= open.calls > 0;
+        }
+    }
+    if tokens.is_none() && known.is_none() {
+        // Nothing limits the reply.
+        let amount = Amount { picodollars: bill.prompt, ..one };
+        return if wait { Verdict::Wait } else { Verdict::Fits(Grant { amount, cap: None, pioneer }) };
+    }
+    let money = money.filter(|_| pioneer || known.is_some());
+    let completions = ask.completions;
+    let room = |tokens: Option<u64>, money: Option<u64>| {
+        let (room, limit) = room(prompt, bill, tokens, money)?;
+        Ok((room / completions, limit))
+    };
+    let most = room(tokens.map(|rest| rest.unspent), money.map(|rest| rest.unspent));
+    let reply = Reply::of(ask, &learned, ask.price.and_then(|price| price.max_output).map(u64::from));
+    let amount = |each: u64| Amount {
+        calls: 1,
+        tokens: prompt.saturating_add(each.saturating_mul(completions)),
+        picodollars: if money.is_some() { bill.total(each.saturating_mul(completions)) } else { 0 },
+    };
+    let most = match most {
+        Ok((most, _)) if most >= reply.least => most,
+        Ok((_, limit)) | Err(limit) => {
+            return Verdict::Exceeds(Refusal::Limit(limit), amount(reply.least));
+        }
+    };
+    let each = reply.wish(most);
+    let now = room(tokens.map(|rest| rest.free), money.map(|rest| rest.free));
+    if wait || now.map_or(true, |(now, _)| now < each) {
+        return Verdict::Wait;
+    }
+    let cap = if reply.limited(each) { None } else { Some(u32::try_from(each).unwrap_or(u32::MAX)) };
+    Verdict::Fits(Grant { amount: amount(each), cap, pioneer })
+}
+
+/// For how many generated tokens there is room, and what limits them.
+fn room(prompt: u64, bill: Bill, tokens: Option<u64>, money: Option<u64>) -> Result<(u64, Limit), Limit> {
+    let mut room = u64::MAX;
+    if let Some(left) = tokens {
+        room = left.checked_sub(prompt).ok_or(Limit::Tokens)?;
+    }
+    if let Some(left) = money {
+        let paid = bill.replies(left.checked_sub(bill.prompt).ok_or(Limit::Usd)?);
+        if paid < room {
+            return Ok((paid, Limit::Usd));
+        }
+    }
+    Ok((room, Limit::Tokens))
+}
+
+/// How long a reply may be.
+struct Reply {
+    /// Without room for so many tokens the call is not made.
+    least: u64,
+    /// Room for so many is wished for at least.
+    enough: u64,
+    /// More are of no use.
+    most: u64,
+    /// Up to how many the model or the request limits it anyway.
+    limit: Option<u64>,
+}
+
+impl Reply {
+    fn of(ask: &Ask<'_>, learned: &Learned, max_output: Option<u64>) -> Self {
+        if let Some(limit) = ask.max_tokens {
+            // The request says it, and what it says is set aside.
+            return Reply { least: limit, enough: limit, most: limit, limit: Some(limit) };
+        }
+        let cut = ask.cut.map_or(0, u64::from);
+        let longer = learned.longest.max(cut).saturating_mul(LONGER);
+        let floor = if learned.answers < KNOWN_AFTER { FIRST } else { LEAST };
+        let most = max_output.unwrap_or_else(|| longer.max(FIRST));
+        let least = learned.longest.max(cut + 1).max(16).min(most);
+        Reply { least, enough: floor.max(longer).min(most), most, limit: max_output }
+    }
+
+    /// How many tokens to set aside where there is room for so many.
+    fn wish(&self, room: u64) -> u64 {
+        (room / SHARE).clamp(self.enough, self.most).min(room)
+    }
+
+    /// Whether a reply has at most so many tokens anyway.
+    fn limited(&self, tokens: u64) -> bool {
+        self.limit.is_some_and(|limit| limit <= tokens)
+    }
+}
+
+impl Bill {
+    /// The picodollars for the prompt and so many generated tokens.
+    fn total(&self, replies: u64) -> u64 {
+        self.prompt.saturating_add((replies as f64 * self.each).ceil() as u64)
+    }
+
+    /// How many tokens can be generated for so many picodollars.
+    fn replies(&self, picodollars: u64) -> u64 {
+        if self.each > 0.0 { (picodollars as f64 / self.each).floor() as u64 } else { u64::MAX }
+    }
+}

@@ -1,0 +1,100 @@
+//! One call and the budgets that pay for it.
+
+use std::future::pending;
+
+use tokio::time::sleep_until;
+
+use super::account::{Account, Amount, Outcome};
+use super::ask::Ask;
+use super::scope::BudgetNode;
+use super::{Limit, Refusal};
+use crate::dispatch::{self, Answer};
+use crate::{BoxFuture, DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
+
+/// A call on its way through the budgets.
+struct Call<'a> {
+    lm: &'a Lm,
+    request: &'a Request,
+    sink: Option<&'a DeltaSink>,
+    ask: Ask<'a>,
+}
+
+impl BudgetNode {
+    /// Has the model answer once all budgets have set aside what that may cost. A reply that was cut off because of
+    /// them is asked for again, with more room; if there is none, that is an error: such a reply is not the model's.
+    pub(crate) async fn pay(
+        &self,
+        lm: &Lm,
+        request: &Request,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let counted = self.accounts().any(|account| account.budget.counts_tokens());
+        let ask = if counted { Ask::new(lm, request) } else { Ask::uncounted(lm) };
+        let mut call = Call { lm, request, sink, ask };
+        loop {
+            let Answer { response, cut } = self.attempt(&call, None).await?;
+            if cut.is_none() {
+                return Ok(response);
+            }
+            call.ask.cut = cut;
+        }
+    }
+
+    /// The budgets in order, the innermost first, and then the model.
+    fn attempt<'a>(&'a self, call: &'a Call<'a>, cap: Option<u32>) -> BoxFuture<'a, Result<Answer, LmError>> {
+        Box::pin(async move {
+            let account = &self.account;
+            let model = call.lm.id();
+            // Listening starts before the account is looked at, so that nothing is missed.
+            let mut aborted = std::pin::pin!(account.aborted.notified());
+            let over = async {
+                match account.ends {
+                    Some(ends) => sleep_until(ends).await,
+                    None => pending().await,
+                }
+            };
+            let given_up = |why| Err(account.refusal(why, Amount::default(), None).into_error(model));
+            tokio::select! {
+                biased;
+                answer = self.paid(account, call, cap) => answer,
+                () = &mut aborted => given_up(Refusal::Closed),
+                () = over => given_up(Refusal::Limit(Limit::Wall)),
+            }
+        })
+    }
+
+    async fn paid(
+        &self,
+        account: &std::sync::Arc<Account>,
+        call: &Call<'_>,
+        cap: Option<u32>,
+    ) -> Result<Answer, LmError> {
+        let Call { lm, request, sink, ask } = call;
+        let mut reservation = account.reserve(ask).await.map_err(|over| over.into_error(lm.id()))?;
+        reservation.log().map_err(|message| LmError::new(LmErrorKind::Other, lm.id(), message))?;
+        let cap = [cap, reservation.cap()].into_iter().flatten().min();
+        let answer = match &self.outer {
+            Some(outer) => outer.attempt(call, cap).await,
+            None => dispatch::answer(lm, request, cap, *sink).await,
+        };
+        let outcome = match &answer {
+            Ok(Answer { response, .. }) if response.cached => Outcome::Free,
+            Ok(Answer { response, cut }) => Outcome::Answered(&response.usage, *cut),
+            Err(error) => failed(error, sink.is_some_and(DeltaSink::is_used)),
+        };
+        reservation.settle(lm.id(), &outcome);
+        answer
+    }
+}
+
+/// What a failed call is charged. Where a model may have generated something, the worst is assumed.
+fn failed(error: &LmError, begun: bool) -> Outcome<'static> {
+    use LmErrorKind::{ContentFilter, ContextWindow, Decode, InvalidRequest, Server, Timeout, Transport};
+    match error.kind {
+        ContextWindow | ContentFilter | InvalidRequest => Outcome::Refused,
+        Timeout | Decode => Outcome::InDoubt,
+        // Something of the reply had arrived.
+        Transport | Server if begun => Outcome::InDoubt,
+        _ => Outcome::Free,
+    }
+}

@@ -1,0 +1,267 @@
+//! Prices: what tokens cost, and the table that knows it of widely used models.
+
+mod table;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::money::usage::picodollars;
+use crate::{Lm, Usage, with_scope};
+pub use table::{PriceTable, PriceTableError};
+
+/// The price of a model's tokens, in US dollars per million.
+///
+/// Rates are numbers from 0 on. A price with another one is refused: by tables that are read, by
+/// [`Endpoint::model`](crate::Endpoint::model), and by a [handle](Lm::price) or [table](PriceTable::insert) when the
+/// model is called, with the error [`Configuration`](crate::LmErrorKind::Configuration) and before anything is sent.
+///
+/// ```
+/// use dspy_lm::{Price, Usage};
+/// let price = Price::per_million(2.0, 10.0).cache_read(0.2);
+/// let usage = Usage::tokens(1_000_000, 100_000).prompt_cache(500_000, 0);
+/// assert_eq!(price.cost(&usage), Some(1.0 + 0.1 + 1.0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Price {
+    /// Tokens sent.
+    #[serde(deserialize_with = "rate")]
+    pub input: f64,
+    /// Tokens generated, reasoning included.
+    #[serde(deserialize_with = "rate")]
+    pub output: f64,
+    /// Tokens sent that the endpoint read from its prompt cache. Where it is not set, they cost what others cost that
+    /// are sent, which is rather too much than too little.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
+    pub cache_read: Option<f64>,
+    /// Tokens sent that the endpoint wrote to its prompt cache. Where it is not set, they cost what others cost.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
+    pub cache_write: Option<f64>,
+    /// The rates for requests with long prompts, where there are such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPrompt>,
+    /// The most tokens that the model generates for one completion, if that is known. Budgets need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output: Option<u32>,
+}
+
+/// Other rates for a whole request with a long prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LongPrompt {
+    /// They hold for prompts of more tokens than this.
+    above: u64,
+    #[serde(deserialize_with = "rate")]
+    input: f64,
+    #[serde(deserialize_with = "rate")]
+    output: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
+    cache_read: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
+    cache_write: Option<f64>,
+}
+
+#[derive(Clone, Copy)]
+struct Rates {
+    input: f64,
+    output: f64,
+    cache_read: f64,
+    cache_write: f64,
+}
+
+/// What a request may cost at most.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Bill {
+    /// Picodollars for the prompt.
+    pub(crate) prompt: u64,
+    /// Picodollars for each token that is generated.
+    pub(crate) each: f64,
+}
+
+impl Price {
+    /// Nothing is charged.
+    pub const FREE: Price = Price::per_million(0.0, 0.0);
+
+    /// So many US dollars for a million tokens sent, and so many for a million generated.
+    pub const fn per_million(input: f64, output: f64) -> Self {
+        Price { input, output, cache_read: None, cache_write: None, long: None, max_output: None }
+    }
+
+    /// The same, with another price for tokens that the endpoint reads from its prompt cache.
+    #[must_use]
+    pub const fn cache_read(mut self, usd: f64) -> Self {
+        self.cache_read = Some(usd);
+        self
+    }
+
+    /// The same, with another price for tokens that the endpoint writes to its prompt cache.
+    #[must_use]
+    pub const fn cache_write(mut self, usd: f64) -> Self {
+        self.cache_write = Some(usd);
+        self
+    }
+
+    /// The same, with the rates of `price` for requests whose prompts have more than so many tokens.
+    #[must_use]
+    pub const fn above(mut self, tokens: u64, price: Price) -> Self {
+        let Price { input, output, cache_read, cache_write, .. } = price;
+        self.long = Some(LongPrompt { above: tokens, input, output, cache_read, cache_write });
+        self
+    }
+
+    /// The same, of a model that generates at most so many tokens for one completion.
+    #[must_use]
+    pub const fn max_output(mut self, tokens: u32) -> Self {
+        self.max_output = Some(tokens);
+        self
+    }
+
+    /// The highest of each of the rates, for models that are made of several; `None` if one of the prices is not known.
+    pub fn highest(prices: impl IntoIterator<Item = Option<Price>>) -> Option<Price> {
+        let mut prices = prices.into_iter();
+        let first = prices.next()??;
+        prices.try_fold(first, |highest, price| {
+            let (a, b) = (highest.dearest(), price?.dearest());
+            let mut both = Price::per_million(a.input.max(b.input), a.output.max(b.output));
+            both.cache_read = Some(a.cache_read.max(b.cache_read));
+            both.cache_write = Some(a.cache_write.max(b.cache_write));
+            both.max_output = highest.max_output.zip(price?.max_output).map(|(a, b)| a.max(b));
+            Some(both)
+        })
+    }
+
+    /// What this usage costs in US dollars; `None` if it does not say how many tokens there were.
+    pub fn cost(&self, usage: &Usage) -> Option<f64> {
+        let free = self.dearest();
+        if usage.total_tokens() == 0 && (free.input > 0.0 || free.output > 0.0) {
+            return None;
+        }
+        let rates = match self.long {
+            Some(long) if usage.prompt_tokens > long.above => long.rates(),
+            _ => self.rates(),
+        };
+        let (read, written) = (usage.cache_read_tokens, usage.cache_write_tokens);
+        let plain = usage.prompt_tokens.saturating_sub(read).saturating_sub(written);
+        let millionths = plain as f64 * rates.input
+            + read as f64 * rates.cache_read
+            + written as f64 * rates.cache_write
+            + usage.completion_tokens as f64 * rates.output;
+        Some(millionths / 1e6)
+    }
+
+    /// What a request with a prompt of at most so many tokens costs at most.
+    pub(crate) fn bill(&self, prompt: u64) -> Bill {
+        let rates = match self.long {
+            Some(long) if prompt > long.above => self.dearest(),
+            _ => self.rates(),
+        };
+        let dearest = rates.input.max(rates.cache_read).max(rates.cache_write);
+        // One more, because both the cost and this are rounded.
+        Bill {
+            prompt: picodollars(prompt as f64 * dearest / 1e6).saturating_add(1),
+            each: rates.output * 1e6,
+        }
+    }
+
+    /// Refuses rates that nobody can charge.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let long = self.long.map(LongPrompt::rates);
+        let all = [Some(self.rates()), long].into_iter().flatten();
+        let wrong = all
+            .flat_map(|rates| [rates.input, rates.output, rates.cache_read, rates.cache_write])
+            .find(|rate| !is_rate(*rate));
+        wrong.map_or(Ok(()), |rate| Err(not_a_rate(rate)))
+    }
+
+    fn rates(&self) -> Rates {
+        rates(self.input, self.output, self.cache_read, self.cache_write)
+    }
+
+    /// The higher of the rates for short and for long prompts.
+    fn dearest(&self) -> Rates {
+        let short = self.rates();
+        let Some(long) = self.long.map(LongPrompt::rates) else { return short };
+        Rates {
+            input: short.input.max(long.input),
+            output: short.output.max(long.output),
+            cache_read: short.cache_read.max(long.cache_read),
+            cache_write: short.cache_write.max(long.cache_write),
+        }
+    }
+}
+
+impl LongPrompt {
+    fn rates(self) -> Rates {
+        rates(self.input, self.output, self.cache_read, self.cache_write)
+    }
+}
+
+fn is_rate(rate: f64) -> bool {
+    rate.is_finite() && rate >= 0.0
+}
+
+fn not_a_rate(rate: f64) -> String {
+    format!("{rate} US dollars per million tokens is no price: it must be a number from 0 on")
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let rate = f64::deserialize(deserializer)?;
+    if is_rate(rate) { Ok(rate) } else { Err(D::Error::custom(not_a_rate(rate))) }
+}
+
+fn optional_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    match Option::<f64>::deserialize(deserializer)? {
+        Some(rate) if !is_rate(rate) => Err(D::Error::custom(not_a_rate(rate))),
+        rate => Ok(rate),
+    }
+}
+
+fn rates(input: f64, output: f64, cache_read: Option<f64>, cache_write: Option<f64>) -> Rates {
+    Rates {
+        input,
+        output,
+        cache_read: cache_read.unwrap_or(input),
+        cache_write: cache_write.unwrap_or(input),
+    }
+}
+
+/// What the tables say of a model: that of the scope, else the default one.
+pub(crate) fn find(lm: &Lm) -> Option<Price> {
+    let table = with_scope(|scope| scope.prices().cloned()).flatten().unwrap_or_else(table::default);
+    table.price(lm.id(), lm.endpoint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_price_is_below_nothing() {
+        let fine = Price::per_million(1.0, 2.0);
+        assert_eq!(fine.check(), Ok(()));
+        assert_eq!(Price::FREE.check(), Ok(()));
+        for odd in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for price in [
+                Price::per_million(odd, 1.0),
+                Price::per_million(1.0, odd),
+                fine.cache_read(odd),
+                fine.cache_write(odd),
+                fine.above(1_000, Price::per_million(odd, 1.0)),
+            ] {
+                assert!(price.check().is_err(), "{price:?}");
+            }
+        }
+        for text in [
+            r#"{"input": -1, "output": 1}"#,
+            r#"{"input": 1, "output": 1, "cache_read": -0.5}"#,
+            r#"{"input": 1, "output": 1, "long": {"above": 9, "input": -1, "output": 1}}"#,
+        ] {
+            let error = serde_json::from_str::<Price>(text).unwrap_err();
+            assert!(error.to_string().contains("is no price"), "{error}");
+        }
+        let price = fine.cache_read(0.5).above(9, fine.cache_write(3.0));
+        let text = serde_json::to_string(&price).unwrap();
+        assert_eq!(serde_json::from_str::<Price>(&text).unwrap(), price);
+    }
+}

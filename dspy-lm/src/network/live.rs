@@ -1,0 +1,60 @@
+//! Keeping tests off the network.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::current_scope;
+#[cfg(feature = "http")]
+use crate::{LmError, LmErrorKind};
+
+static DENIED: AtomicBool = AtomicBool::new(false);
+
+/// From now on no request of this process goes over the network: each fails with the error
+/// [`Denied`](crate::LmErrorKind::Denied) before anything is sent, servers on this machine included.
+///
+/// Models in this process go on working, and so do answers that a layer knows, such as a cache or a recording. Call it
+/// at the start of tests that must not depend on a network, or cost anything; it may be called any number of times
+/// and is never undone. For a single test beside others that need the network, see [`without_live_requests`].
+///
+/// ```standalone_crate
+/// # #[cfg(feature = "http")] {
+/// use dspy_lm::{Lm, LmErrorKind, deny_live_requests};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// deny_live_requests();
+/// let error = Lm::new("ollama/llama3.2")?.ask("Hello?").await.unwrap_err();
+/// assert_eq!(error.kind, LmErrorKind::Denied);
+/// assert_eq!(Lm::scripted(["Hi."]).ask("Hello?").await?, "Hi.");
+/// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
+/// # }
+/// ```
+pub fn deny_live_requests() {
+    DENIED.store(true, Ordering::Relaxed);
+}
+
+/// Runs `future` so that none of its requests go over the network, as after [`deny_live_requests`]. Tasks that it
+/// spawns by `dspy::spawn` or with `dspy::inherit` are held to it too.
+///
+/// ```
+/// # #[cfg(feature = "http")] {
+/// use dspy_lm::{Lm, LmErrorKind, without_live_requests};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let lm = Lm::new("ollama/llama3.2")?;
+/// let error = without_live_requests(lm.ask("Hello?")).await.unwrap_err();
+/// assert_eq!((error.kind, error.model.as_str()), (LmErrorKind::Denied, "ollama/llama3.2"));
+/// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
+/// # }
+/// ```
+pub fn without_live_requests<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    current_scope().offline().enter(future)
+}
+
+/// Refuses a request of `model` if the current task must not send any.
+#[cfg(feature = "http")]
+pub(crate) fn allow(model: &str) -> Result<(), LmError> {
+    if !DENIED.load(Ordering::Relaxed) && !current_scope().is_offline() {
+        return Ok(());
+    }
+    let message = "nothing was sent; give the program a model in this process, e.g. `Lm::scripted`, or replay a \
+                   recording, or do without `deny_live_requests` and `without_live_requests` here";
+    Err(LmError::new(LmErrorKind::Denied, model, message))
+}

@@ -1,0 +1,227 @@
+//! Leaving an endpoint alone that does not answer any more.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Refusal;
+use super::turnstile::after;
+use crate::LmError;
+
+/// When to leave an endpoint alone, and for how long.
+///
+/// After so many failed attempts in a row, with no answer in between, requests are turned away at once with the error
+/// [`CircuitOpen`](crate::LmErrorKind::CircuitOpen) instead of each waiting and being repeated in vain. When the
+/// cool-down is over, a single request tries whether the endpoint is back; its success lets all others through again.
+///
+/// A failed attempt is one that the endpoint is to blame for: no connection, no answer in time, HTTP 5xx. Whatever it
+/// answers to a particular request, a refused key or a rate limit included, shows that it is in service.
+///
+/// ```
+/// use std::time::Duration;
+/// use dspy_lm::{Circuit, Endpoint};
+/// let patient = Endpoint::new("http://localhost:8000/v1")
+///     .circuit(Circuit::after(20).lasting(Duration::from_mins(1)).cool_down(Duration::from_secs(10)));
+/// let never = Endpoint::new("http://localhost:8000/v1").circuit(Circuit::OFF);
+/// # let _ = (patient, never);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circuit {
+    failures: u32,
+    lasting: Duration,
+    cool_down: Duration,
+}
+
+impl Circuit {
+    /// Never: every request is sent.
+    pub const OFF: Circuit = Circuit { failures: u32::MAX, ..Circuit::after(1) };
+
+    /// What holds unless something else is set.
+    pub(super) const USUAL: Circuit = Circuit::after(10).lasting(Duration::from_secs(30));
+
+    /// After so many failed attempts in a row, at least 1, for half a minute.
+    pub const fn after(failures: u32) -> Self {
+        Circuit {
+            failures: if failures == 0 { 1 } else { failures },
+            lasting: Duration::ZERO,
+            cool_down: Duration::from_secs(30),
+        }
+    }
+
+    /// The same, but only once the failures have gone on for so long. It keeps a hiccup of a busy endpoint, which
+    /// fails many requests at once and would answer their repetitions, from becoming an outage of all.
+    #[must_use]
+    pub const fn lasting(mut self, time: Duration) -> Self {
+        self.lasting = time;
+        self
+    }
+
+    /// The same with another time after which the endpoint is tried again.
+    #[must_use]
+    pub const fn cool_down(mut self, time: Duration) -> Self {
+        self.cool_down = time;
+        self
+    }
+}
+
+impl Default for Circuit {
+    /// After ten failed attempts in a row over at least half a minute, for half a minute.
+    fn default() -> Self {
+        Circuit::USUAL
+    }
+}
+
+/// How much of the last failure's message is kept, in bytes.
+const EXCERPT: usize = 300;
+
+/// The state of one circuit.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    pub(super) circuit: Circuit,
+    /// Failures in a row.
+    failures: u32,
+    /// When the earliest of them was begun.
+    since: Option<Instant>,
+    last: String,
+    open_until: Option<Instant>,
+    probing: bool,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        let (circuit, last) = (Circuit::OFF, String::new());
+        Breaker { circuit, failures: 0, since: None, last, open_until: None, probing: false }
+    }
+}
+
+impl Breaker {
+    /// Returns whether all requests may go, whatever time it is.
+    pub(super) fn is_closed(&self) -> bool {
+        self.open_until.is_none()
+    }
+
+    /// Whether a request may go; true if it would be the one that tries.
+    pub(super) fn check(&self, now: Instant) -> Result<bool, Refusal> {
+        let Some(until) = self.open_until else { return Ok(false) };
+        let remaining = (now < until).then(|| until.saturating_duration_since(now));
+        if remaining.is_none() && !self.probing {
+            return Ok(true);
+        }
+        Err(Refusal::Closed { remaining, failures: self.failures, last: self.last.clone() })
+    }
+
+    pub(super) fn begin_probe(&mut self) {
+        self.probing = true;
+    }
+
+    /// The probe was given up: somebody else may try.
+    pub(super) fn end_probe(&mut self) {
+        self.probing = false;
+    }
+
+    pub(super) fn alive(&mut self) {
+        if self.open_until.take().is_some() {
+            tracing::info!(failures = self.failures, "the endpoint is back in service");
+        }
+        (self.failures, self.since, self.probing) = (0, None, false);
+    }
+
+    /// An attempt that was begun at `begun` has failed.
+    pub(super) fn down(&mut self, begun: Instant, probe: bool, error: &LmError, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        let since = self.since.map_or(begun, |since| since.min(begun));
+        self.since = Some(since);
+        let dead = self.open_until.is_none()
+            && self.failures >= self.circuit.failures
+            && self.circuit != Circuit::OFF
+            && now.saturating_duration_since(since) >= self.circuit.lasting;
+        if probe || dead {
+            let status = error.status.map(|status| format!("HTTP {status}: ")).unwrap_or_default();
+            self.last = status + &error.message[..error.message.floor_char_boundary(EXCERPT)];
+            self.open_until = Some(after(now, self.circuit.cool_down));
+            let (failures, last) = (self.failures, self.last.as_str());
+            tracing::warn!(failures, last, cool_down = ?self.circuit.cool_down, "the endpoint is out of service");
+        }
+    }
+
+    /// Whether it has nothing to remember.
+    #[cfg(any(feature = "http", test))]
+    pub(super) fn is_idle(&self) -> bool {
+        self.failures == 0 && self.open_until.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LmErrorKind;
+
+    fn broken() -> LmError {
+        LmError::new(LmErrorKind::Transport, "m", "cannot connect")
+    }
+
+    fn breaker(circuit: Circuit) -> Breaker {
+        Breaker { circuit, ..Breaker::default() }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn opens_after_failures_in_a_row_and_lets_one_try() {
+        let now = Instant::now();
+        let mut breaker = breaker(Circuit::after(3));
+        for _ in 0..2 {
+            breaker.down(now, false, &broken(), now);
+        }
+        breaker.alive();
+        for _ in 0..2 {
+            breaker.down(now, false, &broken(), now);
+            assert_eq!(breaker.check(now), Ok(false));
+        }
+        breaker.down(now, false, &broken(), now);
+        let Err(Refusal::Closed { remaining, failures, last }) = breaker.check(now + seconds(10)) else {
+            unreachable!("it is open")
+        };
+        assert_eq!((remaining, failures, last.as_str()), (Some(seconds(20)), 3, "cannot connect"));
+        let later = now + seconds(30);
+        assert_eq!(breaker.check(later), Ok(true));
+        breaker.begin_probe();
+        assert!(matches!(breaker.check(later), Err(Refusal::Closed { remaining: None, .. })));
+        breaker.end_probe();
+        assert_eq!(breaker.check(later), Ok(true));
+        breaker.begin_probe();
+        breaker.down(later, true, &broken(), later + seconds(5));
+        breaker.end_probe();
+        assert!(breaker.check(later + seconds(34)).is_err(), "a failed try is waited for again");
+        assert_eq!(breaker.check(later + seconds(35)), Ok(true));
+        breaker.alive();
+        assert_eq!(breaker.check(later), Ok(false));
+        assert!(breaker.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hiccup_is_no_outage() {
+        let now = Instant::now();
+        let mut breaker = breaker(Circuit::default());
+        for _ in 0..1_000 {
+            breaker.down(now, false, &broken(), now + seconds(1));
+        }
+        assert_eq!(breaker.check(now + seconds(1)), Ok(false));
+        // One that had hung all the time shows that it lasted.
+        breaker.down(now, false, &broken(), now + seconds(30));
+        assert!(breaker.check(now + seconds(31)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn off_is_off() {
+        let now = Instant::now();
+        let mut breaker = breaker(Circuit::OFF);
+        breaker.failures = u32::MAX - 1;
+        for _ in 0..3 {
+            breaker.down(now, false, &broken(), now + seconds(9_999));
+        }
+        assert_eq!(breaker.check(now), Ok(false));
+    }
+}

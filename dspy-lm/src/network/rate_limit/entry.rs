@@ -1,0 +1,322 @@
+//! The gate of an endpoint: what the user limits, and the circuit.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::bucket::Bucket;
+use super::circuit::{Breaker, Circuit};
+use super::turnstile::{Turnstile, Verdict};
+use super::{Estimate, Limits, Outcome, Refusal};
+
+/// The completion tokens that are expected before any reply has come.
+const FIRST_MEAN: f64 = 256.0;
+/// How much the last reply counts in the mean.
+const NEWEST: f64 = 0.05;
+/// How many times the mean the last reply counts as at most: no single report may spoil the estimates of others.
+const OUTLIER: f64 = 4.0;
+
+/// No report holds a model back for longer.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Keeps the limits of one endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Gate(Turnstile<State>);
+
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    requests: Option<Bucket>,
+    tokens: Option<Bucket>,
+    under_way: u32,
+    mean_completion: f64,
+    breaker: Breaker,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            limits: Limits::new(),
+            requests: None,
+            tokens: None,
+            under_way: 0,
+            mean_completion: FIRST_MEAN,
+            breaker: Breaker::default(),
+        }
+    }
+}
+
+/// A request is under way.
+#[derive(Debug)]
+pub(super) struct Stay<'a> {
+    gate: &'a Gate,
+    probe: bool,
+    /// The tokens that were taken for it.
+    charged: f64,
+    /// When it was let through.
+    pub(super) admitted: Instant,
+}
+
+impl Gate {
+    /// Takes over the limits that are set, and of the `defaults` what was never set. The rest stays as it is.
+    pub(super) fn set(&self, limits: &Limits, defaults: &Limits) {
+        let now = Instant::now();
+        let mut state = self.0.state();
+        let old = state.limits;
+        state.limits = limits.or(&old).or(defaults);
+        // A limit that is set again as it was does not forget what has been used of it.
+        if state.limits.requests_per_minute != old.requests_per_minute {
+            state.requests = state.limits.requests_per_minute.map(|amount| Bucket::per_minute(amount, now));
+        }
+        if state.limits.tokens_per_minute != old.tokens_per_minute {
+            state.tokens = state.limits.tokens_per_minute.map(|amount| Bucket::per_minute(amount, now));
+        }
+        state.breaker.circuit = state.limits.circuit.unwrap_or(Circuit::OFF);
+        drop(state);
+        self.0.wake();
+    }
+
+    /// Whether a request would not be let through, however long it waited.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let state = self.0.state();
+        // Most requests need not know what time it is.
+        if state.breaker.is_closed() { Ok(()) } else { state.breaker.check(Instant::now()).map(drop) }
+    }
+
+    pub(super) async fn enter(&self, estimate: Estimate, end: Instant) -> Result<Stay<'_>, Refusal> {
+        let mut admitted = end;
+        let admit = |state: &mut State, now| {
+            admitted = now;
+            state.admit(estimate, now)
+        };
+        let (probe, charged) = self.0.pass(end, admit).await?;
+        Ok(Stay { gate: self, probe, charged, admitted })
+    }
+
+    /// Whether it has nothing to remember.
+    #[cfg(any(feature = "http", test))]
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        let state = &mut *self.0.state();
+        let full = |bucket: &mut Option<Bucket>| bucket.as_mut().is_none_or(|bucket| bucket.is_full(now));
+        state.under_way == 0
+            && state.breaker.is_idle()
+            && full(&mut state.requests)
+            && full(&mut state.tokens)
+    }
+}
+
+impl State {
+    /// Takes all that a request needs, or nothing: one that waits for the one holds nothing of the other.
+    fn admit(&mut self, estimate: Estimate, now: Instant) -> Verdict<(bool, f64)> {
+        let probe = match self.breaker.check(now) {
+            Ok(probe) => probe,
+            Err(refusal) => return Verdict::No(refusal),
+        };
+        if self.limits.max_concurrent.is_some_and(|most| self.under_way >= most.max(1)) {
+            return Verdict::Later;
+        }
+        let completion = estimate.completion.map_or(self.mean_completion, |tokens| tokens as f64);
+        let charge = estimate.prompt as f64 + completion;
+        let wait = |bucket: &mut Option<Bucket>, amount| bucket.as_mut()?.wait(amount, now);
+        if let Some(when) = wait(&mut self.requests, 1.0).max(wait(&mut self.tokens, charge)) {
+            return Verdict::At(when);
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.take(1.0);
+        }
+        if let Some(tokens) = &mut self.tokens {
+            tokens.take(charge);
+        }
+        self.under_way += 1;
+        if probe {
+            self.breaker.begin_probe();
+        }
+        Verdict::Go((probe, charge))
+    }
+}
+
+impl Stay<'_> {
+    /// Tells what the request has come to. Returns for how long its model should pause, because the endpoint reports
+    /// more tokens than there were.
+    ///
+    /// A report takes what is left of the limit, but it puts nobody else into debt: reports can be wrong by any amount.
+    pub(super) fn settle(&mut self, begun: Instant, outcome: &Outcome) -> Option<Duration> {
+        let mut state = self.gate.0.state();
+        match outcome {
+            Outcome::Down(error) => state.breaker.down(begun, self.probe, error, Instant::now()),
+            _ => state.breaker.alive(),
+        }
+        let Outcome::Answered(Some(usage)) = outcome else { return None };
+        let mean = state.mean_completion;
+        let newest = (usage.completion_tokens as f64).min(OUTLIER * mean.max(FIRST_MEAN));
+        state.mean_completion += (newest - mean) * NEWEST;
+        let more = usage.total_tokens() as f64 - self.charged;
+        let lacking = state.tokens.as_mut()?.settle(more, Instant::now());
+        let amount = f64::from(state.limits.tokens_per_minute?.max(1));
+        (lacking > 0.0).then(|| MINUTE.mul_f64((lacking / amount).min(1.0)))
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.0.state();
+        state.under_way = state.under_way.saturating_sub(1);
+        if self.probe {
+            state.breaker.end_probe();
+        }
+        drop(state);
+        self.gate.0.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::network::rate_limit::turnstile::{after, far};
+    use crate::{LmError, LmErrorKind};
+
+    const NOTHING: Estimate = Estimate { prompt: 0, completion: Some(0) };
+
+    fn gate(limits: Limits) -> Gate {
+        let gate = Gate::default();
+        gate.set(&limits, &Limits::new());
+        gate
+    }
+
+    /// Lets all tasks run until they wait.
+    async fn settled() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_are_spread_over_the_minute_in_the_order_of_arrival() {
+        let gate = gate(Limits::new().requests_per_minute(60));
+        let (start, order) = (Instant::now(), std::sync::Mutex::new(Vec::new()));
+        futures_util::future::join_all((0..10).map(async |number| {
+            drop(gate.enter(NOTHING, far()).await.unwrap());
+            order.lock().unwrap().push((number, start.elapsed().as_secs()));
+        }))
+        .await;
+        let times = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(order.into_inner().unwrap(), (0..10).zip(times).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_under_way_than_may_be() {
+        let gate = Arc::new(gate(Limits::new().max_concurrent(2)));
+        let done = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..5)
+            .map(|number| {
+                let (gate, done) = (gate.clone(), done.clone());
+                tokio::spawn(async move {
+                    let _stay = gate.enter(NOTHING, far()).await.unwrap();
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    done.lock().unwrap().push(number);
+                })
+            })
+            .collect();
+        settled().await;
+        // One that is dropped while it waits leaves the queue; one that is dropped on its way makes room.
+        tasks[3].abort();
+        tasks[0].abort();
+        let start = Instant::now();
+        for task in tasks {
+            let _ = task.await;
+        }
+        assert_eq!(*done.lock().unwrap(), [1, 2, 4]);
+        assert!(start.elapsed() < Duration::from_millis(2_100), "{:?}", start.elapsed());
+        assert!(gate.is_idle(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_rate_holds_no_place() {
+        let gate = gate(Limits::new().max_concurrent(1).requests_per_minute(1));
+        drop(gate.enter(NOTHING, far()).await.unwrap());
+        let waiting = gate.enter(NOTHING, far());
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(gate.0.state().under_way, 0);
+        gate.set(&Limits::new().requests_per_minute(1_000), &Limits::new());
+        let start = Instant::now();
+        drop(waiting.await.unwrap());
+        assert_eq!(start.elapsed(), Duration::ZERO, "a new limit holds at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_are_reserved_and_settled() {
+        let gate = gate(Limits::new().tokens_per_minute(60_000));
+        let estimate = Estimate { prompt: 1_000, completion: Some(4_000) };
+        let start = Instant::now();
+        let mut stay = gate.enter(estimate, far()).await.unwrap();
+        stay.settle(start, &Outcome::Answered(Some(crate::Usage::tokens(900, 100))));
+        drop(stay);
+        let mut stay = gate.enter(estimate, far()).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 1, "only what was used counts");
+        stay.settle(start, &Outcome::Answered(None));
+        drop(stay);
+        drop(gate.enter(Estimate { prompt: 1, completion: None }, far()).await.unwrap());
+        assert_eq!(start.elapsed().as_secs(), 4, "a request that tells nothing counts as estimated");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_beyond_measure_holds_nobody_back_for_long() {
+        let gate = gate(Limits::new().tokens_per_minute(60_000));
+        let estimate = Estimate { prompt: 100, completion: None };
+        for claimed in [1_000_000_000_000, u64::MAX] {
+            let start = Instant::now();
+            for _ in 0..3 {
+                let mut stay = gate.enter(estimate, far()).await.unwrap();
+                let usage = crate::Usage::tokens(claimed, claimed);
+                let pause = stay.settle(start, &Outcome::Answered(Some(usage)));
+                assert_eq!(pause, Some(MINUTE), "its own model");
+            }
+            drop(gate.enter(estimate, far()).await.unwrap());
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        }
+        // A little more than estimated is taken from what is left.
+        tokio::time::advance(MINUTE).await;
+        let mut stay = gate.enter(Estimate { prompt: 100, completion: Some(0) }, far()).await.unwrap();
+        assert_eq!(stay.settle(Instant::now(), &Outcome::Answered(Some(crate::Usage::tokens(600, 0)))), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_wait_outlasts_the_deadline() {
+        let gate = gate(Limits::new().max_concurrent(1));
+        let soon = after(Instant::now(), Duration::from_secs(3));
+        let stay = gate.enter(NOTHING, far()).await.unwrap();
+        let (first, second) = tokio::join!(gate.enter(NOTHING, soon), gate.enter(NOTHING, soon));
+        assert_eq!(first.unwrap_err(), Refusal::TooLate(None));
+        assert_eq!(second.unwrap_err(), Refusal::TooLate(None));
+        drop(stay);
+        assert!(gate.enter(NOTHING, far()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_leave_when_the_circuit_opens() {
+        let gate = gate(Limits::new().max_concurrent(1).circuit(Circuit::after(1)));
+        let mut stay = gate.enter(NOTHING, far()).await.unwrap();
+        let (start, broken) = (Instant::now(), LmError::new(LmErrorKind::Transport, "m", "gone"));
+        let fail = async {
+            stay.settle(start, &Outcome::Down(broken.into()));
+            drop(stay);
+        };
+        let waiting = futures_util::future::join_all((0..100).map(|_| gate.enter(NOTHING, far())));
+        let (refused, ()) = tokio::join!(waiting, fail);
+        assert!(refused.iter().all(|refused| matches!(refused, Err(Refusal::Closed { .. }))));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        // The one that tries is given up: another may try.
+        for _ in 0..2 {
+            let probe = gate.enter(NOTHING, far()).await.unwrap();
+            assert!(gate.check().is_err());
+            drop(probe);
+        }
+        let mut probe = gate.enter(NOTHING, far()).await.unwrap();
+        probe.settle(start, &Outcome::Refused);
+        assert!(gate.check().is_ok());
+    }
+}

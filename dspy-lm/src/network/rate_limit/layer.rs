@@ -1,0 +1,47 @@
+//! Limits for a single handle.
+
+use super::turnstile::far;
+use super::{Estimate, Limits, Outcome, Passage};
+use crate::{BoxFuture, Layer, Lm, LmError, Next, Request, Response};
+
+/// Lets the requests of a handle through a gate of their own.
+struct Limited(Passage);
+
+impl Layer for Limited {
+    fn call<'a>(
+        &'a self,
+        lm: &'a Lm,
+        request: &'a Request,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(async move {
+            let entered = self.0.enter(Estimate::of(request), far()).await;
+            let pass = entered.map_err(|refusal| refusal.error(lm.id()))?;
+            let result = next.run(lm, request).await;
+            pass.settle(&Outcome::of_result(&result));
+            result
+        })
+    }
+}
+
+impl Lm {
+    /// The same handle, limited. Its clones share the limits; other handles to the same model are free of them.
+    ///
+    /// It is meant for models of your own, and to give one model of an endpoint less than the others: what a whole
+    /// endpoint allows is set at the [`Endpoint`](crate::Endpoint). Like the requests of an endpoint, those of
+    /// the handle wait in the order in which they came, and slow down when the model answers that it is
+    /// [asked too much](crate::LmErrorKind::RateLimit).
+    ///
+    /// ```
+    /// use dspy_lm::{Limits, Lm};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let lm = Lm::scripted(["Paris", "Rome"]).limited(Limits::new().max_concurrent(1));
+    /// let (france, italy) = tokio::join!(lm.ask("Capital of France?"), lm.ask("Capital of Italy?"));
+    /// assert_eq!((france?.as_str(), italy?.as_str()), ("Paris", "Rome"));
+    /// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        self.layer(Limited(Passage::private(&limits)))
+    }
+}

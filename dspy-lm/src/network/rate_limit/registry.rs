@@ -1,0 +1,167 @@
+//! The gates of the process, found by endpoint.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use tokio::time::Instant;
+
+use super::entry::Gate;
+use super::pacer::Pacer;
+use super::{Circuit, Limits, Passage};
+use crate::Secret;
+use dspy_base::locks::MutexExt as _;
+
+/// The most gates that are kept for endpoints of which no handle is left.
+const UNUSED: usize = 256;
+
+/// What holds for an endpoint unless something else was set: a cap below the usual limit of 1,024 open files, and the
+/// usual circuit.
+const DEFAULTS: Limits = Limits::new().max_concurrent(512).circuit(Circuit::USUAL);
+
+/// A digest of endpoint and key: keys are kept nowhere but in handles.
+type Id = [u8; 32];
+
+static GATES: LazyLock<Registry<Gate>> = LazyLock::new(Registry::default);
+static PACERS: LazyLock<Registry<Pacer>> = LazyLock::new(Registry::default);
+
+/// The way to a model, at an address of which the second part is not shown: the same gates for all who ask one endpoint with one key, the same pacer for all who ask one
+/// model there. The limits that are set here hold for all of them from now on.
+pub(crate) fn passage<'a>(
+    endpoint: [&str; 2],
+    secrets: impl Iterator<Item = &'a Secret>,
+    model: &str,
+    limits: &Limits,
+) -> Passage {
+    let mut hash = blake3::Hasher::new();
+    let mut put = |text: &str| {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    endpoint.into_iter().for_each(&mut put);
+    secrets.for_each(|secret| put(secret.expose()));
+    let id = *hash.finalize().as_bytes();
+    hash.update(model.as_bytes());
+    let gate = GATES.get(id, Gate::is_idle);
+    gate.set(limits, &DEFAULTS);
+    Passage { pacer: PACERS.get(*hash.finalize().as_bytes(), Pacer::is_idle), gate }
+}
+
+#[derive(Debug)]
+struct Registry<T>(Mutex<Entries<T>>);
+
+#[derive(Debug)]
+struct Entries<T> {
+    shared: HashMap<Id, Arc<T>>,
+    /// At which size to look for what can be forgotten.
+    sweep_at: usize,
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Registry(Mutex::new(Entries { shared: HashMap::new(), sweep_at: UNUSED }))
+    }
+}
+
+impl<T: Default> Registry<T> {
+    /// The one of this id. One that nobody holds any more is kept while it has something to remember, so that a
+    /// handle that is made anew for each request is limited like one that is kept.
+    fn get(&self, id: Id, is_idle: fn(&T, Instant) -> bool) -> Arc<T> {
+        let Entries { shared, sweep_at } = &mut *self.0.lock_any();
+        if let Some(known) = shared.get(&id) {
+            if Arc::strong_count(known) > 1 || !is_idle(known, Instant::now()) {
+                return known.clone();
+            }
+            // What was set for handles of the past holds no longer.
+            shared.remove(&id);
+        }
+        if shared.len() >= *sweep_at {
+            let now = Instant::now();
+            shared.retain(|_, known| Arc::strong_count(known) > 1 || !is_idle(known, now));
+            let mut unused = shared.values().filter(|known| Arc::strong_count(known) == 1).count();
+            shared.retain(|_, known| {
+                let surplus = unused > UNUSED && Arc::strong_count(known) == 1;
+                unused -= usize::from(surplus);
+                !surplus
+            });
+            *sweep_at = 2 * shared.len().max(UNUSED / 2);
+        }
+        shared.entry(id).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> Id {
+        *blake3::hash(&number.to_le_bytes()).as_bytes()
+    }
+
+    fn len(registry: &Registry<Gate>) -> usize {
+        registry.0.lock().unwrap().shared.len()
+    }
+
+    #[test]
+    fn handles_to_one_endpoint_share_a_gate() {
+        let limits = Limits::new();
+        let (key, other) = (Secret::from("a"), Secret::from("b"));
+        let way = |endpoint, key, model| passage([endpoint, ""], std::iter::once(key), model, &limits);
+        let first = way("http://h/v1", &key, "m");
+        for (second, gate, pacer) in [
+            (way("http://h/v1", &key, "m"), true, true),
+            (way("http://h/v1", &key, "n"), true, false),
+            (way("http://h/v1", &other, "m"), false, false),
+            (way("http://h/v2", &key, "m"), false, false),
+        ] {
+            assert_eq!(
+                (Arc::ptr_eq(&first.gate, &second.gate), Arc::ptr_eq(&first.pacer, &second.pacer)),
+                (gate, pacer)
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_something_to_remember_is_kept() {
+        let registry = Registry::<Gate>::default();
+        let far = crate::network::rate_limit::turnstile::far();
+        registry.get(id(0), Gate::is_idle).set(&Limits::new().requests_per_minute(1), &Limits::new());
+        let gate = registry.get(id(0), Gate::is_idle);
+        gate.set(&Limits::new().requests_per_minute(1), &Limits::new());
+        drop(gate.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap());
+        let address = Arc::as_ptr(&gate);
+        drop(gate);
+        assert_eq!(Arc::as_ptr(&registry.get(id(0), Gate::is_idle)), address);
+        tokio::time::advance(std::time::Duration::from_mins(1)).await;
+        let start = Instant::now();
+        let anew = registry.get(id(0), Gate::is_idle);
+        for _ in 0..5 {
+            drop(anew.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap());
+        }
+        assert_eq!(start.elapsed(), std::time::Duration::ZERO, "old limits are forgotten");
+    }
+
+    #[test]
+    fn nothing_piles_up() {
+        let registry = Registry::<Gate>::default();
+        let kept: Vec<_> = (0..100).map(|number| registry.get(id(number), Gate::is_idle)).collect();
+        for number in 100..10_000 {
+            registry.get(id(number), Gate::is_idle);
+        }
+        assert!(len(&registry) <= UNUSED, "{}", len(&registry));
+        // Not even what has something to remember.
+        let broken = crate::LmError::new(crate::LmErrorKind::Transport, "m", "no");
+        let broken = crate::network::rate_limit::Outcome::Down(broken.into());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for number in 10_000..12_000 {
+                let gate = registry.get(id(number), Gate::is_idle);
+                let far = crate::network::rate_limit::turnstile::far();
+                let mut stay =
+                    gate.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap();
+                stay.settle(Instant::now(), &broken);
+            }
+        });
+        assert!(len(&registry) <= 3 * UNUSED, "{}", len(&registry));
+        assert!(Arc::ptr_eq(&kept[7], &registry.get(id(7), Gate::is_idle)));
+    }
+}

@@ -1,0 +1,467 @@
+//! How requests travel: one POST with its retries, time limits and size limit, and errors without secrets.
+//!
+//! What is sent and how replies are read is the codecs' business.
+
+mod base_url;
+mod client;
+mod failure;
+mod headers;
+mod inflate;
+mod report;
+mod retry;
+mod retry_after;
+mod runtime;
+mod streaming;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION};
+use reqwest::{Method, Request, Url};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::endpoint::{mark, public_url};
+use crate::network::live;
+use crate::network::rate_limit::{self, Estimate, Outcome, Passage};
+use crate::network::secret::Secrets;
+use crate::observe::spans;
+use crate::{Endpoint, LmError, LmErrorKind, Response, Usage};
+use base_url::BaseUrl;
+pub(crate) use failure::Failure;
+use failure::Lasting;
+pub(crate) use report::looks_like_html;
+use retry::{Failed, Patience};
+pub(crate) use streaming::Events;
+
+/// The largest reply that is read.
+const BODY_LIMIT: usize = 32 << 20;
+/// How much of a failure's body is read.
+const FAILURE_LIMIT: usize = 1 << 20;
+/// How much of a body and of a message an error holds, in bytes.
+const EXCERPT: usize = 2 << 10;
+
+/// Where below a base URL requests go, and what they carry beside what the endpoint says.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    /// The path below the base URL.
+    pub(crate) path: String,
+    /// The path for streamed replies, where it is another.
+    pub(crate) stream_path: Option<String>,
+    /// The path of a base URL that has none.
+    pub(crate) root: &'static str,
+    /// The header that holds the key; `None` is a bearer token.
+    pub(crate) key_header: Option<&'static str>,
+    /// Headers that every request must have.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+/// The way to one address.
+pub(crate) struct Transport {
+    model: String,
+    endpoint: String,
+    /// A digest of what else decides who answers, behind a `#`; empty if nothing does.
+    variant: String,
+    url: Url,
+    stream_url: Url,
+    headers: HeaderMap,
+    client: reqwest::Client,
+    patience: Patience,
+    idle_timeout: Option<Duration>,
+    passage: Passage,
+    /// Holds the credentials among the secrets published.
+    _published: Arc<Secrets>,
+    secrets: Secrets,
+    local: bool,
+    /// What to say when the key is refused.
+    key_hint: String,
+}
+
+/// The client for requests of others than models to this address.
+///
+/// # Errors
+/// If the address is malformed, with what is wrong.
+pub fn client_for(url: &str) -> Result<reqwest::Client, String> {
+    client::client(BaseUrl::parse(url, "/")?.is_local())
+}
+
+/// What is to be sent.
+pub(crate) struct Outgoing {
+    body: Vec<u8>,
+    estimate: Estimate,
+}
+
+impl Outgoing {
+    /// The body of a request to a model.
+    pub(crate) fn new(body: Vec<u8>, request: &crate::Request) -> Self {
+        Outgoing { estimate: Estimate::of_body(request, body.len()), body }
+    }
+
+    /// A body that has no reply to generate.
+    pub(crate) fn plain(body: Vec<u8>) -> Self {
+        Outgoing { estimate: Estimate::of_text(body.len()), body }
+    }
+}
+
+/// A result that tells what it has used.
+pub(crate) trait Metered {
+    /// What it has used, if it says so.
+    fn usage(&self) -> Option<Usage>;
+}
+
+impl Metered for Response {
+    fn usage(&self) -> Option<Usage> {
+        (self.usage.total_tokens() > 0).then_some(self.usage)
+    }
+}
+
+/// A complete reply.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) request_id: Option<String>,
+    pub(crate) body: Vec<u8>,
+    headers: HeaderMap,
+}
+
+/// The headers that name a request, in the order of preference.
+static REQUEST_IDS: [HeaderName; 3] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("apim-request-id"),
+];
+
+impl Answer {
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The wait that the headers ask for.
+    fn retry_after(&self) -> Option<Duration> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        retry_after::retry_after(self.status, &self.headers, now)
+    }
+}
+
+#[cfg(test)]
+impl Answer {
+    /// A successful reply.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        Answer { status: 200, request_id: None, body: body.to_vec(), headers: HeaderMap::new() }
+    }
+}
+
+/// A reply of which the head has arrived.
+struct Incoming {
+    answer: Answer,
+    response: reqwest::Response,
+    /// How the body is compressed, if it is. It was not asked to be.
+    encoding: Option<String>,
+}
+
+fn too_large() -> Failure {
+    Failure::new(LmErrorKind::Decode, format!("the reply is larger than {} MiB", BODY_LIMIT >> 20))
+}
+
+impl Transport {
+    /// The way along `route` below the base URL of `endpoint`, for the model of that id.
+    pub(crate) fn new(endpoint: &Endpoint, model: &str, route: &Route) -> Result<Self, LmError> {
+        let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
+        let base = BaseUrl::parse(&endpoint.base_url, route.root).map_err(wrong)?;
+        let mut secrets = Secrets::default();
+        for (value, is_likely) in base.query_values() {
+            if is_likely {
+                secrets.add_credential(value);
+            } else {
+                secrets.add(value);
+            }
+        }
+        base.keys_in_path().for_each(|part| secrets.add(part));
+        let keys = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
+        let headers = headers::headers(endpoint, route, &mut secrets).map_err(wrong)?;
+        let varying = headers::varying(endpoint, &headers).map_err(wrong)?;
+        let hidden = base.hidden();
+        let variant = if hidden.is_empty() && varying.is_empty() {
+            String::new()
+        } else {
+            format!("#{}", mark(std::iter::once(hidden).chain(varying.iter().map(String::as_str))))
+        };
+        Ok(Transport {
+            model: model.to_owned(),
+            endpoint: base.shown(),
+            variant,
+            url: base.join(&route.path),
+            stream_url: base.join(route.stream_path.as_deref().unwrap_or(&route.path)),
+            headers,
+            client: client::client(base.is_local()).map_err(wrong)?,
+            patience: Patience {
+                timeout: endpoint.timeout,
+                deadline: endpoint.deadline,
+                retries: endpoint.retries,
+                backoff: endpoint.backoff,
+            },
+            idle_timeout: endpoint.idle_timeout,
+            passage: rate_limit::passage([&base.shown(), hidden], keys, model, &endpoint.limits),
+            _published: secrets.publish(),
+            secrets,
+            local: base.is_local(),
+            key_hint: match (&endpoint.key, endpoint.key_var) {
+                (None, _) => "no key was sent".into(),
+                (_, Some(var)) => format!("the key came from {var}"),
+                (_, None) => "check the key".into(),
+            },
+        })
+    }
+
+    /// What tells this way from others: the base URL with `path` below it, without anything secret, and a digest of
+    /// what else decides who answers.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}{path}{}", self.endpoint, self.variant)
+    }
+
+    /// Posts a JSON body and reads the answer by `decode`, again and again where that may help.
+    pub(crate) async fn post<T: Metered>(
+        &self,
+        outgoing: Outgoing,
+        decode: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, LmError> {
+        let Outgoing { body, estimate } = outgoing;
+        let body = Bytes::from(body);
+        self.repeat(estimate, |time| self.attempt(body.clone(), time, &decode)).await
+    }
+
+    /// Makes attempts, each when its turn has come, until one succeeds or no hope or time is left.
+    async fn repeat<T: Metered, F: Future<Output = Result<T, Failed>>>(
+        &self,
+        estimate: Estimate,
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, LmError> {
+        live::allow(&self.model)?;
+        runtime::check(&self.model)?;
+        let resend = AtomicU32::new(0);
+        retry::retry(self.patience, |end| {
+            let (attempt, resend) = (&attempt, &resend);
+            async move {
+                let entered = self.passage.enter(estimate, end).await;
+                let pass = entered
+                    .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
+                // What is waited for is no part of the attempt.
+                let span = spans::attempt(resend.fetch_add(1, Ordering::Relaxed));
+                let time = self.patience.attempt(pass.admitted(), end);
+                let result = if span.is_disabled() {
+                    attempt(time).await
+                } else {
+                    let result = Box::pin(attempt(time).instrument(span.clone())).await;
+                    if let Err(failed) = &result {
+                        spans::attempt_failed(&span, &failed.error);
+                    }
+                    result
+                };
+                pass.settle(&match &result {
+                    Ok(answer) => Outcome::Answered(answer.usage()),
+                    Err(failed) => Outcome::of(&failed.error),
+                });
+                result
+            }
+        })
+        .await
+    }
+
+    /// Sends what `make` makes of an empty POST and reads the answer by `decode`; again after failures of the kinds
+    /// that pass `again`. Bodies may be streams: they are made anew for each attempt.
+    pub(crate) async fn exchange<T>(
+        &self,
+        make: impl Fn(Request) -> Request,
+        again: impl Fn(LmErrorKind) -> bool,
+        decode: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, LmError> {
+        live::allow(&self.model)?;
+        runtime::check(&self.model)?;
+        let (make, again, decode) = (&make, &again, &decode);
+        let attempt = |end| async move {
+            let exchange = async {
+                let request = make(self.request(&self.url, Bytes::new()));
+                let mut incoming = self.execute(request, self.patience.attempt(Instant::now(), end)).await?;
+                self.read_body(&mut incoming).await?;
+                self.judge(incoming.answer, decode)
+            };
+            exchange.await.map_err(|mut failed: Failed| {
+                failed.hopeless |= !again(failed.error.kind);
+                failed
+            })
+        };
+        retry::retry(self.patience, attempt).await
+    }
+
+    fn request(&self, url: &Url, body: Bytes) -> Request {
+        let mut request = Request::new(Method::POST, url.clone());
+        request.headers_mut().clone_from(&self.headers);
+        *request.body_mut() = Some(body.into());
+        request
+    }
+
+    async fn attempt<T>(
+        &self,
+        body: Bytes,
+        time: Duration,
+        decode: &impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, Failed> {
+        let mut incoming = self.execute(self.request(&self.url, body), time).await?;
+        self.read_body(&mut incoming).await?;
+        self.judge(incoming.answer, decode)
+    }
+
+    /// What a complete reply amounts to.
+    fn judge<T>(
+        &self,
+        answer: Answer,
+        decode: impl FnOnce(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, Failed> {
+        let outcome = match answer.status {
+            200..300 => decode(&answer),
+            300..400 => {
+                let target = answer.header(&LOCATION).map_or("elsewhere".into(), public_url);
+                let message =
+                    format!("the base URL {} redirects to {target}; give the final one", self.endpoint);
+                Err(Failure::new(LmErrorKind::Configuration, message))
+            }
+            status => Err(Failure::of_status(status, &answer.body)),
+        };
+        outcome
+            .map_err(|failure| Failed { error: self.error(failure, Some(&answer)).into(), hopeless: false })
+    }
+
+    /// Sends the request and waits for the head of the reply.
+    fn execute(
+        &self,
+        mut request: Request,
+        time: Duration,
+    ) -> impl Future<Output = Result<Incoming, Failed>> + use<'_> {
+        *request.timeout_mut() = Some(time);
+        // The request is handed over here, so that the future does not hold it.
+        self.head(self.client.execute(request))
+    }
+
+    async fn head(
+        &self,
+        sent: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<Incoming, Failed> {
+        // Without a reactor the connection panics in the depths of its libraries.
+        let mut response = match AssertUnwindSafe(sent).catch_unwind().await {
+            Ok(response) => response.map_err(|error| self.broken(&error))?,
+            Err(panic) => {
+                let failure = runtime::panicked(&*panic);
+                return Err(Failed { error: self.error(failure, None).into(), hopeless: true });
+            }
+        };
+        spans::http_status(response.status().as_u16());
+        let headers = std::mem::take(response.headers_mut());
+        let (status, body) = (response.status().as_u16(), Vec::new());
+        let mut answer = Answer { status, request_id: None, body, headers };
+        answer.request_id = REQUEST_IDS.iter().find_map(|name| answer.header(name)).map(str::to_owned);
+        let encoding = answer.header(&CONTENT_ENCODING).map(str::to_owned);
+        let encoding = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        Ok(Incoming { answer, response, encoding })
+    }
+
+    /// Reads the reply to its end.
+    async fn read_body(&self, incoming: &mut Incoming) -> Result<(), Failed> {
+        let Incoming { answer, response, encoding } = incoming;
+        let success = response.status().is_success();
+        if let Some(encoding) = encoding {
+            if !success {
+                return Box::pin(self.read_reason(answer, response, encoding)).await;
+            }
+            let message = format!("the reply is compressed ({encoding}), which was not asked for");
+            let error = self.error(Failure::new(LmErrorKind::Decode, message), Some(answer));
+            return Err(Failed { error: error.into(), hopeless: true });
+        }
+        let limit = if success { BODY_LIMIT } else { FAILURE_LIMIT };
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if answer.body.len() + chunk.len() <= limit => {
+                    answer.body.extend_from_slice(&chunk);
+                }
+                Ok(None) => return Ok(()),
+                // The status has said what matters.
+                Ok(Some(_)) | Err(_) if !success => return Ok(()),
+                Ok(Some(_)) => {
+                    let failure = too_large();
+                    return Err(Failed { error: self.error(failure, Some(answer)).into(), hopeless: true });
+                }
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+    }
+
+    /// Reads the compressed body of a failure, so that its reason is not lost.
+    async fn read_reason(
+        &self,
+        answer: &mut Answer,
+        response: &mut reqwest::Response,
+        encoding: &str,
+    ) -> Result<(), Failed> {
+        let mut compressed = Vec::new();
+        // What is too long or breaks off is read as far as it goes.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            if compressed.len() + chunk.len() > FAILURE_LIMIT {
+                break;
+            }
+            compressed.extend_from_slice(&chunk);
+        }
+        answer.body = inflate::inflate(encoding, &compressed, FAILURE_LIMIT).unwrap_or_else(|| {
+            format!("the reason is compressed ({encoding}), which was not asked for").into_bytes()
+        });
+        Ok(())
+    }
+
+    /// The failure of an exchange that broke.
+    fn broken(&self, error: &reqwest::Error) -> Failed {
+        let mut failure = Failure::of_exchange(error);
+        let lasting = Lasting::of_exchange(error);
+        // A remote server that refuses connections may be starting anew; one on this machine was forgotten.
+        let forgotten = self.local && lasting == Some(Lasting::Refused);
+        if forgotten {
+            failure.message.push_str("; is the server running?");
+        }
+        if let Some(reason) = client::no_certificates().filter(|_| lasting == Some(Lasting::Tls)) {
+            failure.message = format!("{}; this machine has no root certificates: {reason}", failure.message);
+        }
+        let hopeless = forgotten || lasting == Some(Lasting::Tls);
+        Failed { error: self.error(failure, None).into(), hopeless }
+    }
+
+    /// The error that a failure is to the caller: with hints, without secrets.
+    fn error(&self, failure: Failure, answer: Option<&Answer>) -> LmError {
+        let hint = match failure.kind {
+            LmErrorKind::Auth => format!(" ({})", self.key_hint),
+            LmErrorKind::NotFound => {
+                format!(" (check the model's name and the base URL {})", self.endpoint)
+            }
+            LmErrorKind::Decode | LmErrorKind::Transport | LmErrorKind::Timeout => {
+                format!(" ({})", self.endpoint)
+            }
+            _ => String::new(),
+        };
+        let message = self.secrets.excerpt(failure.message.as_bytes(), EXCERPT) + &hint;
+        let mut error = LmError::new(failure.kind, &self.model, message);
+        if let Some(answer) = answer {
+            error.status = Some(answer.status);
+            error.request_id = answer.request_id.as_deref().map(|id| self.secrets.scrub(id));
+            error.retry_after = answer.retry_after().or(failure.retry_after);
+            error.body = Some(self.secrets.excerpt(&answer.body, EXCERPT)).filter(|body| !body.is_empty());
+        }
+        error
+    }
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Neither the full address nor the headers: both may hold keys.
+        f.debug_struct("Transport").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! When a failed request is sent again, and after which wait.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use futures_util::future::Either;
+use tokio::time::Instant;
+
+use crate::LmError;
+use crate::network::rate_limit::FOREVER;
+use crate::observe;
+
+/// How patient an endpoint's requests are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// How long one attempt may take.
+    pub(super) timeout: Duration,
+    /// How long all attempts and waits may take together.
+    pub(super) deadline: Duration,
+    /// How many attempts may follow the first.
+    pub(super) retries: u32,
+    /// The first and the longest wait.
+    pub(super) backoff: (Duration, Duration),
+}
+
+impl Patience {
+    /// How long an attempt may take that is begun `now`, if all must be over at `end`.
+    pub(super) fn attempt(&self, now: Instant, end: Instant) -> Duration {
+        self.timeout.min(end.saturating_duration_since(now))
+    }
+}
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: Box<LmError>,
+    /// Whether another attempt is sure to fail too, although errors of its kind mostly pass.
+    pub(super) hopeless: bool,
+}
+
+impl Failed {
+    /// Returns whether another attempt may succeed.
+    fn may_pass(&self) -> bool {
+        self.error.is_retryable() && !self.hopeless
+    }
+}
+
+/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over.
+pub(super) async fn retry<T, F>(
+    patience: Patience,
+    mut attempt: impl FnMut(Instant) -> F,
+) -> Result<T, LmError>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
+    let end = Instant::now() + patience.deadline.min(FOREVER);
+    match attempt(end).await {
+        Ok(done) => Ok(done),
+        Err(failed) if !failed.may_pass() => Err(*failed.error),
+        // Boxed, like all that few requests need, so that the others stay small.
+        Err(failed) => Box::pin(again(patience, end, failed, attempt)).await,
+    }
+}
+
+/// Goes on after the first attempt has `failed`.
+async fn again<T, F>(
+    patience: Patience,
+    end: Instant,
+    failed: Failed,
+    mut attempt: impl FnMut(Instant) -> F,
+) -> Result<T, LmError>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
+    let mut first = Some(failed);
+    let waits = ExponentialBuilder::new()
+        .with_jitter()
+        .with_min_delay(patience.backoff.0.min(FOREVER))
+        .with_max_delay(patience.backoff.1.min(FOREVER))
+        .with_max_times(patience.retries as usize);
+    let next = || match first.take() {
+        Some(failed) => Either::Left(std::future::ready(Err(failed))),
+        None => Either::Right(attempt(end)),
+    };
+    let outcome = next
+        .retry(waits)
+        .when(Failed::may_pass)
+        .adjust(|failed: &Failed, planned| {
+            let planned = planned?;
+            let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
+            // A wait that outlasts the deadline is not worth starting.
+            (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
+        })
+        .notify(|failed: &Failed, wait: Duration| {
+            observe::retried(&failed.error, wait);
+        })
+        .await;
+    outcome.map_err(|failed| *failed.error)
+}
+
+/// At least the time that the server asked for, and up to a quarter more: clients that were refused together
+/// must not come back together. The jittered `planned` wait is the source of randomness.
+fn spread(asked: Duration, planned: Duration) -> Duration {
+    let room = asked / 4;
+    let share = f64::from(planned.subsec_nanos() % 100_000) / 100_000.0;
+    asked.saturating_add(room.mul_f64(share))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::LmErrorKind;
+
+    const PATIENCE: Patience = Patience {
+        timeout: Duration::from_mins(1),
+        deadline: Duration::from_mins(10),
+        retries: 4,
+        backoff: (Duration::from_millis(500), Duration::from_secs(30)),
+    };
+
+    /// Attempts that always fail in this way: how many there were and how long it took.
+    async fn failing(patience: Patience, kind: LmErrorKind, retry_after: Option<u64>) -> (u32, Duration) {
+        let (attempts, start) = (Cell::new(0), Instant::now());
+        let error = retry(patience, |_| async {
+            attempts.set(attempts.get() + 1);
+            let mut error = LmError::new(kind, "m", "no");
+            error.retry_after = retry_after.map(Duration::from_secs);
+            Err::<(), _>(Failed { error: error.into(), hopeless: false })
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(error.kind, kind);
+        (attempts.get(), start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_with_jitter() {
+        let (attempts, took) = failing(PATIENCE, LmErrorKind::Server, None).await;
+        assert_eq!(attempts, 5);
+        // 0.5 + 1 + 2 + 4 seconds, each up to doubled.
+        assert!((Duration::from_millis(7_500)..Duration::from_millis(15_100)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_servers_wish_replaces_the_planned_wait() {
+        let (attempts, took) = failing(PATIENCE, LmErrorKind::RateLimit, Some(20)).await;
+        assert_eq!(attempts, 5);
+        assert!((Duration::from_secs(80)..Duration::from_millis(100_100)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_wait_outlasts_the_deadline() {
+        let (attempts, took) = failing(PATIENCE, LmErrorKind::RateLimit, Some(3_600)).await;
+        assert_eq!((attempts, took), (1, Duration::ZERO));
+        let short = Patience { deadline: Duration::from_secs(2), retries: 100, ..PATIENCE };
+        let (_, took) = failing(short, LmErrorKind::Server, None).await;
+        assert!(took <= Duration::from_secs(2), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endless_times_are_no_trouble() {
+        let patience = Patience { timeout: Duration::MAX, deadline: Duration::MAX, ..PATIENCE };
+        assert_eq!(failing(patience, LmErrorKind::Server, Some(u64::MAX)).await, (1, Duration::ZERO));
+        let patience = Patience { backoff: (Duration::MAX, Duration::MAX), ..patience };
+        assert_eq!(failing(patience, LmErrorKind::Server, None).await, (1, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_pass_is_not_repeated() {
+        for kind in
+            [LmErrorKind::Auth, LmErrorKind::Billing, LmErrorKind::InvalidRequest, LmErrorKind::Decode]
+        {
+            assert_eq!(failing(PATIENCE, kind, None).await, (1, Duration::ZERO));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_gets_no_more_time_than_is_left() {
+        let patience = Patience { deadline: Duration::from_secs(70), retries: 1, ..PATIENCE };
+        let given = Cell::new(Vec::new());
+        let _ = retry(patience, |end| {
+            let time = patience.attempt(Instant::now(), end);
+            given.set([given.take(), vec![time]].concat());
+            async move {
+                tokio::time::sleep(time).await;
+                Err::<(), _>(Failed {
+                    error: LmError::new(LmErrorKind::Timeout, "m", "late").into(),
+                    hopeless: false,
+                })
+            }
+        })
+        .await;
+        let given = given.take();
+        assert_eq!(given[0], Duration::from_mins(1));
+        assert!(given[1] <= Duration::from_millis(9_500), "{given:?}");
+    }
+}

@@ -1,0 +1,27 @@
+//! What calls of models report of themselves: spans, named by OpenTelemetry's conventions for generative AI, and events
+//! for observers.
+//!
+//! The rest of the library tells of whole programs by the same means: its calls are [`Frame`]s in the same [`Scope`],
+//! and its observers stand among these [`Observers`].
+
+mod content;
+mod event;
+mod frame;
+pub mod gen_ai;
+mod observer;
+mod operation;
+mod scope;
+pub mod size;
+pub mod spans;
+
+pub use content::{placeholder, value, values};
+pub use event::{CallEvent, CallEventKind, LmCall};
+pub use frame::{CallId, Frame};
+pub use observer::{Added, CallObserver, Observers};
+pub use operation::layer_call;
+#[cfg(feature = "http")]
+pub(crate) use operation::retried;
+pub(crate) use operation::{lm_call, lm_part};
+pub use scope::{
+    Observation, Scope, configure, inherit, may_be_observed, observe_for_good, observer_made, observing,
+};

@@ -1,0 +1,184 @@
+//! Calls of models that are observed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use tracing::Span;
+
+use super::event::{CallEvent, CallEventKind, LmCall};
+use super::frame::{CallId, Frame};
+use super::observer::{CallObserver, Observers};
+use super::scope::{Scope, may_be_observed};
+use super::spans;
+use crate::{BoxFuture, Lm, LmError, Next, Request, Response};
+
+/// A call of a model that is observed. Dropped before it has ended, it was cancelled.
+pub(crate) struct LmOperation {
+    frame: Frame,
+    /// What happens below it, in its transport.
+    progress: Arc<LmProgress>,
+    ended: bool,
+}
+
+/// What happens below a call of a model, in its transport.
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "the transport asks for it"))]
+pub(super) struct LmProgress {
+    id: CallId,
+    source: Arc<str>,
+    observers: Observers,
+    /// Made where somebody observes.
+    call: Option<Arc<LmCall>>,
+    retries: AtomicU32,
+    /// Whether others were asked on its behalf, whose spans have the usage.
+    in_parts: AtomicBool,
+    outer: Option<Arc<LmProgress>>,
+}
+
+impl LmProgress {
+    /// Tells observers; what is not observed is not made.
+    fn tell(&self, kind: impl FnOnce() -> CallEventKind) {
+        let Some(what) = self.call.clone() else { return };
+        let CallId { call, parent, .. } = self.id;
+        let (source, elapsed) = (self.source.clone(), self.id.elapsed());
+        self.observers.tell(&CallEvent { source, call, parent, elapsed, what, kind: kind() });
+    }
+}
+
+/// A request that is sent to a model, where it is observed. What a model or a layer asks in its turn is a part of it.
+pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOperation> {
+    if !may_be_observed() {
+        return None;
+    }
+    let scope = Scope::current();
+    if scope.lm.is_some() {
+        return lm_part(lm, request, streamed);
+    }
+    let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
+    let observers = scope.observers();
+    if span.is_disabled() && observers.is_empty() {
+        return None;
+    }
+    let operation = LmOperation::new(&scope, observers, span, lm, request, streamed);
+    if operation.frame.content {
+        spans::show_request(&operation.frame.span, request);
+    }
+    Some(operation)
+}
+
+/// A request that a model made of models sends to one of them. It leaves a span; observers know the whole call.
+pub(crate) fn lm_part(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOperation> {
+    if !may_be_observed() {
+        return None;
+    }
+    let scope = Scope::current();
+    let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
+    if span.is_disabled() {
+        return None;
+    }
+    if let Some(whole) = &scope.lm {
+        whole.in_parts.store(true, Ordering::Relaxed);
+    }
+    Some(LmOperation::new(&scope, Observers::default(), span, lm, request, streamed))
+}
+
+impl LmOperation {
+    fn new(
+        scope: &Scope,
+        observers: Observers,
+        span: Span,
+        lm: &Lm,
+        request: &Request,
+        streamed: bool,
+    ) -> Self {
+        let mut frame = Frame::new(scope.clone(), lm.id().into(), observers, span);
+        let observed = !frame.observers.is_empty();
+        let progress = Arc::new(LmProgress {
+            id: frame.id,
+            source: frame.source.clone(),
+            observers: frame.observers.clone(),
+            call: observed.then(|| LmCall::new(lm, request, scope.predictor.clone(), streamed).into()),
+            retries: AtomicU32::new(0),
+            in_parts: AtomicBool::new(false),
+            outer: scope.lm.clone(),
+        });
+        progress.tell(|| CallEventKind::Started);
+        let mut inner = scope.clone();
+        inner.call = Some(frame.id.call);
+        inner.lm = Some(progress.clone());
+        frame.scope = Arc::new(inner);
+        LmOperation { frame, progress, ended: false }
+    }
+
+    /// Does the work of the call.
+    pub(crate) fn run<'w, F: Future + 'w>(&self, work: F) -> impl Future<Output = F::Output> + use<'w, F> {
+        self.frame.run(work)
+    }
+
+    /// Notes how the call has ended, and when the first of a streamed reply came.
+    pub(crate) fn end(mut self, result: &Result<Response, LmError>, first: Option<Instant>) {
+        self.ended = true;
+        let LmOperation { frame, progress, .. } = &self;
+        let first = first.map(|first| first.duration_since(frame.id.started));
+        let retries = progress.retries.load(Ordering::Relaxed);
+        match result {
+            Ok(response) => {
+                spans::answered(&frame.span, response, first, retries);
+                // Backends add up the tokens of all spans.
+                if !response.cached && !progress.in_parts.load(Ordering::Relaxed) {
+                    spans::used(&frame.span, &response.usage);
+                }
+                if frame.content {
+                    spans::show_response(&frame.span, response);
+                }
+            }
+            Err(error) => {
+                let quiet = spans::lm_error_text(error);
+                frame.failed(spans::lm_error_type(error.kind), &frame.described(error, quiet));
+            }
+        }
+        progress.tell(|| match result {
+            Ok(response) => {
+                CallEventKind::Finished { response: response.clone().into(), first_token: first, retries }
+            }
+            Err(error) => CallEventKind::Failed { error: error.clone().into(), retries },
+        });
+    }
+}
+
+impl Drop for LmOperation {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.frame.cancelled();
+            self.progress.tell(|| CallEventKind::Cancelled);
+        }
+    }
+}
+
+/// Lets one observer see a request that passes it as a layer.
+pub fn layer_call<'a>(
+    observer: Arc<dyn CallObserver>,
+    lm: &'a Lm,
+    request: &'a Request,
+    next: Next<'a>,
+) -> BoxFuture<'a, Result<Response, LmError>> {
+    Box::pin(async move {
+        let (scope, observers) = (Scope::current(), Observers::only(observer));
+        let operation = LmOperation::new(&scope, observers, Span::none(), lm, request, next.is_streamed());
+        let result = operation.run(next.run(lm, request)).await;
+        operation.end(&result, next.first_piece());
+        result
+    })
+}
+
+/// Notes that an attempt has failed and that the request will be sent again after a while.
+#[cfg(feature = "http")]
+pub(crate) fn retried(error: &LmError, wait: std::time::Duration) {
+    let scope = Scope::current();
+    let content = || scope.shows_content().then(|| error.message.clone());
+    spans::retried(error, wait, content);
+    for lm in std::iter::successors(scope.lm.as_deref(), |lm| lm.outer.as_deref()) {
+        lm.retries.fetch_add(1, Ordering::Relaxed);
+        lm.tell(|| CallEventKind::Retried { error: error.clone().into(), wait });
+    }
+}

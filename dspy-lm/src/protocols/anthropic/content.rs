@@ -1,0 +1,113 @@
+//! What messages hold.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::protocols::wire::{Source, arguments_object};
+use crate::{Content, Media, MediaKind, Message, Part, Role};
+
+/// The conversation as turns of two speakers. What the system says is left out, and turns of one speaker become one:
+/// the results of parallel calls must stand together.
+pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
+    let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
+    for message in messages.iter().filter(|message| message.role != Role::System) {
+        let role = if message.role == Role::Assistant { "assistant" } else { "user" };
+        let blocks = blocks(message, source, images)?;
+        match turns.last_mut() {
+            Some((last, content)) if *last == role => content.extend(blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    let turn = |(role, content): (&str, Vec<Value>)| json!({"role": role, "content": content});
+    Ok(turns.into_iter().filter(|(_, content)| !content.is_empty()).map(turn).collect())
+}
+
+/// What the system says, in blocks.
+pub(super) fn system(messages: &[Message]) -> Vec<Value> {
+    let said = messages.iter().filter(|message| message.role == Role::System);
+    said.filter_map(|message| text(&message.text())).collect()
+}
+
+/// A block of text. Blank ones are refused, and so they are left out.
+fn text(text: &str) -> Option<Value> {
+    (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}))
+}
+
+fn blocks(message: &Message, source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
+    Ok(match &message.content {
+        Content::Text(said) => text(said).into_iter().collect(),
+        Content::Parts(parts) => {
+            let block = |part: &Part| match part {
+                Part::Text(said) => Ok(text(said)),
+                Part::Media(media) => self::media(media, images).map(Some),
+            };
+            let blocks = parts.iter().map(block).collect::<Result<Vec<_>, String>>()?;
+            blocks.into_iter().flatten().collect()
+        }
+        Content::Calls { text: said, calls, opaque } => match source.own(opaque.as_deref()) {
+            // Signed thoughts must go back as they came, at their places.
+            Some(items) => items.iter().filter_map(returned).collect(),
+            None => {
+                let call = |call: &crate::ToolCall| {
+                    json!({"type": "tool_use", "id": call.id.as_deref().unwrap_or_default(), "name": call.name,
+                        "input": arguments_object(&call.arguments)})
+                };
+                text(said).into_iter().chain(calls.iter().map(call)).collect()
+            }
+        },
+        Content::ToolResult { id, text } => {
+            vec![json!({"type": "tool_result", "tool_use_id": &**id, "content": &**text})]
+        }
+    })
+}
+
+/// A block of the model's own, fit to go back: what a cut reply holds may not be.
+fn returned(item: &Value) -> Option<Value> {
+    let mut item = item.clone();
+    match item.get("type").and_then(Value::as_str) {
+        Some("text") => return text(item.get("text")?.as_str()?),
+        Some("tool_use") => item["input"] = arguments_object(&item["input"]),
+        _ => {}
+    }
+    Some(item)
+}
+
+fn media(media: &Media, images: bool) -> Result<Value, String> {
+    let by_url = || json!({"type": "url", "url": &*media.url});
+    match media.kind {
+        MediaKind::Image if !images => {
+            Err("the model is known to see no images; choose another one".to_owned())
+        }
+        MediaKind::Image => {
+            let source = media.data().map_or_else(
+                by_url,
+                |(media_type, data)| json!({"type": "base64", "media_type": media_type, "data": data}),
+            );
+            Ok(json!({"type": "image", "source": source}))
+        }
+        MediaKind::Audio => Err("it takes no audio; transcribe it first, or use a model that listens".into()),
+        MediaKind::File => {
+            let source = match media.data() {
+                None => by_url(),
+                Some((kind @ "application/pdf", data)) => {
+                    json!({"type": "base64", "media_type": kind, "data": data})
+                }
+                Some((kind, data)) if kind.starts_with("text/") || kind == "application/json" => {
+                    let bytes =
+                        STANDARD.decode(data).map_err(|error| format!("a file is not base64: {error}"))?;
+                    let text = String::from_utf8(bytes).map_err(|_| "a text file is not UTF-8".to_owned())?;
+                    json!({"type": "text", "media_type": "text/plain", "data": text})
+                }
+                Some((kind, _)) => {
+                    return Err(format!("it takes files as PDF or text, not as `{kind}`; convert it first"));
+                }
+            };
+            let mut block = json!({"type": "document", "source": source});
+            if let Some(name) = &media.name {
+                block["title"] = (&**name).into();
+            }
+            Ok(block)
+        }
+    }
+}

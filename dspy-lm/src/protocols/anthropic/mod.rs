@@ -1,0 +1,68 @@
+//! Anthropic's messages.
+//!
+//! Source for all facts in this room: Anthropic, "Messages API reference", "Streaming messages", "Errors" (November
+//! 2026).
+
+mod content;
+mod models;
+mod request;
+mod response;
+mod stream;
+
+use crate::network::transport::{Answer, Failure};
+use crate::protocols::dialect::Dialect;
+use crate::protocols::wire::{Codec, Format, Refused, Source};
+use crate::{Request, Response};
+use models::Family;
+
+/// Whether the model of that name takes `temperature` and `top_p`.
+pub(crate) fn takes_sampling(model: &str) -> bool {
+    models::family(model).sampling
+}
+
+/// Messages for one model.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    /// The model's name on the wire.
+    name: String,
+    dialect: Dialect,
+    family: Family,
+}
+
+impl Messages {
+    pub(crate) fn new(name: String, dialect: Dialect) -> Self {
+        Messages { family: models::family(&name), name, dialect }
+    }
+
+    /// Who signs thoughts.
+    fn source(&self) -> Source<'_> {
+        source(&self.name)
+    }
+}
+
+fn source(model: &str) -> Source<'_> {
+    Source { protocol: "anthropic", model }
+}
+
+impl Codec for Messages {
+    type Events<'a> = stream::Assembly<'a>;
+
+    fn body(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
+        let body = self.request(request, format, refused, stream)?;
+        serde_json::to_vec(&body).map_err(|error| error.to_string())
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Response, Failure> {
+        response::read(answer, &self.name)
+    }
+
+    fn events(&self) -> stream::Assembly<'_> {
+        stream::Assembly::new(&self.name)
+    }
+}

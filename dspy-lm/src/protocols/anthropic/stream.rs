@@ -1,0 +1,180 @@
+//! The events of a streamed reply.
+
+use serde_json::{Map, Value, json};
+
+use super::response::message_of;
+use crate::network::transport::{Answer, Events, Failure};
+use crate::protocols::wire::{Progress, finish_reason, number, parse, string};
+use crate::{Delta, LmErrorKind, Response};
+
+/// More blocks than this are not a reply.
+const MOST_BLOCKS: usize = 4_096;
+
+/// A message, put together from its events.
+#[derive(Debug)]
+pub(crate) struct Assembly<'a> {
+    /// The name that the model was asked by.
+    name: &'a str,
+    message: Map<String, Value>,
+    blocks: Vec<Block>,
+    usage: Map<String, Value>,
+    progress: Progress,
+    ended: bool,
+}
+
+/// A block and the pieces of it that have arrived.
+#[derive(Debug, Default)]
+struct Block {
+    index: Option<u64>,
+    start: Map<String, Value>,
+    text: String,
+    signature: String,
+    input: String,
+}
+
+impl<'a> Assembly<'a> {
+    pub(super) fn new(name: &'a str) -> Self {
+        Assembly {
+            name,
+            message: Map::new(),
+            blocks: Vec::new(),
+            usage: Map::new(),
+            progress: Progress::default(),
+            ended: false,
+        }
+    }
+
+    /// A new block. Some servers number all of them alike, or none.
+    fn begin(&mut self, event: &Value) -> Result<&mut Block, Failure> {
+        let index = number(event.get("index"));
+        if self.blocks.len() >= MOST_BLOCKS || index.is_some_and(|index| index >= MOST_BLOCKS as u64) {
+            return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its blocks beyond all measure"));
+        }
+        let at = self.blocks.len();
+        self.blocks.push(Block { index, ..Block::default() });
+        Ok(&mut self.blocks[at])
+    }
+
+    /// The block that an event goes on with: the latest of its number, or the latest of all.
+    fn block(&mut self, event: &Value) -> Result<&mut Block, Failure> {
+        let index = number(event.get("index"));
+        let at = match index {
+            Some(_) => self.blocks.iter().rposition(|block| block.index == index || block.index.is_none()),
+            None => self.blocks.len().checked_sub(1),
+        };
+        match at {
+            Some(at) => Ok(&mut self.blocks[at]),
+            None => self.begin(event),
+        }
+    }
+
+    /// Takes over counts; those that come later are the totals so far.
+    fn count(&mut self, usage: Option<&Value>) {
+        let counts = usage.and_then(Value::as_object).into_iter().flatten();
+        let counts = counts.filter(|(_, count)| !count.is_null());
+        self.usage.extend(counts.map(|(name, count)| (name.clone(), count.clone())));
+    }
+}
+
+impl Events for Assembly<'_> {
+    fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
+        if data.trim() == "[DONE]" {
+            return Ok(true);
+        }
+        let mut event = parse(data.as_bytes()).map_err(|error| {
+            Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
+        })?;
+        Failure::check(&event)?;
+        let kind = string(event.get("type")).unwrap_or_default();
+        if ["message_", "content_block_", "ping"].iter().any(|start| kind.starts_with(start)) {
+            self.progress.known();
+        } else {
+            self.progress.unknown(&event)?;
+        }
+        match kind.as_str() {
+            "message_start" => {
+                self.count(event.pointer("/message/usage"));
+                if let Some(Value::Object(message)) = event.get_mut("message").map(Value::take) {
+                    self.message = message;
+                }
+            }
+            "content_block_start" => {
+                let start = event.get_mut("content_block").map(Value::take).unwrap_or_default();
+                let block = self.begin(&event)?;
+                let text = |name: &str| start.get(name).and_then(Value::as_str).unwrap_or_default();
+                block.text = format!("{}{}", text("text"), text("thinking"));
+                text("signature").clone_into(&mut block.signature);
+                let begun = std::mem::take(&mut block.text);
+                let thinks = text("type") == "thinking";
+                if let Value::Object(start) = start {
+                    block.start = start;
+                }
+                block.say(&begun, thinks, deltas);
+            }
+            "content_block_delta" => {
+                let delta = event.get_mut("delta").map(Value::take).unwrap_or_default();
+                let block = self.block(&event)?;
+                let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
+                match text("type") {
+                    "text_delta" => block.say(text("text"), false, deltas),
+                    "thinking_delta" => block.say(text("thinking"), true, deltas),
+                    "signature_delta" => block.signature.push_str(text("signature")),
+                    "input_json_delta" => block.input.push_str(text("partial_json")),
+                    _ => {}
+                }
+            }
+            "message_delta" => {
+                self.count(event.get("usage"));
+                if let Some(Value::Object(delta)) = event.get_mut("delta").map(Value::take) {
+                    self.message.extend(delta.into_iter().filter(|(_, value)| !value.is_null()));
+                }
+            }
+            "message_stop" => {
+                self.ended = true;
+                return Ok(true);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
+        let Assembly { name, mut message, blocks, usage, progress, ended } = self;
+        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
+        if !ended && finish_reason(message.get("stop_reason"))?.is_none() {
+            return Err(progress.cut());
+        }
+        message.insert("content".into(), blocks.into_iter().map(Block::finish).collect());
+        message.insert("usage".into(), usage.into());
+        message_of(message.into(), answer, name)
+    }
+}
+
+impl Block {
+    fn say(&mut self, more: &str, thinks: bool, deltas: &mut Vec<Delta>) {
+        if more.is_empty() {
+            return;
+        }
+        self.text.push_str(more);
+        deltas.push(if thinks { Delta::Reasoning(more.into()) } else { Delta::Text(more.into()) });
+    }
+
+    fn finish(self) -> Value {
+        let Block { start: mut block, text, signature, input, .. } = self;
+        let kind = block.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();
+        match kind.as_str() {
+            "text" => drop(block.insert("text".into(), text.into())),
+            "thinking" => {
+                block.insert("thinking".into(), text.into());
+                block.insert("signature".into(), signature.into());
+            }
+            "tool_use" if !input.is_empty() => {
+                let input = serde_json::from_str(&input).unwrap_or(Value::String(input));
+                block.insert("input".into(), input);
+            }
+            _ => {}
+        }
+        block.entry("type").or_insert_with(|| json!(kind));
+        block.into()
+    }
+}

@@ -1,0 +1,118 @@
+//! The rest of an endpoint's API: what is not a completion.
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Body, Method};
+use serde::de::DeserializeOwned;
+
+use crate::network::transport::{Answer, Failure, Route, Transport, looks_like_html};
+use crate::{Endpoint, Lm, LmError, LmErrorKind, Protocol};
+
+/// The way to the API of an endpoint. Errors name `asker` as the model.
+#[derive(Debug, Clone)]
+pub struct Api {
+    endpoint: Endpoint,
+    asker: &'static str,
+}
+
+/// A body to send, made anew for each attempt.
+#[derive(Debug)]
+pub struct Payload {
+    /// Its media type.
+    pub content_type: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The body.
+    pub body: Body,
+}
+
+impl Api {
+    /// The API of this endpoint.
+    pub fn new(endpoint: Endpoint, asker: &'static str) -> Self {
+        Api { endpoint, asker }
+    }
+
+    /// What tells this API from others, without anything secret.
+    pub fn address(&self) -> String {
+        crate::endpoint::deployment(&self.endpoint.base_url).into_owned()
+    }
+
+    /// A model of the endpoint.
+    ///
+    /// # Errors
+    /// If the endpoint is not configured well.
+    pub fn model(&self, name: &str) -> Result<Lm, LmError> {
+        self.endpoint.model(name)
+    }
+
+    /// Asks for something, again and again where that may help.
+    ///
+    /// # Errors
+    /// As any request to the endpoint.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, LmError> {
+        self.exchange(Method::GET, path, query, None).await
+    }
+
+    /// Removes something. Removing twice does no harm, so this is repeated too.
+    ///
+    /// # Errors
+    /// As any request to the endpoint.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, LmError> {
+        self.exchange(Method::DELETE, path, &[], None).await
+    }
+
+    /// Sends something that has an effect. It is sent again only after a refusal for too many requests: after other
+    /// failures nobody knows whether the effect is there.
+    ///
+    /// # Errors
+    /// As any request to the endpoint.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        payload: &(dyn Fn() -> Payload + Send + Sync),
+    ) -> Result<T, LmError> {
+        self.exchange(Method::POST, path, &[], Some(payload)).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        payload: Option<&(dyn Fn() -> Payload + Send + Sync)>,
+    ) -> Result<T, LmError> {
+        let protocol = Protocol::Chat;
+        let route = Route {
+            path: path.to_owned(),
+            root: protocol.root(),
+            key_header: self.endpoint.key_header.or(protocol.key_header()),
+            ..Route::default()
+        };
+        let transport = Transport::new(&self.endpoint, self.asker, &route)?;
+        let again = |kind: LmErrorKind| method != Method::POST || kind == LmErrorKind::RateLimit;
+        let make = |mut request: reqwest::Request| {
+            *request.method_mut() = method.clone();
+            if !query.is_empty() {
+                request.url_mut().query_pairs_mut().extend_pairs(query);
+            }
+            match payload.map(|payload| payload()) {
+                Some(Payload { content_type, length, body }) => {
+                    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+                        request.headers_mut().insert(CONTENT_TYPE, content_type);
+                    }
+                    request.headers_mut().insert(CONTENT_LENGTH, length.into());
+                    *request.body_mut() = Some(body);
+                }
+                None => drop(request.headers_mut().remove(CONTENT_TYPE)),
+            }
+            request
+        };
+        transport.exchange(make, again, read).await
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        let found = if looks_like_html(&answer.body) { "an HTML page" } else { "something else" };
+        Failure::new(LmErrorKind::Decode, format!("the endpoint answered with {found}: {error}"))
+    })
+}

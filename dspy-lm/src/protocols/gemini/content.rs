@@ -1,0 +1,123 @@
+//! What contents hold.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Value, json};
+
+use crate::protocols::wire::{Source, arguments_object};
+use crate::{Content, Media, MediaKind, Message, Part, Role, ToolCall};
+
+/// The conversation as turns of two speakers. What the system says is left out, and turns of one speaker become one:
+/// the results of parallel calls must stand together.
+pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
+    let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
+    let mut called = Called::default();
+    for message in messages.iter().filter(|message| message.role != Role::System) {
+        let role = if message.role == Role::Assistant { "model" } else { "user" };
+        let parts = parts(message, source, images, &mut called)?;
+        match turns.last_mut() {
+            Some((last, content)) if *last == role => content.extend(parts),
+            _ => turns.push((role, parts)),
+        }
+    }
+    let turn = |(role, parts): (&str, Vec<Value>)| json!({"role": role, "parts": parts});
+    Ok(turns.into_iter().filter(|(_, parts)| !parts.is_empty()).map(turn).collect())
+}
+
+/// What the system says.
+pub(super) fn system(messages: &[Message]) -> Vec<Value> {
+    let said = messages.iter().filter(|message| message.role == Role::System);
+    said.filter_map(|message| text(&message.text())).collect()
+}
+
+fn text(text: &str) -> Option<Value> {
+    (!text.is_empty()).then(|| json!({ "text": text }))
+}
+
+/// The calls so far.
+#[derive(Default)]
+struct Called<'m> {
+    /// The tools that were called under an id: results go back under the name of the tool.
+    names: HashMap<&'m str, &'m str>,
+    /// The ids that the model gave itself; others are the library's and mean nothing to it.
+    ids: HashSet<String>,
+}
+
+fn parts<'m>(
+    message: &'m Message,
+    source: Source<'_>,
+    images: bool,
+    called: &mut Called<'m>,
+) -> Result<Vec<Value>, String> {
+    Ok(match &message.content {
+        Content::Text(said) => text(said).into_iter().collect(),
+        Content::Parts(parts) => {
+            let part = |part: &Part| match part {
+                Part::Text(said) => Ok(text(said)),
+                Part::Media(media) => self::media(media, images).map(Some),
+            };
+            let parts = parts.iter().map(part).collect::<Result<Vec<_>, String>>()?;
+            parts.into_iter().flatten().collect()
+        }
+        Content::Calls { text: said, calls, opaque } => {
+            let named = |call: &'m ToolCall| Some((call.id.as_deref()?, call.name.as_str()));
+            called.names.extend(calls.iter().filter_map(named));
+            match source.own(opaque.as_deref()) {
+                // Signatures must go back in the parts that they came in.
+                Some(items) => {
+                    let id = |item: &Value| Some(item.pointer("/functionCall/id")?.as_str()?.to_owned());
+                    called.ids.extend(items.iter().filter_map(id));
+                    items.to_vec()
+                }
+                None => {
+                    let call = |call: &ToolCall| json!({"functionCall": {"name": call.name, "args": arguments_object(&call.arguments)}});
+                    text(said).into_iter().chain(calls.iter().map(call)).collect()
+                }
+            }
+        }
+        Content::ToolResult { id, text } => {
+            let name = called.names.get(&**id).copied().unwrap_or(id);
+            let result = serde_json::from_str(text).ok().filter(Value::is_object);
+            let result = result.unwrap_or_else(|| json!({"result": &**text}));
+            let mut response = json!({"name": name, "response": result});
+            if called.ids.contains(&**id) {
+                response["id"] = (&**id).into();
+            }
+            vec![json!({"functionResponse": response})]
+        }
+    })
+}
+
+fn media(media: &Media, images: bool) -> Result<Value, String> {
+    if media.kind == MediaKind::Image && !images {
+        return Err("the model is known to see no images; choose another one".into());
+    }
+    if let Some((media_type, data)) = media.data() {
+        return Ok(json!({"inlineData": {"mimeType": media_type, "data": data}}));
+    }
+    let mut file = json!({"fileUri": &*media.url});
+    if let Some(media_type) = media_type(&media.url) {
+        file["mimeType"] = media_type.into();
+    }
+    Ok(json!({"fileData": file}))
+}
+
+/// The media type that the end of a URL speaks of.
+fn media_type(url: &str) -> Option<&'static str> {
+    let path = url.split(['?', '#']).next()?;
+    let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "heic" => "image/heic",
+        "pdf" => "application/pdf",
+        "txt" => "text/plain",
+        "wav" => "audio/wav",
+        "mp3" => "audio/mpeg",
+        "flac" => "audio/flac",
+        "ogg" => "audio/ogg",
+        "mp4" => "video/mp4",
+        _ => return None,
+    })
+}

@@ -1,0 +1,17 @@
+//! How requests are written and replies are read: one codec for each protocol, over what they share.
+
+#[cfg(feature = "http")]
+pub(crate) mod anthropic;
+#[cfg(feature = "http")]
+pub(crate) mod api;
+#[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
+pub(crate) mod dialect;
+#[cfg(feature = "http")]
+mod gemini;
+#[cfg(feature = "http")]
+pub(crate) mod openai;
+pub(crate) mod protocol;
+#[cfg(feature = "http")]
+mod responses;
+#[cfg(feature = "http")]
+pub(crate) mod wire;

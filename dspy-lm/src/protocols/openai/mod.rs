@@ -1,0 +1,61 @@
+//! OpenAI's chat completions, as nearly every server speaks them.
+
+mod calls;
+mod logprobs;
+mod plain;
+mod request;
+mod response;
+mod stream;
+mod tools;
+
+pub(crate) use logprobs::read as read_logprobs;
+pub use request::message_value;
+pub use tools::tool_value;
+pub(crate) use tools::{arguments_text, parameters};
+
+use crate::network::transport::{Answer, Failure};
+use crate::protocols::dialect::Dialect;
+use crate::protocols::wire::{Codec, Format, Refused, Source};
+use crate::{Request, Response};
+
+/// Chat completions for one model.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    /// The model's name on the wire.
+    name: String,
+    dialect: Dialect,
+}
+
+impl Chat {
+    pub(crate) fn new(name: String, dialect: Dialect) -> Self {
+        Chat { name, dialect }
+    }
+}
+
+/// Who understands `reasoning_details`.
+fn source(model: &str) -> Source<'_> {
+    Source { protocol: "chat", model }
+}
+
+impl Codec for Chat {
+    type Events<'a> = stream::Assembly<'a>;
+
+    fn body(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Vec<u8>, String> {
+        let dialect = refused.dialect(self.dialect);
+        request::body(&self.name, request, format, dialect, stream).map_err(|error| error.to_string())
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Response, Failure> {
+        response::read(answer, &self.name)
+    }
+
+    fn events(&self) -> stream::Assembly<'_> {
+        stream::Assembly::new(&self.name)
+    }
+}

@@ -1,0 +1,88 @@
+//! What the protocols have in common: a model behind an address, the ladder of reply formats, several completions from
+//! endpoints that give one at a time, JSON Schemas as endpoints take them, and the reading of odd JSON.
+//!
+//! A protocol is a [`Codec`]: it writes bodies and reads replies, whole or by events. It knows nothing of connections.
+
+mod finish;
+mod formats;
+mod json;
+mod read;
+mod refused;
+pub(crate) mod schema;
+mod served;
+
+pub(crate) use finish::{finish_reason, finish_word};
+pub(crate) use formats::Format;
+pub(crate) use json::parse;
+pub(crate) use read::{
+    BREAK, Progress, Source, arguments_object, completion_of, count, dollars, garbage, merge, number,
+    read_arguments, string,
+};
+pub(crate) use refused::{Parameter, Refused};
+use served::Served;
+
+use crate::network::transport::{Answer, Events, Failure, Route};
+use crate::protocols::anthropic::Messages;
+use crate::protocols::gemini::Contents;
+use crate::protocols::openai::Chat;
+use crate::protocols::responses::Responses;
+use crate::{Endpoint, Lm, LmError, Protocol, Request, Response};
+
+/// The writing and reading of one protocol, for one model.
+pub(crate) trait Codec: std::fmt::Debug + Send + Sync + 'static {
+    /// What reads a streamed reply.
+    type Events<'a>: Events;
+
+    /// The body of a request without what the endpoint has `refused`, or why the protocol has no words for it.
+    fn body(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        stream: bool,
+    ) -> Result<Vec<u8>, String>;
+
+    /// Reads a whole reply.
+    fn read(&self, answer: &Answer) -> Result<Response, Failure>;
+
+    /// Begins to read a streamed reply.
+    fn events(&self) -> Self::Events<'_>;
+}
+
+/// The model of that name, by the protocol of its endpoint.
+pub(crate) fn model(endpoint: &Endpoint, id: String, name: String) -> Result<Lm, LmError> {
+    let dialect = endpoint.dialect_of(&name);
+    let route = route(endpoint, dialect.protocol, &name);
+    match dialect.protocol {
+        Protocol::Chat => Served::lm(endpoint, id, &route, dialect, Chat::new(name, dialect)),
+        Protocol::Responses => Served::lm(endpoint, id, &route, dialect, Responses::new(name, dialect)),
+        Protocol::Anthropic => Served::lm(endpoint, id, &route, dialect, Messages::new(name, dialect)),
+        Protocol::Gemini => Served::lm(endpoint, id, &route, dialect, Contents::new(name, dialect)),
+    }
+}
+
+fn route(endpoint: &Endpoint, protocol: Protocol, name: &str) -> Route {
+    // Tuned models have a collection of their own.
+    let collection = if name.contains('/') { "" } else { "models/" };
+    let path = match protocol {
+        Protocol::Chat if endpoint.deployments => {
+            format!("/deployments/{}/chat/completions", endpoint.deployment.as_deref().unwrap_or(name))
+        }
+        Protocol::Chat => "/chat/completions".into(),
+        Protocol::Responses => "/responses".into(),
+        Protocol::Anthropic => "/messages".into(),
+        Protocol::Gemini => format!("/{collection}{name}:generateContent"),
+    };
+    let stream_path =
+        (protocol == Protocol::Gemini).then(|| format!("/{collection}{name}:streamGenerateContent?alt=sse"));
+    Route {
+        path,
+        stream_path,
+        root: protocol.root(),
+        key_header: endpoint.key_header.or(protocol.key_header()),
+        headers: protocol.headers(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

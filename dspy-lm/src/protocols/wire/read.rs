@@ -1,0 +1,222 @@
+//! Reading and writing of odd JSON.
+
+use serde_json::{Map, Value, json};
+
+use crate::network::transport::{Failure, looks_like_html};
+use crate::{Completion, FinishReason, LmErrorKind};
+
+/// What stands between texts that an endpoint gives one by one.
+pub(crate) const BREAK: &str = "\n\n";
+
+/// The text that a value is, if it is one and not empty.
+pub(crate) fn string(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The whole number that a value is. Servers also write counts as floating-point numbers and as text; what is no
+/// count at all, a negative number included, is nothing.
+pub(crate) fn number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::Number(number) => {
+            let float = || number.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64);
+            number.as_u64().or_else(float)
+        }
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A count of tokens; 0 where none is told.
+pub(crate) fn count(value: Option<&Value>) -> u64 {
+    number(value).unwrap_or_default()
+}
+
+/// An amount of US dollars.
+pub(crate) fn dollars(value: Option<&Value>) -> Option<f64> {
+    let usd = match value? {
+        Value::String(text) => text.trim().parse().ok()?,
+        value => value.as_f64()?,
+    };
+    (usd.is_finite() && usd >= 0.0).then_some(usd)
+}
+
+/// What is wrong with a body that is not the JSON it should be.
+pub(crate) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
+    let message = if looks_like_html(body) {
+        "an HTML page came instead of JSON; is the base URL right?".to_owned()
+    } else if body.is_empty() {
+        "the reply is empty".to_owned()
+    } else {
+        format!("the reply cannot be read: {error}")
+    };
+    Failure::new(LmErrorKind::Decode, message)
+}
+
+/// How far a stream of events has come.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// An event of the protocol has come.
+    begun: bool,
+    /// An event of another kind has come.
+    foreign: bool,
+    /// The last that may have been an error.
+    stray: Option<Failure>,
+}
+
+impl Progress {
+    /// An event of the protocol has come.
+    pub(crate) fn known(&mut self) {
+        self.begun = true;
+    }
+
+    /// An event has come that is none of the protocol's. It is refused if it is an error.
+    pub(crate) fn unknown(&mut self, event: &Value) -> Result<(), Failure> {
+        self.foreign = true;
+        self.stray = Failure::of_stray_event(event)?.or(self.stray.take());
+        Ok(())
+    }
+
+    /// What may have been an error on the way.
+    pub(crate) fn stray(&mut self) -> Option<Failure> {
+        self.stray.take()
+    }
+
+    /// The failure of a stream that has ended before its reply: of an error, it was cut off, or it is no reply.
+    pub(crate) fn cut(self) -> Failure {
+        let (kind, message) = if self.foreign && !self.begun {
+            (LmErrorKind::Decode, "the stream holds no reply of the protocol")
+        } else {
+            (LmErrorKind::Transport, "the stream ended before the reply did")
+        };
+        self.stray.unwrap_or_else(|| Failure::new(kind, message))
+    }
+}
+
+/// A completion of what a reply or its events gave for it.
+pub(crate) fn completion_of(
+    mut text: String,
+    reasoning: Option<String>,
+    refusal: Option<String>,
+    mut finish: FinishReason,
+) -> Completion {
+    if let Some(refusal) = refusal.filter(|refusal| !refusal.trim().is_empty()) {
+        // What was said before the model thought better of it stays.
+        text = if text.trim().is_empty() { refusal } else { format!("{text}{BREAK}{refusal}") };
+        finish = FinishReason::ContentFilter;
+    }
+    let reasoning = reasoning.filter(|reasoning| !reasoning.is_empty());
+    Completion { text, finish, reasoning, ..Completion::default() }
+}
+
+/// The arguments of a call; a text that is not JSON stays a text, for the decoder to make sense of.
+pub(crate) fn read_arguments(arguments: Value) -> Value {
+    match arguments {
+        Value::String(text) if text.trim().is_empty() => json!({}),
+        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Value::Null => json!({}),
+        value => value,
+    }
+}
+
+/// The arguments of a call for endpoints that take nothing but an object.
+pub(crate) fn arguments_object(arguments: &Value) -> Value {
+    match arguments {
+        Value::Object(_) => arguments.clone(),
+        Value::Null => json!({}),
+        other => json!({ "arguments": other }),
+    }
+}
+
+/// Adds what the user writes by hand, which replaces what the library would send. Where both hold an object, its
+/// members are replaced one by one.
+pub(crate) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        match (body.get_mut(name), value) {
+            (Some(Value::Object(own)), Value::Object(more)) => {
+                own.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+            }
+            _ => drop(body.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
+/// Who gave something that only he understands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) protocol: &'static str,
+    pub(crate) model: &'a str,
+}
+
+impl Source<'_> {
+    /// Marks items as his.
+    pub(crate) fn mark(self, items: Vec<Value>) -> Value {
+        json!({"protocol": self.protocol, "model": self.model, "items": items})
+    }
+
+    /// The items, if they are his.
+    pub(crate) fn own(self, opaque: Option<&Value>) -> Option<&[Value]> {
+        let opaque = opaque?;
+        let is = |member: &str, text: &str| opaque.get(member).is_some_and(|value| value == text);
+        let items = opaque.get("items")?.as_array()?;
+        (is("protocol", self.protocol) && is("model", self.model)).then_some(items.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_in_every_form() {
+        for (value, read) in [
+            (json!(7), Some(7)),
+            (json!(7.9), Some(7)),
+            (json!("7"), Some(7)),
+            (json!(1e30), Some(u64::MAX)),
+            (json!(u64::MAX), Some(u64::MAX)),
+            (json!(-7), None),
+            (json!(-7.5), None),
+            (json!(null), None),
+            (json!("seven"), None),
+            (json!([7]), None),
+        ] {
+            assert_eq!(number(Some(&value)), read, "{value}");
+        }
+        for (value, read) in
+            [(json!(0.5), Some(0.5)), (json!("0.5"), Some(0.5)), (json!("inf"), None), (json!(-1), None)]
+        {
+            assert_eq!(dollars(Some(&value)), read, "{value}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_are_no_json_stay_as_written() {
+        for (written, read) in [
+            (json!(r#"{"a": 1}"#), json!({"a": 1})),
+            (json!("{a: 1"), json!("{a: 1")),
+            (json!(" "), json!({})),
+            (Value::Null, json!({})),
+            (json!({"a": 1}), json!({"a": 1})),
+        ] {
+            assert_eq!(read_arguments(written), read);
+        }
+    }
+
+    #[test]
+    fn members_of_objects_are_replaced_one_by_one() {
+        let mut body = json!({"a": {"x": 1, "y": 2}, "b": 3});
+        let extra = json!({"a": {"y": 4}, "b": {"z": 5}, "c": [6]});
+        merge(body.as_object_mut().unwrap(), extra.as_object().unwrap());
+        assert_eq!(body, json!({"a": {"x": 1, "y": 4}, "b": {"z": 5}, "c": [6]}));
+    }
+
+    #[test]
+    fn opaque_items_go_back_only_to_where_they_came_from() {
+        let source = Source { protocol: "p", model: "m" };
+        let marked = source.mark(vec![json!(1)]);
+        assert_eq!(source.own(Some(&marked)), Some([json!(1)].as_slice()));
+        assert_eq!(Source { model: "n", ..source }.own(Some(&marked)), None);
+        assert_eq!(Source { protocol: "q", ..source }.own(Some(&marked)), None);
+        assert_eq!(source.own(None), None);
+    }
+}

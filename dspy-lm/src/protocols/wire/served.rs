@@ -1,0 +1,290 @@
+//! A model behind an address.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
+
+use super::Codec;
+use super::formats::{Format, Formats};
+use super::refused::{Memory, Parameter, Refused, objection};
+use crate::network::transport::{Outgoing, Route, Transport};
+use crate::protocols::dialect::Dialect;
+use crate::{
+    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Protocol, Request,
+    Response, providers,
+};
+
+/// One model of one endpoint.
+#[derive(Debug)]
+pub(super) struct Served<C> {
+    id: String,
+    /// The base URL, with the path where the protocol is not the usual one: what two protocols say at one address is
+    /// not the same to caches and journals.
+    address: String,
+    dialect: Dialect,
+    formats: Formats,
+    /// The parameters that the endpoint has refused.
+    refused: Memory,
+    /// Whether it was said that stop sequences are left out.
+    noted_stop: AtomicBool,
+    transport: Transport,
+    codec: C,
+}
+
+/// How many requests are in flight for one that asks for several completions.
+const FAN_OUT: usize = 8;
+
+impl<C: Codec> Served<C> {
+    pub(super) fn lm(
+        endpoint: &Endpoint,
+        id: String,
+        route: &Route,
+        dialect: Dialect,
+        codec: C,
+    ) -> Result<Lm, LmError> {
+        let transport = Transport::new(endpoint, &id, route)?;
+        let usual = endpoint
+            .provider
+            .and_then(providers::provider)
+            .map_or_else(Protocol::default, |provider| provider.dialect.protocol);
+        let path = if dialect.protocol == usual { "" } else { &*route.path };
+        let address = transport.address(path);
+        let (formats, refused, noted_stop) = (Formats::default(), Memory::default(), AtomicBool::new(false));
+        Ok(Lm::custom(Served { id, address, dialect, formats, refused, noted_stop, transport, codec }))
+    }
+
+    /// Answers in as many requests as the endpoint needs.
+    async fn answer(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
+        match request.params.n.filter(|n| *n > 1) {
+            None => self.in_best_format(request, sink).await,
+            // Boxed, like all that few requests need, so that the others stay small.
+            Some(n) => Box::pin(self.several(request, n, sink)).await,
+        }
+    }
+
+    /// Answers with several completions.
+    async fn several(
+        &self,
+        request: &Request,
+        n: u32,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        if self.dialect.capabilities.n && !self.refused.get().has(Parameter::Count) {
+            match self.in_best_format(request, sink).await {
+                Err(error)
+                    if self.objection(&error, request, self.refused.get(), sink.is_some())
+                        == Some(Parameter::Count) =>
+                {
+                    self.note_refusal(Parameter::Count, &error);
+                }
+                answer => return answer,
+            }
+            let whole = self.fan_out(request, n, sink).await?;
+            self.refused.add(Refused::default().with(Parameter::Count));
+            return Ok(whole);
+        }
+        self.fan_out(request, n, sink).await
+    }
+
+    /// Asks for one completion `n` times; who listens hears the first. If one fails, the others are given up.
+    async fn fan_out(
+        &self,
+        request: &Request,
+        n: u32,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let one = |number: u32| async move {
+            let mut one = request.clone();
+            one.params.n = None;
+            // One seed would give one completion many times over.
+            one.params.seed = one.params.seed.map(|seed| seed.wrapping_add(number.into()));
+            self.in_best_format(&one, sink.filter(|_| number == 0)).await
+        };
+        let mut answers = stream::iter((0..n).map(one)).buffered(FAN_OUT);
+        let mut whole = Response::default();
+        let mut first = true;
+        while let Some(answer) = answers.try_next().await? {
+            if std::mem::take(&mut first) {
+                whole = answer;
+            } else {
+                whole.completions.extend(answer.completions);
+                whole.usage += answer.usage;
+            }
+        }
+        Ok(whole)
+    }
+
+    /// Sends the request in the strongest format that the endpoint takes.
+    async fn in_best_format(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
+        let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
+        let mut refusal = None;
+        loop {
+            match self.send(request, ladder.format(at), sink).await {
+                Ok(response) => {
+                    if let Some(refusal) = &refusal {
+                        self.formats.settle(&ladder, at, refusal);
+                    }
+                    return Ok(response);
+                }
+                Err(error) => match ladder.weaker(at, &error) {
+                    Some(next) => (at, refusal) = (next, Some(error)),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Sends the request without the parameters that the endpoint refuses, which it may only learn now.
+    async fn send(
+        &self,
+        request: &Request,
+        format: &Format,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        if !self.dialect.stop && !request.params.stop.is_empty() {
+            self.note_stop();
+        }
+        let known = self.refused.get();
+        let mut refused = known;
+        loop {
+            let error = match self.attempt(request, format, refused, sink).await {
+                Ok(response) => {
+                    self.refused.add(refused);
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            let objection = self.objection(&error, request, refused, sink.is_some());
+            // Several completions are asked for one by one elsewhere.
+            match objection.filter(|parameter| !refused.has(*parameter) && *parameter != Parameter::Count) {
+                Some(parameter) => {
+                    self.note_refusal(parameter, &error);
+                    refused = refused.with(parameter);
+                }
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        sink: Option<&DeltaSink>,
+    ) -> Result<Response, LmError> {
+        let sink = sink.filter(|_| !refused.has(Parameter::Stream));
+        let outgoing = self.outgoing(request, format, refused, sink.is_some())?;
+        let whole = |answer: &_| self.codec.read(answer);
+        match sink {
+            None => self.transport.post(outgoing, whole).await,
+            Some(sink) => {
+                Box::pin(self.transport.stream(outgoing, sink, || self.codec.events(), whole)).await
+            }
+        }
+    }
+
+    fn outgoing(
+        &self,
+        request: &Request,
+        format: &Format,
+        refused: Refused,
+        streamed: bool,
+    ) -> Result<Outgoing, LmError> {
+        let taken = refused.apply(request);
+        let body = self.codec.body(&taken, format, refused, streamed).map_err(|why| {
+            let message = format!("the request cannot be put into this endpoint's form: {why}");
+            LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
+        })?;
+        Ok(Outgoing::new(body, request))
+    }
+
+    /// The parameter that the endpoint refuses by `error`, if the request can do without it.
+    fn objection(
+        &self,
+        error: &LmError,
+        request: &Request,
+        refused: Refused,
+        streamed: bool,
+    ) -> Option<Parameter> {
+        // Nothing was sent, or something else is wrong: most errors need no look at the body.
+        if error.kind != LmErrorKind::InvalidRequest || error.status.is_none() {
+            return None;
+        }
+        let taken = refused.apply(request);
+        let streamed = streamed && !refused.has(Parameter::Stream);
+        let body = self.codec.body(&taken, &Format::Text, refused, streamed).ok()?;
+        let body: Value = serde_json::from_slice(&body).ok()?;
+        objection(error, &body, &request.params.extra, self.dialect.protocol)
+    }
+
+    fn note_refusal(&self, parameter: Parameter, error: &LmError) {
+        let (model, refusal) = (&*self.id, &*error.message);
+        tracing::warn!(
+            model,
+            ?parameter,
+            refusal,
+            "the endpoint refuses a parameter: asked again without it"
+        );
+    }
+
+    fn note_stop(&self) {
+        if !self.noted_stop.swap(true, Ordering::Relaxed) {
+            tracing::warn!(model = &*self.id, "reasoning models take no stop sequences: `stop` is left out");
+        }
+    }
+}
+
+impl<C: Codec> LanguageModel for Served<C> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn endpoint(&self) -> &str {
+        &self.address
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.dialect.capabilities
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(self.answer(request, None))
+    }
+
+    fn stream<'a>(
+        &'a self,
+        request: &'a Request,
+        sink: &'a DeltaSink,
+    ) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(self.answer(request, Some(sink)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocols::openai::Chat;
+
+    /// Futures are moved into one another and at last into a box: each byte is copied with each call.
+    #[test]
+    fn futures_stay_small() {
+        let dialect = crate::protocols::dialect::PLAIN;
+        let route = Route { path: "/chat/completions".into(), root: "/v1", ..Route::default() };
+        let endpoint = Endpoint::new("http://127.0.0.1:1/v1");
+        let transport = Transport::new(&endpoint, "m", &route).unwrap();
+        let codec = Chat::new("m".into(), dialect);
+        let (formats, refused, noted_stop) = (Formats::default(), Memory::default(), AtomicBool::new(false));
+        let (id, address) = ("m".to_owned(), String::new());
+        let served = Served { id, address, dialect, formats, refused, noted_stop, transport, codec };
+        let request = Request::new(Vec::new());
+        let sizes = [
+            ("the model's answer", size_of_val(&served.answer(&request, None)), 1_700),
+            ("a call of a handle", size_of_val(&Lm::scripted([""]).complete(request.clone())), 1_100),
+        ];
+        for (what, size, most) in sizes {
+            assert!(size <= most, "{what} takes {size} bytes");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! From names and the environment to a model.
+
+use crate::endpoint::Endpoint;
+use crate::providers::{self, PROVIDERS};
+use crate::{Embedder, Lm, LmError, LmErrorKind};
+
+/// Reads a variable of the environment.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment of this process.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A variable that is set to something.
+pub(crate) fn variable(lookup: Lookup<'_>, name: &str) -> Option<String> {
+    lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+impl Lm {
+    /// The model of that name, written `provider/model`: `openai/gpt-4o-mini`, `ollama/llama3.2`,
+    /// `openrouter/meta-llama/llama-3.3-70b-instruct`. `builtin` is the model inside this library.
+    ///
+    /// The provider's key and, where it is set, base URL are taken from the environment. Nothing is sent yet.
+    /// Anthropic and Gemini are spoken to in their own [protocols](crate::Protocol), the others by chat completions. At
+    /// Azure the model is the name of a deployment; with `AZURE_OPENAI_API_VERSION` or `OPENAI_API_VERSION` the dated API
+    /// is used instead of v1. For a server of your own, for another protocol, or for other timeouts and retries, see [`Endpoint`].
+    ///
+    /// | provider | key | base URL, if not the provider's own |
+    /// |---|---|---|
+    /// | `openai` | `OPENAI_API_KEY` | `OPENAI_BASE_URL` or `OPENAI_API_BASE` |
+    /// | `anthropic` | `ANTHROPIC_API_KEY` | `ANTHROPIC_BASE_URL` |
+    /// | `gemini` | `GEMINI_API_KEY` or `GOOGLE_API_KEY` | `GEMINI_BASE_URL` |
+    /// | `azure` | `AZURE_OPENAI_API_KEY` or `AZURE_API_KEY` | `AZURE_OPENAI_ENDPOINT` or `AZURE_API_BASE`, required |
+    /// | `openrouter` | `OPENROUTER_API_KEY` | `OPENROUTER_BASE_URL` |
+    /// | `groq` | `GROQ_API_KEY` | `GROQ_BASE_URL` |
+    /// | `together` | `TOGETHER_API_KEY` or `TOGETHERAI_API_KEY` | `TOGETHER_BASE_URL` |
+    /// | `fireworks` | `FIREWORKS_API_KEY` | `FIREWORKS_BASE_URL` |
+    /// | `deepseek` | `DEEPSEEK_API_KEY` | `DEEPSEEK_BASE_URL` |
+    /// | `mistral` | `MISTRAL_API_KEY` | `MISTRAL_BASE_URL` |
+    /// | `xai` | `XAI_API_KEY` | `XAI_BASE_URL` |
+    /// | `ollama` | none | `OLLAMA_BASE_URL` or `OLLAMA_HOST` |
+    /// | `vllm`, `sglang`, `lmstudio`, `llamacpp` | none | `VLLM_BASE_URL` and so on |
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_lm::Lm;
+    /// let lm = Lm::new("ollama/llama3.2")?;
+    /// assert_eq!(lm.id(), "ollama/llama3.2");
+    /// let error = Lm::new("gpt-4o-mini").unwrap_err();
+    /// assert!(error.message.contains("openai"));
+    /// # }
+    /// # Ok::<(), dspy_lm::LmError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Configuration`](LmErrorKind::Configuration) for an unknown provider, a missing key (the message names
+    /// the variable to set), a malformed base URL, or without the feature `http`.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
+        named(name.as_ref().trim(), &environment)
+    }
+
+    /// The model that the environment points to:
+    ///
+    /// 1. the one that `DSPY_MODEL` names, written as for [`new`](Self::new);
+    /// 2. a small model of the first provider whose key is set, in the order of the table there;
+    /// 3. Ollama's `OLLAMA_MODEL`, or `llama3.2` if only `OLLAMA_HOST` is set;
+    /// 4. the built-in one.
+    ///
+    /// Nothing is sent to find out. [`origin`](Self::origin) tells what decided, and so does a log line.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), for the model that was chosen.
+    pub fn from_env() -> Result<Self, LmError> {
+        Self::from_vars(environment)
+    }
+
+    /// As [`from_env`](Self::from_env), with variables from elsewhere: a `.env` file, a configuration service.
+    ///
+    /// ```
+    /// # #[cfg(feature = "http")] {
+    /// use dspy_lm::Lm;
+    /// let lm = Lm::from_vars(|name| (name == "GROQ_API_KEY").then(|| "gsk-private".into()))?;
+    /// assert_eq!(lm.endpoint(), "https://api.groq.com/openai/v1");
+    /// assert_eq!(lm.origin(), Some("GROQ_API_KEY is set"));
+    /// # }
+    /// # Ok::<(), dspy_lm::LmError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, LmError> {
+        let (model, origin) = choice(&lookup);
+        let lm = named(&model, &lookup)?.with_origin(&origin);
+        tracing::info!(model = lm.id(), endpoint = lm.endpoint(), reason = %origin, "language model chosen");
+        Ok(lm)
+    }
+}
+
+/// The model that the variables point to, and why.
+fn choice(lookup: Lookup<'_>) -> (String, String) {
+    if let Some(model) = variable(lookup, "DSPY_MODEL") {
+        return (model, "DSPY_MODEL is set".into());
+    }
+    if cfg!(not(feature = "http")) {
+        return ("builtin".into(), "built without HTTP, and DSPY_MODEL is not set".into());
+    }
+    for provider in PROVIDERS.iter().filter(|provider| !provider.small_model.is_empty()) {
+        if let Some((var, _)) = provider.key(lookup) {
+            return (format!("{}/{}", provider.name, provider.small_model), format!("{var} is set"));
+        }
+    }
+    if let Some(model) = variable(lookup, "OLLAMA_MODEL") {
+        return (format!("ollama/{model}"), "OLLAMA_MODEL is set".into());
+    }
+    if variable(lookup, "OLLAMA_HOST").is_some() {
+        return ("ollama/llama3.2".into(), "OLLAMA_HOST is set".into());
+    }
+    ("builtin".into(), "no model or key is set in the environment".into())
+}
+
+fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
+    if name == "builtin" {
+        return Ok(Lm::builtin());
+    }
+    let (endpoint, model) = served(name, lookup)?;
+    endpoint.model(model)
+}
+
+/// The embedding model of that name.
+pub(crate) fn named_embedder(name: &str, lookup: Lookup<'_>) -> Result<Embedder, LmError> {
+    let (endpoint, model) = served(name, lookup)?;
+    endpoint.embedder(model)
+}
+
+/// The provider and the model that a name speaks of.
+fn served<'a>(name: &'a str, lookup: Lookup<'_>) -> Result<(Endpoint, &'a str), LmError> {
+    let fail = |message: String| Err(LmError::new(LmErrorKind::Configuration, name, message));
+    match name.split_once('/') {
+        None => fail(format!(
+            "a model is written `provider/model`, e.g. `openai/gpt-4o-mini`; known providers are {}",
+            providers::names()
+        )),
+        Some((_, "")) => fail("the model's name is missing after the slash".into()),
+        Some((provider, model)) => match providers::provider(provider) {
+            Some(provider) => Ok((Endpoint::of(provider, name, lookup)?, model)),
+            None => fail(format!(
+                "unknown provider `{provider}`; known are {}; for another server use `Endpoint::new(base_url)`",
+                providers::names()
+            )),
+        },
+    }
+}
+
+#[cfg(all(test, not(feature = "http")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_http_the_feature_is_named() {
+        let error = Lm::new("ollama/llama3.2").unwrap_err();
+        assert_eq!(error.kind, LmErrorKind::Configuration);
+        assert!(error.message.contains("feature `http`"), "{error}");
+    }
+
+    #[test]
+    fn without_http_keys_choose_nothing() {
+        let lookup = |name: &str| (name == "OPENAI_API_KEY").then(|| "k".to_owned());
+        assert_eq!(choice(&lookup).0, "builtin");
+    }
+}

@@ -1,0 +1,204 @@
+//! Single flight: identical calls at the same time are one call that all of them wait for.
+//!
+//! The call belongs to all who wait for it, and each of them drives it. So it goes on when the one who began it is
+//! cancelled, it does not stand still when that one is not polled, and it stops when nobody is left.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{Shared, WeakShared};
+
+use super::key::Key;
+use crate::types::delta_log::DeltaLog;
+use crate::{BoxFuture, DeltaSink, LmError, LmErrorKind, Response};
+use dspy_base::locks::MutexExt as _;
+
+type Call = Shared<BoxFuture<'static, Landed>>;
+
+/// How a call ended.
+#[derive(Clone)]
+pub(super) enum Landed {
+    Answered {
+        response: Arc<Response>,
+        /// Nobody was asked.
+        known: bool,
+    },
+    Failed(Arc<LmError>),
+    Panicked,
+}
+
+/// The calls that are under way.
+#[derive(Default)]
+pub(super) struct Flights {
+    calls: Mutex<HashMap<Key, Entry>>,
+    count: AtomicU64,
+}
+
+struct Entry {
+    number: u64,
+    call: WeakShared<BoxFuture<'static, Landed>>,
+    flight: Arc<Flight>,
+}
+
+/// What those who wait for one call share beside it.
+pub(super) struct Flight {
+    /// The identity of the model that is asked.
+    model: usize,
+    payer: AtomicU8,
+    /// What has arrived of a streamed reply.
+    log: Option<Arc<DeltaLog>>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// The one who began is still there and will pay.
+const FIRST: u8 = 0;
+/// It has gone: whoever takes the answer first pays.
+const ANYONE: u8 = 1;
+const NOBODY: u8 = 2;
+
+/// A place among those who wait.
+pub(super) struct Seat {
+    call: Call,
+    flight: Arc<Flight>,
+    model: usize,
+    first: bool,
+}
+
+/// Takes the call off the list, however it ends.
+struct Landing {
+    flights: Arc<Flights>,
+    key: Key,
+    number: u64,
+}
+
+impl Flights {
+    /// A place in the call for `key`. If there is none yet, `known` may still have the answer; otherwise `call`
+    /// begins one.
+    pub(super) fn board<T>(
+        self: &Arc<Self>,
+        key: Key,
+        model: usize,
+        stream: bool,
+        known: impl FnOnce() -> Option<T>,
+        call: impl FnOnce(&Arc<Flight>) -> BoxFuture<'static, Landed>,
+    ) -> Result<Seat, T> {
+        let mut calls = self.calls.lock_any();
+        if let Some(entry) = calls.get(&key)
+            && let Some(call) = entry.call.upgrade()
+        {
+            return Ok(Seat { call, flight: entry.flight.clone(), model, first: false });
+        }
+        // A call that has ended a moment ago left its answer before it left the list.
+        if let Some(known) = known() {
+            return Err(known);
+        }
+        let log = stream.then(Arc::<DeltaLog>::default);
+        let flight = Arc::new(Flight { model, payer: AtomicU8::new(FIRST), log, panic: Mutex::default() });
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let landing = Landing { flights: self.clone(), key, number };
+        let (work, in_flight) = (call(&flight), flight.clone());
+        let guarded = async move {
+            let _landing = landing;
+            match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+                Ok(landed) => landed,
+                Err(panic) => {
+                    *in_flight.panic.lock_any() = Some(panic);
+                    Landed::Panicked
+                }
+            }
+        };
+        let call = guarded.boxed().shared();
+        if let Some(weak) = call.downgrade() {
+            calls.insert(key, Entry { number, call: weak, flight: flight.clone() });
+        }
+        Ok(Seat { call, flight, model, first: true })
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.calls.lock().unwrap().len()
+    }
+}
+
+impl Flight {
+    pub(super) fn sink(&self) -> Option<DeltaSink> {
+        self.log.clone().map(DeltaSink::to_log)
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut calls = self.flights.calls.lock_any();
+        // After everybody had gone, somebody else may have begun anew.
+        if calls.get(&self.key).is_some_and(|entry| entry.number == self.number) {
+            calls.remove(&self.key);
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Waits for the end of the call. What arrives of a streamed one goes to `sink` meanwhile.
+    pub(super) async fn wait(&mut self, sink: Option<&DeltaSink>) -> Landed {
+        let (Some(sink), Some(log)) = (sink, &self.flight.log) else { return (&mut self.call).await };
+        let mut reader = log.reader();
+        let landed = loop {
+            let pieces = tokio::select! {
+                biased;
+                landed = &mut self.call => break landed,
+                pieces = reader.next() => pieces,
+            };
+            for piece in pieces {
+                sink.send(piece).await;
+            }
+        };
+        for piece in reader.rest() {
+            sink.send(piece).await;
+        }
+        landed
+    }
+
+    /// Whether the answer is charged to the one who sits here. True for one of all who wait.
+    pub(super) fn pays(&self) -> bool {
+        let from = if self.first { FIRST } else { ANYONE };
+        self.flight.payer.compare_exchange(from, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether an error of the call is also the answer for the one who sits here. If not, that one has to ask itself.
+    pub(super) fn concerns(&self, error: &LmError) -> bool {
+        use LmErrorKind::{
+            Auth, Billing, Budget, CircuitOpen, Configuration, Denied, Exhausted, Other, RateLimit,
+        };
+        match error.kind {
+            _ if self.first => true,
+            // What the first one may spend or do says nothing of the others.
+            Budget | Denied => false,
+            // Another handle may have another key and other limits. Such refusals come fast, and once for each handle.
+            Auth | Billing | CircuitOpen | Configuration | Exhausted | Other | RateLimit => {
+                self.model == self.flight.model
+            }
+            // All else is about the request or the endpoint, which are the same: asking again, one after the other,
+            // would only keep a dead endpoint busy and everybody waiting.
+            _ => true,
+        }
+    }
+
+    /// The panic of the model, for one of all who wait.
+    pub(super) fn panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.flight.panic.lock_any().take()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.first {
+            let _ = self.flight.payer.compare_exchange(FIRST, ANYONE, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Chat messages. Text is reference counted: the static part of a prompt is shared by all calls, never copied.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{Completion, Media, MediaKind, ToolCall};
+
+/// Who speaks in a [`Message`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// Standing instructions.
+    System,
+    /// The caller.
+    User,
+    /// The model.
+    Assistant,
+    /// A tool that the model called.
+    Tool,
+}
+
+impl Role {
+    /// The role's name on the wire: `system`, `user`, `assistant` or `tool`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        }
+    }
+}
+
+/// One piece of a message that mixes kinds of content.
+///
+/// ```
+/// use dspy_lm::{Content, Message, Part, Role};
+/// let parts = [Part::Text("What is this?".into()), Part::image("https://example.org/cat.png")];
+/// let message = Message { role: Role::User, content: Content::Parts(parts.into()) };
+/// assert_eq!(message.text(), "What is this?");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Part {
+    /// Plain text.
+    Text(Arc<str>),
+    /// An image, a recording or a file.
+    Media(Media),
+}
+
+impl Part {
+    /// An image, by URL or `data:` URI.
+    pub fn image(url: impl Into<Arc<str>>) -> Self {
+        Part::Media(Media::new(MediaKind::Image, url))
+    }
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Content {
+    /// Text only, by far the most common.
+    Text(Arc<str>),
+    /// Text mixed with other media, in reading order.
+    Parts(Arc<[Part]>),
+    /// What a model says together with the tools that it calls.
+    Calls {
+        /// The text beside the calls; often empty.
+        text: Arc<str>,
+        /// The calls. Endpoints expect a message with the result of each to follow.
+        calls: Arc<[ToolCall]>,
+        /// What the endpoint wants back together with the calls; see [`Completion::opaque`].
+        opaque: Option<Arc<Value>>,
+    },
+    /// The result of one call.
+    ToolResult {
+        /// The id of the call.
+        id: Arc<str>,
+        /// The result as the model reads it.
+        text: Arc<str>,
+    },
+}
+
+/// One turn of a chat.
+///
+/// ```
+/// use dspy_lm::{Message, Role};
+/// let message = Message::user("What is the capital of France?");
+/// assert_eq!(message.role, Role::User);
+/// assert_eq!(message.text(), "What is the capital of France?");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Content,
+}
+
+impl Message {
+    /// A message of `role` that holds only text.
+    pub fn new(role: Role, text: impl Into<Arc<str>>) -> Self {
+        Message { role, content: Content::Text(text.into()) }
+    }
+
+    /// A system message.
+    pub fn system(text: impl Into<Arc<str>>) -> Self {
+        Self::new(Role::System, text)
+    }
+
+    /// A user message.
+    pub fn user(text: impl Into<Arc<str>>) -> Self {
+        Self::new(Role::User, text)
+    }
+
+    /// An assistant message.
+    pub fn assistant(text: impl Into<Arc<str>>) -> Self {
+        Self::new(Role::Assistant, text)
+    }
+
+    /// An assistant message that calls tools.
+    pub fn calls(text: impl Into<Arc<str>>, calls: impl Into<Arc<[ToolCall]>>) -> Self {
+        let content = Content::Calls { text: text.into(), calls: calls.into(), opaque: None };
+        Message { role: Role::Assistant, content }
+    }
+
+    /// The same message with what the endpoint wants back together with the calls, [as it gave it](Completion::opaque).
+    /// It changes nothing in a message without calls.
+    #[must_use]
+    pub fn with_opaque(mut self, given: Option<Value>) -> Self {
+        if let Content::Calls { opaque, .. } = &mut self.content {
+            *opaque = given.map(Arc::new);
+        }
+        self
+    }
+
+    /// The result of the call with that id.
+    pub fn tool_result(id: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Message { role: Role::Tool, content: Content::ToolResult { id: id.into(), text: text.into() } }
+    }
+
+    /// The text of the message; parts that are not text are left out.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        match &self.content {
+            Content::Text(text) | Content::Calls { text, .. } | Content::ToolResult { text, .. } => {
+                text.as_ref().into()
+            }
+            Content::Parts(parts) => parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Text(text) => Some(text.as_ref()),
+                    Part::Media(_) => None,
+                })
+                .collect::<String>()
+                .into(),
+        }
+    }
+}
+
+impl From<&Completion> for Message {
+    /// What a model said and called, as the next message of the conversation.
+    fn from(completion: &Completion) -> Self {
+        if completion.tool_calls.is_empty() {
+            return Message::assistant(completion.text.as_str());
+        }
+        Message::calls(completion.text.as_str(), completion.tool_calls.as_slice())
+            .with_opaque(completion.opaque.clone())
+    }
+}
