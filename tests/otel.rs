@@ -2,9 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod collector;
-#[path = "../dspy-core/tests/support/mod.rs"]
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +10,7 @@ use collector::{Collector, Span};
 use dspy::lm::Endpoint;
 use dspy::observe::otel::Otlp;
 use dspy::prelude::*;
-use support::{Server, chat, reply};
+use dspy_test_server::{Server, chat, reply};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt as _;
 

@@ -5,8 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod capture;
-#[path = "../dspy-core/tests/support/mod.rs"]
-mod support;
 mod worker;
 
 use std::time::Duration;
@@ -16,7 +14,7 @@ use dspy::lm::{Cache, Endpoint, LmError, Reply, ScriptedLm};
 use dspy::observe::{LmHistory, Metrics};
 use dspy::prelude::*;
 use dspy::program::EventKind;
-use support::{Server, chat, reply};
+use dspy_test_server::{Server, chat, reply};
 use worker::{Act, DONE, Events, PLANNED, lm, worker};
 
 const TREE: &str = "\

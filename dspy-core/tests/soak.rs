@@ -5,8 +5,6 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,8 +15,8 @@ use dspy_core::lm::{
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{Module as _, Recovery, Settings};
 use dspy_core::signature::Values;
+use dspy_test_server::{Server, chat, reply};
 use serde_json::json;
-use support::{Server, chat, reply};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 

@@ -225,7 +225,7 @@ pub fn inspect_history(count: usize) -> Inspection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lm::{MediaKind, Reply, ScriptedLm};
+    use crate::lm::{Content, MediaKind, Message, Part, Reply, ScriptedLm};
 
     async fn ask(history: &LmHistory, texts: &[String]) {
         let lm = Lm::custom(ScriptedLm::from_fn(|_| Reply::from("yes"))).layer(history.clone());

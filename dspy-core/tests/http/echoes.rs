@@ -4,7 +4,7 @@ use dspy_core::lm::{Cassette, Endpoint, Lm, LmErrorKind, Params, Protocol};
 use dspy_core::observe::LmHistory;
 
 use crate::endpoint;
-use crate::support::{Act, Server, chat, chunks, reply};
+use dspy_test_server::{Act, Server, chat, chunks, reply};
 
 const KEY: &str = r#"pk/"planted"\key+1=%"#;
 const PASSWORD: &str = "planted-password";

@@ -10,8 +10,8 @@ use dspy_core::program::{Module as _, Recovery, Settings};
 use dspy_core::signature::Values;
 use serde_json::{Value, json};
 
-use crate::protocols::{ALL, begun, both, end, events, heard, reading, speaking, whole};
-use crate::support::{Act, Server, chunks, reply};
+use dspy_test_server::protocols::{ALL, begun, both, end, events, heard, reading, speaking, whole};
+use dspy_test_server::{Act, Server, chunks, reply};
 
 const CUT: &str = "[[ ## answer ## ]]\nTake the pills with";
 

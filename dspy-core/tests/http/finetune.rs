@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::endpoint;
-use crate::support::{Act, Seen, Server, chat, reply};
+use dspy_test_server::{Act, Seen, Server, chat, reply};
 
 /// What happens to one request beside what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]

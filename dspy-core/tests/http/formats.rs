@@ -8,7 +8,7 @@ use dspy_core::signature::SignatureSpec;
 use serde_json::{Value, json};
 
 use crate::endpoint;
-use crate::support::{Act, Seen, Server, chat, reply};
+use dspy_test_server::{Act, Seen, Server, chat, reply};
 
 const ALL: Capabilities = Capabilities::NONE.json_object(true).json_schema(true).strict(true);
 

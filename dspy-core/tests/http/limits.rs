@@ -11,8 +11,8 @@ use dspy_core::program::{Event, EventKind, Settings};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::{Act, Seen, Server, chat, chunks, reply};
 use crate::{endpoint, lm, retries};
+use dspy_test_server::{Act, Seen, Server, chat, chunks, reply};
 
 #[tokio::test]
 async fn a_limit_holds_for_handles_that_know_nothing_of_each_other() {

@@ -171,7 +171,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::lm::{Completion, LanguageModel};
+    use crate::lm::LanguageModel;
 
     /// Answers, fails, answers from a cache, and never answers.
     struct Moody(AtomicU32);
@@ -183,12 +183,14 @@ mod tests {
 
         fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
             let usage = Usage::tokens(100, 10).at_cost(0.5);
-            let response =
-                Response { completions: vec![Completion::new("yes")], usage, ..Response::default() };
+            let mut response = Response::text("yes").with_usage(usage);
             match self.0.fetch_add(1, Ordering::Relaxed) {
                 0 => Box::pin(async move { Ok(response) }),
                 1 => Box::pin(async { Err(LmError::new(LmErrorKind::RateLimit, "moody", "no")) }),
-                2 => Box::pin(async move { Ok(Response { cached: true, ..response }) }),
+                2 => {
+                    response.cached = true;
+                    Box::pin(async move { Ok(response) })
+                }
                 _ => Box::pin(std::future::pending()),
             }
         }

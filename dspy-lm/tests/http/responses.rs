@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use dspy_core::lm::{
+use dspy_lm::{
     Capabilities, Content, Delta, Detail, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message,
     Part, PromptCache, Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall,
     ToolChoice, ToolSpec,
 };
 use serde_json::{Value, json};
 
-use crate::protocols::{events, heard, in_pieces, reading};
-use crate::support::{Act, Server, chunks, reply};
+use dspy_test_server::protocols::{events, heard, in_pieces, reading};
+use dspy_test_server::{Act, Server, chunks, reply};
 
 const ABLE: Capabilities =
     Capabilities::NONE.json_object(true).json_schema(true).strict(true).tools(true).n(false);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dspy_core::lm::{
+use dspy_lm::{
     BoxFuture, Capabilities, Circuit, Delta, Endpoint, Fallback, Layer, Lm, LmError, LmErrorKind, Message,
     Next, Reply, Request, Response, RoundRobin, ScriptedLm, with_layer,
 };
 
 use crate::endpoint;
-use crate::support::{Server, chat, chat_events, chunks, reply};
+use dspy_test_server::{Server, chat, chat_events, chunks, reply};
 
 fn failing(kind: LmErrorKind) -> Lm {
     let error = LmError::new(kind, "failing", "no");

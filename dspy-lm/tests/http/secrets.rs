@@ -1,9 +1,9 @@
 //! A planted key is looked for in errors; in logs it is looked for by a test binary of its own, `key_in_logs`.
 
-use dspy_core::lm::{Endpoint, Lm, LmErrorKind, Protocol};
+use dspy_lm::{Endpoint, Lm, LmErrorKind, Protocol};
 
 use crate::endpoint;
-use crate::support::{Act, Server, reply};
+use dspy_test_server::{Act, Server, reply};
 
 const KEY: &str = "sk-planted-0123456789abcdef";
 

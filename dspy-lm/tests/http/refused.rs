@@ -1,13 +1,13 @@
 //! Parameters that an endpoint refuses although others take them.
 
-use dspy_core::lm::{
+use dspy_lm::{
     Budget, Capabilities, Lm, LmErrorKind, Message, PromptCache, Protocol, ReasoningEffort, Request, ToolSpec,
 };
 use serde_json::{Value, json};
 
 use crate::endpoint;
-use crate::protocols::{ALL, both, heard, speaking, whole};
-use crate::support::{Act, Seen, Server, chat, reply};
+use dspy_test_server::protocols::{ALL, both, heard, speaking, whole};
+use dspy_test_server::{Act, Seen, Server, chat, reply};
 
 fn refuse(parameter: &str, words: &str) -> Act {
     let message = words.replace("{}", parameter);
@@ -174,7 +174,7 @@ async fn what_goes_with_streams_may_be_refused() {
         for _ in 0..2 {
             let mut stream = lm.stream(Request::new(vec![Message::user("Hi")]));
             let delta = stream.next().await;
-            assert_eq!(delta, Some(dspy_core::lm::Delta::Text("ok".into())), "{member}");
+            assert_eq!(delta, Some(dspy_lm::Delta::Text("ok".into())), "{member}");
             assert_eq!(stream.finish().await.unwrap().completions[0].text, "ok");
         }
         assert_eq!(server.seen().len(), 3, "{member}");

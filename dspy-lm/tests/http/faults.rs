@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dspy_core::lm::{LmError, LmErrorKind};
+use dspy_lm::{LmError, LmErrorKind};
 
-use crate::support::{Act, Server, chat, reply};
 use crate::{endpoint, retries};
+use dspy_test_server::{Act, Server, chat, reply};
 
 /// What one attempt at a server that does this ends in.
 async fn outcome(act: Act) -> LmError {

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use dspy_core::lm::{
+use dspy_lm::{
     Capabilities, Delta, Embedder, Endpoint, Lm, LmErrorKind, Message, PromptCache, Protocol, Request,
 };
 use serde_json::{Value, json};
 
-use crate::protocols::heard;
-use crate::support::{Act, Seen, Server, chat, chat_events, chunks, reply};
+use dspy_test_server::protocols::heard;
+use dspy_test_server::{Act, Seen, Server, chat, chat_events, chunks, reply};
 
 /// The model that these variables lead to.
 fn found(vars: &[(&str, &str)]) -> Lm {

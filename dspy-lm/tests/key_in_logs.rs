@@ -4,14 +4,12 @@
 #![cfg(feature = "http")]
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-mod support;
-
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dspy_core::lm::{Circuit, Endpoint, Fallback, Lm, Message, Request, RoundRobin, without_live_requests};
-use support::{Act, Server, chunks, reply};
+use dspy_lm::{Circuit, Endpoint, Fallback, Lm, Message, Request, RoundRobin, without_live_requests};
+use dspy_test_server::{Act, Server, chunks, reply};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};

@@ -1,11 +1,11 @@
 //! What answers of real endpoints cost.
 
-use dspy_core::lm::{Budget, Limit, Lm, LmErrorKind, Price, PriceTable, Refusal, track_usage};
+use dspy_lm::{Budget, Limit, Lm, LmErrorKind, Price, PriceTable, Refusal, track_usage};
 
-use crate::support::{Server, reply};
 use crate::{endpoint, lm};
+use dspy_test_server::{Server, reply};
 
-fn answer(usage: &str) -> crate::support::Act {
+fn answer(usage: &str) -> dspy_test_server::Act {
     reply(200, &[], &format!(r#"{{"choices":[{{"message":{{"content":"Hi"}}}}],"usage":{usage}}}"#))
 }
 
@@ -14,7 +14,7 @@ const TOKENS: &str = r#"{"prompt_tokens":100,"completion_tokens":10}"#;
 async fn cost(usage: &str, price: Option<Price>) -> Option<f64> {
     let server = Server::script(vec![answer(usage)]).await;
     let endpoint = endpoint(&server.url());
-    let endpoint = price.into_iter().fold(endpoint, dspy_core::lm::Endpoint::price);
+    let endpoint = price.into_iter().fold(endpoint, dspy_lm::Endpoint::price);
     let lm: Lm = endpoint.model("m").unwrap();
     let (answer, report) = track_usage(lm.ask("Hi")).await;
     answer.unwrap();

@@ -1,13 +1,13 @@
 //! What goes over the wire, and how answers are read.
 
-use dspy_core::lm::{
+use dspy_lm::{
     Capabilities, Content, Detail, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message,
     Params, Part, Request, ResponseFormat, Role,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Server, chat, reply};
 use crate::{endpoint, lm};
+use dspy_test_server::{Server, chat, reply};
 
 fn request() -> Request {
     Request::new(vec![Message::system("Be brief."), Message::user("Capital of France?")])

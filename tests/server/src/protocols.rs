@@ -1,12 +1,14 @@
 //! What the tests of all protocols share.
 
-use dspy_core::lm::{Delta, Endpoint, Lm, LmError, Message, Protocol, Request, Response};
+use std::time::Duration;
+
+use dspy_lm::{Delta, Endpoint, Lm, LmError, Message, Protocol, Request, Response};
 use serde_json::{Value, json};
 
-use crate::support::{Act, Server, chunks, reply};
+use crate::{Act, Server, chunks, reply};
 
 /// Events whose data is this.
-pub(crate) fn events(data: &[Value]) -> String {
+pub fn events(data: &[Value]) -> String {
     let event = |data: &Value| match data["type"].as_str() {
         Some(kind) => format!("event: {kind}\ndata: {data}\n\n"),
         None => format!("data: {data}\n\n"),
@@ -15,7 +17,7 @@ pub(crate) fn events(data: &[Value]) -> String {
 }
 
 /// All that a listener hears from a server that does these things.
-pub(crate) async fn heard(
+pub async fn heard(
     acts: Vec<Act>,
     lm: impl Fn(&Server) -> Lm,
 ) -> (Vec<Delta>, Result<Response, LmError>, Server) {
@@ -29,7 +31,7 @@ pub(crate) async fn heard(
 }
 
 /// The text and the reasoning that are left when the reply has arrived.
-pub(crate) fn reading(deltas: &[Delta]) -> (String, String) {
+pub fn reading(deltas: &[Delta]) -> (String, String) {
     let (mut text, mut reasoning) = (String::new(), String::new());
     for delta in deltas {
         match delta {
@@ -46,7 +48,7 @@ pub(crate) fn reading(deltas: &[Delta]) -> (String, String) {
 }
 
 /// Streams `events` in pieces of many sizes, with other line ends and comments between.
-pub(crate) async fn in_pieces(events: &str, lm: impl Fn(&Server) -> Lm, check: impl Fn(Response)) {
+pub async fn in_pieces(events: &str, lm: impl Fn(&Server) -> Lm, check: impl Fn(Response)) {
     let odd = format!(": hello\r\n\r\n{}", events.replace('\n', "\r\n"));
     for (text, size) in [(events, 1), (&odd, 1), (&odd, 2), (events, 7), (&odd, 31)] {
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
@@ -59,16 +61,21 @@ pub(crate) async fn in_pieces(events: &str, lm: impl Fn(&Server) -> Lm, check: i
     }
 }
 
-pub(crate) const ALL: [Protocol; 4] =
-    [Protocol::Chat, Protocol::Responses, Protocol::Anthropic, Protocol::Gemini];
+/// All protocols.
+pub const ALL: [Protocol; 4] = [Protocol::Chat, Protocol::Responses, Protocol::Anthropic, Protocol::Gemini];
+
+/// An endpoint that hardly waits between attempts.
+pub fn endpoint(url: &str) -> Endpoint {
+    Endpoint::new(url).backoff(Duration::from_millis(1), Duration::from_millis(2))
+}
 
 /// An endpoint that speaks the protocol.
-pub(crate) fn speaking(server: &Server, protocol: Protocol) -> Endpoint {
-    crate::endpoint(&format!("http://{}", server.address)).protocol(protocol)
+pub fn speaking(server: &Server, protocol: Protocol) -> Endpoint {
+    endpoint(&format!("http://{}", server.address)).protocol(protocol)
 }
 
 /// A whole reply with this text and, if it is not null, this reason to stop before the end.
-pub(crate) fn whole(protocol: Protocol, text: &str, reason: &Value) -> Value {
+pub fn whole(protocol: Protocol, text: &str, reason: &Value) -> Value {
     match protocol {
         Protocol::Responses => {
             let status = if reason.is_null() { "completed" } else { "incomplete" };
@@ -86,7 +93,7 @@ pub(crate) fn whole(protocol: Protocol, text: &str, reason: &Value) -> Value {
 }
 
 /// The events of a reply that has not come to its end, with this text and this reason to stop.
-pub(crate) fn begun(protocol: Protocol, text: &str, reason: &Value) -> String {
+pub fn begun(protocol: Protocol, text: &str, reason: &Value) -> String {
     events(&match protocol {
         Protocol::Responses => vec![
             json!({"type": "response.created", "response": {"status": "in_progress", "output": []}}),
@@ -106,7 +113,7 @@ pub(crate) fn begun(protocol: Protocol, text: &str, reason: &Value) -> String {
 }
 
 /// The end mark of a stream that begins with [`begun`].
-pub(crate) fn end(protocol: Protocol, text: &str, reason: &Value) -> String {
+pub fn end(protocol: Protocol, text: &str, reason: &Value) -> String {
     match protocol {
         Protocol::Responses => {
             let response = whole(protocol, text, reason);
@@ -120,7 +127,7 @@ pub(crate) fn end(protocol: Protocol, text: &str, reason: &Value) -> String {
 }
 
 /// The reply both ways: whole, and as events.
-pub(crate) fn both(protocol: Protocol, text: &str, reason: &Value) -> [Act; 2] {
+pub fn both(protocol: Protocol, text: &str, reason: &Value) -> [Act; 2] {
     let stream = begun(protocol, text, reason) + &end(protocol, text, reason);
     [reply(200, &[], &whole(protocol, text, reason).to_string()), chunks(&[stream.as_bytes()], true)]
 }

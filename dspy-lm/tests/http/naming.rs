@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dspy_core::lm::{Endpoint, Lm, LmError, LmErrorKind};
+use dspy_lm::{Endpoint, Lm, LmError, LmErrorKind};
 
 /// The model that an environment with just these variables leads to.
 fn found(vars: &[(&str, &str)]) -> Result<Lm, LmError> {

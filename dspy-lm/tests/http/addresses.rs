@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use dspy_core::lm::{Endpoint, Lm, LmError};
+use dspy_lm::{Endpoint, Lm, LmError};
 use serde_json::Value;
 
-use crate::protocols::{ALL, whole};
-use crate::support::{Server, chat, reply};
+use dspy_test_server::protocols::{ALL, whole};
+use dspy_test_server::{Server, chat, reply};
 
 #[tokio::test]
 async fn the_address_of_a_method_chooses_its_protocol() {

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use dspy_core::lm::{Completion, LmErrorKind, Message, Protocol, Request, Response, ToolCall, track_usage};
+use dspy_lm::{Completion, LmErrorKind, Message, Protocol, Request, Response, ToolCall, track_usage};
 use serde_json::{Value, json};
 
-use crate::protocols::{ALL, begun, end, events, heard, speaking, whole};
-use crate::support::{Act, Server, chunks, reply};
+use dspy_test_server::protocols::{ALL, begun, end, events, heard, speaking, whole};
+use dspy_test_server::{Act, Server, chunks, reply};
 
-async fn read(protocol: Protocol, act: Act) -> Result<Response, dspy_core::lm::LmError> {
+async fn read(protocol: Protocol, act: Act) -> Result<Response, dspy_lm::LmError> {
     let server = Server::script(vec![act]).await;
     let lm = speaking(&server, protocol).retries(0).model("m").unwrap();
     lm.complete(Request::new(vec![Message::user("Hi")])).await
 }
 
-async fn read_stream(protocol: Protocol, events: &str) -> Result<Response, dspy_core::lm::LmError> {
+async fn read_stream(protocol: Protocol, events: &str) -> Result<Response, dspy_lm::LmError> {
     let lm = |server: &Server| speaking(server, protocol).retries(0).model("m").unwrap();
     heard(vec![chunks(&[events.as_bytes()], true)], lm).await.1
 }
@@ -397,5 +397,5 @@ async fn messages_of_one_response_do_not_run_together() {
     let lm = |server: &Server| speaking(server, Protocol::Responses).model("m").unwrap();
     let (deltas, response, _server) = heard(vec![chunks(&[stream.as_bytes()], true)], lm).await;
     assert_eq!(response.unwrap().completions[0].text, expected);
-    assert_eq!(crate::protocols::reading(&deltas).0, expected, "what was shown is what came");
+    assert_eq!(dspy_test_server::protocols::reading(&deltas).0, expected, "what was shown is what came");
 }

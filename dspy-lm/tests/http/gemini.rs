@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use dspy_core::lm::{
+use dspy_lm::{
     Capabilities, Content, Delta, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message, Part,
     Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec,
 };
 use serde_json::{Value, json};
 
-use crate::protocols::{events, heard, in_pieces, reading};
-use crate::support::{Act, Server, chunks, reply};
+use dspy_test_server::protocols::{events, heard, in_pieces, reading};
+use dspy_test_server::{Act, Server, chunks, reply};
 
 const ABLE: Capabilities = Capabilities::NONE.json_object(true).json_schema(true).tools(true);
 

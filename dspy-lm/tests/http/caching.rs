@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use dspy_core::lm::{
-    Cache, CacheMode, Cassette, Delta, Lm, LmErrorKind, Message, Request, without_live_requests,
-};
+use dspy_lm::{Cache, CacheMode, Cassette, Delta, Lm, LmErrorKind, Message, Request, without_live_requests};
 
 use crate::endpoint;
-use crate::support::{Server, chat, chat_events, chunks, reply};
+use dspy_test_server::{Server, chat, chat_events, chunks, reply};
 
 const KEY: &str = "sk-planted-key-0123456789";
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use dspy_core::lm::{Cache, Cassette, Endpoint, Lm, LmErrorKind};
+use dspy_lm::{Cache, Cassette, Endpoint, Lm, LmErrorKind};
 
 use crate::endpoint;
-use crate::support::{Server, chat, reply};
+use dspy_test_server::{Server, chat, reply};
 
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("dspy-isolation-{}-{name}", std::process::id()));
@@ -139,7 +139,7 @@ async fn a_cassette_keeps_deployments_apart() {
     assert_eq!(error.kind, LmErrorKind::Unrecorded);
     assert!(error.message.contains("endpoint: http://127.0.0.1"), "{error}");
     // Which of the two is meant is asked, not guessed.
-    let nobody = || Err(dspy_core::lm::LmError::new(LmErrorKind::Configuration, "m", "no key"));
+    let nobody = || Err(dspy_lm::LmError::new(LmErrorKind::Configuration, "m", "no key"));
     let error = Cassette::replay(&path).unwrap().lm_or("m", nobody).unwrap_err();
     assert!(error.message.contains("several endpoints"), "{error}");
     assert_eq!(server.seen().len(), sent);
@@ -160,7 +160,7 @@ async fn one_cache_for_many_tenants() {
     }
     // In another process.
     assert_eq!(ask(&lm, &Cache::at(&dir).tenant("acme")).await, "acme");
-    let request = dspy_core::lm::Request::new(vec![dspy_core::lm::Message::user("?")]);
+    let request = dspy_lm::Request::new(vec![dspy_lm::Message::user("?")]);
     assert!(acme.remove(&lm, &request).await.unwrap());
     assert!(acme.get(&lm, &request).await.is_none() && other.get(&lm, &request).await.is_some());
     assert_eq!(cache.stats().memory_hits, 3);
@@ -174,7 +174,7 @@ async fn a_dead_deployment_does_not_close_the_circuit_of_another() {
             .await;
     let at = |colour: &str| {
         let url = format!("{}?deployment={colour}", server.url());
-        endpoint(&url).retries(0).circuit(dspy_core::lm::Circuit::after(1)).model("m").unwrap()
+        endpoint(&url).retries(0).circuit(dspy_lm::Circuit::after(1)).model("m").unwrap()
     };
     let (red, blue) = (at("red"), at("blue"));
     assert_eq!(red.ask("?").await.unwrap_err().kind, LmErrorKind::Server);

@@ -1,12 +1,12 @@
 //! Tools and reasoning on the wire.
 
-use dspy_core::lm::{
+use dspy_lm::{
     Endpoint, FinishReason, Message, Params, ReasoningEffort, Request, ToolCall, ToolChoice, ToolSpec,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Server, chat, reply};
 use crate::{endpoint, lm};
+use dspy_test_server::{Server, chat, reply};
 
 fn weather() -> ToolSpec {
     let parameters = json!({"type": "object", "title": "Args", "properties": {

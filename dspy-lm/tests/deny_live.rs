@@ -2,11 +2,8 @@
 
 #![cfg(feature = "http")]
 
-#[path = "support/mod.rs"]
-mod support;
-
-use dspy_core::lm::{Endpoint, Lm, LmErrorKind, deny_live_requests};
-use support::{Server, chat};
+use dspy_lm::{Endpoint, Lm, LmErrorKind, deny_live_requests};
+use dspy_test_server::{Server, chat};
 
 #[tokio::test]
 async fn nothing_is_sent_from_any_task_and_models_in_process_go_on() {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dspy_core::lm::LmErrorKind;
+use dspy_lm::LmErrorKind;
 
-use crate::support::{Act, Server, chat, reply};
 use crate::{endpoint, lm};
+use dspy_test_server::{Act, Server, chat, reply};
 
 #[tokio::test]
 async fn passing_failures_are_waited_out() {

@@ -1,6 +1,6 @@
 //! Runtimes that lack what the transport needs.
 
-use dspy_core::lm::{Lm, LmErrorKind, Message, Request};
+use dspy_lm::{Lm, LmErrorKind, Message, Request};
 use futures_util::FutureExt as _;
 
 /// A model that nobody serves: nothing may be sent to it.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use dspy_core::lm::{Lm, ScriptedLm};
+use dspy_lm::{Lm, ScriptedLm};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::endpoint;
-use crate::support::{Server, chat};
+use dspy_test_server::{Server, chat};
 
 /// How many calls are under way together.
 const CALLS: usize = 10_000;

@@ -1,10 +1,10 @@
 //! Replies that arrive in pieces, as servers really send them.
 
-use dspy_core::lm::{Delta, FinishReason, LmError, LmErrorKind, Message, Request, Response};
+use dspy_lm::{Delta, FinishReason, LmError, LmErrorKind, Message, Request, Response};
 use serde_json::json;
 
-use crate::support::{Act, Server, chat, chat_events, chunks, reply};
 use crate::{endpoint, lm};
+use dspy_test_server::{Act, Server, chat, chat_events, chunks, reply};
 
 fn request() -> Request {
     Request::new(vec![Message::user("Capital of France?")])

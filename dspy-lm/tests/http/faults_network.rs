@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
-use dspy_core::lm::{LmErrorKind, Message, Request};
+use dspy_lm::{LmErrorKind, Message, Request};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use crate::support::{Act, Server, chat, chat_events, chunks, reply};
 use crate::{endpoint, lm, retries};
+use dspy_test_server::{Act, Server, chat, chat_events, chunks, reply};
 
 fn request() -> Request {
     Request::new(vec![Message::user("Hi")])
@@ -167,7 +167,7 @@ async fn no_call_is_lost_or_charged_twice() {
         assert_eq!(answer.completions[0].text, number.to_string());
         answer.usage
     });
-    let mut total = dspy_core::lm::Usage::default();
+    let mut total = dspy_lm::Usage::default();
     futures_util::future::join_all(calls).await.into_iter().for_each(|usage| total += usage);
     assert_eq!((total.requests, total.completion_tokens), (70, 490));
     assert_eq!(server.seen().len(), 140);

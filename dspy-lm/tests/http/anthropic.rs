@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use dspy_core::lm::{
+use dspy_lm::{
     Capabilities, Content, Delta, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message, Part,
     PromptCache, Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice,
     ToolSpec,
 };
 use serde_json::{Value, json};
 
-use crate::protocols::{events, heard, in_pieces, reading};
-use crate::support::{Act, Server, chunks, reply};
+use dspy_test_server::protocols::{events, heard, in_pieces, reading};
+use dspy_test_server::{Act, Server, chunks, reply};
 
 fn endpoint(server: &Server) -> Endpoint {
     crate::endpoint(&server.url()).protocol(Protocol::Anthropic).api_key("sk-ant-key")
