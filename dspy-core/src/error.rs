@@ -6,8 +6,10 @@ use thiserror::Error;
 
 use crate::adapter::{ParseError, ParseErrorKind};
 use crate::lm::LmError;
+use crate::observe::Failure;
 use crate::signature::{CheckPanic, FieldError, GrammarError};
 use crate::state::StateError;
+use dspy_lm::observe::spans::{lm_error_text, lm_error_type};
 
 #[doc(hidden)]
 pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain};
@@ -110,6 +112,26 @@ impl Error {
             Error::Reprompt(error) => error.source.as_lm(),
             Error::Extraction(error) => error.source.as_lm(),
             _ => None,
+        }
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> (&'static str, String) {
+        match self {
+            Error::Lm(error) => (lm_error_type(error.kind), lm_error_text(error)),
+            Error::Parse(error) => (error.kind.class(), error.kind.describe().to_owned()),
+            Error::Reprompt(error) => {
+                let (kind, (_, cause)) = (error.failed.kind, error.source.class());
+                (kind.class(), format!("{}, and re-prompting failed: {cause}", kind.describe()))
+            }
+            Error::Extraction(error) => error.source.class(),
+            Error::NoLm => ("no_lm", "no language model is configured".to_owned()),
+            Error::Field(_) => ("field", "a value does not fit its field".to_owned()),
+            Error::Check(_) => ("check_panic", "a check of the signature panicked".to_owned()),
+            Error::Grammar(_) => ("grammar", String::new()),
+            Error::State(_) => ("state", String::new()),
+            Error::Other(_) => ("_OTHER", String::new()),
         }
     }
 }

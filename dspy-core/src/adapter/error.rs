@@ -23,6 +23,17 @@ pub enum ParseErrorKind {
 }
 
 impl ParseErrorKind {
+    /// A word for it in spans.
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            ParseErrorKind::Empty => "empty_reply",
+            ParseErrorKind::Truncated => "truncated_reply",
+            ParseErrorKind::Malformed => "malformed_reply",
+            ParseErrorKind::Check => "failed_check",
+            ParseErrorKind::Schema => "schema",
+        }
+    }
+
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             ParseErrorKind::Empty => "the reply is empty",

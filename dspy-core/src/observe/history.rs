@@ -11,7 +11,7 @@ use super::inspect::Inspection;
 use super::observer::{Observer, bridged, unbridged};
 use crate::lm::{BoxFuture, Layer, Lm, LmError, Next, Request, Response};
 use crate::locks::MutexExt as _;
-use crate::program::{Event, EventKind};
+use crate::observe::{Event, EventKind};
 use dspy_lm::observe::{Scope, layer_call, observer_made, size};
 
 /// How many bytes a history keeps unless it is told otherwise.

@@ -10,6 +10,7 @@
 //!
 //! All other rooms tell this one; it changes nothing of what they do.
 
+mod event;
 mod history;
 mod inspect;
 mod metrics;
@@ -17,14 +18,23 @@ mod observer;
 mod operation;
 #[cfg(feature = "otel")]
 pub mod otel;
+mod paths;
 mod scope;
 pub(crate) mod spans;
+mod trace;
+mod watch;
 
 pub use dspy_lm::observe::LmCall;
+pub use event::{Event, EventKind};
 pub use history::{LmHistory, LmRecord, inspect_history};
 pub use inspect::Inspection;
 pub use metrics::{Metrics, MetricsSnapshot, ModelMetrics, Times};
 pub use observer::Observer;
 pub(crate) use observer::bridged;
-pub(crate) use operation::{ModuleCall, Operation, event, module, predictor, status, tool};
+pub(crate) use operation::{Failure, ModuleCall, Operation, module, predictor, tool};
+pub(crate) use paths::PredictorRef;
 pub(crate) use scope::leaf;
+pub(crate) use trace::TraceScope;
+pub use trace::{Trace, TraceStep, trace};
+pub use watch::status;
+pub(crate) use watch::{EventScope, Watched};

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::program::{Event, EventKind};
+use crate::observe::{Event, EventKind};
 use dspy_lm::observe::{CallEvent, CallEventKind, CallObserver, Observers};
 
 /// Something that is told what happens in programs: each call of a module, predictor, model or tool, when it starts

@@ -1,27 +1,24 @@
 //! One call that is observed: of a module, a predictor, a model or a tool.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use dspy_lm::observe::{CallId, Frame, Observers, Scope, gen_ai, may_be_observed};
 use serde_json::Value;
 use tracing::Span;
 
 use super::observer::tell;
+use super::paths::{Named, PredictorRef};
 use super::scope::{NamedScope, path, registered};
-use super::spans;
-use crate::adapter::ParseError;
-use crate::error::{Error, Result};
+use super::{Event, EventKind, spans};
 use crate::lm::Usage;
-use crate::predict::Predictor;
-use crate::program::{Event, EventKind, HasPredictors};
 use crate::signature::Values;
-use crate::tools::ToolError;
-use dspy_lm::observe::spans::{lm_error_text, lm_error_type};
-use dspy_lm::observe::{CallId, Frame, Observers, Scope, gen_ai, may_be_observed};
 
-/// The event of a call that happens now.
-pub(crate) fn event(id: CallId, source: Arc<str>, kind: EventKind) -> Event {
-    Event { source, call: id.call, parent: id.parent, elapsed: id.elapsed(), kind }
+/// A failure, as it is told.
+pub(crate) trait Failure: fmt::Display {
+    /// What it is called in spans, and what can be said of it without quoting anybody.
+    fn class(&self) -> (&'static str, String);
 }
 
 /// A call of a module, predictor or tool that is observed. Dropped before it has ended, it was cancelled.
@@ -59,32 +56,18 @@ impl Operation {
     fn tell(&self, kind: impl FnOnce() -> EventKind) {
         let Frame { id, source, observers, .. } = &self.frame;
         if !observers.is_empty() {
-            tell(observers, &event(*id, source.clone(), kind()));
+            tell(observers, &Event::of(*id, source.clone(), kind()));
         }
+    }
+
+    fn failed(&self, error: &dyn Failure) {
+        let (error_type, text) = error.class();
+        self.frame.failed(error_type, &self.frame.described(error, text));
     }
 
     /// Does the work of the call.
     pub(crate) fn run<'w, F: Future + 'w>(&self, work: F) -> impl Future<Output = F::Output> + use<'w, F> {
         self.frame.run(work)
-    }
-}
-
-/// What an error is called in spans, and what can be said of it without quoting anybody.
-fn class(error: &Error) -> (&'static str, String) {
-    match error {
-        Error::Lm(error) => (lm_error_type(error.kind), lm_error_text(error)),
-        Error::Parse(error) => (spans::parse_error_type(error.kind), error.kind.describe().to_owned()),
-        Error::Reprompt(error) => {
-            let (kind, (_, cause)) = (error.failed.kind, class(&error.source));
-            (spans::parse_error_type(kind), format!("{}, and re-prompting failed: {cause}", kind.describe()))
-        }
-        Error::Extraction(error) => class(&error.source),
-        Error::NoLm => ("no_lm", "no language model is configured".to_owned()),
-        Error::Field(_) => ("field", "a value does not fit its field".to_owned()),
-        Error::Check(_) => ("check_panic", "a check of the signature panicked".to_owned()),
-        Error::Grammar(_) => ("grammar", String::new()),
-        Error::State(_) => ("state", String::new()),
-        Error::Other(_) => ("_OTHER", String::new()),
     }
 }
 
@@ -97,12 +80,8 @@ pub(crate) enum ModuleCall {
 }
 
 /// A module that begins, observed or `watched` or neither.
-pub(crate) fn module(
-    name: &'static str,
-    module: &(impl HasPredictors + ?Sized),
-    watched: bool,
-) -> ModuleCall {
-    let scope = registered(&Scope::current(), module);
+pub(crate) fn module(name: &'static str, predictors: Named<'_>, watched: bool) -> ModuleCall {
+    let scope = registered(&Scope::current(), predictors);
     if !may_be_observed() && !watched {
         return ModuleCall::Unobserved(NamedScope::new(scope));
     }
@@ -118,11 +97,10 @@ pub(crate) fn module(
 
 impl Operation {
     /// Notes how a module has ended.
-    pub(crate) fn module_ended(mut self, result: Result<Usage, &Error>) {
+    pub(crate) fn module_ended(mut self, result: Result<Usage, &dyn Failure>) {
         self.ended = true;
         if let Err(error) = &result {
-            let (error_type, text) = class(error);
-            self.frame.failed(error_type, &self.frame.described(error, text));
+            self.failed(*error);
         }
         self.tell(|| match result {
             Ok(usage) => EventKind::ModuleFinished { usage },
@@ -133,14 +111,19 @@ impl Operation {
 
 /// A predictor that is called, where it may be observed or is `watched`. Even if nobody observes the predictor, those
 /// that observe its model are told its path.
-pub(crate) fn predictor(predictor: &Predictor, inputs: &Values, watched: bool) -> Option<Operation> {
+pub(crate) fn predictor(
+    predictor: PredictorRef,
+    signature: &str,
+    inputs: &Values,
+    watched: bool,
+) -> Option<Operation> {
     if !may_be_observed() && !watched {
         return None;
     }
     let mut scope = (*Scope::current()).clone();
     let path = path(&scope, predictor);
     scope.predictor = Some(path.clone());
-    let span = spans::predictor(&path, predictor.spec().name());
+    let span = spans::predictor(&path, signature);
     let observers = scope.observers();
     let operation = Operation::new(scope, path, observers, span);
     if operation.frame.content {
@@ -152,13 +135,18 @@ pub(crate) fn predictor(predictor: &Predictor, inputs: &Values, watched: bool) -
 
 impl Operation {
     /// Notes that a reply was refused, and that the model is asked again.
-    pub(crate) fn restarted(&self, error: &ParseError) {
-        spans::refused(&self.frame.span, error.kind, &error.adapter);
-        self.tell(|| EventKind::Restarted { problems: error.problems_text() });
+    pub(crate) fn restarted(&self, class: &str, adapter: &str, problems: impl FnOnce() -> String) {
+        spans::refused(&self.frame.span, class, adapter);
+        self.tell(|| EventKind::Restarted { problems: problems() });
     }
 
     /// Notes how a predictor has ended.
-    pub(crate) fn predictor_ended(mut self, result: Result<&Values, &Error>, usage: Usage, attempts: usize) {
+    pub(crate) fn predictor_ended(
+        mut self,
+        result: Result<&Values, &dyn Failure>,
+        usage: Usage,
+        attempts: usize,
+    ) {
         self.ended = true;
         spans::attempts(&self.frame.span, attempts);
         match result {
@@ -167,8 +155,7 @@ impl Operation {
             }
             Ok(_) => {}
             Err(error) => {
-                let (error_type, text) = class(error);
-                self.frame.failed(error_type, &self.frame.described(error, text));
+                self.failed(error);
             }
         }
         self.tell(|| match result {
@@ -194,7 +181,7 @@ pub(crate) fn tool(name: &str, arguments: &Value, watched: bool) -> Option<Opera
 
 impl Operation {
     /// Notes how a tool has ended.
-    pub(crate) fn tool_ended(mut self, result: Result<&Value, &ToolError>) {
+    pub(crate) fn tool_ended(mut self, result: Result<&Value, &dyn Failure>) {
         self.ended = true;
         match result {
             Ok(value) if self.frame.content => {
@@ -202,8 +189,7 @@ impl Operation {
             }
             Ok(_) => {}
             Err(error) => {
-                let (error_type, text) = spans::tool_error(error);
-                self.frame.failed(error_type, &self.frame.described(error, text.to_owned()));
+                self.failed(error);
             }
         }
         self.tell(|| match result {
@@ -217,7 +203,7 @@ impl Operation {
 pub(crate) fn status(id: CallId, text: &str) {
     let observers = Scope::current().observers();
     if !observers.is_empty() {
-        tell(&observers, &event(id, "status".into(), EventKind::Status(text.to_owned())));
+        tell(&observers, &Event::of(id, "status".into(), EventKind::Status(text.to_owned())));
     }
 }
 

@@ -3,25 +3,24 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::predict::Predictor;
-use crate::program::{HasPredictors, Paths};
+use super::paths::{Named, Paths, PredictorRef};
 use dspy_lm::observe::{Scope, may_be_observed};
 
 /// This scope with the paths of a program that is about to run. Those of an enclosing program stay.
-pub(super) fn registered(scope: &Scope, module: &(impl HasPredictors + ?Sized)) -> Scope {
+pub(super) fn registered(scope: &Scope, predictors: Named<'_>) -> Scope {
     let mut scope = scope.clone();
     match paths(&scope) {
-        Some(paths) => paths.register(module),
+        Some(paths) => paths.register(predictors),
         None => {
             let paths = Paths::default();
-            paths.register(module);
+            paths.register(predictors);
             scope.program = Some(Arc::new(paths));
         }
     }
     scope
 }
 
-pub(super) fn path(scope: &Scope, predictor: &Predictor) -> Arc<str> {
+pub(super) fn path(scope: &Scope, predictor: PredictorRef) -> Arc<str> {
     paths(scope).map_or_else(|| "self".into(), |paths| paths.of(predictor))
 }
 
@@ -30,8 +29,8 @@ fn paths(scope: &Scope) -> Option<&Paths> {
 }
 
 /// Learns the paths of a module that is a single predictor, where somebody wants to know them.
-pub(crate) fn leaf(module: &impl HasPredictors) -> Option<NamedScope> {
-    may_be_observed().then(|| NamedScope::new(registered(&Scope::current(), module)))
+pub(crate) fn leaf(predictors: Named<'_>) -> Option<NamedScope> {
+    may_be_observed().then(|| NamedScope::new(registered(&Scope::current(), predictors)))
 }
 
 /// Where predictors run whose paths are known.

@@ -3,8 +3,6 @@
 use serde_json::{Map, Value};
 use tracing::{Level, Span, debug_span, event, field, info_span};
 
-use crate::adapter::ParseErrorKind;
-use crate::tools::ToolError;
 use dspy_lm::observe as content;
 #[allow(clippy::wildcard_imports, reason = "fifty names of one kind")]
 use dspy_lm::observe::gen_ai::*;
@@ -59,10 +57,10 @@ pub(crate) fn parse(adapter: &str) -> Span {
 }
 
 /// Notes in the span of [`parse`] how the reading went: how many repairs it took, or why it failed.
-pub(crate) fn parsed(span: &Span, outcome: Result<usize, ParseErrorKind>) {
+pub(crate) fn parsed(span: &Span, outcome: Result<usize, &str>) {
     match outcome {
         Ok(repairs) => span.record(REPAIRS, int(repairs as u64)),
-        Err(kind) => span.record(ERROR_TYPE, parse_error_type(kind)),
+        Err(class) => span.record(ERROR_TYPE, class),
     };
 }
 
@@ -84,13 +82,13 @@ pub(super) fn tool(name: &str) -> Span {
 }
 
 /// Notes that a reply was refused and that the model is asked again.
-pub(super) fn refused(span: &Span, kind: ParseErrorKind, adapter: &str) {
+pub(super) fn refused(span: &Span, class: &str, adapter: &str) {
     event!(
         target: "dspy",
         parent: span,
         Level::DEBUG,
         message = "reply refused, the model is asked again",
-        { ERROR_TYPE } = parse_error_type(kind),
+        { ERROR_TYPE } = class,
         { ADAPTER } = adapter,
     );
 }
@@ -105,23 +103,4 @@ pub(super) fn show_values(span: &Span, name: &str, values: &Map<String, Value>) 
 
 pub(super) fn show_value(span: &Span, name: &str, value: &Value) {
     span.record(name, &*content::value(value));
-}
-
-pub(super) const fn parse_error_type(kind: ParseErrorKind) -> &'static str {
-    match kind {
-        ParseErrorKind::Empty => "empty_reply",
-        ParseErrorKind::Truncated => "truncated_reply",
-        ParseErrorKind::Malformed => "malformed_reply",
-        ParseErrorKind::Check => "failed_check",
-        ParseErrorKind::Schema => "schema",
-    }
-}
-
-pub(super) const fn tool_error(error: &ToolError) -> (&'static str, &'static str) {
-    match error {
-        ToolError::Unknown { .. } => ("unknown_tool", "there is no such tool"),
-        ToolError::Arguments { .. } => ("tool_arguments", "the arguments do not fit"),
-        ToolError::Failed { .. } => ("tool_failed", "the tool failed"),
-        ToolError::Panicked { .. } => ("tool_panicked", "the tool panicked"),
-    }
 }

@@ -16,8 +16,8 @@ use crate::error::{Error, RepromptError, Result};
 #[cfg(feature = "http")]
 use crate::lm::Completion;
 use crate::lm::{Capabilities, Lm, Message, Request};
-use crate::observe::{self, Operation, spans};
-use crate::program::{Context, EventKind, TraceScope, TraceStep};
+use crate::observe::{self, EventKind, Failure, Operation, TraceScope, TraceStep, Watched, spans};
+use crate::settings::Context;
 use crate::signature::{FieldError, FieldSpec, Values};
 use crate::suggest::remedy;
 
@@ -77,8 +77,11 @@ impl Predictor {
         let context = Context::current();
         self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
-        let operation = observe::predictor(self, &inputs, context.events.is_some()).map(Box::new);
-        let watch = match (&context.events, &operation) {
+        let watched = Watched::current();
+        let operation =
+            observe::predictor(self.reference(), self.spec().name(), &inputs, watched.events.is_some())
+                .map(Box::new);
+        let watch = match (&watched.events, &operation) {
             (Some(events), Some(operation)) => {
                 Some(Box::new(Watch::new(self, events, operation.id(), check)))
             }
@@ -87,7 +90,7 @@ impl Predictor {
         if let Some(watch) = &watch {
             Box::pin(watch.say(EventKind::Started { inputs: inputs.clone() })).await;
         }
-        let place = context.trace.as_ref().map(|trace| trace.start());
+        let place = watched.trace.as_ref().map(|trace| trace.start());
         let shown = operation.as_ref().is_some_and(|operation| operation.shows_values());
         let (details, keep) = (Details::default(), watch.is_some() || place.is_some() || shown);
         let observed = operation.as_deref();
@@ -99,13 +102,16 @@ impl Predictor {
         };
         let Call { details, watch, .. } = call;
         if let Some(operation) = operation {
-            let outputs = result.as_ref().map(|(_, values)| values);
+            let outputs = match &result {
+                Ok((_, values)) => Ok(values),
+                Err(error) => Err(error as &dyn Failure),
+            };
             operation.predictor_ended(outputs, details.usage, details.attempts.len());
         }
         if let Some(watch) = watch {
             Box::pin(watch.end(&result, &details)).await;
         }
-        if let (Some(trace), Some(place)) = (&context.trace, place) {
+        if let (Some(trace), Some(place)) = (&watched.trace, place) {
             record(trace, place, self, inputs, &result, &details);
         }
         result.map(|(output, _)| Prediction::with_details(output, details))
@@ -218,7 +224,7 @@ impl Call<'_> {
                     correction.extend(prepared.correction(self.details.completions().first(), &error));
                 }
                 if let Some(operation) = self.observed.filter(|_| !hopeless) {
-                    operation.restarted(&error);
+                    operation.restarted(error.kind.class(), &error.adapter, || error.problems_text());
                 }
                 if let Some(watch) = self.watch.as_mut().filter(|_| !hopeless) {
                     Box::pin(watch.restart(error.problems_text())).await;
@@ -302,7 +308,10 @@ impl Call<'_> {
         for completion in self.details.completions() {
             let parsing = spans::parse(adapter.name());
             let read = parsing.in_scope(|| prepared.read(self.inputs, completion));
-            spans::parsed(&parsing, read.as_ref().map(|read| read.report.repairs.len()).map_err(|e| e.kind));
+            spans::parsed(
+                &parsing,
+                read.as_ref().map(|read| read.report.repairs.len()).map_err(|e| e.kind.class()),
+            );
             let read = read.map_err(Error::from);
             let read = read.and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
@@ -346,7 +355,7 @@ fn record<T>(
         usage: details.usage,
         error: result.as_ref().err().map(ToString::to_string),
     };
-    trace.record(place, predictor, step);
+    trace.record(place, predictor.reference(), step);
 }
 
 /// Takes the values of a signature's own outputs out of `values`, leaving those that a strategy added.

@@ -19,7 +19,6 @@ pub use chain_of_thought::ChainOfThought;
 pub use dynamic::DynPredict;
 pub use prediction::Prediction;
 pub use predictor::Predictor;
-pub(crate) use predictor::PredictorId;
 pub(crate) use prepared::{OfferedTools, Prepared};
 pub use stream::{DynStream, PredictStream};
 pub use typed::Predict;

@@ -7,27 +7,20 @@ use super::prepared::Prepared;
 use crate::adapter::{Adapter, NativeKey};
 use crate::lm::{Capabilities, Lm, Params};
 use crate::locks::MutexExt as _;
-use crate::program::{HasPredictors, Recovery, Visitor, VisitorMut};
+use crate::observe::PredictorRef;
+use crate::recovery::Recovery;
 use crate::signature::{Demo, SignatureSpec};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// One LM task of a program, without types: its signature as data and what optimizers may change.
 ///
 /// A clone shares its state until one of the two is changed.
 #[derive(Debug, Clone)]
 pub struct Predictor {
-    id: PredictorId,
+    /// The same in all clones, whatever program they are in.
+    id: u64,
     state: Arc<State>,
-}
-
-/// Identity of a predictor across the clones of its program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct PredictorId(u64);
-
-impl PredictorId {
-    fn fresh() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        PredictorId(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
 }
 
 #[derive(Debug)]
@@ -110,11 +103,12 @@ impl Predictor {
             recovery: None,
             prepared: PreparedOnes::default(),
         };
-        Predictor { id: PredictorId::fresh(), state: Arc::new(state) }
+        Predictor { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), state: Arc::new(state) }
     }
 
-    pub(crate) fn id(&self) -> PredictorId {
-        self.id
+    /// The predictor as it is known while its program runs.
+    pub(crate) fn reference(&self) -> PredictorRef {
+        PredictorRef { address: std::ptr::from_ref(self).addr(), id: self.id }
     }
 
     /// The signature, with the current instruction and descriptions.
@@ -218,15 +212,5 @@ impl Predictor {
         let state = Arc::make_mut(&mut self.state);
         state.prepared = PreparedOnes::default();
         state
-    }
-}
-
-impl HasPredictors for Predictor {
-    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        visitor.predictor(self);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        visitor.predictor(self);
     }
 }

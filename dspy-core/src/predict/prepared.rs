@@ -6,7 +6,7 @@ use super::Predictor;
 use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction};
 use crate::error::Result;
 use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, ToolSpec};
-use crate::program::Recovery;
+use crate::recovery::Recovery;
 use crate::signature::{Demo, SignatureSpec, Values};
 use dspy_lm::internal::SignatureName;
 

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use crate::adapter::{self, FieldProblem, ParseError, ParseErrorKind};
 use crate::error::{Error, Result};
 use crate::lm::{Delta, LmStream, Response};
-use crate::program::{EventKind, EventScope};
+use crate::observe::{EventKind, EventScope};
 use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Values};
 use dspy_lm::observe::CallId;
 
@@ -46,7 +46,7 @@ impl Watch {
         call: CallId,
         check: CheckField,
     ) -> Self {
-        let sources = events.sources(predictor);
+        let sources = events.sources(predictor.reference());
         Watch {
             events: events.clone(),
             sources,

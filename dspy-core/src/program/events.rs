@@ -1,178 +1,16 @@
-//! What happens in a program, as it happens.
+//! Programs that are watched while they run.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
-use futures_util::Stream;
-use serde_json::Value;
-use tokio::sync::mpsc;
-
-use super::HasPredictors;
-use super::paths::Paths;
-use super::settings::{Context, inherit};
-use crate::error::Result;
-use crate::lm::{LmError, Response, Usage};
-use crate::observe::{self, LmCall, Operation, event};
-use crate::predict::{Prediction, Predictor};
-use crate::signature::{FieldChange, Values};
-use crate::tools::ToolError;
 use dspy_lm::internal::Driven;
-use dspy_lm::observe::CallId;
+use futures_util::Stream;
 
-/// Something that happened in a running program.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Event {
-    /// Where: the path of a predictor (`generate_query.predict`), the type of a module, the name of a tool.
-    pub source: Arc<str>,
-    /// Tells the calls of this process apart, concurrent ones included.
-    pub call: u64,
-    /// The call in which this one was made; nothing for one that no other made.
-    pub parent: Option<u64>,
-    /// How long ago the call began; next to nothing at its start.
-    pub elapsed: Duration,
-    /// What happened.
-    pub kind: EventKind,
-}
-
-/// The kinds of [`Event`]. What begins ends with exactly one of the kinds that say so.
-///
-/// Streams have the pieces of the reply between start and end of a predictor, [observers](crate::observe::Observer) the
-/// calls of models and what was cancelled.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// A predictor is called.
-    Started {
-        /// Its input values.
-        inputs: Values,
-    },
-    /// Something of an output field of a predictor has arrived.
-    Field(FieldChange),
-    /// More of the reasoning that the model returns beside its reply.
-    Reasoning(String),
-    /// What has arrived of the reply of a predictor is void and comes anew: the connection broke, the reply was refused,
-    /// or it was damaged and means something else as a whole than what had arrived of it.
-    Restarted {
-        /// What was wrong with the reply; empty if the connection broke.
-        problems: String,
-    },
-    /// A predictor has its outputs.
-    Finished {
-        /// The output values.
-        outputs: Values,
-        /// What the call cost, all attempts included.
-        usage: Usage,
-    },
-    /// A call has failed.
-    Failed {
-        /// The error, as it is shown.
-        error: String,
-    },
-    /// A module begins.
-    ModuleStarted,
-    /// A module is done.
-    ModuleFinished {
-        /// What all calls in it cost.
-        usage: Usage,
-    },
-    /// A tool is called.
-    ToolStarted {
-        /// Its arguments.
-        arguments: Value,
-    },
-    /// A tool has answered.
-    ToolFinished {
-        /// Its answer.
-        result: Value,
-    },
-    /// A request is sent to a model.
-    LmStarted {
-        /// What is asked of whom.
-        call: Arc<LmCall>,
-    },
-    /// An attempt to send a request has failed, and another one will follow.
-    LmRetried {
-        /// What is asked of whom.
-        call: Arc<LmCall>,
-        /// Why it failed.
-        error: Box<LmError>,
-        /// How long the next attempt waits.
-        wait: Duration,
-    },
-    /// A model has answered.
-    LmFinished {
-        /// What was asked of whom.
-        call: Arc<LmCall>,
-        /// The answer.
-        response: Arc<Response>,
-        /// How long the first piece of a streamed reply took.
-        first_token: Option<Duration>,
-        /// How often the request was sent again.
-        retries: u32,
-    },
-    /// A model gave no answer.
-    LmFailed {
-        /// What was asked of whom.
-        call: Arc<LmCall>,
-        /// Why.
-        error: Box<LmError>,
-        /// How often the request was sent again.
-        retries: u32,
-    },
-    /// A call of a model was dropped before its end.
-    LmCancelled {
-        /// What was asked of whom.
-        call: Arc<LmCall>,
-    },
-    /// A call of a predictor, module or tool was dropped before its end.
-    Cancelled,
-    /// What the program itself says of its progress; see [`status`].
-    Status(String),
-}
-
-/// Says something to whoever watches the program that the current task belongs to; nothing if nobody does.
-///
-/// ```
-/// # async fn doc() {
-/// dspy_core::program::status("looking for sources").await;
-/// # }
-/// ```
-pub async fn status(text: impl Into<String>) {
-    let (id, text) = (CallId::fresh(), text.into());
-    observe::status(id, &text);
-    if let Some(events) = &Context::current().events {
-        events.send(id, "status".into(), EventKind::Status(text)).await;
-    }
-}
-
-/// Runs a tool between the two events that frame it, where somebody watches.
-pub(crate) async fn watch_tool(
-    name: &str,
-    arguments: &Value,
-    run: impl Future<Output = Result<Value, ToolError>>,
-) -> Result<Value, ToolError> {
-    let context = Context::current();
-    let Some(operation) = observe::tool(name, arguments, context.events.is_some()) else { return run.await };
-    let (id, source) = (operation.id(), operation.source().clone());
-    if let Some(events) = &context.events {
-        events.send(id, source.clone(), EventKind::ToolStarted { arguments: arguments.clone() }).await;
-    }
-    let result = operation.run(run).await;
-    operation.tool_ended(result.as_ref());
-    if let Some(events) = &context.events {
-        let end = match &result {
-            Ok(result) => EventKind::ToolFinished { result: result.clone() },
-            Err(error) => EventKind::Failed { error: error.to_string() },
-        };
-        events.send(id, source, end).await;
-    }
-    result
-}
+use crate::error::Result;
+use crate::observe::{Event, EventKind, EventScope, Operation, Watched};
+use crate::predict::Prediction;
+use crate::settings::inherit;
 
 /// Runs a module that is observed or watched.
 pub(super) async fn watch_module<O>(
@@ -185,7 +23,10 @@ pub(super) async fn watch_module<O>(
         events.send(id, source.clone(), EventKind::ModuleStarted).await;
     }
     let result = operation.run(work).await;
-    operation.module_ended(result.as_ref().map(Prediction::usage));
+    operation.module_ended(match &result {
+        Ok(prediction) => Ok(prediction.usage()),
+        Err(error) => Err(error),
+    });
     if let Some(events) = events {
         let end = match &result {
             Ok(prediction) => EventKind::ModuleFinished { usage: prediction.usage() },
@@ -196,63 +37,13 @@ pub(super) async fn watch_module<O>(
     result
 }
 
-/// Hands the events of a program on to its watcher.
-pub(crate) struct EventScope {
-    sender: mpsc::Sender<Event>,
-    paths: Paths,
-    outer: Option<Arc<EventScope>>,
-}
-
-impl EventScope {
-    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
-        self.paths.register(module);
-        if let Some(outer) = &self.outer {
-            outer.register(module);
-        }
-    }
-
-    async fn send(&self, id: CallId, source: Arc<str>, kind: EventKind) {
-        for scope in self.chain() {
-            // A watcher that has gone away needs no news.
-            let _ = scope.sender.send(event(id, source.clone(), kind.clone())).await;
-        }
-    }
-
-    fn chain(&self) -> impl Iterator<Item = &EventScope> {
-        std::iter::successors(Some(self), |scope| scope.outer.as_deref())
-    }
-
-    /// The paths that the watchers know a predictor by, the innermost first.
-    pub(crate) fn sources(&self, predictor: &Predictor) -> Vec<Arc<str>> {
-        self.chain().map(|scope| scope.paths.of(predictor)).collect()
-    }
-
-    /// Hands on an event of the predictor with these [`sources`](Self::sources).
-    pub(crate) async fn predictor(&self, id: CallId, sources: &[Arc<str>], kind: EventKind) {
-        for (scope, source) in self.chain().zip(sources) {
-            let _ = scope.sender.send(event(id, source.clone(), kind.clone())).await;
-        }
-    }
-}
-
-impl fmt::Debug for EventScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventScope").finish_non_exhaustive()
-    }
-}
-
 /// Work whose events are watched, in the settings, the trace and the LM scope of the current task.
 pub(crate) fn watched<'a, F>(work: F) -> Driven<'a, Event, F::Output>
 where
     F: Future + Send + 'a,
 {
-    let context = Context::current();
-    Driven::new(|sender| {
-        let outer = context.events.clone();
-        let scope = EventScope { sender, paths: Paths::default(), outer };
-        // `inherit` takes the LM scope of the one who asks; what is polled later may run in another task.
-        inherit(context.watched(Arc::new(scope)).enter(work))
-    })
+    // `inherit` takes the scopes of the one who asks; what is polled later may run in another task.
+    Driven::new(|sender| inherit(Watched::current().told(sender).enter(work)))
 }
 
 type Outcome<O> = Result<Prediction<O>>;

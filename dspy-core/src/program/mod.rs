@@ -3,19 +3,14 @@
 mod batch;
 mod events;
 mod module;
-mod paths;
-mod settings;
-mod trace;
 mod walk;
 
+pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};
+pub use crate::recovery::Recovery;
+pub use crate::settings::{Settings, configure, current_lm, inherit, spawn};
 pub use batch::{Batch, BatchResults, Written};
-pub use events::{Event, EventKind, EventStream, status};
-pub(crate) use events::{EventScope, watch_tool, watched};
+pub use events::EventStream;
+pub(crate) use events::watched;
 pub(crate) use module::call_leaf;
 pub use module::{BoxModule, Module};
-pub(crate) use paths::Paths;
-pub(crate) use settings::Context;
-pub use settings::{Recovery, Settings, configure, current_lm, inherit, spawn};
-pub(crate) use trace::TraceScope;
-pub use trace::{Trace, TraceStep, trace};
 pub use walk::{HasPredictors, Visitor, VisitorMut};

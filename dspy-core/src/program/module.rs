@@ -7,11 +7,11 @@ use futures_util::{Stream, StreamExt as _, stream};
 
 use super::Batch;
 use super::events::{EventStream, watch_module};
-use super::settings::Context;
+use super::walk::named_refs;
 use super::{HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::{BoxFuture, current_scope};
-use crate::observe::{self, ModuleCall};
+use crate::observe::{self, ModuleCall, Watched};
 use crate::predict::Prediction;
 use crate::signature::IntoInput;
 use dspy_lm::internal::UsageScope;
@@ -50,9 +50,10 @@ pub trait Module: HasPredictors + Send + Sync {
     ) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send {
         let input = input.into_input();
         async move {
-            let context = Context::current();
-            context.register(self);
-            let operation = observe::module(short_name::<Self>(), self, context.events.is_some());
+            let watched = Watched::current();
+            let predictors = || named_refs(self);
+            watched.register(&predictors);
+            let operation = observe::module(short_name::<Self>(), &predictors, watched.events.is_some());
             let scope = current_scope();
             let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
             let work = async move {
@@ -66,7 +67,7 @@ pub trait Module: HasPredictors + Send + Sync {
                 ModuleCall::Unobserved(scope) => scope.enter(work).await,
                 // Boxed, because few programs are watched and all programs nest.
                 ModuleCall::Observed(operation) => {
-                    Box::pin(watch_module(context.events.as_deref(), operation, work)).await
+                    Box::pin(watch_module(watched.events.as_deref(), operation, work)).await
                 }
             }
         }
@@ -125,9 +126,10 @@ pub trait Module: HasPredictors + Send + Sync {
 
 /// [`Module::call`] for a module that is a single predictor, which counts its own usage.
 pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<Prediction<M::Output>> {
-    Context::current().register(module);
+    let predictors = || named_refs(module);
+    Watched::current().register(&predictors);
     let work = module.forward(input);
-    match observe::leaf(module) {
+    match observe::leaf(&predictors) {
         None => work.await,
         Some(scope) => Box::pin(scope.enter(work)).await,
     }

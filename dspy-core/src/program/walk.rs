@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::lm::Lm;
+use crate::observe::PredictorRef;
 use crate::predict::Predictor;
 use crate::state::ProgramState;
 
@@ -85,6 +86,22 @@ pub trait HasPredictors {
     {
         ProgramState::read(path)?.apply(&mut self)?;
         Ok(self)
+    }
+}
+
+/// The predictors of a module as they are known while it runs.
+pub(super) fn named_refs(module: &(impl HasPredictors + ?Sized)) -> Vec<(String, PredictorRef)> {
+    let named = module.named_predictors().into_iter();
+    named.map(|(path, predictor)| (path, predictor.reference())).collect()
+}
+
+impl HasPredictors for Predictor {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.predictor(self);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.predictor(self);
     }
 }
 

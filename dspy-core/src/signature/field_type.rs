@@ -1,14 +1,13 @@
 //! What may stand in a field.
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::order::settle;
 use super::{FieldError, Values};
-use crate::types::shorten;
+use crate::types::root_schema;
 
 /// A type that a signature field can have: everything that is `Serialize`, `DeserializeOwned` and `JsonSchema`.
 ///
@@ -72,18 +71,6 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Field
             }
         }
     }
-}
-
-/// The schema of `T` without the members that say nothing about values; of documentation comments only what stands
-/// before the first heading or code fence.
-pub(crate) fn root_schema<T: JsonSchema>() -> Value {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
-    let mut schema = schema.to_value();
-    if let Some(members) = schema.as_object_mut() {
-        members.shift_remove("$schema");
-    }
-    shorten(&mut schema);
-    schema
 }
 
 /// The schema of the only property of the struct `T`, with the definitions it refers to.

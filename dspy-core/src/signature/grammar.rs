@@ -6,11 +6,12 @@ use std::str::FromStr;
 use dspy_grammar::{Choice, ChoiceValue, Known, Path, Problem, Temporal, Type};
 use serde_json::{Value, json};
 
-use super::field_type::root_schema;
 use super::{FieldSpec, Role, SignatureSpec};
 use crate::error::clipped;
-use crate::tools::{ToolCalls, ToolSpec};
-use crate::types::{Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning};
+use crate::lm::ToolSpec;
+use crate::types::{
+    Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning, ToolCalls, root_schema,
+};
 
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,6 @@ mod traits;
 
 pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
-pub(crate) use field_type::root_schema;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
 pub(crate) use native::Native;

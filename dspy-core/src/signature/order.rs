@@ -11,9 +11,8 @@ use std::sync::{Arc, RwLock};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::field_type::root_schema;
 use crate::locks::RwLockExt as _;
-use crate::types::{Place, mentions};
+use crate::types::{Place, mentions, root_schema};
 
 /// Sorts the entries of all maps and sets in a value of `T`: keys as texts, or as numbers if they are numbers; items
 /// by value. Structs, lists and what has no schema of its own keep their order.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::decode::DecodeError;
-use crate::error::BoxError;
+use crate::observe::Failure;
+use dspy_base::error::BoxError;
 
 /// Why a tool gave no result, in words that a model can act on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,6 +42,18 @@ pub enum ToolError {
         /// The message of the panic.
         message: String,
     },
+}
+
+impl Failure for ToolError {
+    fn class(&self) -> (&'static str, String) {
+        let (class, text) = match self {
+            ToolError::Unknown { .. } => ("unknown_tool", "there is no such tool"),
+            ToolError::Arguments { .. } => ("tool_arguments", "the arguments do not fit"),
+            ToolError::Failed { .. } => ("tool_failed", "the tool failed"),
+            ToolError::Panicked { .. } => ("tool_panicked", "the tool panicked"),
+        };
+        (class, text.to_owned())
+    }
 }
 
 pub(super) fn list(names: &[String]) -> String {

@@ -24,10 +24,12 @@ mod check;
 mod error;
 mod output;
 mod tool;
+mod watch;
 pub(crate) mod written;
 
 pub use crate::lm::{ToolCall, ToolChoice, ToolSpec};
-pub use calls::{ToolCalls, ToolResult};
+pub use crate::types::ToolCalls;
+pub use calls::ToolResult;
 pub(crate) use check::check_calls;
 pub use error::ToolError;
 pub use output::{Json, ToolOutput};

@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check::read_arguments;
+use super::watch::watch_tool;
 use super::{ToolError, ToolOutput, ToolSpec};
 use crate::decode::Plan;
-use crate::error::BoxError;
 use crate::lm::BoxFuture;
-use crate::program::watch_tool;
-use crate::signature::root_schema;
+use crate::types::root_schema;
+use dspy_base::error::BoxError;
 
 type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync;
 

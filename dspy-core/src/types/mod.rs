@@ -79,6 +79,8 @@ mod history;
 mod media;
 mod place;
 mod reasoning;
+mod schema;
+mod tool_calls;
 
 pub(crate) use crate::decode::internal::{Definitions, shorten};
 pub use crate::decode::{TypeText, describe};
@@ -93,3 +95,5 @@ pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
 pub(crate) use place::{Place, mentions};
 pub use reasoning::Reasoning;
+pub(crate) use schema::root_schema;
+pub use tool_calls::ToolCalls;

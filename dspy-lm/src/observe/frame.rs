@@ -84,7 +84,7 @@ impl Frame {
     }
 
     /// The text of an error that the span may hold: `quiet` quotes nobody.
-    pub fn described(&self, error: &impl fmt::Display, quiet: String) -> String {
+    pub fn described(&self, error: &(impl fmt::Display + ?Sized), quiet: String) -> String {
         if self.content { error.to_string() } else { quiet }
     }
 }

@@ -16,7 +16,7 @@ pub use snapshot::{MetricsSnapshot, ModelMetrics};
 use super::observer::{Observer, bridged};
 use crate::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Usage};
 use crate::locks::MutexExt as _;
-use crate::program::{Event, EventKind};
+use crate::observe::{Event, EventKind};
 use dspy_lm::observe::layer_call;
 
 /// More models than this are counted together, under `other`.

@@ -7,7 +7,7 @@ use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::super::{LmCall, Observer};
-use crate::program::{Event, EventKind};
+use crate::observe::{Event, EventKind};
 use dspy_lm::observe::gen_ai::{self, metric};
 use dspy_lm::observe::spans::lm_error_type;
 

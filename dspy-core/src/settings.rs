@@ -3,70 +3,12 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock, RwLock};
 
-use super::HasPredictors;
-use super::events::EventScope;
-use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
 use crate::lm::{Lm, current_scope};
 use crate::locks::RwLockExt as _;
-use crate::observe::{Observer, bridged};
+use crate::observe::{Observer, Watched, bridged};
+use crate::recovery::Recovery;
 use dspy_lm::observe::{self, Observation};
-
-/// What to do about a reply that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recovery {
-    /// How often the model gets its own reply back with the problems, asked to mend it.
-    pub reasks: u32,
-    /// Whether a last attempt asks for a JSON object instead.
-    pub json_fallback: bool,
-    /// Up to how many tokens a completion may be asked for again when the limit has cut it off. The limit is doubled
-    /// each time; where none was set, this is the first. `None` makes a reply that is cut off an error.
-    pub longer: Option<u32>,
-    /// Whether a stream is broken off as soon as a finished field breaks a check, to ask again at once. It saves the
-    /// rest of a useless reply, and hides from the model what else is wrong with it.
-    pub abort_early: bool,
-}
-
-impl Recovery {
-    /// No recovery: the first unreadable reply is an error.
-    pub const NONE: Recovery = Recovery { reasks: 0, json_fallback: false, longer: None, abort_early: false };
-
-    /// The same, with another number of re-asks.
-    #[must_use]
-    pub const fn reasks(mut self, reasks: u32) -> Self {
-        self.reasks = reasks;
-        self
-    }
-
-    /// The same, with or without the JSON fallback.
-    #[must_use]
-    pub const fn json_fallback(mut self, on: bool) -> Self {
-        self.json_fallback = on;
-        self
-    }
-
-    /// The same, with replies that are cut off asked for again at up to `max_tokens` tokens.
-    #[must_use]
-    pub const fn longer(mut self, max_tokens: u32) -> Self {
-        self.longer = Some(max_tokens);
-        self
-    }
-
-    /// The same, with streams broken off by the first failed check, or not.
-    #[must_use]
-    pub const fn abort_early(mut self, on: bool) -> Self {
-        self.abort_early = on;
-        self
-    }
-}
-
-impl Default for Recovery {
-    /// One re-ask, then one JSON attempt.
-    fn default() -> Self {
-        Recovery { reasks: 1, json_fallback: true, ..Recovery::NONE }
-    }
-}
 
 /// Settings that a predictor falls back to. What is not set here is taken from the enclosing scope and at last from
 /// the process default.
@@ -147,8 +89,7 @@ impl Settings {
     pub fn scope<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
         let outer = Context::current();
         let future = observe::observing(std::mem::take(&mut self.observation), future);
-        let context = Context { settings: self.or(&outer.settings), ..(*outer).clone() };
-        Arc::new(context).enter(future)
+        Arc::new(Context { settings: self.or(&outer.settings) }).enter(future)
     }
 
     fn or(mut self, outer: &Settings) -> Settings {
@@ -181,7 +122,7 @@ pub fn configure(settings: impl Into<Settings>) {
     observe::configure(std::mem::take(&mut settings.observation));
     let mut default = DEFAULT.write_any();
     let settings = settings.or(&default.settings);
-    *default = Arc::new(Context { settings, ..Context::default() });
+    *default = Arc::new(Context { settings });
 }
 
 /// The model that predictors without one of their own use in the current task.
@@ -194,8 +135,8 @@ pub fn current_lm() -> Option<Lm> {
 /// `tokio::spawn` starts a task with nothing of its parent; `tokio::spawn(dspy::inherit(future))`, or
 /// [`spawn`], keeps what was set.
 pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let (context, scope) = (Context::current(), current_scope());
-    context.enter(scope.enter(observe::inherit(future)))
+    let (context, scope, watched) = (Context::current(), current_scope(), Watched::current());
+    context.enter(scope.enter(watched.enter(observe::inherit(future))))
 }
 
 /// [`tokio::spawn`] for a part of a program: what was set for the current task holds in the new one, and its LM
@@ -212,11 +153,9 @@ where
 }
 
 /// What a task runs with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Context {
     settings: Settings,
-    pub(crate) trace: Option<Arc<TraceScope>>,
-    pub(crate) events: Option<Arc<EventScope>>,
 }
 
 impl Context {
@@ -224,26 +163,8 @@ impl Context {
         CONTEXT.try_with(Arc::clone).unwrap_or_else(|_| DEFAULT.read_any().clone())
     }
 
-    pub(crate) fn enter<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
+    fn enter<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
         CONTEXT.scope(self, future)
-    }
-
-    pub(crate) fn traced(&self, trace: Arc<TraceScope>) -> Arc<Context> {
-        Arc::new(Context { trace: Some(trace), ..self.clone() })
-    }
-
-    pub(super) fn watched(&self, events: Arc<EventScope>) -> Arc<Context> {
-        Arc::new(Context { events: Some(events), ..self.clone() })
-    }
-
-    /// Learns the paths of a program that is about to run, where someone wants to know them.
-    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
-        if let Some(trace) = &self.trace {
-            trace.paths.register(module);
-        }
-        if let Some(events) = &self.events {
-            events.register(module);
-        }
     }
 
     pub(crate) fn lm(&self) -> Option<&Lm> {

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::paths::Paths;
-use super::settings::Context;
+use super::paths::{Paths, PredictorRef};
+use super::watch::Watched;
 use crate::lm::Usage;
 use crate::locks::MutexExt as _;
-use crate::predict::Predictor;
 use crate::signature::Values;
 
 /// The most steps that one trace keeps; later ones are only counted.
@@ -47,12 +46,12 @@ pub struct Trace {
 }
 
 /// Runs `future` and returns what it gives together with the predictor calls that were made in it, concurrent and
-/// [spawned](super::spawn) ones included.
+/// [spawned](crate::program::spawn) ones included.
 ///
 /// Paths are those in the program that is called inside `future`.
 pub async fn trace<F: Future>(future: F) -> (F::Output, Trace) {
     let scope = Arc::new(TraceScope::default());
-    let output = Context::current().traced(scope.clone()).enter(future).await;
+    let output = Watched::current().traced(scope.clone()).enter(future).await;
     (output, scope.finish())
 }
 
@@ -76,7 +75,7 @@ impl TraceScope {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn record(&self, order: u64, predictor: &Predictor, mut step: TraceStep) {
+    pub(crate) fn record(&self, order: u64, predictor: PredictorRef, mut step: TraceStep) {
         let mut inner = self.inner.lock_any();
         if inner.steps.len() >= LONGEST {
             inner.dropped += 1;

@@ -1,0 +1,55 @@
+//! Which predictor is which, while a program runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use crate::locks::MutexExt as _;
+
+/// The path of a predictor that is called outside of any program.
+static ALONE: LazyLock<Arc<str>> = LazyLock::new(|| "self".into());
+
+/// A predictor, as it is known while its program runs: by its address while the program is borrowed, which tells two
+/// clones in one program apart, and by its id, which it shares with the clones that are made during the run. An address
+/// alone may be that of another one that was dropped meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PredictorRef {
+    pub(crate) address: usize,
+    pub(crate) id: u64,
+}
+
+/// The predictors of a program with their paths. Finding them takes a walk through the program, which is made where
+/// somebody wants to know.
+pub(crate) type Named<'a> = &'a dyn Fn() -> Vec<(String, PredictorRef)>;
+
+/// The paths of the predictors of a running program.
+#[derive(Debug, Default)]
+pub(crate) struct Paths(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_place: HashMap<PredictorRef, Arc<str>>,
+    by_id: HashMap<u64, Arc<str>>,
+}
+
+impl Paths {
+    /// Learns the paths of a program's predictors. What is known already, from an enclosing module, stays.
+    pub(crate) fn register(&self, named: Named<'_>) {
+        let named = named();
+        let mut known = self.0.lock_any();
+        let mut new = HashMap::new();
+        for (path, predictor) in named {
+            if !known.by_id.contains_key(&predictor.id) {
+                let path: Arc<str> = path.into();
+                known.by_place.entry(predictor).or_insert_with(|| path.clone());
+                new.entry(predictor.id).or_insert(path);
+            }
+        }
+        known.by_id.extend(new);
+    }
+
+    pub(crate) fn of(&self, predictor: PredictorRef) -> Arc<str> {
+        let known = self.0.lock_any();
+        let path = known.by_place.get(&predictor).or_else(|| known.by_id.get(&predictor.id));
+        path.unwrap_or(&ALONE).clone()
+    }
+}

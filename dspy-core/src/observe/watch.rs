@@ -1,0 +1,115 @@
+//! Who watches what a task does while it does it: a stream of events, a trace.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use dspy_lm::observe::CallId;
+use tokio::sync::mpsc;
+
+use super::operation;
+use super::paths::{Named, Paths, PredictorRef};
+use super::trace::TraceScope;
+use super::{Event, EventKind};
+
+tokio::task_local! {
+    static WATCHED: Watched;
+}
+
+/// Who watches a task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watched {
+    pub(crate) trace: Option<Arc<TraceScope>>,
+    pub(crate) events: Option<Arc<EventScope>>,
+}
+
+impl Watched {
+    pub(crate) fn current() -> Watched {
+        WATCHED.try_with(Watched::clone).unwrap_or_default()
+    }
+
+    /// Runs `future` under these watchers.
+    pub(crate) fn enter<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        WATCHED.scope(self, future)
+    }
+
+    pub(super) fn traced(self, trace: Arc<TraceScope>) -> Watched {
+        Watched { trace: Some(trace), ..self }
+    }
+
+    /// With one more reader of events.
+    pub(crate) fn told(self, sender: mpsc::Sender<Event>) -> Watched {
+        let scope = EventScope { sender, paths: Paths::default(), outer: self.events };
+        Watched { events: Some(Arc::new(scope)), ..self }
+    }
+
+    /// Learns the paths of a program that is about to run, where someone wants to know them.
+    pub(crate) fn register(&self, named: Named<'_>) {
+        if let Some(trace) = &self.trace {
+            trace.paths.register(named);
+        }
+        if let Some(events) = &self.events {
+            events.register(named);
+        }
+    }
+}
+
+/// Says something to whoever watches the program that the current task belongs to; nothing if nobody does.
+///
+/// ```
+/// # async fn doc() {
+/// dspy_core::program::status("looking for sources").await;
+/// # }
+/// ```
+pub async fn status(text: impl Into<String>) {
+    let (id, text) = (CallId::fresh(), text.into());
+    operation::status(id, &text);
+    if let Some(events) = &Watched::current().events {
+        events.send(id, "status".into(), EventKind::Status(text)).await;
+    }
+}
+
+/// Hands the events of a program on to its watcher.
+pub(crate) struct EventScope {
+    sender: mpsc::Sender<Event>,
+    paths: Paths,
+    outer: Option<Arc<EventScope>>,
+}
+
+impl EventScope {
+    fn register(&self, named: Named<'_>) {
+        self.paths.register(named);
+        if let Some(outer) = &self.outer {
+            outer.register(named);
+        }
+    }
+
+    pub(crate) async fn send(&self, id: CallId, source: Arc<str>, kind: EventKind) {
+        for scope in self.chain() {
+            // A watcher that has gone away needs no news.
+            let _ = scope.sender.send(Event::of(id, source.clone(), kind.clone())).await;
+        }
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &EventScope> {
+        std::iter::successors(Some(self), |scope| scope.outer.as_deref())
+    }
+
+    /// The paths that the watchers know a predictor by, the innermost first.
+    pub(crate) fn sources(&self, predictor: PredictorRef) -> Vec<Arc<str>> {
+        self.chain().map(|scope| scope.paths.of(predictor)).collect()
+    }
+
+    /// Hands on an event of the predictor with these [`sources`](Self::sources).
+    pub(crate) async fn predictor(&self, id: CallId, sources: &[Arc<str>], kind: EventKind) {
+        for (scope, source) in self.chain().zip(sources) {
+            let _ = scope.sender.send(Event::of(id, source.clone(), kind.clone())).await;
+        }
+    }
+}
+
+impl fmt::Debug for EventScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventScope").finish_non_exhaustive()
+    }
+}

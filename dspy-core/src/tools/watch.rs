@@ -1,0 +1,33 @@
+//! Calls of tools that somebody watches.
+
+use serde_json::Value;
+
+use super::ToolError;
+use crate::observe::{self, EventKind, Watched};
+
+/// Runs a tool between the two events that frame it, where somebody watches.
+pub(super) async fn watch_tool(
+    name: &str,
+    arguments: &Value,
+    run: impl Future<Output = Result<Value, ToolError>>,
+) -> Result<Value, ToolError> {
+    let watched = Watched::current();
+    let Some(operation) = observe::tool(name, arguments, watched.events.is_some()) else { return run.await };
+    let (id, source) = (operation.id(), operation.source().clone());
+    if let Some(events) = &watched.events {
+        events.send(id, source.clone(), EventKind::ToolStarted { arguments: arguments.clone() }).await;
+    }
+    let result = operation.run(run).await;
+    operation.tool_ended(match &result {
+        Ok(value) => Ok(value),
+        Err(error) => Err(error),
+    });
+    if let Some(events) = &watched.events {
+        let end = match &result {
+            Ok(result) => EventKind::ToolFinished { result: result.clone() },
+            Err(error) => EventKind::Failed { error: error.to_string() },
+        };
+        events.send(id, source, end).await;
+    }
+    result
+}
