@@ -16,7 +16,7 @@ use crate::adapter::ParseError;
 use crate::error::{Error, Result};
 use crate::lm::Usage;
 use crate::predict::Predictor;
-use crate::program::{Event, EventKind, HasPredictors};
+use crate::program::{Event, EventKind, Find};
 use crate::signature::Values;
 use crate::tools::ToolError;
 
@@ -135,12 +135,8 @@ pub(crate) enum ModuleCall {
 }
 
 /// A module that begins, observed or `watched` or neither.
-pub(crate) fn module(
-    name: &'static str,
-    module: &(impl HasPredictors + ?Sized),
-    watched: bool,
-) -> ModuleCall {
-    let scope = Scope::current().registered(module);
+pub(crate) fn module(name: &'static str, find: Find<'_, '_>, watched: bool) -> ModuleCall {
+    let scope = Scope::current().registered(find);
     if !may_be_observed() && !watched {
         return ModuleCall::Unobserved(NamedScope::new(scope));
     }

@@ -11,7 +11,7 @@ use super::gen_ai::CAPTURE_VAR;
 use super::lm_call::LmProgress;
 use super::observer::{Added, Node, Observers};
 use crate::locks::RwLockExt as _;
-use crate::program::{HasPredictors, Paths};
+use crate::program::{Find, Paths};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -112,9 +112,9 @@ impl Scope {
     }
 
     /// This scope with the paths of a program that is about to run. Those of an enclosing program stay.
-    pub(super) fn registered(&self, module: &(impl HasPredictors + ?Sized)) -> Scope {
+    pub(super) fn registered(&self, find: Find<'_, '_>) -> Scope {
         let mut scope = self.clone();
-        scope.paths.get_or_insert_default().register(module);
+        scope.paths.get_or_insert_default().register(find);
         scope
     }
 
@@ -140,8 +140,8 @@ pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// Learns the paths of a module that is a single predictor, where somebody wants to know them.
-pub(crate) fn leaf(module: &impl HasPredictors) -> Option<NamedScope> {
-    may_be_observed().then(|| NamedScope::new(Scope::current().registered(module)))
+pub(crate) fn leaf(find: Find<'_, '_>) -> Option<NamedScope> {
+    may_be_observed().then(|| NamedScope::new(Scope::current().registered(find)))
 }
 
 /// Where predictors run whose paths are known.

@@ -11,8 +11,8 @@ use futures_util::Stream;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::HasPredictors;
-use super::paths::Paths;
+use super::paths::{Find, Paths};
+use super::running::Running;
 use super::settings::{Context, inherit};
 use crate::error::Result;
 use crate::lm::{LmError, Response, Usage};
@@ -174,25 +174,26 @@ pub(crate) async fn watch_tool(
 }
 
 /// Runs a module that is observed or watched.
-pub(super) async fn watch_module<O>(
+pub(super) async fn watch_module<'w>(
     events: Option<&EventScope>,
     operation: Operation,
-    work: impl Future<Output = Result<Prediction<O>>>,
-) -> Result<Prediction<O>> {
+    work: impl Future<Output = &'w mut (dyn Running + 'w)>,
+) {
     let (id, source) = (operation.id(), operation.source().clone());
     if let Some(events) = events {
         events.send(id, source.clone(), EventKind::ModuleStarted).await;
     }
-    let result = operation.run(work).await;
-    operation.module_ended(result.as_ref().map(Prediction::usage));
+    let done = operation.run(work).await;
+    let Some(outcome) = done.outcome() else { return };
+    let outcome = outcome.map(|usage| *usage);
+    operation.module_ended(outcome);
     if let Some(events) = events {
-        let end = match &result {
-            Ok(prediction) => EventKind::ModuleFinished { usage: prediction.usage() },
+        let end = match outcome {
+            Ok(usage) => EventKind::ModuleFinished { usage },
             Err(error) => EventKind::Failed { error: error.to_string() },
         };
         events.send(id, source, end).await;
     }
-    result
 }
 
 /// Hands the events of a program on to its watcher.
@@ -203,10 +204,10 @@ pub(crate) struct EventScope {
 }
 
 impl EventScope {
-    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
-        self.paths.register(module);
+    pub(super) fn register(&self, find: Find<'_, '_>) {
+        self.paths.register(find);
         if let Some(outer) = &self.outer {
-            outer.register(module);
+            outer.register(find);
         }
     }
 

@@ -1,17 +1,18 @@
 //! Modules: the composable parts of a program.
 
+use std::any::type_name;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _, stream};
 
-use super::Batch;
-use super::events::{EventStream, watch_module};
+use super::events::EventStream;
+use super::running::{self, Work};
 use super::settings::Context;
-use super::{HasPredictors, Visitor, VisitorMut};
+use super::{Batch, HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
-use crate::lm::{BoxFuture, UsageScope, current_scope};
-use crate::observe::{self, ModuleCall};
+use crate::lm::BoxFuture;
+use crate::observe;
 use crate::predict::Prediction;
 use crate::signature::IntoInput;
 
@@ -49,25 +50,9 @@ pub trait Module: HasPredictors + Send + Sync {
     ) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send {
         let input = input.into_input();
         async move {
-            let context = Context::current();
-            context.register(self);
-            let operation = observe::module(short_name::<Self>(), self, context.events.is_some());
-            let scope = current_scope();
-            let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
-            let work = async move {
-                let mut result = scope.tracking(usage.clone()).enter(self.forward(input)).await;
-                if let Ok(prediction) = &mut result {
-                    prediction.set_usage(usage.total());
-                }
-                result
-            };
-            match operation {
-                ModuleCall::Unobserved(scope) => scope.enter(work).await,
-                // Boxed, because few programs are watched and all programs nest.
-                ModuleCall::Observed(operation) => {
-                    Box::pin(watch_module(context.events.as_deref(), operation, work)).await
-                }
-            }
+            let mut work = Work::new(self, input);
+            running::run(short_name(type_name::<Self>()), &|| self.named_predictors(), &mut work).await;
+            work.finish()
         }
     }
 
@@ -123,18 +108,20 @@ pub trait Module: HasPredictors + Send + Sync {
 }
 
 /// [`Module::call`] for a module that is a single predictor, which counts its own usage.
-pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<Prediction<M::Output>> {
-    Context::current().register(module);
-    let work = module.forward(input);
-    match observe::leaf(module) {
+pub(crate) async fn call_leaf<T>(
+    module: &(dyn HasPredictors + Sync),
+    work: impl Future<Output = T> + Send,
+) -> T {
+    let find = || module.named_predictors();
+    Context::current().register(&find);
+    match observe::leaf(&find) {
         None => work.await,
         Some(scope) => Box::pin(scope.enter(work)).await,
     }
 }
 
 /// The name of a type without its path and parameters.
-fn short_name<M: ?Sized>() -> &'static str {
-    let name = std::any::type_name::<M>();
+fn short_name(name: &'static str) -> &'static str {
     let name = name.split('<').next().unwrap_or(name);
     name.rsplit("::").next().unwrap_or(name)
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use super::HasPredictors;
 use crate::locks::MutexExt as _;
 use crate::predict::{Predictor, PredictorId};
 
@@ -20,6 +19,9 @@ struct Known {
     by_id: HashMap<PredictorId, Arc<str>>,
 }
 
+/// Lists the predictors of a module; a function, because few want to know them, and without the type of the module.
+pub(crate) type Find<'f, 'p> = &'f (dyn Fn() -> Vec<(String, &'p Predictor)> + Sync + 'f);
+
 /// Where a predictor is: an address alone may be that of another one that was dropped meanwhile.
 fn place(predictor: &Predictor) -> (usize, PredictorId) {
     (std::ptr::from_ref(predictor).addr(), predictor.id())
@@ -30,10 +32,10 @@ impl Paths {
     ///
     /// A predictor is known by its address while its program is borrowed, which tells two clones in one program
     /// apart, and by its id, which it shares with the clones that are made during the run.
-    pub(crate) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
+    pub(crate) fn register(&self, find: Find<'_, '_>) {
         let mut known = self.0.lock_any();
         let mut new = HashMap::new();
-        for (path, predictor) in module.named_predictors() {
+        for (path, predictor) in find() {
             if !known.by_id.contains_key(&predictor.id()) {
                 let path: Arc<str> = path.into();
                 known.by_place.entry(place(predictor)).or_insert_with(|| path.clone());

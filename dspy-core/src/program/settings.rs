@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock, RwLock};
 
-use super::HasPredictors;
 use super::events::EventScope;
+use super::paths::Find;
 use super::trace::TraceScope;
 use crate::adapter::{Adapter, ChatAdapter};
 use crate::lm::{Lm, current_scope};
@@ -236,12 +236,12 @@ impl Context {
     }
 
     /// Learns the paths of a program that is about to run, where someone wants to know them.
-    pub(super) fn register(&self, module: &(impl HasPredictors + ?Sized)) {
+    pub(super) fn register(&self, find: Find<'_, '_>) {
         if let Some(trace) = &self.trace {
-            trace.paths.register(module);
+            trace.paths.register(find);
         }
         if let Some(events) = &self.events {
-            events.register(module);
+            events.register(find);
         }
     }
 
