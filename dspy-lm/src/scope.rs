@@ -133,6 +133,6 @@ pub(crate) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
 }
 
 /// Runs `future` so that all its LM calls pass through `layer` first.
-pub async fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> F::Output {
-    current_scope().layered(layer).enter(future).await
+pub fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> impl Future<Output = F::Output> {
+    current_scope().layered(layer).enter(future)
 }

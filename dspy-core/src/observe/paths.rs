@@ -19,7 +19,7 @@ pub(crate) struct PredictorRef {
 
 /// The predictors of a program with their paths. Finding them takes a walk through the program, which is made where
 /// somebody wants to know.
-pub(crate) type Named<'a> = &'a dyn Fn() -> Vec<(String, PredictorRef)>;
+pub(crate) type Named<'a> = &'a (dyn Fn() -> Vec<(String, PredictorRef)> + Sync + 'a);
 
 /// The paths of the predictors of a running program.
 #[derive(Debug, Default)]

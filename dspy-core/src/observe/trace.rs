@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::paths::{Paths, PredictorRef};
@@ -49,10 +50,11 @@ pub struct Trace {
 /// [spawned](crate::program::spawn) ones included.
 ///
 /// Paths are those in the program that is called inside `future`.
-pub async fn trace<F: Future>(future: F) -> (F::Output, Trace) {
+pub fn trace<F: Future>(future: F) -> impl Future<Output = (F::Output, Trace)> {
     let scope = Arc::new(TraceScope::default());
-    let output = Watched::current().traced(scope.clone()).enter(future).await;
-    (output, scope.finish())
+    let work = Watched::current().traced(scope.clone()).enter(future);
+    // Not an async block, which would hold the work twice.
+    work.map(move |output| (output, scope.finish()))
 }
 
 /// Collects the steps of one trace.

@@ -4,9 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
-use super::prediction::{Details, Prediction};
+use super::prediction::{AnyPrediction, Details, Prediction};
 use super::prepared::Prepared;
-use super::refusal::{Refusal, enforced};
+use super::refusal::{Converted, Refusal, enforced};
 use super::watch::{CheckField, Received, Watch};
 use super::{Attempt, Predictor};
 use crate::adapter::{
@@ -62,17 +62,18 @@ impl Predictor {
     pub async fn call(&self, inputs: Values) -> Result<Prediction<Values>> {
         let enforce = self.spec().enforce();
         let convert = &mut |values: &mut Values| enforced(enforce, values);
-        Ok(self.call_as(inputs, |_, _| Ok(Vec::new()), convert).await?.with_failed_checks())
+        Prediction::recovered(self.call_as(inputs, |_, _| Ok(Vec::new()), convert).await?)
     }
 
-    /// [`call`](Self::call) with a conversion of the values to `T`, whose refusals count as those of the parser: the
-    /// model is told and may try again. `check` refuses single fields of a reply that is still arriving.
-    pub(crate) async fn call_as<T>(
+    /// [`call`](Self::call) with a conversion of the values to the type of the caller, whose refusals count as those of
+    /// the parser: the model is told and may try again. `check` refuses single fields of a reply that is still
+    /// arriving.
+    pub(crate) async fn call_as(
         &self,
         inputs: Values,
         check: CheckField,
-        convert: &mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send),
-    ) -> Result<Prediction<T>> {
+        convert: Convert<'_>,
+    ) -> Result<AnyPrediction> {
         self.check_inputs(&inputs)?;
         let context = Context::current();
         self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
@@ -101,20 +102,20 @@ impl Predictor {
             Some(operation) => Box::pin(operation.run(call.run(convert, keep))).await,
         };
         let Call { details, watch, .. } = call;
+        let outputs = result.as_ref().map(|(_, values)| values);
         if let Some(operation) = operation {
-            let outputs = match &result {
-                Ok((_, values)) => Ok(values),
-                Err(error) => Err(error as &dyn Failure),
-            };
+            let outputs = outputs.map_err(|error| error as &dyn Failure);
             operation.predictor_ended(outputs, details.usage, details.attempts.len());
         }
         if let Some(watch) = watch {
-            Box::pin(watch.end(&result, &details)).await;
+            Box::pin(watch.end(outputs, &details)).await;
         }
         if let (Some(trace), Some(place)) = (&watched.trace, place) {
-            record(trace, place, self, inputs, &result, &details);
+            record(trace, place, self, inputs, outputs, &details);
         }
-        result.map(|(output, _)| Prediction::with_details(output, details))
+        let (mut prediction, _) = result?;
+        *prediction.details_mut() = details;
+        Ok(prediction)
     }
 
     fn check_inputs(&self, inputs: &Values) -> Result<(), FieldError> {
@@ -154,7 +155,10 @@ pub(super) struct Call<'a> {
     pub(super) observed: Option<&'a Operation>,
 }
 
-pub(super) type Convert<'c, T> = &'c mut (dyn FnMut(&mut Values) -> Result<T, Refusal> + Send);
+pub(super) type Convert<'c> = &'c mut (dyn FnMut(&mut Values) -> Result<Converted, Refusal> + Send);
+
+/// What came of a call: the prediction, and its values if someone wants them.
+pub(super) type Outcome = Result<(AnyPrediction, Values)>;
 
 /// What one attempt asks.
 struct Question<'q> {
@@ -184,7 +188,7 @@ impl Question<'_> {
 
 impl Call<'_> {
     /// Attempts with the chosen adapter, then with JSON. Also returns the values, if someone wants them.
-    pub(super) async fn run<T>(&mut self, convert: Convert<'_, T>, keep: bool) -> Result<(T, Values)> {
+    pub(super) async fn run(&mut self, convert: Convert<'_>, keep: bool) -> Outcome {
         let recovery = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let mut failed: Vec<ParseError> = Vec::new();
@@ -249,12 +253,12 @@ impl Call<'_> {
         (tried.is_none_or(|tried| next > tried)).then_some(next)
     }
 
-    async fn attempt<T>(
+    async fn attempt(
         &mut self,
         question: Question<'_>,
-        convert: Convert<'_, T>,
+        convert: Convert<'_>,
         keep: bool,
-    ) -> Result<Result<(T, Values), ParseError>> {
+    ) -> Result<Result<(AnyPrediction, Values), ParseError>> {
         let Question { prepared, abort_early, .. } = question;
         // The request is moved on at once, so that the future does not hold it twice.
         let received = match &mut self.watch {
@@ -297,12 +301,12 @@ impl Call<'_> {
     }
 
     /// The first of the completions that can be read. A fault of the program ends the search.
-    fn read<T>(
+    fn read(
         &mut self,
         prepared: &Prepared,
-        convert: Convert<'_, T>,
+        convert: Convert<'_>,
         keep: bool,
-    ) -> Result<Result<(T, Values), ParseError>> {
+    ) -> Result<Result<(AnyPrediction, Values), ParseError>> {
         let adapter = &prepared.adapter;
         let mut first_error = None;
         for completion in self.details.completions() {
@@ -315,15 +319,16 @@ impl Call<'_> {
             let read = read.map_err(Error::from);
             let read = read.and_then(|Parsed { mut values, report }| {
                 let kept = if keep { values.clone() } else { Values::new() };
-                let output = convert(&mut values);
-                let output = output.map_err(|refusal| refusal.of(adapter.name(), &completion.text))?;
-                Ok((output, kept, values, report))
+                let converted = convert(&mut values);
+                let converted = converted.map_err(|refusal| refusal.of(adapter.name(), &completion.text))?;
+                Ok((converted, kept, values, report))
             });
             match read {
-                Ok((output, kept, added, report)) => {
+                Ok(((prediction, failed_checks), kept, added, report)) => {
                     self.details.report = report;
                     self.details.added = added;
-                    return Ok(Ok((output, kept)));
+                    self.details.failed_checks = failed_checks;
+                    return Ok(Ok((prediction, kept)));
                 }
                 Err(Error::Parse(error)) => first_error = first_error.or(Some(*error)),
                 Err(fault) => return Err(fault),
@@ -339,21 +344,21 @@ fn last(failed: Vec<ParseError>) -> Error {
     ParseError::of_attempts(failed).unwrap_or_else(none).into()
 }
 
-fn record<T>(
+fn record(
     trace: &TraceScope,
     place: u64,
     predictor: &Predictor,
     inputs: Values,
-    result: &Result<(T, Values)>,
+    result: Result<&Values, &Error>,
     details: &Details,
 ) {
     let step = TraceStep {
         predictor: String::new(),
         inputs,
-        outputs: result.as_ref().map(|(_, values)| values.clone()).unwrap_or_default(),
+        outputs: result.cloned().unwrap_or_default(),
         reply: details.completions().first().map(|completion| completion.text.clone()).unwrap_or_default(),
         usage: details.usage,
-        error: result.as_ref().err().map(ToString::to_string),
+        error: result.err().map(ToString::to_string),
     };
     trace.record(place, predictor.reference(), step);
 }

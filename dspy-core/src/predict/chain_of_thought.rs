@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::leaf::{Declared, Leaf};
 use super::{Predict, PredictStream, Prediction};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
-use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
-use crate::signature::{FieldError, FieldSpec, IntoInput, Role, Signature};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
+use crate::signature::{FieldError, FieldSpec, IntoInput, Role, Signature, SignatureSpec};
 
 /// Asks the model to reason step by step before it gives the outputs of a signature.
 ///
@@ -26,13 +27,17 @@ impl<S> ChainOfThought<S> {
     where
         S: Signature,
     {
-        let mut spec = S::spec().clone();
-        if spec.field("reasoning").is_none() {
-            let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
-            spec = Arc::new((*spec).clone().prepend(reasoning));
-        }
-        ChainOfThought { predict: Predict::of(spec) }
+        ChainOfThought { predict: Predict::skin(reasoning_first(S::spec(), S::demos)) }
     }
+}
+
+fn reasoning_first(spec: &Arc<SignatureSpec>, declared: Declared) -> Leaf {
+    let mut spec = spec.clone();
+    if spec.field("reasoning").is_none() {
+        let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
+        spec = Arc::new((*spec).clone().prepend(reasoning));
+    }
+    Leaf::new(spec, declared).in_field("predict")
 }
 
 impl<S: Signature> ChainOfThought<S> {
@@ -96,11 +101,11 @@ impl<S> Clone for ChainOfThought<S> {
 
 impl<S> HasPredictors for ChainOfThought<S> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        visitor.field("predict", &self.predict);
+        self.predict.visit(visitor);
     }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        visitor.field("predict", &mut self.predict);
+        self.predict.visit_mut(visitor);
     }
 }
 
@@ -108,15 +113,14 @@ impl<S: Signature> Module for ChainOfThought<S> {
     type Input = S::Input;
     type Output = S::Output;
 
-    async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
-        self.predict.forward(input).await
+    fn forward(&self, input: S::Input) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        self.predict.forward(input)
     }
 
-    // The predictor counts its own usage, so this call needs no scope of its own.
     fn call(
         &self,
         input: impl IntoInput<S::Input>,
     ) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
-        call_leaf(self, input.into_input())
+        self.predict.call(input)
     }
 }

@@ -150,9 +150,6 @@ impl Module for DynPredict {
     type Output = Values;
 
     async fn forward(&self, input: Values) -> Result<Prediction<Values>> {
-        if self.rules.is_empty() {
-            return self.predictor.call(input).await;
-        }
         let enforce = self.predictor.spec().enforce();
         let convert = &mut |values: &mut Values| {
             let made = enforced(enforce, values)?;
@@ -164,12 +161,18 @@ impl Module for DynPredict {
             }
             if broken.is_empty() { Ok(made) } else { Err(Refusal::Rules(broken)) }
         };
-        Ok(self.predictor.call_as(input, |_, _| Ok(Vec::new()), convert).await?.with_failed_checks())
+        Prediction::recovered(self.predictor.call_as(input, |_, _| Ok(Vec::new()), convert).await?)
     }
 
     // The predictor counts its own usage, so this call needs no scope of its own.
     fn call(&self, input: impl IntoInput<Values>) -> impl Future<Output = Result<Prediction<Values>>> + Send {
-        call_leaf(self, input.into_input())
+        self.call_alone(input.into_input())
+    }
+}
+
+impl DynPredict {
+    async fn call_alone(&self, input: Values) -> Result<Prediction<Values>> {
+        call_leaf(self, self.forward(input)).await
     }
 }
 

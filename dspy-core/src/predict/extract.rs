@@ -1,25 +1,25 @@
 //! The second step of a call whose first step was answered in prose.
 
-use super::call::{Call, Convert};
-use super::prediction::Details;
+use super::call::{Call, Convert, Outcome};
+use super::prediction::{AnyPrediction, Details};
 use super::prepared::{Prepared, SecondStep};
 use crate::adapter::{self, FieldProblem, ParseError};
 use crate::error::{ExtractionError, Result};
 use crate::lm::BoxFuture;
 use crate::signature::{FieldError, Values};
 
-type Read<T> = Result<Result<(T, Values), ParseError>>;
+type Read = Result<Result<(AnyPrediction, Values), ParseError>>;
 
 impl Call<'_> {
     /// Has the prose of the first completion read by the second model. The first step is not repeated for what goes
     /// wrong here: what can be mended is mended by asking the second model again.
-    pub(super) async fn extract<T>(
+    pub(super) async fn extract(
         &mut self,
         prepared: &Prepared,
         second: &SecondStep,
-        convert: Convert<'_, T>,
+        convert: Convert<'_>,
         keep: bool,
-    ) -> Read<T> {
+    ) -> Read {
         let completion = self.details.completions().first().cloned().unwrap_or_default();
         let prose = match adapter::prose(prepared.adapter.name(), &completion) {
             Ok(prose) => prose,
@@ -52,6 +52,7 @@ impl Call<'_> {
         self.details.attempts.extend(details.attempts);
         self.details.report = details.report;
         self.details.added = details.added;
+        self.details.failed_checks = details.failed_checks;
         let failed = |source| ExtractionError {
             prose: completion.text.clone(),
             extractor: second.lm.id().into(),
@@ -65,14 +66,7 @@ impl Call<'_> {
     }
 
     /// [`run`](Self::run), boxed because a step may contain another.
-    fn run_boxed<'f, T>(
-        &'f mut self,
-        convert: Convert<'f, T>,
-        keep: bool,
-    ) -> BoxFuture<'f, Result<(T, Values)>>
-    where
-        T: 'f,
-    {
+    fn run_boxed<'f>(&'f mut self, convert: Convert<'f>, keep: bool) -> BoxFuture<'f, Outcome> {
         Box::pin(self.run(convert, keep))
     }
 }

@@ -6,6 +6,7 @@ mod call;
 mod chain_of_thought;
 mod dynamic;
 mod extract;
+mod leaf;
 mod prediction;
 mod predictor;
 mod prepared;

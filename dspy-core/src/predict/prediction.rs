@@ -1,5 +1,7 @@
 //! What a program answers.
 
+use std::any::Any;
+use std::fmt;
 use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
@@ -7,15 +9,36 @@ use serde_json::Value;
 
 use super::Attempt;
 use crate::decode::ParseReport;
+use crate::error::{Error, Result};
 use crate::lm::{Completion, Usage};
 use crate::signature::{CheckFailure, FieldError, Values};
 use crate::suggest::remedy;
 
 /// A typed output with everything that is known about how it came to be. Dereferences to the output.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Prediction<O> {
+    body: Box<Body<O>>,
+}
+
+/// The output and its details, in one allocation.
+#[derive(Clone)]
+struct Body<O> {
     output: O,
-    details: Box<Details>,
+    details: Details,
+}
+
+/// A prediction whose output type only the caller knows, so that calls are compiled once and not for each type. Made
+/// by [`Prediction::erased`], taken by [`Prediction::recovered`].
+pub(crate) type AnyPrediction = Box<dyn AnyBody>;
+
+pub(crate) trait AnyBody: Any + Send {
+    fn details_mut(&mut self) -> &mut Details;
+}
+
+impl<O: Send + 'static> AnyBody for Body<O> {
+    fn details_mut(&mut self) -> &mut Details {
+        &mut self.details
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,33 +70,57 @@ impl Details {
     }
 }
 
+impl<O: Send + 'static> Prediction<O> {
+    /// A prediction without details, to be completed by a call that does not know its type.
+    pub(crate) fn erased(output: O) -> AnyPrediction {
+        Prediction::new(output).body
+    }
+
+    /// The prediction of a call that was told to make this type of output.
+    ///
+    /// # Errors
+    /// If it is of another type, which is a bug in this library.
+    pub(crate) fn recovered(any: AnyPrediction) -> Result<Self> {
+        match (any as Box<dyn Any>).downcast() {
+            Ok(body) => Ok(Prediction { body }),
+            Err(_) => Err(mistyped()),
+        }
+    }
+}
+
+#[cold]
+fn mistyped() -> Error {
+    Error::other("a prediction has another type than its call; please report this bug")
+}
+
 impl<O> Prediction<O> {
     /// A prediction that no model made, for modules that compute their output.
     pub fn new(output: O) -> Self {
-        Self::with_details(output, Details::default())
+        Prediction { body: Box::new(Body { output, details: Details::default() }) }
     }
 
-    pub(crate) fn with_details(output: O, details: Details) -> Self {
-        Prediction { output, details: Box::new(details) }
+    fn details(&self) -> &Details {
+        &self.body.details
     }
 
-    pub(crate) fn set_usage(&mut self, usage: Usage) {
-        self.details.usage = usage;
+    pub(crate) fn usage_mut(&mut self) -> &mut Usage {
+        &mut self.body.details.usage
     }
 
     /// The output.
     pub fn output(&self) -> &O {
-        &self.output
+        &self.body.output
     }
 
     /// The output alone.
     pub fn into_output(self) -> O {
-        self.output
+        self.body.output
     }
 
     /// The same prediction with another output, for modules whose output is not that of their last predictor.
     pub fn map<P>(self, change: impl FnOnce(O) -> P) -> Prediction<P> {
-        Prediction { output: change(self.output), details: self.details }
+        let Body { output, details } = *self.body;
+        Prediction { body: Box::new(Body { output: change(output), details }) }
     }
 
     /// The same prediction with another output, unless `change` fails.
@@ -89,18 +136,19 @@ impl<O> Prediction<O> {
     /// # Errors
     /// The error of `change`.
     pub fn try_map<P, E>(self, change: impl FnOnce(O) -> Result<P, E>) -> Result<Prediction<P>, E> {
-        Ok(Prediction { output: change(self.output)?, details: self.details })
+        let Body { output, details } = *self.body;
+        Ok(Prediction { body: Box::new(Body { output: change(output)?, details }) })
     }
 
     /// Why the model answered so, if it was asked to reason or reported its reasoning.
     pub fn reasoning(&self) -> Option<&str> {
-        let field = self.details.added.get("reasoning").and_then(Value::as_str);
+        let field = self.details().added.get("reasoning").and_then(Value::as_str);
         field.or_else(|| self.completions().first()?.reasoning.as_deref())
     }
 
     /// The outputs that the strategy added to those of the signature, such as `reasoning`.
     pub fn added(&self) -> &Values {
-        &self.details.added
+        &self.details().added
     }
 
     /// Returns the output `name` that the strategy added, as a `T`.
@@ -122,8 +170,8 @@ impl<O> Prediction<O> {
     /// # Errors
     /// If there is no such output, or it is no `T`.
     pub fn added_as<T: DeserializeOwned>(&self, name: &str) -> Result<T, FieldError> {
-        let Some(value) = self.details.added.get(name) else {
-            let known = self.details.added.keys().map(String::as_str);
+        let Some(value) = self.details().added.get(name) else {
+            let known = self.details().added.keys().map(String::as_str);
             return Err(FieldError::new(name, format!("no such added output; {}", remedy(name, known))));
         };
         T::deserialize(value).map_err(|error| FieldError::new(name, error.to_string()))
@@ -131,37 +179,35 @@ impl<O> Prediction<O> {
 
     /// The replies of the model to the last attempt, as it wrote them.
     pub fn completions(&self) -> &[Completion] {
-        self.details.completions()
+        self.details().completions()
     }
 
     /// What had to be repaired to read the reply.
     pub fn report(&self) -> &ParseReport {
-        &self.details.report
+        &self.details().report
     }
 
     /// The soft checks of the signature that the output fails. Replies that fail hard ones are refused.
     pub fn failed_checks(&self) -> &[CheckFailure] {
-        &self.details.failed_checks
+        &self.details().failed_checks
     }
 
     /// What the prediction cost: all calls that were made for it. Answers from a cache or a journal are not counted.
     pub fn usage(&self) -> Usage {
-        self.details.usage
+        self.details().usage
     }
 
     /// The requests of the last predictor, oldest first: one, unless it had to ask again. A second step that reads the
     /// first one's prose is one, too.
     pub fn attempts(&self) -> &[Attempt] {
-        &self.details.attempts
+        &self.details().attempts
     }
 }
 
-impl<O> Prediction<(O, Vec<CheckFailure>)> {
-    /// Keeps the checks that failed beside the output.
-    pub(super) fn with_failed_checks(mut self) -> Prediction<O> {
-        let (output, failed) = self.output;
-        self.details.failed_checks = failed;
-        Prediction { output, details: self.details }
+impl<O: fmt::Debug> fmt::Debug for Prediction<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Body { output, details } = &*self.body;
+        f.debug_struct("Prediction").field("output", output).field("details", details).finish()
     }
 }
 
@@ -169,6 +215,6 @@ impl<O> Deref for Prediction<O> {
     type Target = O;
 
     fn deref(&self) -> &O {
-        &self.output
+        &self.body.output
     }
 }

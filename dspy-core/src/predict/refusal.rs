@@ -1,9 +1,11 @@
 //! Why the typed side refuses the values of a reply.
 
+use super::Prediction;
+use super::prediction::AnyPrediction;
 use crate::adapter::{FieldProblem, ParseError, ParseErrorKind};
 use crate::error::Error;
 use crate::signature::check::{CheckFault, Enforce};
-use crate::signature::{CheckFailure, CheckPanic, FieldError, Signature, Values};
+use crate::signature::{CheckFailure, CheckPanic, FieldError, Fields as _, Signature, Values};
 
 /// Values that were read, but that the signature does not take.
 #[derive(Debug)]
@@ -47,31 +49,37 @@ impl Refusal {
     }
 }
 
+/// A prediction made of values that were read, with the soft checks that it fails.
+pub(super) type Converted = (AnyPrediction, Vec<CheckFailure>);
+
 /// The outputs of `S` with the soft checks that they fail.
-pub(super) fn checked<S: Signature>(values: Values) -> Result<(S::Output, Vec<CheckFailure>), Refusal> {
-    use crate::signature::Fields as _;
-    let output = S::Output::from_values(values)?;
-    let failed = S::check(&output).map_err(Refusal::Panic)?;
-    Ok((output, soft(failed)?))
+pub(super) fn checked<S: Signature>(values: Values) -> Result<Converted, Refusal> {
+    // Compiled for each signature, hence without the conversions of `?`.
+    match S::Output::from_values(values) {
+        Ok(output) => match soft(S::check(&output)) {
+            Ok(failed) => Ok((Prediction::erased(output), failed)),
+            Err(refusal) => Err(refusal),
+        },
+        Err(error) => Err(Refusal::Field(error)),
+    }
 }
 
 /// The values with the soft checks that they fail, of a signature that is known as data.
-pub(super) fn enforced(
-    enforce: Option<Enforce>,
-    values: &Values,
-) -> Result<(Values, Vec<CheckFailure>), Refusal> {
+pub(super) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Converted, Refusal> {
     let failed = match enforce {
         None => Vec::new(),
-        Some(enforce) => enforce(values.clone()).map_err(|fault| match fault {
-            CheckFault::Field(error) => Refusal::Field(error),
-            CheckFault::Panic(panic) => Refusal::Panic(panic),
-        })?,
+        Some(enforce) => match enforce(values.clone()) {
+            Ok(failed) => soft(Ok(failed))?,
+            Err(CheckFault::Field(error)) => return Err(Refusal::Field(error)),
+            Err(CheckFault::Panic(panic)) => return Err(Refusal::Panic(panic)),
+        },
     };
-    Ok((values.clone(), soft(failed)?))
+    Ok((Prediction::erased(values.clone()), failed))
 }
 
 /// The soft ones of the checks that failed, unless there are hard ones.
-fn soft(failed: Vec<CheckFailure>) -> Result<Vec<CheckFailure>, Refusal> {
+fn soft(checked: Result<Vec<CheckFailure>, CheckPanic>) -> Result<Vec<CheckFailure>, Refusal> {
+    let failed = checked.map_err(Refusal::Panic)?;
     let (hard, soft): (Vec<_>, Vec<_>) = failed.into_iter().partition(CheckFailure::is_hard);
     if hard.is_empty() { Ok(soft) } else { Err(Refusal::Checks(hard)) }
 }

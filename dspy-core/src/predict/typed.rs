@@ -3,23 +3,19 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::call::split_outputs;
-use super::refusal::checked;
+use super::leaf::{Leaf, Typed, Types};
 use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
-use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
 use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
 /// Asks the model for the outputs of a signature, nothing else.
 ///
 /// A typed skin over a [`Predictor`], which holds the state.
 pub struct Predict<S> {
-    predictor: Predictor,
-    /// Why the demonstrations of the signature cannot be shown, if so. Reported by the first call, because `new` has
-    /// nothing to report it with.
-    bad_demos: Option<FieldError>,
+    pub(super) leaf: Leaf,
     signature: PhantomData<fn() -> S>,
 }
 
@@ -65,43 +61,34 @@ impl<S: Signature> Predict<S> {
 
     /// As [`over`](Self::over), for a signature that is known to agree.
     pub(super) fn of(spec: Arc<SignatureSpec>) -> Self {
-        let mut predictor = Predictor::new(spec);
-        let bad_demos = match S::demos() {
-            Ok(demos) if demos.is_empty() => None,
-            Ok(demos) => {
-                predictor.set_demos(demos);
-                None
-            }
-            Err(error) => Some(error),
-        };
-        Predict { predictor, bad_demos, signature: PhantomData }
+        Self::skin(Leaf::new(spec, S::demos))
     }
 
     /// Binds a model.
     #[must_use]
     pub fn with_lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
-        self.predictor.set_lm(lm);
+        self.leaf.predictor.set_lm(lm);
         self
     }
 
     /// Binds an adapter.
     #[must_use]
     pub fn with_adapter(mut self, adapter: impl Adapter) -> Self {
-        self.predictor.set_adapter(adapter);
+        self.leaf.predictor.set_adapter(adapter);
         self
     }
 
     /// Sets what to do about replies that cannot be read.
     #[must_use]
     pub fn with_recovery(mut self, recovery: Recovery) -> Self {
-        self.predictor.set_recovery(recovery);
+        self.leaf.predictor.set_recovery(recovery);
         self
     }
 
     /// Replaces the instruction.
     #[must_use]
     pub fn with_instruction(mut self, instruction: impl Into<Arc<str>>) -> Self {
-        self.predictor.set_instruction(instruction);
+        self.leaf.predictor.set_instruction(instruction);
         self
     }
 
@@ -112,8 +99,7 @@ impl<S: Signature> Predict<S> {
     pub fn with_demos(mut self, examples: impl IntoIterator<Item = S>) -> Result<Self, FieldError> {
         let demos: Result<Vec<_>, _> =
             examples.into_iter().map(|row| row.to_values().map(Demo::new)).collect();
-        self.predictor.set_demos(demos?);
-        self.bad_demos = None;
+        self.leaf.set_demos(demos?);
         Ok(self)
     }
 
@@ -127,19 +113,23 @@ impl<S: Signature> Predict<S> {
     /// # Errors
     /// If a value has no JSON form.
     pub fn render(&self, input: impl IntoInput<S::Input>) -> Result<Vec<Message>> {
-        self.predictor.render(&input.into_input().to_values()?)
+        self.leaf.render(input.into_input().to_values())
     }
 }
 
 impl<S> Predict<S> {
+    pub(super) fn skin(leaf: Leaf) -> Self {
+        Predict { leaf, signature: PhantomData }
+    }
+
     /// The predictor underneath.
     pub fn predictor(&self) -> &Predictor {
-        &self.predictor
+        &self.leaf.predictor
     }
 
     /// The predictor underneath, for changing.
     pub fn predictor_mut(&mut self) -> &mut Predictor {
-        &mut self.predictor
+        &mut self.leaf.predictor
     }
 }
 
@@ -151,27 +141,25 @@ impl<S: Signature> Default for Predict<S> {
 
 impl<S> Clone for Predict<S> {
     fn clone(&self) -> Self {
-        Predict {
-            predictor: self.predictor.clone(),
-            bad_demos: self.bad_demos.clone(),
-            signature: PhantomData,
-        }
+        Self::skin(self.leaf.clone())
     }
 }
 
 impl<S> std::fmt::Debug for Predict<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Predict").field("signature", &self.predictor.spec().name()).finish_non_exhaustive()
+        f.debug_struct("Predict")
+            .field("signature", &self.leaf.predictor.spec().name())
+            .finish_non_exhaustive()
     }
 }
 
 impl<S> HasPredictors for Predict<S> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        visitor.predictor(&self.predictor);
+        self.leaf.visit(visitor);
     }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        visitor.predictor(&mut self.predictor);
+        self.leaf.visit_mut(visitor);
     }
 }
 
@@ -179,21 +167,15 @@ impl<S: Signature> Module for Predict<S> {
     type Input = S::Input;
     type Output = S::Output;
 
-    async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
-        if let Some(error) = &self.bad_demos {
-            return Err(error.clone().into());
-        }
-        let values = input.to_values()?;
-        let convert = &mut |values: &mut _| checked::<S>(split_outputs(values, S::spec()));
-        Ok(self.predictor.call_as(values, S::check_field, convert).await?.with_failed_checks())
+    fn forward(&self, input: S::Input) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        Typed::new(self.leaf.forward(input.to_values(), Types::of::<S>()))
     }
 
-    // The predictor counts its own usage, so this call needs no scope of its own.
     fn call(
         &self,
         input: impl IntoInput<S::Input>,
     ) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
-        call_leaf(self, input.into_input())
+        Typed::new(self.leaf.call(input.into_input().to_values(), Types::of::<S>()))
     }
 }
 

@@ -160,9 +160,9 @@ impl Watch {
     }
 
     /// Tells the end of the call, with the fields that were not seen in full before.
-    pub(super) async fn end<T>(mut self, result: &Result<(T, Values)>, details: &Details) {
+    pub(super) async fn end(mut self, result: Result<&Values, &Error>, details: &Details) {
         let outputs = match result {
-            Ok((_, outputs)) => outputs,
+            Ok(outputs) => outputs,
             Err(error) => return self.say(EventKind::Failed { error: error.to_string() }).await,
         };
         if let Some(field) = self.contradicted(outputs) {

@@ -7,34 +7,33 @@ use std::task::{Context as TaskContext, Poll};
 use dspy_lm::internal::Driven;
 use futures_util::Stream;
 
+use super::running::Running;
 use crate::error::Result;
-use crate::observe::{Event, EventKind, EventScope, Operation, Watched};
+use crate::observe::{Event, EventKind, EventScope, Failure, Operation, Watched};
 use crate::predict::Prediction;
 use crate::settings::inherit;
 
 /// Runs a module that is observed or watched.
-pub(super) async fn watch_module<O>(
+pub(super) async fn watch_module<'w>(
     events: Option<&EventScope>,
     operation: Operation,
-    work: impl Future<Output = Result<Prediction<O>>>,
-) -> Result<Prediction<O>> {
+    work: impl Future<Output = &'w mut (dyn Running + 'w)>,
+) {
     let (id, source) = (operation.id(), operation.source().clone());
     if let Some(events) = events {
         events.send(id, source.clone(), EventKind::ModuleStarted).await;
     }
-    let result = operation.run(work).await;
-    operation.module_ended(match &result {
-        Ok(prediction) => Ok(prediction.usage()),
-        Err(error) => Err(error),
-    });
+    let done = operation.run(work).await;
+    let Some(outcome) = done.outcome() else { return };
+    let outcome = outcome.map(|usage| *usage);
+    operation.module_ended(outcome.map_err(|error| error as &dyn Failure));
     if let Some(events) = events {
-        let end = match &result {
-            Ok(prediction) => EventKind::ModuleFinished { usage: prediction.usage() },
+        let end = match outcome {
+            Ok(usage) => EventKind::ModuleFinished { usage },
             Err(error) => EventKind::Failed { error: error.to_string() },
         };
         events.send(id, source, end).await;
     }
-    result
 }
 
 /// Work whose events are watched, in the settings, the trace and the LM scope of the current task.

@@ -3,6 +3,7 @@
 mod batch;
 mod events;
 mod module;
+mod running;
 mod walk;
 
 pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};

@@ -1,20 +1,20 @@
 //! Modules: the composable parts of a program.
 
+use std::any::type_name;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _, stream};
 
-use super::Batch;
-use super::events::{EventStream, watch_module};
+use super::events::EventStream;
+use super::running::{self, Work};
 use super::walk::named_refs;
-use super::{HasPredictors, Visitor, VisitorMut};
+use super::{Batch, HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
-use crate::lm::{BoxFuture, current_scope};
-use crate::observe::{self, ModuleCall, Watched};
+use crate::lm::BoxFuture;
+use crate::observe::{self, Watched};
 use crate::predict::Prediction;
 use crate::signature::IntoInput;
-use dspy_lm::internal::UsageScope;
 
 /// A program or a part of one: typed input to typed prediction.
 ///
@@ -50,26 +50,9 @@ pub trait Module: HasPredictors + Send + Sync {
     ) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send {
         let input = input.into_input();
         async move {
-            let watched = Watched::current();
-            let predictors = || named_refs(self);
-            watched.register(&predictors);
-            let operation = observe::module(short_name::<Self>(), &predictors, watched.events.is_some());
-            let scope = current_scope();
-            let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
-            let work = async move {
-                let mut result = scope.tracking(usage.clone()).enter(self.forward(input)).await;
-                if let Ok(prediction) = &mut result {
-                    prediction.set_usage(usage.total());
-                }
-                result
-            };
-            match operation {
-                ModuleCall::Unobserved(scope) => scope.enter(work).await,
-                // Boxed, because few programs are watched and all programs nest.
-                ModuleCall::Observed(operation) => {
-                    Box::pin(watch_module(watched.events.as_deref(), operation, work)).await
-                }
-            }
+            let mut work = Work::new(self, input);
+            running::run(short_name(type_name::<Self>()), &|| named_refs(self), &mut work).await;
+            work.finish()
         }
     }
 
@@ -125,10 +108,12 @@ pub trait Module: HasPredictors + Send + Sync {
 }
 
 /// [`Module::call`] for a module that is a single predictor, which counts its own usage.
-pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<Prediction<M::Output>> {
+pub(crate) async fn call_leaf<T>(
+    module: &(dyn HasPredictors + Sync),
+    work: impl Future<Output = T> + Send,
+) -> T {
     let predictors = || named_refs(module);
     Watched::current().register(&predictors);
-    let work = module.forward(input);
     match observe::leaf(&predictors) {
         None => work.await,
         Some(scope) => Box::pin(scope.enter(work)).await,
@@ -136,8 +121,7 @@ pub(crate) async fn call_leaf<M: Module>(module: &M, input: M::Input) -> Result<
 }
 
 /// The name of a type without its path and parameters.
-fn short_name<M: ?Sized>() -> &'static str {
-    let name = std::any::type_name::<M>();
+fn short_name(name: &'static str) -> &'static str {
     let name = name.split('<').next().unwrap_or(name);
     name.rsplit("::").next().unwrap_or(name)
 }

@@ -42,10 +42,7 @@ pub trait HasPredictors {
     /// The predictors with their paths.
     fn named_predictors(&self) -> Vec<(String, &Predictor)> {
         let mut found = Vec::new();
-        self.visit(&mut Visitor {
-            path: String::new(),
-            found: &mut |path, predictor| found.push((path, predictor)),
-        });
+        self.visit(&mut Visitor { path: String::new(), found: &mut found });
         found
     }
 
@@ -108,7 +105,7 @@ impl HasPredictors for Predictor {
 /// Collects predictors; handed through a program by [`HasPredictors::visit`].
 pub struct Visitor<'a, 'f> {
     path: String,
-    found: &'f mut dyn FnMut(String, &'a Predictor),
+    found: &'f mut Vec<(String, &'a Predictor)>,
 }
 
 /// Changes predictors; handed through a program by [`HasPredictors::visit_mut`].
@@ -150,7 +147,7 @@ fn push_key(path: &mut String, key: &str) {
 impl<'a> Visitor<'a, '_> {
     /// A predictor at the current path.
     pub fn predictor(&mut self, predictor: &'a Predictor) {
-        (self.found)(leaf(&self.path).to_owned(), predictor);
+        self.found.push((leaf(&self.path).to_owned(), predictor));
     }
 
     /// A module in the field `name`.

@@ -1,0 +1,142 @@
+//! The predictor of a typed strategy and its calls, compiled once for all types.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::call::split_outputs;
+use super::prediction::AnyPrediction;
+use super::refusal::{Converted, Refusal, checked};
+use super::watch::CheckField;
+use super::{Prediction, Predictor};
+use crate::error::Result;
+use crate::lm::{BoxFuture, Message};
+use crate::program::{HasPredictors, Visitor, VisitorMut, call_leaf};
+use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
+
+/// What a call needs to know of the types of its signature.
+#[derive(Clone, Copy)]
+pub(super) struct Types {
+    spec: fn() -> &'static Arc<SignatureSpec>,
+    /// The outputs, typed and checked.
+    convert: fn(Values) -> Result<Converted, Refusal>,
+    check_field: CheckField,
+}
+
+impl Types {
+    pub(super) fn of<S: Signature>() -> Self {
+        Types { spec: S::spec, convert: checked::<S>, check_field: S::check_field }
+    }
+}
+
+/// Demonstrations that are declared on a signature.
+pub(super) type Declared = fn() -> Result<Vec<Demo>, FieldError>;
+
+/// A strategy that is a single predictor.
+#[derive(Clone)]
+pub(super) struct Leaf {
+    pub(super) predictor: Predictor,
+    /// Why the demonstrations of the signature cannot be shown, if so. Reported by the first call, because `new` has
+    /// nothing to report it with.
+    bad_demos: Option<FieldError>,
+    /// The field that the predictor is in, as paths name it.
+    field: Option<&'static str>,
+}
+
+impl Leaf {
+    pub(super) fn new(spec: Arc<SignatureSpec>, declared: Declared) -> Self {
+        let mut predictor = Predictor::new(spec);
+        let bad_demos = match declared() {
+            Ok(demos) if demos.is_empty() => None,
+            Ok(demos) => {
+                predictor.set_demos(demos);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        Leaf { predictor, bad_demos, field: None }
+    }
+
+    /// The same, known as the field `name` of its strategy.
+    pub(super) fn in_field(mut self, name: &'static str) -> Self {
+        self.field = Some(name);
+        self
+    }
+
+    pub(super) fn set_demos(&mut self, demos: Vec<Demo>) {
+        self.predictor.set_demos(demos);
+        self.bad_demos = None;
+    }
+
+    pub(super) fn render(&self, inputs: Result<Values, FieldError>) -> Result<Vec<Message>> {
+        self.predictor.render(&inputs?)
+    }
+
+    /// A call by a strategy that is a module of its own.
+    pub(super) fn forward(
+        &self,
+        inputs: Result<Values, FieldError>,
+        types: Types,
+    ) -> BoxFuture<'_, Result<AnyPrediction>> {
+        Box::pin(self.run(inputs, types))
+    }
+
+    /// A call of the module that this is. The predictor counts its own usage, so the call needs no scope of its own.
+    pub(super) fn call(
+        &self,
+        inputs: Result<Values, FieldError>,
+        types: Types,
+    ) -> BoxFuture<'_, Result<AnyPrediction>> {
+        Box::pin(call_leaf(self, self.run(inputs, types)))
+    }
+
+    async fn run(&self, inputs: Result<Values, FieldError>, types: Types) -> Result<AnyPrediction> {
+        if let Some(error) = &self.bad_demos {
+            return Err(error.clone().into());
+        }
+        let convert = &mut |values: &mut Values| (types.convert)(split_outputs(values, (types.spec)()));
+        self.predictor.call_as(inputs?, types.check_field, convert).await
+    }
+}
+
+impl HasPredictors for Leaf {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        match self.field {
+            Some(name) => visitor.field(name, &self.predictor),
+            None => visitor.predictor(&self.predictor),
+        }
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        match self.field {
+            Some(name) => visitor.field(name, &mut self.predictor),
+            None => visitor.predictor(&mut self.predictor),
+        }
+    }
+}
+
+/// A call that gives its prediction the type that its caller knows.
+pub(super) struct Typed<'a, O> {
+    call: BoxFuture<'a, Result<AnyPrediction>>,
+    output: PhantomData<fn() -> O>,
+}
+
+impl<'a, O> Typed<'a, O> {
+    /// The output must be of the type that the call converts to.
+    pub(super) fn new(call: BoxFuture<'a, Result<AnyPrediction>>) -> Self {
+        Typed { call, output: PhantomData }
+    }
+}
+
+impl<O: Send + 'static> Future for Typed<'_, O> {
+    type Output = Result<Prediction<O>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(self.call.as_mut().poll(cx)) {
+            Ok(any) => Prediction::recovered(any),
+            Err(error) => Err(error),
+        })
+    }
+}
