@@ -72,7 +72,7 @@ async fn main() -> dspy::Result<()> {
         ("One re-ask, then JSON (the default)", Recovery::default()),
         (
             "Three re-asks, and a higher limit for what was cut off",
-            Recovery::default().reasks(3).longer(4_096),
+            Recovery::default().reprompts(3).retry_max_tokens(4_096),
         ),
     ] {
         println!("{name}");

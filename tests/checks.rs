@@ -85,7 +85,7 @@ async fn a_reply_that_breaks_rules_goes_back_with_all_of_them() {
 async fn a_rule_that_stays_broken_is_an_error_with_the_reply() {
     let bad = reply(9.0, &["a"], "");
     let (script, lm) = scripted([bad.clone(), bad.clone()]);
-    let recovery = Recovery::NONE.reasks(1);
+    let recovery = Recovery::NONE.reprompts(1);
     let error = Predict::<Rate>::new().with_lm(lm).with_recovery(recovery).call("Fine.").await.unwrap_err();
     let parse = error.as_parse().unwrap();
     assert_eq!((parse.kind, parse.earlier.len(), script.requests().len()), (ParseErrorKind::Check, 1, 2));

@@ -69,7 +69,7 @@ async fn an_added_output_is_asked_for_and_everything_else_is_as_ever() {
     let (lm, script) = scripted(&replies);
     let mut strategy = Confident::<Review>::new();
     strategy.set_lm(lm);
-    strategy.predict.predictor_mut().set_recovery(Recovery::NONE.reasks(3));
+    strategy.predict.predictor_mut().set_recovery(Recovery::NONE.reprompts(3));
     let answer = strategy.call("a lamp").await.unwrap();
     assert_eq!((answer.stars, answer.added_as::<f64>("confidence").unwrap()), (3, 0.7));
     assert_eq!(answer.failed_checks().len(), 1);

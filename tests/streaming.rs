@@ -168,13 +168,13 @@ async fn cut_replies_are_asked_for_again_at_a_higher_limit() {
     ]));
     let lm = Lm::shared(script.clone()).max_tokens(100);
     let predict = Predict::<Review>::new().with_lm(lm);
-    let patient = predict.clone().with_recovery(Recovery::default().longer(300));
+    let patient = predict.clone().with_recovery(Recovery::default().retry_max_tokens(300));
     assert_eq!(patient.call("a lamp").await.unwrap().attempts().len(), 3);
     let limits: Vec<_> = script.requests().iter().map(|request| request.params.max_tokens).collect();
     assert_eq!(limits, [Some(100), Some(200), Some(300)]);
     assert!(script.requests().iter().all(|request| request.messages.len() == 2), "a cut is no wrong answer");
 
-    for (recovery, requests) in [(Recovery::default(), 1), (Recovery::default().longer(150), 2)] {
+    for (recovery, requests) in [(Recovery::default(), 1), (Recovery::default().retry_max_tokens(150), 2)] {
         let script = Arc::new(ScriptedLm::from_fn(|_| Reply::Truncated("[[ ## ver".into())));
         let predict =
             predict.clone().with_lm(Lm::shared(script.clone()).max_tokens(100)).with_recovery(recovery);

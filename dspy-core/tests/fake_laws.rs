@@ -136,7 +136,7 @@ fn signatures() -> Vec<SignatureSpec> {
 
 /// A question that is put once: nobody is asked again, so that each prediction is one reply.
 async fn put(spec: &SignatureSpec, settings: Settings, question: usize) -> Result<Prediction<Values>, Error> {
-    let once = Recovery::default().reasks(0).json_fallback(false);
+    let once = Recovery::default().reprompts(0).json_fallback(false);
     let inputs = Values::from_iter([("question".to_owned(), format!("What is number {question}?").into())]);
     settings.recovery(once).scope(DynPredict::new(spec.clone()).call(inputs)).await
 }
@@ -274,7 +274,7 @@ async fn put_with_tools(settings: Settings, question: usize) -> Result<Predictio
             FieldSpec::new(Role::Output, "calls", "", ToolCalls::schema()),
         ],
     );
-    let once = Recovery::default().reasks(0).json_fallback(false);
+    let once = Recovery::default().reprompts(0).json_fallback(false);
     let inputs = Values::from_iter([
         ("question".to_owned(), format!("What is number {question}?").into()),
         ("tools".to_owned(), json!(tools())),

@@ -17,6 +17,7 @@ use crate::error::{Error, RepromptError, Result};
 use crate::lm::Completion;
 use crate::lm::{Capabilities, Lm, Message, Request};
 use crate::observe::{self, EventKind, Failure, Operation, TraceScope, TraceStep, Watched, spans};
+use crate::recovery::{Attempts, Step};
 use crate::settings::Context;
 use crate::signature::{FieldError, FieldSpec, Values};
 use crate::suggest::remedy;
@@ -157,26 +158,33 @@ pub(super) struct Call<'a> {
 
 pub(super) type Convert<'c> = &'c mut (dyn FnMut(&mut Values) -> Result<Converted, Refusal> + Send);
 
-/// What came of a call: the prediction, and its values if someone wants them.
-pub(super) type Outcome = Result<(AnyPrediction, Values)>;
+/// A reply that was read: the prediction, and its values if they are kept.
+pub(super) type Done = (AnyPrediction, Values);
 
-/// What one attempt asks.
-struct Question<'q> {
-    prepared: &'q Arc<Prepared>,
+/// The outcome of one attempt that was answered.
+pub(super) enum Outcome {
+    Read(Done),
+    /// The reply cannot be read, or does not hold.
+    Refused(ParseError),
+}
+
+/// The content of one attempt.
+struct Question {
+    prepared: Arc<Prepared>,
     able: Capabilities,
-    /// The replies that could not be read, each with what was wrong with it.
-    correction: &'q [Message],
+    /// The replies that could not be read, each with its problems.
+    correction: Vec<Message>,
     /// The token limit, where an earlier one was too low.
     limit: Option<u32>,
     abort_early: bool,
 }
 
-impl Question<'_> {
+impl Question {
     /// The request that asks it.
     fn request(&self, predictor: &Predictor, context: &Context, inputs: &Values) -> Result<Request> {
-        let Question { prepared, able, correction, limit, .. } = *self;
+        let Question { prepared, able, correction, limit, .. } = self;
         let rendering = spans::render(prepared.adapter.name());
-        let make = || prepared.request(predictor.demos(), inputs, correction, able);
+        let make = || prepared.request(predictor.demos(), inputs, correction, *able);
         let mut request = rendering.in_scope(make)?;
         request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
@@ -187,78 +195,67 @@ impl Question<'_> {
 }
 
 impl Call<'_> {
-    /// Attempts with the chosen adapter, then with JSON. Also returns the values, if someone wants them.
-    pub(super) async fn run(&mut self, convert: Convert<'_>, keep: bool) -> Outcome {
-        let recovery = self.predictor.recovery().unwrap_or(self.context.recovery());
+    /// Attempts with the chosen adapter, then with JSON, as the policy says.
+    pub(super) async fn run(&mut self, convert: Convert<'_>, keep: bool) -> Result<Done> {
+        let policy = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
-        let mut failed: Vec<ParseError> = Vec::new();
-        let mut limit = None;
-        // The fallback asks for everything in the text, whatever the model could do natively.
         let able = self.lm.capabilities();
-        let textual = able.tools(false).reasoning(false);
         let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
-        let fallback = recovery.json_fallback && (native || !adapter::is_json(&**chosen));
-        let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
-        for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
-            let prepared = &self.predictor.prepared(adapter, able);
-            let mut correction = Vec::new();
-            let mut left = reasks;
-            loop {
-                let (correction_now, abort_early) = (&correction, recovery.abort_early);
-                let question = Question { prepared, able, correction: correction_now, limit, abort_early };
-                let error = match self.attempt(question, convert, keep).await {
-                    Ok(Ok(done)) => return Ok(done),
-                    Ok(Err(error)) => error,
-                    Err(cause) => {
-                        return Err(match ParseError::of_attempts(failed) {
-                            Some(failed) => RepromptError::new(failed, cause).into(),
-                            None => cause,
-                        });
-                    }
-                };
-                let truncated = error.kind == ParseErrorKind::Truncated;
-                let longer = if truncated { self.longer(limit, recovery.longer) } else { None };
-                // Asking again cannot mend these: the same limit cuts again, the same type fails again.
-                let hopeless = longer.is_none() && (truncated || error.kind == ParseErrorKind::Schema);
-                let again = longer.is_some() || (!hopeless && left > 0);
-                if longer.is_some() {
-                    limit = longer;
-                } else if again {
-                    left -= 1;
-                    correction.extend(prepared.correction(self.details.completions().first(), &error));
+        let first_limit = self.predictor.params().max_tokens.or(self.lm.params().max_tokens);
+        let mut attempts = Attempts::new(policy, first_limit, native || !adapter::is_json(&**chosen));
+        let mut question = Question {
+            prepared: self.predictor.prepared(chosen, able),
+            able,
+            correction: Vec::new(),
+            limit: None,
+            abort_early: policy.abort_early,
+        };
+        let mut failed: Vec<ParseError> = Vec::new();
+        loop {
+            let error = match self.attempt(&question, convert, keep).await {
+                Ok(Outcome::Read(done)) => return Ok(done),
+                Ok(Outcome::Refused(error)) => error,
+                Err(cause) => {
+                    return Err(match ParseError::of_attempts(failed) {
+                        Some(failed) => RepromptError::new(failed, cause).into(),
+                        None => cause,
+                    });
                 }
-                if let Some(operation) = self.observed.filter(|_| !hopeless) {
-                    operation.restarted(error.kind.class(), &error.adapter, || error.problems_text());
+            };
+            let step = attempts.after(error.kind);
+            match step {
+                Step::RaiseLimit(limit) => question.limit = Some(limit),
+                Step::Reprompt => {
+                    let reply = self.details.completions().first();
+                    question.correction.extend(question.prepared.correction(reply, &error));
                 }
-                if let Some(watch) = self.watch.as_mut().filter(|_| !hopeless) {
-                    Box::pin(watch.restart(error.problems_text())).await;
+                Step::JsonFallback => {
+                    // It asks for everything in the text, whatever the model could do natively.
+                    question.able = able.tools(false).reasoning(false);
+                    question.prepared = self.predictor.prepared(&JSON, question.able);
+                    question.correction.clear();
                 }
-                failed.push(error);
-                if hopeless {
+                Step::GiveUp => {
+                    failed.push(error);
                     return Err(last(failed));
                 }
-                if !again {
-                    break;
-                }
             }
+            if let Some(operation) = self.observed {
+                operation.restarted(error.kind.class(), &error.adapter, || error.problems_text());
+            }
+            if let Some(watch) = &mut self.watch {
+                Box::pin(watch.restart(error.problems_text())).await;
+            }
+            failed.push(error);
         }
-        Err(last(failed))
-    }
-
-    /// A higher token limit than the one that cut the reply off, if the policy has one.
-    fn longer(&self, limit: Option<u32>, most: Option<u32>) -> Option<u32> {
-        let most = most?;
-        let tried = limit.or(self.predictor.params().max_tokens).or(self.lm.params().max_tokens);
-        let next = tried.map_or(most, |tried| tried.saturating_mul(2).min(most));
-        (tried.is_none_or(|tried| next > tried)).then_some(next)
     }
 
     async fn attempt(
         &mut self,
-        question: Question<'_>,
+        question: &Question,
         convert: Convert<'_>,
         keep: bool,
-    ) -> Result<Result<(AnyPrediction, Values), ParseError>> {
+    ) -> Result<Outcome> {
         let Question { prepared, abort_early, .. } = question;
         // The request is moved on at once, so that the future does not hold it twice.
         let received = match &mut self.watch {
@@ -269,13 +266,13 @@ impl Call<'_> {
             Some(watch) => {
                 let request = question.request(self.predictor, self.context, self.inputs);
                 // Boxed, like all that few calls need, so that the others stay small.
-                Box::pin(watch.attempt(self.lm.stream(request?), prepared, abort_early)).await?
+                Box::pin(watch.attempt(self.lm.stream(request?), prepared, *abort_early)).await?
             }
         };
-        let mut read = match received {
+        let mut outcome = match received {
             Received::Refused(error) => {
                 self.details.push(Attempt::broken_off(prepared.adapter.clone()));
-                Err(error)
+                Outcome::Refused(error)
             }
             Received::Answer(response) => {
                 if !response.cached {
@@ -293,20 +290,15 @@ impl Call<'_> {
                 }
             }
         };
-        if let (Err(error), Some(attempt)) = (&mut read, self.details.latest()) {
+        if let (Outcome::Refused(error), Some(attempt)) = (&mut outcome, self.details.latest()) {
             error.set_usage(attempt.usage());
             attempt.refused(error);
         }
-        Ok(read)
+        Ok(outcome)
     }
 
     /// The first of the completions that can be read. A fault of the program ends the search.
-    fn read(
-        &mut self,
-        prepared: &Prepared,
-        convert: Convert<'_>,
-        keep: bool,
-    ) -> Result<Result<(AnyPrediction, Values), ParseError>> {
+    fn read(&mut self, prepared: &Prepared, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let adapter = &prepared.adapter;
         let mut first_error = None;
         for completion in self.details.completions() {
@@ -328,14 +320,14 @@ impl Call<'_> {
                     self.details.report = report;
                     self.details.added = added;
                     self.details.failed_checks = failed_checks;
-                    return Ok(Ok((prediction, kept)));
+                    return Ok(Outcome::Read((prediction, kept)));
                 }
                 Err(Error::Parse(error)) => first_error = first_error.or(Some(*error)),
                 Err(fault) => return Err(fault),
             }
         }
         let none = || ParseError::new(ParseErrorKind::Empty, adapter.name(), "", Vec::new());
-        Ok(Err(first_error.unwrap_or_else(none)))
+        Ok(Outcome::Refused(first_error.unwrap_or_else(none)))
     }
 }
 

@@ -1,14 +1,12 @@
 //! The second step of a call whose first step was answered in prose.
 
-use super::call::{Call, Convert, Outcome};
-use super::prediction::{AnyPrediction, Details};
+use super::call::{Call, Convert, Done, Outcome};
+use super::prediction::Details;
 use super::prepared::{Prepared, SecondStep};
 use crate::adapter::{self, FieldProblem, ParseError};
 use crate::error::{ExtractionError, Result};
 use crate::lm::BoxFuture;
 use crate::signature::{FieldError, Values};
-
-type Read = Result<Result<(AnyPrediction, Values), ParseError>>;
 
 impl Call<'_> {
     /// Has the prose of the first completion read by the second model. The first step is not repeated for what goes
@@ -19,15 +17,15 @@ impl Call<'_> {
         second: &SecondStep,
         convert: Convert<'_>,
         keep: bool,
-    ) -> Read {
+    ) -> Result<Outcome> {
         let completion = self.details.completions().first().cloned().unwrap_or_default();
         let prose = match adapter::prose(prepared.adapter.name(), &completion) {
             Ok(prose) => prose,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Outcome::Refused(error)),
         };
         let native = match prepared.native_values(self.inputs, &completion) {
             Ok(native) => native.values,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Outcome::Refused(error)),
         };
         let inputs = Values::from_iter([(second.input.clone(), prose.into())]);
         let outer = self.inputs;
@@ -62,11 +60,11 @@ impl Call<'_> {
         if keep {
             kept.extend(native);
         }
-        Ok(Ok((output, kept)))
+        Ok(Outcome::Read((output, kept)))
     }
 
     /// [`run`](Self::run), boxed because a step may contain another.
-    fn run_boxed<'f>(&'f mut self, convert: Convert<'f>, keep: bool) -> BoxFuture<'f, Outcome> {
+    fn run_boxed<'f>(&'f mut self, convert: Convert<'f>, keep: bool) -> BoxFuture<'f, Result<Done>> {
         Box::pin(self.run(convert, keep))
     }
 }

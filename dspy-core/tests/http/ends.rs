@@ -22,7 +22,7 @@ async fn predicted(lm: Lm) -> Result<Values, Error> {
 
 async fn predicted_by(lm: Lm, streamed: bool) -> Result<Values, Error> {
     let mut recovery = Recovery::default();
-    recovery.longer = None;
+    recovery.retry_max_tokens = None;
     let predict = DynPredict::new("question -> answer".parse().unwrap());
     let inputs = Values::from_iter([("question".to_owned(), json!("With what?"))]);
     let call =
