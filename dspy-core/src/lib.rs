@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod finetune;
 pub mod observe;
 pub mod predict;
+mod predictor;
 pub mod program;
 mod recovery;
 pub mod retrieve;

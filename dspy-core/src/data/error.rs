@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::error::clipped;
+use dspy_base::error::clipped;
 
 /// A data file that cannot be read or written.
 #[derive(Error)]
@@ -38,7 +38,7 @@ pub enum DataError {
     },
 }
 
-crate::error::readable_debug!(DataError);
+dspy_base::error::readable_debug!(DataError);
 
 fn at(row: u64) -> String {
     if row == 0 { String::new() } else { format!(", row {row}") }

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::DataError;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
-use crate::predict::Prediction;
 
 /// How every line begins.
 const BEGINNING: &[u8] = b"{\"index\":";
@@ -145,15 +144,14 @@ impl ResultFile {
     }
 
     /// Adds a result.
-    pub(crate) fn append<O: Serialize>(
+    pub(crate) fn append(
         &mut self,
         index: usize,
         input: &str,
-        result: &Result<Prediction<O>>,
+        result: Result<&impl Serialize, &Error>,
     ) -> Result<(), DataError> {
-        let output = |output| serde_json::to_value(output);
         let (output, error, outage) = match result {
-            Ok(prediction) => match output(prediction.output()) {
+            Ok(output) => match serde_json::to_value(output) {
                 Ok(value) => (Some(value), None, false),
                 Err(error) => (None, Some(format!("the output has no JSON form: {error}")), false),
             },

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use super::{IntoScore, Judged, Metric, Score};
 use crate::error::BoxError;
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 
 /// The forms that a closure may have besides that of an example and an output; only ever inferred.
 pub mod form {

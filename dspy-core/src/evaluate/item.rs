@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::Score;
 use crate::error::{BoxError, Error};
 use crate::lm::Usage;
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use crate::program::Trace;
 use crate::signature::FieldError;
 

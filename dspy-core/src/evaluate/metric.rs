@@ -6,7 +6,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BoxError;
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use crate::program::{HasPredictors, Trace};
 use crate::suggest::remedy;
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{Evaluation, Item, ItemError, Judged, Metric, Score, Summary};
 use crate::lm::current_scope;
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use crate::program::{Module, Trace, trace};
 use crate::signature::Example;
 use dspy_lm::internal::UsageScope;

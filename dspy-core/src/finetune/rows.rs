@@ -6,7 +6,7 @@ use super::check::{self, Limits, Summary};
 use super::error::FineTuneError;
 use crate::error::Result;
 use crate::lm::{Completion, Message, Role, ToolSpec};
-use crate::predict::Predictor;
+use crate::predictor::Predictor;
 use crate::program::{HasPredictors, Trace};
 use crate::signature::{Demo, Values};
 use dspy_lm::internal::{message_value, tool_value};

@@ -4,11 +4,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::refusal::{Refusal, enforced};
-use super::{DynStream, Prediction, Predictor};
+use super::DynStream;
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::lm::{Lm, Message};
+use crate::predictor::{Prediction, Predictor, Refusal, enforced};
 use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
 use crate::signature::{Demo, FieldSpec, IntoInput, Role, SignatureSpec, Values};
 

@@ -6,13 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::call::split_outputs;
-use super::prediction::AnyPrediction;
-use super::refusal::{Converted, Refusal, checked};
-use super::watch::CheckField;
-use super::{Prediction, Predictor};
 use crate::error::Result;
 use crate::lm::{BoxFuture, Message};
+use crate::predictor::{
+    AnyPrediction, CheckField, Converted, Prediction, Predictor, Refusal, checked, split_outputs,
+};
 use crate::program::{HasPredictors, Visitor, VisitorMut, call_leaf};
 use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
 

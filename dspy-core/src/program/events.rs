@@ -10,7 +10,7 @@ use futures_util::Stream;
 use super::running::Running;
 use crate::error::Result;
 use crate::observe::{Event, EventKind, EventScope, Failure, Operation, Watched};
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use crate::settings::inherit;
 
 /// Runs a module that is observed or watched.

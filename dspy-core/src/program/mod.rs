@@ -4,6 +4,7 @@ mod batch;
 mod events;
 mod module;
 mod running;
+mod state;
 mod walk;
 
 pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};

@@ -13,7 +13,7 @@ use super::{Batch, HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::BoxFuture;
 use crate::observe::{self, Watched};
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use crate::signature::IntoInput;
 
 /// A program or a part of one: typed input to typed prediction.

@@ -10,7 +10,7 @@ use super::events::watch_module;
 use crate::error::{Error, Result};
 use crate::lm::{BoxFuture, Usage, current_scope};
 use crate::observe::{self, ModuleCall, Named, Watched};
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use dspy_lm::internal::UsageScope;
 
 /// The work of a module of any type.

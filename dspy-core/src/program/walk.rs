@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::lm::Lm;
 use crate::observe::PredictorRef;
-use crate::predict::Predictor;
+use crate::predictor::Predictor;
 use crate::state::ProgramState;
 
 /// A module whose predictors can be listed and changed. `#[module]` implements it.

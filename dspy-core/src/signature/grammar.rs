@@ -7,7 +7,7 @@ use dspy_grammar::{Choice, ChoiceValue, Known, Path, Problem, Temporal, Type};
 use serde_json::{Value, json};
 
 use super::{FieldSpec, Role, SignatureSpec};
-use crate::error::clipped;
+use dspy_base::error::clipped;
 use crate::lm::ToolSpec;
 use crate::types::{
     Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning, ToolCalls, root_schema,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{CheckFailure, CheckPanic, Demo, FieldChange, SignatureSpec, Values};
-use crate::error::clipped;
+use dspy_base::error::clipped;
 
 /// A field whose value does not fit its Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{StateError, python};
-use crate::error::clipped;
-use crate::predict::Predictor;
+use dspy_base::error::clipped;
+use crate::predictor::Predictor;
 use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
 
 /// Names the format and its version in every file.
@@ -129,7 +129,7 @@ impl FieldState {
 }
 
 impl PredictorState {
-    pub(super) fn of(predictor: &Predictor) -> Self {
+    pub(crate) fn of(predictor: &Predictor) -> Self {
         let spec = predictor.spec();
         PredictorState {
             signature: spec.name().into(),
@@ -142,7 +142,7 @@ impl PredictorState {
     }
 
     /// Why this state cannot be applied to the predictor.
-    pub(super) fn problems(&self, predictor: &Predictor) -> impl Iterator<Item = String> {
+    pub(crate) fn problems(&self, predictor: &Predictor) -> impl Iterator<Item = String> {
         let spec = predictor.declared();
         let mut problems = Vec::new();
         match &self.fingerprint {
@@ -193,7 +193,7 @@ impl PredictorState {
         problems
     }
 
-    pub(super) fn apply(&self, predictor: &mut Predictor) {
+    pub(crate) fn apply(&self, predictor: &mut Predictor) {
         predictor.set_instruction(self.instruction.as_str());
         let names: Vec<String> = shown(predictor.spec()).map(|field| field.name().to_owned()).collect();
         for (position, field) in self.fields.iter().enumerate() {

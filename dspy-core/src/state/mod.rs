@@ -6,83 +6,12 @@ mod python;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+pub use crate::error::StateError;
 pub use format::{FieldState, PredictorState, ProgramState};
-use thiserror::Error;
-
-use crate::error::clipped;
+use dspy_base::error::clipped;
 use crate::files;
-use crate::program::HasPredictors;
-
-/// A saved program that cannot be read, written or applied.
-#[derive(Error)]
-#[non_exhaustive]
-pub enum StateError {
-    /// The file cannot be read or written.
-    #[error("saved program `{}`: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// What is to be written over is not a saved program. It was left alone.
-    #[error("`{}` is not a saved program, so it was not replaced: {reason}; choose another path, or delete it", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// Why it is none.
-        reason: String,
-    },
-    /// The text is not a saved program.
-    #[error("not a saved program: {0}")]
-    Format(String),
-    /// The saved program has another shape than this one. Nothing was changed.
-    #[error("the saved state does not fit this program: {}", .0.join("; "))]
-    Mismatch(Vec<String>),
-}
-
-crate::error::readable_debug!(StateError);
 
 impl ProgramState {
-    /// The state of a program.
-    pub fn of(program: &(impl HasPredictors + ?Sized)) -> Self {
-        let predictors = program.named_predictors();
-        let predictors =
-            predictors.into_iter().map(|(path, predictor)| (path, PredictorState::of(predictor)));
-        ProgramState { predictors: predictors.collect(), metadata: serde_json::Map::new() }
-    }
-
-    /// Applies the state to a program of the same shape: each predictor gets its instruction, descriptions and
-    /// demonstrations.
-    ///
-    /// # Errors
-    /// If predictors are missing on either side, or a signature has other fields or types than when it was saved.
-    /// The program is then unchanged, and the error names every difference.
-    pub fn apply(&self, program: &mut impl HasPredictors) -> Result<(), StateError> {
-        let mut problems = Vec::new();
-        let mut present = Vec::new();
-        for (path, predictor) in program.named_predictors() {
-            match self.predictors.get(&path) {
-                Some(state) => {
-                    problems.extend(state.problems(predictor).map(|problem| format!("`{path}`: {problem}")));
-                }
-                None => problems.push(format!("`{path}` is not in the saved state")),
-            }
-            present.push(path);
-        }
-        let unknown = self.predictors.keys().filter(|path| !present.contains(path));
-        problems.extend(unknown.map(|path| format!("`{path}` is not in the program")));
-        if !problems.is_empty() {
-            return Err(StateError::Mismatch(problems.into_iter().map(clipped).collect()));
-        }
-        program.for_each_predictor(|path, predictor| {
-            if let Some(state) = self.predictors.get(path) {
-                state.apply(predictor);
-            }
-        });
-        Ok(())
-    }
-
     /// Reads our format or the JSON that Python DSPy saves. A byte order mark before it is passed over.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::lm::{
     Request, RequestDigest, Response, ResponseFormat, ToolChoice, Usage,
 };
 use crate::locks::MutexExt as _;
-use crate::predict::Prepared;
+use crate::predictor::Prepared;
 use crate::signature::Values;
 use dspy_base::{Rng, Seed};
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::calls;
 use crate::lm::{Request, ToolChoice};
-use crate::predict::{OfferedTools, Prepared};
+use crate::predictor::{OfferedTools, Prepared};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 use dspy_base::Rng;
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::BoxError;
+use dspy_base::error::BoxError;
 
 /// What the function of a [`Tool`](super::Tool) may return: text, numbers, booleans, JSON values, lists and options of
 /// anything with a JSON form, [`Json`] of any such type, and a `Result` of any type with a JSON form.

@@ -35,7 +35,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 use super::bridged;
-use crate::error::BoxError;
+use dspy_base::error::BoxError;
 use crate::lm::Secret;
 use courier::Courier;
 use dspy_lm::observe::observe_for_good;
@@ -260,4 +260,4 @@ pub enum OtelError {
     Send(#[source] BoxError),
 }
 
-crate::error::readable_debug!(OtelError);
+dspy_base::error::readable_debug!(OtelError);

@@ -13,7 +13,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use super::{Module, inherit};
 use crate::error::{Error, Result};
 use crate::lm::BoxFuture;
-use crate::predict::Prediction;
+use crate::predictor::Prediction;
 use dspy_lm::internal::Driven;
 
 pub use write::Written;

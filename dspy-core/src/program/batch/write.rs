@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Batch, one};
 use crate::data::{DataError, ResultFile};
 use crate::lm::Usage;
+use crate::predictor::Prediction;
 use crate::program::Module;
 use crate::state::ProgramState;
 
@@ -86,7 +87,7 @@ where
                 Ok(prediction) => written.usage += prediction.usage(),
                 Err(_) => written.failed += 1,
             }
-            file.append(index, &digest, &result)?;
+            file.append(index, &digest, result.as_ref().map(Prediction::output))?;
         }
         file.sync()?;
         Ok(written)

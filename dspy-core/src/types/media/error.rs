@@ -48,4 +48,4 @@ pub enum MediaError {
     },
 }
 
-crate::error::readable_debug!(MediaError);
+dspy_base::error::readable_debug!(MediaError);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{MAX_MEDIA_BYTES, MediaError};
 use super::{base64, kind};
-use crate::error::clipped;
+use dspy_base::error::clipped;
 use crate::files;
 use crate::lm::{Detail, Media, MediaKind};
 

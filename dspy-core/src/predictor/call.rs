@@ -56,7 +56,7 @@ impl Predictor {
     }
 
     /// Calls the model and reads its reply. The checks of the signature are enforced, as they are by
-    /// [`Predict`](super::Predict).
+    /// [`Predict`](crate::predict::Predict).
     ///
     /// # Errors
     /// If an input is missing or unknown, there is no model, it gives no answer, or no attempt gave a readable one.
@@ -356,7 +356,7 @@ fn record(
 }
 
 /// Takes the values of a signature's own outputs out of `values`, leaving those that a strategy added.
-pub(super) fn split_outputs(values: &mut Values, own: &crate::signature::SignatureSpec) -> Values {
+pub(crate) fn split_outputs(values: &mut Values, own: &crate::signature::SignatureSpec) -> Values {
     let mut taken = Values::with_capacity(values.len());
     for field in own.outputs() {
         if let Some(value) = values.get_mut(field.name()).map(Value::take) {

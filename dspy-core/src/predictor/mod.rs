@@ -1,15 +1,30 @@
-//! The type-erased heart of every strategy.
+//! The type-erased heart of every strategy: one LM task as data, and its calls.
+
+mod attempt;
+mod call;
+mod extract;
+mod prediction;
+mod prepared;
+mod refusal;
+mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::prepared::Prepared;
 use crate::adapter::{Adapter, NativeKey};
 use crate::lm::{Capabilities, Lm, Params};
 use crate::locks::MutexExt as _;
 use crate::observe::PredictorRef;
 use crate::recovery::Recovery;
 use crate::signature::{Demo, SignatureSpec};
+
+pub use attempt::Attempt;
+pub(crate) use call::split_outputs;
+pub use prediction::Prediction;
+pub(crate) use prediction::AnyPrediction;
+pub(crate) use prepared::{OfferedTools, Prepared};
+pub(crate) use refusal::{Converted, Refusal, checked, enforced};
+pub(crate) use watch::CheckField;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -90,7 +105,7 @@ impl PreparedOnes {
 
 impl Predictor {
     /// Creates a predictor of a signature that is known as data; for typed strategies see
-    /// [`Predict::over`](super::Predict::over).
+    /// [`Predict::over`](crate::predict::Predict::over).
     pub fn new(spec: impl Into<Arc<SignatureSpec>>) -> Self {
         let spec = spec.into();
         let state = State {
@@ -137,7 +152,7 @@ impl Predictor {
     }
 
     /// Adds a hard check to the words of the signature.
-    pub(super) fn declare_check(&mut self, why: &str) {
+    pub(crate) fn declare_check(&mut self, why: &str) {
         let state = self.state_mut();
         state.declared = Arc::new((*state.declared).clone().with_check(why));
         state.spec = Arc::new((*state.spec).clone().with_check(why));

@@ -50,10 +50,10 @@ impl Refusal {
 }
 
 /// A prediction made of values that were read, with the soft checks that it fails.
-pub(super) type Converted = (AnyPrediction, Vec<CheckFailure>);
+pub(crate) type Converted = (AnyPrediction, Vec<CheckFailure>);
 
 /// The outputs of `S` with the soft checks that they fail.
-pub(super) fn checked<S: Signature>(values: Values) -> Result<Converted, Refusal> {
+pub(crate) fn checked<S: Signature>(values: Values) -> Result<Converted, Refusal> {
     // Compiled for each signature, hence without the conversions of `?`.
     match S::Output::from_values(values) {
         Ok(output) => match soft(S::check(&output)) {
@@ -65,7 +65,7 @@ pub(super) fn checked<S: Signature>(values: Values) -> Result<Converted, Refusal
 }
 
 /// The values with the soft checks that they fail, of a signature that is known as data.
-pub(super) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Converted, Refusal> {
+pub(crate) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Converted, Refusal> {
     let failed = match enforce {
         None => Vec::new(),
         Some(enforce) => match enforce(values.clone()) {

@@ -1,5 +1,7 @@
 //! The library's error type.
 
+mod state;
+
 use std::fmt;
 
 use thiserror::Error;
@@ -8,11 +10,12 @@ use crate::adapter::{ParseError, ParseErrorKind};
 use crate::lm::LmError;
 use crate::observe::Failure;
 use crate::signature::{CheckPanic, FieldError, GrammarError};
-use crate::state::StateError;
 use dspy_lm::observe::spans::{lm_error_text, lm_error_type};
 
 #[doc(hidden)]
 pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain};
+
+pub use state::StateError;
 
 /// `Result` with the library's [`Error`](enum@Error).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
