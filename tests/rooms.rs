@@ -1,0 +1,172 @@
+//! The rooms of each crate import only what lies below them. The table is the architecture: a new arrow needs a line
+//! here, and one that points upwards cannot have one.
+
+#![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A crate with its rooms from the lowest up, each with the rooms that it imports. A room is a folder or file directly
+/// below `src`; what all may use (`error` helpers, macros) is no room.
+type Crate = (&'static str, &'static [(&'static str, &'static [&'static str])]);
+
+const CRATES: &[Crate] = &[
+    (
+        "dspy-core",
+        &[
+            ("suggest", &[]),
+            ("types", &[]),
+            ("signature", &["types"]),
+            ("observe", &["signature"]),
+            ("tools", &["types", "observe"]),
+            ("adapter", &["types", "signature", "tools"]),
+            ("recovery", &["adapter"]),
+            ("error", &["signature", "observe", "adapter"]),
+            ("settings", &["observe", "adapter", "recovery"]),
+            ("retrieve", &["error"]),
+            ("data", &["signature", "error"]),
+            ("predictor", &["suggest", "signature", "observe", "adapter", "recovery", "error", "settings"]),
+            ("state", &["signature", "error", "predictor"]),
+            ("program", &["signature", "observe", "recovery", "error", "settings", "data", "predictor", "state"]),
+            ("predict", &["signature", "adapter", "error", "predictor", "program"]),
+            ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
+            ("finetune", &["signature", "error", "predictor", "program"]),
+            ("testing", &["signature", "adapter", "predictor"]),
+            ("__private", &["signature", "program"]),
+        ],
+    ),
+];
+
+#[test]
+fn rooms_import_only_rooms_below_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut problems = Vec::new();
+    for (name, rooms) in CRATES {
+        let src = root.join(name).join("src");
+        if !src.exists() {
+            println!("{name} is not beside this crate: skipped");
+            continue;
+        }
+        let found = imports(&src);
+        let known: BTreeMap<_, _> = rooms.iter().copied().collect();
+        for (at, (room, allowed)) in rooms.iter().enumerate() {
+            for target in *allowed {
+                if !rooms[..at].iter().any(|(lower, _)| lower == target) {
+                    problems.push(format!("{name}: `{room}` is to import `{target}`, which is not below it"));
+                }
+                if !found.get(*room).is_some_and(|targets| targets.contains_key(*target)) {
+                    problems.push(format!("{name}: `{room}` does not import `{target}` any more"));
+                }
+            }
+        }
+        for (room, targets) in &found {
+            let Some(allowed) = known.get(room.as_str()) else {
+                problems.push(format!("{name}: the room `{room}` is not in the table"));
+                continue;
+            };
+            for (target, files) in targets {
+                if !allowed.contains(&target.as_str()) {
+                    problems.push(format!("{name}: `{room}` imports `{target}` in {files:?}"));
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// For each room the rooms that its files name, with the files.
+fn imports(src: &Path) -> BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> {
+    let rooms: BTreeSet<String> = fs::read_dir(src).unwrap().map(|entry| room(&entry.unwrap().path())).collect();
+    let mut found: BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> = BTreeMap::new();
+    for file in rust_files(src) {
+        let path = file.strip_prefix(src).unwrap();
+        let own = room(Path::new(path.iter().next().unwrap()));
+        if own == "lib" {
+            continue;
+        }
+        let targets = found.entry(own.clone()).or_default();
+        for target in named(&code(&fs::read_to_string(&file).unwrap()), path) {
+            if target != own && rooms.contains(&target) {
+                targets.entry(target).or_default().insert(path.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn room(path: &Path) -> String {
+    path.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            // Tests look into everything.
+            if path.file_name().unwrap() != "tests" {
+                files.extend(rust_files(&path));
+            }
+        } else if path.extension().is_some_and(|end| end == "rs") && path.file_stem().unwrap() != "tests" {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The code of a file without comments and without its tests, which may look into everything.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms that code names: by `crate::…`, or by as many `super::` as lead to the root.
+fn named(code: &str, path: &Path) -> BTreeSet<String> {
+    let mut depth = path.iter().count() - usize::from(path.file_stem().unwrap() == "mod");
+    let mut roots = vec!["crate::".to_owned()];
+    if depth > 0 {
+        roots.push("super::".repeat(std::mem::take(&mut depth)));
+    }
+    let mut names = BTreeSet::new();
+    for root in roots {
+        for (at, _) in code.match_indices(&root) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '$') {
+                continue;
+            }
+            let rest = &code[at + root.len()..];
+            match rest.strip_prefix('{') {
+                Some(group) => names.extend(top_names(group)),
+                None => names.extend(first_name(rest)),
+            }
+        }
+    }
+    names
+}
+
+fn first_name(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    (end > 0).then(|| text[..end].to_owned())
+}
+
+/// The names at the top of a group `a::{b, c}, d}`.
+fn top_names(group: &str) -> Vec<String> {
+    let (mut depth, mut names, mut start) = (0, Vec::new(), 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.extend(first_name(group[start..at].trim_start()));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.extend(first_name(group[start..at].trim_start()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names
+}
