@@ -11,32 +11,30 @@ use std::path::{Path, PathBuf};
 /// below `src`; what all may use (`error` helpers, macros) is no room.
 type Crate = (&'static str, &'static [(&'static str, &'static [&'static str])]);
 
-const CRATES: &[Crate] = &[
-    (
-        "dspy-core",
-        &[
-            ("suggest", &[]),
-            ("types", &[]),
-            ("signature", &["types"]),
-            ("observe", &["signature"]),
-            ("tools", &["types", "observe"]),
-            ("adapter", &["types", "signature", "tools"]),
-            ("recovery", &["adapter"]),
-            ("error", &["signature", "observe", "adapter"]),
-            ("settings", &["observe", "adapter", "recovery"]),
-            ("retrieve", &["error"]),
-            ("data", &["signature", "error"]),
-            ("predictor", &["suggest", "signature", "observe", "adapter", "recovery", "error", "settings"]),
-            ("state", &["signature", "error", "predictor"]),
-            ("program", &["signature", "observe", "recovery", "error", "settings", "data", "predictor", "state"]),
-            ("predict", &["signature", "adapter", "error", "predictor", "program"]),
-            ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
-            ("finetune", &["signature", "error", "predictor", "program"]),
-            ("testing", &["signature", "adapter", "predictor"]),
-            ("__private", &["signature", "program"]),
-        ],
-    ),
-];
+const CRATES: &[Crate] = &[(
+    "dspy-core",
+    &[
+        ("suggest", &[]),
+        ("types", &[]),
+        ("signature", &["types"]),
+        ("observe", &["signature"]),
+        ("tools", &["types", "observe"]),
+        ("adapter", &["types", "signature", "tools"]),
+        ("recovery", &["adapter"]),
+        ("error", &["signature", "observe", "adapter"]),
+        ("settings", &["observe", "adapter", "recovery"]),
+        ("retrieve", &["error"]),
+        ("data", &["signature", "error"]),
+        ("predictor", &["suggest", "signature", "observe", "adapter", "recovery", "error", "settings"]),
+        ("state", &["signature", "error", "predictor"]),
+        ("program", &["signature", "observe", "recovery", "error", "settings", "data", "predictor", "state"]),
+        ("predict", &["signature", "adapter", "error", "predictor", "program"]),
+        ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
+        ("finetune", &["signature", "error", "predictor", "program"]),
+        ("testing", &["signature", "adapter", "predictor"]),
+        ("__private", &["signature", "program"]),
+    ],
+)];
 
 #[test]
 fn rooms_import_only_rooms_below_them() {
@@ -77,7 +75,8 @@ fn rooms_import_only_rooms_below_them() {
 
 /// For each room the rooms that its files name, with the files.
 fn imports(src: &Path) -> BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> {
-    let rooms: BTreeSet<String> = fs::read_dir(src).unwrap().map(|entry| room(&entry.unwrap().path())).collect();
+    let rooms: BTreeSet<String> =
+        fs::read_dir(src).unwrap().map(|entry| room(&entry.unwrap().path())).collect();
     let mut found: BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> = BTreeMap::new();
     for file in rust_files(src) {
         let path = file.strip_prefix(src).unwrap();

@@ -174,10 +174,7 @@ mod tests {
         let policy = Recovery::NONE.reprompts(1).retry_max_tokens(500);
         let attempts = || Attempts::new(policy, Some(200), true);
         let truncated = steps(attempts(), &[Truncated, Malformed, Truncated, Truncated]);
-        assert_eq!(
-            truncated,
-            [Step::RaiseLimit(400), Step::Reprompt, Step::RaiseLimit(500), Step::GiveUp]
-        );
+        assert_eq!(truncated, [Step::RaiseLimit(400), Step::Reprompt, Step::RaiseLimit(500), Step::GiveUp]);
         assert_eq!(steps(Attempts::new(policy, None, true), &[Truncated]), [Step::RaiseLimit(500)]);
         assert_eq!(steps(Attempts::new(Recovery::default(), None, true), &[Truncated]), [Step::GiveUp]);
         assert_eq!(steps(attempts(), &[Schema]), [Step::GiveUp]);

@@ -250,12 +250,7 @@ impl Call<'_> {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        question: &Question,
-        convert: Convert<'_>,
-        keep: bool,
-    ) -> Result<Outcome> {
+    async fn attempt(&mut self, question: &Question, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let Question { prepared, abort_early, .. } = question;
         // The request is moved on at once, so that the future does not hold it twice.
         let received = match &mut self.watch {

@@ -20,8 +20,8 @@ use crate::signature::{Demo, SignatureSpec};
 
 pub use attempt::Attempt;
 pub(crate) use call::split_outputs;
-pub use prediction::Prediction;
 pub(crate) use prediction::AnyPrediction;
+pub use prediction::Prediction;
 pub(crate) use prepared::{OfferedTools, Prepared};
 pub(crate) use refusal::{Converted, Refusal, checked, enforced};
 pub(crate) use watch::CheckField;

@@ -7,11 +7,11 @@ use dspy_grammar::{Choice, ChoiceValue, Known, Path, Problem, Temporal, Type};
 use serde_json::{Value, json};
 
 use super::{FieldSpec, Role, SignatureSpec};
-use dspy_base::error::clipped;
 use crate::lm::ToolSpec;
 use crate::types::{
     Audio, BigInt, Citations, Code, Document, File, History, Image, Reasoning, ToolCalls, root_schema,
 };
+use dspy_base::error::clipped;
 
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]

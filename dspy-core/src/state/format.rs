@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{StateError, python};
-use dspy_base::error::clipped;
 use crate::predictor::Predictor;
 use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
+use dspy_base::error::clipped;
 
 /// Names the format and its version in every file.
 const FORMAT: &str = "dspy-rust/1";

@@ -4,12 +4,12 @@ mod format;
 mod python;
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use crate::error::StateError;
-pub use format::{FieldState, PredictorState, ProgramState};
-use dspy_base::error::clipped;
 use crate::files;
+use dspy_base::error::clipped;
+pub use format::{FieldState, PredictorState, ProgramState};
 
 impl ProgramState {
     /// Reads our format or the JSON that Python DSPy saves. A byte order mark before it is passed over.

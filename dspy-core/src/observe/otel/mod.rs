@@ -35,9 +35,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 use super::bridged;
-use dspy_base::error::BoxError;
 use crate::lm::Secret;
 use courier::Courier;
+use dspy_base::error::BoxError;
 use dspy_lm::observe::observe_for_good;
 use lists::Lists;
 use metrics::ClientMetrics;

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{MAX_MEDIA_BYTES, MediaError};
 use super::{base64, kind};
-use dspy_base::error::clipped;
 use crate::files;
 use crate::lm::{Detail, Media, MediaKind};
+use dspy_base::error::clipped;
 
 /// What the three types hold.
 #[derive(Clone, PartialEq, Eq, Hash)]
