@@ -75,17 +75,18 @@ fn rooms_import_only_rooms_below_them() {
 
 /// For each room the rooms that its files name, with the files.
 fn imports(src: &Path) -> BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> {
-    let rooms: BTreeSet<String> =
-        fs::read_dir(src).unwrap().map(|entry| room(&entry.unwrap().path())).collect();
+    let files = rust_files(src);
+    let top = |file: &PathBuf| room(Path::new(file.strip_prefix(src).unwrap().iter().next().unwrap()));
+    let rooms: BTreeSet<String> = files.iter().map(top).collect();
     let mut found: BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> = BTreeMap::new();
-    for file in rust_files(src) {
+    for file in &files {
         let path = file.strip_prefix(src).unwrap();
-        let own = room(Path::new(path.iter().next().unwrap()));
+        let own = top(file);
         if own == "lib" {
             continue;
         }
         let targets = found.entry(own.clone()).or_default();
-        for target in named(&code(&fs::read_to_string(&file).unwrap()), path) {
+        for target in named(&code(&fs::read_to_string(file).unwrap()), path) {
             if target != own && rooms.contains(&target) {
                 targets.entry(target).or_default().insert(path.to_owned());
             }
