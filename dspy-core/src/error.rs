@@ -10,7 +10,7 @@ use crate::signature::{CheckPanic, FieldError, GrammarError};
 use crate::state::StateError;
 
 #[doc(hidden)]
-pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain};
+pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain, write_chain_noting};
 
 /// `Result` with the library's [`Error`](enum@Error).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -117,7 +117,8 @@ impl Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return write_chain(self, f);
+            let effort = self.as_lm().and_then(LmError::effort);
+            return write_chain_noting(self, effort.as_deref(), f);
         }
         let (name, part): (&str, &dyn fmt::Debug) = match self {
             Error::NoLm => return f.write_str("NoLm"),
