@@ -26,7 +26,7 @@ macro_rules! model_of_members {
             fn complete<'a>(
                 &'a self,
                 request: &'a $crate::Request,
-            ) -> $crate::BoxFuture<'a, Result<$crate::Response, $crate::LmError>> {
+            ) -> $crate::LmFuture<'a> {
                 Box::pin(self.ask(request, None))
             }
 
@@ -34,7 +34,7 @@ macro_rules! model_of_members {
                 &'a self,
                 request: &'a $crate::Request,
                 sink: &'a $crate::DeltaSink,
-            ) -> $crate::BoxFuture<'a, Result<$crate::Response, $crate::LmError>> {
+            ) -> $crate::LmFuture<'a> {
                 Box::pin(self.ask(request, Some(sink)))
             }
         }

@@ -11,7 +11,7 @@ use super::refused::{Memory, Parameter, Refused, objection};
 use crate::network::transport::{Outgoing, Route, Transport};
 use crate::protocols::dialect::Dialect;
 use crate::{
-    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Protocol, Request,
+    Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, LmFuture, Protocol, Request,
     Response, providers,
 };
 
@@ -257,15 +257,11 @@ impl<C: Codec> LanguageModel for Served<C> {
         self.dialect.capabilities
     }
 
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a> {
         Box::pin(self.answer(request, None))
     }
 
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn stream<'a>(&'a self, request: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         Box::pin(self.answer(request, Some(sink)))
     }
 }
