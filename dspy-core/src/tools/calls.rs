@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Tool, ToolCall, ToolError};
 use crate::lm::Message;
+use dspy_base::keyword;
 
 /// The tools that a model wants to be called, in its order: the type of an output field. Dereferences to a slice.
 ///
@@ -107,16 +108,16 @@ impl JsonSchema for ToolCalls {
                 "type": "object",
                 "properties": {
                     "id": {"type": "string"},
-                    "name": {"type": "string", "x-aliases": ["tool", "function"]},
+                    "name": {"type": "string", (keyword::ALIASES): ["tool", "function"]},
                     "arguments": {
                         "type": "object",
                         "additionalProperties": true,
-                        "x-aliases": ["args", "input", "parameters"],
+                        (keyword::ALIASES): ["args", "input", "parameters"],
                     },
                 },
                 "required": ["name", "arguments"],
             },
-            "x-native": "tool_calls",
+            (keyword::NATIVE): "tool_calls",
         })
     }
 }
