@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use dspy::lm::{BoxFuture, LanguageModel, LmError, Request, Response};
+use dspy::lm::{LanguageModel, LmFuture, Request, Response};
 use dspy::prelude::*;
 
 /// Answer the question.
@@ -25,7 +25,7 @@ impl LanguageModel for Instantly {
         "instantly"
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         Box::pin(std::future::ready(Ok(Response::text(REPLY))))
     }
 }

@@ -153,3 +153,65 @@ fn a_signature_may_hold_a_history_of_itself() {
     assert_eq!(turn.clone(), turn);
     assert!(format!("{turn:?}").contains("answer"));
 }
+
+/// Signatures with a type of each kind, as the macro and as the run time read them.
+macro_rules! read_by_both {
+    ($($text:literal)*) => { [$(($text, sig!($text)),)*] };
+}
+
+#[test]
+fn macros_and_run_time_read_the_same() {
+    let read = read_by_both![
+        "a: i8, b: i16, c: i32, d: i64, e: i128, f: isize -> g: f32, h: f64"
+        "a: u8, b: u16, c: u32, d: u64, e: u128, f: usize -> g: char"
+        "a: str, b: int, c: float, d: bool -> e: Any, f: String"
+        "a: list, b: list[int], c: List[int], d: Vec<int> -> e: list[list[str]]"
+        "a: set[str], b: Set[int] -> c: tuple[str], d: tuple[str, int], e: Tuple[str], f: (int, str)"
+        "a: dict, b: dict[str], c: dict[str, int], d: Dict[str, int], e: BTreeMap<str, int> -> f: HashMap<str, u8>"
+        "a: Optional[int], b: Option<str>, c: int | None, d: Union[int, None] -> e: typing.Optional[list[str]]"
+        "a: None, b: () -> c: [int; 2], d: Optional[Any], e: list[int] | None"
+        "a -> b: Literal[1]"
+        "a -> b: Literal[-1, 'x', True], c: Literal[True], d: list[Literal['x']]"
+        "a -> b: Optional[Literal['x', 'y z']], c: Literal[1, 2] | None"
+        "a: dspy.Image, b: dspy.Audio, c: dspy.File, d: list[dspy.Document] -> e: dspy.Citations"
+        "a: dspy.History -> b: dspy.Code, c: dspy.BigInt, d: Optional[dspy.BigInt], e: dspy.Reasoning"
+        "a: list[dspy.Tool] -> b: dspy.ToolCalls"
+        "type: str, match: int -> r, self_: str,"
+    ];
+    for (text, by_macro) in read {
+        let at_run_time: SignatureSpec = text.parse().expect(text);
+        for (one, other) in by_macro.fields().iter().zip(at_run_time.fields()) {
+            let notations = [one, other].map(|field| field.type_text().notation.as_str());
+            assert_eq!(notations[0], notations[1], "`{}` of {text}", one.name());
+        }
+        assert_eq!(by_macro.fingerprint(), at_run_time.fingerprint(), "{text}");
+    }
+}
+
+#[test]
+fn macros_and_run_time_refuse_alike() {
+    // The macro has to name a type or a variant, which the run time need not.
+    let only_the_macro = [
+        "question -> answer: Literal['+', '-'], tone: Literal['a b', 'a-b']",
+        "question -> answer: str | int",
+    ];
+    let mut compared = 0;
+    for entry in std::fs::read_dir("tests/ui/string").expect("the tests of errors") {
+        let path = entry.expect("a file").path();
+        let code = std::fs::read_to_string(&path).expect("a text");
+        let inside = code.split_once("predict!(\"").and_then(|(_, rest)| rest.rsplit_once("\");"));
+        let Some((text, _)) = inside.filter(|(text, _)| !text.contains('"')) else { continue };
+        if only_the_macro.contains(&text) {
+            text.parse::<SignatureSpec>().expect(text);
+            continue;
+        }
+        let error = text.parse::<SignatureSpec>().expect_err(text).to_string();
+        // What the macro takes for a type of the caller's is for the compiler to refuse.
+        if !error.contains("unknown type `Verdict`") {
+            let shown = std::fs::read_to_string(path.with_extension("stderr")).expect("its message");
+            assert!(shown.contains(error.lines().next().expect("a message")), "{text}: {error}\n{shown}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 10, "only {compared} messages were compared");
+}

@@ -12,7 +12,7 @@ use std::time::Instant;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use dspy::lm::{
-    BoxFuture, Budget, LanguageModel, Lm, LmError, Message, Price, PriceTable, Request, Response, Usage,
+    BoxFuture, Budget, LanguageModel, Lm, LmFuture, Message, Price, PriceTable, Request, Response, Usage,
     track_usage,
 };
 
@@ -24,7 +24,7 @@ impl LanguageModel for Instantly {
         "instantly"
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         Box::pin(std::future::ready(Ok(Response::text("yes").with_usage(Usage::tokens(100, 1)))))
     }
 }
@@ -79,7 +79,7 @@ fn contended(c: &mut Criterion) {
         fn id(&self) -> &'static str {
             "yielding"
         }
-        fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
             Box::pin(async {
                 tokio::task::yield_now().await;
                 Ok(Response::text("yes").with_usage(Usage::tokens(0, 1)))

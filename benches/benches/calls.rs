@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dspy::adapter::{Adapter, ChatAdapter};
-use dspy::lm::{BoxFuture, Completion, LanguageModel, LmError, Message, Request, Response};
+use dspy::lm::{Completion, LanguageModel, LmFuture, Message, Request, Response};
 use dspy::prelude::*;
 use dspy::signature::{Demo, Values};
 use serde_json::json;
@@ -43,7 +43,7 @@ impl LanguageModel for Instantly {
         "instantly"
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         Box::pin(std::future::ready(Ok(Response::text(REPLY))))
     }
 }

@@ -8,9 +8,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dspy::lm::{
-    BoxFuture, Circuit, LanguageModel, Limits, Lm, LmError, Message, Request, Response, RoundRobin, Usage,
-};
+use dspy::lm::{Circuit, LanguageModel, Limits, Lm, LmFuture, Message, Request, Response, RoundRobin, Usage};
 
 /// Answers at once, so that only the gate is measured.
 struct Instantly;
@@ -20,7 +18,7 @@ impl LanguageModel for Instantly {
         "instantly"
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         Box::pin(std::future::ready(Ok(Response::text("x").with_usage(Usage::tokens(20, 5)))))
     }
 }
@@ -103,7 +101,7 @@ impl LanguageModel for Yielding {
         "yielding"
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         Box::pin(async {
             tokio::task::yield_now().await;
             Ok(Response::text("x"))

@@ -25,8 +25,23 @@ pub fn clipped_to(limit: usize, message: String) -> String {
 /// # Errors
 /// If the formatter cannot be written to.
 pub fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_chain_noting(error, None, f)
+}
+
+/// Writes an error like [`write_chain`], with a note in parentheses behind its own text unless that says it already.
+///
+/// # Errors
+/// If the formatter cannot be written to.
+pub fn write_chain_noting(
+    error: &dyn std::error::Error,
+    note: Option<&str>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     let mut shown = error.to_string();
     f.write_str(&shown)?;
+    if let Some(note) = note.filter(|note| !shown.contains(note)) {
+        write!(f, " ({note})")?;
+    }
     let sources = std::iter::successors(error.source(), |error| error.source());
     // The limit ends a chain that contains itself.
     for source in sources.take(32) {

@@ -6,12 +6,16 @@
 //! |---|---|
 //! | [`error`] | the boxed error, the text of error chains, shortened messages |
 //! | [`files`] | reading and writing of files: regular ones only, replaced as a whole, private |
+//! | [`fold`] | forms of names and words in which spellings are equal |
+//! | [`keyword`] | the keywords that `dspy` adds to JSON Schema |
 //! | [`locks`] | locks that ignore poisoning |
 //! | [`panics`] | the messages of caught panics |
 //! | [`seed`] | reproducible randomness |
 
 pub mod error;
 pub mod files;
+pub mod fold;
+pub mod keyword;
 pub mod locks;
 pub mod panics;
 pub mod seed;

@@ -219,7 +219,7 @@ fn exact<'t>(
 fn is_earnest(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
     match &tree.shape {
         Shape::Object(entries) => match entries.first() {
-            Some(first) => first.quoted || keys.contains(&super::text::fold(&first.key)),
+            Some(first) => first.quoted || keys.contains(&dspy_base::fold::fold(&first.key)),
             None => tree.cut && opens_only(text, tree),
         },
         Shape::List(items) => match items.first() {

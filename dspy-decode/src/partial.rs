@@ -6,9 +6,9 @@ use super::candidates;
 use super::coerce::Coercion;
 use super::path::Path;
 use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, TextPlan, UnionPlan};
-use super::text::fold;
 use super::thoughts::{Head, Thoughts};
 use super::tree::{Shape, Tree};
+use dspy_base::fold::fold;
 
 /// What an unfinished text says for certain.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::path::{Path, ValuePath};
-use super::text::fold;
+use dspy_base::fold::fold;
 
 /// A value read from a reply, with the account of how it was read.
 ///

@@ -385,7 +385,7 @@ impl Reply<'_> {
     /// Whether an object has a key of the type.
     fn speaks_of_members(&self, tree: &Tree<'_>) -> bool {
         let Shape::Object(entries) = &tree.shape else { return false };
-        entries.iter().any(|e| self.schema.keys.contains(&super::text::fold(&e.key)))
+        entries.iter().any(|e| self.schema.keys.contains(&dspy_base::fold::fold(&e.key)))
     }
 
     fn attempt(

@@ -1,60 +1,6 @@
-//! Small text tools that the readers share: folding, words, clauses.
+//! Small text tools that the readers share: words, clauses, negations, excerpts.
 
-/// The letters and digits of a text in lower case, without accents: `"Très élevé!"` → `"treseleve"`.
-pub(super) fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    fold_into(text, &mut out);
-    out
-}
-
-pub(super) fn fold_into(text: &str, out: &mut String) {
-    for c in text.chars() {
-        if c.is_ascii() {
-            if c.is_ascii_alphanumeric() {
-                out.push(c.to_ascii_lowercase());
-            }
-            continue;
-        }
-        for lower in c.to_lowercase() {
-            match unaccent(lower) {
-                Some(plain) => out.push_str(plain),
-                None if lower.is_alphanumeric() => out.push(lower),
-                None => {}
-            }
-        }
-    }
-}
-
-/// The plain spelling of an accented lower-case Latin letter; `""` for a combining mark.
-fn unaccent(c: char) -> Option<&'static str> {
-    Some(match c {
-        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
-        'æ' => "ae",
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
-        'ď' | 'đ' | 'ð' => "d",
-        'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
-        'ĥ' | 'ħ' => "h",
-        'ì' | 'í' | 'î' | 'ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' | 'ǐ' => "i",
-        'ĵ' => "j",
-        'ķ' => "k",
-        'ĺ' | 'ļ' | 'ľ' | 'ł' => "l",
-        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
-        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'ǒ' => "o",
-        'œ' => "oe",
-        'ŕ' | 'ř' => "r",
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
-        'ß' => "ss",
-        'ţ' | 'ť' | 'ț' => "t",
-        'ù' | 'ú' | 'û' | 'ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'ǔ' => "u",
-        'ŵ' => "w",
-        'ý' | 'ÿ' => "y",
-        'ź' | 'ż' | 'ž' => "z",
-        'þ' => "th",
-        '\u{300}'..='\u{36f}' => "",
-        _ => return None,
-    })
-}
+use dspy_base::fold::fold;
 
 /// The first `mark`, backslash or control character at or after `from`, eight bytes at a time.
 pub(super) fn next_special(bytes: &[u8], from: usize, mark: u8) -> Option<usize> {
@@ -308,18 +254,6 @@ pub(super) fn snippet_of_end(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn folding_keeps_letters_and_digits() {
-        for (text, folded) in [
-            ("Très élevé!", "treseleve"),
-            ("high_priority-2", "highpriority2"),
-            ("STRASSE ß", "strassess"),
-            ("e\u{301}", "e"),
-        ] {
-            assert_eq!(fold(text), folded, "{text}");
-        }
-    }
 
     #[test]
     fn words_carry_their_place() {

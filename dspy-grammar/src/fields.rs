@@ -1,6 +1,7 @@
 //! `inputs -> outputs`.
 
 use crate::Problem;
+use crate::names;
 use crate::scan::Scanner;
 use crate::types::{Type, union};
 
@@ -70,8 +71,8 @@ impl Parsed {
         let Some((name, at)) = scan.word() else {
             return Err(Problem::new(scan.at(), "expected the name of a field"));
         };
-        if let Some(purpose) = reserved(name) {
-            return Err(Problem::new(at, format!("`{name}` is reserved for {purpose}; choose another name")));
+        if let Some(refusal) = names::refusal(name) {
+            return Err(Problem::new(at, refusal));
         }
         let known = |fields: &[Field]| fields.iter().any(|field| field.name == name);
         let (same, other) =
@@ -101,15 +102,6 @@ fn type_of(scan: &mut Scanner<'_>, output: bool) -> Result<Option<Type>, Problem
     Err(Problem::new(scan.at(), if output { NEXT_OUTPUT } else { NEXT_INPUT }))
 }
 
-/// What a name stands for already in prompts and saved files.
-pub fn reserved(name: &str) -> Option<&'static str> {
-    match name {
-        "completed" => Some("the end of a reply"),
-        "augmented" => Some("the mark of generated demonstrations"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +122,7 @@ mod tests {
             ("q -> a: Literal[1.5]", 16, "an integer"),
             ("q -> a b", 7, "the end"),
             ("q -> completed", 5, "reserved"),
+            ("self -> a", 0, "not a name in Rust"),
             ("é -> a: strr", 9, "unknown type"),
             ("q -> a: dspy.Imag", 8, "did you mean `dspy.Image`?"),
             ("q -> a: numpy.array", 8, "unknown type `numpy.array`"),

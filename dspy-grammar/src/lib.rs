@@ -1,8 +1,9 @@
 //! The string form of signatures, `"question, context: list[str] -> answer: float"`.
 //!
 //! `dspy` reads such strings in two places: `sig!` and its like when a program is compiled, and `str::parse` when it
-//! runs. Both read them here, so that they take the same strings and refuse others in the same words. What a type
-//! means in Rust and as a JSON Schema is for the two to say.
+//! runs. Both read them here, so that they take the same strings and refuse others in the same words. The tables of
+//! names ([`Number`], [`Own`], [`reserved`]) are here too; only what a type means in Rust and as a JSON Schema is for
+//! the two to say.
 //!
 //! This crate is a part of `dspy` and of no use without it; its interface may change with every version.
 //!
@@ -28,11 +29,13 @@
 //! ```
 
 mod fields;
+mod names;
 mod scan;
 mod suggest;
 mod types;
 
-pub use fields::{Field, Parsed, parse, reserved};
+pub use fields::{Field, Parsed, parse};
+pub use names::{Number, Own, reserved};
 pub use suggest::{nearest, remedy};
 pub use types::{Choice, ChoiceValue, Known, Path, Temporal, Type};
 

@@ -1,6 +1,7 @@
 //! The types of fields: spellings of Python and of Rust.
 
 use crate::Problem;
+use crate::names::{self, Number, Own};
 use crate::scan::Scanner;
 use crate::suggest::remedy;
 
@@ -40,8 +41,8 @@ pub enum Known {
     Text,
     /// `bool`.
     Bool,
-    /// A number of Rust, by its name there.
-    Number(&'static str),
+    /// A number of Rust.
+    Number(Number),
     /// One character.
     Char,
     /// Any JSON.
@@ -58,8 +59,8 @@ pub enum Known {
     Tuple,
     /// A type or nothing.
     Optional,
-    /// A type of `dspy`, by its name.
-    Own(&'static str),
+    /// A type of `dspy`.
+    Own(Own),
     /// A type of Python's `datetime`.
     Temporal(Temporal),
 }
@@ -106,104 +107,15 @@ pub enum ChoiceValue {
     Bool(bool),
 }
 
-/// Spellings in lower case; another word in lower case is no type.
-const LOWER: [&str; 27] = [
-    "str",
-    "int",
-    "float",
-    "bool",
-    "list",
-    "dict",
-    "set",
-    "tuple",
-    "i8",
-    "i16",
-    "i32",
-    "i64",
-    "i128",
-    "isize",
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "u128",
-    "usize",
-    "f32",
-    "f64",
-    "char",
-    "date",
-    "time",
-    "datetime",
-    "timedelta",
-];
-
-/// The types of `dspy` that Python knows by `dspy.…`, and some more.
-const OWN: [&str; 11] = [
-    "Image",
-    "Audio",
-    "File",
-    "Document",
-    "Citations",
-    "History",
-    "Code",
-    "BigInt",
-    "Reasoning",
-    "Tool",
-    "ToolCalls",
-];
-
-impl Known {
-    /// What a word means, and how many arguments it takes.
-    fn of(word: &str) -> Option<(Known, std::ops::RangeInclusive<usize>)> {
-        const NUMBERS: [&str; 14] = [
-            "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32",
-            "f64",
-        ];
-        if let Some(name) = NUMBERS.iter().find(|name| **name == word) {
-            return Some((Known::Number(name), 0..=0));
-        }
-        Some(match word {
-            "str" | "String" => (Known::Text, 0..=0),
-            "int" => (Known::Number("i64"), 0..=0),
-            "float" => (Known::Number("f64"), 0..=0),
-            "bool" => (Known::Bool, 0..=0),
-            "char" => (Known::Char, 0..=0),
-            "Any" => (Known::Any, 0..=0),
-            "list" | "List" | "Vec" => (Known::List, 0..=1),
-            "set" | "Set" => (Known::Set, 0..=1),
-            "dict" | "Dict" | "BTreeMap" => (Known::Dict, 0..=2),
-            "HashMap" => (Known::HashMap, 2..=2),
-            "tuple" | "Tuple" => (Known::Tuple, 1..=16),
-            "Optional" | "Option" => (Known::Optional, 1..=1),
-            "date" => (Known::Temporal(Temporal::Date), 0..=0),
-            "time" => (Known::Temporal(Temporal::Time), 0..=0),
-            "datetime" => (Known::Temporal(Temporal::DateTime), 0..=0),
-            "timedelta" => (Known::Temporal(Temporal::TimeDelta), 0..=0),
-            _ => return None,
-        })
-    }
-
-    /// The type of `dspy` of that name.
-    pub fn own(name: &str) -> Option<Known> {
-        OWN.iter().find(|own| **own == name).map(|own| Known::Own(own))
-    }
-}
-
 impl Path {
     /// What to say of a type that nobody knows.
     pub fn unknown(&self) -> Problem {
         let names: Vec<&str> = self.segments.iter().map(|(name, _)| name.as_str()).collect();
         let name = names.join("::");
         let at = self.segments.first().map_or(0, |(_, at)| *at);
-        Problem::new(at, unknown(&name, LOWER.into_iter().chain(CAPITAL).chain(OWN)))
+        Problem::new(at, unknown(&name, names::lower().chain(names::capital()).chain(names::own())))
     }
 }
-
-/// Spellings with a capital.
-const CAPITAL: [&str; 15] = [
-    "String", "Any", "List", "Vec", "Set", "Dict", "BTreeMap", "HashMap", "Tuple", "Optional", "Option",
-    "Union", "Literal", "None", "Value",
-];
 
 fn unknown<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let all = "known are str, int, float, bool, list[…], dict[str, …], tuple[…], Optional[…], Literal[…], Any and the \
@@ -272,10 +184,10 @@ fn named(
         _ => {}
     }
     let arguments = arguments(scan, depth)?;
-    let Some((known, allowed)) = Known::of(word) else {
+    let Some((known, allowed)) = names::known(word) else {
         // Types have capitals, so a word without is a misspelt one.
         if word.starts_with(|c: char| c.is_lowercase()) {
-            return Err(Problem::new(at, unknown(written, LOWER)));
+            return Err(Problem::new(at, unknown(written, names::lower())));
         }
         return Ok(Type::Named(Path { rooted: false, segments: vec![(word.to_owned(), at)] }, arguments));
     };
@@ -298,12 +210,14 @@ fn dotted(module: &str, at: usize, scan: &mut Scanner<'_>, depth: usize) -> Resu
     let span = (at, at + written.len());
     let known = match module {
         "dspy" => {
-            let candidates: Vec<String> = OWN.iter().map(|own| format!("dspy.{own}")).collect();
-            let known = Known::own(word);
+            let candidates: Vec<String> = names::own().map(|own| format!("dspy.{own}")).collect();
+            let known = Own::named(word).map(Known::Own);
             known.ok_or_else(|| unknown(&written, candidates.iter().map(String::as_str)))
         }
-        "typing" if CAPITAL.contains(&word) => return named(word, &written, at, scan, depth),
-        "datetime" => match Known::of(word) {
+        "typing" if names::capital().any(|name| name == word) => {
+            return named(word, &written, at, scan, depth);
+        }
+        "datetime" => match names::known(word) {
             Some((known @ Known::Temporal(_), _)) => Ok(known),
             _ => {
                 let candidates =

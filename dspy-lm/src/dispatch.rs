@@ -2,7 +2,7 @@
 //! before, caches and journals, see answers that carry their cost.
 
 use crate::money::budget::BudgetNode;
-use crate::{BoxFuture, DeltaSink, FinishReason, Lm, LmError, LmErrorKind, Request, Response};
+use crate::{DeltaSink, FinishReason, Lm, LmError, LmErrorKind, LmFuture, Request, Response};
 
 /// An answer, and the token limit at which a budget had it cut off, if it did.
 pub(crate) struct Answer {
@@ -16,7 +16,7 @@ pub(crate) fn ask<'a>(
     request: &'a Request,
     budgets: Option<&'a BudgetNode>,
     sink: Option<&'a DeltaSink>,
-) -> BoxFuture<'a, Result<Response, LmError>> {
+) -> LmFuture<'a> {
     match budgets {
         Some(budgets) => Box::pin(budgets.pay(lm, request, sink)),
         None => Box::pin(async move { Ok(answer(lm, request, None, sink).await?.response) }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::money::budget::BudgetNode;
-use crate::{BoxFuture, DeltaSink, Lm, LmError, Request, Response, dispatch};
+use crate::{DeltaSink, Lm, LmFuture, Request, dispatch};
 
 /// Something that sees every request of a scope or a handle on its way to the model and every answer on its way back.
 ///
@@ -14,12 +14,7 @@ use crate::{BoxFuture, DeltaSink, Lm, LmError, Request, Response, dispatch};
 /// the reader, the answer at the end goes through them.
 pub trait Layer: Send + Sync + 'static {
     /// Handles one request; `next.run(lm, request)` passes it on.
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>>;
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a>;
 }
 
 /// One layer over those of the enclosing scope.
@@ -42,7 +37,7 @@ pub struct Next<'a> {
 
 impl<'a> Next<'a> {
     /// Passes the request on to the enclosing layers, then to those of the handle, and at last to the model.
-    pub fn run(self, lm: &'a Lm, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    pub fn run(self, lm: &'a Lm, request: &'a Request) -> LmFuture<'a> {
         let Next { rest, outside, sink, budgets } = self;
         let (node, outside) = match rest {
             None if outside => (lm.layers(), false),

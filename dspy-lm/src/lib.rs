@@ -58,7 +58,7 @@ pub use types::error::{LmError, LmErrorKind};
 pub use types::extensions::Extensions;
 pub use types::media::{Detail, Media, MediaKind};
 pub use types::message::{Content, Message, Part, Role};
-pub use types::model::{BoxFuture, Capabilities, LanguageModel};
+pub use types::model::{BoxFuture, Capabilities, LanguageModel, LmFuture};
 pub use types::request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
 pub use types::response::{Completion, FinishReason, Response, TokenLogprob};
 pub use types::stream::{Delta, DeltaSink, LmStream};

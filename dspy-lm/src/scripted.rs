@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
-    Request, Response, Usage,
+    LmFuture, Request, Response, Usage,
 };
 use dspy_base::locks::MutexExt as _;
 
@@ -284,7 +284,7 @@ impl LanguageModel for ScriptedLm {
         self.capabilities
     }
 
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a> {
         let count = self.note(request);
         let reply = self.next(request);
         Box::pin(async move {
@@ -310,11 +310,7 @@ impl LanguageModel for ScriptedLm {
         })
     }
 
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn stream<'a>(&'a self, request: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         Box::pin(async move {
             let response = self.complete(request).await?;
             let mut rest = response.completions.first().map_or("", |completion| completion.text.as_str());

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::signature::{FieldSpec, SignatureSpec, Values};
+use dspy_base::fold::words;
 
 /// A word of a text, or a sign that gives a value.
 #[derive(Debug, PartialEq)]
@@ -141,7 +142,7 @@ pub(super) fn assignment<'t>(
 ) -> Option<&'t str> {
     let fields = spec.outputs().enumerate().filter(|(index, _)| of(*index));
     let names: Vec<(Vec<String>, Option<&Value>)> =
-        fields.map(|(_, field)| (words(field.name()), None)).collect();
+        fields.map(|(_, field)| (words(field.name()).collect(), None)).collect();
     if names.is_empty() {
         return None;
     }
@@ -154,16 +155,12 @@ fn names<'v>(field: &FieldSpec, values: &'v Values) -> Vec<(Vec<String>, Option<
     let members = field.schema().get("properties").and_then(Value::as_object);
     let members = members.into_iter().flatten().map(|(name, _)| {
         let inner = value.and_then(|value| value.get(name));
-        (words(name), inner)
+        (words(name).collect::<Vec<_>>(), inner)
     });
-    std::iter::once((words(field.name()), value))
+    std::iter::once((words(field.name()).collect(), value))
         .chain(members)
         .filter(|(words, _)| !words.is_empty())
         .collect()
-}
-
-fn words(name: &str) -> Vec<String> {
-    name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
 }
 
 /// The sentences of a text, without space around them. A full stop inside a number ends none.

@@ -8,6 +8,7 @@ use super::value::shorten_f32;
 use crate::lm::{Content, Media, Message, Part, Role};
 use crate::signature::FieldSpec;
 use crate::types::{Place, media_of};
+use dspy_base::keyword;
 
 /// Text with media in reading order.
 #[derive(Debug, Default)]
@@ -131,14 +132,14 @@ impl Pieces {
 }
 
 fn media_at(pieces: &[Place<'_>], value: &Value) -> Option<Media> {
-    let kind = pieces.iter().find_map(|piece| piece.keyword("x-media")?.as_str())?;
+    let kind = pieces.iter().find_map(|piece| piece.keyword(keyword::MEDIA)?.as_str())?;
     media_of(kind, value).ok()
 }
 
 /// What is wrong with a value where the schema wants media, if anything is.
 pub(super) fn bad_media(place: Place<'_>, value: &Value) -> Option<String> {
     let pieces = place.pieces(value);
-    if let Some(kind) = pieces.iter().find_map(|piece| piece.keyword("x-media")?.as_str()) {
+    if let Some(kind) = pieces.iter().find_map(|piece| piece.keyword(keyword::MEDIA)?.as_str()) {
         return if value.is_null() { None } else { media_of(kind, value).err() };
     }
     match value {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::signature::FieldSpec;
+use dspy_base::keyword;
 
 /// The fewest backticks that make a fence.
 const SHORTEST: usize = 3;
@@ -11,7 +12,7 @@ const SHORTEST: usize = 3;
 pub(super) fn fenced(field: &FieldSpec, code: &str) -> String {
     let mut runs = code.split(|c| c != '`').map(str::len);
     let fence = "`".repeat(runs.by_ref().max().map_or(SHORTEST, |longest| SHORTEST.max(longest + 1)));
-    let language = field.schema().get("x-language").and_then(Value::as_str).unwrap_or_default();
+    let language = field.schema().get(keyword::LANGUAGE).and_then(Value::as_str).unwrap_or_default();
     let is_word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '#' | '-' | '_');
     let language: String = language.to_ascii_lowercase().chars().take_while(is_word).collect();
     format!("{fence}{language}\n{code}\n{fence}")

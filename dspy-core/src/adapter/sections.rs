@@ -10,6 +10,7 @@ use super::farewell;
 use super::markers::{self, COMPLETED, Fence, Marker, Read};
 use crate::decode::thoughts::{self, Head, Tag, Thoughts};
 use crate::signature::{FieldSpec, SignatureSpec};
+use dspy_base::fold::fold_accented;
 
 /// What a marker names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -479,15 +480,11 @@ fn named(spec: &SignatureSpec, name: &str) -> Named {
         Named::Output(index)
     } else if name.eq_ignore_ascii_case(COMPLETED) {
         Named::Completed
-    } else if spec.inputs().any(|field| fold(field.name()) == fold(name)) {
+    } else if spec.inputs().any(|field| fold_accented(field.name()) == fold_accented(name)) {
         Named::Input
     } else {
         Named::Unknown
     }
-}
-
-fn fold(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The output field that a marker means: the one of its name, or else of the same letters and digits, or else of an
@@ -497,8 +494,10 @@ pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
         if marker.eq_ignore_ascii_case(COMPLETED) {
             return None;
         }
-        let wanted = fold(marker);
-        let by_name = spec.outputs().position(|field| fold(field.name()) == wanted);
-        by_name.or_else(|| spec.outputs().position(|field| field.has_alias(|alias| fold(alias) == wanted)))
+        let wanted = fold_accented(marker);
+        let by_name = spec.outputs().position(|field| fold_accented(field.name()) == wanted);
+        by_name.or_else(|| {
+            spec.outputs().position(|field| field.has_alias(|alias| fold_accented(alias) == wanted))
+        })
     })
 }

@@ -13,7 +13,7 @@ use crate::signature::{CheckPanic, FieldError, GrammarError};
 use dspy_lm::observe::spans::{lm_error_text, lm_error_type};
 
 #[doc(hidden)]
-pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain};
+pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain, write_chain_noting};
 
 pub use state::StateError;
 
@@ -142,7 +142,8 @@ impl Failure for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return write_chain(self, f);
+            let effort = self.as_lm().and_then(LmError::effort);
+            return write_chain_noting(self, effort.as_deref(), f);
         }
         let (name, part): (&str, &dyn fmt::Debug) = match self {
             Error::NoLm => return f.write_str("NoLm"),

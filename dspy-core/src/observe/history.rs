@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::LmCall;
 use super::inspect::Inspection;
 use super::observer::{Observer, bridged, unbridged};
-use crate::lm::{BoxFuture, Layer, Lm, LmError, Next, Request, Response};
+use crate::lm::{Layer, Lm, LmError, LmFuture, Next, Request, Response};
 use crate::locks::MutexExt as _;
 use crate::observe::{Event, EventKind};
 use dspy_lm::observe::{Scope, layer_call, observer_made, size};
@@ -171,12 +171,7 @@ impl Observer for LmHistory {
 }
 
 impl Layer for LmHistory {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         layer_call(bridged(Arc::new(self.clone())), lm, request, next)
     }
 }

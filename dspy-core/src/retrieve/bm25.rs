@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Passage, Passages, Retriever};
 use crate::error::Result;
 use crate::lm::BoxFuture;
+use dspy_base::fold::words;
 
 /// How fast repetitions of a term stop counting, as in Lucene.
 const K1: f64 = 1.2;
@@ -32,7 +33,7 @@ impl Bm25 {
         let mut lengths = Vec::with_capacity(passages.len());
         for (index, passage) in (0u32..).zip(&passages) {
             let mut length = 0.0;
-            for term in terms(passage) {
+            for term in words(passage) {
                 length += 1.0;
                 let found = postings.entry(term).or_default();
                 match found.last_mut() {
@@ -59,7 +60,7 @@ impl Bm25 {
     /// As [`Retriever::search`], without waiting.
     pub fn find(&self, query: &str, k: usize) -> Passages {
         let mut scores: HashMap<u32, f64> = HashMap::new();
-        for term in terms(query) {
+        for term in words(query) {
             let Some(found) = self.postings.get(&term) else { continue };
             let (total, with_term) = (self.passages.len() as f64, found.len() as f64);
             let rarity = (1.0 + (total - with_term + 0.5) / (with_term + 0.5)).ln();
@@ -85,11 +86,6 @@ impl Retriever for Bm25 {
     fn search<'a>(&'a self, query: &'a str, k: usize) -> BoxFuture<'a, Result<Passages>> {
         Box::pin(std::future::ready(Ok(self.find(query, k))))
     }
-}
-
-/// Lower-case runs of letters and digits.
-fn terms(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! The members of a JSON Schema whose names begin with `x-`: what only the decoder reads.
 
+use dspy_base::keyword;
 use serde_json::{Map, Value};
-
-const PREFIX: &str = "x-";
 
 /// Members whose own members are schemas by a name of the user's.
 const NAMED: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
@@ -13,7 +12,7 @@ const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
 pub(super) fn any(schema: &Value) -> bool {
     match schema {
         Value::Object(members) => members.iter().any(|(key, value)| match value {
-            _ if key.starts_with(PREFIX) => true,
+            _ if key.starts_with(keyword::PREFIX) => true,
             Value::Object(named) if NAMED.contains(&key.as_str()) => named.values().any(any),
             value => !DATA.contains(&key.as_str()) && any(value),
         }),
@@ -26,7 +25,7 @@ pub(super) fn any(schema: &Value) -> bool {
 pub(super) fn without(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(key, _)| !key.starts_with(PREFIX));
+            let kept = members.iter().filter(|(key, _)| !key.starts_with(keyword::PREFIX));
             let bare = |(key, value): (&String, &Value)| {
                 let value = match value {
                     Value::Object(named) if NAMED.contains(&key.as_str()) => each(named),
@@ -73,7 +72,7 @@ fn mark(schema: &mut Map<String, Value>, tag: Option<&str>, name: &str, aliases:
         schema.get("enum").and_then(Value::as_array).is_some_and(|list| list.iter().any(|v| v == name));
     if listed || schema.get("const").is_some_and(|value| value == name) {
         // By value and not as `x-aliases`, which on a member would be other names of the member.
-        let by_value = schema.entry("x-enum-aliases").or_insert_with(|| Value::Object(Map::new()));
+        let by_value = schema.entry(keyword::ENUM_ALIASES).or_insert_with(|| Value::Object(Map::new()));
         if let Some(by_value) = by_value.as_object_mut() {
             by_value.insert(name.to_owned(), aliases.clone());
         }
@@ -92,7 +91,7 @@ fn mark(schema: &mut Map<String, Value>, tag: Option<&str>, name: &str, aliases:
                     *data = Value::Object(Map::new());
                 }
                 if let Some(data) = data.as_object_mut() {
-                    data.insert("x-aliases".into(), aliases.clone());
+                    data.insert(keyword::ALIASES.into(), aliases.clone());
                 }
             }
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::types::mentions;
+use dspy_base::keyword;
 
 /// The facets of a type.
 #[derive(Debug)]
@@ -36,13 +37,13 @@ pub(super) enum Form {
 impl Facets {
     pub(super) fn of(schema: &Value) -> Self {
         let says = |schema: &Value, keyword: &str| schema.get(keyword).is_some();
-        let documents =
-            says(schema, "x-document") || schema.get("items").is_some_and(|items| says(items, "x-document"));
+        let documents = says(schema, keyword::DOCUMENT)
+            || schema.get("items").is_some_and(|items| says(items, keyword::DOCUMENT));
         let form = if documents {
             Form::Documents
-        } else if says(schema, "x-code") {
+        } else if says(schema, keyword::CODE) {
             Form::Code
-        } else if says(schema, "x-history") {
+        } else if says(schema, keyword::HISTORY) {
             Form::History
         } else if is_text(schema) {
             Form::Text
@@ -53,7 +54,7 @@ impl Facets {
         };
         let constrained = ["minLength", "maxLength", "contentEncoding"].iter().any(|key| says(schema, key));
         let f32 = mentions(schema, &|part| part.get("format").is_some_and(|format| format == "float"));
-        let media = mentions(schema, &|part| part.contains_key("x-media"));
+        let media = mentions(schema, &|part| part.contains_key(keyword::MEDIA));
         Facets { f32, media, constrained, form }
     }
 }
@@ -75,7 +76,9 @@ fn is_optional_text(schema: &Value) -> bool {
             kinds.len() == 2 && kinds.contains(&"string".into()) && kinds.contains(&"null".into())
         }
         (None, Some(parts)) => match &parts[..] {
-            [text, null] | [null, text] if is_null(null) => is_text(text) && text.get("x-code").is_none(),
+            [text, null] | [null, text] if is_null(null) => {
+                is_text(text) && text.get(keyword::CODE).is_none()
+            }
             _ => false,
         },
         _ => false,

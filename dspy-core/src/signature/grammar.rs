@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dspy_grammar::{Choice, ChoiceValue, Known, Path, Problem, Temporal, Type};
+use dspy_grammar::{Choice, ChoiceValue, Known, Number, Own, Path, Problem, Temporal, Type};
 use serde_json::{Value, json};
 
 use super::{FieldSpec, Role, SignatureSpec};
@@ -48,7 +48,7 @@ impl FromStr for SignatureSpec {
         let mut fields = Vec::new();
         for (role, side) in [(Role::Input, parsed.inputs), (Role::Output, parsed.outputs)] {
             for field in side {
-                match field.ty.as_ref().map_or_else(|| Ok(json!({"type": "string"})), schema) {
+                match field.ty.as_ref().map_or_else(|| Ok(json!({"type": "string"})), root) {
                     Ok(schema) => fields.push(FieldSpec::new(role, field.name, "", schema)),
                     Err(problem) => problems.push(problem),
                 }
@@ -61,9 +61,17 @@ impl FromStr for SignatureSpec {
     }
 }
 
+/// The JSON Schema of the type of a field. Its members are read, so that it is an object.
+fn root(ty: &Type) -> Result<Value, Problem> {
+    Ok(match schema(ty)? {
+        Value::Bool(true) => json!({}),
+        schema => schema,
+    })
+}
+
 /// The JSON Schema of a type, the same that the type of Rust has.
 fn schema(ty: &Type) -> Result<Value, Problem> {
-    let any = || Ok(json!({}));
+    let any = || Ok(json!(true));
     let first = |arguments: &[Type]| arguments.first().map_or_else(any, schema);
     Ok(match ty {
         Type::None => json!({"type": "null"}),
@@ -78,12 +86,12 @@ fn schema(ty: &Type) -> Result<Value, Problem> {
             json!({"type": "array", "items": schema(item)?, "minItems": length, "maxItems": length})
         }
         Type::Named(path, arguments) => named(path, arguments)?,
-        Type::Known { known, arguments, span } => match known {
+        Type::Known { known, arguments, .. } => match known {
             Known::Text => json!({"type": "string"}),
             Known::Bool => json!({"type": "boolean"}),
             Known::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
-            Known::Any => json!({}),
-            Known::Number(name) => number(name),
+            Known::Any => any()?,
+            Known::Number(number) => numeric(*number),
             Known::List => json!({"type": "array", "items": first(arguments)?}),
             Known::Set => json!({"type": "array", "items": first(arguments)?, "uniqueItems": true}),
             Known::Dict | Known::HashMap => {
@@ -91,9 +99,7 @@ fn schema(ty: &Type) -> Result<Value, Problem> {
             }
             Known::Tuple => tuple(arguments)?,
             Known::Optional => nullable(first(arguments)?),
-            Known::Own(name) => {
-                own_type(name).ok_or_else(|| Problem::new(span.0, "a type of another version"))?
-            }
+            Known::Own(own) => own_type(*own),
             Known::Temporal(temporal) => match temporal {
                 Temporal::Date => json!({"type": "string", "format": "date"}),
                 Temporal::Time => json!({"type": "string", "format": "partial-time"}),
@@ -126,10 +132,11 @@ fn named(path: &Path, arguments: &[Type]) -> Result<Value, Problem> {
         _ => return Err(path.unknown()),
     };
     if name == "Value" && arguments.is_empty() {
-        return Ok(json!({}));
+        return Ok(json!(true));
     }
     // What a history or code is of does not show in its schema.
-    own_type(name).filter(|_| arguments.is_empty() || name == "History").ok_or_else(|| path.unknown())
+    let own = Own::named(name).filter(|own| arguments.is_empty() || *own == Own::History);
+    own.map(own_type).ok_or_else(|| path.unknown())
 }
 
 fn value(choice: &Choice) -> Value {
@@ -141,41 +148,40 @@ fn value(choice: &Choice) -> Value {
 }
 
 /// A number of Rust, as schemars describes it.
-fn number(name: &str) -> Value {
-    match name {
-        "i8" => sized("int8", Some(-128), Some(127)),
-        "i16" => sized("int16", Some(-32768), Some(32767)),
-        "i32" => sized("int32", None, None),
-        "i64" => sized("int64", None, None),
-        "i128" => sized("int128", None, None),
-        "isize" => sized("int", None, None),
-        "u8" => sized("uint8", Some(0), Some(255)),
-        "u16" => sized("uint16", Some(0), Some(65535)),
-        "u32" => sized("uint32", Some(0), None),
-        "u64" => sized("uint64", Some(0), None),
-        "u128" => sized("uint128", Some(0), None),
-        "usize" => sized("uint", Some(0), None),
-        "f32" => json!({"type": "number", "format": "float"}),
-        _ => json!({"type": "number", "format": "double"}),
+fn numeric(number: Number) -> Value {
+    match number {
+        Number::I8 => sized("int8", Some(-128), Some(127)),
+        Number::I16 => sized("int16", Some(-32768), Some(32767)),
+        Number::I32 => sized("int32", None, None),
+        Number::I64 => sized("int64", None, None),
+        Number::I128 => sized("int128", None, None),
+        Number::Isize => sized("int", None, None),
+        Number::U8 => sized("uint8", Some(0), Some(255)),
+        Number::U16 => sized("uint16", Some(0), Some(65535)),
+        Number::U32 => sized("uint32", Some(0), None),
+        Number::U64 => sized("uint64", Some(0), None),
+        Number::U128 => sized("uint128", Some(0), None),
+        Number::Usize => sized("uint", Some(0), None),
+        Number::F32 => json!({"type": "number", "format": "float"}),
+        Number::F64 => json!({"type": "number", "format": "double"}),
     }
 }
 
 /// The types of this library.
-fn own_type(name: &str) -> Option<Value> {
-    Some(match name {
-        "Image" => root_schema::<Image>(),
-        "Audio" => root_schema::<Audio>(),
-        "File" => root_schema::<File>(),
-        "Document" => root_schema::<Document>(),
-        "Citations" => root_schema::<Citations>(),
-        "History" => root_schema::<History<Value>>(),
-        "Code" => root_schema::<Code>(),
-        "BigInt" => root_schema::<BigInt>(),
-        "Reasoning" => root_schema::<Reasoning>(),
-        "Tool" => root_schema::<ToolSpec>(),
-        "ToolCalls" => root_schema::<ToolCalls>(),
-        _ => return None,
-    })
+fn own_type(own: Own) -> Value {
+    match own {
+        Own::Image => root_schema::<Image>(),
+        Own::Audio => root_schema::<Audio>(),
+        Own::File => root_schema::<File>(),
+        Own::Document => root_schema::<Document>(),
+        Own::Citations => root_schema::<Citations>(),
+        Own::History => root_schema::<History<Value>>(),
+        Own::Code => root_schema::<Code>(),
+        Own::BigInt => root_schema::<BigInt>(),
+        Own::Reasoning => root_schema::<Reasoning>(),
+        Own::Tool => root_schema::<ToolSpec>(),
+        Own::ToolCalls => root_schema::<ToolCalls>(),
+    }
 }
 
 /// An integer type with its limits, as schemars describes it.
@@ -191,9 +197,21 @@ fn sized(format: &str, minimum: Option<i64>, maximum: Option<i64>) -> Value {
 
 /// The type or null, as schemars describes `Option`.
 fn nullable(mut schema: Value) -> Value {
+    if schema == Value::Bool(true) {
+        return schema;
+    }
     match schema.get("type").cloned() {
         Some(Value::String(name)) => {
             schema["type"] = json!([name, "null"]);
+            schema
+        }
+        Some(Value::Array(mut names)) => {
+            names.push("null".into());
+            schema["type"] = names.into();
+            schema
+        }
+        None if let Some(choices) = schema.get_mut("enum").and_then(Value::as_array_mut) => {
+            choices.push(Value::Null);
             schema
         }
         _ => json!({"anyOf": [schema, {"type": "null"}]}),

@@ -1,5 +1,6 @@
 //! Fields that some models give or take beside the text.
 
+use dspy_base::keyword;
 use serde_json::Value;
 
 /// What a field is to a model that handles it natively. The types say so by `x-native` in their schema.
@@ -15,7 +16,8 @@ pub(crate) enum Native {
 
 impl Native {
     pub(super) fn of(schema: &Value) -> Option<Self> {
-        match schema.get("x-native").or_else(|| schema.pointer("/items/x-native"))?.as_str()? {
+        let of_items = || schema.get("items")?.get(keyword::NATIVE);
+        match schema.get(keyword::NATIVE).or_else(of_items)?.as_str()? {
             "tool" => Some(Native::Tools),
             "tool_calls" => Some(Native::ToolCalls),
             "reasoning" => Some(Native::Reasoning),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::check::checks_in_words;
 use super::{CheckSpec, FieldSpec};
+use dspy_base::keyword;
 
 /// One object schema for all outputs. Each field's definitions move to the root under names of their own.
 pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>, checks: &[CheckSpec]) -> Value {
@@ -66,7 +67,7 @@ fn annotate(schema: &mut Value, field: &FieldSpec) {
         members.insert("description".into(), rules(description, field.checks()).into());
     }
     if !field.aliases().is_empty() {
-        members.insert("x-aliases".into(), field.aliases().iter().map(|alias| &**alias).collect());
+        members.insert(keyword::ALIASES.into(), field.aliases().iter().map(|alias| &**alias).collect());
     }
 }
 

@@ -8,7 +8,7 @@ use super::log::{FakeReply, Memory, Style};
 use super::{calls, malformed, sloppy, values};
 use crate::decode::Plan;
 use crate::lm::{
-    BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
+    Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind, LmFuture,
     Request, RequestDigest, Response, ResponseFormat, ToolChoice, Usage,
 };
 use crate::locks::MutexExt as _;
@@ -354,15 +354,11 @@ impl LanguageModel for FakeLm {
         self.capabilities
     }
 
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a> {
         Box::pin(async move { self.after_a_while(request).await.0 })
     }
 
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn stream<'a>(&'a self, request: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         Box::pin(async move {
             let (answer, mut rng) = self.after_a_while(request).await;
             let response = answer?;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -207,7 +208,7 @@ impl JsonSchema for BigInt {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "pattern": "^-?[0-9]+$", "x-big-int": true })
+        json_schema!({ "type": ["integer", "string"], "pattern": "^-?[0-9]+$", (keyword::BIG_INT): true })
     }
 }
 

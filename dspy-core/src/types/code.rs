@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -103,9 +104,9 @@ impl<L: Language> JsonSchema for Code<L> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({ "type": "string", "x-code": true });
+        let mut schema = json_schema!({ "type": "string", (keyword::CODE): true });
         if !L::NAME.is_empty() {
-            schema.insert("x-language".into(), L::NAME.into());
+            schema.insert(keyword::LANGUAGE.into(), L::NAME.into());
         }
         schema
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, Range};
 
+use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ impl JsonSchema for Document {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "x-document": true,
+            (keyword::DOCUMENT): true,
             "properties": {
                 "title": { "type": "string" },
                 "text": { "type": "string" },

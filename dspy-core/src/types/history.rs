@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +131,7 @@ impl<T> JsonSchema for History<T> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "x-history": true,
+            (keyword::HISTORY): true,
             "properties": {
                 "messages": { "type": "array", "items": { "type": "object" } },
                 "limit": { "type": ["integer", "null"], "minimum": 0 },

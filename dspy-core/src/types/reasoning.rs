@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
+use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,6 @@ impl JsonSchema for Reasoning {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({"type": "string", "x-native": "reasoning"})
+        schemars::json_schema!({"type": "string", (keyword::NATIVE): "reasoning"})
     }
 }

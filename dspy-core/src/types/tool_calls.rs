@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
+use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
@@ -75,16 +76,16 @@ impl JsonSchema for ToolCalls {
                 "type": "object",
                 "properties": {
                     "id": {"type": "string"},
-                    "name": {"type": "string", "x-aliases": ["tool", "function"]},
+                    "name": {"type": "string", (keyword::ALIASES): ["tool", "function"]},
                     "arguments": {
                         "type": "object",
                         "additionalProperties": true,
-                        "x-aliases": ["args", "input", "parameters"],
+                        (keyword::ALIASES): ["args", "input", "parameters"],
                     },
                 },
                 "required": ["name", "arguments"],
             },
-            "x-native": "tool_calls",
+            (keyword::NATIVE): "tool_calls",
         })
     }
 }

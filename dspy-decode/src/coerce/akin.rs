@@ -1,5 +1,7 @@
 //! Keys that name a member and more: `work_email` or `E-mail address` for `email`, `budget_usd` for `budget`.
 
+use dspy_base::fold::words_of_name;
+
 /// Words behind a name that do not make it another.
 const TAILS: [&str; 14] = [
     "estimate", "address", "number", "no", "nr", "name", "value", "text", "amount", "total", "usd", "eur",
@@ -31,26 +33,9 @@ pub(super) fn speaks_of(name: &str, key: &str) -> bool {
     is_jumbled(own.as_bytes(), other.as_bytes())
 }
 
-/// The words of a name in lower case: at spaces, marks and capital letters.
+/// The words of a name; `E-mail` is one.
 fn words(name: &str) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    let (mut fresh, mut small) = (true, false);
-    for c in name.replace("E-mail", "email").replace("e-mail", "email").chars() {
-        if !c.is_alphanumeric() {
-            (fresh, small) = (true, false);
-            continue;
-        }
-        fresh |= small && c.is_uppercase();
-        small = c.is_lowercase();
-        if fresh {
-            out.push(String::new());
-        }
-        fresh = false;
-        if let Some(word) = out.last_mut() {
-            word.extend(c.to_lowercase());
-        }
-    }
-    out
+    words_of_name(&name.replace("E-mail", "email").replace("e-mail", "email"))
 }
 
 /// Whether a key has the letters of a name in nearly the same order, with one letter more or less at most.

@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::super::path::Path;
 use super::super::plan::NodeId;
 use super::super::report::RepairKind as R;
-use super::super::text::{bare_answer, fold, has_negation, is_hedged, negates, words};
+use super::super::text::{bare_answer, has_negation, is_hedged, negates, words};
 use super::super::tree::{Shape, Tree};
 use super::marked::{self, Boxes};
 use super::{Coercion, Fail};
+use dspy_base::fold::fold;
 
 impl Coercion<'_> {
     pub(super) fn boolean(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {

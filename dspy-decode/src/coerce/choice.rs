@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::super::path::Path;
 use super::super::plan::{ChoicePlan, NodeId, same};
 use super::super::report::RepairKind as R;
-use super::super::text::{bare_answer, fold, fold_into, has_negation, is_hedged, sentence_around, words};
+use super::super::text::{bare_answer, has_negation, is_hedged, sentence_around, words};
 use super::super::tree::{Shape, Tree, parse_number};
 use super::marked::{self, Boxes};
 use super::{Coercion, Fail};
+use dspy_base::fold::{fold, fold_into};
 
 /// Text in which a choice may be named by the way; longer replies are essays.
 const MAX_PROSE: usize = 16_384;

@@ -5,10 +5,11 @@ use super::super::path::Path;
 use super::super::plan::{NodeId, ObjectPlan, Prop};
 use super::super::report::RepairKind as R;
 use super::super::sound::is_mangled;
-use super::super::text::{fold, snippet};
+use super::super::text::snippet;
 use super::super::tree::{Entry, Shape, Tree};
 use super::object::{Known, known};
 use super::{Coercion, akin, pieces, rivals, stranger};
+use dspy_base::fold::fold;
 
 impl Coercion<'_> {
     /// An unknown key that is one slip away from the name of a member is that member, misspelt: of one that is absent,

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::super::report::RepairKind as R;
-use super::super::text::fold;
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::block::{self, Block};
 use super::stranger::{self, Style};
+use dspy_base::fold::fold;
 
 pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     let shift = |span: &mut Span| {

@@ -255,9 +255,9 @@ impl<'p> Coercion<'p> {
             "json",
             "return",
         ];
-        let key = super::text::fold(key);
+        let key = dspy_base::fold::fold(key);
         KEYS.contains(&key.as_str())
-            || self.schema.node(id).name.as_ref().is_some_and(|name| super::text::fold(name) == key)
+            || self.schema.node(id).name.as_ref().is_some_and(|name| dspy_base::fold::fold(name) == key)
     }
 
     /// Reads JSON (or what passes for it) inside a string.

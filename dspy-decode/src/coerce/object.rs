@@ -7,10 +7,11 @@ use super::super::loose::Loose;
 use super::super::path::Path;
 use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan};
 use super::super::report::RepairKind as R;
-use super::super::text::{bare_answer, fold, snippet};
+use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::lines::{Keys, lines, map_lines, shift_spans};
 use super::{Coercion, block, keys, stranger};
+use dspy_base::fold::fold;
 
 /// How a key was recognised.
 pub(super) enum Known {

@@ -3,12 +3,13 @@
 use super::super::path::Path;
 use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, UnionPlan};
 use super::super::report::RepairKind as R;
-use super::super::text::{fold, words};
+use super::super::text::words;
 use super::super::tree::{Shape, Tree};
 use super::attempt::Attempt;
 use super::choice::words_spelling;
 use super::object::{Known, known};
 use super::{Coercion, pieces};
+use dspy_base::fold::fold;
 
 impl Coercion<'_> {
     /// Why a reading by one branch must not stand: it drops members that are those of another branch, or takes a text

@@ -1,6 +1,7 @@
 //! Numbers written in words.
 
-use super::super::text::{fold, words};
+use super::super::text::words;
+use dspy_base::fold::fold;
 
 const SMALL: [&str; 20] = [
     "zero",

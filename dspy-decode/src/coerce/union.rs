@@ -6,9 +6,10 @@ use super::super::error::ProblemKind;
 use super::super::path::Path;
 use super::super::plan::{Kind, NodeId, UnionPlan};
 use super::super::report::RepairKind as R;
-use super::super::text::{bare_answer, fold};
+use super::super::text::bare_answer;
 use super::super::tree::{Shape, Tree, is_json_number, keeps_digits};
 use super::Coercion;
+use dspy_base::fold::fold;
 
 /// Words that mean "nothing here".
 pub(in super::super) fn is_null_word(text: &str) -> bool {

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::super::plan::{Schema, same};
 use super::super::strict;
-use super::super::text::fold;
 use super::input::next_quote;
 use super::machine::{FrameId, Machine, Mode, SetId, State, Stop};
+use dspy_base::fold::fold;
 
 #[derive(Debug)]
 pub(super) enum Inner {

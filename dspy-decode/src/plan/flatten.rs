@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::error::SchemaError;
+use dspy_base::keyword;
 
 /// A schema without `$ref` and `allOf`.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ pub(super) const ANNOTATIONS: [&str; 17] = [
     "definitions",
     "$anchor",
     "discriminator",
-    "x-aliases",
+    keyword::ALIASES,
     "contentMediaType",
 ];
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::super::error::SchemaError;
 use super::{Bound, Format, NumberPlan, TextPlan};
+use dspy_base::keyword;
 
 type Compiled<T> = Result<T, SchemaError>;
 
@@ -133,7 +134,7 @@ pub(super) fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
     };
     let format = map.get("format").and_then(Value::as_str).and_then(Format::named);
     let other_format = map.get("format").and_then(Value::as_str).filter(|_| format.is_none()).map(Box::from);
-    let code = map.get("x-code") == Some(&Value::Bool(true));
+    let code = map.get(keyword::CODE) == Some(&Value::Bool(true));
     let decimal = is_decimal(map);
     Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, other_format, code, decimal })
 }

@@ -7,10 +7,11 @@ use super::super::coerce::Coercion;
 use super::super::error::{Problem, ProblemKind};
 use super::super::plan::{Kind, same};
 use super::super::report::{Decoded, RepairKind as R};
-use super::super::text::{fold, snippet};
+use super::super::text::snippet;
 use super::super::tree::{Entry, Shape, Span};
 use super::super::{MAX_BYTES, sound, thoughts, yaml};
 use super::{Outcome, Reply, bounds, problem};
+use dspy_base::fold::fold;
 
 /// What the names in a text are that is read by indentation.
 #[derive(Debug, Clone, Copy, PartialEq)]

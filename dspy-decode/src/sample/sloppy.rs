@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::super::plan::{Extra, Kind, Node, NodeId, Schema};
-use super::super::text::fold;
+use dspy_base::fold::fold;
 use dspy_base::seed::Rng;
 
 /// A member that no type has.

@@ -28,8 +28,8 @@ use self::sampler::Sampler;
 use self::scene::Scene;
 use crate::types::message::{Content, Part};
 use crate::{
-    BoxFuture, Capabilities, Completion, FinishReason, LanguageModel, LmError, Message, Price, Request,
-    Response, ResponseFormat, Usage,
+    Capabilities, Completion, FinishReason, LanguageModel, LmFuture, Message, Price, Request, Response,
+    ResponseFormat, Usage,
 };
 use dspy_base::locks::MutexExt as _;
 
@@ -205,7 +205,7 @@ impl LanguageModel for BuiltinLm {
         Some(Price::FREE)
     }
 
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a> {
         Box::pin(async move { Ok(self.respond(request)) })
     }
 }

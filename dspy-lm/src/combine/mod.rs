@@ -26,7 +26,7 @@ macro_rules! model_of_members {
             fn complete<'a>(
                 &'a self,
                 request: &'a $crate::Request,
-            ) -> $crate::BoxFuture<'a, Result<$crate::Response, $crate::LmError>> {
+            ) -> $crate::LmFuture<'a> {
                 Box::pin(self.ask(request, None))
             }
 
@@ -34,7 +34,7 @@ macro_rules! model_of_members {
                 &'a self,
                 request: &'a $crate::Request,
                 sink: &'a $crate::DeltaSink,
-            ) -> $crate::BoxFuture<'a, Result<$crate::Response, $crate::LmError>> {
+            ) -> $crate::LmFuture<'a> {
                 Box::pin(self.ask(request, Some(sink)))
             }
         }
@@ -99,7 +99,7 @@ impl Members {
         self.sum(errors, last)
     }
 
-    /// These errors as one, with all that the `telling` one says and a message about all.
+    /// These errors as one, with all that the `telling` one says, a message about all and the attempts of all.
     fn sum(&self, mut errors: Vec<LmError>, telling: usize) -> LmError {
         let list = errors.iter().map(|error| {
             let text = error.to_string();
@@ -110,7 +110,11 @@ impl Members {
         if telling >= errors.len() {
             return LmError::new(LmErrorKind::Other, &self.id, message);
         }
-        LmError { model: self.id.clone(), message, ..errors.swap_remove(telling) }
+        let mut sum = LmError { model: self.id.clone(), message, ..errors.swap_remove(telling) };
+        for error in errors {
+            sum.add_effort(error.attempts, error.elapsed);
+        }
+        sum
     }
 }
 

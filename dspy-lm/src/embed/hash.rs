@@ -2,6 +2,7 @@
 
 use super::{BoxFuture, EmbeddingModel, Embeddings};
 use crate::LmError;
+use dspy_base::fold::words;
 
 /// Adds up a signed unit for every word and every three letters of one, in places that hashes choose: "feature
 /// hashing" (Weinberger et al., 2009).
@@ -30,8 +31,7 @@ fn vector(text: &str, dimensions: usize) -> Vec<f32> {
             *number += if sign & 1 == 0 { weight } else { -weight };
         }
     };
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let word = word.to_lowercase();
+    for word in words(text) {
         add(&word, WORD);
         let letters: Vec<char> = std::iter::once('<').chain(word.chars()).chain(['>']).collect();
         for three in letters.windows(3) {

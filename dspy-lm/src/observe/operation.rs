@@ -11,7 +11,7 @@ use super::frame::{CallId, Frame};
 use super::observer::{CallObserver, Observers};
 use super::scope::{Scope, may_be_observed};
 use super::spans;
-use crate::{BoxFuture, Lm, LmError, Next, Request, Response};
+use crate::{Lm, LmError, LmFuture, Next, Request, Response};
 
 /// A call of a model that is observed. Dropped before it has ended, it was cancelled.
 pub(crate) struct LmOperation {
@@ -161,7 +161,7 @@ pub fn layer_call<'a>(
     lm: &'a Lm,
     request: &'a Request,
     next: Next<'a>,
-) -> BoxFuture<'a, Result<Response, LmError>> {
+) -> LmFuture<'a> {
     Box::pin(async move {
         let (scope, observers) = (Scope::current(), Observers::only(observer));
         let operation = LmOperation::new(&scope, observers, Span::none(), lm, request, next.is_streamed());

@@ -1,10 +1,11 @@
-//! What can go wrong between a request and its answer.
+//! The error of a request that got no usable answer.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::OverBudget;
 use dspy_base::error::{clipped, clipped_to};
@@ -98,8 +99,10 @@ impl LmErrorKind {
 }
 
 /// A request that got no usable answer. Never holds a key.
-#[derive(Clone, PartialEq, Error)]
-#[error("{model}: {}{}: {message}", kind.describe(), status.map(|s| format!(" (HTTP {s})")).unwrap_or_default())]
+///
+/// Two errors are equal if they say the same about the failure; [`source`](LmError::source) and
+/// [`elapsed`](LmError::elapsed) are not compared.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct LmError {
     /// The class of the failure.
@@ -118,6 +121,12 @@ pub struct LmError {
     pub body: Option<String>,
     /// Which limit of which budget stood against the request.
     pub budget: Option<Box<OverBudget>>,
+    /// The number of requests that were sent for the answer, retries included; 0 where nothing was sent.
+    pub attempts: u32,
+    /// The time from the first attempt until giving up, waits included; `None` where nothing was sent.
+    pub elapsed: Option<Duration>,
+    /// The cause in the layers below, e.g. of a broken connection. Its text holds no keys and no addresses.
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl LmError {
@@ -132,6 +141,9 @@ impl LmError {
             retry_after: None,
             body: None,
             budget: None,
+            attempts: 0,
+            elapsed: None,
+            source: None,
         }
     }
 
@@ -144,15 +156,88 @@ impl LmError {
     pub fn is_outage(&self) -> bool {
         self.kind.is_outage()
     }
+
+    /// Returns what was spent on the request if it was sent more than once, e.g. `after 3 attempts in 2.1 s`.
+    ///
+    /// The text of `Display` leaves this out, so that equal failures have equal texts; `Debug` adds it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dspy_lm::{LmError, LmErrorKind};
+    /// let mut error = LmError::new(LmErrorKind::Server, "openai/gpt-4o-mini", "overloaded");
+    /// assert_eq!(error.effort(), None);
+    /// (error.attempts, error.elapsed) = (3, Some(Duration::from_millis(2_130)));
+    /// assert_eq!(error.effort().as_deref(), Some("after 3 attempts in 2.1 s"));
+    /// ```
+    pub fn effort(&self) -> Option<String> {
+        if self.attempts < 2 {
+            return None;
+        }
+        let time = self.elapsed.map(|time| format!(" in {:.1} s", time.as_secs_f64()));
+        Some(format!("after {} attempts{}", self.attempts, time.unwrap_or_default()))
+    }
+
+    /// Adds what an earlier request for the same answer took.
+    pub(crate) fn add_effort(&mut self, attempts: u32, elapsed: Option<Duration>) {
+        self.attempts = self.attempts.saturating_add(attempts);
+        self.elapsed = match (self.elapsed, elapsed) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+impl fmt::Display for LmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.model, self.kind.describe())?;
+        if let Some(status) = self.status {
+            write!(f, " (HTTP {status})")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl Error for LmError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl PartialEq for LmError {
+    fn eq(&self, other: &Self) -> bool {
+        let LmError { kind, model, message, status, request_id, retry_after, body, budget, attempts, .. } =
+            self;
+        *kind == other.kind
+            && *model == other.model
+            && *message == other.message
+            && *status == other.status
+            && *request_id == other.request_id
+            && *retry_after == other.retry_after
+            && *body == other.body
+            && *budget == other.budget
+            && *attempts == other.attempts
+    }
 }
 
 impl fmt::Debug for LmError {
     /// The text, as a `main` shows it that returns the error; the parts for `{:#?}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
-            return dspy_base::error::write_chain(self, f);
+            return dspy_base::error::write_chain_noting(self, self.effort().as_deref(), f);
         }
-        let LmError { kind, model, message, status, request_id, retry_after, body, budget } = self;
+        let LmError {
+            kind,
+            model,
+            message,
+            status,
+            request_id,
+            retry_after,
+            body,
+            budget,
+            attempts,
+            elapsed,
+            source,
+        } = self;
         f.debug_struct("LmError")
             .field("kind", kind)
             .field("model", model)
@@ -162,6 +247,9 @@ impl fmt::Debug for LmError {
             .field("retry_after", retry_after)
             .field("body", body)
             .field("budget", budget)
+            .field("attempts", attempts)
+            .field("elapsed", elapsed)
+            .field("source", source)
             .finish()
     }
 }

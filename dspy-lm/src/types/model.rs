@@ -10,6 +10,26 @@ use crate::{DeltaSink, LmError, Price, Request, Response};
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The future of a model's answer, as [`LanguageModel`] and [`Layer`](crate::Layer) return it.
+///
+/// A custom model boxes an `async` block:
+///
+/// ```
+/// use dspy_lm::{LanguageModel, LmFuture, Request, Response};
+///
+/// struct Polite;
+///
+/// impl LanguageModel for Polite {
+///     fn id(&self) -> &str {
+///         "polite"
+///     }
+///     fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
+///         Box::pin(async { Ok(Response::text("You are welcome.")) })
+///     }
+/// }
+/// ```
+pub type LmFuture<'a> = BoxFuture<'a, Result<Response, LmError>>;
+
 /// What a deployment can do.
 ///
 /// What a model must be known for, such as tools, is off unless something says otherwise; what nearly all can do, such
@@ -152,7 +172,7 @@ impl Capabilities {
 /// A language model: a request in, an answer or a typed error out.
 ///
 /// ```
-/// use dspy_lm::{BoxFuture, LanguageModel, Lm, LmError, Request, Response};
+/// use dspy_lm::{LanguageModel, Lm, LmFuture, Request, Response};
 ///
 /// struct Parrot;
 ///
@@ -160,7 +180,7 @@ impl Capabilities {
 ///     fn id(&self) -> &str {
 ///         "parrot"
 ///     }
-///     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+///     fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a> {
 ///         let last = request.messages.last().map(|m| m.text().into_owned()).unwrap_or_default();
 ///         Box::pin(async move { Ok(Response::text(last)) })
 ///     }
@@ -192,17 +212,13 @@ pub trait LanguageModel: Send + Sync + 'static {
     }
 
     /// Answers a request. Dropping the future stops the work.
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>>;
+    fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a>;
 
     /// Answers a request and hands on what arrives of the first completion while it arrives.
     ///
     /// A model that cannot stream just completes, which is what this does unless it is overridden: whoever listens
     /// gets the whole reply at the end.
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn stream<'a>(&'a self, request: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         let _ = sink;
         self.complete(request)
     }

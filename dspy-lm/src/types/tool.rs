@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dspy_base::keyword;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,7 +59,7 @@ impl JsonSchema for ToolSpec {
                 "parameters": {"type": "object", "additionalProperties": true},
             },
             "required": ["name"],
-            "x-native": "tool",
+            (keyword::NATIVE): "tool",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Types of Rust for the types in a signature string.
 
-use dspy_grammar::{Known, Path, Problem, Temporal, Type};
+use dspy_grammar::{Known, Own, Path, Problem, Temporal, Type};
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
@@ -76,8 +76,8 @@ impl Types<'_> {
             Known::Text => quote_spanned!(span=> ::std::string::String),
             Known::Bool => quote_spanned!(span=> bool),
             Known::Char => quote_spanned!(span=> char),
-            Known::Number(name) => {
-                let name = Ident::new(name, span);
+            Known::Number(number) => {
+                let name = Ident::new(number.name(), span);
                 quote!(#name)
             }
             Known::Any => any,
@@ -92,11 +92,11 @@ impl Types<'_> {
             Known::HashMap => quote_spanned!(span=> ::std::collections::HashMap<#first, #second>),
             Known::Tuple => quote_spanned!(span=> (#(#arguments,)*)),
             Known::Optional => quote_spanned!(span=> ::core::option::Option<#first>),
-            Known::Own("History") => quote_spanned!(span=> #krate::types::History<#any>),
-            Known::Own("Tool") => quote_spanned!(span=> #krate::tools::ToolSpec),
-            Known::Own("ToolCalls") => quote_spanned!(span=> #krate::tools::ToolCalls),
-            Known::Own(name) => {
-                let name = Ident::new(name, span);
+            Known::Own(Own::History) => quote_spanned!(span=> #krate::types::History<#any>),
+            Known::Own(Own::Tool) => quote_spanned!(span=> #krate::tools::ToolSpec),
+            Known::Own(Own::ToolCalls) => quote_spanned!(span=> #krate::tools::ToolCalls),
+            Known::Own(own) => {
+                let name = Ident::new(own.name(), span);
                 quote_spanned!(span=> #krate::types::#name)
             }
             Known::Temporal(temporal) => return Err(Problem::new(start, of_another_crate(temporal))),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use dspy_core::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Tally};
+use dspy_core::lm::{Layer, Lm, LmError, LmErrorKind, LmFuture, Next, Request, Response, Tally};
 
 use super::event::{CallId, Outcome};
 use super::{Journal, lock};
@@ -84,12 +84,7 @@ impl CallScope {
 }
 
 impl Layer for CallScope {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         Box::pin(self.answer(lm, request, next))
     }
 }

@@ -14,7 +14,7 @@ pub use histogram::Times;
 pub use snapshot::{MetricsSnapshot, ModelMetrics};
 
 use super::observer::{Observer, bridged};
-use crate::lm::{BoxFuture, Layer, Lm, LmError, LmErrorKind, Next, Request, Response, Usage};
+use crate::lm::{Layer, Lm, LmErrorKind, LmFuture, Next, Request, Response, Usage};
 use crate::locks::MutexExt as _;
 use crate::observe::{Event, EventKind};
 use dspy_lm::observe::layer_call;
@@ -147,12 +147,7 @@ impl Observer for Metrics {
 }
 
 impl Layer for Metrics {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         layer_call(bridged(Arc::new(self.clone())), lm, request, next)
     }
 }
@@ -172,6 +167,7 @@ mod tests {
 
     use super::*;
     use crate::lm::LanguageModel;
+    use crate::lm::LmError;
 
     /// Answers, fails, answers from a cache, and never answers.
     struct Moody(AtomicU32);
@@ -181,7 +177,7 @@ mod tests {
             "moody"
         }
 
-        fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
             let usage = Usage::tokens(100, 10).at_cost(0.5);
             let mut response = Response::text("yes").with_usage(usage);
             match self.0.fetch_add(1, Ordering::Relaxed) {

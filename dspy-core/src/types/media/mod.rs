@@ -21,12 +21,13 @@ pub(crate) use source::media_of;
 use source::{Source, Written};
 
 use crate::lm::{Detail, MediaKind};
+use dspy_base::keyword;
 
 fn schema(kind: MediaKind) -> Schema {
     let name = kind.as_str();
     json_schema!({
         "type": "object",
-        "x-media": name,
+        (keyword::MEDIA): name,
         "properties": {
             name: { "type": "string" },
             "name": { "type": "string" },

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::super::super::error::SchemaError;
-use super::super::super::text::fold;
 use super::super::flatten::array;
 use super::super::keywords::{contradiction, plain_name, strings, type_fits, within_limits};
 use super::super::{ChoiceItem, ChoicePlan, Kind};
 use super::{Compiled, Compiler, doc};
+use dspy_base::fold::fold;
+use dspy_base::keyword;
 
 impl Compiler<'_> {
     pub(super) fn choice(map: &Map<String, Value>, at: &str) -> Compiled<Kind> {
@@ -49,11 +50,11 @@ impl Compiler<'_> {
                 let name = plain_name(&value);
                 let mut aliases = Vec::new();
                 if single.is_some() {
-                    aliases.extend(strings(map.get("x-aliases")));
+                    aliases.extend(strings(map.get(keyword::ALIASES)));
                 }
-                aliases.extend(strings(map.get("x-enum-aliases").and_then(|a| a.get(&name))));
+                aliases.extend(strings(map.get(keyword::ENUM_ALIASES).and_then(|a| a.get(&name))));
                 let mut descriptions = notes.clone();
-                let by_value = map.get("x-enum-descriptions").and_then(|all| all.get(&name));
+                let by_value = map.get(keyword::ENUM_DESCRIPTIONS).and_then(|all| all.get(&name));
                 descriptions.extend(by_value.and_then(Value::as_str).map(str::to_owned));
                 let described = doc(map.get("description"));
                 ChoiceItem {

@@ -14,6 +14,7 @@ use super::flatten::{ANNOTATIONS, Flat, Resolver, percent_decode, reference};
 use super::keywords::{bad, contradiction, implied_type, number, text};
 use super::{Check, Kind, Node, NodeId, Notes, Own, Schema, UnionPlan};
 use crate::docs::brief;
+use dspy_base::keyword;
 
 /// Nesting of the schema itself; a schema is written by people or macros, never thousands deep.
 const MAX_SCHEMA_DEPTH: usize = 200;
@@ -172,11 +173,11 @@ impl<'s> Compiler<'s> {
 fn notes(map: &Map<String, Value>) -> Option<Notes> {
     let text = |keyword: &str| map.get(keyword).and_then(Value::as_str);
     let doc = doc(map.get("description"));
-    let own = match text("x-media") {
+    let own = match text(keyword::MEDIA) {
         Some(kind) => Some(Own::Called(kind.to_owned())),
-        None if map.contains_key("x-history") => Some(Own::Called("history".to_owned())),
-        None if map.contains_key("x-big-int") => Some(Own::BigInt),
-        None if map.contains_key("x-code") => Some(Own::Called(match text("x-language") {
+        None if map.contains_key(keyword::HISTORY) => Some(Own::Called("history".to_owned())),
+        None if map.contains_key(keyword::BIG_INT) => Some(Own::BigInt),
+        None if map.contains_key(keyword::CODE) => Some(Own::Called(match text(keyword::LANGUAGE) {
             Some(language) => format!("code in {language}"),
             None => "code".to_owned(),
         })),

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::super::super::error::SchemaError;
-use super::super::super::text::fold;
 use super::super::flatten::array;
 use super::super::keywords::{bad, contradiction, regex, sizes, strings};
 use super::super::{ByPattern, Extra, Kind, ListPlan, ObjectPlan, Prop};
 use super::{Compiled, Compiler, doc};
+use dspy_base::fold::fold;
+use dspy_base::keyword;
 
 impl Compiler<'_> {
     pub(super) fn list(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<ListPlan> {
@@ -105,7 +106,7 @@ impl Compiler<'_> {
                 self.keys.insert(folded.clone());
                 plan.exact.insert(name.clone(), index);
                 plan.folded.entry(folded).and_modify(|slot| *slot = None).or_insert(Some(index));
-                for alias in strings(schema.get("x-aliases")) {
+                for alias in strings(schema.get(keyword::ALIASES)) {
                     let alias = fold(&alias);
                     self.keys.insert(alias.clone());
                     plan.aliases.entry(alias).and_modify(|slot| *slot = None).or_insert(Some(index));

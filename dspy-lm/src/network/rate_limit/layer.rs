@@ -2,18 +2,13 @@
 
 use super::turnstile::far;
 use super::{Estimate, Limits, Outcome, Passage};
-use crate::{BoxFuture, Layer, Lm, LmError, Next, Request, Response};
+use crate::{Layer, Lm, LmFuture, Next, Request};
 
 /// Lets the requests of a handle through a gate of their own.
 struct Limited(Passage);
 
 impl Layer for Limited {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         Box::pin(async move {
             let entered = self.0.enter(Estimate::of(request), far()).await;
             let pass = entered.map_err(|refusal| refusal.error(lm.id()))?;

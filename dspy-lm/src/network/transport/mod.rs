@@ -3,6 +3,7 @@
 //! What is sent and how replies are read is the codecs' business.
 
 mod base_url;
+mod cause;
 mod client;
 mod failure;
 mod headers;
@@ -32,6 +33,7 @@ use crate::network::secret::Secrets;
 use crate::observe::spans;
 use crate::{Endpoint, LmError, LmErrorKind, Response, Usage};
 use base_url::BaseUrl;
+use cause::Cause;
 pub(crate) use failure::Failure;
 use failure::Lasting;
 pub(crate) use report::looks_like_html;
@@ -432,7 +434,10 @@ impl Transport {
             failure.message = format!("{}; this machine has no root certificates: {reason}", failure.message);
         }
         let hopeless = forgotten || lasting == Some(Lasting::Tls);
-        Failed { error: self.error(failure, None).into(), hopeless }
+        let mut lm_error = self.error(failure, None);
+        lm_error.attempts = u32::from(!error.is_builder());
+        lm_error.source = Cause::of(error, &self.secrets).map(|cause| Arc::new(cause) as _);
+        Failed { error: lm_error.into(), hopeless }
     }
 
     /// The error that a failure is to the caller: with hints, without secrets.
@@ -450,6 +455,7 @@ impl Transport {
         let message = self.secrets.excerpt(failure.message.as_bytes(), EXCERPT) + &hint;
         let mut error = LmError::new(failure.kind, &self.model, message);
         if let Some(answer) = answer {
+            error.attempts = 1;
             error.status = Some(answer.status);
             error.request_id = answer.request_id.as_deref().map(|id| self.secrets.scrub(id));
             error.retry_after = answer.retry_after().or(failure.retry_after);

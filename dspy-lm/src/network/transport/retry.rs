@@ -45,7 +45,8 @@ impl Failed {
     }
 }
 
-/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over.
+/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over. The
+/// error of an attempt counts the requests that it has sent; the one returned counts those of all, and the time.
 pub(super) async fn retry<T, F>(
     patience: Patience,
     mut attempt: impl FnMut(Instant) -> F,
@@ -53,13 +54,18 @@ pub(super) async fn retry<T, F>(
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    let end = Instant::now() + patience.deadline.min(FOREVER);
-    match attempt(end).await {
+    let start = Instant::now();
+    let end = start + patience.deadline.min(FOREVER);
+    let result = match attempt(end).await {
         Ok(done) => Ok(done),
         Err(failed) if !failed.may_pass() => Err(*failed.error),
         // Boxed, like all that few requests need, so that the others stay small.
         Err(failed) => Box::pin(again(patience, end, failed, attempt)).await,
-    }
+    };
+    result.map_err(|mut error| {
+        error.elapsed = (error.attempts > 0).then(|| start.elapsed());
+        error
+    })
 }
 
 /// Goes on after the first attempt has `failed`.
@@ -72,6 +78,8 @@ async fn again<T, F>(
 where
     F: Future<Output = Result<T, Failed>>,
 {
+    // Of all attempts that were given up for another one.
+    let mut sent = 0;
     let mut first = Some(failed);
     let waits = ExponentialBuilder::new()
         .with_jitter()
@@ -92,10 +100,14 @@ where
             (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
         })
         .notify(|failed: &Failed, wait: Duration| {
+            sent += failed.error.attempts;
             observe::retried(&failed.error, wait);
         })
         .await;
-    outcome.map_err(|failed| *failed.error)
+    outcome.map_err(|mut failed| {
+        failed.error.attempts += sent;
+        *failed.error
+    })
 }
 
 /// At least the time that the server asked for, and up to a quarter more: clients that were refused together
@@ -127,11 +139,13 @@ mod tests {
             attempts.set(attempts.get() + 1);
             let mut error = LmError::new(kind, "m", "no");
             error.retry_after = retry_after.map(Duration::from_secs);
+            error.attempts = 1;
             Err::<(), _>(Failed { error: error.into(), hopeless: false })
         })
         .await
         .unwrap_err();
         assert_eq!(error.kind, kind);
+        assert_eq!((error.attempts, error.elapsed), (attempts.get(), Some(start.elapsed())));
         (attempts.get(), start.elapsed())
     }
 

@@ -11,7 +11,7 @@ use super::refused::{Memory, Parameter, Refused, objection};
 use crate::network::transport::{Outgoing, Route, Transport};
 use crate::protocols::dialect::Dialect;
 use crate::{
-    BoxFuture, Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Protocol, Request,
+    Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, LmFuture, Protocol, Request,
     Response, providers,
 };
 
@@ -118,7 +118,7 @@ impl<C: Codec> Served<C> {
     /// Sends the request in the strongest format that the endpoint takes.
     async fn in_best_format(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
-        let mut refusal = None;
+        let mut refusal: Option<LmError> = None;
         loop {
             match self.send(request, ladder.format(at), sink).await {
                 Ok(response) => {
@@ -127,10 +127,15 @@ impl<C: Codec> Served<C> {
                     }
                     return Ok(response);
                 }
-                Err(error) => match ladder.weaker(at, &error) {
-                    Some(next) => (at, refusal) = (next, Some(error)),
-                    None => return Err(error),
-                },
+                Err(mut error) => {
+                    if let Some(refusal) = &refusal {
+                        error.add_effort(refusal.attempts, refusal.elapsed);
+                    }
+                    match ladder.weaker(at, &error) {
+                        Some(next) => (at, refusal) = (next, Some(error)),
+                        None => return Err(error),
+                    }
+                }
             }
         }
     }
@@ -147,20 +152,23 @@ impl<C: Codec> Served<C> {
         }
         let known = self.refused.get();
         let mut refused = known;
+        let mut effort = (0, None);
         loop {
-            let error = match self.attempt(request, format, refused, sink).await {
+            let mut error = match self.attempt(request, format, refused, sink).await {
                 Ok(response) => {
                     self.refused.add(refused);
                     return Ok(response);
                 }
                 Err(error) => error,
             };
+            error.add_effort(effort.0, effort.1);
             let objection = self.objection(&error, request, refused, sink.is_some());
             // Several completions are asked for one by one elsewhere.
             match objection.filter(|parameter| !refused.has(*parameter) && *parameter != Parameter::Count) {
                 Some(parameter) => {
                     self.note_refusal(parameter, &error);
                     refused = refused.with(parameter);
+                    effort = (error.attempts, error.elapsed);
                 }
                 None => return Err(error),
             }
@@ -249,15 +257,11 @@ impl<C: Codec> LanguageModel for Served<C> {
         self.dialect.capabilities
     }
 
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a> {
         Box::pin(self.answer(request, None))
     }
 
-    fn stream<'a>(
-        &'a self,
-        request: &'a Request,
-        sink: &'a DeltaSink,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn stream<'a>(&'a self, request: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         Box::pin(self.answer(request, Some(sink)))
     }
 }

@@ -30,8 +30,8 @@ use crate::layer::Onward;
 use crate::network::secret::hide_live;
 use crate::observe;
 use crate::{
-    BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmScope, Next, Request,
-    Response, current_scope, with_layer,
+    BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmFuture, LmScope, Next,
+    Request, Response, current_scope, with_layer,
 };
 use dspy_base::locks::MutexExt as _;
 
@@ -274,12 +274,7 @@ impl Default for Cache {
 }
 
 impl Layer for Cache {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         let key = self.key(lm, request);
         if let Some(known) = self.shared.at_hand(&key) {
             let response = Ok(self.shared.hit(&known));

@@ -24,7 +24,7 @@ use tape::{Interaction, Served, Tape};
 
 use crate::network::secret::{hide_live, hide_live_in};
 use crate::{
-    BoxFuture, Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, Lookup, Next,
+    Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, LmFuture, Lookup, Next,
     Request, Response, environment, variable,
 };
 use dspy_base::locks::MutexExt as _;
@@ -286,12 +286,7 @@ impl Cassette {
 }
 
 impl Layer for Cassette {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         Box::pin(self.answer(lm, request, next))
     }
 }
@@ -379,7 +374,7 @@ impl LanguageModel for StandIn {
         self.capabilities
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         let message = "this model is only recorded, and a layer asked past the cassette";
         let error = LmError::new(LmErrorKind::Unrecorded, &self.id, message);
         Box::pin(std::future::ready(Err(error)))

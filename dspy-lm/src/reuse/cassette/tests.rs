@@ -218,12 +218,7 @@ async fn what_is_missing_is_recorded_if_so_asked() {
 /// The first call waits for the second.
 struct Late(std::sync::Mutex<Option<tokio::sync::oneshot::Receiver<()>>>);
 impl Layer for Late {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         let wait = self.0.lock().unwrap().take();
         Box::pin(async move {
             if let Some(wait) = wait {

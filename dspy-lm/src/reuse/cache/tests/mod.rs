@@ -80,12 +80,12 @@ impl LanguageModel for Gated {
         self.endpoint
     }
 
-    fn complete<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
         Box::pin(async move { (self.respond)(self.wait().await) })
     }
 
     /// One word for each permit.
-    fn stream<'a>(&'a self, _: &'a Request, sink: &'a DeltaSink) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn stream<'a>(&'a self, _: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         Box::pin(async move {
             let response = (self.respond)(self.wait().await)?;
             for word in response.completions[0].text.split_inclusive(' ') {

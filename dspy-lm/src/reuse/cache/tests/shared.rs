@@ -214,12 +214,7 @@ async fn all_who_stream_see_it_arrive() {
 struct Picky;
 
 impl Layer for Picky {
-    fn call<'a>(
-        &'a self,
-        lm: &'a Lm,
-        request: &'a Request,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Result<Response, LmError>> {
+    fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         Box::pin(async move {
             next.run(lm, request).await?;
             next.run(lm, &request.clone().with_rollout(1)).await
