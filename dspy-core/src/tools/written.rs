@@ -39,7 +39,7 @@ const WRAPPERS: [(&str, &str); 6] = [
 /// The start of a call of a named function.
 const FUNCTION: &str = "<function=";
 
-/// The maximum number of wrappers; in a text with more, they are not calls.
+/// The maximum number of wrappers; if there are more, they are not calls.
 const MOST: usize = 256;
 
 /// Finds the calls in the answer of a model. `known` are the names of the tools; if it is empty, any name is

@@ -64,7 +64,7 @@ impl JsonSchema for Document {
     }
 }
 
-/// The first word of a document's heading; lines of a text that look like a heading are escaped by a
+/// The first word of a document's heading; lines of the text that look like a heading are escaped by a
 /// backslash.
 const HEADING: &str = "Document ";
 
@@ -80,7 +80,7 @@ pub(crate) fn show_documents(documents: &[Document]) -> String {
         if let Some(source) = &document.source {
             out.push_str(&format!(" ({})", source.split_whitespace().collect::<Vec<_>>().join(" ")));
         }
-        // No line of a text may look like the heading of another document, whatever ends the line before it.
+        // No line of a document may look like the heading of another document, whatever ends the line before it.
         for line in document.text.trim_end().lines() {
             out.push('\n');
             for part in line.split_inclusive(ends_line) {
