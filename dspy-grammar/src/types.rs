@@ -1,35 +1,35 @@
-//! The types of fields: spellings of Python and of Rust.
+//! The types of fields, in the notations of Python and of Rust.
 
 use crate::Problem;
 use crate::scan::Scanner;
 use crate::suggest::remedy;
 
-/// Deeper types than this are a mistake, or an attack on the stack.
+/// The maximum nesting depth, which protects the stack.
 const DEEPEST: usize = 32;
 
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
-    /// One that has a meaning here, with as many arguments as it may have.
+    /// A type with a meaning in the grammar, with its arguments.
     Known {
-        /// Which.
+        /// The type.
         known: Known,
-        /// What stands in its brackets.
+        /// The arguments in brackets.
         arguments: Vec<Type>,
-        /// Where it begins, and where its name ends.
+        /// The offsets of its start and of the end of its name, in bytes.
         span: (usize, usize),
     },
-    /// A type of Rust by its name, which only the compiler knows.
+    /// A Rust type by its path, which only the compiler can resolve.
     Named(Path, Vec<Type>),
-    /// One of a few values.
+    /// One of a few literal values, with the span.
     Literal(Vec<Choice>, (usize, usize)),
-    /// Nothing.
+    /// The type `None`.
     None,
-    /// One of several; where it begins.
+    /// One of several types, with the offset of the first.
     Union(Vec<Type>, usize),
     /// `(A, B)`.
     Tuple(Vec<Type>),
-    /// `[T; 3]`, with the length as it is written, and where that begins.
+    /// An array `[T; 3]`, with its length as written and the offset of the length.
     Array(Box<Type>, String, usize),
 }
 
@@ -40,17 +40,17 @@ pub enum Known {
     Text,
     /// `bool`.
     Bool,
-    /// A number of Rust, by its name there.
+    /// A number type of Rust, by name.
     Number(&'static str),
-    /// One character.
+    /// A character.
     Char,
-    /// Any JSON.
+    /// Any JSON value.
     Any,
     /// A list.
     List,
     /// A list without duplicates.
     Set,
-    /// A map in the order of its keys.
+    /// A map sorted by key.
     Dict,
     /// `HashMap`.
     HashMap,
@@ -58,55 +58,55 @@ pub enum Known {
     Tuple,
     /// A type or nothing.
     Optional,
-    /// A type of `dspy`, by its name.
+    /// A type of `dspy`, by name.
     Own(&'static str),
     /// A type of Python's `datetime`.
     Temporal(Temporal),
 }
 
-/// What Python's module `datetime` has.
+/// The types of Python's module `datetime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Temporal {
-    /// A day.
+    /// A date.
     Date,
     /// A time of day.
     Time,
-    /// A day and a time.
+    /// A date and a time.
     DateTime,
     /// A duration.
     TimeDelta,
 }
 
-/// The path of a type in Rust.
+/// The path of a Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// Whether it begins with `::`.
+    /// Whether the path begins with `::`.
     pub rooted: bool,
-    /// Its parts, each with where it begins.
+    /// The segments, each with its offset in bytes.
     pub segments: Vec<(String, usize)>,
 }
 
-/// One of the values of a literal.
+/// A choice of a `Literal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// The value.
     pub value: ChoiceValue,
-    /// Where it begins.
+    /// The offset in bytes.
     pub at: usize,
 }
 
-/// A value of a literal.
+/// The value of a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChoiceValue {
     /// A string.
     Text(String),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
 }
 
-/// Spellings in lower case; another word in lower case is no type.
+/// Type names in lower case; any other word in lower case is no type.
 const LOWER: [&str; 27] = [
     "str",
     "int",
@@ -137,7 +137,7 @@ const LOWER: [&str; 27] = [
     "timedelta",
 ];
 
-/// The types of `dspy` that Python knows by `dspy.…`, and some more.
+/// The types of `dspy` that exist in Python as `dspy.…`, and some more.
 const OWN: [&str; 11] = [
     "Image",
     "Audio",
@@ -153,7 +153,7 @@ const OWN: [&str; 11] = [
 ];
 
 impl Known {
-    /// What a word means, and how many arguments it takes.
+    /// Returns the type that a word means, and the number of arguments it takes.
     fn of(word: &str) -> Option<(Known, std::ops::RangeInclusive<usize>)> {
         const NUMBERS: [&str; 14] = [
             "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32",
@@ -183,14 +183,14 @@ impl Known {
         })
     }
 
-    /// The type of `dspy` of that name.
+    /// Returns the type of `dspy` with this name.
     pub fn own(name: &str) -> Option<Known> {
         OWN.iter().find(|own| **own == name).map(|own| Known::Own(own))
     }
 }
 
 impl Path {
-    /// What to say of a type that nobody knows.
+    /// Returns the error for an unknown type.
     pub fn unknown(&self) -> Problem {
         let names: Vec<&str> = self.segments.iter().map(|(name, _)| name.as_str()).collect();
         let name = names.join("::");
@@ -199,7 +199,7 @@ impl Path {
     }
 }
 
-/// Spellings with a capital.
+/// Type names that begin with a capital.
 const CAPITAL: [&str; 15] = [
     "String", "Any", "List", "Vec", "Set", "Dict", "BTreeMap", "HashMap", "Tuple", "Optional", "Option",
     "Union", "Literal", "None", "Value",
@@ -211,7 +211,7 @@ fn unknown<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Str
     format!("unknown type `{word}`; {}", remedy(word, candidates, || all.into()))
 }
 
-/// `T | U | None`.
+/// Parses `T | U | None`.
 pub(crate) fn union(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     scan.skip_space();
     let at = scan.at();
@@ -225,7 +225,7 @@ pub(crate) fn union(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Proble
     Ok(one_of(choices, at))
 }
 
-/// A union, unless it is one type or one that may be nothing.
+/// Builds a union; a single type stays as it is, and a type or `None` becomes optional.
 fn one_of(mut choices: Vec<Type>, at: usize) -> Type {
     let nothing = choices.contains(&Type::None);
     if nothing && choices.len() > 1 {
@@ -250,7 +250,7 @@ fn single(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     named(word, word, at, scan, depth)
 }
 
-/// A single name with arguments; `written` is how it was called.
+/// Parses the arguments of a named type; `written` is the name as written.
 fn named(
     word: &str,
     written: &str,
@@ -273,7 +273,7 @@ fn named(
     }
     let arguments = arguments(scan, depth)?;
     let Some((known, allowed)) = Known::of(word) else {
-        // Types have capitals, so a word without is a misspelt one.
+        // Type names begin with a capital, so a word without is a misspelt one.
         if word.starts_with(|c: char| c.is_lowercase()) {
             return Err(Problem::new(at, unknown(written, LOWER)));
         }
@@ -288,7 +288,7 @@ fn named(
     Err(Problem::new(at, format!("`{written}` takes {wanted} type arguments, found {found}")))
 }
 
-/// `dspy.Image`, `typing.Optional[…]`, `datetime.date`: what Python calls types of its modules.
+/// Parses `dspy.Image`, `typing.Optional[…]`, `datetime.date`: types of Python modules.
 fn dotted(module: &str, at: usize, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     scan.advance(1);
     let Some((word, _)) = scan.word() else {
@@ -337,7 +337,7 @@ fn list(close: &str, scan: &mut Scanner<'_>, depth: usize) -> Result<Vec<Type>, 
     Ok(list)
 }
 
-/// `(A, B)`, `[T; 3]` and paths that begin with `::`.
+/// Parses `(A, B)`, `[T; 3]` and paths that begin with `::`.
 fn unnamed(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     if scan.peek("::") {
         return path(Path { rooted: true, segments: Vec::new() }, scan, depth);
@@ -363,7 +363,7 @@ fn unnamed(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     Err(Problem::new(scan.at(), "expected a type such as `str`, `int`, `float`, `bool`, `list[str]`"))
 }
 
-/// The rest of `first::second<T>`.
+/// Parses the rest of `first::second<T>`.
 fn path(mut path: Path, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     while scan.eat("::") {
         let Some((word, at)) = scan.word() else {
@@ -375,7 +375,7 @@ fn path(mut path: Path, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Pr
     Ok(Type::Named(path, arguments))
 }
 
-/// What follows `Literal`.
+/// Parses the choices after `Literal`.
 fn literals(scan: &mut Scanner<'_>) -> Result<Vec<Choice>, Problem> {
     scan.expect("[")?;
     let mut choices: Vec<Choice> = Vec::new();
@@ -385,7 +385,7 @@ fn literals(scan: &mut Scanner<'_>) -> Result<Vec<Choice>, Problem> {
             if other.value == choice.value {
                 return Err(Problem::new(choice.at, format!("`{}` stands here twice", choice.value)));
             }
-            // Models do not keep to the case of a choice.
+            // Models do not keep the case of a choice.
             let (a, b) = (other.value.to_string(), choice.value.to_string());
             if a.to_lowercase() == b.to_lowercase() {
                 let message = if a == b {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Normalizes a text for comparison: canonical Unicode (NFD), lower case, no ASCII punctuation, no articles,
+/// Normalizes text for comparison: canonical Unicode (NFD), lower case, no ASCII punctuation, no articles,
 /// single spaces.
 ///
 /// ```

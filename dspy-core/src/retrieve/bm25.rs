@@ -87,7 +87,7 @@ impl Retriever for Bm25 {
     }
 }
 
-/// Splits a text into lower-case runs of letters and digits.
+/// Splits text into lower-case runs of letters and digits.
 fn terms(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
