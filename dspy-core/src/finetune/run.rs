@@ -60,11 +60,11 @@ struct Files {
 impl FineTuning {
     /// Uploads the rows, creates the job, waits until it finishes and returns the tuned model.
     ///
-    /// `state` is the path of a small file that holds the ids. It is written at each step: restarted after a
-    /// crash, the run continues with the existing file and job. If a crash or a lost connection leaves it
-    /// unknown whether a file or a job was created, the endpoint's lists are searched before anything is sent
-    /// again. Dropping the future stops the waiting, not the job; see [`cancel`](Self::cancel). A state file
-    /// may be used by one run at a time.
+    /// `state` is the path of a small file that holds the ids. It is written before each step takes effect:
+    /// restarted after a crash, the run continues with the existing file and job. If a crash or a lost
+    /// connection leaves it unknown whether a file or a job was created, the endpoint's lists are searched
+    /// before anything is sent again. Dropping the future stops the waiting, not the job; see
+    /// [`cancel`](Self::cancel). A state file may be used by one run at a time.
     ///
     /// # Errors
     /// If the rows are invalid, the endpoint cannot be reached, the job fails or is cancelled, or does not

@@ -4,7 +4,7 @@
 //! Any type with serde's traits and `JsonSchema` can be the type of a field. The types of this module have
 //! special support: prompts show [`Image`], [`Audio`] and [`File`] as media, [`History`] as turns,
 //! [`Document`] numbered and [`Code`] in a fence; the quotes of [`Citations`] can be verified, and [`BigInt`]
-//! has no limit.
+//! keeps every digit.
 //!
 //! # The notation
 //!

@@ -1,4 +1,4 @@
-//! `impl HasPredictors`.
+//! Expansion of `impl HasPredictors`.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};

@@ -1,4 +1,4 @@
-//! From the user's struct to what `#[module]` needs of it.
+//! Parsing of the user's struct into the model of `#[module]`.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt as _;

@@ -1,4 +1,4 @@
-//! `#[demo(field = value, …)]`.
+//! The attribute `#[demo(field = value, …)]`.
 
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};

@@ -1,4 +1,4 @@
-//! `#[signature]`.
+//! The attribute `#[signature]`.
 
 mod attrs;
 mod case;

@@ -1,4 +1,4 @@
-//! `#[check(expr, "why")]` and `#[check(soft, expr, "why")]`.
+//! The attribute `#[check(expr, "why")]` and `#[check(soft, expr, "why")]`.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens as _;

@@ -122,7 +122,7 @@ impl Types<'_> {
     }
 }
 
-/// Returns the error for dates and times, which Rust itself does not have.
+/// Returns the message about a date or time type of Python, for which Rust has no built-in type.
 fn of_another_crate(temporal: Temporal) -> String {
     let (python, chrono, jiff) = match temporal {
         Temporal::Date => ("date", "NaiveDate", "civil::Date"),

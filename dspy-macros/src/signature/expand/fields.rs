@@ -1,4 +1,4 @@
-//! `impl Fields`.
+//! Expansion of `impl Fields`.
 
 use proc_macro2::TokenStream;
 use quote::quote;

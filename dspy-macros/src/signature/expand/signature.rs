@@ -1,4 +1,4 @@
-//! `impl Signature`.
+//! Expansion of `impl Signature`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
