@@ -1,8 +1,8 @@
-//! A batch within a budget: a few hundred tickets, many at a time, and never more calls or dollars than were granted. What
-//! the budget has no room for is listed, not lost.
+//! A batch within a budget: a few hundred tickets, many at a time, and never more calls or dollars than the
+//! budget allows. Inputs that no longer fit are listed, not lost.
 //!
 //! Run: `cargo run --example budgeted_batch`
-//! Needs: nothing. The built-in model answers, at the price that a small hosted model would have.
+//! Needs: nothing. The built-in model answers, at the price of a small hosted model.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ async fn main() -> dspy::Result<()> {
     let lm = Lm::builtin().price(Price::per_million(0.15, 0.60)).max_tokens(64);
     let program = Predict::<Triage>::new().with_lm(lm);
 
-    // Whichever limit is reached first ends it.
+    // The batch ends at the first limit that is reached.
     let account = Budget::calls(300).usd(0.02).start();
     let program = &program;
     let (triaged, usage) = track_usage(account.enter(async {
@@ -60,7 +60,7 @@ async fn main() -> dspy::Result<()> {
     for (ticket, result) in triaged {
         match result {
             Ok(triage) => *moods.entry(triage.mood).or_default() += 1,
-            // Neither wrong nor lost: there was no room for it.
+            // Neither wrong nor lost: the budget had no room for it.
             Err(error) if error.as_lm().is_some_and(|lm| lm.kind == LmErrorKind::Budget) => {
                 reason.get_or_insert(error);
                 left_over.push(ticket);
@@ -79,7 +79,7 @@ async fn main() -> dspy::Result<()> {
     let left = account.remaining();
     println!("remaining  {left}");
 
-    // The rest goes on with a new budget, tomorrow or at once.
+    // The rest can be run with a new budget, tomorrow or at once.
     assert_eq!(moods.values().sum::<usize>() + left_over.len(), tickets.len());
     assert!(account.spent().cost_usd.is_some_and(|usd| usd <= 0.02));
     Ok(())

@@ -1,9 +1,11 @@
-//! A program with tests of its own that replay what the model once said.
+//! A program with unit tests that replay recorded replies.
 //!
-//! Run its tests: `cargo test --example cassettes`. They read `examples/data/cassettes/`, ask no model and need no
-//! key. After a change of the prompts record them anew: `DSPY_CASSETTES=record cargo test --example cassettes`.
+//! Run its tests: `cargo test --example cassettes`. They read `examples/data/cassettes/`, call no model and
+//! need no key. After a change of the prompts record them again:
+//! `DSPY_CASSETTES=record cargo test --example cassettes`.
 //! Run the program: `cargo run --example cassettes -- "My parcel is late."`
-//! Needs: nothing. The model is the built-in one; write `openai/gpt-4o-mini` for it, and only recording needs the key.
+//! Needs: nothing. It uses the built-in model; replace it by `openai/gpt-4o-mini`, and only recording needs
+//! the key.
 
 use dspy::prelude::*;
 
@@ -26,7 +28,7 @@ enum Urgency {
     Normal,
 }
 
-/// What one would test: the program, with the model left open.
+/// Rates the urgency of a message. The model is a parameter, so that tests can pass a cassette.
 async fn triage(lm: Lm, message: &str) -> dspy::Result<Urgency> {
     Ok(Predict::<Triage>::new().with_lm(lm).call(message).await?.urgency)
 }
@@ -46,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// The cassette of a test. It replays unless `DSPY_CASSETTES` says otherwise.
+    /// Returns the cassette of a test. It replays unless `DSPY_CASSETTES` says otherwise.
     fn cassette(test: &str) -> Result<Cassette, CassetteError> {
         Cassette::auto(format!("{}/examples/data/cassettes/{test}.json", env!("CARGO_MANIFEST_DIR")))
     }
@@ -60,7 +62,7 @@ mod tests {
             triage(lm, "A question: do you have praise for this lamp, or a wish?").await?,
             Urgency::Normal
         );
-        // Nothing on the cassette is left over from an older version of the program.
+        // Every recorded reply was used, so the cassette holds none of an older version of the program.
         Ok(cassette.verify()?)
     }
 }

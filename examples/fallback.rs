@@ -1,9 +1,10 @@
-//! One model for a program, made of several: whoever is there answers. And what limits and a circuit do on the way.
+//! Several models as one: each request goes to the first model that is available. Also shows limits and a
+//! circuit breaker.
 //!
 //! Run: `cargo run --example fallback`
-//! Needs: nothing. The first choice is a server that is not there, the last one the built-in model. For each of
-//! `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, `GEMINI_API_KEY` and `GROQ_API_KEY` that is set, that provider is asked in
-//! between, and nobody needs the built-in model.
+//! Needs: nothing. The first model is a server that does not exist, the last one the built-in model. For each
+//! of `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, `GEMINI_API_KEY` and `GROQ_API_KEY` that is set, that provider
+//! is tried in between, and the built-in model is not reached.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ enum Mood {
     Unhappy,
 }
 
-/// Prints who was asked and what came of it. As a layer of a single handle it sees that handle's calls only.
+/// A layer that prints each call and its outcome. On a single handle it sees that handle's calls only.
 struct Watch;
 
 impl Layer for Watch {
@@ -58,9 +59,10 @@ impl Layer for Watch {
     }
 }
 
-/// The models to ask, the first choice first.
+/// Returns the models in order of preference.
 fn models() -> dspy::Result<Vec<Lm>> {
-    // Nobody listens at this port. After two failures it is left alone for a minute instead of being asked each time.
+    // No server listens at this port. After two failures the circuit opens: for a minute, requests to it fail
+    // at once.
     let mine = Endpoint::new("http://127.0.0.1:9/v1")
         .circuit(Circuit::after(2).cool_down(Duration::from_mins(1)))
         .model("my-own-server")?;
@@ -71,9 +73,9 @@ fn models() -> dspy::Result<Vec<Lm>> {
         ("gemini", "gemini-3.5-flash-lite"),
         ("groq", "openai/gpt-oss-20b"),
     ] {
-        // A provider whose key is not set is left out.
+        // A provider whose key is not set is skipped.
         let Ok(endpoint) = Endpoint::provider(provider) else { continue };
-        // The next model should have its chance in seconds, not in minutes.
+        // A short deadline and a single retry, so that the fallback continues within seconds.
         let endpoint = endpoint.timeout(Duration::from_secs(10)).retries(1).deadline(Duration::from_secs(15));
         models.push(endpoint.requests_per_minute(60).max_concurrent(8).model(model)?);
     }
@@ -96,12 +98,12 @@ async fn main() -> dspy::Result<()> {
         println!("answered   {:?}, {} request charged", rating.mood, rating.usage().requests);
     }
 
-    // Any handle can be limited: here to two calls at a time.
+    // Any handle can be limited, here to two concurrent calls.
     let narrow = Predict::<Rate>::new().with_lm(Lm::builtin().limited(Limits::new().max_concurrent(2)));
     let both = tokio::join!(narrow.call("I love it."), narrow.call("It is awful."));
     println!("limited    {:?}, {:?}", both.0?.mood, both.1?.mood);
 
-    // In tests, nothing goes over the network by accident.
+    // In tests, this prevents accidental network requests.
     let live = Endpoint::new("http://127.0.0.1:9/v1").model("my-own-server")?;
     let refused = without_live_requests(live.ask("Hello?")).await;
     println!("in tests   {}", refused.map_or_else(|error| error.to_string(), |_| "answered?".into()));

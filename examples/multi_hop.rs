@@ -1,8 +1,9 @@
-//! A program of several steps: search, read, search again, answer. Evaluated and optimized like a single step.
+//! A program of several steps: search, read, search again, answer. It is evaluated and optimized like a
+//! single step.
 //!
 //! Run: `cargo run --example multi_hop`
-//! Needs: nothing; see `quickstart` for how to use a real model. The built-in model finds passages and copies answers
-//! out of them, but gains little from demonstrations here, where a language model would learn how to search.
+//! Needs: nothing; see `quickstart` for how to use a real model. The built-in model finds passages and copies
+//! answers from them, but gains little from demonstrations here; a language model would learn how to search.
 
 use std::sync::Arc;
 
@@ -110,7 +111,7 @@ async fn main() -> dspy::Result<()> {
         data::parse_jsonl(include_str!("data/questions.jsonl")).map_err(dspy::Error::other)?;
     let (train, heldout) = data::split(questions, 0.5, dspy::Seed::new(1));
 
-    // Each hop is a step of the trace, under the path of the predictor that made it.
+    // Each hop is a step of the trace, under the path of its predictor.
     let (answer, steps) = trace(program.call(heldout[0].question.as_str())).await;
     println!("asked      {}\nanswered   {}", heldout[0].question, answer?.answer);
     for step in &steps.steps {
@@ -118,8 +119,8 @@ async fn main() -> dspy::Result<()> {
         println!("  {:<24} {output}", step.predictor);
     }
 
-    // Half for the words of the answer, half for having found it at all: the second part is what the metric learns
-    // from the trace.
+    // Half of the score is for the words of the answer, half for having found the passages, which the metric
+    // reads from the trace.
     let evaluate = Evaluate::new(Found).concurrency(16).traced(true).progress(true);
     let before = evaluate.run(&program, &heldout).await?;
     println!("baseline   {before}");
@@ -141,7 +142,8 @@ async fn main() -> dspy::Result<()> {
     Ok(())
 }
 
-/// Whether the passages that were read hold the answer, and how close the answer comes to it.
+/// A metric of the trace and the answer: whether the passages contain the answer, and how similar the output
+/// is to it.
 #[derive(Clone)]
 struct Found;
 

@@ -1,8 +1,9 @@
 //! Spans and metrics of a program of two steps and a tool, sent to an OpenTelemetry collector.
 //!
 //! Run: `cargo run --example otlp_tracing --features otel`
-//! Needs: a collector that takes OTLP over HTTP at http://localhost:4318, or where `OTEL_EXPORTER_OTLP_ENDPOINT` says,
-//! e.g. `docker run -p 4318:4318 -p 16686:16686 jaegertracing/jaeger`. Without one the program runs all the same.
+//! Needs: a collector that accepts OTLP over HTTP at http://localhost:4318 or the address in
+//! `OTEL_EXPORTER_OTLP_ENDPOINT`, for example
+//! `docker run -p 4318:4318 -p 16686:16686 jaegertracing/jaeger`. Without a collector the program still runs.
 //! Set `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` to see prompts and replies in the spans.
 
 use dspy::observe::Metrics;
@@ -32,7 +33,7 @@ struct FromPassages {
     answer: String,
 }
 
-/// What to look up.
+/// The search in the archive.
 #[field_type]
 struct Lookup {
     query: String,
@@ -74,7 +75,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let answer = program.call("Which river flows through Vienna?").await?;
     println!("answer     {}\n\n{}", answer.answer, metrics.snapshot());
 
-    // Sends what is left; a collector that is not there is no reason to fail.
+    // Sends the remaining telemetry. An unreachable collector does not make the program fail.
     match tokio::task::spawn_blocking(move || telemetry.shutdown()).await? {
         Ok(()) => println!("The spans are at the collector."),
         Err(error) => println!("{error}"),

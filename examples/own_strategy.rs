@@ -1,4 +1,4 @@
-//! Strategies of your own: one that asks twice, and one that asks for one output more.
+//! Custom strategies: one that requests an additional output, and one that calls the model twice.
 //!
 //! Run: `cargo run --example own_strategy`
 //! Needs: nothing. Without a key the replies come from a script in this file; with `OPENAI_API_KEY`, … or
@@ -18,10 +18,11 @@ struct Capital {
     city: String,
 }
 
-/// Asks the model for one output more: how sure it is.
+/// A strategy that requests an additional output: the model's confidence.
 ///
-/// `Predict::over` takes the signature with any further outputs. Everything else is as with `Predict::new`: checks are
-/// enforced, values typed, replies that do not fit asked again, and outputs streamed.
+/// `Predict::over` takes the signature with any further outputs. Everything else works as with
+/// `Predict::new`: checks are enforced, values are typed, unreadable replies are re-prompted, and outputs are
+/// streamed.
 #[module]
 struct Confident<S: Signature> {
     predict: Predict<S>,
@@ -34,7 +35,7 @@ impl<S: Signature> Confident<S> {
         Ok(Confident { predict: Predict::over((**S::spec()).clone().append(confidence))? })
     }
 
-    /// As `Predict::stream`; the output that was added is in `PredictStream::added`.
+    /// Streams like `Predict::stream`; the additional output is in `PredictStream::added`.
     fn stream(&self, input: impl Into<S::Input>) -> PredictStream<S> {
         PredictStream::of(self, input.into())
     }
@@ -48,7 +49,7 @@ impl<S: Signature> Module for Confident<S> {
     }
 }
 
-/// Asks twice, each time as another sample, and takes the answer that the model is surer of.
+/// A strategy that draws two samples and returns the answer with the higher confidence.
 #[module]
 struct Twice<S: Signature> {
     confident: Confident<S>,
@@ -68,7 +69,7 @@ impl<S: Signature<Input: Clone>> Module for Twice<S> {
 #[tokio::main]
 async fn main() -> dspy::Result<()> {
     let lm = Lm::from_env()?;
-    // The built-in model has never heard of Australia.
+    // The built-in model does not know the capital of Australia.
     let lm = if lm.id() == "builtin" { script() } else { lm };
     println!("model      {}", lm.id());
     dspy::configure(lm);
@@ -92,7 +93,7 @@ fn script() -> Lm {
         |city: &str, sure: &str| format!("[[ ## city ## ]]\n{city}\n\n[[ ## confidence ## ]]\n{sure}");
     Lm::scripted([
         reply("Sydney", "0.4"),
-        // Refused by the check, and asked again.
+        // Refused by the check, so the model is re-prompted.
         reply("Canberra is the capital.", "0.9"),
         reply("Canberra", "0.9"),
         reply("Canberra", "0.8"),

@@ -1,9 +1,10 @@
-//! The whole way in one file: a typed task, a score, an optimizer, a better score, a saved program.
+//! All steps in one file: a typed task, a score, an optimizer, a better score, a saved program.
 //!
 //! Run: `cargo run --example quickstart`
-//! Needs: nothing. Without a key it uses the built-in model, a tiny in-context learner in this process; with
-//! `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, … or `DSPY_MODEL=provider/model` the same program runs on that model.
-//! Writes: `runs/quickstart/`, the journal of the run and the saved program. Delete it to start anew.
+//! Needs: nothing. Without a key it uses the built-in model, a small in-context learner in this process; with
+//! `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, … or `DSPY_MODEL=provider/model` the same program runs on that
+//! model.
+//! Writes: `runs/quickstart/`, the journal of the run and the saved program. Delete it to start over.
 
 use dspy::data;
 use dspy::optimizers::{BootstrapFewShotWithRandomSearch, Budget};
@@ -40,7 +41,7 @@ struct Route {
     team: Team,
 }
 
-/// The measure that the optimizer maximises, as any function of a labelled example and an output.
+/// Scores an output for the optimizer. A metric is any function of a labelled example and an output.
 fn routed_well(example: &Route, output: &RouteOutput) -> bool {
     example.team == output.team
 }
@@ -51,7 +52,7 @@ async fn main() -> dspy::Result<()> {
     println!("model      {}{}", lm.id(), lm.origin().map(|why| format!(" ({why})")).unwrap_or_default());
     dspy::configure(lm.clone());
 
-    // A typed answer: `team` is a `Team`, checked when this was compiled.
+    // A typed answer: `team` is a `Team`, checked at compile time.
     let program = ChainOfThought::<Route>::new();
     let message = "My parcel should have come on Monday, but the tracking has not moved for three days.";
     let answer = program.call(message).await?;
@@ -61,7 +62,7 @@ async fn main() -> dspy::Result<()> {
         answer.reasoning().unwrap_or("-")
     );
 
-    // Labelled rows load straight into the signature. The rows of `heldout` are never shown to the optimizer.
+    // Labelled rows load directly into the signature. The optimizer never sees the rows of `heldout`.
     let rows: Vec<Route> =
         data::parse_jsonl(include_str!("data/tickets.jsonl")).map_err(dspy::Error::other)?;
     let (train, heldout) = data::split(rows, 0.4, dspy::Seed::new(1));
@@ -77,7 +78,7 @@ async fn main() -> dspy::Result<()> {
         .max_labeled_demos(24)
         .num_candidate_programs(6)
         .budget(Budget::calls(5_000).usd(2.0))
-        // Stop it and start it again: it goes on where it was and pays nothing twice.
+        // An interrupted run resumes from here and repeats no paid call.
         .run_dir(format!("runs/quickstart/{}", lm.id().replace('/', "-")))
         .progress(true)
         .build()

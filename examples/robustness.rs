@@ -1,8 +1,8 @@
-//! What a program makes of a model that is not at its best: a few hundred runs against a fake one that writes in bad
-//! form, refuses, breaks off and fails, in shares that you choose.
+//! The behaviour of a program when its model misbehaves: a few hundred runs against a fake model that writes
+//! sloppy, malformed and truncated replies, and fails, in shares that you choose.
 //!
 //! Run: `cargo run --example robustness`
-//! Needs: nothing. The fake model makes up its replies in this process, the same ones each time.
+//! Needs: nothing. The fake model generates its replies in this process, the same ones each time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use dspy::program::Recovery;
 use dspy::testing::{FakeLm, Style};
 use futures_util::{StreamExt as _, stream};
 
-/// How soon somebody has to look at it.
+/// The urgency of the report.
 #[field_type]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -43,7 +43,7 @@ struct ReadReport {
     urgency: Urgency,
     #[output]
     machines: Vec<Machine>,
-    /// What to do, one step each.
+    /// Actions to take, one per item.
     #[output]
     steps: Vec<String>,
     #[output]
@@ -94,7 +94,7 @@ async fn main() -> dspy::Result<()> {
     Ok(())
 }
 
-/// Runs the program many times and says how it went.
+/// Runs the program many times and prints a summary.
 async fn run(recovery: Recovery) {
     let settings = Settings::new().recovery(recovery);
     let program = ChainOfThought::<ReadReport>::new();
@@ -144,7 +144,7 @@ fn counted<K: std::fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
     counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The most frequent ones.
+/// Formats the most frequent entries.
 fn most(counts: &BTreeMap<String, usize>, number: usize) -> String {
     let mut sorted: Vec<(&String, &usize)> = counts.iter().collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));

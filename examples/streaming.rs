@@ -1,8 +1,8 @@
-//! Typed outputs while they arrive, and what happens inside of a program.
+//! Typed outputs while they are streamed, and the events of a program.
 //!
 //! Run: `cargo run --example streaming`
-//! Needs: nothing. Without a key the replies come from a script in this file, a few characters at a time; with
-//! `OPENAI_API_KEY`, … or `DSPY_MODEL=provider/model` the same program streams from that model.
+//! Needs: nothing. Without a key the replies come from a script in this file, a few characters at a time;
+//! with `OPENAI_API_KEY`, … or `DSPY_MODEL=provider/model` the same program streams from that model.
 
 use dspy::lm::{Completion, Request, ScriptedLm};
 use dspy::prelude::*;
@@ -11,7 +11,7 @@ use dspy::program::EventKind;
 /// Review the product for a shop's page.
 #[signature]
 struct Review {
-    /// What is sold.
+    /// The product for sale.
     #[input]
     product: String,
     /// Two or three sentences.
@@ -61,7 +61,7 @@ async fn main() -> dspy::Result<()> {
 
     let mut stream = Predict::<Review>::new().stream("a desk lamp");
     while let Some(partial) = stream.next().await {
-        // Each field is pending, incomplete or complete. Half a number is never shown.
+        // Each field is pending, incomplete or complete. A partial number is never shown.
         println!(
             "so far     stars {:?}, tags {:?}, verdict {:?}",
             partial.stars, partial.tags, partial.verdict

@@ -1,7 +1,7 @@
-//! A model that calls functions: checked arguments, concurrent runs, errors as values, and the answer in the end.
+//! A model that calls functions: checked arguments, concurrent runs, errors as values, and a final answer.
 //!
 //! Run: `cargo run --example tools`
-//! Needs: nothing. Without a key the model's side is a script in this file; with `OPENAI_API_KEY`, … or
+//! Needs: nothing. Without a key the model is a script in this file; with `OPENAI_API_KEY`, … or
 //! `DSPY_MODEL=provider/model` that model decides which tools to call.
 
 use dspy::lm::{Completion, Request, ScriptedLm};
@@ -12,7 +12,7 @@ use dspy::prelude::*;
 struct Assist {
     #[input]
     question: String,
-    /// What earlier calls gave.
+    /// The results of earlier calls.
     #[input]
     results: Vec<String>,
     #[input]
@@ -43,7 +43,7 @@ fn weather() -> Tool {
 #[tokio::main]
 async fn main() -> dspy::Result<()> {
     let lm = Lm::from_env()?;
-    // The built-in model knows nothing of tools.
+    // The built-in model does not call tools.
     let lm = if lm.id() == "builtin" { Lm::custom(ScriptedLm::from_fn(script)) } else { lm };
     println!("model      {}", lm.id());
     dspy::configure(lm);

@@ -46,7 +46,7 @@
 //! | I want to … | use |
 //! |---|---|
 //! | declare the inputs and outputs of a step | [`#[signature]`](macro@signature), or [`predict!`] for a one-liner |
-//! | use a type of mine in a field | [`#[field_type]`](macro@field_type) on it |
+//! | use a custom type in a field | [`#[field_type]`](macro@field_type) on it |
 //! | pass images, recordings or files to a model | [`Image`](types::Image), [`Audio`](types::Audio), [`File`](types::File) |
 //! | continue a conversation | [`History`](types::History) |
 //! | have a model cite its sources | [`Document`](types::Document) and [`Citations`](types::Citations) |

@@ -1,4 +1,4 @@
-//! `inputs -> outputs`.
+//! Parsing of `inputs -> outputs`.
 
 use crate::Problem;
 use crate::names;
@@ -11,26 +11,27 @@ const NEXT_OUTPUT: &str = "expected `,` or the end of the signature";
 /// A field of a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Where the name begins.
+    /// The offset of the name in bytes.
     pub at: usize,
-    /// Its type; text if there is none.
+    /// The type; without one the field is a string.
     pub ty: Option<Type>,
 }
 
-/// What a string says.
+/// The parsed signature.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parsed {
     /// The fields before the arrow.
     pub inputs: Vec<Field>,
-    /// The fields behind it.
+    /// The fields after the arrow.
     pub outputs: Vec<Field>,
-    /// All that is wrong, in the order of the string. A field with a problem in its type is text, others are left out.
+    /// All problems, in the order of the string. A field with an invalid type is a string; other invalid
+    /// fields are omitted.
     pub problems: Vec<Problem>,
 }
 
-/// Reads a signature.
+/// Parses a signature.
 pub fn parse(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     let arrow = Scanner::new(text, 0, text.len()).split("->").first().copied();
@@ -51,13 +52,14 @@ pub fn parse(text: &str) -> Parsed {
 }
 
 impl Parsed {
-    /// The fields of one side. They are split first, so that an error in one does not hide those in others.
+    /// Parses the fields of one side. They are split first, so that an error in one does not hide those in
+    /// others.
     fn side(&mut self, text: &str, side: &Scanner<'_>, output: bool) {
         let end = side.at() + side.rest().len();
         let mut start = side.at();
         for comma in side.split(",").into_iter().chain([end]) {
             let mut part = Scanner::new(text, start, comma);
-            // A comma may stand after the last field.
+            // A trailing comma is allowed.
             if !(part.done() && comma == end)
                 && let Err(problem) = self.field(&mut part, output)
             {
@@ -93,7 +95,7 @@ impl Parsed {
     }
 }
 
-/// The type after the name, up to the end of the field.
+/// Parses the type after the name, up to the end of the field.
 fn type_of(scan: &mut Scanner<'_>, output: bool) -> Result<Option<Type>, Problem> {
     let ty = if scan.eat(":") { Some(union(scan, 0)?) } else { None };
     if scan.done() {

@@ -1,9 +1,8 @@
 //! The string form of signatures, `"question, context: list[str] -> answer: float"`.
 //!
-//! `dspy` reads such strings in two places: `sig!` and its like when a program is compiled, and `str::parse` when it
-//! runs. Both read them here, so that they take the same strings and refuse others in the same words. The tables of
-//! names ([`Number`], [`Own`], [`reserved`]) are here too; only what a type means in Rust and as a JSON Schema is for
-//! the two to say.
+//! `dspy` parses such strings in two places: `sig!` and the like at compile time, and `str::parse` at run time. Both use
+//! this crate, so that they accept the same strings and report the same errors. The tables of names ([`Number`],
+//! [`Own`], [`reserved`]) are here, too; the callers map its types to Rust types and to JSON Schema.
 //!
 //! This crate is a part of `dspy` and of no use without it; its interface may change with every version.
 //!
@@ -39,7 +38,7 @@ pub use names::{Number, Own, reserved};
 pub use suggest::{nearest, remedy};
 pub use types::{Choice, ChoiceValue, Known, Path, Temporal, Type};
 
-/// What is wrong with a string, and the byte where.
+/// A problem in a string, with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The offset in bytes.
@@ -49,7 +48,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at an offset.
+    /// Creates a problem at an offset.
     pub fn new(at: usize, message: impl Into<String>) -> Self {
         Problem { at, message: message.into() }
     }

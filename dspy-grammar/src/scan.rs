@@ -1,8 +1,8 @@
-//! Walking over the text of a signature.
+//! The scanner over the text of a signature.
 
 use crate::Problem;
 
-/// A part of the text that is yet to be read.
+/// A part of the text that has not been read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
@@ -11,7 +11,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Over `text[at..end]`.
+    /// Creates a scanner of `text[at..end]`.
     pub(crate) fn new(text: &'a str, at: usize, end: usize) -> Self {
         Scanner { text, at, end }
     }
@@ -33,7 +33,7 @@ impl<'a> Scanner<'a> {
         self.at += rest.len() - rest.trim_start().len();
     }
 
-    /// Whether nothing but space is left.
+    /// Returns whether only white space is left.
     pub(crate) fn done(&mut self) -> bool {
         self.skip_space();
         self.rest().is_empty()
@@ -56,7 +56,7 @@ impl<'a> Scanner<'a> {
         if self.eat(token) { Ok(()) } else { Err(Problem::new(self.at, format!("expected `{token}`"))) }
     }
 
-    /// The identifier that stands here, and its offset.
+    /// Reads the identifier at this position and returns it with its offset.
     pub(crate) fn word(&mut self) -> Option<(&'a str, usize)> {
         self.skip_space();
         let rest = self.rest();
@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// The offsets at which one of `tokens` stands outside of brackets and quotes, up to the first `until`.
+    /// Returns the offsets of `token` outside of brackets and quotes.
     pub(crate) fn split(&self, token: &str) -> Vec<usize> {
         let rest = self.rest();
         let (mut open, mut quote, mut found) = (Vec::new(), None, Vec::new());

@@ -1,6 +1,6 @@
-//! "Did you mean …?"
+//! Suggestions for misspelt words: "did you mean …?"
 
-/// The candidate that `word` is most likely a misspelling of.
+/// Returns the candidate that `word` is most likely a misspelling of.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
@@ -11,7 +11,8 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// How to end the message about an unknown word: with the candidate that was likely meant, or else with all there is.
+/// Returns the end of the message about an unknown word: the candidate that was likely meant, or else all
+/// candidates.
 pub fn remedy<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -20,7 +21,7 @@ pub fn remedy<'a>(
     nearest(word, candidates).map_or_else(all, |near| format!("did you mean `{near}`?"))
 }
 
-/// How many characters to insert, delete, replace or swap with their neighbour.
+/// Returns the number of characters to insert, delete, replace or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before = vec![0; b.len() + 1];

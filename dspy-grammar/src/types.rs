@@ -1,36 +1,36 @@
-//! The types of fields: spellings of Python and of Rust.
+//! The types of fields, in the notations of Python and of Rust.
 
 use crate::Problem;
 use crate::names::{self, Number, Own};
 use crate::scan::Scanner;
 use crate::suggest::remedy;
 
-/// Deeper types than this are a mistake, or an attack on the stack.
+/// The maximum nesting depth, which protects the stack.
 const DEEPEST: usize = 32;
 
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
-    /// One that has a meaning here, with as many arguments as it may have.
+    /// A type with a meaning in the grammar, with its arguments.
     Known {
-        /// Which.
+        /// The type.
         known: Known,
-        /// What stands in its brackets.
+        /// The arguments in brackets.
         arguments: Vec<Type>,
-        /// Where it begins, and where its name ends.
+        /// The offsets of its start and of the end of its name, in bytes.
         span: (usize, usize),
     },
-    /// A type of Rust by its name, which only the compiler knows.
+    /// A Rust type by its path, which only the compiler can resolve.
     Named(Path, Vec<Type>),
-    /// One of a few values.
+    /// One of a few literal values, with the span.
     Literal(Vec<Choice>, (usize, usize)),
-    /// Nothing.
+    /// The type `None`.
     None,
-    /// One of several; where it begins.
+    /// One of several types, with the offset of the first.
     Union(Vec<Type>, usize),
     /// `(A, B)`.
     Tuple(Vec<Type>),
-    /// `[T; 3]`, with the length as it is written, and where that begins.
+    /// An array `[T; 3]`, with its length as written and the offset of the length.
     Array(Box<Type>, String, usize),
 }
 
@@ -41,17 +41,17 @@ pub enum Known {
     Text,
     /// `bool`.
     Bool,
-    /// A number of Rust.
+    /// A number type of Rust.
     Number(Number),
-    /// One character.
+    /// A character.
     Char,
-    /// Any JSON.
+    /// Any JSON value.
     Any,
     /// A list.
     List,
     /// A list without duplicates.
     Set,
-    /// A map in the order of its keys.
+    /// A map sorted by key.
     Dict,
     /// `HashMap`.
     HashMap,
@@ -65,50 +65,50 @@ pub enum Known {
     Temporal(Temporal),
 }
 
-/// What Python's module `datetime` has.
+/// The types of Python's module `datetime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Temporal {
-    /// A day.
+    /// A date.
     Date,
     /// A time of day.
     Time,
-    /// A day and a time.
+    /// A date and a time.
     DateTime,
     /// A duration.
     TimeDelta,
 }
 
-/// The path of a type in Rust.
+/// The path of a Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// Whether it begins with `::`.
+    /// Whether the path begins with `::`.
     pub rooted: bool,
-    /// Its parts, each with where it begins.
+    /// The segments, each with its offset in bytes.
     pub segments: Vec<(String, usize)>,
 }
 
-/// One of the values of a literal.
+/// A choice of a `Literal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// The value.
     pub value: ChoiceValue,
-    /// Where it begins.
+    /// The offset in bytes.
     pub at: usize,
 }
 
-/// A value of a literal.
+/// The value of a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChoiceValue {
     /// A string.
     Text(String),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
 }
 
 impl Path {
-    /// What to say of a type that nobody knows.
+    /// Returns the error for an unknown type.
     pub fn unknown(&self) -> Problem {
         let names: Vec<&str> = self.segments.iter().map(|(name, _)| name.as_str()).collect();
         let name = names.join("::");
@@ -123,7 +123,7 @@ fn unknown<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Str
     format!("unknown type `{word}`; {}", remedy(word, candidates, || all.into()))
 }
 
-/// `T | U | None`.
+/// Parses `T | U | None`.
 pub(crate) fn union(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     scan.skip_space();
     let at = scan.at();
@@ -137,7 +137,7 @@ pub(crate) fn union(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Proble
     Ok(one_of(choices, at))
 }
 
-/// A union, unless it is one type or one that may be nothing.
+/// Builds a union; a single type stays as it is, and a type or `None` becomes optional.
 fn one_of(mut choices: Vec<Type>, at: usize) -> Type {
     let nothing = choices.contains(&Type::None);
     if nothing && choices.len() > 1 {
@@ -162,7 +162,7 @@ fn single(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     named(word, word, at, scan, depth)
 }
 
-/// A single name with arguments; `written` is how it was called.
+/// Parses the arguments of a named type; `written` is the name as written.
 fn named(
     word: &str,
     written: &str,
@@ -200,7 +200,7 @@ fn named(
     Err(Problem::new(at, format!("`{written}` takes {wanted} type arguments, found {found}")))
 }
 
-/// `dspy.Image`, `typing.Optional[…]`, `datetime.date`: what Python calls types of its modules.
+/// Parses `dspy.Image`, `typing.Optional[…]`, `datetime.date`: types of Python modules.
 fn dotted(module: &str, at: usize, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     scan.advance(1);
     let Some((word, _)) = scan.word() else {
@@ -251,7 +251,7 @@ fn list(close: &str, scan: &mut Scanner<'_>, depth: usize) -> Result<Vec<Type>, 
     Ok(list)
 }
 
-/// `(A, B)`, `[T; 3]` and paths that begin with `::`.
+/// Parses `(A, B)`, `[T; 3]` and paths that begin with `::`.
 fn unnamed(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     if scan.peek("::") {
         return path(Path { rooted: true, segments: Vec::new() }, scan, depth);
@@ -277,7 +277,7 @@ fn unnamed(scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     Err(Problem::new(scan.at(), "expected a type such as `str`, `int`, `float`, `bool`, `list[str]`"))
 }
 
-/// The rest of `first::second<T>`.
+/// Parses the rest of `first::second<T>`.
 fn path(mut path: Path, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Problem> {
     while scan.eat("::") {
         let Some((word, at)) = scan.word() else {
@@ -289,7 +289,7 @@ fn path(mut path: Path, scan: &mut Scanner<'_>, depth: usize) -> Result<Type, Pr
     Ok(Type::Named(path, arguments))
 }
 
-/// What follows `Literal`.
+/// Parses the choices after `Literal`.
 fn literals(scan: &mut Scanner<'_>) -> Result<Vec<Choice>, Problem> {
     scan.expect("[")?;
     let mut choices: Vec<Choice> = Vec::new();
@@ -299,7 +299,7 @@ fn literals(scan: &mut Scanner<'_>) -> Result<Vec<Choice>, Problem> {
             if other.value == choice.value {
                 return Err(Problem::new(choice.at, format!("`{}` stands here twice", choice.value)));
             }
-            // Models do not keep to the case of a choice.
+            // Models do not keep the case of a choice.
             let (a, b) = (other.value.to_string(), choice.value.to_string());
             if a.to_lowercase() == b.to_lowercase() {
                 let message = if a == b {

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Attribute, Expr, ExprLit, Lit, Meta, parse_quote};
 
-/// The text of the doc comments in front of an item.
+/// The text of the doc comments of an item.
 #[derive(Debug, Default)]
 pub(crate) struct Docs {
     attrs: Vec<Attribute>,
@@ -15,17 +15,17 @@ impl Docs {
         Docs { attrs: attrs.iter().filter(|attr| attr.path().is_ident("doc")).cloned().collect() }
     }
 
-    /// A text that was given in another way than as a comment.
+    /// Creates docs from an expression instead of a comment.
     pub(crate) fn from_expr(text: &Expr) -> Self {
         Docs { attrs: vec![parse_quote!(#[doc = #text])] }
     }
 
-    /// The comments as they were written, to be copied to generated items.
+    /// Returns the original attributes, to be copied to generated items.
     pub(crate) fn attrs(&self) -> &[Attribute] {
         &self.attrs
     }
 
-    /// The parts that have text; `#[doc(hidden)]` has none.
+    /// Returns the parts that have text; `#[doc(hidden)]` has none.
     fn parts(&self) -> impl Iterator<Item = &Expr> {
         self.attrs.iter().filter_map(|attr| match &attr.meta {
             Meta::NameValue(pair) => Some(&pair.value),
@@ -37,14 +37,14 @@ impl Docs {
         self.parts().next().is_none()
     }
 
-    /// The text, unless a part of it is computed, as in `#[doc = include_str!("…")]`.
+    /// Returns the text, unless a part of it is computed, as in `#[doc = include_str!("…")]`.
     fn text(&self) -> Option<String> {
         let lines: Option<Vec<String>> = self.parts().map(literal).collect();
         lines.map(|lines| dedent(&lines.join("\n")))
     }
 }
 
-/// An expression of type `&'static str`.
+/// Expands to an expression of type `&'static str`.
 impl ToTokens for Docs {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         if let Some(text) = self.text() {
@@ -71,7 +71,7 @@ fn literal(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Without the indentation that all lines share and without blank lines at both ends.
+/// Removes the indentation that all lines share, and blank lines at both ends.
 fn dedent(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let indent = |line: &&str| line.len() - line.trim_start().len();
@@ -80,7 +80,8 @@ fn dedent(text: &str) -> String {
     lines.join("\n").trim_matches('\n').to_owned()
 }
 
-/// A block comment without its column of stars. A text of one line is a line comment, where a star is a bullet.
+/// Removes the column of stars of a block comment. A single line comes from a line comment, where a star is a
+/// bullet.
 fn without_stars(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     let starred = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('*');

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote};
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Path, Token};
 
-/// The path to `dspy` in the user's crate: `::dspy`, or what `crate = …` says.
+/// The path to `dspy` in the user's crate: `::dspy`, or the value of `crate = …`.
 #[derive(Debug, Clone)]
 pub(crate) struct Krate(TokenStream);
 
@@ -28,7 +28,7 @@ impl Krate {
         Err(syn::Error::new_spanned(path, format!("a relative path to `dspy`; write `crate = ::{written}`")))
     }
 
-    /// Takes `crate = ::path,` off the input of a macro that is called like a function.
+    /// Splits `crate = ::path,` off the input of a function-like macro.
     pub(crate) fn leading(input: TokenStream) -> syn::Result<(Self, TokenStream)> {
         let parse = |input: ParseStream<'_>| {
             if !(input.peek(Token![crate]) && input.peek2(Token![=])) {
@@ -42,13 +42,13 @@ impl Krate {
         parse.parse2(input)
     }
 
-    /// Where the back end of the macros is.
+    /// Returns the path of the module that generated code uses.
     pub(crate) fn private(&self) -> TokenStream {
         let path = &self.0;
         quote!(#path::__private)
     }
 
-    /// The path of `item` as attributes of other macros want it: in a string.
+    /// Returns the path of `item` as a string, as attributes of other macros require.
     pub(crate) fn private_str(&self, item: &str) -> String {
         format!("{}::__private::{item}", self.0.to_string().replace(' ', ""))
     }

@@ -1,8 +1,8 @@
 //! The procedural macros of `dspy`. Use them through `dspy`, which re-exports them.
 //!
-//! Every macro goes the same way: parse what the user wrote into a model and collect every error on the way,
-//! then expand the model into data and thin impls. When there are errors, the expansion still defines what other
-//! code refers to, so that one slip is one message.
+//! Every macro parses the user's code into a model, collecting all errors, and then expands the model into
+//! data and thin impls. After an error, the expansion still defines the items that other code refers to, so
+//! that one mistake is one message.
 
 mod docs;
 mod errors;
@@ -21,11 +21,12 @@ use quote::quote;
 
 /// Turns a struct into a signature: a typed task for a language model.
 ///
-/// The doc comment of the struct is the instruction. Each field has a role, and its doc comment describes it:
+/// The doc comment of the struct is the instruction. Each field has a role, and its doc comment is its
+/// description:
 ///
-/// - `#[input]`: given to the model,
-/// - `#[output]`: asked of the model,
-/// - `#[hint]`: seen by metrics and optimizers only.
+/// - `#[input]`: passed to the model,
+/// - `#[output]`: requested from the model,
+/// - `#[hint]`: visible to metrics and optimizers only.
 ///
 /// ```
 /// use dspy::prelude::*;
@@ -50,32 +51,34 @@ use quote::quote;
 /// # }
 /// ```
 ///
-/// The struct stays what it is, a labelled example with all fields. Beside it appear `QaInput`, `QaOutput` and
-/// `QaPartial` (the outputs of an unfinished reply), with `Clone`, `Debug` and `PartialEq` where the field types have
-/// them, and conversions into `QaInput`: from the bare value of a single input or a tuple of several, and from a `Qa`.
+/// The struct itself remains, a labelled example with all fields. The macro adds `QaInput`, `QaOutput` and
+/// `QaPartial` (the outputs of an unfinished reply), with `Clone`, `Debug` and `PartialEq` if the field types
+/// have them, and conversions into `QaInput`: from the bare value of a single input or a tuple of several,
+/// and from a `Qa`.
 ///
 /// # On the struct
-/// - `#[demo(field = value, …)]`, repeatable: a demonstration, checked by the compiler. It has every input and output
-///   and may have `reasoning`.
-/// - `#[serde(rename_all = "…")]`, also as `#[schemars(…)]`: how fields are named in prompts.
+/// - `#[demo(field = value, …)]`, repeatable: a demonstration, checked by the compiler. It has every input
+///   and output and may have `reasoning`.
+/// - `#[serde(rename_all = "…")]`, also as `#[schemars(…)]`: the case of field names in prompts.
 /// - `#[check(expr, "why")]`, repeatable: a rule over several outputs, see below.
-/// - `#[signature(input = Path)]`, `#[signature(output = Path)]`: use an existing struct, such as the output of
-///   another signature, instead of a new one. The fields must be the same.
-/// - `#[signature(crate = ::path)]`: where to find `dspy` if it has another name. `extern crate path as dspy;` in the root
-///   of the crate says it once for all macros.
+/// - `#[signature(input = Path)]`, `#[signature(output = Path)]`: use an existing struct, such as the output
+///   of another signature, instead of a new one. The fields must be the same.
+/// - `#[signature(crate = ::path)]`: the path of `dspy` if it has another name. `extern crate path as dspy;`
+///   in the root of the crate sets it for all macros.
 ///
 /// # On a field
-/// - `#[serde(rename = "…")]`, `#[serde(alias = "…")]`, `#[serde(default)]`, `#[serde(default = "path")]`. An alias
-///   counts in data and in replies; prompts do not mention it.
-/// - `#[schemars(…)]`: constraints such as `range`, `length` and `regex`, with the meaning that schemars gives them.
+/// - `#[serde(rename = "…")]`, `#[serde(alias = "…")]`, `#[serde(default)]`, `#[serde(default = "path")]`. An
+///   alias is accepted in data and in replies; prompts do not mention it.
+/// - `#[schemars(…)]`: constraints such as `range`, `length` and `regex`, with their meaning in schemars.
 /// - `#[check(expr, "why")]` on an output, repeatable: a rule about it.
 ///
 /// # Checks
-/// A check is a Rust expression of type `bool` over `self`, the outputs, and its reason. Checks stand in the prompt
-/// and in the JSON Schema by their reasons. When a reply fails some, the model is told the reasons of all that fail
-/// and asked again, as often as for a reply that cannot be read; then the call fails with a `ParseError` that holds
-/// the reply. Checks with `soft` in front are only reported, by `Prediction::failed_checks`. A check that panics is
-/// `Error::Check`. A reply that is streamed may be refused early by a hard check that looks at its own field alone.
+/// A check is a Rust expression of type `bool` over `self`, the outputs, and its reason. The reasons of
+/// checks are part of the prompt and of the JSON Schema. When a reply fails checks, the model is re-prompted
+/// with the reasons of all that fail, as often as for a reply that cannot be read; then the call fails with a
+/// `ParseError` that holds the reply. Checks marked `soft` are only reported, by `Prediction::failed_checks`.
+/// A check that panics is `Error::Check`. A streamed reply may be refused early by a hard check that depends
+/// on its own field alone.
 ///
 /// ```
 /// use dspy::prelude::*;
@@ -112,7 +115,8 @@ use quote::quote;
 /// ```
 ///
 /// # Derives
-/// They go below `#[signature]`. If `Serialize` or `Deserialize` is among them, it is not generated again.
+/// Place them below `#[signature]`. If `Serialize` or `Deserialize` is among them, the macro does not
+/// generate it.
 #[proc_macro_attribute]
 pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("#[signature]", || signature::expand(args.into(), item.into()))
@@ -120,7 +124,7 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 
 /// Makes the predictors of a struct's fields known to optimizers, saving and tracing.
 ///
-/// Every field is a sub-module; one that is not is marked with `#[module(skip)]`.
+/// Every field must be a sub-module, unless it is marked with `#[module(skip)]`.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -138,13 +142,13 @@ pub fn signature(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -
 /// # fn main() {}
 /// ```
 ///
-/// The struct also becomes `Clone` unless it derives it, because an optimizer tries its candidates on copies. Type
-/// parameters need not be `Clone` for that, only the fields.
+/// The struct also becomes `Clone` unless it derives it, because an optimizer tries its candidates on copies.
+/// Only the fields need to be `Clone` for that, not the type parameters.
 ///
 /// # Options
 /// - `#[module(no_clone)]` on the struct: do not implement `Clone`.
-/// - `#[module(crate = ::path)]` on the struct: where to find `dspy` if it has another name.
-/// - `#[module(skip)]` on a field: holds no predictors.
+/// - `#[module(crate = ::path)]` on the struct: the path of `dspy` if it has another name.
+/// - `#[module(skip)]` on a field: the field holds no predictors.
 /// - `#[module(name = "…")]` on a field: its name in paths, if it differs from the field's.
 #[proc_macro_attribute]
 pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
@@ -153,11 +157,11 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 
 /// Makes a struct or enum usable as the type of a signature field.
 ///
-/// It derives `Serialize`, `Deserialize` and `JsonSchema`, reached through `dspy`, so that a crate which has no
-/// other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]` work as usual;
-/// `#[serde(alias = "…")]` on fields and variants counts in replies too. Variants whose names differ only in case
-/// are an error, because a reply could mean either. `#[field_type(crate = ::path)]` says where to find `dspy` if it has
-/// another name.
+/// It derives `Serialize`, `Deserialize` and `JsonSchema` from the crates that `dspy` re-exports, so that a
+/// crate without other use for serde and schemars need not depend on them. `#[serde(…)]` and `#[schemars(…)]`
+/// work as usual; `#[serde(alias = "…")]` on fields and variants applies to replies too. Variants whose names
+/// differ only in case are an error, because a reply could mean either. `#[field_type(crate = ::path)]` sets
+/// the path of `dspy` if it has another name.
 ///
 /// ```
 /// #[dspy::field_type]
@@ -173,10 +177,11 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
     guarded("#[field_type]", || field_type::expand(args.into(), item.into()))
 }
 
-/// A signature in a string, checked when the program is compiled: `"inputs -> outputs"`.
+/// Declares a signature as a string, checked at compile time: `"inputs -> outputs"`.
 ///
-/// With a name it is an item that does the same as `#[signature]` on a struct with these fields, all public. Without
-/// a name it is an expression, the signature as data (`SignatureSpec`). A second text is the instruction.
+/// With a name it is an item that does the same as `#[signature]` on a struct with these fields, all public.
+/// Without a name it is an expression, the signature as data (`SignatureSpec`). A second string is the
+/// instruction.
 ///
 /// ```
 /// use dspy::sig;
@@ -191,22 +196,24 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 /// ```
 ///
 /// # Types
-/// A field without a type is a text. Types are those of Rust, named as where the macro is called, and those of
-/// Python: `str`, `int`, `float`, `bool`, `list[T]`, `dict[K, V]`, `set[T]`, `tuple[A, B]`, `Optional[T]`,
-/// `T | None`, `Any`. `Literal["a", "b"]` becomes an enum, named after signature and field.
+/// A field without a type is a `String`. The types are those of Rust, by their names in the scope of the
+/// call, and those of Python: `str`, `int`, `float`, `bool`, `list[T]`, `dict[K, V]`, `set[T]`, `tuple[A,
+/// B]`, `Optional[T]`, `T | None`, `Any`. `Literal["a", "b"]` becomes an enum, named after signature and
+/// field.
 ///
 /// # If `dspy` has another name
-/// `sig!(crate = ::lm, Qa: "question -> answer")` where `Cargo.toml` says `lm = { package = "dspy", … }`; the same in
-/// `predict!` and `chain_of_thought!`. Or once for all macros, in the root of the crate: `extern crate lm as dspy;`.
+/// Write `sig!(crate = ::lm, Qa: "question -> answer")` if `Cargo.toml` has `lm = { package = "dspy", … }`;
+/// the same in `predict!` and `chain_of_thought!`. Or set it for all macros, in the root of the crate:
+/// `extern crate lm as dspy;`.
 ///
-/// (The attribute `#[signature]` and a macro `signature!` could not be imported from one place, hence the short
-/// name.)
+/// (The attribute `#[signature]` and a macro `signature!` could not be imported from one path, hence the
+/// short name.)
 #[proc_macro]
 pub fn sig(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("sig!", || string::sig(input.into()))
 }
 
-/// `Predict` over a signature in a string, checked when the program is compiled.
+/// Creates a `Predict` over a signature in a string, checked at compile time.
 ///
 /// ```
 /// # use dspy::prelude::*;
@@ -223,7 +230,7 @@ pub fn predict(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("predict!", || string::strategy("Predict", input.into()))
 }
 
-/// `ChainOfThought` over a signature in a string, checked when the program is compiled.
+/// Creates a `ChainOfThought` over a signature in a string, checked at compile time.
 ///
 /// ```
 /// let search = dspy::chain_of_thought!("context: Vec<String>, question -> query");
@@ -235,7 +242,7 @@ pub fn chain_of_thought(input: proc_macro::TokenStream) -> proc_macro::TokenStre
     guarded("chain_of_thought!", || string::strategy("ChainOfThought", input.into()))
 }
 
-/// A panic in here is our mistake, never the user's: say so instead of a bare "custom attribute panicked".
+/// Reports a panic of the macro as a bug of the library instead of a bare "custom attribute panicked".
 fn guarded(name: &str, expand: impl FnOnce() -> TokenStream) -> proc_macro::TokenStream {
     let tokens = catch_unwind(AssertUnwindSafe(expand)).unwrap_or_else(|_| {
         let message =

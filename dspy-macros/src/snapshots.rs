@@ -1,11 +1,12 @@
-//! What representative items expand to. After a change on purpose: `SNAPSHOTS=overwrite cargo test -p dspy-macros`.
+//! Expansions of representative items. After an intended change: `SNAPSHOTS=overwrite cargo test -p
+//! dspy-macros`.
 
 use std::path::Path;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
-/// Compares the expansion, laid out as rustfmt would, with the file of that name.
+/// Compares the expansion, formatted as by rustfmt, with the file of that name.
 fn check(name: &str, expansion: TokenStream) {
     let file = syn::parse2(expansion).expect("an expansion is a sequence of items");
     let expansion = prettyplease::unparse(&file);
@@ -52,7 +53,7 @@ fn two_inputs_and_a_shared_output() {
     check("shared", crate::signature::expand(quote!(output = QaOutput, crate = ::other), item));
 }
 
-/// Only what the checks add.
+/// Shows only the code that the checks add.
 #[test]
 fn checks() {
     let item = quote! {
@@ -77,7 +78,7 @@ fn checks() {
     check("checks", quote!(#signature));
 }
 
-/// The stand-ins that keep other code from failing too.
+/// Shows the stand-ins that keep other code from failing after an error.
 #[test]
 fn errors() {
     check(

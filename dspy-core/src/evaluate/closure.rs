@@ -6,15 +6,15 @@ use super::{IntoScore, Judged, Metric, Score};
 use crate::error::BoxError;
 use crate::predictor::Prediction;
 
-/// The forms that a closure may have besides that of an example and an output; only ever inferred.
+/// Markers for the forms of closures other than that of an example and an output; only ever inferred.
 pub mod form {
-    /// Of an example and a prediction.
+    /// A closure of an example and a prediction.
     #[derive(Debug)]
     pub struct OfPrediction;
-    /// Asynchronous.
+    /// An asynchronous closure of an example and an output.
     #[derive(Debug)]
     pub struct Async;
-    /// Asynchronous, of an example and a prediction.
+    /// An asynchronous closure of an example and a prediction.
     #[derive(Debug)]
     pub struct AsyncOfPrediction;
 }
@@ -69,13 +69,13 @@ where
     }
 }
 
-/// A closure whose future may borrow the arguments. In this form, because `for<'a> Fn(&'a E, &'a O) -> F` wants one
-/// type `F` for all lifetimes.
+/// A closure whose future may borrow the arguments. A trait is needed, because `for<'a> Fn(&'a E, &'a O) ->
+/// F` requires a single type `F` for all lifetimes.
 pub trait AsyncMetric<'a, E, O> {
-    /// What it returns.
+    /// The returned future.
     type Future: Future<Output: IntoScore> + Send;
 
-    /// Calls it.
+    /// Calls the closure.
     fn start(&self, example: &'a E, shown: &'a O) -> Self::Future;
 }
 
@@ -92,10 +92,10 @@ where
     }
 }
 
-/// A metric of something that it keeps, such as a judge, and a closure that borrows it.
+/// Creates a metric from a value, such as a judge, and a closure that borrows it.
 ///
-/// Optimizers keep their metric, so that a judge has to move into it; and the future of an `async move` closure cannot
-/// borrow what the closure holds.
+/// Optimizers keep their metric, so a judge has to move into it; and the future of an `async move` closure
+/// cannot borrow what the closure holds.
 ///
 /// ```
 /// use dspy_core::evaluate::{Evaluate, metric_with};
@@ -112,19 +112,19 @@ pub fn metric_with<T, F>(kept: T, metric: F) -> MetricWith<T, F> {
     MetricWith { kept, metric }
 }
 
-/// Made by [`metric_with`].
+/// The metric of [`metric_with`].
 #[derive(Debug, Clone)]
 pub struct MetricWith<T, F> {
     kept: T,
     metric: F,
 }
 
-/// As [`AsyncMetric`], of three arguments.
+/// A closure like [`AsyncMetric`] with three arguments.
 pub trait AsyncMetricWith<'a, T, E, O> {
-    /// What it returns.
+    /// The returned future.
     type Future: Future<Output: IntoScore> + Send;
 
-    /// Calls it.
+    /// Calls the closure.
     fn start(&self, kept: &'a T, example: &'a E, shown: &'a O) -> Self::Future;
 }
 

@@ -1,4 +1,4 @@
-//! What became of one item.
+//! The result of one item.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::predictor::Prediction;
 use crate::program::Trace;
 use crate::signature::FieldError;
 
-/// Why an item has no score of its own.
+/// The reason why an item has no score.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum ItemError {
@@ -27,13 +27,13 @@ pub enum ItemError {
     /// The program panicked.
     #[error("it panicked: {0}")]
     Panic(String),
-    /// The program was done, and the metric was not within the time of the item.
+    /// The program finished, but the metric did not within the time of the item.
     #[error("the metric was not done within {0:?}")]
     MetricDeadline(Duration),
-    /// The program was done, and the metric panicked.
+    /// The program finished, but the metric panicked.
     #[error("the metric panicked: {0}")]
     MetricPanic(String),
-    /// The example gives no input.
+    /// The example has no valid input.
     #[error("the example cannot be used: {0}")]
     Example(#[source] FieldError),
 }
@@ -41,8 +41,8 @@ pub enum ItemError {
 crate::error::readable_debug!(ItemError);
 
 impl ItemError {
-    /// Whether the world outside failed: an unreachable model, a spent budget. Such an item says nothing about the
-    /// program; it is left out of the score and may be tried again.
+    /// Returns whether the cause is outside the program: an unreachable model, a spent budget. Such an item
+    /// says nothing about the program; it is excluded from the score and may be tried again.
     pub fn is_outage(&self) -> bool {
         match self {
             ItemError::Program(error) => error.is_outage(),
@@ -51,7 +51,7 @@ impl ItemError {
         }
     }
 
-    /// Whether the failure is the program's own, so that it counts as the failure score.
+    /// Returns whether the failure is the program's fault, so that it counts with the failure score.
     pub(super) fn is_programs_fault(&self) -> bool {
         match self {
             ItemError::Program(error) => !error.is_outage(),
@@ -63,8 +63,8 @@ impl ItemError {
         }
     }
 
-    /// Whether nothing can come of any item before something is set up differently: the model of the program or of the
-    /// metric, or the data.
+    /// Returns whether every item would fail until something is configured differently: the model of the
+    /// program or of the metric, or the data.
     pub(super) fn is_configuration(&self) -> bool {
         match self {
             ItemError::Program(error) => error.is_configuration(),
@@ -79,16 +79,16 @@ impl ItemError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Item<O> {
-    /// The place of the example in the data set, from 0.
+    /// The index of the example in the data set, from 0.
     pub index: usize,
-    /// What the program answered, if it did.
+    /// The prediction of the program, if it returned one.
     pub prediction: Option<Prediction<O>>,
-    /// The score, or why there is none.
+    /// The score, or the reason why there is none.
     pub score: Result<Score, ItemError>,
-    /// What the program did, if it was traced.
+    /// The trace of the program, if it was traced.
     pub trace: Option<Trace>,
-    /// What the item cost, the metric's own calls included.
+    /// The usage of the item, including calls by the metric.
     pub usage: Usage,
-    /// How long it took.
+    /// The duration of the item.
     pub elapsed: Duration,
 }

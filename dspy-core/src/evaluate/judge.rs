@@ -1,4 +1,4 @@
-//! Metrics that ask a language model.
+//! Metrics that use a language model as a judge.
 
 use serde_json::Value;
 
@@ -9,13 +9,13 @@ use crate::predict::DynPredict;
 use crate::program::{HasPredictors, Module as _};
 use crate::signature::{FieldSpec, Role, SignatureSpec, Values};
 
-/// What a judge compares: taken out of example and output by a closure.
+/// The texts that a judge compares, extracted from example and output by a closure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Texts(Vec<(&'static str, String)>);
 
 type Extract<E, O> = Box<dyn Fn(&E, &O) -> Texts + Send + Sync>;
 
-/// A judge: a predictor that rates in numbers from 0 to 1, and what to show it.
+/// A judge: a predictor that rates in numbers from 0 to 1, and the function that extracts its inputs.
 struct Judge<E, O> {
     rate: DynPredict,
     extract: Extract<E, O>,
@@ -56,11 +56,11 @@ fn f1(a: f64, b: f64) -> f64 {
     if a + b > 0.0 { 2.0 * a * b / (a + b) } else { 0.0 }
 }
 
-/// How well a long answer covers the key ideas of the expected one, rated by a language model: the harmonic mean of
-/// precision and recall over ideas.
+/// The semantic coverage of the expected answer by a long answer, rated by a language model: the harmonic
+/// mean of precision and recall over key ideas.
 ///
-/// The closure gives question, expected answer and answer. The judge uses the model of the scope, unless
-/// [`with_lm`](Self::with_lm) gives it its own.
+/// The closure returns question, expected answer and answer. The judge uses the current model, unless
+/// [`with_lm`](Self::with_lm) sets its own.
 ///
 /// ```
 /// use dspy_core::evaluate::SemanticF1;
@@ -73,7 +73,7 @@ fn f1(a: f64, b: f64) -> f64 {
 pub struct SemanticF1<E, O>(Judge<E, O>);
 
 impl<E, O> SemanticF1<E, O> {
-    /// A judge of the texts that `extract` gives: question, expected answer, answer.
+    /// Creates a judge of the texts that `extract` returns: question, expected answer, answer.
     pub fn new(extract: impl Fn(&E, &O) -> [String; 3] + Send + Sync + 'static) -> Self {
         SemanticF1(Judge::new(
             "SemanticF1",
@@ -91,7 +91,7 @@ impl<E, O> SemanticF1<E, O> {
         ))
     }
 
-    /// The same judge on a model of its own.
+    /// Returns the judge with a model of its own.
     #[must_use]
     pub fn with_lm(mut self, lm: Lm) -> Self {
         self.0.rate.set_lm(lm);
@@ -107,14 +107,14 @@ impl<E: Sync, O: Sync> Metric<E, O> for SemanticF1<E, O> {
     }
 }
 
-/// Whether an answer from retrieved passages is complete and says nothing that they do not: the harmonic mean of both,
-/// rated by a language model.
+/// The completeness of an answer and its support by retrieved passages, rated by a language model: the
+/// harmonic mean of both.
 ///
-/// The closure gives question, expected answer, passages and answer.
+/// The closure returns question, expected answer, passages and answer.
 pub struct CompleteAndGrounded<E, O>(Judge<E, O>);
 
 impl<E, O> CompleteAndGrounded<E, O> {
-    /// A judge of the texts that `extract` gives: question, expected answer, passages, answer.
+    /// Creates a judge of the texts that `extract` returns: question, expected answer, passages, answer.
     pub fn new(extract: impl Fn(&E, &O) -> [String; 4] + Send + Sync + 'static) -> Self {
         CompleteAndGrounded(Judge::new(
             "CompleteAndGrounded",
@@ -139,7 +139,7 @@ impl<E, O> CompleteAndGrounded<E, O> {
         ))
     }
 
-    /// The same judge on a model of its own.
+    /// Returns the judge with a model of its own.
     #[must_use]
     pub fn with_lm(mut self, lm: Lm) -> Self {
         self.0.rate.set_lm(lm);

@@ -1,4 +1,4 @@
-//! Metrics: how good an output is.
+//! Metrics: measures of the quality of an output.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,10 +10,10 @@ use crate::predictor::Prediction;
 use crate::program::{HasPredictors, Trace};
 use crate::suggest::remedy;
 
-/// How good an output is, and perhaps why.
+/// The quality of an output, optionally with feedback.
 ///
-/// A score has one number that optimizers maximise. Beside it a metric may say what was good or bad, in general and
-/// for single predictors, and how the output does on several objectives.
+/// A score has one number that optimizers maximise. A metric may add feedback, in general and for single
+/// predictors, and the output's values on several objectives.
 ///
 /// ```
 /// use dspy_core::evaluate::Score;
@@ -30,16 +30,16 @@ use crate::suggest::remedy;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Score {
-    /// Usually from 0, useless, to 1, perfect. More is better.
+    /// The score, usually from 0 (useless) to 1 (perfect). Higher is better.
     pub value: f64,
-    /// What was good or bad, in words that an optimizer can pass on.
+    /// Feedback in words, which an optimizer can pass on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<String>,
-    /// The same for single predictors, by their paths in the program.
+    /// Feedback for single predictors, by their paths in the program.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub predictors: BTreeMap<String, String>,
-    /// The values of several objectives by name. More is better in each; none of them counts for
-    /// [`value`](Self::value) by itself.
+    /// The values of several objectives by name. Higher is better in each; they do not contribute to
+    /// [`value`](Self::value) automatically.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objectives: BTreeMap<String, f64>,
 }
@@ -65,8 +65,8 @@ impl Score {
         self
     }
 
-    /// Sets the feedback for the predictor at `path`, such as `search.predict`. A path that the program does not have
-    /// makes the evaluation of the item a failure of the metric.
+    /// Sets the feedback for the predictor at `path`, such as `search.predict`. If the program has no such
+    /// path, the item counts as a failure of the metric.
     #[must_use]
     pub fn with_feedback_for(mut self, path: impl Into<String>, feedback: impl Into<String>) -> Self {
         self.predictors.insert(path.into(), feedback.into());
@@ -80,12 +80,13 @@ impl Score {
         self
     }
 
-    /// Returns the feedback for the predictor at `path`, or else the general one.
+    /// Returns the feedback for the predictor at `path`, otherwise the general feedback.
     pub fn feedback_for(&self, path: &str) -> Option<&str> {
         self.predictors.get(path).or(self.feedback.as_ref()).map(String::as_str)
     }
 
-    /// Why the score cannot count: a number in it is not finite, or a path is not that of a predictor.
+    /// Returns the reason why the score is invalid: a number that is not finite, or a path without a
+    /// predictor.
     pub(super) fn problem(&self, program: &impl HasPredictors) -> Option<String> {
         if let Some(problem) = self.not_finite() {
             return Some(problem);
@@ -141,16 +142,16 @@ impl<T: Into<String>> From<(bool, T)> for Score {
     }
 }
 
-/// What a metric may return: `bool`, `f64`, `(f64, feedback)`, [`Score`], or a `Result` of one of them.
+/// A return type of metrics: `bool`, `f64`, `(f64, feedback)`, [`Score`], or a `Result` of one of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a score",
     note = "a metric returns `bool`, `f64`, `(f64, String)`, `Score`, or a `Result` of one of them"
 )]
 pub trait IntoScore {
-    /// The score.
+    /// Converts the value into a score.
     ///
     /// # Errors
-    /// If the metric has failed.
+    /// If the metric failed.
     fn into_score(self) -> Result<Score, BoxError>;
 }
 
@@ -187,23 +188,23 @@ impl<T: IntoScore, E: Into<BoxError>> IntoScore for Result<T, E> {
     }
 }
 
-/// What a metric looks at.
+/// The arguments of a metric.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Judged<'a, E, O> {
     /// The example, with its labels and hints.
     pub example: &'a E,
-    /// What the program answered.
+    /// The prediction of the program.
     pub prediction: &'a Prediction<O>,
-    /// What the program did, where it was traced: in optimizers and with
+    /// The trace of the program, if it was traced: in optimizers and with
     /// [`Evaluate::traced`](super::Evaluate::traced).
     pub trace: Option<&'a Trace>,
 }
 
 /// A measure of outputs.
 ///
-/// Every closure of an example and an output is a metric, and so is one of an example and a [`Prediction`]; both may be
-/// `async`:
+/// Closures of an example and an output are metrics, and so are closures of an example and a [`Prediction`];
+/// both may be `async`:
 ///
 /// ```
 /// # use dspy_core::evaluate::Evaluate;
@@ -218,8 +219,8 @@ pub struct Judged<'a, E, O> {
 /// });
 /// ```
 ///
-/// An optimizer keeps its metric, so that an async one cannot borrow the judge from around it: see [`metric_with`](super::metric_with).
-/// Implement the trait for a type of your own to look at the trace.
+/// An optimizer keeps its metric, so an async closure cannot borrow a judge from its environment: see
+/// [`metric_with`](super::metric_with). Implement the trait for a custom type to use the trace.
 ///
 /// ```
 /// use dspy_core::evaluate::{Judged, Metric, Score};
@@ -236,7 +237,7 @@ pub struct Judged<'a, E, O> {
 /// }
 /// ```
 ///
-/// `K` tells the forms of closures apart. It is inferred; leave it out when you implement the trait.
+/// `K` distinguishes the forms of closures. It is inferred; omit it when you implement the trait.
 #[diagnostic::on_unimplemented(
     message = "not a metric for examples `{E}` and outputs `{O}`",
     label = "this needs the metric",
@@ -247,9 +248,9 @@ pub struct Judged<'a, E, O> {
             example: &Qa, output: &QaOutput| …)`"
 )]
 pub trait Metric<E, O, K = ()>: Send + Sync {
-    /// Scores one prediction.
+    /// Scores a prediction.
     ///
     /// # Errors
-    /// If the metric itself fails. That is not a bad score: the item counts as unscored.
+    /// If the metric itself fails. That is not a score of 0: the item counts as unscored.
     fn score(&self, judged: Judged<'_, E, O>) -> impl Future<Output = Result<Score, BoxError>> + Send;
 }

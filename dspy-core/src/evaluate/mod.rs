@@ -1,4 +1,5 @@
-//! Evaluation: a program over a data set, scored by a metric, every item with its own result.
+//! Evaluation: runs a program on a data set and scores each output by a metric. Every item has its own
+//! result.
 
 mod closure;
 mod item;

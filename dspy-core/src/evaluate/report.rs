@@ -12,7 +12,7 @@ use crate::data::DataError;
 use crate::lm::Usage;
 use crate::signature::{Example, Values};
 
-/// The numbers of an evaluation.
+/// The totals of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     failure_score: f64,
@@ -21,7 +21,7 @@ pub struct Summary {
     failed: usize,
     unscored: usize,
     usage: Usage,
-    /// Sum and count of each objective.
+    /// The sum and the count of each objective.
     objectives: BTreeMap<String, (f64, usize)>,
 }
 
@@ -55,24 +55,24 @@ impl Summary {
         }
     }
 
-    /// The mean score. Items at which the program failed count with the failure score; items that say nothing about
-    /// the program (outages, failures of the metric) are left out. `None` if all are.
+    /// Returns the mean score. Items at which the program failed count with the failure score; items that say
+    /// nothing about the program (outages, failures of the metric) are excluded. `None` if all are excluded.
     pub fn score(&self) -> Option<f64> {
         let counted = self.scored + self.failed;
         (counted > 0).then(|| (self.sum + self.failed as f64 * self.failure_score) / counted as f64)
     }
 
-    /// How many items there were.
+    /// Returns the number of items.
     pub fn items(&self) -> usize {
         self.scored + self.failed + self.unscored
     }
 
-    /// At how many items the program failed.
+    /// Returns the number of items at which the program failed.
     pub fn failed(&self) -> usize {
         self.failed
     }
 
-    /// How many items were left out of the score.
+    /// Returns the number of items that are excluded from the score.
     pub fn unscored(&self) -> usize {
         self.unscored
     }
@@ -83,7 +83,7 @@ impl Summary {
         self.objectives.iter().map(|(name, (sum, count))| (name.as_str(), sum / *count as f64))
     }
 
-    /// What the evaluation cost.
+    /// Returns the tokens, requests and cost of the evaluation.
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -121,56 +121,58 @@ impl<O> Evaluation<O> {
         Evaluation { items, summary }
     }
 
-    /// The items, in the order of the data set.
+    /// Returns the items, in the order of the data set.
     pub fn items(&self) -> &[Item<O>] {
         &self.items
     }
 
-    /// The items alone.
+    /// Converts the evaluation into its items.
     pub fn into_items(self) -> Vec<Item<O>> {
         self.items
     }
 
-    /// The numbers.
+    /// Returns the totals.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// The mean score; see [`Summary::score`].
+    /// Returns the mean score; see [`Summary::score`].
     pub fn score(&self) -> Option<f64> {
         self.summary.score()
     }
 
-    /// The items at which something failed.
+    /// Returns the items with an error.
     pub fn errors(&self) -> impl Iterator<Item = &Item<O>> {
         self.items.iter().filter(|item| item.score.is_err())
     }
 }
 
 impl<O: Serialize> Evaluation<O> {
-    /// The first `rows` items as a table for a terminal, long values cut. `examples` are those that were evaluated.
+    /// Formats the first `rows` items as a table for a terminal, with long values truncated. `examples` are
+    /// the evaluated examples.
     pub fn table<E: Example>(&self, examples: &[E], rows: usize) -> String {
         let rows: Vec<Values> = self.rows(examples).take(rows).collect();
         render_table(&rows)
     }
 
-    /// Writes one CSV row for each item: the example's fields, the output's fields as `predicted_…`, score, objectives as `score_…`,
-    /// feedback and error.
+    /// Writes one CSV row for each item: the example's fields, the output's fields as `predicted_…`, the
+    /// score, the objectives as `score_…`, feedback and error.
     ///
-    /// A text that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break, and is
-    /// not a number) gets an apostrophe before it; [`write_jsonl`](Self::write_jsonl) writes all texts as they are. The
-    /// file is replaced as a whole. On Unix, a new one can be read by its owner alone.
+    /// A string that a spreadsheet would interpret as a formula (it begins with `=`, `+`, `-`, `@`, a tab or
+    /// a line break, and is not a number) is prefixed with an apostrophe; [`write_jsonl`](Self::write_jsonl)
+    /// writes all strings unchanged. An existing file is replaced as a whole. On Unix, a new file is readable
+    /// by its owner only.
     ///
     /// # Errors
-    /// If the file cannot be written, or there is something else than a regular file.
+    /// If the file cannot be written, or the path is not a regular file.
     pub fn write_csv<E: Example>(&self, examples: &[E], path: impl AsRef<Path>) -> Result<(), DataError> {
         crate::data::write_csv(path.as_ref(), self.rows(examples))
     }
 
-    /// Writes one JSON object for each item, as [`write_csv`](Self::write_csv) but with typed values.
+    /// Writes one JSON object for each item, like [`write_csv`](Self::write_csv) but with typed values.
     ///
     /// # Errors
-    /// As [`write_csv`](Self::write_csv).
+    /// The same as those of [`write_csv`](Self::write_csv).
     pub fn write_jsonl<E: Example>(&self, examples: &[E], path: impl AsRef<Path>) -> Result<(), DataError> {
         crate::data::write_jsonl(path.as_ref(), self.rows(examples))
     }
@@ -216,7 +218,7 @@ impl<O> fmt::Display for Evaluation<O> {
     }
 }
 
-/// The widest cell of a table, in characters.
+/// The maximum width of a table cell, in characters.
 const WIDEST: usize = 36;
 
 fn render_table(rows: &[Values]) -> String {

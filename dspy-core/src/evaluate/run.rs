@@ -1,4 +1,4 @@
-//! Running a program over examples with bounded concurrency.
+//! Running a program on examples with bounded concurrency.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,20 +15,21 @@ use crate::program::{Module, Trace, trace};
 use crate::signature::Example;
 use dspy_lm::internal::UsageScope;
 
-/// Why an evaluation gave no result at all. A failed item is not such a reason; see [`Item::score`].
+/// The error of an evaluation that has no result at all. Failed items are part of a result; see
+/// [`Item::score`].
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
-    /// There is nothing to evaluate on.
+    /// The data set is empty.
     #[error("the data set is empty")]
     Empty,
-    /// Every item failed for want of something that has to be set up: there is no model, its key was refused, the
-    /// signature cannot be decoded, no example gives an input.
+    /// Every item failed because of the configuration: there is no model, its key was refused, the signature
+    /// cannot be decoded, or no example has a valid input.
     #[error("none of the {items} items could be evaluated: {reason}")]
     Configuration {
-        /// How many items there were.
+        /// The number of items.
         items: usize,
-        /// What the first of them failed for.
+        /// The error of the first item.
         reason: String,
     },
 }
@@ -41,7 +42,7 @@ impl From<EvaluateError> for crate::Error {
     }
 }
 
-/// An evaluation: the metric and how to run.
+/// An evaluation: a metric and the settings of a run.
 ///
 /// ```
 /// use dspy_core::evaluate::Evaluate;
@@ -63,7 +64,7 @@ pub struct Evaluate<M> {
 }
 
 impl<M> Evaluate<M> {
-    /// An evaluation by `metric`: 8 items at a time, no deadline, no progress bar.
+    /// Creates an evaluation by `metric`: 8 items at a time, no deadline, no progress bar.
     pub fn new(metric: M) -> Self {
         Evaluate {
             metric,
@@ -75,35 +76,37 @@ impl<M> Evaluate<M> {
         }
     }
 
-    /// How many items run at a time, at least 1. The result does not depend on it.
+    /// Sets the number of items that run concurrently, at least 1; 8 by default. The result does not depend
+    /// on it.
     #[must_use]
     pub fn concurrency(mut self, items: usize) -> Self {
         self.concurrency = items.max(1);
         self
     }
 
-    /// How long one item may take, metric included. Needs a Tokio runtime with its timer enabled.
+    /// Sets the time limit of an item, metric included; none by default. Needs a Tokio runtime with its timer
+    /// enabled.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Whether to draw a progress bar on the terminal. Nothing is drawn where there is none.
+    /// Sets whether to draw a progress bar; off by default. Without a terminal nothing is drawn.
     #[must_use]
     pub fn progress(mut self, on: bool) -> Self {
         self.progress = on;
         self
     }
 
-    /// Whether to keep the trace of every item and show it to the metric.
+    /// Sets whether to keep the trace of every item and pass it to the metric; off by default.
     #[must_use]
     pub fn traced(mut self, on: bool) -> Self {
         self.traced = on;
         self
     }
 
-    /// The score that counts for an item at which the program itself failed, 0 by default. Outages never count.
+    /// Sets the score that counts for an item at which the program failed; 0 by default. Outages never count.
     #[must_use]
     pub fn failure_score(mut self, score: f64) -> Self {
         self.failure_score = score;
@@ -113,8 +116,8 @@ impl<M> Evaluate<M> {
     /// Runs `program` on every example.
     ///
     /// # Errors
-    /// If there are no examples, or if every item failed because something is not set up, such as the model. Other
-    /// failed items are part of the result.
+    /// If there are no examples, or if every item failed because of the configuration, such as a missing
+    /// model. Other failed items are part of the result.
     pub async fn run<P, E, K>(
         &self,
         program: &P,
@@ -131,7 +134,8 @@ impl<M> Evaluate<M> {
         }
         let bar = self.bar(examples.len() as u64);
         let mut items: Vec<Option<Item<P::Output>>> = examples.iter().map(|_| None).collect();
-        // By index, because a closure over references would keep the evaluation from being spawned.
+        // By index, because a closure over references would make the future of the evaluation impossible to
+        // spawn.
         let mut running = stream::iter(0..examples.len())
             .map(|index| self.item(program, index, &examples[index]))
             .buffer_unordered(self.concurrency);
@@ -149,11 +153,11 @@ impl<M> Evaluate<M> {
         Ok(Evaluation::new(items.into_iter().flatten().collect(), self.failure_score))
     }
 
-    /// Runs `program` on a stream of examples in bounded memory. `each` gets every example with its result, in the
-    /// order of the stream.
+    /// Runs `program` on a stream of examples in bounded memory. `each` is called with every example and its
+    /// result, in the order of the stream.
     ///
     /// # Errors
-    /// If the stream is empty, or if every item failed because something is not set up, such as the model.
+    /// If the stream is empty, or if every item failed because of the configuration, such as a missing model.
     pub async fn run_stream<P, E, K>(
         &self,
         program: &P,
@@ -209,7 +213,7 @@ impl<M> Evaluate<M> {
             Some(deadline) => tokio::time::timeout(deadline, guarded).await.map_err(|_| deadline),
         };
         let Kept { prediction, trace } = kept;
-        // What goes wrong after the program has answered is the metric's doing.
+        // Errors after the program has answered are the metric's.
         let score = match (result, prediction.is_some()) {
             (Ok(Ok(score)), _) => score,
             (Ok(Err(panic)), false) => Err(ItemError::Panic(panic_message(&*panic))),
@@ -259,7 +263,7 @@ impl<M> Evaluate<M> {
     }
 }
 
-/// Whether all items so far have failed because something is not set up.
+/// The record of whether all items so far failed because of the configuration.
 #[derive(Default)]
 struct Setup {
     items: usize,
@@ -289,7 +293,7 @@ impl Setup {
     }
 }
 
-/// What survives when an item fails half way.
+/// The parts of a result that are kept when an item fails halfway.
 struct Kept<O> {
     prediction: Option<Prediction<O>>,
     trace: Option<Trace>,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The text in the form in which answers are compared: canonical Unicode (NFD), lower case, no ASCII punctuation, no
-/// articles, single spaces.
+/// Normalizes text for comparison: canonical Unicode (NFD), lower case, no ASCII punctuation, no articles,
+/// single spaces.
 ///
 /// ```
 /// use dspy_core::evaluate::normalize_text;
@@ -18,7 +18,7 @@ pub fn normalize_text(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the answer is the expected one, after [`normalize_text`].
+/// Returns whether the answer equals the expected one, after [`normalize_text`].
 ///
 /// ```
 /// use dspy_core::evaluate::answer_exact_match;
@@ -28,7 +28,7 @@ pub fn answer_exact_match(expected: &str, answer: &str) -> bool {
     normalize_text(expected) == normalize_text(answer)
 }
 
-/// Whether one of the passages contains the expected answer, word for word after [`normalize_text`].
+/// Returns whether a passage contains the expected answer, word for word after [`normalize_text`].
 ///
 /// ```
 /// use dspy_core::evaluate::answer_passage_match;
@@ -40,7 +40,7 @@ pub fn answer_passage_match<T: AsRef<str>>(expected: &str, passages: impl IntoIt
     passages.into_iter().any(|passage| format!(" {} ", normalize_text(passage.as_ref())).contains(&expected))
 }
 
-/// The harmonic mean of precision and recall over words, after [`normalize_text`]: from 0 to 1.
+/// Returns the harmonic mean of precision and recall over words, after [`normalize_text`]: from 0 to 1.
 ///
 /// ```
 /// use dspy_core::evaluate::token_f1;

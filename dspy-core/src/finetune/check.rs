@@ -1,44 +1,45 @@
-//! What is wrong with training rows, before anything is uploaded.
+//! Checks of training rows before they are uploaded.
 
 use super::error::FineTuneError;
 use super::rows::TrainingRow;
 use crate::lm::{Content, Message, Role};
 
-/// What an endpoint takes.
+/// The limits of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The fewest rows of a training file.
+    /// The minimum number of rows of a training file.
     pub rows: usize,
-    /// The most tokens of one row, as estimated.
+    /// The maximum number of tokens of one row, estimated.
     pub row_tokens: u64,
-    /// The most bytes of a file.
+    /// The maximum size of a file in bytes.
     pub bytes: u64,
 }
 
 impl Default for Limits {
-    /// At least 10 rows, at most 65,536 tokens in each, at most 512 MiB in all: what OpenAI says of most of its models.
+    /// Returns the limits that OpenAI documents for most of its models: at least 10 rows, at most 65,536
+    /// tokens in each, at most 512 MiB in total.
     fn default() -> Self {
         Limits { rows: 10, row_tokens: 65_536, bytes: 512 << 20 }
     }
 }
 
 impl Limits {
-    /// Sets the fewest rows.
+    /// Sets the minimum number of rows.
     #[must_use]
     pub fn rows(mut self, rows: usize) -> Self {
         self.rows = rows;
         self
     }
 
-    /// Sets the most tokens of one row.
+    /// Sets the maximum number of tokens of one row.
     #[must_use]
     pub fn row_tokens(mut self, tokens: u64) -> Self {
         self.row_tokens = tokens;
         self
     }
 
-    /// Sets the most bytes of a file.
+    /// Sets the maximum size of a file in bytes.
     #[must_use]
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes;
@@ -46,26 +47,26 @@ impl Limits {
     }
 }
 
-/// How large a training set is.
+/// The size of a training set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The rows.
+    /// The number of rows.
     pub rows: usize,
-    /// The tokens of all rows, estimated at four bytes each. A job learns them once in each epoch.
+    /// The number of tokens of all rows, estimated at four bytes each. A job trains on them once per epoch.
     pub tokens: u64,
-    /// The tokens of the longest row.
+    /// The number of tokens of the longest row.
     pub longest: u64,
-    /// The size of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
-/// What is wrong with one row.
+/// A problem of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowProblem {
     /// The number of the row, from 1 like the lines of the file; 0 for the set as a whole.
     pub row: usize,
-    /// What is wrong.
+    /// The description of the problem.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! The client.
+//! The client of the fine-tuning API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use dspy_lm::internal::{Api, Payload};
 
 /// The fine-tuning API of an endpoint.
 ///
-/// [`run`](Self::run) does all that is needed and survives a restart. The other methods are the single steps.
+/// [`run`](Self::run) does all steps and survives a restart. The other methods are the single steps.
 #[derive(Debug, Clone)]
 pub struct FineTuning {
     pub(super) api: Api,
-    /// The first and the longest wait between two looks at a job.
+    /// The first and the longest interval between two status requests.
     pub(super) polling: (Duration, Duration),
-    /// How long a job is waited for.
+    /// The maximum time to wait for a job.
     pub(super) deadline: Duration,
 }
 
 impl FineTuning {
-    /// The API of that endpoint, with its key, headers and patience.
+    /// Creates a client of this endpoint, with its key, headers and retry policy.
     pub fn new(endpoint: Endpoint) -> Self {
         FineTuning {
             api: Api::new(endpoint, "fine-tuning"),
@@ -33,24 +33,26 @@ impl FineTuning {
         }
     }
 
-    /// Sets the first and the longest wait between two looks at a job. Five seconds and a minute at first.
+    /// Sets the first and the longest interval between two status requests. The defaults are 5 seconds and 60
+    /// seconds.
     #[must_use]
     pub fn polling(mut self, first: Duration, longest: Duration) -> Self {
         self.polling = (first, longest);
         self
     }
 
-    /// Sets how long a job is waited for. A day at first.
+    /// Sets the maximum time to wait for a job; one day by default.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Uploads a file of training rows. It is sent again only where the endpoint refused it for too many requests.
+    /// Uploads a file of training rows. The upload is retried only if the endpoint refused it for too many
+    /// requests.
     ///
     /// # Errors
-    /// Whatever the endpoint reports. After a broken connection the file may be there all the same: see
+    /// The errors of the endpoint. After a lost connection the file may exist nevertheless: see
     /// [`files`](Self::files).
     pub async fn upload(
         &self,
@@ -61,10 +63,11 @@ impl FineTuning {
         Ok(self.api.post("/files", &|| multipart::form("fine-tune", name, &content)).await?)
     }
 
-    /// The files for fine-tuning, the latest first: up to 1,000 after the one of that id.
+    /// Returns the files for fine-tuning, latest first: up to 1,000, starting after the file with the id
+    /// `after`.
     ///
     /// # Errors
-    /// Whatever the endpoint reports.
+    /// The errors of the endpoint.
     pub async fn files(&self, after: Option<&str>) -> Result<Page<UploadedFile>, FineTuneError> {
         let mut query = vec![("purpose", "fine-tune"), ("limit", "1000"), ("order", "desc")];
         query.extend(after.map(|after| ("after", after)));
@@ -74,26 +77,27 @@ impl FineTuning {
     /// Deletes a file.
     ///
     /// # Errors
-    /// Whatever the endpoint reports.
+    /// The errors of the endpoint.
     pub async fn delete_file(&self, id: &str) -> Result<(), FineTuneError> {
         let _: Value = self.api.delete(&format!("/files/{}", segment(id)?)).await?;
         Ok(())
     }
 
-    /// Creates a job; the members of `request` are those of the API: `model`, `training_file`, …. It is sent again only
-    /// where the endpoint refused it for too many requests.
+    /// Creates a job; the members of `request` are those of the API: `model`, `training_file`, …. The request
+    /// is retried only if the endpoint refused it for too many requests.
     ///
     /// # Errors
-    /// Whatever the endpoint reports. After a broken connection the job may run all the same: see [`jobs`](Self::jobs).
+    /// The errors of the endpoint. After a lost connection the job may exist nevertheless: see
+    /// [`jobs`](Self::jobs).
     pub async fn create(&self, request: &Map<String, Value>) -> Result<Job, FineTuneError> {
         let body = Value::Object(request.clone()).to_string();
         Ok(self.api.post("/fine_tuning/jobs", &|| json(&body)).await?)
     }
 
-    /// A job as it is now.
+    /// Returns the current state of a job.
     ///
     /// # Errors
-    /// Whatever the endpoint reports.
+    /// The errors of the endpoint.
     pub async fn job(&self, id: &str) -> Result<Job, FineTuneError> {
         Ok(self.api.get(&format!("/fine_tuning/jobs/{}", segment(id)?), &[]).await?)
     }
@@ -101,26 +105,26 @@ impl FineTuning {
     /// Cancels a job.
     ///
     /// # Errors
-    /// Whatever the endpoint reports.
+    /// The errors of the endpoint.
     pub async fn cancel(&self, id: &str) -> Result<Job, FineTuneError> {
         let path = format!("/fine_tuning/jobs/{}/cancel", segment(id)?);
         Ok(self.api.post(&path, &|| json("{}")).await?)
     }
 
-    /// The jobs, the latest first: up to 100 after the one of that id.
+    /// Returns the jobs, latest first: up to 100, starting after the job with the id `after`.
     ///
     /// # Errors
-    /// Whatever the endpoint reports.
+    /// The errors of the endpoint.
     pub async fn jobs(&self, after: Option<&str>) -> Result<Page<Job>, FineTuneError> {
         let mut query = vec![("limit", "100")];
         query.extend(after.map(|after| ("after", after)));
         Ok(self.api.get("/fine_tuning/jobs", &query).await?)
     }
 
-    /// What happened to a job, the latest first: up to 100 events after the one of that id.
+    /// Returns the events of a job, latest first: up to 100, starting after the event with the id `after`.
     ///
     /// # Errors
-    /// Whatever the endpoint reports.
+    /// The errors of the endpoint.
     pub async fn events(&self, job: &str, after: Option<&str>) -> Result<Page<JobEvent>, FineTuneError> {
         let mut query = vec![("limit", "100")];
         query.extend(after.map(|after| ("after", after)));
@@ -136,7 +140,7 @@ fn json(body: &str) -> Payload {
     }
 }
 
-/// An id as a part of a path. What is no id could lead elsewhere.
+/// Checks that an id is a single path segment. Anything else could change the path.
 fn segment(id: &str) -> Result<&str, FineTuneError> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.');
     if !id.is_empty() && id.chars().all(fine) && !id.starts_with('.') {

@@ -1,4 +1,4 @@
-//! What can go wrong with a fine-tuning.
+//! Errors of fine-tuning.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use super::check::RowProblem;
 use super::job::JobError;
 use crate::lm::LmError;
 
-/// A fine-tuning that came to nothing, or not yet to its end. Never holds a key.
+/// The error of a fine-tuning that failed or has not finished. Never holds a key.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum FineTuneError {
-    /// A row cannot be written down.
+    /// A row cannot be represented in the training file.
     #[error("the row cannot be written: {message}")]
     Row {
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// Rows cannot be learnt from. Nothing was sent.
+    /// The rows are not valid training data. Nothing was sent.
     #[error("the training data cannot be used: {}", listed(.problems))]
     Rows {
-        /// What is wrong with which row.
+        /// The problems, each with the number of its row.
         problems: Vec<RowProblem>,
     },
     /// The endpoint could not be reached or refused a request.
@@ -31,29 +31,29 @@ pub enum FineTuneError {
     /// The job failed.
     #[error("the fine-tuning job {job} failed: {reason}")]
     Failed {
-        /// The job.
+        /// The id of the job.
         job: String,
-        /// What the endpoint says about it.
+        /// The reason that the endpoint reports.
         reason: JobError,
     },
     /// The job was cancelled.
     #[error("the fine-tuning job {job} was cancelled")]
     Cancelled {
-        /// The job.
+        /// The id of the job.
         job: String,
     },
-    /// The job is not done in time. It goes on: start again with the same state file to wait for it.
+    /// The job did not finish in time. It continues: run again with the same state file to wait for it.
     #[error("the fine-tuning job {job} is not done after {waited:?} of waiting")]
     Deadline {
-        /// The job.
+        /// The id of the job.
         job: String,
-        /// How long was waited for it.
+        /// The time waited.
         waited: Duration,
     },
-    /// The endpoint sent what a job cannot be.
+    /// The endpoint returned an invalid job.
     #[error("the endpoint answered with an unusable job: {message}")]
     Answer {
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
     /// The state file cannot be read or written, or belongs to another fine-tuning.
@@ -61,14 +61,14 @@ pub enum FineTuneError {
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
 
 crate::error::readable_debug!(FineTuneError);
 
-/// The most problems that a message names.
+/// The maximum number of problems that a message lists.
 const NAMED: usize = 5;
 
 fn listed(problems: &[RowProblem]) -> String {

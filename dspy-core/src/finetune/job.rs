@@ -1,4 +1,4 @@
-//! Jobs, files and events as the API knows them.
+//! Jobs, files and events of the API.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use serde_json::{Map, Value, json};
 
 use super::rows::TrainingSet;
 
-/// What is to be tuned, on what and how.
+/// The description of a fine-tuning: model, training data and settings.
 #[derive(Debug, Clone)]
 pub struct FineTune {
     pub(super) model: String,
     pub(super) training: TrainingSet,
     pub(super) validation: Option<TrainingSet>,
-    /// Members of the request as they stand.
+    /// Members of the request, sent unchanged.
     pub(super) body: Map<String, Value>,
     pub(super) limits: super::Limits,
 }
 
 impl FineTune {
-    /// A model of the endpoint, tuned on these rows.
+    /// Creates a fine-tuning of a model of the endpoint on these rows.
     pub fn new(model: impl Into<String>, training: TrainingSet) -> Self {
         FineTune {
             model: model.into(),
@@ -30,14 +30,14 @@ impl FineTune {
         }
     }
 
-    /// Adds rows that are not learnt from but measured on.
+    /// Sets the rows that are used for validation only, not for training.
     #[must_use]
     pub fn validation(mut self, rows: TrainingSet) -> Self {
         self.validation = Some(rows);
         self
     }
 
-    /// Sets what the name of the tuned model ends in.
+    /// Sets the suffix of the tuned model's name.
     #[must_use]
     pub fn suffix(self, suffix: impl Into<String>) -> Self {
         self.with("suffix", suffix.into())
@@ -73,7 +73,7 @@ impl FineTune {
         self
     }
 
-    /// Sets what the rows are checked against before they are sent.
+    /// Sets the limits that the rows are checked against before they are sent.
     #[must_use]
     pub fn limits(mut self, limits: super::Limits) -> Self {
         self.limits = limits;
@@ -81,50 +81,50 @@ impl FineTune {
     }
 }
 
-/// A file that was uploaded.
+/// An uploaded file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UploadedFile {
-    /// What the endpoint knows it by.
+    /// The id at the endpoint.
     pub id: String,
-    /// The name that it was uploaded under.
+    /// The name of the upload.
     #[serde(default)]
     pub filename: String,
-    /// Its size.
+    /// The size in bytes.
     #[serde(default)]
     pub bytes: u64,
-    /// What it is for.
+    /// The purpose, such as `fine-tune`.
     #[serde(default)]
     pub purpose: String,
-    /// What the endpoint makes of it, where it says so.
+    /// The processing status, if the endpoint reports it.
     #[serde(default)]
     pub status: Option<String>,
 }
 
-/// How far a job is.
+/// The status of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobStatus {
     /// The files are being checked.
     ValidatingFiles,
-    /// It waits for its turn.
+    /// The job is queued.
     Queued,
-    /// It runs.
+    /// The job is running.
     Running,
-    /// Somebody paused it.
+    /// The job was paused by a user.
     Paused,
-    /// There is a tuned model.
+    /// The job finished with a tuned model.
     Succeeded,
-    /// There will be none.
+    /// The job failed; there is no model.
     Failed,
-    /// Somebody cancelled it.
+    /// The job was cancelled by a user.
     Cancelled,
-    /// Something else, in the endpoint's words. It is taken for a job that goes on.
+    /// Another status, in the endpoint's words. Jobs with it count as not finished.
     Other(String),
 }
 
 impl JobStatus {
-    /// The name on the wire.
+    /// Returns the name used by the API.
     pub fn as_str(&self) -> &str {
         match self {
             JobStatus::ValidatingFiles => "validating_files",
@@ -138,7 +138,7 @@ impl JobStatus {
         }
     }
 
-    /// Whether nothing more will happen.
+    /// Returns whether the status will not change any more.
     pub fn is_final(&self) -> bool {
         matches!(self, JobStatus::Succeeded | JobStatus::Failed | JobStatus::Cancelled)
     }
@@ -177,17 +177,17 @@ impl<'de> Deserialize<'de> for JobStatus {
     }
 }
 
-/// Why a job failed.
+/// The reason why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobError {
     /// The endpoint's code, such as `invalid_training_file`.
     #[serde(default)]
     pub code: Option<String>,
-    /// What happened, in the endpoint's words.
+    /// The message of the endpoint.
     #[serde(default)]
     pub message: Option<String>,
-    /// The parameter that is at fault, such as `training_file`.
+    /// The invalid parameter, such as `training_file`.
     #[serde(default)]
     pub param: Option<String>,
 }
@@ -205,53 +205,53 @@ impl fmt::Display for JobError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Job {
-    /// What the endpoint knows it by.
+    /// The id at the endpoint.
     pub id: String,
     /// The model that is tuned.
     #[serde(default)]
     pub model: String,
-    /// How far it is.
+    /// The status.
     pub status: JobStatus,
-    /// The name of the tuned model, once there is one.
+    /// The name of the tuned model, once it exists.
     #[serde(default)]
     pub fine_tuned_model: Option<String>,
-    /// The file that is learnt from.
+    /// The id of the training file.
     #[serde(default)]
     pub training_file: Option<String>,
-    /// The file that is measured on.
+    /// The id of the validation file.
     #[serde(default)]
     pub validation_file: Option<String>,
-    /// The tokens that were learnt, and are charged for.
+    /// The number of tokens that were trained on and are charged for.
     #[serde(default)]
     pub trained_tokens: Option<u64>,
-    /// Why it failed.
+    /// The reason of a failure.
     #[serde(default)]
     pub error: Option<JobError>,
-    /// What was noted on it when it was made.
+    /// The metadata that was set when the job was created.
     #[serde(default)]
     pub metadata: Option<Map<String, Value>>,
-    /// When it was made, in seconds since 1970.
+    /// The time of creation, in seconds since 1970.
     #[serde(default)]
     pub created_at: Option<u64>,
-    /// When it will be done, in seconds since 1970, where the endpoint has an estimate.
+    /// The estimated time of completion, in seconds since 1970, if the endpoint has an estimate.
     #[serde(default)]
     pub estimated_finish: Option<u64>,
 }
 
-/// Something that happened to a job.
+/// An event of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobEvent {
-    /// What the endpoint knows it by.
+    /// The id at the endpoint.
     #[serde(default)]
     pub id: String,
-    /// When, in seconds since 1970.
+    /// The time of the event, in seconds since 1970.
     #[serde(default)]
     pub created_at: Option<u64>,
-    /// `info`, `warn` or `error`.
+    /// The level: `info`, `warn` or `error`.
     #[serde(default)]
     pub level: String,
-    /// What happened.
+    /// The message.
     #[serde(default)]
     pub message: String,
     /// Measurements, such as the loss at a step.
@@ -259,13 +259,13 @@ pub struct JobEvent {
     pub data: Option<Value>,
 }
 
-/// A part of a list, the latest first.
+/// A page of a list, latest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Page<T> {
     /// The items.
     pub data: Vec<T>,
-    /// Whether there are more: ask for those after the id of the last one.
+    /// Whether there are more items: request those after the id of the last one.
     #[serde(default)]
     pub has_more: bool,
 }

@@ -1,4 +1,5 @@
-//! Fine-tuning over the OpenAI-compatible API: training rows from what programs did, and jobs that survive a restart.
+//! Fine-tuning with the OpenAI-compatible API: training rows from traces of programs, and jobs that survive a
+//! restart.
 //!
 //! ```no_run
 //! # async fn tune(program: dspy_core::predict::DynPredict, traces: Vec<dspy_core::program::Trace>)
@@ -12,7 +13,7 @@
 //! }
 //! let tune = FineTune::new("gpt-4o-mini-2024-07-18", rows).suffix("triage").seed(1);
 //! let client = FineTuning::new(Endpoint::provider("openai")?);
-//! // Killed and started again, this goes on where it was.
+//! Restarted after a crash, this resumes where it stopped.
 //! let tuned = client.run(&tune, "runs/triage.json").await?;
 //! let lm = tuned.lm()?;
 //! # let _ = lm;

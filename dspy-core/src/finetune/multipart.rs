@@ -1,4 +1,4 @@
-//! A file as the body of a form, sent in pieces so that it is in memory only once.
+//! A file as a multipart form body, sent in pieces so that it is in memory only once.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use reqwest::Body;
 
 use dspy_lm::internal::Payload;
 
-/// How much is handed to the connection at a time.
+/// The size of a piece in bytes.
 const PIECE: usize = 64 << 10;
 
-/// A form with the purpose and the file.
+/// Creates a form with the purpose and the file.
 pub(super) fn form(purpose: &str, name: &str, content: &Arc<[u8]>) -> Payload {
     let boundary = boundary(content);
     let head = format!(
@@ -31,7 +31,7 @@ pub(super) fn form(purpose: &str, name: &str, content: &Arc<[u8]>) -> Payload {
     Payload { content_type: format!("multipart/form-data; boundary={boundary}"), length, body }
 }
 
-/// A line that does not occur in the content: it holds a digest of it.
+/// Returns a boundary line that does not occur in the content, because it contains a digest of it.
 fn boundary(content: &[u8]) -> String {
     format!("dspy-{}", &blake3::hash(content).to_hex()[..32])
 }

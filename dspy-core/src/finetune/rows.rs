@@ -1,4 +1,4 @@
-//! What a model is to learn from: conversations that end in the reply that it should give.
+//! Training rows: conversations that end in the reply that the model should give.
 
 use serde_json::{Value, json};
 
@@ -11,26 +11,26 @@ use crate::program::{HasPredictors, Trace};
 use crate::signature::{Demo, Values};
 use dspy_lm::internal::{message_value, tool_value};
 
-/// One conversation, and the reply to learn.
+/// A conversation, and the reply to learn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingRow {
     pub(super) messages: Vec<Message>,
     pub(super) tools: Vec<ToolSpec>,
-    /// The reply that is wanted.
+    /// The preferred reply.
     pub(super) reply: Message,
-    /// The reply that is not, in rows of preferences.
+    /// The rejected reply, in rows of preferences.
     pub(super) worse: Option<Message>,
 }
 
 impl TrainingRow {
-    /// A conversation written by hand, with the reply that the model should give.
+    /// Creates a row from a conversation and the reply that the model should give.
     pub fn new(messages: impl IntoIterator<Item = Message>, reply: Message) -> Self {
         TrainingRow { messages: messages.into_iter().collect(), tools: Vec::new(), reply, worse: None }
     }
 
-    /// What a predictor asks for these inputs, and the reply that gives these outputs: exactly the messages of a call,
-    /// with its current instruction and demonstrations, in the format of its adapter or the one of the current
-    /// settings.
+    /// Creates a row from a predictor's prompt for these inputs and the reply that contains these outputs.
+    /// The messages are exactly those of a call, with the current instruction and demonstrations, in the
+    /// format of the predictor's adapter or, if it has none, of the adapter of the current settings.
     ///
     /// ```
     /// use dspy_core::finetune::TrainingRow;
@@ -56,20 +56,20 @@ impl TrainingRow {
         })
     }
 
-    /// The same row as a preference: the model should rather give its reply than the one with these outputs. For
-    /// direct preference optimization.
+    /// Returns the row as a preference: the model should prefer its reply to the one with the outputs
+    /// `worse`. For direct preference optimization.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// The same as those of [`of`](Self::of).
     pub fn rather_than(mut self, predictor: &Predictor, inputs: &Values, worse: &Values) -> Result<Self> {
         self.worse = Some(reply(predictor.lesson(inputs, worse)?.1));
         Ok(self)
     }
 
-    /// The line of the training file.
+    /// Returns the row as a line of the training file.
     ///
     /// # Errors
-    /// If a message holds media that the format has no place for.
+    /// If a message holds media that the format does not support.
     pub fn to_json(&self) -> Result<String, FineTuneError> {
         let value = |message: &Message| {
             message_value(message).map_err(|error| FineTuneError::Row { message: error.to_string() })
@@ -87,7 +87,7 @@ impl TrainingRow {
                 json!({"input": input, "preferred_output": [reply], "non_preferred_output": [value(worse)?]})
             }
             None => {
-                // Demonstrations are there to be read, not to be learnt.
+                // Demonstrations are part of the prompt and are not trained on.
                 for message in
                     messages.iter_mut().filter(|message| message["role"] == Role::Assistant.as_str())
                 {
@@ -105,7 +105,7 @@ impl TrainingRow {
     }
 }
 
-/// The completion as the turn of a conversation.
+/// Converts the completion to a message of the conversation.
 fn reply(completion: Completion) -> Message {
     if completion.tool_calls.is_empty() {
         return Message::assistant(completion.text);
@@ -124,12 +124,12 @@ pub struct TrainingSet {
 }
 
 impl TrainingSet {
-    /// No rows yet.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The rows.
+    /// Returns the rows.
     pub fn rows(&self) -> &[TrainingRow] {
         &self.rows
     }
@@ -139,8 +139,8 @@ impl TrainingSet {
         self.rows.push(row);
     }
 
-    /// Adds a row for each call of a trace that gave outputs, and says how many. Which runs are good enough to learn
-    /// from is yours to decide: trace them, score them, and add the traces of the best.
+    /// Adds a row for each call of a trace that returned outputs, and returns the number of rows. The
+    /// selection of good runs is up to the caller: trace them, score them, and add the traces of the best.
     ///
     /// # Errors
     /// If the trace is of a program with other predictors.
@@ -160,7 +160,7 @@ impl TrainingSet {
         Ok(count)
     }
 
-    /// Adds a row for each example of a predictor.
+    /// Adds a row for each demonstration of a predictor.
     ///
     /// # Errors
     /// If an example lacks an input or an output.
@@ -176,10 +176,10 @@ impl TrainingSet {
         Ok(())
     }
 
-    /// The training file: one JSON object a line.
+    /// Returns the training file: one JSON object per line.
     ///
     /// # Errors
-    /// As [`TrainingRow::to_json`].
+    /// The same as those of [`TrainingRow::to_json`].
     pub fn to_jsonl(&self) -> Result<String, FineTuneError> {
         let mut out = String::new();
         for row in &self.rows {
@@ -189,15 +189,15 @@ impl TrainingSet {
         Ok(out)
     }
 
-    /// Checks the rows against the limits of an endpoint, and says how large they are.
+    /// Checks the rows against the limits of an endpoint and returns their sizes.
     ///
     /// # Errors
-    /// [`FineTuneError::Rows`] with each row that cannot be learnt from.
+    /// [`FineTuneError::Rows`] with each invalid row.
     pub fn check(&self, limits: &Limits) -> Result<Summary, FineTuneError> {
         check::check(&self.rows, limits)
     }
 
-    /// Whether these are preferences.
+    /// Returns whether the rows are preferences.
     pub(super) fn is_preference(&self) -> bool {
         self.rows.iter().any(|row| row.worse.is_some())
     }

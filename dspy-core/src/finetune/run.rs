@@ -1,4 +1,4 @@
-//! A fine-tuning from rows to model, which goes on where it was when it is started again.
+//! A fine-tuning run from rows to model, which resumes after a restart.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use super::state::RunState;
 use crate::lm::{Lm, LmError, LmErrorKind};
 use dspy_lm::internal::Api;
 
-/// How many parts of a list are looked through for what an earlier run left.
+/// The maximum number of pages that are searched for files and jobs of an earlier run.
 const PAGES: usize = 20;
-/// How often an upload or a job is tried again after failures that leave open what came of it.
+/// The maximum number of retries of an upload or a job creation after failures that leave its outcome
+/// unknown.
 const TRIES: u32 = 3;
-/// The member of a job's metadata that says which run made it.
+/// The member of a job's metadata that identifies the run.
 const MARK: &str = "dspy_run";
 
-/// A model that was tuned.
+/// A tuned model.
 #[derive(Debug, Clone)]
 pub struct TunedModel {
     name: String,
@@ -30,26 +31,26 @@ pub struct TunedModel {
 }
 
 impl TunedModel {
-    /// The name of the model at its endpoint.
+    /// Returns the name of the model at its endpoint.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The job that made it.
+    /// Returns the job that created the model.
     pub fn job(&self) -> &Job {
         &self.job
     }
 
-    /// A handle to it.
+    /// Returns a handle to the model.
     ///
     /// # Errors
-    /// As [`Endpoint::model`](crate::lm::Endpoint::model).
+    /// The same as those of [`Endpoint::model`](crate::lm::Endpoint::model).
     pub fn lm(&self) -> Result<Lm, LmError> {
         self.api.model(&self.name)
     }
 }
 
-/// What is to be uploaded.
+/// The files to upload.
 struct Files {
     training: Arc<[u8]>,
     validation: Option<Arc<[u8]>>,
@@ -57,16 +58,17 @@ struct Files {
 }
 
 impl FineTuning {
-    /// Uploads the rows, creates the job, waits for its end and gives the tuned model.
+    /// Uploads the rows, creates the job, waits until it finishes and returns the tuned model.
     ///
-    /// `state` is a small file that holds the ids. It is written before each step counts: started again after a crash,
-    /// this goes on with the file and the job that are there. Where a crash, or a broken connection, leaves open whether
-    /// a file or a job came to be, the endpoint's lists are looked through before anything is sent again. Dropping the
-    /// future stops the waiting, not the job; see [`cancel`](Self::cancel). One run at a time may use a state file.
+    /// `state` is the path of a small file that holds the ids. It is written before each step takes effect:
+    /// restarted after a crash, the run continues with the existing file and job. If a crash or a lost
+    /// connection leaves it unknown whether a file or a job was created, the endpoint's lists are searched
+    /// before anything is sent again. Dropping the future stops the waiting, not the job; see
+    /// [`cancel`](Self::cancel). A state file may be used by one run at a time.
     ///
     /// # Errors
-    /// If the rows cannot be used, the endpoint cannot be reached, the job fails or is cancelled, or is not done within
-    /// the [deadline](Self::deadline). After a failed job the file has to be deleted to try again.
+    /// If the rows are invalid, the endpoint cannot be reached, the job fails or is cancelled, or does not
+    /// finish within the [deadline](Self::deadline). To try again after a failed job, delete the state file.
     pub async fn run(&self, tune: &FineTune, state: impl AsRef<Path>) -> Result<TunedModel, FineTuneError> {
         let job = self.start(tune, state).await?;
         let job = self.wait(&job.id).await?;
@@ -78,10 +80,11 @@ impl FineTuning {
         }
     }
 
-    /// The first part of [`run`](Self::run): uploads the rows and creates the job, or finds the one that there is.
+    /// Does the first part of [`run`](Self::run): uploads the rows and creates the job, or finds the existing
+    /// one.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// The same as those of [`run`](Self::run).
     pub async fn start(&self, tune: &FineTune, state: impl AsRef<Path>) -> Result<Job, FineTuneError> {
         let path = state.as_ref();
         let files = self.files_of(tune)?;
@@ -108,7 +111,7 @@ impl FineTuning {
         Ok(job)
     }
 
-    /// The rows as files, if they can be used, and the digest of all that the result depends on.
+    /// Checks the rows and returns them as files, with the digest of everything that the result depends on.
     fn files_of(&self, tune: &FineTune) -> Result<Files, FineTuneError> {
         tune.training.check(&tune.limits)?;
         if let Some(rows) = &tune.validation {
@@ -131,7 +134,7 @@ impl FineTuning {
         Ok(Files { training, validation, key })
     }
 
-    /// The id of the file, uploaded now or by an earlier run.
+    /// Returns the id of the file, uploaded now or by an earlier run.
     async fn uploaded(&self, name: &str, content: &Arc<[u8]>) -> Result<String, FineTuneError> {
         let mut tries = 0;
         loop {
@@ -165,7 +168,7 @@ impl FineTuning {
         Ok(None)
     }
 
-    /// The job, created now or by an earlier run.
+    /// Returns the job, created now or by an earlier run.
     async fn created(
         &self,
         request: &Map<String, Value>,
@@ -173,7 +176,7 @@ impl FineTuning {
         key: &str,
     ) -> Result<Job, FineTuneError> {
         let mut tries = 0;
-        // Some servers take no notes; then the file tells whose job it is.
+        // Some servers do not accept metadata; then the job is identified by its file.
         let mut marked = request.clone();
         marked.entry("metadata").or_insert_with(|| json!({MARK: key[..32].to_owned()}));
         loop {
@@ -198,7 +201,7 @@ impl FineTuning {
             after = page.data.last().map(|job| job.id.clone()).filter(|_| page.has_more);
             let ours = |job: &Job| {
                 let mark = job.metadata.as_ref().and_then(|notes| notes.get(MARK)?.as_str());
-                // The name of the file holds the digest of the run, so nobody else's job has it.
+                // The name of the file holds the digest of the run, so it belongs to no other run's job.
                 mark == Some(&key[..32]) || (mark.is_none() && job.training_file.as_deref() == Some(training))
             };
             let over = |job: &Job| matches!(job.status, JobStatus::Failed | JobStatus::Cancelled);
@@ -212,11 +215,11 @@ impl FineTuning {
         Ok(None)
     }
 
-    /// Waits before another try, if there is hope in one.
+    /// Waits before the next attempt, or returns the error if another attempt cannot help.
     async fn again(&self, error: FineTuneError, tries: &mut u32) -> Result<(), FineTuneError> {
         let open = match &error {
             FineTuneError::Endpoint(error) => {
-                // What was answered wrongly may have been done rightly.
+                // A reply that cannot be decoded does not mean that the request failed.
                 error.is_retryable() || error.kind == LmErrorKind::Decode
             }
             _ => false,
@@ -230,11 +233,11 @@ impl FineTuning {
         Ok(())
     }
 
-    /// Waits for the end of a job. Failures to ask for it are no failures of the job: it is asked for again until the
-    /// deadline.
+    /// Waits until a job finishes. Failed status requests are not failures of the job: they are repeated
+    /// until the deadline.
     ///
     /// # Errors
-    /// If the job fails or is cancelled, is not done in time, or the endpoint refuses to tell.
+    /// If the job fails or is cancelled, does not finish in time, or the endpoint refuses the status request.
     pub async fn wait(&self, id: &str) -> Result<Job, FineTuneError> {
         let start = Instant::now();
         let mut pause = self.polling.0;
@@ -271,12 +274,12 @@ impl FineTuning {
     }
 }
 
-/// Half as long again, up to the longest.
+/// Returns one and a half times the interval, up to the longest.
 fn longer(pause: Duration, longest: Duration) -> Duration {
     (pause + pause / 2).min(longest.max(pause))
 }
 
-/// The body of the request for the job.
+/// Returns the body of the request that creates the job.
 fn request(tune: &FineTune, state: &RunState, training: &str) -> Map<String, Value> {
     let mut request = Map::new();
     request.insert("model".into(), tune.model.as_str().into());
@@ -291,7 +294,7 @@ fn request(tune: &FineTune, state: &RunState, training: &str) -> Map<String, Val
     request
 }
 
-/// A list; nothing where the server has no such list.
+/// Returns a list, or `None` if the server does not support it.
 fn known<T>(outcome: Result<T, FineTuneError>) -> Result<Option<T>, FineTuneError> {
     match outcome {
         Ok(list) => Ok(Some(list)),
@@ -300,7 +303,7 @@ fn known<T>(outcome: Result<T, FineTuneError>) -> Result<Option<T>, FineTuneErro
     }
 }
 
-/// Whether a request was refused for a member.
+/// Returns whether a request was refused because of a member.
 fn refuses(error: &FineTuneError, member: &str) -> bool {
     match error {
         FineTuneError::Endpoint(error) => {

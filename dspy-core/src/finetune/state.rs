@@ -1,4 +1,4 @@
-//! How far a fine-tuning is, on disk.
+//! The state of a fine-tuning run on disk.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
@@ -9,11 +9,11 @@ use super::error::FineTuneError;
 use crate::error::clipped;
 use crate::files::{self, Draft};
 
-/// What has to be known to go on. It holds ids, no keys and no data.
+/// The state needed to resume a run. It holds ids, no keys and no training data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunState {
     pub(super) version: u32,
-    /// A digest of all that the result depends on.
+    /// A digest of everything that the result depends on.
     pub(super) key: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) training_file: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct RunState {
 const VERSION: u32 = 1;
 
 impl RunState {
-    /// The state in the file, or a new one if there is no file.
+    /// Reads the state from the file, or creates a new one if there is no file.
     pub(super) fn open(path: &Path, key: &str) -> Result<Self, FineTuneError> {
         let wrong = |message: String| FineTuneError::State { path: path.into(), message };
         let text = match files::read_text(path) {
@@ -39,7 +39,7 @@ impl RunState {
                     validation_file: None,
                     job: None,
                 };
-                // Before anything is sent it must be known that what comes of it can be written down.
+                // Checks that the state can be written, before anything is sent.
                 state.save(path)?;
                 return Ok(state);
             }
@@ -58,7 +58,7 @@ impl RunState {
         Ok(state)
     }
 
-    /// Writes the state. A crash leaves the old file or the new one, never a part.
+    /// Writes the state. A crash leaves the old file or the new one, never a partial file.
     pub(super) fn save(&self, path: &Path) -> Result<(), FineTuneError> {
         let write = || -> std::io::Result<()> {
             let mut draft = Draft::new(path)?;

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::lm::BoxFuture;
 use dspy_base::fold::words;
 
-/// How fast repetitions of a term stop counting, as in Lucene.
+/// The saturation of repeated terms, as in Lucene.
 const K1: f64 = 1.2;
-/// How much long passages are held back, as in Lucene.
+/// The strength of length normalization, as in Lucene.
 const B: f64 = 0.75;
 
 /// A corpus in memory, searched by the words that query and passage share.
@@ -21,7 +21,7 @@ pub struct Bm25 {
     passages: Vec<String>,
     lengths: Vec<f64>,
     mean_length: f64,
-    /// For each term the passages that contain it and how often.
+    /// The passages that contain each term, with the number of occurrences.
     postings: HashMap<String, Vec<(u32, u32)>>,
 }
 
@@ -47,17 +47,17 @@ impl Bm25 {
         Bm25 { passages, lengths, mean_length, postings }
     }
 
-    /// The number of passages.
+    /// Returns the number of passages.
     pub fn len(&self) -> usize {
         self.passages.len()
     }
 
-    /// Whether there are no passages.
+    /// Returns whether there are no passages.
     pub fn is_empty(&self) -> bool {
         self.passages.is_empty()
     }
 
-    /// As [`Retriever::search`], without waiting.
+    /// Does the same as [`Retriever::search`], synchronously.
     pub fn find(&self, query: &str, k: usize) -> Passages {
         let mut scores: HashMap<u32, f64> = HashMap::new();
         for term in words(query) {
@@ -71,7 +71,7 @@ impl Bm25 {
             }
         }
         let mut ranked: Vec<(u32, f64)> = scores.into_iter().collect();
-        // Equal scores in the order of the corpus, so that a search always gives the same.
+        // Passages with equal scores keep the order of the corpus, so that searches are deterministic.
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked.truncate(k);
         let passage = |(index, score): (u32, f64)| {

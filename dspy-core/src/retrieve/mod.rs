@@ -1,4 +1,4 @@
-//! Retrieval: passages for a query.
+//! Retrieval: finds passages for a query.
 
 mod bm25;
 mod vector;
@@ -15,11 +15,11 @@ use crate::lm::BoxFuture;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Passage {
-    /// The place of the passage in its corpus, from 0.
+    /// The index of the passage in its corpus, from 0.
     pub index: usize,
     /// The text.
     pub text: String,
-    /// How well it fits the query; comparable only within one search.
+    /// The relevance to the query; comparable only within one search.
     pub score: f64,
 }
 
@@ -28,7 +28,7 @@ pub struct Passage {
 pub struct Passages(pub Vec<Passage>);
 
 impl Passages {
-    /// The texts alone.
+    /// Converts the passages into their texts.
     pub fn into_texts(self) -> Vec<String> {
         self.0.into_iter().map(|passage| passage.text).collect()
     }
@@ -43,7 +43,7 @@ impl IntoIterator for Passages {
     }
 }
 
-/// Something that finds passages. Object-safe: programs hold an `Arc<dyn Retriever>`.
+/// A search over passages. Object-safe: programs hold an `Arc<dyn Retriever>`.
 ///
 /// ```
 /// use dspy_core::retrieve::{Bm25, Retriever};
@@ -54,7 +54,7 @@ impl IntoIterator for Passages {
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
 ///
-/// The search of one of your own is a boxed future, not an `async fn`:
+/// A custom implementation returns a boxed future; `search` is not an `async fn`:
 ///
 /// ```
 /// use dspy_core::Result;
@@ -73,7 +73,7 @@ impl IntoIterator for Passages {
 /// }
 /// ```
 pub trait Retriever: Send + Sync {
-    /// The `k` passages that fit `query` best, best first; fewer if fewer fit at all.
+    /// Returns the `k` passages that fit `query` best, best first; fewer if fewer fit at all.
     ///
     /// # Errors
     /// If the search fails, e.g. because a server cannot be reached.

@@ -1,13 +1,13 @@
-//! Passages found by the vectors of their texts.
+//! Search of passages by embedding vectors.
 
 use super::{Passage, Passages, Retriever};
 use crate::error::Result;
 use crate::lm::{BoxFuture, Embedder, LmError, LmErrorKind, Usage};
 
-/// A corpus in memory, searched by the cosine between the vectors of query and passage.
+/// A corpus in memory, searched by the cosine similarity of query and passage vectors.
 ///
-/// Every search looks at every passage, which is fine up to some hundred thousand of them; beyond, implement
-/// [`Retriever`] over an index of your own.
+/// Every search scans all passages, which is fast enough for some hundred thousand of them; for more,
+/// implement [`Retriever`] over another index.
 ///
 /// ```
 /// use dspy_core::lm::Embedder;
@@ -23,17 +23,17 @@ use crate::lm::{BoxFuture, Embedder, LmError, LmErrorKind, Usage};
 pub struct VectorIndex {
     embedder: Embedder,
     passages: Vec<String>,
-    /// The vectors one after the other, each of length one.
+    /// The concatenated vectors, each of length one.
     vectors: Vec<f32>,
     dimensions: usize,
     usage: Usage,
 }
 
 impl VectorIndex {
-    /// Indexes a corpus.
+    /// Embeds and indexes a corpus.
     ///
     /// # Errors
-    /// Whatever the embedder reports; [`Decode`](LmErrorKind::Decode) if its vectors differ in size.
+    /// The errors of the embedder; [`Decode`](LmErrorKind::Decode) if its vectors differ in size.
     pub async fn new<T: Into<String>>(
         embedder: Embedder,
         passages: impl IntoIterator<Item = T>,
@@ -52,17 +52,17 @@ impl VectorIndex {
         Ok(VectorIndex { embedder, passages, vectors, dimensions, usage: embeddings.usage })
     }
 
-    /// The number of passages.
+    /// Returns the number of passages.
     pub fn len(&self) -> usize {
         self.passages.len()
     }
 
-    /// Whether there are no passages.
+    /// Returns whether there are no passages.
     pub fn is_empty(&self) -> bool {
         self.passages.is_empty()
     }
 
-    /// What indexing cost.
+    /// Returns the usage of indexing.
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -79,7 +79,7 @@ impl VectorIndex {
             .zip(0..)
             .filter(|(score, _)| *score > 0.0)
             .collect();
-        // Equal ones in the order of the corpus.
+        // Passages with equal scores keep the order of the corpus.
         let better = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if k < found.len() {
             found.select_nth_unstable_by(k, better);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{FieldError, Fields as _, Signature, SignatureSpec, Values};
 
-/// What a check asks for, in words: the part of it that stands in prompts.
+/// The description of a check: its rule in words, as prompts show it, and whether it is hard.
 ///
 /// ```
 /// # use dspy_core::signature::SignatureSpec;
@@ -30,18 +30,18 @@ impl CheckSpec {
         CheckSpec { why: why.into(), hard }
     }
 
-    /// The rule, in the words of the signature.
+    /// Returns the rule in the words of the signature.
     pub fn why(&self) -> &str {
         &self.why
     }
 
-    /// Whether a reply that fails it is refused. Otherwise it is only reported.
+    /// Returns whether a reply that fails the check is refused. If not, the failure is only reported.
     pub fn is_hard(&self) -> bool {
         self.hard
     }
 }
 
-/// `Must hold: …` and `Should hold: …`, for hard and soft checks.
+/// Describes the checks for a prompt: `Must hold: …` for hard checks, `Should hold: …` for soft ones.
 pub(crate) fn checks_in_words(checks: &[CheckSpec]) -> impl Iterator<Item = String> {
     [("Must hold", true), ("Should hold", false)].into_iter().filter_map(|(title, hard)| {
         let rules = checks.iter().filter(|check| check.hard == hard);
@@ -54,11 +54,11 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A check that an output fails.
+/// A failed check of an output.
 ///
-/// [`Signature::check`](super::Signature::check) gives them for any output, and
-/// [`Prediction::failed_checks`](crate::predict::Prediction::failed_checks) the soft ones for a reply. Its `Display`
-/// reads `` `field`: why ``.
+/// [`Signature::check`](super::Signature::check) returns the failures of any output, and
+/// [`Prediction::failed_checks`](crate::predict::Prediction::failed_checks) the soft ones of a reply. The
+/// `Display` form is `` `field`: why ``.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckFailure {
     field: &'static str,
@@ -67,17 +67,17 @@ pub struct CheckFailure {
 }
 
 impl CheckFailure {
-    /// The field that the check stands on; empty for one on the whole signature.
+    /// Returns the field that the check is declared on; empty for a check on the whole signature.
     pub fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The rule that does not hold.
+    /// Returns the rule that does not hold.
     pub fn why(&self) -> &'static str {
         self.why
     }
 
-    /// Whether a reply that fails it is refused.
+    /// Returns whether a reply that fails the check is refused.
     pub fn is_hard(&self) -> bool {
         self.hard
     }
@@ -92,9 +92,9 @@ impl fmt::Display for CheckFailure {
     }
 }
 
-/// A check that panicked instead of saying yes or no: a fault of the program, which no reply can mend.
+/// A panic in the expression of a check. It is a bug in the program, which no reply can fix.
 ///
-/// Where panics abort the process, there is nothing to catch.
+/// Panics cannot be caught if they abort the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckPanic {
     field: &'static str,
@@ -103,17 +103,17 @@ pub struct CheckPanic {
 }
 
 impl CheckPanic {
-    /// The field that the check stands on; empty for one on the whole signature.
+    /// Returns the field that the check is declared on; empty for a check on the whole signature.
     pub fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The rule that was being checked.
+    /// Returns the rule that was being checked.
     pub fn why(&self) -> &'static str {
         self.why
     }
 
-    /// What the panic said.
+    /// Returns the message of the panic.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -131,7 +131,7 @@ impl fmt::Display for CheckPanic {
 
 impl std::error::Error for CheckPanic {}
 
-/// A check as the macro knows it.
+/// A check in the form that the macro generates.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "not for users")]
 pub struct Check<O> {
@@ -153,16 +153,16 @@ impl<O> Check<O> {
 /// Runs all checks of a signature on the values of its outputs.
 pub(crate) type Enforce = fn(Values) -> Result<Vec<CheckFailure>, CheckFault>;
 
-/// Why the checks could not be run.
+/// An error that kept the checks from running.
 #[derive(Debug)]
 pub(crate) enum CheckFault {
-    /// A value is not of its Rust type.
+    /// A value does not fit its Rust type.
     Field(FieldError),
     /// A check panicked.
     Panic(CheckPanic),
 }
 
-/// The signature of `S` with what runs its checks, for those who know it as data alone.
+/// Returns the signature of `S` with the function that runs its checks, for callers that only have the data.
 pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
     let enforce: Enforce = |values| {
         let output = S::Output::from_values(values).map_err(CheckFault::Field)?;
@@ -171,10 +171,10 @@ pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
     Arc::new(Arc::unwrap_or_clone(spec).enforced_by(enforce))
 }
 
-/// The checks that fail, in their order.
+/// Returns the failed checks, in the order of their declaration.
 ///
 /// # Errors
-/// If one panics.
+/// If a check panics.
 pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure>, CheckPanic> {
     let mut failed = Vec::new();
     for check in checks {
@@ -185,11 +185,11 @@ pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure
     Ok(failed)
 }
 
-/// Runs the checks of one field on its value alone, which `read` makes a struct of this field only. A value that is
-/// not of the field's type is for the decoder to refuse.
+/// Runs the checks of one field on its value alone. `read` makes a struct with only this field. A value that
+/// does not fit the field's type passes; the decoder refuses it.
 ///
 /// # Errors
-/// If one panics.
+/// If a check panics.
 pub fn run_alone<O>(
     checks: &[Check<O>],
     name: &'static str,

@@ -1,14 +1,14 @@
-//! The members of a JSON Schema whose names begin with `x-`: what only the decoder reads.
+//! Extensions of JSON Schema: members whose names begin with `x-`, which only the decoder reads.
 
 use dspy_base::keyword;
 use serde_json::{Map, Value};
 
-/// Members whose own members are schemas by a name of the user's.
+/// Keywords whose members are schemas under user-defined names.
 const NAMED: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
-/// Members that hold data.
+/// Keywords that hold data instead of schemas.
 const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
 
-/// Whether the schema has any extension.
+/// Returns whether the schema has any extension.
 pub(super) fn any(schema: &Value) -> bool {
     match schema {
         Value::Object(members) => members.iter().any(|(key, value)| match value {
@@ -21,7 +21,8 @@ pub(super) fn any(schema: &Value) -> bool {
     }
 }
 
-/// The schema without its extensions. A property may be called `x-…`, and a default may hold such a member.
+/// Returns the schema without its extensions. Properties called `x-…` and such members of default values are
+/// kept.
 pub(super) fn without(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => {
@@ -35,7 +36,7 @@ pub(super) fn without(schema: &Value) -> Value {
                 (key.clone(), value)
             };
             let bare: Map<String, Value> = kept.map(bare).collect();
-            // `true` had to become an object to take an extension.
+            // `true` was replaced by an object to hold an extension.
             if bare.is_empty() && !members.is_empty() { Value::Bool(true) } else { Value::Object(bare) }
         }
         Value::Array(items) => items.iter().map(without).collect(),
@@ -47,8 +48,8 @@ fn each(named: &Map<String, Value>) -> Value {
     named.iter().map(|(name, schema)| (name.clone(), without(schema))).collect()
 }
 
-/// Writes the aliases of variants, by the names of the variants, into the schema of their enum: beside the choice, or on the member that a variant
-/// with data is, or beside the value of the tag.
+/// Adds the aliases of an enum's variants, by variant name, to the schema of the enum: beside the list of
+/// choices, in the member that represents a variant with data, or beside the value of the tag.
 pub fn variant_aliases(
     tag: Option<&'static str>,
     aliases: &'static [(&'static str, &'static [&'static str])],
@@ -71,7 +72,7 @@ fn mark(schema: &mut Map<String, Value>, tag: Option<&str>, name: &str, aliases:
     let listed =
         schema.get("enum").and_then(Value::as_array).is_some_and(|list| list.iter().any(|v| v == name));
     if listed || schema.get("const").is_some_and(|value| value == name) {
-        // By value and not as `x-aliases`, which on a member would be other names of the member.
+        // By value and not as `x-aliases`, which on a member would be aliases of the member.
         let by_value = schema.entry(keyword::ENUM_ALIASES).or_insert_with(|| Value::Object(Map::new()));
         if let Some(by_value) = by_value.as_object_mut() {
             by_value.insert(name.to_owned(), aliases.clone());

@@ -1,4 +1,4 @@
-//! What prompts need to know of a type beside its schema, found out once for each field.
+//! Properties of a field's type that prompts need beside its schema, computed once for each field.
 
 use serde_json::Value;
 
@@ -8,29 +8,29 @@ use dspy_base::keyword;
 /// The facets of a type.
 #[derive(Debug)]
 pub(super) struct Facets {
-    /// Single-precision numbers occur in the values.
+    /// Whether single-precision numbers occur in the values.
     pub(super) f32: bool,
-    /// Images, audio or files occur in the values.
+    /// Whether images, audio or files occur in the values.
     pub(super) media: bool,
-    /// The type says more about a text than that it is one.
+    /// Whether the type restricts its strings beyond being strings.
     pub(super) constrained: bool,
     pub(super) form: Form,
 }
 
-/// How values stand in prompts.
+/// The form of a field's values in prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Every text is a value as it stands.
+    /// Any string, shown unchanged.
     Text,
-    /// As a text, where there is one.
+    /// A string shown unchanged, or nothing.
     OptionalText,
-    /// JSON, but for texts that cannot be taken for any.
+    /// JSON, except for strings that cannot be mistaken for it.
     Usual,
-    /// A document or a list of them, numbered.
+    /// A document or a list of documents, numbered.
     Documents,
     /// Code in a fence.
     Code,
-    /// Earlier turns of the conversation, as turns.
+    /// Earlier turns of the conversation, shown as turns.
     History,
 }
 
@@ -64,7 +64,7 @@ fn is_text(schema: &Value) -> bool {
         && ["enum", "const", "format", "pattern"].iter().all(|key| schema.get(key).is_none())
 }
 
-/// Whether the values are every text and null.
+/// Returns whether the values are any string or null.
 fn is_optional_text(schema: &Value) -> bool {
     let plain = ["enum", "const", "format", "pattern", "contentEncoding", "allOf", "oneOf", "$ref"];
     if plain.iter().any(|key| schema.get(key).is_some()) {

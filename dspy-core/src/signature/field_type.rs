@@ -1,4 +1,4 @@
-//! What may stand in a field.
+//! Types that a field can have.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,30 +9,30 @@ use super::order::settle;
 use super::{FieldError, Values};
 use crate::types::root_schema;
 
-/// A type that a signature field can have: everything that is `Serialize`, `DeserializeOwned` and `JsonSchema`.
+/// A type of a signature field: any type that is `Serialize`, `DeserializeOwned` and `JsonSchema`.
 ///
-/// Implemented for all such types; there is nothing to write by hand.
+/// Implemented for all such types; do not implement it by hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the type of a signature field",
     label = "needs `Serialize`, `Deserialize` and `JsonSchema`",
     note = "put `#[dspy::field_type]` on the type that lacks them, or derive all three"
 )]
 pub trait FieldType: Sized {
-    /// The JSON Schema of the type, self-contained.
+    /// Returns the self-contained JSON Schema of the type.
     fn schema() -> Value;
 
-    /// Puts the value under `name`. The entries of maps and sets come in the order of their keys, so that equal
-    /// values give equal prompts in every process.
+    /// Writes the value into `values` under `name`. The entries of maps and sets are sorted by key, so that
+    /// equal values give equal prompts in every process.
     ///
     /// # Errors
     /// If the value has no JSON form.
     fn write(&self, name: &'static str, values: &mut Values) -> Result<(), FieldError>;
 
-    /// Takes the value of `name`, or of one of its aliases, out of `values`. An absent value is `default`, or what
-    /// the type makes of JSON's `null`.
+    /// Removes the value of `name`, or of one of its aliases, from `values` and converts it. An absent value
+    /// becomes `default` or, without a default, the type's value for JSON's `null`.
     ///
     /// # Errors
-    /// If the value is absent or does not fit.
+    /// If the value is absent without such a substitute, or does not fit the type.
     fn read(
         values: &mut Values,
         name: &'static str,
@@ -41,7 +41,7 @@ pub trait FieldType: Sized {
     ) -> Result<Self, FieldError>;
 }
 
-// Without this, rustc would report each of the three traits that a type lacks instead of our one message.
+// Without this, rustc would report each missing trait separately instead of our one message.
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> FieldType for T {
     fn schema() -> Value {
@@ -73,10 +73,10 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Field
     }
 }
 
-/// The schema of the only property of the struct `T`, with the definitions it refers to.
+/// Returns the schema of the only property of the struct `T`, with the definitions it refers to.
 ///
-/// The macro puts a field with schemars attributes into a struct of its own, so that schemars itself gives them
-/// their meaning.
+/// The macro puts a field with schemars attributes into a struct of its own, so that schemars itself
+/// interprets them.
 pub fn property_schema<T: JsonSchema>() -> Value {
     let mut root = root_schema::<T>();
     let definitions = root.get_mut("$defs").map(Value::take);

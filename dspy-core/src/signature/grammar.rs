@@ -1,4 +1,4 @@
-//! The string form of signatures, `"question, context: list[str] -> answer: float"`, at run time.
+//! Parses the string form of signatures, `"question, context: list[str] -> answer: float"`, at run time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use dspy_base::error::clipped;
 /// A signature string that does not parse, with the byte offset of the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrammarError {
-    /// Where in the string, in bytes.
+    /// The offset in the string, in bytes.
     pub offset: usize,
     message: String,
     text: String,
@@ -24,7 +24,7 @@ pub struct GrammarError {
 
 impl fmt::Display for GrammarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of a long text, what stands around the place.
+        // Of a long string, only the part around the offset is shown.
         const AROUND: usize = 160;
         let offset = self.text.floor_char_boundary(self.offset);
         let start = self.text.floor_char_boundary(offset.saturating_sub(AROUND));
@@ -61,7 +61,7 @@ impl FromStr for SignatureSpec {
     }
 }
 
-/// The JSON Schema of the type of a field. Its members are read, so that it is an object.
+/// Returns the JSON Schema of the type of a field, always as an object.
 fn root(ty: &Type) -> Result<Value, Problem> {
     Ok(match schema(ty)? {
         Value::Bool(true) => json!({}),
@@ -69,7 +69,7 @@ fn root(ty: &Type) -> Result<Value, Problem> {
     })
 }
 
-/// The JSON Schema of a type, the same that the type of Rust has.
+/// Returns the JSON Schema of a type, identical to that of the corresponding Rust type.
 fn schema(ty: &Type) -> Result<Value, Problem> {
     let any = || Ok(json!(true));
     let first = |arguments: &[Type]| arguments.first().map_or_else(any, schema);
@@ -103,7 +103,7 @@ fn schema(ty: &Type) -> Result<Value, Problem> {
             Known::Temporal(temporal) => match temporal {
                 Temporal::Date => json!({"type": "string", "format": "date"}),
                 Temporal::Time => json!({"type": "string", "format": "partial-time"}),
-                // Python's has an offset or none.
+                // Python's datetimes may have a UTC offset or none.
                 Temporal::DateTime => json!({"anyOf": [
                     {"type": "string", "format": "date-time"},
                     {"type": "string", "format": "partial-date-time"},
@@ -123,7 +123,7 @@ fn tuple(types: &[Type]) -> Result<Value, Problem> {
     Ok(json!({"type": "array", "prefixItems": all(types)?, "minItems": count, "maxItems": count}))
 }
 
-/// A type of Rust by its name: of those, only the library's own are known when a program runs.
+/// Returns the schema of a Rust type by its name. Only the library's own types are known at run time.
 fn named(path: &Path, arguments: &[Type]) -> Result<Value, Problem> {
     let ours = path.segments.first().is_some_and(|(root, _)| root == "dspy");
     let name = match path.segments.as_slice() {
@@ -134,7 +134,7 @@ fn named(path: &Path, arguments: &[Type]) -> Result<Value, Problem> {
     if name == "Value" && arguments.is_empty() {
         return Ok(json!(true));
     }
-    // What a history or code is of does not show in its schema.
+    // The type arguments of histories and code do not affect their schemas.
     let own = Own::named(name).filter(|own| arguments.is_empty() || *own == Own::History);
     own.map(own_type).ok_or_else(|| path.unknown())
 }
@@ -147,7 +147,7 @@ fn value(choice: &Choice) -> Value {
     }
 }
 
-/// A number of Rust, as schemars describes it.
+/// Returns the schema of a Rust number type, as schemars describes it.
 fn numeric(number: Number) -> Value {
     match number {
         Number::I8 => sized("int8", Some(-128), Some(127)),
@@ -167,7 +167,7 @@ fn numeric(number: Number) -> Value {
     }
 }
 
-/// The types of this library.
+/// Returns the schema of a type of this library.
 fn own_type(own: Own) -> Value {
     match own {
         Own::Image => root_schema::<Image>(),
@@ -184,7 +184,7 @@ fn own_type(own: Own) -> Value {
     }
 }
 
-/// An integer type with its limits, as schemars describes it.
+/// Returns the schema of an integer type with its bounds, as schemars describes it.
 fn sized(format: &str, minimum: Option<i64>, maximum: Option<i64>) -> Value {
     let mut schema = json!({"type": "integer", "format": format});
     for (key, limit) in [("minimum", minimum), ("maximum", maximum)] {
@@ -195,7 +195,7 @@ fn sized(format: &str, minimum: Option<i64>, maximum: Option<i64>) -> Value {
     schema
 }
 
-/// The type or null, as schemars describes `Option`.
+/// Returns the schema of the type or null, as schemars describes `Option`.
 fn nullable(mut schema: Value) -> Value {
     if schema == Value::Bool(true) {
         return schema;

@@ -1,6 +1,7 @@
-//! Signatures: what a step takes and gives, typed for users and as plain data for everything else.
+//! Signatures: the inputs and outputs of a step, typed for users and as plain data for the rest of the
+//! library.
 //!
-//! `#[signature]` on a struct implements [`Signature`] and [`Fields`]; the strategies and optimizers work on the
+//! `#[signature]` on a struct implements [`Signature`] and [`Fields`]. Strategies and optimizers work on the
 //! [`SignatureSpec`] alone.
 
 pub(crate) mod check;

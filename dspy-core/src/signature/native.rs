@@ -1,14 +1,14 @@
-//! Fields that some models give or take beside the text.
+//! Fields that some models support natively, outside the text of prompts and replies.
 
 use dspy_base::keyword;
 use serde_json::Value;
 
-/// What a field is to a model that handles it natively. The types say so by `x-native` in their schema.
+/// The native counterpart of a field. Types declare it by `x-native` in their schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Native {
-    /// Tools that may be called.
+    /// Tools that the model may call.
     Tools,
-    /// Tools that are called.
+    /// Calls of tools by the model.
     ToolCalls,
     /// The model's own reasoning.
     Reasoning,

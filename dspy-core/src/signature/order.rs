@@ -1,7 +1,7 @@
-//! Maps and sets in one fixed order.
+//! Maps and sets in a fixed order.
 //!
-//! The entries of a `HashMap` come in another order in every process. In a prompt that would be another prompt, and
-//! with it another key of every cache and journal.
+//! The iteration order of a `HashMap` differs between processes. In a prompt, that would change the text and
+//! with it the keys of caches and journals.
 
 use std::any::TypeId;
 use std::cmp::Ordering;
@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use crate::locks::RwLockExt as _;
 use crate::types::{Place, mentions, root_schema};
 
-/// Sorts the entries of all maps and sets in a value of `T`: keys as texts, or as numbers if they are numbers; items
-/// by value. Structs, lists and what has no schema of its own keep their order.
+/// Sorts the entries of all maps and sets in a value of `T`: by key, as numbers if the keys are numbers and
+/// as strings otherwise; sets by value. Structs, lists and values without a schema keep their order.
 pub(super) fn settle<T: JsonSchema + 'static>(value: &mut Value) {
-    // Most values end here, before anything is looked up.
+    // Most values are scalars and return here, before any lookup.
     if matches!(value, Value::Array(_) | Value::Object(_))
         && let Some(schema) = unordered_schema::<T>()
     {
@@ -25,17 +25,17 @@ pub(super) fn settle<T: JsonSchema + 'static>(value: &mut Value) {
     }
 }
 
-/// [`settle`] for a value of which only the schema is known.
+/// Does the same as [`settle`] for a value of which only the schema is known.
 pub(crate) fn settle_by(schema: &Value, value: &mut Value) {
     if matches!(value, Value::Array(_) | Value::Object(_)) {
         sort(Place::root(schema), value);
     }
 }
 
-/// The schema of `T` if values of `T` can hold a map or a set; found out once for each type.
+/// Returns the schema of `T` if its values can hold a map or a set; computed once for each type.
 fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
     static KNOWN: RwLock<Option<HashMap<TypeId, Option<Arc<Value>>>>> = RwLock::new(None);
-    // An object of serde_json keeps the order that its maker gave it.
+    // A serde_json object keeps its insertion order.
     let id = TypeId::of::<T>();
     if id == TypeId::of::<Map<String, Value>>() {
         return None;
@@ -57,19 +57,19 @@ fn is_set(schema: &Map<String, Value>) -> bool {
     schema.get("uniqueItems") == Some(&Value::Bool(true))
 }
 
-/// Whether there are members beside the named ones.
+/// Returns whether members beside the named ones are allowed.
 fn is_map(schema: &Map<String, Value>) -> bool {
     let more = schema.get("additionalProperties").is_some_and(|more| more != &Value::Bool(false));
     more || schema.contains_key("patternProperties")
 }
 
-/// Whether keys are whole numbers; these are the patterns that schemars writes for them.
+/// Returns whether the keys are integers, which schemars expresses by these patterns.
 fn has_number_keys(schema: &Map<String, Value>) -> bool {
     let patterns = schema.get("patternProperties").and_then(Value::as_object);
     patterns.is_some_and(|patterns| patterns.keys().any(|key| matches!(key.as_str(), r"^\d+$" | r"^-?\d+$")))
 }
 
-/// Whether the members are the choices of an enum: any of them, all of one type.
+/// Returns whether the members are the choices of an enum: any subset of them, all of one type.
 fn is_choice_map(schema: &Map<String, Value>) -> bool {
     let members = schema.get("properties").and_then(Value::as_object);
     let alike = members.is_some_and(|members| {
@@ -114,7 +114,7 @@ fn sort(place: Place<'_>, value: &mut Value) {
     }
 }
 
-/// Sorts the members that the schema does not name. Those that it names keep their places.
+/// Sorts the members that the schema does not name. Named members keep their positions.
 fn sort_extra(members: &mut Map<String, Value>, pieces: &[Place<'_>], numbers: bool) {
     let named = |key: &str| {
         pieces.iter().any(|piece| piece.properties().is_some_and(|known| known.contains_key(key)))
@@ -146,7 +146,7 @@ fn sort_choices(members: &mut Map<String, Value>, pieces: &[Place<'_>]) {
     members.extend(old);
 }
 
-/// Keys that are whole numbers by value, before all others.
+/// Compares keys that are integers by value; integers come before all other keys.
 fn compare_numbers(a: &str, b: &str) -> Ordering {
     match (a.parse::<i128>(), b.parse::<i128>()) {
         (Ok(x), Ok(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
@@ -156,7 +156,7 @@ fn compare_numbers(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// A total order of JSON values: by kind, then by value.
+/// Compares JSON values: by kind, then by value. The order is total.
 fn compare(a: &Value, b: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Null => 0,

@@ -1,4 +1,4 @@
-//! Output fields of a reply that is still arriving.
+//! Output fields of a reply that is still being streamed.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,25 +10,25 @@ use serde_json::Value;
 
 use super::{FieldError, Values};
 
-/// How far an output field has arrived.
+/// The state of an output field while its reply is streamed.
 ///
-/// Serialized, it is an object that says so: `{"state": "pending"}`, `{"state": "incomplete", "value": "Par"}` or
+/// Serialized, it is an object: `{"state": "pending"}`, `{"state": "incomplete", "value": "Par"}` or
 /// `{"state": "complete", "value": "Paris"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "state", content = "value", rename_all = "snake_case")]
 pub enum FieldState<T> {
-    /// Nothing that can be shown yet.
+    /// No value yet.
     #[default]
     Pending,
-    /// A beginning: the first part of a text, the first items of a list. Numbers, truth values and choices have no
-    /// beginning.
+    /// A partial value: the first part of a string, the first items of a list. Numbers, booleans and choices
+    /// have no partial values.
     Incomplete(T),
     /// The final value.
     Complete(T),
 }
 
 impl<T> FieldState<T> {
-    /// The value so far.
+    /// Returns the value so far, partial or final.
     pub fn value(&self) -> Option<&T> {
         match self {
             FieldState::Pending => None,
@@ -36,52 +36,53 @@ impl<T> FieldState<T> {
         }
     }
 
-    /// Whether the value is final.
+    /// Returns whether the value is final.
     pub fn is_complete(&self) -> bool {
         matches!(self, FieldState::Complete(_))
     }
 }
 
-/// What arrived of an output field.
+/// An update of an output field.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FieldUpdate {
-    /// More of a text, to be added to what came before.
+    /// A piece of a string, to be appended to the earlier pieces.
     More(String),
-    /// The value so far, in place of what came before.
+    /// The value so far, which replaces the previous one.
     SoFar(Value),
     /// The final value.
     Complete(Value),
-    /// The field has arrived in full and cannot be read, for this reason. The reply will be refused.
+    /// The field is complete but invalid, for this reason. The reply will be refused.
     Refused(String),
 }
 
-/// What arrived of a reply.
+/// An update of one field of a reply.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FieldChange {
     /// The output field.
     pub field: Arc<str>,
-    /// What arrived of it.
+    /// The update of its value.
     pub update: FieldUpdate,
 }
 
 impl FieldChange {
-    /// A change of `field`.
+    /// Creates an update of `field`.
     pub fn new(field: impl Into<Arc<str>>, update: FieldUpdate) -> Self {
         FieldChange { field: field.into(), update }
     }
 }
 
-/// [`FieldType::read`](super::FieldType::read) of a type.
+/// The signature of [`FieldType::read`](super::FieldType::read) for a type.
 pub type ReadField<T> = fn(&mut Values, &'static str, &[&str], Option<fn() -> T>) -> Result<T, FieldError>;
-/// [`FieldType::write`](super::FieldType::write) of a type.
+/// The signature of [`FieldType::write`](super::FieldType::write) for a type.
 pub type WriteField<T> = fn(&T, &'static str, &mut Values) -> Result<(), FieldError>;
 
-/// Brings the state of a field up to date. A beginning that is not yet a `T` leaves the state as it was.
+/// Applies an update to the state of a field. A partial value that is not yet a valid `T` leaves the state
+/// unchanged.
 ///
-/// It takes the functions of a `T` instead of a bound on it, so that rustc reports a type that is no
-/// [`FieldType`](super::FieldType) once, in the words of that trait.
+/// It takes the functions of a `T` instead of a trait bound, so that rustc reports a type that does not
+/// implement [`FieldType`](super::FieldType) once, with the message of that trait.
 pub fn update_field<T: 'static>(
     state: &mut FieldState<T>,
     update: &FieldUpdate,
@@ -102,7 +103,7 @@ pub fn update_field<T: 'static>(
                 text.push_str(more);
                 return;
             }
-            // Types that wrap a text have to be made anew.
+            // Types that wrap a string have to be rebuilt from the whole string.
             let text = match state.value() {
                 Some(value) => text_of(value, name, write) + more,
                 None => more.clone(),
@@ -125,10 +126,10 @@ pub fn update_field<T: 'static>(
     }
 }
 
-/// The outputs of an unfinished reply to a signature that is known only at run time, by field name.
+/// The outputs of an unfinished reply, by field name, for a signature that is known only at run time.
 pub type PartialValues = BTreeMap<String, FieldState<Value>>;
 
-/// [`update_field`] for values without a type.
+/// Does the same as [`update_field`] for untyped values.
 pub(crate) fn update_values(partial: &mut PartialValues, change: &FieldChange) {
     let state = partial.entry(change.field.to_string()).or_default();
     match &change.update {
@@ -142,7 +143,8 @@ pub(crate) fn update_values(partial: &mut PartialValues, change: &FieldChange) {
     }
 }
 
-/// Collects the fields of a struct of partial outputs, to serialize them under the names of the signature.
+/// A collector of the fields of a partial-output struct, which serializes them under the names of the
+/// signature.
 #[derive(Debug, Default)]
 pub struct PartialStates(Values);
 

@@ -1,4 +1,4 @@
-//! All outputs of a signature as one JSON object.
+//! The JSON Schema of a whole reply: all outputs of a signature as one object.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::check::checks_in_words;
 use super::{CheckSpec, FieldSpec};
 use dspy_base::keyword;
 
-/// One object schema for all outputs. Each field's definitions move to the root under names of their own.
+/// Returns one object schema for all outputs. Each field's definitions move to the root under unique names.
 pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>, checks: &[CheckSpec]) -> Value {
     let mut properties = serde_json::Map::new();
     let mut definitions = serde_json::Map::new();
@@ -55,7 +55,7 @@ pub(super) fn reply_schema<'a>(outputs: impl Iterator<Item = &'a FieldSpec>, che
     schema
 }
 
-/// What is known of the field beside its type.
+/// Adds the description, the checks and the aliases of the field to the schema of its type.
 fn annotate(schema: &mut Value, field: &FieldSpec) {
     if *schema == Value::Bool(true) {
         *schema = json!({});
@@ -71,7 +71,7 @@ fn annotate(schema: &mut Value, field: &FieldSpec) {
     }
 }
 
-/// The description with the rules that hold for the value.
+/// Returns the description followed by the rules that the value must satisfy.
 fn rules(description: &str, checks: &[CheckSpec]) -> String {
     let mut lines: Vec<String> = Vec::from_iter((!description.is_empty()).then(|| description.to_owned()));
     lines.extend(checks_in_words(checks));

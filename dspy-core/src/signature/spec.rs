@@ -12,14 +12,14 @@ use super::{CheckSpec, FieldType, extension};
 use crate::decode::{Plan, SchemaError};
 use crate::types::TypeText;
 
-/// The part that a field plays.
+/// The role of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Given to the model.
+    /// Passed to the model.
     Input,
-    /// Asked of the model.
+    /// Requested from the model.
     Output,
-    /// Seen by metrics and optimizers only.
+    /// Visible to metrics and optimizers only.
     Hint,
 }
 
@@ -35,7 +35,7 @@ pub struct FieldSpec {
     kind: Arc<Kind>,
 }
 
-/// The type of a field: its schema and what is made of it on first use.
+/// The type of a field: its schema and everything that is derived from it on first use.
 #[derive(Debug)]
 struct Kind {
     schema: Value,
@@ -55,7 +55,7 @@ impl PartialEq for FieldSpec {
 }
 
 impl FieldSpec {
-    /// A field with a JSON Schema of its values.
+    /// Creates a field from the JSON Schema of its values.
     pub fn new(
         role: Role,
         name: impl Into<Arc<str>>,
@@ -76,12 +76,12 @@ impl FieldSpec {
         }
     }
 
-    /// A text field.
+    /// Creates a string field.
     pub fn text(role: Role, name: impl Into<Arc<str>>, description: impl Into<Arc<str>>) -> Self {
         Self::new(role, name, description, serde_json::json!({"type": "string"}))
     }
 
-    /// A field of a Rust type, with the schema of that type.
+    /// Creates a field of a Rust type, with the schema of that type.
     ///
     /// ```
     /// use dspy_core::signature::{FieldSpec, Role};
@@ -92,21 +92,21 @@ impl FieldSpec {
         Self::new(role, name, description, T::schema())
     }
 
-    /// The same field, which may be absent because it has a default.
+    /// Returns the field marked as having a default, so that replies may omit it.
     #[must_use]
     pub fn defaulted(mut self) -> Self {
         self.optional = true;
         self
     }
 
-    /// The same field with another description.
+    /// Returns the field with another description.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<Arc<str>>) -> Self {
         self.description = description.into();
         self
     }
 
-    /// The same field, which replies may also call by one of these names. Prompts do not mention them.
+    /// Returns the field with aliases that replies may use for its name. Prompts do not mention them.
     ///
     /// ```
     /// use dspy_core::signature::{FieldSpec, Role};
@@ -124,7 +124,7 @@ impl FieldSpec {
         self
     }
 
-    /// The name, as it stands in prompts and saved files.
+    /// Returns the name, as used in prompts and saved files.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -133,7 +133,7 @@ impl FieldSpec {
         self.name.clone()
     }
 
-    /// Other names that the field may have in replies.
+    /// Returns the aliases that replies may use for the name.
     pub fn aliases(&self) -> &[Arc<str>] {
         &self.aliases
     }
@@ -142,30 +142,30 @@ impl FieldSpec {
         self.aliases.iter().any(|alias| meant(alias))
     }
 
-    /// The checks that stand on the field.
+    /// Returns the checks that are declared on the field.
     pub fn checks(&self) -> &[CheckSpec] {
         &self.checks
     }
 
-    /// The description; empty if there is none.
+    /// Returns the description; empty if there is none.
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// The part that the field plays.
+    /// Returns the role of the field.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// The JSON Schema of its values, self-contained.
+    /// Returns the self-contained JSON Schema of the values.
     pub fn schema(&self) -> &Value {
         &self.kind.schema
     }
 
-    /// Its type as a model reads it.
+    /// Returns the type in the notation that prompts use.
     pub fn type_text(&self) -> &TypeText {
         self.kind.text.get_or_init(|| match self.kind.native {
-            // They stand in the prompt in words, not as JSON.
+            // The prompt describes tools in words, not as JSON.
             Some(Native::Tools) => TypeText::word("tools"),
             _ => {
                 let unusable = |_| TypeText::of_unusable(&self.kind.schema);
@@ -175,7 +175,7 @@ impl FieldSpec {
         })
     }
 
-    /// How its values are decoded.
+    /// Returns the plan by which values are decoded.
     ///
     /// # Errors
     /// If the schema contradicts itself, so that no value could be decoded.
@@ -183,57 +183,57 @@ impl FieldSpec {
         self.kind.plan.get_or_init(|| Plan::new(&self.kind.schema)).as_ref()
     }
 
-    /// Whether replies can be read as its values at all. A plain text needs no plan for that.
+    /// Checks that replies can be decoded into values. A plain string needs no plan for that.
     pub(crate) fn readable(&self) -> Result<(), &SchemaError> {
         if self.is_text() && !self.has_constraints() { Ok(()) } else { self.plan().map(|_| ()) }
     }
 
-    /// Whether a reply without the field is complete.
+    /// Returns whether a reply without the field is complete.
     pub fn is_optional(&self) -> bool {
         self.optional
     }
 
-    /// Whether every text is a value of the field as it stands.
+    /// Returns whether any string is a valid value, without quotes or escapes.
     pub fn is_text(&self) -> bool {
         self.kind.facets.form == Form::Text
     }
 
-    /// Whether every text is a value of the field as it stands, and so is nothing.
+    /// Returns whether any string is a valid value, without quotes or escapes, and so is an absent one.
     pub(crate) fn is_optional_text(&self) -> bool {
         self.kind.facets.form == Form::OptionalText
     }
 
-    /// Whether the values are code, which stands in a fence.
+    /// Returns whether the values are code, which prompts and replies put into a fence.
     pub(crate) fn is_code(&self) -> bool {
         self.kind.facets.form == Form::Code
     }
 
-    /// Whether the type says more about a text than that it is one.
+    /// Returns whether the type restricts its strings beyond being strings.
     pub(crate) fn has_constraints(&self) -> bool {
         self.kind.facets.constrained
     }
 
-    /// What the field is to a model that handles it natively.
+    /// Returns the native counterpart of the field for models that support it.
     pub(crate) fn native(&self) -> Option<Native> {
         self.kind.native
     }
 
-    /// Whether images, audio or files occur in the values.
+    /// Returns whether images, audio or files occur in the values.
     pub(crate) fn has_media(&self) -> bool {
         self.kind.facets.media
     }
 
-    /// Whether the field is an input whose value is a document or a list of them.
+    /// Returns whether the field is an input whose value is a document or a list of documents.
     pub(crate) fn has_documents(&self) -> bool {
         self.role == Role::Input && self.kind.facets.form == Form::Documents
     }
 
-    /// Whether the field holds earlier turns of the conversation, which are shown as turns.
+    /// Returns whether the field holds earlier turns of the conversation, which are shown as turns.
     pub(crate) fn is_history(&self) -> bool {
         self.kind.facets.form == Form::History
     }
 
-    /// Whether single-precision numbers occur in the values.
+    /// Returns whether single-precision numbers occur in the values.
     pub(crate) fn has_f32(&self) -> bool {
         self.kind.facets.f32
     }
@@ -263,15 +263,15 @@ fn admits_null(schema: &Value) -> bool {
 pub struct SignatureSpec {
     name: Arc<str>,
     instruction: Arc<str>,
-    /// Inputs first, then outputs, then hints; each group in the order of declaration.
+    /// Inputs, then outputs, then hints; each group in the order of declaration.
     fields: Vec<FieldSpec>,
     checks: Arc<[CheckSpec]>,
-    /// What runs the checks of all fields and of the whole, where they are known as functions.
+    /// The function that runs the checks of all fields and of the whole signature, if it is known.
     enforce: Option<Enforce>,
     reply: Arc<ReplyKind>,
 }
 
-/// All outputs as one object, made on first use.
+/// The object of all outputs, computed on first use.
 #[derive(Debug, Default)]
 struct ReplyKind {
     schema: OnceLock<Arc<Value>>,
@@ -287,7 +287,8 @@ impl PartialEq for SignatureSpec {
 }
 
 impl SignatureSpec {
-    /// A signature. Without an instruction it asks for the outputs given the inputs.
+    /// Creates a signature. An empty instruction is replaced by one that asks for the outputs given the
+    /// inputs.
     pub fn new(
         name: impl Into<Arc<str>>,
         instruction: impl Into<Arc<str>>,
@@ -318,7 +319,7 @@ impl SignatureSpec {
         self.enforce
     }
 
-    /// The same signature with one more hard check of the whole.
+    /// Returns the signature with one more hard check of the whole.
     pub(crate) fn with_check(mut self, why: &str) -> Self {
         self.checks = self.checks.iter().cloned().chain([CheckSpec::new(why, true)]).collect();
         self.reply = Arc::default();
@@ -331,32 +332,32 @@ impl SignatureSpec {
         self
     }
 
-    /// The name of the signature.
+    /// Returns the name of the signature.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the model is told to do.
+    /// Returns the instruction for the model.
     pub fn instruction(&self) -> &Arc<str> {
         &self.instruction
     }
 
-    /// All fields: inputs, outputs, hints.
+    /// Returns all fields: inputs, outputs, hints.
     pub fn fields(&self) -> &[FieldSpec] {
         &self.fields
     }
 
-    /// The checks that stand on the whole signature.
+    /// Returns the checks that are declared on the whole signature.
     pub fn checks(&self) -> &[CheckSpec] {
         &self.checks
     }
 
-    /// The input fields.
+    /// Returns the input fields.
     pub fn inputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
         self.with_role(Role::Input)
     }
 
-    /// The input fields that a prompt shows as fields: all but histories, whose turns it shows as turns.
+    /// Returns the input fields that a prompt shows as fields: all except histories, which it shows as turns.
     ///
     /// ```
     /// use dspy_core::signature::SignatureSpec;
@@ -368,7 +369,7 @@ impl SignatureSpec {
         self.inputs().filter(|field| !field.is_history())
     }
 
-    /// The output fields.
+    /// Returns the output fields.
     pub fn outputs(&self) -> impl DoubleEndedIterator<Item = &FieldSpec> + Clone {
         self.with_role(Role::Output)
     }
@@ -377,19 +378,19 @@ impl SignatureSpec {
         self.fields.iter().filter(move |field| field.role == role)
     }
 
-    /// The field of that name.
+    /// Returns the field with this name, or `None`.
     pub fn field(&self, name: &str) -> Option<&FieldSpec> {
         self.fields.iter().find(|field| field.name() == name)
     }
 
-    /// The same signature with another instruction.
+    /// Returns the signature with another instruction.
     #[must_use]
     pub fn with_instruction(mut self, instruction: impl Into<Arc<str>>) -> Self {
         self.instruction = instruction.into();
         self
     }
 
-    /// The same signature with one more field, the first of its role.
+    /// Returns the signature with an additional field, placed first in its role.
     #[must_use]
     pub fn prepend(mut self, field: FieldSpec) -> Self {
         let at = self.fields.iter().position(|other| other.role as u8 >= field.role as u8);
@@ -398,7 +399,7 @@ impl SignatureSpec {
         self
     }
 
-    /// The same signature with one more field, the last of its role.
+    /// Returns the signature with an additional field, placed last in its role.
     #[must_use]
     pub fn append(mut self, field: FieldSpec) -> Self {
         let at = self.fields.iter().rposition(|other| other.role as u8 <= field.role as u8);
@@ -407,8 +408,8 @@ impl SignatureSpec {
         self
     }
 
-    /// The same signature without the field of that name. Without an output the checks go, too: they are rules about all
-    /// outputs together.
+    /// Returns the signature without the field of this name. Removing an output also removes the checks,
+    /// which are rules about all outputs together.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         if self.field(name).is_some_and(|field| field.role == Role::Output) && self.enforce.take().is_some() {
@@ -418,7 +419,7 @@ impl SignatureSpec {
         self.hiding(name)
     }
 
-    /// The same signature as it is shown to a model that gets the field of that name elsewhere.
+    /// Returns the signature as shown to a model that gets the field of this name by other means.
     #[must_use]
     pub(crate) fn hiding(mut self, name: &str) -> Self {
         self.fields.retain(|field| field.name() != name);
@@ -426,7 +427,8 @@ impl SignatureSpec {
         self
     }
 
-    /// The same signature with another description of the field `name`; unchanged if there is no such field.
+    /// Returns the signature with another description of the field `name`; unchanged if there is no such
+    /// field.
     #[must_use]
     pub fn describe_field(mut self, name: &str, description: impl Into<Arc<str>>) -> Self {
         if let Some(field) = self.fields.iter_mut().find(|field| field.name() == name) {
@@ -436,12 +438,12 @@ impl SignatureSpec {
         self
     }
 
-    /// The JSON Schema of an object that holds all outputs.
+    /// Returns the JSON Schema of an object that holds all outputs.
     pub fn reply_schema(&self) -> &Arc<Value> {
         self.reply.schema.get_or_init(|| Arc::new(reply_schema(self.outputs(), &self.checks)))
     }
 
-    /// [`reply_schema`](Self::reply_schema) as others may see it: without the extensions that only the decoder knows.
+    /// Returns the [`reply_schema`](Self::reply_schema) without the extensions that only the decoder reads.
     pub(crate) fn plain_reply_schema(&self) -> &Arc<Value> {
         self.reply.plain.get_or_init(|| {
             let schema = self.reply_schema();
@@ -449,7 +451,7 @@ impl SignatureSpec {
         })
     }
 
-    /// How such an object is decoded.
+    /// Returns the plan by which an object of all outputs is decoded.
     ///
     /// # Errors
     /// If the schema of a field contradicts itself.
@@ -457,9 +459,9 @@ impl SignatureSpec {
         self.reply.plan.get_or_init(|| Plan::new(self.reply_schema())).as_ref()
     }
 
-    /// A short hexadecimal digest of what saved state must agree with: field names, roles and types. The
-    /// instruction and the descriptions are the optimizer's business and do not count, and neither do aliases and
-    /// checks, which change what is accepted but not what is meant.
+    /// Returns a short hexadecimal digest of the field names, roles and types, which saved state must match.
+    /// Instruction and descriptions are not included, because optimizers change them; neither are aliases and
+    /// checks, which change the accepted replies but not their meaning.
     pub fn fingerprint(&self) -> String {
         let mut hash = blake3::Hasher::new();
         for field in self.fields.iter().filter(|field| field.role != Role::Hint) {
@@ -471,7 +473,7 @@ impl SignatureSpec {
     }
 }
 
-/// The schema without prose and with sorted members: what decides whether two types are the same.
+/// Returns the schema without prose and with sorted members, to decide whether two types are equal.
 fn canonical(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => {

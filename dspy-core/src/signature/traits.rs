@@ -1,4 +1,4 @@
-//! The typed side: structs that convert to field values and back.
+//! The typed view of signatures: structs that convert to field values and back.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// An error of `field`. A message of more than about a thousand bytes is shortened in its middle.
+    /// Creates an error of `field`. A message longer than about 1,000 bytes is shortened in its middle.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         FieldError { field: clipped(field), message: clipped(message) }
     }
 
-    /// The name of the field.
+    /// Returns the name of the field.
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// What is wrong with its value.
+    /// Returns the message that describes what is wrong with the value.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -43,28 +43,31 @@ impl std::error::Error for FieldError {}
 
 /// A struct of named fields that converts to [`Values`] and back.
 ///
-/// `#[signature]` implements it for the annotated struct and for the input and output structs that it generates.
+/// `#[signature]` implements it for the annotated struct and for the input and output structs that it
+/// generates.
 pub trait Fields: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The values by field name.
+    /// Returns the values by field name.
     ///
     /// # Errors
     /// If a value has no JSON form, such as a map whose keys are structs.
     fn to_values(&self) -> Result<Values, FieldError>;
 
-    /// Builds the struct from values; members that it does not know are ignored.
+    /// Creates the struct from values. Unknown members are ignored.
     ///
     /// # Errors
     /// If a required field is absent or a value does not fit its type.
     fn from_values(values: Values) -> Result<Self, FieldError>;
 
-    /// The signature whose fields these are: all of them, the inputs or the outputs.
+    /// Returns the signature that these fields belong to; the struct has all of them, the inputs or the
+    /// outputs.
     fn signature() -> &'static Arc<SignatureSpec>;
 }
 
-/// What a program can be called with: its input struct and everything that converts into it.
+/// An argument of a program: its input struct or anything that converts into it.
 ///
-/// Implemented for all that is `Into` the input. `#[signature]` writes the conversions: from the bare value of a single
-/// input, from a tuple of several in the order of their declaration, and from an example.
+/// Implemented for every type that is `Into` the input. `#[signature]` generates the conversions: from the
+/// bare value of a single input, from a tuple of several in the order of their declaration, and from an
+/// example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the input of this program, which takes `{I}`",
     label = "does not convert into `{I}`",
@@ -72,7 +75,7 @@ pub trait Fields: Serialize + DeserializeOwned + Send + Sync + 'static {
     note = "to give them by name, write `{I} {{ field: value, … }}`"
 )]
 pub trait IntoInput<I> {
-    /// The input.
+    /// Converts the value into the input struct.
     fn into_input(self) -> I;
 }
 
@@ -90,17 +93,17 @@ impl<I, T: Into<I>> IntoInput<I> for T {
     note = "put `#[signature]` on the struct, or write the signature as a string: `predict!(\"question -> answer\")`"
 )]
 pub trait Signature: Fields {
-    /// The input fields.
+    /// The struct of the input fields.
     type Input: Fields;
-    /// The output fields.
+    /// The struct of the output fields.
     type Output: Fields;
-    /// The output fields of an unfinished reply, each with its state.
+    /// The struct of the output fields of an unfinished reply, each with its state.
     type Partial: Default + Serialize + Send + 'static;
 
-    /// The signature as data.
+    /// Returns the signature as data.
     fn spec() -> &'static Arc<SignatureSpec>;
 
-    /// The demonstrations that are declared on the signature.
+    /// Returns the demonstrations that are declared on the signature.
     ///
     /// # Errors
     /// If a value has no JSON form.
@@ -108,7 +111,7 @@ pub trait Signature: Fields {
         Ok(Vec::new())
     }
 
-    /// The checks of the signature, hard and soft, that these outputs fail.
+    /// Returns the checks of the signature, hard and soft, that these outputs fail.
     ///
     /// Calls run them on every reply. A metric may run them too, on the outputs of any program.
     ///
@@ -119,10 +122,10 @@ pub trait Signature: Fields {
         Ok(Vec::new())
     }
 
-    /// The hard checks that the final value of the output field `name` fails, of those that look at nothing else. A
-    /// reply that is still arriving can be refused for them before it is complete.
+    /// Returns the failed hard checks of the output field `name`, of those that depend on this field alone.
+    /// With them, a streamed reply can be refused before it is complete.
     ///
-    /// There are none for a field that does not exist and a value that is not of its type.
+    /// The list is empty if the field does not exist or the value does not fit its type.
     ///
     /// # Errors
     /// If the expression of a check panics.
@@ -131,29 +134,29 @@ pub trait Signature: Fields {
         Ok(Vec::new())
     }
 
-    /// Takes what arrived of a reply into the outputs so far.
+    /// Applies an update of a field to the outputs so far.
     fn update(partial: &mut Self::Partial, change: &FieldChange);
 }
 
-/// A row of a data set: what goes in, and what metrics and optimizers may look at.
+/// A row of a data set: the input of a program and everything that metrics and optimizers may use.
 ///
-/// Every signature struct is an example of itself. Implement it for a type of your own to evaluate a program whose
-/// input is not that of a signature.
+/// Every signature struct is an example of itself. Implement this trait for a custom type to evaluate a
+/// program whose input is not that of a signature.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an example",
     note = "examples are signature structs: put `#[signature]` on `{Self}`, or implement `Example` for it"
 )]
 pub trait Example: Send + Sync + 'static {
-    /// What the program is called with.
+    /// The input of the program.
     type Input;
 
-    /// The input part.
+    /// Returns the input part.
     ///
     /// # Errors
-    /// If a value does not survive the trip through its JSON form.
+    /// If a value does not convert to JSON and back.
     fn input(&self) -> Result<Self::Input, FieldError>;
 
-    /// All fields, labels included.
+    /// Returns all fields, labels included.
     ///
     /// # Errors
     /// If a value has no JSON form.

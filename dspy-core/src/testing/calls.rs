@@ -1,4 +1,4 @@
-//! Calls of tools that a fake model makes up.
+//! Random tool calls for the replies of a fake model.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use crate::decode::Plan;
 use crate::lm::{Completion, FinishReason, ToolCall, ToolSpec};
 use dspy_base::Rng;
 
-/// The most calls in one reply.
+/// The maximum number of calls in one reply.
 const MOST: usize = 2;
 
-/// Up to two calls of these tools, with arguments that fit: the value of an output for calls.
+/// Returns up to two calls of these tools with valid arguments: the value of an output for calls.
 ///
 /// # Errors
 /// If no arguments were found for a tool.
@@ -31,14 +31,14 @@ pub(super) fn sample(tools: &[ToolSpec], least: usize, rng: &mut Rng) -> Result<
         .collect()
 }
 
-/// The calls with ids, as endpoints give them; these are no part of what was intended.
+/// Adds ids to the calls, as endpoints do; they are not part of the intended values.
 pub(super) fn with_ids(completion: &mut Completion, rng: &mut Rng) {
     for call in &mut completion.tool_calls {
         call.id.get_or_insert_with(|| format!("call_{:08x}", rng.bits() >> 32));
     }
 }
 
-/// Arguments written as careless JSON.
+/// Writes the arguments as sloppy JSON.
 pub(super) fn sloppy(calls: &mut [ToolCall], tools: &[ToolSpec], rng: &mut Rng) {
     for call in calls {
         let plan = tools.iter().find(|tool| tool.name == call.name).map(|tool| Plan::new(&tool.parameters));
@@ -48,7 +48,7 @@ pub(super) fn sloppy(calls: &mut [ToolCall], tools: &[ToolSpec], rng: &mut Rng) 
     }
 }
 
-/// Calls that cannot be run: of a tool that nobody offered, or with arguments that are no JSON.
+/// Makes the calls invalid: a tool that does not exist, or arguments that are no JSON.
 pub(super) fn malformed(calls: &mut [ToolCall], rng: &mut Rng) {
     let Some(call) = calls.first_mut() else { return };
     if rng.below(2) == 0 {
@@ -58,7 +58,7 @@ pub(super) fn malformed(calls: &mut [ToolCall], rng: &mut Rng) {
     }
 }
 
-/// Calls that break off in the last one.
+/// Truncates the last call.
 pub(super) fn cut(completion: &mut Completion, rng: &mut Rng) {
     completion.finish = FinishReason::Length;
     let left = 1 + rng.below(completion.tool_calls.len());

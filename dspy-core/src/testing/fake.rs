@@ -1,4 +1,4 @@
-//! A model that answers any signature.
+//! A fake model that answers any signature.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
@@ -18,19 +18,20 @@ use dspy_base::{Rng, Seed};
 
 type Edit = Box<dyn Fn(&str, &mut Values) + Send + Sync>;
 
-/// How many replies the log keeps, unless the test says otherwise.
+/// The default number of replies that the log keeps.
 const KEPT: usize = 1_024;
-/// The most completions of one request.
+/// The maximum number of completions of one request.
 const MOST_SAMPLES: u32 = 128;
-/// How many characters of a streamed reply come at a time, at most.
+/// The maximum number of characters in a piece of a streamed reply.
 const LONGEST_PIECE: usize = 12;
 
-/// A model that makes up its replies: for each output random values that satisfy its type, written as the adapter
-/// asks for them. It needs no script, so that a whole program can be run in a test, thousands of times.
+/// A model with generated replies: for each output, random values that satisfy its type, in the format that
+/// the adapter asks for. It needs no script, so that a test can run a whole program thousands of times.
 ///
-/// By default every reply is exactly right. Shares of them can be had otherwise, to see what a program makes of it:
-/// [`sloppy`](Self::sloppy) ones have the bad form that the decoder sees through, [`malformed`](Self::malformed) ones
-/// cannot be read, [`truncated`](Self::truncated) ones are cut off, and [`errors`](Self::errors) are no replies at all.
+/// By default every reply is valid. To test how a program handles other replies, set their shares:
+/// [`sloppy`](Self::sloppy) replies have format errors that the decoder repairs,
+/// [`malformed`](Self::malformed) ones cannot be decoded, [`truncated`](Self::truncated) ones end early, and
+/// [`errors`](Self::errors) return no reply.
 ///
 /// ```
 /// use dspy_core::lm::{Lm, LmErrorKind};
@@ -48,24 +49,27 @@ const LONGEST_PIECE: usize = 12;
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
 ///
-/// # What is the same each time
-/// A reply depends on the seed and the request alone, whatever runs beside it, and another sample of the same request
-/// (its [`rollout`](Request::rollout)) is another reply. Only errors pass: the same request sent again after an error
-/// is drawn anew, so that retries can be tested. A request with feedback on an unreadable reply is another request.
+/// # Determinism
+/// A reply depends on the seed and the request alone, whatever runs concurrently, and another sample of the
+/// same request (its [`rollout`](Request::rollout)) is another reply. Only errors are transient: the same
+/// request sent again after an error is drawn anew, so that retries can be tested. A request with feedback on
+/// an unreadable reply is another request.
 ///
-/// # What it cannot know
-/// - Rules in code (`#[check]`) are not part of a schema. Give the values that pass them with [`edit`](Self::edit), or
-///   expect the program to ask again.
-/// - Patterns with what regular expressions offer beyond the usual, and limits that contradict each other nearly, end
-///   in an error that names the field.
-/// - Of an adapter that is not the library's it knows [`reply`](crate::adapter::Adapter::reply) only. Its sloppy replies
-///   have words around them, which the adapter may or may not see through; its malformed ones are empty.
-/// - A two-step adapter gets prose that states the values and, if the same `FakeLm` reads it, the same values again.
+/// # Limitations
+/// - Rules in code (`#[check]`) are not part of a schema. Set values that pass them with
+///   [`edit`](Self::edit), or expect the program to re-prompt.
+/// - Patterns with uncommon features of regular expressions, and limits that nearly contradict each other,
+///   end in an error that names the field.
+/// - Of an adapter that is not the library's, it uses only [`reply`](crate::adapter::Adapter::reply). Its
+///   sloppy replies are surrounded by words, which the adapter may or may not ignore; its malformed ones are
+///   empty.
+/// - A two-step adapter gets prose that states the values and, if the same `FakeLm` reads it, the same values
+///   again.
 ///
-/// A request that no predictor made gets a few words, or JSON by its schema where it asks for that.
+/// A request that was not made by a predictor gets a few words, or JSON by its schema if it asks for that.
 pub struct FakeLm {
     seed: Seed,
-    /// Styles with their shares; the rest is valid.
+    /// Styles with their shares; the remaining replies are valid.
     mix: Vec<(f64, Style)>,
     latency: Option<Range<Duration>>,
     capabilities: Capabilities,
@@ -75,7 +79,7 @@ pub struct FakeLm {
 }
 
 impl FakeLm {
-    /// A model whose replies are all valid.
+    /// Creates a model whose replies are all valid.
     pub fn new(seed: u64) -> Self {
         FakeLm {
             seed: Seed::new(seed),
@@ -88,26 +92,29 @@ impl FakeLm {
         }
     }
 
-    /// Makes this share of replies, from 0 to 1, sloppy: with words around, fences, bold markers, trailing commas,
-    /// single quotes, other spellings. They read as the intended values.
+    /// Sets the share of sloppy replies, from 0 to 1: with words around, fences, bold markers, trailing
+    /// commas, single quotes, other spellings. They decode to the intended values.
     #[must_use]
     pub fn sloppy(self, share: f64) -> Self {
         self.with(share, Style::Sloppy)
     }
 
-    /// Makes this share of replies, from 0 to 1, unreadable: refusals, missing fields, contradictions, broken JSON.
+    /// Sets the share of malformed replies, from 0 to 1: refusals, missing fields, contradictions, broken
+    /// JSON.
     #[must_use]
     pub fn malformed(self, share: f64) -> Self {
         self.with(share, Style::Malformed)
     }
 
-    /// Cuts this share of replies, from 0 to 1, off at any place, with [`FinishReason::Length`].
+    /// Sets the share of truncated replies, from 0 to 1: they end at a random place, with
+    /// [`FinishReason::Length`].
     #[must_use]
     pub fn truncated(self, share: f64) -> Self {
         self.with(share, Style::Truncated)
     }
 
-    /// Answers this share of requests, from 0 to 1, by an error. May be said several times for several kinds.
+    /// Sets the share of requests, from 0 to 1, that are answered by an error. Repeat the call for several
+    /// kinds.
     #[must_use]
     pub fn errors(self, share: f64, kind: LmErrorKind) -> Self {
         self.with(share, Style::Error(kind))
@@ -118,21 +125,22 @@ impl FakeLm {
         self
     }
 
-    /// Lets each answer take a time out of this range, on tokio's clock.
+    /// Sets the range from which the latency of each reply is drawn, on tokio's clock.
     #[must_use]
     pub fn latency(mut self, range: Range<Duration>) -> Self {
         self.latency = Some(range);
         self
     }
 
-    /// Sets what the model claims to be able to do: native tool calls, reasoning, JSON.
+    /// Sets the declared capabilities: native tool calls, reasoning, JSON.
     #[must_use]
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// Changes the intended values before they are written. `edit` gets the name of the signature.
+    /// Sets a function that changes the intended values before they are written. Its first argument is the
+    /// name of the signature.
     ///
     /// ```
     /// use dspy_core::testing::FakeLm;
@@ -149,14 +157,14 @@ impl FakeLm {
         self
     }
 
-    /// Sets how many replies [`log`](Self::log) keeps; 1,024 at first.
+    /// Sets the number of replies that [`log`](Self::log) keeps; 1,024 by default.
     #[must_use]
     pub fn keep(mut self, replies: usize) -> Self {
         self.kept = replies;
         self
     }
 
-    /// The latest replies with what was meant by them, oldest first.
+    /// Returns the latest replies with their intended values, oldest first.
     pub fn log(&self) -> Vec<FakeReply> {
         self.memory().replies.iter().cloned().collect()
     }
@@ -199,7 +207,7 @@ impl FakeLm {
                 None => self.words(request, style, rng)?,
             });
         }
-        // About four bytes of English are a token.
+        // A token is about four bytes of English.
         let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
         let asked = request.messages.iter().map(|message| tokens(message.text().len())).sum();
         let written = |completion: &Completion| {
@@ -214,7 +222,7 @@ impl FakeLm {
         Ok(response)
     }
 
-    /// A completion for a predictor.
+    /// Returns a completion for a predictor.
     fn outputs(
         &self,
         prepared: &Prepared,
@@ -262,7 +270,7 @@ impl FakeLm {
         Ok(completion)
     }
 
-    /// A completion for a request that no predictor made.
+    /// Returns a completion for a request that was not made by a predictor.
     fn words(&self, request: &Request, style: Style, rng: &mut Rng) -> Result<Completion, LmError> {
         let fail = |message: String| LmError::new(LmErrorKind::Other, "fake", message);
         let mut completion = match &request.format {
@@ -307,7 +315,7 @@ impl FakeLm {
         Ok(completion)
     }
 
-    /// Answers after a while; also gives the randomness for the way of the answer.
+    /// Returns the reply after the latency, with the random generator for the way it is delivered.
     async fn after_a_while(&self, request: &Request) -> (Result<Response, LmError>, Rng) {
         let digest = request.digest();
         let answer = self.answer(request, digest);
@@ -338,7 +346,7 @@ fn failure(kind: LmErrorKind) -> LmError {
     error
 }
 
-/// Cuts the text off somewhere before its end.
+/// Truncates the text at a random place before its end.
 fn cut(completion: &mut Completion, rng: &mut Rng) {
     completion.finish = FinishReason::Length;
     let end = rng.below(completion.text.chars().count());

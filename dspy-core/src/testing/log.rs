@@ -1,4 +1,4 @@
-//! What a fake model remembers.
+//! The memory of a fake model.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,50 +6,50 @@ use crate::decode::thoughts;
 use crate::lm::{LmErrorKind, RequestDigest};
 use crate::signature::Values;
 
-/// How a [`FakeLm`](super::FakeLm) made a reply.
+/// The form in which a [`FakeLm`](super::FakeLm) wrote a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Style {
-    /// Exactly as the adapter asks for it.
+    /// Exactly as the adapter asks for.
     Valid,
-    /// In bad form, but such that it reads as the intended values.
+    /// With format errors, but decodable to the intended values.
     Sloppy,
-    /// So that it cannot be read.
+    /// Not decodable.
     Malformed,
-    /// Cut off somewhere, and marked as such.
+    /// Truncated at a random place, and reported as such.
     Truncated,
     /// No reply but an error.
     Error(LmErrorKind),
-    /// Words, for a request that no predictor made.
+    /// A few words, for a request that was not made by a predictor.
     Words,
 }
 
-/// One reply of a [`FakeLm`](super::FakeLm).
+/// A reply of a [`FakeLm`](super::FakeLm).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FakeReply {
-    /// The signature that was asked; nothing for a request that no predictor made.
+    /// The name of the signature; `None` for a request that was not made by a predictor.
     pub signature: Option<String>,
-    /// How the reply was made.
+    /// The form of the reply.
     pub style: Style,
-    /// The output values that the model had in mind.
+    /// The intended output values.
     pub intended: Values,
     /// The text of the reply; empty for an error.
     pub text: String,
 }
 
-/// How many replies in prose are remembered for the second step of a two-step adapter.
+/// The maximum number of prose replies that are kept for the second step of a two-step adapter.
 const PROSE: usize = 1_024;
-/// How many requests that were answered by an error are remembered.
+/// The maximum number of requests answered by an error that are remembered.
 const FAILED: usize = 65_536;
 
-/// What happened so far, bounded.
+/// The bounded record of earlier replies.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) replies: VecDeque<FakeReply>,
     /// Answers in prose, with the values that they state.
     prose: VecDeque<(String, Values)>,
-    /// How often each request was answered by an error.
+    /// The number of errors returned for each request.
     failures: HashMap<RequestDigest, u64>,
 }
 
@@ -62,7 +62,7 @@ impl Memory {
     }
 
     pub(super) fn keep_prose(&mut self, prose: &str, values: &Values) {
-        // Thoughts do not reach the second step.
+        // The second step does not see the reasoning.
         let start = thoughts::answer(prose).unwrap_or(0);
         self.prose.push_back((prose[start..].to_owned(), values.clone()));
         while self.prose.len() > PROSE {
@@ -70,12 +70,12 @@ impl Memory {
         }
     }
 
-    /// The values that the latest answer quoted in `text` states.
+    /// Returns the values stated by the latest answer that `text` quotes.
     pub(super) fn stated(&self, text: &str) -> Option<&Values> {
         if self.prose.is_empty() {
             return None;
         }
-        // Some adapters escape what they quote.
+        // Some adapters escape the text that they quote.
         let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
         let quoted = |prose: &str| text.contains(prose) || plain.contains(prose);
         self.prose.iter().rev().find(|(prose, _)| quoted(prose.trim())).map(|(_, values)| values)

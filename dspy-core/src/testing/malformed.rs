@@ -1,4 +1,4 @@
-//! Replies that nobody can read without inventing something.
+//! Replies that cannot be decoded without inventing something.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const REFUSALS: [&str; 3] = [
     "<!DOCTYPE html>\n<html><body><h1>502 Bad Gateway</h1></body></html>",
 ];
 
-/// A reply that must be an error.
+/// Returns a reply that must be an error.
 pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values, rng: &mut Rng) -> String {
     let fault = rng.below(6);
     if fault == 0 {
@@ -26,7 +26,7 @@ pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values
         Shape::Sections(parts) => (parts, Close::Section),
         Shape::Elements(parts) => (parts, Close::Element),
         Shape::Object(value) => return object(spec, value, fault, rng).unwrap_or_else(|| refusal(rng)),
-        // Of prose, and of a format that nobody knows, only nothing at all is sure to be unreadable.
+        // In prose or an unknown format, only an empty reply is sure to be unreadable.
         Shape::Other => return String::new(),
     };
     let broken = match fault {
@@ -65,14 +65,14 @@ fn write(parts: &[(&FieldSpec, String)], close: Close) -> String {
     out
 }
 
-/// One field that is needed is missing.
+/// Removes a required field.
 fn without_one<'s>(mut parts: Parts<'s>, rng: &mut Rng) -> Option<Parts<'s>> {
     let needed: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].0.is_optional()).collect();
     parts.remove(*needed.get(rng.below(needed.len()))?);
     Some(parts)
 }
 
-/// One field says what its type cannot be.
+/// Replaces the value of a field with one that does not fit its type.
 fn with_garble<'s>(mut parts: Parts<'s>, rng: &mut Rng) -> Option<Parts<'s>> {
     let count = parts.len();
     let first = rng.below(count);
@@ -86,7 +86,7 @@ fn with_garble<'s>(mut parts: Parts<'s>, rng: &mut Rng) -> Option<Parts<'s>> {
     None
 }
 
-/// One field stands there twice with different values.
+/// Duplicates a field with a different value.
 fn with_contradiction<'s>(
     adapter: &dyn Adapter,
     spec: &'s SignatureSpec,
@@ -113,7 +113,7 @@ fn with_contradiction<'s>(
     Some(parts)
 }
 
-/// A broken JSON object, if the fault can be had with these fields.
+/// Returns a broken JSON object, if this fault is possible with these fields.
 fn object(spec: &SignatureSpec, mut value: Value, fault: usize, rng: &mut Rng) -> Option<String> {
     let members = value.as_object_mut()?;
     let needed: Vec<&FieldSpec> = spec.outputs().filter(|field| !field.is_optional()).collect();
@@ -130,7 +130,8 @@ fn object(spec: &SignatureSpec, mut value: Value, fault: usize, rng: &mut Rng) -
             Some(value.to_string())
         }
         4 => {
-            // Broken off without a word. Before the last member nothing can be mistaken for the whole.
+            // Truncated without a finish reason. A cut before the last member cannot be mistaken for a
+            // complete reply.
             let last = spec.outputs().rfind(|field| members.contains_key(field.name()))?.name().to_owned();
             let whole = value.to_string();
             let end = whole.rfind(&format!("{}:", Value::from(last)))?;

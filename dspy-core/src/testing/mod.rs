@@ -1,8 +1,8 @@
-//! Models that make up their replies, for tests without a network.
+//! Models with generated replies, for tests without a network.
 //!
-//! [`FakeLm`] answers any signature with values that satisfy its types, in good and in bad form. For replies that are
-//! written down beforehand or computed by a function see [`ScriptedLm`](crate::lm::ScriptedLm), for a model that
-//! learns a little from its prompt [`BuiltinLm`](crate::lm::BuiltinLm).
+//! [`FakeLm`] answers any signature with values that satisfy its types, well-formed or not. For replies that
+//! are scripted or computed by a function see [`ScriptedLm`](crate::lm::ScriptedLm), for a model that learns
+//! from the examples in its prompt [`BuiltinLm`](crate::lm::BuiltinLm).
 
 mod calls;
 mod fake;

@@ -1,11 +1,11 @@
-//! What a reply is made of: the formats of the library's adapters, known by how they look.
+//! The structure of a reply: the formats of the library's adapters, detected by their appearance.
 
 use serde_json::Value;
 
 use crate::adapter::Adapter;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
-/// A reply taken apart.
+/// A reply split into its parts.
 #[derive(Debug)]
 pub(super) enum Shape<'s> {
     /// Sections below markers: each field with its text.
@@ -14,7 +14,7 @@ pub(super) enum Shape<'s> {
     Object(Value),
     /// Elements: each field with its text, escaped.
     Elements(Vec<(&'s FieldSpec, String)>),
-    /// Prose, or a format of somebody else.
+    /// Prose, or the format of a custom adapter.
     Other,
 }
 
@@ -25,7 +25,7 @@ pub(super) fn marker(name: &str) -> String {
 }
 
 impl<'s> Shape<'s> {
-    /// The shape of the reply that `adapter` would show for these values.
+    /// Returns the structure of the reply that `adapter` would show for these values.
     pub(super) fn of(adapter: &dyn Adapter, spec: &'s SignatureSpec, values: &Values) -> Self {
         let reply = adapter.reply(spec, values);
         let Some(first) = spec.outputs().find(|field| values.contains_key(field.name())) else {
@@ -56,7 +56,7 @@ impl<'s> Shape<'s> {
     }
 }
 
-/// The reply if this were the only output.
+/// Returns the reply as if this were the only output.
 fn alone(adapter: &dyn Adapter, spec: &SignatureSpec, field: &FieldSpec, values: &Values) -> String {
     let others = spec.outputs().filter(|other| other.name() != field.name());
     let spec = others.fold(spec.clone(), |spec, other| spec.hiding(other.name()));

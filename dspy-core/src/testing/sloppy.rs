@@ -1,4 +1,4 @@
-//! Replies in bad form that read as the intended values all the same.
+//! Replies with format errors that still decode to the intended values.
 
 use std::fmt::Write as _;
 
@@ -17,9 +17,10 @@ const BEFORE: [&str; 3] = [
 const AFTER: [&str; 3] =
     ["Let me know if you need anything else.", "I hope this helps!", "Note that I may be wrong."];
 
-/// The careless reply. What is said around a reply of a format that is not the library's is up to its reader.
+/// Returns the sloppy reply. For an adapter that is not the library's, it depends on the adapter whether the
+/// reply decodes.
 pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values, rng: &mut Rng) -> String {
-    // Models like to leave out what has no value.
+    // Models tend to omit fields without a value.
     let shown: Values = values
         .iter()
         .filter(|(name, value)| {
@@ -32,7 +33,7 @@ pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values
     match Shape::of(adapter, spec, shown) {
         Shape::Sections(parts) => {
             let plain = !parts.iter().any(|(field, text)| field.is_code() || text.contains("[["));
-            // Some models answer in JSON whatever they were asked for.
+            // Some models answer in JSON whatever format the prompt asks for.
             if plain && rng.below(8) == 0 {
                 return object(spec, &parse(&JsonAdapter.reply(spec, shown)), rng);
             }
@@ -61,7 +62,7 @@ fn around(text: &str, rng: &mut Rng) -> String {
     }
 }
 
-/// The field's value written carelessly, if it is not a text to be taken as it stands.
+/// Returns the field's value in sloppy JSON, unless the field is a plain string.
 fn careless(field: &FieldSpec, values: &Values, rng: &mut Rng) -> Option<String> {
     if field.is_text() || field.is_code() {
         return None;
@@ -84,7 +85,7 @@ fn sections(parts: Vec<(&FieldSpec, String)>, values: &Values, rng: &mut Rng) ->
             3 => marker(&name.to_uppercase()),
             _ => marker(name),
         };
-        // What looks like a marker was guarded by the adapter.
+        // The adapter has escaped text that looks like a marker.
         let other = careless(field, values, rng).filter(|text| !text.contains("[["));
         let text = other.unwrap_or(text);
         let gap = if !text.contains('\n') && rng.below(3) == 0 { " " } else { "\n" };

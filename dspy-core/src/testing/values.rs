@@ -1,4 +1,4 @@
-//! The values that a fake model has in mind.
+//! Random values for the replies of a fake model.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::predictor::{OfferedTools, Prepared};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 use dspy_base::Rng;
 
-/// Values of all outputs. What was `stated` before is kept to.
+/// Returns values of all outputs. Values that were `stated` before are kept.
 ///
 /// # Errors
 /// If no value was found for a field.
@@ -36,7 +36,7 @@ pub(super) fn outputs(
         values.insert(field.name().to_owned(), value);
     }
     if let Some((field, true)) = view.calls() {
-        // Where nothing else is asked for, a reply without calls would be empty.
+        // Without another output, a reply without calls would be empty.
         let must =
             view.is_bare() || matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let named = |name: &str| match &request.tool_choice {
@@ -56,7 +56,7 @@ pub(super) fn outputs(
     Ok(values)
 }
 
-/// A value of one field.
+/// Returns a value of one field.
 pub(super) fn one(spec: &SignatureSpec, field: &FieldSpec, rng: &mut Rng) -> Result<Value, String> {
     let plan =
         field.plan().map_err(|error| format!("output `{}` of {}: {error}", field.name(), spec.name()))?;

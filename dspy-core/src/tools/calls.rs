@@ -1,4 +1,4 @@
-//! Running calls, and what came of them.
+//! Running tool calls, and their results.
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
@@ -7,19 +7,20 @@ use super::{Tool, ToolCall, ToolError};
 use crate::lm::Message;
 use crate::types::ToolCalls;
 
-/// How many tools run at a time.
+/// The default number of tools that run concurrently.
 const CONCURRENCY: usize = 8;
 
 impl ToolCalls {
-    /// Runs the calls on `tools`, eight at a time, and gives the results in the order of the calls. A call that comes
-    /// to nothing is a result that says why.
+    /// Runs the calls on `tools`, eight at a time, and returns the results in the order of the calls. A
+    /// failed call is a result that holds the error.
     pub async fn run(&self, tools: &[Tool]) -> Vec<ToolResult> {
         self.run_at_most(CONCURRENCY, tools).await
     }
 
-    /// [`run`](Self::run) with another bound, at least 1, on the calls in flight.
+    /// Does the same as [`run`](Self::run) with another maximum, at least 1, of calls in flight.
     pub async fn run_at_most(&self, concurrency: usize, tools: &[Tool]) -> Vec<ToolResult> {
-        // Each future is made before it is polled, so that its type does not depend on a borrowed closure argument.
+        // Each future is created before it is polled, so that its type does not depend on a borrowed closure
+        // argument.
         let calls: Vec<_> = self.0.iter().map(|call| run_one(call, tools)).collect();
         stream::iter(calls).buffered(concurrency.max(1)).collect().await
     }
@@ -36,20 +37,21 @@ async fn run_one(call: &ToolCall, tools: &[Tool]) -> ToolResult {
     ToolResult { id: call.id.clone(), name: call.name.clone(), outcome }
 }
 
-/// What came of one call.
+/// The result of one call.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ToolResult {
-    /// The id of the call, where it had one.
+    /// The id of the call, if it had one.
     pub id: Option<String>,
-    /// The tool.
+    /// The name of the tool.
     pub name: String,
-    /// The result, or why there is none.
+    /// The value, or the error.
     pub outcome: Result<Value, ToolError>,
 }
 
 impl ToolResult {
-    /// The result as a model reads it: text as it stands, anything else as JSON, an error in its words.
+    /// Returns the result as a model reads it: strings unchanged, any other value as JSON, an error as its
+    /// message.
     pub fn text(&self) -> String {
         match &self.outcome {
             Ok(Value::String(text)) => text.clone(),
@@ -58,7 +60,7 @@ impl ToolResult {
         }
     }
 
-    /// The message that answers a native call; `None` for a call without an id.
+    /// Returns the message that answers a native call; `None` for a call without an id.
     pub fn to_message(&self) -> Option<Message> {
         Some(Message::tool_result(self.id.as_deref()?, self.text()))
     }

@@ -1,4 +1,4 @@
-//! Whether calls can be run, before they are.
+//! Checks of tool calls before they run.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use super::error::list;
 use super::{ToolCall, ToolSpec};
 use crate::decode::{DecodeError, Decoded, ParseReport, Plan, Problem, ProblemKind, Repair, RepairKind};
 
-/// The arguments as the tool takes them. They are an object, or the JSON text of one: anything else is no set of
-/// arguments, even for a tool with one parameter.
+/// Decodes the arguments for a tool. They are an object, or its JSON text; anything else is refused, even for
+/// a tool with one parameter.
 pub(super) fn read_arguments(plan: &Plan, arguments: Value) -> Result<Decoded<Value>, DecodeError> {
     let read = match arguments {
         Value::Null => plan.coerce(Value::Object(serde_json::Map::new())),
         Value::String(text) if text.trim().is_empty() => plan.coerce(Value::Object(serde_json::Map::new())),
-        // What a model wrote instead of JSON.
+        // The model wrote the object as text.
         Value::String(text) if is_object(&text) => plan.decode(&text),
         value if value.is_object() => plan.coerce(value),
         other => return Err(no_object(&other)),
@@ -27,7 +27,7 @@ pub(super) fn read_arguments(plan: &Plan, arguments: Value) -> Result<Decoded<Va
     Ok(read)
 }
 
-/// Whether a text is an object, in a fence or not.
+/// Returns whether a string is an object, in a fence or not.
 fn is_object(text: &str) -> bool {
     let mut text = text.trim_start();
     if let Some(fenced) = text.strip_prefix("```") {
@@ -46,8 +46,9 @@ fn no_object(value: &Value) -> DecodeError {
     Problem::whole(ProblemKind::WrongType, "an object with the arguments", found).into()
 }
 
-/// Brings the arguments of all calls into the form that the tools take, and says what is wrong with those that cannot
-/// be: in words for the model. What was repaired goes into the report, below the field that holds the calls.
+/// Converts the arguments of all calls to the form that the tools take. Returns the problems of calls that
+/// cannot be converted, worded for the model. Repairs are added to the report, below the field that holds the
+/// calls.
 pub(crate) fn check_calls(
     calls: &mut [ToolCall],
     tools: &[ToolSpec],

@@ -1,4 +1,4 @@
-//! Calls that came to nothing.
+//! Errors of tool calls.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::decode::DecodeError;
 use crate::observe::Failure;
 use dspy_base::error::BoxError;
 
-/// Why a tool gave no result, in words that a model can act on.
+/// The error of a tool call, worded so that a model can act on it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ToolError {
@@ -15,29 +15,29 @@ pub enum ToolError {
     Unknown {
         /// The name in the call.
         name: String,
-        /// The names that there are.
+        /// The names of the available tools.
         known: Vec<String>,
     },
-    /// The arguments are not what the tool takes.
+    /// The arguments do not fit the parameters of the tool.
     #[error("the arguments of `{name}` do not fit: {source}")]
     Arguments {
-        /// The tool.
+        /// The name of the tool.
         name: String,
-        /// What is wrong, argument by argument.
+        /// The problems, by argument.
         source: DecodeError,
     },
     /// The tool ran and failed.
     #[error("`{name}` failed: {source}")]
     Failed {
-        /// The tool.
+        /// The name of the tool.
         name: String,
         /// Its error.
         source: Arc<BoxError>,
     },
-    /// The tool panicked: a fault of its code.
+    /// The tool panicked, which is a bug in its code.
     #[error("`{name}` broke down: {message}")]
     Panicked {
-        /// The tool.
+        /// The name of the tool.
         name: String,
         /// The message of the panic.
         message: String,

@@ -1,9 +1,10 @@
 //! Tools: functions that a model may call.
 //!
-//! A [`Tool`] is an async function with a name, a description and arguments of a type of yours. A signature with an
-//! input of [`ToolSpec`]s and an output of [`ToolCalls`] asks a model which tools to call; models that call tools
-//! natively do so, others write the calls as JSON. Either way names and arguments are checked against the tools before
-//! the prediction is yours, and problems go back to the model. Whether the calls are run is up to you.
+//! A [`Tool`] is an async function with a name, a description and an argument struct. A signature with an
+//! input of [`ToolSpec`]s and an output of [`ToolCalls`] asks a model which tools to call. Models with native
+//! tool calling use it; others write the calls as JSON. In both cases names and arguments are checked against
+//! the tools before the prediction is returned, and problems are reported to the model. Running the calls is
+//! up to the caller.
 //!
 //! ```
 //! use dspy_core::tools::{Tool, ToolCall, ToolCalls};

@@ -1,26 +1,27 @@
-//! What a tool may return.
+//! Return types of tools.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use dspy_base::error::BoxError;
 
-/// What the function of a [`Tool`](super::Tool) may return: text, numbers, booleans, JSON values, lists and options of
-/// anything with a JSON form, [`Json`] of any such type, and a `Result` of any type with a JSON form.
+/// A return type of the function of a [`Tool`](super::Tool): text, numbers, booleans, JSON values, lists and
+/// options of anything with a JSON form, [`Json`] of any such type, and a `Result` of any type with a JSON
+/// form.
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     label = "not a result of a tool",
     note = "wrap it: `Json(value)`, or `Ok::<_, Error>(value)`"
 )]
 pub trait ToolOutput {
-    /// The result as a model gets to read it.
+    /// Converts the result into the JSON value that a model reads.
     ///
     /// # Errors
     /// The failure of the tool, or of the conversion to JSON.
     fn into_result(self) -> Result<Value, BoxError>;
 }
 
-/// Any type with a JSON form as the result of a tool.
+/// A wrapper to return any type with a JSON form from a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

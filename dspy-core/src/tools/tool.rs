@@ -1,4 +1,4 @@
-//! One tool.
+//! A tool.
 
 use std::any::Any;
 use std::fmt;
@@ -21,7 +21,7 @@ use dspy_base::error::BoxError;
 
 type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync;
 
-/// A function that a model may call. Cloning shares it.
+/// A function that a model may call. Clones share the function.
 ///
 /// ```
 /// use dspy_core::tools::Tool;
@@ -48,14 +48,14 @@ type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send 
 #[derive(Clone)]
 pub struct Tool {
     spec: Arc<ToolSpec>,
-    /// How the arguments are read, or why the tool cannot be called at all.
+    /// The plan by which arguments are decoded, or the reason why the tool cannot be called at all.
     plan: Arc<Result<Plan, String>>,
     run: Arc<Run>,
 }
 
 impl Tool {
-    /// A tool of that name. `Args` is a struct; its fields are the parameters, their doc comments the descriptions. A
-    /// tool without parameters takes an empty struct.
+    /// Creates a tool. The fields of the struct `Args` are the parameters, their doc comments the
+    /// descriptions. A tool without parameters takes an empty struct.
     pub fn new<Args, Out, F, Fut>(
         name: impl Into<String>,
         description: impl Into<String>,
@@ -69,7 +69,7 @@ impl Tool {
     {
         let mut parameters = root_schema::<Args>();
         if let Some(members) = parameters.as_object_mut() {
-            // The name of the Rust type tells a model nothing.
+            // The name of the Rust type is of no use to a model.
             members.shift_remove("title");
         }
         let spec = Arc::new(ToolSpec::new(name, description, parameters));
@@ -80,7 +80,7 @@ impl Tool {
                 let failed =
                     |source: BoxError| ToolError::Failed { name: spec.name.clone(), source: source.into() };
                 let arguments = serde_json::from_value(arguments).map_err(|error| failed(error.into()))?;
-                // The call itself is inside, because it may panic before it gives a future.
+                // The call itself is inside, because it may panic before it returns a future.
                 let work = AssertUnwindSafe(async { function(arguments).await.into_result() }).catch_unwind();
                 match work.await {
                     Ok(result) => result.map_err(failed),
@@ -99,23 +99,24 @@ impl Tool {
         Tool { spec, plan: Arc::new(plan), run: Arc::new(run) }
     }
 
-    /// The tool as models see it.
+    /// Returns the description of the tool for models.
     pub fn spec(&self) -> &ToolSpec {
         &self.spec
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// The same tools as models see them: the value of an input `tools: Vec<ToolSpec>`.
+    /// Returns the descriptions of the tools for models: the value of an input `tools: Vec<ToolSpec>`.
     pub fn specs<'t>(tools: impl IntoIterator<Item = &'t Tool>) -> Vec<ToolSpec> {
         tools.into_iter().map(|tool| tool.spec().clone()).collect()
     }
 
-    /// Runs the tool. The arguments are an object, or its JSON text, and are read as leniently as replies are: `"41"` is
-    /// a number where one is asked for. Anything else than an object is refused, even for a single argument.
+    /// Runs the tool. The arguments are an object, or its JSON text, and are decoded as leniently as replies:
+    /// `"41"` is accepted where a number is expected. Anything but an object is refused, even for a single
+    /// argument.
     ///
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
@@ -137,7 +138,7 @@ impl Tool {
     }
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     crate::panics::message(panic).unwrap_or("no message").to_owned()
 }

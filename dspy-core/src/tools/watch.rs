@@ -1,11 +1,11 @@
-//! Calls of tools that somebody watches.
+//! Events of tool calls for observers.
 
 use serde_json::Value;
 
 use super::ToolError;
 use crate::observe::{self, EventKind, Watched};
 
-/// Runs a tool between the two events that frame it, where somebody watches.
+/// Runs a tool between its start and end events, if there is an observer.
 pub(super) async fn watch_tool(
     name: &str,
     arguments: &Value,

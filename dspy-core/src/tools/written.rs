@@ -1,8 +1,9 @@
-//! Calls that a model wrote into its text: what an endpoint without a parser for the model's own notation hands on.
+//! Parses tool calls that a model wrote into its text, for endpoints without a parser for the model's
+//! notation.
 //!
-//! Known are the notations of the common open models: JSON with a name and arguments, alone, in a list, in a fence, in
-//! an element such as `<tool_call>`, or below `tool_calls` and `function` as in OpenAI's replies; and
-//! `<function=name>` with JSON or `<parameter=…>` elements.
+//! Supported are the notations of the common open models: JSON with a name and arguments, alone, in a list,
+//! in a fence, in an element such as `<tool_call>`, or below `tool_calls` and `function` as in OpenAI's
+//! replies; and `<function=name>` with JSON or `<parameter=…>` elements.
 
 use std::sync::LazyLock;
 
@@ -13,18 +14,19 @@ use super::{ToolCall, ToolCalls};
 use crate::decode::Plan;
 use crate::decode::thoughts;
 
-/// What a text holds of calls.
+/// The tool calls found in a reply.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Written {
     /// Nothing that looks like a call.
     Nothing,
-    /// Calls, and the text without them. `marked` tells that they stand in a notation that is only used for calls.
+    /// Calls, and the text without them. `marked`: whether they are in a notation that is only used for
+    /// calls.
     Calls { calls: Vec<ToolCall>, rest: String, marked: bool },
-    /// Something that must be a call and cannot be read.
+    /// Something that must be a call but cannot be read.
     Broken(String),
 }
 
-/// Elements and tokens around JSON calls. Where the end is missing, the end of the text is one.
+/// Elements and tokens around JSON calls. If the end is missing, the call ends with the text.
 const WRAPPERS: [(&str, &str); 6] = [
     ("<tool_call>", "</tool_call>"),
     ("<tool_calls>", "</tool_calls>"),
@@ -34,13 +36,14 @@ const WRAPPERS: [(&str, &str); 6] = [
     ("[TOOL_CALLS]", "</s>"),
 ];
 
-/// What opens a call of a named function.
+/// The start of a call of a named function.
 const FUNCTION: &str = "<function=";
 
-/// More wrappers than these are not read: they are no calls.
+/// The maximum number of wrappers; if there are more, they are not calls.
 const MOST: usize = 256;
 
-/// Finds the calls in the answer of a model. `known` are the names of the tools; with none, any name is taken for one.
+/// Finds the calls in the answer of a model. `known` are the names of the tools; if it is empty, any name is
+/// accepted.
 pub(crate) fn find(reply: &str, known: &[&str]) -> Written {
     let Some(start) = thoughts::answer(reply) else { return Written::Nothing };
     let start = thoughts::stray_end(reply, start).map_or(start, |(_, end)| end);
@@ -51,7 +54,7 @@ pub(crate) fn find(reply: &str, known: &[&str]) -> Written {
     }
 }
 
-/// Calls in elements and behind tokens of their own.
+/// Finds calls in elements and after special tokens.
 fn wrapped(text: &str) -> Written {
     let mut calls = Vec::new();
     let mut rest = String::new();
@@ -90,7 +93,8 @@ fn wrapped(text: &str) -> Written {
     Written::Calls { calls, rest, marked: true }
 }
 
-/// The next wrapper that is not a mention between backticks: where it opens; none for a named function.
+/// Finds the next wrapper that is not quoted in backticks. Returns its offset and its tags; no tags for a
+/// named function.
 fn next_wrapper(text: &str, from: usize) -> Option<(usize, Option<(&'static str, &'static str)>)> {
     let mut at = from;
     while let Some(open) = text[at..].find(['<', '[']).map(|offset| at + offset) {
@@ -109,7 +113,7 @@ fn next_wrapper(text: &str, from: usize) -> Option<(usize, Option<(&'static str,
     None
 }
 
-/// Where the call that `<function=` opens at `open` ends.
+/// Returns the offset where the call that `<function=` opens at `open` ends.
 fn function_end(text: &str, open: usize) -> usize {
     let inner = open + FUNCTION.len();
     let close = text[inner..].find("</function>").map(|length| inner + length + "</function>".len());
@@ -121,7 +125,7 @@ fn function_end(text: &str, open: usize) -> usize {
     }
 }
 
-/// The calls that a wrapper holds: JSON, or named functions.
+/// Parses the calls inside a wrapper: JSON, or named functions.
 fn read_all(inside: &str) -> Option<Vec<ToolCall>> {
     let text = without_fence(inside.trim());
     if !text.contains(FUNCTION) || text.starts_with(['{', '[']) {
@@ -138,7 +142,8 @@ fn read_all(inside: &str) -> Option<Vec<ToolCall>> {
     Some(calls)
 }
 
-/// `<function=name>…</function>`: with the arguments as JSON, or each in an element `<parameter=name>…</parameter>`.
+/// Parses `<function=name>…</function>` with arguments as JSON, or each in an element
+/// `<parameter=name>…</parameter>`.
 fn read_function(text: &str) -> Option<ToolCall> {
     let (name, body) = text.strip_prefix(FUNCTION)?.split_once('>')?;
     let name = name.trim().trim_matches(['"', '\'']);
@@ -168,7 +173,7 @@ fn read_function(text: &str) -> Option<ToolCall> {
     Some(ToolCall::new(name, Value::Object(arguments)))
 }
 
-/// Calls in JSON without anything that marks them, but for a fence or words around.
+/// Finds calls in JSON without any marker, possibly in a fence or between words.
 fn bare(text: &str, known: &[&str]) -> Written {
     let is_known = |call: &ToolCall| known.is_empty() || known.contains(&call.name.as_str());
     let whole = without_fence(text.trim());
@@ -179,7 +184,7 @@ fn bare(text: &str, known: &[&str]) -> Written {
             _ => Written::Nothing,
         };
     }
-    // Words before or behind: only exact JSON that calls tools of the task.
+    // With words before or after, only exact JSON that calls known tools counts.
     for start in starts(text).take(MOST) {
         let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
         let mut calls = Vec::new();
@@ -199,7 +204,7 @@ fn bare(text: &str, known: &[&str]) -> Written {
     Written::Nothing
 }
 
-/// Where JSON may start: brackets at the start of a line.
+/// Returns the offsets where JSON may start: brackets at the start of a line.
 fn starts(text: &str) -> impl Iterator<Item = usize> {
     let mut at = 0;
     text.split_inclusive('\n').filter_map(move |line| {
@@ -209,7 +214,7 @@ fn starts(text: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whether a text that cannot be read names a tool and arguments.
+/// Returns whether a string that cannot be parsed names a tool and arguments.
 fn is_call_like(text: &str, known: &[&str]) -> bool {
     let arguments = ["\"arguments\"", "\"args\"", "\"parameters\"", "\"tool_calls\"", "\"function\""];
     let named = known.is_empty() || known.iter().any(|name| text.contains(&format!("\"{name}\"")));
@@ -222,7 +227,7 @@ fn unreadable(text: &str) -> String {
     format!("the call {start:?} cannot be read; write it as {{\"name\": …, \"arguments\": {{…}}}}")
 }
 
-/// The inside of the fence that a text consists of, or the text.
+/// Returns the content of the fence if the string consists of one, otherwise the string.
 fn without_fence(text: &str) -> &str {
     let inside = || {
         let (info, inside) = text.strip_prefix("```")?.split_once('\n')?;
@@ -232,10 +237,10 @@ fn without_fence(text: &str) -> &str {
     inside().unwrap_or(text)
 }
 
-/// Calls in JSON: one value, a list, or several values one after another.
+/// Parses calls in JSON: one value, a list, or several values one after another.
 pub(crate) fn read_json(text: &str) -> Option<Vec<ToolCall>> {
     exact(text).or_else(|| {
-        // Sloppy JSON is read by the schema of calls.
+        // Sloppy JSON is decoded by the schema of calls.
         static PLAN: LazyLock<Option<Plan>> = LazyLock::new(|| {
             let schema = ToolCalls::json_schema(&mut schemars::SchemaGenerator::default());
             Plan::new(schema.as_value()).ok()
@@ -257,7 +262,7 @@ fn exact(text: &str) -> Option<Vec<ToolCall>> {
     Some(calls)
 }
 
-/// The calls that a value means; nothing if it means none.
+/// Converts a value to calls; `None` if it is not a call.
 fn from_json(value: Value) -> Option<Vec<ToolCall>> {
     match value {
         Value::Array(items) => {
@@ -285,20 +290,21 @@ fn from_object(mut members: Map<String, Value>) -> Option<Vec<ToolCall>> {
     let keys = ["arguments", "args", "parameters", "input"];
     let mut given = keys.iter().filter_map(|key| call.get_mut(*key).map(Value::take));
     let arguments = given.next()?;
-    // Which of two would be meant?
+    // Two candidates are ambiguous.
     if given.next().is_some() {
         return None;
     }
     Some(vec![ToolCall { id, name, arguments: unfolded(arguments) }])
 }
 
-/// Arguments that stand in a string as JSON, as OpenAI's endpoint sends them.
+/// Parses arguments that are JSON in a string, as sent by OpenAI's endpoint.
 fn unfolded(arguments: Value) -> Value {
     let inner = arguments.as_str().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
     inner.map_or(arguments, Value::Object)
 }
 
-/// Brings the calls among the members of an answer into the form of [`ToolCalls`]; false if they are none.
+/// Converts the calls among the members of an answer to the form of [`ToolCalls`]; returns false if they are
+/// no calls.
 pub(crate) fn normalize(value: &mut Value) -> bool {
     let Some(calls) = from_json(value.clone()) else { return false };
     *value = serde_json::to_value(ToolCalls(calls)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Whole numbers of any size.
+//! Integers of any size.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -10,10 +10,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A whole number of any size, kept as its digits: no bit of it is lost between a model and you.
+/// An integer of any size, stored as its digits, so that no precision is lost.
 ///
-/// It does not calculate; convert it to `i128`, or give its digits to a crate that does. As JSON it is an integer
-/// where 64 bits hold it, and otherwise a string of digits.
+/// It has no arithmetic; convert it to `i128`, or pass its digits to a crate for big numbers. As JSON it is
+/// an integer if it fits into 64 bits, and otherwise a string of digits.
 ///
 /// ```
 /// use dspy_core::types::BigInt;
@@ -26,15 +26,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BigInt {
     negative: bool,
-    /// Without leading zeros; `0` is never negative.
+    /// The digits without leading zeros; `0` is never negative.
     digits: String,
 }
 
-/// A text that is no whole number, or a number that a type cannot hold.
+/// A string that is no integer, or a number that is out of range of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BigIntError {
-    /// The text is not an optional sign and digits.
+    /// The string is not an optional sign followed by digits.
     NotAnInteger,
     /// The number is too large or too small for the type.
     OutOfRange {
@@ -55,12 +55,12 @@ impl fmt::Display for BigIntError {
 impl std::error::Error for BigIntError {}
 
 impl BigInt {
-    /// Whether it is less than zero.
+    /// Returns whether the number is less than zero.
     pub fn is_negative(&self) -> bool {
         self.negative
     }
 
-    /// Its digits without sign.
+    /// Returns the digits without the sign.
     pub fn digits(&self) -> &str {
         &self.digits
     }
@@ -83,7 +83,7 @@ impl FromStr for BigInt {
 }
 
 impl Default for BigInt {
-    /// Zero.
+    /// Returns zero.
     fn default() -> Self {
         BigInt { negative: false, digits: "0".to_owned() }
     }
@@ -124,7 +124,7 @@ macro_rules! conversions {
     ($($number:ident)*) => {$(
         impl From<$number> for BigInt {
             fn from(number: $number) -> Self {
-                // The digits of a number are digits of a number.
+                // The string form of an integer always parses.
                 number.to_string().parse().unwrap_or_default()
             }
         }

@@ -1,4 +1,4 @@
-//! The text of a program.
+//! Source code as a field.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A language that [`Code`] is written in. Implement it for a type of your own to name one that is not in
+/// A programming language of [`Code`]. Implement it for a custom type to name a language that is not in
 /// [`language`].
 ///
 /// ```
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(program.lines().count(), 1);
 /// ```
 pub trait Language: 'static {
-    /// What the language is called.
+    /// The name of the language.
     const NAME: &'static str;
 }
 
@@ -59,7 +59,7 @@ pub mod language {
         TypeScript "TypeScript", Xml "XML", Yaml "YAML",
     }
 
-    /// Any language; what `Code` alone stands for.
+    /// Any language; the default of `Code`.
     #[derive(Debug, Clone, Copy)]
     pub enum Any {}
 
@@ -68,10 +68,10 @@ pub mod language {
     }
 }
 
-/// The text of a program in the language `L`, for input and output fields.
+/// Source code in the language `L`, for input and output fields.
 ///
-/// A model writes code best in a fence of backticks, and is asked to. What is in the only fence is the code; without
-/// a fence the code is the whole text, and with several different ones it is anybody's guess: an error.
+/// Prompts ask for the code in a fence of backticks. If the reply has one fence, its content is the code;
+/// without a fence the whole reply is the code; several different fences are an error.
 ///
 /// ```
 /// use dspy_core::types::{Code, language::Python};
@@ -88,7 +88,7 @@ pub struct Code<L = language::Any> {
 }
 
 impl<L> Code<L> {
-    /// The text of the program.
+    /// Returns the source code.
     pub fn into_inner(self) -> String {
         self.text
     }
@@ -112,7 +112,7 @@ impl<L: Language> JsonSchema for Code<L> {
     }
 }
 
-// By hand, because a derive would ask the same of `L`, which is never there.
+// Implemented by hand, because a derive would require the same trait of `L`, which is only a marker.
 impl<L> Clone for Code<L> {
     fn clone(&self) -> Self {
         self.text.clone().into()

@@ -7,10 +7,10 @@ use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A text to answer from, for input fields.
+/// A document to answer from, for input fields.
 ///
-/// A field of type `Document` or `Vec<Document>` shows each with its number, counted from 1, which a [`Citation`]
-/// names.
+/// A field of type `Document` or `Vec<Document>` shows each with its number, counted from 1, to which a
+/// [`Citation`] refers.
 ///
 /// ```
 /// use dspy_core::types::Document;
@@ -19,22 +19,22 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Document {
-    /// What it is called.
+    /// The title.
     pub title: String,
-    /// What it says.
+    /// The text.
     pub text: String,
-    /// Where it comes from, such as a URL.
+    /// The source, such as a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 impl Document {
-    /// A document without a source.
+    /// Creates a document without a source.
     pub fn new(title: impl Into<String>, text: impl Into<String>) -> Self {
         Document { title: title.into(), text: text.into(), source: None }
     }
 
-    /// The same document with its source.
+    /// Returns the document with its source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -65,10 +65,11 @@ impl JsonSchema for Document {
     }
 }
 
-/// What a line of a document's heading begins with; in texts it is guarded by a backslash.
+/// The first word of a document's heading; lines of the text that look like a heading are escaped by a
+/// backslash.
 const HEADING: &str = "Document ";
 
-/// The text of documents as a prompt shows them.
+/// Returns the documents in the form that prompts show.
 pub(crate) fn show_documents(documents: &[Document]) -> String {
     let mut out = String::new();
     for (index, document) in documents.iter().enumerate() {
@@ -80,7 +81,7 @@ pub(crate) fn show_documents(documents: &[Document]) -> String {
         if let Some(source) = &document.source {
             out.push_str(&format!(" ({})", source.split_whitespace().collect::<Vec<_>>().join(" ")));
         }
-        // No line of a text can be taken for the heading of another document, whatever ends the line before it.
+        // No line of a document may look like the heading of another document, whatever ends the line before it.
         for line in document.text.trim_end().lines() {
             out.push('\n');
             for part in line.split_inclusive(ends_line) {
@@ -94,12 +95,12 @@ pub(crate) fn show_documents(documents: &[Document]) -> String {
     out
 }
 
-/// What ends a line beside a line feed.
+/// Returns whether `c` is a line separator other than a line feed.
 fn ends_line(c: char) -> bool {
     matches!(c, '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a line reads as the heading of a document, guarded or not, in any case and with any space.
+/// Returns whether a line reads as the heading of a document, escaped or not, ignoring case and white space.
 fn is_heading(line: &str) -> bool {
     let is_blank = |c: char| {
         c.is_whitespace()
@@ -111,7 +112,7 @@ fn is_heading(line: &str) -> bool {
         && line[word.len()..].starts_with(is_blank)
 }
 
-/// A quote without the backslashes that guard lines of a prompt, one for each line.
+/// Returns the quote without the backslashes that escape lines in prompts, one for each line.
 fn unguarded(quote: &str) -> String {
     let mut bare = String::with_capacity(quote.len());
     let mut before = None;
@@ -138,7 +139,8 @@ pub struct Citation {
 }
 
 impl Citation {
-    /// Where the quote stands in its document, space and the case of letters aside. The first place counts.
+    /// Finds the quote in its document, ignoring white space and the case of letters. The first occurrence
+    /// counts.
     ///
     /// ```
     /// use dspy_core::types::{Citation, Document};
@@ -148,7 +150,7 @@ impl Citation {
     /// ```
     ///
     /// # Errors
-    /// If there is no such document, or it does not say that.
+    /// If there is no document of that number, or its text does not contain the quote.
     pub fn locate(&self, documents: &[Document]) -> Result<Passage, CitationErrorKind> {
         let index = self.document.checked_sub(1).filter(|index| *index < documents.len());
         let index = index.ok_or(CitationErrorKind::NoSuchDocument { documents: documents.len() })?;
@@ -158,7 +160,7 @@ impl Citation {
         }
         let text = Folded::new(&documents[index].text);
         let span = text.find(&wanted.text).or_else(|| {
-            // The backslash before a guarded line is ours, not the document's.
+            // The backslash before an escaped line was added by the prompt; it is not part of the document.
             let bare = unguarded(&self.quote);
             (bare != self.quote).then(|| text.find(&Folded::new(&bare).text)).flatten()
         });
@@ -166,10 +168,10 @@ impl Citation {
     }
 }
 
-/// A text without what does not count: lower case, single spaces.
+/// A normalized text: lower case, single spaces.
 struct Folded {
     text: String,
-    /// For each byte of `text`, the character of the original that it stands for.
+    /// The range of the original character that each byte of `text` comes from.
     origin: Vec<(usize, usize)>,
 }
 
@@ -197,25 +199,25 @@ impl Folded {
         self.origin.resize(self.text.len(), place);
     }
 
-    /// The bytes of the original where `wanted` stands.
+    /// Returns the byte range of the original where `wanted` occurs.
     fn find(&self, wanted: &str) -> Option<Range<usize>> {
         let start = self.text.find(wanted)?;
         Some(self.origin.get(start)?.0..self.origin.get(start + wanted.len() - 1)?.1)
     }
 }
 
-/// Where a quote stands.
+/// The position of a quote in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Passage {
     /// The index of the document, counted from 0.
     pub document: usize,
-    /// The bytes of its text.
+    /// The byte range within the document's text.
     pub span: Range<usize>,
 }
 
-/// Quotes that support an answer, for output fields. They are the model's claims until [`verify`](Self::verify) has
-/// found them.
+/// Quotes that support an answer, for output fields. They are unverified claims of the model until
+/// [`verify`](Self::verify) has found them.
 ///
 /// ```
 /// use dspy_core::types::{Citation, Citations, Document};
@@ -235,10 +237,11 @@ pub struct Passage {
 pub struct Citations(pub Vec<Citation>);
 
 impl Citations {
-    /// Finds every quote in its document, space and the case of letters aside. One passage for each citation.
+    /// Finds every quote in its document, ignoring white space and the case of letters. Returns one passage
+    /// per citation.
     ///
     /// # Errors
-    /// If any of them is not there; the error names all that are not.
+    /// If any quote is not found; the error lists all of these.
     pub fn verify(&self, documents: &[Document]) -> Result<Vec<Passage>, CitationError> {
         let mut passages = Vec::with_capacity(self.0.len());
         let mut problems = Vec::new();
@@ -266,7 +269,7 @@ impl FromIterator<Citation> for Citations {
     }
 }
 
-/// Why a quote could not be verified.
+/// The reason why a quote could not be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CitationErrorKind {
@@ -274,10 +277,10 @@ pub enum CitationErrorKind {
     Empty,
     /// There is no document of that number.
     NoSuchDocument {
-        /// How many there are.
+        /// The number of documents.
         documents: usize,
     },
-    /// The document does not say that.
+    /// The document does not contain the quote.
     NotInDocument,
 }
 
@@ -289,7 +292,7 @@ pub struct CitationProblem {
     pub index: usize,
     /// The citation.
     pub citation: Citation,
-    /// What is wrong with it.
+    /// The reason.
     pub kind: CitationErrorKind,
 }
 
@@ -307,11 +310,11 @@ impl fmt::Display for CitationProblem {
     }
 }
 
-/// Quotes that could not be verified, in words that a model can act on.
+/// Quotes that could not be verified, described so that a model can correct them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CitationError {
-    /// One for each quote that is not there.
+    /// The problems, one for each quote that was not found.
     pub problems: Vec<CitationProblem>,
 }
 

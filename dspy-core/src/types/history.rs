@@ -7,12 +7,13 @@ use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// What was said before, for an input field: turns whose fields are named like those of the signature.
+/// Earlier turns of a conversation, for an input field. Their fields have the names of the signature's
+/// fields.
 ///
-/// The prompt shows each turn as a question and a reply of its own, between the demonstrations and the current
-/// inputs; the field itself is not shown. A turn is a struct, most easily another signature. It may leave fields out;
-/// one with a field that the signature does not have is an error of the call. Nothing gets into a history by itself,
-/// neither reasoning nor replies that could not be read: a turn is what you push.
+/// The prompt shows each turn as a user message and a reply, between the demonstrations and the current
+/// inputs; the field itself is not shown. A turn is a struct, most easily another signature. It may omit
+/// fields; a field that the signature does not have is an error of the call. Nothing is added to a history
+/// automatically, neither reasoning nor replies that could not be read: it holds the turns that you push.
 ///
 /// ```
 /// use dspy_core::types::History;
@@ -41,12 +42,12 @@ pub struct History<T> {
 }
 
 impl<T> History<T> {
-    /// An empty history that keeps every turn.
+    /// Creates an empty history without a limit.
     pub fn new() -> Self {
         History { turns: VecDeque::new(), limit: None }
     }
 
-    /// The same history, which keeps only its last `limit` turns.
+    /// Returns the history limited to its last `limit` turns.
     #[must_use]
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
@@ -54,7 +55,7 @@ impl<T> History<T> {
         self
     }
 
-    /// Adds the latest turn.
+    /// Appends a turn. With a limit, the oldest turns are dropped.
     pub fn push(&mut self, turn: T) {
         self.turns.push_back(turn);
         self.shorten();
@@ -66,17 +67,17 @@ impl<T> History<T> {
         }
     }
 
-    /// How many turns there are.
+    /// Returns the number of turns.
     pub fn len(&self) -> usize {
         self.turns.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no turns.
     pub fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
-    /// The turns, oldest first.
+    /// Returns the turns, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.turns.iter()
     }
@@ -118,7 +119,7 @@ impl<'a, T> IntoIterator for &'a History<T> {
     }
 }
 
-// The fields of a turn are those of the signature, so the type of a turn need not describe itself.
+// The fields of a turn are those of the signature, so the type of a turn needs no schema.
 impl<T> JsonSchema for History<T> {
     fn inline_schema() -> bool {
         true

@@ -1,15 +1,18 @@
-//! Types as a model reads them, a compact pseudo-schema instead of JSON Schema; and the field types of the library.
+//! The notation for types in prompts, a compact pseudo-schema instead of JSON Schema; and the field types of
+//! the library.
 //!
-//! Any type with serde's traits and `JsonSchema` can stand in a field. Those here are more than their JSON: prompts
-//! show [`Image`], [`Audio`] and [`File`] as media, [`History`] as turns, [`Document`] numbered, [`Code`] in a fence;
-//! the quotes of [`Citations`] can be verified, and [`BigInt`] loses no digit.
+//! Any type with serde's traits and `JsonSchema` can be the type of a field. The types of this module have
+//! special support: prompts show [`Image`], [`Audio`] and [`File`] as media, [`History`] as turns,
+//! [`Document`] numbered and [`Code`] in a fence; the quotes of [`Citations`] can be verified, and [`BigInt`]
+//! keeps every digit.
 //!
 //! # The notation
 //!
-//! Prompts describe a type in a notation like TypeScript's, which says the same as its JSON Schema in a fraction of
-//! the tokens. [`describe`] writes it from the plan that replies are read by, so that the prompt and the decoder
-//! cannot disagree: every value that the notation describes is accepted, and of what is accepted as it stands, every
-//! value is described. Other spellings that the decoder forgives, aliases among them, are not shown.
+//! Prompts describe a type in a notation like TypeScript's, which says the same as its JSON Schema in a
+//! fraction of the tokens. [`describe`] writes it from the plan that replies are decoded by, so that the
+//! prompt and the decoder cannot disagree: every value that the notation describes is accepted, and every
+//! value that is accepted without repairs is described. Other spellings that the decoder accepts, such as
+//! aliases, are not shown.
 //!
 //! ```text
 //! type     = ["|"] limited { "|" limited }
@@ -30,21 +33,22 @@
 //! ```
 //!
 //! - A comma may follow the last part of a tuple or of an object.
-//! - `// …` up to the end of a line is documentation of what stands before it and restricts nothing; `/* … */` are the
-//!   limits of the type before it. Inside, `*/` is written `*\/`. A pattern comes last.
-//! - An object has the members that are named and no others; one marked `?` may be absent. `[key: K]: T` allows any
-//!   number of further members whose names are a `K`; one that limits its keys goes before one that does not.
-//!   `object` is an object with any members.
-//! - `integer` is a whole number of 32 bits unless limits say otherwise. Where the Rust type has 64 bits, larger ones
-//!   are accepted, too: the widths of 32 and 64 bits are no limits that a prompt should spend words on.
-//! - A `Name` is defined once, below `Types:`. A type gets a name if it contains itself, needs several lines, or is
-//!   long and mentioned twice. Names are those of the schema; two types never share one, except in different fields
-//!   of a signature, where the definitions are then listed by field.
-//! - Of a field's own type, limits (`Must be: …`) and descriptions of variants stand beside the field, not in the type.
-//!   A variant is listed by its value, its tag or its only key; one without any by its type.
+//! - `// …` up to the end of a line documents the part before it and restricts nothing; `/* … */` contains
+//!   the limits of the type before it. Inside, `*/` is written `*\/`. A pattern comes last.
+//! - An object has the members that are named and no others; one marked `?` may be absent. `[key: K]: T`
+//!   allows any number of further members whose names are a `K`; one that limits its keys goes before one
+//!   that does not. `object` is an object with any members.
+//! - `integer` is an integer of 32 bits unless limits say otherwise. If the Rust type has 64 bits, larger
+//!   numbers are accepted, too: describing the widths of 32 and 64 bits is not worth the tokens.
+//! - A `Name` is defined once, below `Types:`. A type gets a name if it contains itself, needs several lines,
+//!   or is long and mentioned twice. Names are those of the schema; two types never share one, except in
+//!   different fields of a signature, where the definitions are then listed by field.
+//! - The limits (`Must be: …`) and the descriptions of variants of a field's own type are written beside the
+//!   field, not in the type. A variant is listed by its value, its tag or its only key; one without any of
+//!   these by its type.
 //!
-//! Documentation comes from doc comments, up to the first heading or code fence: examples and `# Errors` are for
-//! readers of rustdoc. `#[schemars(description = "…")]` overrides a doc comment.
+//! Documentation comes from doc comments, up to the first heading or code fence: examples and `# Errors` are
+//! for readers of rustdoc. `#[schemars(description = "…")]` overrides a doc comment.
 //!
 //! ```
 //! use dspy_core::types::describe;

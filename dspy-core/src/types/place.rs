@@ -1,11 +1,12 @@
-//! A schema beside a value: which part of the schema speaks of which part of the value.
+//! Parallel traversal of a schema and a value: finds the part of the schema that applies to a part of the
+//! value.
 
 use serde_json::{Map, Value};
 
-/// References, unions and values nest at most this deeply; what is deeper is left as it is.
+/// The maximum nesting depth of references, unions and values; deeper parts are left unchanged.
 const DEPTH: usize = 64;
 
-/// A place in a schema.
+/// A position in a schema.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'s> {
     root: &'s Value,
@@ -13,7 +14,7 @@ pub(crate) struct Place<'s> {
 }
 
 impl<'s> Place<'s> {
-    /// The place of a whole value.
+    /// Returns the position of a whole value.
     pub(crate) fn root(schema: &'s Value) -> Self {
         Place { root: schema, schema }
     }
@@ -22,22 +23,23 @@ impl<'s> Place<'s> {
         Place { root: self.root, schema }
     }
 
-    /// What the schema says here under `keyword`.
+    /// Returns the value of `keyword` at this position.
     pub(crate) fn keyword(self, keyword: &str) -> Option<&'s Value> {
         self.schema.get(keyword)
     }
 
-    /// The schema here, unless it is a mere yes or no.
+    /// Returns the schema at this position, unless it is a boolean.
     pub(crate) fn object(self) -> Option<&'s Map<String, Value>> {
         self.schema.as_object()
     }
 
-    /// The named members that the schema knows here.
+    /// Returns the members that the schema names at this position.
     pub(crate) fn properties(self) -> Option<&'s Map<String, Value>> {
         self.keyword("properties")?.as_object()
     }
 
-    /// All that the schema says of `value`: itself, what it refers to, and the branches of unions that fit.
+    /// Returns all subschemas that apply to `value`: this one, those it refers to, and the matching branches
+    /// of unions.
     pub(crate) fn pieces(self, value: &Value) -> Vec<Self> {
         let mut pieces = Vec::new();
         self.gather(value, &mut pieces, 0);
@@ -62,7 +64,7 @@ impl<'s> Place<'s> {
         }
     }
 
-    /// The place of the member `name`, by whichever of the pieces knows it.
+    /// Returns the position of the member `name`, from the first piece that names it.
     pub(crate) fn member(pieces: &[Self], name: &str) -> Option<Self> {
         let named = |piece: &Self| Some(piece.at(piece.properties()?.get(name)?));
         let other = |piece: &Self| {
@@ -73,7 +75,7 @@ impl<'s> Place<'s> {
         pieces.iter().find_map(named).or_else(|| pieces.iter().find_map(other))
     }
 
-    /// The place of the item `index`, by whichever of the pieces knows it.
+    /// Returns the position of the item `index`, from the first piece that describes it.
     pub(crate) fn item(pieces: &[Self], index: usize) -> Option<Self> {
         pieces.iter().find_map(|piece| {
             let prefix = piece.keyword("prefixItems").and_then(Value::as_array);
@@ -93,7 +95,7 @@ impl<'s> Place<'s> {
         }
     }
 
-    /// Whether `value` has the shape that the schema asks for; limits such as `minimum` do not count.
+    /// Returns whether `value` has the shape that the schema requires; limits such as `minimum` are ignored.
     pub(crate) fn admits(self, value: &Value) -> bool {
         self.fits(value, 0)
     }
@@ -164,7 +166,7 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
     }
 }
 
-/// Whether any part of a schema is such that `wanted` holds.
+/// Returns whether `wanted` holds for any part of a schema.
 pub(crate) fn mentions(schema: &Value, wanted: &impl Fn(&Map<String, Value>) -> bool) -> bool {
     match schema {
         Value::Object(members) => wanted(members) || members.values().any(|part| mentions(part, wanted)),

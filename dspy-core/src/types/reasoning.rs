@@ -1,4 +1,4 @@
-//! The thoughts of a model as a field.
+//! The reasoning of a model as a field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,10 +8,11 @@ use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-/// Why a model answers as it does: the type of an output field. Dereferences to `str`.
+/// The reasoning behind an answer, as the type of an output field. Dereferences to `str`.
 ///
-/// Where the endpoint returns the model's own reasoning, the field holds that and is not asked for in the prompt; it is
-/// empty if the model did not think. Elsewhere it is an ordinary text that the model is asked to write.
+/// If the endpoint returns the model's own reasoning, the field holds that and is not requested in the
+/// prompt; it is empty if the model did not reason. Otherwise it is an ordinary string field that the model
+/// is asked to write.
 ///
 /// ```
 /// use dspy_core::types::Reasoning;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::shorten;
 
-/// The schema of `T` without the members that say nothing about values; of documentation comments only what stands
-/// before the first heading or code fence.
+/// Returns the schema of `T` without the members that say nothing about values. Descriptions from doc
+/// comments end before the first heading or code fence.
 pub(crate) fn root_schema<T: JsonSchema>() -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let mut schema = schema.to_value();

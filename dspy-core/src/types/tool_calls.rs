@@ -1,4 +1,4 @@
-//! Calls of tools as the output of a model.
+//! Tool calls as the output of a model.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lm::ToolCall;
 
-/// The tools that a model wants to be called, in its order: the type of an output field. Dereferences to a slice.
+/// The tool calls that a model requests, in order: the type of an output field. Dereferences to a slice.
 ///
 /// ```
 /// use dspy_core::tools::{ToolCall, ToolCalls};
@@ -21,7 +21,7 @@ use crate::lm::ToolCall;
 #[serde(from = "Written")]
 pub struct ToolCalls(pub Vec<ToolCall>);
 
-/// The calls as they may be written down: Python DSPy wraps them in an object.
+/// The accepted JSON forms: a list, or an object that wraps it, as in Python DSPy.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {

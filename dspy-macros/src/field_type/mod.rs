@@ -1,5 +1,5 @@
-//! `#[field_type]`: the three derives that a field type needs, reached through `dspy`, and what they do not tell the
-//! decoder: aliases.
+//! `#[field_type]`: the three derives that a field type needs, re-exported by `dspy`, and the aliases that
+//! the decoder needs beside them.
 
 mod names;
 
@@ -55,7 +55,7 @@ fn options(input: ParseStream<'_>) -> syn::Result<Krate> {
     Krate::parse_value(input)
 }
 
-/// Writes the aliases of members into the schema, and refuses constraints that nothing satisfies.
+/// Writes the aliases of members into the schema, and rejects constraints that no value satisfies.
 fn fields(fields: &mut Fields, errors: &mut Errors) {
     for field in fields {
         field.attrs.retain(|attr| !limits::contradictory_attribute(attr, errors));
@@ -67,7 +67,7 @@ fn fields(fields: &mut Fields, errors: &mut Errors) {
     }
 }
 
-/// The same for choices.
+/// Does the same for variants.
 fn variants(item: &mut ItemEnum, krate: &Krate, errors: &mut Errors) {
     let container = SerdeOptions::of(&item.attrs);
     let rename_all = container.text("rename_all").map(|case| case.value());
@@ -77,7 +77,7 @@ fn variants(item: &mut ItemEnum, krate: &Krate, errors: &mut Errors) {
         fields(&mut variant.fields, errors);
         let options = SerdeOptions::of(&variant.attrs);
         let unnamed = ["skip", "skip_deserializing", "untagged"].iter().any(|option| options.has(option));
-        // Of variants that depend on the configuration perhaps only one is there.
+        // Of variants that depend on the configuration perhaps only one exists.
         if untagged || unnamed || is_conditional(&variant.attrs) {
             continue;
         }
@@ -103,7 +103,7 @@ fn is_conditional(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
 }
 
-/// Models do not keep to the case of a choice, so two that differ in nothing else cannot be told apart.
+/// Rejects variants whose names differ only in case, because models do not keep the case of a choice.
 fn clashes(variant: &VariantName, before: &[VariantName], errors: &mut Errors) {
     for (at, (name, span)) in variant.all().enumerate() {
         let same = |(other, _): &(String, _)| other.to_lowercase() == name.to_lowercase();

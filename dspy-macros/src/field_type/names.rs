@@ -1,4 +1,4 @@
-//! How serde names the parts of a type, as far as attributes say so.
+//! The names that serde gives to the parts of a type, according to its attributes.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;
@@ -7,9 +7,10 @@ use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, MetaNameValue, Tok
 
 use crate::signature::rename_variant;
 
-/// The options of `#[serde(…)]` and `#[schemars(…)]`, those of schemars last, because they win in a schema.
+/// The options of `#[serde(…)]` and `#[schemars(…)]`, with those of schemars last, because they win in a
+/// schema.
 ///
-/// What does not parse is serde's to report.
+/// Invalid options are skipped; serde reports them.
 #[derive(Debug)]
 pub(super) struct SerdeOptions(Vec<Meta>);
 
@@ -29,7 +30,7 @@ impl SerdeOptions {
         self.0.iter().any(|option| option.path().is_ident(name))
     }
 
-    /// The values of `name = "…"`, or of `name(deserialize = "…")`.
+    /// Returns the values of `name = "…"`, or of `name(deserialize = "…")`.
     fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = LitStr> + 'a {
         self.0.iter().filter(move |option| option.path().is_ident(name)).filter_map(|option| match option {
             Meta::List(list) => {
@@ -58,11 +59,11 @@ fn text(option: &Meta) -> Option<LitStr> {
     }
 }
 
-/// A variant as it stands in values.
+/// The name of a variant in values.
 #[derive(Debug)]
 pub(super) struct VariantName {
     pub(super) name: String,
-    /// Where the name was written.
+    /// The span of the name.
     pub(super) span: Span,
     pub(super) aliases: Vec<LitStr>,
 }
@@ -78,7 +79,7 @@ impl VariantName {
         VariantName { name: cased.unwrap_or(plain), span: ident.span(), aliases }
     }
 
-    /// All names with the places to underline for them.
+    /// Returns all names, each with the span for errors about it.
     pub(super) fn all(&self) -> impl Iterator<Item = (String, Span)> + '_ {
         let aliases = self.aliases.iter().map(|alias| (alias.value(), alias.span()));
         std::iter::once((self.name.clone(), self.span)).chain(aliases)

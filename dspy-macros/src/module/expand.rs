@@ -1,4 +1,4 @@
-//! `impl HasPredictors`.
+//! Expansion of `impl HasPredictors`.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
@@ -36,7 +36,8 @@ pub(super) fn module(model: &Model, item: &ItemStruct) -> TokenStream {
     }
 }
 
-/// `impl Clone`, if the fields are: other than a derive it asks nothing of the type parameters, which are signatures.
+/// Returns `impl Clone` for structs whose fields are `Clone`. Unlike a derive, it does not require `Clone` of
+/// the type parameters, which are signatures.
 pub(super) fn clone(model: &Model, item: &ItemStruct) -> TokenStream {
     if matches!(item.fields, Fields::Unnamed(_)) {
         return TokenStream::new();
@@ -67,7 +68,8 @@ pub(super) fn clone(model: &Model, item: &ItemStruct) -> TokenStream {
     }
 }
 
-/// A call of `method` for each part. In this form rustc underlines the type of a field that has no predictors.
+/// Returns a call of `method` for each part, in a form in which rustc underlines the type of a field without
+/// predictors.
 fn calls(model: &Model, method: &TokenStream, this: &TokenStream) -> Vec<TokenStream> {
     let private = model.krate.private();
     let call = |Part { ident, ty, name, cfgs }: &Part| {

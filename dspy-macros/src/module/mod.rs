@@ -1,4 +1,4 @@
-//! `#[module]`.
+//! The attribute `#[module]`.
 
 mod expand;
 mod parse;

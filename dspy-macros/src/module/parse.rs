@@ -1,4 +1,4 @@
-//! From the user's struct to what `#[module]` needs of it.
+//! Parsing of the user's struct into the model of `#[module]`.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt as _;
@@ -15,7 +15,7 @@ use dspy_grammar::remedy;
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) krate: Krate,
-    /// Whether `Clone` is ours to derive.
+    /// Whether the macro implements `Clone`.
     pub(crate) clone: bool,
     pub(crate) parts: Vec<Part>,
 }
@@ -25,12 +25,12 @@ pub(crate) struct Model {
 pub(crate) struct Part {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
-    /// Its name in paths.
+    /// The name in paths.
     pub(crate) name: String,
     pub(crate) cfgs: Vec<Attribute>,
 }
 
-/// What stands in `#[module(…)]` on the struct.
+/// The options of `#[module(…)]` on the struct.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     krate: Krate,
@@ -94,7 +94,8 @@ fn part(field: &mut Field, errors: &mut Errors) -> Option<Part> {
                         "on a field the options are `skip` and `name`".into()
                     });
                     errors.on(option, format!("unknown option `{other}`; {remedy}"));
-                    // Most likely it is not a sub-module; that it holds no predictors need not be said too.
+                    // It is most likely not a sub-module; an error about missing predictors would be
+                    // redundant.
                     skip = true;
                     skip_to_comma(input)?;
                     false

@@ -1,4 +1,4 @@
-//! Sorting the attributes of the struct and of its fields: ours are taken away, the others stay.
+//! The attributes of the struct and of its fields: those of the macro are removed, the others stay.
 
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Field, Meta, Path, Token};
@@ -11,7 +11,7 @@ use dspy_grammar::nearest;
 
 const ROLES: [Role; 3] = [Role::Input, Role::Output, Role::Hint];
 
-/// The names of the traits that the user derives where the macro can see it.
+/// The names of the traits that the user derives, as far as the macro can see them.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Derives(Vec<String>);
 
@@ -19,7 +19,7 @@ impl Derives {
     fn of(attrs: &[Attribute]) -> Self {
         let mut names = Vec::new();
         for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
-            // What does not parse is rustc's to report.
+            // Invalid derives are skipped; rustc reports them.
             let paths =
                 attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).unwrap_or_default();
             names.extend(paths.iter().filter_map(|path| Some(path.segments.last()?.ident.to_string())));
@@ -31,15 +31,15 @@ impl Derives {
         self.0.iter().any(|known| known == name)
     }
 
-    /// Whether an attribute that we have read is to stay for one of the derives. That of `JsonSchema` reads those of
-    /// serde too.
+    /// Returns whether an attribute must also stay for one of the derives. The derive of `JsonSchema` reads
+    /// serde's attributes too.
     fn keeps(&self, attr: &Attribute) -> bool {
         let serde = attr.path().is_ident("serde") && (self.has("Serialize") || self.has("Deserialize"));
         serde || self.has("JsonSchema")
     }
 }
 
-/// What the attributes of the struct say.
+/// The attributes of the struct.
 #[derive(Debug, Default)]
 pub(crate) struct StructAttrs {
     pub(crate) derives: Derives,
@@ -94,12 +94,13 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
     found
 }
 
-/// Attributes may be those of the user's derives, so only slips of the fingers are reported.
+/// Returns whether the name is a misspelt `check`. Other attributes may belong to the user's derives and are
+/// ignored.
 fn is_misspelt_check(name: &str) -> bool {
     name.starts_with(['c', 'C']) && nearest(name, ["check"]).is_some()
 }
 
-/// What the attributes of a field say.
+/// The attributes of a field.
 #[derive(Debug, Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) role: Option<Role>,
@@ -172,7 +173,7 @@ impl FieldAttrs {
         }
     }
 
-    /// Takes a misspelt role for the role that was meant, and reports it.
+    /// Treats a misspelt role as the role that was meant, and reports it.
     fn is_misspelt_role(&mut self, attr: &Attribute, name: &str, errors: &mut Errors) -> bool {
         let Some(near) = nearest(name, ROLES.map(Role::attr)) else { return false };
         errors.on(attr, format!("unknown attribute `{name}`; did you mean `{near}`?"));

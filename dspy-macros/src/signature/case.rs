@@ -1,6 +1,6 @@
 //! The values of `rename_all`, with serde's meaning.
 
-/// All cases that serde knows, by name.
+/// All cases that serde supports, by name.
 pub(crate) const CASES: [&str; 8] = [
     "lowercase",
     "UPPERCASE",
@@ -12,7 +12,7 @@ pub(crate) const CASES: [&str; 8] = [
     "SCREAMING-KEBAB-CASE",
 ];
 
-/// `field`, which is in snake case, in the case of that name; nothing if there is no such case.
+/// Converts `field` from snake case to the case of that name; `None` if there is no such case.
 pub(crate) fn rename(field: &str, case: &str) -> Option<String> {
     Some(match case {
         "lowercase" | "snake_case" => field.to_owned(),
@@ -29,7 +29,7 @@ pub(crate) fn rename(field: &str, case: &str) -> Option<String> {
     })
 }
 
-/// `variant`, which is in Pascal case, in the case of that name; nothing if there is no such case.
+/// Converts `variant` from Pascal case to the case of that name; `None` if there is no such case.
 pub(crate) fn rename_variant(variant: &str, case: &str) -> Option<String> {
     let snake = || {
         let mut name = String::with_capacity(variant.len() + 4);

@@ -1,4 +1,4 @@
-//! Rules that need the whole signature.
+//! Checks that need the whole signature.
 
 use syn::LitStr;
 
@@ -15,8 +15,8 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
     }
 }
 
-/// Without an output there is nothing to ask for. When a field has no role, that was reported, and the missing output
-/// is likely the same slip.
+/// Reports a signature without outputs, unless a field without a role was reported, which is likely the same
+/// mistake.
 fn outputs(model: &Model, errors: &mut Errors) {
     if model.broken || model.roleless || model.fields_of(Role::Output).next().is_some() {
         return;
@@ -25,10 +25,10 @@ fn outputs(model: &Model, errors: &mut Errors) {
         .on(&model.ident, format!("`{}` asks for nothing; mark at least one field `#[output]`", model.ident));
 }
 
-/// Names stand between markers in prompts and as keys in JSON, XML and saved files.
+/// Checks a name, which prompts put between markers, and JSON, XML and saved files use as a key.
 fn name(field: &Field, before: &[Field], errors: &mut Errors) {
     let name = field.name.value();
-    // A name that was written as such is underlined there, one that is the field's own at the field.
+    // A name from an attribute is underlined there, the field's own name at the field.
     let at = &field.name;
     if let Some(purpose) = dspy_grammar::reserved(&name) {
         errors.at(
@@ -55,7 +55,7 @@ fn name(field: &Field, before: &[Field], errors: &mut Errors) {
     }
 }
 
-/// Replies may call a field by an alias, in whatever case and with whatever separators, so that it must not mean
+/// Checks the aliases. Replies may use them in any case and with any separators, so an alias must not match
 /// another field.
 fn aliases(field: &Field, before: &[Field], after: &[Field], errors: &mut Errors) {
     let fold = |name: &str| name.replace(|c: char| !c.is_alphanumeric(), "").to_lowercase();
@@ -66,7 +66,7 @@ fn aliases(field: &Field, before: &[Field], after: &[Field], errors: &mut Errors
         }
         let means = |text: &LitStr| fold(&text.value()) == fold(&name);
         let mut others = before.iter().chain(after).filter(|other| means(&other.name));
-        // Of two fields with the same alias, the second is reported.
+        // For two fields with the same alias, the second is reported.
         let mut aliased = before.iter().filter(|other| other.aliases.iter().any(means));
         if let Some(other) = others.next().or_else(|| aliased.next()) {
             let other = &other.ident;

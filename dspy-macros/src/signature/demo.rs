@@ -1,4 +1,4 @@
-//! `#[demo(field = value, …)]`.
+//! The attribute `#[demo(field = value, …)]`.
 
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
@@ -22,7 +22,7 @@ impl Parse for Pair {
     }
 }
 
-/// Reads a demonstration. The types of its values are rustc's to check.
+/// Parses a demonstration. rustc checks the types of its values.
 pub(crate) fn parse(attr: &Attribute, fields: &[Field], errors: &mut Errors) -> Option<Demo> {
     let pairs = errors.ok(attr.parse_args_with(Punctuated::<Pair, Token![,]>::parse_terminated))?;
     let mut demo = Demo { values: Vec::new(), reasoning: None };

@@ -1,4 +1,4 @@
-//! Constraints of schemars that contradict themselves, as far as their values are literals.
+//! Contradictory constraints of schemars, as far as their values are literals.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
@@ -10,7 +10,7 @@ use crate::errors::Errors;
 
 type Options = Punctuated<Meta, Token![,]>;
 
-/// Whether an attribute holds such a constraint, which is reported.
+/// Returns whether an attribute holds a contradictory constraint, and reports it.
 pub(crate) fn contradictory_attribute(attr: &Attribute, errors: &mut Errors) -> bool {
     if !attr.path().is_ident("schemars") {
         return false;
@@ -19,7 +19,7 @@ pub(crate) fn contradictory_attribute(attr: &Attribute, errors: &mut Errors) -> 
     options.iter().filter(|option| contradictory(option, errors)).count() > 0
 }
 
-/// Whether the option is such a constraint, which is reported.
+/// Returns whether the option is a contradictory constraint, and reports it.
 pub(crate) fn contradictory(option: &Meta, errors: &mut Errors) -> bool {
     let Meta::List(list) = option else { return false };
     let nested = || parse(list.tokens.clone());
@@ -46,7 +46,7 @@ pub(crate) fn contradictory(option: &Meta, errors: &mut Errors) -> bool {
 }
 
 fn parse(tokens: TokenStream) -> Options {
-    // What does not parse is schemars' to report.
+    // Invalid options are skipped; schemars reports them.
     Options::parse_terminated.parse2(tokens).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! `#[signature]`.
+//! The attribute `#[signature]`.
 
 mod attrs;
 mod case;
@@ -54,7 +54,7 @@ fn expand_struct(options: Options, mut item: ItemStruct, mut errors: Errors) -> 
     quote!(#errors #item #generated)
 }
 
-/// What the user put the attribute on, in words.
+/// Returns the kind of the item, in words for a message.
 pub(crate) fn kind(item: &Item) -> &'static str {
     match item {
         Item::Enum(_) => "an enum",

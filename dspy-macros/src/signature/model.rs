@@ -1,4 +1,4 @@
-//! What the macro knows of a signature: the front end fills it, the back end reads nothing else.
+//! The model of a signature, which parsing fills in and expansion reads.
 
 use syn::{Attribute, Expr, Ident, LitStr, Meta, Path, Type, Visibility};
 
@@ -13,7 +13,7 @@ pub(crate) struct Model {
     pub(crate) krate: Krate,
     pub(crate) vis: Visibility,
     pub(crate) ident: Ident,
-    /// Its name as data.
+    /// The name in the data.
     pub(crate) name: String,
     pub(crate) instruction: Docs,
     pub(crate) fields: Vec<Field>,
@@ -22,15 +22,15 @@ pub(crate) struct Model {
     pub(crate) checks: Vec<Check>,
     pub(crate) input: Side,
     pub(crate) output: Side,
-    /// Lint levels, copied to what is generated.
+    /// Lint levels, copied to the generated items.
     pub(crate) lints: Vec<Attribute>,
-    /// What the user derives for the struct of all fields.
+    /// The user's derives for the struct of all fields.
     pub(crate) derives: Derives,
-    /// The struct of all fields is generated too, so that `Clone` and its like are ours to implement.
+    /// Whether the struct of all fields is generated too, so that the macro implements `Clone` and the like.
     pub(crate) ours: bool,
-    /// It is not a struct of these fields: an error was reported, and the impls are stand-ins.
+    /// Whether the struct does not have these fields because an error was reported; the impls are stand-ins.
     pub(crate) broken: bool,
-    /// A field without a role was reported.
+    /// Whether a field without a role was reported.
     pub(crate) roleless: bool,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Model {
 #[derive(Debug)]
 pub(crate) enum Side {
     Generated(Ident),
-    /// A struct of the user's, with the same fields.
+    /// A struct of the user, with the same fields.
     Shared(Path),
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The attribute that gives the role.
+    /// Returns the attribute of the role.
     pub(crate) const fn attr(self) -> &'static str {
         match self {
             Role::Input => "input",
@@ -75,11 +75,11 @@ pub(crate) struct Field {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
     pub(crate) docs: Docs,
-    /// Its name in prompts.
+    /// The name in prompts.
     pub(crate) name: LitStr,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) default: Option<FieldDefault>,
-    /// The contents of `#[schemars(…)]` that change the schema.
+    /// The options of `#[schemars(…)]` that change the schema.
     pub(crate) schema: Vec<Meta>,
     pub(crate) checks: Vec<Check>,
     /// `#[allow(…)]` on the field, copied to its checks.
@@ -91,7 +91,7 @@ pub(crate) struct Field {
 pub(crate) enum FieldDefault {
     /// `Default::default()`.
     Trait,
-    /// What this function returns.
+    /// The result of this function.
     Function(Path),
 }
 

@@ -1,4 +1,4 @@
-//! What `#[serde(…)]` and `#[schemars(…)]` say, as far as a signature follows them.
+//! The options of `#[serde(…)]` and `#[schemars(…)]` that signatures support.
 
 use quote::ToTokens as _;
 use syn::punctuated::Punctuated;
@@ -88,8 +88,8 @@ pub(crate) struct StructNaming {
 }
 
 impl StructNaming {
-    /// `users`: there is a visible derive that the attribute may be meant for, so that its other options are not
-    /// ours to judge.
+    /// Parses an attribute of the struct. `users`: whether there is a visible derive that the attribute may
+    /// belong to, so that its other options must not be rejected.
     pub(crate) fn parse(&mut self, attr: &Attribute, users: bool, errors: &mut Errors) {
         for option in options(attr, errors) {
             if path_name(&option) == "rename_all" {
@@ -130,7 +130,7 @@ fn set_rename(slot: &mut Option<LitStr>, option: &Meta, errors: &mut Errors) {
     }
 }
 
-/// The text of `option = "text"`.
+/// Returns the string of `option = "string"`.
 fn text(option: &Meta, errors: &mut Errors) -> Option<LitStr> {
     if let Meta::NameValue(MetaNameValue { value: Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), .. }) =
         option

@@ -9,7 +9,7 @@ use crate::errors::Errors;
 use crate::krate::Krate;
 use dspy_grammar::remedy;
 
-/// What stands in `#[signature(…)]`.
+/// The options of `#[signature(…)]`.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) krate: Krate,
@@ -63,7 +63,7 @@ impl Options {
     }
 }
 
-/// Skips the rest of an option that nothing is known about.
+/// Skips the rest of an unknown option.
 pub(crate) fn skip_to_comma(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<proc_macro2::TokenTree>()?;

@@ -1,4 +1,4 @@
-//! From the user's struct to the model.
+//! Parsing of the user's struct into the model.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident};
@@ -13,7 +13,7 @@ use super::{case, demo};
 use crate::docs::Docs;
 use crate::errors::Errors;
 
-/// Reads the struct and takes our attributes out of it. Without a model there is nothing that could stand in for one.
+/// Parses the struct and removes the attributes of the macro. Returns `None` if no stand-in is possible.
 pub(crate) fn signature(options: Options, item: &mut ItemStruct, errors: &mut Errors) -> Option<Model> {
     let attrs = attrs::of_struct(&mut item.attrs, errors);
     let broken = !matches!(item.fields, Fields::Named(_));
@@ -121,7 +121,7 @@ fn read_field(
     })
 }
 
-/// Checks speak of what a model answers, so they stand on outputs.
+/// Collects the checks. They are rules about the model's answer, so they must be on outputs.
 fn checks(
     checks: Vec<(Check, Attribute)>,
     role: Option<Role>,
@@ -131,7 +131,7 @@ fn checks(
     let keep = |(check, attr): (Check, Attribute)| {
         let role = match role {
             Some(Role::Output) => return Some(check),
-            // That was reported, and nobody knows what the field is.
+            // The missing role was reported; the kind of the field is unknown.
             None => return None,
             Some(role) => role.in_words(),
         };
@@ -145,7 +145,7 @@ fn checks(
     checks.into_iter().filter_map(keep).collect()
 }
 
-/// Takes out fields whose name another one has: rustc would report them in each struct that they are copied to.
+/// Removes fields with duplicate names, which rustc would report in each struct that they are copied to.
 fn without_repetitions(fields: &mut Fields, errors: &mut Errors) -> bool {
     let Fields::Named(fields) = fields else { return false };
     let before = fields.named.len();
@@ -166,7 +166,8 @@ fn without_repetitions(fields: &mut Fields, errors: &mut Errors) -> bool {
     fields.named.len() < before
 }
 
-/// `Self` would be another type in each of the structs that the field is copied to.
+/// Returns whether the tokens mention `Self`, which would be another type in each struct that the field is
+/// copied to.
 fn mentions_self(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == "Self",
@@ -175,9 +176,9 @@ fn mentions_self(tokens: TokenStream) -> bool {
     })
 }
 
-/// A doc comment between `#[signature] struct X {` and the first field is legal Rust, and rustc shows it to us as the
-/// description of that field. When nothing else is documented, it was almost certainly meant as the instruction, and
-/// taking it for a description would lose the user's prompt without a word.
+/// Reports a doc comment between `#[signature] struct X {` and the first field if nothing else is documented.
+/// It is legal Rust, and rustc passes it on as the description of that field. It was almost certainly meant
+/// as the instruction, and treating it as a description would silently lose the user's prompt.
 fn misplaced_instruction(instruction: &Docs, fields: &[Field], errors: &mut Errors) {
     let [first, rest @ ..] = fields else { return };
     if !instruction.is_empty() || first.docs.is_empty() || rest.iter().any(|field| !field.docs.is_empty()) {

@@ -1,4 +1,4 @@
-//! `#[check(expr, "why")]` and `#[check(soft, expr, "why")]`.
+//! The attribute `#[check(expr, "why")]` and `#[check(soft, expr, "why")]`.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -15,13 +15,13 @@ use dspy_grammar::remedy;
 pub(crate) struct Check {
     pub(crate) expr: Expr,
     pub(crate) why: LitStr,
-    /// A reply that fails it is refused, not only reported.
+    /// Whether a reply that fails it is refused, not only reported.
     pub(crate) hard: bool,
 }
 
 const FORM: &str = "write `#[check(self.field > 0, \"the field is positive\")]`";
 
-/// Reads a check. Whether its expression makes sense is rustc's to say.
+/// Parses a check. rustc checks its expression.
 pub(crate) fn parse(attr: &Attribute, errors: &mut Errors) -> Option<Check> {
     let syn::Meta::List(list) = &attr.meta else {
         errors.on(
@@ -74,10 +74,10 @@ pub(crate) fn parse(attr: &Attribute, errors: &mut Errors) -> Option<Check> {
     Some(Check { expr, why, hard })
 }
 
-/// Takes an option off the front: whether it is `soft`, or an unknown one.
+/// Removes an option from the front and returns whether it is `soft`; an unknown option is the error.
 fn option(parts: &mut Vec<Expr>) -> Result<bool, Ident> {
     let word = match parts.as_slice() {
-        // Two parts may be an expression that is a word, and its reason.
+        // Two parts may be an expression that is a single word, and its reason.
         [Expr::Path(path), _, _, ..] => path.path.get_ident().filter(|word| *word != "self").cloned(),
         [Expr::Path(path), ..] => path.path.get_ident().filter(|word| *word == "soft").cloned(),
         _ => None,
@@ -92,7 +92,7 @@ fn option(parts: &mut Vec<Expr>) -> Result<bool, Ident> {
     }
 }
 
-/// What to underline and say when there are not two parts.
+/// Returns the part to underline and the message if there are not two parts.
 fn wrong_count(parts: &[Expr]) -> (Option<&Expr>, String) {
     match parts {
         [only] if text(only).is_some() => {
@@ -124,20 +124,20 @@ fn is_word(expr: &Expr, word: &str) -> bool {
 }
 
 impl Check {
-    /// Whether the expression looks at this field of `self` and at nothing else of it, so that it can be evaluated
-    /// where there is only this field.
+    /// Returns whether the expression uses this field of `self` and nothing else of it, so that it can be
+    /// evaluated without the other fields.
     pub(crate) fn is_only_about(&self, field: &Ident) -> bool {
         let mut found = false;
         only_about(self.expr.to_token_stream(), &field.unraw(), &mut found) && found
     }
 
-    /// The `self` of the user, whose hygiene the method's must share.
+    /// Returns the `self` of the user, whose hygiene the method's receiver must share.
     pub(crate) fn receiver(&self) -> Option<Ident> {
         first_self(self.expr.to_token_stream())
     }
 }
 
-/// Every `self` is followed by `.field`, and not by a call of a method of that name.
+/// Returns whether every `self` is followed by `.field`, and not by a call of a method of that name.
 fn only_about(tokens: TokenStream, field: &Ident, found: &mut bool) -> bool {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     tokens.iter().enumerate().all(|(at, token)| match token {

@@ -11,7 +11,7 @@ use crate::docs::Docs;
 use crate::errors::Errors;
 use crate::krate::Krate;
 
-/// What is known of a signature without a struct.
+/// A signature that has no struct yet.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) krate: Krate,
@@ -20,11 +20,11 @@ pub(crate) struct Whole {
     pub(crate) ident: Ident,
     pub(crate) instruction: Option<Docs>,
     pub(crate) fields: Vec<Field>,
-    /// What the struct's documentation says if the user gave it none.
+    /// The documentation of the struct if the user wrote none.
     pub(crate) doc: String,
 }
 
-/// The struct, and everything that `#[signature]` generates.
+/// Returns the struct, and everything that `#[signature]` generates.
 pub(crate) fn expand_whole(mut whole: Whole, errors: &mut Errors) -> TokenStream {
     let attrs = attrs::of_struct(&mut whole.attrs, errors);
     let written = Docs::of(&whole.attrs);

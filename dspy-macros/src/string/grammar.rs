@@ -1,4 +1,4 @@
-//! `inputs -> outputs`.
+//! Parsing of `inputs -> outputs`.
 
 use dspy_grammar::Problem;
 use proc_macro2::Ident;
@@ -13,15 +13,15 @@ use crate::errors::Errors;
 use crate::krate::Krate;
 use crate::signature::{Field, Role};
 
-/// What a signature string says.
+/// The parsed signature string.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) fields: Vec<Field>,
     pub(crate) enums: Vec<LiteralEnum>,
 }
 
-/// Reads the string; `signature` is the name of the struct. A field with an error is left out, unless only its type
-/// is wrong: then it is a text.
+/// Parses the string; `signature` is the name of the struct. A field with an error is omitted, unless only
+/// its type is invalid: then its type is `String`.
 pub(crate) fn parse(source: &Source, signature: &Ident, krate: &Krate, errors: &mut Errors) -> Parsed {
     let parsed = dspy_grammar::parse(source.text());
     let mut types = Types { source, krate, prefix: String::new(), enums: Vec::new() };
@@ -45,7 +45,7 @@ pub(crate) fn parse(source: &Source, signature: &Ident, krate: &Krate, errors: &
     Parsed { fields, enums: types.enums }
 }
 
-/// A field, and what is wrong with its type.
+/// Converts a field; the problem is that of its type.
 fn field(
     read: &dspy_grammar::Field,
     role: Role,

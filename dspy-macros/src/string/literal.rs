@@ -1,4 +1,4 @@
-//! `Literal["a", "b"]`: an enum.
+//! `Literal["a", "b"]`, expanded to an enum.
 
 use dspy_grammar::{Choice, ChoiceValue, Problem};
 use proc_macro2::{Ident, TokenStream};
@@ -7,7 +7,7 @@ use syn::Visibility;
 
 use crate::krate::Krate;
 
-/// The enum of the values that are allowed.
+/// The enum of the allowed values.
 #[derive(Debug)]
 pub(crate) struct LiteralEnum {
     pub(crate) name: Ident,
@@ -15,7 +15,7 @@ pub(crate) struct LiteralEnum {
 }
 
 impl LiteralEnum {
-    /// The enum of these choices.
+    /// Creates the enum of these choices.
     pub(crate) fn new(name: Ident, all: &[Choice]) -> Result<Self, Problem> {
         let mut choices: Vec<(Ident, ChoiceValue)> = Vec::new();
         for Choice { value, at } in all {
@@ -58,7 +58,7 @@ impl LiteralEnum {
     }
 }
 
-/// The text in Pascal case, if it has anything that can stand in a name.
+/// Returns the text in Pascal case, if it has any character that a name may contain.
 fn variant(text: &str) -> Option<String> {
     let negative =
         text.strip_prefix('-').filter(|rest| rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty());
@@ -71,7 +71,7 @@ fn variant(text: &str) -> Option<String> {
     syn::parse_str::<Ident>(&name).is_ok().then_some(name)
 }
 
-/// The words of `text`, each with a capital.
+/// Returns the words of `text`, each capitalized.
 pub(crate) fn pascal(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for word in text.split(|c: char| !c.is_alphanumeric()) {
@@ -83,7 +83,7 @@ pub(crate) fn pascal(text: &str) -> String {
     name
 }
 
-/// An enum's name before the field is known.
+/// Returns the enum's name for a field of a signature.
 pub(crate) fn prefix(signature: &Ident, field: &str) -> String {
     format_ident!("{}{}", signature, pascal(field)).to_string()
 }

@@ -16,10 +16,10 @@ use crate::krate::Krate;
 use crate::signature::{Whole, expand_whole, spec};
 use source::Source;
 
-/// The name of a signature that has none of its own, as in the grammar at run time.
+/// The name of a signature without a name, the same as in the grammar at run time.
 const ANONYMOUS: &str = "StringSignature";
 
-/// `"inputs -> outputs", "instruction"`; the instruction is optional.
+/// The input `"inputs -> outputs", "instruction"`; the instruction is optional.
 struct Anonymous {
     text: LitStr,
     instruction: Option<Expr>,
@@ -38,7 +38,7 @@ impl Parse for Anonymous {
     }
 }
 
-/// `pub Name: "inputs -> outputs", "instruction"`.
+/// The input `pub Name: "inputs -> outputs", "instruction"`.
 struct Named {
     attrs: Vec<Attribute>,
     vis: Visibility,
@@ -56,7 +56,7 @@ impl Parse for Named {
     }
 }
 
-/// `sig!(…)`: a named signature as an item, or one as data.
+/// Expands `sig!(…)`: a named signature to an item, an unnamed one to data.
 pub(crate) fn sig(input: TokenStream) -> TokenStream {
     let (krate, input) = match Krate::leading(input) {
         Ok(parts) => parts,
@@ -73,14 +73,14 @@ pub(crate) fn sig(input: TokenStream) -> TokenStream {
             quote!(#errors #items)
         }
         Err(error) => {
-            // The more telling of the two errors is that of the form that was begun.
+            // The more helpful of the two errors is that of the form that the input begins with.
             let begun_as_text = literal.err().filter(|text| text.to_string().contains("nothing more"));
             begun_as_text.unwrap_or(error).into_compile_error()
         }
     }
 }
 
-/// `predict!(…)` and its like: a strategy over a signature without a name.
+/// Expands `predict!(…)` and the like: a strategy over a signature without a name.
 pub(crate) fn strategy(name: &str, input: TokenStream) -> TokenStream {
     let parsed =
         Krate::leading(input).and_then(|(krate, input)| Ok((krate, syn::parse2::<Anonymous>(input)?)));
@@ -123,10 +123,10 @@ fn items(
     quote!(#enums #whole)
 }
 
-/// The signature as an expression.
+/// Returns the signature as an expression.
 ///
-/// A macro does not know where it stands. Where an item is expected, rustc reports the first token of an expression, so
-/// that this is a string that says what to write instead.
+/// A macro cannot know the position of its call. Where an item is expected, rustc reports the first token of
+/// an expression; that token is therefore a string that says what to write instead.
 fn as_data(krate: &Krate, signature: &Anonymous) -> TokenStream {
     let mut errors = Errors::default();
     let source = Source::new(signature.text.clone());

@@ -1,4 +1,4 @@
-//! The string literal that a signature is written in, and errors that point into it.
+//! The string literal of a signature, and errors that point into it.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::errors::Errors;
 pub(crate) struct Source {
     literal: LitStr,
     text: String,
-    /// Where the value starts in the source of the literal, if the two are the same from there on.
+    /// The offset of the value in the literal's source, if both are the same from there on.
     start: Option<usize>,
 }
 
@@ -28,7 +28,8 @@ impl Source {
         &self.text
     }
 
-    /// The span of a part. Stable rustc gives no spans inside a literal; then it is that of the whole.
+    /// Returns the span of a part. Stable rustc has no spans inside a literal; there it is the span of the
+    /// whole literal.
     pub(crate) fn span(&self, part: Range<usize>) -> Span {
         let start = self.start.unwrap_or_default();
         let part = start + part.start..start + part.end;
@@ -36,7 +37,7 @@ impl Source {
         inner.unwrap_or_else(|| self.literal.span())
     }
 
-    /// Reports the problem with a drawing of where it is.
+    /// Reports the problem with a line that marks its position.
     pub(crate) fn report(&self, problem: &Problem, errors: &mut Errors) {
         let at = problem.at.min(self.text.len());
         let (before, after) = self.text.split_at_checked(at).unwrap_or((&self.text, ""));

@@ -1,4 +1,4 @@
-//! Types of Rust for the types in a signature string.
+//! Rust types for the types in a signature string.
 
 use dspy_grammar::{Known, Own, Path, Problem, Temporal, Type};
 use proc_macro2::{Ident, TokenStream};
@@ -8,18 +8,19 @@ use super::literal::LiteralEnum;
 use super::source::Source;
 use crate::krate::Krate;
 
-/// Makes types and collects the enums that stand for `Literal[…]`.
+/// The translation of types, which collects the enums generated for `Literal[…]`.
 #[derive(Debug)]
 pub(crate) struct Types<'a> {
     pub(crate) source: &'a Source,
     pub(crate) krate: &'a Krate,
-    /// What the names of the enums begin with.
+    /// The prefix of the enums' names.
     pub(crate) prefix: String,
     pub(crate) enums: Vec<LiteralEnum>,
 }
 
 impl Types<'_> {
-    /// The type in Rust; names that the grammar does not know are resolved where the macro is called.
+    /// Returns the type in Rust. Names that are unknown to the grammar are resolved in the scope of the macro
+    /// call.
     pub(crate) fn tokens(&mut self, ty: &Type) -> Result<TokenStream, Problem> {
         Ok(match ty {
             Type::None => quote!(()),
@@ -83,7 +84,7 @@ impl Types<'_> {
             Known::Any => any,
             Known::List => quote_spanned!(span=> ::std::vec::Vec<#first>),
             Known::Set if arguments.is_empty() => quote_spanned!(span=> ::std::vec::Vec<#any>),
-            // Sorted, so that the same value always makes the same prompt.
+            // Sorted, so that equal values give equal prompts.
             Known::Set => quote_spanned!(span=> ::std::collections::BTreeSet<#first>),
             Known::Dict if arguments.is_empty() => {
                 quote_spanned!(span=> ::std::collections::BTreeMap<::std::string::String, #any>)
@@ -121,7 +122,7 @@ impl Types<'_> {
     }
 }
 
-/// Rust has no dates of its own.
+/// Returns the message about a date or time type of Python, for which Rust has no built-in type.
 fn of_another_crate(temporal: Temporal) -> String {
     let (python, chrono, jiff) = match temporal {
         Temporal::Date => ("date", "NaiveDate", "civil::Date"),
@@ -137,7 +138,7 @@ fn of_another_crate(temporal: Temporal) -> String {
     )
 }
 
-/// `word` as a part of a path, which may be `self` and its like.
+/// Returns `word` as a segment of a path, which may be `self` and the like.
 fn segment(word: &str, source: &Source, at: usize) -> Result<Ident, Problem> {
     match word {
         "self" | "super" | "crate" => Ok(Ident::new(word, source.span(at..at + word.len()))),
@@ -145,7 +146,7 @@ fn segment(word: &str, source: &Source, at: usize) -> Result<Ident, Problem> {
     }
 }
 
-/// `word` as an identifier.
+/// Returns `word` as an identifier.
 pub(crate) fn ident(word: &str, source: &Source, at: usize) -> Result<Ident, Problem> {
     let span = source.span(at..at + word.len());
     let parsed = syn::parse_str::<Ident>(word).or_else(|_| match word {

@@ -1,4 +1,4 @@
-//! Base64, as `data:` URIs hold it.
+//! Base64 as used in `data:` URIs.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ pub(super) fn encode(out: &mut String, bytes: &[u8]) {
     BASE64_STANDARD.encode_string(bytes, out);
 }
 
-/// How many bytes the text stands for; nothing if it is not base64.
+/// Returns the number of decoded bytes, or `None` if the string is not base64.
 pub(super) fn decoded_len(text: &str) -> Option<usize> {
     let body = text.trim_end_matches('=');
     let padding = text.len() - body.len();

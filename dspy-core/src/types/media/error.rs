@@ -1,13 +1,13 @@
-//! Why something cannot be used.
+//! Errors of media types.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// More bytes than this are refused, because endpoints refuse them too, only later.
+/// The maximum size of the content in bytes (20 MiB). Endpoints refuse larger content too, only later.
 pub const MAX_MEDIA_BYTES: usize = 20 * 1024 * 1024;
 
-/// Why something cannot be used as an image, audio or file.
+/// The reason why something cannot be used as an image, audio or file.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum MediaError {
@@ -16,29 +16,29 @@ pub enum MediaError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Neither the content nor the name tells the media type.
+    /// The media type follows neither from the content nor from the file name.
     #[error("cannot tell what {} is; give its media type with `from_bytes`", .path.display())]
     UnknownType {
         /// The file.
         path: PathBuf,
     },
-    /// The media type is not one of this kind.
+    /// The media type does not belong to this kind.
     #[error(
         "`{found}` is no media type of an {expected}; use the type that fits it: `Image`, `Audio` or `File`"
     )]
     WrongType {
-        /// The kind that was asked for.
+        /// The requested kind.
         expected: &'static str,
         /// The media type that was found.
         found: String,
     },
-    /// The address is neither a URL nor a `data:` URI that can be used.
+    /// The address is neither a URL nor a usable `data:` URI.
     #[error("{0}")]
     BadUrl(&'static str),
-    /// There is too much of it.
+    /// The content is larger than [`MAX_MEDIA_BYTES`].
     #[error(
         "{size} bytes are more than the {MAX_MEDIA_BYTES} that may be sent; make it smaller, or give its URL"
     )]

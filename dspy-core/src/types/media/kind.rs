@@ -1,6 +1,6 @@
-//! Which media type some bytes or a file name have.
+//! Detection of media types from the first bytes of a file or from its name.
 
-/// The beginnings of files that tell what they are.
+/// File signatures: offset, bytes and media type.
 const MAGIC: &[(usize, &[u8], &str)] = &[
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -51,7 +51,8 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
 ];
 
-/// The media type of a file: by its beginning, which does not lie, or else by the extension of its name.
+/// Returns the media type of a file: by its first bytes or, if they are unknown, by the extension of its
+/// name.
 pub(super) fn of_file(bytes: &[u8], extension: &str) -> Option<&'static str> {
     let starts = |at: usize, magic: &[u8]| bytes.get(at..).is_some_and(|bytes| bytes.starts_with(magic));
     let by_magic = MAGIC.iter().find(|(at, magic, _)| starts(*at, magic)).map(|(.., name)| *name);

@@ -1,7 +1,7 @@
 //! Images, audio and files as input fields.
 //!
-//! Their JSON form is an object that is recognised by the schema of its field and by nothing else, so that no text
-//! can pretend to be one.
+//! Their JSON form is an object that is recognised by the schema of its field and by nothing else, so that no
+//! string in the data can be mistaken for one.
 
 mod base64;
 mod error;
@@ -90,7 +90,7 @@ If the file cannot be read, is of an unknown or of another kind, or is larger th
                 Source::from_path(MediaKind::$kind, path.as_ref()).map($name)
             }
 
-            /// The URL, or the `data:` URI that holds the content.
+            /// Returns the URL, or the `data:` URI that holds the content.
             pub fn url(&self) -> &str {
                 &self.0.url
             }
@@ -132,10 +132,10 @@ If the file cannot be read, is of an unknown or of another kind, or is larger th
 }
 
 media_type! {
-    /// A picture, for input fields.
+    /// An image, for input fields.
     ///
-    /// It may stand inside `Option`, lists, maps and structs; the prompt shows it where it stands. In data files it
-    /// may be its URL alone. A model cannot answer with one.
+    /// It may occur inside `Option`, lists, maps and structs; the prompt shows it at its position. In data
+    /// files it may be given as its URL alone. It cannot be an output.
     ///
     /// ```
     /// use dspy_core::lm::Detail;
@@ -148,7 +148,7 @@ media_type! {
 }
 
 media_type! {
-    /// A recording, for input fields; as [`Image`], but heard.
+    /// An audio recording, for input fields. Otherwise like [`Image`].
     ///
     /// ```
     /// use dspy_core::types::Audio;
@@ -160,7 +160,7 @@ media_type! {
 }
 
 media_type! {
-    /// A file such as a PDF, for input fields; as [`Image`], but of any media type.
+    /// A file such as a PDF, for input fields. Otherwise like [`Image`], but with any media type.
     ///
     /// ```
     /// use dspy_core::types::File;
@@ -172,7 +172,7 @@ media_type! {
 }
 
 impl Image {
-    /// The same image, to be looked at more or less closely.
+    /// Returns the image with the level of detail at which the model looks at it.
     #[must_use]
     pub fn with_detail(mut self, detail: Detail) -> Self {
         self.0.detail = Some(detail);
@@ -181,7 +181,8 @@ impl Image {
 }
 
 impl File {
-    /// The same file with a name that the model sees. [`from_path`](Self::from_path) takes that of the file.
+    /// Returns the file with a name that the model sees. [`from_path`](Self::from_path) sets the name of the
+    /// file.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.0.name = Some(name.into());

@@ -1,4 +1,4 @@
-//! What images, audio and files have in common: where they are, and their JSON form.
+//! The common part of images, audio and files: their address and their JSON form.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::files;
 use crate::lm::{Detail, Media, MediaKind};
 use dspy_base::error::clipped;
 
-/// What the three types hold.
+/// The content of the three media types.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Source {
     pub(super) url: Arc<str>,
@@ -33,7 +33,7 @@ pub(super) struct Form<'a> {
     name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     detail: Option<Detail>,
-    /// What Python DSPy and hand-written data call the address.
+    /// The name of the address in Python DSPy and in hand-written data.
     #[serde(skip_serializing, borrow, default)]
     url: Option<Cow<'a, str>>,
 }
@@ -75,7 +75,8 @@ impl Source {
 
     pub(super) fn from_path(kind: MediaKind, path: &Path) -> Result<Self, MediaError> {
         let failed = |source| MediaError::Read { path: path.to_owned(), source };
-        // A file that is too large need not be read to be refused. What it claims to be is not relied upon.
+        // A file that is too large is refused without reading it. The size in the metadata may be wrong, so
+        // the content is checked again.
         check_size(files::open(path).and_then(|file| file.metadata()).map_err(failed)?.len())?;
         let bytes = files::read(path, MAX_MEDIA_BYTES as u64).map_err(failed)?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -141,7 +142,7 @@ fn check_size(size: u64) -> Result<(), MediaError> {
     if size > MAX_MEDIA_BYTES as u64 { Err(MediaError::TooLarge { size }) } else { Ok(()) }
 }
 
-/// What a value at a place of that kind holds.
+/// Parses a value at a position of that kind.
 pub(crate) fn media_of(kind: &str, value: &serde_json::Value) -> Result<Media, String> {
     let kind = match kind {
         "image" => MediaKind::Image,

@@ -8,9 +8,9 @@ use super::super::model::{Field, Model, Role};
 use super::super::rule::Check;
 use super::{field_type, side};
 
-/// `fn check` and `fn check_field`, as far as there is something to check.
+/// Returns `fn check` and `fn check_field`, each only if there is something to check.
 pub(super) fn methods(model: &Model) -> TokenStream {
-    // A field without a role is no output, so that a check of it would be a second error.
+    // A field without a role is no output, so a check of it would cause a second error.
     if model.broken || model.roleless {
         return TokenStream::new();
     }
@@ -48,7 +48,7 @@ pub(super) fn methods(model: &Model) -> TokenStream {
     }
 }
 
-/// The hard checks of a field that look at nothing else, over a struct that has nothing else.
+/// Returns the hard checks that depend on this field alone, over a struct that has only this field.
 fn alone(model: &Model, field: &Field) -> TokenStream {
     let Field { ident, ty, name, aliases, .. } = field;
     let checks = field.checks.iter().filter(|check| check.hard && check.is_only_about(ident));
@@ -73,8 +73,8 @@ fn alone(model: &Model, field: &Field) -> TokenStream {
     }
 }
 
-/// The checks as data: a block whose value is a slice of them. Their expressions stand in methods of a trait of their
-/// own, so that they can say `self`, whatever struct it is.
+/// Returns the checks as data: a block whose value is a slice of them. Their expressions are methods of a
+/// separate trait, so that they can use `self` for any struct.
 fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribute])]) -> TokenStream {
     let private = model.krate.private();
     let allowed = model.lints.iter().filter(|lint| lint.path().is_ident("allow"));
@@ -83,7 +83,7 @@ fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribu
     let defined = checks.iter().zip(&names).map(|((_, check, lints), name)| {
         let expr = &check.expr;
         let receiver = check.receiver().unwrap_or_else(|| Ident::new("self", Span::call_site()));
-        // As a condition, an expression that is no `bool` is reported where it stands and nowhere else.
+        // As a condition, an expression of another type than `bool` is reported at its position only.
         let body = quote!(if (#expr) { true } else { false });
         quote! {
             #(#lints)*
@@ -110,7 +110,7 @@ fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribu
     })
 }
 
-/// The texts of checks, as data.
+/// Returns the reasons of the checks, as data.
 pub(super) fn texts(checks: &[Check]) -> TokenStream {
     let texts = checks.iter().map(|Check { why, hard, .. }| quote!((#why, #hard)));
     quote!(&[#(#texts),*])

@@ -1,4 +1,4 @@
-//! What can be given to `call` instead of the input struct.
+//! Conversions into the input struct, for the arguments of `call`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -6,10 +6,10 @@ use syn::{Ident, Type};
 
 use super::super::model::{Field, Model, Role, Side};
 
-/// More inputs than this are clearer by name.
+/// The maximum number of inputs of a tuple; more are clearer by name.
 const LONGEST_TUPLE: usize = 12;
 
-/// `From` an example, and from the bare value of a single input or a tuple of several.
+/// Implements `From` an example, and from the bare value of a single input or a tuple of several.
 pub(super) fn into_input(model: &Model) -> TokenStream {
     let Side::Generated(input) = &model.input else { return TokenStream::new() };
     let fields: Vec<&Field> = model.fields_of(Role::Input).collect();
@@ -18,7 +18,7 @@ pub(super) fn into_input(model: &Model) -> TokenStream {
     quote!(#example #bare)
 }
 
-/// The input part of an example.
+/// Implements the conversion from an example.
 fn example(model: &Model, input: &Ident, fields: &[&Field]) -> TokenStream {
     let whole = &model.ident;
     let names: Vec<&Ident> = fields.iter().map(|field| &field.ident).collect();
@@ -51,7 +51,8 @@ fn bare(input: &Ident, fields: &[&Field]) -> TokenStream {
     }
 }
 
-/// Texts may be anything that becomes a `String`, so that `("…", vec![…])` works.
+/// Implements the conversion from a tuple. Strings may be anything that becomes a `String`, so that `("…",
+/// vec![…])` works.
 fn tuple(input: &Ident, fields: &[&Field]) -> TokenStream {
     let mut parameters = Vec::new();
     let (mut types, mut values) = (Vec::new(), Vec::new());
@@ -92,7 +93,7 @@ fn from(
     }
 }
 
-/// Whether the type is written as the standard library's `String`.
+/// Returns whether the type is written as the standard library's `String`.
 fn is_string(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
     let segments: Vec<String> = path.path.segments.iter().map(|segment| segment.ident.to_string()).collect();

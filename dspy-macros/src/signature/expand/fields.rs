@@ -1,4 +1,4 @@
-//! `impl Fields`.
+//! Expansion of `impl Fields`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +7,7 @@ use syn::Ident;
 use super::super::model::{Field, FieldDefault, Model};
 use super::field_type;
 
-/// Conversion of a struct to values by field name, and back.
+/// Implements the conversion of a struct to values by field name, and back.
 pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) -> TokenStream {
     let private = model.krate.private();
     let whole = &model.ident;

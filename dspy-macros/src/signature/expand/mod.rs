@@ -1,4 +1,4 @@
-//! From the model to code: data and thin impls, everything by absolute paths.
+//! Expansion of the model: data and thin impls, with absolute paths throughout.
 
 mod checks;
 mod conversions;
@@ -17,7 +17,7 @@ use crate::krate::Krate;
 use super::attrs::Derives;
 use super::model::{Field, Model, Role, Side};
 
-/// Everything beside the user's struct.
+/// Returns everything that is generated beside the user's struct.
 pub(crate) fn signature(model: &Model) -> TokenStream {
     let whole = whole(model);
     let sides = [(&model.input, Role::Input), (&model.output, Role::Output)];
@@ -31,7 +31,7 @@ pub(crate) fn signature(model: &Model) -> TokenStream {
     quote!(#whole #(#sides)* #partial #conversions #signature)
 }
 
-/// The impls of the struct that has all fields.
+/// Returns the impls of the struct that has all fields.
 fn whole(model: &Model) -> TokenStream {
     let Model { ident, .. } = model;
     let all: Vec<&Field> = model.fields.iter().collect();
@@ -48,7 +48,7 @@ fn whole(model: &Model) -> TokenStream {
     quote!(#fields #serde #usual)
 }
 
-/// The struct of one side, with its impls.
+/// Returns the struct of one side, with its impls.
 fn generated(model: &Model, ident: &Ident, role: Role) -> TokenStream {
     let fields: Vec<&Field> = model.fields_of(role).collect();
     let definition = structs::definition(model, ident, role, &fields);
@@ -67,14 +67,15 @@ fn serde(model: &Model, ident: &Ident, traits: &TokenStream) -> TokenStream {
     }
 }
 
-/// `<Type as FieldType>`, for calls of its methods. In this form rustc underlines the field's type when it is not a
-/// `FieldType`, and always in the same words, so that the many uses of one wrong type are reported once.
+/// Returns `<Type as FieldType>`, for calls of its methods. In this form rustc underlines the field's type if
+/// it is not a `FieldType`, always with the same message, so that the many uses of an invalid type are
+/// reported once.
 fn field_type(krate: &Krate, ty: &Type) -> TokenStream {
     let private = krate.private();
     quote!(<#ty as #private::FieldType>)
 }
 
-/// The struct of one side, as a type.
+/// Returns the type of one side's struct.
 fn side(side: &Side) -> &dyn ToTokens {
     match side {
         Side::Generated(ident) => ident,

@@ -1,4 +1,4 @@
-//! `impl Signature`.
+//! Expansion of `impl Signature`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
@@ -55,7 +55,7 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
     }
 }
 
-/// An expression that builds the signature as data.
+/// Returns an expression that builds the signature as data.
 pub(crate) fn spec(
     krate: &Krate,
     name: &str,
@@ -69,7 +69,7 @@ pub(crate) fn spec(
     quote!(#private::signature_spec(#name, #instruction, &[#(#fields),*], #checks))
 }
 
-/// A field as data.
+/// Returns a field as data.
 fn data(krate: &Krate, field: &Field) -> TokenStream {
     let private = krate.private();
     let Field { name, docs, default, aliases, .. } = field;
@@ -97,8 +97,8 @@ fn data(krate: &Krate, field: &Field) -> TokenStream {
     }
 }
 
-/// The function that makes the schema. A field with schemars attributes stands in a struct of its own, so that
-/// schemars itself gives them their meaning.
+/// Returns the function that makes the schema. A field with schemars attributes is put into a struct of its
+/// own, so that schemars itself interprets them.
 fn schema(krate: &Krate, Field { ty, schema, .. }: &Field) -> TokenStream {
     let field_type = field_type(krate, ty);
     if schema.is_empty() {
@@ -106,8 +106,8 @@ fn schema(krate: &Krate, Field { ty, schema, .. }: &Field) -> TokenStream {
     }
     let private = krate.private();
     let schemars = krate.private_str("schemars");
-    // Schemars must see the type for these. Otherwise it gets the schema by way of `FieldType`, for then a type
-    // without a schema is reported once, in our words.
+    // For these, schemars must see the type. Otherwise it gets the schema from `FieldType`, so that a type
+    // without a schema is reported once, with our message.
     let typed = ["with", "schema_with", "required", "default"];
     let (ty, with) = if schema.iter().any(|option| typed.iter().any(|name| option.path().is_ident(name))) {
         (quote!(#ty), None)
@@ -165,8 +165,8 @@ fn demo(model: &Model, demo: &Demo) -> TokenStream {
     })
 }
 
-/// The value of a demonstration: a text becomes whatever can be made of one, unless the field is a number or a truth
-/// value, where rustc's "mismatched types" says more than that `From<&str>` is missing.
+/// Returns the value of a demonstration. A string is converted to the field's type, unless the field is a
+/// number or a boolean: there rustc's "mismatched types" is clearer than a missing `From<&str>`.
 fn typed(ty: &Type, value: &Expr) -> TokenStream {
     let primitive = matches!(ty, Type::Path(path) if path.path.get_ident().is_some_and(|name| {
         ["bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize"]

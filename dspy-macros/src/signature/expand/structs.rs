@@ -9,7 +9,7 @@ use super::super::attrs::Derives;
 use super::super::model::{Field, Model, Role};
 use super::field_type;
 
-/// The struct of the inputs or outputs.
+/// Returns the struct of the inputs or outputs.
 pub(super) fn definition(model: &Model, ident: &Ident, role: Role, fields: &[&Field]) -> TokenStream {
     let Model { vis, lints, .. } = model;
     let doc = match role {
@@ -28,12 +28,12 @@ pub(super) fn definition(model: &Model, ident: &Ident, role: Role, fields: &[&Fi
     }
 }
 
-/// The name of the struct of partial outputs.
+/// Returns the name of the struct of partial outputs.
 pub(super) fn partial_ident(model: &Model) -> Ident {
     format_ident!("{}Partial", model.ident.unraw(), span = model.ident.span())
 }
 
-/// The struct of the outputs of an unfinished reply.
+/// Returns the struct of the outputs of an unfinished reply.
 pub(super) fn partial(model: &Model) -> TokenStream {
     let Model { vis, lints, .. } = model;
     let private = model.krate.private();
@@ -78,16 +78,16 @@ pub(super) fn partial(model: &Model) -> TokenStream {
     }
 }
 
-/// `Clone`, `Debug` and `PartialEq`, each if all field types have it.
+/// Implements `Clone`, `Debug` and `PartialEq`, each if all field types have it.
 ///
-/// A condition on a type without parameters is an error when it does not hold, unless it is quantified over a
-/// lifetime: then the impl is merely not there. So nothing more is asked of field types than that they are
-/// (de)serialisable, and nothing is lost for those that offer more.
+/// A false condition on a type without parameters is an error, unless it is quantified over a lifetime: then
+/// the impl is merely missing. So field types only have to be (de)serializable, and those with more traits
+/// keep them.
 pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) -> TokenStream {
     let mut types: Vec<_> = Vec::with_capacity(fields.len());
     for field in fields {
-        // A history of the signature itself has these traits if the signature has: to ask for them here would be to
-        // ask for ever.
+        // A history of the signature itself has these traits if the signature has them; a condition on it
+        // would be an infinite recursion.
         if !types.contains(&&field.ty) && !mentions(field.ty.to_token_stream(), ident) {
             types.push(&field.ty);
         }
@@ -130,7 +130,7 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) 
     all.into_iter().filter(|(name, _)| !derived.has(name)).map(|(_, tokens)| tokens).collect()
 }
 
-/// Whether `ident` occurs in the tokens.
+/// Returns whether `ident` occurs in the tokens.
 fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(other) => other == *ident,
@@ -139,7 +139,8 @@ fn mentions(tokens: TokenStream, ident: &Ident) -> bool {
     })
 }
 
-/// A function that compiles if the shared struct `path` has exactly the fields of this side, with their types.
+/// Returns a function that compiles if the shared struct `path` has exactly the fields of this side, with
+/// their types.
 pub(super) fn agreement(model: &Model, path: &Path, role: Role) -> TokenStream {
     let fields: Vec<&Field> = model.fields_of(role).collect();
     let names = fields.iter().map(|field| &field.ident);
