@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::call::split_outputs;
 use super::prediction::AnyPrediction;
-use super::refusal::{Converted, Refusal, checked};
+use super::refusal::{Checked, checked, converted};
 use super::watch::CheckField;
 use super::{Prediction, Predictor};
 use crate::error::Result;
@@ -21,13 +21,13 @@ use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
 pub(super) struct Types {
     spec: fn() -> &'static Arc<SignatureSpec>,
     /// The outputs, typed and checked.
-    convert: fn(Values) -> Result<Converted, Refusal>,
+    checked: fn(Values) -> Checked,
     check_field: CheckField,
 }
 
 impl Types {
     pub(super) fn of<S: Signature>() -> Self {
-        Types { spec: S::spec, convert: checked::<S>, check_field: S::check_field }
+        Types { spec: S::spec, checked: checked::<S>, check_field: S::check_field }
     }
 }
 
@@ -96,7 +96,8 @@ impl Leaf {
         if let Some(error) = &self.bad_demos {
             return Err(error.clone().into());
         }
-        let convert = &mut |values: &mut Values| (types.convert)(split_outputs(values, (types.spec)()));
+        let convert =
+            &mut |values: &mut Values| converted((types.checked)(split_outputs(values, (types.spec)())));
         self.predictor.call_as(inputs?, types.check_field, convert).await
     }
 }

@@ -4,8 +4,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{FieldError, Fields as _, Signature, SignatureSpec, Values};
 
 /// What a check asks for, in words: the part of it that stands in prompts.
@@ -131,19 +129,18 @@ impl fmt::Display for CheckPanic {
 
 impl std::error::Error for CheckPanic {}
 
-/// A check as the macro knows it.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "not for users")]
-pub struct Check<O> {
+/// A check as the macro knows it, on an output that the macro knows.
+#[allow(missing_docs, missing_debug_implementations, reason = "not for users")]
+pub struct Check<'o> {
     pub field: &'static str,
     pub why: &'static str,
     pub hard: bool,
-    pub holds: fn(&O) -> bool,
+    pub holds: &'o dyn Fn() -> bool,
 }
 
-impl<O> Check<O> {
-    fn holds(&self, output: &O) -> Result<bool, CheckPanic> {
-        catch_unwind(AssertUnwindSafe(|| (self.holds)(output))).map_err(|payload| {
+impl Check<'_> {
+    fn holds(&self) -> Result<bool, CheckPanic> {
+        catch_unwind(AssertUnwindSafe(self.holds)).map_err(|payload| {
             let message = crate::panics::message(&*payload).unwrap_or("no message").to_owned();
             CheckPanic { field: self.field, why: self.why, message }
         })
@@ -151,23 +148,31 @@ impl<O> Check<O> {
 }
 
 /// Runs all checks of a signature on the values of its outputs.
-pub(crate) type Enforce = fn(Values) -> Result<Vec<CheckFailure>, CheckFault>;
+pub type Enforce = fn(Values) -> Result<Vec<CheckFailure>, CheckFault>;
 
 /// Why the checks could not be run.
 #[derive(Debug)]
-pub(crate) enum CheckFault {
+#[allow(missing_docs, reason = "not for users")]
+pub enum CheckFault {
     /// A value is not of its Rust type.
     Field(FieldError),
     /// A check panicked.
     Panic(CheckPanic),
 }
 
-/// The signature of `S` with what runs its checks, for those who know it as data alone.
-pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
-    let enforce: Enforce = |values| {
-        let output = S::Output::from_values(values).map_err(CheckFault::Field)?;
-        S::check(&output).map_err(CheckFault::Panic)
-    };
+/// Runs the checks of `S` for those who know its outputs as values alone.
+///
+/// # Errors
+/// If a value is not of its type, or a check panics.
+pub fn enforce<S: Signature>(values: Values) -> Result<Vec<CheckFailure>, CheckFault> {
+    match S::Output::from_values(values) {
+        Ok(output) => S::check(&output).map_err(CheckFault::Panic),
+        Err(error) => Err(CheckFault::Field(error)),
+    }
+}
+
+/// The signature with what runs its checks.
+pub fn enforced(spec: Arc<SignatureSpec>, enforce: Enforce) -> Arc<SignatureSpec> {
     Arc::new(Arc::unwrap_or_clone(spec).enforced_by(enforce))
 }
 
@@ -175,28 +180,12 @@ pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
 ///
 /// # Errors
 /// If one panics.
-pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure>, CheckPanic> {
+pub fn run_checks(checks: &[Check<'_>]) -> Result<Vec<CheckFailure>, CheckPanic> {
     let mut failed = Vec::new();
     for check in checks {
-        if !check.holds(output)? {
+        if !check.holds()? {
             failed.push(CheckFailure { field: check.field, why: check.why, hard: check.hard });
         }
     }
     Ok(failed)
-}
-
-/// Runs the checks of one field on its value alone, which `read` makes a struct of this field only. A value that is
-/// not of the field's type is for the decoder to refuse.
-///
-/// # Errors
-/// If one panics.
-pub fn run_alone<O>(
-    checks: &[Check<O>],
-    name: &'static str,
-    value: &Value,
-    read: impl FnOnce(&mut Values) -> Result<O, FieldError>,
-) -> Result<Vec<CheckFailure>, CheckPanic> {
-    let mut values = Values::new();
-    values.insert(name.to_owned(), value.clone());
-    read(&mut values).map_or_else(|_| Ok(Vec::new()), |alone| run_checks(checks, &alone))
 }

@@ -8,19 +8,17 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::field_type::root_schema;
 use crate::locks::RwLockExt as _;
 use crate::types::{Place, mentions};
 
-/// Sorts the entries of all maps and sets in a value of `T`: keys as texts, or as numbers if they are numbers; items
-/// by value. Structs, lists and what has no schema of its own keep their order.
-pub(super) fn settle<T: JsonSchema + 'static>(value: &mut Value) {
+/// Sorts the entries of all maps and sets in a value of the type `id`, whose schema is `schema`: keys as texts, or as
+/// numbers if they are numbers; items by value. Structs, lists and what has no schema of its own keep their order.
+pub(super) fn settle(value: &mut Value, id: TypeId, schema: fn() -> Value) {
     // Most values end here, before anything is looked up.
     if matches!(value, Value::Array(_) | Value::Object(_))
-        && let Some(schema) = unordered_schema::<T>()
+        && let Some(schema) = unordered_schema(id, schema)
     {
         sort(Place::root(&schema), value);
     }
@@ -33,11 +31,10 @@ pub(crate) fn settle_by(schema: &Value, value: &mut Value) {
     }
 }
 
-/// The schema of `T` if values of `T` can hold a map or a set; found out once for each type.
-fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
+/// The schema of a type if its values can hold a map or a set; found out once for each type.
+fn unordered_schema(id: TypeId, schema: fn() -> Value) -> Option<Arc<Value>> {
     static KNOWN: RwLock<Option<HashMap<TypeId, Option<Arc<Value>>>>> = RwLock::new(None);
     // An object of serde_json keeps the order that its maker gave it.
-    let id = TypeId::of::<T>();
     if id == TypeId::of::<Map<String, Value>>() {
         return None;
     }
@@ -46,7 +43,7 @@ fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
         return found.clone();
     }
     drop(known);
-    let schema = root_schema::<T>();
+    let schema = schema();
     let found = mentions(&schema, &|part| is_set(part) || is_map(part) || is_choice_map(part))
         .then(|| Arc::new(schema));
     let mut known = KNOWN.write_any();
@@ -192,6 +189,7 @@ mod tests {
     use std::collections::{BTreeMap, HashSet};
 
     use proptest::prelude::*;
+    use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
     use serde_json::json;
 
