@@ -1,6 +1,9 @@
 //! The back end of the macros: they emit data and calls of what stands here.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use ::serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de, ser};
 
 pub use schemars;
 pub use serde;
@@ -8,13 +11,13 @@ pub use serde_json;
 
 pub use crate::signature::{
     CheckFailure, CheckPanic, CheckSpec, Demo, FieldChange, FieldError, FieldSpec, FieldState, FieldType,
-    Fields, PartialStates, Role, Signature, SignatureSpec, Values, update_field,
+    Fields, Role, Signature, SignatureSpec, Values, update_field,
 };
 
 pub use crate::program::{HasPredictors, Visitor, VisitorMut};
-pub use crate::signature::check::{Check, enforced, run_alone, run_checks};
+pub use crate::signature::check::{Check, CheckFault, Enforce, enforce, enforced, run_checks};
 pub use crate::signature::extension::variant_aliases;
-pub use crate::signature::property_schema;
+pub use crate::signature::{ErasedField, property_schema};
 
 /// The message for `sig!` used as an item; never constructed.
 #[derive(Debug)]
@@ -80,6 +83,127 @@ pub fn signature_spec(
     Arc::new(SignatureSpec::new(name, instruction, fields).with_checks(check_specs(checks)))
 }
 
+/// The signature in its cell, built when it is first asked for.
+pub fn declared(
+    cell: &'static OnceLock<Arc<SignatureSpec>>,
+    build: fn() -> Arc<SignatureSpec>,
+) -> &'static Arc<SignatureSpec> {
+    cell.get_or_init(build)
+}
+
+/// The values of a struct, by the names of its fields.
+///
+/// # Errors
+/// If a value has no JSON form.
+pub fn to_values(fields: &[(&'static str, &dyn ErasedField)]) -> Result<Values, FieldError> {
+    let mut values = Values::with_capacity(fields.len());
+    for (name, field) in fields {
+        values.insert((*name).to_owned(), field.to_value(name)?);
+    }
+    Ok(values)
+}
+
+/// The value of one field among those of a struct.
+pub fn one_value(name: &str, value: &serde_json::Value) -> Values {
+    Values::from_iter([(name.to_owned(), value.clone())])
+}
+
+/// Serializes a struct by its values.
+///
+/// # Errors
+/// If a value has no JSON form, or the serializer fails.
+pub fn serialize_values<S: Serializer>(
+    values: Result<Values, FieldError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    values.map_err(ser::Error::custom)?.serialize(serializer)
+}
+
+/// Reads a struct by its values.
+///
+/// # Errors
+/// If the deserializer fails, or a value does not fit its field.
+pub fn deserialize_values<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    read: fn(Values) -> Result<T, FieldError>,
+) -> Result<T, D::Error> {
+    read(Values::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// The state of an output field without its type.
+pub type ErasedState<'a> = FieldState<&'a dyn ErasedField>;
+
+pub fn erased_state<T>(
+    state: &FieldState<T>,
+    erased: for<'v> fn(&'v T) -> &'v dyn ErasedField,
+) -> ErasedState<'_> {
+    match state {
+        FieldState::Pending => FieldState::Pending,
+        FieldState::Incomplete(value) => FieldState::Incomplete(erased(value)),
+        FieldState::Complete(value) => FieldState::Complete(erased(value)),
+    }
+}
+
+/// Serializes a struct of partial outputs, under the names of the signature.
+///
+/// # Errors
+/// If a value has no JSON form, or the serializer fails.
+pub fn serialize_states<S: Serializer>(
+    states: &[(&'static str, ErasedState<'_>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serialize_values(state_values(states), serializer)
+}
+
+fn state_values(states: &[(&'static str, ErasedState<'_>)]) -> Result<Values, FieldError> {
+    let mut values = Values::with_capacity(states.len());
+    for (name, state) in states {
+        let state = match state {
+            FieldState::Pending => FieldState::Pending,
+            FieldState::Incomplete(value) => FieldState::Incomplete(value.to_value(name)?),
+            FieldState::Complete(value) => FieldState::Complete(value.to_value(name)?),
+        };
+        let state = serde_json::to_value(state).map_err(|error| FieldError::new(*name, error.to_string()))?;
+        values.insert((*name).to_owned(), state);
+    }
+    Ok(values)
+}
+
+/// What a derived `Debug` writes.
+///
+/// # Errors
+/// If the formatter fails.
+pub fn debug_struct(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    fields: &[(&str, &dyn fmt::Debug)],
+) -> fmt::Result {
+    let mut shown = f.debug_struct(name);
+    for (name, value) in fields {
+        shown.field(name, value);
+    }
+    shown.finish()
+}
+
+/// Collects the values of a demonstration.
+#[derive(Debug, Default)]
+pub struct DemoWriter(Values);
+
+impl DemoWriter {
+    /// Adds a value.
+    ///
+    /// # Errors
+    /// If it has no JSON form.
+    pub fn put(&mut self, name: &'static str, value: &dyn ErasedField) -> Result<(), FieldError> {
+        self.0.insert(name.to_owned(), value.to_value(name)?);
+        Ok(())
+    }
+
+    pub fn finish(self) -> Demo {
+        Demo::new(self.0)
+    }
+}
+
 /// A schema as schemars has it.
 pub fn schema_from(value: serde_json::Value) -> schemars::Schema {
     schemars::Schema::try_from(value).unwrap_or_default()
@@ -101,9 +225,7 @@ macro_rules! __serde_by_fields {
                 &self,
                 serializer: S,
             ) -> ::core::result::Result<S::Ok, S::Error> {
-                let values = <Self as $crate::__private::Fields>::to_values(self)
-                    .map_err($crate::__private::serde::ser::Error::custom)?;
-                $crate::__private::serde::Serialize::serialize(&values, serializer)
+                $crate::__private::serialize_values(<Self as $crate::__private::Fields>::to_values(self), serializer)
             }
         }
     };
@@ -112,10 +234,7 @@ macro_rules! __serde_by_fields {
             fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> ::core::result::Result<Self, D::Error> {
-                let values =
-                    <$crate::__private::Values as $crate::__private::serde::Deserialize>::deserialize(deserializer)?;
-                <Self as $crate::__private::Fields>::from_values(values)
-                    .map_err($crate::__private::serde::de::Error::custom)
+                $crate::__private::deserialize_values(deserializer, <Self as $crate::__private::Fields>::from_values)
             }
         }
     };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::leaf::{Declared, Leaf};
+use super::leaf::{Declared, Leaf, Typed, Types};
 use super::{Predict, PredictStream, Prediction};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
 use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
-use crate::signature::{FieldError, FieldSpec, IntoInput, Role, Signature, SignatureSpec};
+use crate::signature::{FieldError, FieldSpec, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
 /// Asks the model to reason step by step before it gives the outputs of a signature.
 ///
@@ -114,13 +114,13 @@ impl<S: Signature> Module for ChainOfThought<S> {
     type Output = S::Output;
 
     fn forward(&self, input: S::Input) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
-        self.predict.forward(input)
+        Typed::new(self.predict.leaf.forward(input.to_values(), Types::of::<S>()))
     }
 
     fn call(
         &self,
         input: impl IntoInput<S::Input>,
     ) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
-        self.predict.call(input)
+        Typed::new(self.predict.leaf.call(input.into_input().to_values(), Types::of::<S>()))
     }
 }

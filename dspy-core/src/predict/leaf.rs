@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use crate::error::Result;
 use crate::lm::{BoxFuture, Message};
 use crate::predictor::{
-    AnyPrediction, CheckField, Converted, Prediction, Predictor, Refusal, checked, split_outputs,
+    AnyPrediction, CheckField, Checked, Prediction, Predictor, checked, converted, split_outputs,
 };
 use crate::program::{HasPredictors, Visitor, VisitorMut, call_leaf};
 use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
@@ -19,13 +19,13 @@ use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
 pub(super) struct Types {
     spec: fn() -> &'static Arc<SignatureSpec>,
     /// The outputs, typed and checked.
-    convert: fn(Values) -> Result<Converted, Refusal>,
+    checked: fn(Values) -> Checked,
     check_field: CheckField,
 }
 
 impl Types {
     pub(super) fn of<S: Signature>() -> Self {
-        Types { spec: S::spec, convert: checked::<S>, check_field: S::check_field }
+        Types { spec: S::spec, checked: checked::<S>, check_field: S::check_field }
     }
 }
 
@@ -94,7 +94,8 @@ impl Leaf {
         if let Some(error) = &self.bad_demos {
             return Err(error.clone().into());
         }
-        let convert = &mut |values: &mut Values| (types.convert)(split_outputs(values, (types.spec)()));
+        let convert =
+            &mut |values: &mut Values| converted((types.checked)(split_outputs(values, (types.spec)())));
         self.predictor.call_as(inputs?, types.check_field, convert).await
     }
 }

@@ -71,9 +71,9 @@ impl Details {
 }
 
 impl<O: Send + 'static> Prediction<O> {
-    /// A prediction without details, to be completed by a call that does not know its type.
-    pub(crate) fn erased(output: O) -> AnyPrediction {
-        Prediction::new(output).body
+    /// The prediction for a call that does not know its type.
+    pub(crate) fn erased(self) -> AnyPrediction {
+        self.body
     }
 
     /// The prediction of a call that was told to make this type of output.

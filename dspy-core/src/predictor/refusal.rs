@@ -52,16 +52,25 @@ impl Refusal {
 /// A prediction made of values that were read, with the soft checks that it fails.
 pub(crate) type Converted = (AnyPrediction, Vec<CheckFailure>);
 
-/// The outputs of `S` with the soft checks that they fail.
-pub(crate) fn checked<S: Signature>(values: Values) -> Result<Converted, Refusal> {
-    // Compiled for each signature, hence without the conversions of `?`.
+/// Outputs with the results of their checks; an error if a value does not fit its type.
+pub(crate) type Checked = Result<(AnyPrediction, Result<Vec<CheckFailure>, CheckPanic>), FieldError>;
+
+/// Reads the outputs of `S` and runs its checks. Compiled for each signature, hence so short.
+pub(crate) fn checked<S: Signature>(values: Values) -> Checked {
     match S::Output::from_values(values) {
-        Ok(output) => match soft(S::check(&output)) {
-            Ok(failed) => Ok((Prediction::erased(output), failed)),
-            Err(refusal) => Err(refusal),
-        },
-        Err(error) => Err(Refusal::Field(error)),
+        Ok(output) => {
+            let prediction = Prediction::new(output);
+            let failed = S::check(prediction.output());
+            Ok((prediction.erased(), failed))
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// The outputs with the soft checks that they fail.
+pub(crate) fn converted(checked: Checked) -> Result<Converted, Refusal> {
+    let (prediction, failed) = checked?;
+    Ok((prediction, soft(failed)?))
 }
 
 /// The values with the soft checks that they fail, of a signature that is known as data.
@@ -74,7 +83,7 @@ pub(crate) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Conv
             Err(CheckFault::Panic(panic)) => return Err(Refusal::Panic(panic)),
         },
     };
-    Ok((Prediction::erased(values.clone()), failed))
+    Ok((Prediction::new(values.clone()).erased(), failed))
 }
 
 /// The soft ones of the checks that failed, unless there are hard ones.

@@ -4,8 +4,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{FieldError, Fields as _, Signature, SignatureSpec, Values};
 
 /// The description of a check: its rule in words, as prompts show it, and whether it is hard.
@@ -131,19 +129,18 @@ impl fmt::Display for CheckPanic {
 
 impl std::error::Error for CheckPanic {}
 
-/// A check in the form that the macro generates.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "not for users")]
-pub struct Check<O> {
+/// A check in the form that the macro generates, on an output.
+#[allow(missing_docs, missing_debug_implementations, reason = "not for users")]
+pub struct Check<'o> {
     pub field: &'static str,
     pub why: &'static str,
     pub hard: bool,
-    pub holds: fn(&O) -> bool,
+    pub holds: &'o dyn Fn() -> bool,
 }
 
-impl<O> Check<O> {
-    fn holds(&self, output: &O) -> Result<bool, CheckPanic> {
-        catch_unwind(AssertUnwindSafe(|| (self.holds)(output))).map_err(|payload| {
+impl Check<'_> {
+    fn holds(&self) -> Result<bool, CheckPanic> {
+        catch_unwind(AssertUnwindSafe(self.holds)).map_err(|payload| {
             let message = crate::panics::message(&*payload).unwrap_or("no message").to_owned();
             CheckPanic { field: self.field, why: self.why, message }
         })
@@ -151,23 +148,31 @@ impl<O> Check<O> {
 }
 
 /// Runs all checks of a signature on the values of its outputs.
-pub(crate) type Enforce = fn(Values) -> Result<Vec<CheckFailure>, CheckFault>;
+pub type Enforce = fn(Values) -> Result<Vec<CheckFailure>, CheckFault>;
 
 /// An error that kept the checks from running.
 #[derive(Debug)]
-pub(crate) enum CheckFault {
+#[allow(missing_docs, reason = "not for users")]
+pub enum CheckFault {
     /// A value does not fit its Rust type.
     Field(FieldError),
     /// A check panicked.
     Panic(CheckPanic),
 }
 
-/// Returns the signature of `S` with the function that runs its checks, for callers that only have the data.
-pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
-    let enforce: Enforce = |values| {
-        let output = S::Output::from_values(values).map_err(CheckFault::Field)?;
-        S::check(&output).map_err(CheckFault::Panic)
-    };
+/// Runs the checks of `S` on outputs that are known as data.
+///
+/// # Errors
+/// If a value is not of its type, or a check panics.
+pub fn enforce<S: Signature>(values: Values) -> Result<Vec<CheckFailure>, CheckFault> {
+    match S::Output::from_values(values) {
+        Ok(output) => S::check(&output).map_err(CheckFault::Panic),
+        Err(error) => Err(CheckFault::Field(error)),
+    }
+}
+
+/// Returns the signature with the function that runs its checks.
+pub fn enforced(spec: Arc<SignatureSpec>, enforce: Enforce) -> Arc<SignatureSpec> {
     Arc::new(Arc::unwrap_or_clone(spec).enforced_by(enforce))
 }
 
@@ -175,28 +180,12 @@ pub fn enforced<S: Signature>(spec: Arc<SignatureSpec>) -> Arc<SignatureSpec> {
 ///
 /// # Errors
 /// If a check panics.
-pub fn run_checks<O>(checks: &[Check<O>], output: &O) -> Result<Vec<CheckFailure>, CheckPanic> {
+pub fn run_checks(checks: &[Check<'_>]) -> Result<Vec<CheckFailure>, CheckPanic> {
     let mut failed = Vec::new();
     for check in checks {
-        if !check.holds(output)? {
+        if !check.holds()? {
             failed.push(CheckFailure { field: check.field, why: check.why, hard: check.hard });
         }
     }
     Ok(failed)
-}
-
-/// Runs the checks of one field on its value alone. `read` makes a struct with only this field. A value that
-/// does not fit the field's type passes; the decoder refuses it.
-///
-/// # Errors
-/// If a check panics.
-pub fn run_alone<O>(
-    checks: &[Check<O>],
-    name: &'static str,
-    value: &Value,
-    read: impl FnOnce(&mut Values) -> Result<O, FieldError>,
-) -> Result<Vec<CheckFailure>, CheckPanic> {
-    let mut values = Values::new();
-    values.insert(name.to_owned(), value.clone());
-    read(&mut values).map_or_else(|_| Ok(Vec::new()), |alone| run_checks(checks, &alone))
 }

@@ -1,5 +1,7 @@
 //! Types that a field can have.
 
+use std::any::TypeId;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +41,34 @@ pub trait FieldType: Sized {
         aliases: &[&str],
         default: Option<fn() -> Self>,
     ) -> Result<Self, FieldError>;
+
+    /// The value without its type, so that what writes structs is compiled once.
+    #[doc(hidden)]
+    fn erased(&self) -> &dyn ErasedField;
+}
+
+/// A value of a [`FieldType`] that is not known.
+#[doc(hidden)]
+pub trait ErasedField {
+    /// The value of the field `name`, with the entries of maps and sets in the order of their keys.
+    ///
+    /// # Errors
+    /// If it has no JSON form.
+    fn to_value(&self, name: &'static str) -> Result<Value, FieldError>;
+}
+
+impl<T: Serialize + JsonSchema + 'static> ErasedField for T {
+    fn to_value(&self, name: &'static str) -> Result<Value, FieldError> {
+        let mut written = serde_json::to_value(self);
+        if let Ok(value) = &mut written {
+            settle(value, TypeId::of::<T>(), root_schema::<T>);
+        }
+        unwritten(name, written)
+    }
+}
+
+fn unwritten(name: &'static str, written: serde_json::Result<Value>) -> Result<Value, FieldError> {
+    written.map_err(|error| FieldError::new(name, error.to_string()))
 }
 
 // Without this, rustc would report each missing trait separately instead of our one message.
@@ -49,10 +79,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Field
     }
 
     fn write(&self, name: &'static str, values: &mut Values) -> Result<(), FieldError> {
-        let mut value = serde_json::to_value(self).map_err(|e| FieldError::new(name, e.to_string()))?;
-        settle::<T>(&mut value);
-        values.insert(name.to_owned(), value);
-        Ok(())
+        write(name, self, values)
     }
 
     fn read(
@@ -61,16 +88,39 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Field
         aliases: &[&str],
         default: Option<fn() -> Self>,
     ) -> Result<Self, FieldError> {
-        let key = std::iter::once(&name).chain(aliases).find(|key| values.contains_key(**key));
-        let taken = key.and_then(|key| values.get_mut(*key)).map(Value::take);
+        // Compiled for each type, hence all else stands in functions of no type.
+        let taken = take(values, name, aliases);
         match (taken, default) {
-            (Some(value), _) => T::deserialize(value).map_err(|e| FieldError::new(name, e.to_string())),
             (None, Some(default)) => Ok(default()),
-            (None, None) => {
-                T::deserialize(Value::Null).map_err(|_| FieldError::new(name, "the value is missing"))
+            (taken, _) => {
+                let absent = taken.is_none();
+                match T::deserialize(taken.unwrap_or_default()) {
+                    Ok(value) => Ok(value),
+                    Err(error) => Err(unreadable(name, absent, &error)),
+                }
             }
         }
     }
+
+    fn erased(&self) -> &dyn ErasedField {
+        self
+    }
+}
+
+fn write(name: &'static str, value: &dyn ErasedField, values: &mut Values) -> Result<(), FieldError> {
+    values.insert(name.to_owned(), value.to_value(name)?);
+    Ok(())
+}
+
+/// Takes the value of `name`, or of one of its aliases, out of `values`.
+fn take(values: &mut Values, name: &str, aliases: &[&str]) -> Option<Value> {
+    let key = std::iter::once(&name).chain(aliases).find(|key| values.contains_key(**key));
+    key.and_then(|key| values.get_mut(*key)).map(Value::take)
+}
+
+#[cold]
+fn unreadable(name: &'static str, absent: bool, error: &serde_json::Error) -> FieldError {
+    FieldError::new(name, if absent { "the value is missing".to_owned() } else { error.to_string() })
 }
 
 /// Returns the schema of the only property of the struct `T`, with the definitions it refers to.
@@ -78,7 +128,10 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Field
 /// The macro puts a field with schemars attributes into a struct of its own, so that schemars itself
 /// interprets them.
 pub fn property_schema<T: JsonSchema>() -> Value {
-    let mut root = root_schema::<T>();
+    property(root_schema::<T>())
+}
+
+fn property(mut root: Value) -> Value {
     let definitions = root.get_mut("$defs").map(Value::take);
     let property =
         root.get_mut("properties").and_then(Value::as_object_mut).and_then(|p| p.values_mut().next());

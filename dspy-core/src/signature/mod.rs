@@ -19,6 +19,8 @@ mod traits;
 
 pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
+#[doc(hidden)]
+pub use field_type::ErasedField;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
 pub(crate) use native::Native;
@@ -26,7 +28,7 @@ pub(crate) use order::settle_by;
 pub(crate) use partial::update_values;
 pub use partial::{FieldChange, FieldState, FieldUpdate, PartialValues};
 #[doc(hidden)]
-pub use partial::{PartialStates, ReadField, WriteField, update_field};
+pub use partial::{ReadField, WriteField, update_field};
 pub use spec::{FieldSpec, Role, SignatureSpec};
 pub use traits::{Example, FieldError, Fields, IntoInput, Signature};
 

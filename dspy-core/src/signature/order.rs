@@ -8,18 +8,18 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use crate::locks::RwLockExt as _;
-use crate::types::{Place, mentions, root_schema};
+use crate::types::{Place, mentions};
 
-/// Sorts the entries of all maps and sets in a value of `T`: by key, as numbers if the keys are numbers and
-/// as strings otherwise; sets by value. Structs, lists and values without a schema keep their order.
-pub(super) fn settle<T: JsonSchema + 'static>(value: &mut Value) {
+/// Sorts the entries of all maps and sets in a value of the type `id`, whose schema is `schema`: by key, as numbers if
+/// the keys are numbers and as strings otherwise; sets by value. Structs, lists and values without a schema keep their
+/// order.
+pub(super) fn settle(value: &mut Value, id: TypeId, schema: fn() -> Value) {
     // Most values are scalars and return here, before any lookup.
     if matches!(value, Value::Array(_) | Value::Object(_))
-        && let Some(schema) = unordered_schema::<T>()
+        && let Some(schema) = unordered_schema(id, schema)
     {
         sort(Place::root(&schema), value);
     }
@@ -32,11 +32,10 @@ pub(crate) fn settle_by(schema: &Value, value: &mut Value) {
     }
 }
 
-/// Returns the schema of `T` if its values can hold a map or a set; computed once for each type.
-fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
+/// Returns the schema of a type if its values can hold a map or a set; computed once for each type.
+fn unordered_schema(id: TypeId, schema: fn() -> Value) -> Option<Arc<Value>> {
     static KNOWN: RwLock<Option<HashMap<TypeId, Option<Arc<Value>>>>> = RwLock::new(None);
     // A serde_json object keeps its insertion order.
-    let id = TypeId::of::<T>();
     if id == TypeId::of::<Map<String, Value>>() {
         return None;
     }
@@ -45,7 +44,7 @@ fn unordered_schema<T: JsonSchema + 'static>() -> Option<Arc<Value>> {
         return found.clone();
     }
     drop(known);
-    let schema = root_schema::<T>();
+    let schema = schema();
     let found = mentions(&schema, &|part| is_set(part) || is_map(part) || is_choice_map(part))
         .then(|| Arc::new(schema));
     let mut known = KNOWN.write_any();
@@ -191,6 +190,7 @@ mod tests {
     use std::collections::{BTreeMap, HashSet};
 
     use proptest::prelude::*;
+    use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
     use serde_json::json;
 

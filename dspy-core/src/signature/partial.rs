@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{FieldError, Values};
@@ -140,51 +140,6 @@ pub(crate) fn update_values(partial: &mut PartialValues, change: &FieldChange) {
         FieldUpdate::SoFar(value) => *state = FieldState::Incomplete(value.clone()),
         FieldUpdate::Complete(value) => *state = FieldState::Complete(value.clone()),
         FieldUpdate::Refused(_) => {}
-    }
-}
-
-/// A collector of the fields of a partial-output struct, which serializes them under the names of the
-/// signature.
-#[derive(Debug, Default)]
-pub struct PartialStates(Values);
-
-impl PartialStates {
-    /// Adds a field.
-    ///
-    /// # Errors
-    /// If its value has no JSON form.
-    pub fn put<T>(
-        &mut self,
-        state: &FieldState<T>,
-        name: &'static str,
-        write: WriteField<T>,
-    ) -> Result<(), FieldError> {
-        let value = |value: &T| {
-            let mut values = Values::new();
-            write(value, name, &mut values)?;
-            Ok::<_, FieldError>(values.remove(name).unwrap_or_default())
-        };
-        let state = match state {
-            FieldState::Pending => FieldState::Pending,
-            FieldState::Incomplete(so_far) => FieldState::Incomplete(value(so_far)?),
-            FieldState::Complete(complete) => FieldState::Complete(value(complete)?),
-        };
-        let state = serde_json::to_value(state).map_err(|error| FieldError::new(name, error.to_string()))?;
-        self.0.insert(name.to_owned(), state);
-        Ok(())
-    }
-
-    /// Serializes the fields that `fill` adds.
-    ///
-    /// # Errors
-    /// If a value has no JSON form, or the serializer fails.
-    pub fn serialize<S: Serializer>(
-        serializer: S,
-        fill: impl FnOnce(&mut PartialStates) -> Result<(), FieldError>,
-    ) -> Result<S::Ok, S::Error> {
-        let mut states = PartialStates::default();
-        fill(&mut states).map_err(serde::ser::Error::custom)?;
-        states.0.serialize(serializer)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn methods(model: &Model) -> TokenStream {
     let failures =
         quote!(::core::result::Result<::std::vec::Vec<#private::CheckFailure>, #private::CheckPanic>);
     let output = side(&model.output);
-    let checks = run(model, &output.to_token_stream(), &all);
+    let checks = run(model, &output.to_token_stream(), &quote!(output), &all);
     let arms: TokenStream = outputs.iter().map(|field| alone(model, field)).collect();
     let check_field = (!arms.is_empty()).then(|| {
         quote! {
@@ -41,7 +41,7 @@ pub(super) fn methods(model: &Model) -> TokenStream {
     });
     quote! {
         fn check(output: &Self::Output) -> #failures {
-            #private::run_checks(#checks, output)
+            #checks
         }
 
         #check_field
@@ -59,23 +59,32 @@ fn alone(model: &Model, field: &Field) -> TokenStream {
     let private = model.krate.private();
     let read = field_type(&model.krate, ty);
     let alone = format_ident!("__DspyAlone");
-    let run = run(model, &alone.to_token_stream(), &checks);
+    let run = run(model, &alone.to_token_stream(), &quote!(&alone), &checks);
     quote! {
         #name => {
             #[allow(dead_code)]
             struct #alone { #ident: #ty }
-            #private::run_alone(#run, #name, value, |values| {
-                ::core::result::Result::Ok(#alone {
-                    #ident: #read::read(values, #name, &[#(#aliases),*], ::core::option::Option::None)?,
-                })
-            })
+            let mut values = #private::one_value(#name, value);
+            match #read::read(&mut values, #name, &[#(#aliases),*], ::core::option::Option::None) {
+                ::core::result::Result::Ok(value) => {
+                    let alone = #alone { #ident: value };
+                    #run
+                }
+                // A value that is not of the field's type is for the decoder to refuse.
+                ::core::result::Result::Err(_) => ::core::result::Result::Ok(::std::vec::Vec::new()),
+            }
         }
     }
 }
 
-/// Returns the checks as data: a block whose value is a slice of them. Their expressions are methods of a
-/// separate trait, so that they can use `self` for any struct.
-fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribute])]) -> TokenStream {
+/// Returns the code that runs checks on the struct `on` of type `output`. Their expressions are methods of a separate
+/// trait, so that they can use `self` for any struct.
+fn run(
+    model: &Model,
+    output: &TokenStream,
+    on: &TokenStream,
+    checks: &[(String, &Check, &[Attribute])],
+) -> TokenStream {
     let private = model.krate.private();
     let allowed = model.lints.iter().filter(|lint| lint.path().is_ident("allow"));
     let names: Vec<Ident> = (0..checks.len()).map(|at| format_ident!("__dspy_check_{at}")).collect();
@@ -95,7 +104,7 @@ fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribu
     let data = checks.iter().zip(&names).map(|((field, check, _), name)| {
         let Check { why, hard, .. } = check;
         quote! {
-            #private::Check { field: #field, why: #why, hard: #hard, holds: <#output as __DspyChecks>::#name }
+            #private::Check { field: #field, why: #why, hard: #hard, holds: &|| __DspyChecks::#name(on) }
         }
     });
     quote!({
@@ -106,7 +115,8 @@ fn run(model: &Model, output: &TokenStream, checks: &[(String, &Check, &[Attribu
         impl __DspyChecks for #output {
             #(#defined)*
         }
-        &[#(#data),*]
+        let on: &#output = #on;
+        #private::run_checks(&[#(#data),*])
     })
 }
 

@@ -86,6 +86,7 @@ fn from(
     quote! {
         #[automatically_derived]
         impl #generics ::core::convert::From<#source> for #input {
+            #[inline]
             fn from(#pattern: #source) -> Self {
                 #value
             }

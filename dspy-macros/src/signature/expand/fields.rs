@@ -15,23 +15,20 @@ pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) ->
     let writes = fields.iter().map(|field| {
         let Field { ident, ty, name, .. } = field;
         let ty = field_type(&model.krate, ty);
-        quote!(#ty::write(&self.#ident, #name, &mut values)?;)
+        quote!((#name, #ty::erased(&self.#ident)))
     });
+    // Without `?`, which would convert the error of each field.
     let reads = fields.iter().map(|field| {
         let Field { ident, ty, name, aliases, .. } = field;
         let ty = field_type(&model.krate, ty);
         let default = default(field);
-        quote!(#ident: #ty::read(&mut values, #name, &[#(#aliases),*], #default)?)
+        quote! {
+            #ident: match #ty::read(&mut values, #name, &[#(#aliases),*], #default) {
+                ::core::result::Result::Ok(value) => value,
+                ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
+            }
+        }
     });
-    let written = if fields.is_empty() {
-        quote!(#private::Values::new())
-    } else {
-        quote!({
-            let mut values = #private::Values::new();
-            #(#writes)*
-            values
-        })
-    };
     let read = if model.broken && *ident == model.ident {
         quote!(::core::result::Result::Err(#private::FieldError::new("", "")))
     } else {
@@ -41,7 +38,7 @@ pub(super) fn implementation(model: &Model, ident: &Ident, fields: &[&Field]) ->
         #[automatically_derived]
         impl #private::Fields for #ident {
             fn to_values(&self) -> ::core::result::Result<#private::Values, #private::FieldError> {
-                ::core::result::Result::Ok(#written)
+                #private::to_values(&[#(#writes),*])
             }
 
             fn from_values(#values: #private::Values) -> ::core::result::Result<Self, #private::FieldError> {

@@ -44,7 +44,7 @@ fn whole(model: &Model) -> TokenStream {
         traits.extend(quote!(Deserialize));
     }
     let serde = serde(model, ident, &traits);
-    let usual = model.ours.then(|| structs::usual_traits(ident, &all, &model.derives));
+    let usual = model.ours.then(|| structs::usual_traits(model, ident, &all, &model.derives));
     quote!(#fields #serde #usual)
 }
 
@@ -54,7 +54,7 @@ fn generated(model: &Model, ident: &Ident, role: Role) -> TokenStream {
     let definition = structs::definition(model, ident, role, &fields);
     let implementation = fields::implementation(model, ident, &fields);
     let serde = serde(model, ident, &quote!(Serialize Deserialize));
-    let usual = structs::usual_traits(ident, &fields, &Derives::default());
+    let usual = structs::usual_traits(model, ident, &fields, &Derives::default());
     quote!(#definition #implementation #serde #usual)
 }
 

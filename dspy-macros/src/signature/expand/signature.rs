@@ -18,7 +18,7 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
     let demos = (!model.demos.is_empty()).then(|| demos(model));
     let checks = checks::methods(model);
     if !checks.is_empty() {
-        spec = quote!(#private::enforced::<Self>(#spec));
+        spec = quote!(#private::enforced(#spec, #private::enforce::<Self>));
     }
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
     let updates = outputs.iter().map(|Field { ident, ty, name, .. }| {
@@ -37,7 +37,7 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
             fn spec() -> &'static ::std::sync::Arc<#private::SignatureSpec> {
                 static SPEC: ::std::sync::OnceLock<::std::sync::Arc<#private::SignatureSpec>> =
                     ::std::sync::OnceLock::new();
-                SPEC.get_or_init(|| #spec)
+                #private::declared(&SPEC, || #spec)
             }
 
             #demos
@@ -155,13 +155,13 @@ fn demo(model: &Model, demo: &Demo) -> TokenStream {
         let value = typed(ty, value);
         quote!({
             let __value: #ty = #value;
-            #field_type::write(&__value, #name, &mut __values)?;
+            __demo.put(#name, #field_type::erased(&__value))?;
         })
     });
     quote!({
-        let mut __values = #private::Values::new();
+        let mut __demo = #private::DemoWriter::default();
         #(#writes)*
-        #private::Demo::new(__values)
+        __demo.finish()
     })
 }
 

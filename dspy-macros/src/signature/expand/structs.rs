@@ -44,12 +44,11 @@ pub(super) fn partial(model: &Model) -> TokenStream {
         let docs = docs.attrs();
         quote!(#(#docs)* #vis #ident: #private::FieldState<#ty>)
     });
-    let usual = usual_traits(&ident, &fields, &Derives::default());
+    let usual = usual_traits(model, &ident, &fields, &Derives::default());
     let names = fields.iter().map(|field| &field.ident);
-    let states = if fields.is_empty() { quote!(_) } else { quote!(states) };
-    let puts = fields.iter().map(|Field { ident, ty, name, .. }| {
+    let states = fields.iter().map(|Field { ident, ty, name, .. }| {
         let ty = field_type(&model.krate, ty);
-        quote!(states.put(&self.#ident, #name, #ty::write)?;)
+        quote!((#name, #private::erased_state(&self.#ident, #ty::erased)))
     });
     quote! {
         #[doc = #doc]
@@ -63,14 +62,12 @@ pub(super) fn partial(model: &Model) -> TokenStream {
                 &self,
                 serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                #private::PartialStates::serialize(serializer, |#states| {
-                    #(#puts)*
-                    ::core::result::Result::Ok(())
-                })
+                #private::serialize_states(&[#(#states),*], serializer)
             }
         }
         #[automatically_derived]
         impl ::core::default::Default for #ident {
+            #[inline]
             fn default() -> Self {
                 #ident { #(#names: #private::FieldState::Pending),* }
             }
@@ -83,7 +80,13 @@ pub(super) fn partial(model: &Model) -> TokenStream {
 /// A false condition on a type without parameters is an error, unless it is quantified over a lifetime: then
 /// the impl is merely missing. So field types only have to be (de)serializable, and those with more traits
 /// keep them.
-pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) -> TokenStream {
+pub(super) fn usual_traits(
+    model: &Model,
+    ident: &Ident,
+    fields: &[&Field],
+    derived: &Derives,
+) -> TokenStream {
+    let private = model.krate.private();
     let mut types: Vec<_> = Vec::with_capacity(fields.len());
     for field in fields {
         // A history of the signature itself has these traits if the signature has them; a condition on it
@@ -101,6 +104,7 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) 
         impl ::core::clone::Clone for #ident
         where #(for<'__a> #types: ::core::clone::Clone,)*
         {
+            #[inline]
             fn clone(&self) -> Self {
                 #ident { #(#names: ::core::clone::Clone::clone(&self.#names)),* }
             }
@@ -111,8 +115,9 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) 
         impl ::core::fmt::Debug for #ident
         where #(for<'__a> #types: ::core::fmt::Debug,)*
         {
+            #[inline]
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                f.debug_struct(#title)#(.field(#shown, &self.#names))*.finish()
+                #private::debug_struct(f, #title, &[#((#shown, &self.#names)),*])
             }
         }
     };
@@ -121,6 +126,7 @@ pub(super) fn usual_traits(ident: &Ident, fields: &[&Field], derived: &Derives) 
         impl ::core::cmp::PartialEq for #ident
         where #(for<'__a> #types: ::core::cmp::PartialEq,)*
         {
+            #[inline]
             fn eq(&self, #other: &Self) -> bool {
                 true #(&& self.#names == other.#names)*
             }
