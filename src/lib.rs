@@ -89,6 +89,8 @@
 //! | `decimal` | `rust_decimal::Decimal` as a field type |
 //! | `otel` | spans and metrics sent to an OpenTelemetry collector by OTLP |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[doc(hidden)]
 pub use dspy_core::__private;
 #[cfg(feature = "http")]

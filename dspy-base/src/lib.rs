@@ -12,6 +12,8 @@
 //! | [`panics`] | the messages of caught panics |
 //! | [`seed`] | reproducible randomness |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod error;
 pub mod files;
 pub mod fold;

@@ -6,6 +6,8 @@
 //! [`evaluate`] runs programs and [`state`] saves them; [`tools`] are what models may call, and [`testing`] has a model
 //! that makes up replies.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod adapter;
 pub mod data;
 pub mod error;
@@ -39,3 +41,8 @@ pub use error::{Error, Result};
 /// What the code that our macros generate calls. Not covered by semantic versioning.
 #[doc(hidden)]
 pub mod __private;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

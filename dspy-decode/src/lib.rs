@@ -40,6 +40,8 @@
 //! or, without a fence, the text as it stands without the blank lines around it; two fences with different contents
 //! are [`ProblemKind::Ambiguous`]. Inside JSON a fence is taken off only where it is all that the string holds.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod candidates;
 mod code;
 mod coerce;

@@ -27,6 +27,8 @@
 //! choice    = a quoted string, an integer, True or False
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod fields;
 mod names;
 mod scan;
@@ -53,3 +55,8 @@ impl Problem {
         Problem { at, message: message.into() }
     }
 }
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,6 +9,8 @@
 //!
 //! This crate knows nothing of signatures, adapters or programs. In `dspy` it is `dspy::lm`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builtin;
 mod combine;
 mod dispatch;

@@ -4,6 +4,8 @@
 //! data and thin impls. After an error, the expansion still defines the items that other code refers to, so
 //! that one mistake is one message.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod docs;
 mod errors;
 mod field_type;

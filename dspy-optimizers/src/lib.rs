@@ -52,6 +52,8 @@
 //! # Ok::<(), dspy_core::Error>(()) }).unwrap();
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod bootstrap_few_shot;
 mod budget;
 mod data;
