@@ -16,7 +16,7 @@ pub use crate::signature::{
 
 pub use crate::program::{HasPredictors, Visitor, VisitorMut};
 pub use crate::signature::check::{Check, CheckFault, Enforce, enforce, enforced, run_checks};
-pub use crate::signature::extension::variant_aliases;
+pub use crate::signature::schema_keywords::variant_aliases;
 pub use crate::signature::{ErasedField, property_schema};
 
 /// The message for `sig!` used as an item; never constructed.

@@ -49,23 +49,23 @@ mod docs;
 mod error;
 mod escape;
 mod loose;
-mod mend;
 mod partial;
 mod path;
 mod plan;
 mod quoted;
+mod repair;
 mod report;
 mod root;
 mod sample;
 mod show;
-mod sound;
+mod soundness;
 mod strict;
 mod text;
+mod text_reply;
 #[doc(hidden)]
 pub mod thoughts;
 mod tree;
 mod type_text;
-mod whole;
 mod yaml;
 
 #[cfg(test)]
@@ -90,8 +90,8 @@ pub use type_text::{TypeText, describe};
 pub mod internal {
     pub use crate::docs::{brief, shorten};
     pub use crate::sample::words;
+    pub use crate::text_reply::{is_nothing, may_be_nothing};
     pub use crate::type_text::Definitions;
-    pub use crate::whole::{is_nothing, may_be_nothing};
 }
 
 /// Brackets may be nested this deeply.

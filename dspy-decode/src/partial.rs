@@ -54,9 +54,9 @@ impl Partial {
 }
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
-    if let Some((plan, nullable)) = super::whole::free_text(schema) {
+    if let Some((plan, nullable)) = super::text_reply::free_text(schema) {
         // "nul" may become null, which is no text at all.
-        let open = nullable && super::whole::may_be_nothing(text);
+        let open = nullable && super::text_reply::may_be_nothing(text);
         if plan.code {
             let started = answer(text);
             let value = started.and_then(|at| super::code::beginning(&text[at..])).map(Value::String);

@@ -13,7 +13,7 @@ use super::plan::{Kind, NodeId, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::text::{corrects, snippet};
 use super::tree::{Shape, Span, Tree};
-use super::{MAX_BYTES, mend, partial, sound, strict, thoughts, whole};
+use super::{MAX_BYTES, partial, repair, soundness, strict, text_reply, thoughts};
 
 /// Two separate places in a reply that both fit are one question with two answers, unless one of them takes at least
 /// this much more interpretation.
@@ -22,8 +22,8 @@ const MARGIN: u64 = 6;
 pub(super) type Outcome = Result<Decoded<Value>, DecodeError>;
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Outcome {
-    if let Some((plan, nullable)) = whole::free_text(schema) {
-        return whole::read(schema, plan, nullable, text);
+    if let Some((plan, nullable)) = text_reply::free_text(schema) {
+        return text_reply::read(schema, plan, nullable, text);
     }
     if text.len() > MAX_BYTES {
         let found = format!("{} bytes of text; at most {MAX_BYTES} are read", text.len());
@@ -174,7 +174,7 @@ impl Reply<'_> {
 
     /// Whether nothing in the text looks damaged.
     fn is_sound(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
-        scan.units.iter().all(|u| u.exact.is_some() || sound::is_sound(self.text, &u.tree))
+        scan.units.iter().all(|u| u.exact.is_some() || soundness::is_sound(self.text, &u.tree))
             && self.accounts(scan, start, end)
     }
 
@@ -182,20 +182,20 @@ impl Reply<'_> {
     fn accounts(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
         let text = self.text;
         if let [unit] = &scan.units[..]
-            && sound::has_doubled_braces(text, unit.outer)
+            && soundness::has_doubled_braces(text, unit.outer)
         {
             let (before, behind) = (text[..unit.outer.start].trim_end(), text[unit.outer.end..].trim_start());
-            return sound::is_prose(before, start, before.len() - 1)
-                && sound::is_prose(behind, 1, behind.len());
+            return soundness::is_prose(before, start, before.len() - 1)
+                && soundness::is_prose(behind, 1, behind.len());
         }
         let mut at = start;
         for unit in &scan.units {
-            if !sound::is_prose(text, at, unit.outer.start) {
+            if !soundness::is_prose(text, at, unit.outer.start) {
                 return false;
             }
             at = unit.outer.end.max(at);
         }
-        sound::is_prose(text, at, end)
+        soundness::is_prose(text, at, end)
     }
 
     /// The reading of a text whose structure is damaged.
@@ -205,11 +205,12 @@ impl Reply<'_> {
         let text = self.text.get(body.range()).unwrap_or("");
         let refused = |kind, found: String| Err(problem(schema, kind, found).into());
         // What has no end in another style may have one in JSON: `"""` may be an empty string and a mark.
-        let styled = scan.units.iter().any(|u| u.exact.is_none() && sound::is_styled(&u.tree) && !u.tree.cut);
-        let led = sound::is_prose(self.text, start, body.start);
-        let mended = if styled || !led { mend::Mended::None } else { mend::read(schema, text, ending) };
+        let styled =
+            scan.units.iter().any(|u| u.exact.is_none() && soundness::is_styled(&u.tree) && !u.tree.cut);
+        let led = soundness::is_prose(self.text, start, body.start);
+        let mended = if styled || !led { repair::Mended::None } else { repair::read(schema, text, ending) };
         match mended {
-            mend::Mended::One { value, notes } => {
+            repair::Mended::One { value, notes } => {
                 for note in notes {
                     let span = Span::new(body.start + note.span.start, body.start + note.span.end);
                     coercion.repair(note.kind, &Path::root(), span);
@@ -217,25 +218,25 @@ impl Reply<'_> {
                 let report = ParseReport { repairs: std::mem::take(&mut coercion.repairs), alternatives: 0 };
                 return Ok(Decoded { value, report });
             }
-            mend::Mended::Several(a, b) => {
+            repair::Mended::Several(a, b) => {
                 let (a, b) = (snippet(&a.to_string()), snippet(&b.to_string()));
                 return refused(ProblemKind::Ambiguous, format!("several answers: `{a}` and `{b}`"));
             }
-            mend::Mended::Doubtful(why) => {
+            repair::Mended::Doubtful(why) => {
                 return refused(ProblemKind::Ambiguous, format!("damaged JSON in which {why}"));
             }
-            mend::Mended::None | mend::Mended::Whole => {}
+            repair::Mended::None | repair::Mended::Whole => {}
         }
         let plausible = scan
             .units
             .iter()
-            .all(|u| u.exact.is_some() || sound::is_plausible(self.text, &u.tree, &schema.keys));
+            .all(|u| u.exact.is_some() || soundness::is_plausible(self.text, &u.tree, &schema.keys));
         let whole = &self.text[start..end];
         let bare = !whole.contains(['{', '}', '[', ']'])
             && whole.contains(char::is_alphanumeric)
-            && sound::quotes_words(whole);
+            && soundness::quotes_words(whole);
         let gaps = if scan.units.is_empty() {
-            sound::quotes_words(whole) && self.accounts(&scan, start, end)
+            soundness::quotes_words(whole) && self.accounts(&scan, start, end)
         } else {
             self.accounts(&scan, start, end)
         };

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::coerce::{Block, read_block};
 use super::loose::Loose;
 use super::report::RepairKind as R;
-use super::sound;
+use super::soundness;
 use super::tree::{Entry, Note, Shape, Span, Tree};
 
 /// Levels of lines; deeper ones are left unread.
@@ -215,7 +215,7 @@ impl<'t> Reader<'t, '_> {
         scanner.pos = span.start;
         let value = scanner.structure();
         let whole = scanner.skip_blank(scanner.pos) >= span.end;
-        (whole && !scanner.too_deep && sound::is_sound(self.text, &value)).then_some(value)
+        (whole && !scanner.too_deep && soundness::is_sound(self.text, &value)).then_some(value)
     }
 }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
-use super::incoming::ChatReader;
+use super::message_builder::Canvas;
 use super::sections::{Section, Sections};
-use super::{Adapter, Parsed, Prompt, ReplyReader, afterword, layout, markers, outside, value, whole_reply};
+use super::streaming::ChatReader;
+use super::{
+    Adapter, Parsed, Prompt, ReplyReader, layout, markers, outside, trailing_text, value, whole_reply,
+};
 use crate::decode::{ParseReport, SchemaError};
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use crate::tools::ToolCalls;
-use crate::tools::written::{self, Written};
+use crate::tools::text_calls::{self, Written};
 
 /// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
 ///
@@ -169,7 +171,7 @@ fn end_of_answer(spec: &SignatureSpec, index: usize, text: &str, values: &Values
     }
     let single = is("number") || is("integer") || is("boolean");
     let (_, behind) = text.split_once('\n').filter(|_| single)?;
-    let change = afterword::change(spec, behind, values, |other| other != index)?;
+    let change = trailing_text::change(spec, behind, values, |other| other != index)?;
     let message = format!(
         "`{}` stands behind the answer; write the answer once, and nothing behind it",
         outside::shorten(change)
@@ -236,7 +238,7 @@ pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<Value> {
     }
     let marked =
         section.contains("<tool_call") || section.contains("<function") || section.contains("\"function\"");
-    match written::find(section, &[]) {
+    match text_calls::find(section, &[]) {
         Written::Calls { calls, .. } if marked => serde_json::to_value(ToolCalls(calls)).ok(),
         _ => None,
     }

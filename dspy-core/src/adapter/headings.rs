@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::outside::shorten;
 use super::sections::{field_index, label};
-use super::{Parsed, afterword, chat, markers};
+use super::{Parsed, chat, markers, trailing_text};
 use crate::decode::thoughts;
 use crate::signature::{FieldSpec, SignatureSpec};
 
@@ -133,7 +133,7 @@ fn sections(
         return miss(format!("`{}` has no heading of the same kind as the others", fields[index].name()));
     }
     if kind == PLAIN
-        && let Some(said) = afterword::assignment(spec, &reply[start..], |index| absent.contains(&index))
+        && let Some(said) = trailing_text::assignment(spec, &reply[start..], |index| absent.contains(&index))
     {
         return miss(format!("`{}` may be a value of an output without a label", shorten(said)));
     }

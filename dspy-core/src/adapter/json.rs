@@ -6,20 +6,20 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::canvas::Canvas;
 use super::elements::Elements;
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
-use super::formats::{self, Format};
-use super::incoming::JsonReader;
+use super::message_builder::Canvas;
+use super::other_formats::{self, Format};
 use super::sections::{Sections, UNCLOSED, field_index};
+use super::streaming::JsonReader;
 use super::{
-    Adapter, Parsed, Prompt, ReplyReader, afterword, code, layout, markers, outside, value, whole_reply,
+    Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, outside, trailing_text, value, whole_reply,
 };
 use crate::decode::thoughts;
 use crate::decode::{Decoded, ParseReport, RepairKind};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
-use crate::tools::written;
+use crate::tools::text_calls;
 
 /// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
 /// at least a JSON object, it is asked to.
@@ -96,7 +96,7 @@ impl Adapter for JsonAdapter {
             Ok(parsed) => return Ok(parsed),
             Err(refused) => refused,
         };
-        match formats::read_other(Format::Object, spec, completion) {
+        match other_formats::read_other(Format::Object, spec, completion) {
             Ok(parsed) => return Ok(parsed),
             Err(misses) if !names_outputs(spec, &reply[start..]) => {
                 drop(refused.problems.splice(0..0, misses));
@@ -228,7 +228,7 @@ fn change(spec: &SignatureSpec, behind: &str, values: &Values) -> Option<String>
     if behind.trim().is_empty() {
         return None;
     }
-    let change = |text: &str| afterword::change(spec, text, values, |_| true).map(outside::shorten);
+    let change = |text: &str| trailing_text::change(spec, text, values, |_| true).map(outside::shorten);
     let elements =
         Elements::of(spec, behind).closed.into_iter().map(|element| (element.name, element.content));
     let sections = Sections::of(spec, behind).closed.into_iter().map(|section| (section.name, section.text));
@@ -248,7 +248,7 @@ pub(super) fn names_outputs(spec: &SignatureSpec, answer: &str) -> bool {
 fn with_calls(spec: &SignatureSpec, answer: &str) -> Option<Parsed> {
     let field = spec.outputs().find(|field| field.native() == Some(Native::ToolCalls))?;
     let mut object: Value = serde_json::from_str(answer.trim()).ok()?;
-    if !written::normalize(object.get_mut(field.name())?) {
+    if !text_calls::normalize(object.get_mut(field.name())?) {
         return None;
     }
     let decoded = spec.reply_plan().ok()?.coerce(object).ok()?;
@@ -322,10 +322,10 @@ pub(super) fn parse_unmarked(
     if answer.contains('{') {
         match parse_object(adapter, spec, reply, start) {
             Ok(mut parsed) => {
-                let other = formats::read_other(Format::Sections, spec, completion);
+                let other = other_formats::read_other(Format::Sections, spec, completion);
                 let differs = match other {
                     Ok(other) => other.values != parsed.values,
-                    Err(_) => formats::has_elements(spec, reply),
+                    Err(_) => other_formats::has_elements(spec, reply),
                 };
                 if differs {
                     let message = "the reply answers twice, in two formats; write it once";
@@ -338,12 +338,12 @@ pub(super) fn parse_unmarked(
             }
             Err(error) if speaks_of_outputs(spec, &error) => refused = Some(error),
             Err(error) if names_outputs(spec, answer) => {
-                near = Some(FieldProblem::new("", formats::near_miss("as JSON", &error)));
+                near = Some(FieldProblem::new("", other_formats::near_miss("as JSON", &error)));
             }
             Err(_) => {}
         }
     }
-    let misses = match formats::read_other(Format::Sections, spec, completion) {
+    let misses = match other_formats::read_other(Format::Sections, spec, completion) {
         Ok(parsed) => return Ok(parsed),
         Err(misses) => misses,
     };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::canvas::Canvas;
+use super::message_builder::Canvas;
 use super::{Prompt, history, markers, value};
 use crate::lm::{Message, Role};
 use crate::signature::check::checks_in_words;

@@ -2,26 +2,26 @@
 //!
 //! The only room that knows both sides: signatures and language models.
 
-mod afterword;
-mod canvas;
 mod chat;
-mod check;
 mod children;
 mod code;
 mod elements;
 mod error;
 mod farewell;
-mod formats;
 mod headings;
 mod history;
-mod incoming;
+mod input_check;
 mod json;
 mod layout;
 mod markers;
 mod markup;
+mod message_builder;
 mod native;
+mod other_formats;
 mod outside;
 mod sections;
+mod streaming;
+mod trailing_text;
 mod two_step;
 mod value;
 mod xml;
@@ -31,12 +31,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use chat::ChatAdapter;
-pub(crate) use check::check;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
-pub use incoming::ReplyReader;
-pub(crate) use incoming::grows;
+pub(crate) use input_check::check;
 pub use json::JsonAdapter;
 pub(crate) use native::{Bare, NativeKey, View, correction};
+pub use streaming::ReplyReader;
+pub(crate) use streaming::grows;
 pub use two_step::{Extraction, TwoStepAdapter};
 pub use xml::XmlAdapter;
 

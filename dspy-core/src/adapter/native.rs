@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::canvas::Canvas;
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
+use super::message_builder::Canvas;
 use super::{Adapter, Parsed, Prompt, layout};
 use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
-use crate::tools::written::{self, Written};
+use crate::tools::text_calls::{self, Written};
 use crate::tools::{ToolCalls, check_calls};
 
 /// Which fields of a signature a model handles natively.
@@ -263,7 +263,7 @@ impl View {
         };
         let tools = self.tools(inputs).map_err(|error| fail(error.to_string()))?;
         let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
-        let found = written::find(&completion.text, &names);
+        let found = text_calls::find(&completion.text, &names);
         if found == Written::Nothing {
             return Ok(None);
         }
@@ -329,7 +329,7 @@ fn is_silent(text: &str) -> bool {
 
 /// Whether a text is a call, and nothing else.
 fn is_call(value: &Value, names: &[&str]) -> bool {
-    let found = value.as_str().map(|text| written::find(text, names));
+    let found = value.as_str().map(|text| text_calls::find(text, names));
     matches!(found, Some(Written::Calls { rest, .. }) if rest.trim().is_empty())
 }
 

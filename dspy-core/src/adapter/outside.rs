@@ -6,7 +6,7 @@ use super::elements::{Element, Elements, field_of_tag};
 use super::markers::{self, COMPLETED, Read};
 use super::markup::{CDATA, Tag, tag, unescape};
 use super::sections::{field_index, label};
-use super::{FieldProblem, afterword};
+use super::{FieldProblem, trailing_text};
 use crate::decode::thoughts;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
@@ -104,9 +104,9 @@ impl Outside<'_> {
         }
         let absent = &self.absent;
         let change = if number == 0 {
-            afterword::assignment(self.spec, &plain, |index| absent[index])
+            trailing_text::assignment(self.spec, &plain, |index| absent[index])
         } else {
-            afterword::change(self.spec, &plain, values, |_| true)
+            trailing_text::change(self.spec, &plain, values, |_| true)
         };
         if let Some(change) = change {
             let message = format!(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::canvas::Canvas;
+use super::message_builder::Canvas;
 use super::{Adapter, ChatAdapter, ParseError, Parsed, Prompt, layout, value};
 use crate::lm::{self, Completion, Lm, Message};
 use crate::signature::{FieldSpec, Native, Role, SignatureSpec, Values};

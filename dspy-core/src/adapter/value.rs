@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::canvas::Canvas;
+use super::message_builder::Canvas;
 use super::{code, markers};
 use crate::decode::internal::{is_nothing, may_be_nothing};
 use crate::signature::{FieldSpec, Native};

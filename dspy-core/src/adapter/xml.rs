@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::canvas::Canvas;
 use super::children::{self, is_unclear};
 use super::elements::{Element, Elements};
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
-use super::formats::{self, Format};
-use super::incoming::XmlReader;
 use super::markup::{Tag, tag, text_of};
+use super::message_builder::Canvas;
+use super::other_formats::{self, Format};
+use super::streaming::XmlReader;
 use super::{Adapter, Parsed, Prompt, ReplyReader, layout, outside, value, whole_reply};
 use crate::decode::ParseReport;
 use crate::decode::internal::is_nothing;
@@ -74,7 +74,7 @@ impl Adapter for XmlAdapter {
         let elements = Elements::of(spec, reply);
         let mut misses = Vec::new();
         if elements.closed.is_empty() && elements.problems.is_empty() {
-            match formats::read_other(Format::Elements, spec, completion) {
+            match other_formats::read_other(Format::Elements, spec, completion) {
                 Ok(parsed) => return Ok(parsed),
                 Err(near) => misses = near,
             }

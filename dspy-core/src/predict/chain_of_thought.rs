@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::leaf::{Declared, Leaf, Typed, Types};
+use super::single_predictor::{Declared, Leaf, Typed, Types};
 use super::{Predict, PredictStream, Prediction};
 use crate::adapter::Adapter;
 use crate::error::Result;

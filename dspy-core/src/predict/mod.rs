@@ -1,10 +1,10 @@
 //! Strategies: how a signature is carried out.
 
-mod arriving;
 mod chain_of_thought;
 mod dynamic;
-mod leaf;
+mod single_predictor;
 mod stream;
+mod stream_state;
 mod typed;
 
 pub use crate::predictor::{Attempt, Prediction, Predictor};

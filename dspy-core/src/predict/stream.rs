@@ -9,7 +9,7 @@ use futures_util::Stream;
 use serde_json::Value;
 
 use super::Prediction;
-use super::arriving::Arriving;
+use super::stream_state::Arriving;
 use crate::error::Result;
 use crate::program::Module;
 use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, update_values};

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::leaf::{Leaf, Typed, Types};
+use super::single_predictor::{Leaf, Typed, Types};
 use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::Result;

@@ -49,7 +49,7 @@ struct State {
     adapter: Option<Arc<dyn Adapter>>,
     params: Params,
     recovery: Option<Recovery>,
-    prepared: PreparedOnes,
+    prepared: PreparedCache,
 }
 
 impl Clone for State {
@@ -63,7 +63,7 @@ impl Clone for State {
             params: self.params.clone(),
             recovery: self.recovery,
             // The copy is about to be changed, and with it its prompt.
-            prepared: PreparedOnes::default(),
+            prepared: PreparedCache::default(),
         }
     }
 }
@@ -71,7 +71,7 @@ impl Clone for State {
 /// The static part of the prompt, once for each adapter and set of natively handled fields: usually one, two where
 /// the JSON fallback was needed.
 #[derive(Debug, Default)]
-struct PreparedOnes(Mutex<Vec<Known>>);
+struct PreparedCache(Mutex<Vec<Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -83,7 +83,7 @@ struct Known {
 /// More adapters than this in turn on one predictor are not worth remembering.
 const REMEMBERED: usize = 4;
 
-impl PreparedOnes {
+impl PreparedCache {
     fn get(
         &self,
         adapter: &Arc<dyn Adapter>,
@@ -116,7 +116,7 @@ impl Predictor {
             adapter: None,
             params: Params::default(),
             recovery: None,
-            prepared: PreparedOnes::default(),
+            prepared: PreparedCache::default(),
         };
         Predictor { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), state: Arc::new(state) }
     }
@@ -225,7 +225,7 @@ impl Predictor {
 
     fn state_mut(&mut self) -> &mut State {
         let state = Arc::make_mut(&mut self.state);
-        state.prepared = PreparedOnes::default();
+        state.prepared = PreparedCache::default();
         state
     }
 }

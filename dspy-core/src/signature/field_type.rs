@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::order::settle;
+use super::map_order::settle;
 use super::{FieldError, Values};
 use crate::types::root_schema;
 

@@ -6,14 +6,14 @@
 
 pub(crate) mod check;
 mod demo;
-pub(crate) mod extension;
-mod facets;
+mod field_properties;
 mod field_type;
 mod grammar;
+mod map_order;
 mod native;
-mod order;
 mod partial;
-mod reply;
+mod reply_schema;
+pub(crate) mod schema_keywords;
 mod spec;
 mod traits;
 
@@ -23,8 +23,8 @@ pub use demo::Demo;
 pub use field_type::ErasedField;
 pub use field_type::{FieldType, property_schema};
 pub use grammar::GrammarError;
+pub(crate) use map_order::settle_by;
 pub(crate) use native::Native;
-pub(crate) use order::settle_by;
 pub(crate) use partial::update_values;
 pub use partial::{FieldChange, FieldState, FieldUpdate, PartialValues};
 #[doc(hidden)]

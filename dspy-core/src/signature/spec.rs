@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::check::Enforce;
-use super::facets::{Facets, Form};
+use super::field_properties::{Facets, Form};
 use super::native::Native;
-use super::reply::reply_schema;
-use super::{CheckSpec, FieldType, extension};
+use super::reply_schema::reply_schema;
+use super::{CheckSpec, FieldType, schema_keywords};
 use crate::decode::{Plan, SchemaError};
 use crate::types::TypeText;
 
@@ -447,7 +447,11 @@ impl SignatureSpec {
     pub(crate) fn plain_reply_schema(&self) -> &Arc<Value> {
         self.reply.plain.get_or_init(|| {
             let schema = self.reply_schema();
-            if extension::any(schema) { Arc::new(extension::without(schema)) } else { schema.clone() }
+            if schema_keywords::any(schema) {
+                Arc::new(schema_keywords::without(schema))
+            } else {
+                schema.clone()
+            }
         })
     }
 
@@ -467,7 +471,7 @@ impl SignatureSpec {
         for field in self.fields.iter().filter(|field| field.role != Role::Hint) {
             hash.update(field.name.as_bytes());
             hash.update(&[0, field.role as u8]);
-            hash.update(canonical(&extension::without(&field.kind.schema)).to_string().as_bytes());
+            hash.update(canonical(&schema_keywords::without(&field.kind.schema)).to_string().as_bytes());
         }
         hash.finalize().to_hex()[..16].to_owned()
     }

@@ -24,9 +24,9 @@ mod calls;
 mod check;
 mod error;
 mod output;
+pub(crate) mod text_calls;
 mod tool;
 mod watch;
-pub(crate) mod written;
 
 pub use crate::lm::{ToolCall, ToolChoice, ToolSpec};
 pub use crate::types::ToolCalls;

@@ -81,9 +81,9 @@ mod code;
 mod document;
 mod history;
 mod media;
-mod place;
 mod reasoning;
 mod schema;
+mod schema_walk;
 mod tool_calls;
 
 pub(crate) use crate::decode::internal::{Definitions, shorten};
@@ -97,7 +97,7 @@ pub use document::{
 pub use history::History;
 pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
-pub(crate) use place::{Place, mentions};
 pub use reasoning::Reasoning;
 pub(crate) use schema::root_schema;
+pub(crate) use schema_walk::{Place, mentions};
 pub use tool_calls::ToolCalls;

@@ -7,7 +7,7 @@ use super::super::plan::NodeId;
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, is_hedged, negates, words};
 use super::super::tree::{Shape, Tree};
-use super::marked::{self, Boxes};
+use super::checkboxes::{self, Boxes};
 use super::{Coercion, Fail};
 use dspy_base::fold::fold;
 
@@ -57,12 +57,12 @@ fn spoken(text: &str) -> Option<bool> {
 }
 
 pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
-    let text = match marked::boxes(text) {
+    let text = match checkboxes::boxes(text) {
         Boxes::None => text,
         Boxes::Ticked(label) => label,
         Boxes::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
     };
-    if marked::is_struck(text) {
+    if checkboxes::is_struck(text) {
         return Err(Fail::Ambiguous("is struck out in part".into()));
     }
     let answer = bare_answer(text);
@@ -86,7 +86,7 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
         words(answer).filter_map(|w| spoken(w.text).map(|value| (value, w.end()))).collect();
     let Some(&(value, end)) = spoken_words.first() else { return Err(Fail::No) };
     if let [_] = spoken_words[..]
-        && marked::is_outweighed(answer, end, end)
+        && checkboxes::is_outweighed(answer, end, end)
     {
         return Err(Fail::Ambiguous("says one thing and gives it little weight".into()));
     }

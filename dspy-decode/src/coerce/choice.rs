@@ -7,7 +7,7 @@ use super::super::plan::{ChoicePlan, NodeId, same};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, is_hedged, sentence_around, words};
 use super::super::tree::{Shape, Tree, parse_number};
-use super::marked::{self, Boxes};
+use super::checkboxes::{self, Boxes};
 use super::{Coercion, Fail};
 use dspy_base::fold::{fold, fold_into};
 
@@ -83,12 +83,12 @@ fn read(plan: &ChoicePlan, text: &str) -> Match {
     if let Some(&i) = plan.exact.get(text) {
         return Ok((i, None));
     }
-    let text = match marked::boxes(text) {
+    let text = match checkboxes::boxes(text) {
         Boxes::None => text,
         Boxes::Ticked(label) => label,
         Boxes::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
     };
-    if marked::is_struck(text) || marked::is_crossed(text) {
+    if checkboxes::is_struck(text) || checkboxes::is_crossed(text) {
         return Err(Fail::Ambiguous("is struck out in part".into()));
     }
     let answer = bare_answer(text);
@@ -240,7 +240,7 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if has_negation(&outside) && !explained {
         return Err(Fail::Ambiguous(format!("negates \"{name}\"")));
     }
-    if marked::is_outweighed(text, start, end) {
+    if checkboxes::is_outweighed(text, start, end) {
         return Err(Fail::Ambiguous(format!("names \"{name}\" and gives it little weight")));
     }
     // A word that is a choice itself, in another case, does not hedge.

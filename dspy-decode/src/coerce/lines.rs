@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::report::RepairKind as R;
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::block::{self, Block};
-use super::stranger::{self, Style};
+use super::unknown_lines::{self, Style};
 use dspy_base::fold::fold;
 
 pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
@@ -73,14 +73,14 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         }
         let lead = line.len() - line.trim_start().len();
         let indent = if start == 0 { first_lead.map_or(lead, |more| more + lead) } else { lead };
-        let here = indent + super::pieces::marker(content).map_or(0, |(_, offset)| offset);
+        let here = indent + super::list_items::marker(content).map_or(0, |(_, offset)| offset);
         let below = !entries.is_empty() && indent > depth && here > column;
         let marker =
             content.len() - content.trim_start_matches(['-', '*', '•', '+', ' ', '"', '_', '#']).len();
         let body = &content[marker..];
         let split =
             body.find(':').filter(|&i| is_known(body[..i].trim_matches(['*', '"', '`', '\'', '_', ' '])));
-        let own = stranger::label(content).filter(|label| split.is_none() && is_foreign(label.key));
+        let own = unknown_lines::label(content).filter(|label| split.is_none() && is_foreign(label.key));
         let next_indented = || {
             let next = text[at..].lines().find(|line| !line.trim().is_empty());
             next.is_some_and(|next| next.len() - next.trim_start().len() > indent)
@@ -88,7 +88,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         let stands_alone = own.as_ref().is_some_and(|label| {
             let alike = style == Some(Style::of(&content[..marker], label.key));
             let aligned = if column == usize::MAX { lead == 0 } else { here == column && indent == depth };
-            let says = !label.value.is_empty() || super::keys::is_name(label.key) && next_indented();
+            let says = !label.value.is_empty() || super::unknown_keys::is_name(label.key) && next_indented();
             let doubtful = entries.last().is_some_and(|last| {
                 !foreign
                     && goes_on(&last.key)
@@ -96,13 +96,13 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                         || glued
                         || texts
                         || matches!(last.value.shape, Shape::Absent)
-                        || matches!(&last.value.shape, Shape::Text { text, quoted: false } if !listed && stranger::may_go_on(text)))
+                        || matches!(&last.value.shape, Shape::Text { text, quoted: false } if !listed && unknown_lines::may_go_on(text)))
             });
             alike && aligned && says && !label.is_remark && !doubtful
         });
         // A line that may be a member or text of the one above, which has its value already.
         let unclear = own.as_ref().is_some_and(|_| !stands_alone && !below && !foreign)
-            && super::pieces::marker(content).is_none_or(|_| !open && !listed);
+            && super::list_items::marker(content).is_none_or(|_| !open && !listed);
         // A comment, a heading, or a member that was commented out.
         let commented = (content.starts_with("# ") || content.starts_with("//"))
             && style.is_some_and(|style: Style<'_>| !style.prefix.starts_with('#'))
@@ -111,7 +111,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         if commented {
             let last = entries.last_mut()?;
             if goes_on(&last.key) && !foreign
-                || super::keys::of_line(content.trim_start_matches('/')).is_some()
+                || super::unknown_keys::of_line(content.trim_start_matches('/')).is_some()
             {
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
@@ -163,7 +163,9 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 None => {}
             }
             entries.push(Entry { key: Cow::Borrowed(key), quoted: false, span: key_span, value: tree });
-        } else if !(below && foreign) && super::keys::of_line(content).is_some_and(|(key, _)| is_near(key)) {
+        } else if !(below && foreign)
+            && super::unknown_keys::of_line(content).is_some_and(|(key, _)| is_near(key))
+        {
             // Ahead of the members nothing says what it is; behind one it may be text or the next one.
             entries.last_mut()?.value.flaw = Some(Flaw::UnclearEnd);
         } else if let Some(label) = own.as_ref().filter(|own| entries.is_empty() && !own.value.is_empty()) {
@@ -179,7 +181,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
             aside |= blank && !may_go_on && !below;
-            if aside || !may_go_on && !foreign && super::pieces::marker(content).is_none() {
+            if aside || !may_go_on && !foreign && super::list_items::marker(content).is_none() {
                 asides.push(content);
             }
             if aside {
@@ -193,7 +195,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 }
                 continue;
             }
-            let bulleted = super::pieces::marker(content).is_some();
+            let bulleted = super::list_items::marker(content).is_some();
             glued |= lead <= (if depth == usize::MAX { 0 } else { depth })
                 && !bulleted
                 && !matches!(last.value.shape, Shape::Absent)
@@ -209,7 +211,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
             }
             let joined = text.get(from..to).unwrap_or("");
             let inner = joined.trim_start();
-            let joined = if super::pieces::marker(inner).is_some() {
+            let joined = if super::list_items::marker(inner).is_some() {
                 joined.trim_start_matches(['\n', '\r'])
             } else {
                 inner
@@ -226,7 +228,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         last.value.flaw = Some(Flaw::UnclearEnd);
     }
     let is_absent = |key: &str| is_known(key) && entries.iter().all(|e| fold(&e.key) != fold(key));
-    if asides.iter().any(|line| stranger::speaks_of(line, is_known, &is_absent))
+    if asides.iter().any(|line| unknown_lines::speaks_of(line, is_known, &is_absent))
         && let Some(last) = entries.last_mut()
     {
         last.value.flaw = Some(Flaw::UnclearEnd);
@@ -251,7 +253,7 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
         if content.is_empty() || (number == 0 && introduces(content)) {
             continue;
         }
-        let marker = super::pieces::marker(content).map_or(0, |(_, offset)| offset);
+        let marker = super::list_items::marker(content).map_or(0, |(_, offset)| offset);
         let colon = marker + content[marker..].find(": ").or_else(|| content[marker..].find(":** "))?;
         let key = content[marker..colon].trim_matches(['*', '`', '_', ' ']);
         let value = content[colon + 1..].trim_start_matches('*').trim();
@@ -293,5 +295,5 @@ fn introduces(line: &str) -> bool {
     let announces = ["answer", "answers", "output", "response", "result", "results"];
     let count = words.split_whitespace().count();
     let said = |word: &str| announces.iter().any(|a| word.eq_ignore_ascii_case(a));
-    super::pieces::marker(line).is_none() && (count > 2 || words.split_whitespace().any(said))
+    super::list_items::marker(line).is_none() && (count > 2 || words.split_whitespace().any(said))
 }

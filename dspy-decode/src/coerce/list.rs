@@ -9,8 +9,8 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::Coercion;
-use super::marked;
-use super::pieces::{
+use super::checkboxes;
+use super::list_items::{
     bullets, has_lone_quote, lists_inline, mixes_grouping, numbers, pieces, quoted_whole, without_and,
 };
 
@@ -245,7 +245,7 @@ impl Coercion<'_> {
         }
         // A list of tasks, done or not, is a list of texts; of choices only what is ticked is meant.
         let texts = plan.items.is_none_or(|node| self.takes_text(node));
-        if !texts && marked::leaves_boxes(text) {
+        if !texts && checkboxes::leaves_boxes(text) {
             let found = "a list in which not every box is ticked".to_owned();
             self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
             return None;

@@ -3,27 +3,27 @@
 //! A reader either gives a value and records what it cost, or records why there is none. Readers never fill in what
 //! the text does not say.
 
-mod akin;
-mod around;
 mod attempt;
 mod block;
 mod boolean;
+mod checkboxes;
 mod choice;
 mod date;
 mod digits;
-mod keys;
 mod lines;
 mod list;
-mod marked;
+mod list_items;
 pub(super) mod number;
+mod number_context;
+mod number_words;
 mod numeral;
 mod object;
-mod pieces;
 mod record;
-mod rivals;
-mod spelt;
-mod stranger;
+mod similar_keys;
 mod string;
+mod union_leftovers;
+mod unknown_keys;
+mod unknown_lines;
 
 mod union;
 
@@ -33,7 +33,7 @@ pub(super) use union::{is_null_word, without_stop};
 
 /// Where the item starts in a line that begins with a bullet or a number.
 pub(super) fn after_bullet(line: &str) -> Option<usize> {
-    pieces::marker(line).map(|(_, offset)| offset)
+    list_items::marker(line).map(|(_, offset)| offset)
 }
 
 use serde_json::Value;

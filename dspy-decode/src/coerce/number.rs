@@ -13,7 +13,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, is_hedged, words};
 use super::super::tree::{Shape, Tree, is_json_number, parse_number};
 use super::numeral::{self, Mention, Scan};
-use super::{Coercion, Fail, around, marked, spelt};
+use super::{Coercion, Fail, checkboxes, number_context, number_words};
 
 /// Text in which a number may stand in a sentence.
 const MAX_PROSE: usize = 16_384;
@@ -86,7 +86,7 @@ fn exact(literal: &str, plan: &NumberPlan) -> Reading {
 
 /// The number that a text stands for.
 pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
-    if marked::is_struck(text) {
+    if checkboxes::is_struck(text) {
         return Err(Fail::Ambiguous("is struck out in part".into()));
     }
     let answer = bare_answer(text).trim_start_matches(['=', '≈', '~']).trim_start();
@@ -108,7 +108,7 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         && let Some((second, unit)) = rest.split_once(')')
         && let (word, digits) =
             if second.contains(char::is_alphabetic) { (second, first) } else { (first, second) }
-        && spelt::spelt(word.trim()).is_some_and(|value| value == digits.trim())
+        && number_words::spelt(word.trim()).is_some_and(|value| value == digits.trim())
         && !unit.contains(|c: char| c.is_ascii_digit())
         && words(unit).count() <= 3
     {
@@ -123,7 +123,7 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         return Err(Fail::Ambiguous("has separators that can be read in several ways".into()));
     }
     match mentions.as_slice() {
-        [] => match spelt::spelt(answer) {
+        [] => match number_words::spelt(answer) {
             Some(value) => settle(vec![(value, vec![R::NumberWord])], plan),
             None => Err(Fail::No),
         },
@@ -170,7 +170,7 @@ fn several(answer: &str, mentions: &[Mention<'_>], plan: &NumberPlan) -> Reading
         && mentions.iter().all(|m| !m.percent && m.percent == mentions[0].percent);
     let plain = !has_negation(answer)
         && !is_hedged(answer)
-        && around::changes_meaning(answer).is_none()
+        && number_context::changes_meaning(answer).is_none()
         && mentions.iter().all(|m| m.scale.is_none());
     // "42. The answer is 42": said twice, meant once. "2 + 2" is a sum.
     let sum = answer.contains(['+', '*', '×', '^', '/', '=', '÷']);
@@ -189,14 +189,16 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
     if is_hedged(before) || is_hedged(after) {
         return Err(Fail::Ambiguous("leaves the number open".into()));
     }
-    if let Some(why) = around::changes_meaning(before).or_else(|| around::changes_meaning(after)) {
+    if let Some(why) =
+        number_context::changes_meaning(before).or_else(|| number_context::changes_meaning(after))
+    {
         return Err(Fail::Ambiguous(why.into()));
     }
     if around().any(|w| matches!(w.text, "null" | "true" | "false")) {
         return Err(Fail::Ambiguous("holds another value beside the number".into()));
     }
     let mut kinds = mention.kinds.clone();
-    let codes = |w: &str| around::is_currency_word(w);
+    let codes = |w: &str| number_context::is_currency_word(w);
     let others = around().filter(|w| !codes(w.text)).count();
     if around().any(|w| codes(w.text)) && !kinds.contains(&R::Currency) {
         kinds.push(R::Currency);
@@ -205,14 +207,12 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
         let prefix = words(before).any(|w| !codes(w.text));
         let unit = !prefix && words(after).filter(|w| !codes(w.text)).count() <= 3;
         kinds.push(if unit { R::Unit } else { R::NumberInProse });
-        if unit && around().any(|w| spelt::is_number_word(w.text)) {
+        if unit && around().any(|w| number_words::is_number_word(w.text)) {
             return Err(Fail::Ambiguous("holds a number word beside the number".into()));
         }
-    } else if after
-        .chars()
-        .chain(before.chars())
-        .any(|c| !c.is_whitespace() && !"()[]\"'*_`.:,=~≈#".contains(c) && !around::is_currency_sign(c))
-    {
+    } else if after.chars().chain(before.chars()).any(|c| {
+        !c.is_whitespace() && !"()[]\"'*_`.:,=~≈#".contains(c) && !number_context::is_currency_sign(c)
+    }) {
         kinds.push(R::Unit);
     }
     let literal = mention.scaled();

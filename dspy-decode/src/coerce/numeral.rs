@@ -2,8 +2,8 @@
 
 use super::super::report::RepairKind as R;
 use super::super::text::words;
-use super::around::{is_formula, surroundings};
 use super::digits::Run;
+use super::number_context::{is_formula, surroundings};
 
 /// Up to here every whole number is a float of its own.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;

@@ -10,7 +10,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::lines::{Keys, lines, map_lines, shift_spans};
-use super::{Coercion, block, keys, stranger};
+use super::{Coercion, block, unknown_keys, unknown_lines};
 use dspy_base::fold::fold;
 
 /// How a key was recognised.
@@ -261,7 +261,8 @@ impl Coercion<'_> {
             matches!(known(plan, &before.key), Known::Prop(i, _) if self.takes_text(plan.props[i].node));
         match &before.value.shape {
             Shape::Text { text: words, quoted: false } if text => {
-                stranger::is_remark(&entry.key) || !words.contains('\n') && stranger::may_go_on(words)
+                unknown_lines::is_remark(&entry.key)
+                    || !words.contains('\n') && unknown_lines::may_go_on(words)
             }
             _ => false,
         }
@@ -414,14 +415,14 @@ impl Coercion<'_> {
             found
         };
         let is_known = |key: &str| matches!(known(plan, key), Known::Prop(..));
-        let is_extra = |key: &str| keys::is_name(key) && matches!(known(plan, key), Known::Extra(_));
+        let is_extra = |key: &str| unknown_keys::is_name(key) && matches!(known(plan, key), Known::Extra(_));
         // Where members may have any name, every `name: value` is one if all lines are of that form.
         let all_members = text.lines().filter(|l| !l.trim().is_empty()).all(|line| {
-            keys::of_line(line)
+            unknown_keys::of_line(line)
                 .is_some_and(|(key, value)| !value.is_empty() && (is_known(key) || is_extra(key)))
         });
         let is_member = |key: &str| is_known(key) || all_members && is_extra(key);
-        let is_near = |key: &str| !is_known(key) && (is_extra(key) || keys::is_near(plan, key));
+        let is_near = |key: &str| !is_known(key) && (is_extra(key) || unknown_keys::is_near(plan, key));
         let by_block = text.lines().any(block::opens);
         // In a text with blocks, which only YAML has, what stands in brackets or quotes on its line is a value.
         let flow = |span: Span| {

@@ -2,9 +2,9 @@
 
 mod compile;
 mod describe;
-mod endless;
 mod flatten;
 mod format;
+mod infinite_types;
 mod keywords;
 mod notation;
 mod validate;

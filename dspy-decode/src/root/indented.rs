@@ -9,7 +9,7 @@ use super::super::plan::{Kind, same};
 use super::super::report::{Decoded, RepairKind as R};
 use super::super::text::snippet;
 use super::super::tree::{Entry, Shape, Span};
-use super::super::{MAX_BYTES, sound, thoughts, yaml};
+use super::super::{MAX_BYTES, soundness, thoughts, yaml};
 use super::{Outcome, Reply, bounds, problem};
 use dspy_base::fold::fold;
 
@@ -100,7 +100,7 @@ impl Reply<'_> {
         let close = from + text[from..].find("```")?;
         let led = text[..open].is_empty() || text[..open].ends_with('\n');
         let alone = led && text[from..close].ends_with('\n') && text[close + 3..].trim().is_empty();
-        let words = sound::is_prose(text, 0, open) && !text[..open].trim_end().contains('\n');
+        let words = soundness::is_prose(text, 0, open) && !text[..open].trim_end().contains('\n');
         let to = from + text[from..close].trim_end().len();
         (alone && words).then(|| Span::new(start + from, start + to))
     }

@@ -2,10 +2,10 @@
 //! the items of a list, items that stand beside one.
 
 use super::super::candidates::{Scan, Unit};
-use super::super::mend::Ending;
 use super::super::plan::Kind;
+use super::super::repair::Ending;
 use super::super::report::RepairKind as R;
-use super::super::sound;
+use super::super::soundness;
 use super::super::tree::{Shape, Span, Tree};
 use super::{Reply, takes_structure, takes_text};
 
@@ -21,7 +21,7 @@ impl Reply<'_> {
             if whole || unit.fenced || unit.tree.cut && !words {
                 return true;
             }
-            let trusted = || unit.exact.is_some() || sound::is_sound(self.text, &unit.tree);
+            let trusted = || unit.exact.is_some() || soundness::is_sound(self.text, &unit.tree);
             match &unit.tree.shape {
                 // "{name}" in a sentence is no object.
                 Shape::Object(entries) if !structure => entries.first().is_some_and(|e| e.quoted),
@@ -92,13 +92,13 @@ impl Reply<'_> {
             let between = self.text.get(span.range()).unwrap_or("x");
             between.chars().all(|c| c.is_whitespace() || c.is_ascii_digit() || ",;.)-*•".contains(c))
         };
-        let trusted = |u: &Unit<'_>| u.exact.is_some() || sound::is_sound(self.text, &u.tree);
+        let trusted = |u: &Unit<'_>| u.exact.is_some() || soundness::is_sound(self.text, &u.tree);
         let joins = scan.units.windows(2).all(|pair| blank(gap(pair)))
             || scan.units.iter().all(trusted)
                 && scan
                     .units
                     .windows(2)
-                    .all(|pair| sound::is_prose(self.text, gap(pair).start, gap(pair).end));
+                    .all(|pair| soundness::is_prose(self.text, gap(pair).start, gap(pair).end));
         if !joins {
             return;
         }
@@ -204,7 +204,7 @@ impl Reply<'_> {
             }
         }
         let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
-        let prose = sound::is_prose(text, last, text.len());
+        let prose = soundness::is_prose(text, last, text.len());
         let to = if prose { last } else { text.len() };
         // Words of an own paragraph are behind the answer; others may be part of a string that has no end.
         let rest = &text[last.min(text.len())..];

@@ -14,7 +14,7 @@
 //!
 //! [`Settings::capture_content`]: crate::program::Settings::capture_content
 
-mod courier;
+mod http_client;
 mod lists;
 mod metrics;
 
@@ -36,9 +36,9 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::bridged;
 use crate::lm::Secret;
-use courier::Courier;
 use dspy_base::error::BoxError;
 use dspy_lm::observe::observe_for_good;
+use http_client::Courier;
 use lists::Lists;
 use metrics::ClientMetrics;
 

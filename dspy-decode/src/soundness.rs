@@ -86,7 +86,7 @@ impl Walk<'_> {
         else {
             return false;
         };
-        let beside = |at| super::mend::beside_comma(self.text, at);
+        let beside = |at| super::repair::beside_comma(self.text, at);
         if inner && source.starts_with('"') && self.inner_marks(item).any(beside) {
             return true;
         }
@@ -179,7 +179,7 @@ impl Walk<'_> {
         let double = self.text.as_bytes().get(tree.span.start) == Some(&b'"');
         matches!(tree.shape, Shape::Text { .. })
             && double
-            && super::mend::speaks(keys, self.text, &self.inner_marks(tree).collect::<Vec<_>>())
+            && super::repair::speaks(keys, self.text, &self.inner_marks(tree).collect::<Vec<_>>())
     }
 
     /// Whether a backslash that JSON does not know belongs to a path, a pattern or a formula.

@@ -5,7 +5,7 @@ use super::super::strict;
 use super::doubt::{self, Looks};
 use super::edits::Reading;
 use super::input::Patch;
-use super::machine::{Machine, State, Stop};
+use super::recognizer::{Machine, State, Stop};
 
 /// The longest piece, in bytes, that is looked for twice.
 const MAX_PIECE: usize = 40;

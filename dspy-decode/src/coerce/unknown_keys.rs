@@ -4,11 +4,11 @@ use super::super::error::ProblemKind;
 use super::super::path::Path;
 use super::super::plan::{NodeId, ObjectPlan, Prop};
 use super::super::report::RepairKind as R;
-use super::super::sound::is_mangled;
+use super::super::soundness::is_mangled;
 use super::super::text::snippet;
 use super::super::tree::{Entry, Shape, Tree};
 use super::object::{Known, known};
-use super::{Coercion, akin, pieces, rivals, stranger};
+use super::{Coercion, list_items, similar_keys, union_leftovers, unknown_lines};
 use dspy_base::fold::fold;
 
 impl Coercion<'_> {
@@ -42,7 +42,8 @@ impl Coercion<'_> {
                 None => {
                     is_mangled(&prop.name, &entry.key)
                         || says_something
-                            && (stands_for(&prop.name, &entry.key) || akin::speaks_of(&prop.name, &entry.key))
+                            && (stands_for(&prop.name, &entry.key)
+                                || similar_keys::speaks_of(&prop.name, &entry.key))
                 }
             });
             if let Some((prop, _)) = meant {
@@ -68,9 +69,9 @@ impl Coercion<'_> {
             _ => false,
         };
         let remark = |entry: &&&Entry<'_>| match &entry.value.shape {
-            Shape::Text { text, quoted: false } if !entry.quoted && stranger::is_remark(&entry.key) => {
+            Shape::Text { text, quoted: false } if !entry.quoted && unknown_lines::is_remark(&entry.key) => {
                 let member = |word: &str| matches!(known(plan, word), Known::Prop(..));
-                stranger::speaks_of(&format!("{} {text}", entry.key), &member, &absent)
+                unknown_lines::speaks_of(&format!("{} {text}", entry.key), &member, &absent)
             }
             _ => false,
         };
@@ -173,7 +174,7 @@ impl Coercion<'_> {
 fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<String> {
     match &value.shape {
         Shape::Object(entries) => entries.iter().find_map(|entry| {
-            let says = !rivals::says_nothing(&entry.value);
+            let says = !union_leftovers::says_nothing(&entry.value);
             if says && is_absent(&entry.key) {
                 return Some(entry.key.to_string());
             }
@@ -185,7 +186,7 @@ fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<Str
             found.next().filter(|_| found.next().is_none())
         }
         Shape::Text { text, quoted: false } => {
-            rivals::keys_of_lines(text).into_iter().find(|key| is_absent(key)).map(str::to_owned)
+            union_leftovers::keys_of_lines(text).into_iter().find(|key| is_absent(key)).map(str::to_owned)
         }
         _ => None,
     }
@@ -206,7 +207,7 @@ fn goes_on_behind_quote(text: &str) -> bool {
 /// What a line says is a key, and what it says behind it; bullets and emphasis are no part of them.
 pub(super) fn of_line(line: &str) -> Option<(&str, &str)> {
     let content = line.trim();
-    let content = pieces::marker(content).map_or(content, |(_, offset)| &content[offset..]);
+    let content = list_items::marker(content).map_or(content, |(_, offset)| &content[offset..]);
     let (key, value) = content.split_once(':')?;
     let edge = |c: char| matches!(c, '*' | '_' | '`' | '"' | '\'' | '#' | ' ');
     Some((key.trim_matches(edge), value.trim_matches(|c: char| c == '*' || c.is_whitespace())))

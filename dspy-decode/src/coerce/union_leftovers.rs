@@ -8,7 +8,7 @@ use super::super::tree::{Shape, Tree};
 use super::attempt::Attempt;
 use super::choice::words_spelling;
 use super::object::{Known, known};
-use super::{Coercion, pieces};
+use super::{Coercion, list_items};
 use dspy_base::fold::fold;
 
 impl Coercion<'_> {
@@ -111,7 +111,7 @@ pub(super) fn keys_of_lines(text: &str) -> Vec<&str> {
     text.split(['\n', ',', ';'])
         .filter_map(|piece| {
             let piece = piece.trim();
-            let piece = pieces::marker(piece).map_or(piece, |(_, offset)| &piece[offset..]);
+            let piece = list_items::marker(piece).map_or(piece, |(_, offset)| &piece[offset..]);
             let at = key(piece)?;
             if super::union::is_null_word(&piece[at + 1..]) {
                 return None;

@@ -2,7 +2,7 @@
 
 use super::edits::MARKS;
 use super::input::Patch;
-use super::machine::{Machine, Mode, ROOT, State};
+use super::recognizer::{Machine, Mode, ROOT, State};
 
 /// A piece that is shorter than this stands twice by chance.
 const SHORT: usize = 4;

@@ -9,7 +9,7 @@ mod doubt;
 mod edits;
 mod inner;
 mod input;
-mod machine;
+mod recognizer;
 mod repeats;
 
 pub(super) use doubt::Ending;

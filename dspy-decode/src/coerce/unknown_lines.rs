@@ -1,6 +1,6 @@
 //! Lines that are members of their own without being any of the type's: `Company: Acme` among known ones.
 
-use super::keys;
+use super::unknown_keys;
 
 /// How the key of a line is written: what stands before it, and whether it begins with a capital letter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,7 +81,7 @@ const REMARKS: [&str; 50] = [
 
 /// The label that a line begins with: one to four words before a colon that ends a word.
 pub(super) fn label(line: &str) -> Option<Label<'_>> {
-    let (key, value) = keys::of_line(line)?;
+    let (key, value) = unknown_keys::of_line(line)?;
     // Marks of quotations and emoji are no part of a name; brackets are more than a decoration.
     let decorates = |c: char| !c.is_alphanumeric() && !matches!(c, '(' | '[' | '{' | '<' | '/' | '#' | '|');
     let key = key.trim_start_matches(decorates);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::plan::{Schema, same};
 use super::super::strict;
 use super::input::next_quote;
-use super::machine::{FrameId, Machine, Mode, SetId, State, Stop};
+use super::recognizer::{FrameId, Machine, Mode, SetId, State, Stop};
 use dspy_base::fold::fold;
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What can be known to be wrong before anything is sent.
 
-use super::canvas::bad_media;
 use super::history;
+use super::message_builder::bad_media;
 use crate::signature::{FieldError, SignatureSpec, Values};
 use crate::types::Place;
 

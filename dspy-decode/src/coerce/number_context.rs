@@ -2,8 +2,8 @@
 
 use super::super::report::RepairKind as R;
 use super::super::text::words;
+use super::number_words::is_number_word;
 use super::numeral::Mention;
-use super::spelt::is_number_word;
 
 pub(super) fn is_currency_sign(c: char) -> bool {
     matches!(c, '$' | '€' | '£' | '¥' | '₹' | '₩' | '₽' | '₺' | '₫' | '฿' | '₴' | '₪')

@@ -6,7 +6,7 @@ use super::super::plan::{Schema, same};
 use super::super::strict;
 use super::doubt::{Doubt, Ending, Looks, judge};
 use super::input::Patch;
-use super::machine::{Machine, Mode, State, Stop};
+use super::recognizer::{Machine, Mode, State, Stop};
 use super::repeats;
 
 /// The characters that damage touches and edits put in.
