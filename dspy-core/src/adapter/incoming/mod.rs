@@ -54,7 +54,7 @@ fn worth_reading(text: &str) -> &str {
 /// The part of one field that has been reported.
 #[derive(Debug, Default)]
 struct Shown {
-    /// The reported length of a text field.
+    /// The reported length, for text fields.
     text: usize,
     value: Option<Value>,
     /// The length of the value that was last parsed.
