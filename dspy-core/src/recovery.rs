@@ -59,7 +59,7 @@ impl Recovery {
         self
     }
 
-    /// The former name of [`reprompts`](Self::reprompts).
+    /// Sets the number of re-prompts; renamed to [`reprompts`](Self::reprompts).
     #[doc(hidden)]
     #[must_use]
     #[deprecated(note = "renamed to `reprompts`")]
@@ -67,7 +67,7 @@ impl Recovery {
         self.reprompts(reasks)
     }
 
-    /// The former name of [`retry_max_tokens`](Self::retry_max_tokens).
+    /// Sets the limit of retries; renamed to [`retry_max_tokens`](Self::retry_max_tokens).
     #[doc(hidden)]
     #[must_use]
     #[deprecated(note = "renamed to `retry_max_tokens`")]
@@ -114,7 +114,7 @@ impl Attempts {
         Attempts { reprompts, json_fallback: json_fallback && other_form, retry_max_tokens, max_tokens }
     }
 
-    /// Returns the step after a failure of this kind, and counts it.
+    /// Returns the step after a failure of this kind, and subtracts it from the remaining attempts.
     pub(crate) fn after(&mut self, failure: ParseErrorKind) -> Step {
         match failure {
             // The same type would fail again.

@@ -17,8 +17,7 @@ pub(super) fn fenced(field: &FieldSpec, code: &str) -> String {
     format!("{fence}{language}\n{code}\n{fence}")
 }
 
-/// Like [`fenced`], for fields that also accept text without a fence: adds a fence only if the text would
-/// otherwise be read as a different text.
+/// Returns `code` in a fence only if it would be read differently without one, for fields that accept both.
 pub(super) fn fenced_if_needed(field: &FieldSpec, code: &str) -> String {
     let read = field.plan().ok().and_then(|plan| plan.coerce(code.into()).ok());
     if read.is_none_or(|read| read.value == code) { code.to_owned() } else { fenced(field, code) }

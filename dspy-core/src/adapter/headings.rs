@@ -183,7 +183,7 @@ fn heading(line: &str) -> Option<(&str, usize, usize)> {
     Some((name.trim_matches([' ', ':', '`']), BOLD, behind))
 }
 
-/// Like [`heading`], for a plain label at the very start of a line.
+/// Reads a plain label at the very start of a line; returns the same as [`heading`].
 fn plain(line: &str) -> Option<(&str, usize, usize)> {
     let (name, text) = line.split_once(':')?;
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-');

@@ -369,7 +369,8 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Like [`escape`], for JSON text, in which both occur only inside strings and parsing removes the guards.
+/// Guards JSON text like [`escape`]. In JSON, markers and tags occur only inside strings, and parsing removes
+/// the guards.
 pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
     if !text.contains(GUARDED) {
         return text.into();

@@ -1,6 +1,6 @@
 //! Adapters: they turn a signature and its input into messages, and a reply into field values.
 //!
-//! The only module that depends on both signatures and language models.
+//! Only this module translates between signatures and language models.
 
 mod afterword;
 mod canvas;

@@ -85,8 +85,7 @@ impl View {
         Ok(())
     }
 
-    /// Returns whether the prompt describes the tools in words, so that the calls are in the text of the
-    /// reply.
+    /// Returns whether the prompt describes the tools in words and the calls are in the reply's text.
     pub(crate) fn tells_of_tools(&self) -> bool {
         !self.key.tools && self.tools.is_some() && self.calls.is_some()
     }
@@ -211,7 +210,7 @@ impl View {
         let reply = completion;
         let completion = written.as_ref().unwrap_or(reply);
         let native = self.native_values(adapter.name(), inputs, completion)?;
-        // Models often write no text beside tool calls, which is valid if no other output is required.
+        // Models often write no text with tool calls, which is valid if no other output is required.
         let called = self.calls.is_some() && !completion.tool_calls.is_empty();
         let silent = called && is_silent(&completion.text);
         let left = if written.is_some() { self.spec_without_calls() } else { self.spec.clone() };
@@ -293,7 +292,7 @@ impl View {
                 without.text = if is_silent(&rest) { String::new() } else { rest };
                 if !said {
                     let left = self.spec_without_calls();
-                    // Text beside a call is not an answer.
+                    // Text next to a call is not an answer.
                     if left.outputs().all(FieldSpec::is_optional) && adapter.parse(&left, &without).is_err() {
                         without.text = String::new();
                     }

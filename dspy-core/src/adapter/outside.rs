@@ -236,7 +236,7 @@ impl Outside<'_> {
         }
     }
 
-    /// Reports markers of sections beside elements.
+    /// Reports section markers in a reply with elements.
     fn markers(&mut self, text: &str, number: usize) {
         let mut found: Vec<String> = Vec::new();
         for (at, _) in text.match_indices('[') {

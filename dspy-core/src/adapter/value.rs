@@ -135,7 +135,7 @@ fn push_text(out: &mut String, text: &str) {
     }
 }
 
-/// Like [`push_text`], for a field whose text may be absent: adds a guard to text that would be read as
+/// Appends text like [`push_text`], for optional fields: adds a guard to text that would be read as
 /// absent.
 fn push_optional_text(out: &mut String, text: &str) {
     let start = out.len();

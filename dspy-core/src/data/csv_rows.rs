@@ -26,7 +26,7 @@ pub fn read_csv<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> 
     if rows.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(rows) }
 }
 
-/// Like [`read_csv`], for CSV text in memory, such as `include_str!`.
+/// Parses CSV text in memory, such as `include_str!`, in the form of [`read_csv`].
 ///
 /// # Errors
 /// If a row does not fit: the error names line and field.
@@ -34,7 +34,7 @@ pub fn parse_csv<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
     rows("text".into(), text.as_bytes())?.collect()
 }
 
-/// Like [`read_csv`], row by row in bounded memory.
+/// Reads a CSV file in the form of [`read_csv`], row by row in bounded memory.
 ///
 /// # Errors
 /// If the file cannot be opened, or its header cannot be read.

@@ -20,7 +20,7 @@ pub fn read_jsonl<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError
     if rows.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(rows) }
 }
 
-/// Like [`read_jsonl`], for text in memory, such as `include_str!`.
+/// Parses JSON Lines text in memory, such as `include_str!`.
 ///
 /// # Errors
 /// If a row does not fit: the error names line and field.
@@ -29,7 +29,7 @@ pub fn parse_jsonl<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
     lines.map(|(row, line)| parse_line(Path::new("text"), row, line.trim_start_matches('\u{feff}'))).collect()
 }
 
-/// Like [`read_jsonl`], row by row in bounded memory.
+/// Reads a file with one JSON object per line, row by row in bounded memory.
 ///
 /// # Errors
 /// If the file cannot be opened or is not a regular file.

@@ -49,7 +49,7 @@ pub enum EventKind {
     },
     /// More of an output field of a predictor has arrived.
     Field(FieldChange),
-    /// More of the reasoning that the model returns beside its reply.
+    /// More of the reasoning that the model returns separately from its reply.
     Reasoning(String),
     /// The part of a predictor's reply that has arrived is void and will be sent again: the connection broke,
     /// the reply was refused, or its end changed the meaning of what had arrived.

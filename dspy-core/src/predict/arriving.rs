@@ -22,7 +22,7 @@ pub(super) struct Arriving<P, O> {
     pub(super) partial: P,
     /// Outputs that the strategy added to the signature.
     pub(super) added: PartialValues,
-    /// The reasoning that the model reports beside the reply.
+    /// The reasoning that the model reports separately from the reply.
     reported: String,
     pub(super) attempt: u32,
 }

@@ -60,7 +60,7 @@ impl<S: Signature> Predict<S> {
         Ok(Self::of(spec))
     }
 
-    /// Like [`over`](Self::over), for a signature that is known to agree.
+    /// Creates a predictor like [`over`](Self::over), for a signature that is known to agree.
     pub(super) fn of(spec: Arc<SignatureSpec>) -> Self {
         Self::skin(Leaf::new(spec, S::demos))
     }

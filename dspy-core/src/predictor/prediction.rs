@@ -124,7 +124,7 @@ impl<O> Prediction<O> {
         Prediction { body: Box::new(Body { output: change(output), details }) }
     }
 
-    /// Like [`map`](Self::map), with a conversion that may fail.
+    /// Replaces the output like [`map`](Self::map), with a conversion that may fail.
     ///
     /// ```
     /// # use dspy_core::predict::Prediction;

@@ -16,7 +16,7 @@ pub(crate) struct ChatReader {
     sections: Sections,
     /// The number of closed sections that have been reported.
     closed: usize,
-    /// The start of the open section, and the length of its text that has been reported.
+    /// The start of the open section, and the offset up to which its text has been reported.
     handed: (usize, usize),
     shown: Vec<Shown>,
 }

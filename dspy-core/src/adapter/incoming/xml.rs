@@ -16,7 +16,7 @@ pub(crate) struct XmlReader {
     elements: Elements,
     /// The number of closed elements that have been reported.
     closed: usize,
-    /// The start of the open element, and the length of its text that has been reported.
+    /// The start of the open element, and the offset up to which its text has been reported.
     handed: (usize, usize),
     shown: Vec<Shown>,
 }
