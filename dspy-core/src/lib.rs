@@ -6,7 +6,7 @@
 //! The modules depend on each other in one direction:
 //!
 //! - [`lm`] does not depend on signatures, and [`decode`] not on models; [`adapter`] connects the two.
-//! - [`state`] is the saved form of predictors, and [`program`] finds, saves and loads the predictors of modules.
+//! - [`state`] is the saved form of predictors, and [`program`] finds the predictors of modules.
 //! - [`predict`] has the strategies, which are modules; [`evaluate`] runs programs.
 //! - [`tools`] are functions that models may call; [`testing`] has a model that generates replies.
 

@@ -81,7 +81,7 @@ pub(super) fn tag(text: &str, whole: bool) -> Tag {
 }
 
 /// Returns the text of an element's content: CDATA is unwrapped, entities are restored. Comments are removed
-/// from plain text, and kept in content with markup of its own, such as an HTML page.
+/// from plain text, and kept in content with its own markup, such as an HTML page.
 pub(super) fn text_of(content: &str) -> Cow<'_, str> {
     let mut content = Cow::Borrowed(content.trim());
     if content.contains(COMMENT.0) {

@@ -241,7 +241,7 @@ pub(super) fn read_element(
 /// The largest depth of nesting that is read.
 const DEPTH: usize = 32;
 
-/// Returns whether an element inside `text` has tags of its own name among other text.
+/// Returns whether an element inside `text` has tags of the same name among other text.
 fn nested_unclear(text: &str, depth: usize) -> bool {
     let Some(children) = children::children(text).filter(|_| depth < DEPTH) else { return false };
     children.iter().any(|(name, content)| {

@@ -14,8 +14,8 @@ use crate::signature::{FieldSpec, Fields, Values};
 /// Reads a CSV file whose header has the field names of a signature or, for rows without labels, of its input
 /// struct. Other columns are ignored.
 ///
-/// The cells of text fields are taken literally. Any other cell is JSON (`3`, `true`, `["a", "b"]`) or the bare
-/// name of an enum variant. An empty cell of an optional field means that it is absent.
+/// The cells of text fields are taken literally. Any other cell is JSON (`3`, `true`, `["a", "b"]`) or the
+/// bare name of an enum variant. An empty cell of an optional field means that it is absent.
 ///
 /// # Errors
 /// If the file cannot be read, is not a regular file, contains no rows, or a row does not fit: the error

@@ -201,7 +201,7 @@ impl<O> Prediction<O> {
     }
 
     /// Returns the requests of the last predictor, oldest first: a single one unless it was re-prompted or
-    /// retried. A second step that reads the prose of the first is a request of its own.
+    /// retried. A second step that reads the prose of the first is a separate request.
     pub fn attempts(&self) -> &[Attempt] {
         &self.details().attempts
     }

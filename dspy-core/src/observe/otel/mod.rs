@@ -4,7 +4,7 @@
 //! # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
 //! let telemetry = dspy_core::observe::otel::install()?;
 //! // … run programs …
-//! drop(telemetry); // sends what is left
+//! drop(telemetry); // sends the rest
 //! # Ok(()) }
 //! ```
 //!
