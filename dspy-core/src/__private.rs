@@ -1,4 +1,4 @@
-//! The back end of the macros: they emit data and calls of what stands here.
+//! The runtime of the macros, whose output consists of data and calls of these items.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ pub use crate::signature::check::{Check, CheckFault, Enforce, enforce, enforced,
 pub use crate::signature::schema_keywords::variant_aliases;
 pub use crate::signature::{ErasedField, property_schema};
 
-/// The message for `sig!` used as an item; never constructed.
+/// A type with the error message for `sig!` used as an item; never constructed.
 #[derive(Debug)]
 pub struct Advice;
 
@@ -31,7 +31,7 @@ impl std::str::FromStr for Advice {
     }
 }
 
-/// A field of a module, which is copied with it.
+/// A field of a module, which is cloned with it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` in a module is not `Clone`",
     label = "not `Clone`",
@@ -49,7 +49,7 @@ impl<T: Clone> ClonePart for T {
     }
 }
 
-/// A field as the macro knows it.
+/// A field as known to the macro.
 #[derive(Debug)]
 pub struct FieldData {
     pub role: Role,
@@ -61,7 +61,7 @@ pub struct FieldData {
     pub checks: &'static [CheckText],
 }
 
-/// The reason of a check, and whether it is hard.
+/// The reason of a check, and whether the check is hard.
 pub type CheckText = (&'static str, bool);
 
 fn check_specs(checks: &[CheckText]) -> Vec<CheckSpec> {
@@ -204,17 +204,17 @@ impl DemoWriter {
     }
 }
 
-/// A schema as schemars has it.
+/// Converts JSON to the schema type of `schemars`.
 pub fn schema_from(value: serde_json::Value) -> schemars::Schema {
     schemars::Schema::try_from(value).unwrap_or_default()
 }
 
-/// The schema of an enum of values, the same that the grammar at run time makes.
+/// Returns the schema of an enum of values, equal to the one that the grammar makes at run time.
 pub fn choices_schema(choices: &[serde_json::Value]) -> schemars::Schema {
     schemars::json_schema!({ "enum": choices })
 }
 
-/// Implements serde's traits for a struct by way of its [`Fields`].
+/// Implements serde's traits for a struct with its [`Fields`].
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __serde_by_fields {
@@ -240,7 +240,7 @@ macro_rules! __serde_by_fields {
     };
 }
 
-/// The enum that stands for `Literal["a", "b"]` in a signature string.
+/// Defines the enum for `Literal["a", "b"]` in a signature string.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __literal_enum {
@@ -270,7 +270,7 @@ macro_rules! __literal_enum {
 
         $crate::__literal_enum!(@schema $name $([$text])*);
     };
-    // Values other than strings, which are written as such.
+    // The rule for values other than strings, which serialize as these values.
     ($(#[$attr:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal as ($value:expr),)* }) => {
         $crate::__literal_enum!(@common $(#[$attr])* $vis enum $name { $($variant = $text,)* });
 
@@ -337,7 +337,7 @@ macro_rules! __literal_enum {
             /// All choices, in the order of the signature.
             $vis const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The text as the signature has it.
+            /// Returns the text of the choice in the signature.
             $vis const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }

@@ -1,10 +1,14 @@
 //! The core of `dspy`: signatures, adapters, decoding, language models, programs and their evaluation.
 //!
-//! Users depend on the facade crate `dspy`, which re-exports all of this together with the macros and the
-//! optimizers. Arrows between the rooms go one way: [`lm`] knows nothing of signatures, [`decode`] nothing of
-//! models, [`adapter`] joins the two, [`predict`] uses adapters, [`program`] walks what [`predict`] offers,
-//! [`evaluate`] runs programs and [`state`] saves them; [`tools`] are what models may call, and [`testing`] has a model
-//! that makes up replies.
+//! Users depend on the facade crate `dspy`, which re-exports this crate together with the macros and the
+//! optimizers.
+//!
+//! The modules depend on each other in one direction:
+//!
+//! - [`lm`] does not depend on signatures, and [`decode`] not on models; [`adapter`] connects the two.
+//! - [`state`] is the saved form of predictors, and [`program`] finds the predictors of modules.
+//! - [`predict`] has the strategies, which are modules; [`evaluate`] runs programs.
+//! - [`tools`] are functions that models may call; [`testing`] has a model that generates replies.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -32,13 +36,13 @@ pub mod types;
 pub use dspy_base::files;
 pub use dspy_base::{Rng, Seed};
 pub(crate) use dspy_base::{locks, panics};
-/// Text to values by JSON Schema; the crate `dspy-decode`.
+/// Conversion of text to values by JSON Schema; the crate `dspy-decode`.
 pub use dspy_decode as decode;
 /// Language models; the crate `dspy-lm`.
 pub use dspy_lm as lm;
 pub use error::{Error, Result};
 
-/// What the code that our macros generate calls. Not covered by semantic versioning.
+/// Functions and types for the code that the macros generate. Not covered by semantic versioning.
 #[doc(hidden)]
 pub mod __private;
 

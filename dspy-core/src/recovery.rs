@@ -1,4 +1,4 @@
-//! Recovery from replies that cannot be read: the policy, and what it says after each failure.
+//! Recovery from replies that cannot be read: the policy, and the next step after each failure.
 
 use crate::adapter::ParseErrorKind;
 
@@ -13,20 +13,21 @@ use crate::adapter::ParseErrorKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// The number of re-prompts: requests that show the model its own reply and the problems with it. 1 by default.
+    /// The number of re-prompts: requests that show the model its own reply and the problems with it.
+    /// Default: 1.
     pub reprompts: u32,
-    /// Whether a last attempt requests a JSON object, from a fresh prompt. On by default.
+    /// Whether a last attempt requests a JSON object, from a fresh prompt. Default: true.
     pub json_fallback: bool,
-    /// The largest `max_tokens` to retry with after a completion is truncated. The limit is doubled each time; where
-    /// none was set, this is the first. `None`, the default, makes a truncated reply an error.
+    /// The largest `max_tokens` to retry with after a completion is truncated. The limit is doubled each
+    /// time; if none was set, this is the first. `None`, the default, makes a truncated reply an error.
     pub retry_max_tokens: Option<u32>,
-    /// Whether a stream is aborted as soon as a finished field fails a check. It saves the rest of a useless reply, and
-    /// hides from the model what else is wrong with it. Off by default.
+    /// Whether a stream is aborted as soon as a finished field fails a check. This saves the rest of a
+    /// useless reply, but the model does not learn about further problems. Default: false.
     pub abort_early: bool,
 }
 
 impl Recovery {
-    /// No recovery: the first unreadable reply is an error.
+    /// A policy without recovery: the first unreadable reply is an error.
     pub const NONE: Recovery =
         Recovery { reprompts: 0, json_fallback: false, retry_max_tokens: None, abort_early: false };
 
@@ -58,7 +59,7 @@ impl Recovery {
         self
     }
 
-    /// The former name of [`reprompts`](Self::reprompts).
+    /// Sets the number of re-prompts; renamed to [`reprompts`](Self::reprompts).
     #[doc(hidden)]
     #[must_use]
     #[deprecated(note = "renamed to `reprompts`")]
@@ -66,7 +67,7 @@ impl Recovery {
         self.reprompts(reasks)
     }
 
-    /// The former name of [`retry_max_tokens`](Self::retry_max_tokens).
+    /// Sets the limit of retries; renamed to [`retry_max_tokens`](Self::retry_max_tokens).
     #[doc(hidden)]
     #[must_use]
     #[deprecated(note = "renamed to `retry_max_tokens`")]
@@ -76,7 +77,7 @@ impl Recovery {
 }
 
 impl Default for Recovery {
-    /// One re-prompt, then one JSON attempt.
+    /// Creates the default policy: one re-prompt, then one JSON attempt.
     fn default() -> Self {
         Recovery { reprompts: 1, json_fallback: true, ..Recovery::NONE }
     }
@@ -106,19 +107,19 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// The attempts of a call whose first request has the limit `max_tokens`. `other_form` says whether a JSON object
-    /// is another form than the one requested first.
+    /// Creates the attempts of a call whose first request has the limit `max_tokens`. `other_form` says
+    /// whether a JSON object is a different form from the first request's.
     pub(crate) fn new(policy: Recovery, max_tokens: Option<u32>, other_form: bool) -> Self {
         let Recovery { reprompts, json_fallback, retry_max_tokens, .. } = policy;
         Attempts { reprompts, json_fallback: json_fallback && other_form, retry_max_tokens, max_tokens }
     }
 
-    /// Returns the step after a failure of this kind, and takes it off.
+    /// Returns the step after a failure of this kind, and subtracts it from the remaining attempts.
     pub(crate) fn after(&mut self, failure: ParseErrorKind) -> Step {
         match failure {
-            // The same type fails again.
+            // The same type would fail again.
             ParseErrorKind::Schema => Step::GiveUp,
-            // The same limit truncates again.
+            // The same limit would truncate the reply again.
             ParseErrorKind::Truncated => match self.raised() {
                 Some(limit) => {
                     self.max_tokens = Some(limit);
@@ -138,7 +139,7 @@ impl Attempts {
         }
     }
 
-    /// A higher limit than the one that truncated the reply, if the policy has one.
+    /// Returns a higher limit than the one that truncated the reply, if the policy has one.
     fn raised(&self) -> Option<u32> {
         let most = self.retry_max_tokens?;
         match self.max_tokens {
@@ -163,7 +164,7 @@ mod tests {
         let failures = [Malformed, Check, Malformed, Malformed];
         let all = [Step::Reprompt, Step::Reprompt, Step::JsonFallback, Step::GiveUp];
         assert_eq!(steps(Attempts::new(policy, None, true), &failures), all);
-        // Nothing is gained by asking for the same form afresh.
+        // A fresh request in the same form would not help.
         let without = [Step::Reprompt, Step::Reprompt, Step::GiveUp, Step::GiveUp];
         assert_eq!(steps(Attempts::new(policy, None, false), &failures), without);
     }

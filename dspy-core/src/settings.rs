@@ -1,4 +1,4 @@
-//! What programs run with unless they say otherwise: a default for the process, overrides for a task.
+//! Settings of programs: a default for the process, overrides for a task.
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock, RwLock};
@@ -10,8 +10,8 @@ use crate::observe::{Observer, Watched, bridged};
 use crate::recovery::Recovery;
 use dspy_lm::observe::{self, Observation};
 
-/// Settings that a predictor falls back to. What is not set here is taken from the enclosing scope and at last from
-/// the process default.
+/// Settings that predictors fall back to. Unset ones are taken from the enclosing scope, and then from the
+/// process default.
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -35,26 +35,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings that change nothing.
+    /// Creates settings that change nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The model to use.
+    /// Sets the model.
     #[must_use]
     pub fn lm(mut self, lm: Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
         self.lm = Some(lm);
         self
     }
 
-    /// The adapter to use.
+    /// Sets the adapter.
     #[must_use]
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         self.adapter = Some(Arc::new(adapter));
         self
     }
 
-    /// What to do about replies that cannot be read.
+    /// Sets the policy for replies that cannot be read.
     #[must_use]
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.recovery = Some(recovery);
@@ -68,17 +68,18 @@ impl Settings {
         self
     }
 
-    /// Adds an observer, which is told of each call of a module, predictor, model or tool. In a scope it is told
-    /// besides those of the enclosing scopes and of the process; [`configure`] replaces those of the process.
+    /// Adds an observer, which receives the events of each call of a module, predictor, model or tool. In a
+    /// scope it is added to the observers of the enclosing scopes and of the process; [`configure`] replaces
+    /// those of the process.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.observation.observers.push(bridged(Arc::new(observer)));
         self
     }
 
-    /// Whether spans hold what is said: prompts, replies, inputs and outputs, up to 64 KiB each. Without this setting
-    /// they do if the environment variable `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says `true`,
-    /// `SPAN_ONLY` or `SPAN_AND_EVENT`.
+    /// Sets whether spans include content: prompts, replies, inputs and outputs, up to 64 KiB each. By
+    /// default they do if the environment variable `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` is
+    /// `true`, `SPAN_ONLY` or `SPAN_AND_EVENT`.
     #[must_use]
     pub fn capture_content(mut self, on: bool) -> Self {
         self.observation.content = Some(on);
@@ -114,9 +115,9 @@ tokio::task_local! {
     static CONTEXT: Arc<Context>;
 }
 
-/// Sets the defaults of the process. What `settings` leaves open keeps its present default.
+/// Sets the defaults of the process. Settings that are unset in `settings` keep their present default.
 ///
-/// Takes an [`Lm`] as well as [`Settings`]. May be called at any time, from any thread.
+/// Accepts an [`Lm`] as well as [`Settings`]. May be called at any time, from any thread.
 pub fn configure(settings: impl Into<Settings>) {
     let mut settings = settings.into();
     observe::configure(std::mem::take(&mut settings.observation));
@@ -125,25 +126,26 @@ pub fn configure(settings: impl Into<Settings>) {
     *default = Arc::new(Context { settings });
 }
 
-/// The model that predictors without one of their own use in the current task.
+/// Returns the model of the current task, which predictors without a bound model use.
 pub fn current_lm() -> Option<Lm> {
     Context::current().lm().cloned()
 }
 
-/// Carries the settings, the trace, the observers, the span and the LM scope of the current task into `future`, which may then be spawned.
+/// Carries the settings, the trace, the observers, the span and the LM scope of the current task into
+/// `future`, which may then be spawned.
 ///
-/// `tokio::spawn` starts a task with nothing of its parent; `tokio::spawn(dspy::inherit(future))`, or
-/// [`spawn`], keeps what was set.
+/// `tokio::spawn` starts a task without any of these; `tokio::spawn(dspy::inherit(future))`, or [`spawn`],
+/// keeps them.
 pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let (context, scope, watched) = (Context::current(), current_scope(), Watched::current());
     context.enter(scope.enter(watched.enter(observe::inherit(future))))
 }
 
-/// [`tokio::spawn`] for a part of a program: what was set for the current task holds in the new one, and its LM
-/// calls count as those of the program.
+/// Spawns a part of a program with [`tokio::spawn`]: the settings of the current task apply in the new one,
+/// and its LM calls count as calls of the program.
 ///
 /// # Panics
-/// If called from outside of a Tokio runtime, as `tokio::spawn` does.
+/// If called outside a Tokio runtime, as `tokio::spawn` does.
 pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -152,7 +154,7 @@ where
     tokio::spawn(inherit(future))
 }
 
-/// What a task runs with.
+/// The settings that a task runs with.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     settings: Settings,

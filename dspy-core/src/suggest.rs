@@ -1,11 +1,12 @@
-//! "Did you mean …?"
+//! Suggestions for unknown words: "Did you mean …?"
 
 use dspy_grammar::nearest;
 
-/// Longer words come from data, and are no slips of the fingers.
+/// The largest length of a word in bytes that may be a typo; longer ones come from data.
 const LONGEST: usize = 200;
 
-/// Ends the message about an unknown word: with the candidate that was likely meant, or else with all there are.
+/// Returns the end of the message about an unknown word: the candidate that was likely meant, otherwise all
+/// candidates.
 pub(crate) fn remedy<'a>(word: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> String {
     let near = if word.len() > LONGEST { None } else { nearest(word, candidates.clone()) };
     if let Some(near) = near {

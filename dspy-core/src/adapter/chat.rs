@@ -18,9 +18,10 @@ use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use crate::tools::ToolCalls;
 use crate::tools::text_calls::{self, Written};
 
-/// Each field in a section of its own below `[[ ## field ## ]]`, the reply closed by `[[ ## completed ## ]]`.
+/// Adapter that puts each field in its own section below `[[ ## field ## ]]` and ends the reply with
+/// `[[ ## completed ## ]]`.
 ///
-/// The markers are those of Python DSPy, so that prompts, demonstrations and fine-tuned models carry over.
+/// The markers are those of Python DSPy, so prompts, demonstrations and fine-tuned models carry over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChatAdapter;
 
@@ -83,7 +84,7 @@ impl Adapter for ChatAdapter {
             .map(|(index, message)| FieldProblem::new(index.map(name_of).unwrap_or_default(), message))
             .collect();
         if sections.closed.is_empty() && problems.is_empty() && !sections.marked {
-            // Some models answer a single short field with nothing else, or all fields as JSON.
+            // Some models reply with nothing but a single short field, or with all fields as JSON.
             return super::json::parse_unmarked(self.name(), spec, completion, sections.base());
         }
         let mut found: Vec<Option<&Section>> = vec![None; spec.outputs().count()];
@@ -150,8 +151,8 @@ fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String 
     canvas.text
 }
 
-/// What is wrong with the last section of a reply without its closing marker: a number breaks off behind its point, or
-/// what follows a number or a boolean changes another output.
+/// Returns the problem of the last section of a reply without its closing marker: a number that ends after
+/// its decimal point, or text after a number or a boolean that changes another output.
 fn end_of_answer(spec: &SignatureSpec, index: usize, text: &str, values: &Values) -> Option<FieldProblem> {
     let field = spec.outputs().nth(index)?;
     let kind = field.schema().get("type")?;
@@ -179,7 +180,7 @@ fn end_of_answer(spec: &SignatureSpec, index: usize, text: &str, values: &Values
     Some(FieldProblem::new("", message))
 }
 
-/// The byte offset of `part`, a slice of `whole`.
+/// Returns the byte offset of `part`, a slice of `whole`.
 fn offset_of(whole: &str, part: &str) -> usize {
     part.as_ptr() as usize - whole.as_ptr() as usize
 }
@@ -212,12 +213,12 @@ pub(super) fn read_field(
     Ok(decoded.value)
 }
 
-/// The problem of a field whose type no reply could be read as.
+/// Returns the problem of a field whose type no reply can be read as.
 pub(super) fn unusable(field: &FieldSpec, error: &SchemaError) -> Vec<FieldProblem> {
     vec![FieldProblem::new(field.name(), error.to_string())]
 }
 
-/// The value of a text that may be absent.
+/// Returns the value of an optional text field.
 pub(super) fn optional_text(
     field: &FieldSpec,
     text: Option<String>,
@@ -231,7 +232,7 @@ pub(super) fn optional_text(
     Ok(decoded.value)
 }
 
-/// The calls that a section for calls holds in a notation other than its type's.
+/// Returns the calls in a section for tool calls that are in a notation other than that of its type.
 pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<Value> {
     if field.native() != Some(Native::ToolCalls) {
         return None;

@@ -8,7 +8,7 @@ use crate::decode::thoughts;
 /// The children of an element: the name and the content of each.
 pub(super) type Children<'t> = Vec<(&'t str, &'t str)>;
 
-/// The elements that a text consists of; nothing if there is anything else in it, or an attribute.
+/// Returns the elements that make up `text`, or `None` if it has attributes or anything but elements.
 pub(super) fn children(text: &str) -> Option<Children<'_>> {
     let mut found = Vec::new();
     let mut rest = text.trim();
@@ -34,14 +34,14 @@ pub(super) fn children(text: &str) -> Option<Children<'_>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// More open tags than these are no tags of elements.
+/// The largest number of open tags; more of them are not tags of elements.
 const MOST_OPEN: usize = 256;
 
-/// Whether the content of an element that is to be a list or an object has tags that nobody can tell the meaning of: they
-/// do not balance, or stand at the start of a line among other text.
+/// Returns whether the content of an element for a list or an object has ambiguous tags: unbalanced ones, or
+/// one that starts a line among other text.
 pub(super) fn is_unclear(content: &str) -> bool {
     let content = content.trim();
-    // In JSON, tags stand in strings.
+    // In JSON, tags occur only inside strings.
     if content.starts_with(['[', '{', '"', '`']) || !content.contains('<') || children(content).is_some() {
         return false;
     }
@@ -85,11 +85,12 @@ pub(super) fn is_unclear(content: &str) -> bool {
             Tag::Other | Tag::Undecided => {}
         }
     }
-    // What is opened once, in mid-line, may be no tag: `Vec<String>`.
+    // A tag that opens once, in mid-line, may not be a tag: `Vec<String>`.
     leads || open.iter().any(|name| seen.get(&name.to_lowercase()).is_some_and(|count| *count > 1))
 }
 
-/// Where the element of that name ends and what follows it starts, elements of the same name inside it left aside.
+/// Returns the end of the content of the element `name`, and the offset after its closing tag. Nested
+/// elements of the same name are skipped.
 fn matching_close(text: &str, name: &str) -> Option<(usize, usize)> {
     let (mut at, mut depth) = (0, 1usize);
     loop {

@@ -1,14 +1,14 @@
-//! Code in fences of backticks, so that it reads back exactly. Reading is the decoder's business.
+//! Code in backtick fences, so that it reads back exactly. The decoder reads it.
 
 use serde_json::Value;
 
 use crate::signature::FieldSpec;
 use dspy_base::keyword;
 
-/// The fewest backticks that make a fence.
+/// The smallest number of backticks in a fence.
 const SHORTEST: usize = 3;
 
-/// `code` in a fence that nothing in it can close.
+/// Returns `code` in a fence that nothing in it can close.
 pub(super) fn fenced(field: &FieldSpec, code: &str) -> String {
     let mut runs = code.split(|c| c != '`').map(str::len);
     let fence = "`".repeat(runs.by_ref().max().map_or(SHORTEST, |longest| SHORTEST.max(longest + 1)));
@@ -18,13 +18,13 @@ pub(super) fn fenced(field: &FieldSpec, code: &str) -> String {
     format!("{fence}{language}\n{code}\n{fence}")
 }
 
-/// As [`fenced`], where a bare text would do too: only if the text by itself would be read as another one.
+/// Returns `code` in a fence only if it would be read differently without one, for fields that accept both.
 pub(super) fn fenced_if_needed(field: &FieldSpec, code: &str) -> String {
     let read = field.plan().ok().and_then(|plan| plan.coerce(code.into()).ok());
     if read.is_none_or(|read| read.value == code) { code.to_owned() } else { fenced(field, code) }
 }
 
-/// Whether a fence may stand in a text.
+/// Returns whether `text` may contain a fence.
 pub(super) fn has_fence(text: &str) -> bool {
     text.contains("```") || text.contains("~~~")
 }

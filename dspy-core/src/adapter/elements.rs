@@ -1,7 +1,8 @@
-//! The elements of a reply in the XML format: found the same way in a whole reply and in one that is still arriving.
+//! The elements of a reply in the XML format. Complete and partial replies are read by the same code.
 //!
-//! An element ends at the closing tag that balances its opening one. What stands inside an element is never taken for
-//! a field; comments and CDATA hold no tags, and a tag between backticks is a mention. Thoughts hold no elements.
+//! An element ends at the closing tag that balances its opening one. Nothing inside an element is read as
+//! another field; comments and CDATA contain no tags, and a tag between backticks is a mention. Reasoning
+//! blocks contain no elements.
 
 use std::ops::Range;
 
@@ -13,52 +14,52 @@ use crate::signature::{FieldSpec, SignatureSpec};
 /// An element of an output field.
 #[derive(Debug, Clone)]
 pub(super) struct Element {
-    /// The output field.
+    /// The index of the output field.
     pub(super) index: usize,
     /// The name in the tag.
     pub(super) name: Range<usize>,
     /// Its content; empty while it is open.
     pub(super) content: Range<usize>,
-    /// Behind its closing tag.
+    /// The offset after its closing tag.
     end: usize,
 }
 
 impl Element {
-    /// It and its tags.
+    /// Returns the range of the element with its tags.
     pub(super) fn whole(&self) -> Range<usize> {
         self.name.start.saturating_sub(1)..self.end
     }
 }
 
-/// The start of a reply, where a thought may begin or end.
+/// The result of reading the start of a reply, where a reasoning block may begin or end.
 enum Lead {
-    /// The tag of a thought, or a mention of one: where to go on.
+    /// The tag of a reasoning block, or a mention of one, with the offset to continue at.
     Read(usize),
     Other,
     Undecided,
 }
 
-/// The elements at the top of a reply.
+/// The elements at the top level of a reply.
 #[derive(Debug)]
 pub(super) struct Elements {
-    /// The thoughts that are being skipped.
+    /// The reasoning blocks that are being skipped.
     thoughts: Option<Thoughts>,
-    /// The start of the reply, behind its thoughts.
+    /// The offset of the reply after its reasoning blocks.
     base: usize,
-    /// Up to here the reply has been read.
+    /// The offset up to which the reply has been read.
     scanned: usize,
-    /// What ends the comment, CDATA or instruction that is being skipped, and where it started.
+    /// The end mark of the comment, CDATA or instruction that is being skipped, and its start offset.
     hidden: Option<(&'static str, usize)>,
-    /// The open element, how many tags of its name are open, and whether there was ever more than one.
+    /// The open element, the number of open tags of its name, and whether that number ever exceeded one.
     open: Option<(Element, usize, bool)>,
     /// The closed elements, in order.
     pub(super) closed: Vec<Element>,
-    /// Closing tags of a field that nothing opened: which and where.
+    /// Closing tags of a field without an opening tag: the field's index and the offset.
     strays: Vec<(usize, usize)>,
     strayed: bool,
-    /// Where an element starts that a whole reply never closes.
+    /// The start offset of an element that a complete reply never closes.
     unclosed: Option<usize>,
-    /// What is wrong: with a field, or with the reply.
+    /// The problems, each of a field or of the whole reply.
     pub(super) problems: Vec<(Option<usize>, String)>,
 }
 
@@ -78,7 +79,7 @@ impl Elements {
         }
     }
 
-    /// The elements of a whole reply.
+    /// Finds the elements of a complete reply.
     pub(super) fn of(spec: &SignatureSpec, reply: &str) -> Self {
         let mut elements = Elements::new();
         elements.advance(spec, reply, true);
@@ -86,26 +87,26 @@ impl Elements {
         elements
     }
 
-    /// Where the answer starts, behind the thoughts.
+    /// Returns the start offset of the answer, after the reasoning blocks.
     pub(super) fn base(&self) -> usize {
         self.base
     }
 
-    /// Where the first tag of an output starts, in a whole reply.
+    /// Returns the offset of the first tag of an output in a complete reply.
     pub(super) fn first(&self) -> Option<usize> {
         let closed = self.closed.first().map(|element| element.whole().start);
         closed.into_iter().chain(self.unclosed).min()
     }
 
-    /// The element that is arriving: its field, where its content starts and how far it has been read.
+    /// Returns the incomplete element: its field, and the range of its content read so far.
     pub(super) fn open(&self) -> Option<(usize, Range<usize>)> {
         let (element, ..) = self.open.as_ref()?;
-        // What is hidden may be a part of the text in the end.
+        // A hidden part may turn out to be text.
         let end = self.hidden.map_or(self.scanned, |(_, start)| start);
         Some((element.index, element.content.start..end.max(element.content.start)))
     }
 
-    /// Reads on. `text` is the reply so far; `whole` tells that it is complete.
+    /// Continues reading. `text` is the reply so far; `whole` says whether it is complete.
     pub(super) fn advance(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
         loop {
             if let Some(thoughts) = &mut self.thoughts {
@@ -129,7 +130,7 @@ impl Elements {
         }
     }
 
-    /// Reads up to the next tag and what it means; false if it has not arrived.
+    /// Reads up to and including the next tag; returns false if it has not arrived.
     fn step(&mut self, spec: &SignatureSpec, text: &str, whole: bool) -> bool {
         if let Some((mark, start)) = self.hidden {
             if let Some(end) = text[self.scanned..].find(mark) {
@@ -138,7 +139,7 @@ impl Elements {
                 return true;
             }
             if whole {
-                // Without an end it hides nothing.
+                // Without an end mark it hides nothing.
                 self.scanned = start + 1;
                 self.hidden = None;
                 return true;
@@ -171,14 +172,14 @@ impl Elements {
             Tag::Other => self.scanned = at + first,
             Tag::Opaque { start, mark } => {
                 self.scanned = at + start;
-                // A reply may stand in CDATA as a whole.
+                // A whole reply may be in CDATA.
                 if self.open.is_some() || mark != CDATA.1 {
                     self.hidden = Some((mark, at));
                 }
             }
             Tag::Open { name, length, attributes, empty } => {
                 let Some(mention) = thoughts::is_mention(text, at, at + length, whole) else { return false };
-                // Whether a bracket stands behind the tag is known when something follows.
+                // Whether a bracket follows the tag is unknown until more text arrives.
                 if !whole && text.len() == at + length {
                     return false;
                 }
@@ -198,10 +199,11 @@ impl Elements {
         true
     }
 
-    /// Reads what may be the tag of a thought at the top of the reply: where to go on, if it is one.
+    /// Reads a possible reasoning tag at the top level of the reply. Returns the offset to continue at if it
+    /// is one.
     fn thought(&mut self, spec: &SignatureSpec, text: &str, at: usize, whole: bool) -> Lead {
         let (length, opens) = match thoughts::tag(&text[at..], whole) {
-            // A field may have the name of a thought: then it is a tag like others, which decides about itself.
+            // A field may have the name of a reasoning tag: its tag is then read like any other.
             thoughts::Tag::Undecided if !text[at..].starts_with('<') => return Lead::Undecided,
             thoughts::Tag::Open(_, length) => (length, true),
             thoughts::Tag::Close(_, length) => (length, false),
@@ -336,7 +338,7 @@ impl Elements {
                 self.problem(Some(index), message);
             }
         }
-        // A field that may be absent must not get lost in the text of another one.
+        // An optional field must not get lost in the text of another one.
         for (index, field) in spec.outputs().enumerate() {
             if !field.is_optional() || self.closed.is_empty() || self.closed.iter().any(|e| e.index == index)
             {
@@ -354,10 +356,10 @@ impl Elements {
     }
 }
 
-/// More than these problems help nobody.
+/// The largest number of problems to collect.
 const MOST_PROBLEMS: usize = 32;
 
-/// Whether a tag of the field stands in a text.
+/// Returns whether `text` contains a tag of the field.
 fn mentions(text: &str, spec: &SignatureSpec, index: usize) -> bool {
     text.match_indices('<').any(|(at, _)| {
         let name = match tag(&text[at..], true) {
@@ -369,7 +371,7 @@ fn mentions(text: &str, spec: &SignatureSpec, index: usize) -> bool {
     })
 }
 
-/// The output field that a tag means.
+/// Returns the output field that a tag refers to.
 pub(super) fn field_of_tag(spec: &SignatureSpec, name: &str) -> Option<usize> {
     let position = |meant: fn(&FieldSpec, &str) -> bool| spec.outputs().position(|field| meant(field, name));
     position(|field, name| field.name() == name)

@@ -1,29 +1,29 @@
-//! Replies that could not be read.
+//! Errors of replies that could not be read.
 
 use std::fmt;
 
 use crate::decode::{DecodeError, Problem};
 use crate::lm::Usage;
 
-/// Why a reply could not be read.
+/// The reason why a reply could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
     /// The reply is empty.
     Empty,
-    /// The token limit cut the reply off: raise `max_tokens` or ask for less. Or it ended in another way that is no
-    /// normal end, as [`FinishReason::Other`](crate::lm::FinishReason::Other) says.
+    /// The reply was truncated by the token limit: raise `max_tokens` or request less. Also any other
+    /// abnormal end, see [`FinishReason::Other`](crate::lm::FinishReason::Other).
     Truncated,
-    /// Fields are missing, or their values are not of their type.
+    /// Fields are missing, or their values do not have the declared type.
     Malformed,
-    /// The reply could be read, but hard checks of the signature do not hold.
+    /// The reply could be read, but hard checks of the signature fail.
     Check,
-    /// The type of a field cannot be decoded at all: a fault of the program, not of the reply.
+    /// The type of a field cannot be decoded at all: an error in the program, not in the reply.
     Schema,
 }
 
 impl ParseErrorKind {
-    /// A word for it in spans.
+    /// Returns the name of the kind in spans.
     pub(crate) const fn class(self) -> &'static str {
         match self {
             ParseErrorKind::Empty => "empty_reply",
@@ -47,27 +47,27 @@ impl ParseErrorKind {
     }
 }
 
-/// What is wrong with one field of a reply.
+/// A problem with one field of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldProblem {
-    /// The field; empty if the problem is that of the whole reply.
+    /// The name of the field; empty if the problem concerns the whole reply.
     pub field: String,
-    /// What was expected and what was found.
+    /// The expected and the actual value.
     pub message: String,
 }
 
 impl FieldProblem {
-    /// A problem of `field`.
+    /// Creates a problem of `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         FieldProblem { field: field.into(), message: message.into() }
     }
 }
 
-/// The most problems reported per field; a thousand wrong items usually share one cause.
+/// The largest number of problems reported per field; many invalid items usually share one cause.
 const MOST_PARTS: usize = 6;
 
-/// The problems of a field, one per part, such as `rows[1].price`.
+/// Returns the problems of a field, one per part, such as `rows[1].price`.
 pub(super) fn refusals(field: &str, error: &DecodeError) -> Vec<FieldProblem> {
     let place = |problem: &Problem| {
         let path = problem.path.trim_start_matches('$');
@@ -81,28 +81,28 @@ pub(super) fn refusals(field: &str, error: &DecodeError) -> Vec<FieldProblem> {
     out
 }
 
-/// A reply that could not be read, with the reply.
+/// An error for a reply that could not be read; it contains the reply.
 ///
-/// Its text names all attempts of the call, the first one first, as that is where the cause usually is.
+/// Its message describes all attempts of the call, starting with the first, which usually shows the cause.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ParseError {
-    /// The class of the failure.
+    /// The kind of the failure.
     pub kind: ParseErrorKind,
-    /// The adapter that read the reply.
+    /// The name of the adapter that read the reply.
     pub adapter: String,
-    /// What is wrong, field by field.
+    /// The problems, by field.
     pub problems: Vec<FieldProblem>,
-    /// The reply, as the model wrote it.
+    /// The reply as the model wrote it.
     pub reply: String,
-    /// Boxed, to keep results small.
+    /// The usage, boxed to keep results small.
     usage: Option<Box<Usage>>,
-    /// Why earlier attempts at the same call failed, oldest first.
+    /// The errors of earlier attempts of the same call, oldest first.
     pub earlier: Vec<ParseError>,
 }
 
 impl ParseError {
-    /// An error of `adapter` about `reply`.
+    /// Creates an error of `adapter` about `reply`.
     pub fn new(
         kind: ParseErrorKind,
         adapter: impl Into<String>,
@@ -119,7 +119,7 @@ impl ParseError {
         }
     }
 
-    /// What the request for the reply cost, where that is known.
+    /// Returns the usage of the request for the reply, if it is known.
     pub fn usage(&self) -> Option<Usage> {
         self.usage.as_deref().copied()
     }
@@ -128,19 +128,19 @@ impl ParseError {
         self.usage = usage.map(Box::new);
     }
 
-    /// All attempts at the call, oldest first; this one is the last.
+    /// Returns all attempts of the call, oldest first; this error is the last.
     pub fn attempts(&self) -> impl Iterator<Item = &ParseError> {
         self.earlier.iter().chain([self])
     }
 
-    /// The latest of failed attempts, with the others as the earlier ones.
+    /// Combines failed attempts into the error of the latest one, with the others in `earlier`.
     pub(crate) fn of_attempts(mut failed: Vec<ParseError>) -> Option<Self> {
         let mut last = failed.pop()?;
         last.earlier = failed;
         Some(last)
     }
 
-    /// The problems, one a line.
+    /// Returns the problems, one per line.
     pub(crate) fn problems_text(&self) -> String {
         let line = |problem: &FieldProblem| match problem.field.as_str() {
             "" => problem.message.clone(),
@@ -150,7 +150,7 @@ impl ParseError {
         if lines.is_empty() { self.kind.describe().to_owned() } else { lines.join("\n") }
     }
 
-    /// The problems in words that a model can act on.
+    /// Describes the problems in words that a model can act on.
     pub fn feedback(&self) -> String {
         let title = match self.kind {
             ParseErrorKind::Check => "That reply breaks rules that must hold:\n",
@@ -172,14 +172,14 @@ impl ParseError {
     }
 }
 
-/// How many characters of a reply an error message quotes, where it is the only one and where it is one of several.
+/// Number of characters of a reply quoted in an error message, for a single attempt and for one of several.
 const QUOTED: usize = 200;
 const QUOTED_OF_SEVERAL: usize = 100;
-/// How many problems of a reply an error message names.
+/// Number of problems of a reply named in an error message.
 const NAMED: usize = 6;
 
 impl ParseError {
-    /// This attempt alone. What is wrong with it is left out where it is what was wrong with the one `before`.
+    /// Writes this attempt alone, without the problems that the attempt `before` also had.
     fn describe(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -207,11 +207,11 @@ impl ParseError {
     }
 }
 
-/// The lines of a reply that an error message quotes, and the characters of a line.
+/// Number of lines of a reply quoted in an error message, and characters per line.
 const QUOTED_LINES: usize = 8;
 const LONGEST_LINE: usize = 100;
 
-/// The beginning of a reply: a single line in quotes, several below one another.
+/// Writes the beginning of a reply: a single line in quotation marks, several lines one below another.
 fn quote(f: &mut fmt::Formatter<'_>, reply: &str, quoted: usize) -> fmt::Result {
     let reply = reply.trim();
     if !reply.contains('\n') {

@@ -1,6 +1,6 @@
-//! Words behind the end of an answer: a farewell, or a change of the answer.
+//! Text after the end of an answer: a farewell, or a change of the answer.
 
-/// A longer text is no farewell.
+/// The largest length of a farewell, in bytes.
 const LONGEST: usize = 400;
 
 /// Phrases of a farewell.
@@ -32,7 +32,7 @@ const FAREWELLS: [&str; 25] = [
     "great day",
 ];
 
-/// Phrases that could stand behind any answer, so that they say nothing of this one.
+/// Phrases that could follow any answer, so that they say nothing about this one.
 const DISCLAIMERS: [&str; 6] = [
     "may be wrong",
     "might be wrong",
@@ -42,7 +42,7 @@ const DISCLAIMERS: [&str; 6] = [
     "please verify",
 ];
 
-/// Words that take back or add to what was said.
+/// Words that retract an earlier statement or add to it.
 const CHANGES: [&str; 30] = [
     "actually",
     "answer",
@@ -76,8 +76,8 @@ const CHANGES: [&str; 30] = [
     "wrong",
 ];
 
-/// Whether a text behind an answer says nothing about it: no words at all, marks of fences and tags aside, or nothing
-/// but sentences of farewell.
+/// Returns whether `text` after an answer says nothing about it: it has no words (marks of fences and tags do
+/// not count), or only sentences of farewell.
 pub(super) fn is_farewell(text: &str) -> bool {
     let text = without_tags(text);
     if !text.contains(char::is_alphanumeric) {
@@ -98,7 +98,8 @@ pub(super) fn is_farewell(text: &str) -> bool {
     })
 }
 
-/// A text without what stands in angle brackets: the ends of thoughts, and tokens that a server left in.
+/// Returns `text` without anything in angle brackets: ends of reasoning blocks, and tokens that a server left
+/// in.
 fn without_tags(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

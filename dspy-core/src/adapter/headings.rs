@@ -1,8 +1,8 @@
 //! Headings and labels in place of markers: `### answer`, `**answer**: Paris`, `Answer: Paris`.
 //!
-//! Every output must have one, all of one kind; one that may be absent may lack it where nothing else in the reply could
-//! be its heading. A heading of no output between them is an error that names it: what stands below it belongs to
-//! nobody.
+//! Every output must have one, all of one kind; an optional output may lack it if nothing else in the reply
+//! could be its heading. A heading between them that names no output is an error that quotes it, since the
+//! text below it belongs to no output.
 
 use serde_json::Value;
 
@@ -12,11 +12,11 @@ use super::{Parsed, chat, markers, trailing_text};
 use crate::decode::thoughts;
 use crate::signature::{FieldSpec, SignatureSpec};
 
-/// A bold heading.
+/// The kind of a bold heading.
 const BOLD: usize = 7;
-/// A plain label at the start of a line. Number signs are counted from one to six.
+/// The kind of a plain label at the start of a line. Headings with number signs are of the kinds one to six.
 const PLAIN: usize = 8;
-/// A label has no more words, and no more characters.
+/// The largest number of words in a label; the next constant limits its length in bytes.
 const MOST_WORDS: usize = 4;
 const LONGEST_LABEL: usize = 40;
 
@@ -25,15 +25,15 @@ const LONGEST_LABEL: usize = 40;
 struct Heading<'t> {
     name: &'t str,
     kind: usize,
-    /// Where its line starts, and where the text behind it does.
+    /// The offset of its line; the next field is the offset of the text after it.
     at: usize,
     from: usize,
     /// The output that it names.
     index: Option<usize>,
 }
 
-/// Reads headings in place of markers, or else labels where `labels` are allowed. An error says what is wrong with what
-/// is nearly that.
+/// Reads headings in place of markers, or else labels if `labels` is set. The error contains the problem of a
+/// reply that is nearly in this form.
 pub(super) fn read(spec: &SignatureSpec, reply: &str, labels: bool) -> Result<Parsed, Option<String>> {
     let start = thoughts::answer(reply).ok_or(None)?;
     let found = find(spec, reply, start, heading);
@@ -57,7 +57,7 @@ pub(super) fn read(spec: &SignatureSpec, reply: &str, labels: bool) -> Result<Pa
     sections(spec, reply, start, &found)
 }
 
-/// The headings of a reply, those in fences inside of its values left out.
+/// Finds the headings of a reply, except for those in fences inside its values.
 fn find<'t>(
     spec: &SignatureSpec,
     reply: &'t str,
@@ -103,7 +103,7 @@ fn sections(
     let required = fields.iter().filter(|field| !field.is_optional()).count();
     let count = |index: usize| ours.iter().filter(|(other, _)| *other == index).count();
     let absent: Vec<usize> = (0..fields.len()).filter(|index| count(*index) == 0).collect();
-    // A heading or two among many outputs is none of this form.
+    // One or two headings among many outputs are not this form.
     let near = (0..fields.len()).filter(|index| count(*index) > 0).count() * 2 >= required.max(1);
     let miss = |message: String| Err(Some(message).filter(|_| near));
     let Some((_, first)) = ours.first() else { return Err(None) };
@@ -116,7 +116,7 @@ fn sections(
     }
     let foreign = found.iter().filter(|heading| heading.index.is_none()).find(|heading| {
         let same = heading.kind == kind || kind == PLAIN && heading.kind == BOLD;
-        // "Step 1" counts what belongs to a text.
+        // "Step 1" counts parts within the text.
         let counts = heading.name.contains(char::is_numeric);
         let says = kind != PLAIN || heading.at > first || !reply[heading.from..].starts_with(['\r', '\n']);
         same && !counts && heading.at > first || !absent.is_empty() && says
@@ -168,7 +168,7 @@ fn sections(
     Ok(parsed)
 }
 
-/// The name in a heading, the kind of the heading, and where the text behind it starts.
+/// Returns the name in a heading, the kind of the heading, and the offset of the text after it.
 fn heading(line: &str) -> Option<(&str, usize, usize)> {
     let content = line.trim();
     let signs = content.bytes().take_while(|b| *b == b'#').count();
@@ -183,7 +183,7 @@ fn heading(line: &str) -> Option<(&str, usize, usize)> {
     Some((name.trim_matches([' ', ':', '`']), BOLD, behind))
 }
 
-/// As [`heading`] for a plain label at the very start of a line.
+/// Reads a plain label at the very start of a line; returns the same as [`heading`].
 fn plain(line: &str) -> Option<(&str, usize, usize)> {
     let (name, text) = line.split_once(':')?;
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-');
@@ -191,7 +191,7 @@ fn plain(line: &str) -> Option<(&str, usize, usize)> {
         && name.len() <= LONGEST_LABEL
         && name.chars().all(is_name)
         && name.split_whitespace().count() <= MOST_WORDS;
-    // What follows the colon of an address or of a path is no value.
+    // Text after the colon of an address or a path is not a value.
     let value = !text.starts_with(['/', ':', '\\']);
     (label && value).then(|| (name.trim(), PLAIN, name.len() + 1))
 }

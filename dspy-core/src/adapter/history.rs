@@ -1,23 +1,23 @@
-//! Earlier turns of the conversation: `History` fields.
+//! Earlier turns of the conversation, from `History` fields.
 
 use serde_json::Value;
 
 use crate::signature::{FieldError, FieldSpec, Role, SignatureSpec, Values};
 use crate::types::Place;
 
-/// The earlier turns that `inputs` hold, oldest first.
+/// Returns the earlier turns in `inputs`, oldest first.
 pub(super) fn turns<'v>(spec: &SignatureSpec, inputs: &'v Values) -> impl Iterator<Item = &'v Values> {
     let fields = spec.inputs().filter(|field| field.is_history());
     let values: Vec<&Value> = fields.filter_map(|field| inputs.get(field.name())).collect();
     values.into_iter().flat_map(messages).filter_map(Value::as_object)
 }
 
-/// The turns of one field: a history as it serialises, or the bare list of its turns.
+/// Returns the turns of one field: of a serialized history, or of the bare list of its turns.
 fn messages(history: &Value) -> impl Iterator<Item = &Value> {
     history.get("messages").unwrap_or(history).as_array().into_iter().flatten()
 }
 
-/// Whether every turn of `field` consists of fields of the signature.
+/// Checks that every turn of `field` consists of fields of the signature.
 pub(super) fn check(spec: &SignatureSpec, field: &FieldSpec, history: &Value) -> Result<(), FieldError> {
     let fail = |message: String| Err(FieldError::new(field.name(), message));
     if !history.is_null() && !history.get("messages").unwrap_or(history).is_array() {

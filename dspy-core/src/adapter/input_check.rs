@@ -1,14 +1,15 @@
-//! What can be known to be wrong before anything is sent.
+//! Checks that need no request.
 
 use super::history;
 use super::message_builder::bad_media;
 use crate::signature::{FieldError, SignatureSpec, Values};
 use crate::types::Place;
 
-/// Whether a signature can be asked with these inputs.
+/// Checks that a request can be made for a signature with these inputs.
 ///
 /// # Errors
-/// If an input is missing, media is none, a turn of a history does not fit, or an output is of a type that no model can answer with.
+/// If an input is missing, a media value is invalid, a turn of a history does not fit, or an output has a
+/// type that no model can answer with.
 pub(crate) fn check(spec: &SignatureSpec, inputs: &Values) -> Result<(), FieldError> {
     for field in spec.outputs() {
         if field.has_media() || field.is_history() {

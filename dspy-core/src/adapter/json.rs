@@ -1,4 +1,4 @@
-//! One JSON object: for models that can be held to a schema, and the fallback when sections fail.
+//! One JSON object per reply: for models that can enforce a schema, and the fallback if sections fail.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
 use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use crate::tools::text_calls;
 
-/// The reply is one JSON object with a member for each output field. Where the model can enforce a JSON Schema or
-/// at least a JSON object, it is asked to.
+/// Adapter whose replies are one JSON object with a member for each output field. The request asks the model
+/// to enforce a JSON Schema, or at least a JSON object, if it can.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JsonAdapter;
 
@@ -106,7 +106,7 @@ impl Adapter for JsonAdapter {
         if let Some(parsed) = with_calls(spec, &reply[start..]) {
             return Ok(parsed);
         }
-        // A model that leaves the braces around the only field out.
+        // Some models omit the braces around the only field.
         match only_list(spec).filter(|_| starts_list(&reply[start..])) {
             Some(only) => parse_only(self.name(), only, reply, start),
             None => Err(refused),
@@ -137,7 +137,7 @@ fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String 
     Value::Object(object).to_string()
 }
 
-/// Where the answer of a reply starts: behind its thoughts.
+/// Returns the start offset of the answer in a reply, after its reasoning blocks.
 fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
     let fail = |message: &str| {
         let problem = FieldProblem::new("", message);
@@ -149,7 +149,7 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
     {
         return Ok(start);
     }
-    // A model whose prompt opened the thought.
+    // The prompt of some models opens the reasoning block.
     let mut behind = start;
     while let Some((tag, end)) =
         thoughts::stray_end(reply, behind).filter(|(_, end)| reply[*end..].contains(['{', '[']))
@@ -163,7 +163,7 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
     Ok(behind)
 }
 
-/// Reads all output fields out of one JSON object in what follows `start`.
+/// Reads all output fields from one JSON object in the text after `start`.
 pub(super) fn parse_object(
     adapter: &str,
     spec: &SignatureSpec,
@@ -182,7 +182,7 @@ pub(super) fn parse_object(
         .reply_plan()
         .map_err(|error| fail(ParseErrorKind::Schema, vec![FieldProblem::new("", error.to_string())]))?;
     match plan.decode(&reply[start..]) {
-        // A bare text may as well be an apology.
+        // Text without an object may be an apology.
         Ok(decoded) if implied_text(spec, &decoded.report) => Err(missing()),
         Ok(Decoded { value: Value::Object(values), report: part }) => {
             let mut report = ParseReport::default();
@@ -202,7 +202,7 @@ pub(super) fn parse_object(
     }
 }
 
-/// Where an object starts whose first member is an output.
+/// Returns the offset of an object whose first member is an output.
 fn object_start(spec: &SignatureSpec, answer: &str) -> Option<usize> {
     const MOST: usize = 64;
     answer.match_indices('{').take(MOST).map(|(at, _)| at).find(|at| {
@@ -212,7 +212,7 @@ fn object_start(spec: &SignatureSpec, answer: &str) -> Option<usize> {
     })
 }
 
-/// The text behind the object of a reply, if it has one.
+/// Returns the text after the object of a reply, if there is any.
 fn behind_object<'t>(spec: &SignatureSpec, answer: &'t str) -> Option<&'t str> {
     let at = object_start(spec, answer)?;
     let mut objects = serde_json::Deserializer::from_str(&answer[at..]).into_iter::<IgnoredAny>();
@@ -223,7 +223,7 @@ fn behind_object<'t>(spec: &SignatureSpec, answer: &'t str) -> Option<&'t str> {
     answer.get(end..)
 }
 
-/// What the text behind an object changes, in words or in another format.
+/// Returns the change that the text after an object makes, in words or in another format.
 fn change(spec: &SignatureSpec, behind: &str, values: &Values) -> Option<String> {
     if behind.trim().is_empty() {
         return None;
@@ -239,12 +239,12 @@ fn change(spec: &SignatureSpec, behind: &str, values: &Values) -> Option<String>
     change(behind).or_else(|| elements.chain(sections).find_map(assigned))
 }
 
-/// Whether a reply has an object that names an output, so that it is an answer, or nearly.
+/// Returns whether a reply has an object that names an output: it is then an answer, or nearly one.
 pub(super) fn names_outputs(spec: &SignatureSpec, answer: &str) -> bool {
     object_start(spec, answer).is_some()
 }
 
-/// Reads an object whose calls of tools are in a notation other than their type's.
+/// Reads an object whose tool calls are in a notation other than that of their type.
 fn with_calls(spec: &SignatureSpec, answer: &str) -> Option<Parsed> {
     let field = spec.outputs().find(|field| field.native() == Some(Native::ToolCalls))?;
     let mut object: Value = serde_json::from_str(answer.trim()).ok()?;
@@ -256,13 +256,13 @@ fn with_calls(spec: &SignatureSpec, answer: &str) -> Option<Parsed> {
     Some(Parsed { values, report: decoded.report })
 }
 
-/// Whether the whole reply was taken for the value of the only field, and that is a text.
+/// Returns whether the whole reply was read as the value of the only field, and that field is text.
 fn implied_text(spec: &SignatureSpec, report: &ParseReport) -> bool {
     report.repairs.iter().any(|repair| repair.kind == RepairKind::ImpliedKey && repair.path == "$")
         && spec.outputs().all(FieldSpec::is_text)
 }
 
-/// The only output, if it is a list.
+/// Returns the only output if it is a list.
 fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
     let mut outputs = spec.outputs();
     let only = outputs.next().filter(|_| outputs.next().is_none())?;
@@ -272,7 +272,7 @@ fn only_list(spec: &SignatureSpec) -> Option<&FieldSpec> {
     is_list.then_some(only)
 }
 
-/// Tells whether the refused object has any of the outputs.
+/// Returns whether the refused object has any of the outputs.
 fn speaks_of_outputs(spec: &SignatureSpec, error: &ParseError) -> bool {
     let is_missing = |problem: &FieldProblem| {
         spec.field(&problem.field).is_some() && problem.message.starts_with("missing")
@@ -282,7 +282,7 @@ fn speaks_of_outputs(spec: &SignatureSpec, error: &ParseError) -> bool {
     placed && missing < spec.outputs().filter(|field| !field.is_optional()).count()
 }
 
-/// Whether a reply is a bare list, in a fence or not.
+/// Returns whether a reply is a bare list, in a fence or not.
 fn starts_list(answer: &str) -> bool {
     let mut text = answer.trim_start();
     if let Some(fenced) = text.strip_prefix("```") {
@@ -291,12 +291,12 @@ fn starts_list(answer: &str) -> bool {
     text.starts_with('[')
 }
 
-/// Reads the only field out of what follows `start`.
+/// Reads the only field from the text after `start`.
 fn parse_only(adapter: &str, only: &FieldSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
     let fail = |problems| ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems);
     let mut parsed = Parsed::default();
     let value = super::chat::read_field(only, &reply[start..], start, &mut parsed.report).map_err(fail)?;
-    // Without a marker a value in the middle of a sentence may be about anything.
+    // Without a marker, a value in the middle of a sentence may be unrelated.
     if parsed.report.repairs.iter().any(|repair| repair.cost >= RepairKind::Mention.cost()) {
         let message = "found only in a sentence; write the value below its marker";
         return Err(fail(vec![FieldProblem::new(only.name(), message)]));
@@ -305,10 +305,10 @@ fn parse_only(adapter: &str, only: &FieldSpec, reply: &str, start: usize) -> Res
     Ok(parsed)
 }
 
-/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object or in another format,
-/// or the only field as a bare value.
+/// Reads a reply without any marker, whose answer starts at `start`: all fields as a JSON object or in
+/// another format, or the only field as a bare value.
 ///
-/// A bare text is not taken for a text field: it may as well be an apology.
+/// Bare text is not accepted for text fields, since it may be an apology.
 pub(super) fn parse_unmarked(
     adapter: &str,
     spec: &SignatureSpec,
@@ -350,7 +350,7 @@ pub(super) fn parse_unmarked(
     let mut outputs = spec.outputs();
     if let (Some(only), None) = (outputs.next(), outputs.next())
         && !only.is_text()
-        // Without a fence, code cannot be told from an apology either.
+        // Without a fence, code cannot be distinguished from an apology either.
         && (!only.is_code() || code::has_fence(answer))
     {
         return parse_only(adapter, only, reply, start).map_err(|error| refused.unwrap_or(error));
@@ -365,7 +365,7 @@ pub(super) fn parse_unmarked(
     if problems.is_empty() {
         problems.push(FieldProblem::new("", "no output field stands below its marker"));
     }
-    // What is wrong in the form that the reply nearly has is the cause.
+    // Problems in the format that the reply nearly has are the cause.
     problems.splice(0..0, near.into_iter().chain(misses));
     Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, problems))
 }

@@ -1,4 +1,4 @@
-//! What the prompts of the adapters have in common.
+//! The parts that the prompts of all adapters share.
 
 use std::fmt::Write as _;
 
@@ -11,17 +11,17 @@ use crate::signature::check::checks_in_words;
 use crate::signature::{Demo, FieldSpec, SignatureSpec, Values, settle_by};
 use crate::types::Definitions;
 
-/// Stands where a demonstration lacks an output.
+/// Placeholder for an output that a demonstration lacks.
 pub(super) const NOT_GIVEN: &str = "(not given in this example)";
 
-/// Says how code is written, at the end of its type.
+/// Suffix of a type that says how to write code.
 const IN_A_FENCE: &str = ", in one fence of backticks)";
 
-/// Notations up to this length, and without labels, are short enough to be repeated.
+/// The largest length of a notation, without labels, that is repeated in reminders.
 const SHORT: usize = 40;
 
-/// Appends a reminder of the type of an output to a request: the notation where it is short. Labels and long types stand
-/// once in a prompt, in the description of the fields.
+/// Appends a reminder of the type of an output to a request: its notation if it is short. Labels and long
+/// types appear only once in a prompt, in the description of the fields.
 pub(super) fn push_reminder(out: &mut String, field: &FieldSpec) {
     if field.is_text() {
         return;
@@ -33,7 +33,7 @@ pub(super) fn push_reminder(out: &mut String, field: &FieldSpec) {
     let _ = write!(out, " ({shown}{end}");
 }
 
-/// The description of the fields: what a model has to know of their meaning and type.
+/// Appends the description of the fields: their meaning and their type.
 pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
     push_group(out, "Input fields:\n", spec.shown_inputs());
     push_group(out, "Output fields:\n", spec.outputs());
@@ -43,7 +43,7 @@ pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
     push_definitions(out, spec.shown_inputs().chain(spec.outputs()));
 }
 
-/// The types that the notations of the fields mention by name.
+/// Appends the types that the notations of the fields mention by name.
 pub(super) fn push_definitions<'a>(out: &mut String, fields: impl Iterator<Item = &'a FieldSpec> + Clone) {
     let Definitions { common, own } = Definitions::of(fields.map(|field| (field.name(), field.type_text())));
     if !common.is_empty() {
@@ -87,7 +87,7 @@ fn push_field(out: &mut String, number: usize, field: &FieldSpec) {
     }
 }
 
-/// The instruction, indented so that nothing in it can be mistaken for a part of the prompt.
+/// Appends the instruction, indented so that nothing in it can be read as a part of the prompt.
 pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
     out.push_str("Your task:");
     for line in spec.instruction().lines() {
@@ -101,7 +101,7 @@ pub(super) fn push_input_sections(out: &mut Canvas, spec: &SignatureSpec, values
     push_sections(out, spec.shown_inputs(), values, None);
 }
 
-/// Field values below their markers.
+/// Appends field values below their markers.
 pub(super) fn push_sections<'a>(
     out: &mut Canvas,
     fields: impl Iterator<Item = &'a FieldSpec>,
@@ -124,8 +124,8 @@ pub(super) fn push_sections<'a>(
     }
 }
 
-/// The demonstrations as turns of the conversation, incomplete ones first. `question` appends inputs; `reply` renders
-/// outputs and gets the text to put where one is missing.
+/// Returns the demonstrations as turns of the conversation, incomplete ones first. `question` appends inputs;
+/// `reply` renders outputs and receives the placeholder for missing ones.
 pub(super) fn demo_turns(
     prompt: Prompt<'_>,
     question: impl Fn(&mut Canvas, &Values),
@@ -158,8 +158,8 @@ pub(super) fn demo_turns(
         .into_iter()
 }
 
-/// The earlier turns of the conversation, in the form of demonstrations: `question` appends the inputs of a turn,
-/// `reply` renders its outputs. What a turn leaves out is left out.
+/// Returns the earlier turns of the conversation in the form of demonstrations: `question` appends the inputs
+/// of a turn, `reply` renders its outputs. Fields that a turn omits are omitted.
 pub(super) fn history_turns(
     prompt: Prompt<'_>,
     inputs: &Values,
@@ -189,7 +189,8 @@ pub(super) fn history_turns(
     messages
 }
 
-/// The value with its maps and sets in one order: the type of a turn may have written them in any.
+/// Returns the value with its maps and sets in a fixed order, since the type of a turn may have serialized
+/// them in any order.
 fn settled(field: Option<&FieldSpec>, value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(field) = field {

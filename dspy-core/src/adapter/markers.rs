@@ -1,4 +1,4 @@
-//! The marker `[[ ## field ## ]]`: writing it, keeping it out of values, finding it in replies.
+//! The marker `[[ ## field ## ]]`: writing it, escaping it in values, finding it in replies.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::value;
 use crate::decode::thoughts;
 
-/// Ends a reply.
+/// The name in the marker that ends a reply.
 pub(super) const COMPLETED: &str = "completed";
 
 /// Appends the marker of `field`.
@@ -16,46 +16,47 @@ pub(super) fn push(out: &mut String, field: &str) {
     out.push_str(" ## ]]");
 }
 
-/// How many characters of decoration may stand before a marker that starts its line.
+/// The largest number of decoration characters before a marker that starts its line.
 const LONGEST_LEAD: usize = 32;
-/// Names longer than this are not names.
+/// The largest length of a name in a marker, in bytes.
 const LONGEST_NAME: usize = 128;
-/// The line of a fence is no longer than this.
+/// The largest number of characters in the line of a fence.
 const LONGEST_FENCE: usize = 100;
-/// How many brackets, number signs and spaces may open or close a marker.
+/// The largest number of brackets, number signs and spaces that open or close a marker.
 const LONGEST_RUN: usize = 40;
 
 /// A marker found in a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marker {
-    /// What stands between the number signs.
+    /// The range of the text between the number signs.
     pub(super) name: Range<usize>,
-    /// Where its brackets open.
+    /// The offset of its opening brackets.
     pub(super) open: usize,
-    /// Where the text before it ends: before the decoration of its line, such as bold stars.
+    /// The end of the text before it, which excludes decoration on its line such as bold stars.
     pub(super) before: usize,
-    /// Where the text after it starts.
+    /// The start of the text after it.
     pub(super) after: usize,
-    /// Whether nothing but decoration stands before it on its line.
+    /// Whether only decoration precedes it on its line.
     pub(super) starts_line: bool,
-    /// Whether it stands between backticks or quotation marks.
+    /// Whether it is between backticks or quotation marks.
     pub(super) quoted: bool,
-    /// Whether a bracket or number sign is missing: a marker only if it starts its line and names a field.
+    /// Whether a bracket or number sign is missing: such a marker counts only if it starts its line and names
+    /// a field.
     pub(super) damaged: bool,
 }
 
-/// What stands at a bracket.
+/// The result of reading at a bracket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Read {
     Marker(Marker),
     Other,
-    /// It depends on what follows; only for a text that goes on.
+    /// The result depends on what follows; only for incomplete text.
     Undecided,
 }
 
-/// Reads what may be a marker at the bracket at `open`: with one to six number signs, any spacing, bold, quoted or in
-/// mid-line, a bracket or number sign too many or too few. Lines start at `base` at the earliest; `whole` tells that
-/// nothing follows the text.
+/// Reads a possible marker at the bracket at `open`: with one to six number signs, any spacing, bold, quoted
+/// or in mid-line, one bracket or number sign too many or too few. Lines start at `base` at the earliest;
+/// `whole` says whether the text is complete.
 pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
     let undecided = if whole { Read::Other } else { Read::Undecided };
     let rest = &text[open..];
@@ -92,7 +93,7 @@ pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
         return Read::Other;
     }
     let name_at = name.as_ptr() as usize - text.as_ptr() as usize;
-    // Decoration is short; looking back further would cost a long line its length for every marker on it.
+    // Decoration is short; an unlimited search backwards would be quadratic in a long line with many markers.
     let window =
         text[base..open].char_indices().rev().take(LONGEST_LEAD).last().map_or(open, |(at, _)| base + at);
     let newline = text[window..open].rfind('\n').map(|newline| window + newline + 1);
@@ -120,7 +121,8 @@ pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
     Read::Marker(Marker { name, open, before, after, starts_line, quoted, damaged: !intact })
 }
 
-/// The length of the longest beginning that consists of these characters, if it is not too long for a marker.
+/// Returns the length of the longest prefix that consists of these characters, if it is not too long for a
+/// marker.
 fn run(text: &str, of: &str) -> usize {
     text.bytes().take(LONGEST_RUN + 1).take_while(|b| of.as_bytes().contains(b)).count()
 }
@@ -129,7 +131,7 @@ fn count(text: &str, wanted: char) -> usize {
     text.chars().filter(|c| *c == wanted).count()
 }
 
-/// What closes a marker.
+/// The closing part of a marker.
 struct Close {
     brackets: usize,
     signs: usize,
@@ -137,7 +139,7 @@ struct Close {
     ends_line: bool,
 }
 
-/// Reads what closes a marker; nothing if it depends on what follows.
+/// Reads the closing part of a marker; returns `None` if it depends on what follows.
 fn close(text: &str, whole: bool) -> Option<Close> {
     let (mut brackets, mut signs, mut length) = (0, 0, 0);
     let mut at = 0;
@@ -145,7 +147,7 @@ fn close(text: &str, whole: bool) -> Option<Close> {
     for c in text.chars().take(LONGEST_RUN) {
         match c {
             ']' => brackets += 1,
-            // A number sign behind the first bracket may be a swapped one.
+            // A number sign after the first bracket may have been swapped with it.
             '#' if brackets < 2 => signs += 1,
             ' ' | '\t' | '\r' if brackets < 2 => {
                 at += 1;
@@ -158,7 +160,7 @@ fn close(text: &str, whole: bool) -> Option<Close> {
         }
         at += 1;
         length = at;
-        // One bracket too many belongs to the marker, too.
+        // A surplus bracket belongs to the marker, too.
         if brackets == 3 {
             return Some(Close { brackets: 2, signs, length, ends_line });
         }
@@ -169,7 +171,7 @@ fn close(text: &str, whole: bool) -> Option<Close> {
     (whole || at >= LONGEST_RUN).then_some(Close { brackets: brackets.min(2), signs, length, ends_line })
 }
 
-/// Whether a line that holds no marker looks like the remains of one: where its name is.
+/// Returns the name in a line without a marker that looks like the remains of one.
 pub(super) fn remains(line: &str) -> Option<&str> {
     let structure = |c: char| matches!(c, '[' | ']' | '#');
     let edge = |c: char| structure(c) || matches!(c, '*' | '`' | '_' | ':') || c.is_whitespace();
@@ -179,8 +181,8 @@ pub(super) fn remains(line: &str) -> Option<&str> {
     (!name.is_empty() && name.len() <= LONGEST_NAME && marks >= 3 && bracket).then_some(name)
 }
 
-/// Whether a text without an end breaks off in a marker: `[[ ## bud`, `[[ ##`, `[[ ## budget ##`. A bracket alone is the
-/// beginning of one where it starts a line and `lone` brackets count.
+/// Returns whether incomplete text ends inside a marker: `[[ ## bud`, `[[ ##`, `[[ ## budget ##`. A single
+/// bracket counts as the beginning of a marker if it starts a line and `lone` is set.
 pub(super) fn breaks_off(text: &str, lone: bool) -> bool {
     let text = text.trim_end();
     let window =
@@ -206,12 +208,13 @@ pub(super) fn breaks_off(text: &str, lone: bool) -> bool {
     }
 }
 
-/// How far the text of a section is certain, of which what follows `from` has arrived up to `end`: without the space,
-/// guards and decoration that would belong to a marker, and without the mark of a fence around the section.
+/// Returns the offset up to which the text of a section is certain, given that the text from `from` to `end`
+/// has arrived: without the space, guards and decoration that would belong to a marker, and without the mark
+/// of a fence around the section.
 pub(super) fn certain(text: &str, section: usize, from: usize, end: usize) -> usize {
     let decoration = |c: char| c.is_whitespace() || "*_`#-\\[".contains(c);
     let mut end = end;
-    // What may become a guarded end of a thought is read as one.
+    // A possible guarded end of a reasoning block is treated as one.
     if let Some(at) =
         text[from..end].rfind(['<', '◁']).filter(|at| thoughts::may_close(&text[from + at..end]))
     {
@@ -237,7 +240,8 @@ pub(super) fn certain(text: &str, section: usize, from: usize, end: usize) -> us
     }
 }
 
-/// The mark of the fence that a line opens or closes, its width, and whether it could close one.
+/// Returns the character of the fence that a line opens or closes, its width, and whether it could close a
+/// fence.
 pub(super) fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
     const LONGEST_INFO: usize = 40;
     if line.len() > LONGEST_FENCE {
@@ -256,23 +260,24 @@ pub(super) fn fence_mark(line: &str) -> Option<(char, usize, bool)> {
 pub(super) struct Fence {
     mark: char,
     width: usize,
-    /// The fence that is open inside of it.
+    /// The fence that is open inside it.
     inner: Option<(char, usize)>,
-    /// Up to here it has been read.
+    /// The offset up to which the text has been read.
     at: usize,
-    /// Start and end of the closing line.
+    /// The start and end of the closing line.
     pub(super) end: Option<(usize, usize)>,
 }
 
 impl Fence {
-    /// The fence that the last line of `text` opens, around a section that starts at `section`.
+    /// Returns the fence that the last line of `text` opens, around a section that starts at `section`.
     pub(super) fn opened(text: &str, section: usize) -> Option<Self> {
         let text = text.trim_end();
         let (mark, width, _) = fence_mark(&text[loose_fence(text)?..])?;
         Some(Fence { mark, width, inner: None, at: section, end: None })
     }
 
-    /// Reads on to what closes the fence, line by line; the last one counts if the text is `whole`.
+    /// Continues reading, line by line, up to the end of the fence; the last line counts only if the text is
+    /// `whole`.
     pub(super) fn advance(&mut self, text: &str, whole: bool) {
         while self.end.is_none() && self.at < text.len() {
             let rest = &text[self.at..];
@@ -296,10 +301,10 @@ impl Fence {
     }
 }
 
-/// Where the last line starts, if it opens a fence in which nothing stands: the mark of a fence around a section, or
+/// Returns the offset of the last line if it opens an empty fence: the mark of a fence around a section, or
 /// around the next one.
 fn loose_fence(text: &str) -> Option<usize> {
-    // The guard of space at the start of a text is no part of its first line.
+    // The guard of leading space is not part of the first line.
     let lead = text.len() - value::without_lead(text).len();
     let last = text.rfind('\n').map_or(lead, |newline| newline + 1).max(lead);
     fence_mark(&text[last..])?;
@@ -319,18 +324,19 @@ fn loose_fence(text: &str) -> Option<usize> {
     None
 }
 
-/// The text of a section without the mark of a fence that is around it, or around the next one.
+/// Returns the text of a section without the mark of a fence around it or around the next one.
 pub(super) fn without_loose_fence(section: &str) -> &str {
     loose_fence(section).map_or(section, |at| section[..at].trim_end())
 }
 
-/// Whether a text has to be guarded, so that its last line is not taken for the mark of a fence around it.
+/// Returns whether `text` must be guarded, so that its last line is not read as the mark of a fence around
+/// it.
 pub(super) fn ends_in_loose_fence(text: &str) -> bool {
     loose_fence(text).is_some()
 }
 
-/// Where a backslash guards something that would be read otherwise, and how far the backslashes go that are there:
-/// before the number sign of a marker, before the slash in the end of a thought.
+/// Returns the range of the backslashes that guard a marker or the end of a reasoning block: before the
+/// number sign of the marker, before the slash of the end tag. The range is empty if there are none yet.
 fn guarded(text: &str, at: usize) -> Option<(usize, usize)> {
     let first = text[at..].chars().next()?;
     let inner = &text[at + first.len_utf8()..];
@@ -348,13 +354,13 @@ fn guarded(text: &str, at: usize) -> Option<(usize, usize)> {
 
 const GUARDED: [char; 3] = ['[', '<', '◁'];
 
-/// Guards everything in `text` that could be read as a marker or as the end of a thought with a backslash:
-/// `[[ \## answer ## ]]`, `<\/think>`.
+/// Guards everything in `text` that could be read as a marker or as the end of a reasoning block with a
+/// backslash: `[[ \## answer ## ]]`, `<\/think>`.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     edit_guards(text, |out, _, _| out.push('\\'))
 }
 
-/// The inverse of [`escape`].
+/// Reverses [`escape`].
 pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     edit_guards(text, |out, guard, sign| {
         if sign > guard {
@@ -363,7 +369,8 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// As [`escape`] for JSON text, where both can only stand inside a string and reading the JSON undoes it.
+/// Guards JSON text like [`escape`]. In JSON, markers and tags occur only inside strings, and parsing removes
+/// the guards.
 pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
     if !text.contains(GUARDED) {
         return text.into();
@@ -389,7 +396,7 @@ pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Copies `text`; before each sign that is guarded or has to be, `edit` may change what stands in front of it.
+/// Copies `text`; `edit` may change the guards before each sign that has or needs one.
 fn edit_guards(text: &str, edit: impl Fn(&mut String, usize, usize)) -> Cow<'_, str> {
     if !text.contains(GUARDED) {
         return text.into();
@@ -416,7 +423,7 @@ fn edit_guards(text: &str, edit: impl Fn(&mut String, usize, usize)) -> Cow<'_, 
 mod tests {
     use super::*;
 
-    /// The first marker of a text.
+    /// Returns the first marker in `text`.
     fn first(text: &str) -> Option<Marker> {
         text.match_indices('[').find_map(|(open, _)| match read(text, open, 0, true) {
             Read::Marker(marker) => Some(marker),

@@ -1,22 +1,24 @@
-//! The markup of XML: tags, comments, CDATA, entities.
+//! XML markup: tags, comments, CDATA, entities.
 
 use std::borrow::Cow;
 
-/// A tag with attributes is not longer than this.
+/// The largest length of a tag with attributes, in bytes.
 const LONGEST_TAG: usize = 1024;
 
-/// What a text starts with.
+/// The markup at the start of some text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tag {
-    /// An opening tag: the length of its name and of all of it, whether it has attributes, whether it closes itself.
+    /// An opening tag: the length of its name and of the whole tag, whether it has attributes, whether it
+    /// closes itself.
     Open { name: usize, length: usize, attributes: bool, empty: bool },
-    /// A closing tag: the length of its name and of all of it.
+    /// A closing tag: the length of its name and of the whole tag.
     Close { name: usize, length: usize },
-    /// What hides tags up to a mark: a comment, CDATA, an instruction. Where its text starts, and the mark.
+    /// A comment, CDATA or an instruction, which hides tags up to an end mark: the start of its text, and the
+    /// mark.
     Opaque { start: usize, mark: &'static str },
-    /// Something else.
+    /// Anything else.
     Other,
-    /// It depends on what follows; only for a text that goes on.
+    /// The result depends on what follows; only for incomplete text.
     Undecided,
 }
 
@@ -24,7 +26,7 @@ pub(super) const COMMENT: (&str, &str) = ("<!--", "-->");
 pub(super) const CDATA: (&str, &str) = ("<![CDATA[", "]]>");
 const INSTRUCTION: (&str, &str) = ("<?", "?>");
 
-/// The tag that `text` starts with. `whole` tells that nothing follows the text.
+/// Reads the tag that `text` starts with. `whole` says whether the text is complete.
 pub(super) fn tag(text: &str, whole: bool) -> Tag {
     let undecided = if whole { Tag::Other } else { Tag::Undecided };
     for (open, mark) in [COMMENT, CDATA, INSTRUCTION] {
@@ -78,8 +80,8 @@ pub(super) fn tag(text: &str, whole: bool) -> Tag {
     }
 }
 
-/// The text that the content of an element means: CDATA unwrapped, entities restored. Comments are left out where the
-/// content is plain text, and kept where it has markup of its own, such as a page in HTML.
+/// Returns the text of an element's content: CDATA is unwrapped, entities are restored. Comments are removed
+/// from plain text, and kept in content with its own markup, such as an HTML page.
 pub(super) fn text_of(content: &str) -> Cow<'_, str> {
     let mut content = Cow::Borrowed(content.trim());
     if content.contains(COMMENT.0) {
@@ -127,7 +129,7 @@ enum Piece {
     Comment,
 }
 
-/// A text cut where comments and CDATA stand in it.
+/// Splits `content` at comments and CDATA.
 fn pieces(content: &str) -> Vec<(&str, Piece)> {
     let mut out = Vec::new();
     let (mut done, mut at) = (0, 0);
@@ -150,7 +152,7 @@ fn pieces(content: &str) -> Vec<(&str, Piece)> {
     out
 }
 
-/// Restores what is escaped. A bare `&` stays what it is.
+/// Restores escaped characters. A bare `&` is kept.
 pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return text.into();
@@ -174,7 +176,7 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The longest entity that is restored, `&` and `;` included.
+/// The largest length of a restored entity in bytes, including `&` and `;`.
 pub(super) const LONGEST_ENTITY: usize = 12;
 
 fn entity(name: &str) -> Option<char> {

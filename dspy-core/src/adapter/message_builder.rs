@@ -1,4 +1,4 @@
-//! A message in the making: text, and the media that stand between its parts.
+//! A message under construction: text, and media between its parts.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::signature::FieldSpec;
 use crate::types::{Place, media_of};
 use dspy_base::keyword;
 
-/// Text with media in reading order.
+/// Text with media, in reading order.
 #[derive(Debug, Default)]
 pub(super) struct Canvas {
     /// The text so far.
@@ -24,7 +24,7 @@ impl Canvas {
         Canvas { text: String::with_capacity(capacity), media: Vec::new() }
     }
 
-    /// Removes space from the end.
+    /// Removes trailing whitespace.
     pub(super) fn trim_end(&mut self) {
         let fixed = self.media.last().map_or(0, |(at, _)| *at);
         self.text.truncate(fixed + self.text[fixed..].trim_end().len());
@@ -55,8 +55,8 @@ impl Canvas {
         Message { role, content: Content::Parts(parts.into()) }
     }
 
-    /// Appends a value in which media stand; its text goes through `escape`. Without media in it nothing happens, and
-    /// it is for the caller to write the value like any other.
+    /// Appends a value that contains media; its text goes through `escape`. Does nothing if the value has no
+    /// media: the caller then writes it like any other value.
     pub(super) fn push_media(
         &mut self,
         field: &FieldSpec,
@@ -78,12 +78,12 @@ impl Canvas {
     }
 }
 
-/// JSON cut where media stand in it.
+/// JSON text split at the media in it.
 #[derive(Default)]
 struct Pieces {
-    /// The media, each with the text since the one before.
+    /// The media, each with the text since the previous one.
     media: Vec<(String, Media)>,
-    /// The text since the last one.
+    /// The text after the last one.
     text: String,
 }
 
@@ -136,7 +136,7 @@ fn media_at(pieces: &[Place<'_>], value: &Value) -> Option<Media> {
     media_of(kind, value).ok()
 }
 
-/// What is wrong with a value where the schema wants media, if anything is.
+/// Returns the problem of a value whose schema requires media, or `None` if it is valid.
 pub(super) fn bad_media(place: Place<'_>, value: &Value) -> Option<String> {
     let pieces = place.pieces(value);
     if let Some(kind) = pieces.iter().find_map(|piece| piece.keyword(keyword::MEDIA)?.as_str()) {

@@ -1,6 +1,6 @@
-//! Adapters: a signature and its input become messages, a reply becomes field values.
+//! Adapters: they turn a signature and its input into messages, and a reply into field values.
 //!
-//! The only room that knows both sides: signatures and language models.
+//! Only this module translates between signatures and language models.
 
 mod chat;
 mod children;
@@ -45,7 +45,7 @@ use crate::decode::thoughts;
 use crate::lm::{Capabilities, Completion, FinishReason, Message, ResponseFormat};
 use crate::signature::{Demo, SignatureSpec, Values};
 
-/// What does not change between the calls of one predictor.
+/// The parts of a prompt that are the same for all calls of a predictor.
 #[derive(Debug, Clone, Copy)]
 pub struct Prompt<'a> {
     /// The signature, with the instruction and the descriptions to use.
@@ -54,18 +54,18 @@ pub struct Prompt<'a> {
     pub demos: &'a [Demo],
 }
 
-/// Output values as a reply gives them.
+/// The output values of a reply.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Parsed {
-    /// The values by field name. Optional fields that the reply leaves out are absent.
+    /// The values by field name. Optional fields that the reply omits are absent.
     pub values: Values,
-    /// What had to be repaired to read them.
+    /// The repairs that were needed to read them.
     pub report: ParseReport,
 }
 
 impl Parsed {
-    /// Values that were read without repairs.
+    /// Wraps values that were read without repairs.
     pub fn new(values: Values) -> Self {
         Parsed { values, report: ParseReport::default() }
     }
@@ -86,67 +86,69 @@ impl Parsed {
 /// # Ok::<(), dspy_core::signature::GrammarError>(())
 /// ```
 pub trait Adapter: Any + Debug + Send + Sync {
-    /// The name, for traces and error messages.
+    /// Returns the name, for traces and error messages.
     fn name(&self) -> &str;
 
-    /// The messages that come before the current input: the instructions, then the demonstrations. They are made
-    /// once for each state of a predictor and shared by its calls.
+    /// Returns the messages before the current input: the instructions, then the demonstrations. They are
+    /// built once per state of a predictor and shared by its calls.
     fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message>;
 
-    /// The earlier turns of the conversation that the inputs hold in `History` fields, between the preamble and the
-    /// current input. Nothing needs to be written for it: by default each turn is what [`input`](Self::input) and
-    /// [`reply`](Self::reply) make of it.
+    /// Returns the earlier turns of the conversation in the `History` fields of the inputs, which are sent
+    /// between the preamble and the current input. The default renders each turn with [`input`](Self::input)
+    /// and [`reply`](Self::reply).
     fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
         history::turns(prompt.spec, inputs)
             .flat_map(|turn| [self.input(prompt, turn), Message::assistant(self.reply(prompt.spec, turn))])
             .collect()
     }
 
-    /// The message with the current input: the fields of [`SignatureSpec::shown_inputs`].
+    /// Returns the message with the current input: the fields of [`SignatureSpec::shown_inputs`].
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message;
 
-    /// The shape to ask replies to have, given what the model can enforce.
+    /// Returns the response format to request, given what the model can enforce.
     fn format(&self, spec: &SignatureSpec, capabilities: Capabilities) -> ResponseFormat {
         let _ = (spec, capabilities);
         ResponseFormat::Text
     }
 
-    /// Reads the output values out of a reply.
+    /// Parses the output values from a reply.
     ///
     /// # Errors
     /// If a required field is missing or a value cannot be read without inventing something.
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError>;
 
-    /// A reader of replies that are still arriving. Without one, a stream shows nothing before the reply is complete.
+    /// Returns a reader for replies that are still arriving. The default, `None`, makes a stream show nothing
+    /// before the reply is complete.
     fn reader(&self, spec: &Arc<SignatureSpec>) -> Option<Box<dyn ReplyReader>> {
         let _ = spec;
         None
     }
 
-    /// The reply that would give exactly these outputs: what demonstrations show.
+    /// Returns the reply that has exactly these outputs, as shown in demonstrations.
     fn reply(&self, spec: &SignatureSpec, outputs: &Values) -> String;
 
-    /// What the model is told after a reply that could not be read.
+    /// Returns the message that is sent after a reply that could not be read.
     fn feedback(&self, spec: &SignatureSpec, error: &ParseError) -> Message {
         let _ = spec;
         Message::user(error.feedback())
     }
 
-    /// Who reads the replies, for an adapter that lets models answer in prose. With an extraction, [`parse`](Self::parse)
-    /// is not called on the model's reply: the reply becomes the input of a second request. See [`TwoStepAdapter`].
+    /// Returns the second request that reads the reply, for an adapter that lets models answer in prose. With
+    /// an extraction, [`parse`](Self::parse) is not called on the model's reply: the reply becomes the input
+    /// of the second request. Default: `None`. See [`TwoStepAdapter`].
     fn extraction(&self, spec: &SignatureSpec) -> Option<Extraction> {
         let _ = spec;
         None
     }
 }
 
-/// Whether replies are read as [`JsonAdapter`] reads them, by it and not by an adapter of the same name.
+/// Returns whether `adapter` is the [`JsonAdapter`] itself, not just an adapter of the same name.
 pub(crate) fn is_json(adapter: &dyn Adapter) -> bool {
     let adapter: &dyn Any = adapter;
     adapter.is::<JsonAdapter>()
 }
 
-/// The prose of a reply without the thoughts before it.
+/// Returns the prose of a reply without the reasoning blocks before it.
 pub(crate) fn prose<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
     let reply = whole_reply(adapter, completion)?;
     let fail = |kind, problems| Err(ParseError::new(kind, adapter, reply, problems));
@@ -157,7 +159,7 @@ pub(crate) fn prose<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c
     }
 }
 
-/// The reply, if there is one and nothing was cut off.
+/// Returns the reply if it is not empty and not truncated.
 pub(crate) fn whole_reply<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
     let reply = completion.text.as_str();
     let (kind, problem) = match completion.finish {

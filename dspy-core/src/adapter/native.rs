@@ -1,4 +1,5 @@
-//! A signature as a model sees it: without the fields that the model handles beside the text.
+//! The part of a signature that a model sees in text: without the fields that it handles natively (tool
+//! calls, reasoning).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Value
 use crate::tools::text_calls::{self, Written};
 use crate::tools::{ToolCalls, check_calls};
 
-/// Which fields of a signature a model handles natively.
+/// The kinds of fields of a signature that a model handles natively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct NativeKey {
     tools: bool,
@@ -31,7 +32,7 @@ impl NativeKey {
         let has = |role, native| find(spec, role, native).is_some();
         let calls = has(Role::Output, Native::ToolCalls);
         let tools = able.tools && calls && has(Role::Input, Native::Tools);
-        // Something has to be asked for.
+        // At least one output must remain to be requested.
         let others = spec.outputs().any(|field| field.native() != Some(Native::Reasoning));
         NativeKey { tools, reasoning: able.reasoning && others && has(Role::Output, Native::Reasoning) }
     }
@@ -41,7 +42,7 @@ fn find(spec: &SignatureSpec, role: Role, native: Native) -> Option<&FieldSpec> 
     spec.fields().iter().find(|field| field.role() == role && field.native() == Some(native))
 }
 
-/// What is left for the prompt, and where the rest goes.
+/// The part of a signature for the prompt, and the fields that are handled natively.
 #[derive(Debug)]
 pub(crate) struct View {
     /// The signature without natively handled fields.
@@ -71,12 +72,12 @@ impl View {
         view
     }
 
-    /// Whether nothing is left to ask for in the text.
+    /// Returns whether no output is left to request in the text.
     pub(crate) fn is_bare(&self) -> bool {
         self.spec.outputs().next().is_none()
     }
 
-    /// Offers the tools in `inputs`, if the model takes them.
+    /// Adds the tools in `inputs` to the request if the model supports tools.
     pub(crate) fn offer(&self, inputs: &Values, request: &mut Request) -> Result<(), FieldError> {
         if self.key.tools {
             request.tools = self.tools(inputs)?;
@@ -84,22 +85,22 @@ impl View {
         Ok(())
     }
 
-    /// Whether the prompt tells of the tools in words, and the calls stand in the text of the reply.
+    /// Returns whether the prompt describes the tools in words and the calls are in the reply's text.
     pub(crate) fn tells_of_tools(&self) -> bool {
         !self.key.tools && self.tools.is_some() && self.calls.is_some()
     }
 
-    /// The output with the calls of tools, if there is one, and whether they are made beside the text.
+    /// Returns the output with the tool calls, if there is one, and whether the calls are native.
     pub(crate) fn calls(&self) -> Option<(&FieldSpec, bool)> {
         self.calls.as_ref().map(|field| (field, self.key.tools))
     }
 
-    /// The output with the reasoning, if it comes beside the text.
+    /// Returns the output with the reasoning if the reasoning is native.
     pub(crate) fn reasoning(&self) -> Option<&FieldSpec> {
         self.reasoning.as_ref()
     }
 
-    /// The completion that would give exactly these outputs.
+    /// Returns the completion that has exactly these outputs.
     pub(crate) fn answer(&self, adapter: &dyn Adapter, outputs: &Values) -> Completion {
         let mut completion = Completion::new(adapter.reply(&self.spec, outputs));
         let reasoning = self.reasoning.as_ref().and_then(|field| outputs.get(field.name())?.as_str());
@@ -112,10 +113,10 @@ impl View {
         }
     }
 
-    /// The tools in `inputs`.
+    /// Returns the tools in `inputs`.
     ///
     /// # Errors
-    /// If there is something else among them, or two have one name.
+    /// If one of them is not a tool, or two have the same name.
     pub(crate) fn tools(&self, inputs: &Values) -> Result<Vec<ToolSpec>, FieldError> {
         let Some(field) = &self.tools else { return Ok(Vec::new()) };
         let value = match inputs.get(field.name()) {
@@ -137,7 +138,7 @@ impl View {
         }
     }
 
-    /// The values of the natively handled outputs.
+    /// Returns the values of the natively handled outputs.
     pub(crate) fn native_values(
         &self,
         adapter: &str,
@@ -148,7 +149,7 @@ impl View {
         if let Some(field) = &self.reasoning
             && (completion.reasoning.is_some() || !field.is_optional())
         {
-            // A model that did not think gives the empty text: nothing is made up.
+            // If the model did not reason, the value is the empty string: nothing is made up.
             let text = completion.reasoning.clone().unwrap_or_default();
             parsed.values.insert(field.name().to_owned(), text.into());
         }
@@ -160,7 +161,7 @@ impl View {
         Ok(parsed)
     }
 
-    /// Checks the calls among the values against the tools among `inputs`.
+    /// Checks the calls in the values against the tools in `inputs`.
     pub(crate) fn check(
         &self,
         adapter: &str,
@@ -189,7 +190,7 @@ impl View {
         Ok(())
     }
 
-    /// Reads all outputs: those that came natively, and those in the text.
+    /// Reads all outputs: the native ones, and those in the text.
     pub(crate) fn read(
         &self,
         adapter: &dyn Adapter,
@@ -197,11 +198,11 @@ impl View {
         completion: &Completion,
     ) -> Result<Parsed, ParseError> {
         if matches!(completion.finish, FinishReason::ContentFilter | FinishReason::Other) {
-            // Whatever the adapter makes of finish reasons, this is not the whole reply.
+            // The reply is incomplete, however the adapter treats finish reasons.
             super::whole_reply(adapter.name(), completion)?;
         }
         if completion.finish == FinishReason::Length && !completion.tool_calls.is_empty() {
-            // Calls that were cut off are not fewer calls.
+            // A truncated list of calls is an error, not a shorter list.
             let reply = reply_text(completion);
             return Err(ParseError::new(ParseErrorKind::Truncated, adapter.name(), reply, Vec::new()));
         }
@@ -209,7 +210,7 @@ impl View {
         let reply = completion;
         let completion = written.as_ref().unwrap_or(reply);
         let native = self.native_values(adapter.name(), inputs, completion)?;
-        // A model that calls tools often says nothing beside; that is fine if nothing else is required.
+        // Models often write no text with tool calls, which is valid if no other output is required.
         let called = self.calls.is_some() && !completion.tool_calls.is_empty();
         let silent = called && is_silent(&completion.text);
         let left = if written.is_some() { self.spec_without_calls() } else { self.spec.clone() };
@@ -239,10 +240,11 @@ impl View {
         Ok(parsed)
     }
 
-    /// The completion with the calls that the model wrote into its text, if it wrote some where they do not belong.
+    /// Returns the completion with the calls that the model wrote as text outside the field for them, or
+    /// `None` if there are none.
     ///
     /// # Errors
-    /// If there is something that must be a call and cannot be read, or calls stand in the text of another field.
+    /// If text that must be a call cannot be read, or calls are in the text of another field.
     fn written(
         &self,
         adapter: &dyn Adapter,
@@ -268,7 +270,7 @@ impl View {
             return Ok(None);
         }
         if completion.finish == FinishReason::Length {
-            // Calls that were cut off are not fewer calls.
+            // A truncated list of calls is an error, not a shorter list.
             return Err(ParseError::new(
                 ParseErrorKind::Truncated,
                 adapter.name(),
@@ -281,7 +283,7 @@ impl View {
         let said = parsed.iter().any(|(name, value)| !value.is_null() && name != field.name());
         let made = parsed.get(field.name()).and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
         if made {
-            // They stand where they belong.
+            // The calls are in their own field.
             return Ok(None);
         }
         match found {
@@ -290,7 +292,7 @@ impl View {
                 without.text = if is_silent(&rest) { String::new() } else { rest };
                 if !said {
                     let left = self.spec_without_calls();
-                    // Words beside a call are no answer.
+                    // Text next to a call is not an answer.
                     if left.outputs().all(FieldSpec::is_optional) && adapter.parse(&left, &without).is_err() {
                         without.text = String::new();
                     }
@@ -313,7 +315,7 @@ impl View {
         }
     }
 
-    /// The signature that is left when the calls are known.
+    /// Returns the signature for the rest of the reply once the calls are known.
     fn spec_without_calls(&self) -> Arc<SignatureSpec> {
         match self.calls.as_ref().filter(|_| !self.key.tools) {
             Some(field) => Arc::new((*self.spec).clone().without(field.name())),
@@ -322,18 +324,19 @@ impl View {
     }
 }
 
-/// Whether there is nothing in a text but thoughts.
+/// Returns whether `text` is empty apart from reasoning blocks.
 fn is_silent(text: &str) -> bool {
     thoughts::answer(text).is_some_and(|start| text[start..].trim().is_empty())
 }
 
-/// Whether a text is a call, and nothing else.
+/// Returns whether `value` is a string that consists of a single call or several, and nothing else.
 fn is_call(value: &Value, names: &[&str]) -> bool {
     let found = value.as_str().map(|text| text_calls::find(text, names));
     matches!(found, Some(Written::Calls { rest, .. }) if rest.trim().is_empty())
 }
 
-/// `left` with an instruction that does not name the fields that `spec` had more, if nobody wrote one.
+/// Returns `left`; a generated instruction is generated again, so that it does not name fields that only
+/// `spec` has.
 fn with_own_instruction(spec: &SignatureSpec, left: SignatureSpec) -> SignatureSpec {
     let unwritten = SignatureSpec::new(spec.name(), "", spec.fields().iter().cloned());
     let nothing_left = left.outputs().next().is_none();
@@ -343,7 +346,7 @@ fn with_own_instruction(spec: &SignatureSpec, left: SignatureSpec) -> SignatureS
     SignatureSpec::new(left.name(), "", left.fields().iter().cloned())
 }
 
-/// A reply with its native calls, to be quoted in errors.
+/// Returns a reply with its native calls, to be quoted in errors.
 fn reply_text(completion: &Completion) -> String {
     let mut text = completion.text.clone();
     for ToolCall { name, arguments, .. } in &completion.tool_calls {
@@ -355,7 +358,7 @@ fn reply_text(completion: &Completion) -> String {
     text
 }
 
-/// The model's unreadable reply and what is wrong with it, as the next turns of the conversation.
+/// Returns the model's unreadable reply and its problems as the next turns of the conversation.
 pub(crate) fn correction(
     completion: Option<&Completion>,
     error: &ParseError,
@@ -365,7 +368,7 @@ pub(crate) fn correction(
     let Some(completion) = completion.filter(|_| !calls.is_empty()) else {
         return vec![Message::assistant(error.reply.as_str()), feedback];
     };
-    // Endpoints want a result for each call before anything else is said.
+    // Endpoints require a result for each call before any other message.
     let with_id = |(index, call): (usize, &ToolCall)| {
         let id = call.id.clone().unwrap_or_else(|| format!("call_{index}"));
         call.clone().with_id(id)
@@ -377,7 +380,7 @@ pub(crate) fn correction(
     std::iter::once(said).chain(results).chain([feedback]).collect()
 }
 
-/// The prompt where nothing is left to write: the task and the input.
+/// The adapter for replies without text outputs: its prompt has only the task and the input.
 #[derive(Debug)]
 pub(crate) struct Bare;
 

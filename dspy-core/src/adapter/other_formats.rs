@@ -1,7 +1,8 @@
-//! Replies in a format other than the one that was asked for: that of another adapter, or headings in place of markers.
+//! Replies in a format other than the requested one: that of another adapter, or headings in place of
+//! markers.
 //!
-//! They are read where nothing in the reply is of the adapter's own format and the other one gives every output. A
-//! reply that two other formats read as two things is none of them.
+//! They are read if the reply contains nothing in the adapter's own format and the other format yields every
+//! output. A reply that two other formats read differently is an error.
 
 use super::elements::Elements;
 use super::sections::Sections;
@@ -18,8 +19,8 @@ pub(super) enum Format {
     Object,
 }
 
-/// Reads a reply that is not in the format `own`. An error says what is wrong with a reply that is nearly in another
-/// format.
+/// Reads a reply that is not in the format `own`. The error contains the problems of a reply that is nearly
+/// in another format.
 pub(super) fn read_other(
     own: Format,
     spec: &SignatureSpec,
@@ -30,9 +31,9 @@ pub(super) fn read_other(
     let read = [
         if own == Format::Sections { none.clone() } else { told("with markers", sections(spec, completion)) },
         if own == Format::Elements { none.clone() } else { told("as XML", elements(spec, completion)) },
-        // The chat adapter reads an object before it asks for other formats.
+        // The chat adapter reads an object before it tries other formats.
         if own == Format::Elements { told("as JSON", object(spec, reply)) } else { none },
-        // An object of lines is read before other formats are asked for.
+        // An object of lines is read before other formats are tried.
         headings::read(spec, reply, own != Format::Object)
             .map_err(|miss| miss.map(|miss| format!("read with headings or labels: {miss}"))),
     ];
@@ -54,12 +55,12 @@ pub(super) fn read_other(
     Ok(first)
 }
 
-/// What was read, or what is wrong with it in the form that it nearly has.
+/// Returns the parsed reply, or its problem in the format that it nearly has.
 fn told(form: &str, read: Option<Result<Parsed, ParseError>>) -> Result<Parsed, Option<String>> {
     read.ok_or(None)?.map_err(|error| Some(near_miss(form, &error)))
 }
 
-/// What is wrong with a reply that nearly has another form.
+/// Returns the problem of a reply that is nearly in another format.
 pub(super) fn near_miss(form: &str, error: &ParseError) -> String {
     match error.problems.first() {
         Some(problem) if problem.field.is_empty() => format!("read {form}: {}", problem.message),
@@ -68,7 +69,8 @@ pub(super) fn near_miss(form: &str, error: &ParseError) -> String {
     }
 }
 
-/// Tells whether the text before `at` may belong to another format, so that the rest may be inside one of its strings.
+/// Returns whether the text before `at` may be in another format, so that the rest may be inside one of its
+/// strings.
 fn may_be_inside(reply: &str, at: usize) -> bool {
     reply[..at].contains(['{', '<'])
 }
@@ -89,7 +91,7 @@ fn elements(spec: &SignatureSpec, completion: &Completion) -> Option<Result<Pars
     Some(XmlAdapter.parse(spec, completion))
 }
 
-/// Whether every output that must be there has an element, whatever else is wrong with them.
+/// Returns whether every required output has an element, regardless of other problems.
 pub(super) fn has_elements(spec: &SignatureSpec, reply: &str) -> bool {
     let has = |elements: &Elements, index| elements.closed.iter().any(|element| element.index == index);
     elements_at_top(spec, reply).is_some_and(|elements| {
@@ -97,7 +99,7 @@ pub(super) fn has_elements(spec: &SignatureSpec, reply: &str) -> bool {
     })
 }
 
-/// The elements of a reply that are not inside of something else.
+/// Returns the elements of a reply that are not nested in anything else.
 fn elements_at_top(spec: &SignatureSpec, reply: &str) -> Option<Elements> {
     let elements = Elements::of(spec, reply);
     let tag = elements.first()?;
@@ -113,6 +115,6 @@ fn elements_at_top(spec: &SignatureSpec, reply: &str) -> Option<Elements> {
 fn object(spec: &SignatureSpec, reply: &str) -> Option<Result<Parsed, ParseError>> {
     let start = thoughts::answer(reply)?;
     let read = reply[start..].contains('{').then(|| json::parse_object("", spec, reply, start))?;
-    // An object of something else is no answer that nearly fits.
+    // An object without outputs is not an answer that nearly fits.
     (read.is_ok() || json::names_outputs(spec, &reply[start..])).then_some(read)
 }

@@ -1,6 +1,6 @@
-//! The text of a reply outside of its elements: prose, or an output that would get lost.
+//! The text of a reply outside its elements: prose, or an output that would get lost.
 //!
-//! An output that may be absent must not vanish by a slip in its tag, in the form of another format, or in words.
+//! An optional output must not vanish because of a broken tag, another format, or words in place of a tag.
 
 use super::elements::{Element, Elements, field_of_tag};
 use super::markers::{self, COMPLETED, Read};
@@ -10,22 +10,22 @@ use super::{FieldProblem, trailing_text};
 use crate::decode::thoughts;
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
-/// What a text between elements holds of outputs that have no element.
+/// The state of a search for outputs without an element in the text between elements.
 struct Outside<'s> {
     spec: &'s SignatureSpec,
-    /// Which outputs have no element, though they may lack it.
+    /// For each output, whether it is optional and has no element.
     absent: Vec<bool>,
     problems: Vec<FieldProblem>,
-    /// Unknown tags that are open: the name, the number of the text, and where the text behind the tag starts.
+    /// Unknown open tags: the name, the number of the text, and the start of the text after the tag.
     open: Vec<(String, usize, usize)>,
 }
 
-/// More than these problems help nobody.
+/// The largest number of problems to collect.
 const MOST_PROBLEMS: usize = 8;
-/// More open tags than these are no tags of elements.
+/// The largest number of open tags; more of them are not tags of elements.
 const MOST_OPEN: usize = 64;
 
-/// What is wrong with the texts around the closed elements of a reply, of which these are the `values`.
+/// Returns the problems of the text around the closed elements of a reply, whose values are `values`.
 pub(super) fn problems(
     spec: &SignatureSpec,
     reply: &str,
@@ -48,7 +48,7 @@ pub(super) fn problems(
     outside.problems
 }
 
-/// A text without comments and instructions, and with CDATA opened.
+/// Returns `text` without comments and instructions, and with CDATA unwrapped.
 fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -59,7 +59,7 @@ fn without_comments(text: &str) -> String {
             Tag::Opaque { start, mark } if mark == CDATA.1 => rest = &rest[start..],
             Tag::Opaque { start, mark } => match rest[start..].find(mark) {
                 Some(end) => rest = &rest[start + end + mark.len()..],
-                // Without an end it hides nothing.
+                // Without an end mark it hides nothing.
                 None => break,
             },
             _ => {
@@ -88,7 +88,7 @@ impl Outside<'_> {
         }
     }
 
-    /// Reads the text before element `number`, or behind the `last` one.
+    /// Reads the text before element number `number`, or after the `last` one.
     fn read(&mut self, text: &str, number: usize, last: bool, values: &Values) {
         let plain = self.tags(text, number, last);
         self.markers(text, number);
@@ -117,11 +117,11 @@ impl Outside<'_> {
         }
     }
 
-    /// Reads the tags in a text; returns the text without them.
+    /// Reads the tags in `text`; returns the text without them.
     fn tags(&mut self, text: &str, number: usize, last: bool) -> String {
         let mut plain = String::with_capacity(text.len());
         let mut done = 0;
-        // Where the text behind the last tag starts.
+        // The start of the text after the last tag.
         let mut at = 0;
         while let Some(start) = text[at..].find('<').map(|offset| at + offset) {
             let found = tag(&text[start..], true);
@@ -149,7 +149,7 @@ impl Outside<'_> {
             let name = &text[name];
             let output = field_of_tag(self.spec, name);
             if let Some(index) = output.filter(|index| self.absent[*index]) {
-                // A tag of its own would have been found: this one is escaped.
+                // A proper tag would have been found: this one is escaped.
                 self.broken(index);
             }
             if thought || output.is_some() {
@@ -177,14 +177,14 @@ impl Outside<'_> {
         plain
     }
 
-    /// An unknown closing tag at `at` in text `number`.
+    /// Reads an unknown closing tag at `at` in text number `number`.
     fn close(&mut self, text: &str, name: &str, number: usize, at: usize) {
         let lower = name.to_lowercase();
         match self.open.iter().rposition(|open| open.0 == lower) {
             Some(place) => {
                 let (_, opened, from) = self.open[place];
                 self.open.truncate(place);
-                // What is opened in another text holds elements of outputs.
+                // A tag that opened in an earlier text encloses elements of outputs.
                 if opened == number && text[from..at].contains(char::is_alphanumeric) {
                     self.unknown(name);
                 }
@@ -198,7 +198,7 @@ impl Outside<'_> {
         }
     }
 
-    /// An element of no output: it may be one that is absent.
+    /// Reports an element that names no output, since it may be meant for one that is absent.
     fn unknown(&mut self, name: &str) {
         if self.lacks() {
             let name = shorten(name);
@@ -215,7 +215,7 @@ impl Outside<'_> {
         self.problem(Some(index), message);
     }
 
-    /// What starts with `<` and is no tag.
+    /// Reads text that starts with `<` and is not a tag.
     fn no_tag(&mut self, text: &str, last: bool) {
         let inner = text[1..].trim_start_matches('/');
         let end = inner.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.'));
@@ -236,7 +236,7 @@ impl Outside<'_> {
         }
     }
 
-    /// Markers of sections beside elements.
+    /// Reports section markers in a reply with elements.
     fn markers(&mut self, text: &str, number: usize) {
         let mut found: Vec<String> = Vec::new();
         for (at, _) in text.match_indices('[') {
@@ -266,7 +266,7 @@ impl Outside<'_> {
     }
 }
 
-/// The beginning of a text, to be quoted.
+/// Returns the beginning of `text`, to be quoted.
 pub(super) fn shorten(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {

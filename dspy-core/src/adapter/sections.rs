@@ -1,7 +1,8 @@
-//! The sections of a reply in the chat format: found the same way in a whole reply and in one that is still arriving.
+//! The sections of a reply in the chat format. Complete and partial replies are read by the same code.
 //!
-//! A marker that starts its line opens a section. One in mid-line is text if the same marker starts a line elsewhere;
-//! until that is known, a growing reply is read no further. Thoughts before the first section hold no sections.
+//! A marker that starts its line opens a section. A marker in mid-line is text if the same marker starts a
+//! line elsewhere; until that is known, reading a partial reply stops there. Reasoning blocks before the
+//! first section contain no sections.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use crate::decode::thoughts::{self, Head, Tag, Thoughts};
 use crate::signature::{FieldSpec, SignatureSpec};
 use dspy_base::fold::fold_accented;
 
-/// What a marker names.
+/// The meaning of the name in a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     Output(usize),
@@ -24,18 +25,18 @@ enum Named {
 #[derive(Debug)]
 enum Event {
     Marker(Marker, Named),
-    /// The end of a thought that nothing opened.
+    /// The end of a reasoning block without a beginning.
     Stray,
 }
 
-/// A section that is open or closed.
+/// An open or closed section.
 #[derive(Debug, Clone)]
 pub(super) struct Section {
-    /// The output field.
+    /// The index of the output field.
     pub(super) index: usize,
-    /// What the marker calls it.
+    /// The range of the name in the marker.
     pub(super) name: Range<usize>,
-    /// Its text; up to the end of the reply while it is open.
+    /// The range of its text; up to the end of the reply while it is open.
     pub(super) text: Range<usize>,
 }
 
@@ -43,33 +44,33 @@ pub(super) struct Section {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about one reply, not a state machine")]
 #[derive(Debug)]
 pub(super) struct Sections {
-    /// The thoughts that are being skipped.
+    /// The reasoning blocks that are being skipped.
     thoughts: Option<Thoughts>,
-    /// Where the reply starts, behind its thoughts.
+    /// The offset of the reply after its reasoning blocks.
     base: usize,
-    /// Up to here everything is in `queue` or behind it.
+    /// The offset up to which all markers are in `queue` or have been processed.
     scanned: usize,
     queue: VecDeque<Event>,
-    /// Which markers start a line: those of the outputs, then the closing one.
+    /// Flags for the markers that start a line: those of the outputs, then the closing one.
     at_line_start: Vec<bool>,
-    /// Which markers stand in mid-line where nobody can tell what they mean.
+    /// Flags for the markers in mid-line whose meaning is ambiguous, in the same order.
     refused: Vec<bool>,
-    /// How many thoughts are open inside of a section.
+    /// The number of open reasoning blocks inside a section.
     depth: usize,
     open: Option<Section>,
     /// The fence around the sections, if there is one.
     fence: Option<Fence>,
     /// The closed sections, in order.
     pub(super) closed: Vec<Section>,
-    /// What is wrong: with a field, or with the reply.
+    /// The problems, each of a field or of the whole reply.
     pub(super) problems: Vec<(Option<usize>, String)>,
     /// Whether any marker starts a line.
     pub(super) marked: bool,
-    /// A marker of no field.
+    /// A marker that names no field.
     unknown: Option<Range<usize>>,
-    /// Behind the last section that counts.
+    /// Whether the last section that counts has ended.
     ended: bool,
-    /// Where the text behind the closing marker starts.
+    /// The start of the text after the closing marker.
     behind: Option<usize>,
     strayed: bool,
     over: bool,
@@ -98,14 +99,14 @@ impl Sections {
         }
     }
 
-    /// The sections of a whole reply.
+    /// Finds the sections of a complete reply.
     pub(super) fn of(spec: &SignatureSpec, reply: &str) -> Self {
         let mut sections = Sections::new(spec);
         sections.advance(spec, reply, true);
         sections
     }
 
-    /// Reads on. `text` is the reply so far; `whole` tells that it is complete.
+    /// Continues reading. `text` is the reply so far; `whole` says whether it is complete.
     pub(super) fn advance(&mut self, spec: &SignatureSpec, text: &str, whole: bool) {
         self.scan(spec, text, whole);
         self.settle(spec, text, whole);
@@ -117,12 +118,12 @@ impl Sections {
         }
     }
 
-    /// Where the answer starts, behind the thoughts.
+    /// Returns the start offset of the answer, after the reasoning blocks.
     pub(super) fn base(&self) -> usize {
         self.base
     }
 
-    /// The section that is arriving, up to where its text is known to belong to it.
+    /// Returns the incomplete section, up to the end of the text known to belong to it.
     pub(super) fn open(&self) -> Option<Section> {
         let held = self.queue.iter().find_map(|event| match event {
             Event::Marker(marker, _) => Some(marker.before),
@@ -133,13 +134,13 @@ impl Sections {
         self.open.clone().map(|open| Section { text: open.text.start..end.max(open.text.start), ..open })
     }
 
-    /// The end of a section's text that starts at `start`: the end of the fence around it, or `end`.
+    /// Returns the end of a section's text that starts at `start`: the end of the fence around it, or `end`.
     fn fenced(&self, start: usize, end: usize) -> usize {
         let closed = self.fence.as_ref().and_then(|fence| fence.end);
         closed.map_or(end, |(close, _)| if close >= start { end.min(close) } else { end })
     }
 
-    /// Whether a section has been opened, or will be by what is in the queue.
+    /// Returns whether a section has been opened, or will be by an event in the queue.
     fn begun(&self) -> bool {
         let outputs = self.at_line_start.len() - 1;
         self.at_line_start[..outputs].contains(&true)
@@ -182,7 +183,7 @@ impl Sections {
         }
     }
 
-    /// Reads what may be a marker; where to go on, if that is known.
+    /// Reads a possible marker; returns the offset to continue at, if it is known.
     fn marker(&mut self, spec: &SignatureSpec, text: &str, at: usize, whole: bool) -> Option<usize> {
         let marker = match markers::read(text, at, self.base, whole) {
             Read::Marker(marker) => marker,
@@ -210,7 +211,7 @@ impl Sections {
         Some(after)
     }
 
-    /// Reads what may be the tag of a thought; where to go on, if that is known.
+    /// Reads a possible reasoning tag; returns the offset to continue at, if it is known.
     fn thought(&mut self, text: &str, at: usize, whole: bool) -> Option<usize> {
         let (length, opens) = match thoughts::tag(&text[at..], whole) {
             Tag::Undecided => return None,
@@ -227,7 +228,7 @@ impl Sections {
                 self.thoughts = Some(Thoughts::from(at));
                 return Some(at);
             }
-            // A model whose prompt opened the thought.
+            // The prompt of some models opens the reasoning block.
             self.base = end;
             self.queue.clear();
         } else if opens {
@@ -281,7 +282,7 @@ impl Sections {
             && let Some(open) = self.open.as_mut().filter(|open| open.index == index)
             && text[open.text.start..marker.before.max(open.text.start)].trim().is_empty()
         {
-            // The same marker twice, with nothing in between.
+            // A repeated marker with nothing in between.
             open.name = marker.name;
             open.text = marker.after..marker.after;
             return;
@@ -290,7 +291,7 @@ impl Sections {
             fence.advance(text, false);
         }
         let around = match self.fence.as_ref().map(|fence| fence.end) {
-            // The fence goes on.
+            // The fence continues.
             Some(None) => None,
             Some(Some((_, behind))) if behind > marker.before => None,
             Some(Some((_, behind))) => Some(behind),
@@ -328,15 +329,16 @@ impl Sections {
                 self.ended = true;
                 self.behind = Some(marker.after).filter(|_| !self.closed.is_empty());
             }
-            // What follows the end of the answer is the next task, which the model made up.
+            // An input after the end of the answer starts a further task, which the model made up.
             Named::Input => self.over = self.ended,
             Named::Unknown if !self.ended => self.unknown = Some(marker.name),
             Named::Unknown => {}
         }
     }
 
-    /// A marker in mid-line of a whole reply that starts no line elsewhere: a section if the whole reply was written on
-    /// few lines, otherwise nobody can tell. Returns whether it is a section.
+    /// Processes a marker in mid-line of a complete reply that starts no line elsewhere: it opens a section
+    /// if the whole reply has only a few lines, otherwise it is ambiguous. Returns whether it opens a
+    /// section.
     fn in_mid_line(&mut self, spec: &SignatureSpec, text: &str, marker: Marker, named: Named) -> bool {
         let behind = &text[marker.after..];
         let start = self.open.as_ref().map(|open| open.text.start);
@@ -352,7 +354,7 @@ impl Sections {
                 let spaced = behind.is_empty() || behind.starts_with(char::is_whitespace);
                 let same = |event: &Event| matches!(event, Event::Marker(_, other) if *other == named);
                 let only = !self.queue.iter().any(same) && !self.closed.iter().any(|s| s.index == index);
-                // On one line there is no other place for a field that must be there.
+                // On a single line there is no other place for a required field.
                 let one_line = !text[self.base..].trim().contains('\n');
                 let required = spec.outputs().nth(index).is_some_and(|field| !field.is_optional());
                 let apart = !in_text || one_line && required || sentence_ends && chained;
@@ -375,7 +377,7 @@ impl Sections {
         false
     }
 
-    /// What stands between the closing marker and `end` must not speak of the answer.
+    /// Checks that the text between the closing marker and `end` does not mention the answer.
     fn end_farewell(&mut self, spec: &SignatureSpec, text: &str, end: usize) {
         let Some(from) = self.behind.take() else { return };
         let behind = text.get(from..end).unwrap_or("");
@@ -394,12 +396,12 @@ impl Sections {
         }
     }
 
-    /// Whether the closing marker stands behind the sections.
+    /// Returns whether the closing marker follows the sections.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// A reply without its closing marker may break off where the next section would start.
+    /// Checks whether a reply without its closing marker ends where the next section would start.
     fn end_cut(&mut self, spec: &SignatureSpec, text: &str) {
         if self.ended || self.open.is_none() && self.closed.is_empty() {
             return;
@@ -437,7 +439,7 @@ impl Sections {
         if absent.is_empty() || self.closed.is_empty() {
             return;
         }
-        // A field that may be absent must not get lost by a slip in its marker.
+        // An optional field must not get lost because of a misspelled marker.
         if let Some(unknown) = self.unknown.clone() {
             let message = format!("`[[ ## {} ## ]]` is no output field; leave it out", &text[unknown]);
             self.problem(None, message);
@@ -457,8 +459,8 @@ impl Sections {
     }
 }
 
-/// The name that a line gives to what follows in another way than by a marker: `summary: …`, `**Summary**`, `### Summary`,
-/// `<summary>`.
+/// Returns the name that a line gives to the following text by means other than a marker: `summary: …`,
+/// `**Summary**`, `### Summary`, `<summary>`.
 pub(super) fn label(line: &str) -> Option<&str> {
     let line = line.trim();
     let name = line.trim_start_matches(['#', '*', '<', '-', ' ']);
@@ -467,12 +469,12 @@ pub(super) fn label(line: &str) -> Option<&str> {
     end.map(|end| &name[..end]).or(led.then_some(name)).map(str::trim).filter(|name| name.len() <= 64)
 }
 
-/// More than these problems help nobody.
+/// The largest number of problems to collect.
 const MOST_PROBLEMS: usize = 32;
-/// What a text ends with that a marker on the same line does not belong to.
+/// Characters after which a marker on the same line is separate from the text before it.
 const SENTENCE_ENDS: [char; 13] = ['.', ':', '!', '?', '…', '。', ')', ']', '}', '"', '”', '»', '*'];
 
-/// The message about a thought without an end.
+/// The message about a reasoning block without an end.
 pub(super) const UNCLOSED: &str = "a thought is opened and never closed; close it, then write the answer";
 
 fn named(spec: &SignatureSpec, name: &str) -> Named {
@@ -487,8 +489,8 @@ fn named(spec: &SignatureSpec, name: &str) -> Named {
     }
 }
 
-/// The output field that a marker means: the one of its name, or else of the same letters and digits, or else of an
-/// alias.
+/// Returns the output field that a marker refers to: by its name, otherwise by the same letters and digits,
+/// otherwise by an alias.
 pub(super) fn field_index(spec: &SignatureSpec, marker: &str) -> Option<usize> {
     spec.outputs().position(|field| field.name() == marker).or_else(|| {
         if marker.eq_ignore_ascii_case(COMPLETED) {

@@ -1,32 +1,33 @@
-//! Words behind the values of an answer: pleasantries, or a change of a value.
+//! Text after the values of an answer: pleasantries, or a change of a value.
 //!
-//! There is no list of pleasantries. What counts is that a text gives an output a value, or that it corrects.
+//! There is no list of pleasantries. Such text matters only if it assigns a value to an output or corrects
+//! something.
 
 use serde_json::Value;
 
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 use dspy_base::fold::words;
 
-/// A word of a text, or a sign that gives a value.
+/// A word, or a sign that assigns a value.
 #[derive(Debug, PartialEq)]
 enum Token {
-    /// In lower case.
+    /// A word in lower case.
     Word(String, Looks),
     /// `:`, `=`, `->`
     Gives,
 }
 
-/// The look of a word.
+/// The appearance of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
     Plain,
-    /// With a capital letter that starts no sentence.
+    /// A word with a capital letter that does not start a sentence.
     Name,
-    /// A number, a constant, or in quotation marks.
+    /// A number, a constant, or a word in quotation marks.
     Value,
 }
 
-/// Words that may stand between a name and its value.
+/// Words allowed between a name and its value.
 const LINKS: [&str; 31] = [
     "is",
     "are",
@@ -60,17 +61,17 @@ const LINKS: [&str; 31] = [
     "around",
     "approximately",
 ];
-/// Words that may stand between a value and its name: `500 is the budget`.
+/// Words allowed between a value and its name: `500 is the budget`.
 const LINKS_BACK: [&str; 12] = ["is", "for", "as", "the", "a", "an", "its", "your", "my", "in", "be", "new"];
 const ARTICLES: [&str; 6] = ["the", "a", "an", "its", "your", "my"];
 const CONSTANTS: [&str; 7] = ["true", "false", "yes", "no", "none", "null", NOT];
 const NOT: &str = "not";
-/// No more words than these stand in between.
+/// The largest number of such words between a name and its value.
 const MOST_LINKS: usize = 5;
-/// A value of more words is a text about the output.
+/// The largest number of words in a value; longer text is about the output.
 const MOST_WORDS: usize = 4;
 
-/// Phrases that take back what was said.
+/// Phrases that retract an earlier statement.
 const CORRECTIONS: [&str; 17] = [
     "correction",
     "corrected",
@@ -91,7 +92,7 @@ const CORRECTIONS: [&str; 17] = [
     "disregard",
 ];
 
-/// Words that take back what was said, at the beginning of a sentence.
+/// Words that retract an earlier statement at the beginning of a sentence.
 const OPENINGS: [&str; 4] = ["actually", "wait", "update", "edit"];
 
 /// Phrases of an offer, in which a word such as "instead" corrects nothing.
@@ -111,8 +112,8 @@ const OFFERS: [&str; 13] = [
     "can make",
 ];
 
-/// The part of `text` that changes one of the outputs `of` interest or adds to it. What only repeats one of the `values`
-/// changes nothing.
+/// Returns the part of `text` that changes, or adds to, one of the outputs in `of`. Text that only repeats
+/// one of the `values` changes nothing.
 pub(super) fn change<'t>(
     spec: &SignatureSpec,
     text: &'t str,
@@ -134,7 +135,7 @@ pub(super) fn change<'t>(
     })
 }
 
-/// The part of `text` that gives one of the outputs `of` interest a value.
+/// Returns the part of `text` that assigns a value to one of the outputs in `of`.
 pub(super) fn assignment<'t>(
     spec: &SignatureSpec,
     text: &'t str,
@@ -149,7 +150,7 @@ pub(super) fn assignment<'t>(
     sentences(text).find(|sentence| gives(&tokens(sentence), &names))
 }
 
-/// The names of a field and of its members, as words, each with the value that was read.
+/// Returns the names of a field and of its members, split into words, each with the value that was read.
 fn names<'v>(field: &FieldSpec, values: &'v Values) -> Vec<(Vec<String>, Option<&'v Value>)> {
     let value = values.get(field.name());
     let members = field.schema().get("properties").and_then(Value::as_object);
@@ -163,7 +164,7 @@ fn names<'v>(field: &FieldSpec, values: &'v Values) -> Vec<(Vec<String>, Option<
         .collect()
 }
 
-/// The sentences of a text, without space around them. A full stop inside a number ends none.
+/// Returns the sentences of `text`, trimmed. A full stop inside a number does not end a sentence.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -220,7 +221,7 @@ fn tokens(sentence: &str) -> Vec<Token> {
     out
 }
 
-/// Tells if the words give one of the names another value than it has.
+/// Returns whether the words assign to one of the names a value other than its present one.
 fn gives(tokens: &[Token], names: &[(Vec<String>, Option<&Value>)]) -> bool {
     names.iter().any(|(name, known)| {
         let at = |from: usize| {
@@ -237,7 +238,7 @@ fn gives(tokens: &[Token], names: &[(Vec<String>, Option<&Value>)]) -> bool {
                 known => !repeats(known.unwrap_or(&Value::Null), word),
             };
             let rest = &tokens[from + name.len()..];
-            // "Steps 1 and 2" gives a list nothing.
+            // "Steps 1 and 2" assigns nothing to a list.
             let counts = matches!(known, Some(Value::Array(_) | Value::Object(_) | Value::String(_)))
                 && matches!(rest.first(), Some(Token::Word(_, Looks::Value)));
             !counts && behind(rest).is_some_and(news) || before(&tokens[..from]).is_some_and(news)
@@ -245,7 +246,7 @@ fn gives(tokens: &[Token], names: &[(Vec<String>, Option<&Value>)]) -> bool {
     })
 }
 
-/// The value that stands behind a name.
+/// Returns the value that follows a name.
 fn behind(tokens: &[Token]) -> Option<&str> {
     let mut linked = false;
     let mut given = false;
@@ -254,7 +255,7 @@ fn behind(tokens: &[Token]) -> Option<&str> {
             Token::Gives => given = true,
             Token::Word(word, Looks::Plain) if LINKS.contains(&word.as_str()) => linked = true,
             Token::Word(word, looks) => {
-                // A long text behind a colon tells of the output.
+                // Long text after a colon describes the output.
                 let short = given && tokens.len() - at <= MOST_WORDS;
                 let says = match looks {
                     Looks::Value => at > 0 || word.contains(char::is_numeric),
@@ -268,7 +269,7 @@ fn behind(tokens: &[Token]) -> Option<&str> {
     None
 }
 
-/// The value that stands before a name.
+/// Returns the value that precedes a name.
 fn before(tokens: &[Token]) -> Option<&str> {
     let mut linked = false;
     for token in tokens.iter().rev().take(MOST_LINKS) {
@@ -285,7 +286,7 @@ fn before(tokens: &[Token]) -> Option<&str> {
     None
 }
 
-/// Whether a word is one of a value, or a number that is.
+/// Returns whether a word is part of a value, or a number that is.
 fn repeats(value: &Value, word: &str) -> bool {
     let number = |word: &str| word.replace(',', "").parse::<f64>().ok();
     let text = match value {
@@ -303,7 +304,7 @@ fn repeats(value: &Value, word: &str) -> bool {
     })
 }
 
-/// Whether a sentence takes back what was said.
+/// Returns whether a sentence retracts an earlier statement.
 fn corrects(sentence: &str, tokens: &[Token]) -> bool {
     let plain: Vec<&str> = tokens
         .iter()

@@ -1,4 +1,4 @@
-//! Prose first, fields second: for models that think best when no format is asked of them.
+//! Prose first, fields second: for models that reason best without a required format.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use crate::lm::{self, Completion, Lm, Message};
 use crate::signature::{FieldSpec, Native, Role, SignatureSpec, Values};
 use crate::types::Definitions;
 
-/// How a second model reads the prose of the first. See [`Adapter::extraction`].
+/// A second request that extracts the fields from the prose of the first. See [`Adapter::extraction`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Extraction {
-    /// The model that reads.
+    /// The model that extracts the fields.
     pub lm: Lm,
-    /// The adapter that asks it.
+    /// The adapter of the second request.
     pub adapter: Arc<dyn Adapter>,
-    /// The task that it is given: one input, the outputs that are wanted.
+    /// The signature of the second request: one input, and the requested outputs.
     pub spec: SignatureSpec,
     /// The name of the input that holds the prose.
     pub input: String,
 }
 
 impl Extraction {
-    /// The extraction of the outputs of `spec` from prose.
+    /// Creates the extraction of the outputs of `spec` from prose.
     pub fn new(spec: &SignatureSpec, lm: Lm, adapter: Arc<dyn Adapter>) -> Self {
         let mut input = "text".to_owned();
         while spec.field(&input).is_some() {
@@ -37,7 +37,7 @@ impl Extraction {
         );
         let prose = FieldSpec::text(Role::Input, input.as_str(), "An answer in prose.");
         let outputs = spec.outputs().map(|field| match field.native() {
-            // The thoughts of the first model, not those of the second.
+            // The reasoning of the first model, not that of the second.
             Some(Native::Reasoning) => FieldSpec::text(Role::Output, field.name(), field.description()),
             _ => field.clone(),
         });
@@ -47,11 +47,13 @@ impl Extraction {
     }
 }
 
-/// Asks the model for an answer in plain prose; then a second, cheaper model takes the output fields from it.
+/// Adapter that requests an answer in plain prose, from which a second, cheaper model extracts the output
+/// fields.
 ///
-/// For reasoning models, which answer worse when they have to keep to a format. The extraction is asked again when it
-/// cannot be read; the prose is paid for once. What both models cost counts as the cost of the prediction, and an
-/// extraction that fails is an [`ExtractionError`](crate::error::ExtractionError) that holds the prose.
+/// For reasoning models, which answer worse if they have to keep to a format. If the extraction cannot be
+/// read, only the extraction is retried; the prose is requested once. The usage of both models counts towards
+/// the prediction. A failed extraction is an [`ExtractionError`](crate::error::ExtractionError) that holds
+/// the prose.
 ///
 /// ```
 /// use dspy_core::adapter::TwoStepAdapter;
@@ -76,12 +78,12 @@ pub struct TwoStepAdapter {
 }
 
 impl TwoStepAdapter {
-    /// An adapter whose second step is done by `extractor` in the format of [`ChatAdapter`].
+    /// Creates an adapter whose second step runs on `extractor`, in the format of [`ChatAdapter`].
     pub fn new(extractor: Lm) -> Self {
         TwoStepAdapter { extractor, adapter: Arc::new(ChatAdapter) }
     }
 
-    /// The same with another format of the second step.
+    /// Sets the adapter of the second step.
     #[must_use]
     pub fn with_adapter(mut self, adapter: impl Adapter) -> Self {
         self.adapter = Arc::new(adapter);
@@ -120,7 +122,7 @@ impl Adapter for TwoStepAdapter {
         layout::history_turns(prompt, inputs, question, |turn| lines(prompt.spec.outputs(), turn, None))
     }
 
-    /// Reads a reply of the second model.
+    /// Parses a reply of the second model.
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         self.adapter.parse(spec, completion)
     }
@@ -172,7 +174,7 @@ fn push_definitions(out: &mut String, spec: &SignatureSpec) {
     }
 }
 
-/// The inputs as `name: value`, one below the other, with media where they stand.
+/// Appends the inputs as `name: value`, one per line, with media in place.
 fn push_inputs(out: &mut Canvas, spec: &SignatureSpec, values: &Values) {
     for field in spec.shown_inputs() {
         let Some(value) = values.get(field.name()) else { continue };
@@ -183,7 +185,7 @@ fn push_inputs(out: &mut Canvas, spec: &SignatureSpec, values: &Values) {
     }
 }
 
-/// The values as `name: value`, one below the other.
+/// Returns the values as `name: value`, one per line.
 fn lines<'a>(fields: impl Iterator<Item = &'a FieldSpec>, values: &Values, absent: Option<&str>) -> String {
     let mut out = String::new();
     for field in fields {

@@ -1,4 +1,4 @@
-//! Field values as text, so that no value can be mistaken for a marker, and back.
+//! Conversion of field values to text in which no value can be read as a marker, and back.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::decode::internal::{is_nothing, may_be_nothing};
 use crate::signature::{FieldSpec, Native};
 use crate::types::{Document, describe, show_documents};
 
-/// Appends `value` as it stands below its marker.
+/// Appends `value` in the form that follows its marker.
 pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
     if field.has_media() && out.push_media(field, value, markers::escape_json) {
         return;
@@ -26,7 +26,7 @@ pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
     }
 }
 
-/// The text of a value, without regard to markers.
+/// Returns the text of a value, without escaping markers.
 pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
     if let Some(text) = own_form(field, value) {
         return text.into();
@@ -40,7 +40,7 @@ pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
     }
 }
 
-/// The text of a value whose type has a form of its own in prompts.
+/// Returns the text of a value whose type has its own form in prompts.
 fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     match value {
         Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
@@ -49,7 +49,7 @@ fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     }
 }
 
-/// The text of an input that consists of documents.
+/// Returns the text of an input that consists of documents.
 fn documents(field: &FieldSpec, value: &Value) -> Option<String> {
     if !field.has_documents() {
         return None;
@@ -61,7 +61,7 @@ fn documents(field: &FieldSpec, value: &Value) -> Option<String> {
     (!documents.is_empty()).then(|| show_documents(&documents))
 }
 
-/// Tools for a model that is told of them in words: a line for each with its arguments, and what their types mean.
+/// Describes tools in words: a line for each tool with its arguments, and the definitions of their types.
 fn tools_text(value: &Value) -> String {
     let mut out = String::new();
     let tools = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
@@ -69,7 +69,7 @@ fn tools_text(value: &Value) -> String {
         let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
         let mut parameters = tool.get("parameters").cloned().unwrap_or_default();
         if let Some(members) = parameters.as_object_mut() {
-            // A title would make a named type of them.
+            // A title would turn the arguments into a named type.
             members.shift_remove("title");
         }
         let arguments = describe(&parameters);
@@ -86,7 +86,7 @@ fn tools_text(value: &Value) -> String {
     out
 }
 
-/// Whether a text would be read as something else than a text when it stands without quotes.
+/// Returns whether an unquoted string would be read as a value of another type.
 fn looks_native(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok() || text.is_empty()
 }
@@ -103,7 +103,8 @@ fn json_text(field: &FieldSpec, value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// `f32` numbers travel as `f64`, where 0.1 has become 0.10000000149011612. This finds the short form again.
+/// Restores the short form of `f32` numbers, which are stored as `f64`, where 0.1 becomes
+/// 0.10000000149011612.
 pub(super) fn shorten_f32(value: &Value) -> Value {
     match value {
         Value::Number(number) => {
@@ -124,7 +125,7 @@ pub(super) fn shorten_f32(value: &Value) -> Value {
 
 fn push_text(out: &mut String, text: &str) {
     let text = markers::escape(text);
-    // Framing space around a section does not count, so space that belongs to the value is fenced off by `\`.
+    // Space around a section is not significant, so space that belongs to the value is guarded by `\`.
     if text.trim_start_matches('\\').starts_with(char::is_whitespace) {
         out.push('\\');
     }
@@ -134,7 +135,8 @@ fn push_text(out: &mut String, text: &str) {
     }
 }
 
-/// As [`push_text`], where nothing at all can stand in place of the text: what would be read as that gets a guard.
+/// Appends text like [`push_text`], for optional fields: adds a guard to text that would be read as
+/// absent.
 fn push_optional_text(out: &mut String, text: &str) {
     let start = out.len();
     push_text(out, text);
@@ -143,13 +145,14 @@ fn push_optional_text(out: &mut String, text: &str) {
     }
 }
 
-/// Whether a section without its guards is empty or says that there is nothing.
+/// Returns whether a section, without its guards, is empty or states that the value is absent.
 fn may_seem_absent(section: &str) -> bool {
     let bare = section.trim_start_matches('\\');
     bare.is_empty() || is_nothing(bare)
 }
 
-/// The text of a section, the inverse of [`push`] for texts that may be absent; `None` where nothing is said.
+/// Returns the text of a section, the inverse of [`push`] for optional text fields; `None` if the section
+/// states no value.
 pub(super) fn optional_text_of(section: &str) -> Option<Cow<'_, str>> {
     let section = section.trim();
     if section.is_empty() || is_nothing(section) {
@@ -161,26 +164,26 @@ pub(super) fn optional_text_of(section: &str) -> Option<Cow<'_, str>> {
     })
 }
 
-/// The beginning of such a text, once it is certain that there is one.
+/// Returns the beginning of such text once it is certain not to be absent.
 pub(super) fn optional_beginning(section: &str) -> Option<Cow<'_, str>> {
     let section = section.trim();
     (!may_be_nothing(section.trim_start_matches('\\'))).then(|| markers::unescape(without_lead(section)))
 }
 
-/// Whether a text needs a guard at its end: space that belongs to it, or what would be taken for the mark of a fence
-/// around it.
+/// Returns whether text needs a guard at its end: for trailing space, or for a last line that would be read
+/// as the mark of a fence around it.
 fn needs_end(text: &str) -> bool {
     text.ends_with(char::is_whitespace) || markers::ends_in_loose_fence(text)
 }
 
-/// The beginning of a section without the space before its text, once it is known that the text has begun.
+/// Returns the beginning of a section without the space before its text, which is known to have begun.
 pub(super) fn without_lead(section: &str) -> &str {
     let text = section.trim_start();
     let unguarded = text.trim_start_matches('\\');
     if unguarded.len() < text.len() && unguarded.starts_with(char::is_whitespace) { &text[1..] } else { text }
 }
 
-/// The text of a section, the inverse of [`push`] for text fields.
+/// Returns the text of a section, the inverse of [`push`] for text fields.
 pub(super) fn text_of(section: &str) -> Cow<'_, str> {
     let mut text = without_lead(section.trim());
     let unguarded = text.trim_end_matches('\\');

@@ -1,4 +1,4 @@
-//! Elements: the format that some models were trained to prefer.
+//! XML elements: the format that some models were trained to prefer.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::decode::internal::is_nothing;
 use crate::lm::{Completion, Message, Role};
 use crate::signature::{FieldSpec, SignatureSpec, Values};
 
-/// Each field in an element of its own: `<answer>Paris</answer>`.
+/// Adapter that puts each field in its own element: `<answer>Paris</answer>`.
 ///
-/// Lists and objects stand as JSON inside their element; replies may nest elements instead, a list as
-/// `<item>…</item>` or repeated elements. `&`, `<` and `>` in values are escaped when rendered and restored when
-/// read; a reply that leaves them bare is read all the same.
+/// Lists and objects are rendered as JSON inside their element. Replies may use nested elements instead, with
+/// a list as `<item>…</item>` or as repeated elements. `&`, `<` and `>` in values are escaped in prompts and
+/// restored from replies; a reply with unescaped ones is read as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct XmlAdapter;
 
@@ -100,8 +100,8 @@ impl Adapter for XmlAdapter {
             let told = |message: String| Err(vec![FieldProblem::new(field.name(), message)]);
             let read = match found[index] {
                 _ if known => continue,
-                // Without any element even a reply that may leave out all of them is something else, such as an
-                // apology.
+                // Without any element, even a reply whose outputs are all optional is something else, such as
+                // an apology.
                 None if field.is_optional() && !elements.closed.is_empty() => continue,
                 None => told(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
                 Some(_) if twice[index] => {
@@ -120,7 +120,7 @@ impl Adapter for XmlAdapter {
             }
         }
         problems.splice(0..0, misses);
-        // What is wrong with an element may be the cause of what stands around it.
+        // A problem of an element may be the cause of problems in the text around it.
         if problems.is_empty() {
             problems = outside::problems(spec, reply, &elements, &parsed.values);
         }
@@ -181,7 +181,7 @@ fn push_elements<'a>(
     }
 }
 
-/// Escapes what could be markup, and space at the edges, which would otherwise not count.
+/// Escapes possible markup, and space at the edges, which is otherwise not significant.
 fn escape(text: &str) -> String {
     let inner = text.trim();
     let start = text.len() - text.trim_start().len();
@@ -238,10 +238,10 @@ pub(super) fn read_element(
     Ok(decoded.value)
 }
 
-/// Deeper nesting is not read.
+/// The largest depth of nesting that is read.
 const DEPTH: usize = 32;
 
-/// Whether an element inside of `text` has tags of its own name among other text.
+/// Returns whether an element inside `text` has tags of the same name among other text.
 fn nested_unclear(text: &str, depth: usize) -> bool {
     let Some(children) = children::children(text).filter(|_| depth < DEPTH) else { return false };
     children.iter().any(|(name, content)| {
@@ -260,7 +260,7 @@ fn nested_unclear(text: &str, depth: usize) -> bool {
     })
 }
 
-/// What nested elements may mean: the items of a list, or the members of an object.
+/// Returns the possible values of nested elements: the items of a list, or the members of an object.
 fn nested_values(text: &str, depth: usize) -> Vec<Value> {
     let Some(children) = children::children(text).filter(|_| depth < DEPTH) else {
         return vec![Value::String(text_of(text).into_owned())];
@@ -278,7 +278,7 @@ fn nested_values(text: &str, depth: usize) -> Vec<Value> {
         (true, 1) if children[0].0 == "item" => vec![list(), object()],
         (true, 1) => vec![object(), list()],
         (true, _) => vec![list()],
-        // Of two members of one name, one would be lost.
+        // If two members have the same name, one would be lost.
         (false, _) if distinct() => vec![object()],
         (false, _) => vec![Value::String(text_of(text).into_owned())],
     }

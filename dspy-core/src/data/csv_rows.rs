@@ -11,22 +11,22 @@ use super::rows::typed;
 use crate::files;
 use crate::signature::{FieldSpec, Fields, Values};
 
-/// Reads a CSV file whose header names the fields: of a signature, or, for rows without labels, those of its input
+/// Reads a CSV file whose header has the field names of a signature or, for rows without labels, of its input
 /// struct. Other columns are ignored.
 ///
-/// A cell of a text field is taken as it stands. Any other cell is JSON (`3`, `true`, `["a", "b"]`) or the bare name
-/// of an enum's variant. An empty cell of an optional field is absent.
+/// The cells of text fields are taken literally. Any other cell is JSON (`3`, `true`, `["a", "b"]`) or the
+/// bare name of an enum variant. An empty cell of an optional field means that it is absent.
 ///
 /// # Errors
-/// If the file cannot be read, is not a regular file, holds no rows, or a row does not fit: the error names line and
-/// field.
+/// If the file cannot be read, is not a regular file, contains no rows, or a row does not fit: the error
+/// names line and field.
 pub fn read_csv<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> {
     let path = path.as_ref();
     let rows: Vec<T> = stream_csv(path)?.collect::<Result<_, _>>()?;
     if rows.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(rows) }
 }
 
-/// As [`read_csv`] for text that is in memory, such as `include_str!`.
+/// Parses CSV text in memory, such as `include_str!`, in the form of [`read_csv`].
 ///
 /// # Errors
 /// If a row does not fit: the error names line and field.
@@ -34,7 +34,7 @@ pub fn parse_csv<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
     rows("text".into(), text.as_bytes())?.collect()
 }
 
-/// As [`read_csv`], row by row in bounded memory.
+/// Reads a CSV file in the form of [`read_csv`], row by row in bounded memory.
 ///
 /// # Errors
 /// If the file cannot be opened, or its header cannot be read.
@@ -77,7 +77,7 @@ fn problem(path: &Path, error: csv::Error) -> DataError {
     }
 }
 
-/// The field of each column.
+/// Returns the field of each column.
 fn columns(
     path: &Path,
     fields: &'static [FieldSpec],
@@ -116,6 +116,6 @@ fn cell_value(field: &FieldSpec, cell: &str) -> Option<Value> {
     let text = Value::from(trimmed);
     let native =
         serde_json::from_str(trimmed).or_else(|_| serde_json::from_str(&trimmed.to_lowercase())).ok();
-    // A text such as `2024` may be either, so the type decides.
+    // A cell such as `2024` may be text or a number, so the type decides.
     native.filter(|value| fits(value) || !fits(&text)).or(Some(text))
 }

@@ -1,4 +1,4 @@
-//! Data that cannot be read.
+//! Errors of data files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,34 +6,35 @@ use thiserror::Error;
 
 use dspy_base::error::clipped;
 
-/// A data file that cannot be read or written.
+/// An error for a data file that cannot be read or written.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A row does not fit.
     #[error("{}{}{}: {message}", path.display(), at(*row), of(field.as_ref()))]
     Row {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The row, from 1; in JSON Lines and CSV the line on which it starts. 0 if the problem is not that of a row.
+        /// The row, from 1; in JSON Lines and CSV the line on which it starts. 0 if the problem does not
+        /// belong to a row.
         row: u64,
-        /// The field, where the problem is that of one.
+        /// The field, if the problem belongs to one.
         field: Option<String>,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// The file holds no rows.
+    /// The file contains no rows.
     #[error("{}: no rows", path.display())]
     Empty {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 }

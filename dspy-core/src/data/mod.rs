@@ -1,4 +1,4 @@
-//! Data sets from files: JSON Lines, JSON and CSV into signature structs, with errors that name row and field.
+//! Data sets from files: JSON Lines, JSON and CSV as signature structs, with errors that name row and field.
 
 mod csv_rows;
 mod error;

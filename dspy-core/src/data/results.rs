@@ -1,4 +1,4 @@
-//! Results of a program in a file of JSON Lines that grows, and that a later run goes on with.
+//! Results of a program in a growing JSON Lines file, which a later run continues.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -13,15 +13,15 @@ use super::DataError;
 use crate::error::{Error, Result};
 use crate::files;
 
-/// How every line begins.
+/// The beginning of every line.
 const BEGINNING: &[u8] = b"{\"index\":";
-/// More than this is no line of ours.
+/// The largest length of a line in bytes; longer lines are not results.
 const LONGEST: u64 = 256 << 20;
 
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
-    /// The place of the input, from 0.
+    /// The index of the input, from 0.
     index: usize,
     /// A digest of the program.
     program: String,
@@ -31,26 +31,27 @@ struct Line {
     output: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Whether the error says nothing about the program.
+    /// Whether the error was external, so that it says nothing about the program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     outage: bool,
 }
 
-/// A result that [`Batch::write_jsonl`](crate::program::Batch::write_jsonl) has written.
+/// A result written by [`Batch::write_jsonl`](crate::program::Batch::write_jsonl).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ResultRow<O> {
-    /// The place of the input among all inputs, from 0.
+    /// The index of the input among all inputs, from 0.
     pub index: usize,
-    /// The output, or the text of the error.
+    /// The output, or the error message.
     pub result: Result<O, String>,
 }
 
-/// Reads what [`Batch::write_jsonl`](crate::program::Batch::write_jsonl) has written, in the order of the inputs.
+/// Reads the results written by [`Batch::write_jsonl`](crate::program::Batch::write_jsonl), in the order of
+/// the inputs.
 ///
 /// # Errors
-/// If the file cannot be read, or a line of it is no result or of another type. A last line that is cut off is left
-/// out.
+/// If the file cannot be read, or a line of it is not a result or has another type. A truncated last line is
+/// ignored.
 pub fn read_results<O: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<ResultRow<O>>, DataError> {
     let path = path.as_ref();
     let mut rows: HashMap<usize, ResultRow<O>> = HashMap::new();
@@ -70,15 +71,15 @@ pub fn read_results<O: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<R
     Ok(rows)
 }
 
-/// What the file held when it was opened.
+/// The results in the file when it was opened.
 pub(crate) struct Known {
     path: PathBuf,
-    /// The digest of each input that has its result.
+    /// The digest of each input that has a result, by index.
     inputs: HashMap<usize, String>,
 }
 
 impl Known {
-    /// The digest of an input that is still to be asked; nothing for one that has its result.
+    /// Returns the digest of an input without a result; `None` for an input that has one.
     pub(crate) fn look(&self, index: usize, input: &impl Serialize) -> Result<Option<String>, DataError> {
         let what = || format!("input {index}");
         let value =
@@ -96,7 +97,7 @@ impl Known {
     }
 }
 
-/// A file to which results are added.
+/// A file to which results are appended.
 pub(crate) struct ResultFile {
     path: PathBuf,
     program: String,
@@ -104,8 +105,8 @@ pub(crate) struct ResultFile {
 }
 
 impl ResultFile {
-    /// Opens or creates the file, and finds out what it holds. `program` is what the results depend on besides the
-    /// inputs.
+    /// Opens or creates the file, and reads its results. `program` is text that contains everything that the
+    /// results depend on besides the inputs.
     pub(crate) fn open(path: &Path, program: &str) -> Result<(Known, Self), DataError> {
         let program = blake3::hash(program.as_bytes()).to_hex()[..16].to_owned();
         let file = files::open_or_create(path).map_err(DataError::io(path))?;
@@ -123,7 +124,7 @@ impl ResultFile {
                                demonstrations; give another file";
                 return Err(DataError::row(path, row, None, message));
             }
-            // What failed for want of a model is asked again.
+            // Inputs that failed because of an outage are retried.
             if line.outage {
                 inputs.remove(&line.index);
             } else {
@@ -135,7 +136,7 @@ impl ResultFile {
         if let End::Torn { at } = end {
             results.file.set_len(at).map_err(DataError::io(path))?;
         }
-        // Nobody else writes it: it is locked.
+        // No other process writes to the file: it is locked.
         results.file.seek(SeekFrom::End(0)).map_err(DataError::io(path))?;
         if let End::NoNewline = end {
             results.write(b"\n")?;
@@ -143,7 +144,7 @@ impl ResultFile {
         Ok((Known { path: path.into(), inputs }, results))
     }
 
-    /// Adds a result.
+    /// Appends a result.
     pub(crate) fn append(
         &mut self,
         index: usize,
@@ -167,19 +168,19 @@ impl ResultFile {
         self.file.write_all(bytes).map_err(DataError::io(&self.path))
     }
 
-    /// Makes what was written safe against a power cut.
+    /// Syncs the written results to disk.
     pub(crate) fn sync(&self) -> Result<(), DataError> {
         self.file.sync_data().map_err(DataError::io(&self.path))
     }
 }
 
-/// How a file ends.
+/// The end of a file.
 enum End {
-    /// With a whole line.
+    /// A complete line.
     Whole,
-    /// With a line that lacks nothing but its end.
+    /// A complete line without its newline.
     NoNewline,
-    /// With a part of a line, which begins here.
+    /// A part of a line, which starts at `at`.
     Torn { at: u64 },
 }
 
@@ -215,7 +216,7 @@ fn each_line(
     Ok(End::Whole)
 }
 
-/// A digest of a value that does not depend on the order of its members.
+/// Returns a digest of a value that does not depend on the order of its members.
 fn digest(value: &Value) -> String {
     let mut hash = blake3::Hasher::new();
     hash_value(&mut hash, value);

@@ -10,17 +10,17 @@ use crate::Seed;
 use crate::files;
 use crate::signature::{Fields, Values};
 
-/// Reads a file with one JSON object on each line.
+/// Reads a file with one JSON object per line.
 ///
 /// # Errors
-/// If the file cannot be read, holds no rows, or a row does not fit: the error names line and field.
+/// If the file cannot be read, contains no rows, or a row does not fit: the error names line and field.
 pub fn read_jsonl<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> {
     let path = path.as_ref();
     let rows: Vec<T> = stream_jsonl(path)?.collect::<Result<_, _>>()?;
     if rows.is_empty() { Err(DataError::Empty { path: path.into() }) } else { Ok(rows) }
 }
 
-/// As [`read_jsonl`] for text that is in memory, such as `include_str!`.
+/// Parses JSON Lines text in memory, such as `include_str!`.
 ///
 /// # Errors
 /// If a row does not fit: the error names line and field.
@@ -29,7 +29,7 @@ pub fn parse_jsonl<T: Fields>(text: &str) -> Result<Vec<T>, DataError> {
     lines.map(|(row, line)| parse_line(Path::new("text"), row, line.trim_start_matches('\u{feff}'))).collect()
 }
 
-/// As [`read_jsonl`], row by row in bounded memory.
+/// Reads a file with one JSON object per line, row by row in bounded memory.
 ///
 /// # Errors
 /// If the file cannot be opened or is not a regular file.
@@ -68,7 +68,7 @@ pub(super) fn typed<T: Fields>(path: &Path, row: u64, values: Values) -> Result<
 /// Reads a file with a JSON array of objects.
 ///
 /// # Errors
-/// If the file cannot be read, holds no rows, or a row does not fit: the error names row and field.
+/// If the file cannot be read, contains no rows, or a row does not fit: the error names row and field.
 pub fn read_json<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> {
     let path = path.as_ref();
     let text = files::read_text(path).map_err(DataError::io(path))?;
@@ -83,7 +83,8 @@ pub fn read_json<T: Fields>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError>
     (1..).zip(rows).map(|(row, value)| from_value(path, row, value)).collect()
 }
 
-/// Splits rows at random into two parts, the first with `share` of them (0 to 1). The same seed gives the same split.
+/// Splits rows at random into two parts, the first with `share` of them (0 to 1). The same seed returns the
+/// same split.
 ///
 /// ```
 /// use dspy_core::{Seed, data};

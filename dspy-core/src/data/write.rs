@@ -1,4 +1,4 @@
-//! Writing rows of values.
+//! Writing rows of values to files.
 
 use std::borrow::Cow;
 use std::io::{BufWriter, Write as _};
@@ -23,7 +23,7 @@ pub(crate) fn write_jsonl(path: &Path, rows: impl Iterator<Item = Values>) -> Re
 }
 
 pub(crate) fn write_csv(path: &Path, rows: impl Iterator<Item = Values>) -> Result<(), DataError> {
-    // A column for every name that occurs, which takes all rows first.
+    // Every name that occurs becomes a column, so all rows are read first.
     let rows: Vec<Values> = rows.collect();
     let mut names: Vec<&str> = Vec::new();
     for name in rows.iter().flat_map(Values::keys) {
@@ -47,8 +47,8 @@ pub(crate) fn write_csv(path: &Path, rows: impl Iterator<Item = Values>) -> Resu
     write().map_err(DataError::io(path))
 }
 
-/// A text as a cell that no spreadsheet takes for a formula: what would begin one gets an apostrophe before it, which
-/// spreadsheets do not show. Numbers that are written as text stay numbers.
+/// Returns a cell that no spreadsheet reads as a formula: an apostrophe, which spreadsheets do not show, is
+/// put before text that would start a formula. Numbers stay numbers.
 fn inert(text: &str) -> Cow<'_, str> {
     let begins_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let is_number = || {

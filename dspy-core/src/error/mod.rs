@@ -17,13 +17,13 @@ pub use dspy_base::error::{BoxError, clipped, readable_debug, write_chain, write
 
 pub use state::StateError;
 
-/// `Result` with the library's [`Error`](enum@Error).
+/// A `Result` with the library's [`Error`](enum@Error) by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong in a program.
+/// An error of a program.
 ///
-/// Its `Debug`, which is what `fn main() -> dspy::Result<()>` shows, is its text, followed by the sources that the text
-/// does not hold yet; `{:#?}` shows the parts.
+/// Its `Debug` output, which `fn main() -> dspy::Result<()>` prints, is the error message followed by any
+/// sources that the message does not include; `{:#?}` prints the fields.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,16 +33,17 @@ pub enum Error {
          with `set_lm`"
     )]
     NoLm,
-    /// The model gave no answer.
+    /// The model call failed.
     #[error(transparent)]
     Lm(Box<LmError>),
-    /// The model answered, but the answer could not be read. Holds the reply.
+    /// The model answered, but the reply could not be read. Contains the reply.
     #[error(transparent)]
     Parse(Box<ParseError>),
-    /// The model answered, the answer could not be read, and asking again failed. Holds all attempts and the cause.
+    /// The reply of the model could not be read, and the request for a better one failed. Contains all
+    /// attempts and the cause.
     #[error(transparent)]
     Reprompt(Box<RepromptError>),
-    /// A second model was to take the outputs from the prose of the first and could not. Holds the prose.
+    /// A second model could not extract the outputs from the prose of the first. Contains the prose.
     #[error(transparent)]
     Extraction(Box<ExtractionError>),
     /// A value of an input or a label does not fit its field.
@@ -57,26 +58,27 @@ pub enum Error {
     /// A saved program cannot be read, written or applied.
     #[error(transparent)]
     State(Box<StateError>),
-    /// An error of the program's own code, or of something that it uses.
+    /// An error of the program's own code, or of a library that it uses.
     #[error(transparent)]
     Other(BoxError),
 }
 
 impl Error {
-    /// An error of your own, to return from a module.
+    /// Wraps a custom error, to be returned from a module.
     pub fn other(error: impl Into<BoxError>) -> Self {
         Error::Other(error.into())
     }
 
-    /// The error as a boxed one, for functions that return any error.
+    /// Converts the error to a boxed one, for functions that return any error.
     pub fn into_box(self) -> BoxError {
         Box::new(self)
     }
 
-    /// Whether the world outside failed rather than the program: an unreachable or overloaded model, a refused key,
-    /// a spent budget. Such a failure says nothing about how good a program is.
+    /// Returns whether the failure is external rather than in the program: an unreachable or overloaded
+    /// model, a refused key, a spent budget. Such a failure says nothing about the quality of a program.
     ///
-    /// A call whose first reply could not be read has failed, whatever became of the requests for a better one.
+    /// A call whose first reply could not be read is not an outage, even if the requests for a better reply
+    /// failed.
     pub fn is_outage(&self) -> bool {
         match self {
             Error::NoLm => true,
@@ -86,8 +88,8 @@ impl Error {
         }
     }
 
-    /// Whether nothing can work before something is set up differently: no model or one that is not known, a refused
-    /// key, denied requests, a signature that cannot be decoded.
+    /// Returns whether every call will fail until the configuration changes: no model or an unknown one, a
+    /// refused key, denied requests, a signature that cannot be decoded.
     pub fn is_configuration(&self) -> bool {
         match self {
             Error::NoLm | Error::Grammar(_) => true,
@@ -98,7 +100,8 @@ impl Error {
         }
     }
 
-    /// The latest reply that could not be read, with the [earlier](ParseError::earlier) ones, if there was one.
+    /// Returns the latest reply that could not be read, with the [earlier](ParseError::earlier) ones, if
+    /// there is one.
     pub fn as_parse(&self) -> Option<&ParseError> {
         match self {
             Error::Parse(error) => Some(error),
@@ -108,7 +111,7 @@ impl Error {
         }
     }
 
-    /// The failure of the model, if that is what went wrong.
+    /// Returns the error of the model, if that is the cause.
     pub fn as_lm(&self) -> Option<&LmError> {
         match self {
             Error::Lm(error) => Some(error),
@@ -161,14 +164,15 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Replies that could not be read, and why there is no further one: the request for it failed.
+/// An error for a failed re-prompt: replies that could not be read, and the error of the request for a better
+/// one.
 #[derive(Debug, Error)]
 #[error("{failed}; and re-prompting failed: {source}")]
 #[non_exhaustive]
 pub struct RepromptError {
     /// The latest reply that could not be read, with the [earlier](ParseError::earlier) ones.
     pub failed: ParseError,
-    /// Why the request for a better one failed.
+    /// The error of the request for a better reply.
     pub source: Error,
 }
 
@@ -184,17 +188,17 @@ impl From<RepromptError> for Error {
     }
 }
 
-/// A failed second step of a [`TwoStepAdapter`](crate::adapter::TwoStepAdapter): what the first model answered, and why
-/// the second could not read it.
+/// An error for a failed second step of a [`TwoStepAdapter`](crate::adapter::TwoStepAdapter): the answer of
+/// the first model, and the reason why the second could not read it.
 #[derive(Debug, Error)]
 #[error("the answer was given, but {extractor} could not take the outputs from it: {source}")]
 #[non_exhaustive]
 pub struct ExtractionError {
-    /// The answer of the first model, in prose. It was paid for.
+    /// The answer of the first model, in prose. It has been paid for.
     pub prose: String,
-    /// The model that was to read it.
+    /// The id of the second model.
     pub extractor: String,
-    /// What went wrong.
+    /// The error of the second step.
     pub source: Error,
 }
 

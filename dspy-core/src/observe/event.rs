@@ -1,4 +1,4 @@
-//! What happens in a program, as it happens.
+//! Events of running programs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,121 +10,123 @@ use super::LmCall;
 use crate::lm::{LmError, Response, Usage};
 use crate::signature::{FieldChange, Values};
 
-/// Something that happened in a running program.
+/// An event of a running program.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Where: the path of a predictor (`generate_query.predict`), the type of a module, the name of a tool.
+    /// The source: the path of a predictor (`generate_query.predict`), the type of a module, or the name of a
+    /// tool.
     pub source: Arc<str>,
-    /// Tells the calls of this process apart, concurrent ones included.
+    /// The id of the call, unique in this process.
     pub call: u64,
-    /// The call in which this one was made; nothing for one that no other made.
+    /// The id of the call in which this one was made; `None` for an outermost call.
     pub parent: Option<u64>,
-    /// How long ago the call began; next to nothing at its start.
+    /// The time since the call began; close to zero for its first event.
     pub elapsed: Duration,
-    /// What happened.
+    /// The kind of the event.
     pub kind: EventKind,
 }
 
 impl Event {
-    /// What happens now in a call.
+    /// Creates an event of the call `id` at the present time.
     pub(crate) fn of(id: CallId, source: Arc<str>, kind: EventKind) -> Self {
         Event { source, call: id.call, parent: id.parent, elapsed: id.elapsed(), kind }
     }
 }
 
-/// The kinds of [`Event`]. What begins ends with exactly one of the kinds that say so.
+/// The kinds of [`Event`]. Each start of a predictor, module, tool or model call is followed by exactly one
+/// event that ends it.
 ///
-/// Streams have the pieces of the reply between start and end of a predictor, [observers](super::Observer) the
-/// calls of models and what was cancelled.
+/// Streams also receive the pieces of the reply between start and end of a predictor;
+/// [observers](super::Observer) also receive model calls and cancellations.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A predictor is called.
     Started {
-        /// Its input values.
+        /// The input values.
         inputs: Values,
     },
-    /// Something of an output field of a predictor has arrived.
+    /// More of an output field of a predictor has arrived.
     Field(FieldChange),
-    /// More of the reasoning that the model returns beside its reply.
+    /// More of the reasoning that the model returns separately from its reply.
     Reasoning(String),
-    /// What has arrived of the reply of a predictor is void and comes anew: the connection broke, the reply was refused,
-    /// or it was damaged and means something else as a whole than what had arrived of it.
+    /// The part of a predictor's reply that has arrived is void and will be sent again: the connection broke,
+    /// the reply was refused, or its end changed the meaning of what had arrived.
     Restarted {
-        /// What was wrong with the reply; empty if the connection broke.
+        /// The problems of the reply; empty if the connection broke.
         problems: String,
     },
-    /// A predictor has its outputs.
+    /// A predictor has returned its outputs.
     Finished {
         /// The output values.
         outputs: Values,
-        /// What the call cost, all attempts included.
+        /// The usage of the call, all attempts included.
         usage: Usage,
     },
     /// A call has failed.
     Failed {
-        /// The error, as it is shown.
+        /// The error message.
         error: String,
     },
-    /// A module begins.
+    /// A module call starts.
     ModuleStarted,
-    /// A module is done.
+    /// A module call has ended.
     ModuleFinished {
-        /// What all calls in it cost.
+        /// The usage of all calls in it.
         usage: Usage,
     },
     /// A tool is called.
     ToolStarted {
-        /// Its arguments.
+        /// The arguments.
         arguments: Value,
     },
-    /// A tool has answered.
+    /// A tool has returned a result.
     ToolFinished {
-        /// Its answer.
+        /// The result.
         result: Value,
     },
     /// A request is sent to a model.
     LmStarted {
-        /// What is asked of whom.
+        /// The request and its model.
         call: Arc<LmCall>,
     },
     /// An attempt to send a request has failed, and another one will follow.
     LmRetried {
-        /// What is asked of whom.
+        /// The request and its model.
         call: Arc<LmCall>,
-        /// Why it failed.
+        /// The error of the attempt.
         error: Box<LmError>,
-        /// How long the next attempt waits.
+        /// The delay before the next attempt.
         wait: Duration,
     },
     /// A model has answered.
     LmFinished {
-        /// What was asked of whom.
+        /// The request and its model.
         call: Arc<LmCall>,
-        /// The answer.
+        /// The response.
         response: Arc<Response>,
-        /// How long the first piece of a streamed reply took.
+        /// The time until the first piece of a streamed reply.
         first_token: Option<Duration>,
-        /// How often the request was sent again.
+        /// The number of retries.
         retries: u32,
     },
-    /// A model gave no answer.
+    /// A model call has failed.
     LmFailed {
-        /// What was asked of whom.
+        /// The request and its model.
         call: Arc<LmCall>,
-        /// Why.
+        /// The error.
         error: Box<LmError>,
-        /// How often the request was sent again.
+        /// The number of retries.
         retries: u32,
     },
-    /// A call of a model was dropped before its end.
+    /// A model call was dropped before it ended.
     LmCancelled {
-        /// What was asked of whom.
+        /// The request and its model.
         call: Arc<LmCall>,
     },
-    /// A call of a predictor, module or tool was dropped before its end.
+    /// A call of a predictor, module or tool was dropped before it ended.
     Cancelled,
-    /// What the program itself says of its progress; see [`status`](super::status).
+    /// A progress message of the program itself; see [`status`](super::status).
     Status(String),
 }

@@ -1,4 +1,4 @@
-//! The latest calls of models, kept for people.
+//! A history of the latest model calls, for inspection.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -14,16 +14,16 @@ use crate::locks::MutexExt as _;
 use crate::observe::{Event, EventKind};
 use dspy_lm::observe::{Scope, layer_call, observer_made, size};
 
-/// How many bytes a history keeps unless it is told otherwise.
+/// The default size of a history in bytes.
 const DEFAULT_LIMIT: usize = 16 << 20;
-/// What a record takes beside its texts.
+/// The size of a record in bytes without its strings.
 const OVERHEAD: usize = 1 << 10;
 
-/// Keeps the latest calls of models, up to so many bytes: what was asked, what came back, how long it took.
+/// A history of the latest model calls, up to a size in bytes: requests, responses and times.
 ///
-/// Set it for the process or a scope with [`Settings::observe`](crate::program::Settings::observe), or bind it to a
-/// handle with [`Lm::layer`]. Clones share what they keep. The texts of the prompts are shared with the program, media
-/// are replaced by a word on what they were, and no keys pass here.
+/// Set it for the process or a scope with [`Settings::observe`](crate::program::Settings::observe), or bind
+/// it to a handle with [`Lm::layer`]. Clones share their records. Prompt strings are shared with the program,
+/// media are replaced by a short description, and keys are never recorded.
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -53,65 +53,65 @@ struct Kept {
     dropped: u64,
 }
 
-/// One call that an [`LmHistory`] keeps.
+/// One call in an [`LmHistory`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LmRecord {
-    /// What was asked of whom; media in it are replaced by text.
+    /// The request and its model; media in it are replaced by text.
     pub call: Arc<LmCall>,
-    /// The answer, or why there is none.
+    /// The response, or the error.
     pub outcome: Result<Arc<Response>, Box<LmError>>,
-    /// When the answer came.
+    /// The time when the call ended.
     pub ended: SystemTime,
-    /// How long the call took, all attempts included.
+    /// The duration of the call, all attempts included.
     pub elapsed: Duration,
-    /// How long the first piece of a streamed reply took.
+    /// The time until the first piece of a streamed reply.
     pub first_token: Option<Duration>,
-    /// How often the request was sent again.
+    /// The number of retries.
     pub retries: u32,
 }
 
 impl LmHistory {
-    /// A history of at most `bytes` bytes. The oldest calls make room for new ones; a call that is larger than the
-    /// whole history is not kept.
+    /// Creates a history of at most `bytes` bytes. The oldest calls are dropped for new ones; a call that is
+    /// larger than the whole history is not kept.
     pub fn new(bytes: usize) -> Self {
         observer_made();
         LmHistory(Arc::new(Shared { limit: bytes, kept: Mutex::default() }))
     }
 
-    /// The latest calls that are kept, at most `count`, the oldest first.
+    /// Returns the latest calls, at most `count`, oldest first.
     pub fn latest(&self, count: usize) -> Vec<Arc<LmRecord>> {
         let kept = self.kept();
         let skipped = kept.records.len().saturating_sub(count);
         kept.records.iter().skip(skipped).map(|(record, _)| record.clone()).collect()
     }
 
-    /// The latest calls for people to read: see [`inspect_history`].
+    /// Returns the latest calls in printable form: see [`inspect_history`].
     pub fn inspect(&self, count: usize) -> Inspection {
         Inspection::new(self.latest(count), self.dropped(), true)
     }
 
-    /// How many calls are kept.
+    /// Returns the number of calls in the history.
     pub fn len(&self) -> usize {
         self.kept().records.len()
     }
 
-    /// Whether no call is kept.
+    /// Returns whether the history is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes the calls take that are kept. Texts that several of them share count in each.
+    /// Returns the size of the history in bytes. A string that several calls share counts in each.
     pub fn bytes(&self) -> usize {
         self.kept().bytes
     }
 
-    /// How many calls had to make room or were too large.
+    /// Returns the number of calls that were dropped for newer ones or were too large.
     pub fn dropped(&self) -> u64 {
         self.kept().dropped
     }
 
-    /// Forgets all calls.
+    /// Removes all calls.
     pub fn clear(&self) {
         *self.kept() = Kept::default();
     }
@@ -139,7 +139,7 @@ impl LmHistory {
 }
 
 impl Default for LmHistory {
-    /// A history of 16 MiB.
+    /// Creates a history of 16 MiB.
     fn default() -> Self {
         LmHistory::new(DEFAULT_LIMIT)
     }
@@ -185,10 +185,10 @@ fn record_size(record: &LmRecord) -> usize {
     OVERHEAD + size::request(request) + answered
 }
 
-/// The latest `count` calls of models for people to read: print what it returns.
+/// Returns the latest `count` model calls in printable form.
 ///
-/// They are taken from the innermost [`LmHistory`] that observes the current task. If there is none, the text says
-/// how to keep one.
+/// They are taken from the innermost [`LmHistory`] that observes the current task. If there is none, the
+/// output says how to add one.
 ///
 /// ```
 /// use dspy_core::lm::Lm;

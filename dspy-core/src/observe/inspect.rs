@@ -1,4 +1,4 @@
-//! Calls of models as people read them.
+//! Model calls in printable form.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -13,10 +13,10 @@ const HINT: &str = "No calls are kept here. To keep the latest ones, say once\n\
                     dspy::configure(Settings::new().observe(LmHistory::default()));\n\n\
                     or bind an `LmHistory` to a model with `lm.layer(history.clone())` and print `history.inspect(n)`.\n";
 
-/// Conversations with models, to be printed; made by [`inspect_history`](super::inspect_history) and
+/// Conversations with models in printable form; made by [`inspect_history`](super::inspect_history) and
 /// [`LmHistory::inspect`](super::LmHistory::inspect).
 ///
-/// Printed in colours where the standard output is a terminal and `NO_COLOR` is not set.
+/// Coloured if the standard output is a terminal and `NO_COLOR` is not set.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     records: Vec<Arc<LmRecord>>,
@@ -32,14 +32,14 @@ impl Inspection {
         Inspection { records, dropped, kept, colours: !no && std::io::stdout().is_terminal() }
     }
 
-    /// The same, with or without colours.
+    /// Sets whether the output is coloured.
     #[must_use]
     pub fn colours(mut self, on: bool) -> Self {
         self.colours = on;
         self
     }
 
-    /// The calls that are shown, the oldest first.
+    /// Returns the calls that are shown, oldest first.
     pub fn records(&self) -> &[Arc<LmRecord>] {
         &self.records
     }
@@ -53,7 +53,7 @@ impl fmt::Display for Inspection {
                 self.0.write(f)
             }
         }
-        // A server may have sent back what it was sent.
+        // A server may echo a key that was sent to it.
         f.write_str(&dspy_lm::internal::hide_live(&Whole(self).to_string()))
     }
 }
@@ -75,7 +75,7 @@ impl Inspection {
     }
 }
 
-/// What is written, and how.
+/// The output and its style.
 struct Page<'a, 'f> {
     f: &'a mut fmt::Formatter<'f>,
     colours: bool,
@@ -155,7 +155,7 @@ impl Page<'_, '_> {
         self.body(&format!("calls {}({})", call.name, call.arguments))
     }
 
-    /// A text, indented. What a terminal would take for a command is not written: replies are not ours.
+    /// Writes `text`, indented. Terminal control characters are not written, since replies are untrusted.
     fn body(&mut self, text: &str) -> fmt::Result {
         for line in text.trim_end().lines() {
             let line: String =
@@ -184,7 +184,7 @@ const fn heading(role: Role) -> &'static str {
     }
 }
 
-/// Usage, time and attempts in a line.
+/// Returns a line with usage, time and attempts.
 fn summary(record: &LmRecord, usage: &Usage, cached: bool) -> String {
     let mut parts = Vec::new();
     if cached {

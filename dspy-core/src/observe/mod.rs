@@ -1,14 +1,14 @@
-//! What programs do, for people and machines that watch them: events, spans, a history of model calls, metrics.
+//! Observability of programs: events, spans, a history of model calls, metrics.
 //!
-//! Nothing is recorded unless it is asked for, and then by what is already common:
+//! Nothing is recorded by default. There are these ways:
 //!
-//! - **Spans** go to the [`tracing`](https://docs.rs/tracing) subscriber of the application, named by OpenTelemetry's
-//!   conventions for generative AI. The feature `otel` brings what sends them to a collector.
+//! - **Spans** go to the [`tracing`](https://docs.rs/tracing) subscriber of the application, named by
+//!   OpenTelemetry's conventions for generative AI. The feature `otel` exports them to a collector.
 //! - **Events** go to [`Observer`]s: functions of an [`Event`](crate::program::Event).
-//! - [`LmHistory`] keeps the latest calls of models for [`inspect_history`].
+//! - [`LmHistory`] keeps the latest model calls for [`inspect_history`].
 //! - [`Metrics`] counts calls, tokens, cost and time.
 //!
-//! All other rooms tell this one; it changes nothing of what they do.
+//! The other modules report to this one; it does not affect their results.
 
 mod event;
 mod history;

@@ -1,4 +1,4 @@
-//! Who is told what happens.
+//! Observers of programs.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 use crate::observe::{Event, EventKind};
 use dspy_lm::observe::{CallEvent, CallEventKind, CallObserver, Observers};
 
-/// Something that is told what happens in programs: each call of a module, predictor, model or tool, when it starts
-/// and when it ends.
+/// A receiver of events: each call of a module, predictor, model or tool, when it starts and when it ends.
 ///
-/// Functions of an [`Event`] are observers. Set one with [`Settings::observe`](crate::program::Settings::observe) for
-/// the process or a scope.
+/// Functions of an [`Event`] are observers. Set one with
+/// [`Settings::observe`](crate::program::Settings::observe) for the process or a scope.
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -31,10 +30,10 @@ use dspy_lm::observe::{CallEvent, CallEventKind, CallObserver, Observers};
 /// # Ok::<(), dspy_core::lm::LmError>(()) }).unwrap();
 /// ```
 ///
-/// Observers are called where things happen, one after another: one that takes long holds up the program. A panic in
-/// one is caught and logged.
+/// Observers are called synchronously, one after another: a slow one delays the program. A panic in an
+/// observer is caught and logged.
 pub trait Observer: Any + Send + Sync {
-    /// Is told of one event.
+    /// Receives one event.
     fn event(&self, event: &Event);
 }
 
@@ -44,7 +43,7 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
     }
 }
 
-/// An observer of programs among those of the models' calls.
+/// An adapter of a program observer to the observers of model calls.
 struct Bridge(Arc<dyn Observer>);
 
 impl CallObserver for Bridge {
@@ -53,18 +52,18 @@ impl CallObserver for Bridge {
     }
 }
 
-/// The observer as the models' calls know it.
+/// Wraps the observer as an observer of model calls.
 pub(crate) fn bridged(observer: Arc<dyn Observer>) -> Arc<dyn CallObserver> {
     Arc::new(Bridge(observer))
 }
 
-/// The observer of programs that is known as this one.
+/// Returns the program observer that `observer` wraps, if any.
 pub(super) fn unbridged(observer: &dyn CallObserver) -> Option<&Arc<dyn Observer>> {
     let observer: &dyn Any = observer;
     observer.downcast_ref().map(|Bridge(observer)| observer)
 }
 
-/// Tells all of them.
+/// Sends the event to all observers.
 pub(super) fn tell(observers: &Observers, event: &Event) {
     observers.each(|observer| {
         if let Some(observer) = unbridged(observer) {

@@ -1,4 +1,4 @@
-//! One call that is observed: of a module, a predictor, a model or a tool.
+//! An observed call of a module, a predictor, a model or a tool.
 
 use std::fmt;
 use std::future::Future;
@@ -15,13 +15,14 @@ use super::{Event, EventKind, spans};
 use crate::lm::Usage;
 use crate::signature::Values;
 
-/// A failure, as it is told.
+/// A failure as it is reported to observers.
 pub(crate) trait Failure: fmt::Display {
-    /// What it is called in spans, and what can be said of it without quoting anybody.
+    /// Returns the class of the failure in spans, and a description that quotes no content.
     fn class(&self) -> (&'static str, String);
 }
 
-/// A call of a module, predictor or tool that is observed. Dropped before it has ended, it was cancelled.
+/// An observed call of a module, predictor or tool. If it is dropped before it has ended, it counts as
+/// cancelled.
 pub(crate) struct Operation {
     frame: Frame,
     ended: bool,
@@ -32,7 +33,7 @@ impl Operation {
         Operation { frame: Frame::new(scope, source, observers, span), ended: false }
     }
 
-    /// A call in `scope`, if it is observed or `watched`.
+    /// Creates a call in `scope` if it is observed or `watched`.
     fn observed(scope: Scope, source: Arc<str>, span: Span, watched: bool) -> Option<Self> {
         let observers = scope.observers();
         let alone = !watched && span.is_disabled() && observers.is_empty();
@@ -47,12 +48,12 @@ impl Operation {
         &self.frame.source
     }
 
-    /// Whether somebody wants to see inputs and outputs.
+    /// Returns whether inputs and outputs are recorded.
     pub(crate) fn shows_values(&self) -> bool {
         self.frame.content || !self.frame.observers.is_empty()
     }
 
-    /// Tells observers; what is not observed is not made.
+    /// Sends an event to observers; `kind` is called only if there are any.
     fn tell(&self, kind: impl FnOnce() -> EventKind) {
         let Frame { id, source, observers, .. } = &self.frame;
         if !observers.is_empty() {
@@ -65,21 +66,21 @@ impl Operation {
         self.frame.failed(error_type, &self.frame.described(error, text));
     }
 
-    /// Does the work of the call.
+    /// Runs the work of the call in its scope.
     pub(crate) fn run<'w, F: Future + 'w>(&self, work: F) -> impl Future<Output = F::Output> + use<'w, F> {
         self.frame.run(work)
     }
 }
 
-/// A module that begins.
+/// The start of a module call.
 pub(crate) enum ModuleCall {
-    /// Nobody observes it. What it calls is known by the paths of its predictors all the same: somebody may observe that
-    /// who does not observe the module.
+    /// No observer of the module. The paths of its predictors are still registered, since an observer may be
+    /// set further inside.
     Unobserved(NamedScope),
     Observed(Operation),
 }
 
-/// A module that begins, observed or `watched` or neither.
+/// Starts a module call, observed or `watched` or neither.
 pub(crate) fn module(name: &'static str, predictors: Named<'_>, watched: bool) -> ModuleCall {
     let scope = registered(&Scope::current(), predictors);
     if !may_be_observed() && !watched {
@@ -96,7 +97,7 @@ pub(crate) fn module(name: &'static str, predictors: Named<'_>, watched: bool) -
 }
 
 impl Operation {
-    /// Notes how a module has ended.
+    /// Records the end of a module call.
     pub(crate) fn module_ended(mut self, result: Result<Usage, &dyn Failure>) {
         self.ended = true;
         if let Err(error) = &result {
@@ -109,8 +110,8 @@ impl Operation {
     }
 }
 
-/// A predictor that is called, where it may be observed or is `watched`. Even if nobody observes the predictor, those
-/// that observe its model are told its path.
+/// Starts a predictor call if it is observed or `watched`. Even without an observer of the predictor,
+/// observers of its model receive its path.
 pub(crate) fn predictor(
     predictor: PredictorRef,
     signature: &str,
@@ -134,13 +135,13 @@ pub(crate) fn predictor(
 }
 
 impl Operation {
-    /// Notes that a reply was refused, and that the model is asked again.
+    /// Records that a reply was refused and that the model is re-prompted.
     pub(crate) fn restarted(&self, class: &str, adapter: &str, problems: impl FnOnce() -> String) {
         spans::refused(&self.frame.span, class, adapter);
         self.tell(|| EventKind::Restarted { problems: problems() });
     }
 
-    /// Notes how a predictor has ended.
+    /// Records the end of a predictor call.
     pub(crate) fn predictor_ended(
         mut self,
         result: Result<&Values, &dyn Failure>,
@@ -165,7 +166,7 @@ impl Operation {
     }
 }
 
-/// A tool that is called, where it is observed or `watched`.
+/// Starts a tool call if it is observed or `watched`.
 pub(crate) fn tool(name: &str, arguments: &Value, watched: bool) -> Option<Operation> {
     if !may_be_observed() && !watched {
         return None;
@@ -180,7 +181,7 @@ pub(crate) fn tool(name: &str, arguments: &Value, watched: bool) -> Option<Opera
 }
 
 impl Operation {
-    /// Notes how a tool has ended.
+    /// Records the end of a tool call.
     pub(crate) fn tool_ended(mut self, result: Result<&Value, &dyn Failure>) {
         self.ended = true;
         match result {
@@ -199,7 +200,7 @@ impl Operation {
     }
 }
 
-/// Tells observers what a program says of its progress.
+/// Sends a progress message of the program to observers.
 pub(crate) fn status(id: CallId, text: &str) {
     let observers = Scope::current().observers();
     if !observers.is_empty() {

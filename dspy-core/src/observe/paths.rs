@@ -1,24 +1,24 @@
-//! Which predictor is which, while a program runs.
+//! The paths of predictors while a program runs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::locks::MutexExt as _;
 
-/// The path of a predictor that is called outside of any program.
+/// The path of a predictor that is called outside any program.
 static ALONE: LazyLock<Arc<str>> = LazyLock::new(|| "self".into());
 
-/// A predictor, as it is known while its program runs: by its address while the program is borrowed, which tells two
-/// clones in one program apart, and by its id, which it shares with the clones that are made during the run. An address
-/// alone may be that of another one that was dropped meanwhile.
+/// A reference to a predictor while its program runs: its address, which distinguishes two clones in one
+/// borrowed program, and its id, which it shares with clones made during the run. An address alone may be
+/// reused after a predictor is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PredictorRef {
     pub(crate) address: usize,
     pub(crate) id: u64,
 }
 
-/// The predictors of a program with their paths. Finding them takes a walk through the program, which is made where
-/// somebody wants to know.
+/// A function that lists the predictors of a program with their paths. It walks through the program, so it is
+/// called only if the paths are needed.
 pub(crate) type Named<'a> = &'a (dyn Fn() -> Vec<(String, PredictorRef)> + Sync + 'a);
 
 /// The paths of the predictors of a running program.
@@ -32,7 +32,7 @@ struct Known {
 }
 
 impl Paths {
-    /// Learns the paths of a program's predictors. What is known already, from an enclosing module, stays.
+    /// Adds the paths of a program's predictors. Paths that an enclosing module added stay.
     pub(crate) fn register(&self, named: Named<'_>) {
         let named = named();
         let mut known = self.0.lock_any();

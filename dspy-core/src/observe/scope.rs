@@ -1,4 +1,4 @@
-//! The program that a task is in.
+//! The scope of the program that a task runs in.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::paths::{Named, Paths, PredictorRef};
 use dspy_lm::observe::{Scope, may_be_observed};
 
-/// This scope with the paths of a program that is about to run. Those of an enclosing program stay.
+/// Returns this scope with the paths of a program that is about to run. Those of an enclosing program stay.
 pub(super) fn registered(scope: &Scope, predictors: Named<'_>) -> Scope {
     let mut scope = scope.clone();
     match paths(&scope) {
@@ -28,12 +28,12 @@ fn paths(scope: &Scope) -> Option<&Paths> {
     scope.program.as_deref()?.downcast_ref()
 }
 
-/// Learns the paths of a module that is a single predictor, where somebody wants to know them.
+/// Registers the paths of a module that is a single predictor, if they are needed.
 pub(crate) fn leaf(predictors: Named<'_>) -> Option<NamedScope> {
     may_be_observed().then(|| NamedScope::new(registered(&Scope::current(), predictors)))
 }
 
-/// Where predictors run whose paths are known.
+/// A scope with known paths of predictors.
 pub(crate) struct NamedScope(Arc<Scope>);
 
 impl NamedScope {

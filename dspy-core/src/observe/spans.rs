@@ -1,4 +1,5 @@
-//! The spans of programs, named by the conventions. Each is made only where a subscriber wants it.
+//! The spans of programs, named by OpenTelemetry's conventions. A span is created only if a subscriber is
+//! interested in it.
 
 use serde_json::{Map, Value};
 use tracing::{Level, Span, debug_span, event, field, info_span};
@@ -8,7 +9,7 @@ use dspy_lm::observe as content;
 use dspy_lm::observe::gen_ai::*;
 use dspy_lm::observe::spans::int;
 
-/// A call of a module.
+/// Creates the span of a module call.
 pub(super) fn module(name: &str) -> Span {
     info_span!(
         target: "dspy",
@@ -23,7 +24,7 @@ pub(super) fn module(name: &str) -> Span {
     )
 }
 
-/// A call of a predictor.
+/// Creates the span of a predictor call.
 pub(super) fn predictor(path: &str, signature: &str) -> Span {
     info_span!(
         target: "dspy",
@@ -40,12 +41,12 @@ pub(super) fn predictor(path: &str, signature: &str) -> Span {
     )
 }
 
-/// The making of a prompt.
+/// Creates the span of building a prompt.
 pub(crate) fn render(adapter: &str) -> Span {
     debug_span!(target: "dspy", "render", { ADAPTER } = adapter)
 }
 
-/// The reading of a reply.
+/// Creates the span of parsing a reply.
 pub(crate) fn parse(adapter: &str) -> Span {
     debug_span!(
         target: "dspy",
@@ -56,7 +57,7 @@ pub(crate) fn parse(adapter: &str) -> Span {
     )
 }
 
-/// Notes in the span of [`parse`] how the reading went: how many repairs it took, or why it failed.
+/// Records the outcome in the span of [`parse`]: the number of repairs, or the kind of the failure.
 pub(crate) fn parsed(span: &Span, outcome: Result<usize, &str>) {
     match outcome {
         Ok(repairs) => span.record(REPAIRS, int(repairs as u64)),
@@ -64,7 +65,7 @@ pub(crate) fn parsed(span: &Span, outcome: Result<usize, &str>) {
     };
 }
 
-/// A call of a tool.
+/// Creates the span of a tool call.
 pub(super) fn tool(name: &str) -> Span {
     info_span!(
         target: "dspy",
@@ -81,7 +82,7 @@ pub(super) fn tool(name: &str) -> Span {
     )
 }
 
-/// Notes that a reply was refused and that the model is asked again.
+/// Records that a reply was refused and that the model is re-prompted.
 pub(super) fn refused(span: &Span, class: &str, adapter: &str) {
     event!(
         target: "dspy",

@@ -1,4 +1,4 @@
-//! What a program did: every predictor call with its path, inputs and outputs.
+//! Traces of programs: every predictor call with its path, inputs and outputs.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::lm::Usage;
 use crate::locks::MutexExt as _;
 use crate::signature::Values;
 
-/// The most steps that one trace keeps; later ones are only counted.
+/// The largest number of steps in a trace; later ones are only counted.
 const LONGEST: usize = 10_000;
 
 /// One call of a predictor.
@@ -22,42 +22,42 @@ const LONGEST: usize = 10_000;
 pub struct TraceStep {
     /// The path of the predictor in the program that was run, e.g. `generate_query.predict`.
     pub predictor: String,
-    /// Its input values.
+    /// The input values.
     pub inputs: Values,
-    /// Its output values; empty if it failed.
+    /// The output values; empty if the call failed.
     pub outputs: Values,
-    /// The last reply of the model, as it was written.
+    /// The last reply of the model, unmodified.
     pub reply: String,
-    /// What the call cost, all attempts included.
+    /// The usage of the call, all attempts included.
     pub usage: Usage,
-    /// Why the call failed.
+    /// The error, if the call failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// The calls of a run in the order in which they were started.
+/// The predictor calls of a run, in the order in which they started.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Trace {
     /// The calls.
     pub steps: Vec<TraceStep>,
-    /// How many more calls there were than a trace keeps (10,000).
+    /// The number of calls beyond the limit of a trace (10,000), which are not in `steps`.
     #[serde(default)]
     pub dropped: u64,
 }
 
-/// Runs `future` and returns what it gives together with the predictor calls that were made in it, concurrent and
-/// [spawned](crate::program::spawn) ones included.
+/// Runs `future` and returns its output together with a trace of the predictor calls made in it, concurrent
+/// and [spawned](crate::program::spawn) ones included.
 ///
-/// Paths are those in the program that is called inside `future`.
+/// Paths are relative to the program that is called inside `future`.
 pub fn trace<F: Future>(future: F) -> impl Future<Output = (F::Output, Trace)> {
     let scope = Arc::new(TraceScope::default());
     let work = Watched::current().traced(scope.clone()).enter(future);
-    // Not an async block, which would hold the work twice.
+    // An async block would hold the future twice.
     work.map(move |output| (output, scope.finish()))
 }
 
-/// Collects the steps of one trace.
+/// The collector of the steps of one trace.
 #[derive(Debug, Default)]
 pub(crate) struct TraceScope {
     pub(super) paths: Paths,
@@ -72,7 +72,7 @@ struct Inner {
 }
 
 impl TraceScope {
-    /// The place in the order of calls of one that starts now.
+    /// Returns the position of a call that starts now in the order of calls.
     pub(crate) fn start(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Who watches what a task does while it does it: a stream of events, a trace.
+//! Watchers of a running task: a stream of events, a trace.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,7 @@ tokio::task_local! {
     static WATCHED: Watched;
 }
 
-/// Who watches a task.
+/// The watchers of a task.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) trace: Option<Arc<TraceScope>>,
@@ -37,13 +37,13 @@ impl Watched {
         Watched { trace: Some(trace), ..self }
     }
 
-    /// With one more reader of events.
+    /// Adds a receiver of events.
     pub(crate) fn told(self, sender: mpsc::Sender<Event>) -> Watched {
         let scope = EventScope { sender, paths: Paths::default(), outer: self.events };
         Watched { events: Some(Arc::new(scope)), ..self }
     }
 
-    /// Learns the paths of a program that is about to run, where someone wants to know them.
+    /// Registers the paths of a program that is about to run, if they are needed.
     pub(crate) fn register(&self, named: Named<'_>) {
         if let Some(trace) = &self.trace {
             trace.paths.register(named);
@@ -54,7 +54,8 @@ impl Watched {
     }
 }
 
-/// Says something to whoever watches the program that the current task belongs to; nothing if nobody does.
+/// Sends a progress message to the watchers of the program that the current task belongs to. Does nothing if
+/// there are none.
 ///
 /// ```
 /// # async fn doc() {
@@ -69,7 +70,7 @@ pub async fn status(text: impl Into<String>) {
     }
 }
 
-/// Hands the events of a program on to its watcher.
+/// A channel from the events of a program to its watcher.
 pub(crate) struct EventScope {
     sender: mpsc::Sender<Event>,
     paths: Paths,
@@ -86,7 +87,7 @@ impl EventScope {
 
     pub(crate) async fn send(&self, id: CallId, source: Arc<str>, kind: EventKind) {
         for scope in self.chain() {
-            // A watcher that has gone away needs no news.
+            // The watcher may have been dropped.
             let _ = scope.sender.send(Event::of(id, source.clone(), kind.clone())).await;
         }
     }
@@ -95,12 +96,12 @@ impl EventScope {
         std::iter::successors(Some(self), |scope| scope.outer.as_deref())
     }
 
-    /// The paths that the watchers know a predictor by, the innermost first.
+    /// Returns the paths by which the watchers know a predictor, the innermost first.
     pub(crate) fn sources(&self, predictor: PredictorRef) -> Vec<Arc<str>> {
         self.chain().map(|scope| scope.paths.of(predictor)).collect()
     }
 
-    /// Hands on an event of the predictor with these [`sources`](Self::sources).
+    /// Sends an event of the predictor with these [`sources`](Self::sources).
     pub(crate) async fn predictor(&self, id: CallId, sources: &[Arc<str>], kind: EventKind) {
         for (scope, source) in self.chain().zip(sources) {
             let _ = scope.sender.send(Event::of(id, source.clone(), kind.clone())).await;

@@ -1,4 +1,4 @@
-//! `ChainOfThought`: reason first, then answer.
+//! `ChainOfThought`: reasoning first, then the answer.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::lm::{Lm, Message};
 use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
 use crate::signature::{FieldError, FieldSpec, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
-/// Asks the model to reason step by step before it gives the outputs of a signature.
+/// A strategy that lets the model reason step by step before it answers.
 ///
-/// The reasoning is one more output, `reasoning`, before all others; [`Prediction::reasoning`] gives it. A signature
-/// that has a field of that name already is left as it is.
+/// The reasoning is an additional output, `reasoning`, before all others; [`Prediction::reasoning`] returns
+/// it. A signature that already has a field of that name is not changed.
 ///
 /// Source: Wei et al., "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models" (2022).
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct ChainOfThought<S> {
 }
 
 impl<S> ChainOfThought<S> {
-    /// The strategy for a signature.
+    /// Creates the strategy for a signature.
     pub fn new(/* for a signature in a string write `chain_of_thought!("question -> answer")` */) -> Self
     where
         S: Signature,
@@ -53,7 +53,7 @@ impl<S: Signature> ChainOfThought<S> {
         ChainOfThought { predict: self.predict.with_adapter(adapter) }
     }
 
-    /// Sets what to do about replies that cannot be read.
+    /// Sets the policy for replies that cannot be read.
     #[must_use]
     pub fn with_recovery(self, recovery: Recovery) -> Self {
         ChainOfThought { predict: self.predict.with_recovery(recovery) }
@@ -73,12 +73,12 @@ impl<S: Signature> ChainOfThought<S> {
         Ok(ChainOfThought { predict: self.predict.with_demos(examples)? })
     }
 
-    /// Calls the model and shows the outputs while they arrive, the reasoning first.
+    /// Starts a call whose outputs are shown as they arrive, the reasoning first.
     pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
         PredictStream::of(self, input)
     }
 
-    /// The exact messages that a call with this input would send first. Calls no model.
+    /// Returns the exact messages of the first request for this input. Calls no model.
     ///
     /// # Errors
     /// If a value has no JSON form.

@@ -1,4 +1,4 @@
-//! Strategies over signatures that are known only at run time.
+//! Strategies for signatures that are known only at run time.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,8 +12,8 @@ use crate::predictor::{Prediction, Predictor, Refusal, enforced};
 use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
 use crate::signature::{Demo, FieldSpec, IntoInput, Role, SignatureSpec, Values};
 
-/// A predictor of a signature that is only known at run time: values in, values out. An input that the signature does
-/// not have is an error.
+/// A predictor of a signature that is known only at run time: values in, values out. An input that the
+/// signature does not have is an error.
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -36,12 +36,13 @@ pub struct DynPredict {
 }
 
 impl DynPredict {
-    /// A predictor of `spec`.
+    /// Creates a predictor of `spec`.
     pub fn new(spec: SignatureSpec) -> Self {
         DynPredict { predictor: Predictor::new(spec), rules: Arc::default() }
     }
 
-    /// As [`ChainOfThought`](super::ChainOfThought): with `reasoning` as the first output.
+    /// Creates a predictor with `reasoning` as the first output, like
+    /// [`ChainOfThought`](super::ChainOfThought).
     pub fn chain_of_thought(spec: SignatureSpec) -> Self {
         let reasoning = FieldSpec::text(Role::Output, "reasoning", "The steps that lead to the answer.");
         Self::new(if spec.field("reasoning").is_none() { spec.prepend(reasoning) } else { spec })
@@ -61,7 +62,7 @@ impl DynPredict {
         self
     }
 
-    /// Sets what to do about replies that cannot be read.
+    /// Sets the policy for replies that cannot be read.
     #[must_use]
     pub fn with_recovery(mut self, recovery: Recovery) -> Self {
         self.predictor.set_recovery(recovery);
@@ -83,8 +84,8 @@ impl DynPredict {
         self
     }
 
-    /// Adds a rule about the outputs: its reason stands in prompts, and a reply for which `holds` is false is refused
-    /// and asked again, as with a hard `#[check(…)]` of a typed signature.
+    /// Adds a rule about the outputs. Its reason appears in prompts; a reply for which `holds` is false is
+    /// refused and the model is re-prompted, as with a hard `#[check(…)]` of a typed signature.
     ///
     /// ```
     /// use dspy_core::lm::Lm;
@@ -111,12 +112,12 @@ impl DynPredict {
         self
     }
 
-    /// Calls the model and shows the outputs while they arrive.
+    /// Starts a call whose outputs are shown as they arrive.
     pub fn stream(&self, inputs: Values) -> DynStream {
         DynStream::of(self, inputs)
     }
 
-    /// The exact messages that a call with these inputs would send first. Calls no model.
+    /// Returns the exact messages of the first request for these inputs. Calls no model.
     ///
     /// # Errors
     /// If an input is missing or unknown.
@@ -124,12 +125,12 @@ impl DynPredict {
         self.predictor.render(inputs)
     }
 
-    /// The predictor underneath.
+    /// Returns the underlying predictor.
     pub fn predictor(&self) -> &Predictor {
         &self.predictor
     }
 
-    /// The predictor underneath, for changing.
+    /// Returns the underlying predictor, to be changed.
     pub fn predictor_mut(&mut self) -> &mut Predictor {
         &mut self.predictor
     }
@@ -164,7 +165,7 @@ impl Module for DynPredict {
         Prediction::recovered(self.predictor.call_as(input, |_, _| Ok(Vec::new()), convert).await?)
     }
 
-    // The predictor counts its own usage, so this call needs no scope of its own.
+    // The predictor counts its own usage, so this call needs no separate scope.
     fn call(&self, input: impl IntoInput<Values>) -> impl Future<Output = Result<Prediction<Values>>> + Send {
         self.call_alone(input.into_input())
     }

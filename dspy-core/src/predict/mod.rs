@@ -1,4 +1,4 @@
-//! Strategies: how a signature is carried out.
+//! Strategies: ways to obtain the outputs of a signature from a model.
 
 mod chain_of_thought;
 mod dynamic;

@@ -14,7 +14,7 @@ use crate::predictor::{
 use crate::program::{HasPredictors, Visitor, VisitorMut, call_leaf};
 use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
 
-/// What a call needs to know of the types of its signature.
+/// The functions of a call that depend on the types of its signature.
 #[derive(Clone, Copy)]
 pub(super) struct Types {
     spec: fn() -> &'static Arc<SignatureSpec>,
@@ -29,17 +29,17 @@ impl Types {
     }
 }
 
-/// Demonstrations that are declared on a signature.
+/// A function that returns the demonstrations declared on a signature.
 pub(super) type Declared = fn() -> Result<Vec<Demo>, FieldError>;
 
 /// A strategy that is a single predictor.
 #[derive(Clone)]
 pub(super) struct Leaf {
     pub(super) predictor: Predictor,
-    /// Why the demonstrations of the signature cannot be shown, if so. Reported by the first call, because `new` has
-    /// nothing to report it with.
+    /// The error of the signature's demonstrations, if they cannot be shown. The first call reports it,
+    /// because `new` cannot return an error.
     bad_demos: Option<FieldError>,
-    /// The field that the predictor is in, as paths name it.
+    /// The field that the predictor is in, for paths.
     field: Option<&'static str>,
 }
 
@@ -57,7 +57,7 @@ impl Leaf {
         Leaf { predictor, bad_demos, field: None }
     }
 
-    /// The same, known as the field `name` of its strategy.
+    /// Sets the field name of the predictor in its strategy.
     pub(super) fn in_field(mut self, name: &'static str) -> Self {
         self.field = Some(name);
         self
@@ -72,7 +72,7 @@ impl Leaf {
         self.predictor.render(&inputs?)
     }
 
-    /// A call by a strategy that is a module of its own.
+    /// Starts a call from a strategy that is a module itself.
     pub(super) fn forward(
         &self,
         inputs: Result<Values, FieldError>,
@@ -81,7 +81,8 @@ impl Leaf {
         Box::pin(self.run(inputs, types))
     }
 
-    /// A call of the module that this is. The predictor counts its own usage, so the call needs no scope of its own.
+    /// Starts a call of the strategy as a module. The predictor counts its own usage, so the call needs no
+    /// separate scope.
     pub(super) fn call(
         &self,
         inputs: Result<Values, FieldError>,
@@ -116,14 +117,14 @@ impl HasPredictors for Leaf {
     }
 }
 
-/// A call that gives its prediction the type that its caller knows.
+/// A call that returns its prediction with the type that its caller knows.
 pub(super) struct Typed<'a, O> {
     call: BoxFuture<'a, Result<AnyPrediction>>,
     output: PhantomData<fn() -> O>,
 }
 
 impl<'a, O> Typed<'a, O> {
-    /// The output must be of the type that the call converts to.
+    /// Wraps a call, whose output must have the type `O`.
     pub(super) fn new(call: BoxFuture<'a, Result<AnyPrediction>>) -> Self {
         Typed { call, output: PhantomData }
     }

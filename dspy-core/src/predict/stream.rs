@@ -1,4 +1,4 @@
-//! Outputs while they arrive.
+//! Outputs shown as they arrive.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::program::Module;
 use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, update_values};
 
-/// A prediction that is arriving; made by [`Predict::stream`](super::Predict::stream) and its like, and for strategies of
-/// your own by [`of`](Self::of).
+/// A prediction in progress; made by [`Predict::stream`](super::Predict::stream) and similar methods, and for
+/// custom strategies by [`of`](Self::of).
 ///
 /// ```
 /// # use dspy_core as dspy;
@@ -58,21 +58,21 @@ use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, 
 /// # Ok::<(), dspy::Error>(()) }).unwrap();
 /// ```
 ///
-/// Nothing is sent before the stream is first asked, and dropping it stops the call. What was shown of a field stays
-/// while the field grows, and final values are those of the prediction. When a reply is refused, the connection
-/// breaks, or damage further on makes the whole mean something else than what was shown, the outputs start anew from
-/// pending; [`attempt`](Self::attempt) counts that.
+/// Nothing is sent before the stream is first polled, and dropping it stops the call. The shown part of a
+/// field stays while the field grows, and final values equal those of the prediction. The outputs restart as
+/// pending if a reply is refused, the connection breaks, or the end of a reply changes the meaning of what
+/// was shown; [`attempt`](Self::attempt) counts the restarts.
 ///
-/// The partial outputs are `Serialize`, each field with its [state](crate::signature::FieldState). Where they are
-/// `Clone` (where the fields are), the stream is a [`Stream`] of them.
+/// The partial outputs are `Serialize`, each field with its [state](crate::signature::FieldState). If they
+/// are `Clone` (because their fields are), the stream is a [`Stream`] of them.
 #[must_use = "nothing is sent before the stream is asked"]
 pub struct PredictStream<S: Signature>(Arriving<S::Partial, S::Output>);
 
 impl<S: Signature> PredictStream<S> {
-    /// Calls a strategy and shows its outputs while they arrive.
+    /// Calls a strategy and shows its outputs as they arrive.
     ///
-    /// They are those of the predictors in it that have the outputs of `S`; what other predictors do is not shown. With
-    /// each further call of such a predictor the outputs start anew.
+    /// The shown outputs are those of its predictors that have the outputs of `S`; other predictors are not
+    /// shown. Each further call of such a predictor restarts the outputs.
     pub fn of<M>(strategy: &M, input: impl IntoInput<M::Input>) -> Self
     where
         M: Module<Output = S::Output> + Clone + 'static,
@@ -81,35 +81,35 @@ impl<S: Signature> PredictStream<S> {
         PredictStream(Arriving::new(strategy, input.into_input(), S::spec(), S::Partial::default, S::update))
     }
 
-    /// The outputs so far, as soon as there is more of them; nothing when the call has ended, well or badly.
+    /// Waits for a change and returns the outputs so far; `None` once the call has ended or failed.
     pub async fn next(&mut self) -> Option<&S::Partial> {
         poll_fn(|cx| self.0.poll_more(cx)).await.then_some(&self.0.partial)
     }
 
-    /// The outputs so far.
+    /// Returns the outputs so far.
     pub fn partial(&self) -> &S::Partial {
         &self.0.partial
     }
 
-    /// Returns how far an output has arrived that the strategy added to those of the signature.
+    /// Returns the state of an output that the strategy added to those of the signature.
     pub fn added(&self, name: &str) -> Option<&FieldState<Value>> {
         self.0.added.get(name)
     }
 
-    /// The reasoning so far, where the strategy asks for it or the model reports it.
+    /// Returns the reasoning so far, if the strategy requests it or the model reports it.
     pub fn reasoning(&self) -> &str {
         self.0.reasoning()
     }
 
-    /// Which attempt at the outputs is arriving, from 1.
+    /// Returns the number of the present attempt at the outputs, from 1.
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
-    /// The prediction, once it is there.
+    /// Runs the call to its end and returns the prediction.
     ///
     /// # Errors
-    /// As a call without a stream.
+    /// The same as for a call without a stream.
     pub async fn finish(self) -> Result<Prediction<S::Output>> {
         self.0.finish().await
     }
@@ -123,7 +123,7 @@ impl<S: Signature<Partial: Clone>> Stream for PredictStream<S> {
     }
 }
 
-// Nothing in it is ever pinned in place.
+// No part of it is ever pinned in place.
 impl<S: Signature> Unpin for PredictStream<S> {}
 
 impl<S: Signature> fmt::Debug for PredictStream<S> {
@@ -132,7 +132,7 @@ impl<S: Signature> fmt::Debug for PredictStream<S> {
     }
 }
 
-/// [`PredictStream`] of a signature that is known only at run time; made by
+/// A [`PredictStream`] of a signature that is known only at run time; made by
 /// [`DynPredict::stream`](super::DynPredict::stream).
 #[must_use = "nothing is sent before the stream is asked"]
 pub struct DynStream(Arriving<PartialValues, Values>);
@@ -145,30 +145,30 @@ impl DynStream {
         DynStream(Arriving::new(strategy, inputs, spec, fresh, update_values))
     }
 
-    /// The outputs so far, as soon as there is more of them; nothing when the call has ended, well or badly.
+    /// Waits for a change and returns the outputs so far; `None` once the call has ended or failed.
     pub async fn next(&mut self) -> Option<&PartialValues> {
         poll_fn(|cx| self.0.poll_more(cx)).await.then_some(&self.0.partial)
     }
 
-    /// The outputs so far.
+    /// Returns the outputs so far.
     pub fn partial(&self) -> &PartialValues {
         &self.0.partial
     }
 
-    /// The reasoning so far, where the strategy asks for it or the model reports it.
+    /// Returns the reasoning so far, if the strategy requests it or the model reports it.
     pub fn reasoning(&self) -> &str {
         self.0.reasoning()
     }
 
-    /// Which attempt at the outputs is arriving, from 1.
+    /// Returns the number of the present attempt at the outputs, from 1.
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
 
-    /// The prediction, once it is there.
+    /// Runs the call to its end and returns the prediction.
     ///
     /// # Errors
-    /// As a call without a stream.
+    /// The same as for a call without a stream.
     pub async fn finish(self) -> Result<Prediction<Values>> {
         self.0.finish().await
     }

@@ -1,4 +1,4 @@
-//! The outputs of a call, folded from its events.
+//! The outputs of a call, collected from its events.
 
 use std::collections::HashSet;
 use std::task::{Context, Poll, ready};
@@ -9,12 +9,12 @@ use crate::program::{Event, EventKind, Module, watched};
 use crate::signature::{FieldChange, FieldState, FieldUpdate, PartialValues, SignatureSpec, update_values};
 use dspy_lm::internal::Driven;
 
-/// A call of a strategy together with what has arrived of its outputs.
+/// A call of a strategy together with the part of its outputs that has arrived.
 pub(super) struct Arriving<P, O> {
     work: Driven<'static, Event, Result<Prediction<O>>>,
     /// The paths of the predictors that are shown.
     shown: HashSet<String>,
-    /// The call that is shown.
+    /// The id of the call that is shown.
     call: Option<u64>,
     own: HashSet<String>,
     fresh: Box<dyn Fn() -> P + Send>,
@@ -22,7 +22,7 @@ pub(super) struct Arriving<P, O> {
     pub(super) partial: P,
     /// Outputs that the strategy added to the signature.
     pub(super) added: PartialValues,
-    /// What the model reports of its reasoning beside the reply.
+    /// The reasoning that the model reports separately from the reply.
     reported: String,
     pub(super) attempt: u32,
 }
@@ -60,7 +60,7 @@ impl<P, O: Send + 'static> Arriving<P, O> {
         }
     }
 
-    /// Whether there is more to show; otherwise the call has ended.
+    /// Polls for a change; ready with `false` once the call has ended.
     pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             match ready!(self.work.poll_next(cx)) {
@@ -74,7 +74,7 @@ impl<P, O: Send + 'static> Arriving<P, O> {
         }
     }
 
-    /// Takes an event in; whether that changed what is shown.
+    /// Applies an event; returns whether it changed the shown outputs.
     fn take(&mut self, event: Event) -> bool {
         if let EventKind::Started { .. } = event.kind {
             return self.shown.contains(&*event.source)
@@ -109,7 +109,7 @@ impl<P, O: Send + 'static> Arriving<P, O> {
         true
     }
 
-    /// The reasoning that was asked for, or else what the model reports.
+    /// Returns the requested reasoning, otherwise the reasoning that the model reports.
     pub(super) fn reasoning(&self) -> &str {
         let asked = self.added.get("reasoning").and_then(FieldState::value);
         asked.and_then(serde_json::Value::as_str).unwrap_or(&self.reported)

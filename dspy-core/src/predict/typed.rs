@@ -11,19 +11,20 @@ use crate::lm::{Lm, Message};
 use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
 use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
-/// Asks the model for the outputs of a signature, nothing else.
+/// A strategy that requests the outputs of a signature from the model and nothing else.
 ///
-/// A typed skin over a [`Predictor`], which holds the state.
+/// It is a typed wrapper around a [`Predictor`], which holds the state.
 pub struct Predict<S> {
     pub(super) leaf: Leaf,
     signature: PhantomData<fn() -> S>,
 }
 
 impl<S> Predict<S> {
-    /// A predictor of the signature with the demonstrations that are declared on it.
+    /// Creates a predictor of the signature with the demonstrations that are declared on it.
     pub fn new(/* for a signature in a string write `predict!("question -> answer")` */) -> Self
     where
-        // Here and not on the block, so that rustc explains what a signature is instead of missing the function.
+        // The bound is here and not on the block, so that rustc explains signatures instead of a missing
+        // function.
         S: Signature,
     {
         Self::of(S::spec().clone())
@@ -31,9 +32,9 @@ impl<S> Predict<S> {
 }
 
 impl<S: Signature> Predict<S> {
-    /// Creates a predictor of `spec`, which has the inputs and outputs of `S` and perhaps more outputs: what strategies
-    /// are made of. Checks are enforced, values converted, refused replies asked again and outputs streamed as with
-    /// `S` itself; what the model gives for the other outputs is in [`Prediction::added`].
+    /// Creates a predictor of `spec`, which has the inputs and outputs of `S` and possibly more outputs: the
+    /// basis for custom strategies. Checks, conversions, re-prompts and streams work as with `S` itself; the
+    /// values of the other outputs are in [`Prediction::added`].
     ///
     /// ```
     /// # use dspy_core as dspy;
@@ -51,15 +52,15 @@ impl<S: Signature> Predict<S> {
     /// ```
     ///
     /// # Errors
-    /// If `spec` lacks an input or output of `S`, has it in another role or with another type, has an input that `S`
-    /// has not, or two fields of one name.
+    /// If `spec` lacks an input or output of `S`, has it in another role or with another type, has an input
+    /// that is not in `S`, or has two fields of the same name.
     pub fn over(spec: impl Into<Arc<SignatureSpec>>) -> Result<Self, FieldError> {
         let spec = spec.into();
         agrees(&spec, S::spec())?;
         Ok(Self::of(spec))
     }
 
-    /// As [`over`](Self::over), for a signature that is known to agree.
+    /// Creates a predictor like [`over`](Self::over), for a signature that is known to agree.
     pub(super) fn of(spec: Arc<SignatureSpec>) -> Self {
         Self::skin(Leaf::new(spec, S::demos))
     }
@@ -78,7 +79,7 @@ impl<S: Signature> Predict<S> {
         self
     }
 
-    /// Sets what to do about replies that cannot be read.
+    /// Sets the policy for replies that cannot be read.
     #[must_use]
     pub fn with_recovery(mut self, recovery: Recovery) -> Self {
         self.leaf.predictor.set_recovery(recovery);
@@ -103,12 +104,12 @@ impl<S: Signature> Predict<S> {
         Ok(self)
     }
 
-    /// Calls the model and shows the outputs while they arrive.
+    /// Starts a call whose outputs are shown as they arrive.
     pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
         PredictStream::of(self, input)
     }
 
-    /// The exact messages that a call with this input would send first. Calls no model.
+    /// Returns the exact messages of the first request for this input. Calls no model.
     ///
     /// # Errors
     /// If a value has no JSON form.
@@ -122,12 +123,12 @@ impl<S> Predict<S> {
         Predict { leaf, signature: PhantomData }
     }
 
-    /// The predictor underneath.
+    /// Returns the underlying predictor.
     pub fn predictor(&self) -> &Predictor {
         &self.leaf.predictor
     }
 
-    /// The predictor underneath, for changing.
+    /// Returns the underlying predictor, to be changed.
     pub fn predictor_mut(&mut self) -> &mut Predictor {
         &mut self.leaf.predictor
     }
@@ -179,7 +180,7 @@ impl<S: Signature> Module for Predict<S> {
     }
 }
 
-/// Whether a predictor of `spec` can be asked with the inputs of `own` and answers with its outputs.
+/// Checks that a predictor of `spec` accepts the inputs of `own` and returns its outputs.
 fn agrees(spec: &SignatureSpec, own: &SignatureSpec) -> Result<(), FieldError> {
     let problem = |name: &str, what: &str| {
         Err(FieldError::new(name, format!("{what} (in a strategy over `{}`)", own.name())))

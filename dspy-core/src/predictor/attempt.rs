@@ -1,11 +1,11 @@
-//! The requests that one prediction took.
+//! The requests of one prediction.
 
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, ParseError};
 use crate::lm::{Completion, Response, Usage};
 
-/// One request of a predictor and what came of it.
+/// One request of a predictor and its result.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     adapter: Arc<dyn Adapter>,
@@ -29,27 +29,27 @@ impl Attempt {
         self.error = Some(error.clone());
     }
 
-    /// The name of the adapter that asked.
+    /// Returns the name of the adapter of the request.
     pub fn adapter(&self) -> &str {
         self.adapter.name()
     }
 
-    /// The replies, as the model wrote them; empty if a stream was broken off.
+    /// Returns the replies as the model wrote them; empty if a stream was aborted.
     pub fn completions(&self) -> &[Completion] {
         &self.completions
     }
 
-    /// What the request cost; unknown if a stream was broken off, because the endpoint says so at its end.
+    /// Returns the usage of the request; `None` for an aborted stream, because endpoints report it last.
     pub fn usage(&self) -> Option<Usage> {
         self.usage
     }
 
-    /// Whether the answer came from a cache or a journal and was not charged.
+    /// Returns whether the reply came from a cache or a journal and was not charged.
     pub fn is_cached(&self) -> bool {
         self.cached
     }
 
-    /// Why the reply was refused, unless it is the one that the prediction was read from.
+    /// Returns the reason why the reply was refused; `None` if the prediction was read from it.
     pub fn error(&self) -> Option<&ParseError> {
         self.error.as_ref()
     }

@@ -1,4 +1,4 @@
-//! One call of a predictor: prompt, request, reply, values, and what to do when the reply cannot be read.
+//! One call of a predictor: prompt, request, reply, values, and recovery from replies that cannot be read.
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +25,7 @@ use crate::suggest::remedy;
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
 
 impl Predictor {
-    /// The exact messages that a call with these inputs would send first. Calls no model.
+    /// Returns the exact messages of the first request for these inputs. Calls no model.
     ///
     /// # Errors
     /// If an input is missing.
@@ -37,8 +37,8 @@ impl Predictor {
         Ok(self.prepared(adapter, able).messages(self.demos(), inputs, &[]))
     }
 
-    /// A call as something to learn from: the messages that it sends first, the tools that it offers beside them, and
-    /// the completion that gives these outputs.
+    /// Returns a call as training data: the messages of its first request, the tools offered with them, and
+    /// the completion that has these outputs.
     #[cfg(feature = "http")]
     pub(crate) fn lesson(&self, inputs: &Values, outputs: &Values) -> Result<(Request, Completion)> {
         self.check_inputs(inputs)?;
@@ -55,20 +55,21 @@ impl Predictor {
         Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
-    /// Calls the model and reads its reply. The checks of the signature are enforced, as they are by
+    /// Calls the model and reads its reply. The checks of the signature are enforced, as by
     /// [`Predict`](crate::predict::Predict).
     ///
     /// # Errors
-    /// If an input is missing or unknown, there is no model, it gives no answer, or no attempt gave a readable one.
+    /// If an input is missing or unknown, there is no model, the model call fails, or no attempt returned a
+    /// readable reply.
     pub async fn call(&self, inputs: Values) -> Result<Prediction<Values>> {
         let enforce = self.spec().enforce();
         let convert = &mut |values: &mut Values| enforced(enforce, values);
         Prediction::recovered(self.call_as(inputs, |_, _| Ok(Vec::new()), convert).await?)
     }
 
-    /// [`call`](Self::call) with a conversion of the values to the type of the caller, whose refusals count as those of
-    /// the parser: the model is told and may try again. `check` refuses single fields of a reply that is still
-    /// arriving.
+    /// Does the work of [`call`](Self::call), with a conversion of the values to the caller's type. Refusals
+    /// by the conversion are treated like parse errors: the model is re-prompted. `check` refuses single
+    /// fields of a reply that is still arriving.
     pub(crate) async fn call_as(
         &self,
         inputs: Values,
@@ -134,7 +135,8 @@ impl Predictor {
         Err(FieldError::new(first, what + &others))
     }
 
-    /// A type that no reply could be read as is the program's fault, so it is reported before a request is paid for.
+    /// Reports a type that no reply could be read as, which is an error in the program, before the first paid
+    /// request.
     fn check_outputs(&self, adapter: &Arc<dyn Adapter>) -> Result<(), ParseError> {
         let unreadable =
             |field: &FieldSpec| Some(FieldProblem::new(field.name(), field.readable().err()?.to_string()));
@@ -161,10 +163,10 @@ pub(super) type Convert<'c> = &'c mut (dyn FnMut(&mut Values) -> Result<Converte
 /// A reply that was read: the prediction, and its values if they are kept.
 pub(super) type Done = (AnyPrediction, Values);
 
-/// The outcome of one attempt that was answered.
+/// The outcome of one attempt that received a reply.
 pub(super) enum Outcome {
     Read(Done),
-    /// The reply cannot be read, or does not hold.
+    /// The reply cannot be read, or fails checks.
     Refused(ParseError),
 }
 
@@ -172,15 +174,15 @@ pub(super) enum Outcome {
 struct Question {
     prepared: Arc<Prepared>,
     able: Capabilities,
-    /// The replies that could not be read, each with its problems.
+    /// The unreadable replies, each with its problems.
     correction: Vec<Message>,
-    /// The token limit, where an earlier one was too low.
+    /// The token limit, if an earlier one was too low.
     limit: Option<u32>,
     abort_early: bool,
 }
 
 impl Question {
-    /// The request that asks it.
+    /// Builds the request.
     fn request(&self, predictor: &Predictor, context: &Context, inputs: &Values) -> Result<Request> {
         let Question { prepared, able, correction, limit, .. } = self;
         let rendering = spans::render(prepared.adapter.name());
@@ -195,7 +197,7 @@ impl Question {
 }
 
 impl Call<'_> {
-    /// Attempts with the chosen adapter, then with JSON, as the policy says.
+    /// Makes attempts with the chosen adapter, then with JSON, as the policy says.
     pub(super) async fn run(&mut self, convert: Convert<'_>, keep: bool) -> Result<Done> {
         let policy = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
@@ -230,7 +232,7 @@ impl Call<'_> {
                     question.correction.extend(question.prepared.correction(reply, &error));
                 }
                 Step::JsonFallback => {
-                    // It asks for everything in the text, whatever the model could do natively.
+                    // The fallback requests everything in the text, whatever the model supports natively.
                     question.able = able.tools(false).reasoning(false);
                     question.prepared = self.predictor.prepared(&JSON, question.able);
                     question.correction.clear();
@@ -252,7 +254,7 @@ impl Call<'_> {
 
     async fn attempt(&mut self, question: &Question, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let Question { prepared, abort_early, .. } = question;
-        // The request is moved on at once, so that the future does not hold it twice.
+        // The request is moved at once, so that the future does not hold it twice.
         let received = match &mut self.watch {
             None => {
                 let request = question.request(self.predictor, self.context, self.inputs);
@@ -260,7 +262,7 @@ impl Call<'_> {
             }
             Some(watch) => {
                 let request = question.request(self.predictor, self.context, self.inputs);
-                // Boxed, like all that few calls need, so that the others stay small.
+                // Boxed, like everything that few calls need, to keep the other calls small.
                 Box::pin(watch.attempt(self.lm.stream(request?), prepared, *abort_early)).await?
             }
         };
@@ -275,7 +277,7 @@ impl Call<'_> {
                 }
                 let refusal = response.refusal(self.lm.id());
                 self.details.push(Attempt::answered(prepared.adapter.clone(), response));
-                // A model that refuses, or a filter, is not argued with.
+                // A refusal by the model or a filter is not re-prompted.
                 if let Some(refusal) = refusal {
                     return Err(refusal.into());
                 }
@@ -292,7 +294,7 @@ impl Call<'_> {
         Ok(outcome)
     }
 
-    /// The first of the completions that can be read. A fault of the program ends the search.
+    /// Returns the first of the completions that can be read. An error in the program ends the search.
     fn read(&mut self, prepared: &Prepared, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let adapter = &prepared.adapter;
         let mut first_error = None;
@@ -350,7 +352,7 @@ fn record(
     trace.record(place, predictor.reference(), step);
 }
 
-/// Takes the values of a signature's own outputs out of `values`, leaving those that a strategy added.
+/// Takes the values of a signature's own outputs from `values`; those that a strategy added stay.
 pub(crate) fn split_outputs(values: &mut Values, own: &crate::signature::SignatureSpec) -> Values {
     let mut taken = Values::with_capacity(values.len());
     for field in own.outputs() {

@@ -9,8 +9,8 @@ use crate::lm::BoxFuture;
 use crate::signature::{FieldError, Values};
 
 impl Call<'_> {
-    /// Has the prose of the first completion read by the second model. The first step is not repeated for what goes
-    /// wrong here: what can be mended is mended by asking the second model again.
+    /// Extracts the outputs from the prose of the first completion with the second model. Errors here do not
+    /// repeat the first step: only the second model is re-prompted.
     pub(super) async fn extract(
         &mut self,
         prepared: &Prepared,
@@ -63,13 +63,13 @@ impl Call<'_> {
         Ok(Outcome::Read((output, kept)))
     }
 
-    /// [`run`](Self::run), boxed because a step may contain another.
+    /// Calls [`run`](Self::run), boxed because a step may contain another.
     fn run_boxed<'f>(&'f mut self, convert: Convert<'f>, keep: bool) -> BoxFuture<'f, Result<Done>> {
         Box::pin(self.run(convert, keep))
     }
 }
 
-/// The problems of a parse as one of a field.
+/// Returns the problems of a parse error as the error of a field.
 fn refusal(error: &ParseError) -> FieldError {
     let field = error.problems.first().map(|problem| problem.field.clone()).unwrap_or_default();
     let messages: Vec<_> =

@@ -1,4 +1,4 @@
-//! The type-erased heart of every strategy: one LM task as data, and its calls.
+//! The untyped core of every strategy: one LM task as data, and its calls.
 
 mod attempt;
 mod call;
@@ -28,21 +28,21 @@ pub(crate) use watch::CheckField;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
-/// One LM task of a program, without types: its signature as data and what optimizers may change.
+/// One LM task of a program, without types: its signature as data and the parts that optimizers may change.
 ///
 /// A clone shares its state until one of the two is changed.
 #[derive(Debug, Clone)]
 pub struct Predictor {
-    /// The same in all clones, whatever program they are in.
+    /// An id that all clones share, whatever program they are in.
     id: u64,
     state: Arc<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// As declared in code.
+    /// The signature as declared in code.
     declared: Arc<SignatureSpec>,
-    /// As optimized: other instruction, other descriptions.
+    /// The signature as optimized, with another instruction or other descriptions.
     spec: Arc<SignatureSpec>,
     demos: Arc<[Demo]>,
     lm: Option<Lm>,
@@ -68,8 +68,8 @@ impl Clone for State {
     }
 }
 
-/// The static part of the prompt, once for each adapter and set of natively handled fields: usually one, two where
-/// the JSON fallback was needed.
+/// The static part of the prompt, once for each adapter and set of natively handled fields: usually one, two
+/// if the JSON fallback was needed.
 #[derive(Debug, Default)]
 struct PreparedCache(Mutex<Vec<Known>>);
 
@@ -80,7 +80,7 @@ struct Known {
     prepared: Arc<Prepared>,
 }
 
-/// More adapters than this in turn on one predictor are not worth remembering.
+/// The largest number of adapters of one predictor to cache prompts for.
 const REMEMBERED: usize = 4;
 
 impl PreparedCache {
@@ -104,7 +104,7 @@ impl PreparedCache {
 }
 
 impl Predictor {
-    /// Creates a predictor of a signature that is known as data; for typed strategies see
+    /// Creates a predictor of a signature that is known only at run time; for typed strategies see
     /// [`Predict::over`](crate::predict::Predict::over).
     pub fn new(spec: impl Into<Arc<SignatureSpec>>) -> Self {
         let spec = spec.into();
@@ -121,22 +121,23 @@ impl Predictor {
         Predictor { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), state: Arc::new(state) }
     }
 
-    /// The predictor as it is known while its program runs.
+    /// Returns a reference that identifies the predictor while its program runs.
     pub(crate) fn reference(&self) -> PredictorRef {
         PredictorRef { address: std::ptr::from_ref(self).addr(), id: self.id }
     }
 
-    /// The signature, with the current instruction and descriptions.
+    /// Returns the signature, with the current instruction and descriptions.
     pub fn spec(&self) -> &Arc<SignatureSpec> {
         &self.state.spec
     }
 
-    /// The signature as it was declared, before any optimizer changed its texts.
+    /// Returns the signature as it was declared, before any optimizer changed its instruction and
+    /// descriptions.
     pub fn declared(&self) -> &Arc<SignatureSpec> {
         &self.state.declared
     }
 
-    /// What the model is told to do.
+    /// Returns the current instruction.
     pub fn instruction(&self) -> &str {
         self.state.spec.instruction()
     }
@@ -146,12 +147,12 @@ impl Predictor {
         self.change_spec(|spec| spec.with_instruction(instruction));
     }
 
-    /// Replaces the description of a field; nothing happens if there is no such field.
+    /// Replaces the description of a field; does nothing if there is no such field.
     pub fn set_description(&mut self, field: &str, description: impl Into<Arc<str>>) {
         self.change_spec(|spec| spec.describe_field(field, description));
     }
 
-    /// Adds a hard check to the words of the signature.
+    /// Adds a hard check to the text of the signature.
     pub(crate) fn declare_check(&mut self, why: &str) {
         let state = self.state_mut();
         state.declared = Arc::new((*state.declared).clone().with_check(why));
@@ -163,7 +164,7 @@ impl Predictor {
         state.spec = Arc::new(change((*state.spec).clone()));
     }
 
-    /// The demonstrations that are shown to the model.
+    /// Returns the demonstrations that are shown to the model.
     pub fn demos(&self) -> &[Demo] {
         &self.state.demos
     }
@@ -173,12 +174,12 @@ impl Predictor {
         self.state_mut().demos = demos.into();
     }
 
-    /// The model that is bound to this predictor.
+    /// Returns the model that is bound to this predictor.
     pub fn lm(&self) -> Option<&Lm> {
         self.state.lm.as_ref()
     }
 
-    /// Binds a model to this predictor, or unbinds it.
+    /// Binds a model to this predictor, or unbinds it with `None`.
     pub fn set_lm(&mut self, lm: impl Into<Option<Lm>>) {
         self.state_mut().lm = lm.into();
     }
@@ -188,7 +189,7 @@ impl Predictor {
         self.state_mut().adapter = Some(Arc::new(adapter));
     }
 
-    /// The sampling parameters of this predictor; what is unset is taken from the model's handle.
+    /// Returns the sampling parameters of this predictor; unset ones are taken from the model's handle.
     pub fn params(&self) -> &Params {
         &self.state.params
     }
@@ -198,7 +199,7 @@ impl Predictor {
         self.state_mut().params = params;
     }
 
-    /// Sets what to do about replies that cannot be read.
+    /// Sets the policy for replies that cannot be read.
     pub fn set_recovery(&mut self, recovery: Recovery) {
         self.state_mut().recovery = Some(recovery);
     }
@@ -215,7 +216,7 @@ impl Predictor {
         self.state_mut().adapter = Some(adapter);
     }
 
-    /// The adapter applied to the signature, for models that are so able.
+    /// Returns the adapter applied to the signature, for models with these capabilities.
     pub(super) fn prepared(&self, adapter: &Arc<dyn Adapter>, able: Capabilities) -> Arc<Prepared> {
         let state = &self.state;
         let key = NativeKey::new(&state.spec, able);

@@ -1,4 +1,4 @@
-//! What a program answers.
+//! The output of a program.
 
 use std::any::Any;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::lm::{Completion, Usage};
 use crate::signature::{CheckFailure, FieldError, Values};
 use crate::suggest::remedy;
 
-/// A typed output with everything that is known about how it came to be. Dereferences to the output.
+/// A typed output with details about the call: usage, attempts, repairs. Dereferences to the output.
 #[derive(Clone)]
 pub struct Prediction<O> {
     body: Box<Body<O>>,
@@ -27,8 +27,8 @@ struct Body<O> {
     details: Details,
 }
 
-/// A prediction whose output type only the caller knows, so that calls are compiled once and not for each type. Made
-/// by [`Prediction::erased`], taken by [`Prediction::recovered`].
+/// A prediction whose output type only the caller knows, so that calls are compiled once and not for each
+/// type. Made by [`Prediction::erased`], consumed by [`Prediction::recovered`].
 pub(crate) type AnyPrediction = Box<dyn AnyBody>;
 
 pub(crate) trait AnyBody: Any + Send {
@@ -48,9 +48,9 @@ pub(crate) struct Details {
     pub(crate) report: ParseReport,
     pub(crate) usage: Usage,
     pub(crate) attempts: Vec<Attempt>,
-    /// The last attempt at the task itself; a second step that reads its prose may follow.
+    /// The index of the last attempt at the task itself; a second step that reads its prose may follow.
     pub(crate) latest: usize,
-    /// Soft checks of the signature that do not hold.
+    /// Soft checks of the signature that failed.
     pub(crate) failed_checks: Vec<CheckFailure>,
 }
 
@@ -64,7 +64,7 @@ impl Details {
         self.attempts.get_mut(self.latest)
     }
 
-    /// The replies of the last attempt at the task itself.
+    /// Returns the replies of the last attempt at the task itself.
     pub(crate) fn completions(&self) -> &[Completion] {
         self.attempts.get(self.latest).map_or(&[], |attempt| &attempt.completions)
     }
@@ -76,10 +76,10 @@ impl<O: Send + 'static> Prediction<O> {
         self.body
     }
 
-    /// The prediction of a call that was told to make this type of output.
+    /// Restores the type of a prediction.
     ///
     /// # Errors
-    /// If it is of another type, which is a bug in this library.
+    /// If its output has another type, which is a bug in this library.
     pub(crate) fn recovered(any: AnyPrediction) -> Result<Self> {
         match (any as Box<dyn Any>).downcast() {
             Ok(body) => Ok(Prediction { body }),
@@ -94,7 +94,7 @@ fn mistyped() -> Error {
 }
 
 impl<O> Prediction<O> {
-    /// A prediction that no model made, for modules that compute their output.
+    /// Creates a prediction without a model call, for modules that compute their output.
     pub fn new(output: O) -> Self {
         Prediction { body: Box::new(Body { output, details: Details::default() }) }
     }
@@ -107,23 +107,24 @@ impl<O> Prediction<O> {
         &mut self.body.details.usage
     }
 
-    /// The output.
+    /// Returns the output.
     pub fn output(&self) -> &O {
         &self.body.output
     }
 
-    /// The output alone.
+    /// Returns the output without the details.
     pub fn into_output(self) -> O {
         self.body.output
     }
 
-    /// The same prediction with another output, for modules whose output is not that of their last predictor.
+    /// Replaces the output and keeps the details, for modules whose output is not that of their last
+    /// predictor.
     pub fn map<P>(self, change: impl FnOnce(O) -> P) -> Prediction<P> {
         let Body { output, details } = *self.body;
         Prediction { body: Box::new(Body { output: change(output), details }) }
     }
 
-    /// The same prediction with another output, unless `change` fails.
+    /// Replaces the output like [`map`](Self::map), with a conversion that may fail.
     ///
     /// ```
     /// # use dspy_core::predict::Prediction;
@@ -140,13 +141,13 @@ impl<O> Prediction<O> {
         Ok(Prediction { body: Box::new(Body { output: change(output)?, details }) })
     }
 
-    /// Why the model answered so, if it was asked to reason or reported its reasoning.
+    /// Returns the reasoning of the model, if it was requested or the model reported it.
     pub fn reasoning(&self) -> Option<&str> {
         let field = self.details().added.get("reasoning").and_then(Value::as_str);
         field.or_else(|| self.completions().first()?.reasoning.as_deref())
     }
 
-    /// The outputs that the strategy added to those of the signature, such as `reasoning`.
+    /// Returns the outputs that the strategy added to those of the signature, such as `reasoning`.
     pub fn added(&self) -> &Values {
         &self.details().added
     }
@@ -168,7 +169,7 @@ impl<O> Prediction<O> {
     /// ```
     ///
     /// # Errors
-    /// If there is no such output, or it is no `T`.
+    /// If there is no such output, or it is not a `T`.
     pub fn added_as<T: DeserializeOwned>(&self, name: &str) -> Result<T, FieldError> {
         let Some(value) = self.details().added.get(name) else {
             let known = self.details().added.keys().map(String::as_str);
@@ -177,28 +178,30 @@ impl<O> Prediction<O> {
         T::deserialize(value).map_err(|error| FieldError::new(name, error.to_string()))
     }
 
-    /// The replies of the model to the last attempt, as it wrote them.
+    /// Returns the replies of the last attempt as the model wrote them.
     pub fn completions(&self) -> &[Completion] {
         self.details().completions()
     }
 
-    /// What had to be repaired to read the reply.
+    /// Returns the repairs that were needed to read the reply.
     pub fn report(&self) -> &ParseReport {
         &self.details().report
     }
 
-    /// The soft checks of the signature that the output fails. Replies that fail hard ones are refused.
+    /// Returns the soft checks of the signature that the output fails. Replies that fail hard checks are
+    /// refused.
     pub fn failed_checks(&self) -> &[CheckFailure] {
         &self.details().failed_checks
     }
 
-    /// What the prediction cost: all calls that were made for it. Answers from a cache or a journal are not counted.
+    /// Returns the usage of all calls that were made for the prediction. Replies from a cache or a journal do
+    /// not count.
     pub fn usage(&self) -> Usage {
         self.details().usage
     }
 
-    /// The requests of the last predictor, oldest first: one, unless it had to ask again. A second step that reads the
-    /// first one's prose is one, too.
+    /// Returns the requests of the last predictor, oldest first: a single one unless it was re-prompted or
+    /// retried. A second step that reads the prose of the first is a separate request.
     pub fn attempts(&self) -> &[Attempt] {
         &self.details().attempts
     }

@@ -1,4 +1,4 @@
-//! What does not change between the calls of one predictor with one adapter and one kind of model.
+//! The parts that all calls of one predictor with one adapter and one kind of model share.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::recovery::Recovery;
 use crate::signature::{Demo, SignatureSpec, Values};
 use dspy_lm::internal::SignatureName;
 
-/// An adapter applied to a signature as a model sees it.
+/// An adapter applied to the part of a signature that a model sees in text.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) adapter: Arc<dyn Adapter>,
@@ -21,7 +21,7 @@ pub(crate) struct Prepared {
     pub(crate) second: Option<SecondStep>,
 }
 
-/// The tools that the messages of a request offer in words, among its extensions.
+/// A request extension: the tools that its messages describe in words.
 pub(crate) struct OfferedTools(pub(crate) Vec<ToolSpec>);
 
 /// A predictor that reads the prose of the first step.
@@ -79,7 +79,7 @@ impl Prepared {
         Ok(request)
     }
 
-    /// Notes with a request where it comes from.
+    /// Adds extensions to a request that describe its origin.
     pub(super) fn sign(self: &Arc<Self>, inputs: &Values, extensions: &mut Extensions) -> Result<()> {
         extensions.insert_shared(self.signature.clone());
         extensions.insert_shared(self.clone());
@@ -89,17 +89,17 @@ impl Prepared {
         Ok(())
     }
 
-    /// A reader of replies that are still arriving.
+    /// Returns a reader of replies that are still arriving.
     pub(super) fn reader(&self) -> Option<Box<dyn ReplyReader>> {
         self.adapter.reader(&self.view.spec)
     }
 
-    /// All outputs of a completion, those that came natively included.
+    /// Reads all outputs of a completion, native ones included.
     pub(super) fn read(&self, inputs: &Values, completion: &Completion) -> Result<Parsed, ParseError> {
         self.view.read(&*self.adapter, inputs, completion)
     }
 
-    /// The outputs that came natively beside a prose.
+    /// Returns the native outputs of a prose reply.
     pub(super) fn native_values(
         &self,
         inputs: &Values,
@@ -108,7 +108,7 @@ impl Prepared {
         self.view.native_values(self.adapter.name(), inputs, completion)
     }
 
-    /// Checks the tool calls among the values that a second step gave.
+    /// Checks the tool calls among the values of a second step.
     pub(super) fn check(&self, inputs: &Values, values: &mut Values) -> Result<(), ParseError> {
         let mut parsed = Parsed::new(std::mem::take(values));
         let checked = self.view.check(self.adapter.name(), inputs, &mut parsed, "");
@@ -116,7 +116,7 @@ impl Prepared {
         checked
     }
 
-    /// What is said after a reply that cannot be read.
+    /// Returns the messages that follow a reply that cannot be read.
     pub(super) fn correction(&self, completion: Option<&Completion>, error: &ParseError) -> Vec<Message> {
         correction(completion, error, self.adapter.feedback(&self.view.spec, error))
     }

@@ -1,4 +1,4 @@
-//! Why the typed side refuses the values of a reply.
+//! Refusals of the values of a reply by the typed side.
 
 use super::Prediction;
 use super::prediction::AnyPrediction;
@@ -7,18 +7,18 @@ use crate::error::Error;
 use crate::signature::check::{CheckFault, Enforce};
 use crate::signature::{CheckFailure, CheckPanic, FieldError, Fields as _, Signature, Values};
 
-/// Values that were read, but that the signature does not take.
+/// Values that were read but that the signature does not accept.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// A value does not fit its Rust type.
     Field(FieldError),
-    /// Hard checks do not hold.
+    /// Hard checks failed.
     Checks(Vec<CheckFailure>),
     /// A check panicked.
     Panic(CheckPanic),
-    /// Rules of a signature that is known only at run time do not hold.
+    /// Rules of a signature that is known only at run time failed.
     Rules(Vec<String>),
-    /// The program is at fault.
+    /// An error in the program.
     Fault(Error),
 }
 
@@ -29,7 +29,8 @@ impl From<FieldError> for Refusal {
 }
 
 impl Refusal {
-    /// The refusal of a reply. A [`ParseError`] is for the model to mend, everything else for the program.
+    /// Converts the refusal of a reply to an error. A [`ParseError`] can be fixed by the model, any other
+    /// error only by the program.
     pub(super) fn of(self, adapter: &str, reply: &str) -> Error {
         let (kind, problems) = match self {
             Refusal::Field(error) => {
@@ -49,7 +50,7 @@ impl Refusal {
     }
 }
 
-/// A prediction made of values that were read, with the soft checks that it fails.
+/// A prediction made of the values of a reply, with the soft checks that it fails.
 pub(crate) type Converted = (AnyPrediction, Vec<CheckFailure>);
 
 /// Outputs with the results of their checks; an error if a value does not fit its type.
@@ -73,7 +74,8 @@ pub(crate) fn converted(checked: Checked) -> Result<Converted, Refusal> {
     Ok((prediction, soft(failed)?))
 }
 
-/// The values with the soft checks that they fail, of a signature that is known as data.
+/// Checks the values of a signature that is known only at run time; returns them with the soft checks that
+/// they fail.
 pub(crate) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Converted, Refusal> {
     let failed = match enforce {
         None => Vec::new(),
@@ -86,7 +88,7 @@ pub(crate) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Conv
     Ok((Prediction::new(values.clone()).erased(), failed))
 }
 
-/// The soft ones of the checks that failed, unless there are hard ones.
+/// Returns the failed soft checks, or a refusal if hard ones failed.
 fn soft(checked: Result<Vec<CheckFailure>, CheckPanic>) -> Result<Vec<CheckFailure>, Refusal> {
     let failed = checked.map_err(Refusal::Panic)?;
     let (hard, soft): (Vec<_>, Vec<_>) = failed.into_iter().partition(CheckFailure::is_hard);

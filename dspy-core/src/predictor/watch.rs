@@ -1,4 +1,4 @@
-//! A call that somebody watches: its reply is streamed and told on while it arrives.
+//! Watched calls: the reply is streamed and reported as it arrives.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use crate::observe::{EventKind, EventScope};
 use crate::signature::{CheckFailure, CheckPanic, FieldChange, FieldUpdate, Values};
 use dspy_lm::observe::CallId;
 
-/// [`Signature::check_field`](crate::signature::Signature::check_field) of a signature.
+/// The function [`Signature::check_field`](crate::signature::Signature::check_field) of a signature.
 pub(crate) type CheckField = fn(&str, &Value) -> Result<Vec<CheckFailure>, CheckPanic>;
 
 /// The watcher of one call.
 pub(super) struct Watch {
     events: Arc<EventScope>,
-    /// The paths that the watchers know the predictor by.
+    /// The paths by which the watchers know the predictor.
     sources: Vec<Arc<str>>,
     call: CallId,
     check: CheckField,
-    /// The fields that the watcher has in full.
+    /// The fields that have been reported completely.
     complete: HashSet<Arc<str>>,
-    /// What the watcher has of each field.
+    /// The reported value of each field.
     shown: HashMap<Arc<str>, Value>,
 }
 
-/// How a streamed attempt ends.
+/// The end of a streamed attempt.
 pub(super) enum Received {
     Answer(Response),
-    /// The stream was broken off, because what had arrived was wrong.
+    /// The stream was aborted because a field failed a check.
     Refused(ParseError),
 }
 
@@ -61,7 +61,7 @@ impl Watch {
         self.events.predictor(self.call, &self.sources, kind).await;
     }
 
-    /// What the watcher has seen of the reply is void.
+    /// Reports that the part of the reply reported so far is void.
     pub(super) async fn restart(&mut self, problems: String) {
         self.complete.clear();
         self.shown.clear();
@@ -84,7 +84,7 @@ impl Watch {
         self.say(EventKind::Field(change)).await;
     }
 
-    /// What is wrong with a field for certain, of a reply that has arrived so far.
+    /// Returns the definite error of a field in a partial reply, if it has one.
     fn refusal(&self, change: &FieldChange, adapter: &str, reply: &str) -> Result<Option<ParseError>> {
         let failed = match &change.update {
             FieldUpdate::Complete(value) => (self.check)(&change.field, value)?,
@@ -103,7 +103,7 @@ impl Watch {
         }
     }
 
-    /// Tells on a reply while it arrives. With `abort_early` the first field that is wrong ends it.
+    /// Reports a reply as it arrives. With `abort_early` the first field that fails a check ends the stream.
     pub(super) async fn attempt(
         &mut self,
         mut stream: LmStream<'_>,
@@ -140,15 +140,15 @@ impl Watch {
                     reply.clear();
                     self.restart(String::new()).await;
                 }
-                // What no stream gives yet.
+                // Kinds of chunks that no stream sends yet.
                 _ => {}
             }
         }
         Ok(Received::Answer(stream.finish().await?))
     }
 
-    /// A field of which the watcher has seen what is no part of its final value: damage further on can change what a
-    /// reply means.
+    /// Returns a field whose reported part does not belong to its final value: damage further on can change
+    /// the meaning of a reply.
     fn contradicted(&self, outputs: &Values) -> Option<&str> {
         let mut shown = self.shown.iter();
         let stands = |field: &Arc<str>, seen: &Value| match outputs.get(&**field) {
@@ -159,7 +159,7 @@ impl Watch {
         shown.find(|(field, seen)| !stands(field, seen)).map(|(field, _)| &**field)
     }
 
-    /// Tells the end of the call, with the fields that were not seen in full before.
+    /// Reports the end of the call, with the fields that were not reported completely before.
     pub(super) async fn end(mut self, result: Result<&Values, &Error>, details: &Details) {
         let outputs = match result {
             Ok(outputs) => outputs,

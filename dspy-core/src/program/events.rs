@@ -1,4 +1,4 @@
-//! Programs that are watched while they run.
+//! Events of a running program.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -36,18 +36,19 @@ pub(super) async fn watch_module<'w>(
     }
 }
 
-/// Work whose events are watched, in the settings, the trace and the LM scope of the current task.
+/// Creates a driver for work whose events are watched, in the settings, the trace and the LM scope of the
+/// current task.
 pub(crate) fn watched<'a, F>(work: F) -> Driven<'a, Event, F::Output>
 where
     F: Future + Send + 'a,
 {
-    // `inherit` takes the scopes of the one who asks; what is polled later may run in another task.
+    // `inherit` takes the scopes of the caller; the result may be polled in another task.
     Driven::new(|sender| inherit(Watched::current().told(sender).enter(work)))
 }
 
 type Outcome<O> = Result<Prediction<O>>;
 
-/// A program that runs while its events are read; made by [`Module::events`](super::Module::events).
+/// A running program as a stream of its events; made by [`Module::events`](super::Module::events).
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -79,15 +80,15 @@ impl<'a, O> EventStream<'a, O> {
         EventStream(watched(call))
     }
 
-    /// The next event; nothing when the program has ended.
+    /// Returns the next event; `None` when the program has ended.
     pub async fn next(&mut self) -> Option<Event> {
         self.0.next().await
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end and returns its result.
     ///
     /// # Errors
-    /// Whatever the program reports.
+    /// The errors of the program.
     pub async fn finish(self) -> Outcome<O> {
         self.0.finish().await
     }

@@ -1,4 +1,4 @@
-//! Programs: modules that hold predictors, the settings they run under and the traces they leave.
+//! Programs: modules that contain predictors, their settings and their traces.
 
 mod batch;
 mod events;

@@ -18,32 +18,33 @@ use crate::signature::IntoInput;
 
 /// A program or a part of one: typed input to typed prediction.
 ///
-/// Put `#[module]` on a struct and write [`forward`](Self::forward) in plain Rust; call the result with
+/// Put `#[module]` on a struct and implement [`forward`](Self::forward) in plain Rust; run the result with
 /// [`call`](Self::call). The strategies are modules too.
 ///
-/// There is no `dyn Module`. Modules of several types with one input and output are [`BoxModule`]s, made by
-/// [`boxed`](Self::boxed).
+/// There is no `dyn Module`. To mix modules of several types with the same input and output, use
+/// [`BoxModule`], made by [`boxed`](Self::boxed).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a module",
     label = "not a module",
     note = "put `#[module]` on the struct and write `impl Module for {Self}` with its `Input`, `Output` and `forward`"
 )]
 pub trait Module: HasPredictors + Send + Sync {
-    /// What it is called with.
+    /// The input of a call.
     type Input: Send;
-    /// What it gives.
+    /// The output of a call.
     type Output: Send;
 
-    /// What the module does. Written by users, called through [`call`](Self::call).
+    /// Does the work of the module. Implemented by users, and run with [`call`](Self::call).
     ///
     /// # Errors
-    /// Whatever its parts report.
+    /// The errors of its parts.
     fn forward(&self, input: Self::Input) -> impl Future<Output = Result<Prediction<Self::Output>>> + Send; // dyn: `BoxModule`
 
-    /// Runs the module: [`forward`](Self::forward) with its usage added up and its predictors named in traces.
+    /// Runs the module: calls [`forward`](Self::forward), adds up the usage and names the predictors in
+    /// traces.
     ///
     /// # Errors
-    /// As `forward`.
+    /// The same as for `forward`.
     fn call(
         &self,
         input: impl IntoInput<Self::Input>,
@@ -56,15 +57,16 @@ pub trait Module: HasPredictors + Send + Sync {
         }
     }
 
-    /// [`call`](Self::call) with everything that happens in the program shown as it happens. Nothing runs unless the
-    /// stream is asked, and dropping it stops the program.
+    /// Returns a stream of all events of a [`call`](Self::call). Nothing runs until the stream is polled, and
+    /// dropping it stops the program.
     ///
-    /// To show the typed outputs of a strategy while they arrive, see [`Predict::stream`](crate::predict::Predict::stream).
+    /// For the typed outputs of a strategy as they arrive, see
+    /// [`Predict::stream`](crate::predict::Predict::stream).
     fn events(&self, input: impl IntoInput<Self::Input>) -> EventStream<'_, Self::Output> {
         EventStream::new(self.call(input.into_input()))
     }
 
-    /// The module on many inputs, some at a time.
+    /// Runs the module on many inputs, several at a time.
     ///
     /// ```
     /// use dspy_core::lm::Lm;
@@ -87,7 +89,7 @@ pub trait Module: HasPredictors + Send + Sync {
         Batch::new(self, stream::iter(inputs.into_iter().map(T::into_input)))
     }
 
-    /// The module on a stream of inputs, in bounded memory; see [`batch`](Self::batch).
+    /// Runs the module on a stream of inputs, in bounded memory; see [`batch`](Self::batch).
     fn batch_stream<'a, T>(&'a self, inputs: impl Stream<Item = T> + Send + 'a) -> Batch<'a, Self>
     where
         Self: Sized,
@@ -96,7 +98,7 @@ pub trait Module: HasPredictors + Send + Sync {
         Batch::new(self, inputs.map(T::into_input))
     }
 
-    /// The module behind a trait object.
+    /// Wraps the module in a trait object.
     fn boxed(self) -> BoxModule<Self::Input, Self::Output>
     where
         Self: Sized + Clone + 'static,
@@ -107,7 +109,7 @@ pub trait Module: HasPredictors + Send + Sync {
     }
 }
 
-/// [`Module::call`] for a module that is a single predictor, which counts its own usage.
+/// Runs [`Module::call`] for a module that is a single predictor, which counts its own usage.
 pub(crate) async fn call_leaf<T>(
     module: &(dyn HasPredictors + Sync),
     work: impl Future<Output = T> + Send,
@@ -120,13 +122,13 @@ pub(crate) async fn call_leaf<T>(
     }
 }
 
-/// The name of a type without its path and parameters.
+/// Returns the name of a type without its path and parameters.
 fn short_name(name: &'static str) -> &'static str {
     let name = name.split('<').next().unwrap_or(name);
     name.rsplit("::").next().unwrap_or(name)
 }
 
-/// A module of any type with this input and output. Made by [`Module::boxed`]; a module itself.
+/// A module of any type with this input and output. Made by [`Module::boxed`]; it is a module itself.
 pub struct BoxModule<I, O>(Box<dyn ErasedModule<I, O>>);
 
 /// The object-safe form of [`Module`].
@@ -181,7 +183,7 @@ impl<I: Send, O: Send> Module for BoxModule<I, O> {
         self.0.call_erased(input).await
     }
 
-    // The module in the box is what is called, and counts for itself.
+    // The inner module is the one that is called, and counts its own usage.
     fn call(&self, input: impl IntoInput<I>) -> impl Future<Output = Result<Prediction<O>>> + Send {
         self.0.call_erased(input.into_input())
     }

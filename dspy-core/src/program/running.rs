@@ -1,4 +1,4 @@
-//! A module at work. What surrounds it knows nothing of its types and is compiled once.
+//! Execution of modules. All code that does not depend on the module's types is compiled once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,9 +16,9 @@ use dspy_lm::internal::UsageScope;
 /// The work of a module of any type.
 pub(super) trait Running: Send {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()>;
-    /// Ends the work before it is done.
+    /// Stops the work before it is done.
     fn stop(&mut self);
-    /// What has come of the work, once it is done.
+    /// Returns the result of the work once it is done.
     fn outcome(&mut self) -> Option<Result<&mut Usage, &Error>>;
 }
 
@@ -35,7 +35,7 @@ impl<'m, M: Module + ?Sized> Work<'m, M> {
         Work { module, input: Some(input), future: None, result: None }
     }
 
-    /// The result, once the work is done.
+    /// Returns the result once the work is done.
     pub(super) fn finish(self) -> Result<Prediction<M::Output>> {
         self.result.unwrap_or_else(unfinished)
     }
@@ -48,7 +48,7 @@ fn unfinished<T>() -> Result<T> {
 
 impl<M: Module + ?Sized> Running for Work<'_, M> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
-        // The first poll begins it, so that all of it runs in the scope of the call.
+        // The first poll calls `forward`, so that all of it runs in the scope of the call.
         if let Some(input) = self.input.take() {
             self.future = Some(Box::pin(self.module.forward(input)));
         }
@@ -75,7 +75,7 @@ impl<M: Module + ?Sized> Running for Work<'_, M> {
     }
 }
 
-/// Work as a future. Dropped before its end it stops the work, in the scope that it is dropped in.
+/// Work as a future. Dropping it early stops the work, in the scope that it is dropped in.
 struct Driven<'w>(&'w mut dyn Running);
 
 impl Future for Driven<'_> {
@@ -92,7 +92,7 @@ impl Drop for Driven<'_> {
     }
 }
 
-/// Does the work of a module with its usage added up and its predictors named in traces.
+/// Runs the work of a module, adds up its usage and names its predictors in traces.
 pub(super) async fn run(name: &'static str, predictors: Named<'_>, work: &mut dyn Running) {
     let watched = Watched::current();
     watched.register(predictors);

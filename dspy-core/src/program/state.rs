@@ -1,4 +1,4 @@
-//! The state of a program: taken from its predictors, and applied to them.
+//! The state of a program: read from its predictors, and applied to them.
 
 use dspy_base::error::clipped;
 
@@ -6,7 +6,7 @@ use super::HasPredictors;
 use crate::state::{PredictorState, ProgramState, StateError};
 
 impl ProgramState {
-    /// The state of a program.
+    /// Returns the state of a program.
     pub fn of(program: &(impl HasPredictors + ?Sized)) -> Self {
         let predictors = program.named_predictors();
         let predictors =
@@ -14,12 +14,12 @@ impl ProgramState {
         ProgramState { predictors: predictors.collect(), metadata: serde_json::Map::new() }
     }
 
-    /// Applies the state to a program of the same shape: each predictor gets its instruction, descriptions and
-    /// demonstrations.
+    /// Applies the state to a program of the same shape: sets the instruction, descriptions and
+    /// demonstrations of each predictor.
     ///
     /// # Errors
-    /// If predictors are missing on either side, or a signature has other fields or types than when it was saved.
-    /// The program is then unchanged, and the error names every difference.
+    /// If predictors are missing on either side, or a signature has other fields or types than when it was
+    /// saved. The program is then unchanged, and the error names every difference.
     pub fn apply(&self, program: &mut impl HasPredictors) -> Result<(), StateError> {
         let mut problems = Vec::new();
         let mut present = Vec::new();

@@ -1,4 +1,4 @@
-//! Finding the predictors of a program, by stable paths.
+//! The predictors of a program, found by stable paths.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
@@ -13,9 +13,9 @@ use crate::state::ProgramState;
 
 /// A module whose predictors can be listed and changed. `#[module]` implements it.
 ///
-/// A predictor's path names the way to it, in the grammar that Python DSPy uses: field names joined by dots,
-/// `steps[0]` for items of a sequence, `by_kind['refund']` for entries of a map. A program that is a single
-/// predictor has the path `self`.
+/// The path of a predictor locates it in the program, in the grammar of Python DSPy: field names joined by
+/// dots, `steps[0]` for items of a sequence, `by_kind['refund']` for entries of a map. A program that is a
+/// single predictor has the path `self`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` holds no predictors",
     label = "no predictors in here",
@@ -23,23 +23,23 @@ use crate::state::ProgramState;
     note = "if `{Self}` is a program of yours, put `#[module]` on it"
 )]
 pub trait HasPredictors {
-    /// Shows every predictor to the visitor, in a stable order.
+    /// Passes every predictor to the visitor, in a stable order.
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>);
 
-    /// Shows every predictor to the visitor, for changing.
+    /// Passes every predictor to the visitor, to be changed.
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>);
 
-    /// Shows the predictors of this module as those of the field `name`.
+    /// Passes the predictors of this module to the visitor as those of the field `name`.
     fn visit_in_field<'a>(&'a self, name: &str, visitor: &mut Visitor<'a, '_>) {
         visitor.field(name, self);
     }
 
-    /// Shows the predictors of this module as those of the field `name`, for changing.
+    /// Passes the predictors of this module to the visitor as those of the field `name`, to be changed.
     fn visit_in_field_mut(&mut self, name: &str, visitor: &mut VisitorMut<'_>) {
         visitor.field(name, self);
     }
 
-    /// The predictors with their paths.
+    /// Returns the predictors with their paths.
     fn named_predictors(&self) -> Vec<(String, &Predictor)> {
         let mut found = Vec::new();
         self.visit(&mut Visitor { path: String::new(), found: &mut found });
@@ -73,7 +73,7 @@ pub trait HasPredictors {
         Ok(ProgramState::of(self).write(path)?)
     }
 
-    /// This program with what was [saved](Self::save), by this library or by Python DSPy.
+    /// Returns this program with a [saved](Self::save) state, written by this library or by Python DSPy.
     ///
     /// # Errors
     /// If the file cannot be read, or was saved from a program with other predictors or other signatures.
@@ -86,7 +86,7 @@ pub trait HasPredictors {
     }
 }
 
-/// The predictors of a module as they are known while it runs.
+/// Returns references to the predictors of a module, which identify them while it runs.
 pub(super) fn named_refs(module: &(impl HasPredictors + ?Sized)) -> Vec<(String, PredictorRef)> {
     let named = module.named_predictors().into_iter();
     named.map(|(path, predictor)| (path, predictor.reference())).collect()
@@ -102,13 +102,13 @@ impl HasPredictors for Predictor {
     }
 }
 
-/// Collects predictors; handed through a program by [`HasPredictors::visit`].
+/// A collector of predictors; passed through a program by [`HasPredictors::visit`].
 pub struct Visitor<'a, 'f> {
     path: String,
     found: &'f mut Vec<(String, &'a Predictor)>,
 }
 
-/// Changes predictors; handed through a program by [`HasPredictors::visit_mut`].
+/// A mutator of predictors; passed through a program by [`HasPredictors::visit_mut`].
 pub struct VisitorMut<'f> {
     path: String,
     change: &'f mut dyn FnMut(&str, &mut Predictor),
@@ -125,7 +125,7 @@ fn push_field(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
-/// A map key as Python's `repr` writes a string.
+/// Appends a map key, quoted like a string in Python's `repr`.
 fn push_key(path: &mut String, key: &str) {
     let quote = if key.contains('\'') && !key.contains('"') { '"' } else { '\'' };
     path.push('[');
@@ -145,22 +145,22 @@ fn push_key(path: &mut String, key: &str) {
 }
 
 impl<'a> Visitor<'a, '_> {
-    /// A predictor at the current path.
+    /// Visits a predictor at the current path.
     pub fn predictor(&mut self, predictor: &'a Predictor) {
         self.found.push((leaf(&self.path).to_owned(), predictor));
     }
 
-    /// A module in the field `name`.
+    /// Visits a module in the field `name`.
     pub fn field(&mut self, name: &str, module: &'a (impl HasPredictors + ?Sized)) {
         self.descend(|path| push_field(path, name), module);
     }
 
-    /// A module at `index` of a sequence.
+    /// Visits a module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &'a (impl HasPredictors + ?Sized)) {
         self.descend(|path| path.push_str(&format!("[{index}]")), module);
     }
 
-    /// A module under `key` of a map.
+    /// Visits a module under `key` of a map.
     pub fn entry(&mut self, key: &str, module: &'a (impl HasPredictors + ?Sized)) {
         self.descend(|path| push_key(path, key), module);
     }
@@ -174,22 +174,22 @@ impl<'a> Visitor<'a, '_> {
 }
 
 impl VisitorMut<'_> {
-    /// A predictor at the current path.
+    /// Visits a predictor at the current path.
     pub fn predictor(&mut self, predictor: &mut Predictor) {
         (self.change)(leaf(&self.path), predictor);
     }
 
-    /// A module in the field `name`.
+    /// Visits a module in the field `name`.
     pub fn field(&mut self, name: &str, module: &mut (impl HasPredictors + ?Sized)) {
         self.descend(|path| push_field(path, name), module);
     }
 
-    /// A module at `index` of a sequence.
+    /// Visits a module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &mut (impl HasPredictors + ?Sized)) {
         self.descend(|path| path.push_str(&format!("[{index}]")), module);
     }
 
-    /// A module under `key` of a map.
+    /// Visits a module under `key` of a map.
     pub fn entry(&mut self, key: &str, module: &mut (impl HasPredictors + ?Sized)) {
         self.descend(|path| push_key(path, key), module);
     }
@@ -225,7 +225,7 @@ impl<M: HasPredictors + ?Sized> HasPredictors for Box<M> {
     }
 }
 
-/// A shared module is copied when it is changed, as every candidate program is a copy of its own.
+/// A shared module is copied when it is changed, since every candidate program is a separate copy.
 #[diagnostic::do_not_recommend]
 impl<M: HasPredictors + Clone> HasPredictors for Arc<M> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
@@ -307,7 +307,7 @@ impl<K: AsRef<str> + Ord, M: HasPredictors> HasPredictors for BTreeMap<K, M> {
 #[diagnostic::do_not_recommend]
 impl<K: AsRef<str> + Eq + Hash, M: HasPredictors, H: BuildHasher> HasPredictors for HashMap<K, M, H> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        // By key, so that the order does not depend on the hasher.
+        // Sorted by key, so that the order does not depend on the hasher.
         let mut entries: Vec<_> = self.iter().collect();
         entries.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
         for (key, module) in entries {

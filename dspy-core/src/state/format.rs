@@ -1,4 +1,4 @@
-//! Our own format: versioned, by name, readable.
+//! The library's own format: versioned, by field name, readable.
 
 use std::collections::BTreeMap;
 
@@ -10,56 +10,55 @@ use crate::predictor::Predictor;
 use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
 use dspy_base::error::clipped;
 
-/// Names the format and its version in every file.
+/// The name of the format and its version, written to every file.
 const FORMAT: &str = "dspy-rust/1";
 
-/// What is saved of a program.
+/// The saved state of a program.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct ProgramState {
     /// The predictors by path.
     pub predictors: BTreeMap<String, PredictorState>,
-    /// Where the state comes from: optimizer, score and the like. Never read back by the library.
+    /// Notes on the origin of the state, such as optimizer and score. Never read back by the library.
     pub metadata: Map<String, Value>,
 }
 
-/// What is saved of a predictor.
+/// The saved state of a predictor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PredictorState {
-    /// The name of the signature, for readers.
+    /// The name of the signature, for information only.
     #[serde(default)]
     pub signature: String,
-    /// A digest of the fields' names, roles and types; absent in states that come from Python.
+    /// A digest of the names, roles and types of the fields; absent in states from Python.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// What the model is told to do.
+    /// The instruction.
     pub instruction: String,
-    /// The fields, inputs then outputs.
+    /// The fields, inputs before outputs.
     pub fields: Vec<FieldState>,
     /// The demonstrations.
     #[serde(default)]
     pub demos: Vec<Demo>,
-    /// The model that was bound, for readers: its name, never a key. It is not bound again on loading.
+    /// The id of the bound model, for information only; never a key. Loading does not bind the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lm: Option<Value>,
 }
 
-/// What is saved of a field.
+/// The saved state of a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FieldState {
-    /// The name; empty in states that come from Python, which go by position, unless the file tells it.
+    /// The name; empty in states from Python, which store fields by position, unless the file contains it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The title that Python gives the field in prompts, by which it is known that it is the same field; empty in other
-    /// states.
+    /// The title of the field in Python's prompts, which identifies the field; empty in other states.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,
-    /// `input` or `output`; empty in states that come from Python.
+    /// `input` or `output`; empty in states from Python.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub role: String,
-    /// The type, for readers and for the message when it has changed.
+    /// The type, for information and for the error message if it has changed.
     #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// The description; empty if there is none.
@@ -75,7 +74,8 @@ struct File {
     metadata: Map<String, Value>,
 }
 
-/// Says why a text is not a saved program in any version of our format or of Python's.
+/// Returns the reason why `text` is not a saved program in any version of this format or of Python's, as the
+/// error.
 pub(super) fn recognise(text: &str) -> Result<(), String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value = serde_json::from_str(text).map_err(|error| clipped(error.to_string()))?;
@@ -106,7 +106,7 @@ pub(super) fn write(state: &ProgramState) -> String {
     serde_json::to_string_pretty(&file).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// The fields that a prompt shows, in its order.
+/// Returns the fields that a prompt shows, in its order.
 fn shown(spec: &SignatureSpec) -> impl Iterator<Item = &FieldSpec> {
     spec.inputs().chain(spec.outputs())
 }
@@ -122,7 +122,7 @@ impl FieldState {
         }
     }
 
-    /// The field as an error message shows it.
+    /// Returns the field as shown in error messages.
     fn shape(&self) -> String {
         format!("{} `{}` ({})", self.role, self.name, self.kind)
     }
@@ -141,7 +141,7 @@ impl PredictorState {
         }
     }
 
-    /// Why this state cannot be applied to the predictor.
+    /// Returns the reasons why this state cannot be applied to the predictor.
     pub(crate) fn problems(&self, predictor: &Predictor) -> impl Iterator<Item = String> {
         let spec = predictor.declared();
         let mut problems = Vec::new();
@@ -206,7 +206,7 @@ impl PredictorState {
         }
         let mut demos = self.demos.clone();
         if self.fingerprint.is_none() {
-            // What was saved by another library may be written otherwise than a value of the field's type.
+            // Another library may have saved values in a different form than that of the field's type.
             for (name, value) in demos.iter_mut().flat_map(|demo| &mut demo.values) {
                 let field = predictor.declared().field(name);
                 if let Some(fits) = field.and_then(|field| fitting(field, value)) {
@@ -218,7 +218,7 @@ impl PredictorState {
     }
 }
 
-/// The value as one of the field's type, if it can be read as one.
+/// Returns the value converted to the field's type, if possible.
 fn fitting(field: &FieldSpec, value: &Value) -> Option<Value> {
     if value.is_null() || (field.is_text() && value.is_string()) {
         return Some(value.clone());
@@ -227,7 +227,7 @@ fn fitting(field: &FieldSpec, value: &Value) -> Option<Value> {
     (!is_flattened(value, &read)).then_some(read)
 }
 
-/// Whether a list or an object was read as text, of which a prompt would show the JSON.
+/// Returns whether a list or an object was read as text, so that a prompt would show its JSON.
 fn is_flattened(value: &Value, read: &Value) -> bool {
     match (value, read) {
         (Value::Array(_) | Value::Object(_), Value::String(_)) => true,

@@ -1,4 +1,4 @@
-//! Saved programs: what optimizers have found, by predictor path and field name.
+//! Saved programs: the results of optimizers, by predictor path and field name.
 
 mod format;
 mod python;
@@ -12,10 +12,11 @@ use dspy_base::error::clipped;
 pub use format::{FieldState, PredictorState, ProgramState};
 
 impl ProgramState {
-    /// Reads our format or the JSON that Python DSPy saves. A byte order mark before it is passed over.
+    /// Parses the library's own format or the JSON that Python DSPy saves. A leading byte order mark is
+    /// ignored.
     ///
     /// # Errors
-    /// If the text is neither.
+    /// If the text is in neither format.
     pub fn from_json(text: &str) -> Result<Self, StateError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let value: serde_json::Value =
@@ -27,21 +28,21 @@ impl ProgramState {
         })
     }
 
-    /// Writes our format.
+    /// Serializes to the library's own format.
     pub fn to_json(&self) -> String {
         format::write(self)
     }
 
-    /// Writes the JSON that Python DSPy's `load` reads. Field names and types are lost on the way: that format
-    /// stores fields by position.
+    /// Serializes to the JSON that Python DSPy's `load` reads. Field names and types are lost, because that
+    /// format stores fields by position.
     pub fn to_python_json(&self) -> String {
         python::write(self)
     }
 
-    /// Reads a file of either format.
+    /// Reads a file in either format.
     ///
     /// # Errors
-    /// If the file cannot be read or is no saved program.
+    /// If the file cannot be read or is not a saved program.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let path = path.as_ref();
         let text = files::read_text(path).map_err(|source| StateError::Io { path: path.into(), source })?;
@@ -51,12 +52,12 @@ impl ProgramState {
         })
     }
 
-    /// Writes a file in our format. A crash leaves the old file or the new one, never a part, and so do any number of
-    /// writers at once. On Unix, a new file can be read by its owner alone, because demonstrations hold data; one that is
-    /// replaced keeps its permissions.
+    /// Writes a file in the library's own format. The file is replaced atomically: after a crash, or with
+    /// several concurrent writers, it contains one complete version. On Unix, a new file is readable only by
+    /// its owner, because demonstrations contain data; a replaced file keeps its permissions.
     ///
     /// # Errors
-    /// If the file cannot be written, or there is one already that is not a saved program: it is left alone.
+    /// If the file cannot be written, or the existing file is not a saved program; it is then not changed.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
         write_whole(path.as_ref(), &self.to_json())
     }
@@ -64,18 +65,18 @@ impl ProgramState {
     /// Writes a file for Python DSPy; see [`to_python_json`](Self::to_python_json).
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// The same as for [`write`](Self::write).
     pub fn write_python(&self, path: impl AsRef<Path>) -> Result<(), StateError> {
         write_whole(path.as_ref(), &self.to_python_json())
     }
 }
 
-/// Replaces a saved program, and nothing else.
+/// Replaces a saved program; refuses to replace any other file.
 fn write_whole(path: &Path, text: &str) -> Result<(), StateError> {
     let io = |source| StateError::Io { path: path.into(), source };
     match files::read_text(path) {
         Ok(old) if old.trim().is_empty() => {}
-        // An older version of either format is one of ours, too.
+        // A file in an older version of either format may be replaced, too.
         Ok(old) => {
             format::recognise(&old).map_err(|reason| StateError::Foreign { path: path.into(), reason })?;
         }

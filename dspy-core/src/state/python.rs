@@ -1,11 +1,11 @@
-//! The JSON that Python DSPy saves: predictors by path, fields by position.
+//! The JSON format of Python DSPy: predictors by path, fields by position.
 
 use serde_json::{Map, Value, json};
 
 use super::{FieldState, PredictorState, ProgramState, StateError};
 use crate::signature::Demo;
 
-/// The keys that a predictor has in a Python file.
+/// The keys of a predictor in a Python file.
 const PREDICTOR: [&str; 2] = ["signature", "demos"];
 
 pub(super) fn read(value: Value) -> Result<ProgramState, StateError> {
@@ -16,7 +16,7 @@ pub(super) fn read(value: Value) -> Result<ProgramState, StateError> {
     let mut state = ProgramState::default();
     let whole = Value::Object(members);
     if is_predictor(&whole) {
-        // A program that is a single predictor puts its members at the top.
+        // A program that is a single predictor has its members at the top level.
         state.predictors.insert("self".into(), read_predictor("self", &whole)?);
     }
     let Value::Object(members) = whole else { return Ok(state) };
@@ -44,7 +44,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
     let fields = signature["fields"].as_array().ok_or_else(|| wrong("no `signature.fields`"))?;
     let fields = fields.iter().map(|field| {
         let description = field["description"].as_str().unwrap_or_default();
-        // `${name}` is how Python says that there is no description.
+        // `${name}` is Python's form of a missing description.
         let name = description.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         FieldState {
             name: name.unwrap_or_default().into(),
@@ -70,8 +70,9 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
     })
 }
 
-/// Why saved fields are not those of a program with fields of these names, in this order. The format has no names, but a
-/// field without a description tells its own, and all have a title that is made of theirs.
+/// Returns the differences between saved fields and a program with fields of these names, in this order. The
+/// format has no names, but a field without a description contains its own, and every field has a title made
+/// from it.
 pub(super) fn problems<'n>(saved: &[FieldState], names: impl Iterator<Item = &'n str>) -> Vec<String> {
     let names: Vec<&str> = names.collect();
     let mut problems = Vec::new();
@@ -134,7 +135,7 @@ fn write_predictor(predictor: &PredictorState) -> Value {
     })
 }
 
-/// `camelCaseText` and `snake_case_text` as `Camel Case Text` and `Snake Case Text`.
+/// Converts `camelCaseText` and `snake_case_text` to `Camel Case Text` and `Snake Case Text`.
 fn title(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     let mut out = String::new();
@@ -158,7 +159,7 @@ fn title(name: &str) -> String {
         out.push(c);
         start = false;
     }
-    // After a digit or a hump a word starts again.
+    // After a digit or a capital letter inside a name a new word starts.
     out.split(' ')
         .map(|word| {
             let mut letters = word.chars();

@@ -1,4 +1,4 @@
-//! Sections below markers, as they arrive.
+//! Incremental reading of sections below markers.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ pub(crate) struct ChatReader {
     spec: Arc<SignatureSpec>,
     reply: String,
     sections: Sections,
-    /// How many closed sections have been handed on.
+    /// The number of closed sections that have been reported.
     closed: usize,
-    /// Where the open section starts, and how far its text has been handed on.
+    /// The start of the open section, and the offset up to which its text has been reported.
     handed: (usize, usize),
     shown: Vec<Shown>,
 }
@@ -33,7 +33,7 @@ impl ChatReader {
         }
     }
 
-    /// Hands on the sections that have been closed.
+    /// Reports the sections that have closed.
     fn close(&mut self, changes: &mut Vec<FieldChange>) {
         for section in &self.sections.closed[self.closed..] {
             let Some(field) = self.spec.outputs().nth(section.index) else { continue };
@@ -46,7 +46,7 @@ impl ChatReader {
         self.closed = self.sections.closed.len();
     }
 
-    /// Hands on what is certain of the open section.
+    /// Reports the certain part of the open section.
     fn show(&mut self, changes: &mut Vec<FieldChange>) {
         let Some(Section { index, text, .. }) = self.sections.open() else { return };
         let Some(field) = self.spec.outputs().nth(index) else { return };

@@ -1,4 +1,4 @@
-//! One JSON object, as it arrives.
+//! Incremental reading of one JSON object.
 
 use std::sync::Arc;
 

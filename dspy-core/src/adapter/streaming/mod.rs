@@ -1,8 +1,9 @@
-//! Replies that are still arriving: what is certain so far, at a cost that goes with what is new.
+//! Incremental reading of replies: reports what is certain so far, at a cost linear in the length of the
+//! reply.
 //!
-//! A text field is handed on piece by piece. Any other value is read again as it grows, after every piece while it is
-//! short and each time it has grown by a sixteenth when it is long, so that all reading together stays linear. The
-//! moments depend on the length alone: how a reply is cut into pieces makes no difference.
+//! Text fields are reported piece by piece. Any other value is parsed again as it grows: after every piece
+//! while it is short, and each time it has grown by a sixteenth when it is long, which keeps the total cost
+//! linear. The moments depend only on the length, so the size of the pieces makes no difference.
 
 mod chat;
 mod json;
@@ -20,16 +21,16 @@ use super::FieldProblem;
 use crate::decode::Plan;
 use crate::signature::{FieldChange, FieldSpec, FieldUpdate};
 
-/// Reads a reply while it arrives.
+/// A reader of a reply that is still arriving.
 pub trait ReplyReader: Send {
-    /// Takes in more of the reply and adds to `changes` what became certain by it.
+    /// Adds more of the reply, and appends to `changes` the field values that became certain.
     fn push(&mut self, text: &str, changes: &mut Vec<FieldChange>);
 }
 
-/// Values up to this length are read again after every piece.
+/// The length in bytes up to which values are parsed again after every piece.
 const SHORT: usize = 4 << 10;
 
-/// The longest beginning of a text of `length` bytes that is worth reading.
+/// Returns the length of the longest prefix worth parsing of a value of `length` bytes.
 fn milestone(length: usize) -> usize {
     let mut mark = SHORT;
     if length <= mark {
@@ -41,7 +42,7 @@ fn milestone(length: usize) -> usize {
     mark
 }
 
-/// The beginning of `text` up to the last milestone.
+/// Returns the prefix of `text` up to the last milestone.
 fn worth_reading(text: &str) -> &str {
     let mut end = milestone(text.len());
     while !text.is_char_boundary(end) {
@@ -50,19 +51,19 @@ fn worth_reading(text: &str) -> &str {
     &text[..end]
 }
 
-/// What has been handed on of one field.
+/// The part of one field that has been reported.
 #[derive(Debug, Default)]
 struct Shown {
-    /// How much of a text.
+    /// The reported length, for text fields.
     text: usize,
     value: Option<Value>,
-    /// How much of a value was read.
+    /// The length of the value that was last parsed.
     read: usize,
     done: bool,
 }
 
 impl Shown {
-    /// The beginning of an unfinished text that is to be read now, if any: no part of it is read twice at one length.
+    /// Returns the prefix of an unfinished value to parse now, if any; no length is parsed twice.
     fn due<'t>(&mut self, text: &'t str) -> Option<&'t str> {
         let begun = worth_reading(text);
         let due = begun.len() > self.read;
@@ -70,14 +71,14 @@ impl Shown {
         due.then_some(begun)
     }
 
-    /// Hands on what `plan` makes of an unfinished text.
+    /// Reports the value that `plan` decodes from unfinished text.
     fn begin(&mut self, field: &FieldSpec, plan: &Plan, text: &str, changes: &mut Vec<FieldChange>) {
         if let Some(value) = plan.decode_partial(text).value {
             self.so_far(field, value, changes);
         }
     }
 
-    /// Hands on the value so far, if it is another one.
+    /// Reports the value so far if it has changed.
     fn so_far(&mut self, field: &FieldSpec, value: Value, changes: &mut Vec<FieldChange>) {
         match &value {
             Value::String(text) if field.is_text() => {
@@ -86,11 +87,11 @@ impl Shown {
                     self.text = text.len();
                 }
             }
-            // An open bracket alone may still turn out to be part of a sentence.
+            // An open bracket alone may turn out to be part of a sentence.
             Value::Array(items) if items.is_empty() => {}
             Value::Object(members) if members.is_empty() => {}
             _ if self.value.as_ref() == Some(&value) => {}
-            // Garbage can change its meaning as it goes on. What was shown stays; the end will tell.
+            // The meaning of malformed text can change as it grows. The reported value stays until the end.
             _ if self.value.as_ref().is_some_and(|shown| !grows(shown, &value)) => {}
             _ => {
                 changes.push(change(field, FieldUpdate::SoFar(value.clone())));
@@ -99,12 +100,12 @@ impl Shown {
         }
     }
 
-    /// Hands on the final value, once.
+    /// Reports the final value, once.
     fn complete(&mut self, field: &FieldSpec, value: Value, changes: &mut Vec<FieldChange>) {
         self.end(field, Ok(value), changes);
     }
 
-    /// Hands on what came of a field that has arrived in full, once.
+    /// Reports the result for a field that has arrived completely, once.
     fn end(
         &mut self,
         field: &FieldSpec,
@@ -125,7 +126,7 @@ impl Shown {
     }
 }
 
-/// Whether a value may have been `begun` before more of it arrived.
+/// Returns whether `begun` can be an earlier state of `value`.
 pub(crate) fn grows(begun: &Value, value: &Value) -> bool {
     match (begun, value) {
         (Value::String(begun), Value::String(text)) => text.starts_with(begun.as_str()),
@@ -143,7 +144,7 @@ fn change(field: &FieldSpec, update: FieldUpdate) -> FieldChange {
     FieldChange { field: field.shared_name(), update }
 }
 
-/// What has been handed on of each output field of a signature.
+/// Returns the initial state for each output field of a signature.
 fn nothing_shown(spec: &Arc<crate::signature::SignatureSpec>) -> Vec<Shown> {
     spec.outputs().map(|_| Shown::default()).collect()
 }

@@ -1,4 +1,4 @@
-//! Elements, as they arrive.
+//! Incremental reading of elements.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ pub(crate) struct XmlReader {
     spec: Arc<SignatureSpec>,
     reply: String,
     elements: Elements,
-    /// How many closed elements have been handed on.
+    /// The number of closed elements that have been reported.
     closed: usize,
-    /// Where the open element starts, and how far its text has been handed on.
+    /// The start of the open element, and the offset up to which its text has been reported.
     handed: (usize, usize),
     shown: Vec<Shown>,
 }
@@ -33,7 +33,7 @@ impl XmlReader {
         }
     }
 
-    /// Hands on the elements that have been closed.
+    /// Reports the elements that have closed.
     fn close(&mut self, changes: &mut Vec<FieldChange>) {
         for element in &self.elements.closed[self.closed..] {
             let Some(field) = self.spec.outputs().nth(element.index) else { continue };
@@ -46,7 +46,7 @@ impl XmlReader {
         self.closed = self.elements.closed.len();
     }
 
-    /// Hands on what is certain of the open element.
+    /// Reports the certain part of the open element.
     fn show(&mut self, changes: &mut Vec<FieldChange>) {
         let Some((index, content)) = self.elements.open() else { return };
         let Some(field) = self.spec.outputs().nth(index) else { return };
@@ -73,7 +73,7 @@ impl XmlReader {
             && let Some(due) = shown.due(&self.reply[content])
         {
             let text = due[..certain(due, 0, due.len())].trim();
-            // What nested elements mean is known when they are complete.
+            // The meaning of nested elements is known when they are complete.
             if !text.starts_with('<') {
                 shown.begin(field, plan, &unescape(text), changes);
             }
@@ -81,8 +81,8 @@ impl XmlReader {
     }
 }
 
-/// How far the text of an element is certain, of which what follows `from` has arrived up to `end`: up to a comment or
-/// CDATA, or what may become an entity, and without the space at its end.
+/// Returns the offset up to which the text of an element is certain, given that the text from `from` to `end`
+/// has arrived: up to a comment, CDATA or a possible entity, and without trailing space.
 fn certain(text: &str, from: usize, end: usize) -> usize {
     let mut end = text[from..end].find("<!").map_or(end, |at| from + at);
     if let Some(entity) = text[from..end].rfind('&').map(|at| from + at).filter(|at| {

@@ -1,15 +1,15 @@
-//! Times, counted in buckets whose width grows with them.
+//! A histogram of durations, with buckets whose width grows with the duration.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Sixteen buckets for each doubling: no time is off by more than a thirtieth.
+/// The number of buckets per doubling: the relative error is at most 1/30.
 const STEPS: u64 = 16;
-/// From microseconds to half a day.
+/// The number of buckets: from microseconds to half a day.
 const BUCKETS: usize = 36 * STEPS as usize;
 
-/// How long many things took.
+/// A histogram of durations.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram {
     counts: Box<[u64; BUCKETS]>,
@@ -24,21 +24,21 @@ impl Default for Histogram {
     }
 }
 
-/// What is known of how long things took.
+/// A summary of measured durations.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Times {
-    /// How many things were timed.
+    /// The number of durations.
     pub count: u64,
-    /// How long they took together.
+    /// The sum of all durations.
     pub sum: Duration,
-    /// The time that half of them did not exceed, to 3 %.
+    /// The median, to within 3 %.
     pub p50: Duration,
-    /// The time that 95 of a hundred did not exceed.
+    /// The 95th percentile, to within 3 %.
     pub p95: Duration,
-    /// The time that 99 of a hundred did not exceed.
+    /// The 99th percentile, to within 3 %.
     pub p99: Duration,
-    /// The longest.
+    /// The longest duration.
     pub longest: Duration,
 }
 
@@ -64,13 +64,14 @@ impl Histogram {
         Times { count: self.count, sum: self.sum, p50, p95, p99, longest: self.longest }
     }
 
-    /// How many took no longer than this, or little longer: their bucket counts whole.
+    /// Returns the number of durations up to `time`; the bucket that contains `time` counts in full.
     pub(super) fn up_to(&self, time: Duration) -> u64 {
         self.counts[..=bucket(time)].iter().sum()
     }
 }
 
-/// The first [`STEPS`] buckets are one microsecond wide; then each doubling has as many.
+/// Returns the index of the bucket of `time`. The first [`STEPS`] buckets are one microsecond wide; each
+/// doubling after them has as many buckets.
 fn bucket(time: Duration) -> usize {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
     let doubling = u64::from(micros.ilog2());
@@ -78,7 +79,7 @@ fn bucket(time: Duration) -> usize {
     ((doubling * STEPS + scaled - STEPS) as usize).min(BUCKETS - 1)
 }
 
-/// The middle of a bucket.
+/// Returns the middle of a bucket.
 fn middle(index: usize) -> Duration {
     let (doubling, step) = (index as u64 / STEPS, index as u64 % STEPS);
     let low = ((1u128 << doubling) * u128::from(STEPS + step)) as f64 / STEPS as f64;

@@ -1,4 +1,4 @@
-//! Counts: calls, failures, tokens, cost and time for each model.
+//! Counts per model: calls, failures, tokens, cost and time.
 
 mod histogram;
 mod prometheus;
@@ -19,14 +19,14 @@ use crate::locks::MutexExt as _;
 use crate::observe::{Event, EventKind};
 use dspy_lm::observe::layer_call;
 
-/// More models than this are counted together, under `other`.
+/// The largest number of models that are counted separately; further ones are counted under `other`.
 const MODELS: usize = 256;
 
-/// Counts what calls of models amount to, for each model.
+/// Counters of the calls, failures, tokens, cost and time of each model.
 ///
-/// Set it for the process or a scope with [`Settings::observe`](crate::program::Settings::observe), or bind it to a
-/// handle with [`Lm::layer`]. Clones count together. It takes some 10 KiB for each model, of which it tells at most 256
-/// apart.
+/// Set it for the process or a scope with [`Settings::observe`](crate::program::Settings::observe), or bind
+/// it to a handle with [`Lm::layer`]. Clones share their counts. Memory use is about 10 KiB per model; at
+/// most 256 models are counted separately, further ones together as `other`.
 ///
 /// ```
 /// use dspy_core::lm::Lm;
@@ -44,7 +44,7 @@ const MODELS: usize = 256;
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Mutex<HashMap<Arc<str>, Counts>>>);
 
-/// What is counted of one model.
+/// The counts of one model.
 #[derive(Debug, Default)]
 struct Counts {
     calls: u64,
@@ -61,24 +61,24 @@ struct Counts {
 }
 
 impl Metrics {
-    /// Counts that start at zero.
+    /// Creates counters at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The counts at this moment.
+    /// Returns the counts at this moment.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let counts = self.0.lock_any();
         MetricsSnapshot::new(counts.iter().map(|(model, counts)| (model.to_string(), counts.metrics())))
     }
 
-    /// The counts in the text format that Prometheus scrapes, times as histograms in seconds.
+    /// Returns the counts in the text format of Prometheus, times as histograms in seconds.
     pub fn prometheus(&self) -> String {
         let counts = self.0.lock_any();
         prometheus::text(&counts)
     }
 
-    /// Starts at zero again; calls in flight stay counted.
+    /// Resets the counts to zero; calls in flight stay counted.
     pub fn reset(&self) {
         let mut counts = self.0.lock_any();
         counts.retain(|_, counts| {
@@ -169,7 +169,7 @@ mod tests {
     use crate::lm::LanguageModel;
     use crate::lm::LmError;
 
-    /// Answers, fails, answers from a cache, and never answers.
+    /// A model that answers, fails, answers from a cache, and never answers, in turn.
     struct Moody(AtomicU32);
 
     impl LanguageModel for Moody {

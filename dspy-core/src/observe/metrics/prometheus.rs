@@ -9,13 +9,13 @@ use super::Counts;
 use super::histogram::Histogram;
 use dspy_lm::observe::spans::lm_error_type;
 
-/// The bounds of the buckets in milliseconds: those that OpenTelemetry's conventions ask for.
+/// The bounds of the buckets in milliseconds, as OpenTelemetry's conventions require.
 const BOUNDS: [u64; 14] = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 20480, 40960, 81920];
 
-/// One family of series: how it is called, what it counts, and its samples for one model.
+/// A family of series: its name, its type, its help text, and its samples for one model.
 type Family = (&'static str, &'static str, &'static str, fn(&Counts, &str, &mut Vec<String>));
 
-/// The times of a family that are shown.
+/// The histogram that a family shows.
 type Times = fn(&Counts) -> &Histogram;
 
 const FAMILIES: &[Family] = &[

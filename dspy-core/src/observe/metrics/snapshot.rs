@@ -1,4 +1,4 @@
-//! Counts as they were at one moment.
+//! Counts at one moment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,39 +11,42 @@ use super::histogram::Times;
 use crate::lm::Usage;
 use dspy_lm::observe::spans::lm_error_type;
 
-/// What was counted until some moment; made by [`Metrics::snapshot`](super::Metrics::snapshot). Prints as a table.
+/// The counts up to one moment; made by [`Metrics::snapshot`](super::Metrics::snapshot). Its `Display` is a
+/// table.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MetricsSnapshot {
-    /// The counts by the name of the model.
+    /// The counts by model name.
     pub models: BTreeMap<String, ModelMetrics>,
 }
 
-/// What was counted of one model.
+/// The counts of one model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModelMetrics {
-    /// Calls that have ended, well or badly; without those that were dropped.
+    /// Calls that have ended, successfully or not; dropped calls do not count.
     pub calls: u64,
-    /// Those that a cache or a journal answered; they count in no other number here but `calls`.
+    /// Calls that were answered from a cache or a journal; apart from `calls`, no other number here includes
+    /// them.
     pub cached: u64,
-    /// Calls that were dropped before their end.
+    /// Calls that were dropped before they ended.
     pub cancelled: u64,
-    /// Attempts beyond the first of their call.
+    /// Retries: attempts after the first of each call.
     pub retries: u64,
-    /// Calls that have begun and not ended.
+    /// Calls in flight.
     pub in_flight: u64,
     /// Failed calls by the class of the failure, e.g. `rate_limit`.
     pub errors: BTreeMap<String, u64>,
-    /// Tokens and requests. Its cost is unknown as soon as one is; [`cost_usd`](Self::cost_usd) sums what is known.
+    /// Tokens and requests. Its cost is unknown if that of any call is; [`cost_usd`](Self::cost_usd) sums the
+    /// known costs.
     pub usage: Usage,
-    /// The known costs in US dollars.
+    /// The sum of the known costs, in US dollars.
     pub cost_usd: f64,
     /// Calls of unknown cost.
     pub unpriced: u64,
-    /// How long calls took that no cache answered, failed ones included.
+    /// The durations of uncached calls, including failed ones.
     pub duration: Times,
-    /// How long the first pieces of streamed replies took.
+    /// The times until the first piece of streamed replies.
     pub first_token: Times,
 }
 
@@ -92,7 +95,7 @@ impl fmt::Display for MetricsSnapshot {
         )?;
         for (name, one) in &self.models {
             let failed: u64 = one.errors.values().sum();
-            // A sum that leaves something out says so.
+            // A sum that omits calls is marked as such.
             let cost = if one.unpriced == 0 {
                 format!("{:.4}", one.cost_usd)
             } else if one.cost_usd > 0.0 {
@@ -111,7 +114,7 @@ impl fmt::Display for MetricsSnapshot {
     }
 }
 
-/// A time in seven characters.
+/// Formats a duration in at most seven characters.
 fn short(time: Duration) -> String {
     match time.as_secs_f64() {
         time if time < 0.001 => format!("{:.0}µs", time * 1e6),

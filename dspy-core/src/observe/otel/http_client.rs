@@ -1,4 +1,4 @@
-//! How telemetry travels: over the transport's own HTTP client, in a thread of its own.
+//! Transport of telemetry: the library's own HTTP client, in a separate thread.
 
 use std::future::Future;
 use std::io;
@@ -10,14 +10,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use dspy_lm::internal::client_for;
 
-/// How long a collector may take to answer.
+/// The time limit for a response of the collector.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much of an answer is read: it says little.
+/// The largest number of bytes of a response that are read.
 const ANSWER: usize = 64 << 10;
-/// How many requests may wait; spans and metrics each wait for their last one before they send another.
+/// The capacity of the queue; spans and metrics each wait for their last request before they send another.
 const WAITING: usize = 4;
 
-/// Sends requests whichever runtime they come from, or none: exporters have threads without one.
+/// A client that can be used from any runtime or none: exporters run in threads without a runtime.
 #[derive(Debug)]
 pub(super) struct Courier(mpsc::Sender<Job>);
 
@@ -28,14 +28,14 @@ struct Job {
 }
 
 impl Courier {
-    /// Starts the thread, which ends with the last use of this.
+    /// Starts the thread, which ends when the last handle is dropped.
     pub(super) fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, mut jobs) = mpsc::channel::<Job>(WAITING);
         std::thread::Builder::new().name("dspy-otlp".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 while let Some(Job { request, answer }) = jobs.recv().await {
-                    // Who does not wait any more needs no answer.
+                    // The caller may have stopped waiting for the response.
                     let _ = answer.send(send(request).await);
                 }
             });
@@ -48,7 +48,7 @@ async fn send(request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
     let client = client_for(&request.uri().to_string())?;
     let mut request = reqwest::Request::try_from(request)?;
     *request.timeout_mut() = Some(PATIENCE);
-    // An address may hold a key.
+    // The address may contain a key.
     let mut response = client.execute(request).await.map_err(reqwest::Error::without_url)?;
     let mut answer = Response::builder().status(response.status());
     if let Some(headers) = answer.headers_mut() {

@@ -1,4 +1,4 @@
-//! Attributes that are lists.
+//! Span attributes that are lists.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use dspy_lm::observe::gen_ai::FINISH_REASONS;
 
-/// Exports spans with lists where the conventions want lists: tracing can only hold their JSON.
+/// A span exporter that turns JSON attributes into lists where the conventions require lists, which `tracing`
+/// cannot hold.
 #[derive(Debug)]
 pub(super) struct Lists<E>(pub(super) E);
 

@@ -1,4 +1,4 @@
-//! The metrics of the conventions: how long calls of models took, and how many tokens they had.
+//! The metrics of the conventions: duration and token counts of model calls.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::observe::{Event, EventKind};
 use dspy_lm::observe::gen_ai::{self, metric};
 use dspy_lm::observe::spans::lm_error_type;
 
-/// No call has more tokens, whatever its endpoint claims.
+/// An upper bound of the tokens of a call, for endpoints that report wrong numbers.
 const MOST_TOKENS: u64 = 1 << 40;
 
-/// Counts calls of models.
+/// The instruments that record model calls.
 pub(super) struct ClientMetrics {
     duration: Histogram<f64>,
     first: Histogram<f64>,
@@ -57,7 +57,7 @@ fn attributes(call: &LmCall) -> Vec<KeyValue> {
 impl Observer for ClientMetrics {
     fn event(&self, event: &Event) {
         match &event.kind {
-            // What a cache answers is no operation of a client.
+            // Replies from a cache are not operations of a client.
             EventKind::LmFinished { call, response, first_token, .. } if !response.cached => {
                 let mut attributes = attributes(call);
                 if !response.model.is_empty() {
@@ -70,7 +70,7 @@ impl Observer for ClientMetrics {
                 let usage = &response.usage;
                 for (kind, count) in [("input", usage.prompt_tokens), ("output", usage.completion_tokens)] {
                     attributes.push(KeyValue::new(metric::TOKEN_TYPE, kind));
-                    // The SDK adds without looking: what an endpoint claims must not overflow its sums.
+                    // The SDK adds unchecked: wrong counts from an endpoint must not overflow its sums.
                     self.tokens.record(count.min(MOST_TOKENS), &attributes);
                     attributes.pop();
                 }

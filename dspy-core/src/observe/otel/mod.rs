@@ -1,16 +1,16 @@
-//! Spans and metrics sent to an OpenTelemetry collector, by OTLP over HTTP.
+//! Export of spans and metrics to an OpenTelemetry collector, by OTLP over HTTP.
 //!
 //! ```no_run
 //! # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
 //! let telemetry = dspy_core::observe::otel::install()?;
 //! // … run programs …
-//! drop(telemetry); // sends what is left
+//! drop(telemetry); // sends the rest
 //! # Ok(()) }
 //! ```
 //!
-//! Sending goes on in threads of its own, with bounded queues: a collector that is slow or gone makes telemetry be
-//! lost, never a call be late or fail. Without a word on content ([`Settings::capture_content`]) no prompt and no reply
-//! is sent.
+//! Sending takes place in separate threads with bounded queues: with a slow or unreachable collector,
+//! telemetry is lost, but calls are neither delayed nor failed. Prompts and replies are sent only if
+//! [`Settings::capture_content`] is on.
 //!
 //! [`Settings::capture_content`]: crate::program::Settings::capture_content
 
@@ -42,22 +42,23 @@ use http_client::Courier;
 use lists::Lists;
 use metrics::ClientMetrics;
 
-/// How long the last telemetry may take to be sent.
+/// The time limit for sending the last telemetry.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Sends telemetry to where the standard variables say, for the whole process: [`Otlp::install`] of [`Otlp::new`].
+/// Starts sending telemetry to the collector named by the standard variables, for the whole process:
+/// [`Otlp::install`] of [`Otlp::new`].
 ///
 /// # Errors
-/// As [`Otlp::install`].
+/// The same as for [`Otlp::install`].
 pub fn install() -> Result<Telemetry, OtelError> {
     Otlp::new().install()
 }
 
-/// Where telemetry is sent, and under which name.
+/// Configuration of the export: the collector and the service name.
 ///
-/// What is not said here is taken from the standard variables `OTEL_EXPORTER_OTLP_ENDPOINT`,
-/// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` and their like; without those it is the
-/// collector on this machine, `http://localhost:4318`.
+/// Unset options are taken from the standard variables `OTEL_EXPORTER_OTLP_ENDPOINT`,
+/// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` and so on. The default
+/// collector is the one on this machine, `http://localhost:4318`.
 #[derive(Clone, Default)]
 pub struct Otlp {
     endpoint: Option<String>,
@@ -67,45 +68,45 @@ pub struct Otlp {
 }
 
 impl Otlp {
-    /// As the environment says.
+    /// Creates a configuration from the environment.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The base URL of the collector; `/v1/traces` and `/v1/metrics` are added to it.
+    /// Sets the base URL of the collector; `/v1/traces` and `/v1/metrics` are appended to it.
     #[must_use]
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.endpoint = Some(url.into());
         self
     }
 
-    /// Adds a header to all that is sent, for collectors that want a key. Its value is treated as a secret.
+    /// Adds a header to all requests, for collectors that require a key. Its value is treated as a secret.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The name of the program in the telemetry.
+    /// Sets the name of the program in the telemetry.
     #[must_use]
     pub fn service_name(mut self, name: impl Into<String>) -> Self {
         self.service = Some(name.into());
         self
     }
 
-    /// How often metrics are sent, once a minute unless it is said.
+    /// Sets the interval at which metrics are sent. Default: one minute.
     #[must_use]
     pub fn metrics_every(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
         self
     }
 
-    /// Sends the spans of the whole process, those of the application included from `INFO` on, and the metrics of all
-    /// calls of models.
+    /// Starts sending the spans of the whole process, including those of the application of level `INFO` and
+    /// above, and the metrics of all model calls.
     ///
     /// # Errors
-    /// If an address or header is malformed, the threads cannot be started, or there is a subscriber of tracing
-    /// already: then put the [`layer`](Self::layer) into that.
+    /// If an address or header is malformed, the threads cannot be started, or the process already has a
+    /// `tracing` subscriber: in that case add the [`layer`](Self::layer) to it.
     pub fn install(self) -> Result<Telemetry, OtelError> {
         let (layer, telemetry) = self.layer::<Registry>()?;
         tracing_subscriber::registry()
@@ -115,7 +116,8 @@ impl Otlp {
         Ok(telemetry)
     }
 
-    /// The layer that sends spans, for a subscriber of one's own. Metrics are counted from now on, with or without it.
+    /// Returns the layer that sends spans, to be added to an existing subscriber. Metrics are counted from
+    /// now on, whether or not the layer is used.
     ///
     /// # Errors
     /// If an address or header is malformed, or the threads cannot be started.
@@ -173,18 +175,18 @@ impl Otlp {
     }
 }
 
-/// A layer for a subscriber of tracing.
+/// A layer for a `tracing` subscriber.
 pub type BoxLayer<S> = Box<dyn Layer<S> + Send + Sync>;
 
-/// What is sent: our own spans with all detail, the application's from `INFO` on, and none of what sending itself
-/// makes, which would never end.
+/// Returns the filter of exported spans: all of the library's own, the application's of level `INFO` and
+/// above, and none from the exporter itself, which would cause an endless loop.
 fn filter() -> Targets {
     let silent = ["opentelemetry", "hyper", "reqwest", "rustls"].map(|target| (target, LevelFilter::OFF));
     Targets::new().with_default(Level::INFO).with_target("dspy", Level::DEBUG).with_targets(silent)
 }
 
-/// Telemetry that is being sent. Dropping this sends what is left, for at most five seconds each for spans and
-/// metrics, and ends it.
+/// A handle to the export of telemetry. Dropping it sends the remaining telemetry, for at most five seconds
+/// each for spans and metrics, and ends the export.
 #[must_use = "dropping it ends the telemetry"]
 pub struct Telemetry {
     tracers: SdkTracerProvider,
@@ -192,21 +194,21 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sends what has been recorded so far. Waits for it without heed of async tasks: call it at the end of a program,
-    /// or from a blocking thread.
+    /// Sends the telemetry recorded so far. Blocks the thread: call it at the end of a program, or from a
+    /// blocking thread.
     ///
     /// # Errors
-    /// If the collector does not take it.
+    /// If the collector does not accept it.
     pub fn flush(&self) -> Result<(), OtelError> {
         let failed = |error: opentelemetry_sdk::error::OTelSdkError| OtelError::Send(error.into());
         let spans = self.tracers.force_flush().map_err(failed);
         self.meters.force_flush().map_err(failed).and(spans)
     }
 
-    /// Sends what is left and ends the telemetry, as dropping does.
+    /// Sends the remaining telemetry and ends the export, as dropping does.
     ///
     /// # Errors
-    /// If the collector does not take it within five seconds.
+    /// If the collector does not accept it within five seconds.
     pub fn shutdown(self) -> Result<(), OtelError> {
         self.end()
     }
@@ -220,7 +222,7 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // There is no caller to report the error to.
         let _ = self.end();
     }
 }
@@ -242,20 +244,20 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Why telemetry cannot be sent.
+/// The reason why telemetry cannot be sent.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OtelError {
     /// An address or a header is malformed.
     #[error("the telemetry is not configured well: {0}")]
     Configuration(#[source] BoxError),
-    /// What sends it cannot be started.
+    /// The exporter cannot be started.
     #[error("the thread that sends telemetry cannot be started: {0}")]
     Start(#[source] std::io::Error),
-    /// The process has a subscriber of tracing already.
+    /// The process already has a `tracing` subscriber.
     #[error("spans go elsewhere already: {0}; put the layer of `Otlp::layer` into that subscriber")]
     Subscriber(#[source] BoxError),
-    /// The collector did not take it.
+    /// The collector did not accept the telemetry.
     #[error("the telemetry was not sent: {0}")]
     Send(#[source] BoxError),
 }

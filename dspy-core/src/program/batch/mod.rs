@@ -1,4 +1,4 @@
-//! A program on many inputs.
+//! Batches: a program run on many inputs.
 
 mod write;
 
@@ -20,8 +20,8 @@ pub use write::Written;
 
 /// A program and the inputs to run it on; made by [`Module::batch`] and [`Module::batch_stream`].
 ///
-/// Nothing runs before the results are asked for. An input at which the program fails or panics is an `Err` among the
-/// results, and the others go on.
+/// Nothing runs before the results are requested. An input for which the program fails or panics is an `Err`
+/// among the results; the other inputs are not affected.
 #[must_use = "nothing runs before the results are asked for"]
 pub struct Batch<'a, M: Module> {
     program: &'a M,
@@ -34,7 +34,7 @@ impl<'a, M: Module> Batch<'a, M> {
         Batch { program, inputs: inputs.boxed(), concurrency: 8 }
     }
 
-    /// Sets how many inputs are worked on at a time, 8 by default, at least 1.
+    /// Sets the number of inputs that are processed at a time. Default: 8, at least 1.
     pub fn concurrency(mut self, inputs: usize) -> Self {
         self.concurrency = inputs.max(1);
         self
@@ -45,8 +45,8 @@ impl<'a, M: Module> Batch<'a, M> {
         self.results().collect().await
     }
 
-    /// Returns the results as a stream, in the order of the inputs. No more inputs are read, and no more results kept,
-    /// than are being worked on and some that wait to be taken. Dropping the stream stops the work.
+    /// Returns the results as a stream, in the order of the inputs. Memory is bounded: the stream holds only
+    /// the inputs in progress and a limited number of finished results. Dropping the stream stops the work.
     pub fn results(self) -> BatchResults<'a, M::Output> {
         let Batch { program, inputs, concurrency } = self;
         BatchResults(Driven::new(|sender| {
@@ -62,7 +62,7 @@ impl<'a, M: Module> Batch<'a, M> {
     }
 }
 
-/// One input; a panic is an error of its own.
+/// Runs the program on one input; a panic becomes an error.
 fn one<M: Module>(program: &M, input: M::Input) -> BoxFuture<'_, Result<Prediction<M::Output>>> {
     let call = AssertUnwindSafe(program.call(input)).catch_unwind();
     Box::pin(call.map(|result| {
@@ -85,7 +85,7 @@ impl<M: Module> fmt::Debug for Batch<'_, M> {
 pub struct BatchResults<'a, O>(Driven<'a, Result<Prediction<O>>, ()>);
 
 impl<O> BatchResults<'_, O> {
-    /// The next result; nothing after that of the last input.
+    /// Returns the next result; `None` after that of the last input.
     pub async fn next(&mut self) -> Option<Result<Prediction<O>>> {
         self.0.next().await
     }

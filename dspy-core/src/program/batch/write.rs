@@ -1,4 +1,4 @@
-//! The results of a batch in a file.
+//! Results of a batch, written to a file.
 
 use std::future::ready;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::predictor::Prediction;
 use crate::program::Module;
 use crate::state::ProgramState;
 
-/// What [`Batch::write_jsonl`] has done.
+/// A summary of [`Batch::write_jsonl`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Written {
-    /// The inputs that this run has worked on.
+    /// The inputs that this run processed.
     pub asked: usize,
-    /// The inputs whose results were in the file already.
+    /// The inputs whose results were already in the file.
     pub found: usize,
-    /// Those of the inputs asked at which the program failed.
+    /// The processed inputs for which the program failed.
     pub failed: usize,
-    /// The cost of this run.
+    /// The usage of this run.
     pub usage: Usage,
 }
 
@@ -31,13 +31,14 @@ impl<M> Batch<'_, M>
 where
     M: Module<Input: Serialize, Output: Serialize>,
 {
-    /// Writes each result to a file of JSON Lines as soon as it is there, and goes on where an earlier run has stopped:
-    /// run again on the same inputs and the same file, it asks for nothing twice. Inputs at which a model could not be
-    /// reached are asked again, others that failed are not.
+    /// Writes each result to a JSON Lines file as soon as it is available, and resumes an earlier run: with
+    /// the same inputs and the same file, only inputs without a result are processed. Inputs for which a
+    /// model could not be reached are retried; other failures are not.
     ///
-    /// A line names the place of its input, a digest of it and one of the program, and holds the output or the error.
-    /// Lines come in the order in which results do; [`read_results`](crate::data::read_results) sorts them. A last line
-    /// that a crash has cut off is removed.
+    /// A line contains the index of its input, a digest of the input, a digest of the program, and the output
+    /// or the error. Lines are in the order in which results become available;
+    /// [`read_results`](crate::data::read_results) sorts them. A last line that a crash has truncated is
+    /// removed.
     ///
     /// ```no_run
     /// # async fn doc(program: impl dspy_core::program::Module<
@@ -54,9 +55,9 @@ where
     /// ```
     ///
     /// # Errors
-    /// If the file cannot be read or written, another process is writing it, or it holds anything but results of this
-    /// program (with these instructions and demonstrations) on these inputs. Such a file is left as it is. Failures of
-    /// the program are lines, not errors.
+    /// If the file cannot be read or written, another process is writing it, or it contains anything but
+    /// results of this program (with these instructions and demonstrations) for these inputs. Such a file is
+    /// not changed. Failures of the program are lines, not errors.
     pub async fn write_jsonl(self, path: impl AsRef<Path>) -> Result<Written, DataError> {
         let Batch { program, inputs, concurrency } = self;
         let state = ProgramState::of(program).to_json();
