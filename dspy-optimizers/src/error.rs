@@ -7,6 +7,7 @@ use dspy_core::error::{BoxError, write_chain};
 use dspy_core::signature::FieldError;
 use thiserror::Error;
 
+use crate::component::ComponentError;
 use crate::journal::JournalError;
 
 /// Why an optimization gave no program. What was paid stands in the journal, if the run has one.
@@ -74,6 +75,9 @@ pub enum OptimizeError {
         /// The folder of the journal, with which a new run goes on.
         run_dir: Option<PathBuf>,
     },
+    /// A candidate cannot be applied to the program.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -11,7 +11,10 @@ use dspy_core::state::{PredictorState, ProgramState};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Changes, PredictorChange};
+pub(crate) use self::show::percent;
 use crate::budget::Limit;
+use crate::engine::Scores;
+use crate::verify::Verification;
 
 /// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
 pub(crate) type Parameters = BTreeMap<String, PredictorState>;
@@ -44,6 +47,9 @@ pub struct Report {
     pub usage: Usage,
     /// Why the optimization ended.
     pub stopped: Stopped,
+    /// What came of verifying the result on rows that the search has never seen.
+    #[serde(default)]
+    pub verification: Verification,
     /// What a reader should know before relying on the result.
     pub warnings: Vec<String>,
 }
@@ -107,6 +113,7 @@ impl Report {
             initial: parameters(program),
             usage: Usage::default(),
             stopped: Stopped::Finished,
+            verification: Verification::Off,
             warnings: Vec::new(),
         }
     }
@@ -146,6 +153,15 @@ impl Trial {
             notes: Vec::new(),
             usage: Usage::default(),
         }
+    }
+
+    /// Adds the scores of the candidate, and what they have cost.
+    #[must_use]
+    pub fn scored(mut self, scores: &Scores) -> Self {
+        self.score = Some(scores.mean);
+        self.items.clone_from(&scores.items);
+        self.usage += scores.usage();
+        self
     }
 
     /// The candidate's parameters in the form that can be [applied](ProgramState::apply) to a program, or saved.
