@@ -81,6 +81,22 @@ pub enum OptimizeError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// An error of the algorithm itself, for optimizers of your own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl OptimizeError {
+    /// Creates an error of the algorithm itself, for optimizers of your own.
+    pub fn other(error: impl Into<BoxError>) -> Self {
+        OptimizeError::Other(error.into())
+    }
+}
+
+impl From<dspy_core::Error> for OptimizeError {
+    fn from(error: dspy_core::Error) -> Self {
+        OptimizeError::other(error)
+    }
 }
 
 impl fmt::Debug for OptimizeError {

@@ -61,6 +61,7 @@ use crate::{OptimizeError, Optimized};
 /// assert_eq!(program.predictor().demos().len(), 1);
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
+#[doc(alias = "Teleprompter")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no optimizer of programs `{P}` with examples `{E}`",
     note = "an optimizer must have its metric: `.metric(…)`, for the examples and outputs of the program"

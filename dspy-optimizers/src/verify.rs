@@ -22,16 +22,9 @@ const FEWEST: usize = 10;
 /// by before the search begins, at random and never more than half. If these are fewer than 10, nothing is verified.
 ///
 /// ```
-/// use dspy_core::signature::Values;
 /// use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Verify};
-/// let optimizer = BootstrapFewShotWithRandomSearch::builder()
-///     .metric(|example: &Values, output: &Values| example["answer"] == output["answer"])
-///     .verify(Verify::rows(100).finalists(1))
-///     .build();
-/// // let optimized = optimizer.compile(program, &trainset).await?;
-/// # use dspy_core::predict::DynPredict;
-/// # fn types(optimizer: BootstrapFewShotWithRandomSearch<dspy_optimizers::SharedMetric<Values, Values>>) {}
-/// # types(optimizer);
+/// let search = BootstrapFewShotWithRandomSearch::builder().verify(Verify::rows(100).finalists(1));
+/// // let optimized = search.metric(exact).build().compile(program, &trainset).await?;
 /// ```
 ///
 /// [`Report::verification`]: crate::Report::verification
@@ -104,7 +97,7 @@ pub enum Verification {
     /// The search has found nothing that differs from the program as it was given.
     NothingFound,
     /// The budget was used up before all had run on a block of rows; so the result is what the search has found.
-    Unpaid,
+    OutOfBudget,
     /// A candidate was not worse than the program as it was given, and is the result.
     Passed(Verified),
     /// The program as it was given was better than all candidates, and is the result.
@@ -137,7 +130,7 @@ impl fmt::Display for Verification {
                 write!(f, "not verified: {rows} rows are too few to set aside")
             }
             Verification::NothingFound => f.write_str("nothing to verify: the program is as it was given"),
-            Verification::Unpaid => f.write_str("not verified: the budget was used up"),
+            Verification::OutOfBudget => f.write_str("not verified: the budget was used up"),
             Verification::Passed(verified) => verified.fmt(f),
             Verification::Failed(verified) => {
                 write!(f, "{verified}; not returned, the program is as it was given")
@@ -148,8 +141,9 @@ impl fmt::Display for Verification {
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verified { rows, score, margin, baseline, .. } = self;
-        let (score, margin, baseline) = (percent(*score), percent(*margin), percent(*baseline));
-        write!(f, "verified on {rows} unseen rows: {score} (± {margin}), from {baseline}")
+        let Verified { rows, score, margin, baseline, search_score, .. } = self;
+        let (score, margin, baseline) = (percent(*score), margin * 100.0, percent(*baseline));
+        write!(f, "verified on {rows} unseen rows: {score} (± {margin:.1}), from {baseline}")?;
+        search_score.map_or(Ok(()), |seen| write!(f, "; {} in the search", percent(seen)))
     }
 }

@@ -1,7 +1,19 @@
 //! Other work that calls models.
 
+use dspy_core::lm::Usage;
+
 use super::call::{Made, RETRIES};
 use super::{Program, Stop, Study};
+
+/// What came of an [effect](Study::effect).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Effect<T> {
+    /// The output of the work, or the error for which there is none, such as a reply that could not be read.
+    pub output: dspy_core::Result<T>,
+    /// What its calls have cost.
+    pub usage: Usage,
+}
 
 impl<P: Program, E> Study<'_, P, E> {
     /// Does work that calls models, such as the proposal of an instruction, as an effect of that name. The calls are
@@ -22,21 +34,21 @@ impl<P: Program, E> Study<'_, P, E> {
     /// ) -> Result<Option<String>, Stop> {
     ///     let answer = study.effect("propose-0", || proposer.call(input.clone())).await?;
     ///     // A reply that cannot be read is no proposal, and no reason to stop.
-    ///     Ok(answer.ok().and_then(|answer| Some(answer["instruction"].as_str()?.to_owned())))
+    ///     Ok(answer.output.ok().and_then(|answer| Some(answer["instruction"].as_str()?.to_owned())))
     /// }
     /// ```
     ///
     /// # Errors
     /// If the search has to stop: the budget is used up or the model cannot be reached. Errors of the work itself, such as
     /// a reply that cannot be read, are its result.
-    pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<dspy_core::Result<T>, Stop>
+    pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<Effect<T>, Stop>
     where
         F: Future<Output = dspy_core::Result<T>>,
     {
         let name = self.effect_name(name);
         let mut attempts = 0;
         loop {
-            let Made { output, outage, .. } = self.make(&name, None, work()).await?;
+            let Made { output, usage, outage } = self.make(&name, None, work()).await?;
             match output {
                 Err(error) if error.is_outage() || outage.is_some() => {
                     let retryable = outage.is_some_and(|outage| outage.is_retryable());
@@ -45,7 +57,7 @@ impl<P: Program, E> Study<'_, P, E> {
                     }
                     attempts += 1;
                 }
-                output => return Ok(output),
+                output => return Ok(Effect { output, usage }),
             }
         }
     }

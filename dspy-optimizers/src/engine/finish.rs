@@ -23,7 +23,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
-            Err(Stop::Budget(_)) => Verification::Unpaid,
+            Err(Stop::Budget(_)) => Verification::OutOfBudget,
             Err(Stop::Error(error)) => return Err(*error),
         };
         match &verification {
@@ -60,7 +60,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let raced = self.pair(&finalists, &holdout).await?;
         let given = &raced.standings[0];
         let (Some(baseline), Some(winner)) = (given.mean, first_best(&raced)) else {
-            return Ok(Verification::Unpaid);
+            return Ok(Verification::OutOfBudget);
         };
         let standing = &raced.standings[winner];
         let score = standing.mean.unwrap_or_default();

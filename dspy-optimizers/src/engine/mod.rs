@@ -106,6 +106,7 @@ mod study;
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 
+pub use self::effect::Effect;
 pub use self::evaluate::Scores;
 pub(crate) use self::nested::inherit;
 pub use self::rollout::{Outcome, Rollout, Task};

@@ -48,6 +48,7 @@ impl<E, O> SharedMetric<E, O> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Sync, O: Sync> Metric<E, O> for SharedMetric<E, O> {
     async fn score(&self, judged: Judged<'_, E, O>) -> Result<Score, BoxError> {
         self.0.score_erased(judged).await
@@ -82,4 +83,5 @@ pub struct NoMetric;
 )]
 pub trait HasMetric {}
 
+#[diagnostic::do_not_recommend]
 impl<E, O> HasMetric for SharedMetric<E, O> {}

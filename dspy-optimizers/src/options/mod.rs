@@ -76,6 +76,7 @@ macro_rules! option_setters {
     ($self:ident, $options:expr) => {
         /// Limits what the optimization may spend. When a limit is reached, the best program so far is the result, and
         /// [`Report::stopped`](crate::Report::stopped) says so. No limit by default.
+        #[doc(alias = "max_metric_calls")]
         #[must_use]
         pub fn budget(mut $self, budget: crate::Budget) -> Self {
             $options.budget = budget;
@@ -88,6 +89,7 @@ macro_rules! option_setters {
         /// The folder belongs to one optimization: other data, options or programs are refused, and so is a
         /// `journal.jsonl` that is not a journal. It holds prompts and replies: on Unix, what is created can be read by
         /// its owner alone. If it is removed in the meantime, [`Report::warnings`](crate::Report::warnings) says so.
+        #[doc(alias = "log_dir")]
         #[must_use]
         pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
             $options.run_dir = Some(folder.into());
@@ -95,6 +97,7 @@ macro_rules! option_setters {
         }
 
         /// Sets how many examples are worked on at a time, 8 by default. The result does not depend on it.
+        #[doc(alias = "num_threads")]
         #[must_use]
         pub fn concurrency(mut $self, examples: usize) -> Self {
             $options.concurrency = examples.max(1);
@@ -116,6 +119,7 @@ macro_rules! option_setters {
         }
 
         /// Sets a function that is told of every event: phases, rollouts, trials. It cannot change anything.
+        #[doc(alias = "callbacks")]
         #[must_use]
         pub fn on_event(mut $self, listener: impl Fn(&crate::StudyEvent) + Send + Sync + 'static) -> Self {
             $options.listener = Some(std::sync::Arc::new(listener));

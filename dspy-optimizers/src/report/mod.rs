@@ -35,6 +35,7 @@ pub struct Report {
     /// The root of its random decisions.
     pub seed: u64,
     /// The candidates in the order in which they were tried.
+    #[doc(alias("candidate_programs", "trial_logs", "detailed_results"))]
     pub trials: Vec<Trial>,
     /// The place in `trials` of the one that was chosen. There is none if the budget was used up before the first
     /// candidate was done; the program is then as it was given.
