@@ -7,13 +7,15 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Parrot, Row, TwoSteps, calls_in, folder, journal_of, leave, one_step, right, rows};
+use common::{
+    HINTS, Obedient, Parrot, Row, TwoSteps, calls_in, folder, journal_of, leave, one_step, right, rows,
+};
 use dspy_core::predict::DynPredict;
 use dspy_core::signature::Values;
 use dspy_optimizers::engine::{Candidate, Contestant, Raced, Study};
 use dspy_optimizers::{
-    BootstrapFewShotWithRandomSearch, Budget, Data, Limit, OptimizeError, Options, Race, Report, SharedMetric,
-    Stopped, StudyEvent,
+    BootstrapFewShotWithRandomSearch, Budget, Data, Limit, OptimizeError, Options, Race, Report,
+    SharedMetric, Stopped, StudyEvent,
 };
 
 /// Programs that know so many of the five animals each.
@@ -36,7 +38,8 @@ async fn race(race: Race, known: &[usize], count: usize, options: Options) -> (R
 #[tokio::test]
 async fn only_those_that_are_beaten_are_dropped() {
     let (raced, calls) = race(Race::new(), &[1, 5, 0, 4, 5], 100, Options::default()).await;
-    let dropped: Vec<_> = raced.standings.iter().map(|standing| standing.dropped.as_ref().map(|d| d.rows)).collect();
+    let dropped: Vec<_> =
+        raced.standings.iter().map(|standing| standing.dropped.as_ref().map(|d| d.rows)).collect();
     assert_eq!(dropped[0], Some(20), "one animal of five");
     assert_eq!(dropped[2], Some(20));
     assert!(dropped[3].is_some(), "four of five are beaten later, by five");
@@ -50,7 +53,11 @@ async fn only_those_that_are_beaten_are_dropped() {
         // Whoever beats another one is better on the rows that both have seen.
         for rival in beaten_by {
             let sum = |items: &[_]| {
-                items.iter().take(seen).filter_map(|item: &dspy_optimizers::ItemReport| item.score).sum::<f64>()
+                items
+                    .iter()
+                    .take(seen)
+                    .filter_map(|item: &dspy_optimizers::ItemReport| item.score)
+                    .sum::<f64>()
             };
             assert!(sum(&raced.standings[*rival].items) > sum(&standing.items));
         }
@@ -59,7 +66,8 @@ async fn only_those_that_are_beaten_are_dropped() {
     assert!(calls < 400, "{calls} of 500");
     assert_eq!(raced.standings[1].mean, Some(1.0));
     // All have run on the same rows.
-    let order = |place: usize| raced.standings[place].items[..20].iter().map(|item| item.index).collect::<Vec<_>>();
+    let order =
+        |place: usize| raced.standings[place].items[..20].iter().map(|item| item.index).collect::<Vec<_>>();
     assert!((1..5).all(|place| order(place) == order(0)));
 }
 
@@ -119,13 +127,19 @@ async fn a_race_is_the_same_at_any_concurrency_and_is_told_of() {
     let one = race(Race::new(), &known, 100, Options::default().concurrency(1).on_event(listener)).await;
     let many = race(Race::new(), &known, 100, Options::default().concurrency(16)).await;
     assert!(one == many);
-    let dropped = one.0.standings.iter().enumerate().filter_map(|(place, standing)| {
-        Some((format!("c{place}"), standing.dropped.as_ref()?.rows))
-    });
+    let dropped = one
+        .0
+        .standings
+        .iter()
+        .enumerate()
+        .filter_map(|(place, standing)| Some((format!("c{place}"), standing.dropped.as_ref()?.rows)));
     let mut dropped: Vec<_> = dropped.collect();
     dropped.sort_by_key(|(name, rows)| (*rows, name.clone()));
     assert_eq!(*told.lock().unwrap(), dropped);
-    assert!(race(Race::new(), &known, 100, Options::default().seed(5)).await.0 != one.0, "other rows come first");
+    assert!(
+        race(Race::new(), &known, 100, Options::default().seed(5)).await.0 != one.0,
+        "other rows come first"
+    );
 }
 
 #[tokio::test]
@@ -163,12 +177,19 @@ async fn a_racing_search_finds_the_same_program_for_less() {
     let (published, racing) = (Parrot::new(), Parrot::new());
     let full = search(&published, None, None, Budget::UNLIMITED).await;
     let raced = search(&racing, Some(Race::new()), None, Budget::UNLIMITED).await;
-    assert_eq!(raced.best_trial().unwrap().parameters, full.best_trial().unwrap().parameters, "{raced}\n{full}");
+    assert_eq!(
+        raced.best_trial().unwrap().parameters,
+        full.best_trial().unwrap().parameters,
+        "{raced}\n{full}"
+    );
     assert_eq!((raced.score(), raced.baseline), (full.score(), None), "{raced}");
     assert!(racing.calls() * 10 < published.calls() * 8, "{} of {}", racing.calls(), published.calls());
     let dropped = raced.trials.iter().filter(|trial| trial.score.is_none());
     assert!(dropped.clone().count() >= 2, "{raced}");
-    assert!(dropped.into_iter().all(|trial| trial.notes.last().unwrap().starts_with("dropped after")), "{raced}");
+    assert!(
+        dropped.into_iter().all(|trial| trial.notes.last().unwrap().starts_with("dropped after")),
+        "{raced}"
+    );
     let sum: u64 = raced.trials.iter().map(|trial| trial.usage.requests).sum();
     assert_eq!((sum, raced.usage.requests as usize), (raced.usage.requests, racing.calls()));
 }

@@ -100,7 +100,7 @@ impl<'d, E: Example> Rows<'d, E> {
     }
 }
 
-impl<'d, E> Rows<'d, E> {
+impl<E> Rows<'_, E> {
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.picked.len()

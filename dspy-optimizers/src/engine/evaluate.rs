@@ -32,7 +32,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     ///
     /// # Errors
     /// If the search has to stop. Nothing new is started then, but what is in flight comes to its end and is kept.
-    pub async fn rollouts<'t>(&self, tasks: Vec<Task<'t, P, E>>) -> Result<Vec<Rollout>, Stop> {
+    pub async fn rollouts(&self, tasks: Vec<Task<'_, P, E>>) -> Result<Vec<Rollout>, Stop> {
         let mut results: Vec<Option<Rollout>> = tasks.iter().map(|_| None).collect();
         let mut running = FuturesUnordered::new();
         let mut waiting = tasks.into_iter().enumerate();

@@ -1,6 +1,6 @@
 //! The end of a study: the result, verified where that was asked for, and the report.
 
-use super::{Candidate, Contestant, ExampleFor, Program, Raced, Stop, Study};
+use super::{Contestant, ExampleFor, Program, Raced, Stop, Study};
 use crate::data::Rows;
 use crate::events::StudyEvent;
 use crate::race::Race;
@@ -99,8 +99,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             let found = self.found();
             finalists.iter().map(|trial| found.programs[*trial].clone()).collect()
         };
-        let contestant =
-            |program: P| Contestant::new(format!("verify-{}", Candidate::of(&program).digest()), program);
+        let contestant = |program: P| Contestant::new(format!("verify-{}", self.scope_of(&program)), program);
         let contestants: Vec<_> =
             std::iter::once(self.program.clone()).chain(programs).map(contestant).collect();
         self.race(&Race::new().alpha(0.0), &contestants, rows).await

@@ -44,7 +44,7 @@
 //!     {
 //!         let data = data.into_data();
 //!         let study = Study::builder("PickInstruction", program, &data)
-//!             .settings(serde_json::json!({"texts": self.texts}))
+//!             .settings(&self.texts)
 //!             .options(&self.options)
 //!             .start(&self.metric)?;
 //!         let searched = self.search(&study).await;

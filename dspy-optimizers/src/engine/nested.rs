@@ -61,7 +61,8 @@ pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
 
 impl<P: Program, E> Study<'_, P, E> {
     /// Runs another optimizer inside of this study: on its journal, under that name, and paid from its budget, of which it
-    /// gets no more than `budget`. Its own budget holds, too; it must have no `run_dir`.
+    /// gets no more than `budget`. Its own budget holds, too; it must have no `run_dir`. The time of both starts anew when
+    /// the study resumes.
     ///
     /// ```
     /// # use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};

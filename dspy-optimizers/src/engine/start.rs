@@ -8,12 +8,12 @@ use std::time::Duration;
 use dspy_core::Seed;
 use dspy_core::evaluate::Evaluate;
 use dspy_core::lm::Budget;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::nested::Outer;
 use super::study::Found;
 use super::{ExampleFor, Program, Study};
-use crate::OptimizeError;
 use crate::budget::{Ledger, tighter, without_share};
 use crate::data::{Data, RowSet, Rows};
 use crate::events::{Events, StudyEvent};
@@ -21,6 +21,7 @@ use crate::journal::{Header, Journal, program_identity};
 use crate::options::{Options, SharedMetric};
 use crate::report::parameters;
 use crate::verify::Verify;
+use crate::{JournalError, OptimizeError};
 
 /// Sets a [`Study`] up; see [`Study::builder`].
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct StudyBuilder<'d, P, T> {
     optimizer: String,
     program: P,
     data: &'d Data<P, T>,
-    settings: Value,
+    settings: Result<Value, serde_json::Error>,
     options: Options,
 }
 
@@ -43,14 +44,14 @@ struct Sets<'d, E> {
 
 impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
     pub(super) fn new(optimizer: String, program: P, data: &'d Data<P, T>) -> Self {
-        StudyBuilder { optimizer, program, data, settings: Value::Null, options: Options::default() }
+        StudyBuilder { optimizer, program, data, settings: Ok(Value::Null), options: Options::default() }
     }
 
     /// Sets what decides the result besides seed, program and data: the parameters of the algorithm. The journal
     /// refuses to resume with others.
     #[must_use]
-    pub fn settings(mut self, settings: Value) -> Self {
-        self.settings = settings;
+    pub fn settings(mut self, settings: &impl Serialize) -> Self {
+        self.settings = serde_json::to_value(settings);
         self
     }
 
@@ -64,7 +65,8 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
     /// Starts the study: checks the rows, opens the journal and the account.
     ///
     /// # Errors
-    /// If a set is empty, a row cannot be used, the program has no predictors, or the journal cannot be used.
+    /// If a set is empty, a row cannot be used, the program has no predictors, the settings have no JSON form, or the
+    /// journal cannot be used.
     pub fn start<E>(self, metric: &SharedMetric<E, P::Output>) -> Result<Study<'d, P, E>, OptimizeError>
     where
         E: ExampleFor<P>,
@@ -77,7 +79,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             return Err(OptimizeError::NoPredictors);
         }
         let mut identity = json!({
-            "settings": settings,
+            "settings": settings.map_err(JournalError::Encode)?,
             "trainset": sets.train.identity(),
             "valset": sets.given_val.then(|| sets.val.identity()),
             "program": program_identity(&program),

@@ -13,11 +13,11 @@ use super::{ExampleFor, Program, Stop, StudyBuilder};
 use crate::budget::{Closed, Ledger};
 use crate::data::{Data, RowSet, Rows};
 use crate::events::{Events, StudyEvent};
-use crate::journal::Journal;
+use crate::journal::{Journal, program_identity};
 use crate::options::{Options, SharedMetric};
 use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
-use crate::{Candidate, OptimizeError};
+use crate::{Candidate, OptimizeError, digest};
 
 /// One optimization of one program: its rows, its metric, its journal, its budget, and what it has found.
 ///
@@ -113,11 +113,16 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         let label = label.into();
         let program = candidate.applied_to(&self.program)?;
         self.phase(&label, self.val.len());
-        let scope = format!("candidate-{}", candidate.digest());
-        let scores = self.evaluate(&scope, &program, &self.val).await?;
+        let scores = self.evaluate(&self.scope_of(&program), &program, &self.val).await?;
         let trial = Trial::new(label, &program).scored(&scores);
         self.record(trial, program);
         Ok(scores.mean)
+    }
+
+    /// Returns a scope for a program that is named by its content: its prompts, models and parameters. Equal programs
+    /// have equal scopes, so that none is run twice on a row.
+    pub fn scope_of(&self, program: &P) -> String {
+        format!("program-{}", digest::of_value(&program_identity(program)))
     }
 
     /// Announces a phase of so many steps, to the progress bar and to listeners.

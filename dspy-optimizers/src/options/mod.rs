@@ -206,7 +206,7 @@ macro_rules! optimizer {
                 crate::engine::inherit(async move {
                     this.check()?;
                     let study = crate::engine::Study::builder(stringify!($optimizer), program, &data)
-                        .settings(this.settings())
+                        .settings(&this.settings())
                         .options(&this.options)
                         .start(&this.metric)?;
                     let searched = this.search(&study).await;

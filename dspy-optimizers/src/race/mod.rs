@@ -2,6 +2,8 @@
 
 mod paired;
 mod run;
+#[cfg(test)]
+mod simulation;
 
 use dspy_core::Seed;
 use dspy_core::lm::Limit;
@@ -18,9 +20,9 @@ use crate::report::ItemReport;
 /// are to survive is dropped; the rest go on. So the rows go to the candidates that are still in doubt.
 ///
 /// The level of each test is [`alpha`](Self::alpha) divided by the number of times that there is a comparison. Of two
-/// contestants that are equally good, a given one is then dropped in less than `alpha` of all races. In simulations of
-/// 19 candidates on 100 rows, the best one was dropped in 17 % of races at the default of 0.2, usually in favour of one
-/// nearly as good: a race found 99 % of the gain of full evaluations, with half of the rollouts.
+/// contestants that are equally good, a given one is then dropped in less than `alpha` of all races. In simulated races
+/// of 19 candidates on 100 rows at the default of 0.2, the best one was dropped in one of six, usually in favour of one
+/// nearly as good: the winners had 98 % of the gain that full evaluations found, for half of the rollouts.
 ///
 /// ```
 /// use dspy_optimizers::Race;
@@ -90,12 +92,19 @@ impl Race {
 
     /// The rows in the order of the race, and the ends of its blocks.
     pub(crate) fn course<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
-        let block = self.block.max(rows.len().div_ceil(MOST_BLOCKS)).max(1);
-        let mut ends: Vec<usize> =
-            (1..).map(|number| number * block).take_while(|end| *end < rows.len()).collect();
-        ends.push(rows.len());
         // The same order in every race of a study, so that scores of earlier ones can be compared.
-        (rows.shuffled(seed.branch("race")), ends)
+        (rows.shuffled(seed.branch("race")), self.ends(rows.len()))
+    }
+
+    /// The ends of the blocks of so many rows.
+    fn ends(&self, rows: usize) -> Vec<usize> {
+        let block = self.block.max(rows.div_ceil(MOST_BLOCKS)).max(1);
+        (0..rows).step_by(block).skip(1).chain([rows]).collect()
+    }
+
+    /// The level of each of the comparisons of a race of so many blocks. Behind the last block there is none.
+    fn level(&self, blocks: usize) -> f64 {
+        self.alpha / blocks.saturating_sub(1).max(1) as f64
     }
 }
 

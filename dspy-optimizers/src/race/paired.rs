@@ -35,10 +35,7 @@ fn upper_tail(t: f64, degrees: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use dspy_core::Seed;
-
     use super::*;
-    use crate::race::Race;
 
     #[test]
     fn the_tail_is_that_of_the_tables() {
@@ -70,50 +67,5 @@ mod tests {
         assert_eq!(p_value(&[Some(1.0); 5], &[Some(0.5); 5]), 0.0, "always by the same");
         assert_eq!(p_value(&[Some(1.0); 5], &[Some(1.0); 5]), 1.0);
         assert_eq!(p_value(&[Some(1.0)], &[Some(0.0)]), 1.0, "one row says nothing");
-    }
-
-    /// In how many of 4,000 races of two a given one is dropped. They differ on a share of the rows, and are as often
-    /// better as `better` says.
-    fn dropped(race: Race, rows: usize, differing: f64, better: f64) -> f64 {
-        let ends: Vec<usize> = {
-            let block = race.block.max(rows.div_ceil(crate::race::MOST_BLOCKS));
-            (1..).map(|number| number * block).take_while(|end| *end < rows).collect()
-        };
-        let level = race.alpha / ends.len() as f64;
-        let races = 4_000;
-        let lost = (0..races).filter(|number| {
-            let mut rng = Seed::new(*number).branch("race").rng();
-            let scores: Vec<[Option<f64>; 2]> = (0..rows)
-                .map(|_| match (rng.unit() < differing, rng.unit() < better) {
-                    (true, true) => [Some(0.0), Some(1.0)],
-                    (true, false) => [Some(1.0), Some(0.0)],
-                    (false, _) => [Some(1.0), Some(1.0)],
-                })
-                .collect();
-            let of =
-                |which: usize, end: usize| scores[..end].iter().map(|pair| pair[which]).collect::<Vec<_>>();
-            ends.iter().any(|end| p_value(&of(0, *end), &of(1, *end)) <= level)
-        });
-        lost.count() as f64 / f64::from(races as u32)
-    }
-
-    #[test]
-    fn equals_are_dropped_less_often_than_stated() {
-        for alpha in [0.05, 0.2, 0.5] {
-            for rows in [50, 100, 300] {
-                for differing in [0.02, 0.1, 0.3, 0.8] {
-                    let share = dropped(Race::new().alpha(alpha), rows, differing, 0.5);
-                    assert!(share <= alpha, "alpha {alpha}, {rows} rows, {differing}: {share}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_better_one_is_hardly_ever_dropped_and_the_worse_one_usually() {
-        let race = Race::new();
-        assert!(dropped(race, 100, 0.4, 0.7) < 0.01);
-        assert!(dropped(race, 100, 0.4, 0.3) > 0.6);
-        assert!(dropped(race, 200, 0.4, 0.2) > 0.99);
     }
 }

@@ -8,11 +8,12 @@ use crate::events::StudyEvent;
 use crate::report::ItemReport;
 
 /// A contestant on its way.
-struct Runner {
+#[derive(Default)]
+pub(super) struct Runner {
     items: Vec<ItemReport>,
     /// Its scores as they are compared.
-    scores: Vec<Option<f64>>,
-    dropped: Option<Dropped>,
+    pub(super) scores: Vec<Option<f64>>,
+    pub(super) dropped: Option<Dropped>,
 }
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
@@ -30,9 +31,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         rows: &Rows<'_, E>,
     ) -> Result<Raced, Stop> {
         let (course, ends) = race.course(rows, self.seed());
-        // There is no use in dropping any when all have run on all rows.
-        let looks = ends.len().saturating_sub(1);
-        let mut runners: Vec<Runner> = contestants.iter().map(|_| Runner::new()).collect();
+        let level = race.level(ends.len());
+        let mut runners: Vec<Runner> = contestants.iter().map(|_| Runner::default()).collect();
         let (mut start, mut stopped) = (0, None);
         for (number, &end) in ends.iter().enumerate() {
             let live: Vec<usize> =
@@ -53,8 +53,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 Err(stop) => return Err(stop),
             }
             start = end;
-            if number < looks {
-                for place in race.drop_beaten(&mut runners, &live, race.alpha / looks as f64) {
+            if number + 1 < ends.len() {
+                for place in race.drop_beaten(&mut runners, &live, level) {
                     let contestant = contestants[place].scope.clone();
                     self.events().tell(&StudyEvent::Dropped { contestant, rows: end });
                 }
@@ -98,7 +98,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 
 impl Race {
     /// Drops the contestants that enough others have beaten, and returns their places.
-    fn drop_beaten(&self, runners: &mut [Runner], live: &[usize], level: f64) -> Vec<usize> {
+    pub(super) fn drop_beaten(&self, runners: &mut [Runner], live: &[usize], level: f64) -> Vec<usize> {
         let beats =
             |a: usize, b: usize| level > 0.0 && p_value(&runners[a].scores, &runners[b].scores) <= level;
         let mut beaten = Vec::new();
@@ -114,7 +114,7 @@ impl Race {
         beaten.truncate(live.len().saturating_sub(self.survivors));
         beaten.sort_by_key(|(place, _)| *place);
         for (place, beaten_by) in &beaten {
-            let rows = runners[*place].items.len();
+            let rows = runners[*place].scores.len();
             runners[*place].dropped = Some(Dropped { rows, beaten_by: beaten_by.clone() });
         }
         beaten.into_iter().map(|(place, _)| place).collect()
@@ -122,10 +122,6 @@ impl Race {
 }
 
 impl Runner {
-    fn new() -> Self {
-        Runner { items: Vec::new(), scores: Vec::new(), dropped: None }
-    }
-
     fn add(&mut self, items: Vec<ItemReport>, penalty: f64) {
         self.scores.extend(items.iter().map(|item| item.score.map(|score| score - penalty)));
         self.items.extend(items);

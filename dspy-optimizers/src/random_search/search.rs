@@ -4,10 +4,10 @@ use dspy_core::lm::Usage;
 
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
 use crate::demos;
-use crate::engine::{Contestant, ExampleFor, Program, Standing, Stop, Study};
+use crate::engine::{Contestant, ExampleFor, Program, Stop, Study};
 use crate::labeled_few_shot::sampling;
 use crate::race::Race;
-use crate::report::{Stopped, Trial, percent};
+use crate::report::{Stopped, Trial};
 
 /// One search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
@@ -111,13 +111,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             all.iter().map(|made| Contestant::new(made.kind.evaluation(), made.program.clone())).collect();
         let raced = self.study.race(race, &contestants, val).await?;
         for (made, standing) in all.iter().zip(&raced.standings) {
-            let mut trial = made.trial();
-            standing.items.iter().for_each(|item| trial.usage += item.usage);
-            trial.notes.extend(note(standing, &all, val.len()));
-            trial.items.clone_from(&standing.items);
-            // The scores of those that were dropped are of fewer rows, and not to be compared.
-            trial.score = standing.mean.filter(|_| standing.dropped.is_none());
-            self.study.record(trial, made.program.clone());
+            self.study.record(made.trial().raced(standing), made.program.clone());
         }
         Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
     }
@@ -158,18 +152,5 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             Some(limit) => Err(Stop::Budget(limit)),
             None => Ok(Made { kind, program: made.program, notes: made.notes, usage: made.usage }),
         }
-    }
-}
-
-/// What the race has to say about a candidate that did not run on all rows.
-fn note<P>(standing: &Standing, all: &[Made<P>], rows: usize) -> Option<String> {
-    let (seen, mean) = (standing.items.len(), percent(standing.mean?));
-    match &standing.dropped {
-        Some(dropped) => {
-            let by: Vec<_> = dropped.beaten_by.iter().map(|place| all[*place].kind.scope()).collect();
-            Some(format!("dropped after {seen} of {rows} rows at {mean}, beaten by {}", by.join(", ")))
-        }
-        None if seen < rows => Some(format!("{seen} of {rows} rows")),
-        None => None,
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::changes::{Changes, PredictorChange};
 pub(crate) use self::show::percent;
 use crate::budget::Limit;
-use crate::engine::Scores;
+use crate::engine::{Scores, Standing};
 use crate::verify::Verification;
 
 /// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
@@ -162,6 +162,22 @@ impl Trial {
         self.score = Some(scores.mean);
         self.items.clone_from(&scores.items);
         self.usage += scores.usage();
+        self
+    }
+
+    /// Adds how the candidate did in a race, and what that has cost. One that was dropped gets a note, but no score: it is
+    /// of fewer rows, and not to be compared.
+    #[must_use]
+    pub fn raced(mut self, standing: &Standing) -> Self {
+        standing.items.iter().for_each(|item| self.usage += item.usage);
+        self.items.clone_from(&standing.items);
+        self.score = standing.mean;
+        if let Some(dropped) = &standing.dropped {
+            let mean = self.score.take().map(percent).unwrap_or_default();
+            let (rows, others) = (dropped.rows, dropped.beaten_by.len());
+            let others = if others == 1 { "another".to_owned() } else { format!("{others} others") };
+            self.notes.push(format!("dropped after {rows} rows at {mean}, beaten by {others}"));
+        }
         self
     }
 
