@@ -74,6 +74,7 @@
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric), sync or async |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
+//! | write a custom optimizer | [`optimizers::engine`] |
 //! | save a program, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
 //! | cache replies | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm), [the guide](guide::testing_models) |
@@ -158,6 +159,11 @@ pub mod guide {
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../README.md")]
 pub mod readme {}
+
+/// The program of the optimizers' README, compiled as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../dspy-optimizers/README.md")]
+pub mod optimizers_readme {}
 
 /// The names that most programs need: `use dspy::prelude::*;`.
 pub mod prelude {

@@ -129,10 +129,10 @@ async fn what_was_optimized_is_a_program() {
 
 #[tokio::test]
 async fn one_trait_over_all_optimizers() {
-    async fn tune<O, K, D>(optimizer: O, data: D) -> Result<Optimized<Predict<Qa>>, OptimizeError>
+    async fn tune<O, D>(optimizer: O, data: D) -> Result<Optimized<Predict<Qa>>, OptimizeError>
     where
-        O: Optimizer<Predict<Qa>, Qa, K>,
-        D: IntoData<Predict<Qa>, Qa> + Send,
+        O: Optimizer<Predict<Qa>, Qa>,
+        D: IntoData<Predict<Qa>, Qa>,
     {
         optimizer.compile(program(), data).await
     }

@@ -5,6 +5,8 @@ use dspy_core::program::HasPredictors;
 use dspy_core::signature::{Demo, FieldSpec, Role, SignatureSpec, Values};
 use serde_json::Value;
 
+use crate::data::Rows;
+
 /// The part of a row that a predictor can show: the fields of its signature, as far as the row has them. `None` without
 /// any input or without any output: that teaches nothing, and no prompt shows it.
 pub(crate) fn labelled(row: &Values, spec: &SignatureSpec) -> Option<Demo> {
@@ -41,14 +43,14 @@ pub(crate) fn is_about(demo: &Demo, row: &Values, spec: &SignatureSpec) -> bool 
 }
 
 /// Up to `count` demonstrations from the rows at `places`: a random sample, or the first ones without a seed.
-pub(crate) fn pick(
-    rows: &[Values],
+pub(crate) fn pick<E>(
+    rows: &Rows<'_, E>,
     places: &[usize],
     spec: &SignatureSpec,
     count: usize,
     sample: Option<Seed>,
 ) -> Vec<Demo> {
-    let place = |place: &usize| rows.get(*place).and_then(|row| labelled(row, spec));
+    let place = |place: &usize| rows.get(*place).and_then(|row| labelled(row.values, spec));
     let Some(seed) = sample else { return places.iter().filter_map(place).take(count).collect() };
     // Only rows that can be shown are drawn from, so that there are fewer than asked for only if there are no more.
     let usable: Vec<&usize> = places.iter().filter(|at| place(at).is_some()).collect();
@@ -66,9 +68,9 @@ pub(crate) fn clear(program: &mut impl HasPredictors) {
 }
 
 /// Gives every predictor labelled rows, in place of the demonstrations that it had.
-pub(crate) fn attach(
+pub(crate) fn attach<E>(
     program: &mut impl HasPredictors,
-    rows: &[Values],
+    rows: &Rows<'_, E>,
     places: &[usize],
     count: usize,
     sample: Option<Seed>,

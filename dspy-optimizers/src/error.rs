@@ -7,6 +7,7 @@ use dspy_core::error::{BoxError, write_chain};
 use dspy_core::signature::FieldError;
 use thiserror::Error;
 
+use crate::component::ComponentError;
 use crate::journal::JournalError;
 
 /// Why an optimization gave no program. What was paid stands in the journal, if the run has one.
@@ -74,9 +75,28 @@ pub enum OptimizeError {
         /// The folder of the journal, with which a new run goes on.
         run_dir: Option<PathBuf>,
     },
+    /// A candidate cannot be applied to the program.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// An error of the algorithm itself, for optimizers of your own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl OptimizeError {
+    /// Creates an error of the algorithm itself, for optimizers of your own.
+    pub fn other(error: impl Into<BoxError>) -> Self {
+        OptimizeError::Other(error.into())
+    }
+}
+
+impl From<dspy_core::Error> for OptimizeError {
+    fn from(error: dspy_core::Error) -> Self {
+        OptimizeError::other(error)
+    }
 }
 
 impl fmt::Debug for OptimizeError {

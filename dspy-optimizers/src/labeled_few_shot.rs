@@ -4,9 +4,9 @@ use dspy_core::Seed;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::Example;
 
-use crate::data::Rows;
+use crate::data::{IntoData, RowSet as _, Rows};
 use crate::report::{Report, Trial};
-use crate::{IntoData, OptimizeError, Optimized, Optimizer, demos};
+use crate::{OptimizeError, Optimized, Optimizer, demos};
 
 /// Gives every predictor up to `k` rows of the trainset as demonstrations. Calls no model and needs no metric.
 ///
@@ -44,26 +44,26 @@ pub struct LabeledFewShot {
 }
 
 impl LabeledFewShot {
-    /// Starts with the defaults. It needs nothing more: this builder is the optimizer itself.
+    /// Starts with the defaults.
     pub const fn builder() -> Self {
         LabeledFewShot { k: 16, sample: true, seed: 0 }
     }
 
-    /// How many demonstrations a predictor gets at most, 16 by default. With 0 they are only taken away.
+    /// Sets how many demonstrations a predictor gets at most, 16 by default. With 0 they are only taken away.
     #[must_use]
     pub const fn k(mut self, demos: usize) -> Self {
         self.k = demos;
         self
     }
 
-    /// Whether to draw rows at random, as by default, or to take the first ones.
+    /// Sets whether to draw rows at random, as by default, or to take the first ones.
     #[must_use]
     pub const fn sample(mut self, on: bool) -> Self {
         self.sample = on;
         self
     }
 
-    /// The root of the random decisions, 0 by default.
+    /// Sets the root of the random decisions, 0 by default.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -76,7 +76,7 @@ impl LabeledFewShot {
         self
     }
 
-    /// Optimizes the program on rows, or on [`Data`](crate::Data), whose valset and teacher have no use here.
+    /// Optimizes the program on rows, or on [`Data`](crate::Data), of which only the trainset is used.
     ///
     /// # Errors
     /// If the trainset is empty, a row cannot be read, or the program has no predictors.
@@ -91,36 +91,32 @@ impl LabeledFewShot {
         D: IntoData<P, E>,
     {
         let (this, data) = (*self, data.into_data());
-        async move { this.run(program, data.train.as_ref()) }
+        async move { this.run(program, &data.train.rows("trainset")?) }
     }
 
     fn run<P: HasPredictors, E: Example>(
         &self,
         mut program: P,
-        trainset: &[E],
+        rows: &Rows<'_, E>,
     ) -> Result<Optimized<P>, OptimizeError> {
-        let rows = Rows::check("trainset", trainset)?;
         let mut report = Report { seed: self.seed, ..Report::new("LabeledFewShot", &program) };
         if report.initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
-        let places: Vec<usize> = (0..trainset.len()).collect();
+        let places: Vec<usize> = (0..rows.len()).collect();
         let sample = self.sample.then(|| sampling(Seed::new(self.seed)));
-        demos::attach(&mut program, &rows.values, &places, self.k, sample);
+        demos::attach(&mut program, rows, &places, self.k, sample);
         report.trials.push(Trial::new("labelled demonstrations", &program));
         Ok(Optimized::new(program, report))
     }
 }
 
 impl<P: HasPredictors + Send + Sync, E: Example> Optimizer<P, E> for LabeledFewShot {
-    fn compile<D>(
+    fn compile<D: IntoData<P, E>>(
         &self,
         program: P,
         data: D,
-    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send
-    where
-        D: IntoData<P, E> + Send,
-    {
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send {
         self.compile(program, data)
     }
 }

@@ -1,20 +1,24 @@
-//! The optimizers of `dspy`: they find the demonstrations (and, later, the instructions) that maximise a metric.
+//! Optimizers for `dspy` programs: they find the demonstrations that maximise a metric.
 //!
 //! | I have | use |
 //! |---|---|
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations, no model is called |
 //! | some ten rows and a metric | [`BootstrapFewShot`]: the program's own successes as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: several such sets, the best one wins |
+//! | an algorithm of my own | the [`engine`] |
 //!
-//! All are an [`Optimizer`]: they take a program and give an [`Optimized`] one, which is a program itself and knows
+//! All are an [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program itself and knows
 //! how it came to be: [`Optimized::report`]. What an optimizer that calls a model promises:
 //!
 //! - **The same result** for the same seed, data and replies, at any concurrency.
-//! - **Nothing is paid twice.** With a `run_dir`, every answer is written to a journal before it counts. A run that was
-//!   killed goes on where it was, and ends with the program and the report that it would have had.
-//! - **Hard limits.** What a call may cost is set aside from the [`Budget`] before it is made. When that is used up, the
-//!   best program so far is the result.
-//! - **An outage is not a bad score.** The run stops with an error that says how to go on.
+//! - **Nothing is paid twice.** With a [`run_dir`](Options::run_dir), every answer is written to a journal before it
+//!   counts. A run that was killed resumes where it was, and ends with the program and the report that it would have had.
+//! - **Hard limits.** The worst-case cost of a call is reserved from the [`Budget`] before it is made. When that is used
+//!   up, the best program so far is the result.
+//! - **An outage is not a bad score.** The run stops with an error that says how to resume.
+//!
+//! Two options are worth knowing: a [`Race`] drops candidates that are beaten before they have cost a whole evaluation,
+//! and [`Verify`] returns a program only if it holds on rows that the search has never seen.
 //!
 //! ```
 //! use dspy_core::lm::Lm;
@@ -56,28 +60,35 @@
 
 mod bootstrap_few_shot;
 mod budget;
+mod component;
 mod data;
 mod demos;
-mod engine;
+mod digest;
+pub mod engine;
 mod error;
+mod events;
 mod journal;
 mod labeled_few_shot;
-mod metric;
 mod optimized;
 mod optimizer;
 mod options;
-mod progress;
+mod race;
 mod random_search;
 mod report;
+mod verify;
 
-pub use bootstrap_few_shot::{BootstrapFewShot, BootstrapFewShotBuilder};
+pub use bootstrap_few_shot::BootstrapFewShot;
 pub use budget::{Budget, Limit};
-pub use data::{Data, IntoData};
+pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};
+pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use error::OptimizeError;
+pub use events::StudyEvent;
 pub use journal::JournalError;
 pub use labeled_few_shot::LabeledFewShot;
-pub use metric::{HasMetric, NoMetric, WithMetric};
 pub use optimized::Optimized;
-pub use optimizer::Optimizer;
-pub use random_search::{BootstrapFewShotWithRandomSearch, BootstrapFewShotWithRandomSearchBuilder};
+pub use optimizer::{BoxOptimizer, Optimizer};
+pub use options::{HasMetric, NoMetric, Options, SharedMetric};
+pub use race::Race;
+pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial};
+pub use verify::{Verification, Verified, Verify};

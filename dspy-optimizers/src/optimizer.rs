@@ -1,14 +1,21 @@
 //! The trait over optimizers.
 
-use crate::{IntoData, OptimizeError, Optimized};
+use std::fmt;
+use std::sync::Arc;
+
+use dspy_core::lm::BoxFuture;
+
+use crate::data::{Data, IntoData, RowSet, Rows};
+use crate::{OptimizeError, Optimized};
 
 /// Something that makes a better program of a program and data.
 ///
-/// The optimizers of this library implement it, each beside an inherent `compile` whose future borrows nothing. With
-/// it a function can take any optimizer, and one of your own can stand where theirs do.
+/// All optimizers of this library implement it, so that a function can take any of them, an optimizer can be made of
+/// others, and one of your own can be used wherever theirs can. Those of different types with one program and example
+/// are [`BoxOptimizer`]s, made by [`boxed`](Self::boxed).
 ///
-/// `K` is the form of the optimizer's [`Metric`](dspy_core::evaluate::Metric); leave it out in optimizers of your own,
-/// and in bounds unless async metrics are to be accepted, too.
+/// Own optimizers that run the program are written on the [engine](crate::engine), which has an example. This one needs
+/// no more than the trait:
 ///
 /// ```
 /// use dspy_core::program::HasPredictors;
@@ -19,7 +26,7 @@ use crate::{IntoData, OptimizeError, Optimized};
 /// struct Instruct(&'static str);
 ///
 /// impl<P: HasPredictors + Send, E: Example> Optimizer<P, E> for Instruct {
-///     async fn compile<D: IntoData<P, E> + Send>(
+///     async fn compile<D: IntoData<P, E>>(
 ///         &self,
 ///         mut program: P,
 ///         data: D,
@@ -33,26 +40,34 @@ use crate::{IntoData, OptimizeError, Optimized};
 ///
 /// # use dspy_core::predict::DynPredict;
 /// # use dspy_core::signature::{FieldError, Values};
+/// # use dspy_optimizers::{BoxOptimizer, LabeledFewShot};
 /// # struct Row;
 /// # impl Example for Row {
 /// #     type Input = Values;
 /// #     fn input(&self) -> Result<Values, FieldError> { Ok(Values::new()) }
-/// #     fn values(&self) -> Result<Values, FieldError> { Ok(Values::new()) }
+/// #     fn values(&self) -> Result<Values, FieldError> {
+/// #         Ok(Values::from_iter([("text".to_owned(), "a".into()), ("mood".to_owned(), "b".into())]))
+/// #     }
 /// # }
-/// async fn tune<P, O>(program: P, rows: &[Row], optimizer: O) -> Result<P, OptimizeError>
-/// where
-///     O: Optimizer<P, Row>,
-/// {
-///     Ok(optimizer.compile(program, rows).await?.into_program())
-/// }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let program = DynPredict::new("text -> mood".parse()?);
-/// let program = tune(program, &[], Instruct("How does the writer feel?")).await?;
+/// // One after the other, whatever they are.
+/// let steps: Vec<BoxOptimizer<DynPredict, Row>> =
+///     vec![Instruct("How does the writer feel?").boxed(), LabeledFewShot::builder().boxed()];
+/// let mut program = DynPredict::new("text -> mood".parse()?);
+/// for step in &steps {
+///     program = step.compile(program, &[Row]).await?.into_program();
+/// }
 /// assert_eq!(program.predictor().instruction(), "How does the writer feel?");
+/// assert_eq!(program.predictor().demos().len(), 1);
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
-pub trait Optimizer<P, E, K = ()>: Send + Sync {
-    /// Optimizes the program.
+#[doc(alias = "Teleprompter")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no optimizer of programs `{P}` with examples `{E}`",
+    note = "an optimizer must have its metric: `.metric(…)`, for the examples and outputs of the program"
+)]
+pub trait Optimizer<P, E>: Send + Sync {
+    /// Optimizes the program on rows (`&rows`, a `Vec`, …) or [`Data`].
     ///
     /// # Errors
     /// See [`OptimizeError`].
@@ -62,5 +77,78 @@ pub trait Optimizer<P, E, K = ()>: Send + Sync {
         data: D,
     ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send
     where
-        D: IntoData<P, E> + Send;
+        D: IntoData<P, E>;
+
+    /// Returns the optimizer without its type, for lists of optimizers.
+    fn boxed(self) -> BoxOptimizer<P, E>
+    where
+        Self: Sized + 'static,
+        P: Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        BoxOptimizer(Arc::new(self))
+    }
+}
+
+/// An optimizer of any type for programs `P` with examples `E`. Made by [`Optimizer::boxed`]; an optimizer itself. Clones
+/// share it.
+pub struct BoxOptimizer<P, E>(Arc<dyn ErasedOptimizer<P, E>>);
+
+/// The object-safe form of [`Optimizer`].
+trait ErasedOptimizer<P, E>: Send + Sync {
+    fn compile_erased<'a>(
+        &'a self,
+        program: P,
+        data: Data<P, Rows<'a, E>>,
+    ) -> BoxFuture<'a, Result<Optimized<P>, OptimizeError>>;
+}
+
+impl<P, E, O> ErasedOptimizer<P, E> for O
+where
+    P: Send + 'static,
+    E: Send + Sync + 'static,
+    O: Optimizer<P, E>,
+{
+    fn compile_erased<'a>(
+        &'a self,
+        program: P,
+        data: Data<P, Rows<'a, E>>,
+    ) -> BoxFuture<'a, Result<Optimized<P>, OptimizeError>> {
+        Box::pin(self.compile(program, data))
+    }
+}
+
+impl<P: Send + 'static, E: Send + Sync + 'static> Optimizer<P, E> for BoxOptimizer<P, E> {
+    async fn compile<D: IntoData<P, E>>(&self, program: P, data: D) -> Result<Optimized<P>, OptimizeError> {
+        let Data { train, val, holdout, teacher } = data.into_data();
+        let data = Data {
+            train: train.rows("trainset")?,
+            val: val.as_ref().map(|val| val.rows("valset")).transpose()?,
+            holdout: holdout.as_ref().map(|holdout| holdout.rows("holdout")).transpose()?,
+            teacher,
+        };
+        self.0.compile_erased(program, data).await
+    }
+}
+
+impl<P, E, O: Optimizer<P, E> + ?Sized> Optimizer<P, E> for &O {
+    fn compile<D: IntoData<P, E>>(
+        &self,
+        program: P,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send {
+        (**self).compile(program, data)
+    }
+}
+
+impl<P, E> Clone for BoxOptimizer<P, E> {
+    fn clone(&self) -> Self {
+        BoxOptimizer(self.0.clone())
+    }
+}
+
+impl<P, E> fmt::Debug for BoxOptimizer<P, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoxOptimizer")
+    }
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::task::Poll;
 
-use common::{Parrot, Row, Steps, TwoSteps, folder, right, rows};
+use common::{Parrot, Row, Steps, TwoSteps, calls_in, folder, journal_of, leave, right, rows};
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score};
 use dspy_core::lm::Lm;
@@ -53,21 +53,6 @@ impl Metric<Row, Values> for Thrifty {
 async fn thrifty(lm: &Arc<Parrot>, folder: &Path) -> Result<Optimized<TwoSteps>> {
     let search = BootstrapFewShotWithRandomSearch::builder().metric(Thrifty).num_candidate_programs(1);
     search.max_labeled_demos(2).run_dir(folder).build().compile(TwoSteps::new(lm), &rows(3)).await
-}
-
-/// How many calls stand in it whole.
-fn calls_in(journal: &str) -> usize {
-    let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
-    journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).filter(whole).count()
-}
-
-fn journal_of(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("journal.jsonl")).unwrap()
-}
-
-fn leave(folder: &Path, journal: &str) {
-    std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(folder.join("journal.jsonl"), journal).unwrap();
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ struct State {
     adapter: Option<Arc<dyn Adapter>>,
     params: Params,
     recovery: Option<Recovery>,
-    prepared: PreparedCache,
+    prompts: PromptCache,
 }
 
 impl Clone for State {
@@ -63,7 +63,7 @@ impl Clone for State {
             params: self.params.clone(),
             recovery: self.recovery,
             // The copy is about to be changed, and with it its prompt.
-            prepared: PreparedCache::default(),
+            prompts: PromptCache::default(),
         }
     }
 }
@@ -71,34 +71,34 @@ impl Clone for State {
 /// The static part of the prompt, once for each adapter and set of natively handled fields: usually one, two
 /// if the JSON fallback was needed.
 #[derive(Debug, Default)]
-struct PreparedCache(Mutex<Vec<Known>>);
+struct PromptCache(Mutex<Vec<CachedPrompt>>);
 
 #[derive(Debug)]
-struct Known {
+struct CachedPrompt {
     adapter: Arc<dyn Adapter>,
     key: NativeKey,
     prepared: Arc<Prepared>,
 }
 
 /// The largest number of adapters of one predictor to cache prompts for.
-const REMEMBERED: usize = 4;
+const MOST_CACHED: usize = 4;
 
-impl PreparedCache {
+impl PromptCache {
     fn get(
         &self,
         adapter: &Arc<dyn Adapter>,
         key: NativeKey,
         make: impl FnOnce() -> Prepared,
     ) -> Arc<Prepared> {
-        let mut known = self.0.lock_any();
-        if let Some(one) = known.iter().find(|one| one.key == key && Arc::ptr_eq(&one.adapter, adapter)) {
-            return one.prepared.clone();
+        let mut cached = self.0.lock_any();
+        if let Some(hit) = cached.iter().find(|one| one.key == key && Arc::ptr_eq(&one.adapter, adapter)) {
+            return hit.prepared.clone();
         }
         let prepared = Arc::new(make());
-        if known.len() >= REMEMBERED {
-            known.remove(0);
+        if cached.len() >= MOST_CACHED {
+            cached.remove(0);
         }
-        known.push(Known { adapter: adapter.clone(), key, prepared: prepared.clone() });
+        cached.push(CachedPrompt { adapter: adapter.clone(), key, prepared: prepared.clone() });
         prepared
     }
 }
@@ -116,7 +116,7 @@ impl Predictor {
             adapter: None,
             params: Params::default(),
             recovery: None,
-            prepared: PreparedCache::default(),
+            prompts: PromptCache::default(),
         };
         Predictor { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), state: Arc::new(state) }
     }
@@ -221,12 +221,12 @@ impl Predictor {
         let state = &self.state;
         let key = NativeKey::new(&state.spec, able);
         let make = || Prepared::new(adapter, &state.spec, &state.demos, state.recovery, key);
-        state.prepared.get(adapter, key, make)
+        state.prompts.get(adapter, key, make)
     }
 
     fn state_mut(&mut self) -> &mut State {
         let state = Arc::make_mut(&mut self.state);
-        state.prepared = PreparedCache::default();
+        state.prompts = PromptCache::default();
         state
     }
 }

@@ -1,84 +1,19 @@
 //! The algorithm, as `BootstrapFewShot` and the searches over it use it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use dspy_core::Seed;
-use dspy_core::evaluate::Score;
-use dspy_core::lm::Usage;
-use dspy_core::program::HasPredictors;
+use dspy_core::lm::{Limit, Usage};
 use dspy_core::signature::Demo;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use super::{Settings, choose};
-use crate::OptimizeError;
-use crate::budget::Limit;
-use crate::data::Rows;
+use super::{Roles, Settings, choose};
+use crate::data::Row;
 use crate::demos;
-use crate::engine::{Fits, Halt, Outcome, Program, Rollout, Row, Run, Task};
+use crate::engine::{Candidate, ExampleFor, Outcome, Program, Rollout, Stop, Study, Task};
 use crate::labeled_few_shot::sampling;
 use crate::report::ItemReport;
-
-/// Who is taught, and by whom.
-pub(crate) struct Teaching<P> {
-    /// The program without demonstrations.
-    pub(crate) student: P,
-    /// The teacher that the user gave.
-    teacher: Option<P>,
-}
-
-impl<P: Program> Teaching<P> {
-    pub(crate) fn new(program: &P, teacher: Option<P>) -> Result<Self, OptimizeError> {
-        let mut student = program.clone();
-        demos::clear(&mut student);
-        let paths = student.named_predictors();
-        if paths.is_empty() {
-            return Err(OptimizeError::NoPredictors);
-        }
-        if let Some(teacher) = &teacher {
-            let problems = differences(&student, teacher);
-            if !problems.is_empty() {
-                return Err(OptimizeError::Teacher(problems));
-            }
-        }
-        Ok(Teaching { student, teacher })
-    }
-
-    pub(crate) fn given(&self) -> Option<&P> {
-        self.teacher.as_ref()
-    }
-
-    /// The teacher for a bootstrap: a given one that has demonstrations stays as it is, any other gets labelled ones.
-    fn prepare<E>(&self, bootstrap: &Bootstrap<'_>, rows: &Rows<'_, E>) -> P {
-        let Bootstrap { order, settings, seed, .. } = bootstrap;
-        let mut teacher = self.teacher.as_ref().unwrap_or(&self.student).clone();
-        let taught = teacher.named_predictors().iter().any(|(_, predictor)| !predictor.demos().is_empty());
-        if !taught && settings.max_labeled_demos > 0 {
-            let sample = sampling(seed.branch("teacher"));
-            demos::attach(&mut teacher, &rows.values, order, settings.max_labeled_demos, Some(sample));
-        }
-        if let Some(lm) = &settings.teacher_lm {
-            teacher.set_lm(lm.clone());
-        }
-        teacher
-    }
-}
-
-fn differences(student: &impl HasPredictors, teacher: &impl HasPredictors) -> Vec<String> {
-    let (own, other) = (signatures(student), signatures(teacher));
-    let missing = own.iter().filter_map(|(path, signature)| match other.get(path) {
-        None => Some(format!("it has no `{path}`")),
-        Some(other) if other != signature => Some(format!("its `{path}` has another signature")),
-        Some(_) => None,
-    });
-    let extra = other.keys().filter(|path| !own.contains_key(*path));
-    missing.chain(extra.map(|path| format!("it has `{path}`, the program has not"))).collect()
-}
-
-fn signatures(program: &impl HasPredictors) -> BTreeMap<String, String> {
-    let predictors = program.named_predictors().into_iter();
-    predictors.map(|(path, predictor)| (path, predictor.declared().fingerprint())).collect()
-}
 
 /// One bootstrap.
 #[derive(Clone, Copy)]
@@ -91,52 +26,42 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) seed: Seed,
 }
 
-/// What came of it.
+/// The result of a bootstrap.
 pub(crate) struct Bootstrapped<P> {
     pub(crate) program: P,
     /// The rows that were tried.
     pub(crate) items: Vec<ItemReport>,
     pub(crate) notes: Vec<String>,
-    /// The limit that cut it short.
-    pub(crate) halted: Option<Limit>,
-    usage: Usage,
+    pub(crate) usage: Usage,
+    /// The limit of the budget that has ended it before its time.
+    pub(crate) stopped: Option<Limit>,
 }
 
-impl<P> Bootstrapped<P> {
-    pub(crate) fn usage(&self) -> Usage {
-        self.usage
-    }
-}
-
-/// A row that was tried: the last round, and what all rounds have cost.
-struct Tried {
+/// The result on one row: that of the last round, and what all rounds have cost.
+struct RowResult {
     rollout: Rollout,
     success: bool,
     usage: Usage,
 }
 
 impl Bootstrap<'_> {
-    pub(crate) async fn run<P, E, M>(
+    pub(crate) async fn run<P: Program, E: ExampleFor<P>>(
         &self,
-        run: &Run<M>,
-        teaching: &Teaching<P>,
-        rows: &Rows<'_, E>,
-    ) -> Result<Bootstrapped<P>, Halt>
-    where
-        P: Program,
-        E: Row<P>,
-        M: Fits<P, E>,
-    {
-        let teacher = teaching.prepare(self, rows);
-        let (tried, halted) = self.try_rows(run, &teacher, rows).await?;
-        run.sync()?;
+        study: &Study<'_, P, E>,
+        roles: &Roles<P>,
+    ) -> Result<Bootstrapped<P>, Stop> {
+        let teacher = roles.teacher(self, study);
+        let (results, stopped) = self.try_rows(study, &teacher).await?;
+        study.sync()?;
         let mut usage = Usage::default();
         let mut items = Vec::new();
         let mut made: HashMap<String, Vec<Demo>> = HashMap::new();
         let mut successes = Vec::new();
-        for (&index, Tried { rollout, success, usage: cost }) in self.order.iter().zip(tried) {
+        for (&index, RowResult { rollout, success, usage: cost }) in self.order.iter().zip(results) {
             usage += cost;
-            items.push(ItemReport { usage: cost, ..ItemReport::of(index, &rollout) });
+            if let Some(row) = study.train().get(index) {
+                items.push(ItemReport { usage: cost, ..ItemReport::of(row, &rollout) });
+            }
             if success {
                 successes.push(index);
                 let seed = self.seed.branch("call").index(index as u64);
@@ -147,95 +72,84 @@ impl Bootstrap<'_> {
         }
         let rest: Vec<usize> =
             self.order.iter().copied().filter(|index| !successes.contains(index)).collect();
-        let mut program = teaching.student.clone();
-        program.for_each_predictor(|path, predictor| {
-            let mut demos = made.remove(path).unwrap_or_default();
+        let mut candidate = Candidate::new();
+        for (path, predictor) in roles.student.named_predictors() {
+            let mut demos = made.remove(&path).unwrap_or_default();
             let missing = self.settings.max_labeled_demos.saturating_sub(demos.len());
-            let sample = sampling(self.seed).branch(path);
-            demos.extend(demos::pick(&rows.values, &rest, predictor.spec(), missing, Some(sample)));
-            predictor.set_demos(demos);
-        });
+            let sample = sampling(self.seed).branch(&path);
+            demos.extend(demos::pick(study.train(), &rest, predictor.spec(), missing, Some(sample)));
+            candidate = candidate.demos(path, demos);
+        }
+        let program = candidate.applied_to(&roles.student)?;
         let notes = notes(&items, successes.len());
-        Ok(Bootstrapped { program, items, notes, halted, usage })
+        Ok(Bootstrapped { program, items, notes, usage, stopped })
     }
 
-    /// Tries rows until enough have succeeded. Gives the results of the rows that were tried, in order, up to the first
-    /// that a budget has cut off.
-    async fn try_rows<P, E, M>(
+    /// Tries rows until enough have succeeded. Returns the results of the rows that were tried, in order, up to the first
+    /// that a budget has kept from its end.
+    async fn try_rows<P: Program, E: ExampleFor<P>>(
         &self,
-        run: &Run<M>,
+        study: &Study<'_, P, E>,
         teacher: &P,
-        rows: &Rows<'_, E>,
-    ) -> Result<(Vec<Tried>, Option<Limit>), Halt>
-    where
-        P: Program,
-        E: Row<P>,
-        M: Fits<P, E>,
-    {
+    ) -> Result<(Vec<RowResult>, Option<Limit>), Stop> {
         let wanted = self.settings.max_bootstrapped_demos;
-        run.progress.phase(self.scope, wanted);
-        let mut results: Vec<Option<Tried>> = Vec::new();
+        study.phase(self.scope, wanted);
+        let mut rows = self.order.iter().filter_map(|index| study.train().get(*index));
+        let mut results: Vec<Option<RowResult>> = Vec::new();
         let mut running = FuturesUnordered::new();
-        let (mut successes, mut halted) = (0, None);
+        let (mut successes, mut stopped) = (0, None);
         loop {
-            // Even if all that are under way succeed there are not enough: so the next row would be tried in any
-            // order, and trying it now wastes nothing.
-            while halted.is_none()
+            // Even if all that are in flight succeed there are not enough: so the next row would be tried in any order,
+            // and trying it now wastes nothing.
+            while stopped.is_none()
                 && successes + running.len() < wanted
-                && running.len() < run.concurrency()
-                && results.len() < self.order.len()
+                && running.len() < study.concurrency()
+                && let Some(row) = rows.next()
             {
                 let place = results.len();
                 results.push(None);
-                running
-                    .push(async move { (place, self.try_row(run, teacher, rows, self.order[place]).await) });
+                running.push(async move { (place, self.try_row(study, teacher, row).await) });
             }
             match running.next().await {
                 None => break,
-                Some((place, Ok(tried))) => {
-                    if tried.success {
+                Some((place, Ok(result))) => {
+                    if result.success {
                         successes += 1;
-                        run.progress.step();
+                        study.events().step();
                     }
-                    results[place] = Some(tried);
+                    results[place] = Some(result);
                 }
-                Some((_, Err(halt))) => {
-                    halted.get_or_insert(halt);
+                Some((_, Err(stop))) => {
+                    stopped.get_or_insert(stop);
                 }
             }
         }
-        let limit = match halted {
+        let limit = match stopped {
             None => None,
-            Some(Halt::Budget(limit)) => Some(limit),
+            Some(Stop::Budget(limit)) => Some(limit),
             Some(error) => return Err(error),
         };
-        Ok((results.into_iter().map_while(|tried| tried).collect(), limit))
+        Ok((results.into_iter().map_while(|result| result).collect(), limit))
     }
 
-    async fn try_row<P, E, M>(
+    async fn try_row<P: Program, E: ExampleFor<P>>(
         &self,
-        run: &Run<M>,
+        study: &Study<'_, P, E>,
         teacher: &P,
-        rows: &Rows<'_, E>,
-        index: usize,
-    ) -> Result<Tried, Halt>
-    where
-        P: Program,
-        E: Row<P>,
-        M: Fits<P, E>,
-    {
+        row: Row<'_, E>,
+    ) -> Result<RowResult, Stop> {
         let mut teacher = teacher.clone();
-        let row = &rows.values[index];
         teacher.for_each_predictor(|_, predictor| {
             let others: Vec<Demo> = {
-                let spec = predictor.spec();
-                predictor.demos().iter().filter(|demo| !demos::is_about(demo, row, spec)).cloned().collect()
+                let (spec, shown) = (predictor.spec(), predictor.demos());
+                shown.iter().filter(|demo| !demos::is_about(demo, row.values, spec)).cloned().collect()
             };
             // Only what changes is set, so that the others share their rendered prompt.
             if others.len() < predictor.demos().len() {
                 predictor.set_demos(others);
             }
         });
+        let keep = |outcome: &Outcome| self.accepts(outcome);
         let mut usage = Usage::default();
         let mut round = 0;
         loop {
@@ -246,29 +160,22 @@ impl Bootstrap<'_> {
                     predictor.set_params(params);
                 });
             }
-            let task = Task {
-                scope: format!("{}/example-{index}/round-{round}", self.scope),
-                program: &teacher,
-                index,
-                example: &rows.examples[index],
-                rollout: (round > 0).then_some(round as u64),
-                keep: &|score: &Score| self.accepts(score),
-            };
-            let rollout = run.rollout(task).await?;
+            let mut task = Task::new(self.scope, &teacher, row).traced_if(&keep);
+            if round > 0 {
+                task = task.sample(round as u64);
+            }
+            let rollout = study.rollout(task).await?;
             usage += rollout.usage;
-            let success = self.is_success(&rollout.outcome);
+            let success = self.accepts(&rollout.outcome);
             round += 1;
             if success || round >= self.settings.max_rounds {
-                return Ok(Tried { rollout, success, usage });
+                return Ok(RowResult { rollout, success, usage });
             }
         }
     }
 
-    fn is_success(&self, outcome: &Outcome) -> bool {
-        matches!(outcome, Outcome::Scored(score) if self.accepts(score))
-    }
-
-    fn accepts(&self, score: &Score) -> bool {
+    fn accepts(&self, outcome: &Outcome) -> bool {
+        let Outcome::Scored(score) = outcome else { return false };
         self.settings.metric_threshold.map_or(score.value > 0.0, |threshold| score.value >= threshold)
     }
 }

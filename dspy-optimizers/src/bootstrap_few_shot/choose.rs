@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use dspy_core::Seed;
+use dspy_core::program::TraceStep;
 use dspy_core::signature::Demo;
-
-use crate::engine::Step;
 
 /// One demonstration for each predictor that was called, by path.
 ///
 /// A predictor that was called several times gives one of its calls: the last with probability ½, otherwise any of the
 /// earlier ones. The last call of a loop has seen most, but only earlier ones show how to begin.
-pub(super) fn demonstrations(steps: Vec<Step>, seed: Seed) -> HashMap<String, Demo> {
+pub(super) fn demonstrations(steps: Vec<TraceStep>, seed: Seed) -> HashMap<String, Demo> {
     let mut by_path: HashMap<String, Vec<Demo>> = HashMap::new();
-    for Step { predictor, inputs, outputs } in steps {
+    for TraceStep { predictor, inputs, outputs, .. } in steps.into_iter().filter(|step| step.error.is_none())
+    {
         let values = inputs.into_iter().chain(outputs).collect();
         by_path.entry(predictor).or_default().push(Demo::augmented(values));
     }
@@ -28,17 +28,19 @@ pub(super) fn demonstrations(steps: Vec<Step>, seed: Seed) -> HashMap<String, De
 
 #[cfg(test)]
 mod tests {
-    use dspy_core::signature::Values;
+    use dspy_core::lm::Usage;
+    use serde_json::json;
 
     use super::*;
 
     #[test]
     fn half_of_the_time_it_is_the_last_call() {
         let steps = |calls: u64| {
-            (0..calls).map(|call| Step {
-                predictor: "hop".into(),
-                inputs: Values::from_iter([("n".to_owned(), call.into())]),
-                outputs: Values::new(),
+            (0..calls).map(|call| {
+                let step = json!({
+                    "predictor": "hop", "inputs": {"n": call}, "outputs": {}, "reply": "", "usage": Usage::default(),
+                });
+                serde_json::from_value::<TraceStep>(step).unwrap()
             })
         };
         let mut chosen = [0; 3];
@@ -50,5 +52,8 @@ mod tests {
         assert!((450..550).contains(&chosen[2]), "{chosen:?}");
         assert!(chosen[0] > 200 && chosen[1] > 200, "{chosen:?}");
         assert_eq!(demonstrations(steps(1).collect(), Seed::new(0)).len(), 1);
+        let mut failed: Vec<_> = steps(1).collect();
+        failed[0].error = Some("no reply".into());
+        assert!(demonstrations(failed, Seed::new(0)).is_empty(), "a call that failed shows nothing");
     }
 }

@@ -30,7 +30,7 @@ impl Experience {
     }
 
     /// Tells the account what it would know if it had seen them.
-    pub(super) fn tell(&self, account: &BudgetScope) {
+    pub(crate) fn tell(&self, account: &BudgetScope) {
         for (model, Kept { longest, others }) in &self.0 {
             for usage in others.iter().chain([longest]) {
                 account.learn(model, usage);

@@ -6,4 +6,4 @@ mod ledger;
 pub use dspy_core::lm::{Budget, Limit};
 
 pub(crate) use self::experience::Experience;
-pub(crate) use self::ledger::{Closed, Ledger};
+pub(crate) use self::ledger::{Closed, Ledger, tighter, without_share};

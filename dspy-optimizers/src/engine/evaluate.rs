@@ -1,91 +1,98 @@
-//! A candidate program on many examples.
+//! Many rollouts, some at a time.
 
-use dspy_core::evaluate::Score;
+use dspy_core::lm::Usage;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use super::{Fits, Halt, Outcome, Program, Rollout, Row, Run, Task};
+use super::{ExampleFor, Program, Rollout, Stop, Study, Task};
+use crate::data::{Row, Rows};
 use crate::report::ItemReport;
 
-/// How good a candidate is.
-#[derive(Debug, Clone)]
-pub(crate) struct Scores {
-    /// The mean. Examples at which the program failed count 0; those at which the metric failed are left out.
-    pub(crate) mean: f64,
-    /// In the order of the examples.
-    pub(crate) items: Vec<ItemReport>,
+/// The scores of a program on rows.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Scores {
+    /// The mean. Rows on which the program failed count 0; those on which the metric failed are left out.
+    pub mean: f64,
+    /// Row by row, in their order.
+    pub items: Vec<ItemReport>,
 }
 
-impl<M> Run<M> {
-    /// Runs `program` on all `examples` under the name `scope`.
-    pub(crate) async fn evaluate<P, E>(
-        &self,
-        scope: &str,
-        program: &P,
-        examples: &[E],
-    ) -> Result<Scores, Halt>
-    where
-        P: Program,
-        E: Row<P>,
-        M: Fits<P, E>,
-    {
-        let task = |index: usize| Task {
-            scope: format!("{scope}/example-{index}"),
-            program,
-            index,
-            example: &examples[index],
-            rollout: None,
-            keep: &|_: &Score| false,
-        };
-        let mut results: Vec<Option<Rollout>> = examples.iter().map(|_| None).collect();
+impl Scores {
+    /// Returns what the rollouts have cost.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        self.items.iter().for_each(|item| usage += item.usage);
+        usage
+    }
+}
+
+impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
+    /// Makes rollouts, [some at a time](Self::concurrency), and returns their results in the order of the tasks.
+    ///
+    /// # Errors
+    /// If the search has to stop. Nothing new is started then, but what is in flight comes to its end and is kept.
+    pub async fn rollouts(&self, tasks: Vec<Task<'_, P, E>>) -> Result<Vec<Rollout>, Stop> {
+        let mut results: Vec<Option<Rollout>> = tasks.iter().map(|_| None).collect();
         let mut running = FuturesUnordered::new();
-        let mut waiting = 0..examples.len();
-        let mut halted = None;
+        let mut waiting = tasks.into_iter().enumerate();
+        let mut stopped = None;
         loop {
-            // After a halt nothing new starts, but what is under way is paid and comes to its end.
-            while halted.is_none() && running.len() < self.options.concurrency {
-                let Some(index) = waiting.next() else { break };
-                let task = task(index);
+            while stopped.is_none() && running.len() < self.concurrency() {
+                let Some((index, task)) = waiting.next() else { break };
                 running.push(async move { (index, self.rollout(task).await) });
             }
             match running.next().await {
                 None => break,
                 Some((index, Ok(rollout))) => {
                     results[index] = Some(rollout);
-                    self.progress.step();
+                    self.events.step();
                 }
-                Some((_, Err(halt))) => {
-                    halted.get_or_insert(halt);
+                Some((_, Err(stop))) => {
+                    stopped.get_or_insert(stop);
                 }
             }
         }
-        if let Some(halt) = halted {
-            return Err(halt);
+        match stopped {
+            Some(stop) => Err(stop),
+            None => Ok(results.into_iter().flatten().collect()),
         }
-        self.sync()?;
-        self.mean(results.into_iter().flatten().enumerate())
     }
 
-    fn mean(&self, results: impl Iterator<Item = (usize, Rollout)>) -> Result<Scores, Halt> {
-        let items: Vec<ItemReport> =
-            results.map(|(index, rollout)| ItemReport::of(index, &rollout)).collect();
-        let counted: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
-        if counted.is_empty() {
-            let last = items.iter().rev().find_map(|item| item.error.as_deref()).unwrap_or("no examples");
-            return Err(self.metric_error(items.len(), last));
+    /// Runs a program on rows and scores it. `scope` names the program: another program needs another scope. Rows that
+    /// it has run on before under this name cost nothing.
+    ///
+    /// # Errors
+    /// If the search has to stop, or the metric failed on every row.
+    pub async fn evaluate(&self, scope: &str, program: &P, rows: &Rows<'_, E>) -> Result<Scores, Stop> {
+        let tasks = rows.iter().map(|row| Task::new(scope, program, row)).collect();
+        let rollouts = self.rollouts(tasks).await?;
+        self.sync()?;
+        let items = rows.iter().zip(rollouts);
+        self.scores(items.map(|(row, rollout)| ItemReport::of(row, &rollout)).collect())
+    }
+
+    pub(crate) fn scores(&self, items: Vec<ItemReport>) -> Result<Scores, Stop> {
+        match mean(&items) {
+            Some(mean) => Ok(Scores { mean, items }),
+            None => {
+                let last = items.iter().rev().find_map(|item| item.error.as_deref());
+                Err(self.metric_error(items.len(), last.unwrap_or("no examples")))
+            }
         }
-        let mean = counted.iter().sum::<f64>() / counted.len() as f64;
-        Ok(Scores { mean, items })
     }
 }
 
+/// The mean of the scores that count.
+pub(crate) fn mean(items: &[ItemReport]) -> Option<f64> {
+    let counted: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
+    (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)
+}
+
 impl ItemReport {
-    pub(crate) fn of(index: usize, rollout: &Rollout) -> Self {
-        let (score, error) = match &rollout.outcome {
-            Outcome::Scored(score) => (Some(score.value), None),
-            Outcome::Failed(error) => (Some(0.0), Some(error.clone())),
-            Outcome::Unscored(error) => (None, Some(error.clone())),
-        };
-        ItemReport { index, score, error, usage: rollout.usage }
+    pub(crate) fn of<E>(row: Row<'_, E>, rollout: &Rollout) -> Self {
+        let Rollout { outcome, usage, .. } = rollout;
+        let error = outcome.error().map(str::to_owned);
+        ItemReport { index: row.position, score: outcome.score(), error, usage: *usage }
     }
 }

@@ -1,154 +1,137 @@
-//! The engine: carries effects out, each under its name, within the budget, written to the journal.
+//! The engine: what optimizers are made of, those of this library and your own.
+//!
+//! An optimizer is an algorithm over named effects. The [`Study`] carries them out:
+//!
+//! | effect | method |
+//! |---|---|
+//! | a program on a row, scored, perhaps traced | [`rollout`](Study::rollout), [`rollouts`](Study::rollouts) |
+//! | a program on many rows | [`evaluate`](Study::evaluate) |
+//! | a [`Candidate`] on the valset, as a trial of the report | [`score`](Study::score) |
+//! | several programs on rows, until the worse ones are beaten | [`race`](Study::race) |
+//! | other calls of models, such as those of a proposer | [`effect`](Study::effect) |
+//! | another optimizer, on the same journal and budget | [`nested`](Study::nested) |
+//!
+//! For each of them it sees to the promises of the [crate](crate): the result of an effect is written to the journal
+//! under its name before it counts; a call is made only if it fits the budget; an outage is retried and then ends the
+//! study with an error. In return an algorithm keeps two rules:
+//!
+//! 1. **Names are unique and depend on nothing but the algorithm's decisions.** An effect happens once in a study: the
+//!    same name again is the same result, at no cost.
+//! 2. **Every random decision draws from a [branch](dspy_core::Seed) of [`Study::seed`]** that is named for it, never
+//!    from the clock, the order in which effects end or a hash map.
+//!
+//! Then the result is the same at any concurrency, and a killed study resumes exactly.
+//!
+//! The whole of an optimizer that tries instructions from a list:
+//!
+//! ```
+//! use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};
+//! use dspy_optimizers::{
+//!     Candidate, IntoData, OptimizeError, Optimized, Optimizer, Options, SharedMetric, Stopped,
+//! };
+//!
+//! /// Tries each text as the instruction of every predictor.
+//! struct PickInstruction<E, O> {
+//!     texts: Vec<String>,
+//!     metric: SharedMetric<E, O>,
+//!     options: Options,
+//! }
+//!
+//! impl<P: Program, E: ExampleFor<P>> Optimizer<P, E> for PickInstruction<E, P::Output> {
+//!     async fn compile<D>(&self, program: P, data: D) -> Result<Optimized<P>, OptimizeError>
+//!     where
+//!         D: IntoData<P, E>,
+//!     {
+//!         let data = data.into_data();
+//!         let study = Study::builder("PickInstruction", program, &data)
+//!             .settings(&self.texts)
+//!             .options(&self.options)
+//!             .start(&self.metric)?;
+//!         let searched = self.search(&study).await;
+//!         study.finish(searched).await
+//!     }
+//! }
+//!
+//! impl<E, O> PickInstruction<E, O> {
+//!     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>
+//!     where
+//!         P: Program<Output = O>,
+//!         E: ExampleFor<P>,
+//!     {
+//!         study.score("as it was given", &Candidate::new()).await?;
+//!         for text in &self.texts {
+//!             let paths = study.program().named_predictors();
+//!             let instruct = |candidate: Candidate, (path, _)| candidate.instruction(path, text);
+//!             let candidate = paths.into_iter().fold(Candidate::new(), instruct);
+//!             study.score(text, &candidate).await?;
+//!         }
+//!         Ok(Stopped::Finished)
+//!     }
+//! }
+//! # use dspy_core::lm::Lm;
+//! # use dspy_core::predict::DynPredict;
+//! # use dspy_core::signature::{Example, FieldError, Values};
+//! # use dspy_core::program::HasPredictors;
+//! # struct Row(&'static str, &'static str);
+//! # impl Example for Row {
+//! #     type Input = Values;
+//! #     fn input(&self) -> Result<Values, FieldError> { Ok(Values::from_iter([("text".to_owned(), self.0.into())])) }
+//! #     fn values(&self) -> Result<Values, FieldError> { self.input() }
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
+//! # program.set_lm(Lm::builtin());
+//! let optimizer = PickInstruction {
+//!     texts: vec!["Love is good, rain is bad.".into(), "Say how the writer feels.".into()],
+//!     metric: SharedMetric::new(|row: &Row, output: &Values| output["mood"] == row.1),
+//!     options: Options::default(),
+//! };
+//! let rows = [Row("I love it", "good"), Row("Again this rain", "bad")];
+//! let optimized = optimizer.compile(program, &rows).await?;
+//! assert_eq!(optimized.report().score(), Some(1.0));
+//! assert_eq!(optimized.predictor().instruction(), "Love is good, rain is bad.");
+//! # Ok::<(), dspy_core::Error>(()) }).unwrap();
+//! ```
 
+mod call;
+mod effect;
 mod evaluate;
+mod finish;
+mod nested;
 mod rollout;
+mod start;
+mod stop;
+mod study;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use dspy_core::evaluate::{Evaluate, Metric};
-use dspy_core::lm::{LmScope, Tally, current_scope};
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
-use serde_json::Value;
 
-pub(crate) use self::rollout::{Outcome, Rollout, Step, Task};
-use crate::OptimizeError;
-use crate::budget::{Closed, Ledger, Limit};
-use crate::journal::{CallScope, Header, Journal};
-use crate::metric::Held;
-use crate::options::Options;
-use crate::progress::Progress;
+pub use self::effect::Effect;
+pub use self::evaluate::Scores;
+pub(crate) use self::nested::inherit;
+pub use self::rollout::{Outcome, Rollout, Task};
+pub use self::start::StudyBuilder;
+pub use self::stop::Stop;
+pub use self::study::Study;
+#[doc(no_inline)]
+pub use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
+pub use crate::race::{Contestant, Dropped, Raced, Standing};
 
-/// Why an algorithm goes no further.
-#[derive(Debug)]
-pub(crate) enum Halt {
-    /// The budget is used up: what there is so far is the result.
-    Budget(Limit),
-    /// The run fails.
-    Error(Box<OptimizeError>),
-}
-
-impl<E: Into<OptimizeError>> From<E> for Halt {
-    fn from(error: E) -> Self {
-        Halt::Error(Box::new(error.into()))
-    }
-}
-
-/// One run of an optimizer.
-pub(crate) struct Run<M> {
-    options: Options,
-    journal: Arc<Journal>,
-    ledger: Arc<Ledger>,
-    evaluate: Evaluate<Held<M>>,
-    pub(crate) progress: Progress,
-    /// On how many examples the metric has failed.
-    metric_failures: AtomicUsize,
-}
-
-impl<M> Run<M> {
-    /// Opens the journal, if there is one, and the account. `identity` is what the journal must agree with.
-    pub(crate) fn start(
-        options: Options,
-        metric: Arc<M>,
-        optimizer: &str,
-        identity: Value,
-    ) -> Result<Self, OptimizeError> {
-        let journal = match &options.run_dir {
-            Some(folder) => Journal::open(folder, &Header::new(optimizer, options.seed, identity))?,
-            None => Journal::in_memory(),
-        };
-        let journal = Arc::new(journal);
-        Ok(Run {
-            ledger: Arc::new(Ledger::new(options.budget, &journal)),
-            // Demonstrations are made from traces, and metrics of optimizers may look at them.
-            evaluate: Evaluate::new(Held(metric)).traced(true),
-            progress: Progress::new(options.progress),
-            metric_failures: AtomicUsize::new(0),
-            journal,
-            options,
-        })
-    }
-
-    /// How many examples are worked on at a time.
-    pub(crate) fn concurrency(&self) -> usize {
-        self.options.concurrency
-    }
-
-    /// What all calls have cost, those of killed attempts included.
-    pub(crate) fn spent(&self) -> Tally {
-        self.journal.total()
-    }
-
-    /// Makes what was written safe against a power cut; at the end of each phase.
-    pub(crate) fn sync(&self) -> Result<(), Halt> {
-        Ok(self.journal.sync()?)
-    }
-
-    /// What a reader of the report should know about the run.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let unpriced = self.ledger.unpriced();
-        let warning = |model| {
-            format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
-        };
-        unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
-    }
-
-    /// The scope for the calls of one effect: first the journal, then what the user has set, at last the budget.
-    fn scope(&self, calls: Arc<CallScope>) -> LmScope {
-        current_scope().within(self.ledger.account()).layered(calls)
-    }
-
-    /// The reason for which calls are refused.
-    fn closed(&self) -> Option<Halt> {
-        match self.ledger.closed()? {
-            Closed::Limit(limit) => Some(Halt::Budget(limit)),
-            Closed::UnknownPrice(model) => Some(OptimizeError::UnknownPrice { model }.into()),
-            // The error itself comes out of the effect that has met it.
-            Closed::Aborted => None,
-        }
-    }
-
-    fn outage(&self, source: dspy_core::error::BoxError) -> Halt {
-        self.ledger.abort();
-        OptimizeError::Outage { source, run_dir: self.options.run_dir.clone() }.into()
-    }
-
-    /// Counts a failure of the metric; too many end the run.
-    fn metric_failed(&self, last: &str) -> Result<(), Halt> {
-        let failed = self.metric_failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failed > self.options.max_errors { Err(self.metric_error(failed, last)) } else { Ok(()) }
-    }
-
-    fn metric_error(&self, failed: usize, last: &str) -> Halt {
-        self.ledger.abort();
-        let run_dir = self.options.run_dir.clone();
-        OptimizeError::Metric { failed, last: last.to_owned(), run_dir }.into()
-    }
-}
-
-/// What the engine needs of program, example and metric, for short.
-pub(crate) trait Fits<P, E>: Metric<E, P::Output> + 'static
-where
-    P: Program,
-    E: Row<P>,
-{
-}
-
-impl<M, P, E> Fits<P, E> for M
-where
-    P: Program,
-    E: Row<P>,
-    M: Metric<E, P::Output> + 'static,
-{
-}
-
-/// A program that can be optimized.
-pub(crate) trait Program: Module<Output: Sync> + Clone + 'static {}
+/// A program that can be optimized: a [`Module`] that is `Clone`, with an output that is `Sync`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be optimized",
+    label = "not a program that can be optimized",
+    note = "an optimizer tries its candidates on copies: a program is a `Module` that is `Clone` and `'static`"
+)]
+pub trait Program: Module<Output: Sync> + Clone + 'static {}
 
 impl<P: Module<Output: Sync> + Clone + 'static> Program for P {}
 
-/// An example for a program.
-pub(crate) trait Row<P: Module>: Example<Input: Into<P::Input>> {}
+/// An example whose input a program takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no example for the program `{P}`",
+    note = "the input of the example must be, or convert into, the `Input` of the program"
+)]
+pub trait ExampleFor<P: Module>: Example<Input: Into<P::Input>> {}
 
-impl<P: Module, E: Example<Input: Into<P::Input>>> Row<P> for E {}
+impl<P: Module, E: Example<Input: Into<P::Input>>> ExampleFor<P> for E {}

@@ -1,145 +1,208 @@
 //! One rollout: a program run on one example, and scored.
 
-use std::sync::Arc;
-
 use dspy_core::error::BoxError;
-use dspy_core::evaluate::{Item, ItemError, Score};
+use dspy_core::evaluate::{ItemError, Score};
 use dspy_core::lm::Usage;
-use dspy_core::program::{Settings, TraceStep};
-use dspy_core::signature::Values;
+use dspy_core::program::TraceStep;
 use serde::{Deserialize, Serialize};
 
-use super::{Fits, Halt, Program, Row, Run};
+use super::call::{Made, RETRIES};
+use super::{ExampleFor, Program, Stop, Study};
 use crate::OptimizeError;
-use crate::journal::CallScope;
-
-/// How often a rollout is tried again that an outage has cut off. The model's transport has waited and retried before
-/// that, and answers that were paid come from the journal.
-const RETRIES: usize = 2;
+use crate::data::Row;
+use crate::events::StudyEvent;
 
 /// The result of a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Rollout {
-    pub(crate) outcome: Outcome,
-    pub(crate) usage: Usage,
-    /// What the program did, where that was asked for.
+#[non_exhaustive]
+pub struct Rollout {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What its calls have cost, the metric's own included.
+    pub usage: Usage,
+    /// The calls of predictors in order, failed ones included, where they were [asked for](Task::traced).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) steps: Vec<Step>,
+    pub steps: Vec<TraceStep>,
 }
 
-/// How a rollout ended.
+/// How a rollout ended. An outage is none of these: it is no result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+#[non_exhaustive]
+pub enum Outcome {
     /// With a score.
     Scored(Score),
-    /// The program has failed.
+    /// The program has failed, for this reason. Counts as a score of 0.
     Failed(String),
-    /// The metric has failed. Never written down: the metric may be mended before the run goes on.
+    /// The metric has failed, for this reason. Counts for nothing, and is never written down: the metric may be fixed
+    /// before the study goes on.
     Unscored(String),
 }
 
-/// One successful call of a predictor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Step {
-    pub(crate) predictor: String,
-    pub(crate) inputs: Values,
-    pub(crate) outputs: Values,
-}
+impl Outcome {
+    /// Returns the score as it counts: 0 if the program failed, `None` if the metric failed.
+    pub fn score(&self) -> Option<f64> {
+        match self {
+            Outcome::Scored(score) => Some(score.value),
+            Outcome::Failed(_) => Some(0.0),
+            Outcome::Unscored(_) => None,
+        }
+    }
 
-impl Step {
-    fn of(step: TraceStep) -> Option<Self> {
-        let TraceStep { predictor, inputs, outputs, error, .. } = step;
-        error.is_none().then_some(Step { predictor, inputs, outputs })
+    /// Returns the reason for which the program or the metric failed.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Outcome::Scored(_) => None,
+            Outcome::Failed(error) | Outcome::Unscored(error) => Some(error),
+        }
     }
 }
 
-/// What is to be run.
-pub(crate) struct Task<'a, P, E> {
-    /// The name of the effect, unique in the run.
-    pub(crate) scope: String,
-    pub(crate) program: &'a P,
-    pub(crate) index: usize,
-    pub(crate) example: &'a E,
-    /// Distinguishes attempts at one example.
-    pub(crate) rollout: Option<u64>,
-    /// Whether the steps of a rollout with this score are wanted.
-    pub(crate) keep: &'a (dyn Fn(&Score) -> bool + Sync),
+/// A rollout that is to be made.
+///
+/// Its name is that of its scope, the row, and the sample if it is one. A traced rollout is another one than the same
+/// without its trace.
+pub struct Task<'t, P, E> {
+    scope: &'t str,
+    program: &'t P,
+    row: Row<'t, E>,
+    sample: Option<u64>,
+    trace: Keep<'t>,
 }
 
-/// What became of one attempt.
+/// Of which rollouts the trace is kept.
+#[derive(Clone, Copy)]
+enum Keep<'t> {
+    None,
+    All,
+    If(&'t (dyn Fn(&Outcome) -> bool + Sync)),
+}
+
+impl<'t, P, E> Task<'t, P, E> {
+    /// Creates the task to run `program` on a row. `scope` names the program: another program needs another scope.
+    pub fn new(scope: &'t str, program: &'t P, row: Row<'t, E>) -> Self {
+        Task { scope, program, row, sample: None, trace: Keep::None }
+    }
+
+    /// Asks for a fresh sample of that number: caches do not answer it with an earlier one. Whether the model's reply
+    /// differs depends on the temperature that the program sets.
+    #[must_use]
+    pub fn sample(mut self, number: u64) -> Self {
+        self.sample = Some(number);
+        self
+    }
+
+    /// Keeps the calls of predictors in [`Rollout::steps`].
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.trace = Keep::All;
+        self
+    }
+
+    /// Keeps them if the outcome is as wanted.
+    #[must_use]
+    pub fn traced_if(mut self, wanted: &'t (dyn Fn(&Outcome) -> bool + Sync)) -> Self {
+        self.trace = Keep::If(wanted);
+        self
+    }
+
+    fn name(&self) -> String {
+        let mut name = format!("{}/{}-{}", self.scope, self.row.set, self.row.position);
+        if let Some(sample) = self.sample {
+            name += &format!("/sample-{sample}");
+        }
+        name
+    }
+
+    fn keeps(&self, outcome: &Outcome) -> bool {
+        match self.trace {
+            Keep::None => false,
+            Keep::All => true,
+            Keep::If(wanted) => wanted(outcome),
+        }
+    }
+}
+
+impl<P, E> Clone for Task<'_, P, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, E> Copy for Task<'_, P, E> {}
+
+impl<P, E> std::fmt::Debug for Task<'_, P, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Task").field(&self.name()).finish()
+    }
+}
+
+/// The end of one attempt at a rollout.
 enum Attempt {
     Done(Rollout),
     Outage(BoxError, bool),
-    Halted(Halt),
 }
 
-impl<M> Run<M> {
-    /// The result of a rollout, from the journal or by carrying it out.
-    pub(crate) async fn rollout<P, E>(&self, task: Task<'_, P, E>) -> Result<Rollout, Halt>
-    where
-        P: Program,
-        E: Row<P>,
-        M: Fits<P, E>,
-    {
-        if let Some(known) = self.journal.done(&task.scope)? {
-            return Ok(known);
+impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
+    /// Returns the result of a rollout, from the journal or by carrying it out.
+    ///
+    /// # Errors
+    /// If the search has to stop.
+    pub async fn rollout(&self, task: Task<'_, P, E>) -> Result<Rollout, Stop> {
+        let plain = self.effect_name(&task.name());
+        let traced = format!("{plain}/traced");
+        let name = if matches!(task.trace, Keep::None) { &plain } else { &traced };
+        let mut known = self.journal.done::<Rollout>(name)?;
+        if known.is_none() && *name == plain {
+            known =
+                self.journal.done::<Rollout>(&traced)?.map(|known| Rollout { steps: Vec::new(), ..known });
         }
-        let mut attempts = 0;
-        let rollout = loop {
-            match self.attempt(&task).await {
-                Attempt::Done(rollout) => break rollout,
-                Attempt::Outage(_, true) if attempts < RETRIES => attempts += 1,
-                Attempt::Outage(error, _) => return Err(self.outage(error)),
-                Attempt::Halted(halt) => return Err(halt),
-            }
+        let rollout = match known {
+            Some(known) => known,
+            None => self.run(name, &task).await?,
         };
-        if let Outcome::Unscored(error) = &rollout.outcome {
-            tracing::warn!(scope = task.scope, error, "the metric failed");
-            self.metric_failed(error)?;
-            return Ok(rollout);
-        }
-        self.journal.finish(&task.scope, &rollout)?;
+        self.found().dearest.look_at(&rollout.usage);
+        self.events.tell(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });
         Ok(rollout)
     }
 
-    async fn attempt<P, E>(&self, task: &Task<'_, P, E>) -> Attempt
-    where
-        P: Program,
-        E: Row<P>,
-        M: Fits<P, E>,
-    {
-        let calls = Arc::new(CallScope::new(self.journal.clone(), self.ledger.clone(), task.scope.as_str()));
-        let work = self.evaluate.item(task.program, task.index, task.example);
-        let settings = task.rollout.map_or_else(Settings::new, |rollout| Settings::new().rollout(rollout));
-        let item = self.scope(calls.clone()).enter(settings.scope(work)).await;
-        if let Some(failure) = self.journal.take_failure() {
-            self.ledger.abort();
-            return Attempt::Halted(failure.into());
-        }
-        if calls.was_refused() && self.ledger.closed().is_some() {
-            // Whatever the program made of it, its result would not be that of the whole run.
-            return Attempt::Halted(
-                self.closed().unwrap_or_else(|| self.outage("the run was stopped".into())),
-            );
-        }
-        let Item { score, trace, .. } = item;
-        let usage = calls.tally().usage();
-        let outage = calls.outage();
-        let outcome = match score {
-            Ok(score) => {
-                let steps = if (task.keep)(&score) { trace.map(|trace| trace.steps) } else { None };
-                let steps = steps.into_iter().flatten().filter_map(Step::of).collect();
-                return Attempt::Done(Rollout { outcome: Outcome::Scored(score), usage, steps });
+    /// Whether a rollout was made before, or begun.
+    pub(crate) fn knows(&self, task: &Task<'_, P, E>) -> bool {
+        let plain = self.effect_name(&task.name());
+        self.journal.knows(&plain) || self.journal.knows(&format!("{plain}/traced"))
+    }
+
+    async fn run(&self, name: &str, task: &Task<'_, P, E>) -> Result<Rollout, Stop> {
+        let mut attempts = 0;
+        let rollout = loop {
+            match self.attempt(name, task).await? {
+                Attempt::Done(rollout) => break rollout,
+                Attempt::Outage(_, true) if attempts < RETRIES => attempts += 1,
+                Attempt::Outage(error, _) => return Err(self.outage(error)),
             }
+        };
+        if let Outcome::Unscored(error) = &rollout.outcome {
+            tracing::warn!(name, error, "the metric failed");
+            self.metric_failed(error)?;
+            return Ok(rollout);
+        }
+        self.journal.finish(name, &rollout)?;
+        Ok(rollout)
+    }
+
+    async fn attempt(&self, name: &str, task: &Task<'_, P, E>) -> Result<Attempt, Stop> {
+        let Row { position, example, set, .. } = task.row;
+        let work = self.evaluate.item(task.program, position, example);
+        let Made { output: item, usage, outage } = self.make(name, task.sample, work).await?;
+        let outcome = match item.score {
+            Ok(score) => Outcome::Scored(score),
             // A program may have wrapped the error of its model in one of its own.
             Err(error) if error.is_outage() || outage.is_some() => {
                 let retryable = outage.is_some_and(|outage| outage.is_retryable());
-                return Attempt::Outage(Box::new(error), retryable);
+                return Ok(Attempt::Outage(Box::new(error), retryable));
             }
             Err(ItemError::Example(source)) => {
-                let index = task.index;
-                return Attempt::Halted(OptimizeError::Example { set: "data set", index, source }.into());
+                return Err(OptimizeError::Example { set, index: position, source }.into());
             }
             Err(ItemError::Metric(error)) => Outcome::Unscored(error.to_string()),
             Err(error @ (ItemError::MetricPanic(_) | ItemError::MetricDeadline(_))) => {
@@ -147,6 +210,7 @@ impl<M> Run<M> {
             }
             Err(error) => Outcome::Failed(error.to_string()),
         };
-        Attempt::Done(Rollout { outcome, usage, steps: Vec::new() })
+        let steps = if task.keeps(&outcome) { item.trace.map(|trace| trace.steps) } else { None };
+        Ok(Attempt::Done(Rollout { outcome, usage, steps: steps.unwrap_or_default() }))
     }
 }

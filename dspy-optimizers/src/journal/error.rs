@@ -34,6 +34,19 @@ pub enum JournalError {
         /// Every difference: what, then and now.
         differences: Vec<String>,
     },
+    /// The journal was written by another version of this library, which names effects otherwise.
+    #[error(
+        "`{}` was written by another version of this library: its format is {found}, this one writes {expected}; choose \
+         another run_dir, or delete the file to start anew", path.display()
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// The format of the file.
+        found: String,
+        /// The format of this version.
+        expected: String,
+    },
     /// What is in the folder is not a journal, or a link. It was left alone.
     #[error("`{}` is not a journal of this library and was left alone: {reason}; choose another run_dir", path.display())]
     Foreign {

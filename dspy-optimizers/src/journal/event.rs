@@ -2,7 +2,7 @@
 
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Request, Response, Usage};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,14 +19,20 @@ pub(super) enum Event {
     },
     /// An effect is finished.
     Done { at: u64, scope: String, value: Value },
-    /// A call is about to be made, and may cost this much. If its end is not in the journal, it may have been charged.
+    /// A study has begun inside of the one that the journal is of.
+    Began { at: u64, scope: String, header: Map<String, Value> },
+    /// A call is about to be made, and may cost the account this much. If its end is not in the journal, it may have been
+    /// charged.
     Reserved {
         at: u64,
         call: u64,
+        /// The account: of the whole study if it has no name.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        account: String,
         #[serde(flatten)]
         cost: Cost,
     },
-    /// The call of that number has ended, and has cost this much.
+    /// The call of that number has ended, and has cost its account this much.
     Settled {
         at: u64,
         call: u64,
@@ -89,6 +95,7 @@ impl Event {
         match self {
             Event::Call { at, .. }
             | Event::Done { at, .. }
+            | Event::Began { at, .. }
             | Event::Reserved { at, .. }
             | Event::Settled { at, .. } => *at,
         }

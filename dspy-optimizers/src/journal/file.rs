@@ -149,6 +149,9 @@ impl Recovered {
                     if !Header::is_one(&value) {
                         return Err(foreign("its first line is not the header of one".into()));
                     }
+                    if let Some((found, expected)) = Header::other_version(&value) {
+                        return Err(JournalError::OtherVersion { path: path.to_owned(), found, expected });
+                    }
                     let differences = header.differences(&value);
                     if !differences.is_empty() {
                         return Err(JournalError::OtherRun { path: path.to_owned(), differences });

@@ -7,9 +7,10 @@ use dspy_core::signature::Values;
 use serde_json::{Map, Value, json};
 
 use super::error::JournalError;
+use crate::digest;
 
 /// Names the format and its version.
-const FORMAT: &str = "dspy-journal/1";
+const FORMAT: &str = "dspy-journal/2";
 
 /// Everything that decides what a run does, apart from the results of its effects. Limits, concurrency and display are
 /// not part of it: they may change from one attempt to the next.
@@ -29,6 +30,10 @@ impl Header {
         Header(members)
     }
 
+    pub(super) fn members(&self) -> Map<String, Value> {
+        self.0.clone()
+    }
+
     pub(super) fn line(&self) -> Result<String, JournalError> {
         Ok(serde_json::to_string(&self.0).map_err(JournalError::Encode)? + "\n")
     }
@@ -38,6 +43,12 @@ impl Header {
         let family = FORMAT.split('/').next();
         let format = found.get("format").and_then(Value::as_str);
         format.is_some_and(|format| format.split('/').next() == family)
+    }
+
+    /// The format of a first line, if it is that of another version.
+    pub(super) fn other_version(found: &Value) -> Option<(String, String)> {
+        let found = found.get("format").and_then(Value::as_str)?;
+        (found != FORMAT).then(|| (clipped(found), FORMAT.to_owned()))
     }
 
     /// Whether this is the beginning of a first line: that of this run, or enough of another's to tell.
@@ -83,7 +94,7 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
         let prompt = [Request::new(prompt).digest().to_string()];
         let identity = json!({
             "signature": predictor.declared().fingerprint(),
-            "prompt": digest(prompt),
+            "prompt": digest::of_strings(prompt),
             "params": params_digest(predictor.params()),
             "model": model,
         });
@@ -100,13 +111,5 @@ pub(crate) fn model_identity(lm: &Lm) -> Value {
 fn params_digest(params: &Params) -> String {
     let mut request = Request::new(Vec::new());
     request.params = params.clone();
-    digest([request.digest().to_string()])
-}
-
-fn digest(parts: impl IntoIterator<Item = String>) -> String {
-    let mut hash = blake3::Hasher::new();
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-    }
-    hash.finalize().to_hex()[..16].to_owned()
+    digest::of_strings([request.digest().to_string()])
 }

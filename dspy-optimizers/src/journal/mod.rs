@@ -4,6 +4,10 @@
 //! rollouts (a program run on an example and scored). Each effect has a name that the algorithm gives it, its *scope*.
 //! A run that starts with a journal gets the effects that stand there from it and goes on with the rest. Because
 //! effects are found by name, it does not matter in which order they came in, nor at which one the run was killed.
+//! An effect happens once: when it is asked for again, it is known.
+//!
+//! Studies inside of another write to its journal. Their effects have names below that of the study; so have the accounts
+//! that pay for them.
 //!
 //! What is read back equals what was written to the last bit; for numbers serde_json's `float_roundtrip` sees to that.
 
@@ -14,14 +18,15 @@ mod header;
 mod layer;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dspy_core::lm::{BudgetLog, LmError, Response, Tally, Usage};
+use dspy_core::lm::{BudgetLog, BudgetScope, LmError, Response, Tally, Usage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 pub use self::error::JournalError;
 use self::event::{CallId, Cost, Event, Outcome};
@@ -42,17 +47,22 @@ pub(crate) struct Journal {
     earlier: Duration,
 }
 
-/// Effects that nobody has asked for yet.
+/// What has happened so far.
 #[derive(Default)]
 struct Known {
-    done: HashMap<String, (usize, serde_json::Value)>,
+    /// The results of finished effects, as JSON, with the line that they stand in.
+    done: HashMap<String, (usize, Box<str>)>,
+    /// The calls of effects that are not finished.
     calls: HashMap<String, HashMap<CallId, Outcome>>,
+    /// The headers of studies inside of this one.
+    began: HashMap<String, Map<String, Value>>,
     /// What the calls of earlier processes tell about those to come.
     experience: Experience,
-    total: Tally,
-    /// What calls of earlier processes have taken of the budget, and what those may have taken whose end is not known.
-    settled: Cost,
-    in_flight: BTreeMap<u64, Cost>,
+    /// What calls have cost, by the name of the study.
+    totals: BTreeMap<String, Tally>,
+    /// What calls of earlier processes have taken of accounts, and what those may have taken whose end is not known.
+    settled: HashMap<String, Cost>,
+    in_flight: BTreeMap<u64, (String, Cost)>,
     /// The number of the next call.
     next_call: u64,
 }
@@ -71,8 +81,9 @@ impl Journal {
             earlier = earlier.max(event.at());
             match event {
                 Event::Call { scope, id, outcome, .. } => known.call(scope, id, outcome),
-                Event::Done { scope, value, .. } => known.done(scope, line, value),
-                Event::Reserved { call, cost, .. } => known.reserved(call, cost),
+                Event::Done { scope, value, .. } => known.done(scope, line, &value),
+                Event::Began { scope, header, .. } => known.began(scope, header),
+                Event::Reserved { call, account, cost, .. } => known.reserved(call, account, cost),
                 Event::Settled { call, cost, .. } => known.settled(call, cost),
             }
         })?;
@@ -96,38 +107,70 @@ impl Journal {
         self.earlier + self.started.elapsed()
     }
 
-    /// What the calls of earlier processes tell about those to come. Nothing from the second time on.
-    pub(crate) fn take_experience(&self) -> Experience {
-        std::mem::take(&mut self.known().experience)
+    /// Tells an account what the calls of earlier processes tell about those to come.
+    pub(crate) fn teach(&self, account: &BudgetScope) {
+        self.known().experience.tell(account);
     }
 
-    /// What all calls of the run have cost.
-    pub(crate) fn total(&self) -> Tally {
-        self.known().total
+    /// What all calls of a study have cost, those of the studies inside of it included.
+    pub(crate) fn total(&self, study: &str) -> Tally {
+        self.known().totals.get(study).copied().unwrap_or_default()
     }
 
-    /// What earlier processes have taken of the budget, calls included that were in flight when they ended.
-    pub(crate) fn spent_before(&self) -> Usage {
+    /// What earlier processes have taken of an account, calls included that were in flight when they ended.
+    pub(crate) fn spent_before(&self, account: &str) -> Usage {
         let known = self.known();
-        let mut spent = known.settled;
-        known.in_flight.values().for_each(|cost| spent.add(*cost));
-        // Of calls that were answered, nothing else need be known: journals from before there were reservations.
-        let answered = Cost { calls: known.total.calls, ..Cost::of(&known.total.usage()) };
-        spent.max(answered).usage()
+        let mut spent = known.settled.get(account).copied().unwrap_or_default();
+        let open = known.in_flight.values().filter(|(name, _)| name == account);
+        open.for_each(|(_, cost)| spent.add(*cost));
+        if account.is_empty() {
+            // Of calls that were answered, nothing else need be known.
+            let total = known.totals.get("").copied().unwrap_or_default();
+            let answered = Cost { calls: total.calls, ..Cost::of(&total.usage()) };
+            spent = spent.max(answered);
+        }
+        spent.usage()
+    }
+
+    /// Writes down that a study begins inside of this one, or sees to it that the same one began here before.
+    pub(crate) fn begin(&self, study: &str, header: &Header) -> Result<(), JournalError> {
+        if let Some(before) = self.known().began.get(study) {
+            let differences = header.differences(&Value::Object(before.clone()));
+            if differences.is_empty() {
+                return Ok(());
+            }
+            return Err(JournalError::OtherRun { path: self.path(), differences });
+        }
+        let (scope, header) = (study.to_owned(), header.members());
+        self.append(&Event::Began { at: self.now(), scope: scope.clone(), header: header.clone() })?;
+        self.known().began(scope, header);
+        Ok(())
     }
 
     /// The result of a finished effect.
     pub(crate) fn done<T: DeserializeOwned>(&self, scope: &str) -> Result<Option<T>, JournalError> {
-        let Some((line, value)) = self.known().done.remove(scope) else { return Ok(None) };
-        let read = serde_json::from_value(value);
-        read.map(Some).map_err(|error| self.corrupt(line, format!("the result of `{scope}`: {error}")))
+        let (line, read) = match self.known().done.get(scope) {
+            Some((line, json)) => (*line, serde_json::from_str(json)),
+            None => return Ok(None),
+        };
+        read.map(Some).map_err(|error| {
+            let problem = format!("the result of `{scope}`: {error}");
+            JournalError::Corrupt { path: self.path(), line, problem }
+        })
+    }
+
+    /// Whether an effect is finished or was begun.
+    pub(crate) fn knows(&self, scope: &str) -> bool {
+        let known = self.known();
+        known.done.contains_key(scope) || known.calls.contains_key(scope)
     }
 
     /// Writes the result of an effect down. Its calls are no longer needed.
     pub(crate) fn finish(&self, scope: &str, result: &impl Serialize) -> Result<(), JournalError> {
         let value = serde_json::to_value(result).map_err(JournalError::Encode)?;
+        let json = value.to_string();
         self.append(&Event::Done { at: self.now(), scope: scope.to_owned(), value })?;
-        self.known().calls.remove(scope);
+        self.known().finished(scope.to_owned(), 0, json);
         Ok(())
     }
 
@@ -163,7 +206,7 @@ impl Journal {
         self.append(&event)?;
         if let Event::Call { scope, id, outcome, .. } = event {
             let mut known = self.known();
-            known.count(&outcome);
+            known.count(&scope, &outcome);
             known.calls.entry(scope).or_default().insert(id, outcome);
         }
         Ok(())
@@ -184,9 +227,8 @@ impl Journal {
         })
     }
 
-    fn corrupt(&self, line: usize, problem: String) -> JournalError {
-        let path = self.file.as_ref().map(|file| lock(file).path().to_owned()).unwrap_or_default();
-        JournalError::Corrupt { path, line, problem }
+    fn path(&self) -> PathBuf {
+        self.file.as_ref().map(|file| lock(file).path().to_owned()).unwrap_or_default()
     }
 
     fn now(&self) -> u64 {
@@ -198,32 +240,42 @@ impl Journal {
     }
 }
 
-impl BudgetLog for Journal {
+/// Writes down what the calls of one account may cost and have cost.
+pub(crate) struct AccountLog {
+    pub(crate) journal: Arc<Journal>,
+    /// The name of the account; none for that of the whole study.
+    pub(crate) account: String,
+}
+
+impl BudgetLog for AccountLog {
     fn reserved(&self, worst: &Usage) -> Result<u64, String> {
-        let call = self.next_call.fetch_add(1, Ordering::Relaxed);
-        self.record_cost(&Event::Reserved { at: self.now(), call, cost: Cost::of(worst) })?;
+        let AccountLog { journal, account } = self;
+        let call = journal.next_call.fetch_add(1, Ordering::Relaxed);
+        let (at, account) = (journal.now(), account.clone());
+        journal.record_cost(&Event::Reserved { at, call, account, cost: Cost::of(worst) })?;
         Ok(call)
     }
 
     fn settled(&self, call: u64, cost: &Usage) {
         // The run fails by `take_failure`.
-        let _ = self.record_cost(&Event::Settled { at: self.now(), call, cost: Cost::of(cost) });
+        let at = self.journal.now();
+        let _ = self.journal.record_cost(&Event::Settled { at, call, cost: Cost::of(cost) });
     }
 }
 
 impl Known {
-    fn reserved(&mut self, call: u64, cost: Cost) {
+    fn reserved(&mut self, call: u64, account: String, cost: Cost) {
         self.next_call = self.next_call.max(call.saturating_add(1));
-        self.in_flight.insert(call, cost);
+        self.in_flight.insert(call, (account, cost));
     }
 
     fn settled(&mut self, call: u64, cost: Cost) {
-        self.in_flight.remove(&call);
-        self.settled.add(cost);
+        let account = self.in_flight.remove(&call).map(|(account, _)| account).unwrap_or_default();
+        self.settled.entry(account).or_default().add(cost);
     }
 
     fn call(&mut self, scope: String, id: CallId, outcome: Outcome) {
-        self.count(&outcome);
+        self.count(&scope, &outcome);
         if let Outcome::Answered(response) = &outcome {
             self.experience.learn(&id.model, response);
         }
@@ -232,16 +284,29 @@ impl Known {
         }
     }
 
-    fn done(&mut self, scope: String, line: usize, value: serde_json::Value) {
-        self.calls.remove(&scope);
-        self.done.insert(scope, (line, value));
+    fn done(&mut self, scope: String, line: usize, value: &Value) {
+        self.finished(scope, line, value.to_string());
     }
 
-    fn count(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Answered(response) => self.total.add(Tally::answered(response)),
-            Outcome::Refused(_) => self.total.add(Tally::refused()),
-        }
+    fn finished(&mut self, scope: String, line: usize, json: String) {
+        self.calls.remove(&scope);
+        self.done.insert(scope, (line, json.into()));
+    }
+
+    fn began(&mut self, study: String, header: Map<String, Value>) {
+        self.totals.entry(study.clone()).or_default();
+        self.began.insert(study, header);
+    }
+
+    fn count(&mut self, scope: &str, outcome: &Outcome) {
+        let cost = match outcome {
+            Outcome::Answered(response) => Tally::answered(response),
+            Outcome::Refused(_) => Tally::refused(),
+        };
+        self.totals.entry(String::new()).or_default().add(cost);
+        let studies =
+            self.totals.iter_mut().filter(|(study, _)| !study.is_empty() && scope.starts_with(&**study));
+        studies.for_each(|(_, total)| total.add(cost));
     }
 }
 

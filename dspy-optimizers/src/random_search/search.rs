@@ -1,32 +1,20 @@
-//! The candidates, one after the other.
+//! The candidates, and how the best of them is found.
 
-use dspy_core::Seed;
 use dspy_core::lm::Usage;
 
-use super::Search;
-use crate::bootstrap_few_shot::{Bootstrap, Teaching};
-use crate::data::Rows;
-use crate::engine::{Fits, Halt, Program, Row, Run};
+use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
+use crate::demos;
+use crate::engine::{Contestant, ExampleFor, Program, Stop, Study};
 use crate::labeled_few_shot::sampling;
-use crate::report::{Stopped, Trial, parameters};
-use crate::{OptimizeError, demos};
+use crate::race::Race;
+use crate::report::{Stopped, Trial};
 
 /// One search.
-pub(super) struct Job<'a, P, E, M> {
-    pub(super) search: &'a Search,
-    pub(super) run: &'a Run<M>,
-    pub(super) teaching: Teaching<P>,
-    pub(super) rows: Rows<'a, E>,
-    pub(super) valset: &'a [E],
-    pub(super) root: Seed,
-}
-
-/// What it has found.
-pub(super) struct Found<P> {
-    /// The place of the best candidate and its program; none if the budget was used up before there was one.
-    pub(super) best: Option<(usize, P)>,
-    pub(super) trials: Vec<Trial>,
-    pub(super) stopped: Stopped,
+pub(super) struct Search<'s, 'd, P: Program, E> {
+    pub(super) study: &'s Study<'d, P, E>,
+    pub(super) roles: Roles<P>,
+    pub(super) settings: &'s Settings,
+    pub(super) candidates: usize,
 }
 
 /// How a candidate comes to be.
@@ -57,102 +45,112 @@ impl Kind {
             Kind::Shuffled(index) => format!("bootstrapped demonstrations, shuffle {index}"),
         }
     }
+
+    /// The name under which its program is evaluated.
+    fn evaluation(self) -> String {
+        format!("{}/evaluate", self.scope())
+    }
 }
 
 /// A candidate before it is scored.
-struct Candidate<P> {
+struct Made<P> {
+    kind: Kind,
     program: P,
     notes: Vec<String>,
     usage: Usage,
 }
 
-impl<P, E, M> Job<'_, P, E, M>
-where
-    P: Program,
-    E: Row<P>,
-    M: Fits<P, E>,
-{
-    pub(super) async fn search(&self) -> Result<Found<P>, OptimizeError> {
-        let shuffled = (0..self.search.num_candidate_programs).map(Kind::Shuffled);
-        let mut best: Option<(f64, usize, P)> = None;
-        let mut trials = Vec::new();
-        let mut stopped = Stopped::Finished;
-        for kind in [Kind::ZeroShot, Kind::Labelled, Kind::Bootstrapped].into_iter().chain(shuffled) {
-            let (score, trial, program) = match self.trial(kind).await {
-                Ok(done) => done,
-                Err(Halt::Budget(limit)) => {
-                    stopped = Stopped::Budget(limit);
+impl<P: Program> Made<P> {
+    fn trial(&self) -> Trial {
+        let (notes, usage) = (self.notes.clone(), self.usage);
+        Trial { notes, usage, ..Trial::new(self.kind.label(), &self.program) }
+    }
+}
+
+impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
+    fn kinds(&self) -> impl Iterator<Item = Kind> + use<P, E> {
+        let shuffled = (0..self.candidates).map(Kind::Shuffled);
+        [Kind::ZeroShot, Kind::Labelled, Kind::Bootstrapped].into_iter().chain(shuffled)
+    }
+
+    /// Scores each candidate on the whole valset.
+    pub(super) async fn one_by_one(&self, stop_at_score: Option<f64>) -> Result<Stopped, Stop> {
+        let val = self.study.val();
+        for kind in self.kinds() {
+            let made = self.make(kind).await?;
+            self.study.phase(&kind.label(), val.len());
+            let scores = self.study.evaluate(&kind.evaluation(), &made.program, val).await?;
+            self.study.record(made.trial().scored(&scores), made.program);
+            if stop_at_score.is_some_and(|enough| scores.mean >= enough) {
+                return Ok(Stopped::ScoreReached);
+            }
+        }
+        Ok(Stopped::Finished)
+    }
+
+    /// Drops candidates that are beaten before they have run on the whole valset.
+    pub(super) async fn race(&self, race: &Race) -> Result<Stopped, Stop> {
+        let val = self.study.val();
+        let (course, ends) = race.course(val, self.study.seed());
+        let first = course.select(0..ends[0]);
+        let mut all = Vec::new();
+        let mut stopped = None;
+        for kind in self.kinds() {
+            // On the first block each runs at once, so that something is known of those that the budget has allowed.
+            match self.make_and_start(kind, &first).await {
+                Ok(made) => all.push(made),
+                Err(Stop::Budget(limit)) => {
+                    stopped = Some(limit);
                     break;
                 }
-                Err(Halt::Error(error)) => return Err(*error),
-            };
-            self.run.progress.scored(score);
-            if best.as_ref().is_none_or(|(highest, ..)| score > *highest) {
-                best = Some((score, trials.len(), program));
-            }
-            trials.push(trial);
-            if self.search.stop_at_score.is_some_and(|enough| score >= enough) {
-                stopped = Stopped::ScoreReached;
-                break;
+                Err(stop) => return Err(stop),
             }
         }
-        Ok(Found { best: best.map(|(_, place, program)| (place, program)), trials, stopped })
-    }
-
-    async fn trial(&self, kind: Kind) -> Result<(f64, Trial, P), Halt> {
-        let scope = kind.scope();
-        let Candidate { program, notes, mut usage } = self.candidate(kind, &scope).await?;
-        self.run.progress.phase(&kind.label(), self.valset.len());
-        let scores = self.run.evaluate(&format!("{scope}/evaluate"), &program, self.valset).await?;
-        for item in &scores.items {
-            usage += item.usage;
+        self.study.phase("race", all.len() * val.len());
+        let contestants: Vec<_> =
+            all.iter().map(|made| Contestant::new(made.kind.evaluation(), made.program.clone())).collect();
+        let raced = self.study.race(race, &contestants, val).await?;
+        for (made, standing) in all.iter().zip(&raced.standings) {
+            self.study.record(made.trial().raced(standing), made.program.clone());
         }
-        let trial = Trial {
-            label: kind.label(),
-            score: Some(scores.mean),
-            items: scores.items,
-            parameters: parameters(&program),
-            notes,
-            usage,
-        };
-        Ok((scores.mean, trial, program))
+        Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
     }
 
-    async fn candidate(&self, kind: Kind, scope: &str) -> Result<Candidate<P>, Halt> {
-        let Search { settings, .. } = self.search;
-        let mut order: Vec<usize> = (0..self.rows.examples.len()).collect();
-        let mut settings = settings.clone();
-        let mut seed = self.root;
+    async fn make_and_start(&self, kind: Kind, first: &crate::Rows<'_, E>) -> Result<Made<P>, Stop> {
+        let made = self.make(kind).await?;
+        self.study.phase(&kind.label(), first.len());
+        self.study.evaluate(&kind.evaluation(), &made.program, first).await?;
+        Ok(made)
+    }
+
+    async fn make(&self, kind: Kind) -> Result<Made<P>, Stop> {
+        let train = self.study.train();
+        let mut order: Vec<usize> = (0..train.len()).collect();
+        let mut settings = self.settings.clone();
+        let mut seed = self.study.seed();
         match kind {
             Kind::ZeroShot | Kind::Labelled => {
-                let mut program = self.teaching.student.clone();
+                let mut program = self.roles.student.clone();
                 if matches!(kind, Kind::Labelled) {
-                    let sample = Some(sampling(seed));
-                    demos::attach(
-                        &mut program,
-                        &self.rows.values,
-                        &order,
-                        settings.max_labeled_demos,
-                        sample,
-                    );
+                    let (count, sample) = (settings.max_labeled_demos, Some(sampling(seed)));
+                    demos::attach(&mut program, train, &order, count, sample);
                 }
-                return Ok(Candidate { program, notes: Vec::new(), usage: Usage::default() });
+                return Ok(Made { kind, program, notes: Vec::new(), usage: Usage::default() });
             }
             Kind::Bootstrapped => {}
             Kind::Shuffled(index) => {
-                seed = self.root.branch("candidate").index(index as u64);
+                seed = seed.branch("candidate").index(index as u64);
                 seed.branch("order").rng().shuffle(&mut order);
                 let most = settings.max_bootstrapped_demos;
                 settings.max_bootstrapped_demos = seed.branch("size").rng().between(1, most).min(most);
             }
         }
-        let scope = format!("{scope}/bootstrap");
+        let scope = format!("{}/bootstrap", kind.scope());
         let bootstrap = Bootstrap { scope: &scope, order: &order, settings: &settings, seed };
-        let made = bootstrap.run(self.run, &self.teaching, &self.rows).await?;
-        let usage = made.usage();
-        match made.halted {
-            Some(limit) => Err(Halt::Budget(limit)),
-            None => Ok(Candidate { program: made.program, notes: made.notes, usage }),
+        let made = bootstrap.run(self.study, &self.roles).await?;
+        match made.stopped {
+            Some(limit) => Err(Stop::Budget(limit)),
+            None => Ok(Made { kind, program: made.program, notes: made.notes, usage: made.usage }),
         }
     }
 }

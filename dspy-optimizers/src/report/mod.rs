@@ -11,7 +11,10 @@ use dspy_core::state::{PredictorState, ProgramState};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Changes, PredictorChange};
+pub(crate) use self::show::percent;
 use crate::budget::Limit;
+use crate::engine::{Scores, Standing};
+use crate::verify::Verification;
 
 /// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
 pub(crate) type Parameters = BTreeMap<String, PredictorState>;
@@ -32,6 +35,7 @@ pub struct Report {
     /// The root of its random decisions.
     pub seed: u64,
     /// The candidates in the order in which they were tried.
+    #[doc(alias("candidate_programs", "trial_logs", "detailed_results"))]
     pub trials: Vec<Trial>,
     /// The place in `trials` of the one that was chosen. There is none if the budget was used up before the first
     /// candidate was done; the program is then as it was given.
@@ -44,6 +48,9 @@ pub struct Report {
     pub usage: Usage,
     /// Why the optimization ended.
     pub stopped: Stopped,
+    /// What came of verifying the result on rows that the search has never seen.
+    #[serde(default)]
+    pub verification: Verification,
     /// What a reader should know before relying on the result.
     pub warnings: Vec<String>,
 }
@@ -107,6 +114,7 @@ impl Report {
             initial: parameters(program),
             usage: Usage::default(),
             stopped: Stopped::Finished,
+            verification: Verification::Off,
             warnings: Vec::new(),
         }
     }
@@ -146,6 +154,31 @@ impl Trial {
             notes: Vec::new(),
             usage: Usage::default(),
         }
+    }
+
+    /// Adds the scores of the candidate, and what they have cost.
+    #[must_use]
+    pub fn scored(mut self, scores: &Scores) -> Self {
+        self.score = Some(scores.mean);
+        self.items.clone_from(&scores.items);
+        self.usage += scores.usage();
+        self
+    }
+
+    /// Adds how the candidate did in a race, and what that has cost. One that was dropped gets a note, but no score: it is
+    /// of fewer rows, and not to be compared.
+    #[must_use]
+    pub fn raced(mut self, standing: &Standing) -> Self {
+        standing.items.iter().for_each(|item| self.usage += item.usage);
+        self.items.clone_from(&standing.items);
+        self.score = standing.mean;
+        if let Some(dropped) = &standing.dropped {
+            let mean = self.score.take().map(percent).unwrap_or_default();
+            let (rows, others) = (dropped.rows, dropped.beaten_by.len());
+            let others = if others == 1 { "another".to_owned() } else { format!("{others} others") };
+            self.notes.push(format!("dropped after {rows} rows at {mean}, beaten by {others}"));
+        }
+        self
     }
 
     /// The candidate's parameters in the form that can be [applied](ProgramState::apply) to a program, or saved.

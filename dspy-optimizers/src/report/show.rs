@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Report, Stopped, Trial};
+use crate::verify::Verification;
 
 /// Candidates that are listed.
 const LISTED: usize = 10;
@@ -44,6 +45,9 @@ impl fmt::Display for Report {
             write!(f, ", ${usd:.4}")?;
         }
         writeln!(f, "; {}", self.stopped)?;
+        if self.verification != Verification::Off {
+            writeln!(f, "{}", self.verification)?;
+        }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
@@ -65,6 +69,6 @@ impl fmt::Display for Trial {
     }
 }
 
-fn percent(score: f64) -> String {
+pub(crate) fn percent(score: f64) -> String {
     format!("{:.1} %", score * 100.0)
 }

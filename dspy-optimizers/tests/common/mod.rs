@@ -303,3 +303,89 @@ pub fn folder(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&path);
     path
 }
+
+/// A model that does what its instruction says: `cow=moo` in it makes it know cows, `#7=moo` the question of that
+/// number. Asked for an `idea` it has one that depends on the attempt. Counts its calls.
+#[derive(Debug, Default)]
+pub struct Obedient {
+    calls: AtomicUsize,
+    /// From which call on it cannot be reached.
+    down_from: Option<usize>,
+}
+
+/// What there is to know, one hint for each animal.
+pub const HINTS: [&str; 5] = ["cow=moo", "cat=meow", "dog=woof", "duck=quack", "owl=hoot"];
+
+impl Obedient {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub fn down_from(call: usize) -> Arc<Self> {
+        Arc::new(Obedient { down_from: Some(call), ..Obedient::default() })
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn answer(system: &str, asked: &str) -> String {
+        if system.contains("`idea`") {
+            let attempt: usize = number(asked, "attempt-").unwrap_or_default();
+            return format!("[[ ## idea ## ]]\n{}\n\n[[ ## completed ## ]]", HINTS[attempt % HINTS.len()]);
+        }
+        let (animal, row) = (animal(asked), number(asked, "number ").unwrap_or_default());
+        let known = [format!("{animal}="), format!("#{row}=")];
+        let told = known.iter().find_map(|hint| system.split(hint.as_str()).nth(1));
+        let sound = told.and_then(|rest| rest.split_whitespace().next()).unwrap_or("silence");
+        format!("[[ ## answer ## ]]\n{sound}\n\n[[ ## completed ## ]]")
+    }
+}
+
+fn number(text: &str, before: &str) -> Option<usize> {
+    let rest = text.split(before).nth(1)?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+impl LanguageModel for Obedient {
+    fn id(&self) -> &'static str {
+        "obedient"
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if self.down_from.is_some_and(|from| call >= from) {
+                return Err(LmError::new(LmErrorKind::Server, "obedient", "out of reach"));
+            }
+            let asked = request.messages.last().unwrap().text().into_owned();
+            let reply = Self::answer(&request.messages[0].text(), &asked);
+            Ok(Response::text(reply).with_usage(Usage::tokens(20, 5).at_cost(0.001)))
+        })
+    }
+}
+
+/// One step: a question, its answer.
+pub fn one_step(lm: &Arc<Obedient>) -> DynPredict {
+    let mut program = DynPredict::new("question -> answer".parse().unwrap());
+    program.set_lm(Lm::shared(lm.clone()));
+    program
+}
+
+/// The journal of a folder.
+pub fn journal_of(folder: &std::path::Path) -> String {
+    std::fs::read_to_string(folder.join("journal.jsonl")).unwrap()
+}
+
+/// Leaves the beginning of a journal in a folder, as a killed process would.
+pub fn leave(folder: &std::path::Path, journal: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("journal.jsonl"), journal).unwrap();
+}
+
+/// How many calls stand whole in a journal.
+pub fn calls_in(journal: &str) -> usize {
+    let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).filter(whole).count()
+}

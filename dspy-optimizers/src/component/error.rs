@@ -1,0 +1,25 @@
+//! Why a candidate cannot be applied.
+
+use thiserror::Error;
+
+/// Why a [`Candidate`](super::Candidate) cannot be applied to a program.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ComponentError {
+    /// The text is not the name of a component.
+    #[error(
+        "`{0}` is not the name of a component; names are `path:instruction`, `path:description.field` and `path:demos`"
+    )]
+    Name(String),
+    /// The program has no such component.
+    #[error("the program has no component `{component}`; there are {}", known.join(", "))]
+    Unknown {
+        /// The name.
+        component: String,
+        /// The names of those that there are.
+        known: Vec<String>,
+    },
+    /// The value is not of the component's kind: text for demonstrations, or the reverse.
+    #[error("`{0}` cannot have a value of this kind")]
+    Kind(String),
+}

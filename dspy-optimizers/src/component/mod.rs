@@ -1,0 +1,189 @@
+//! The parts of a program that an optimizer may change, under stable names.
+
+mod candidate;
+mod error;
+
+use std::fmt;
+use std::str::FromStr;
+
+use dspy_core::signature::Demo;
+use serde::{Deserialize, Serialize};
+
+pub use self::candidate::Candidate;
+pub use self::error::ComponentError;
+
+/// A part of a program that an optimizer may change: of which predictor, and what of it.
+///
+/// Its name, the text that it displays as, parses from and serialises to, is the path of the predictor and the kind of
+/// the part. It stays the same from one version to the next.
+///
+/// ```
+/// use dspy_optimizers::Component;
+///
+/// let part = Component::description("search.predict", "query");
+/// assert_eq!(part.to_string(), "search.predict:description.query");
+/// assert_eq!("self:instruction".parse(), Ok(Component::instruction("self")));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Component {
+    predictor: String,
+    kind: ComponentKind,
+}
+
+/// The kind of a [`Component`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ComponentKind {
+    /// The instruction of a predictor: text.
+    Instruction,
+    /// The description of a field: text.
+    Description {
+        /// The name of the field.
+        field: String,
+    },
+    /// The demonstrations of a predictor.
+    Demos,
+}
+
+/// The value of a [`Component`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum ComponentValue {
+    /// Text: an instruction, a description.
+    Text(String),
+    /// Demonstrations in the order in which the prompt shows them.
+    Demos(Vec<Demo>),
+}
+
+impl Component {
+    /// Returns the instruction of the predictor at `path`.
+    pub fn instruction(path: impl Into<String>) -> Self {
+        Component { predictor: path.into(), kind: ComponentKind::Instruction }
+    }
+
+    /// Returns the description of a field of the predictor at `path`.
+    pub fn description(path: impl Into<String>, field: impl Into<String>) -> Self {
+        Component { predictor: path.into(), kind: ComponentKind::Description { field: field.into() } }
+    }
+
+    /// Returns the demonstrations of the predictor at `path`.
+    pub fn demos(path: impl Into<String>) -> Self {
+        Component { predictor: path.into(), kind: ComponentKind::Demos }
+    }
+
+    /// Returns the path of the predictor.
+    pub fn predictor(&self) -> &str {
+        &self.predictor
+    }
+
+    /// Returns the kind of the part.
+    pub fn kind(&self) -> &ComponentKind {
+        &self.kind
+    }
+
+    /// Whether its value is text.
+    pub fn is_text(&self) -> bool {
+        matches!(self.kind, ComponentKind::Instruction | ComponentKind::Description { .. })
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.predictor)?;
+        match &self.kind {
+            ComponentKind::Instruction => f.write_str("instruction"),
+            ComponentKind::Description { field } => write!(f, "description.{field}"),
+            ComponentKind::Demos => f.write_str("demos"),
+        }
+    }
+}
+
+impl FromStr for Component {
+    type Err = ComponentError;
+
+    fn from_str(name: &str) -> Result<Self, ComponentError> {
+        let unknown = || ComponentError::Name(name.to_owned());
+        // A path may hold colons, in the keys of maps; names of fields hold none.
+        let (path, kind) = name.rsplit_once(':').ok_or_else(unknown)?;
+        match kind.split_once('.') {
+            Some(("description", field)) if !field.is_empty() => Ok(Component::description(path, field)),
+            None if kind == "instruction" => Ok(Component::instruction(path)),
+            None if kind == "demos" => Ok(Component::demos(path)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl TryFrom<String> for Component {
+    type Error = ComponentError;
+
+    fn try_from(name: String) -> Result<Self, ComponentError> {
+        name.parse()
+    }
+}
+
+impl From<Component> for String {
+    fn from(component: Component) -> Self {
+        component.to_string()
+    }
+}
+
+impl ComponentValue {
+    /// Returns the text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            ComponentValue::Text(text) => Some(text),
+            ComponentValue::Demos(_) => None,
+        }
+    }
+
+    /// Returns the demonstrations, if that is what it is.
+    pub fn as_demos(&self) -> Option<&[Demo]> {
+        match self {
+            ComponentValue::Demos(demos) => Some(demos),
+            ComponentValue::Text(_) => None,
+        }
+    }
+}
+
+impl From<&str> for ComponentValue {
+    fn from(text: &str) -> Self {
+        ComponentValue::Text(text.to_owned())
+    }
+}
+
+impl From<String> for ComponentValue {
+    fn from(text: String) -> Self {
+        ComponentValue::Text(text)
+    }
+}
+
+impl From<Vec<Demo>> for ComponentValue {
+    fn from(demos: Vec<Demo>) -> Self {
+        ComponentValue::Demos(demos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for component in [
+            Component::instruction("self"),
+            Component::description("steps[0].predict", "query"),
+            Component::demos("by_kind['a:demos b.c']"),
+        ] {
+            assert_eq!(component.to_string().parse::<Component>(), Ok(component.clone()));
+            let json = serde_json::to_string(&component).unwrap();
+            assert_eq!(serde_json::from_str::<Component>(&json).unwrap(), component);
+        }
+        for name in ["", "self", "self:", "self:description", "self:description.", "self:tools", ":x"] {
+            let error = name.parse::<Component>().unwrap_err();
+            assert!(error.to_string().contains("is not the name of a component"), "{error}");
+        }
+    }
+}

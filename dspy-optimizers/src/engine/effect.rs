@@ -1,0 +1,64 @@
+//! Other work that calls models.
+
+use dspy_core::lm::Usage;
+
+use super::call::{Made, RETRIES};
+use super::{Program, Stop, Study};
+
+/// What came of an [effect](Study::effect).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Effect<T> {
+    /// The output of the work, or the error for which there is none, such as a reply that could not be read.
+    pub output: dspy_core::Result<T>,
+    /// What its calls have cost.
+    pub usage: Usage,
+}
+
+impl<P: Program, E> Study<'_, P, E> {
+    /// Does work that calls models, such as the proposal of an instruction, as an effect of that name. The calls are
+    /// written to the journal and paid from the budget; when the study resumes, the work is done again with the same
+    /// answers.
+    ///
+    /// The work must be a function of the answers that it gets. It may be started again after an outage.
+    ///
+    /// ```
+    /// # use dspy_core::predict::DynPredict;
+    /// # use dspy_core::program::Module as _;
+    /// # use dspy_core::signature::Values;
+    /// # use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};
+    /// async fn propose<P: Program, E: ExampleFor<P>>(
+    ///     study: &Study<'_, P, E>,
+    ///     proposer: &DynPredict,
+    ///     input: &Values,
+    /// ) -> Result<Option<String>, Stop> {
+    ///     let answer = study.effect("propose-0", || proposer.call(input.clone())).await?;
+    ///     // A reply that cannot be read is no proposal, and no reason to stop.
+    ///     Ok(answer.output.ok().and_then(|answer| Some(answer["instruction"].as_str()?.to_owned())))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the search has to stop: the budget is used up or the model cannot be reached. Errors of the work itself, such as
+    /// a reply that cannot be read, are its result.
+    pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<Effect<T>, Stop>
+    where
+        F: Future<Output = dspy_core::Result<T>>,
+    {
+        let name = self.effect_name(name);
+        let mut attempts = 0;
+        loop {
+            let Made { output, usage, outage } = self.make(&name, None, work()).await?;
+            match output {
+                Err(error) if error.is_outage() || outage.is_some() => {
+                    let retryable = outage.is_some_and(|outage| outage.is_retryable());
+                    if !retryable || attempts >= RETRIES {
+                        return Err(self.outage(Box::new(error)));
+                    }
+                    attempts += 1;
+                }
+                output => return Ok(Effect { output, usage }),
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The end of a study: the result, verified where that was asked for, and the report.
+
+use super::{Contestant, ExampleFor, Program, Raced, Stop, Study};
+use crate::data::Rows;
+use crate::events::StudyEvent;
+use crate::race::Race;
+use crate::report::{Report, Stopped, Trial};
+use crate::verify::{Verification, Verified};
+use crate::{OptimizeError, Optimized};
+
+impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
+    /// Makes the result of what was recorded. `searched` is what became of the search: if it was stopped by a budget, the
+    /// best so far is the result, and without any trial the program as it was given.
+    ///
+    /// # Errors
+    /// If the search was stopped by an error, or the verification meets with one.
+    pub async fn finish(mut self, searched: Result<Stopped, Stop>) -> Result<Optimized<P>, OptimizeError> {
+        let stopped = match searched {
+            Ok(stopped) => stopped,
+            Err(Stop::Budget(limit)) => Stopped::Budget(limit),
+            Err(Stop::Error(error)) => return Err(*error),
+        };
+        let mut best = self.best();
+        let verification = match self.verify(best).await {
+            Ok(verification) => verification,
+            Err(Stop::Budget(_)) => Verification::OutOfBudget,
+            Err(Stop::Error(error)) => return Err(*error),
+        };
+        match &verification {
+            Verification::Passed(verified) => best = Some(verified.trial),
+            Verification::Failed(_) => best = None,
+            _ => {}
+        }
+        if verification != Verification::Off {
+            self.events.tell(&StudyEvent::Verified { verification: verification.clone() });
+        }
+        Ok(self.report(best, stopped, verification))
+    }
+
+    /// The trial that is the result of the search.
+    fn best(&self) -> Option<usize> {
+        let found = self.found();
+        found.chosen.or_else(|| by_score(&found.trials).first().copied())
+    }
+
+    /// Runs the program as it was given and the best candidates on rows that the search has never seen.
+    async fn verify(&mut self, best: Option<usize>) -> Result<Verification, Stop> {
+        let Some(verify) = self.verify else { return Ok(Verification::Off) };
+        let holdout = match &self.holdout {
+            Ok(holdout) => holdout.clone(),
+            Err(rows) => return Ok(Verification::TooFewRows { rows: *rows }),
+        };
+        let finalists = self.finalists(best, verify.finalists);
+        if finalists.is_empty() {
+            return Ok(Verification::NothingFound);
+        }
+        // The search has left this.
+        self.ledger = self.whole.clone();
+        self.phase("verification", holdout.len() * (1 + finalists.len()));
+        let raced = self.pair(&finalists, &holdout).await?;
+        let given = &raced.standings[0];
+        let (Some(baseline), Some(winner)) = (given.mean, first_best(&raced)) else {
+            return Ok(Verification::OutOfBudget);
+        };
+        let standing = &raced.standings[winner];
+        let score = standing.mean.unwrap_or_default();
+        let trial = finalists[winner - 1];
+        let verified = Verified {
+            rows: standing.items.len(),
+            trial,
+            score,
+            margin: margin(standing.items.iter().filter_map(|item| item.score)),
+            baseline,
+            search_score: self.found().trials[trial].score,
+        };
+        Ok(if score >= baseline { Verification::Passed(verified) } else { Verification::Failed(verified) })
+    }
+
+    /// The trials to verify: the result of the search, and the next best that differ from it and from the program as it
+    /// was given.
+    fn finalists(&self, best: Option<usize>, most: usize) -> Vec<usize> {
+        let found = self.found();
+        let ranked = by_score(&found.trials);
+        let mut seen = vec![&self.initial];
+        let mut finalists = Vec::new();
+        for trial in best.into_iter().chain(ranked) {
+            let parameters = &found.trials[trial].parameters;
+            if finalists.len() < most && !seen.contains(&parameters) {
+                seen.push(parameters);
+                finalists.push(trial);
+            }
+        }
+        finalists
+    }
+
+    /// All of them on the same blocks of rows; none is dropped.
+    async fn pair(&self, finalists: &[usize], rows: &Rows<'_, E>) -> Result<Raced, Stop> {
+        let programs: Vec<P> = {
+            let found = self.found();
+            finalists.iter().map(|trial| found.programs[*trial].clone()).collect()
+        };
+        let contestant = |program: P| Contestant::new(format!("verify-{}", self.scope_of(&program)), program);
+        let contestants: Vec<_> =
+            std::iter::once(self.program.clone()).chain(programs).map(contestant).collect();
+        self.race(&Race::new().alpha(0.0), &contestants, rows).await
+    }
+
+    fn report(self, best: Option<usize>, stopped: Stopped, verification: Verification) -> Optimized<P> {
+        let (usage, warnings) = (self.spent(), self.warnings());
+        self.events.tell(&StudyEvent::Finished { study: self.name.clone() });
+        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (mut trials, mut programs) = (found.trials, found.programs);
+        let unchanged = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
+        let baseline = unchanged.and_then(|trial| trial.score);
+        let (best, program) = match best {
+            Some(best) => (best, programs.swap_remove(best)),
+            None => {
+                if !trials.is_empty() {
+                    let given = Trial::new("the program as it was given", &self.program);
+                    trials.push(Trial { score: baseline, ..given });
+                }
+                (trials.len().saturating_sub(1), self.program)
+            }
+        };
+        let report = Report {
+            optimizer: self.optimizer,
+            seed: self.options.seed,
+            trials,
+            best,
+            baseline,
+            initial: self.initial,
+            usage,
+            stopped,
+            verification,
+            warnings,
+        };
+        Optimized::new(program, report)
+    }
+}
+
+/// The places of the trials that have a score, the best first, of equals the earlier one first.
+fn by_score(trials: &[Trial]) -> Vec<usize> {
+    let mut scored: Vec<(usize, f64)> =
+        trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.score?))).collect();
+    scored.sort_by(|a, b| b.1.total_cmp(&a.1));
+    scored.into_iter().map(|(place, _)| place).collect()
+}
+
+/// The place of the best contestant besides the first.
+fn first_best(raced: &Raced) -> Option<usize> {
+    raced.ranking().into_iter().find(|place| *place > 0 && raced.standings[*place].mean.is_some())
+}
+
+/// The half width of the 95 % confidence interval of the mean.
+fn margin(scores: impl Iterator<Item = f64>) -> f64 {
+    let scores: Vec<f64> = scores.collect();
+    let count = scores.len() as f64;
+    let mean = scores.iter().sum::<f64>() / count.max(1.0);
+    let squares: f64 = scores.iter().map(|score| (score - mean).powi(2)).sum();
+    1.96 * (squares / (count - 1.0).max(1.0) / count.max(1.0)).sqrt()
+}

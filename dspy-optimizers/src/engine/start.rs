@@ -1,0 +1,217 @@
+//! Setting a study up.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dspy_core::Seed;
+use dspy_core::evaluate::Evaluate;
+use dspy_core::lm::Budget;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::nested::Outer;
+use super::study::Found;
+use super::{ExampleFor, Program, Study};
+use crate::budget::{Ledger, tighter, without_share};
+use crate::data::{Data, RowSet, Rows};
+use crate::events::{Events, StudyEvent};
+use crate::journal::{Header, Journal, program_identity};
+use crate::options::{Options, SharedMetric};
+use crate::report::parameters;
+use crate::verify::Verify;
+use crate::{JournalError, OptimizeError};
+
+/// Sets a [`Study`] up; see [`Study::builder`].
+#[derive(Debug)]
+pub struct StudyBuilder<'d, P, T> {
+    optimizer: String,
+    program: P,
+    data: &'d Data<P, T>,
+    settings: Result<Value, serde_json::Error>,
+    options: Options,
+}
+
+/// The rows of a study by their use.
+struct Sets<'d, E> {
+    train: Rows<'d, E>,
+    val: Rows<'d, E>,
+    given_val: bool,
+    holdout: Result<Rows<'d, E>, usize>,
+    verify: Option<Verify>,
+}
+
+impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
+    pub(super) fn new(optimizer: String, program: P, data: &'d Data<P, T>) -> Self {
+        StudyBuilder { optimizer, program, data, settings: Ok(Value::Null), options: Options::default() }
+    }
+
+    /// Sets what decides the result besides seed, program and data: the parameters of the algorithm. The journal
+    /// refuses to resume with others.
+    #[must_use]
+    pub fn settings(mut self, settings: &impl Serialize) -> Self {
+        self.settings = serde_json::to_value(settings);
+        self
+    }
+
+    /// Sets how the study is carried out.
+    #[must_use]
+    pub fn options(mut self, options: &Options) -> Self {
+        self.options = options.clone();
+        self
+    }
+
+    /// Starts the study: checks the rows, opens the journal and the account.
+    ///
+    /// # Errors
+    /// If a set is empty, a row cannot be used, the program has no predictors, the settings have no JSON form, or the
+    /// journal cannot be used.
+    pub fn start<E>(self, metric: &SharedMetric<E, P::Output>) -> Result<Study<'d, P, E>, OptimizeError>
+    where
+        E: ExampleFor<P>,
+        T: RowSet<E>,
+    {
+        let StudyBuilder { optimizer, program, data, settings, options } = self;
+        let sets = Sets::of(data, &options)?;
+        let initial = parameters(&program);
+        if initial.is_empty() {
+            return Err(OptimizeError::NoPredictors);
+        }
+        let mut identity = json!({
+            "settings": settings.map_err(JournalError::Encode)?,
+            "trainset": sets.train.identity(),
+            "valset": sets.given_val.then(|| sets.val.identity()),
+            "program": program_identity(&program),
+            "teacher": data.teacher.as_ref().map(program_identity),
+        });
+        if let (Ok(holdout), Value::Object(members)) = (&sets.holdout, &mut identity) {
+            members.insert("holdout".into(), holdout.identity());
+        }
+        let header = Header::new(&optimizer, options.seed, identity);
+        let place = Place::find(&options, &header)?;
+        let ledger = match sets.verify.filter(|_| sets.holdout.is_ok() && place.budget != Budget::UNLIMITED) {
+            Some(verify) => place.searching(without_share(place.budget, verify.reserve)),
+            None => place.ledger.clone(),
+        };
+        place.events.tell(&StudyEvent::Started { optimizer: optimizer.clone(), study: place.name.clone() });
+        Ok(Study {
+            optimizer,
+            name: place.name,
+            run_dir: place.run_dir,
+            program,
+            initial,
+            teacher: data.teacher.clone(),
+            train: sets.train,
+            val: sets.val,
+            holdout: sets.holdout,
+            verify: sets.verify,
+            journal: place.journal,
+            whole: place.ledger,
+            ledger,
+            events: place.events,
+            // Demonstrations are made from traces, and metrics of optimizers may look at them.
+            evaluate: Evaluate::new(metric.clone()).traced(true),
+            metric_failures: AtomicUsize::new(0),
+            found: Mutex::new(Found::default()),
+            options,
+        })
+    }
+}
+
+impl<'d, E> Sets<'d, E> {
+    fn of<P, T>(data: &'d Data<P, T>, options: &Options) -> Result<Self, OptimizeError>
+    where
+        T: RowSet<E>,
+    {
+        let named = |set: &'d T, name| set.rows(name).map(|rows| rows.named(name));
+        let mut train = named(&data.train, "trainset")?;
+        // Rows of the same data set keep its name, so that a row has one name.
+        let other = |set: &'d T, name| {
+            let rows = named(set, name)?;
+            Ok::<_, OptimizeError>(if rows.shares_data_with(&train) { rows.named(train.set()) } else { rows })
+        };
+        let val = data.val.as_ref().map(|set| other(set, "valset")).transpose()?;
+        let holdout = data.holdout.as_ref().map(|set| other(set, "holdout")).transpose()?;
+        let given_val = val.is_some();
+        let mut val = val.unwrap_or_else(|| train.clone());
+        if let Some(holdout) = holdout {
+            let verify = Some(options.verify.unwrap_or_default());
+            return Ok(Sets { train, val, given_val, holdout: Ok(holdout), verify });
+        }
+        let Some(verify) = options.verify else {
+            return Ok(Sets { train, val, given_val, holdout: Err(0), verify: None });
+        };
+        let (rest, holdout) = verify.set_aside(&val, Seed::new(options.seed));
+        if holdout.is_ok() {
+            if !given_val {
+                train = rest.clone();
+            }
+            val = rest;
+        }
+        Ok(Sets { train, val, given_val, holdout, verify: Some(verify) })
+    }
+}
+
+/// Where a study writes to and what it is paid from.
+struct Place {
+    name: String,
+    journal: Arc<Journal>,
+    /// What the study itself may spend.
+    budget: Budget,
+    ledger: Arc<Ledger>,
+    events: Arc<Events>,
+    run_dir: Option<PathBuf>,
+    /// How long earlier processes have worked on it.
+    elapsed: Duration,
+}
+
+impl Place {
+    fn find(options: &Options, header: &Header) -> Result<Self, OptimizeError> {
+        match Outer::current() {
+            Some(outer) => Place::inside(&outer, options, header),
+            None => Place::alone(options, header),
+        }
+    }
+
+    fn alone(options: &Options, header: &Header) -> Result<Self, OptimizeError> {
+        let journal = Arc::new(match &options.run_dir {
+            Some(folder) => Journal::open(folder, header)?,
+            None => Journal::in_memory(),
+        });
+        Ok(Place {
+            name: String::new(),
+            budget: options.budget,
+            ledger: Ledger::new(options.budget, &journal),
+            events: Arc::new(Events::new(options)),
+            run_dir: options.run_dir.clone(),
+            elapsed: journal.elapsed(),
+            journal,
+        })
+    }
+
+    fn inside(outer: &Outer, options: &Options, header: &Header) -> Result<Self, OptimizeError> {
+        if options.run_dir.is_some() {
+            let value = "set for an optimizer inside of another, whose journal it shares".into();
+            return Err(OptimizeError::Option { option: "run_dir", value });
+        }
+        let (name, journal) = (outer.next_name(), outer.journal.clone());
+        journal.begin(&name, header)?;
+        let budget = tighter(outer.budget, options.budget);
+        Ok(Place {
+            ledger: outer.ledger.below(budget, &name, Duration::ZERO, &journal),
+            budget,
+            events: outer.events.clone(),
+            run_dir: outer.run_dir.clone(),
+            elapsed: Duration::ZERO,
+            journal,
+            name,
+        })
+    }
+
+    /// The ledger of the search alone, which must leave something.
+    fn searching(&self, budget: Budget) -> Arc<Ledger> {
+        let name = format!("{}search", self.name);
+        self.ledger.below(budget, &name, self.elapsed, &self.journal)
+    }
+}

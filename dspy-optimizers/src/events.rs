@@ -1,0 +1,114 @@
+//! What a study tells while it goes on.
+
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::options::{Listener, Options};
+use crate::verify::Verification;
+
+/// Something that has happened in a study; see [`Options::on_event`].
+///
+/// Rollouts that run at the same time are told of in the order in which they end. Everything else is told of in the
+/// order of the algorithm, whatever the concurrency. A study that resumes tells of what is in its journal, too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StudyEvent {
+    /// A study has begun.
+    Started {
+        /// The name of the optimizer.
+        optimizer: String,
+        /// The name of the study inside of another; empty for the outermost.
+        study: String,
+    },
+    /// A phase has begun.
+    Phase {
+        /// Its name.
+        name: String,
+        /// The number of its steps, usually rollouts.
+        steps: usize,
+    },
+    /// A program was run on an example and scored.
+    Rollout {
+        /// The name of the rollout.
+        name: String,
+        /// The score: 0 if the program failed, `None` if the metric failed.
+        score: Option<f64>,
+    },
+    /// A candidate is done.
+    Trial {
+        /// Its place in [`Report::trials`](crate::Report::trials).
+        index: usize,
+        /// How it came to be.
+        label: String,
+        /// Its mean score.
+        score: Option<f64>,
+    },
+    /// A contestant was dropped from a race.
+    Dropped {
+        /// Its name.
+        contestant: String,
+        /// How many rows it has run on.
+        rows: usize,
+    },
+    /// What was found was verified, or was not.
+    Verified {
+        /// What came of it.
+        verification: Verification,
+    },
+    /// A study has ended.
+    Finished {
+        /// The name of the study inside of another; empty for the outermost.
+        study: String,
+    },
+}
+
+/// Tells the user of events: the progress bar and the listener.
+pub(crate) struct Events {
+    bar: ProgressBar,
+    best: Mutex<Option<f64>>,
+    listener: Option<Listener>,
+}
+
+impl Events {
+    pub(crate) fn new(options: &Options) -> Self {
+        // Silent where there is no terminal.
+        let bar = if options.progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let template = "{prefix}  {bar:24} {pos}/{len}  {msg}  {elapsed}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Events { bar: bar.with_style(style), best: Mutex::default(), listener: options.listener.clone() }
+    }
+
+    pub(crate) fn tell(&self, event: &StudyEvent) {
+        self.draw(event);
+        if let Some(listener) = &self.listener {
+            listener(event);
+        }
+    }
+
+    /// Moves the bar by one step of a phase whose steps are not rollouts.
+    pub(crate) fn step(&self) {
+        self.bar.inc(1);
+    }
+
+    /// One line on the terminal: the phase, how far it is, the best score so far.
+    fn draw(&self, event: &StudyEvent) {
+        match event {
+            StudyEvent::Phase { name, steps } => {
+                self.bar.set_length(*steps as u64);
+                self.bar.set_position(0);
+                self.bar.set_prefix(name.clone());
+            }
+            StudyEvent::Trial { score: Some(score), .. } => {
+                let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+                let highest = best.map_or(*score, |best| best.max(*score));
+                *best = Some(highest);
+                self.bar.set_message(format!("best {:.1} %", highest * 100.0));
+            }
+            StudyEvent::Finished { study } if study.is_empty() => self.bar.finish_and_clear(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The options that all optimizers share which call a model, and the pattern of their builders.
+
+mod metric;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dspy_core::lm::Budget;
+
+pub use self::metric::{HasMetric, NoMetric, SharedMetric};
+use crate::StudyEvent;
+use crate::verify::Verify;
+
+/// How an optimization is carried out: its budget, journal, seed, concurrency, and who is told of it.
+///
+/// Every optimizer has these as setters of its own. An optimizer of your own holds one of these and hands it to its
+/// [`Study`](crate::engine::Study).
+///
+/// ```
+/// use dspy_optimizers::{Budget, Options};
+/// let options = Options::default().budget(Budget::calls(500)).run_dir("runs/qa").seed(7);
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) budget: Budget,
+    pub(crate) run_dir: Option<PathBuf>,
+    pub(crate) concurrency: usize,
+    pub(crate) seed: u64,
+    pub(crate) progress: bool,
+    pub(crate) max_errors: usize,
+    pub(crate) verify: Option<Verify>,
+    pub(crate) listener: Option<Listener>,
+}
+
+/// A function that is told of the events of a study.
+pub(crate) type Listener = Arc<dyn Fn(&StudyEvent) + Send + Sync>;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            budget: Budget::UNLIMITED,
+            run_dir: None,
+            concurrency: 8,
+            seed: 0,
+            progress: false,
+            max_errors: 10,
+            verify: None,
+            listener: None,
+        }
+    }
+}
+
+impl Options {
+    option_setters!(self, self);
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options { budget, run_dir, concurrency, seed, progress, max_errors, verify, listener } = self;
+        f.debug_struct("Options")
+            .field("budget", budget)
+            .field("run_dir", run_dir)
+            .field("concurrency", concurrency)
+            .field("seed", seed)
+            .field("progress", progress)
+            .field("max_errors", max_errors)
+            .field("verify", verify)
+            .field("on_event", &listener.is_some())
+            .finish()
+    }
+}
+
+/// The setters of [`Options`], for an `impl` block of a type that has them at `$options`.
+macro_rules! option_setters {
+    ($self:ident, $options:expr) => {
+        /// Limits what the optimization may spend. When a limit is reached, the best program so far is the result, and
+        /// [`Report::stopped`](crate::Report::stopped) says so. No limit by default.
+        #[doc(alias = "max_metric_calls")]
+        #[must_use]
+        pub fn budget(mut $self, budget: crate::Budget) -> Self {
+            $options.budget = budget;
+            $self
+        }
+
+        /// Sets the folder of the journal. An optimization that was killed, or that an outage or a budget has stopped,
+        /// resumes where it was when it is started again with the same folder. By default nothing is kept.
+        ///
+        /// The folder belongs to one optimization: other data, options or programs are refused, and so is a
+        /// `journal.jsonl` that is not a journal. It holds prompts and replies: on Unix, what is created can be read by
+        /// its owner alone. If it is removed in the meantime, [`Report::warnings`](crate::Report::warnings) says so.
+        #[doc(alias = "log_dir")]
+        #[must_use]
+        pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
+            $options.run_dir = Some(folder.into());
+            $self
+        }
+
+        /// Sets how many examples are worked on at a time, 8 by default. The result does not depend on it.
+        #[doc(alias = "num_threads")]
+        #[must_use]
+        pub fn concurrency(mut $self, examples: usize) -> Self {
+            $options.concurrency = examples.max(1);
+            $self
+        }
+
+        /// Sets the root of all random decisions, 0 by default.
+        #[must_use]
+        pub fn seed(mut $self, seed: u64) -> Self {
+            $options.seed = seed;
+            $self
+        }
+
+        /// Sets whether to draw a progress bar on the terminal. Nothing is drawn where there is none.
+        #[must_use]
+        pub fn progress(mut $self, on: bool) -> Self {
+            $options.progress = on;
+            $self
+        }
+
+        /// Sets a function that is told of every event: phases, rollouts, trials. It cannot change anything.
+        #[doc(alias = "callbacks")]
+        #[must_use]
+        pub fn on_event(mut $self, listener: impl Fn(&crate::StudyEvent) + Send + Sync + 'static) -> Self {
+            $options.listener = Some(std::sync::Arc::new(listener));
+            $self
+        }
+
+        /// Sets on how many examples the metric itself may fail before the optimization ends with
+        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. An example on which it fails is left
+        /// out of the score. Failures of the program are results, not errors: they score 0.
+        #[must_use]
+        pub fn max_errors(mut $self, examples: usize) -> Self {
+            $options.max_errors = examples;
+            $self
+        }
+
+        /// Has the program that was found verified on rows that the search never sees. It is returned only if it is not
+        /// worse there than the program as it was given. Off by default, and on if the data has a
+        /// [holdout](crate::Data::holdout).
+        #[must_use]
+        pub fn verify(mut $self, verify: crate::Verify) -> Self {
+            $options.verify = Some(verify);
+            $self
+        }
+    };
+}
+/// Makes a struct with the fields `metric`, `options` and the given ones a builder and an optimizer.
+///
+/// The struct is its own builder: its parameter `M` is [`NoMetric`] until a metric is set. What is left to write is
+/// `builder()`, the setters of its own fields, and, for `M` = [`SharedMetric<E, O>`](SharedMetric):
+///
+/// - `fn settings(&self) -> Value`: all that decides the result, for the header of the journal;
+/// - `fn check(&self) -> Result<(), OptimizeError>`: whether the options make sense;
+/// - `async fn search(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>`: the algorithm.
+macro_rules! optimizer {
+    ($optimizer:ident { $($field:ident),* $(,)? }) => {
+        impl<M> $optimizer<M> {
+            /// Sets the metric that the optimizer maximises: a closure of an example and an output, or of an example and
+            /// a [`Prediction`](dspy_core::predict::Prediction), sync or async; or a type that is a
+            /// [`Metric`](dspy_core::evaluate::Metric). Required.
+            #[must_use]
+            pub fn metric<E, O, K>(
+                self,
+                metric: impl dspy_core::evaluate::Metric<E, O, K> + 'static,
+            ) -> $optimizer<crate::SharedMetric<E, O>>
+            where
+                E: 'static,
+                O: 'static,
+                K: 'static,
+            {
+                let Self { options, $($field,)* .. } = self;
+                $optimizer { metric: crate::SharedMetric::new(metric), options, $($field,)* }
+            }
+
+            crate::options::option_setters!(self, self.options);
+
+            /// Returns the optimizer. Only a metric is required.
+            #[must_use]
+            pub fn build(self) -> Self
+            where
+                M: crate::HasMetric,
+            {
+                self
+            }
+        }
+
+        impl<E: dspy_core::signature::Example, O: Send + Sync + 'static> $optimizer<crate::SharedMetric<E, O>> {
+            /// Optimizes the program on rows, or on [`Data`](crate::Data). The future borrows nothing, and settings of
+            /// the current task (model, adapter) hold in it even if it is spawned.
+            ///
+            /// # Errors
+            /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes where it was.
+            pub fn compile<P, D>(
+                &self,
+                program: P,
+                data: D,
+            ) -> impl Future<Output = Result<crate::Optimized<P>, crate::OptimizeError>> + Send + use<P, D, E, O>
+            where
+                P: crate::engine::Program<Output = O>,
+                E: crate::engine::ExampleFor<P>,
+                D: crate::IntoData<P, E>,
+            {
+                let this = self.clone();
+                let data = data.into_data();
+                crate::engine::inherit(async move {
+                    this.check()?;
+                    let study = crate::engine::Study::builder(stringify!($optimizer), program, &data)
+                        .settings(&this.settings())
+                        .options(&this.options)
+                        .start(&this.metric)?;
+                    let searched = this.search(&study).await;
+                    study.finish(searched).await
+                })
+            }
+        }
+
+        impl<P, E> crate::Optimizer<P, E> for $optimizer<crate::SharedMetric<E, P::Output>>
+        where
+            P: crate::engine::Program,
+            E: crate::engine::ExampleFor<P>,
+        {
+            fn compile<D>(
+                &self,
+                program: P,
+                data: D,
+            ) -> impl Future<Output = Result<crate::Optimized<P>, crate::OptimizeError>> + Send
+            where
+                D: crate::IntoData<P, E>,
+            {
+                self.compile(program, data)
+            }
+        }
+    };
+}
+pub(crate) use {optimizer, option_setters};

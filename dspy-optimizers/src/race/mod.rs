@@ -1,0 +1,221 @@
+//! Racing: several programs on the same rows, until the worse ones are beaten.
+
+mod paired;
+mod run;
+#[cfg(test)]
+mod simulation;
+
+use dspy_core::Seed;
+use dspy_core::lm::Limit;
+use serde_json::{Value, json};
+
+use crate::OptimizeError;
+use crate::data::Rows;
+use crate::report::ItemReport;
+
+/// A race: how contestants are compared, and when one is dropped.
+///
+/// All contestants run on the same blocks of rows, in one random order. After each block they are compared pairwise on
+/// the rows that both have seen, by a one-sided paired t-test. A contestant that as many others have beaten as there
+/// are to survive is dropped; the rest go on. So the rows go to the candidates that are still in doubt.
+///
+/// The level of each test is [`alpha`](Self::alpha) divided by the number of times that there is a comparison. Of two
+/// contestants that are equally good, a given one is then dropped in less than `alpha` of all races. In simulated races
+/// of 19 candidates on 100 rows at the default of 0.2, the best one was dropped in one of six, usually in favour of one
+/// nearly as good: the winners had 98 % of the gain that full evaluations found, for half of the rollouts.
+///
+/// ```
+/// use dspy_optimizers::Race;
+/// let race = Race::new().block(10).survivors(3);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Race {
+    block: usize,
+    alpha: f64,
+    survivors: usize,
+    to_the_end: bool,
+}
+
+/// The most blocks of a race; more comparisons would make each one weaker.
+const MOST_BLOCKS: usize = 10;
+
+impl Race {
+    /// Creates a race of blocks of 20 rows, or of a tenth of the rows if these are more, at an alpha of 0.2, with one
+    /// survivor that runs on all rows.
+    pub const fn new() -> Self {
+        Race { block: 20, alpha: 0.2, survivors: 1, to_the_end: true }
+    }
+
+    /// Sets the number of rows of a block, 20 by default and at least 2. There are at most 10 blocks: if there are more
+    /// rows, blocks are larger.
+    #[must_use]
+    pub const fn block(mut self, rows: usize) -> Self {
+        self.block = if rows < 2 { 2 } else { rows };
+        self
+    }
+
+    /// Sets how often a contestant may be dropped that is as good as one that beats it, from 0 to 1, 0.2 by default.
+    /// With 0 none is ever dropped.
+    #[must_use]
+    pub const fn alpha(mut self, share: f64) -> Self {
+        self.alpha = share;
+        self
+    }
+
+    /// Sets how many contestants are to survive, 1 by default and at least.
+    #[must_use]
+    pub const fn survivors(mut self, count: usize) -> Self {
+        self.survivors = if count == 0 { 1 } else { count };
+        self
+    }
+
+    /// Sets whether survivors run on all rows, as by default, or stop when no more than wanted are left.
+    #[must_use]
+    pub const fn to_the_end(mut self, on: bool) -> Self {
+        self.to_the_end = on;
+        self
+    }
+
+    /// Whether the options make sense.
+    pub(crate) fn check(&self) -> Result<(), OptimizeError> {
+        if (0.0..=1.0).contains(&self.alpha) {
+            return Ok(());
+        }
+        Err(OptimizeError::Option { option: "race.alpha", value: self.alpha.to_string() })
+    }
+
+    /// As the header of a journal knows it.
+    pub(crate) fn identity(&self) -> Value {
+        let Race { block, alpha, survivors, to_the_end } = self;
+        json!({"block": block, "alpha": alpha, "survivors": survivors, "to_the_end": to_the_end})
+    }
+
+    /// The rows in the order of the race, and the ends of its blocks.
+    pub(crate) fn course<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
+        // The same order in every race of a study, so that scores of earlier ones can be compared.
+        (rows.shuffled(seed.branch("race")), self.ends(rows.len()))
+    }
+
+    /// The ends of the blocks of so many rows.
+    fn ends(&self, rows: usize) -> Vec<usize> {
+        let block = self.block.max(rows.div_ceil(MOST_BLOCKS)).max(1);
+        (0..rows).step_by(block).skip(1).chain([rows]).collect()
+    }
+
+    /// The level of each of the comparisons of a race of so many blocks. Behind the last block there is none.
+    fn level(&self, blocks: usize) -> f64 {
+        self.alpha / blocks.saturating_sub(1).max(1) as f64
+    }
+}
+
+impl Default for Race {
+    fn default() -> Self {
+        Race::new()
+    }
+}
+
+/// One program of a race.
+#[derive(Debug, Clone)]
+pub struct Contestant<P> {
+    pub(crate) scope: String,
+    pub(crate) program: P,
+    pub(crate) penalty: f64,
+}
+
+impl<P> Contestant<P> {
+    /// Creates a contestant. `scope` names the program, as in [`Study::evaluate`](crate::engine::Study::evaluate): rows
+    /// that it has run on before under this name cost nothing.
+    pub fn new(scope: impl Into<String>, program: P) -> Self {
+        Contestant { scope: scope.into(), program, penalty: 0.0 }
+    }
+
+    /// Sets what is subtracted from its scores wherever contestants are compared, for example for the length of its
+    /// prompt.
+    #[must_use]
+    pub fn penalty(mut self, penalty: f64) -> Self {
+        self.penalty = penalty;
+        self
+    }
+}
+
+/// The result of a race.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Raced {
+    /// The contestants in the order in which they were given.
+    pub standings: Vec<Standing>,
+    /// The limit of the budget that has ended it before its time. What is known by then is of whole blocks.
+    pub stopped: Option<Limit>,
+}
+
+/// How a contestant did.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The mean score on the rows that it has run on, without its penalty; `None` if these are none.
+    pub mean: Option<f64>,
+    /// The rows that it has run on, in the order of the race.
+    pub items: Vec<ItemReport>,
+    /// When and by whom it was beaten, if it was dropped.
+    pub dropped: Option<Dropped>,
+    penalty: f64,
+}
+
+/// Why a contestant was dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// How many rows it had run on.
+    pub rows: usize,
+    /// Those that had beaten it, by their places.
+    pub beaten_by: Vec<usize>,
+}
+
+impl Raced {
+    /// Returns the places of the contestants, the best first: those that were not dropped by their mean score less their
+    /// penalty, of equals the earlier one first; then those that were, the last to be dropped first.
+    pub fn ranking(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.standings.len()).collect();
+        let key = |place: &usize| {
+            let Standing { mean, dropped, penalty, .. } = &self.standings[*place];
+            let rows = dropped.as_ref().map_or(usize::MAX, |dropped| dropped.rows);
+            (rows, mean.map_or(f64::NEG_INFINITY, |mean| mean - penalty))
+        };
+        places.sort_by(|a, b| {
+            let ((a_rows, a_score), (b_rows, b_score)) = (key(a), key(b));
+            b_rows.cmp(&a_rows).then(b_score.total_cmp(&a_score))
+        });
+        places
+    }
+
+    /// Returns the place of the best contestant that was not dropped, if it has a score.
+    pub fn winner(&self) -> Option<usize> {
+        let first = *self.ranking().first()?;
+        self.standings[first].mean.map(|_| first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(mean: f64, penalty: f64, dropped: Option<usize>) -> Standing {
+        let dropped = dropped.map(|rows| Dropped { rows, beaten_by: vec![0] });
+        Standing { mean: Some(mean), items: Vec::new(), dropped, penalty }
+    }
+
+    #[test]
+    fn survivors_are_ranked_before_those_that_were_dropped() {
+        let standings = vec![
+            standing(0.5, 0.0, None),
+            standing(0.9, 0.0, Some(20)),
+            standing(0.55, 0.1, None),
+            standing(0.5, 0.0, None),
+            standing(0.1, 0.0, Some(40)),
+        ];
+        let raced = Raced { standings, stopped: None };
+        assert_eq!(raced.ranking(), [0, 3, 2, 4, 1]);
+        assert_eq!(raced.winner(), Some(0));
+        assert_eq!(Raced { standings: Vec::new(), stopped: None }.winner(), None);
+    }
+}

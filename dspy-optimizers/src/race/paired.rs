@@ -1,0 +1,71 @@
+//! The comparison of two contestants on the rows that both have run on.
+
+use std::f64::consts::PI;
+
+/// The probability that two equally good contestants differ by as much as these do, or more, in favour of the first.
+pub(super) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
+    let differences: Vec<f64> = rival.iter().zip(other).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
+    let count = differences.len();
+    let mean = differences.iter().sum::<f64>() / count.max(1) as f64;
+    if count < 2 || mean <= 0.0 {
+        return 1.0;
+    }
+    let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
+    let error = (squares / (count - 1) as f64 / count as f64).sqrt();
+    // Without any spread this is infinite, and the result 0.
+    upper_tail(mean / error, count - 1)
+}
+
+/// The probability that Student's t with so many degrees of freedom is above `t`, which is not negative. By the finite
+/// series for whole degrees (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+fn upper_tail(t: f64, degrees: usize) -> f64 {
+    let angle = (t / (degrees as f64).sqrt()).atan();
+    let (sine, cosine) = angle.sin_cos();
+    let odd = degrees % 2 == 1;
+    let mut term = if odd { cosine } else { 1.0 };
+    let mut sum = if degrees == 1 { 0.0 } else { term };
+    let first = if odd { 3 } else { 2 };
+    for step in (first..degrees.saturating_sub(1)).step_by(2) {
+        term *= cosine * cosine * (step - 1) as f64 / step as f64;
+        sum += term;
+    }
+    let within = if odd { 2.0 / PI * (angle + sine * sum) } else { sine * sum };
+    ((1.0 - within) / 2.0).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_that_of_the_tables() {
+        // One-sided quantiles of Student's t.
+        for (t, degrees, tail) in [
+            (6.314, 1, 0.05),
+            (2.920, 2, 0.05),
+            (2.353, 3, 0.05),
+            (2.132, 4, 0.05),
+            (1.729, 19, 0.05),
+            (2.539, 19, 0.01),
+            (0.861, 19, 0.2),
+            (1.660, 99, 0.05),
+            (3.390, 100, 0.0005),
+        ] {
+            assert!((upper_tail(t, degrees) - tail).abs() < tail * 0.01, "{t} {degrees}");
+        }
+        assert_eq!(upper_tail(0.0, 7), 0.5);
+        assert!(upper_tail(f64::INFINITY, 7) < 1e-12);
+    }
+
+    #[test]
+    fn only_rows_that_both_have_count() {
+        let rival = [Some(1.0), Some(1.0), None, Some(1.0), Some(0.0)];
+        let other = [Some(0.0), Some(0.0), Some(1.0), None, Some(0.0)];
+        let (beats, loses) = (p_value(&rival, &other), p_value(&other, &rival));
+        assert!(beats > 0.05 && beats < 0.2, "{beats}");
+        assert_eq!(loses, 1.0);
+        assert_eq!(p_value(&[Some(1.0); 5], &[Some(0.5); 5]), 0.0, "always by the same");
+        assert_eq!(p_value(&[Some(1.0); 5], &[Some(1.0); 5]), 1.0);
+        assert_eq!(p_value(&[Some(1.0)], &[Some(0.0)]), 1.0, "one row says nothing");
+    }
+}

@@ -1,0 +1,117 @@
+//! Races of made-up contestants: how often a good one is dropped, and what a race saves.
+
+use dspy_core::{Rng, Seed};
+
+use super::Race;
+use super::run::Runner;
+
+/// Whether a contestant is right on a row, by its place.
+type Scores = Vec<Vec<bool>>;
+
+/// Runs a race over scores: the survivors, the rollouts made, and the winner.
+fn run(race: Race, scores: &Scores) -> (Vec<usize>, usize, usize) {
+    let ends = race.ends(scores[0].len());
+    let level = race.level(ends.len());
+    let mut runners: Vec<Runner> = scores.iter().map(|_| Runner::default()).collect();
+    let (mut start, mut rollouts) = (0, 0);
+    let live = |runners: &[Runner]| -> Vec<usize> {
+        (0..runners.len()).filter(|place| runners[*place].dropped.is_none()).collect()
+    };
+    for &end in &ends {
+        let places = live(&runners);
+        rollouts += places.len() * (end - start);
+        for &place in &places {
+            let block = scores[place][start..end].iter();
+            runners[place].scores.extend(block.map(|right| Some(f64::from(u8::from(*right)))));
+        }
+        start = end;
+        if end < scores[0].len() {
+            race.drop_beaten(&mut runners, &places, level);
+        }
+    }
+    let survivors = live(&runners);
+    let winner = best(&survivors, scores);
+    (survivors, rollouts, winner)
+}
+
+fn best(places: &[usize], scores: &Scores) -> usize {
+    let right = |place: &usize| scores[*place].iter().filter(|right| **right).count();
+    // Of equals the first.
+    places.iter().rev().copied().max_by_key(right).unwrap()
+}
+
+/// A contestant dropped that is as good as its only rival, in so many of 1,500 races. They differ on a share of the rows;
+/// `better` is how often it is the right one then.
+fn dropped(race: Race, rows: usize, differing: f64, better: f64) -> f64 {
+    let races = 1_500;
+    let lost = (0..races).filter(|number| {
+        let mut rng = Seed::new(*number).branch("rows").rng();
+        let mut scores: Scores = vec![Vec::new(), Vec::new()];
+        for _ in 0..rows {
+            let (first, second) = match (rng.unit() < differing, rng.unit() < better) {
+                (true, wins) => (wins, !wins),
+                (false, _) => (true, true),
+            };
+            scores[0].push(first);
+            scores[1].push(second);
+        }
+        !run(race, &scores).0.contains(&0)
+    });
+    lost.count() as f64 / f64::from(races as u32)
+}
+
+#[test]
+fn equals_are_dropped_less_often_than_stated() {
+    for alpha in [0.05, 0.2, 0.5] {
+        for (rows, differing) in [(50, 0.1), (50, 0.3), (100, 0.02), (100, 0.1), (100, 0.8), (300, 0.2)] {
+            let share = dropped(Race::new().alpha(alpha), rows, differing, 0.5);
+            assert!(share <= alpha, "alpha {alpha}, {rows} rows, {differing}: {share}");
+        }
+    }
+    assert_eq!(dropped(Race::new().alpha(0.0), 100, 0.5, 0.0), 0.0);
+}
+
+#[test]
+fn the_better_one_is_hardly_ever_dropped_and_the_worse_one_usually() {
+    assert!(dropped(Race::new(), 100, 0.4, 0.7) < 0.01);
+    assert!(dropped(Race::new(), 100, 0.4, 0.3) > 0.6);
+    assert!(dropped(Race::new(), 200, 0.4, 0.2) > 0.99);
+}
+
+/// Normally distributed, by the sum of twelve.
+fn normal(rng: &mut Rng) -> f64 {
+    (0..12).map(|_| rng.unit()).sum::<f64>() - 6.0
+}
+
+/// The figures of the documentation, which are those of 4,000 races: contestants of different abilities on rows of different difficulty.
+#[test]
+fn a_race_of_many_finds_nearly_the_best_for_half_of_the_rollouts() {
+    let (races, contestants, rows) = (800, 19, 100);
+    let (mut rollouts, mut lost, mut gain, mut full_gain) = (0, 0, 0.0, 0.0);
+    for number in 0..races {
+        let mut rng = Seed::new(number).branch("race").rng();
+        let ability: Vec<f64> = (0..contestants).map(|_| 0.5 + 0.4 * normal(&mut rng)).collect();
+        let difficulty: Vec<f64> = (0..rows).map(|_| 1.5 * normal(&mut rng)).collect();
+        let right =
+            |ability: f64, difficulty: &f64, rng: &mut Rng| rng.unit() < logistic(ability - difficulty);
+        let scores: Scores = ability
+            .iter()
+            .map(|ability| difficulty.iter().map(|row| right(*ability, row, &mut rng)).collect())
+            .collect();
+        let (survivors, made, winner) = run(Race::new(), &scores);
+        let top = (0..contestants).max_by(|a, b| ability[*a].total_cmp(&ability[*b])).unwrap();
+        let everyone: Vec<usize> = (0..contestants).collect();
+        rollouts += made;
+        lost += usize::from(!survivors.contains(&top));
+        gain += ability[winner] - 0.5;
+        full_gain += ability[best(&everyone, &scores)] - 0.5;
+    }
+    let share = rollouts as f64 / (races as usize * contestants * rows) as f64;
+    let lost = lost as f64 / races as f64;
+    println!("{share:.3} of the rollouts, {:.3} of the gain, best dropped {lost:.3}", gain / full_gain);
+    assert!(share < 0.52 && lost < 0.22 && gain > 0.96 * full_gain, "{share} {lost} {}", gain / full_gain);
+}
+
+fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}

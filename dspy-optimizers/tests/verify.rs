@@ -1,0 +1,235 @@
+//! The gate between a search and its user: rows that the search has never seen.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use common::{HINTS, Obedient, Row, calls_in, folder, journal_of, leave, one_step, right, rows};
+use dspy_core::predict::DynPredict;
+use dspy_core::signature::Values;
+use dspy_optimizers::engine::{Candidate, ExampleFor, Program, Stop, Study};
+use dspy_optimizers::{
+    BootstrapFewShot, Budget, Data, IntoData, OptimizeError, Optimized, Optimizer, Options, Report,
+    SharedMetric, Stopped, StudyEvent, Verification, Verify,
+};
+
+/// Tries texts as the instruction. With `cram`, the first is one that knows the rows that it is selected by by heart.
+struct Pick {
+    texts: Vec<String>,
+    cram: bool,
+    options: Options,
+}
+
+impl Optimizer<DynPredict, Row> for Pick {
+    async fn compile<D: IntoData<DynPredict, Row>>(
+        &self,
+        program: DynPredict,
+        data: D,
+    ) -> Result<Optimized<DynPredict>, OptimizeError> {
+        let (data, metric) = (data.into_data(), SharedMetric::new(right));
+        let study = Study::builder("Pick", program, &data).options(&self.options).start(&metric)?;
+        let searched = self.search(&study).await;
+        study.finish(searched).await
+    }
+}
+
+impl Pick {
+    async fn search<P>(&self, study: &Study<'_, P, Row>) -> Result<Stopped, Stop>
+    where
+        P: Program<Output = Values>,
+        Row: ExampleFor<P>,
+    {
+        if self.cram {
+            let learnt = study.val().iter().map(|row| {
+                let answer = row.values["answer"].as_str().unwrap();
+                format!("#{}={answer} \n", row.position)
+            });
+            study
+                .score("by heart", &Candidate::new().instruction("self", learnt.collect::<String>()))
+                .await?;
+        }
+        for text in &self.texts {
+            study.score(text, &Candidate::new().instruction("self", text)).await?;
+        }
+        Ok(Stopped::Finished)
+    }
+}
+
+fn pick(texts: &[&str], cram: bool, options: Options) -> Pick {
+    Pick { texts: texts.iter().map(|text| format!("{text} ")).collect(), cram, options }
+}
+
+/// What knows two of five animals, and so is right on 40 % of all rows.
+fn two_animals(lm: &Arc<Obedient>) -> DynPredict {
+    Candidate::new().instruction("self", HINTS[..2].join(" \n")).applied_to(&one_step(lm)).unwrap()
+}
+
+async fn run(pick: &Pick, lm: &Arc<Obedient>, count: usize) -> Optimized<DynPredict> {
+    pick.compile(two_animals(lm), &rows(count)).await.unwrap()
+}
+
+fn verify(rows: usize) -> Options {
+    Options::default().verify(Verify::rows(rows))
+}
+
+#[tokio::test]
+async fn a_candidate_that_overfits_is_not_returned() {
+    let lm = Obedient::new();
+    let optimized = run(&pick(&[], true, verify(20)), &lm, 60).await;
+    let report = optimized.report();
+    let Verification::Failed(verified) = &report.verification else { panic!("{report}") };
+    assert_eq!((verified.rows, verified.score, verified.search_score), (20, 0.0, Some(1.0)));
+    assert!((0.2..0.6).contains(&verified.baseline) && verified.margin == 0.0, "{verified:?}");
+    assert_eq!(optimized.predictor().instruction(), two_animals(&lm).predictor().instruction());
+    assert!(report.changes().is_empty(), "{report}");
+    assert_eq!(report.best_trial().unwrap().label, "the program as it was given");
+    assert!(report.to_string().contains("not returned"), "{report}");
+    // Without the gate it is what the search would return.
+    let optimized = run(&pick(&[], true, Options::default()), &lm, 60).await;
+    assert_eq!(
+        (optimized.report().score(), &optimized.report().verification),
+        (Some(1.0), &Verification::Off)
+    );
+}
+
+#[tokio::test]
+async fn what_is_better_on_unseen_rows_passes() {
+    let lm = Obedient::new();
+    let all = HINTS.join(" \n");
+    let optimized = run(&pick(&[HINTS[0], &all], false, verify(20)), &lm, 60).await;
+    let report = optimized.report();
+    let Verification::Passed(verified) = &report.verification else { panic!("{report}") };
+    assert_eq!((verified.rows, verified.trial, verified.score), (20, 1, 1.0));
+    assert!(report.to_string().contains("verified on 20 unseen rows: 100.0 % (± 0.0), from"), "{report}");
+    assert!(optimized.predictor().instruction().contains("owl"));
+    assert_eq!(report.usage.requests as usize, lm.calls());
+}
+
+#[tokio::test]
+async fn the_next_best_may_be_the_one_that_holds() {
+    let lm = Obedient::new();
+    let all = HINTS[..4].join(" \n");
+    let optimized = run(&pick(&[HINTS[0], &all], true, verify(20)), &lm, 60).await;
+    let Verification::Passed(verified) = &optimized.report().verification else { panic!() };
+    assert_eq!((verified.trial, optimized.report().best), (2, 2), "the one by heart was first in the search");
+    // With one finalist, that is the only one that can pass.
+    let options = Options::default().verify(Verify::rows(20).finalists(1));
+    let optimized = run(&pick(&[HINTS[0], &all], true, options), &lm, 60).await;
+    assert!(matches!(optimized.report().verification, Verification::Failed(_)));
+}
+
+#[tokio::test]
+async fn the_search_never_sees_the_rows_that_are_set_aside() {
+    for (own_holdout, count) in [(false, 60), (true, 40)] {
+        let seen = Arc::new(Mutex::new((BTreeSet::new(), BTreeSet::new())));
+        let listener = {
+            let seen = seen.clone();
+            move |event: &StudyEvent| {
+                if let StudyEvent::Rollout { name, .. } = event {
+                    let mut seen = seen.lock().unwrap();
+                    let row = name.rsplit('/').next().unwrap().to_owned();
+                    if name.starts_with("verify-") {
+                        seen.1.insert(row)
+                    } else {
+                        seen.0.insert(row)
+                    };
+                }
+            }
+        };
+        let lm = Obedient::new();
+        let optimizer = pick(&[&HINTS.join(" \n")], false, verify(20).on_event(listener));
+        let data = Data::new(rows(count));
+        let data = if own_holdout { data.holdout(rows(20)) } else { data };
+        let optimized = optimizer.compile(two_animals(&lm), data).await.unwrap();
+        assert!(matches!(optimized.report().verification, Verification::Passed(_)));
+        let (search, verification) = &*seen.lock().unwrap();
+        assert_eq!((search.len(), verification.len()), (40, 20));
+        assert!(search.is_disjoint(verification));
+    }
+}
+
+#[tokio::test]
+async fn too_few_rows_are_said_to_be_and_change_nothing() {
+    let lm = Obedient::new();
+    let optimizer = |options| pick(&[&HINTS.join(" \n")], false, options);
+    let optimized = run(&optimizer(verify(100)), &lm, 15).await;
+    assert_eq!(optimized.report().verification, Verification::TooFewRows { rows: 7 });
+    assert!(optimized.report().to_string().contains("7 rows are too few to set aside"));
+    assert_eq!(optimized.report().trials[0].items.len(), 15, "all are selected by");
+    let plain = run(&optimizer(Options::default()), &lm, 15).await;
+    assert_eq!(optimized.report().trials, plain.report().trials);
+    assert!(!plain.report().to_string().contains("verified"));
+    // At most half of the rows are set aside.
+    let half = run(&optimizer(verify(100)), &lm, 40).await;
+    assert!(matches!(&half.report().verification, Verification::Passed(verified) if verified.rows == 20));
+    // What differs in nothing need not be verified.
+    let given = run(&pick(&[], false, verify(10)), &lm, 40).await;
+    assert_eq!(given.report().verification, Verification::NothingFound);
+}
+
+#[tokio::test]
+async fn a_holdout_switches_it_on_for_every_optimizer() {
+    let lm = Obedient::new();
+    let optimizer = BootstrapFewShot::builder().metric(right).max_bootstrapped_demos(2).build();
+    let data = Data::new(rows(20)).holdout(rows(12));
+    let optimized = optimizer.compile(two_animals(&lm), data).await.unwrap();
+    let Verification::Passed(verified) = &optimized.report().verification else { panic!() };
+    // It knows no more than before, and is not worse.
+    assert_eq!((verified.rows, verified.search_score), (12, None));
+    assert!(!optimized.predictor().demos().is_empty());
+}
+
+#[tokio::test]
+async fn the_search_leaves_enough_of_the_budget() {
+    let texts: Vec<_> = (0..30).map(|n| format!("{} {n}", HINTS[n % 5])).chain([HINTS.join(" \n")]).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    for calls in [300, 400, 600] {
+        let lm = Obedient::new();
+        let options = verify(10).budget(Budget::calls(calls));
+        let optimized = run(&pick(&texts, false, options), &lm, 50).await;
+        let report = optimized.report();
+        assert!(matches!(report.stopped, Stopped::Budget(_)), "{report}");
+        let (Verification::Passed(verified) | Verification::Failed(verified)) = &report.verification else {
+            panic!("{report}")
+        };
+        assert_eq!(verified.rows, 10);
+        assert!(lm.calls() as u64 <= calls);
+    }
+    // Where it does not suffice, the report says so.
+    let lm = Obedient::new();
+    let optimizer = Options::default().verify(Verify::rows(20).reserve(0.0)).budget(Budget::calls(90));
+    let optimized = run(&pick(&texts, false, optimizer), &lm, 60).await;
+    assert_eq!(optimized.report().verification, Verification::OutOfBudget);
+    assert!(optimized.report().to_string().contains("not verified: the budget was used up"));
+}
+
+#[tokio::test]
+async fn it_resumes_and_keeps_its_budget_over_kills() {
+    let run = async |folder: &Path, concurrency: usize, budget: Budget| -> (Report, usize) {
+        let lm = Obedient::new();
+        let all = HINTS.join(" \n");
+        let options = verify(12).run_dir(folder).concurrency(concurrency).budget(budget);
+        let optimized = run(&pick(&[HINTS[0], &all], true, options), &lm, 30).await;
+        (optimized.report().clone(), lm.calls())
+    };
+    let (whole, part) = (folder("verify-whole"), folder("verify-part"));
+    let budget = Budget::calls(110);
+    let (report, total) = run(&whole, 1, budget).await;
+    assert!(matches!(report.verification, Verification::Passed(_)), "{report}");
+    let journal = journal_of(&whole);
+    for end in journal.match_indices('\n').map(|(at, _)| at + 1).step_by(3) {
+        leave(&part, &journal[..end]);
+        let (resumed, calls) = run(&part, 1, budget).await;
+        assert_eq!(calls, total - calls_in(&journal[..end]), "cut at byte {end}");
+        assert!(resumed == report, "cut at byte {end}");
+    }
+    std::fs::remove_dir_all(&part).unwrap();
+    assert!(run(&part, 16, budget).await.0 == report, "the same at any concurrency");
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
