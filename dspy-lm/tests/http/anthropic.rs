@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use dspy_lm::{
-    Capabilities, Content, Delta, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message, Part,
-    PromptCache, Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice,
-    ToolSpec,
+    Capabilities, Content, Endpoint, FinishReason, LmErrorKind, Media, MediaKind, Message, Part, PromptCache,
+    Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec,
 };
 use serde_json::{Value, json};
 
-use dspy_test_server::protocols::{events, heard, in_pieces, reading};
-use dspy_test_server::{Act, Server, chunks, reply};
+use crate::conformance::Described;
+use dspy_test_server::protocols::events;
+use dspy_test_server::{Act, Server, reply};
 
-fn endpoint(server: &Server) -> Endpoint {
+pub(crate) fn endpoint(server: &Server) -> Endpoint {
     crate::endpoint(&server.url()).protocol(Protocol::Anthropic).api_key("sk-ant-key")
 }
 
@@ -336,51 +336,6 @@ async fn signed_thoughts_go_back_to_the_model_that_had_them() {
     assert_eq!(kinds, ["text", "tool_use"]);
 }
 
-#[tokio::test]
-async fn reasons_to_stop() {
-    for (reason, finish) in [
-        ("end_turn", FinishReason::Stop),
-        ("stop_sequence", FinishReason::Stop),
-        ("max_tokens", FinishReason::Length),
-        ("model_context_window_exceeded", FinishReason::Length),
-        ("refusal", FinishReason::ContentFilter),
-        ("pause_turn", FinishReason::Other),
-    ] {
-        let server = Server::script(vec![message(json!([]), reason)]).await;
-        let response = endpoint(&server).model("m").unwrap().complete(Request::default()).await.unwrap();
-        assert_eq!(response.completions[0].finish, finish, "{reason}");
-    }
-}
-
-#[tokio::test]
-async fn errors_keep_their_kind() {
-    let error = |status: u16, kind: &str, message: &str| {
-        let body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"});
-        reply(status, &[], &body.to_string())
-    };
-    for (act, kind) in [
-        (
-            error(400, "invalid_request_error", "prompt is too long: 250000 tokens"),
-            LmErrorKind::ContextWindow,
-        ),
-        (error(400, "invalid_request_error", "Your credit balance is too low"), LmErrorKind::Billing),
-        (error(400, "invalid_request_error", "max_tokens: too large"), LmErrorKind::InvalidRequest),
-        (error(401, "authentication_error", "invalid x-api-key"), LmErrorKind::Auth),
-        (error(403, "permission_error", "no"), LmErrorKind::Auth),
-        (error(404, "not_found_error", "model: x"), LmErrorKind::NotFound),
-        (error(429, "rate_limit_error", "slow down"), LmErrorKind::RateLimit),
-        (error(500, "api_error", "oops"), LmErrorKind::Server),
-        (error(529, "overloaded_error", "Overloaded"), LmErrorKind::Server),
-        (error(200, "overloaded_error", "Overloaded"), LmErrorKind::Server),
-        (reply(200, &[], "{}"), LmErrorKind::Decode),
-    ] {
-        let server = Server::script(vec![act]).await;
-        let error = endpoint(&server).retries(0).model("m").unwrap().ask("Hi").await.unwrap_err();
-        assert_eq!(error.kind, kind, "{error}");
-        assert!(!format!("{error:?}").contains("sk-ant-key"));
-    }
-}
-
 /// The events of [`thinking_and_calling`], cut up as the API does it.
 fn call_events() -> String {
     let delta =
@@ -416,70 +371,72 @@ fn call_events() -> String {
     ])
 }
 
-fn streaming(server: &Server) -> Lm {
-    endpoint(server).model("claude-opus-5").unwrap()
-}
-
-#[tokio::test]
-async fn a_stream_gives_what_a_whole_reply_gives() {
-    let (deltas, response, server) = heard(vec![chunks(&[call_events().as_bytes()], true)], streaming).await;
-    let response = response.unwrap();
-    check_call(&response);
-    assert_eq!(
-        deltas,
-        [
-            Delta::Reasoning("Hm".into()),
-            Delta::Reasoning(". ".into()),
-            Delta::Text("Let me ".into()),
-            Delta::Text("see.".into()),
-        ]
-    );
-    assert_eq!((response.usage.prompt_tokens, response.usage.completion_tokens), (111, 7));
-    assert_eq!(server.seen()[0].json()["stream"], true);
-    let opaque = response.completions[0].opaque.as_ref().unwrap();
-    assert_eq!(opaque["items"], thinking_and_calling());
-}
-
-#[tokio::test]
-async fn it_does_not_matter_where_the_bytes_are_split() {
-    in_pieces(&call_events(), streaming, |response| check_call(&response)).await;
-}
-
-#[tokio::test]
-async fn a_stream_that_is_cut_starts_anew_wherever_it_is_cut() {
-    let whole = call_events();
-    let ends: Vec<usize> = whole.match_indices("\n\n").map(|(at, _)| at + 2).collect();
-    // After the reason to stop has come, the reply is whole.
-    for end in &ends[..ends.len() - 2] {
-        let acts = vec![chunks(&[&whole.as_bytes()[..*end]], true), chunks(&[whole.as_bytes()], true)];
-        let (deltas, response, server) = heard(acts, streaming).await;
-        check_call(&response.unwrap());
-        assert_eq!(server.seen().len(), 2);
-        assert_eq!(reading(&deltas), ("Let me see.".into(), "Hm. ".into()));
-    }
-}
-
-#[tokio::test]
-async fn errors_inside_a_stream() {
-    let overloaded = events(&[
-        json!({"type": "message_start", "message": {"content": []}}),
-        json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
-    ]);
-    let (_, response, server) = heard(
-        vec![chunks(&[overloaded.as_bytes()], true), chunks(&[call_events().as_bytes()], true)],
-        streaming,
-    )
-    .await;
-    check_call(&response.unwrap());
-    assert_eq!(server.seen().len(), 2);
-    let wild =
-        events(&[json!({"type": "content_block_start", "index": 9_000_000_000u64, "content_block": {}})]);
-    for (bytes, kind) in [
-        (wild.as_bytes(), LmErrorKind::Decode),
-        (b"data: nonsense\n\n", LmErrorKind::Decode),
-        (b"data: {\"odd\":1}\n\n", LmErrorKind::Decode),
-    ] {
-        let (_, response, _server) = heard(vec![chunks(&[bytes], true)], streaming).await;
-        assert_eq!(response.unwrap_err().kind, kind);
+/// What the tests of all protocols drive.
+pub(crate) fn described() -> Described {
+    let usage = json!({"input_tokens": 11, "cache_read_input_tokens": 100, "output_tokens": 7});
+    let error = |status: u16, kind: &str, message: &str| {
+        let body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"});
+        reply(status, &[], &body.to_string())
+    };
+    let refused = |text: &str| match text {
+        "" => json!({"content": null, "stop_reason": "refusal"}),
+        text => json!({"content": [{"type": "text", "text": text}], "stop_reason": "refusal"}),
+    };
+    Described {
+        protocol: Protocol::Anthropic,
+        endpoint,
+        model: "claude-opus-5",
+        whole: json!({"id": "msg_1", "type": "message", "model": "claude-served", "usage": usage,
+            "content": thinking_and_calling(), "stop_reason": "tool_use"}),
+        events: call_events(),
+        spare: 1,
+        calls: vec![ToolCall::new("weather", json!({"city": "Paris"})).with_id("t1")],
+        opaque: Some(thinking_and_calling()),
+        served: ("claude-served", "msg_1"),
+        tokens: [111, 7, 100, 0],
+        reasons: &[
+            ("end_turn", FinishReason::Stop),
+            ("stop_sequence", FinishReason::Stop),
+            ("max_tokens", FinishReason::Length),
+            ("model_context_window_exceeded", FinishReason::Length),
+            ("refusal", FinishReason::ContentFilter),
+            ("pause_turn", FinishReason::Other),
+        ],
+        refusals: vec![
+            (reply(200, &[], &refused("I will not.").to_string()), "I will not."),
+            (reply(200, &[], &refused("").to_string()), ""),
+        ],
+        errors: vec![
+            (
+                error(400, "invalid_request_error", "prompt is too long: 250000 tokens"),
+                LmErrorKind::ContextWindow,
+            ),
+            (error(400, "invalid_request_error", "Your credit balance is too low"), LmErrorKind::Billing),
+            (error(400, "invalid_request_error", "max_tokens: too large"), LmErrorKind::InvalidRequest),
+            (error(401, "authentication_error", "invalid x-api-key"), LmErrorKind::Auth),
+            (error(403, "permission_error", "no"), LmErrorKind::Auth),
+            (error(404, "not_found_error", "model: x"), LmErrorKind::NotFound),
+            (error(429, "rate_limit_error", "slow down"), LmErrorKind::RateLimit),
+            (error(500, "api_error", "oops"), LmErrorKind::Server),
+            (error(529, "overloaded_error", "Overloaded"), LmErrorKind::Server),
+            (error(200, "overloaded_error", "Overloaded"), LmErrorKind::Server),
+            (reply(200, &[], "{}"), LmErrorKind::Decode),
+        ],
+        errors_within: vec![
+            (
+                events(&[
+                    json!({"type": "message_start", "message": {"content": []}}),
+                    json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+                ]),
+                LmErrorKind::Server,
+            ),
+            (
+                events(&[
+                    json!({"type": "content_block_start", "index": 9_000_000_000u64, "content_block": {}}),
+                ]),
+                LmErrorKind::Decode,
+            ),
+        ],
+        several: None,
     }
 }

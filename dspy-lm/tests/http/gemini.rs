@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use dspy_lm::{
-    Capabilities, Content, Delta, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message, Part,
-    Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec,
+    Capabilities, Content, Endpoint, FinishReason, LmErrorKind, Media, MediaKind, Message, Part, Protocol,
+    ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice, ToolSpec,
 };
 use serde_json::{Value, json};
 
-use dspy_test_server::protocols::{events, heard, in_pieces, reading};
+use crate::conformance::Described;
+use dspy_test_server::protocols::{events, heard};
 use dspy_test_server::{Act, Server, chunks, reply};
 
 const ABLE: Capabilities = Capabilities::NONE.json_object(true).json_schema(true).tools(true);
 
-fn endpoint(server: &Server) -> Endpoint {
+pub(crate) fn endpoint(server: &Server) -> Endpoint {
     crate::endpoint(&format!("http://{}", server.address)).protocol(Protocol::Gemini).api_key("AIza-key")
 }
 
@@ -234,43 +235,10 @@ async fn answers_are_read_in_full() {
     }
 }
 
-#[tokio::test]
-async fn errors_keep_their_kind() {
-    let error = |code: u16, status: &str, message: &str| {
-        let body = json!({"error": {"code": code, "status": status, "message": message,
-            "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo"}]}});
-        reply(code, &[], &body.to_string())
-    };
-    let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": counts()});
-    for (act, kind) in [
-        (
-            error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
-            LmErrorKind::Auth,
-        ),
-        (
-            error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum"),
-            LmErrorKind::ContextWindow,
-        ),
-        (error(400, "INVALID_ARGUMENT", "bad topK"), LmErrorKind::InvalidRequest),
-        (error(403, "PERMISSION_DENIED", "no"), LmErrorKind::Auth),
-        (error(404, "NOT_FOUND", "models/x is not found"), LmErrorKind::NotFound),
-        (error(429, "RESOURCE_EXHAUSTED", "quota"), LmErrorKind::RateLimit),
-        (error(503, "UNAVAILABLE", "The model is overloaded."), LmErrorKind::Server),
-        (error(504, "DEADLINE_EXCEEDED", "late"), LmErrorKind::Server),
-        (reply(200, &[], &blocked.to_string()), LmErrorKind::ContentFilter),
-        (reply(200, &[], r#"{"candidates": []}"#), LmErrorKind::Decode),
-        (reply(200, &[], "[]"), LmErrorKind::Decode),
-    ] {
-        let server = Server::script(vec![act]).await;
-        let error = endpoint(&server).retries(0).model("m").unwrap().ask("Hi").await.unwrap_err();
-        assert_eq!(error.kind, kind, "{error}");
-    }
-}
-
 fn call_events() -> String {
     let part = |parts: Value| {
         json!({"candidates": [{"content": {"role": "model", "parts": parts}, "index": 0}],
-        "usageMetadata": {"promptTokenCount": 11}, "modelVersion": "gemini-served"})
+        "usageMetadata": {"promptTokenCount": 11}, "modelVersion": "gemini-served", "responseId": "r1"})
     };
     let all = thinking_and_calling();
     let mut last = part(json!([all[3], all[4]]));
@@ -284,62 +252,85 @@ fn call_events() -> String {
     ])
 }
 
-fn streaming(server: &Server) -> Lm {
-    endpoint(server).model("gemini-3.5-flash").unwrap()
+/// What the tests of all protocols drive.
+pub(crate) fn described() -> Described {
+    let error = |code: u16, status: &str, message: &str| {
+        let body = json!({"error": {"code": code, "status": status, "message": message,
+            "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo"}]}});
+        reply(code, &[], &body.to_string())
+    };
+    let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": counts()});
+    let refused = |reason: Value| json!({"candidates": [reason]});
+    let told = refused(json!({"finishReason": "SAFETY", "finishMessage": "I will not.", "index": 0}));
+    let part = |index: usize, text: &str, reason: Value| json!({"index": index, "content": {"parts": [{"text": text}]}, "finishReason": reason});
+    let several = json!({"candidates": [part(1, "two", json!("MAX_TOKENS")), part(0, "one", json!("STOP"))]});
+    let pieces = events(&[
+        json!({"candidates": [part(0, "o", Value::Null), part(1, "tw", Value::Null)]}),
+        json!({"candidates": [part(1, "o", json!("MAX_TOKENS"))]}),
+        json!({"candidates": [part(0, "ne", json!("STOP"))]}),
+    ]);
+    Described {
+        protocol: Protocol::Gemini,
+        endpoint,
+        model: "gemini-3.5-flash",
+        whole: json!({"candidates": [candidate(thinking_and_calling(), "STOP")], "usageMetadata": counts(),
+            "modelVersion": "gemini-served", "responseId": "r1"}),
+        events: call_events(),
+        spare: 0,
+        calls: vec![
+            ToolCall::new("weather", json!({"city": "Paris"})).with_id("c1"),
+            ToolCall::new("now", json!({})),
+        ],
+        opaque: Some(thinking_and_calling()),
+        served: ("gemini-served", "r1"),
+        tokens: [11, 12, 3, 5],
+        reasons: &[
+            ("STOP", FinishReason::Stop),
+            ("MAX_TOKENS", FinishReason::Length),
+            ("SAFETY", FinishReason::ContentFilter),
+            ("RECITATION", FinishReason::ContentFilter),
+            ("MALFORMED_FUNCTION_CALL", FinishReason::Other),
+        ],
+        refusals: vec![
+            (reply(200, &[], &told.to_string()), "I will not."),
+            (chunks(&[events(&[told]).as_bytes()], true), "I will not."),
+            // A refused candidate comes without content.
+            (reply(200, &[], &refused(json!({"finishReason": "SAFETY"})).to_string()), ""),
+        ],
+        errors: vec![
+            (
+                error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
+                LmErrorKind::Auth,
+            ),
+            (
+                error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum"),
+                LmErrorKind::ContextWindow,
+            ),
+            (error(400, "INVALID_ARGUMENT", "bad topK"), LmErrorKind::InvalidRequest),
+            (error(403, "PERMISSION_DENIED", "no"), LmErrorKind::Auth),
+            (error(404, "NOT_FOUND", "models/x is not found"), LmErrorKind::NotFound),
+            (error(429, "RESOURCE_EXHAUSTED", "quota"), LmErrorKind::RateLimit),
+            (error(503, "UNAVAILABLE", "The model is overloaded."), LmErrorKind::Server),
+            (error(504, "DEADLINE_EXCEEDED", "late"), LmErrorKind::Server),
+            (reply(200, &[], &blocked.to_string()), LmErrorKind::ContentFilter),
+            (reply(200, &[], r#"{"candidates": []}"#), LmErrorKind::Decode),
+            (reply(200, &[], "[]"), LmErrorKind::Decode),
+        ],
+        errors_within: vec![
+            (
+                events(&[json!({"error": {"code": 503, "status": "UNAVAILABLE", "message": "busy"}})]),
+                LmErrorKind::Server,
+            ),
+            (events(&[json!({"promptFeedback": {"blockReason": "OTHER"}})]), LmErrorKind::ContentFilter),
+            (events(&[json!({"candidates": [{"index": 9_000_000_000u64}]})]), LmErrorKind::Decode),
+        ],
+        several: Some((several, pieces)),
+    }
 }
 
 #[tokio::test]
-async fn a_stream_gives_what_a_whole_reply_gives() {
-    let (deltas, response, server) = heard(vec![chunks(&[call_events().as_bytes()], true)], streaming).await;
-    let response = response.unwrap();
-    check_call(&response);
-    assert_eq!(
-        deltas,
-        [
-            Delta::Reasoning("Hm".into()),
-            Delta::Reasoning(". ".into()),
-            Delta::Text("Let ".into()),
-            Delta::Text("me see.".into()),
-        ]
-    );
-    assert_eq!((response.usage.prompt_tokens, response.usage.completion_tokens), (11, 12));
+async fn streams_have_a_path_of_their_own() {
+    let lm = |server: &Server| endpoint(server).model("gemini-3.5-flash").unwrap();
+    let (_, _, server) = heard(vec![chunks(&[call_events().as_bytes()], true)], lm).await;
     assert_eq!(server.seen()[0].path(), "/v1beta/models/gemini-3.5-flash:streamGenerateContent?alt=sse");
-    assert_eq!(response.completions[0].opaque.as_ref().unwrap()["items"], thinking_and_calling());
-}
-
-#[tokio::test]
-async fn it_does_not_matter_where_the_bytes_are_split() {
-    in_pieces(&call_events(), streaming, |response| check_call(&response)).await;
-}
-
-#[tokio::test]
-async fn a_stream_that_is_cut_starts_anew_wherever_it_is_cut() {
-    let whole = call_events();
-    let ends: Vec<usize> = whole.match_indices("\n\n").map(|(at, _)| at + 2).collect();
-    for end in &ends[..ends.len() - 1] {
-        let acts = vec![chunks(&[&whole.as_bytes()[..*end]], true), chunks(&[whole.as_bytes()], true)];
-        let (deltas, response, server) = heard(acts, streaming).await;
-        check_call(&response.unwrap());
-        assert_eq!(server.seen().len(), 2);
-        assert_eq!(reading(&deltas), ("Let me see.".into(), "Hm. ".into()));
-    }
-}
-
-#[tokio::test]
-async fn errors_inside_a_stream() {
-    let error = |error: Value| events(&[json!({ "error": error })]);
-    let busy = error(json!({"code": 503, "status": "UNAVAILABLE", "message": "busy"}));
-    let blocked = events(&[json!({"promptFeedback": {"blockReason": "OTHER"}})]);
-    let wild = events(&[json!({"candidates": [{"index": 9_000_000_000u64}]})]);
-    for (bytes, kind) in [
-        (busy, LmErrorKind::Server),
-        (blocked, LmErrorKind::ContentFilter),
-        (wild, LmErrorKind::Decode),
-        ("data: {}\n\n".into(), LmErrorKind::Decode),
-        ("data: nonsense\n\n".into(), LmErrorKind::Decode),
-    ] {
-        let lm = |server: &Server| endpoint(server).retries(0).model("m").unwrap();
-        let (_, response, _server) = heard(vec![chunks(&[bytes.as_bytes()], true)], lm).await;
-        assert_eq!(response.unwrap_err().kind, kind);
-    }
 }

@@ -6,7 +6,9 @@
 mod addresses;
 mod anthropic;
 mod caching;
+mod chat;
 mod combine;
+mod conformance;
 mod costs;
 mod faults;
 mod faults_network;

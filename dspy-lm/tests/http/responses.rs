@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use dspy_lm::{
-    Capabilities, Content, Delta, Detail, Endpoint, FinishReason, Lm, LmErrorKind, Media, MediaKind, Message,
-    Part, PromptCache, Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall,
-    ToolChoice, ToolSpec,
+    Capabilities, Content, Detail, Endpoint, FinishReason, LmErrorKind, Media, MediaKind, Message, Part,
+    PromptCache, Protocol, ReasoningEffort, Request, Response, ResponseFormat, Role, ToolCall, ToolChoice,
+    ToolSpec,
 };
 use serde_json::{Value, json};
 
-use dspy_test_server::protocols::{events, heard, in_pieces, reading};
+use crate::conformance::Described;
+use dspy_test_server::protocols::{events, heard};
 use dspy_test_server::{Act, Server, chunks, reply};
 
 const ABLE: Capabilities =
     Capabilities::NONE.json_object(true).json_schema(true).strict(true).tools(true).n(false);
 
-fn endpoint(server: &Server) -> Endpoint {
+pub(crate) fn endpoint(server: &Server) -> Endpoint {
     crate::endpoint(&server.url()).protocol(Protocol::Responses).api_key("sk-key")
 }
 
@@ -219,29 +220,6 @@ async fn answers_are_read_in_full() {
     assert_eq!(response.completions[0].logprobs[0].top, [("Ho".to_owned(), -2.0)]);
 }
 
-#[tokio::test]
-async fn errors_keep_their_kind() {
-    let failed = |code: &str| {
-        json!({"id": "r", "status": "failed", "output": [], "error": {"code": code, "message": "no"}})
-            .to_string()
-    };
-    for (act, kind) in [
-        (
-            reply(400, &[], r#"{"error":{"message":"x","code":"context_length_exceeded"}}"#),
-            LmErrorKind::ContextWindow,
-        ),
-        (reply(401, &[], r#"{"error":{"message":"x"}}"#), LmErrorKind::Auth),
-        (reply(200, &[], &failed("server_error")), LmErrorKind::Server),
-        (reply(200, &[], &failed("rate_limit_exceeded")), LmErrorKind::RateLimit),
-        (reply(200, &[], r#"{"status":"failed"}"#), LmErrorKind::Server),
-        (reply(200, &[], "{}"), LmErrorKind::Decode),
-    ] {
-        let server = Server::script(vec![act]).await;
-        let error = endpoint(&server).retries(0).model("m").unwrap().ask("Hi").await.unwrap_err();
-        assert_eq!(error.kind, kind, "{error}");
-    }
-}
-
 fn call_events(last: Value) -> String {
     let items = thinking_and_calling();
     let delta = |kind: &str, delta: &str| json!({"type": format!("response.{kind}.delta"), "delta": delta});
@@ -260,79 +238,83 @@ fn call_events(last: Value) -> String {
     ])
 }
 
-fn streaming(server: &Server) -> Lm {
-    endpoint(server).model("o3").unwrap()
-}
-
-#[tokio::test]
-async fn a_stream_gives_what_a_whole_reply_gives() {
-    // Some servers do not repeat the items at the end.
-    for last in [body(thinking_and_calling()), body(json!([]))] {
-        let events = call_events(last);
-        let (deltas, response, server) = heard(vec![chunks(&[events.as_bytes()], true)], streaming).await;
-        let response = response.unwrap();
-        check_call(&response);
-        assert_eq!(
-            deltas,
-            [
-                Delta::Reasoning("Hm".into()),
-                Delta::Reasoning(". ".into()),
-                Delta::Text("Let me ".into()),
-                Delta::Text("see.".into()),
-            ]
-        );
-        assert_eq!((response.usage.prompt_tokens, response.usage.completion_tokens), (11, 7));
-        assert_eq!(server.seen()[0].json()["stream"], true);
-        assert!(response.completions[0].opaque.is_some());
-    }
-}
-
-#[tokio::test]
-async fn it_does_not_matter_where_the_bytes_are_split() {
-    in_pieces(&call_events(body(thinking_and_calling())), streaming, |response| check_call(&response)).await;
-}
-
-#[tokio::test]
-async fn a_stream_that_is_cut_starts_anew_wherever_it_is_cut() {
-    let whole = call_events(body(thinking_and_calling()));
-    let ends: Vec<usize> = whole.match_indices("\n\n").map(|(at, _)| at + 2).collect();
-    for end in &ends[..ends.len() - 1] {
-        let acts = vec![chunks(&[&whole.as_bytes()[..*end]], true), chunks(&[whole.as_bytes()], true)];
-        let (deltas, response, server) = heard(acts, streaming).await;
-        check_call(&response.unwrap());
-        assert_eq!(server.seen().len(), 2);
-        assert_eq!(reading(&deltas), ("Let me see.".into(), "Hm. ".into()));
-    }
-}
-
-#[tokio::test]
-async fn ends_of_streams() {
+/// What the tests of all protocols drive.
+pub(crate) fn described() -> Described {
+    let failed = |code: &str| {
+        json!({"id": "r", "status": "failed", "output": [], "error": {"code": code, "message": "no"}})
+            .to_string()
+    };
     let end = |kind: &str, response: Value| {
         events(&[json!({"type": format!("response.{kind}"), "response": response})])
     };
-    let mut cut = body(json!([text("Pa")]));
-    cut["incomplete_details"] = json!({"reason": "max_output_tokens"});
-    let incomplete = end("incomplete", cut);
-    let (_, response, _server) = heard(vec![chunks(&[incomplete.as_bytes()], true)], streaming).await;
-    assert_eq!(response.unwrap().completions[0].finish, FinishReason::Length);
-    let failure = json!({"status": "failed", "error": {"code": "server_error", "message": "sorry"}});
-    for (bytes, kind) in [
-        (end("failed", failure), LmErrorKind::Server),
-        (
-            events(&[json!({"type": "error", "code": "rate_limit_exceeded", "message": "slow down"})]),
-            LmErrorKind::RateLimit,
-        ),
-        (
-            events(&[
-                json!({"type": "error", "error": {"type": "invalid_request_error", "code": "invalid_api_key"}}),
-            ]),
-            LmErrorKind::Auth,
-        ),
-        ("data: {}\n\n".into(), LmErrorKind::Decode),
-        ("data: nonsense\n\n".into(), LmErrorKind::Decode),
-    ] {
-        let lm = |server: &Server| endpoint(server).retries(0).model("m").unwrap();
-        let (_, response, _server) = heard(vec![chunks(&[bytes.as_bytes()], true)], lm).await;
-        assert_eq!(response.unwrap_err().kind, kind);
+    let refused =
+        body(json!([{"type": "message", "content": [{"type": "refusal", "refusal": "I will not."}]}]));
+    let refused_stream = events(&[json!({"type": "response.refusal.delta", "delta": "I will not."})])
+        + &end("completed", refused.clone());
+    Described {
+        protocol: Protocol::Responses,
+        endpoint,
+        model: "o3",
+        whole: body(thinking_and_calling()),
+        events: call_events(body(thinking_and_calling())),
+        spare: 0,
+        calls: vec![ToolCall::new("weather", json!({"city": "Paris"})).with_id("c1")],
+        opaque: Some(thinking_and_calling()),
+        served: ("gpt-served", "resp_1"),
+        tokens: [11, 7, 3, 5],
+        reasons: &[
+            ("max_output_tokens", FinishReason::Length),
+            ("content_filter", FinishReason::ContentFilter),
+            ("something_new", FinishReason::Other),
+        ],
+        refusals: vec![
+            (reply(200, &[], &refused.to_string()), "I will not."),
+            (chunks(&[refused_stream.as_bytes()], true), "I will not."),
+        ],
+        errors: vec![
+            (
+                reply(400, &[], r#"{"error":{"message":"x","code":"context_length_exceeded"}}"#),
+                LmErrorKind::ContextWindow,
+            ),
+            (reply(401, &[], r#"{"error":{"message":"x"}}"#), LmErrorKind::Auth),
+            (reply(200, &[], &failed("server_error")), LmErrorKind::Server),
+            (reply(200, &[], &failed("rate_limit_exceeded")), LmErrorKind::RateLimit),
+            (reply(200, &[], r#"{"status":"failed"}"#), LmErrorKind::Server),
+            (reply(200, &[], "{}"), LmErrorKind::Decode),
+        ],
+        errors_within: vec![
+            (
+                end(
+                    "failed",
+                    json!({"status": "failed", "error": {"code": "server_error", "message": "sorry"}}),
+                ),
+                LmErrorKind::Server,
+            ),
+            (
+                events(&[json!({"type": "error", "code": "rate_limit_exceeded", "message": "slow down"})]),
+                LmErrorKind::RateLimit,
+            ),
+            (
+                events(&[
+                    json!({"type": "error", "error": {"type": "invalid_request_error", "code": "invalid_api_key"}}),
+                ]),
+                LmErrorKind::Auth,
+            ),
+        ],
+        several: None,
     }
+}
+
+#[tokio::test]
+async fn the_last_event_need_not_repeat_the_items() {
+    let lm = |server: &Server| endpoint(server).model("o3").unwrap();
+    let mut read = Vec::new();
+    for last in [body(thinking_and_calling()), body(json!([]))] {
+        let (deltas, response, _server) =
+            heard(vec![chunks(&[call_events(last).as_bytes()], true)], lm).await;
+        let completion = response.unwrap().completions.remove(0);
+        assert!(completion.opaque.is_some());
+        read.push((deltas, completion.text, completion.reasoning, completion.tool_calls, completion.finish));
+    }
+    assert_eq!(read[0], read[1]);
 }

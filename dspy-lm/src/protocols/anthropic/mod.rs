@@ -11,7 +11,7 @@ mod stream;
 
 use crate::network::transport::{Answer, Failure};
 use crate::protocols::dialect::Dialect;
-use crate::protocols::wire::{Codec, Format, Refused, Source};
+use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 use models::Family;
 
@@ -45,7 +45,7 @@ fn source(model: &str) -> Source<'_> {
 }
 
 impl Codec for Messages {
-    type Events<'a> = stream::Assembly<'a>;
+    type Pieces = stream::MessageStream;
 
     fn body(
         &self,
@@ -62,7 +62,7 @@ impl Codec for Messages {
         response::read(answer, &self.name)
     }
 
-    fn events(&self) -> stream::Assembly<'_> {
-        stream::Assembly::new(&self.name)
+    fn events(&self) -> Assembly<'_, Self::Pieces> {
+        Assembly::new(&self.name)
     }
 }

@@ -3,22 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::response::message_of;
-use crate::network::transport::{Answer, Events, Failure};
-use crate::protocols::wire::{Progress, finish_reason, number, parse, string};
+use crate::network::transport::{Answer, Failure};
+use crate::protocols::wire::{Pieces, finish_reason, number};
 use crate::{Delta, LmErrorKind, Response};
 
 /// More blocks than this are not a reply.
 const MOST_BLOCKS: usize = 4_096;
 
-/// A message, put together from its events.
-#[derive(Debug)]
-pub(crate) struct Assembly<'a> {
-    /// The name that the model was asked by.
-    name: &'a str,
+/// The blocks that have come, and what is said about the message.
+#[derive(Debug, Default)]
+pub(crate) struct MessageStream {
     message: Map<String, Value>,
     blocks: Vec<Block>,
     usage: Map<String, Value>,
-    progress: Progress,
     ended: bool,
 }
 
@@ -32,23 +29,12 @@ struct Block {
     input: String,
 }
 
-impl<'a> Assembly<'a> {
-    pub(super) fn new(name: &'a str) -> Self {
-        Assembly {
-            name,
-            message: Map::new(),
-            blocks: Vec::new(),
-            usage: Map::new(),
-            progress: Progress::default(),
-            ended: false,
-        }
-    }
-
+impl MessageStream {
     /// A new block. Some servers number all of them alike, or none.
     fn begin(&mut self, event: &Value) -> Result<&mut Block, Failure> {
         let index = number(event.get("index"));
         if self.blocks.len() >= MOST_BLOCKS || index.is_some_and(|index| index >= MOST_BLOCKS as u64) {
-            return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its blocks beyond all measure"));
+            return Err(Failure::new(LmErrorKind::Decode, "the index of a block is out of range"));
         }
         let at = self.blocks.len();
         self.blocks.push(Block { index, ..Block::default() });
@@ -76,21 +62,18 @@ impl<'a> Assembly<'a> {
     }
 }
 
-impl Events for Assembly<'_> {
-    fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
-        if data.trim() == "[DONE]" {
-            return Ok(true);
-        }
-        let mut event = parse(data.as_bytes()).map_err(|error| {
-            Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
-        })?;
-        Failure::check(&event)?;
-        let kind = string(event.get("type")).unwrap_or_default();
-        if ["message_", "content_block_", "ping"].iter().any(|start| kind.starts_with(start)) {
-            self.progress.known();
-        } else {
-            self.progress.unknown(&event)?;
-        }
+/// The kind of an event.
+fn kind(event: &Value) -> &str {
+    event.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Pieces for MessageStream {
+    fn knows(event: &Value) -> bool {
+        ["message_", "content_block_", "ping"].iter().any(|start| kind(event).starts_with(start))
+    }
+
+    fn add(&mut self, mut event: Value, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
+        let kind = kind(&event).to_owned();
         match kind.as_str() {
             "message_start" => {
                 self.count(event.pointer("/message/usage"));
@@ -138,12 +121,12 @@ impl Events for Assembly<'_> {
         Ok(false)
     }
 
-    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut message, blocks, usage, progress, ended } = self;
-        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
-        if !ended && finish_reason(message.get("stop_reason"))?.is_none() {
-            return Err(progress.cut());
-        }
+    fn is_complete(&self) -> Result<bool, Failure> {
+        Ok(self.ended || finish_reason(self.message.get("stop_reason"))?.is_some())
+    }
+
+    fn finish(self, name: &str, answer: &Answer) -> Result<Response, Failure> {
+        let MessageStream { mut message, blocks, usage, .. } = self;
         message.insert("content".into(), blocks.into_iter().map(Block::finish).collect());
         message.insert("usage".into(), usage.into());
         message_of(message.into(), answer, name)

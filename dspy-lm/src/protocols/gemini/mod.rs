@@ -11,7 +11,7 @@ mod thinking;
 
 use crate::network::transport::{Answer, Failure};
 use crate::protocols::dialect::Dialect;
-use crate::protocols::wire::{Codec, Format, Refused, Source};
+use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 
 /// Contents for one model.
@@ -34,7 +34,7 @@ fn source(model: &str) -> Source<'_> {
 }
 
 impl Codec for Contents {
-    type Events<'a> = stream::Assembly<'a>;
+    type Pieces = stream::ContentStream;
 
     fn body(&self, request: &Request, format: &Format, refused: Refused, _: bool) -> Result<Vec<u8>, String> {
         let body = self.request(request, format, refused)?;
@@ -45,7 +45,7 @@ impl Codec for Contents {
         response::read(answer, &self.name)
     }
 
-    fn events(&self) -> stream::Assembly<'_> {
-        stream::Assembly::new(&self.name)
+    fn events(&self) -> Assembly<'_, Self::Pieces> {
+        Assembly::new(&self.name)
     }
 }

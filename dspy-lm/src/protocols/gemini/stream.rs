@@ -3,21 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::response::{check, is_thought, reply_of};
-use crate::network::transport::{Answer, Events, Failure};
-use crate::protocols::wire::{Progress, finish_reason, number, parse};
-use crate::{Delta, LmErrorKind, Response};
+use crate::network::transport::{Answer, Failure};
+use crate::protocols::wire::{Pieces, completion_at, finish_reason};
+use crate::{Delta, Response};
 
-/// More candidates than this were not asked for.
-const MOST_CANDIDATES: usize = 128;
-
-/// A reply, put together from its events.
-#[derive(Debug)]
-pub(crate) struct Assembly<'a> {
-    /// The name that the model was asked by.
-    name: &'a str,
+/// The candidates that have come, and what is said about the reply.
+#[derive(Debug, Default)]
+pub(crate) struct ContentStream {
     reply: Map<String, Value>,
     candidates: Vec<Building>,
-    progress: Progress,
 }
 
 #[derive(Debug, Default)]
@@ -26,22 +20,9 @@ struct Building {
     members: Map<String, Value>,
 }
 
-impl<'a> Assembly<'a> {
-    pub(super) fn new(name: &'a str) -> Self {
-        Assembly { name, reply: Map::new(), candidates: Vec::new(), progress: Progress::default() }
-    }
-
+impl ContentStream {
     fn candidate(&mut self, at: usize, mut candidate: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
-        let index =
-            number(candidate.get("index")).map_or(at, |index| usize::try_from(index).unwrap_or(usize::MAX));
-        if index >= MOST_CANDIDATES {
-            let message = "the reply numbers its candidates beyond all measure";
-            return Err(Failure::new(LmErrorKind::Decode, message));
-        }
-        if self.candidates.len() <= index {
-            self.candidates.resize_with(index + 1, Building::default);
-        }
-        let building = &mut self.candidates[index];
+        let (index, building) = completion_at(&mut self.candidates, &candidate, at, "candidate")?;
         let parts = candidate.pointer_mut("/content/parts").map(Value::take);
         for part in parts.as_ref().and_then(Value::as_array).into_iter().flatten() {
             let said = part.get("text").and_then(Value::as_str).unwrap_or_default();
@@ -99,20 +80,16 @@ impl Building {
     }
 }
 
-impl Events for Assembly<'_> {
-    fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
-        if data.trim() == "[DONE]" {
-            return Ok(true);
-        }
-        let mut event = parse(data.as_bytes()).map_err(|error| {
-            Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
-        })?;
-        check(&event)?;
-        if event.get("candidates").or_else(|| event.get("usageMetadata")).is_some() {
-            self.progress.known();
-        } else {
-            self.progress.unknown(&event)?;
-        }
+impl Pieces for ContentStream {
+    fn check(event: &Value) -> Result<(), Failure> {
+        check(event)
+    }
+
+    fn knows(event: &Value) -> bool {
+        event.get("candidates").or_else(|| event.get("usageMetadata")).is_some()
+    }
+
+    fn add(&mut self, mut event: Value, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
         let candidates = event.get_mut("candidates").map(Value::take);
         if let Some(Value::Array(candidates)) = candidates {
             for (at, candidate) in candidates.into_iter().enumerate() {
@@ -126,17 +103,18 @@ impl Events for Assembly<'_> {
         Ok(false)
     }
 
-    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut reply, candidates, progress } = self;
-        if candidates.is_empty() {
-            return Err(progress.cut());
-        }
-        // There is no end mark; the reason to stop is the last thing that comes of a candidate.
-        for candidate in &candidates {
+    /// There is no end mark; the reason to stop is the last thing that comes of a candidate.
+    fn is_complete(&self) -> Result<bool, Failure> {
+        for candidate in &self.candidates {
             if finish_reason(candidate.members.get("finishReason"))?.is_none() {
-                return Err(progress.cut());
+                return Ok(false);
             }
         }
+        Ok(!self.candidates.is_empty())
+    }
+
+    fn finish(self, name: &str, answer: &Answer) -> Result<Response, Failure> {
+        let ContentStream { mut reply, candidates } = self;
         let whole = |(index, building): (usize, Building)| {
             let mut members = building.members;
             members.insert("index".into(), index.into());

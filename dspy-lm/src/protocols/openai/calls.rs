@@ -41,7 +41,7 @@ impl Building {
         let piece = Begun { index, id, name, arguments };
         let at = self.place(&piece).unwrap_or(self.0.len());
         if at >= MOST_CALLS || index.is_some_and(|index| index >= MOST_CALLS as u64) {
-            return Err(Failure::new(LmErrorKind::Decode, "the reply numbers its calls beyond all measure"));
+            return Err(Failure::new(LmErrorKind::Decode, "the index of a call is out of range"));
         }
         if at == self.0.len() {
             self.0.push(Begun { index, ..Begun::default() });

@@ -15,7 +15,7 @@ pub(crate) use tools::{arguments_text, parameters};
 
 use crate::network::transport::{Answer, Failure};
 use crate::protocols::dialect::Dialect;
-use crate::protocols::wire::{Codec, Format, Refused, Source};
+use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 
 /// Chat completions for one model.
@@ -38,7 +38,7 @@ fn source(model: &str) -> Source<'_> {
 }
 
 impl Codec for Chat {
-    type Events<'a> = stream::Assembly<'a>;
+    type Pieces = stream::ChatStream;
 
     fn body(
         &self,
@@ -55,7 +55,7 @@ impl Codec for Chat {
         response::read(answer, &self.name)
     }
 
-    fn events(&self) -> stream::Assembly<'_> {
-        stream::Assembly::new(&self.name)
+    fn events(&self) -> Assembly<'_, Self::Pieces> {
+        Assembly::new(&self.name)
     }
 }

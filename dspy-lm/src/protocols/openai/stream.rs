@@ -4,24 +4,24 @@ use serde_json::{Map, Value};
 
 use super::response::{detailed, reasoning, split_content, usage};
 use super::{calls, logprobs, source};
-use crate::network::transport::{Answer, Events, Failure};
-use crate::protocols::wire::{Progress, completion_of, finish_reason, number, parse, string};
+use crate::network::transport::{Answer, Failure};
+use crate::protocols::wire::{Pieces, completion_at, completion_of, finish_reason, string};
 use crate::{Completion, Delta, FinishReason, LmErrorKind, Response, TokenLogprob, Usage};
 
-/// More completions than this were not asked for.
-const MOST_CHOICES: usize = 128;
-
-/// A reply, put together from its events.
+/// The choices that have come.
 #[derive(Debug)]
-pub(crate) struct Assembly<'a> {
-    /// The name that the model was asked by.
-    name: &'a str,
+pub(crate) struct ChatStream {
     choices: Vec<Building>,
     usage: Usage,
     model: Option<String>,
     id: Option<String>,
-    progress: Progress,
-    ended: bool,
+}
+
+impl Default for ChatStream {
+    fn default() -> Self {
+        // A reply without counts is one request all the same.
+        ChatStream { choices: Vec::new(), usage: Usage::tokens(0, 0), model: None, id: None }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -37,34 +37,11 @@ struct Building {
     finish: Option<FinishReason>,
 }
 
-impl<'a> Assembly<'a> {
-    pub(super) fn new(name: &'a str) -> Self {
-        Assembly {
-            name,
-            choices: Vec::new(),
-            usage: Usage::tokens(0, 0),
-            model: None,
-            id: None,
-            progress: Progress::default(),
-            ended: false,
-        }
-    }
-
+impl ChatStream {
     /// Takes in the choice at that place of an event.
     fn choice(&mut self, at: usize, mut choice: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
         Failure::check(&choice)?;
-        let index =
-            number(choice.get("index")).map_or(at, |index| usize::try_from(index).unwrap_or(usize::MAX));
-        if index >= MOST_CHOICES {
-            return Err(Failure::new(
-                LmErrorKind::Decode,
-                "the reply numbers its choices beyond all measure",
-            ));
-        }
-        if self.choices.len() <= index {
-            self.choices.resize_with(index + 1, Building::default);
-        }
-        let building = &mut self.choices[index];
+        let (index, building) = completion_at(&mut self.choices, &choice, at, "choice")?;
         if let Some(reason) = finish_reason(choice.get("finish_reason"))? {
             building.finish = Some(reason);
         }
@@ -94,24 +71,18 @@ impl<'a> Assembly<'a> {
     }
 }
 
-impl Events for Assembly<'_> {
-    fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
-        if data.trim() == "[DONE]" {
-            self.ended = true;
-            return Ok(true);
-        }
-        let mut event = parse(data.as_bytes()).map_err(|error| {
-            Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
-        })?;
-        Failure::check(&event)?;
-        match event.get_mut("choices").map(Value::take) {
-            Some(Value::Array(choices)) => {
-                self.progress.known();
-                for (at, choice) in choices.into_iter().enumerate() {
-                    self.choice(at, choice, deltas)?;
-                }
+impl Pieces for ChatStream {
+    const ENDS_WITH_MARK: bool = true;
+
+    fn knows(event: &Value) -> bool {
+        event.get("choices").is_some_and(Value::is_array)
+    }
+
+    fn add(&mut self, mut event: Value, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
+        if let Some(Value::Array(choices)) = event.get_mut("choices").map(Value::take) {
+            for (at, choice) in choices.into_iter().enumerate() {
+                self.choice(at, choice, deltas)?;
             }
-            _ => self.progress.unknown(&event)?,
         }
         // Groq has a place of its own for it.
         let counts =
@@ -124,25 +95,20 @@ impl Events for Assembly<'_> {
         Ok(false)
     }
 
-    fn finish(mut self, answer: &Answer) -> Result<Response, Failure> {
-        let open = self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none());
-        // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
-        if open && !self.ended {
-            return Err(self.progress.cut());
-        }
-        // The end mark alone comes after errors, too.
-        if let Some(failure) = self.progress.stray().filter(|_| open) {
-            return Err(failure);
-        }
+    fn is_complete(&self) -> Result<bool, Failure> {
+        Ok(!self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some()))
+    }
+
+    fn finish(self, name: &str, answer: &Answer) -> Result<Response, Failure> {
         if self.choices.is_empty() {
             return Err(Failure::new(LmErrorKind::Decode, "the stream holds no choices"));
         }
         let completions =
-            self.choices.into_iter().map(|choice| choice.finish(self.name)).collect::<Result<_, _>>()?;
+            self.choices.into_iter().map(|choice| choice.finish(name)).collect::<Result<_, _>>()?;
         Ok(Response {
             completions,
             usage: self.usage,
-            model: self.model.unwrap_or_else(|| self.name.to_owned()),
+            model: self.model.unwrap_or_else(|| name.to_owned()),
             request_id: answer.request_id.clone().or(self.id),
             cached: false,
         })

@@ -10,7 +10,7 @@ mod stream;
 
 use crate::network::transport::{Answer, Failure};
 use crate::protocols::dialect::Dialect;
-use crate::protocols::wire::{Codec, Format, Refused, Source};
+use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 
 /// Responses of one model.
@@ -33,7 +33,7 @@ fn source(model: &str) -> Source<'_> {
 }
 
 impl Codec for Responses {
-    type Events<'a> = stream::Assembly<'a>;
+    type Pieces = stream::ResponseStream;
 
     fn body(
         &self,
@@ -50,7 +50,7 @@ impl Codec for Responses {
         response::read(answer, &self.name)
     }
 
-    fn events(&self) -> stream::Assembly<'_> {
-        stream::Assembly::new(&self.name)
+    fn events(&self) -> Assembly<'_, Self::Pieces> {
+        Assembly::new(&self.name)
     }
 }

@@ -3,56 +3,37 @@
 use serde_json::{Value, json};
 
 use super::response::reply_of;
-use crate::network::transport::{Answer, Events, Failure};
-use crate::protocols::wire::{BREAK, Progress, number, parse, string};
+use crate::network::transport::{Answer, Failure};
+use crate::protocols::wire::{BREAK, Pieces, number};
 use crate::{Delta, LmErrorKind, Response};
 
 /// More items than this are not a reply.
 const MOST_ITEMS: usize = 4_096;
 
-/// A reply that is arriving.
-#[derive(Debug)]
-pub(crate) struct Assembly<'a> {
-    /// The name that the model was asked by.
-    name: &'a str,
+/// The items that have come.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseStream {
     /// The items that are complete, for servers whose last event does not repeat them.
     items: Vec<(Option<u64>, Value)>,
     whole: Option<Value>,
-    progress: Progress,
     /// What said the last text that was shown.
     speaker: Option<Value>,
     /// The thoughts themselves have been shown; their summary would say the same again.
     thoughts: bool,
 }
 
-impl<'a> Assembly<'a> {
-    pub(super) fn new(name: &'a str) -> Self {
-        Assembly {
-            name,
-            items: Vec::new(),
-            whole: None,
-            progress: Progress::default(),
-            speaker: None,
-            thoughts: false,
-        }
-    }
+/// The kind of an event.
+fn kind(event: &Value) -> &str {
+    event.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-impl Events for Assembly<'_> {
-    fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
-        if data.trim() == "[DONE]" {
-            return Ok(true);
-        }
-        let mut event = parse(data.as_bytes()).map_err(|error| {
-            Failure::new(LmErrorKind::Decode, format!("an event cannot be read: {error}"))
-        })?;
-        let kind = string(event.get("type")).unwrap_or_default();
-        Failure::check(&event)?;
-        if kind.starts_with("response.") {
-            self.progress.known();
-        } else {
-            self.progress.unknown(&event)?;
-        }
+impl Pieces for ResponseStream {
+    fn knows(event: &Value) -> bool {
+        kind(event).starts_with("response.")
+    }
+
+    fn add(&mut self, mut event: Value, deltas: &mut Vec<Delta>) -> Result<bool, Failure> {
+        let kind = kind(&event).to_owned();
         let more = event.get("delta").and_then(Value::as_str).unwrap_or_default();
         match kind.as_str() {
             "response.output_text.delta" | "response.refusal.delta" if !more.is_empty() => {
@@ -94,9 +75,13 @@ impl Events for Assembly<'_> {
         Ok(false)
     }
 
-    fn finish(self, answer: &Answer) -> Result<Response, Failure> {
-        let Assembly { name, mut items, whole, progress, .. } = self;
-        let Some(mut whole) = whole else { return Err(progress.cut()) };
+    fn is_complete(&self) -> Result<bool, Failure> {
+        Ok(self.whole.is_some())
+    }
+
+    fn finish(self, name: &str, answer: &Answer) -> Result<Response, Failure> {
+        let ResponseStream { mut items, whole, .. } = self;
+        let mut whole = whole.unwrap_or_default();
         let empty = whole.get("output").and_then(Value::as_array).is_none_or(Vec::is_empty);
         if empty && !items.is_empty() && whole.is_object() {
             if items.iter().all(|(index, _)| index.is_some()) {

@@ -1,8 +1,10 @@
 //! What the protocols have in common: a model behind an address, the ladder of reply formats, several completions from
-//! endpoints that give one at a time, JSON Schemas as endpoints take them, and the reading of odd JSON.
+//! endpoints that give one at a time, JSON Schemas as endpoints take them, the assembly of streamed replies, and the
+//! reading of odd JSON.
 //!
 //! A protocol is a [`Codec`]: it writes bodies and reads replies, whole or by events. It knows nothing of connections.
 
+mod assembly;
 mod finish;
 mod formats;
 mod json;
@@ -11,17 +13,18 @@ mod refused;
 pub(crate) mod schema;
 mod served;
 
+pub(crate) use assembly::{Assembly, Pieces, completion_at};
 pub(crate) use finish::{finish_reason, finish_word};
 pub(crate) use formats::Format;
 pub(crate) use json::parse;
 pub(crate) use read::{
-    BREAK, Progress, Source, arguments_object, completion_of, count, dollars, garbage, merge, number,
-    read_arguments, string,
+    BREAK, Source, arguments_object, completion_of, count, dollars, garbage, merge, number, read_arguments,
+    string,
 };
 pub(crate) use refused::{Parameter, Refused};
 use served::Served;
 
-use crate::network::transport::{Answer, Events, Failure, Route};
+use crate::network::transport::{Answer, Failure, Route};
 use crate::protocols::anthropic::Messages;
 use crate::protocols::gemini::Contents;
 use crate::protocols::openai::Chat;
@@ -30,8 +33,8 @@ use crate::{Endpoint, Lm, LmError, Protocol, Request, Response};
 
 /// The writing and reading of one protocol, for one model.
 pub(crate) trait Codec: std::fmt::Debug + Send + Sync + 'static {
-    /// What reads a streamed reply.
-    type Events<'a>: Events;
+    /// The protocol's part in the reading of a streamed reply.
+    type Pieces: Pieces;
 
     /// The body of a request without what the endpoint has `refused`, or why the protocol has no words for it.
     fn body(
@@ -46,7 +49,7 @@ pub(crate) trait Codec: std::fmt::Debug + Send + Sync + 'static {
     fn read(&self, answer: &Answer) -> Result<Response, Failure>;
 
     /// Begins to read a streamed reply.
-    fn events(&self) -> Self::Events<'_>;
+    fn events(&self) -> Assembly<'_, Self::Pieces>;
 }
 
 /// The model of that name, by the protocol of its endpoint.

@@ -52,46 +52,6 @@ pub(crate) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
     Failure::new(LmErrorKind::Decode, message)
 }
 
-/// How far a stream of events has come.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// An event of the protocol has come.
-    begun: bool,
-    /// An event of another kind has come.
-    foreign: bool,
-    /// The last that may have been an error.
-    stray: Option<Failure>,
-}
-
-impl Progress {
-    /// An event of the protocol has come.
-    pub(crate) fn known(&mut self) {
-        self.begun = true;
-    }
-
-    /// An event has come that is none of the protocol's. It is refused if it is an error.
-    pub(crate) fn unknown(&mut self, event: &Value) -> Result<(), Failure> {
-        self.foreign = true;
-        self.stray = Failure::of_stray_event(event)?.or(self.stray.take());
-        Ok(())
-    }
-
-    /// What may have been an error on the way.
-    pub(crate) fn stray(&mut self) -> Option<Failure> {
-        self.stray.take()
-    }
-
-    /// The failure of a stream that has ended before its reply: of an error, it was cut off, or it is no reply.
-    pub(crate) fn cut(self) -> Failure {
-        let (kind, message) = if self.foreign && !self.begun {
-            (LmErrorKind::Decode, "the stream holds no reply of the protocol")
-        } else {
-            (LmErrorKind::Transport, "the stream ended before the reply did")
-        };
-        self.stray.unwrap_or_else(|| Failure::new(kind, message))
-    }
-}
-
 /// A completion of what a reply or its events gave for it.
 pub(crate) fn completion_of(
     mut text: String,

@@ -5,9 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::formats::Formats;
-use super::{
-    Answer, Chat, Codec, Contents, Endpoint, Events, Messages, Protocol, Refused, Request, Responses,
-};
+use super::{Answer, Chat, Codec, Contents, Endpoint, Messages, Protocol, Refused, Request, Responses};
+use crate::network::transport::Events as _;
 use crate::protocols::dialect::Dialect;
 use crate::providers::PROVIDERS;
 use crate::{Message, PromptCache, ReasoningEffort, ResponseFormat, ToolSpec};
