@@ -13,7 +13,7 @@
 //! }
 //! let tune = FineTune::new("gpt-4o-mini-2024-07-18", rows).suffix("triage").seed(1);
 //! let client = FineTuning::new(Endpoint::provider("openai")?);
-//! Restarted after a crash, this resumes where it stopped.
+//! // Restarted after a crash, this resumes where it stopped.
 //! let tuned = client.run(&tune, "runs/triage.json").await?;
 //! let lm = tuned.lm()?;
 //! # let _ = lm;
