@@ -80,7 +80,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
             if !name.starts_with('.') && !["target", "tests", "data", "fuzz"].contains(&name) {
                 collect(&path, files);
             }
-        } else if name.ends_with(".rs") || name.ends_with(".md") && name != "CHANGELOG.md" {
+        } else if path.extension().is_some_and(|end| end == "rs" || end == "md") && name != "CHANGELOG.md" {
             files.push(path);
         }
     }
