@@ -75,7 +75,7 @@ impl<S: Signature> ChainOfThought<S> {
 
     /// Calls the model and shows the outputs while they arrive, the reasoning first.
     pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
-        PredictStream::of(self, input)
+        PredictStream::arriving(self.predict.leaf.stream(input.into_input().to_values(), Types::of::<S>()))
     }
 
     /// The exact messages that a call with this input would send first. Calls no model.

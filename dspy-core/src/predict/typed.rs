@@ -105,7 +105,7 @@ impl<S: Signature> Predict<S> {
 
     /// Calls the model and shows the outputs while they arrive.
     pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
-        PredictStream::of(self, input)
+        PredictStream::arriving(self.leaf.stream(input.into_input().to_values(), Types::of::<S>()))
     }
 
     /// The exact messages that a call with this input would send first. Calls no model.

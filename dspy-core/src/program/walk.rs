@@ -108,6 +108,10 @@ fn push_field(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
+fn push_index(path: &mut String, index: usize) {
+    path.push_str(&format!("[{index}]"));
+}
+
 /// A map key as Python's `repr` writes a string.
 fn push_key(path: &mut String, key: &str) {
     let quote = if key.contains('\'') && !key.contains('"') { '"' } else { '\'' };
@@ -135,24 +139,29 @@ impl<'a> Visitor<'a, '_> {
 
     /// A module in the field `name`.
     pub fn field(&mut self, name: &str, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_field(path, name), module);
+        let outer = self.path.len();
+        push_field(&mut self.path, name);
+        self.descend(outer, module);
     }
 
     /// A module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| path.push_str(&format!("[{index}]")), module);
+        let outer = self.path.len();
+        push_index(&mut self.path, index);
+        self.descend(outer, module);
     }
 
     /// A module under `key` of a map.
     pub fn entry(&mut self, key: &str, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_key(path, key), module);
+        let outer = self.path.len();
+        push_key(&mut self.path, key);
+        self.descend(outer, module);
     }
 
-    fn descend(&mut self, extend: impl FnOnce(&mut String), module: &'a (impl HasPredictors + ?Sized)) {
-        let length = self.path.len();
-        extend(&mut self.path);
+    /// Visits a module. `outer` is the length of the path outside of it.
+    fn descend(&mut self, outer: usize, module: &'a (impl HasPredictors + ?Sized)) {
         module.visit(self);
-        self.path.truncate(length);
+        self.path.truncate(outer);
     }
 }
 
@@ -164,24 +173,28 @@ impl VisitorMut<'_> {
 
     /// A module in the field `name`.
     pub fn field(&mut self, name: &str, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_field(path, name), module);
+        let outer = self.path.len();
+        push_field(&mut self.path, name);
+        self.descend(outer, module);
     }
 
     /// A module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| path.push_str(&format!("[{index}]")), module);
+        let outer = self.path.len();
+        push_index(&mut self.path, index);
+        self.descend(outer, module);
     }
 
     /// A module under `key` of a map.
     pub fn entry(&mut self, key: &str, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_key(path, key), module);
+        let outer = self.path.len();
+        push_key(&mut self.path, key);
+        self.descend(outer, module);
     }
 
-    fn descend(&mut self, extend: impl FnOnce(&mut String), module: &mut (impl HasPredictors + ?Sized)) {
-        let length = self.path.len();
-        extend(&mut self.path);
+    fn descend(&mut self, outer: usize, module: &mut (impl HasPredictors + ?Sized)) {
         module.visit_mut(self);
-        self.path.truncate(length);
+        self.path.truncate(outer);
     }
 }
 
