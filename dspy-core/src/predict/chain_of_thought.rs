@@ -75,7 +75,7 @@ impl<S: Signature> ChainOfThought<S> {
 
     /// Starts a call whose outputs are shown as they arrive, the reasoning first.
     pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
-        PredictStream::of(self, input)
+        PredictStream::arriving(self.predict.leaf.stream(input.into_input().to_values(), Types::of::<S>()))
     }
 
     /// Returns the exact messages of the first request for this input. Calls no model.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::stream_state::Arriving;
 use crate::error::Result;
 use crate::lm::{BoxFuture, Message};
 use crate::predictor::{
@@ -89,6 +90,13 @@ impl Leaf {
         types: Types,
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
         Box::pin(call_leaf(self, self.run(inputs, types)))
+    }
+
+    /// A [`call`](Self::call) whose outputs are shown while they arrive.
+    pub(super) fn stream(&self, inputs: Result<Values, FieldError>, types: Types) -> Arriving {
+        let called = self.clone();
+        let call = Box::pin(async move { called.call(inputs, types).await });
+        Arriving::new(self.named_predictors(), (types.spec)(), call)
     }
 
     async fn run(&self, inputs: Result<Values, FieldError>, types: Types) -> Result<AnyPrediction> {

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use serde_json::Value;
 
 use super::Prediction;
-use super::stream_state::Arriving;
+use super::stream_state::{Arriving, News};
 use crate::error::Result;
-use crate::program::Module;
+use crate::program::{HasPredictors as _, Module};
 use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, update_values};
 
 /// A prediction in progress; made by [`Predict::stream`](super::Predict::stream) and similar methods, and for
@@ -66,7 +66,10 @@ use crate::signature::{FieldState, IntoInput, PartialValues, Signature, Values, 
 /// The partial outputs are `Serialize`, each field with its [state](crate::signature::FieldState). If they
 /// are `Clone` (because their fields are), the stream is a [`Stream`] of them.
 #[must_use = "nothing is sent before the stream is asked"]
-pub struct PredictStream<S: Signature>(Arriving<S::Partial, S::Output>);
+pub struct PredictStream<S: Signature> {
+    arriving: Arriving,
+    partial: S::Partial,
+}
 
 impl<S: Signature> PredictStream<S> {
     /// Calls a strategy and shows its outputs as they arrive.
@@ -78,32 +81,49 @@ impl<S: Signature> PredictStream<S> {
         M: Module<Output = S::Output> + Clone + 'static,
         M::Input: 'static,
     {
-        PredictStream(Arriving::new(strategy, input.into_input(), S::spec(), S::Partial::default, S::update))
+        let (called, input) = (strategy.clone(), input.into_input());
+        let call = Box::pin(async move { called.call(input).await.map(Prediction::erased) });
+        Self::arriving(Arriving::new(strategy.named_predictors(), S::spec(), call))
+    }
+
+    pub(super) fn arriving(arriving: Arriving) -> Self {
+        PredictStream { arriving, partial: S::Partial::default() }
+    }
+
+    /// Whether there is more to show; otherwise the call has ended.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match ready!(self.arriving.poll_news(cx)) {
+            None => return Poll::Ready(false),
+            Some(News::Output(change)) => S::update(&mut self.partial, &change),
+            Some(News::Restarted) => self.partial = S::Partial::default(),
+            Some(News::Beside) => {}
+        }
+        Poll::Ready(true)
     }
 
     /// Waits for a change and returns the outputs so far; `None` once the call has ended or failed.
     pub async fn next(&mut self) -> Option<&S::Partial> {
-        poll_fn(|cx| self.0.poll_more(cx)).await.then_some(&self.0.partial)
+        poll_fn(|cx| self.poll_more(cx)).await.then_some(&self.partial)
     }
 
     /// Returns the outputs so far.
     pub fn partial(&self) -> &S::Partial {
-        &self.0.partial
+        &self.partial
     }
 
     /// Returns the state of an output that the strategy added to those of the signature.
     pub fn added(&self, name: &str) -> Option<&FieldState<Value>> {
-        self.0.added.get(name)
+        self.arriving.added.get(name)
     }
 
     /// Returns the reasoning so far, if the strategy requests it or the model reports it.
     pub fn reasoning(&self) -> &str {
-        self.0.reasoning()
+        self.arriving.reasoning()
     }
 
     /// Returns the number of the present attempt at the outputs, from 1.
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.arriving.attempt
     }
 
     /// Runs the call to its end and returns the prediction.
@@ -111,7 +131,7 @@ impl<S: Signature> PredictStream<S> {
     /// # Errors
     /// The same as for a call without a stream.
     pub async fn finish(self) -> Result<Prediction<S::Output>> {
-        self.0.finish().await
+        Prediction::recovered(self.arriving.finish().await?)
     }
 }
 
@@ -119,7 +139,7 @@ impl<S: Signature<Partial: Clone>> Stream for PredictStream<S> {
     type Item = S::Partial;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Partial>> {
-        self.0.poll_more(cx).map(|more| more.then(|| self.0.partial.clone()))
+        self.poll_more(cx).map(|more| more.then(|| self.partial.clone()))
     }
 }
 
@@ -128,41 +148,58 @@ impl<S: Signature> Unpin for PredictStream<S> {}
 
 impl<S: Signature> fmt::Debug for PredictStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PredictStream").field("attempt", &self.0.attempt).finish_non_exhaustive()
+        f.debug_struct("PredictStream").field("attempt", &self.arriving.attempt).finish_non_exhaustive()
     }
 }
 
 /// A [`PredictStream`] of a signature that is known only at run time; made by
 /// [`DynPredict::stream`](super::DynPredict::stream).
 #[must_use = "nothing is sent before the stream is asked"]
-pub struct DynStream(Arriving<PartialValues, Values>);
+pub struct DynStream {
+    arriving: Arriving,
+    partial: PartialValues,
+    fresh: PartialValues,
+}
 
 impl DynStream {
     pub(super) fn of(strategy: &super::DynPredict, inputs: Values) -> Self {
-        let spec = strategy.predictor().spec();
-        let names: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
-        let fresh = move || names.iter().map(|name| (name.clone(), FieldState::Pending)).collect();
-        DynStream(Arriving::new(strategy, inputs, spec, fresh, update_values))
+        let (called, spec) = (strategy.clone(), strategy.predictor().spec());
+        let fresh: PartialValues =
+            spec.outputs().map(|field| (field.name().to_owned(), FieldState::Pending)).collect();
+        let call = Box::pin(async move { called.call(inputs).await.map(Prediction::erased) });
+        let arriving = Arriving::new(strategy.named_predictors(), spec, call);
+        DynStream { arriving, partial: fresh.clone(), fresh }
+    }
+
+    /// Whether there is more to show; otherwise the call has ended.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match ready!(self.arriving.poll_news(cx)) {
+            None => return Poll::Ready(false),
+            Some(News::Output(change)) => update_values(&mut self.partial, &change),
+            Some(News::Restarted) => self.partial.clone_from(&self.fresh),
+            Some(News::Beside) => {}
+        }
+        Poll::Ready(true)
     }
 
     /// Waits for a change and returns the outputs so far; `None` once the call has ended or failed.
     pub async fn next(&mut self) -> Option<&PartialValues> {
-        poll_fn(|cx| self.0.poll_more(cx)).await.then_some(&self.0.partial)
+        poll_fn(|cx| self.poll_more(cx)).await.then_some(&self.partial)
     }
 
     /// Returns the outputs so far.
     pub fn partial(&self) -> &PartialValues {
-        &self.0.partial
+        &self.partial
     }
 
     /// Returns the reasoning so far, if the strategy requests it or the model reports it.
     pub fn reasoning(&self) -> &str {
-        self.0.reasoning()
+        self.arriving.reasoning()
     }
 
     /// Returns the number of the present attempt at the outputs, from 1.
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.arriving.attempt
     }
 
     /// Runs the call to its end and returns the prediction.
@@ -170,7 +207,7 @@ impl DynStream {
     /// # Errors
     /// The same as for a call without a stream.
     pub async fn finish(self) -> Result<Prediction<Values>> {
-        self.0.finish().await
+        Prediction::recovered(self.arriving.finish().await?)
     }
 }
 
@@ -178,12 +215,12 @@ impl Stream for DynStream {
     type Item = PartialValues;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PartialValues>> {
-        self.0.poll_more(cx).map(|more| more.then(|| self.0.partial.clone()))
+        self.poll_more(cx).map(|more| more.then(|| self.partial.clone()))
     }
 }
 
 impl fmt::Debug for DynStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DynStream").field("partial", &self.0.partial).finish_non_exhaustive()
+        f.debug_struct("DynStream").field("partial", &self.partial).finish_non_exhaustive()
     }
 }

@@ -3,23 +3,23 @@
 use std::collections::HashSet;
 use std::task::{Context, Poll, ready};
 
-use super::Prediction;
+use super::Predictor;
+use super::prediction::AnyPrediction;
 use crate::error::Result;
-use crate::program::{Event, EventKind, Module, watched};
+use crate::lm::BoxFuture;
+use crate::program::{Event, EventKind, watched};
 use crate::signature::{FieldChange, FieldState, FieldUpdate, PartialValues, SignatureSpec, update_values};
 use dspy_lm::internal::Driven;
 
-/// A call of a strategy together with the part of its outputs that has arrived.
-pub(super) struct Arriving<P, O> {
-    work: Driven<'static, Event, Result<Prediction<O>>>,
+/// A call of a strategy together with the outputs that have arrived beside those of its signature. The latter are of a
+/// type that only the owner knows, who takes them from the [`News`].
+pub(super) struct Arriving {
+    work: Driven<'static, Event, Result<AnyPrediction>>,
     /// The paths of the predictors that are shown.
     shown: HashSet<String>,
     /// The id of the call that is shown.
     call: Option<u64>,
     own: HashSet<String>,
-    fresh: Box<dyn Fn() -> P + Send>,
-    update: fn(&mut P, &FieldChange),
-    pub(super) partial: P,
     /// Outputs that the strategy added to the signature.
     pub(super) added: PartialValues,
     /// The reasoning that the model reports separately from the reply.
@@ -27,86 +27,85 @@ pub(super) struct Arriving<P, O> {
     pub(super) attempt: u32,
 }
 
-impl<P, O: Send + 'static> Arriving<P, O> {
-    pub(super) fn new<M>(
-        strategy: &M,
-        input: M::Input,
+/// What an event changes in what is shown.
+pub(super) enum News {
+    /// More of an output of the signature.
+    Output(FieldChange),
+    /// The outputs start anew.
+    Restarted,
+    /// Anything else.
+    Beside,
+}
+
+impl Arriving {
+    /// `call` is one of a strategy with these predictors, shown where they have all outputs of `own`.
+    pub(super) fn new(
+        predictors: Vec<(String, &Predictor)>,
         own: &SignatureSpec,
-        fresh: impl Fn() -> P + Send + 'static,
-        update: fn(&mut P, &FieldChange),
-    ) -> Self
-    where
-        M: Module<Output = O> + Clone + 'static,
-        M::Input: 'static,
-    {
+        call: BoxFuture<'static, Result<AnyPrediction>>,
+    ) -> Self {
         let has = |spec: &SignatureSpec| {
             own.outputs()
                 .all(|field| spec.field(field.name()).is_some_and(|other| other.schema() == field.schema()))
         };
-        let predictors = strategy.named_predictors().into_iter();
-        let shown = predictors.filter(|(_, predictor)| has(predictor.spec())).map(|(path, _)| path).collect();
-        let strategy = strategy.clone();
+        let shown = predictors.into_iter().filter(|(_, predictor)| has(predictor.spec()));
         Arriving {
-            work: watched(async move { strategy.call(input).await }),
-            shown,
+            work: watched(call),
+            shown: shown.map(|(path, _)| path).collect(),
             call: None,
             own: own.outputs().map(|field| field.name().to_owned()).collect(),
-            partial: fresh(),
-            fresh: Box::new(fresh),
-            update,
             added: PartialValues::new(),
             reported: String::new(),
             attempt: 1,
         }
     }
 
-    /// Polls for a change; ready with `false` once the call has ended.
-    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Polls for the next change of the shown outputs; `None` once the call has ended.
+    pub(super) fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<Option<News>> {
         loop {
             match ready!(self.work.poll_next(cx)) {
-                None => return Poll::Ready(false),
+                None => return Poll::Ready(None),
                 Some(event) => {
-                    if self.take(event) {
-                        return Poll::Ready(true);
+                    if let Some(news) = self.take(event) {
+                        return Poll::Ready(Some(news));
                     }
                 }
             }
         }
     }
 
-    /// Applies an event; returns whether it changed the shown outputs.
-    fn take(&mut self, event: Event) -> bool {
+    /// Applies an event; returns the change of the shown outputs.
+    fn take(&mut self, event: Event) -> Option<News> {
         if let EventKind::Started { .. } = event.kind {
-            return self.shown.contains(&*event.source)
-                && self.call.replace(event.call).is_some_and(|_| self.restart());
+            let again = self.shown.contains(&*event.source) && self.call.replace(event.call).is_some();
+            return again.then(|| self.restart());
         }
         if self.call != Some(event.call) {
-            return false;
+            return None;
         }
         match event.kind {
             EventKind::Field(change) => {
+                let refused = matches!(change.update, FieldUpdate::Refused(_));
                 if self.own.contains(&*change.field) {
-                    (self.update)(&mut self.partial, &change);
-                } else {
-                    update_values(&mut self.added, &change);
+                    return (!refused).then_some(News::Output(change));
                 }
-                !matches!(change.update, FieldUpdate::Refused(_))
+                update_values(&mut self.added, &change);
+                (!refused).then_some(News::Beside)
             }
             EventKind::Reasoning(more) => {
                 self.reported.push_str(&more);
-                true
+                Some(News::Beside)
             }
-            EventKind::Restarted { .. } => self.restart(),
-            _ => false,
+            EventKind::Restarted { .. } => Some(self.restart()),
+            _ => None,
         }
     }
 
-    fn restart(&mut self) -> bool {
-        self.partial = (self.fresh)();
+    fn restart(&mut self) -> News {
         self.added.clear();
         self.reported.clear();
         self.attempt += 1;
-        true
+        News::Restarted
     }
 
     /// Returns the requested reasoning, otherwise the reasoning that the model reports.
@@ -115,7 +114,7 @@ impl<P, O: Send + 'static> Arriving<P, O> {
         asked.and_then(serde_json::Value::as_str).unwrap_or(&self.reported)
     }
 
-    pub(super) async fn finish(self) -> Result<Prediction<O>> {
+    pub(super) async fn finish(self) -> Result<AnyPrediction> {
         self.work.finish().await
     }
 }

@@ -106,7 +106,7 @@ impl<S: Signature> Predict<S> {
 
     /// Starts a call whose outputs are shown as they arrive.
     pub fn stream(&self, input: impl IntoInput<S::Input>) -> PredictStream<S> {
-        PredictStream::of(self, input)
+        PredictStream::arriving(self.leaf.stream(input.into_input().to_values(), Types::of::<S>()))
     }
 
     /// Returns the exact messages of the first request for this input. Calls no model.

@@ -125,6 +125,10 @@ fn push_field(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
+fn push_index(path: &mut String, index: usize) {
+    path.push_str(&format!("[{index}]"));
+}
+
 /// Appends a map key, quoted like a string in Python's `repr`.
 fn push_key(path: &mut String, key: &str) {
     let quote = if key.contains('\'') && !key.contains('"') { '"' } else { '\'' };
@@ -152,24 +156,29 @@ impl<'a> Visitor<'a, '_> {
 
     /// Visits a module in the field `name`.
     pub fn field(&mut self, name: &str, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_field(path, name), module);
+        let outer = self.path.len();
+        push_field(&mut self.path, name);
+        self.descend(outer, module);
     }
 
     /// Visits a module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| path.push_str(&format!("[{index}]")), module);
+        let outer = self.path.len();
+        push_index(&mut self.path, index);
+        self.descend(outer, module);
     }
 
     /// Visits a module under `key` of a map.
     pub fn entry(&mut self, key: &str, module: &'a (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_key(path, key), module);
+        let outer = self.path.len();
+        push_key(&mut self.path, key);
+        self.descend(outer, module);
     }
 
-    fn descend(&mut self, extend: impl FnOnce(&mut String), module: &'a (impl HasPredictors + ?Sized)) {
-        let length = self.path.len();
-        extend(&mut self.path);
+    /// Visits a module. `outer` is the length of the path outside of it.
+    fn descend(&mut self, outer: usize, module: &'a (impl HasPredictors + ?Sized)) {
         module.visit(self);
-        self.path.truncate(length);
+        self.path.truncate(outer);
     }
 }
 
@@ -181,24 +190,28 @@ impl VisitorMut<'_> {
 
     /// Visits a module in the field `name`.
     pub fn field(&mut self, name: &str, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_field(path, name), module);
+        let outer = self.path.len();
+        push_field(&mut self.path, name);
+        self.descend(outer, module);
     }
 
     /// Visits a module at `index` of a sequence.
     pub fn item(&mut self, index: usize, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| path.push_str(&format!("[{index}]")), module);
+        let outer = self.path.len();
+        push_index(&mut self.path, index);
+        self.descend(outer, module);
     }
 
     /// Visits a module under `key` of a map.
     pub fn entry(&mut self, key: &str, module: &mut (impl HasPredictors + ?Sized)) {
-        self.descend(|path| push_key(path, key), module);
+        let outer = self.path.len();
+        push_key(&mut self.path, key);
+        self.descend(outer, module);
     }
 
-    fn descend(&mut self, extend: impl FnOnce(&mut String), module: &mut (impl HasPredictors + ?Sized)) {
-        let length = self.path.len();
-        extend(&mut self.path);
+    fn descend(&mut self, outer: usize, module: &mut (impl HasPredictors + ?Sized)) {
         module.visit_mut(self);
-        self.path.truncate(length);
+        self.path.truncate(outer);
     }
 }
 
