@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::task::{Context, Poll, ready};
 
-use super::Predictor;
-use super::prediction::AnyPrediction;
 use crate::error::Result;
 use crate::lm::BoxFuture;
+use crate::predictor::{AnyPrediction, Predictor};
 use crate::program::{Event, EventKind, watched};
 use crate::signature::{FieldChange, FieldState, FieldUpdate, PartialValues, SignatureSpec, update_values};
 use dspy_lm::internal::Driven;
