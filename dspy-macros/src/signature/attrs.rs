@@ -3,9 +3,9 @@
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Field, Meta, Path, Token};
 
+use super::check::{self, Check};
 use super::model::Role;
 use super::naming::{FieldNaming, StructNaming};
-use super::rule::{self, Check};
 use crate::errors::Errors;
 use dspy_grammar::nearest;
 
@@ -65,7 +65,7 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
                 false
             }
             "check" => {
-                found.checks.extend(rule::parse(attr, errors));
+                found.checks.extend(check::parse(attr, errors));
                 false
             }
             "allow" | "expect" | "warn" | "deny" | "forbid" => {
@@ -130,7 +130,7 @@ pub(crate) fn of_field(field: &mut Field, derives: &Derives, errors: &mut Errors
                 return false;
             }
             "check" => {
-                found.checks.extend(rule::parse(attr, errors).map(|check| (check, attr.clone())));
+                found.checks.extend(check::parse(attr, errors).map(|check| (check, attr.clone())));
                 return false;
             }
             "allow" => {

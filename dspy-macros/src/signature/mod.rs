@@ -10,7 +10,7 @@ mod model;
 mod naming;
 mod options;
 mod parse;
-mod rule;
+mod validate;
 mod whole;
 
 use proc_macro2::TokenStream;
@@ -47,7 +47,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
 fn expand_struct(options: Options, mut item: ItemStruct, mut errors: Errors) -> TokenStream {
     let model = parse::signature(options, &mut item, &mut errors);
     let generated = model.map(|model: Model| {
-        check::check(&model, &mut errors);
+        validate::validate(&model, &mut errors);
         expand::signature(&model)
     });
     let item = item.into_token_stream();

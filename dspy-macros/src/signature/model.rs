@@ -3,7 +3,7 @@
 use syn::{Attribute, Expr, Ident, LitStr, Meta, Path, Type, Visibility};
 
 use super::attrs::Derives;
-use super::rule::Check;
+use super::check::Check;
 use crate::docs::Docs;
 use crate::krate::Krate;
 

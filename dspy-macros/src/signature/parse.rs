@@ -6,9 +6,9 @@ use syn::ext::IdentExt as _;
 use syn::{Attribute, Field as SynField, Fields, Ident, ItemStruct, LitStr, Path};
 
 use super::attrs::{self, FieldAttrs, StructAttrs};
+use super::check::Check;
 use super::model::{Field, Model, Role, Side};
 use super::options::Options;
-use super::rule::Check;
 use super::{case, demo};
 use crate::docs::Docs;
 use crate::errors::Errors;

@@ -4,8 +4,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::Attribute;
 
+use super::super::check::Check;
 use super::super::model::{Field, Model, Role};
-use super::super::rule::Check;
 use super::{field_type, side};
 
 /// Returns `fn check` and `fn check_field`, each only if there is something to check.

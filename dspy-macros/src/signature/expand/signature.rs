@@ -4,8 +4,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Expr, ExprLit, Lit, Type};
 
+use super::super::check::Check;
 use super::super::model::{Demo, Field, Model, Role};
-use super::super::rule::Check;
 use super::{checks, field_type, side, structs};
 use crate::docs::Docs;
 use crate::krate::Krate;
