@@ -14,7 +14,7 @@ macro_rules! named_types {
         }
 
         impl $name {
-            /// Every one of them.
+            /// All of them.
             pub const ALL: &[$name] = &[$($name::$variant),*];
 
             /// Returns the name, which is that of the type in Rust.
@@ -24,7 +24,7 @@ macro_rules! named_types {
                 }
             }
 
-            /// Returns the one of that name.
+            /// Returns the type of that name.
             pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $($word => Some($name::$variant),)*
@@ -70,7 +70,7 @@ named_types! {
 }
 
 named_types! {
-    /// A type of `dspy`. Most of them Python knows too, as `dspy.Image`.
+    /// A type of `dspy`. Most of them can also be written as in Python, such as `dspy.Image`.
     Own {
         /// An image.
         Image = "Image",
@@ -131,7 +131,7 @@ const SPELLINGS: [Spelling; 24] = [
 /// Words with a grammar of their own, and the type of any JSON in Rust.
 const OTHERS: [&str; 4] = ["Union", "Literal", "None", "Value"];
 
-/// Names that Rust gives no field, whatever the string is read for.
+/// Names that a field cannot have in Rust, whether the string is parsed at compile time or at run time.
 const UNNAMEABLE: [&str; 5] = ["self", "Self", "super", "crate", "_"];
 
 /// The meaning of a word, and how many arguments it takes. Types of `dspy` are not among these: without a module, such
@@ -163,7 +163,7 @@ fn is_capital(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
-/// What a name stands for already in prompts and saved files.
+/// Returns the existing meaning of a name in prompts and saved files, if it has one.
 pub fn reserved(name: &str) -> Option<&'static str> {
     match name {
         "completed" => Some("the end of a reply"),
@@ -172,7 +172,7 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the name of a field, if anything is.
+/// Returns the reason why a field cannot have this name, if there is one.
 pub(crate) fn refusal(name: &str) -> Option<String> {
     if let Some(purpose) = reserved(name) {
         return Some(format!("`{name}` is reserved for {purpose}; choose another name"));
