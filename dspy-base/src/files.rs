@@ -52,7 +52,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// Reads a file of text of at most [`LARGEST`] bytes. A leading byte order mark, which some editors add, is
+/// Reads a UTF-8 file of at most [`LARGEST`] bytes. A leading byte order mark, which some editors add, is
 /// removed.
 ///
 /// # Errors
