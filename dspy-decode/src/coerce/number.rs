@@ -137,7 +137,7 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
     }
 }
 
-/// Whether the decimals of a literal are all zero.
+/// Returns whether the decimals of a literal are all zero.
 fn is_whole(literal: &str) -> bool {
     literal.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().all(|b| b == b'0'))
 }

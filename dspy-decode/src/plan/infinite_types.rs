@@ -4,7 +4,7 @@
 use super::{Kind, NodeId, Schema};
 
 impl Schema {
-    /// Whether any finite value satisfies the root.
+    /// Returns whether any finite value satisfies the root.
     pub(super) fn has_values(&self) -> bool {
         // The nodes that are known to have values, propagated from the leaves upwards until nothing changes.
         let mut known = vec![false; self.nodes.len()];

@@ -123,7 +123,7 @@ pub(super) struct NumberPlan {
 }
 
 impl NumberPlan {
-    /// Whether any number at all is accepted.
+    /// Returns whether any number at all is accepted.
     pub(super) fn is_free(&self) -> bool {
         self.min.is_none() && self.max.is_none() && self.multiple_of.is_none() && !self.decimal
     }

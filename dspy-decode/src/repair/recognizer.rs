@@ -210,7 +210,7 @@ impl<'s> Machine<'s> {
         self.set_of(&nodes)
     }
 
-    /// Returns the number of list items that have a type of their own.
+    /// Returns the number of list items that have an individual type.
     fn prefix(&self, list: SetId) -> usize {
         self.kinds(list).map(|k| if let Kind::List(p) = k { p.prefix.len() } else { 0 }).max().unwrap_or(0)
     }

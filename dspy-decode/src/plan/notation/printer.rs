@@ -261,7 +261,7 @@ impl<'s> Printer<'s> {
     }
 }
 
-/// Returns the name of a member, quoted unless no character in it could be taken for punctuation.
+/// Returns the name of a member, quoted if any character in it could be taken for punctuation.
 fn key(name: &str) -> String {
     let bare = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '$')
         && name.chars().all(|c| c.is_alphanumeric() || "_$-".contains(c));
