@@ -1,7 +1,7 @@
 //! Keywords that `dspy` adds to JSON Schema.
 //!
 //! Field types write them, the decoder and the adapters read them, and they are removed from the schemas that
-//! are sent to endpoints. All begin with [`PREFIX`], a prefix that JSON Schema reserves for extensions.
+//! are sent to endpoints. All begin with [`PREFIX`], which JSON Schema leaves to its users.
 //!
 //! | keyword | beside | value | read by |
 //! |---|---|---|---|

@@ -134,8 +134,8 @@ const OTHERS: [&str; 4] = ["Union", "Literal", "None", "Value"];
 /// Names that a field cannot have in Rust, whether the string is parsed at compile time or at run time.
 const UNNAMEABLE: [&str; 5] = ["self", "Self", "super", "crate", "_"];
 
-/// The meaning of a word, and how many arguments it takes. Types of `dspy` are not among these: without a module, such
-/// a word may be a type of the caller.
+/// Returns the meaning of a word and its possible numbers of arguments. Types of `dspy` are not included: without
+/// a module, such a word may be a type of the caller.
 pub(crate) fn known(word: &str) -> Option<(Known, RangeInclusive<usize>)> {
     if let Some(number) = Number::named(word) {
         return Some((Known::Number(number), 0..=0));
@@ -143,7 +143,7 @@ pub(crate) fn known(word: &str) -> Option<(Known, RangeInclusive<usize>)> {
     SPELLINGS.iter().find(|(name, ..)| *name == word).map(|(_, known, arguments)| (*known, arguments.clone()))
 }
 
-/// Spellings in lower case; another word in lower case is no type.
+/// Spellings in lower case; other words in lower case are not types.
 pub(crate) fn lower() -> impl Iterator<Item = &'static str> {
     let spellings = SPELLINGS.iter().map(|(name, ..)| *name).filter(|name| !is_capital(name));
     spellings.chain(Number::ALL.iter().map(|number| number.name()))
@@ -154,7 +154,7 @@ pub(crate) fn capital() -> impl Iterator<Item = &'static str> {
     SPELLINGS.iter().map(|(name, ..)| *name).filter(|name| is_capital(name)).chain(OTHERS)
 }
 
-/// The names of the types of `dspy`.
+/// Returns the names of the types of `dspy`.
 pub(crate) fn own() -> impl Iterator<Item = &'static str> {
     Own::ALL.iter().map(|own| own.name())
 }

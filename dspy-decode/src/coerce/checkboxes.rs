@@ -2,7 +2,7 @@
 
 use super::super::text::words;
 
-/// The result of reading the check boxes of a text.
+/// The result of reading the check boxes of the text.
 #[derive(Debug, PartialEq)]
 pub(super) enum Boxes<'t> {
     None,

@@ -117,7 +117,7 @@ impl<'p> Coercion<'p> {
         value
     }
 
-    /// Like [`read`](Self::read), for a tree whose notes are already recorded.
+    /// Reads the tree like [`read`](Self::read), for a tree whose notes are already recorded.
     fn shape(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         if self.fuel == 0 {
             if !self.problems.iter().any(|p| p.kind == ProblemKind::TooLarge) {

@@ -24,7 +24,7 @@ use super::report::RepairKind;
 use super::tree::{Note, Span};
 use doubt::Doubt;
 
-/// The result of repairing a text.
+/// The result of repairing the text.
 #[derive(Debug)]
 pub(super) enum Mended {
     One {

@@ -5,7 +5,7 @@ use std::str::Chars;
 
 use dspy_base::seed::Rng;
 
-/// The maximum length of a generated string.
+/// The maximum length of a generated string, in bytes.
 const LONGEST: usize = 10_000;
 /// The maximum nesting depth of groups.
 const DEEPEST: usize = 50;
