@@ -1,16 +1,16 @@
-//! Boxed errors, and the text of errors.
+//! Boxed errors, and the text of error chains.
 
 use std::fmt;
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Shortens a message that may repeat a long value, in its middle, to about 1,000 bytes.
+/// Shortens a message that may repeat a long value to about 1,000 bytes, by omitting its middle.
 pub fn clipped(message: impl Into<String>) -> String {
     clipped_to(1_000, message.into())
 }
 
-/// Shortens a message in its middle to about `limit` bytes.
+/// Shortens a message to about `limit` bytes, by omitting its middle.
 pub fn clipped_to(limit: usize, message: String) -> String {
     if message.len() <= limit {
         return message;
@@ -20,7 +20,7 @@ pub fn clipped_to(limit: usize, message: String) -> String {
     format!("{}… ({} bytes) …{}", &message[..head], tail - head, &message[tail..])
 }
 
-/// Writes an error as `main` shows it: its text, then each of its sources that the text does not quote yet.
+/// Writes an error as `main` shows it: its text, then each of its sources that the text does not quote.
 ///
 /// # Errors
 /// If the formatter cannot be written to.
@@ -28,7 +28,8 @@ pub fn write_chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) ->
     write_chain_noting(error, None, f)
 }
 
-/// Writes an error like [`write_chain`], with a note in parentheses behind its own text unless that says it already.
+/// Writes an error like [`write_chain`], with a note in parentheses after its own text unless that contains
+/// the note.
 ///
 /// # Errors
 /// If the formatter cannot be written to.
@@ -43,7 +44,7 @@ pub fn write_chain_noting(
         write!(f, " ({note})")?;
     }
     let sources = std::iter::successors(error.source(), |error| error.source());
-    // The limit ends a chain that contains itself.
+    // The limit stops at a chain that contains itself.
     for source in sources.take(32) {
         let text = source.to_string();
         if !shown.contains(&text) {
@@ -54,7 +55,8 @@ pub fn write_chain_noting(
     Ok(())
 }
 
-/// Implements `Debug` of an error by [`write_chain`], because that is the output of a `main` that returns the error.
+/// Implements `Debug` of an error by [`write_chain`], because `Debug` is the output of a `main` that returns
+/// the error.
 #[macro_export]
 macro_rules! readable_debug {
     ($($error:ty),+) => {

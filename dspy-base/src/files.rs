@@ -1,7 +1,7 @@
-//! Files that hold content: only regular ones are opened, each is written whole or not at all, and only its owner may
-//! read it.
+//! File access: only regular files are opened, a file is written completely or not at all, and only its owner
+//! may read it.
 //!
-//! Everything in the library that reads or writes a file of a user's goes through here.
+//! Everything in the library that reads or writes a user's file uses this module.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,22 +10,24 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The largest file that is read into memory as a whole.
+/// The largest file, in bytes, that is read into memory as a whole.
 pub const LARGEST: u64 = 256 << 20;
 
-/// The end of the name of a file that is not finished.
+/// Suffix of the name of an unfinished file.
 const UNFINISHED: &str = ".tmp";
-/// The start of that name.
+/// Prefix of the name of an unfinished file.
 const PREFIX: &str = ".dspy-";
-/// How many names are tried for one.
+/// Number of names that are tried for an unfinished file.
 const TRIES: usize = 16;
 
 /// Opens a file for reading.
 ///
 /// # Errors
-/// What the system reports, and anything that is not a regular file: a pipe or a device may block or never end.
+/// The system's errors, and an error for anything but a regular file: a pipe or a device may block or never
+/// end.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Opening a pipe may block already, so that is looked at before; what was opened is what counts.
+    // Opening a pipe may block, so the type is checked before; the check of the open file is the decisive
+    // one.
     only_regular(&fs::metadata(path)?)?;
     let file = File::open(path)?;
     only_regular(&file.metadata()?)?;
@@ -35,7 +37,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], and a file that is larger.
+/// The errors of [`open`], and an error for a file that is larger.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata()?.len();
@@ -44,16 +46,17 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if length > limit {
         return Err(too_large());
     }
-    // The length is a hint only: files of the kernel claim to be empty.
+    // The length is only a hint: virtual files of the kernel report a length of 0.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// Reads a text file of at most [`LARGEST`] bytes, without the byte order mark that some editors put first.
+/// Reads a UTF-8 file of at most [`LARGEST`] bytes. A leading byte order mark, which some editors add, is
+/// removed.
 ///
 /// # Errors
-/// As [`read`], and bytes that are not UTF-8.
+/// The errors of [`read`], and an error for bytes that are not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::from_utf8(read(path, LARGEST)?)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "the file is not UTF-8"))?;
@@ -63,21 +66,22 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes a file: afterwards the old one is there or the new one, never a part.
+/// Writes a file atomically: afterwards the path holds the old file or the new one, never a part.
 ///
 /// # Errors
-/// As [`Draft::new`] and [`Draft::commit`].
+/// The errors of [`Draft::new`] and [`Draft::commit`].
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = Draft::new(path)?;
     draft.write_all(bytes)?;
     draft.commit()
 }
 
-/// Opens a file for reading and writing, and creates it if there is none. Only its owner may read what is created.
+/// Opens a file for reading and writing, and creates it if it is absent. Only its owner may read a created
+/// file.
 ///
 /// # Errors
-/// What the system reports, and anything that is not a regular file, links to one included: whoever can place a link
-/// must not choose what is written to.
+/// The system's errors, and an error for anything but a regular file, including a link to one: another user
+/// who can place a link must not decide which file is written.
 pub fn open_or_create(path: &Path) -> io::Result<File> {
     match private().read(true).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -93,10 +97,10 @@ pub fn open_or_create(path: &Path) -> io::Result<File> {
     if is_same(path, &file)? { Ok(file) } else { Err(refused("it was replaced while it was opened")) }
 }
 
-/// Whether `path` still leads to this open file.
+/// Returns whether `path` still leads to this open file.
 ///
 /// # Errors
-/// What the system reports about the open file.
+/// The system's errors for the open file.
 pub fn is_same(path: &Path, file: &File) -> io::Result<bool> {
     let opened = file.metadata()?;
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(false) };
@@ -109,10 +113,10 @@ pub fn is_same(path: &Path, file: &File) -> io::Result<bool> {
     Ok(found.is_file() == opened.is_file())
 }
 
-/// Creates a directory and those above it that are missing. Only their owner may enter them.
+/// Creates a directory and its missing parents. Only their owner may enter them.
 ///
 /// # Errors
-/// What the system reports.
+/// The system's errors.
 pub fn create_dirs(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() {
         return Ok(());
@@ -123,7 +127,7 @@ pub fn create_dirs(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
-/// Whether a file of this name was left by somebody who was interrupted while writing.
+/// Returns whether a file of this name was left by a process that was interrupted while writing.
 pub fn is_unfinished(name: &str) -> bool {
     let stem = name.strip_suffix(UNFINISHED).map(|stem| stem.strip_prefix(PREFIX).unwrap_or(stem));
     stem.and_then(|stem| stem.split_once('-')).is_some_and(|(nonce, number)| {
@@ -131,8 +135,8 @@ pub fn is_unfinished(name: &str) -> bool {
     })
 }
 
-/// A file that is being written beside the one that it will replace. Unless it is [committed](Self::commit), nothing
-/// is left of it.
+/// A file that is being written beside the one that it will replace. Unless it is [committed](Self::commit),
+/// it is removed.
 #[derive(Debug)]
 pub struct Draft {
     target: PathBuf,
@@ -142,11 +146,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Begins to write the file at `target`; directories that are missing are created. The new file has the
-    /// permissions of the one that it replaces; where there is none, only its owner may read it.
+    /// Creates a draft of the file at `target`, and missing directories. The new file has the permissions of
+    /// the one that it replaces; if there is none, only its owner may read it.
     ///
     /// # Errors
-    /// What the system reports, and anything at `target` that is not a regular file.
+    /// The system's errors, and an error for anything at `target` that is not a regular file.
     pub fn new(target: &Path) -> io::Result<Self> {
         if target.file_name().is_none() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the path names no file"));
@@ -160,20 +164,20 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Puts what was written in the place of the target.
+    /// Replaces the target by the draft.
     ///
     /// # Errors
-    /// What the system reports. The target is then unchanged.
+    /// The system's errors. The target is then unchanged.
     pub fn commit(mut self) -> io::Result<()> {
         fs::rename(&self.unfinished, &self.target)?;
         self.committed = true;
         Ok(())
     }
 
-    /// As [`commit`](Self::commit), for what has to survive a power cut.
+    /// Commits like [`commit`](Self::commit), so that the file also survives a power failure.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// The errors of [`commit`](Self::commit).
     pub fn commit_durably(self) -> io::Result<()> {
         self.file.sync_all()?;
         self.commit()
@@ -198,7 +202,8 @@ impl Drop for Draft {
     }
 }
 
-/// The permissions of the regular file at `target`, if there is one. A link is replaced itself and never followed.
+/// Returns the permissions of the regular file at `target`, if there is one. A link is itself replaced and
+/// never followed.
 fn replaced(target: &Path) -> io::Result<Option<fs::Permissions>> {
     let found = match fs::symlink_metadata(target) {
         Ok(found) => found,
@@ -209,7 +214,7 @@ fn replaced(target: &Path) -> io::Result<Option<fs::Permissions>> {
         only_regular(&found)?;
         return Ok(Some(found.permissions()));
     }
-    // A link to a device, such as `/dev/stdout`, is not to be replaced by a file.
+    // A link to a device, such as `/dev/stdout`, must not be replaced by a file.
     if let Ok(led_to) = fs::metadata(target) {
         only_regular(&led_to)?;
     }
@@ -229,7 +234,7 @@ fn create_unfinished(target: &Path) -> io::Result<(PathBuf, File)> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < TRIES => {}
             Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {
                 create_dirs(target.parent().unwrap_or(Path::new("")))?;
-                // With the directory there, a second time says something else.
+                // Now that the directory exists, a second attempt has another result.
                 tries = TRIES;
             }
             Err(error) => return Err(error),
@@ -237,7 +242,8 @@ fn create_unfinished(target: &Path) -> io::Result<(PathBuf, File)> {
     }
 }
 
-/// To create a file that only its owner may read, and that is not there yet: no link is followed.
+/// Returns options that create a file that only its owner may read. The file must not exist yet: links are
+/// not followed.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

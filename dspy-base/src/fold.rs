@@ -1,4 +1,4 @@
-//! Forms of names and words in which spellings that mean the same are equal.
+//! Normal forms of names and words, in which equivalent spellings are equal.
 //!
 //! | function | case | marks and spaces | accents | `"Réf-No 2"` | for |
 //! |---|---|---|---|---|---|
@@ -7,17 +7,18 @@
 //! | [`words`] | lower | separate words | kept | `réf`, `no`, `2` | texts: search, embeddings, mentions of names |
 //! | [`words_of_name`] | lower | separate words, like capitals | kept | `réf`, `no`, `2` | keys in `camelCase` too |
 //!
-//! Two forms have other purposes and stay where they are used: `evaluate::normalize_text` of `dspy-core` reproduces a
+//! Two further forms stay where they are used: `evaluate::normalize_text` of `dspy-core` reproduces a
 //! published metric, and the built-in model of `dspy-lm` removes the endings of English words.
 
-/// Returns the letters and digits of a text in lower case, without accents: `"Très élevé!"` → `"treseleve"`.
+/// Returns the letters and digits of a string in lower case, without accents: `"Très élevé!"` →
+/// `"treseleve"`.
 pub fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     fold_into(text, &mut out);
     out
 }
 
-/// Appends the [`fold`] of a text to `out`.
+/// Appends the [`fold`] of a string to `out`.
 pub fn fold_into(text: &str, out: &mut String) {
     for c in text.chars() {
         if c.is_ascii() {
@@ -36,7 +37,7 @@ pub fn fold_into(text: &str, out: &mut String) {
     }
 }
 
-/// The plain spelling of an accented lower-case Latin letter; `""` for a combining mark.
+/// Returns the plain spelling of an accented lower-case Latin letter; `""` for a combining mark.
 fn unaccent(c: char) -> Option<&'static str> {
     Some(match c {
         'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
@@ -72,7 +73,7 @@ pub fn fold_accented(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Returns the runs of letters and digits of a text in lower case.
+/// Returns the runs of letters and digits of a string in lower case.
 pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }

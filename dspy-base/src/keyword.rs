@@ -1,7 +1,7 @@
 //! Keywords that `dspy` adds to JSON Schema.
 //!
-//! Field types write them, the decoder and the adapters read them, and they are removed from the schemas that are sent
-//! to endpoints. All begin with [`PREFIX`], which JSON Schema leaves to its users.
+//! Field types write them, the decoder and the adapters read them, and they are removed from the schemas that
+//! are sent to endpoints. All begin with [`PREFIX`], which JSON Schema leaves to its users.
 //!
 //! | keyword | beside | value | read by |
 //! |---|---|---|---|
@@ -14,9 +14,9 @@
 //! | [`MEDIA`] | an object | `"image"`, `"audio"` or `"file"` | adapters |
 //! | [`NATIVE`] | the schema of a field or of its items | see there | adapters |
 //!
-//! `dspy-macros` writes [`ALIASES`] as text, because a proc macro would build this crate twice.
+//! `dspy-macros` writes [`ALIASES`] as text, because a proc macro would compile this crate a second time.
 
-/// The beginning of every keyword of this module.
+/// Prefix of every keyword of this module.
 pub const PREFIX: &str = "x-";
 
 /// Other names that a reply may use for a member, or for the choice of a `const`.
@@ -24,16 +24,16 @@ pub const ALIASES: &str = "x-aliases";
 
 /// Other names that a reply may use for the values of an `enum`, by value.
 ///
-/// Beside a member's schema, [`ALIASES`] are names of the member; this keyword always speaks of values.
+/// In a member's schema, [`ALIASES`] are names of the member; this keyword always applies to values.
 pub const ENUM_ALIASES: &str = "x-enum-aliases";
 
 /// Descriptions of the values of an `enum`, by value. A reply that uses one means its value.
 pub const ENUM_DESCRIPTIONS: &str = "x-enum-descriptions";
 
-/// An integer of any size, which a string of digits stands for where JSON numbers are too small.
+/// An integer of any size, written as a string of digits if it is out of range for JSON numbers.
 pub const BIG_INT: &str = "x-big-int";
 
-/// A string that holds code: as a whole reply it is the content of the only code fence.
+/// A string that holds code: if it is the whole reply, its value is the content of the only code fence.
 pub const CODE: &str = "x-code";
 
 /// The programming language of a [`CODE`] string, e.g. `"Python"`.
@@ -42,13 +42,13 @@ pub const LANGUAGE: &str = "x-language";
 /// A document that prompts show with its title and its source.
 pub const DOCUMENT: &str = "x-document";
 
-/// The earlier turns of a conversation, which become messages of their own.
+/// The earlier turns of a conversation, which are sent as messages.
 pub const HISTORY: &str = "x-history";
 
-/// An image, audio or another file, which leaves the text of the prompt for a part of its own.
+/// An image, audio or another file, which is sent as a separate part of the message, not in its text.
 pub const MEDIA: &str = "x-media";
 
-/// A field that some models take or return beside the text: `"tool"`, `"tool_calls"` or `"reasoning"`.
+/// A field that some models accept or return beside the text: `"tool"`, `"tool_calls"` or `"reasoning"`.
 pub const NATIVE: &str = "x-native";
 
 #[cfg(test)]

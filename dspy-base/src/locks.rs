@@ -1,10 +1,10 @@
-//! Locks that a panic elsewhere does not poison.
+//! Locks that ignore poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A mutex whose data is valid after every statement, so that poisoning can be ignored.
 pub trait MutexExt<T> {
-    /// Locks, also after a panic of another holder.
+    /// Locks the mutex, even after a panic of another holder.
     fn lock_any(&self) -> MutexGuard<'_, T>;
 }
 
@@ -14,12 +14,12 @@ impl<T> MutexExt<T> for Mutex<T> {
     }
 }
 
-/// As [`MutexExt`] for readers and writers.
+/// The counterpart of [`MutexExt`] for reader-writer locks.
 pub trait RwLockExt<T> {
-    /// Locks for reading, also after a panic of a writer.
+    /// Locks for reading, even after a panic of a writer.
     fn read_any(&self) -> RwLockReadGuard<'_, T>;
 
-    /// Locks for writing, also after a panic of another writer.
+    /// Locks for writing, even after a panic of another writer.
     fn write_any(&self) -> RwLockWriteGuard<'_, T>;
 }
 

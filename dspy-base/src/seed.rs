@@ -1,12 +1,12 @@
-//! Reproducible randomness: one seed for a run, a branch of it for every decision.
+//! Reproducible randomness: one seed per run, with a branch for every decision.
 
 /// A node of the seed tree.
 ///
-/// Every random decision of an optimizer draws from a branch that is named for it, such as
-/// `seed.branch("bootstrap").index(3)`. The draws of one decision then do not depend on how many others were made
-/// before it or at the same time, and a run is the same under 1 or 64 workers.
+/// Every random decision of an optimizer draws from a branch with a name of its own, such as
+/// `seed.branch("bootstrap").index(3)`. The draws of one decision therefore do not depend on the number of
+/// others made before it or concurrently, and a run has the same result with 1 or 64 workers.
 ///
-/// The generator is SplitMix64 over keys derived by BLAKE3; its numbers will not change between versions.
+/// The generator is SplitMix64 over keys derived by BLAKE3; its numbers do not change between versions.
 ///
 /// ```
 /// use dspy_base::Seed;
@@ -18,18 +18,18 @@
 pub struct Seed(u64);
 
 impl Seed {
-    /// The root of a tree.
+    /// Creates the root of a tree.
     pub const fn new(seed: u64) -> Self {
         Seed(seed)
     }
 
-    /// The branch of that name.
+    /// Returns the branch of that name.
     #[must_use]
     pub fn branch(self, name: &str) -> Self {
         self.derive(b"name", name.as_bytes())
     }
 
-    /// The branch of that number.
+    /// Returns the branch of that number.
     #[must_use]
     pub fn index(self, index: u64) -> Self {
         self.derive(b"index", &index.to_le_bytes())
@@ -43,23 +43,23 @@ impl Seed {
         Seed(u64::from_le_bytes(word))
     }
 
-    /// The node as a number, such as a rollout id.
+    /// Returns the node as a number, such as a rollout id.
     pub const fn value(self) -> u64 {
         self.0
     }
 
-    /// A generator that starts here.
+    /// Returns a generator that starts at this node.
     pub const fn rng(self) -> Rng {
         Rng(self.0)
     }
 }
 
-/// A small generator of random numbers; see [`Seed`].
+/// A small random number generator; see [`Seed`].
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -68,30 +68,30 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to 1, 1 excluded.
+    /// Returns a number from 0 to 1, 1 excluded.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// An integer below `bound`; 0 if `bound` is 0.
+    /// Returns an integer below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         // Multiplying instead of taking the remainder keeps the bias below 2⁻⁶⁴ × bound.
         ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
-    /// An integer from `low` to `high`, both included; `low` if `high` is less.
+    /// Returns an integer from `low` to `high`, both included; `low` if `high` is less.
     pub fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
-    /// Puts the items in random order.
+    /// Shuffles the items.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
-    /// `count` different indices below `length`, in random order; all of them if there are fewer.
+    /// Returns `count` different indices below `length`, in random order; all of them if there are fewer.
     pub fn sample(&mut self, length: usize, count: usize) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..length).collect();
         let count = count.min(length);

@@ -1,4 +1,4 @@
-//! Where in a reply the value may be: structures in prose, code fences, or the words themselves.
+//! Candidate locations of the value in a reply: structures in prose, code fences, or the words themselves.
 
 use std::collections::HashSet;
 
@@ -10,20 +10,20 @@ use super::quoted::{Quote, opening};
 use super::strict;
 use super::tree::{Shape, Span, Tree};
 
-/// Structures that are weighed against each other; a reply with more holds no answer that we could single out.
+/// The maximum number of structures that are compared; a reply with more has no identifiable answer.
 const MAX_UNITS: usize = 1 << 10;
 
-/// As [`MAX_UNITS`], where each may be an item.
+/// Like [`MAX_UNITS`], for structures that may each be an item of a list.
 const MAX_ROWS: usize = 1 << 17;
 
-/// A place in the reply that may hold the value.
+/// A part of the reply that may hold the value.
 #[derive(Debug)]
 pub(super) struct Unit<'t> {
     pub(super) tree: Tree<'t>,
-    /// The value, where the text is exactly right; the tree then shows no more than the outline.
+    /// The value, if the text is exact JSON of the schema; the tree then holds only the outline.
     pub(super) exact: Option<Value>,
     pub(super) fenced: bool,
-    /// What of the reply is left out: the fence or the words before and behind.
+    /// The span of the structure including a fence around it; the rest of the reply is omitted.
     pub(super) outer: Span,
 }
 
@@ -37,7 +37,7 @@ impl<'t> Unit<'t> {
     }
 }
 
-/// A fence around words: what is inside, and all of it.
+/// A fence around words: the span of its content, and of the whole.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
     pub(super) content: Span,
@@ -48,20 +48,20 @@ pub(super) struct Block {
 #[derive(Debug, Default)]
 pub(super) struct Scan<'t> {
     pub(super) units: Vec<Unit<'t>>,
-    /// Fences that hold no structure.
+    /// Fences without a structure.
     pub(super) blocks: Vec<Block>,
     pub(super) too_deep: bool,
-    /// The work limit was reached before the end of the text.
+    /// Whether the work limit was reached before the end of the text.
     pub(super) exhausted: bool,
-    /// The text is only a beginning: the first structure is all that is looked for.
+    /// Whether the text is only the beginning of a reply; then only the first structure is searched for.
     beginning: bool,
-    /// In a beginning: no structure can be told from prose as yet.
+    /// In a beginning: whether no structure can be distinguished from prose yet.
     undecided: bool,
-    /// In a beginning: the first place from which on more text might change the reading.
+    /// In a beginning: the first place after which more text might change the reading.
     doubt: usize,
-    /// In a beginning: the mark and the width of a fence that has not been closed.
+    /// In a beginning: the mark and the width of an unclosed fence.
     open_fence: Option<(u8, usize)>,
-    /// How many bytes may still be read in vain in search of exact JSON.
+    /// The number of bytes that may still be read unsuccessfully in search of exact JSON.
     strict_fuel: usize,
 }
 
@@ -72,7 +72,7 @@ impl Scan<'_> {
     }
 }
 
-/// The first structure of a text that goes on, and the place from which on its reading may change.
+/// Returns the first structure of text that may continue, and the place after which its reading may change.
 pub(super) fn first<'t>(text: &'t str, schema: &Schema, from: usize) -> Option<(Tree<'t>, usize)> {
     let mut found = Scan { beginning: true, doubt: usize::MAX, ..Scan::default() };
     scan_into(&mut found, text, schema, from, text.len());
@@ -81,14 +81,14 @@ pub(super) fn first<'t>(text: &'t str, schema: &Schema, from: usize) -> Option<(
     }
     let mut doubt = found.doubt;
     if let Some((mark, width)) = found.open_fence {
-        // The last marks may be the first half of what closes the fence.
+        // The last marks may be the first half of the closing fence.
         let marks = text.bytes().rev().take_while(|b| *b == mark).count();
         doubt = if (1..width).contains(&marks) { doubt.min(text.len() - marks) } else { doubt };
     }
     found.units.into_iter().next().map(|unit| (unit.tree, doubt))
 }
 
-/// Finds all structures, left to right, never one inside another.
+/// Finds all structures, from left to right; structures inside another are not included.
 pub(super) fn scan<'t>(text: &'t str, schema: &Schema, from: usize, end: usize) -> Scan<'t> {
     let mut out = Scan { strict_fuel: end - from, ..Scan::default() };
     scan_into(&mut out, text, schema, from, end);
@@ -98,11 +98,11 @@ pub(super) fn scan<'t>(text: &'t str, schema: &Schema, from: usize, end: usize) 
 fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, schema: &Schema, from: usize, end: usize) {
     let bytes = text.as_bytes();
     let mut at = from;
-    // Failed starts are scanned again from the next byte on; the fuel keeps the sum of all scans linear.
+    // After a failed start, scanning restarts at the next byte; the fuel keeps the total of all scans linear.
     let mut fuel = (end - from).saturating_mul(4) + 65_536;
-    // A list may be written as so many objects, one after another.
+    // A list may be written as consecutive objects.
     let most = if matches!(schema.node(schema.root).kind, Kind::List(_)) { MAX_ROWS } else { MAX_UNITS };
-    // The contents of an open fence end here.
+    // The content of an unclosed fence ends here.
     while at < end {
         let Some(found) = bytes[at..end].iter().position(|b| matches!(b, b'{' | b'[' | b'`' | b'~')) else {
             break;
@@ -125,7 +125,7 @@ fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, schema: &Schema, from: usize
     }
 }
 
-/// The structure that starts at a bracket, unless the bracket is part of the prose.
+/// Reads the structure that starts at a bracket, unless the bracket is part of the prose.
 fn structure<'t>(
     text: &'t str,
     schema: &Schema,
@@ -138,12 +138,12 @@ fn structure<'t>(
     let bracket = bytes[at] == b'[';
     let glued = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'$');
     if glued && bracket {
-        // `list[0]`, but no list that a word touches.
+        // `list[0]`, but not a list that touches a word.
         let (inside, closed) = text[at + 1..end]
             .split_once(']')
             .map_or((&text[at + 1..end], false), |(inside, _)| (inside, true));
         if !inside.contains(',') {
-            // A comma may still come, and then these brackets are the list.
+            // A comma may follow, which would make these brackets the list.
             out.undecided |= out.beginning && !closed;
             return None;
         }
@@ -160,7 +160,8 @@ fn structure<'t>(
     if out.beginning {
         out.doubt = scanner.doubt();
         tree.cut |= scanner.too_deep;
-        // What follows a list in brackets (a link?) is not known yet, nor is how an odd beginning goes on.
+        // The text after a bracketed list (a link?) is not known yet, nor is the continuation of an unusual
+        // beginning.
         if is_earnest(text, &tree, &schema.keys) || !tree.cut && tree.flaw.is_none() {
             let next = scanner.pos.max(at + 1);
             return Some((Unit::of(tree), next));
@@ -185,12 +186,12 @@ fn structure<'t>(
     Some((Unit::of(tree), next))
 }
 
-/// Whether brackets are part of Markdown: a link or a check box.
+/// Returns whether brackets are part of Markdown: a link or a check box.
 fn is_aside(text: &str, start: usize, end: usize) -> bool {
     text.as_bytes().get(end) == Some(&b'(') || matches!(&text[start..end], "[ ]" | "[x]" | "[X]")
 }
 
-/// The structure that starts at a bracket, if it is exactly what the schema asks for.
+/// Reads the structure that starts at a bracket, if it is exact JSON of the schema.
 fn exact<'t>(
     text: &'t str,
     schema: &Schema,
@@ -206,7 +207,7 @@ fn exact<'t>(
         out.strict_fuel = out.strict_fuel.saturating_sub(next - at + 16);
         return None;
     };
-    // A quotation mark behind the last bracket: perhaps the brackets were part of a string.
+    // A quotation mark after the last bracket: the brackets may have been part of a string.
     if text.as_bytes().get(skip_white(text.as_bytes(), next, end)) == Some(&b'"') {
         return None;
     }
@@ -215,7 +216,7 @@ fn exact<'t>(
     Some((Unit { exact: Some(value), ..unit }, next))
 }
 
-/// Whether an unfinished structure is one at all, or a bracket in prose with words behind it.
+/// Returns whether an unfinished structure is one, and not a bracket in prose followed by words.
 fn is_earnest(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
     match &tree.shape {
         Shape::Object(entries) => match entries.first() {
@@ -224,7 +225,7 @@ fn is_earnest(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
         },
         Shape::List(items) => match items.first() {
             Some(first) => match &first.shape {
-                // Half a number or half a literal is text as yet.
+                // Half of a number or a literal is still text.
                 Shape::Text { text, quoted: false } if first.cut => {
                     text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
                         || ["true", "false", "null"].iter().any(|w| w.starts_with(text.as_ref()))
@@ -239,13 +240,13 @@ fn is_earnest(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
     }
 }
 
-/// Whether nothing but the beginning of a first string follows the bracket.
+/// Returns whether the bracket is followed only by the beginning of a first string.
 fn opens_only(text: &str, tree: &Tree<'_>) -> bool {
     let behind = skip_white(text.as_bytes(), tree.span.start + 1, text.len());
     behind == text.len() || opening(text.as_bytes(), behind, text.len()).is_some()
 }
 
-/// Reads the fence that opens at `at` and returns the place behind it.
+/// Reads the fence that opens at `at` and returns the place after it.
 fn fence<'t>(
     text: &'t str,
     schema: &Schema,
@@ -264,7 +265,7 @@ fn fence<'t>(
     let (content, tagged_line) = content_start(bytes, at + width, end);
     let mut next = skip_white(bytes, content, end);
     let mut count = 0;
-    // A structure tells where it ends better than the next mark does: its strings may hold fences.
+    // A structure determines its end better than the next fence mark does: its strings may hold fences.
     while next < end && matches!(bytes[next], b'{' | b'[') && *fuel > 0 && !out.too_deep {
         let mut found = structure(text, schema, next, end, fuel, out);
         if found.as_ref().is_none_or(|(unit, _)| unit.tree.cut || unit.tree.flaw.is_some())
@@ -337,7 +338,7 @@ fn fence<'t>(
     content.max(at + width)
 }
 
-/// Skips the language tag. The flag tells whether the fence had its opening line to itself.
+/// Skips the language tag. The flag is set if the fence had its opening line to itself.
 fn content_start(bytes: &[u8], at: usize, end: usize) -> (usize, bool) {
     let mut i = at;
     while i < end
@@ -381,9 +382,9 @@ pub(super) fn skip_white(bytes: &[u8], at: usize, end: usize) -> usize {
     i
 }
 
-/// The reply as one string in quotes, if that is what it is.
+/// Returns the reply as one string in quotes, if that is its form.
 pub(super) fn whole_string<'t>(text: &'t str, schema: &Schema, start: usize, end: usize) -> Option<Tree<'t>> {
-    // A fence is no quotation mark.
+    // A fence is not a quotation mark.
     let quote = opening(text.as_bytes(), start, end).filter(|q| *q != Quote::Triple(b'`'))?;
     let mut scanner = Loose::new(text, &schema.keys, start, end);
     let tree = super::quoted::read(&mut scanner, quote, super::loose::Place::Member);

@@ -1,30 +1,30 @@
-//! Answers that are code: what stands in the only fence, or the whole text.
+//! Replies that are code: the content of the only fence, or the whole text.
 
 use std::borrow::Cow;
 
-/// A fence of a text.
+/// A code fence.
 struct Fence<'t> {
     code: Cow<'t, str>,
-    /// From the opening mark to behind the closing one.
+    /// From the opening mark to the end of the closing one.
     start: usize,
     end: usize,
     closed: bool,
 }
 
-/// What a text says about its code.
+/// The result of reading text as code.
 #[derive(Debug, PartialEq)]
 pub(super) enum Code<'t> {
-    /// The text itself, without blank lines around.
+    /// The text itself, without blank lines around it.
     Whole(&'t str),
-    /// The inside of a fence, and whether there is nothing but the fence.
+    /// The content of a fence, and whether the text is only the fence.
     Fenced { code: Cow<'t, str>, alone: bool },
-    /// Several fences that say different things.
+    /// Several fences with different contents.
     Several,
-    /// A fence that does not close.
+    /// An unclosed fence.
     Cut,
 }
 
-/// Reads a text as code.
+/// Reads the text as code.
 pub(super) fn read(text: &str) -> Code<'_> {
     let mut fences = fences(text);
     let alone = match fences.as_slice() {
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str) -> Code<'_> {
     }
 }
 
-/// The code that the beginning of a text holds for certain: what stands in its first fence so far.
+/// Returns the code that is certain at the beginning of a reply: the content of its first fence so far.
 pub(super) fn beginning(text: &str) -> Option<String> {
     let first = fences(text).into_iter().next()?;
     if first.closed {
@@ -52,12 +52,12 @@ pub(super) fn beginning(text: &str) -> Option<String> {
     if code[last..].trim_start().is_empty() || code[last..].trim_start().starts_with(['`', '~']) {
         code.truncate(last.saturating_sub(1));
     }
-    // Nor is it known whether a carriage return belongs to the line break before that.
+    // It is also unknown whether a carriage return belongs to the line break before that.
     code.truncate(code.trim_end_matches('\r').len());
     Some(code)
 }
 
-/// The text without blank lines before and behind; the indentation of its first line stays.
+/// Returns the text without blank lines before and after it; the indentation of its first line is kept.
 pub(super) fn without_blank_lines(text: &str) -> &str {
     let end = text.trim_end().len();
     let lead = end.min(text.len() - text.trim_start().len());
@@ -65,8 +65,8 @@ pub(super) fn without_blank_lines(text: &str) -> &str {
     &text[start..end]
 }
 
-/// Whether the words behind an opening fence name what is in it, and are no part of it: a language, with whatever
-/// renderers take behind it (`python app.py`, `rust,ignore`, `{.js #id}`).
+/// Returns whether the words after an opening fence describe its content and are not part of it: a language,
+/// with any attributes that renderers accept after it (`python app.py`, `rust,ignore`, `{.js #id}`).
 pub(super) fn is_info_string(line: &str) -> bool {
     const LANGUAGES: [&str; 44] = [
         "bash",
@@ -123,7 +123,7 @@ pub(super) fn is_info_string(line: &str) -> bool {
 
 fn fences(text: &str) -> Vec<Fence<'_>> {
     let mut out: Vec<Fence<'_>> = Vec::new();
-    // The open fence: where it starts, where its code starts, its mark, width and indentation.
+    // The open fence: its start, the start of its code, its mark, width and indentation.
     let mut open: Option<(usize, usize, char, usize, usize)> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -169,7 +169,7 @@ fn fence(
     indent: usize,
     closed: bool,
 ) -> Fence<'_> {
-    // Where the opening line ends in a carriage return, so does the line before the closing mark.
+    // If the opening line ends in a carriage return, so does the line before the closing mark.
     let carriage_return = text[..code].ends_with("\r\n");
     let mut code = text.get(code..stop).unwrap_or("");
     if closed {

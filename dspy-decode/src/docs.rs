@@ -1,13 +1,13 @@
-//! Documentation comments as descriptions for a model.
+//! Conversion of documentation comments to descriptions for a model.
 
 use serde_json::Value;
 
-/// Members of a schema that hold data and no descriptions.
+/// Members of a schema that hold data instead of descriptions.
 const DATA: [&str; 4] = ["enum", "const", "default", "examples"];
 
-/// The part of a documentation comment that says what a thing is: all before the first heading or code fence.
+/// Returns the descriptive part of a documentation comment: the text before the first heading or code fence.
 ///
-/// What follows is for people who read rustdoc: examples that compile, errors, panics.
+/// The remainder is intended for readers of rustdoc: examples, errors, panics.
 pub fn brief(doc: &str) -> &str {
     let mut end = 0;
     for line in doc.split_inclusive('\n') {
@@ -22,7 +22,7 @@ pub fn brief(doc: &str) -> &str {
     doc.trim()
 }
 
-/// Cuts every description of a schema to its brief part.
+/// Reduces every description of a schema to its descriptive part.
 pub fn shorten(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

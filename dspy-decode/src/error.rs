@@ -1,11 +1,12 @@
-//! What went wrong, said so that it can be sent back to a model.
+//! Errors of schemas and replies, in words that can be sent back to a model.
 
 use std::fmt;
 use std::ops::Range;
 
 use serde_json::Value;
 
-/// A reply that could not be read as the type asks. Its `Display` is a message for the model that wrote the reply.
+/// A reply that could not be decoded as the requested type. Its `Display` is a message for the model that
+/// wrote the reply.
 ///
 /// ```
 /// let error = dspy_decode::decode::<u8>("about 300 or 400").unwrap_err();
@@ -15,9 +16,9 @@ use serde_json::Value;
 #[error("{}", DisplayProblems(.problems))]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// Everything that is wrong, each with its place.
+    /// All problems, each with its path in the value.
     pub problems: Vec<Problem>,
-    /// What could be read with certainty before the text broke off, when it did.
+    /// The part that was certain before the text ended, if the text is truncated.
     pub read: Option<Value>,
 }
 
@@ -26,7 +27,7 @@ impl DecodeError {
         Self { problems, read: None }
     }
 
-    /// Whether any problem is of this kind.
+    /// Returns whether any problem is of this kind.
     ///
     /// ```
     /// use dspy_decode::{decode, ProblemKind};
@@ -57,7 +58,7 @@ impl fmt::Display for DisplayProblems<'_> {
     }
 }
 
-/// One thing that is wrong with a reply.
+/// One problem of a reply.
 ///
 /// ```
 /// use dspy_decode::{decode, ProblemKind};
@@ -68,15 +69,15 @@ impl fmt::Display for DisplayProblems<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where in the value, as a JSON path such as `$.items[2].price`.
+    /// Path in the value, as a JSON path such as `$.items[2].price`.
     pub path: String,
-    /// What the type asks for.
+    /// The expected value, in words.
     pub expected: String,
-    /// What the text holds.
+    /// The actual content of the text, in words.
     pub found: String,
-    /// Which bytes of the text are meant, where that is known.
+    /// Byte range of the text, if known.
     pub span: Option<Range<usize>>,
-    /// The kind of problem.
+    /// Kind of the problem.
     pub kind: ProblemKind,
 }
 
@@ -89,11 +90,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What is found of a member that is not there.
+/// The `found` text for an absent member.
 pub(super) const MISSING: &str = "nothing: the key is missing";
 
 impl Problem {
-    /// Creates a problem with a value as a whole, for replies that are decoded by code outside this crate.
+    /// Creates a problem of the whole value, for replies that are decoded by code outside this crate.
     ///
     /// ```
     /// use dspy_decode::{Problem, ProblemKind};
@@ -104,7 +105,7 @@ impl Problem {
         Problem { path: "$".into(), expected: expected.into(), found: found.into(), span: None, kind }
     }
 
-    /// What was expected and what was found, without the place.
+    /// Returns the expected and the actual content, without the path.
     #[doc(hidden)]
     pub fn message(&self) -> String {
         if self.found == MISSING {
@@ -115,7 +116,7 @@ impl Problem {
     }
 }
 
-/// The kinds of problem.
+/// The kinds of problem of a reply.
 ///
 /// ```
 /// use dspy_decode::{decode, ProblemKind};
@@ -124,27 +125,27 @@ impl Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// A required member is not there.
+    /// A required member is absent.
     Missing,
-    /// The text holds something else than what was asked for.
+    /// The text holds a value of another type.
     WrongType,
-    /// The text can be read in several ways that give different values.
+    /// The text has several readings with different values.
     Ambiguous,
-    /// The value breaks a limit that the schema sets.
+    /// The value violates a limit of the schema.
     Constraint,
-    /// The text breaks off before the value is complete.
+    /// The text ends before the value is complete.
     Truncated,
-    /// There is no text.
+    /// The text is empty.
     Empty,
     /// Brackets are nested more deeply than [`MAX_DEPTH`](super::MAX_DEPTH).
     TooDeep,
-    /// The text is longer than [`MAX_BYTES`](super::MAX_BYTES), or would take too much work.
+    /// The text is longer than [`MAX_BYTES`](super::MAX_BYTES), or decoding it exceeds the work limit.
     TooLarge,
-    /// The value fits the schema but the Rust type refused it.
+    /// The value satisfies the schema, but deserializing it as the Rust type failed.
     Refused,
 }
 
-/// A schema that no value could be decoded by, found when the [`Plan`](super::Plan) is made.
+/// An unusable schema, reported when the [`Plan`](super::Plan) is created.
 ///
 /// ```
 /// use dspy_decode::{Plan, SchemaError};
@@ -154,62 +155,62 @@ pub enum ProblemKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// A `$ref` points nowhere.
+    /// A `$ref` without a target.
     #[error("schema {at}: `$ref` to `{target}` leads nowhere")]
     DanglingRef {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
         /// The reference.
         target: String,
     },
-    /// A reference leads back to itself without consuming any of the value.
+    /// A reference that leads back to itself without consuming any of the value.
     #[error("schema {at}: the reference leads back to itself")]
     RefCycle {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
     },
-    /// No value can satisfy the constraints.
+    /// Constraints that no value can satisfy.
     #[error("schema {at}: {detail}, which no value can satisfy")]
     Contradiction {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
         /// The constraints that exclude each other.
         detail: String,
     },
-    /// Two choices differ only in case, so that a reply could mean either.
+    /// Two choices that differ only in case, so that a reply could mean either.
     #[error("schema {at}: the choices `{first}` and `{second}` differ only in case; rename one")]
     ClashingNames {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
-        /// One choice.
+        /// The first choice.
         first: String,
-        /// The other choice.
+        /// The second choice.
         second: String,
     },
-    /// A `pattern` is not a regular expression that can be checked in linear time.
+    /// A `pattern` that is not a regular expression that can be checked in linear time.
     #[error("schema {at}: the pattern `{pattern}` cannot be used: {reason}")]
     BadPattern {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
         /// The pattern.
         pattern: String,
-        /// What the regex engine says.
+        /// The message of the regex engine.
         reason: String,
     },
-    /// A keyword holds something that it cannot hold.
+    /// A keyword with an invalid value.
     #[error("schema {at}: `{keyword}` cannot hold {found}")]
     BadKeyword {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
         /// The keyword.
         keyword: String,
-        /// What it holds.
+        /// The invalid value.
         found: String,
     },
-    /// The schema itself is nested too deeply.
+    /// A schema that is nested too deeply.
     #[error("schema {at}: nested too deeply")]
     TooDeep {
-        /// Where in the schema.
+        /// Location in the schema.
         at: String,
     },
 }

@@ -1,10 +1,10 @@
-//! Backslashes in strings, those that JSON does not know included.
+//! Backslash escapes in strings, including those that JSON does not define.
 
 use super::loose::Loose;
 use super::report::RepairKind as R;
 use super::tree::{Flaw, Note, Notes, Span};
 
-/// Whether the text breaks off inside the escape at `at`, so that nothing of it is known.
+/// Returns whether the text ends inside the escape at `at`, so that its meaning is unknown.
 pub(super) fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
     if scan.closed_end {
         return false;
@@ -23,7 +23,7 @@ pub(super) fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
     high && rest.len() >= 6 && (rest.len() == 6 || half(&rest[6..]))
 }
 
-/// Decodes the escape at `at` into `out` and returns the place behind it.
+/// Decodes the escape at `at` into `out` and returns the place after it.
 pub(super) fn escape(
     scan: &Loose<'_, '_>,
     at: usize,
@@ -32,7 +32,7 @@ pub(super) fn escape(
     flaw: &mut Option<Flaw>,
 ) -> usize {
     let Some(b) = scan.byte(at + 1) else {
-        // A lone backslash at the very end: the text broke off inside the escape.
+        // A lone backslash at the end: the text ended inside the escape.
         return at + 1;
     };
     let simple = match b {
@@ -54,9 +54,9 @@ pub(super) fn escape(
                     out.push(char::from(b));
                     return at + 2;
                 }
-                // A line continued: the break is not part of the string.
+                // A continued line: the line break is not part of the string.
                 b'\n' => return at + 2,
-                // An escape that JSON does not know, such as `\d`: the backslash was meant.
+                // An escape that JSON does not define, such as `\d`: the backslash is literal.
                 _ => {
                     out.push('\\');
                     return at + 1;

@@ -1,8 +1,9 @@
-//! What a language model wrote becomes what a type says, or an error that knows why.
+//! Parsing of language model replies into typed values.
 //!
-//! Models wrap values in prose and code fences, forget quotes and commas, answer "Yes, it is." and "about 1,200 km".
-//! This module reads such text guided by a JSON Schema. It is forgiving about notation and never inventive about
-//! values: every liberty is recorded in a [`ParseReport`], and a text that could mean two values is an error.
+//! Models wrap values in prose and code fences, forget quotes and commas, and answer "Yes, it is." or "about
+//! 1,200 km". This crate reads such text as a value of a JSON Schema. It tolerates errors of notation and
+//! never invents values: every deviation from the text is recorded in a [`ParseReport`], and text that could
+//! mean two values is an error.
 //!
 //! ```
 //! use dspy_decode::{decode, ProblemKind};
@@ -17,28 +18,32 @@
 //! # Ok::<(), dspy_decode::DecodeError>(())
 //! ```
 //!
-//! # Rules worth knowing
-//! - A bare `String` is the whole text, byte for byte: no trimming, no unquoting, no unfencing. For `Option<String>`
-//!   only `null` and `None` are nothing; every other text is text.
-//! - JSON that satisfies the schema as it stands is taken as it stands.
-//! - Of several readings the one that invents least wins; a draw between different values is
-//!   [`ProblemKind::Ambiguous`].
-//! - Keys that the schema does not know are dropped, unless it says `additionalProperties` or names no members at all.
-//! - A structure that does not add up is read by the one edit of a bracket, comma, colon or quotation mark that makes it
-//!   JSON of its type. If there are several such edits with different values, or if an item or a member may have been
-//!   lost where the edit is, it is an error.
-//! - Nothing is filled in. A member may be absent only when the schema does not require it.
-//! - A cut list is never a shorter list: what breaks off is [`ProblemKind::Truncated`].
-//! - Limits of the schema (`minimum`, `maxLength`, `pattern`, …) hold for the final value; nothing is clamped or rounded.
+//! # Rules
+//! - A bare `String` is the whole text, byte for byte: white space, quotes and fences are kept. For
+//!   `Option<String>`, only `null` and `None` mean `None`; all other text is the string.
+//! - JSON that satisfies the schema is taken unchanged.
+//! - Of several readings, the one that requires the least interpretation is taken; a tie between different
+//!   values is [`ProblemKind::Ambiguous`].
+//! - Keys that the schema does not declare are dropped, unless it has `additionalProperties` or declares no
+//!   members.
+//! - A malformed structure is repaired if exactly one edit of a bracket, comma, colon or quotation mark makes
+//!   it JSON of its type. Several such edits with different values, or an edit where an item or a member may
+//!   have been lost, are an error.
+//! - No value is filled in. A member may be absent only if the schema does not require it.
+//! - A truncated list is never returned as a shorter list: truncated values are [`ProblemKind::Truncated`].
+//! - Limits of the schema (`minimum`, `maxLength`, `pattern`, …) apply to the final value; values are neither
+//!   clamped nor rounded.
 //!
 //! # Aliases
-//! Three schema extensions name other spellings: `"x-aliases": ["…"]` on a member's schema for its key, `"x-aliases"`
-//! beside a `const` for that choice, and `"x-enum-aliases": {"value": ["…"]}` beside an `enum`.
+//! Three schema extensions declare alternative spellings: `"x-aliases": ["…"]` in a member's schema for its
+//! key, `"x-aliases"` beside a `const` for that choice, and `"x-enum-aliases": {"value": ["…"]}` beside an
+//! `enum`.
 //!
 //! # Code
-//! A string whose schema says `"x-code": true` holds code. As a whole reply it is the content of the only code fence,
-//! or, without a fence, the text as it stands without the blank lines around it; two fences with different contents
-//! are [`ProblemKind::Ambiguous`]. Inside JSON a fence is taken off only where it is all that the string holds.
+//! A string whose schema has `"x-code": true` holds code. If it is the whole reply, its value is the content
+//! of the only code fence or, without a fence, the text without the blank lines around it; two fences with
+//! different contents are [`ProblemKind::Ambiguous`]. Inside JSON a fence is removed only if it is the whole
+//! content of the string.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -85,7 +90,7 @@ pub use path::ValuePath;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
 pub use type_text::{TypeText, describe};
 
-/// Parts that `dspy-core` uses. Not covered by semantic versioning.
+/// Internals that `dspy-core` uses. Not covered by semantic versioning.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::docs::{brief, shorten};
@@ -94,7 +99,7 @@ pub mod internal {
     pub use crate::type_text::Definitions;
 }
 
-/// Brackets may be nested this deeply.
+/// The maximum nesting depth of brackets; deeper replies are [`ProblemKind::TooDeep`].
 ///
 /// ```
 /// use dspy_decode::{decode, MAX_DEPTH, ProblemKind};
@@ -103,14 +108,15 @@ pub mod internal {
 /// ```
 pub const MAX_DEPTH: usize = 64;
 
-/// Longer texts are refused, except for a bare string, which needs no reading.
+/// The maximum length of a reply in bytes. Longer replies are [`ProblemKind::TooLarge`], except for a bare
+/// string, which is not parsed.
 ///
 /// ```
 /// assert_eq!(dspy_decode::MAX_BYTES, 16 * 1024 * 1024);
 /// ```
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Reads a reply as a type.
+/// Decodes a reply as a value of type `T`. The schema of `T` is compiled once per process.
 ///
 /// ```
 /// let read = dspy_decode::decode::<Option<f64>>("$1,250.50")?;
@@ -119,7 +125,7 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// ```
 ///
 /// # Errors
-/// When the text does not hold such a value, holds several, or breaks off; see [`ProblemKind`].
+/// If the text holds no such value, several, or a truncated one; see [`ProblemKind`].
 pub fn decode<T: DeserializeOwned + JsonSchema + 'static>(text: &str) -> Result<Decoded<T>, DecodeError> {
     let plan = plan_of::<T>().map_err(root::unusable)?;
     let Decoded { value, report } = plan.decode(text)?;
@@ -132,9 +138,9 @@ pub fn decode<T: DeserializeOwned + JsonSchema + 'static>(text: &str) -> Result<
     }
 }
 
-/// The plan of a type, compiled once in a process.
+/// Returns the plan of a type, compiled once per process.
 fn plan_of<T: JsonSchema + 'static>() -> Result<Plan, SchemaError> {
-    // A program has as many types as its source has: nothing here grows with its input.
+    // The number of types is fixed at compile time, so the map does not grow with the input.
     static PLANS: LazyLock<RwLock<HashMap<TypeId, Result<Plan, SchemaError>>>> =
         LazyLock::new(RwLock::default);
     let id = TypeId::of::<T>();
@@ -147,7 +153,7 @@ fn plan_of<T: JsonSchema + 'static>() -> Result<Plan, SchemaError> {
     plan
 }
 
-/// Reads a reply as a JSON Schema says.
+/// Decodes a reply as a value of a JSON Schema.
 ///
 /// ```
 /// let schema = serde_json::json!({"enum": ["billing", "bug"]});
@@ -157,13 +163,13 @@ fn plan_of<T: JsonSchema + 'static>() -> Result<Plan, SchemaError> {
 /// ```
 ///
 /// # Errors
-/// As [`decode`]; a schema that cannot be used is a problem of kind [`ProblemKind::Refused`]. Make a [`Plan`] to tell
-/// the two apart and to compile the schema only once.
+/// The same as for [`decode`]; an unusable schema is a problem of kind [`ProblemKind::Refused`]. Create a
+/// [`Plan`] to distinguish the two and to compile the schema only once.
 pub fn decode_value(text: &str, schema: &Value) -> Result<Decoded<Value>, DecodeError> {
     Plan::new(schema).map_err(root::unusable)?.decode(text)
 }
 
-/// A schema compiled for decoding. Cheap to clone, and shared between threads.
+/// A JSON Schema compiled for decoding. Clones are cheap, and a plan can be shared between threads.
 ///
 /// ```
 /// use dspy_decode::Plan;
@@ -187,12 +193,13 @@ impl Plan {
     /// ```
     ///
     /// # Errors
-    /// When no value could ever satisfy the schema or a reply could not be told apart; see [`SchemaError`].
+    /// If no value can satisfy the schema, or replies could not be assigned to its choices; see
+    /// [`SchemaError`].
     pub fn new(schema: &Value) -> Result<Self, SchemaError> {
         Ok(Self { schema: Arc::new(plan::Schema::compile(schema)?) })
     }
 
-    /// Returns the type in the notation of prompts.
+    /// Returns the type in the notation that prompts use.
     ///
     /// ```
     /// let plan = dspy_decode::Plan::new(&serde_json::json!({"type": "boolean"}))?;
@@ -203,7 +210,7 @@ impl Plan {
         self.schema.text()
     }
 
-    /// Reads a text.
+    /// Decodes a reply.
     ///
     /// ```
     /// let plan = dspy_decode::Plan::new(&serde_json::json!({"type": "boolean"}))?;
@@ -212,13 +219,13 @@ impl Plan {
     /// ```
     ///
     /// # Errors
-    /// When the text does not hold such a value, holds several, or breaks off; see [`ProblemKind`].
+    /// If the text holds no such value, several, or a truncated one; see [`ProblemKind`].
     pub fn decode(&self, text: &str) -> Result<Decoded<Value>, DecodeError> {
         root::decode(&self.schema, text)
     }
 
-    /// Reads what already is JSON (native structured output, tool arguments) with the same forgiveness for what is
-    /// inside.
+    /// Decodes a JSON value (native structured output, tool arguments). Keys, spellings and types inside it
+    /// are matched as leniently as in text.
     ///
     /// ```
     /// let plan = dspy_decode::Plan::new(&serde_json::json!({"properties": {"age": {"type": "integer"}}}))?;
@@ -227,12 +234,13 @@ impl Plan {
     /// ```
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// The same as for [`decode`](Self::decode).
     pub fn coerce(&self, value: Value) -> Result<Decoded<Value>, DecodeError> {
         root::coerce(&self.schema, value)
     }
 
-    /// Reads the beginning of a text: what is certain so far. Never an error; as the text grows, what was shown stays.
+    /// Decodes the beginning of a reply and returns the part that is certain. It never fails, and parts that
+    /// were returned do not change as the text grows.
     ///
     /// ```
     /// let schema = serde_json::json!({"properties": {"a": {"type": "string"}, "n": {"type": "integer"}}});
@@ -240,7 +248,7 @@ impl Plan {
     /// let so_far = plan.decode_partial(r#"{"a": "Par"#);
     /// assert_eq!(so_far.value, Some(serde_json::json!({"a": "Par"})));
     /// assert!(!so_far.complete);
-    /// // A number may still grow, so it is held back.
+    /// // A number may have more digits, so it is withheld.
     /// assert_eq!(plan.decode_partial(r#"{"n": 4"#).value, Some(serde_json::json!({})));
     /// # Ok::<(), dspy_decode::SchemaError>(())
     /// ```
@@ -249,7 +257,7 @@ impl Plan {
     }
 }
 
-/// The README's code compiles.
+/// Compiles the README's examples as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

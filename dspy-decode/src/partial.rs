@@ -1,4 +1,4 @@
-//! The beginning of a reply: what is certain so far.
+//! Decoding of the beginning of a reply.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::thoughts::{Head, Thoughts};
 use super::tree::{Shape, Tree};
 use dspy_base::fold::fold;
 
-/// What an unfinished text says for certain.
+/// The part of an unfinished reply that is certain.
 ///
 /// ```
 /// let plan = dspy_decode::Plan::new(&serde_json::json!({"items": {"type": "string"}}))?;
@@ -21,18 +21,18 @@ use dspy_base::fold::fold;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Partial {
-    /// The value so far: finished members and items, and the last string as far as it goes. Numbers, truth values and
-    /// choices appear only when they are finished. `None` while nothing is certain.
+    /// The value so far: finished members and items, and the last string up to the end of the text. Numbers,
+    /// booleans and choices appear only when they are finished. `None` if nothing is certain yet.
     pub value: Option<Value>,
-    /// Whether the value is finished. A bare string is never finished by its own text.
+    /// Whether the value is finished. A bare string is never finished, because more text may follow.
     pub complete: bool,
-    /// For an object: the member whose key was read and whose value is not finished. Every other member of
+    /// For an object, the member whose key was read and whose value is unfinished. Every other member of
     /// [`value`](Self::value) is finished.
     pub open: Option<String>,
 }
 
 impl Partial {
-    /// Whether the text is in the middle of this member of an object.
+    /// Returns whether the text ends inside this member of an object.
     ///
     /// ```
     /// let schema = serde_json::json!({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}});
@@ -40,7 +40,7 @@ impl Partial {
     /// let partial = plan.decode_partial(r#"{"a": 1, "b": "two "#);
     /// assert!(partial.is_open("b") && !partial.is_open("a"));
     /// assert_eq!(partial.value, Some(serde_json::json!({"a": 1, "b": "two "})));
-    /// // A comma or a bracket shows that `a` is over; until then it may go on.
+    /// // A comma or a bracket shows that `a` is finished; until then it may have more digits.
     /// assert!(plan.decode_partial(r#"{"a": 1"#).is_open("a"));
     /// # Ok::<(), dspy_decode::SchemaError>(())
     /// ```
@@ -55,7 +55,7 @@ impl Partial {
 
 pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     if let Some((plan, nullable)) = super::text_reply::free_text(schema) {
-        // "nul" may become null, which is no text at all.
+        // "nul" may become null, which is not text.
         let open = nullable && super::text_reply::may_be_nothing(text);
         if plan.code {
             let started = answer(text);
@@ -81,7 +81,7 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
             return Partial::of(value, true);
         }
     }
-    // What stands behind the place where the reading may change is not shown: not as text that is read there, either.
+    // Text after the place where the reading may change is not shown, not even as text.
     let mut text = text;
     for _ in 0..4 {
         if doubt >= text.len() || !text.is_char_boundary(doubt) {
@@ -93,7 +93,7 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
         };
         (tree, doubt) = (shorter, further);
     }
-    // An empty bracket may still turn out to be part of a sentence.
+    // An empty bracket may turn out to be part of a sentence.
     let started = match &tree.shape {
         Shape::Object(entries) => !entries.is_empty(),
         Shape::List(items) => items.first().is_some_and(|item| item.span.start < doubt),
@@ -108,7 +108,7 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
     Partial { value: value.filter(|v| !is_hollow(v)), complete: false, open }
 }
 
-/// Where the answer starts, if the text is past its thoughts.
+/// Returns the place where the answer starts, if the text is past its reasoning.
 fn answer(text: &str) -> Option<usize> {
     match Thoughts::default().read(text, false, |_| false) {
         Head::Answer(at) => Some(at),
@@ -116,7 +116,7 @@ fn answer(text: &str) -> Option<usize> {
     }
 }
 
-/// Brackets with nothing in them yet; they may still be part of a sentence.
+/// Returns whether brackets are still empty; they may turn out to be part of a sentence.
 fn is_hollow(value: &Value) -> bool {
     match value {
         Value::Array(items) => {
@@ -126,7 +126,8 @@ fn is_hollow(value: &Value) -> bool {
     }
 }
 
-/// How much of a text with limits is certain: what might be taken off its ends is not.
+/// Returns the part of a constrained string that is certain: without the characters that may be removed from
+/// its ends.
 fn certain_start<'t>(plan: &TextPlan, text: &'t str) -> Option<&'t str> {
     let only_length = plan.patterns.is_empty() && plan.format.is_none();
     let certain = text.trim_end_matches(|c: char| !c.is_alphanumeric());
@@ -136,7 +137,7 @@ fn certain_start<'t>(plan: &TextPlan, text: &'t str) -> Option<&'t str> {
 struct Reader<'a> {
     schema: &'a Schema,
     text: &'a str,
-    /// What ends behind this place may still change.
+    /// The place after which the reading may still change.
     doubt: usize,
 }
 
@@ -154,7 +155,7 @@ impl Reader<'_> {
         !tree.cut && tree.span.end <= self.doubt
     }
 
-    /// What a part shows that may go on, or that breaks a limit when it is whole.
+    /// Returns the visible part of a value that may continue, or that violates a limit when finished.
     fn unfinished(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
         if tree.span.start >= self.doubt {
             return None;
@@ -163,7 +164,7 @@ impl Reader<'_> {
             (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
             (Kind::Any, Shape::Text { text, quoted: true }) => Some(Value::String(text.to_string())),
             (Kind::Text(plan), Shape::Text { text, quoted: true }) => {
-                // Code in a string is shown when it is whole: a fence around it would have to go.
+                // Code in a string is shown when it is finished, because a fence around it is removed.
                 if plan.code {
                     return None;
                 }
@@ -171,7 +172,7 @@ impl Reader<'_> {
                 shown.map(|text| Value::String(text.to_owned()))
             }
             (Kind::List(plan), Shape::List(items)) => {
-                // What follows a withheld item would take its place.
+                // The item after a withheld one would take its place.
                 let shown = items.iter().enumerate().map_while(|(i, item)| self.read(plan.item(i)?, item));
                 Some(Value::Array(shown.collect()))
             }
@@ -206,7 +207,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The member of the object that is begun and not finished.
+    /// Returns the member of the object that is started and not finished.
     fn open(&self, id: NodeId, tree: &Tree<'_>) -> Option<String> {
         let Shape::Object(entries) = &tree.shape else { return None };
         let last = entries.iter().find(|e| e.span.start < self.doubt && !self.is_certain(&e.value))?;
@@ -218,7 +219,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The only branch that an unfinished part can still become, decided as early as the text allows and then kept.
+    /// Returns the only branch that an unfinished part can still become. It is determined as early as the
+    /// text allows and then does not change.
     fn branch(&self, union: &UnionPlan, tree: &Tree<'_>) -> Option<NodeId> {
         let mut options: Vec<NodeId> =
             union.options.iter().copied().filter(|&o| self.may_become(o, tree)).collect();
@@ -236,7 +238,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a finished member can be one of this branch.
+    /// Returns whether a finished member can belong to this branch.
     fn allows(&self, id: NodeId, key: &str, value: &Tree<'_>) -> bool {
         match &self.schema.node(id).kind {
             Kind::Object(plan) => match plan.exact.get(key) {
@@ -248,12 +250,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A finished part is read like any finished text.
+    /// Reads a finished part like a complete reply.
     fn finished(&self, id: NodeId, tree: &Tree<'_>) -> Option<Value> {
         Coercion::new(self.schema, Some(self.text), self.text.len()).read(id, tree, &Path::root())
     }
 
-    /// Whether an unfinished part can still become a value of the node, judged by its shape alone.
+    /// Returns whether an unfinished part can still become a value of the node, judged by its shape alone.
     fn may_become(&self, id: NodeId, tree: &Tree<'_>) -> bool {
         match (&self.schema.node(id).kind, &tree.shape) {
             (Kind::Any, _)
@@ -261,7 +263,7 @@ impl Reader<'_> {
             | (Kind::Number(_) | Kind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
             | (Kind::List(_), Shape::List(_))
             | (Kind::Object(_), Shape::Object(_)) => true,
-            // Brackets that fit no other branch are text in the end.
+            // Brackets that fit no other branch are read as text.
             (Kind::Text(plan), Shape::List(_) | Shape::Object(_)) => plan.is_free(),
             (Kind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
             _ => false,
@@ -269,7 +271,7 @@ impl Reader<'_> {
     }
 }
 
-/// The member that a key names, and what it holds.
+/// Returns the member that a key names, and the node of its value.
 fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
     let known = plan.exact.get(key).copied().or_else(|| {
         let folded = fold(key);
@@ -297,9 +299,9 @@ mod tests {
         let short = json!({"type": "string", "maxLength": 20});
         assert_eq!(shown(&short, "Hello, "), Some(json!("Hello")));
         assert_eq!(shown(&short, "Hello, wor"), Some(json!("Hello, wor")));
-        // The marks may have to go.
+        // The quotation marks may have to be removed.
         assert_eq!(shown(&short, "\"Hello"), None);
-        // A match may depend on what follows.
+        // A match may depend on the rest of the text.
         assert_eq!(shown(&json!({"type": "string", "pattern": "a"}), "Hello"), None);
     }
 

@@ -1,12 +1,13 @@
-//! The place in the value: a chain on the stack that is only written out when something is reported, and what is then
-//! written.
+//! Paths in a value: a chain of steps on the stack, and the shared string that is written when a repair or
+//! problem is reported.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-/// A place in a value as a JSON path, such as `$.items[2].price`. Prints as that, compares with strings, and shares
-/// most of its text with its neighbours, because a reply can hold very many repairs.
+/// A location in a value as a JSON path, such as `$.items[2].price`. It is displayed as this path, can be
+/// compared with strings, and shares most of its text with its siblings, because a reply can have very many
+/// repairs.
 ///
 /// ```
 /// let read = dspy_decode::decode::<Vec<bool>>("[true, True]")?;
@@ -18,13 +19,13 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ValuePath {
     stem: Arc<str>,
-    /// The last step, where that is an item of a list.
+    /// The last step, if it is an item of a list.
     index: Option<usize>,
 }
 
 impl ValuePath {
-    /// The same place inside the member `name` of an object, whose part this one's text starts from. Neighbours share
-    /// their text before and after: `shared` holds the stem that came last and what became of it.
+    /// Returns the same location inside the member `name` of an object whose part this path starts from.
+    /// Siblings share their text before and after: `shared` holds the last stem and its result.
     pub(super) fn below(self, name: &str, shared: &mut Option<(Arc<str>, Arc<str>)>) -> Self {
         let stem = match shared {
             Some((from, to)) if Arc::ptr_eq(from, &self.stem) => to.clone(),
@@ -75,7 +76,7 @@ pub(super) enum Step<'a> {
 pub(super) struct Path<'a> {
     parent: Option<&'a Path<'a>>,
     step: Step<'a>,
-    /// The path in full, written for the first repair here or below and shared by all.
+    /// The complete path, written for the first repair here or below and shared by all.
     full: OnceCell<Arc<str>>,
 }
 
@@ -92,7 +93,7 @@ impl<'a> Path<'a> {
         Path { parent: Some(self), step: Step::Index(index), full: OnceCell::new() }
     }
 
-    /// The path for a report that may hold very many.
+    /// Returns the path for a report that may hold very many.
     pub(super) fn shared(&self) -> ValuePath {
         match (self.step, self.parent) {
             (Step::Index(index), Some(parent)) => {
@@ -113,14 +114,14 @@ impl<'a> Path<'a> {
         })
     }
 
-    /// `$.items[2].price`; a key that is not a plain word is quoted.
+    /// Returns the path as text, such as `$.items[2].price`; a key that is not a plain word is quoted.
     pub(super) fn render(&self) -> String {
         let mut out = String::with_capacity(self.width());
         self.write(&mut out);
         out
     }
 
-    /// About how long the text will be.
+    /// Returns the approximate length of the text.
     fn width(&self) -> usize {
         self.own_width() + self.parent.map_or(0, Path::width)
     }

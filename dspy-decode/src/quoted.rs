@@ -1,4 +1,4 @@
-//! Strings in any quotes, and the question where a string with stray quotes inside ends.
+//! Strings in any quotes, and the detection of the end of a string with stray quotes inside.
 
 use std::borrow::Cow;
 
@@ -19,13 +19,14 @@ pub(super) enum Quote {
     Triple(u8),
 }
 
-/// The quotation mark that opens here, if one does.
+/// Returns the quotation mark that opens here, if there is one.
 pub(super) fn opening(bytes: &[u8], at: usize, end: usize) -> Option<Quote> {
     let rest = bytes.get(at..end)?;
     let first = *rest.first()?;
     Some(match first {
         b'"' | b'\'' | b'`' => {
-            // Three quotes and then anything but a separator; `"""` alone could be an empty string and a stray quote.
+            // Three quotes and then anything but a separator; `"""` alone could be an empty string and a
+            // stray quote.
             if rest.len() > 3 && rest[1] == first && rest[2] == first {
                 Quote::Triple(first)
             } else if first == b'"' {
@@ -55,7 +56,7 @@ impl Quote {
         }
     }
 
-    /// The width of the closing mark at this place, if there is one.
+    /// Returns the width of the closing mark at this place, if there is one.
     pub(super) fn closes_at(self, bytes: &[u8], at: usize, end: usize) -> Option<usize> {
         let rest = bytes.get(at..end)?;
         let first = *rest.first()?;
@@ -78,7 +79,7 @@ impl Quote {
         }
     }
 
-    /// The next byte that [`stops`](Self::stops), or the end.
+    /// Returns the next byte that [`stops`](Self::stops), or the end.
     fn next_stop(self, bytes: &[u8], from: usize, end: usize) -> usize {
         let bytes = bytes.get(..end).unwrap_or(bytes);
         let found = match self {
@@ -93,7 +94,7 @@ impl Quote {
         found.unwrap_or(end)
     }
 
-    /// Whether the byte can begin a closing mark or needs a look for another reason.
+    /// Returns whether the byte may begin a closing mark or requires a check for another reason.
     fn stops(self, b: u8) -> bool {
         b == b'\\'
             || b < 0x20
@@ -109,7 +110,7 @@ impl Quote {
     }
 }
 
-/// Reads the string whose opening mark is at the scanner's place.
+/// Reads the string whose opening mark is at the scanner's position.
 pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> Tree<'t> {
     let start = scan.pos;
     let mut notes = Notes::None;
@@ -121,7 +122,7 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
         return fenced_string(scan, start, body, notes);
     }
     let mut out: Option<String> = None;
-    // Where the part begins that has not been copied to `out`.
+    // The start of the part that is not yet copied to `out`.
     let mut copied = body;
     let (mut stray, mut raw_control) = (0_usize, false);
     let mut flaw = None;
@@ -176,7 +177,7 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
         }
         None => Cow::Borrowed(rest),
     };
-    // `"x""`: a quotation mark too many, or one that belongs to the text?
+    // `"x""`: a surplus quotation mark, or one that belongs to the string?
     let dangling = stray % 2 == 1 && text.ends_with(['"', '\'']) && scan.byte(stop) == text.bytes().last();
     if stray > 0 && place != Place::Key && (dangling || holds_member(&text)) {
         flaw = Some(Flaw::UnclearEnd);
@@ -186,7 +187,7 @@ pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> 
     tree
 }
 
-/// Whether a text with stray quotes looks as if it had swallowed the next member: `…", key: "…`.
+/// Returns whether a string with stray quotes appears to contain the next member: `…", key: "…`.
 fn holds_member(text: &str) -> bool {
     text.match_indices(['"', '\'']).any(|(at, _)| {
         let Some(rest) = text[at + 1..].trim_start().strip_prefix([',', ';']) else { return false };
@@ -197,7 +198,8 @@ fn holds_member(text: &str) -> bool {
     })
 }
 
-/// A string between triple backticks: a language tag and the line breaks next to the marks belong to the marks.
+/// Reads a string between triple backticks. A language tag and the line breaks next to the marks are not part
+/// of it.
 fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes: Notes) -> Tree<'t> {
     let close = scan.find(body, b"```");
     let stop = close.unwrap_or(scan.end);
@@ -221,7 +223,7 @@ fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes:
     tree
 }
 
-/// Whether a closing mark at `at` ends the string, judged by what follows.
+/// Returns whether a closing mark at `at` ends the string, judged by the text after it.
 fn ends_here(
     scan: &Loose<'_, '_>,
     at: usize,
@@ -245,7 +247,7 @@ fn ends_here(
             b',' | b';' => scan.member_follows(next + 1, Some(stray)),
             b')' => true,
             _ if next == after => false,
-            // Without a comma only a plain next member ends the string.
+            // Without a comma, only a plain next member ends the string.
             _ if broke => scan.member_follows(next, Some(stray)),
             _ => opening(scan.bytes, next, scan.end).is_some() && scan.member_follows(next, Some(stray)),
         },
@@ -259,20 +261,21 @@ fn ends_here(
     }
 }
 
-/// Whether the same quotes go on behind a run of closing brackets, so that the brackets are part of the string.
+/// Returns whether the quoted string continues after a run of closing brackets, so that the brackets are part
+/// of it.
 fn reopens(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     let mut i = at;
     while let Some(b'}' | b']' | b')' | b' ' | b'\t') = scan.byte(i) {
         i += 1;
     }
     match quote.closes_at(scan.bytes, i, scan.end) {
-        // The very last mark of the text closes something around us.
+        // The last mark of the text closes an enclosing structure.
         Some(width) => scan.byte(scan.skip_blank(i + width)).is_some(),
         None => false,
     }
 }
 
-/// Whether an item of a list starts here, and not the rest of a sentence.
+/// Returns whether an item of a list starts here, and not the rest of a sentence.
 fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     const LOOK_AHEAD: usize = 256;
     let start = scan.skip_blank(at);
@@ -283,7 +286,7 @@ fn item_follows(scan: &Loose<'_, '_>, at: usize, quote: Quote) -> bool {
     {
         return true;
     }
-    // Bare words: if the next mark opens an item (or there is none), ours was a closing one.
+    // Bare words: if the next mark opens an item (or there is none), the current one is a closing mark.
     let limit = scan.horizon(start, LOOK_AHEAD);
     let mut last = b',';
     for i in start..limit {

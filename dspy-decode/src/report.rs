@@ -1,4 +1,4 @@
-//! What a successful decode hands back: the value and an account of every liberty taken with the text.
+//! The result of decoding: the value and a record of every repair.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::path::{Path, ValuePath};
 use dspy_base::fold::fold;
 
-/// A value read from a reply, with the account of how it was read.
+/// A decoded value with a report of the repairs.
 ///
 /// ```
 /// let read = dspy_decode::decode::<Vec<u8>>("Sure: [1, 2,]")?;
@@ -16,9 +16,9 @@ use dspy_base::fold::fold;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded<T> {
-    /// The value; it satisfies the schema.
+    /// The value, which satisfies the schema.
     pub value: T,
-    /// Every repair that was needed; empty when the text was exactly right.
+    /// The repairs that were made; empty if the text needed none.
     pub report: ParseReport,
 }
 
@@ -28,7 +28,7 @@ impl<T> Decoded<T> {
     }
 }
 
-/// The repairs behind a value. Nothing is allocated for a text that needed none.
+/// The repairs that were needed to decode a value. A reply that needed none allocates nothing.
 ///
 /// ```
 /// let read = dspy_decode::decode::<bool>("Yes, it is.")?;
@@ -39,14 +39,15 @@ impl<T> Decoded<T> {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParseReport {
-    /// Each repair in the order in which it was made.
+    /// The repairs, in the order in which they were made.
     pub repairs: Vec<Repair>,
-    /// How many other readings of the text were weighed and found worse (or equal to the one taken).
+    /// Number of other readings of the text that were rejected because they were worse than or equal to the
+    /// one taken.
     pub alternatives: usize,
 }
 
 impl ParseReport {
-    /// Whether the text was taken exactly as written.
+    /// Returns whether the text needed no repair.
     ///
     /// ```
     /// assert!(dspy_decode::decode::<u8>("7")?.report.is_clean());
@@ -56,7 +57,7 @@ impl ParseReport {
         self.repairs.is_empty()
     }
 
-    /// Takes in what was repaired in one part of a larger text: the member `name`, whose text starts at `offset`.
+    /// Adds the repairs of one part of a larger text: the member `name`, whose text starts at `offset`.
     #[doc(hidden)]
     pub fn absorb(&mut self, part: ParseReport, name: &str, offset: usize) {
         self.alternatives += part.alternatives;
@@ -68,7 +69,7 @@ impl ParseReport {
         }));
     }
 
-    /// Takes in what was repaired in the part of a larger text that starts at `offset`.
+    /// Adds the repairs of the part of a larger text that starts at `offset`.
     #[doc(hidden)]
     pub fn shift(&mut self, part: ParseReport, offset: usize) {
         self.alternatives += part.alternatives;
@@ -78,7 +79,7 @@ impl ParseReport {
         }));
     }
 
-    /// Takes in how the reply spells the name of a part: the member `name`, which it calls `written`.
+    /// Adds the spelling of the member `name`, which the reply writes as `written`.
     #[doc(hidden)]
     pub fn called(&mut self, name: &str, written: &str, span: Range<usize>) {
         if written != name {
@@ -89,14 +90,14 @@ impl ParseReport {
         }
     }
 
-    /// Tells that a text is in another format than the one that was asked for.
+    /// Records that the reply is in another format than the requested one.
     #[doc(hidden)]
     pub fn foreign(&mut self, span: Range<usize>) {
         let kind = RepairKind::ForeignSyntax;
         self.repairs.insert(0, Repair { kind, path: Path::root().shared(), span, cost: kind.cost() });
     }
 
-    /// The sum of the costs of all repairs: how far the text was from the value.
+    /// Returns the sum of the costs of all repairs: the distance between the text and the value.
     ///
     /// ```
     /// assert_eq!(dspy_decode::decode::<u8>("7")?.report.cost(), 0);
@@ -107,7 +108,7 @@ impl ParseReport {
     }
 }
 
-/// One liberty taken with the text.
+/// One repair of the text.
 ///
 /// ```
 /// use dspy_decode::{decode, RepairKind};
@@ -119,20 +120,20 @@ impl ParseReport {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
-    /// What was done.
+    /// Kind of the repair.
     pub kind: RepairKind,
-    /// Where in the value, as a JSON path such as `$.items[2].price`.
+    /// Path in the value, as a JSON path such as `$.items[2].price`.
     pub path: ValuePath,
-    /// Which bytes of the text it concerns. Empty when the input was a JSON value and not a text.
+    /// Byte range of the text that was repaired. Empty if the input was a JSON value.
     pub span: Range<usize>,
-    /// How far it departs from the letter of the text; see [`RepairKind::cost`].
+    /// Distance from the text as written; see [`RepairKind::cost`].
     pub cost: u32,
 }
 
 macro_rules! repair_kinds {
     ($($(#[doc = $doc:literal])+ $name:ident = $cost:literal),+ $(,)?) => {
-        /// The kinds of repair. Kinds of cost 1 mend the notation and leave no doubt about the value; the dearer
-        /// ones interpret words.
+        /// The kinds of repair. Kinds of cost 1 repair the notation and leave no doubt about the value; kinds
+        /// of a higher cost interpret words.
         ///
         /// ```
         /// use dspy_decode::RepairKind;
@@ -143,7 +144,7 @@ macro_rules! repair_kinds {
         pub enum RepairKind { $($(#[doc = $doc])+ $name),+ }
 
         impl RepairKind {
-            /// What one repair of this kind adds to the cost of a reading.
+            /// Returns the amount that one repair of this kind adds to the cost of a reading.
             ///
             /// ```
             /// assert_eq!(dspy_decode::RepairKind::Fence.cost(), 1);
@@ -156,108 +157,109 @@ macro_rules! repair_kinds {
 }
 
 repair_kinds! {
-    /// Words around the value were left out.
+    /// Words around the value that were ignored.
     Prose = 1,
-    /// A Markdown code fence was taken off.
+    /// A Markdown code fence that was removed.
     Fence = 1,
-    /// A comma before a closing bracket, or one comma too many, was skipped.
+    /// A comma before a closing bracket, or a surplus comma.
     TrailingComma = 1,
-    /// Two members had no comma between them.
+    /// A missing comma between two members.
     MissingComma = 1,
-    /// A comment was skipped.
+    /// A comment.
     Comment = 1,
-    /// Quotes other than JSON's were read as quotes.
+    /// Quotation marks other than JSON's.
     QuoteStyle = 1,
-    /// An object key had no quotes.
+    /// An object key without quotes.
     UnquotedKey = 1,
-    /// A string value had no quotes.
+    /// A string value without quotes.
     UnquotedText = 1,
-    /// A quotation mark inside a string was not escaped.
+    /// An unescaped quotation mark inside a string.
     InnerQuote = 1,
-    /// A raw line break or another control character stood inside a string.
+    /// A raw line break or another control character inside a string.
     RawControl = 1,
-    /// A backslash escape that JSON does not know.
+    /// A backslash escape that JSON does not define.
     BadEscape = 1,
-    /// `True`, `False`, `None`, a tuple, `=` for `:`, a call of a variant, or the format of another adapter.
+    /// `True`, `False`, `None`, a tuple, `=` for `:`, a variant written as a call, or the format of another
+    /// adapter.
     ForeignSyntax = 1,
-    /// A bracket was left open although nothing can be missing.
+    /// An unclosed bracket where no content can be missing.
     MissingClose = 1,
-    /// A bracket, comma, colon or quotation mark too many was left out.
+    /// A surplus bracket, comma, colon or quotation mark.
     StrayMark = 1,
-    /// A piece of the structure that stood there twice was left out once.
+    /// A duplicate piece of the structure, of which one copy was ignored.
     Repetition = 1,
-    /// A bracket, comma, colon or quotation mark was missing, misplaced or taken for another.
+    /// A bracket, comma, colon or quotation mark that was missing, misplaced or replaced by another.
     WrongMark = 1,
-    /// An object came without its braces.
+    /// An object without braces.
     MissingBraces = 1,
-    /// A key differed in case or separators.
+    /// A key that differs in case or separators.
     KeySpelling = 1,
-    /// A key was matched by a declared alias.
+    /// A key that matches a declared alias.
     KeyAlias = 1,
-    /// A choice differed in case, accents, punctuation or spacing.
+    /// A choice that differs in case, accents, punctuation or spacing.
     ChoiceSpelling = 1,
-    /// A choice was matched by a declared alias.
+    /// A choice that matches a declared alias.
     ChoiceAlias = 1,
-    /// A choice was matched by its title or description.
+    /// A choice that matches its title or description.
     ChoiceDescription = 2,
     /// The only choice named in a sentence.
     Mention = 8,
-    /// A date, a time or a duration was written in another way than its format.
+    /// A date, a time or a duration in another notation than its format.
     DateNotation = 1,
-    /// Words around a string whose format singles out one token.
+    /// Words around a string whose format identifies one token.
     Trimmed = 1,
-    /// A number in a string.
+    /// A number inside a string.
     NumberFromText = 2,
     /// Digit grouping or a decimal comma.
     Grouping = 2,
-    /// A currency sign was left out.
+    /// A currency sign that was ignored.
     Currency = 2,
-    /// A percent sign was left out or applied.
+    /// A percent sign that was ignored or applied.
     Percent = 3,
-    /// A fraction was divided out, or its scale left out.
+    /// A fraction that was divided, or whose scale was ignored.
     Fraction = 4,
-    /// A unit after a number was left out.
+    /// A unit after a number that was ignored.
     Unit = 4,
-    /// A number spelt in words or scaled by a word such as `million`.
+    /// A number spelled in words or scaled by a word such as `million`.
     NumberWord = 4,
     /// The only number in a sentence.
     NumberInProse = 8,
-    /// A whole number written with a decimal point.
+    /// An integer with a decimal point.
     IntegerFromFloat = 1,
-    /// A truth value from a word or from 0 or 1.
+    /// A boolean from a word or from 0 or 1.
     BoolWord = 2,
-    /// A truth value from a sentence.
+    /// A boolean from a sentence.
     BoolInProse = 8,
-    /// Nothing, from a word such as `N/A`.
+    /// A null from a word such as `N/A`.
     NullWord = 3,
-    /// A null for a member that may be absent was dropped.
+    /// A null for an optional member, which was dropped.
     NullDropped = 1,
-    /// A number, truth value or structure was taken as its text.
+    /// A number, boolean or structure that was taken as its text.
     TextFromValue = 4,
-    /// A lone value became a one-element list.
+    /// A single value that became a one-element list.
     LoneToList = 6,
-    /// A one-element list became its element.
+    /// A one-element list that became its element.
     ListToLone = 6,
-    /// A list was read from bullets or lines.
+    /// A list that was read from bullets or lines.
     Bullets = 2,
-    /// A list was read from a line with commas.
+    /// A list that was read from a line with commas.
     CommaList = 4,
-    /// Several objects one after another became a list.
+    /// Several consecutive objects that became a list.
     JoinedObjects = 3,
-    /// A wrapper object with a single member was taken off.
+    /// A wrapper object with a single member that was removed.
     Unwrapped = 6,
-    /// A lone value became the only member of an object.
+    /// A single value that became the only member of an object.
     ImpliedKey = 10,
-    /// JSON inside a string was read.
+    /// JSON inside a string that was parsed.
     EmbeddedJson = 3,
-    /// A key that the schema does not know was dropped.
+    /// A key that the schema does not declare, which was dropped.
     ExtraKey = 3,
-    /// A text that fits no other branch of a union was kept as text.
+    /// Text that fits no other branch of a union and was kept as a string.
     TextBranch = 3,
 }
 
 impl RepairKind {
-    /// Mending notation does not make one reading less likely than another.
+    /// Returns whether the repair concerns only the notation, so that it does not make a reading less likely.
     pub(super) const fn is_notation(self) -> bool {
         self.cost() <= 1
     }

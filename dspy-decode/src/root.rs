@@ -1,4 +1,4 @@
-//! A whole reply: the fast path, the candidates, and the choice between them.
+//! Decoding of a whole reply: the fast path, the candidates, and the choice between them.
 
 mod indented;
 mod outline;
@@ -15,8 +15,8 @@ use super::text::{corrects, snippet};
 use super::tree::{Shape, Span, Tree};
 use super::{MAX_BYTES, partial, repair, soundness, strict, text_reply, thoughts};
 
-/// Two separate places in a reply that both fit are one question with two answers, unless one of them takes at least
-/// this much more interpretation.
+/// The minimum cost difference between two places of a reply that both fit. With a smaller difference the
+/// reply is ambiguous.
 const MARGIN: u64 = 6;
 
 pub(super) type Outcome = Result<Decoded<Value>, DecodeError>;
@@ -53,7 +53,7 @@ pub(super) fn coerce(schema: &Schema, value: Value) -> Outcome {
     }
 }
 
-/// How deeply a value is nested, without recursion.
+/// Returns the nesting depth of a value, without recursion.
 fn depth(value: &Value) -> usize {
     let mut level = vec![value];
     let mut depth = 0;
@@ -81,7 +81,7 @@ pub(super) fn bounds(text: &str, from: usize) -> (usize, usize) {
     (start, end)
 }
 
-/// Whether a structure is a pair of brackets with nothing between.
+/// Returns whether a structure is an empty pair of brackets.
 fn is_empty(unit: &Unit<'_>) -> bool {
     match &unit.tree.shape {
         Shape::List(items) => items.is_empty(),
@@ -95,10 +95,10 @@ struct Reply<'a> {
     text: &'a str,
 }
 
-/// A reading of the reply with where it was found.
+/// A reading of the reply with its location.
 struct Found {
     attempt: Attempt,
-    /// What it costs besides notation.
+    /// The cost without repairs of notation.
     interpreted: u64,
     fenced: bool,
     at: usize,
@@ -162,7 +162,7 @@ impl Reply<'_> {
             let words = self.words(&scan, start, end);
             self.settle(scan.units, words, start, end, &mut coercion)?
         };
-        // `{"a": }{}`: brackets that belong to what stands before them.
+        // `{"a": }{}`: brackets that belong to the text before them.
         let empty = matches!(&read.value, Value::Array(a) if a.is_empty())
             || matches!(&read.value, Value::Object(o) if o.is_empty());
         if touched && empty {
@@ -172,13 +172,13 @@ impl Reply<'_> {
         Ok(read)
     }
 
-    /// Whether nothing in the text looks damaged.
+    /// Returns whether no part of the text looks damaged.
     fn is_sound(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
         scan.units.iter().all(|u| u.exact.is_some() || soundness::is_sound(self.text, &u.tree))
             && self.accounts(scan, start, end)
     }
 
-    /// Whether nothing but words is left out.
+    /// Returns whether the reading omits only words.
     fn accounts(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
         let text = self.text;
         if let [unit] = &scan.units[..]
@@ -198,13 +198,14 @@ impl Reply<'_> {
         soundness::is_prose(text, at, end)
     }
 
-    /// The reading of a text whose structure is damaged.
+    /// Reads text with a damaged structure.
     fn mended(&self, scan: Scan<'_>, start: usize, end: usize, coercion: &mut Coercion<'_>) -> Outcome {
         let schema = self.schema;
         let (body, ending) = self.body(start, end);
         let text = self.text.get(body.range()).unwrap_or("");
         let refused = |kind, found: String| Err(problem(schema, kind, found).into());
-        // What has no end in another style may have one in JSON: `"""` may be an empty string and a mark.
+        // A string that is unclosed in another style may be closed in JSON: `"""` may be an empty string and
+        // a mark.
         let styled =
             scan.units.iter().any(|u| u.exact.is_none() && soundness::is_styled(&u.tree) && !u.tree.cut);
         let led = soundness::is_prose(self.text, start, body.start);
@@ -251,7 +252,7 @@ impl Reply<'_> {
         read
     }
 
-    /// A structure that was escaped as a whole, as if it were to go into a string: `{\"name\": \"Ann\"}`.
+    /// Reads a structure that is escaped as a whole, as if it were inside a string: `{\"name\": \"Ann\"}`.
     fn escaped(&self, start: usize, end: usize) -> Option<Outcome> {
         let body = &self.text[start..end];
         let inside = body.strip_prefix(['{', '['])?;
@@ -289,7 +290,7 @@ impl Reply<'_> {
         Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into())
     }
 
-    /// A Python tuple as the whole reply.
+    /// Returns a Python tuple that is the whole reply.
     fn tuple(&self, start: usize, end: usize) -> Option<Unit<'_>> {
         if !self.text[start..end].starts_with('(') {
             return None;
@@ -300,7 +301,7 @@ impl Reply<'_> {
         whole.then(|| Unit::of(tree))
     }
 
-    /// The readings of the reply as words: of fences without structures, or of the whole.
+    /// Returns the readings of the reply as words: of fences without structures, or of the whole reply.
     fn words(&self, scan: &Scan<'_>, start: usize, end: usize) -> Vec<Unit<'_>> {
         let text = self.text;
         if !scan.blocks.is_empty() && scan.units.is_empty() {
@@ -322,7 +323,7 @@ impl Reply<'_> {
         }
         let structures =
             scan.units.iter().any(|u| u.fenced || u.tree.cut || matches!(u.tree.shape, Shape::Object(_)));
-        // Brackets at the very start are an attempt at a structure, whatever comes of it.
+        // Brackets at the very start are an attempt at a structure, even if it fails.
         if structures || text[start..end].starts_with(['{', '[']) && !scan.units.is_empty() {
             return Vec::new();
         }
@@ -342,7 +343,7 @@ impl Reply<'_> {
         let mut stray = 0;
         let mut found: Vec<Found> = Vec::new();
         let cut_later = units.iter().filter(|u| u.tree.cut).map(|u| u.tree.span.start).max();
-        // What is wrong with a list or an object tells more than what is wrong with all the words.
+        // The problems of a list or an object are more specific than those of all the words.
         let told = !units.is_empty() && takes_structure(self.schema, self.schema.root, 4);
         for (mut group, tells) in [(units, true), (words, !told)] {
             if !found.is_empty() {
@@ -352,7 +353,7 @@ impl Reply<'_> {
                 match self.attempt(unit, start, end, coercion) {
                     Ok(one) => found.push(one),
                     Err(problems) => {
-                        // What corrects or completes an answer belongs to it.
+                        // Text that corrects or completes an answer belongs to it.
                         if self.speaks_of_members(&unit.tree) {
                             stray = stray.max(unit.tree.span.start);
                         }
@@ -362,7 +363,7 @@ impl Reply<'_> {
                     }
                 }
             }
-            // A cut structure is what the reply was getting at; words around it do not replace it.
+            // A truncated structure is the intended answer; words around it do not replace it.
             let truncated = failure.iter().flatten().any(|p| p.kind == ProblemKind::Truncated);
             if truncated && found.is_empty() {
                 break;
@@ -383,7 +384,7 @@ impl Reply<'_> {
         self.choose(found, coercion)
     }
 
-    /// Whether an object has a key of the type.
+    /// Returns whether an object has a key of the type.
     fn speaks_of_members(&self, tree: &Tree<'_>) -> bool {
         let Shape::Object(entries) = &tree.shape else { return false };
         entries.iter().any(|e| self.schema.keys.contains(&dspy_base::fold::fold(&e.key)))
@@ -415,7 +416,7 @@ impl Reply<'_> {
     }
 
     fn choose(&self, mut found: Vec<Found>, coercion: &mut Coercion<'_>) -> Outcome {
-        // A fence is set apart on purpose: what was quoted in the prose before it is not the answer.
+        // A fence is set apart on purpose: a value quoted in the prose before it is not the answer.
         if let Some(first_fence) = found.iter().filter(|f| f.fenced).map(|f| f.at).min() {
             found.retain(|f| f.fenced || f.at > first_fence);
         }
@@ -440,7 +441,7 @@ impl Reply<'_> {
         Ok(Decoded { value: best.value, report })
     }
 
-    /// Nothing fits: the candidate that came closest explains best.
+    /// Returns the problems of the closest candidate if none fits.
     fn explain(&self, failure: Option<Vec<Problem>>) -> DecodeError {
         let problems = failure.filter(|p| !p.is_empty()).unwrap_or_else(|| {
             vec![problem(
@@ -457,7 +458,7 @@ impl Reply<'_> {
     }
 }
 
-/// Keeps the problems that explain best why nothing fits.
+/// Keeps the problems that best explain why nothing fits.
 fn keep_telling(best: &mut Option<Vec<Problem>>, problems: Vec<Problem>) {
     let rank = |problems: &[Problem]| {
         let has = |kind| problems.iter().any(|p| p.kind == kind);
@@ -473,7 +474,7 @@ fn keep_telling(best: &mut Option<Vec<Problem>>, problems: Vec<Problem>) {
     }
 }
 
-/// Whether a list or an object can be a value of the node.
+/// Returns whether a list or an object can be a value of the node.
 fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
     match &schema.node(id).kind {
         Kind::List(_) | Kind::Object(_) | Kind::Any => true,
@@ -485,7 +486,7 @@ fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
     }
 }
 
-/// Whether any text at all can be a value of the node.
+/// Returns whether any string can be a value of the node.
 fn takes_text(schema: &Schema, id: NodeId, depth: usize) -> bool {
     match &schema.node(id).kind {
         Kind::Any => true,
@@ -499,7 +500,7 @@ pub(super) fn problem(schema: &Schema, kind: ProblemKind, found: String) -> Prob
     Problem { path: "$".into(), expected: schema.describe(schema.root), found, span: None, kind }
 }
 
-/// The value satisfied the schema but not the Rust type behind it.
+/// Returns the error for a value that satisfies the schema but not the Rust type.
 pub(super) fn refused(schema: &schemars::Schema, text: &str, refusal: &serde_json::Error) -> DecodeError {
     let name = schema.get("title").and_then(Value::as_str).unwrap_or("the type");
     Problem {

@@ -1,10 +1,11 @@
-//! Types for people.
+//! Display of types.
 
 use std::fmt;
 
 use crate::type_text::TypeText;
 
-/// The notation with its constraints, described choices and the types that it mentions by name, as prompts show them.
+/// Writes the notation with its constraints, described choices and the named types that it mentions, as in
+/// prompts.
 ///
 /// ```
 /// let plan = dspy_decode::Plan::new(&serde_json::json!({"type": "array", "items": {"type": "number"}}))?;

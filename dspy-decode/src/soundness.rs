@@ -1,23 +1,24 @@
-//! Whether a forgiving reading can be trusted: it may restyle the text, but must not explain damage away.
+//! Checks of whether a lenient reading can be trusted: it may normalize the notation, but must not hide
+//! damage.
 
 use std::collections::HashSet;
 
 use super::report::RepairKind as R;
 use super::tree::{Note, Shape, Span, Tree};
 
-/// Whether nothing in the tree looks like a structural character lost, doubled or misplaced.
+/// Returns whether no part of the tree indicates a missing, duplicate or misplaced structural character.
 pub(super) fn is_sound(text: &str, tree: &Tree<'_>) -> bool {
     check(text, tree, None)
 }
 
-/// As [`is_sound`], for a text that no single edit mends: habits that are kept up all through a list or an object, such
-/// as leaving out commas, are no damage either.
+/// Returns whether the tree is sound, for text that no single edit repairs. In contrast to [`is_sound`], a
+/// style that is consistent throughout a list or an object, such as omitted commas, is not damage either.
 pub(super) fn is_plausible(text: &str, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
     check(text, tree, Some(keys))
 }
 
-/// Whether the text is written in a way that no edit of a mark makes JSON: with comments, Python's literals, other
-/// quotes.
+/// Returns whether the text has a style that no edit of a mark turns into JSON: comments, Python's literals,
+/// other quotes.
 pub(super) fn is_styled(tree: &Tree<'_>) -> bool {
     let own =
         tree.notes.as_slice().iter().any(|n| matches!(n.kind, R::Comment | R::ForeignSyntax | R::QuoteStyle));
@@ -31,7 +32,7 @@ pub(super) fn is_styled(tree: &Tree<'_>) -> bool {
 fn check(text: &str, tree: &Tree<'_>, keys: Option<&HashSet<String>>) -> bool {
     let habits = keys.is_some();
     let mut walk = Walk { text, habits, keys, quoted_keys: false, bare_keys: false };
-    // Whether an object that breaks off can have lost anything is decided where its type is known.
+    // For a truncated object, lost members are detected where its type is known.
     let open = habits && tree.cut && tree.flaw.is_none() && matches!(tree.shape, Shape::Object(_));
     let sound = if open { walk.inside(tree) } else { walk.sound(tree) };
     sound && (habits || !(walk.quoted_keys && walk.bare_keys))
@@ -74,8 +75,8 @@ impl Walk<'_> {
         self.text.get(span.range()).is_some_and(|source| source.contains('\n'))
     }
 
-    /// Whether a string of a list may be two: it goes on in a line that begins just where its own does, as the next item
-    /// would, or a quotation mark in it has a comma beside it.
+    /// Returns whether a string of a list may be two strings: it continues in a line that begins at its own
+    /// column, as the next item would, or it contains a quotation mark next to a comma.
     fn joins_items(&self, item: &Tree<'_>) -> bool {
         let noted = |kind| item.notes.as_slice().iter().any(|note| note.kind == kind);
         let (inner, raw) = (noted(R::InnerQuote), noted(R::RawControl));
@@ -98,20 +99,20 @@ impl Walk<'_> {
         raw && blank && source.lines().skip(1).any(begins)
     }
 
-    /// The quotation marks inside a string that no backslash escapes.
+    /// Returns the unescaped quotation marks inside a string.
     fn inner_marks(&self, string: &Tree<'_>) -> impl Iterator<Item = usize> {
         let bytes = self.text.as_bytes();
         let (start, end) = (string.span.start, string.span.end);
         (start + 1..end.saturating_sub(1)).filter(|&i| bytes[i] == b'"' && bytes[i - 1] != b'\\')
     }
 
-    /// Whether a text without quotes is one by habit, and not by an accident.
+    /// Returns whether unquoted text is a matter of style and not of damage.
     fn is_bare_word(&self, words: &str) -> bool {
         let marks = words.contains(['"', '{', '}', '[', ']', '`'])
             || words.starts_with('\'')
             || words.ends_with('\'')
             || !words.contains(char::is_alphanumeric);
-        // In a text that has quotes, words without them are single ones.
+        // In text that has quotes, unquoted values are single words.
         let quotes = self.text.contains('"');
         let several = quotes && words.contains(|c: char| c.is_whitespace() || matches!(c, ',' | ':'));
         let number = is_torn_number(words);
@@ -123,8 +124,8 @@ impl Walk<'_> {
         !marks && !several && !number && !literal
     }
 
-    /// Whether the comma before a closing bracket is the writer's habit: the bracket stands where it would stand
-    /// without one.
+    /// Returns whether the comma before a closing bracket is a matter of style: the bracket is where it would
+    /// be without one.
     fn closes_in_style(&self, tree: &Tree<'_>, close: usize) -> bool {
         let (Some(head), Some(inside)) =
             (self.text.get(..tree.span.start), self.text.get(tree.span.start + 1..close))
@@ -146,7 +147,7 @@ impl Walk<'_> {
         let at = note.span.start;
         match note.kind {
             R::InnerQuote => {
-                // An apostrophe stands between letters.
+                // An apostrophe is between letters.
                 let letter = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_alphanumeric);
                 bytes.get(at) == Some(&b'\'') && at > 0 && letter(at - 1) && letter(at + 1)
                     || self.keys.is_some_and(|keys| self.quotes_by_habit(tree, keys))
@@ -174,7 +175,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the quotation marks inside a string look like a writer's.
+    /// Returns whether the quotation marks inside a string look intended.
     fn quotes_by_habit(&self, tree: &Tree<'_>, keys: &HashSet<String>) -> bool {
         let double = self.text.as_bytes().get(tree.span.start) == Some(&b'"');
         matches!(tree.shape, Shape::Text { .. })
@@ -182,7 +183,7 @@ impl Walk<'_> {
             && super::repair::speaks(keys, self.text, &self.inner_marks(tree).collect::<Vec<_>>())
     }
 
-    /// Whether a backslash that JSON does not know belongs to a path, a pattern or a formula.
+    /// Returns whether a backslash that JSON does not define belongs to a path, a pattern or a formula.
     fn is_markup(&self, tree: &Tree<'_>, at: usize) -> bool {
         if !matches!(tree.shape, Shape::Text { .. }) {
             return false;
@@ -190,7 +191,7 @@ impl Walk<'_> {
         let source = self.text.get(tree.span.range()).unwrap_or("");
         let Some(next) = self.text.get(at + 1..).and_then(|rest| rest.chars().next()) else { return false };
         let count = |mark: &str| source.matches(mark).count();
-        // Where one command of a formula is not escaped, `\beta` and `\frac` are none of JSON's escapes, either.
+        // If one command of a formula is not escaped, `\beta` and `\frac` are not JSON escapes either.
         let commands = source
             .as_bytes()
             .windows(3)
@@ -214,7 +215,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the only line break of a string stands before its closing mark.
+    /// Returns whether the only line break of a string is before its closing mark.
     fn ends_in_break(tree: &Tree<'_>) -> bool {
         match &tree.shape {
             Shape::Text { text, quoted: true } => {
@@ -227,14 +228,14 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the braces of an object are doubled, as templates write them.
+/// Returns whether the braces of an object are doubled, as in templates.
 pub(super) fn has_doubled_braces(text: &str, outer: Span) -> bool {
     text[..outer.start].trim_end().ends_with('{')
         && text[outer.end..].trim_start().starts_with('}')
         && text[..outer.start].matches('{').count() == text[outer.end..].matches('}').count()
 }
 
-/// Whether a part that a reading leaves out is words: nothing in it may be a piece of the value.
+/// Returns whether an omitted part consists of words and cannot contain a piece of the value.
 pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
     let gap = text.get(from..to).unwrap_or("");
     if gap.trim().is_empty() {
@@ -280,7 +281,7 @@ pub(super) fn is_prose(text: &str, from: usize, to: usize) -> bool {
     open.is_none() && !gap.contains("\":") && !gap.contains("\" :") && !lead.starts_with([',', ':'])
 }
 
-/// Whether the quotation marks of a text without brackets stand in pairs around words.
+/// Returns whether the quotation marks of text without brackets are in pairs around words.
 pub(super) fn quotes_words(text: &str) -> bool {
     let mut parts = text.split('"');
     let Some(mut before) = parts.next() else { return true };
@@ -295,7 +296,7 @@ pub(super) fn quotes_words(text: &str) -> bool {
     }
 }
 
-/// Whether one name is the other with a piece taken out or put in.
+/// Returns whether one name is the other with a piece removed or inserted.
 pub(super) fn is_mangled(name: &str, key: &str) -> bool {
     let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };
     let before = long.bytes().zip(short.bytes()).take_while(|(a, b)| a == b).count();
@@ -303,8 +304,8 @@ pub(super) fn is_mangled(name: &str, key: &str) -> bool {
     before + behind >= short.len() && long.len() - short.len() <= 20
 }
 
-/// Whether these are digits as JSON does not write them, `.5`, `1,965`, `07`, `7-`, `3 258`, or digits that touch the end
-/// of a literal: a piece may be missing.
+/// Returns whether these are digits in a notation that JSON does not have, `.5`, `1,965`, `07`, `7-`, `3
+/// 258`, or digits next to the end of a literal: a piece may be missing.
 fn is_torn_number(words: &str) -> bool {
     let digits = words.strip_prefix(['-', '+']).unwrap_or(words);
     let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));

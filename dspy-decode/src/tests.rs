@@ -1,10 +1,10 @@
-//! The room as a whole: literal cases in tables.
+//! Tests of the decoder as a whole: tables of literal cases.
 
 use serde_json::{Value, json};
 
 use super::{Plan, ProblemKind, decode_value};
 
-/// What a case expects: the value, or a kind of problem.
+/// The expected result of a case: the value, or a kind of problem.
 enum Want {
     Is(Value),
     Fails(ProblemKind),

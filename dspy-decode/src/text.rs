@@ -1,15 +1,17 @@
-//! Small text tools that the readers share: words, clauses, negations, excerpts.
+//! Text utilities that the readers share: words, clauses, negations, excerpts.
 
 use dspy_base::fold::fold;
 
-/// The first `mark`, backslash or control character at or after `from`, eight bytes at a time.
+/// Returns the first `mark`, backslash or control character at or after `from`; it reads eight bytes at a
+/// time.
 pub(super) fn next_special(bytes: &[u8], from: usize, mark: u8) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     let mut at = from;
     while let Some(chunk) = bytes.get(at..at + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
         let word = u64::from_le_bytes(chunk);
-        // A byte borrows from the next one only when it is a hit itself, so the lowest hit is always a true one.
+        // A byte borrows from the next one only if it is a hit itself, so the lowest hit is always a true
+        // one.
         let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
         let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
         let hits = (below(word, 0x20) | equal(mark) | equal(b'\\')) & HIGH;
@@ -21,7 +23,7 @@ pub(super) fn next_special(bytes: &[u8], from: usize, mark: u8) -> Option<usize>
     bytes.get(at..)?.iter().position(|b| *b < 0x20 || *b == b'\\' || *b == mark).map(|i| at + i)
 }
 
-/// A word of a text: letters and digits, with apostrophes inside.
+/// A word: letters and digits, with apostrophes inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'t> {
     pub(super) text: &'t str,
@@ -38,7 +40,7 @@ fn in_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '\'' | '’') || ('\u{300}'..='\u{36f}').contains(&c)
 }
 
-/// The words of a text.
+/// Returns the words of the text.
 pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -50,7 +52,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     })
 }
 
-/// Whether the word turns what it stands beside into its opposite, or takes it back.
+/// Returns whether the word negates or retracts its neighbour.
 pub(super) fn negates(word: &str) -> bool {
     let contracted = word.contains(['\'', '’']) && fold(word).ends_with("nt");
     contracted
@@ -120,12 +122,12 @@ pub(super) fn negates(word: &str) -> bool {
         .any(|n| word.eq_ignore_ascii_case(n))
 }
 
-/// Whether any word negates.
+/// Returns whether any word negates.
 pub(super) fn has_negation(text: &str) -> bool {
     words(text).any(|w| negates(w.text))
 }
 
-/// Whether the sentence leaves open what it says.
+/// Returns whether the sentence is undecided.
 pub(super) fn is_hedged(text: &str) -> bool {
     const HEDGES: [&str; 27] = [
         "barely",
@@ -159,7 +161,7 @@ pub(super) fn is_hedged(text: &str) -> bool {
     words(text).any(|w| HEDGES.iter().any(|h| w.text.eq_ignore_ascii_case(h))) || text.contains('?')
 }
 
-/// Whether a sentence takes back what was said before it.
+/// Returns whether a sentence retracts an earlier statement.
 pub(super) fn corrects(text: &str) -> bool {
     const TURNS: [&str; 7] = ["actually", "correction", "wait", "oops", "scratch", "edit", "erratum"];
     text.split(['.', '!', '\n', '(']).any(|sentence| {
@@ -168,7 +170,7 @@ pub(super) fn corrects(text: &str) -> bool {
     })
 }
 
-/// The sentence around a byte range: bounded by `.`, `!`, `?`, `;` or a line break.
+/// Returns the sentence around a byte range: bounded by `.`, `!`, `?`, `;` or a line break.
 pub(super) fn sentence_around(text: &str, start: usize, end: usize) -> &str {
     let bytes = text.as_bytes();
     let stops = |i: usize| match bytes[i] {
@@ -181,7 +183,7 @@ pub(super) fn sentence_around(text: &str, start: usize, end: usize) -> &str {
     text.get(from..to).unwrap_or(text)
 }
 
-/// Takes Markdown emphasis, quotes and closing punctuation off a short answer: `**"Paris".**` → `Paris`.
+/// Removes Markdown emphasis, quotes and closing punctuation from a short answer: `**"Paris".**` → `Paris`.
 pub(super) fn bare_answer(text: &str) -> &str {
     let mut text = boxed(text.trim());
     loop {
@@ -212,7 +214,7 @@ pub(super) fn bare_answer(text: &str) -> &str {
     }
 }
 
-/// The inside of the only `\boxed{…}` of a text, or of one pair of tags around it.
+/// Returns the content of the only `\boxed{…}` in the text, or of one pair of tags around it.
 fn boxed(text: &str) -> &str {
     const BOX: &str = "\\boxed{";
     if let Some((_, rest)) = text.split_once(BOX) {
@@ -228,7 +230,7 @@ fn boxed(text: &str) -> &str {
     tagged().unwrap_or(text)
 }
 
-/// At most 60 characters of a text, on one line, for a message.
+/// Returns at most 60 characters of the text, on one line, for a message.
 pub(super) fn snippet(text: &str) -> String {
     const MAX: usize = 60;
     let mut out = String::new();
@@ -242,7 +244,7 @@ pub(super) fn snippet(text: &str) -> String {
     out
 }
 
-/// As [`snippet`], of the end of a text.
+/// Returns the end of the text like [`snippet`].
 pub(super) fn snippet_of_end(text: &str) -> String {
     const MAX: usize = 60;
     match text.char_indices().rev().nth(MAX - 1) {

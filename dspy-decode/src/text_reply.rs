@@ -1,4 +1,4 @@
-//! Replies that are one text: strings, code.
+//! Replies that are a single string or code.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use super::text::snippet;
 use super::thoughts;
 use super::tree::{Shape, Span, Tree};
 
-/// The plan of a type that any text is a value of, and whether it may be null.
+/// Returns the plan of a type that accepts any string, and whether it may be null.
 pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
     let node = schema.node(schema.root);
     match &node.kind {
@@ -31,17 +31,18 @@ pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
     }
 }
 
-/// Whether a text that may be absent is: `null` and `None`, with a full stop or without.
+/// Returns whether the text of an optional string means null: `null` or `None`, with or without a full stop.
 pub fn is_nothing(text: &str) -> bool {
     matches!(coerce::without_stop(text.trim()), "null" | "None")
 }
 
-/// Whether a text may become one that [is nothing](is_nothing).
+/// Returns whether the text may become one that [is nothing](is_nothing).
 pub fn may_be_nothing(text: &str) -> bool {
     ["null.", "None."].iter().any(|word| word.starts_with(text.trim()))
 }
 
-/// A string is the whole text. Only where the schema narrows it is a wrapping taken off, and only if that helps.
+/// Reads the whole text as a string. Surrounding notation is removed only if the schema constrains the string
+/// and the result then satisfies it.
 pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> Outcome {
     if nullable && is_nothing(text) {
         let mut coercion = Coercion::new(schema, Some(text), 0);
@@ -90,13 +91,13 @@ pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str)
     }
 }
 
-/// Code as a whole reply: what stands in its only fence, or all of it.
+/// Reads a whole reply as code: the content of its only fence, or all of it.
 fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
     let Some(start) = thoughts::answer(text) else {
         let found = "a thought that does not end".to_owned();
         return Err(problem(schema, ProblemKind::Truncated, found).into());
     };
-    // `None` where the text is just what prompts ask for: one fence.
+    // `None` for exactly the notation that prompts request: one fence.
     let (code, kind) = match code::read(&text[start..]) {
         Code::Whole("") => return Err(problem(schema, ProblemKind::Empty, "an empty text".into()).into()),
         Code::Whole(code) => (code.into(), Some(R::Trimmed)),

@@ -1,14 +1,14 @@
-//! Thoughts that models write before their answer: `<think>…</think>` and its kin.
+//! The reasoning that models write before their answer: `<think>…</think>` and similar tags.
 //!
-//! One rule for all readers of replies: what precedes the end of a thought at the head of a reply is no part of the
-//! answer, and a thought that does not end holds no answer. Thoughts of one kind may be nested, and several may follow
-//! one another. A tag between backticks is a mention.
+//! All readers of replies use the same rule: the text up to the end of a reasoning block at the start of a
+//! reply is not part of the answer, and after an unclosed block there is no answer. Blocks of one kind may be
+//! nested, and several may follow one another. A tag between backticks is a mention.
 
-/// The names of elements that hold thoughts.
+/// The names of elements that hold reasoning.
 const NAMES: [&str; 8] =
     ["think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "seed:think"];
 
-/// The tags of thoughts that are no elements.
+/// The tags of reasoning blocks that are not elements.
 const PAIRS: [(&str, &str); 4] = [
     ("◁think▷", "◁/think▷"),
     ("[THINK]", "[/THINK]"),
@@ -16,29 +16,29 @@ const PAIRS: [(&str, &str); 4] = [
     ("<|START_THINKING|>", "<|END_THINKING|>"),
 ];
 
-/// An opening tag with attributes is not longer than this.
+/// The maximum length of an opening tag with attributes, in bytes.
 const LONGEST_TAG: usize = 256;
 
-/// What sort of thought a tag belongs to: a thought is closed by a tag of its own kind.
+/// The kind of a tag: a block is closed by a tag of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind(usize);
 
-/// The tag at the start of a text.
+/// The tag at the start of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
-    /// A tag of that length that opens a thought.
+    /// An opening tag of this length.
     Open(Kind, usize),
-    /// A tag of that length that closes a thought.
+    /// A closing tag of this length.
     Close(Kind, usize),
-    /// A thought without content, of that length.
+    /// An empty block of this length.
     Empty(usize),
-    /// Something else.
+    /// Other text.
     Other,
-    /// It depends on what follows; only for a text that goes on.
+    /// A prefix of a possible tag; only if more text may follow.
     Undecided,
 }
 
-/// The tag that `text` starts with. `whole` tells that nothing follows the text.
+/// Reads the tag that `text` starts with. `whole` is set if no text follows.
 pub fn tag(text: &str, whole: bool) -> Tag {
     let undecided = if whole { Tag::Other } else { Tag::Undecided };
     let mut begun = false;
@@ -87,12 +87,12 @@ pub fn tag(text: &str, whole: bool) -> Tag {
     }
 }
 
-/// Whether `text` starts with `prefix`, whatever the case of ASCII letters.
+/// Returns whether `text` starts with `prefix`, ignoring the case of ASCII letters.
 fn has_prefix(text: &str, prefix: &str) -> bool {
     text.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-/// Whether a text goes on with the inside of a closing tag: `/think>`.
+/// Returns whether the text continues with the inside of a closing tag: `/think>`.
 pub fn is_closing(text: &str) -> bool {
     let Some(named) = text.strip_prefix('/') else { return false };
     let length = named.bytes().take_while(|b| b.is_ascii_alphabetic() || *b == b':').count();
@@ -100,7 +100,7 @@ pub fn is_closing(text: &str) -> bool {
         && named[length..].trim_start().starts_with(['>', '▷'])
 }
 
-/// Whether a text that goes on may become a closing tag with guards in it, such as `<\/think>`.
+/// Returns whether text that may continue could become a closing tag with guards in it, such as `<\/think>`.
 pub fn may_close(text: &str) -> bool {
     let Some(inner) = text.strip_prefix(['<', '◁']) else { return false };
     let bare = inner.trim_start_matches('\\');
@@ -109,7 +109,8 @@ pub fn may_close(text: &str) -> bool {
     NAMES.iter().any(|known| has_prefix(known, name)) && named.len() < LONGEST_TAG
 }
 
-/// Whether the part of `text` from `start` to `end` stands between backticks; `None` if that depends on what follows.
+/// Returns whether the part of `text` from `start` to `end` is between backticks; `None` if that depends on
+/// the text that follows.
 pub fn is_mention(text: &str, start: usize, end: usize, whole: bool) -> Option<bool> {
     if !text[..start].ends_with('`') {
         return Some(false);
@@ -120,37 +121,37 @@ pub fn is_mention(text: &str, start: usize, end: usize, whole: bool) -> Option<b
     }
 }
 
-/// Where the answer of a reply is.
+/// The location of the answer in a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
-    /// It starts here, behind all thoughts; whatever space follows them comes first.
+    /// The answer starts here, after all reasoning blocks; it includes the white space after them.
     Answer(usize),
-    /// A thought is not finished; in a whole reply, it never ends.
+    /// A block is not finished; in a whole reply, it is never closed.
     Thinking,
-    /// It is not known yet whether the reply starts with a thought. Never the case in a whole reply.
+    /// It is not known yet whether the reply starts with a block. Impossible in a whole reply.
     Undecided,
 }
 
-/// A reader of the thoughts at the head of a reply, for whole replies and for those that are still arriving. Reading a
-/// growing reply again and again costs time in its length.
+/// A reader of the reasoning blocks at the start of a reply, for whole replies and for those that are still
+/// arriving. The total time for reading a growing reply is linear in its length.
 #[derive(Debug, Clone, Default)]
 pub struct Thoughts {
-    /// Behind the last thought, or how far the open one has been read.
+    /// The end of the last block, or the position up to which the open one has been read.
     at: usize,
-    /// Up to here there is nothing but space behind the last thought.
+    /// The position up to which only white space follows the last block.
     blank: usize,
     open: Option<(Kind, usize)>,
     found: Option<usize>,
 }
 
 impl Thoughts {
-    /// A reader of the thoughts that follow from `at` on.
+    /// Creates a reader of the blocks from `at` on.
     pub fn from(at: usize) -> Self {
         Thoughts { at, blank: at, ..Self::default() }
     }
 
-    /// Reads on. `text` is the reply so far, `whole` tells that it is complete. Elements whose name is a `field` are
-    /// no thoughts.
+    /// Continues reading. `text` is the reply so far, and `whole` is set if it is complete. Elements whose
+    /// name is a `field` are not reasoning blocks.
     pub fn read(&mut self, text: &str, whole: bool, field: impl Fn(&str) -> bool) -> Head {
         if let Some(at) = self.found {
             return Head::Answer(at);
@@ -188,7 +189,7 @@ impl Thoughts {
         }
     }
 
-    /// The depth behind the next tag inside of the open thought.
+    /// Returns the nesting depth after the next tag inside the open block.
     fn inside(&mut self, text: &str, whole: bool, kind: Kind, depth: usize) -> Option<usize> {
         while let Some(at) = text[self.at..].find(['<', '◁', '[']).map(|offset| self.at + offset) {
             self.at = at;
@@ -214,7 +215,7 @@ impl Thoughts {
 }
 
 impl Kind {
-    /// The name of the element, if it is one.
+    /// Returns the name of the element, if it is one.
     fn name(self) -> Option<&'static str> {
         NAMES.get(self.0).copied()
     }
@@ -224,7 +225,8 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
 
-/// Where the answer of a whole reply starts; `None` if the reply is a thought that never ends.
+/// Returns the place where the answer of a whole reply starts; `None` if the reply is an unclosed reasoning
+/// block.
 pub fn answer(text: &str) -> Option<usize> {
     match Thoughts::default().read(text, true, |_| false) {
         Head::Answer(at) => Some(at),
@@ -232,8 +234,8 @@ pub fn answer(text: &str) -> Option<usize> {
     }
 }
 
-/// The first end of a thought, from `from` on, that nothing opened and that ends its line or is followed by an answer's
-/// bracket: where the tag starts and ends. Models whose prompt ends in `<think>` write such replies.
+/// Returns the start and end of the first unmatched closing tag from `from` on that ends its line or is
+/// followed by an answer's bracket. Models whose prompt ends in `<think>` write such replies.
 pub fn stray_end(text: &str, from: usize) -> Option<(usize, usize)> {
     let mut depth = 0usize;
     let mut at = from;
@@ -260,7 +262,7 @@ pub fn stray_end(text: &str, from: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// Whether a closing tag before `rest` ends what came before it, rather than being part of a sentence.
+/// Returns whether a closing tag before `rest` ends the text before it, and is not part of a sentence.
 pub fn ends_thought(rest: &str, whole: bool) -> Option<bool> {
     match rest.trim_start_matches([' ', '\t', '\r']).chars().next() {
         None if !whole => None,

@@ -1,4 +1,4 @@
-//! The loose tree: what a text says before any type is asked of it.
+//! The loose tree: the content of text, independent of any type.
 
 use std::borrow::Cow;
 
@@ -22,14 +22,14 @@ impl Span {
     }
 }
 
-/// A repair of notation, met while scanning; it gets its path when the tree is coerced.
+/// A repair of notation, recorded while scanning; its path is determined when the tree is coerced.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Note {
     pub(super) kind: RepairKind,
     pub(super) span: Span,
 }
 
-/// The notes of one place: mostly none or one, which need no memory of their own.
+/// The notes of one place: usually none or one, which require no allocation.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Notes {
     #[default]
@@ -40,7 +40,7 @@ pub(super) enum Notes {
 
 impl Notes {
     pub(super) fn push(&mut self, note: Note) {
-        // A run of commas is one accident.
+        // A run of commas is one error.
         if note.kind == RepairKind::TrailingComma
             && let Some(last) = self.as_mut_slice().last_mut()
             && last.kind == note.kind
@@ -76,16 +76,16 @@ impl Notes {
     }
 }
 
-/// Why a piece of text must not be read as a value although it has the outline of one.
+/// The reason why text must not be read as a value although it has the form of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// The brackets hold something that is not a structure: `{placeholder}`.
     NotAStructure,
-    /// `...` stands for members that were left out.
+    /// `...` represents omitted members.
     Elided,
     /// Half of a surrogate pair.
     LoneSurrogate,
-    /// Where the string ends cannot be told.
+    /// The end of the string is unclear.
     UnclearEnd,
 }
 
@@ -93,7 +93,7 @@ pub(super) enum Flaw {
 pub(super) struct Tree<'t> {
     pub(super) span: Span,
     pub(super) shape: Shape<'t>,
-    /// The text ended inside.
+    /// Whether the text ended inside.
     pub(super) cut: bool,
     pub(super) flaw: Option<Flaw>,
     pub(super) notes: Notes,
@@ -132,7 +132,7 @@ impl<'t> Tree<'t> {
         Self::new(Shape::Text { text: text.into(), quoted }, span)
     }
 
-    /// A tree of a JSON value; spans are empty because there is no text.
+    /// Creates the tree of a JSON value; spans are empty because there is no text.
     pub(super) fn of(value: Value) -> Tree<'static> {
         let shape = match value {
             Value::Null => Shape::Null,
@@ -154,12 +154,13 @@ impl<'t> Tree<'t> {
         Tree::new(shape, Span::default())
     }
 
-    /// As [`of`](Self::of), for a value that stands in the text.
+    /// Creates a tree like [`of`](Self::of), for a value in the text.
     pub(super) fn of_at(value: Value, span: Span) -> Tree<'static> {
         Tree { span, ..Tree::of(value) }
     }
 
-    /// The JSON value as it stands, or `None` where the tree has none (a cut, a flaw, a clash of keys).
+    /// Returns the JSON value without coercion; `None` if the tree has none (truncated, flawed, or duplicate
+    /// keys).
     pub(super) fn to_value(&self) -> Option<Value> {
         if self.cut || self.flaw.is_some() {
             return None;
@@ -185,21 +186,22 @@ impl<'t> Tree<'t> {
     }
 }
 
-/// A JSON number literal as a number: an integer where it is written as one and fits, else a float.
+/// Converts a JSON number literal to a number: an integer if it is written as one and fits, otherwise a
+/// float.
 pub(super) fn parse_number(literal: &str) -> Option<Number> {
     if !literal.contains(['.', 'e', 'E']) {
         if let Ok(n) = literal.parse::<u64>() {
             return Some(n.into());
         }
         if let Ok(n) = literal.parse::<i64>() {
-            // "-0" is a float in JSON's eyes; as an integer it is plain zero.
+            // "-0" is a float in JSON; as an integer it is plain zero.
             return Some(n.into());
         }
     }
     Number::from_f64(literal.parse().ok()?)
 }
 
-/// As [`parse_number`], but `None` for an integer whose digits a float would lose.
+/// Converts a literal like [`parse_number`]; `None` for an integer whose digits a float would lose.
 fn exact_number(literal: &str) -> Option<Number> {
     let number = parse_number(literal)?;
     let plain = !literal.contains(['.', 'e', 'E']);
@@ -207,10 +209,10 @@ fn exact_number(literal: &str) -> Option<Number> {
     (kept || literal.trim_start_matches('-') == "0").then_some(number)
 }
 
-/// Whether a 64-bit number holds every digit of a JSON number literal.
+/// Returns whether a 64-bit number holds every digit of a JSON number literal.
 pub(super) fn keeps_digits(literal: &str) -> bool {
     let places = |count: usize| i64::try_from(count).unwrap_or(i64::MAX / 4);
-    // The digits without zeros around, and the power of ten behind them.
+    // The digits without leading and trailing zeros, and the power of ten of the last one.
     let normal = |literal: &str| -> Option<(String, i64)> {
         let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
         let (whole, fraction) = mantissa
@@ -231,7 +233,7 @@ pub(super) fn keeps_digits(literal: &str) -> bool {
     normal(literal).is_some_and(|digits| normal(&number.to_string()) == Some(digits))
 }
 
-/// Whether the text is a number exactly as JSON writes them.
+/// Returns whether the text is exactly a JSON number.
 pub(super) fn is_json_number(text: &str) -> bool {
     let b = text.as_bytes();
     let digits = |mut i: usize| {

@@ -1,4 +1,4 @@
-//! From JSON Schema to the notation of prompts.
+//! Conversion of a JSON Schema to the notation of prompts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,28 +6,28 @@ use serde_json::Value;
 
 use crate::Plan;
 
-/// A type in words.
+/// A type in the notation of prompts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TypeText {
-    /// The type itself.
+    /// The type without its constraints.
     pub notation: String,
     /// Constraints on the value, such as `from 0 to 1`.
     pub constraints: Vec<String>,
-    /// The values or variants of an enum that carry a description, with it.
+    /// The described values or variants of an enum, each with its description.
     pub choices: Vec<(String, String)>,
     /// `Name = …` for every type that the notation mentions by name.
     pub definitions: BTreeMap<String, String>,
 }
 
 impl TypeText {
-    /// Returns the text of a type that is only a word.
+    /// Returns the text of a type that is a single word.
     #[doc(hidden)]
     pub fn word(notation: &str) -> TypeText {
         TypeText { notation: notation.to_owned(), ..TypeText::default() }
     }
 
-    /// The same type where its documents are shown as such, not as objects.
+    /// Returns the same type with its documents shown as `document` instead of as objects.
     pub fn of_documents(self, schema: &Value) -> TypeText {
         let notation = if schema.get("items").is_some() { "document[]" } else { "document" };
         let nullable = schema
@@ -38,7 +38,7 @@ impl TypeText {
         TypeText { notation: format!("{notation}{optional}"), definitions: BTreeMap::new(), ..self }
     }
 
-    /// What is said of a type that no reply could be read as: only what it is called.
+    /// Returns the text of a type that no reply can be read as: only its name.
     pub fn of_unusable(schema: &Value) -> TypeText {
         let names = match schema.get("type") {
             Some(Value::String(name)) => name.clone(),
@@ -51,17 +51,17 @@ impl TypeText {
     }
 }
 
-/// The definitions that several types mention, by whom they belong to.
+/// The definitions that several types mention, grouped by owner.
 #[derive(Debug, Default)]
 pub struct Definitions<'a> {
-    /// Those that mean the same wherever they are mentioned.
+    /// Definitions that are the same wherever they are mentioned.
     pub common: BTreeMap<&'a str, &'a str>,
-    /// All definitions of an owner that calls something by a name that another uses for something else.
+    /// All definitions of an owner that uses a name for something else than another owner does.
     pub own: Vec<(&'a str, &'a BTreeMap<String, String>)>,
 }
 
 impl<'a> Definitions<'a> {
-    /// Gathers the definitions of several types, each with the name of its owner.
+    /// Collects the definitions of several types, each with the name of its owner.
     pub fn of(types: impl Iterator<Item = (&'a str, &'a TypeText)> + Clone) -> Self {
         let mut known: BTreeMap<&str, &str> = BTreeMap::new();
         let mut unclear: BTreeSet<&str> = BTreeSet::new();
@@ -83,10 +83,10 @@ impl<'a> Definitions<'a> {
     }
 }
 
-/// Describes the values that `schema` admits, in the [notation](TypeText) that prompts use.
+/// Describes the values that `schema` accepts, in the [notation](TypeText) that prompts use.
 ///
-/// What is written here is what a reply is read by: both come from the same [`Plan`]. Of a schema that has no plan,
-/// only its `type` is shown.
+/// The description and the decoder are both derived from the same [`Plan`]. For a schema that cannot be
+/// compiled, only its `type` is shown.
 ///
 /// ```
 /// use dspy_decode::describe;

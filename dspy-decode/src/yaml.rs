@@ -1,7 +1,8 @@
-//! Members told apart by indentation alone, as YAML writes them: maps and lists inside one another.
+//! Nested maps and lists that are delimited by indentation, as in YAML.
 //!
-//! The lines of a reply are mostly read one by one, guided by the names of the type. This reader is for what nests: it
-//! takes a text only if every line of it has its place, and leaves all else to the others.
+//! Most lines of a reply are read individually, guided by the names of the type. This reader is for nested
+//! structures: it accepts text only if every line of it is part of the structure, and leaves all other text
+//! to the other readers.
 
 use std::collections::HashSet;
 
@@ -11,22 +12,22 @@ use super::report::RepairKind as R;
 use super::soundness;
 use super::tree::{Entry, Note, Shape, Span, Tree};
 
-/// Levels of lines; deeper ones are left unread.
+/// The maximum nesting of lines; deeper text is not read.
 const MAX_LEVELS: usize = 32;
 
-/// A line that is not blank and no comment.
+/// A line that is neither blank nor a comment.
 #[derive(Debug, Clone, Copy)]
 struct Line {
-    /// Where its text starts, behind the white space and the dashes that were read already.
+    /// Start of its text, after the white space and the dashes that were already read.
     start: usize,
     end: usize,
     /// The column in which its text starts.
     column: usize,
-    /// Where the next line of the text starts.
+    /// Start of the next line.
     next: usize,
 }
 
-/// Reads the whole of a text between two places, if all of it is YAML that nests.
+/// Reads the text in a span, if all of it is nested YAML.
 pub(super) fn read<'t>(text: &'t str, keys: &HashSet<String>, span: Span) -> Option<Tree<'t>> {
     let lines = lines(text, span)?;
     let mut reader = Reader { text, keys, end: span.end, lines, at: 0, nests: false };
@@ -36,7 +37,7 @@ pub(super) fn read<'t>(text: &'t str, keys: &HashSet<String>, span: Span) -> Opt
         first = reader.line()?;
     }
     let mut tree = reader.block(first.column, MAX_LEVELS)?;
-    // What is flat, line by line, has its own rules.
+    // Flat text is read line by line, by other rules.
     if reader.at < reader.lines.len() || !reader.nests {
         return None;
     }
@@ -44,17 +45,17 @@ pub(super) fn read<'t>(text: &'t str, keys: &HashSet<String>, span: Span) -> Opt
     Some(tree)
 }
 
-/// Whether a line announces what stands below it in more words than a key has.
+/// Returns whether a line announces the text below it in more words than a key has.
 fn introduces(line: &str) -> bool {
     let quiet = !line.contains(['{', '[', '"', '`', '|']) && dash(line).is_none();
     quiet && line.ends_with(':') && !line[..line.len() - 1].contains(':') && key_of(line).is_none()
 }
 
-/// The lines that say something. A tab before one counts for no number of columns.
+/// Returns the lines with content. A tab before one has no defined width.
 fn lines(text: &str, span: Span) -> Option<Vec<Line>> {
     let mut out = Vec::new();
     let mut at = span.start;
-    // The first line may be indented as the others are.
+    // The first line may be indented like the others.
     let head = &text[..span.start];
     let before = &head[head.rfind('\n').map_or(0, |i| i + 1)..];
     let mut more = if before.trim().is_empty() { before.len() } else { 0 };
@@ -64,7 +65,7 @@ fn lines(text: &str, span: Span) -> Option<Vec<Line>> {
         let start = at + lead;
         at += line.len();
         let column = lead + std::mem::take(&mut more);
-        // What is commented out may be meant or not.
+        // It is unclear whether a commented-out member is intended.
         if content.starts_with('#') && content.contains(':') {
             return None;
         }
@@ -85,7 +86,7 @@ struct Reader<'t, 'k> {
     end: usize,
     lines: Vec<Line>,
     at: usize,
-    /// Whether a value was met that takes more than the rest of a line, or stands in brackets.
+    /// Whether a value was found that spans more than the rest of a line, or is in brackets.
     nests: bool,
 }
 
@@ -98,7 +99,7 @@ impl<'t> Reader<'t, '_> {
         &self.text[line.start..line.end]
     }
 
-    /// The lines that begin in this column, from the present one on.
+    /// Reads the lines that begin in this column, from the current one on.
     fn block(&mut self, column: usize, levels: usize) -> Option<Tree<'t>> {
         let levels = levels.checked_sub(1)?;
         let line = self.line()?;
@@ -114,11 +115,11 @@ impl<'t> Reader<'t, '_> {
         let mut items = Vec::new();
         while let Some(line) = self.line().filter(|line| line.column >= column) {
             let content = self.content(line);
-            // Another line in this column that is no item ends a list that has the column of its key.
+            // Another line in this column that is not an item ends a list in the column of its key.
             let Some(offset) = dash(content).filter(|_| line.column == column) else { break };
             if offset == content.len() {
                 self.at += 1;
-                // A dash alone is no item.
+                // A dash alone is not an item.
                 let deeper = self.line().filter(|next| next.column > column)?;
                 self.nests = true;
                 items.push(self.block(deeper.column, levels)?);
@@ -163,11 +164,11 @@ impl<'t> Reader<'t, '_> {
         Some(Tree::new(Shape::Object(entries), Span::new(start, end)))
     }
 
-    /// What stands below a key or a dash without a value of its own, if anything does.
+    /// Reads the lines below a key or a dash without a value, if there are any.
     fn below(&mut self, key: Line, column: usize, levels: usize) -> Option<Tree<'t>> {
         let absent = Tree::new(Shape::Absent, Span::new(key.end, key.end));
         let Some(next) = self.line() else { return Some(absent) };
-        // The items of a list may have the column of the key they belong to.
+        // The items of a list may be in the column of the key they belong to.
         let items = next.column == column && dash(self.content(next)).is_some();
         if next.column <= column && !items {
             return Some(absent);
@@ -176,7 +177,7 @@ impl<'t> Reader<'t, '_> {
         self.block(next.column, levels)
     }
 
-    /// The value in the rest of a line, or in the block of text that it opens.
+    /// Reads the value in the rest of a line, or in the block scalar that it opens.
     fn scalar(&mut self, line: Line, column: usize) -> Option<Tree<'t>> {
         let content = self.content(line);
         let span = Span::new(line.start, line.end);
@@ -188,7 +189,7 @@ impl<'t> Reader<'t, '_> {
             self.nests = true;
             return Some(Tree::text(text, true, Span::new(line.start, end)));
         }
-        // Text that goes on in the next line, or a value with lines below it.
+        // Text that continues in the next line, or a value with lines below it.
         if self.line().is_some_and(|next| next.column > column) {
             return None;
         }
@@ -208,7 +209,7 @@ impl<'t> Reader<'t, '_> {
         Some(Tree::new(shape, span))
     }
 
-    /// A value in brackets or quotes that takes up all of a place.
+    /// Reads a value in brackets or quotes that fills the span.
     fn flow(&self, span: Span) -> Option<Tree<'t>> {
         let mut scanner = Loose::new(self.text, self.keys, span.start, span.end);
         scanner.closed_end = true;
@@ -219,14 +220,15 @@ impl<'t> Reader<'t, '_> {
     }
 }
 
-/// Where the item behind a dash starts.
+/// Returns the place where the item after a dash starts.
 fn dash(content: &str) -> Option<usize> {
     let rest = content.strip_prefix(['-', '*', '•'])?;
     let behind = rest.trim_start();
     (behind.len() < rest.len() || rest.is_empty()).then_some(content.len() - behind.len())
 }
 
-/// The key that a line begins with, whether it is in quotes, and where the text behind its colon starts.
+/// Returns the key that a line begins with, whether it is in quotes, and the place where the text after its
+/// colon starts.
 fn key_of(content: &str) -> Option<(&str, bool, usize)> {
     if let Some(inside) = content.strip_prefix('"') {
         let (key, behind) = inside.split_once('"')?;

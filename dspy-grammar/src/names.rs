@@ -14,7 +14,7 @@ macro_rules! named_types {
         }
 
         impl $name {
-            /// Every one of them.
+            /// All of them.
             pub const ALL: &[$name] = &[$($name::$variant),*];
 
             /// Returns the name, which is that of the type in Rust.
@@ -24,7 +24,7 @@ macro_rules! named_types {
                 }
             }
 
-            /// Returns the one of that name.
+            /// Returns the type of that name.
             pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $($word => Some($name::$variant),)*
@@ -70,7 +70,7 @@ named_types! {
 }
 
 named_types! {
-    /// A type of `dspy`. Most of them Python knows too, as `dspy.Image`.
+    /// A type of `dspy`. Most of them can also be written as in Python, such as `dspy.Image`.
     Own {
         /// An image.
         Image = "Image",
@@ -131,11 +131,11 @@ const SPELLINGS: [Spelling; 24] = [
 /// Words with a grammar of their own, and the type of any JSON in Rust.
 const OTHERS: [&str; 4] = ["Union", "Literal", "None", "Value"];
 
-/// Names that Rust gives no field, whatever the string is read for.
+/// Names that a field cannot have in Rust, whether the string is parsed at compile time or at run time.
 const UNNAMEABLE: [&str; 5] = ["self", "Self", "super", "crate", "_"];
 
-/// The meaning of a word, and how many arguments it takes. Types of `dspy` are not among these: without a module, such
-/// a word may be a type of the caller.
+/// Returns the meaning of a word and its possible numbers of arguments. Types of `dspy` are not included: without
+/// a module, such a word may be a type of the caller.
 pub(crate) fn known(word: &str) -> Option<(Known, RangeInclusive<usize>)> {
     if let Some(number) = Number::named(word) {
         return Some((Known::Number(number), 0..=0));
@@ -143,7 +143,7 @@ pub(crate) fn known(word: &str) -> Option<(Known, RangeInclusive<usize>)> {
     SPELLINGS.iter().find(|(name, ..)| *name == word).map(|(_, known, arguments)| (*known, arguments.clone()))
 }
 
-/// Spellings in lower case; another word in lower case is no type.
+/// Spellings in lower case; other words in lower case are not types.
 pub(crate) fn lower() -> impl Iterator<Item = &'static str> {
     let spellings = SPELLINGS.iter().map(|(name, ..)| *name).filter(|name| !is_capital(name));
     spellings.chain(Number::ALL.iter().map(|number| number.name()))
@@ -154,7 +154,7 @@ pub(crate) fn capital() -> impl Iterator<Item = &'static str> {
     SPELLINGS.iter().map(|(name, ..)| *name).filter(|name| is_capital(name)).chain(OTHERS)
 }
 
-/// The names of the types of `dspy`.
+/// Returns the names of the types of `dspy`.
 pub(crate) fn own() -> impl Iterator<Item = &'static str> {
     Own::ALL.iter().map(|own| own.name())
 }
@@ -163,7 +163,7 @@ fn is_capital(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
-/// What a name stands for already in prompts and saved files.
+/// Returns the existing meaning of a name in prompts and saved files, if it has one.
 pub fn reserved(name: &str) -> Option<&'static str> {
     match name {
         "completed" => Some("the end of a reply"),
@@ -172,7 +172,7 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the name of a field, if anything is.
+/// Returns the reason why a field cannot have this name, if there is one.
 pub(crate) fn refusal(name: &str) -> Option<String> {
     if let Some(purpose) = reserved(name) {
         return Some(format!("`{name}` is reserved for {purpose}; choose another name"));

@@ -1,4 +1,4 @@
-//! Readings that are tried without committing to them, and the choice between several.
+//! Tentative readings, and the choice between several.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::super::text::snippet;
 use super::super::tree::Tree;
 use super::Coercion;
 
-/// A value with what reading it cost, not yet recorded.
+/// A value with the repairs that reading it required, not yet recorded.
 #[derive(Debug)]
 pub(in super::super) struct Attempt {
     pub(in super::super) value: Value,
@@ -19,7 +19,7 @@ pub(in super::super) struct Attempt {
 }
 
 impl Coercion<'_> {
-    /// Runs a reader without committing to it.
+    /// Runs a reader without recording its result.
     pub(in super::super) fn attempt(
         &mut self,
         reader: impl FnOnce(&mut Self) -> Option<Value>,
@@ -42,7 +42,7 @@ impl Coercion<'_> {
         attempt.value
     }
 
-    /// Takes the cheapest of several readings; different values at the same price are one ambiguity.
+    /// Records the cheapest of several readings; different values at the same cost are an ambiguity.
     pub(super) fn cheapest(
         &mut self,
         id: NodeId,
@@ -81,7 +81,7 @@ impl Coercion<'_> {
         Some(self.commit(best))
     }
 
-    /// Runs a reader for the inside of a level that the text does not show.
+    /// Runs a reader inside a level that does not exist in the text.
     pub(super) fn imply(&mut self, reader: impl FnOnce(&mut Self) -> Option<Value>) -> Option<Value> {
         self.implied += 1;
         let value = reader(self);

@@ -1,20 +1,21 @@
-//! Block scalars of YAML: `text: |` with indented lines below it.
+//! Block scalars of YAML: `text: |` followed by indented lines.
 
-/// What stands behind a key.
+/// The value of a key that opens a block.
 pub(in super::super) enum Block {
-    /// Its text, and where the lines of the block end.
+    /// The text, and the place where the lines of the block end.
     Text(String, usize),
-    /// A block whose text cannot be told.
+    /// A block whose text cannot be determined.
     Unclear,
 }
 
-/// The block that a value opens, whose lines start at `at` in the text and are indented more than `depth`.
+/// Reads the block that a value opens, whose lines start at `at` in the text and are indented more than
+/// `depth`.
 pub(in super::super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
     let (mark, header) = header(value)?;
     Some(lines(text, mark == '>', header, at, depth).unwrap_or(Block::Unclear))
 }
 
-/// The mark of a block and what stands behind it, if a value opens one.
+/// Returns the mark of a block and the rest of its header, if a value opens one.
 fn header(value: &str) -> Option<(char, &str)> {
     let mark = value.chars().next().filter(|c| matches!(c, '|' | '>'))?;
     let header = value[1..].split(" #").next().unwrap_or("").trim_end();
@@ -22,18 +23,18 @@ fn header(value: &str) -> Option<(char, &str)> {
     plain.then_some((mark, header))
 }
 
-/// Whether a line opens a block behind its key.
+/// Returns whether a line opens a block after its key.
 pub(super) fn opens(line: &str) -> bool {
     line.split_once(':').is_some_and(|(_, value)| header(value.trim()).is_some())
 }
 
-/// Whether a value is the mark of a block.
+/// Returns whether a value is the mark of a block.
 pub(in super::super) fn is_mark(value: &str) -> bool {
     header(value).is_some()
 }
 
-/// The text of a block. The line break behind its last line ends the block and is no part of the text; a header that
-/// says otherwise (`|+`), or counts the indentation, is not read.
+/// Reads the text of a block. The line break after its last line ends the block and is not part of the text;
+/// a header that keeps it (`|+`) or states the indentation is not supported.
 fn lines(text: &str, folds: bool, header: &str, at: usize, depth: usize) -> Option<Block> {
     if !matches!(header, "" | "-") {
         return None;
@@ -48,7 +49,7 @@ fn lines(text: &str, folds: bool, header: &str, at: usize, depth: usize) -> Opti
             if indent <= depth {
                 break;
             }
-            // Less than the first line, more than the key; or a tab, which counts for nothing.
+            // Indented less than the first line and more than the key; or a tab, which has no defined width.
             let own = *own.get_or_insert(indent);
             if indent < own || line[own..].starts_with('\t') || folds && indent > own {
                 return None;
@@ -68,7 +69,7 @@ fn lines(text: &str, folds: bool, header: &str, at: usize, depth: usize) -> Opti
     Some(Block::Text(text, end))
 }
 
-/// Lines that flow: a line break is a space, and so many blank lines are so many line breaks.
+/// Joins lines as YAML folds them: a line break is a space, and n blank lines are n line breaks.
 fn fold(lines: &[&str]) -> String {
     let mut out = String::new();
     let mut blank = 0;

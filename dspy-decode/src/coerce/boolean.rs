@@ -1,4 +1,4 @@
-//! Truth values, written as such or in words.
+//! Booleans, as literals or in words.
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ impl Coercion<'_> {
     }
 }
 
-/// Text in which a boolean may be spoken of.
+/// The maximum length, in bytes, of text in which a boolean is searched for.
 const MAX_PROSE: usize = 16_384;
 
 const YES: [&str; 14] =
@@ -47,7 +47,7 @@ fn word(text: &str) -> Option<bool> {
     }
 }
 
-/// The words that speak of truth in running text; single letters and digits do not.
+/// Returns the boolean of a word in running text; single letters and digits have none.
 fn spoken(text: &str) -> Option<bool> {
     match fold(text).as_str() {
         "true" | "yes" => Some(true),
@@ -70,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     if let Some(value) = word(bare) {
         return Ok((value, R::BoolWord));
     }
-    // "Answer: Verdict: yes": labels may be stacked, but not without end.
+    // "Answer: Verdict: yes": several labels are allowed, up to a limit.
     let mut answer = answer;
     for _ in 0..3 {
         let Some(labelled) = behind_label(answer) else { break };
@@ -98,7 +98,7 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     {
         return Err(Fail::Ambiguous("leaves it open".into()));
     }
-    // "Yes, …": the answer comes first and what follows explains it.
+    // "Yes, …": the answer comes first, and an explanation follows.
     let first = words(answer).next().is_some_and(|w| w.end() == end);
     let rest = &answer[end..];
     let set_off = rest
@@ -123,7 +123,8 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     if negated {
         return Err(Fail::Ambiguous("negates the word".into()));
     }
-    // The word must be what is said ("is true", "Answer: no"), not part of another ("no doubt", "a false friend").
+    // The word must be the statement itself ("is true", "Answer: no"), not part of another phrase ("no
+    // doubt", "a false friend").
     let all: Vec<_> = words(answer).collect();
     let at = all.iter().position(|w| w.end() == end).unwrap_or(0);
     let led = at.checked_sub(1).is_some_and(|i| {
@@ -143,7 +144,7 @@ pub(super) fn read(text: &str) -> Result<(bool, R), Fail> {
     Err(Fail::Ambiguous("does not answer with yes or no".into()))
 }
 
-/// What stands behind a short label such as `Verdict:`.
+/// Returns the text after a short label such as `Verdict:`.
 fn behind_label(answer: &str) -> Option<&str> {
     let (label, rest) = answer.split_once(':')?;
     let plain = label.len() <= 30
@@ -155,7 +156,7 @@ fn behind_label(answer: &str) -> Option<&str> {
     (plain && !rest.is_empty()).then_some(rest)
 }
 
-/// "Yes it is", "No because …": the answer without a comma behind it.
+/// Returns whether the text after an answer continues it without a comma: "Yes it is", "No because …".
 fn runs_on(rest: &str) -> bool {
     let next = words(rest).next().map(|w| w.text.to_lowercase()).unwrap_or_default();
     [

@@ -1,34 +1,35 @@
-//! Marks beside an answer that say how it is meant: boxes ticked or left empty, lines struck out, scores.
+//! Marks beside an answer that select or reject it: check boxes, strikethrough, scores.
 
 use super::super::text::words;
 
-/// What the boxes before the lines of a text say.
+/// The result of reading the check boxes of the text.
 #[derive(Debug, PartialEq)]
 pub(super) enum Boxes<'t> {
     None,
-    /// The words behind the only box that is ticked.
+    /// The words after the only checked box.
     Ticked(&'t str),
-    /// Nothing is ticked, or too much; why, in words.
+    /// No box is checked, or too many are; with the reason, in words.
     Unclear(&'static str),
 }
 
 const EMPTY: [&str; 9] = ["[ ]", "[]", "( )", "()", "☐", "⬜", "🔲", "○", "◯"];
 const TICKED: [&str; 11] = ["[x]", "[X]", "[✓]", "[✔]", "(x)", "(X)", "(•)", "☑", "🗹", "●", "◉"];
 
-/// Whether a line starts with a box that is ticked, and what is behind the box.
+/// Returns whether the box that a line starts with is checked, and the text after it; `None` if there is no
+/// box.
 pub(super) fn boxed(line: &str) -> Option<(bool, &str)> {
     let line = line.trim_start();
     let behind = |boxes: &[&str]| boxes.iter().find_map(|b| line.strip_prefix(b));
     let (ticked, rest) =
         behind(&TICKED).map(|rest| (true, rest)).or_else(|| behind(&EMPTY).map(|rest| (false, rest)))?;
-    // "[x](link)" and "f()" are no boxes.
+    // "[x](link)" and "f()" are not boxes.
     let rest = rest.strip_prefix('\u{fe0f}').unwrap_or(rest);
     let spaced = rest.starts_with(char::is_whitespace) || !line.starts_with(['[', '(']);
     let label = rest.trim();
     (spaced && label.contains(char::is_alphanumeric)).then_some((ticked, label))
 }
 
-/// Reads the boxes of a text, line by line, behind bullets or not.
+/// Reads the check boxes of the text, line by line, with or without bullets.
 pub(super) fn boxes(text: &str) -> Boxes<'_> {
     let (mut any, mut found) = (false, None);
     for line in text.lines() {
@@ -47,23 +48,24 @@ pub(super) fn boxes(text: &str) -> Boxes<'_> {
     }
 }
 
-/// Whether any line of a list starts with a box that is not ticked.
+/// Returns whether any line of a list starts with an unchecked box.
 pub(super) fn leaves_boxes(text: &str) -> bool {
     let mut lines = text.lines().map(|line| line.trim_start().trim_start_matches(['-', '*', '+', '•']));
     lines.any(|line| matches!(boxed(line), Some((false, _))))
 }
 
-/// Whether a part of the text is struck out.
+/// Returns whether a part of the text is struck through.
 pub(super) fn is_struck(text: &str) -> bool {
     text.matches("~~").count() >= 2
 }
 
-/// Whether a name is marked as wrong: `❌ positive`.
+/// Returns whether a name is marked as wrong: `❌ positive`.
 pub(super) fn is_crossed(text: &str) -> bool {
     text.trim_start().starts_with(['✗', '✘', '❌', '✖']) && text.contains(char::is_alphanumeric)
 }
 
-/// Whether what stands right beside the name from `start` to `end` denies it: a share below a half, or a "false".
+/// Returns whether the text next to the name from `start` to `end` denies it: a share below one half, or a
+/// "false".
 pub(super) fn is_outweighed(text: &str, start: usize, end: usize) -> bool {
     let behind = &text[end..];
     let rest = behind.trim_start_matches(|c: char| c.is_whitespace() || ":=(-–—,→*_`\"')".contains(c));
@@ -99,7 +101,7 @@ pub(super) fn is_outweighed(text: &str, start: usize, end: usize) -> bool {
         || (led.contains(['.', '%']) && share(led, false).is_some_and(|share| share < 0.5))
 }
 
-/// The share that a text starts with, if nothing but an end follows it: `0.1`, `12%`, `1/10`.
+/// Returns the share that the text starts with, if only a delimiter follows it: `0.1`, `12%`, `1/10`.
 fn share(text: &str, assigned: bool) -> Option<f64> {
     let digits = |text: &str| text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
     let length = digits(text);

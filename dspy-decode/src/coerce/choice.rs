@@ -1,4 +1,5 @@
-//! Choices: exact, then by spelling, alias, description, and last by being the only one named in a sentence.
+//! Choices: matched exactly, then by spelling, alias and description, and finally as the only one named in a
+//! sentence.
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::checkboxes::{self, Boxes};
 use super::{Coercion, Fail};
 use dspy_base::fold::{fold, fold_into};
 
-/// Text in which a choice may be named by the way; longer replies are essays.
+/// The maximum length, in bytes, of text in which a named choice is searched for.
 const MAX_PROSE: usize = 16_384;
 
 impl Coercion<'_> {
@@ -55,7 +56,7 @@ impl Coercion<'_> {
 }
 
 impl Coercion<'_> {
-    /// The only member of an object that is the whole answer, when it spells a choice: `{"level": "Low"}`.
+    /// Returns the only member of an object if its value is a choice: `{"level": "Low"}`.
     fn labelled<'a, 't>(&self, id: NodeId, plan: &ChoicePlan, tree: &'a Tree<'t>) -> Option<&'a Tree<'t>> {
         let Shape::Object(entries) = &tree.shape else { return None };
         let [only] = entries.as_slice() else { return None };
@@ -68,7 +69,7 @@ impl Coercion<'_> {
 
 type Match = Result<(usize, Option<R>), Fail>;
 
-/// A JSON scalar: the same value, or a string choice that spells it (`1` for `"1"`).
+/// Matches a JSON scalar: the same value, or a string choice with that spelling (`1` for `"1"`).
 fn plain(plan: &ChoicePlan, value: &Value, text: &str) -> Match {
     if let Some(i) = plan.items.iter().position(|item| same(&item.value, value)) {
         return Ok((i, None));
@@ -103,7 +104,7 @@ fn read(plan: &ChoicePlan, text: &str) -> Match {
         return found.map(|i| (i, Some(R::ChoiceSpelling)));
     }
     let folded = fold(answer);
-    // A sign that folding would drop may tell two choices apart (`C`, `C++`), or may be the opposite (`!ok`).
+    // A sign that folding would drop may distinguish two choices (`C`, `C++`), or negate one (`!ok`).
     if !folded.is_empty()
         && !has_operator(answer)
         && let Some(found) =
@@ -133,7 +134,7 @@ fn has_operator(text: &str) -> bool {
         || text.trim_end().ends_with('-')
 }
 
-/// The only item that fits; several at the same rank cannot be told apart.
+/// Returns the only item that matches; several at the same rank are ambiguous.
 fn unique(
     plan: &ChoicePlan,
     fits: impl Fn(&super::super::plan::ChoiceItem) -> bool,
@@ -143,7 +144,7 @@ fn unique(
     Some(if hits.next().is_some() { Err(Fail::Ambiguous("fits several choices".into())) } else { Ok(first) })
 }
 
-/// Choices that are numbers, truth values or null.
+/// Matches choices that are numbers, booleans or null.
 fn other_kinds(plan: &ChoicePlan, answer: &str) -> Option<Match> {
     if plan.items.iter().any(|i| i.value.is_number()) {
         let all_whole = plan.items.iter().all(|i| !i.value.is_f64());
@@ -172,13 +173,14 @@ fn other_kinds(plan: &ChoicePlan, answer: &str) -> Option<Match> {
     None
 }
 
-/// The only choice that is named in a sentence, as whole words and without a negation beside it.
+/// Returns the only choice that is named in a sentence, as whole words and without a negation next to it.
 fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if text.len() > MAX_PROSE || text.trim_start().starts_with('{') || text.contains("\":") {
         return Err(Fail::No);
     }
     let all: Vec<_> = words(text).collect();
-    // Where a choice is written exactly as it is spelt, words that only spell another in another case are words.
+    // If a choice is written with its exact spelling, words that match another choice only in another case
+    // are ordinary words.
     let shouts = |name: &str| name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase);
     let spelt =
         |w: &super::super::text::Word<'_>| plan.exact.keys().any(|name| name == w.text && shouts(name));
@@ -229,9 +231,9 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     }
     let Some((choice, start, end)) = found else { return Err(Fail::No) };
     let name = &text[start..end];
-    // The negation may be part of the name: "not urgent" as a choice of its own.
+    // The negation may be part of the name: "not urgent" as a choice.
     let outside = before_reasons(sentence_around(text, start, end), name).replacen(name, " ", 1);
-    // "Unknown – the text does not say": what follows explains the denial.
+    // "Unknown – the text does not say": the explanation contains the negation.
     let explained = has_negation(name)
         && text[..start].chars().all(|c| !c.is_alphanumeric())
         && text[end..]
@@ -243,7 +245,7 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if checkboxes::is_outweighed(text, start, end) {
         return Err(Fail::Ambiguous(format!("names \"{name}\" and gives it little weight")));
     }
-    // A word that is a choice itself, in another case, does not hedge.
+    // A word that is itself a choice, in another case, is not a hedge.
     let sure = outside.split_inclusive(|c: char| !c.is_alphanumeric()).filter(|w| {
         let word = w.trim_matches(|c: char| !c.is_alphanumeric());
         !by_case || !plan.exact.keys().any(|name| name.eq_ignore_ascii_case(word))
@@ -263,8 +265,8 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     if scored.is_some_and(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '.')) {
         return Err(Fail::Ambiguous(format!("gives \"{name}\" a number")));
     }
-    // "C-", "semi-urgent", "positive-ish": another word that contains the name.
-    // "in_feature": as identifiers are written, what is joined is one word.
+    // "C-", "semi-urgent", "positive-ish": another word that contains the name. "in_feature": joined parts of
+    // an identifier are one word.
     let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let mut ahead = text[..start].chars().rev();
     let mut behind = text[end..].chars();
@@ -280,7 +282,8 @@ fn mention(plan: &ChoicePlan, text: &str) -> Result<usize, Fail> {
     Ok(choice)
 }
 
-/// The choice with a sign in its name (`C++`) that is written out at the first word, and how many words it takes.
+/// Returns the choice with a sign in its name (`C++`) that is written at the first word, and the number of
+/// words it spans.
 fn signed_name(
     plan: &ChoicePlan,
     text: &str,
@@ -300,7 +303,7 @@ fn signed_name(
     longest.map(|(c, end)| (c, words.iter().take_while(|w| w.start < end).count()))
 }
 
-/// A sentence up to its "because": the reasons for a choice may speak of anything.
+/// Returns a sentence up to its "because": the reasons for a choice may mention other choices.
 fn before_reasons<'t>(sentence: &'t str, name: &str) -> &'t str {
     let named = sentence.find(name).map_or(0, |i| i + name.len());
     let reason = words(&sentence[named..])
@@ -308,7 +311,7 @@ fn before_reasons<'t>(sentence: &'t str, name: &str) -> &'t str {
     reason.map_or(sentence, |w| &sentence[..named + w.start])
 }
 
-/// How many words from the first on spell the name when joined.
+/// Returns the number of leading words that spell the name when joined.
 pub(super) fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
     let mut joined = String::new();
     for (i, word) in words.iter().enumerate().take(12) {
@@ -323,14 +326,14 @@ pub(super) fn words_spelling(name: &str, words: &[String]) -> Option<usize> {
     None
 }
 
-/// Words of every sentence; as a choice they are only named where the clause ends.
+/// Words that are common in sentences; as a choice they count only at the end of a clause.
 const COMMON: [&str; 34] = [
     "yes", "no", "none", "other", "others", "all", "any", "some", "on", "off", "in", "out", "up", "to", "us",
     "it", "is", "or", "and", "go", "do", "so", "most", "more", "less", "true", "false", "both", "can",
     "will", "as", "at", "be", "we",
 ];
 
-/// Words that take back the choice beside them.
+/// Words that retract the choice next to them.
 const UNREAL: [&str; 11] = [
     "false",
     "falsely",
@@ -345,8 +348,8 @@ const UNREAL: [&str; 11] = [
     "tempted",
 ];
 
-/// Whether a choice is named here and not just spelt by the way. A one-letter choice must be written alike and be no
-/// article: "B is right", not "A good reason".
+/// Returns whether a choice is named here, and not just spelled by chance. A one-letter choice must have the
+/// same case and must not be an article: "B is right", not "A good reason".
 fn stands_alone(text: &str, word: &super::super::text::Word<'_>, count: usize, name: Option<&str>) -> bool {
     if count == 1 && COMMON.iter().any(|c| word.text.eq_ignore_ascii_case(c)) {
         let shouted =

@@ -1,24 +1,24 @@
-//! Dates, times and durations in other words than those of their format.
+//! Dates, times and durations in other notations than those of their format.
 //!
-//! A date is read where everything that the format asks for is written, in whatever order: `Dec 25, 2022`,
-//! `2022-12-25 10:00 UTC`, `3:30 pm`. Nothing is filled in, so a date and time without an offset is none that needs
-//! one, and an offset is never dropped. `03/04/2022` may be two dates and is neither.
+//! A date is read if everything that the format requires is written, in any order: `Dec 25, 2022`,
+//! `2022-12-25 10:00 UTC`, `3:30 pm`. Nothing is filled in, so a date and time without an offset does not
+//! satisfy a format with one, and an offset is never dropped. `03/04/2022` has two readings and is rejected.
 
 use std::fmt::Write as _;
 
 use super::super::plan::{Format, days_in};
 
-/// Longer texts are no dates.
+/// The maximum length, in bytes, of text that is read as a date.
 const LONGEST: usize = 80;
 
-/// What a text is as a value of a format.
+/// The result of reading text as a value of a format.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reading {
-    /// This, in the form of the format.
+    /// The value, in the notation of the format.
     Is(String),
-    /// One of several; why, in words.
+    /// Several possible values; with the reason, in words.
     Unclear(&'static str),
-    /// Nothing of the kind.
+    /// The text has no such value.
     No,
 }
 
@@ -47,27 +47,28 @@ pub(super) fn read(format: Format, text: &str) -> Reading {
 struct Moment {
     date: Option<String>,
     time: Option<String>,
-    /// `Z` or `+HH:MM`.
+    /// The offset, `Z` or `+HH:MM`.
     offset: Option<String>,
-    /// What stands in the brackets behind it.
+    /// The time zone in brackets after it.
     zone: Option<String>,
 }
 
 impl Moment {
-    /// The moment in the form of the format, if it has the parts that the format asks for and no others.
+    /// Returns the moment in the notation of the format, if it has exactly the parts that the format
+    /// requires.
     fn shown(&self, format: Format) -> Option<String> {
         let Moment { date, time, offset, zone } = self;
         let date = date.as_deref();
         let time = time.as_deref();
         let after = offset.as_deref().unwrap_or_default();
         match format {
-            // The date of a moment is the date that was written.
+            // The date of a moment is the date as written, without conversion to another offset.
             Format::Date => date.map(str::to_owned),
             Format::Time if date.is_none() && zone.is_none() => Some(format!("{}{after}", time?)),
             Format::PartialTime if date.is_none() && offset.is_none() && zone.is_none() => {
                 time.map(str::to_owned)
             }
-            // Beside an offset the name of the zone says nothing new.
+            // Beside an offset the name of the zone adds nothing.
             Format::DateTime => Some(format!("{}T{}{}", date?, time?, offset.as_ref()?)),
             Format::PartialDateTime if offset.is_none() && zone.is_none() => {
                 Some(format!("{}T{}", date?, time?))
@@ -78,7 +79,7 @@ impl Moment {
     }
 }
 
-/// A text from left to right.
+/// A cursor over the text, from left to right.
 #[derive(Debug, Clone, Copy)]
 struct Scan<'t> {
     rest: &'t str,
@@ -95,7 +96,7 @@ impl<'t> Scan<'t> {
         rest.is_some()
     }
 
-    /// As many digits as there are, if their number is one of these.
+    /// Reads all digits at this position, if their number is from `least` to `most`.
     fn digits(&mut self, least: usize, most: usize) -> Option<&'t str> {
         let end = self.rest.bytes().take_while(u8::is_ascii_digit).count();
         let digits = (least..=most).contains(&end).then(|| self.rest.split_at(end))?;
@@ -107,7 +108,7 @@ impl<'t> Scan<'t> {
         self.digits(least, most)?.parse().ok()
     }
 
-    /// The letters that stand here.
+    /// Reads the letters at this position.
     fn word(&mut self) -> Option<&'t str> {
         let end = self.rest.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (word, rest) = self.rest.split_at(end);
@@ -115,7 +116,7 @@ impl<'t> Scan<'t> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// The word that stands here, if it is `wanted`.
+    /// Reads the word at this position if it is `wanted`.
     fn eat_word(&mut self, wanted: &str) -> bool {
         let mut ahead = *self;
         let found = ahead.word().is_some_and(|word| word.eq_ignore_ascii_case(wanted));
@@ -126,7 +127,7 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// Runs a reader that leaves the text as it is if it finds nothing.
+/// Runs a reader, and restores the position if it finds nothing.
 fn tried<'t, T>(scan: &mut Scan<'t>, reader: impl FnOnce(&mut Scan<'t>) -> Option<T>) -> Option<T> {
     let mut ahead = *scan;
     let found = reader(&mut ahead)?;
@@ -174,7 +175,7 @@ fn moment(scan: &mut Scan<'_>) -> Result<Option<Moment>, &'static str> {
 
 type Date = (u32, u32, u32);
 
-/// A date at the beginning of the text.
+/// Reads a date at the beginning of the text.
 fn date(scan: &mut Scan<'_>) -> Result<Option<Date>, &'static str> {
     let weekday = tried(scan, |scan| {
         let day = named(scan.word()?, &WEEKDAYS)?;
@@ -203,7 +204,7 @@ fn date(scan: &mut Scan<'_>) -> Result<Option<Date>, &'static str> {
     Ok(Some((year, month, day)))
 }
 
-/// One of the marks between the numbers of a date.
+/// Reads one of the separators between the numbers of a date.
 fn mark(scan: &mut Scan<'_>) -> Option<char> {
     ['-', '/', '.'].into_iter().find(|mark| scan.eat(*mark))
 }
@@ -221,7 +222,7 @@ fn compact_date(scan: &mut Scan<'_>) -> Option<Date> {
     Some((digits[..4].parse().ok()?, digits[4..6].parse().ok()?, digits[6..].parse().ok()?))
 }
 
-/// Two numbers and the year: which of them is the month is for the caller to tell.
+/// Reads two numbers and the year; the caller determines which of them is the month.
 fn year_last(scan: &mut Scan<'_>) -> Option<(u32, u32, u32)> {
     let first = scan.number(1, 2)?;
     let between = mark(scan)?;
@@ -230,7 +231,8 @@ fn year_last(scan: &mut Scan<'_>) -> Option<(u32, u32, u32)> {
     Some((first, second, scan.number(4, 4)?))
 }
 
-/// `December 25th, 2022`, `25 Dec 2022`, `25-Dec-2022`, `2022 December 25`.
+/// Reads a date with the month in words: `December 25th, 2022`, `25 Dec 2022`, `25-Dec-2022`, `2022 December
+/// 25`.
 fn in_words(scan: &mut Scan<'_>) -> Option<Date> {
     let (mut year, mut month, mut day) = (None, None, None);
     for place in 0..3 {
@@ -278,21 +280,21 @@ const MONTHS: [&str; 12] = [
 
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 
-/// The place of a name in a list, by itself or by its first three or four letters.
+/// Returns the index of a name in a list, matched exactly or by its first three or four letters.
 fn named(word: &str, names: &[&str]) -> Option<usize> {
     let word = word.to_ascii_lowercase();
     let short = (3..=5).contains(&word.len());
     names.iter().position(|name| *name == word || (short && name.starts_with(&word)))
 }
 
-/// The day of the week, counted from Sunday, by Zeller's congruence.
+/// Returns the day of the week, counted from Sunday, by Zeller's congruence.
 fn day_of_week(year: u32, month: u32, day: u32) -> usize {
     let (month, year) = if month < 3 { (month + 12, year + 399) } else { (month, year + 400) };
     let from_saturday = (day + 13 * (month + 1) / 5 + year + year / 4 - year / 100 + year / 400) % 7;
     ((from_saturday + 6) % 7) as usize
 }
 
-/// `10:00`, `10:00:00.5`, `9:30 pm`, `3 pm`; as `HH:MM:SS`.
+/// Reads `10:00`, `10:00:00.5`, `9:30 pm` or `3 pm`; returns `HH:MM:SS`.
 fn time(scan: &mut Scan<'_>) -> Option<String> {
     let mut hour = scan.number(1, 2)?;
     let mut minute = None;
@@ -320,7 +322,7 @@ fn time(scan: &mut Scan<'_>) -> Option<String> {
         };
         Some(half.starts_with('p'))
     });
-    // An hour alone is a time only where half of the day stands beside it.
+    // An hour alone is a time only with `am` or `pm`.
     if minute.is_none() && half.is_none() {
         return None;
     }
@@ -341,7 +343,7 @@ fn time(scan: &mut Scan<'_>) -> Option<String> {
     Some(time)
 }
 
-/// `100000` and `1000` behind a date without marks.
+/// Reads `100000` or `1000` after a date without separators.
 fn compact_time(scan: &mut Scan<'_>) -> Option<String> {
     let digits = scan.digits(4, 6).filter(|digits| digits.len() != 5)?;
     let (hour, minute, second) = (&digits[..2], &digits[2..4], digits.get(4..).filter(|s| !s.is_empty()));
@@ -350,7 +352,8 @@ fn compact_time(scan: &mut Scan<'_>) -> Option<String> {
     time(&mut ahead)
 }
 
-/// `Z`, `UTC`, `+02:00`, `-0500`, `GMT+2`; as `Z` or `+HH:MM`. Other names of zones mean more than one offset.
+/// Reads `Z`, `UTC`, `+02:00`, `-0500` or `GMT+2`; returns `Z` or `+HH:MM`. Other names of zones have more
+/// than one offset.
 fn offset(scan: &mut Scan<'_>) -> Option<String> {
     let named = tried(scan, |scan| {
         let word = scan.word()?;
@@ -375,9 +378,10 @@ fn offset(scan: &mut Scan<'_>) -> Option<String> {
     (hour < 24 && minute < 60).then(|| format!("{sign}{hour:02}:{minute:02}"))
 }
 
-/// A duration in words, `1 hour 30 minutes` or `1h 30m`, as ISO 8601 has it.
+/// Reads a duration in words, `1 hour 30 minutes` or `1h 30m`; returns it in ISO 8601.
 fn duration(text: &str) -> Option<String> {
-    // The units in the order in which they are written, with where they stand.
+    // The units in the order in which they are written, each with its letter and whether it belongs to the
+    // time.
     const UNITS: [(&[&str], char, bool); 7] = [
         (&["year", "years", "yr", "yrs", "y"], 'Y', false),
         (&["month", "months", "mo", "mos"], 'M', false),
@@ -397,7 +401,7 @@ fn duration(text: &str) -> Option<String> {
         let word = scan.word()?.to_ascii_lowercase();
         let (place, (_, letter, of_time)) =
             UNITS.iter().enumerate().skip(next).find(|(_, (names, _, _))| names.contains(&word.as_str()))?;
-        // Only seconds have a fraction that everyone reads.
+        // Only fractions of seconds are unambiguous.
         if fraction.is_some() && *letter != 'S' {
             return None;
         }

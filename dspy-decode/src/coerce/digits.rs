@@ -1,10 +1,10 @@
-//! Digits with what may stand between them: grouping, decimal marks, exponents.
+//! Digits and their separators: grouping, decimal marks, exponents.
 
-/// Digits with what may stand between them.
+/// A run of digits with its separators.
 pub(super) struct Run {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Where the exponent starts, or the end.
+    /// Start of the exponent, or the end.
     mantissa: usize,
 }
 
@@ -44,7 +44,8 @@ impl Run {
         Self { start, end: i, mantissa }
     }
 
-    /// The plain literal, another reading, and whether there was grouping; `None` when the separators make no sense.
+    /// Returns the plain literal, another reading, and whether there was grouping; `None` if the separators
+    /// are inconsistent.
     pub(super) fn literal(&self, text: &str) -> Option<(String, Option<String>, bool)> {
         let mantissa = &text[self.start..self.mantissa];
         let exponent = &text[self.mantissa..self.end];
@@ -55,7 +56,7 @@ impl Run {
                 (1..=3).contains(&first.len()) && !first.starts_with('0') && rest.iter().all(|g| g.len() == 3)
             })
         };
-        // Indian grouping: the last group of three, the others of two.
+        // Indian grouping: the last group has three digits, the others two.
         let lakhs = |groups: &[&str]| {
             groups.len() > 2
                 && groups[0].len() <= 2
@@ -79,7 +80,7 @@ impl Run {
             [','] if threes(&groups) => {
                 Some((number(joined(&groups), ""), Some(number(groups[0].to_owned(), groups[1])), true))
             }
-            // Four digits could be East Asian grouping; any other count can only be a decimal comma.
+            // Four digits could be East Asian grouping; any other count can only follow a decimal comma.
             [','] if groups[1].len() != 4 => Some((number(groups[0].to_owned(), groups[1]), None, true)),
             _ if all('_') => Some((number(joined(&groups), ""), None, true)),
             [first, ..] if all(*first) && (threes(&groups) || (*first == ',' && lakhs(&groups))) => {

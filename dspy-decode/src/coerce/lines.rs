@@ -25,40 +25,41 @@ pub(super) fn shift_spans(tree: &mut Tree<'_>, by: usize) {
     }
 }
 
-/// What the type says about keys.
+/// The type's knowledge about keys.
 pub(super) struct Keys<'k, 't> {
-    /// Whether it is the key of a member.
+    /// Returns whether a key is the key of a member.
     pub(super) is_member: &'k dyn Fn(&str) -> bool,
-    /// Whether it may be one and is none: another line of text, or a member that would be lost.
+    /// Returns whether a key may be that of a member and is not: another line of text, or a member that would
+    /// be lost.
     pub(super) is_near: &'k dyn Fn(&str) -> bool,
-    /// Whether it is the key of no member at all, and cannot be one.
+    /// Returns whether a key cannot be the key of any member.
     pub(super) is_foreign: &'k dyn Fn(&str) -> bool,
-    /// Whether the value of the key may go on behind a blank line.
+    /// Returns whether the value of a key may continue after a blank line.
     pub(super) goes_on: &'k dyn Fn(&str) -> bool,
-    /// The value in brackets or quotes that takes up all of a place in the text, where such values may be read.
+    /// Returns the value in brackets or quotes that fills the span, if such values are allowed there.
     pub(super) flow: &'k dyn Fn(Span) -> Option<Tree<'t>>,
 }
 
-/// One `key: value` per line, bullets and emphasis allowed; lines without a key go on with the value before, and so do
-/// lines that are indented below a key without a value. A line with a key of no member is a member of its own if it is
-/// written as the members are and cannot be text of the one above. `first_lead` is how far the first line is indented where the
-/// text was taken from.
+/// Reads one `key: value` per line, with optional bullets and emphasis. Lines without a key continue the
+/// value before them, and so do lines that are indented below a key without a value. A line with a key of no
+/// member is a separate member if it is written like the members and cannot be text of the one above.
+/// `first_lead` is the indentation of the first line in the original text.
 pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<usize>) -> Option<Tree<'t>> {
     let Keys { is_member: is_known, is_near, is_foreign, goes_on, flow } = *keys;
     let mut entries: Vec<Entry<'t>> = Vec::new();
-    // What stands ahead of the members and is written as one.
+    // Lines before the members that are written like one.
     let mut ahead: Vec<Entry<'t>> = Vec::new();
     let mut at = 0;
     let (mut blank, mut aside) = (false, false);
     let (mut style, mut foreign) = (None, false);
-    // How far the key of the last value is indented, and whether a line right below it may or may not belong to it.
+    // The indentation of the last value's key, and whether a line right below may belong to it.
     let (mut depth, mut glued, mut listed) = (0, false, false);
     let (mut column, mut open) = (0, false);
     let mut block_end = 0;
     let mut closed = false;
-    // Lines behind a member that are none of its text.
+    // Lines after a member that are not part of its text.
     let mut asides = Vec::new();
-    // Whether the lines below a key without a value are text and no items.
+    // Whether the lines below a key without a value are text and not items.
     let mut texts = false;
     for line in text.split_inclusive('\n') {
         let start = at;
@@ -100,7 +101,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
             });
             alike && aligned && says && !label.is_remark && !doubtful
         });
-        // A line that may be a member or text of the one above, which has its value already.
+        // A line that may be a member, or text of the one above, which already has a value.
         let unclear = own.as_ref().is_some_and(|_| !stands_alone && !below && !foreign)
             && super::list_items::marker(content).is_none_or(|_| !open && !listed);
         // A comment, a heading, or a member that was commented out.
@@ -118,7 +119,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
             continue;
         }
         if let Some(last) = entries.last_mut().filter(|_| below && split.is_some() && !open && !foreign) {
-            // A member of what is above, which has a value already?
+            // A member of the one above, which already has a value?
             last.value.flaw = Some(Flaw::UnclearEnd);
         }
         let member = split.filter(|_| !below);
@@ -126,7 +127,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
             (aside, glued, listed, texts, depth, column) = (false, false, false, false, indent, here);
             foreign = member.is_none();
             if start == 0 && first_lead.is_none() {
-                // Nobody knows how far: the next key may be anywhere.
+                // The extent is unknown: the next key may be anywhere.
                 (depth, column) = (usize::MAX, usize::MAX);
             }
             let key = body[..i].trim_matches(['*', '"', '`', '\'', '_', ' ']);
@@ -135,7 +136,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
             }
             let mut value = body[i + 1..].trim_start_matches('*').trim();
             if content.starts_with('"') || content.starts_with(['{', '[']) {
-                // JSON members line by line are the scanner's work.
+                // JSON members, one per line, are read by the scanner.
                 return None;
             }
             value = value.strip_suffix(',').unwrap_or(value).trim_end();
@@ -166,7 +167,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         } else if !(below && foreign)
             && super::unknown_keys::of_line(content).is_some_and(|(key, _)| is_near(key))
         {
-            // Ahead of the members nothing says what it is; behind one it may be text or the next one.
+            // Before the members its meaning is unknown; after one it may be text or the next member.
             entries.last_mut()?.value.flaw = Some(Flaw::UnclearEnd);
         } else if let Some(label) = own.as_ref().filter(|own| entries.is_empty() && !own.value.is_empty()) {
             let from = start + lead + marker;
@@ -188,7 +189,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 continue;
             }
             if block_end > 0 && last.value.span.end == block_end {
-                // Behind a block, a line that is not indented is none of its lines.
+                // After a block, a line that is not indented is not part of it.
                 aside = blank;
                 if !blank {
                     last.value.flaw = Some(Flaw::UnclearEnd);
@@ -206,7 +207,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
             if blank || closed {
-                // A paragraph behind the members: part of the last value, or a farewell?
+                // A paragraph after the members: part of the last value, or a closing remark?
                 last.value.flaw = Some(Flaw::UnclearEnd);
             }
             let joined = text.get(from..to).unwrap_or("");
@@ -223,7 +224,7 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
         }
         blank = false;
     }
-    // Behind the last text: more of it, or a farewell?
+    // After the last string: a continuation, or a closing remark?
     if let Some(last) = entries.last_mut().filter(|last| glued && goes_on(&last.key)) {
         last.value.flaw = Some(Flaw::UnclearEnd);
     }
@@ -242,7 +243,8 @@ pub(super) fn lines<'t>(text: &'t str, keys: &Keys<'_, 't>, first_lead: Option<u
     Some(tree)
 }
 
-/// A map whose every line is `key: value`, bullets and emphasis allowed, behind one line of introduction at most.
+/// Reads a map in which every line is `key: value`, with optional bullets and emphasis, after at most one
+/// introductory line.
 pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
     let mut entries = Vec::new();
     let mut at = 0;
@@ -257,10 +259,10 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
         let colon = marker + content[marker..].find(": ").or_else(|| content[marker..].find(":** "))?;
         let key = content[marker..colon].trim_matches(['*', '`', '_', ' ']);
         let value = content[colon + 1..].trim_start_matches('*').trim();
-        // Words with stops in between are a sentence, and quotes and brackets are the scanner's work.
+        // Words with full stops in between are a sentence; quotes and brackets are read by the scanner.
         let plain =
             |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '/' | '\'' | '(' | ')' | '&');
-        // What is commented out is no member.
+        // Commented-out lines are not members.
         let named = !key.is_empty() && !key.starts_with("//") && key.chars().all(plain);
         if !named || key.split_whitespace().count() > 4 {
             return None;
@@ -289,7 +291,8 @@ pub(super) fn map_lines(text: &str) -> Option<Tree<'_>> {
     Some(tree)
 }
 
-/// Whether a line announces the members below it. One or two words before the colon may be a key without a value.
+/// Returns whether a line announces the members below it. One or two words before the colon may be a key
+/// without a value.
 fn introduces(line: &str) -> bool {
     let Some(words) = line.trim_matches(['*', '#', '_', ' ']).strip_suffix(':') else { return false };
     let announces = ["answer", "answers", "output", "response", "result", "results"];

@@ -1,4 +1,4 @@
-//! Lists: brackets, bullets, lines, commas, or one lone value.
+//! Lists: in brackets, bullets, lines or commas, or as a single value.
 
 use serde_json::Value;
 
@@ -25,13 +25,15 @@ impl Coercion<'_> {
         match &tree.shape {
             Shape::List(items) => {
                 if tree.cut {
-                    // Items may be missing; whatever could be read is for the caller to look at, not the answer.
+                    // Items may be missing, so the items that could be read are not the answer; the caller
+                    // reports them separately.
                     return self.truncated(id, tree, path);
                 }
                 self.items(id, plan, items, tree, path)
             }
             Shape::Text { text, quoted } => {
-                // Places inside a quoted string do not map to the reply one to one, so its own place stands for all.
+                // Places inside a quoted string do not map to the reply one to one, so the span of the string
+                // is used for all.
                 let outer = self.anchor;
                 if *quoted {
                     self.anchor = Some(outer.unwrap_or(tree.span));
@@ -52,7 +54,7 @@ impl Coercion<'_> {
                         }));
                     }
                 }
-                // An object is no scalar, and its text is not what was meant by an item.
+                // An object is not a scalar, and its text was not meant as an item.
                 if plan.items.is_some_and(|n| self.is_scalar(n)) {
                     return if attempts.is_empty() {
                         self.wrong(id, tree, path)
@@ -93,7 +95,7 @@ impl Coercion<'_> {
                 self.problem(ProblemKind::Constraint, path, id, found, tree.span);
                 return None;
             };
-            // A list in a list of texts: its brackets are doubled.
+            // A list inside a list of strings: its brackets are doubled.
             if let (Shape::List(inner), Kind::Text(_), 1) =
                 (&item.shape, &self.schema.node(node).kind, items.len())
                 && !item.cut
@@ -102,7 +104,7 @@ impl Coercion<'_> {
                 self.repair(R::Unwrapped, path, item.span);
                 return self.imply(|this| this.items(id, plan, inner, item, path));
             }
-            // A list or an object is no text among texts, but a bracket too many.
+            // A list or an object among strings is not a string; a bracket is surplus.
             let structure = matches!(item.shape, Shape::List(_) | Shape::Object(_));
             if structure
                 && !item.cut
@@ -127,7 +129,7 @@ impl Coercion<'_> {
                 }
                 None => ok = false,
             }
-            // A thousand wrong items need not all be listed.
+            // More than this number of wrong items need not be listed.
             if self.problems.len() > 100 {
                 return None;
             }
@@ -136,7 +138,7 @@ impl Coercion<'_> {
             return None;
         }
         let count = values.len();
-        // `[1, 2]` for a list of lists: one row of two, or two rows of one.
+        // `[1, 2]` for a list of lists may be one row of two, or two rows of one.
         if rows > 1 {
             let found = format!("{rows} items where lists were asked for, which may be one list or {rows}");
             self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
@@ -172,13 +174,13 @@ impl Coercion<'_> {
         self.repair(R::LoneToList, path, tree.span);
         let mut item = tree.clone();
         item.notes = Notes::None;
-        // A tuple is a list by count, not by kind; a lone value is never one.
+        // A tuple is a list of fixed length, so a single value is never one.
         if !plan.prefix.is_empty() || self.implied >= super::MAX_IMPLIED {
             return self.wrong(id, tree, path);
         }
         let mended = self.repairs.len();
         let value = self.imply(|this| this.items(id, plan, std::slice::from_ref(&item), tree, path))?;
-        // "Both are true" for a list: how many items a sentence speaks of cannot be told.
+        // "Both are true" for a list: the number of items in a sentence cannot be determined.
         if self.repairs.get(mended..).is_some_and(|new| new.iter().any(|r| r.cost >= R::Mention.cost())) {
             let found = format!("{}, a sentence that may speak of several items", Self::found(tree));
             self.problem(ProblemKind::Ambiguous, path, id, found, tree.span);
@@ -197,7 +199,7 @@ impl Coercion<'_> {
     ) -> Option<Value> {
         let trimmed = text.trim();
         let quoted = matches!(tree.shape, Shape::Text { quoted: true, .. });
-        // "None." or "No items found." speaks of the list; it is no item.
+        // "None." or "No items found." describes the list and is not an item.
         let first = super::super::text::words(trimmed).next().map_or("", |w| w.text);
         let says = |words: &[&str], word: &str| words.iter().any(|w| word.eq_ignore_ascii_case(w));
         let speaks = says(&["i", "i'm", "there", "sorry"], first) && has_negation(trimmed)
@@ -210,7 +212,7 @@ impl Coercion<'_> {
             self.repair(R::NullWord, path, tree.span);
             return Some(Value::Array(Vec::new()));
         }
-        // What announces a list is not the list.
+        // The announcement of a list is not the list.
         if super::union::is_null_word(trimmed)
             || (!quoted && trimmed.ends_with(':'))
             || (!quoted && speaks && !trimmed.contains('\n'))
@@ -218,7 +220,7 @@ impl Coercion<'_> {
         {
             return self.wrong(id, tree, path);
         }
-        // Strings with commas between, and only the brackets forgotten.
+        // Strings separated by commas, without the brackets.
         let opens = trimmed.starts_with(['"', '\'', '“']);
         let several = opens
             && trimmed.ends_with(['"', '\'', '”', ','])
@@ -243,7 +245,7 @@ impl Coercion<'_> {
                 }
             };
         }
-        // A list of tasks, done or not, is a list of texts; of choices only what is ticked is meant.
+        // A list of tasks, done or not, is a list of strings; of choices, only the checked ones are meant.
         let texts = plan.items.is_none_or(|node| self.takes_text(node));
         if !texts && checkboxes::leaves_boxes(text) {
             let found = "a list in which not every box is ticked".to_owned();
@@ -251,7 +253,7 @@ impl Coercion<'_> {
             return None;
         }
         let base = tree.span.start;
-        // Indentation tells items from sub-items, so what stands before the first item is kept.
+        // Indentation distinguishes items from sub-items, so the white space before the first item is kept.
         if let Some(parts) = bullets(text.trim_end()) {
             let Ok(parts) = parts else {
                 let found = "a list whose items cannot be told apart".to_owned();
@@ -264,7 +266,7 @@ impl Coercion<'_> {
         self.split_text(id, plan, trimmed, base + (text.len() - text.trim_start().len()), tree, path)
     }
 
-    /// Pieces of text, each an item.
+    /// Reads pieces of text, each as an item.
     fn parts(
         &mut self,
         id: NodeId,
@@ -304,10 +306,10 @@ impl Coercion<'_> {
     ) -> Option<Value> {
         let strings = plan.prefix.is_empty() && plan.items.is_some_and(|n| self.takes_text(n));
         let lines: Vec<(usize, &str)> = pieces(text, &['\n']);
-        // Beside a semicolon a comma separates nothing: "1,5; 2,5".
+        // In text with semicolons a comma is not a separator: "1,5; 2,5".
         let marks: &[char] = if text.contains(';') { &[';'] } else { &[','] };
         let by_comma = without_and(pieces(text, marks));
-        // "1, 2 and 3": words between numbers that nothing else can be.
+        // "1, 2 and 3": words between numbers that have no other reading.
         let by_word = if strings || lines.len() > 1 { None } else { numbers(text) };
         let separated = if lines.len() > 1 { &lines } else { by_word.as_ref().unwrap_or(&by_comma) };
         let ambiguous = |this: &mut Self| {
@@ -349,7 +351,7 @@ impl Coercion<'_> {
         }
         let all_quoted = separated.iter().all(|(_, p)| quoted_whole(p).is_some());
         if strings && !all_quoted {
-            // Prose has commas too.
+            // Prose contains commas as well.
             let sentence = text.ends_with(['.', '!', '?']);
             let short = separated
                 .iter()
@@ -373,7 +375,7 @@ impl Coercion<'_> {
             this.repair(kind, path, tree.span);
             this.parts(id, plan, separated, base, tree, path)
         });
-        // Items that needed a sentence to be read as one are prose, not a list.
+        // Items that could only be read as sentences are prose, not a list.
         let several = several.map(|attempt| {
             let prose = attempt.repairs.iter().any(|r| r.cost >= R::Mention.cost());
             let rows = attempt.value.as_array().map_or(&[][..], Vec::as_slice);
@@ -399,7 +401,7 @@ impl Coercion<'_> {
             Err(problems) => {
                 let lone = self.attempt(|this| this.lone_item(id, plan, tree, path));
                 match lone {
-                    // "1,234" for a list of numbers: one number with grouping, or two?
+                    // "1,234" for a list of numbers may be one number with grouping, or two.
                     Ok(lone) if lone.cost <= 12 => Some(self.commit(lone)),
                     _ => {
                         self.problems.extend(problems);
@@ -410,7 +412,8 @@ impl Coercion<'_> {
         }
     }
 
-    /// Whether two items may be the members of one, torn apart: no key is in both, and one object could hold all.
+    /// Returns whether two items may be parts of one object: they share no key, and one object could hold all
+    /// members.
     fn may_be_one(&self, node: NodeId, first: &Value, second: &Value) -> bool {
         let (Value::Object(a), Value::Object(b)) = (first, second) else { return false };
         match &self.schema.node(node).kind {

@@ -1,24 +1,24 @@
-//! Cutting text into the items of a list: bullets, numbers, lines, commas.
+//! Splitting of text into the items of a list, by bullets, numbers, lines or commas.
 
 use super::super::text::corrects;
 
-/// Whether commas both separate and group: "1,000, 2,000".
+/// Returns whether commas both separate items and group digits: "1,000, 2,000".
 pub(super) fn mixes_grouping(text: &str) -> bool {
     let b = text.as_bytes();
     let digit = |i: usize| b.get(i).is_some_and(u8::is_ascii_digit);
     let commas = || b.iter().enumerate().filter(|(_, c)| **c == b',').map(|(i, _)| i);
     let groups = commas().any(|i| i > 0 && digit(i - 1) && (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
     let separates = commas().any(|i| b.get(i + 1) == Some(&b' '));
-    // "1,05": decimals, or a list in which a number has a zero in front?
+    // "1,05": decimals, or a list with a number that starts with a zero?
     let padded = commas().any(|i| i > 0 && digit(i - 1) && b.get(i + 1) == Some(&b'0') && digit(i + 2));
     let thousands = commas().all(|i| (1..=3).all(|n| digit(i + n)) && !digit(i + 4));
-    // "1,5, 2,5": decimals with commas between.
+    // "1,5, 2,5": decimals separated by commas.
     let glued = commas().any(|i| i > 0 && digit(i - 1) && digit(i + 1));
     let decimals = glued && separates;
     padded && !thousands || decimals || groups && (separates || text.contains(['$', '€', '£', '¥', '%']))
 }
 
-/// Trimmed pieces with their places. A trailing separator makes no empty piece.
+/// Returns the trimmed pieces with their offsets. A trailing separator does not create an empty piece.
 pub(super) fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t str)> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -34,7 +34,7 @@ pub(super) fn pieces<'t>(text: &'t str, separators: &[char]) -> Vec<(usize, &'t 
     out
 }
 
-/// The pieces without the "and" of the last of three or more: "apples, pears, and plums".
+/// Removes the "and" of the last of three or more pieces: "apples, pears, and plums".
 pub(super) fn without_and(mut pieces: Vec<(usize, &str)>) -> Vec<(usize, &str)> {
     let others = pieces.len().saturating_sub(1);
     let joined =
@@ -50,7 +50,8 @@ pub(super) fn without_and(mut pieces: Vec<(usize, &str)>) -> Vec<(usize, &str)> 
     pieces
 }
 
-/// Whether a text on one line holds several items with marks or numbers between them: `(1) red (2) green`, `"a" "b"`.
+/// Returns whether text on one line holds several items with marks or numbers between them: `(1) red (2)
+/// green`, `"a" "b"`.
 pub(super) fn lists_inline(text: &str) -> bool {
     let numbered = ["(1) ", "1) ", "1. "].iter().any(|first| text.starts_with(first))
         && ["(2) ", " 2) ", " 2. "].iter().any(|second| text.contains(second));
@@ -61,7 +62,7 @@ pub(super) fn lists_inline(text: &str) -> bool {
     numbered || dashed || quoted
 }
 
-/// Two or more plain numbers with commas, semicolons and one "and" between them.
+/// Returns two or more plain numbers that are separated by commas, semicolons and one "and".
 pub(super) fn numbers(text: &str) -> Option<Vec<(usize, &str)>> {
     let (all_but_last, last) = text.rsplit_once(" and ").or_else(|| text.rsplit_once(" & "))?;
     let mut found = pieces(all_but_last.trim_end().trim_end_matches(','), &[',', ';']);
@@ -70,7 +71,7 @@ pub(super) fn numbers(text: &str) -> Option<Vec<(usize, &str)>> {
     found.iter().all(|(_, piece)| super::super::tree::is_json_number(piece)).then_some(found)
 }
 
-/// The inside of a piece that is one string in quotes.
+/// Returns the content of a piece that is one string in quotes.
 pub(super) fn quoted_whole(text: &str) -> Option<&str> {
     [('"', '"'), ('\'', '\''), ('“', '”'), ('`', '`')].into_iter().find_map(|(open, close)| {
         let inner = text.strip_prefix(open)?.strip_suffix(close)?;
@@ -78,8 +79,9 @@ pub(super) fn quoted_whole(text: &str) -> Option<&str> {
     })
 }
 
-/// Whether a quotation mark in an unquoted text has no partner, or two have nothing between them and a word behind them:
-/// what was quoted cannot be told. A mark behind a digit is one of inches, an apostrophe is part of a word.
+/// Returns whether a quotation mark in unquoted text has no partner, or a pair has nothing between and is
+/// followed by a word: the quoted part cannot be determined. A mark after a digit means inches, and an
+/// apostrophe is part of a word.
 pub(super) fn has_lone_quote(text: &str) -> bool {
     let count = |mark: char| text.matches(mark).count();
     let mut before = None;
@@ -106,7 +108,7 @@ pub(super) fn has_lone_quote(text: &str) -> bool {
         || text.match_indices("\"\"").any(glued)
 }
 
-/// The marker of a list item and what comes behind it: the number, if it has one, and the byte offset of the item.
+/// Returns the marker of a list item: its number, if it has one, and the byte offset of the item.
 pub(super) fn marker(line: &str) -> Option<(Option<u32>, usize)> {
     for bullet in ["- ", "* ", "+ ", "• ", "– ", "— ", "‣ ", "◦ ", "▪ "] {
         if let Some(rest) = line.strip_prefix(bullet) {
@@ -134,8 +136,8 @@ pub(super) fn marker(line: &str) -> Option<(Option<u32>, usize)> {
     Some((Some(number), open + count + 1 + (behind.len() - behind.trim_start().len())))
 }
 
-/// The items of a bulleted or numbered list, with an introduction before and a farewell behind left out.
-/// `Some(Err)` when there is such a list but its items cannot be told apart.
+/// Returns the items of a bulleted or numbered list, without an introduction before and a closing remark
+/// after it. `Some(Err)` if there is such a list but its items cannot be delimited.
 pub(super) fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
     let mut items: Vec<(usize, usize)> = Vec::new();
     let mut numbers: Vec<Option<u32>> = Vec::new();
@@ -152,7 +154,7 @@ pub(super) fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
         let lead = line.len() - line.trim_start().len();
         match marker(content) {
             Some((number, offset)) => {
-                // Sub-items, or a second list behind other words.
+                // Sub-items, or a second list after other words.
                 unclear |= ended || (!items.is_empty() && lead > indent + 1);
                 if items.is_empty() {
                     indent = lead;
@@ -170,7 +172,7 @@ pub(super) fn bullets(text: &str) -> Option<Result<Vec<(usize, &str)>, ()>> {
                     last.1 = start + lead + content.len();
                 }
             }
-            // A line right behind an item, not indented: more of the item, or the end of the list?
+            // A line right after an item, not indented: a continuation of the item, or the end of the list?
             None => unclear = true,
         }
         blank = false;

@@ -1,7 +1,8 @@
-//! From the loose tree to a value of the schema: each reader takes what a node asks for and what the text says.
+//! Coercion of the loose tree to a value of the schema. Each reader combines the type of a node with the
+//! content of the text.
 //!
-//! A reader either gives a value and records what it cost, or records why there is none. Readers never fill in what
-//! the text does not say.
+//! A reader either returns a value and records its cost, or records why there is none. Readers never fill in
+//! values that the text does not contain.
 
 mod attempt;
 mod block;
@@ -31,7 +32,7 @@ pub(super) use attempt::Attempt;
 pub(super) use block::{Block, is_mark as is_block_mark, read as read_block};
 pub(super) use union::{is_null_word, without_stop};
 
-/// Where the item starts in a line that begins with a bullet or a number.
+/// Returns the place where the item starts in a line that begins with a bullet or a number.
 pub(super) fn after_bullet(line: &str) -> Option<usize> {
     list_items::marker(line).map(|(_, offset)| offset)
 }
@@ -46,42 +47,43 @@ use super::report::{Repair, RepairKind};
 use super::text::snippet;
 use super::tree::{Flaw, Shape, Span, Tree};
 
-/// Embedded JSON inside embedded JSON: more levels are no accident any more.
+/// The maximum nesting of embedded JSON inside embedded JSON; more levels are not accidental.
 const MAX_EMBEDDED: u8 = 4;
 
-/// Levels that may be put around a lone value; a recursive type would take any number.
+/// The maximum number of levels that may be added around a single value; a recursive type would accept any
+/// number.
 const MAX_IMPLIED: u8 = 1;
 
-/// One decode under way.
+/// The state of one decode.
 #[derive(Debug)]
 pub(super) struct Coercion<'p> {
     pub(super) schema: &'p Schema,
-    /// The text that spans speak of; `None` when the input was a JSON value.
+    /// The text that spans refer to; `None` if the input was a JSON value.
     pub(super) source: Option<&'p str>,
-    /// Inside a string that holds JSON, spans are those of the string.
+    /// The span of the string, while JSON inside a string is read.
     anchor: Option<Span>,
     embedded: u8,
-    /// Levels of the value, those in embedded texts included.
+    /// Current nesting depth of the value, including levels in embedded text.
     depth: usize,
-    /// Repairs that are recorded one by one.
+    /// Maximum number of repairs that are recorded individually.
     most_repairs: usize,
-    /// Levels that were put around a lone value.
+    /// Number of levels that were added around a single value.
     implied: u8,
     pub(super) repairs: Vec<Repair>,
     pub(super) problems: Vec<Problem>,
     pub(super) alternatives: usize,
-    /// Steps left; unions of unions over deep trees must not take for ever.
+    /// Remaining steps; they bound the time for unions of unions over deep trees.
     fuel: usize,
 }
 
-/// Why a scalar reader has no value.
+/// The reason why a scalar reader has no value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fail {
-    /// The text does not speak of such a value.
+    /// The text does not contain such a value.
     No,
-    /// It speaks of several, or leaves it open; why, in words.
+    /// The text contains several values or leaves the value open; with the reason, in words.
     Ambiguous(String),
-    /// It does, but outside a limit: what was asked for.
+    /// The text contains a value outside a limit; with the expected value, in words.
     Limit(String),
 }
 
@@ -102,7 +104,7 @@ impl<'p> Coercion<'p> {
         }
     }
 
-    /// Reads the tree as the node asks, or records problems.
+    /// Reads the tree as the node's type, or records problems.
     pub(super) fn read(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         if self.depth > MAX_DEPTH {
             self.problem(ProblemKind::TooDeep, path, id, "brackets nested too deeply".into(), tree.span);
@@ -115,7 +117,7 @@ impl<'p> Coercion<'p> {
         value
     }
 
-    /// As [`read`](Self::read), for a tree whose notes are recorded already.
+    /// Reads the tree like [`read`](Self::read), for a tree whose notes are already recorded.
     fn shape(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         if self.fuel == 0 {
             if !self.problems.iter().any(|p| p.kind == ProblemKind::TooLarge) {
@@ -201,7 +203,7 @@ impl<'p> Coercion<'p> {
         }
     }
 
-    /// A scalar for which a one-element list or a wrapper object was given.
+    /// Reads a scalar from a one-element list or a wrapper object.
     fn lone(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         match &tree.shape {
             _ if tree.cut => self.truncated(id, tree, path),
@@ -217,7 +219,7 @@ impl<'p> Coercion<'p> {
         }
     }
 
-    /// Whether a key says no more than "here is the answer".
+    /// Returns whether a key only labels the answer, such as `answer` or `result`.
     fn is_wrapper_key(&self, id: NodeId, key: &str) -> bool {
         const KEYS: [&str; 34] = [
             "answer",
@@ -260,7 +262,7 @@ impl<'p> Coercion<'p> {
             || self.schema.node(id).name.as_ref().is_some_and(|name| dspy_base::fold::fold(name) == key)
     }
 
-    /// Reads JSON (or what passes for it) inside a string.
+    /// Reads JSON, exact or not, inside a string.
     fn embedded(&mut self, id: NodeId, text: &str, span: Span, path: &Path<'_>) -> Option<Value> {
         if self.embedded >= MAX_EMBEDDED {
             self.problem(ProblemKind::TooDeep, path, id, "JSON in strings in strings".into(), span);
@@ -269,7 +271,7 @@ impl<'p> Coercion<'p> {
         let start = text.len() - text.trim_start().len();
         let end = text.trim_end().len().max(start);
         let mut scanner = super::loose::Loose::new(text, &self.schema.keys, start, end);
-        // A string has its own end; what is missing inside was never written.
+        // The string has an explicit end, so content that is missing inside was never written.
         scanner.closed_end = false;
         scanner.depth = self.depth;
         let mut tree = scanner.structure();

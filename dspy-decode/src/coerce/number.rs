@@ -1,7 +1,8 @@
-//! Numbers as people write them: grouping, currency, percent, fractions, units, words.
+//! Numbers in all common notations: grouping, currency, percent, fractions, units, words.
 //!
-//! The text is first cut into mentions of numbers. One mention is a value; several are only one when they say the
-//! same or form a fraction. Everything around a mention that would change its meaning makes the text ambiguous.
+//! The text is first searched for mentions of numbers. One mention is a value; several are a value only if
+//! they are equal or form a fraction. Context around a mention that would change its meaning makes the text
+//! ambiguous.
 
 use std::borrow::Cow;
 
@@ -15,10 +16,10 @@ use super::super::tree::{Shape, Tree, is_json_number, parse_number};
 use super::numeral::{self, Mention, Scan};
 use super::{Coercion, Fail, checkboxes, number_context, number_words};
 
-/// Text in which a number may stand in a sentence.
+/// The maximum length, in bytes, of text in which a number in a sentence is searched for.
 const MAX_PROSE: usize = 16_384;
 
-/// The highest marks of common scales.
+/// The highest scores of common scales.
 const SCALES: [f64; 4] = [5.0, 10.0, 20.0, 100.0];
 
 impl Coercion<'_> {
@@ -52,7 +53,7 @@ impl Coercion<'_> {
 
 pub(super) type Reading = Result<(Number, Vec<R>), Fail>;
 
-/// A plain literal as the plan's kind of number.
+/// Converts a plain literal to the plan's kind of number.
 fn exact(literal: &str, plan: &NumberPlan) -> Reading {
     let Some(number) = parse_number(literal) else {
         return Err(Fail::Limit("a number within the range of 64-bit floats".into()));
@@ -70,7 +71,7 @@ fn exact(literal: &str, plan: &NumberPlan) -> Reading {
         }
         return Err(Fail::Limit("an integer that fits in 64 bits".into()));
     }
-    // "3.0" is three; "3.5" is no integer, and rounding would invent one.
+    // "3.0" is three; "3.5" is not an integer, and rounding would invent one.
     let whole = match literal.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|b| b == b'0') => {
             parse_number(whole).filter(|n| !n.is_f64())
@@ -84,7 +85,7 @@ fn exact(literal: &str, plan: &NumberPlan) -> Reading {
     whole.map(|n| (n, vec![R::IntegerFromFloat])).ok_or(Fail::No)
 }
 
-/// The number that a text stands for.
+/// Reads the number that the text contains.
 pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
     if checkboxes::is_struck(text) {
         return Err(Fail::Ambiguous("is struck out in part".into()));
@@ -103,7 +104,7 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
     }
     let plain = without_formulas(answer);
     let answer = plain.as_ref();
-    // "five (5)": said twice.
+    // "five (5)": stated twice.
     if let Some((first, rest)) = answer.split_once('(')
         && let Some((second, unit)) = rest.split_once(')')
         && let (word, digits) =
@@ -118,7 +119,7 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
         Scan::Mentions(mentions) => mentions,
         Scan::Unclear(why) => return Err(Fail::Ambiguous(why.into())),
     };
-    // "1,00" may be one with two decimals, or digits that are missing or too many.
+    // "1,00" may be one with two decimals, or have missing or surplus digits.
     if plan.integer && mentions.iter().any(|m| m.by_comma && is_whole(&m.literal)) {
         return Err(Fail::Ambiguous("has separators that can be read in several ways".into()));
     }
@@ -136,13 +137,13 @@ pub(super) fn read(text: &str, plan: &NumberPlan) -> Reading {
     }
 }
 
-/// Whether the decimals of a literal are all zero.
+/// Returns whether the decimals of a literal are all zero.
 fn is_whole(literal: &str) -> bool {
     literal.split_once('.').is_some_and(|(_, decimals)| decimals.bytes().all(|b| b == b'0'))
 }
 
-/// The text without formulas (`$x^{2}$`) and placeholders (`{name}`), whose digits are not the answer, unless nothing
-/// with digits is left.
+/// Returns the text without formulas (`$x^{2}$`) and placeholders (`{name}`), whose digits are not the
+/// answer. The text is unchanged if nothing with digits would remain.
 fn without_formulas(answer: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut rest = answer;
@@ -172,7 +173,7 @@ fn several(answer: &str, mentions: &[Mention<'_>], plan: &NumberPlan) -> Reading
         && !is_hedged(answer)
         && number_context::changes_meaning(answer).is_none()
         && mentions.iter().all(|m| m.scale.is_none());
-    // "42. The answer is 42": said twice, meant once. "2 + 2" is a sum.
+    // "42. The answer is 42": stated twice. "2 + 2" is a sum.
     let sum = answer.contains(['+', '*', '×', '^', '/', '=', '÷']);
     if same && plain && !sum && answer.split_whitespace().count() > mentions.len() {
         return settle(vec![(mentions[0].literal.clone(), vec![R::NumberInProse])], plan);
@@ -219,7 +220,7 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
     if mention.percent {
         return percent(&literal, kinds, plan);
     }
-    // "1,234" could be a decimal comma if only that keeps the limits.
+    // "1,234" may have a decimal comma if only that reading satisfies the limits.
     let mut readings = vec![(literal, kinds.clone())];
     if let Some(other) = &mention.other {
         let (first, _) = &readings[0];
@@ -231,7 +232,7 @@ fn single(answer: &str, mention: &Mention<'_>, plan: &NumberPlan) -> Reading {
     settle(readings, plan)
 }
 
-/// Percent: the number as it stands, or its hundredth where the limits ask for a share.
+/// Reads a percentage: the number as written, or a hundredth of it if the limits require a share.
 fn percent(literal: &str, mut kinds: Vec<R>, plan: &NumberPlan) -> Reading {
     kinds.push(R::Percent);
     let as_written = (literal.to_owned(), kinds.clone());
@@ -248,7 +249,7 @@ fn shift_point(literal: &str) -> String {
     format!("{literal}e-2").parse::<f64>().map_or_else(|_| literal.to_owned(), |f| f.to_string())
 }
 
-/// `1/5`, `8/10`, `8 out of 10`.
+/// Reads a fraction or score: `1/5`, `8/10`, `8 out of 10`.
 fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -> Option<Reading> {
     let between = answer.get(a.end..b.start)?.trim();
     let slash = between == "/" || between == "⁄";
@@ -274,8 +275,8 @@ fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -
         (true, _) if !scale_is_max => {
             return Some(Err(Fail::Ambiguous("is a fraction, not an integer".into())));
         }
-        // Without a limit, "1/8" is a number by itself while "8 out of 10" may be 8 or 0.8.
-        // A part in five, ten, twenty or a hundred is a mark at least as often as a share.
+        // Without a limit, "1/8" is a number by itself, while "8 out of 10" may be 8 or 0.8. A numerator over
+        // five, ten, twenty or a hundred is a score at least as often as a share.
         (false, false) if slash && !SCALES.contains(&y) && x.fract() == 0.0 && x < y && y < 1_000.0 => {
             vec![divided]
         }
@@ -285,7 +286,7 @@ fn fraction(answer: &str, a: &Mention<'_>, b: &Mention<'_>, plan: &NumberPlan) -
     Some(settle(readings, plan))
 }
 
-/// Keeps the readings within the limits; one must be left.
+/// Returns the only reading within the limits.
 fn settle(readings: Vec<(String, Vec<R>)>, plan: &NumberPlan) -> Reading {
     let mut kept: Option<(Number, Vec<R>)> = None;
     let mut failure = Fail::No;

@@ -1,4 +1,4 @@
-//! What stands around a number and changes what it means: signs, currency, percent, scales, limits, formulas.
+//! Context of a number that changes its meaning: signs, currency, percent, scales, limits, formulas.
 
 use super::super::report::RepairKind as R;
 use super::super::text::words;
@@ -18,7 +18,7 @@ pub(super) fn is_currency_word(word: &str) -> bool {
     CODES.iter().any(|c| word.eq_ignore_ascii_case(c))
 }
 
-/// Whether the digits are part of a formula or of another notation: `sqrt(2)`, `0xFF`, `2π`.
+/// Returns why the digits are part of a formula or of another notation, if they are: `sqrt(2)`, `0xFF`, `2π`.
 pub(super) fn is_formula(text: &str, start: usize, end: usize) -> Option<&'static str> {
     const FUNCTIONS: [&str; 7] = ["log", "ln", "sin", "cos", "tan", "sqrt", "exp"];
     const OPERATIONS: [&str; 12] = [
@@ -58,10 +58,10 @@ pub(super) fn is_formula(text: &str, start: usize, end: usize) -> Option<&'stati
     }
 }
 
-/// Words that make the number behind them a choice among more: "top 5", "every 5".
+/// Words that make the number after them a selection: "top 5", "every 5".
 const COUNTED: [&str; 8] = ["top", "bottom", "first", "last", "next", "previous", "every", "each"];
 
-/// Takes sign, currency, percent and scale words into the mention.
+/// Adds sign, currency, percent and scale words to the mention.
 pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), &'static str> {
     let mut before = text[..mention.start].trim_end_matches(' ');
     let gap = before.len() < mention.start;
@@ -125,7 +125,7 @@ pub(super) fn surroundings(text: &str, mention: &mut Mention<'_>) -> Result<(), 
     behind(text, mention, currency)
 }
 
-/// Single letters that are units where they touch a number.
+/// Single letters that are units if they directly follow a number.
 const UNIT_LETTERS: &str = "mshdglyVWLCFNJ";
 
 fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(), &'static str> {
@@ -204,7 +204,7 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         | "millionths" => {
             return Err("holds a word that may scale the number");
         }
-        // "5 m" is a length, "5G", "5a" and "5x" are names and factors.
+        // "5 m" is a length; "5G", "5a" and "5x" are names and factors.
         _ if gap == 0 && word.chars().nth(1).is_none() && !UNIT_LETTERS.contains(word) => {
             return Err("holds a code, not a number");
         }
@@ -217,7 +217,7 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
     Ok(())
 }
 
-/// Words that make a number a limit, a difference or a guess between numbers.
+/// Returns why the words make a number a limit, a difference or an estimate between numbers, if they do.
 pub(super) fn changes_meaning(text: &str) -> Option<&'static str> {
     const LIMITS: [&str; 33] = [
         "more",

@@ -32,13 +32,14 @@ pub(super) fn is_number_word(word: &str) -> bool {
     is(&SMALL) || is(&TENS) || is(&["hundred", "thousand", "million", "billion", "dozen", "trillion"])
 }
 
-/// A number written in words, if that is the whole text: "twenty-three", "two thousand and five".
+/// Returns the number that the whole text spells: "twenty-three", "two thousand and five".
 pub(super) fn spelt(text: &str) -> Option<String> {
     if text.len() > 120 || text.chars().any(|c| !(c.is_alphabetic() || c == ' ' || c == '-')) {
         return None;
     }
     let (mut total, mut group, mut sign, mut any) = (0_i64, 0_i64, 1, false);
-    // What may come next: a larger word may not follow a smaller one of its own kind ("one two").
+    // The exclusive bound of the next word: a larger word may not follow a smaller one of its kind ("one
+    // two").
     let mut room = 1_000;
     let mut above = i64::MAX;
     let mut joins = false;

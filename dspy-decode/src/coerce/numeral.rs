@@ -1,27 +1,27 @@
-//! Finding numbers in running text.
+//! Detection of numbers in running text.
 
 use super::super::report::RepairKind as R;
 use super::super::text::words;
 use super::digits::Run;
 use super::number_context::{is_formula, surroundings};
 
-/// Up to here every whole number is a float of its own.
+/// The largest `f64` up to which every integer is exactly representable.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A number written in digits, somewhere in a text.
+/// A number written in digits, at any place in the text.
 #[derive(Debug, Clone)]
 pub(super) struct Mention<'t> {
-    /// With sign, currency and percent sign.
+    /// Start of the number, including sign and currency.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// As a plain literal.
+    /// The number as a plain literal.
     pub(super) literal: String,
-    /// Another way to read the separators.
+    /// Another reading of the separators.
     pub(super) other: Option<String>,
-    /// Whether a comma, and nothing but a comma, stands before its decimals.
+    /// Whether the decimal mark is a comma and there are no other separators.
     pub(super) by_comma: bool,
     pub(super) percent: bool,
-    /// The factor that a word behind it names.
+    /// The factor of a scale word after the number.
     pub(super) scale: Option<(f64, &'t str)>,
     pub(super) kinds: Vec<R>,
 }
@@ -35,7 +35,7 @@ impl Mention<'_> {
                 |f| {
                     let product = f * factor;
                     if product.abs() > MAX_EXACT {
-                        // Whether the digits survived is for the exponent's reader to say.
+                        // The reader of the exponent checks whether the digits are preserved.
                         return format!("{}e{}", self.literal, factor.log10().round());
                     }
                     // 2.3 million is not 2299999.9999999995.
@@ -53,14 +53,14 @@ impl Mention<'_> {
 
 pub(super) enum Scan<'t> {
     Mentions(Vec<Mention<'t>>),
-    /// Something in the text is made of digits but is no number (a time, a version); why, in words.
+    /// Digits in the text that are not a number (a time, a version); with the reason, in words.
     Unclear(&'static str),
 }
 
-/// A text with more numbers speaks of no single one.
+/// The maximum number of mentions; text with more numbers has no single value.
 const MAX_MENTIONS: usize = 64;
 
-/// All numbers in a text, left to right.
+/// Finds all numbers in the text, from left to right.
 pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -74,7 +74,7 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     {
         return Scan::Unclear("holds a sign that changes the number");
     }
-    // Only where the number is the whole text is a space between digits grouping and not a gap.
+    // A space between digits groups them only if the number is the whole text.
     let alone = !text.chars().any(char::is_alphabetic)
         || words(text).filter(|w| !w.text.starts_with(|c: char| c.is_ascii_digit())).count() <= 1;
     while let Some(found) = bytes[at..].iter().position(u8::is_ascii_digit) {

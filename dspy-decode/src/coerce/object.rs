@@ -1,4 +1,4 @@
-//! Objects: keys found by name, spelling or alias; nothing filled in.
+//! Objects: keys are matched by name, spelling or alias; no value is filled in.
 
 use serde_json::{Map, Value};
 
@@ -13,11 +13,11 @@ use super::lines::{Keys, lines, map_lines, shift_spans};
 use super::{Coercion, block, unknown_keys, unknown_lines};
 use dspy_base::fold::fold;
 
-/// How a key was recognised.
+/// The result of matching a key.
 pub(super) enum Known {
     Prop(usize, Option<R>),
     Extra(NodeId),
-    /// Several members share the spelling.
+    /// Several members have this spelling.
     Unclear,
     No,
 }
@@ -51,7 +51,7 @@ impl Coercion<'_> {
         }
     }
 
-    /// The only member of an object whose key means nothing here, when it is an object itself.
+    /// Returns the only member of an object whose key is unknown, if its value is an object.
     fn wrapped<'a, 't>(plan: &ObjectPlan, entries: &'a [Entry<'t>]) -> Option<&'a Tree<'t>> {
         let [only] = entries else { return None };
         let object = match &only.value.shape {
@@ -74,14 +74,14 @@ impl Coercion<'_> {
         let mut map = Map::with_capacity(plan.props.len());
         let mut ok = true;
         let mut next = 0;
-        // The entry that gave each member, to notice a second one.
+        // The entry of each member, to detect duplicates.
         let mut taken: Vec<Option<&Entry<'_>>> = vec![None; plan.props.len()];
         let mut previous: Option<&Entry<'_>> = None;
         let mut unknown: Vec<&Entry<'_>> = Vec::new();
         let by_line = tree.notes.as_slice().iter().any(|note| note.kind == R::MissingBraces);
         for entry in entries {
             let before = previous.replace(entry);
-            // Models write keys in schema order, so the next member is the best guess.
+            // Models write keys in schema order, so the next member is tried first.
             let recognised = match plan.props.get(next) {
                 Some(prop) if *prop.name == *entry.key => Known::Prop(next, None),
                 _ => known(plan, &entry.key),
@@ -104,7 +104,7 @@ impl Coercion<'_> {
                         self.repair(R::NullDropped, &path, entry.span);
                         continue;
                     }
-                    // A level inside of one that the text shows is no deeper than the text.
+                    // A level inside an object of the text is not an implied level.
                     let implied = std::mem::take(&mut self.implied);
                     let value = self.read(prop.node, &entry.value, &path);
                     self.implied = implied;
@@ -162,7 +162,7 @@ impl Coercion<'_> {
         let foreign = unknown.len() == entries.len() && !entries.is_empty() && !plan.props.is_empty();
         let none_required = plan.required_props == 0 && plan.required.is_empty();
         if foreign && none_required && !tree.cut && matches!(plan.extra, Extra::Drop) {
-            // An object that shares no key with the type is another object, even where no key is required.
+            // An object that shares no key with the type is another object, even if no key is required.
             return self.wrong(id, tree, path);
         }
         ok &= self.none_misspelt(id, plan, &unknown, &taken, path);
@@ -221,29 +221,31 @@ impl Coercion<'_> {
         ok
     }
 
-    /// Whether the value is what every pattern asks for that the key matches.
+    /// Returns whether the value satisfies the schema of every pattern that the key matches.
     fn fits_all(&self, plan: &ObjectPlan, key: &str, value: &Value) -> bool {
         let asked = plan.patterns.iter().filter(|(pattern, _)| pattern.is_match(key));
         plan.patterns.len() < 2 || asked.into_iter().all(|(_, node)| self.schema.is_valid(*node, value))
     }
 
-    /// Whether a cut object can have lost nothing: every member that it may have is there and finished.
+    /// Returns whether a truncated object cannot have lost anything: every possible member is present and
+    /// finished.
     fn nothing_lost(plan: &ObjectPlan, entries: &[Entry<'_>], taken: &[Option<&Entry<'_>>]) -> bool {
         matches!(plan.extra, Extra::Drop)
             && plan.patterns.is_empty()
             && !taken.is_empty()
             && taken.iter().all(Option::is_some)
             && entries.iter().all(|e| !e.value.cut)
-            // Digits may be missing, too.
+            // Digits may be missing as well.
             && entries.last().is_some_and(|e| match &e.value.shape {
-                // A bracket at the end of a string may be the one that is missing behind it.
+                // A bracket at the end of a string may be the one that is missing after it.
                 Shape::Text { quoted, .. } => *quoted && !ends_in_bracket(&e.value),
                 Shape::List(_) | Shape::Object(_) => !ends_in_bracket(&e.value),
                 _ => false,
             })
     }
 
-    /// Whether an unknown bare key may be the middle of the unquoted text before it: `{title: Hello, world: again}`.
+    /// Returns whether an unknown bare key may be the middle of the unquoted text before it: `{title: Hello,
+    /// world: again}`.
     fn swallows(&self, entry: &Entry<'_>, before: Option<&Entry<'_>>) -> bool {
         let Some(before) = before else { return false };
         let text_before = matches!(before.value.shape, Shape::Text { quoted: false, .. });
@@ -254,7 +256,7 @@ impl Coercion<'_> {
         !entry.quoted && text_before && !broke
     }
 
-    /// Whether a line with an unknown key may go on with the text in the line before it.
+    /// Returns whether a line with an unknown key may continue the text of the line before it.
     fn goes_on(&self, plan: &ObjectPlan, entry: &Entry<'_>, before: Option<&Entry<'_>>) -> bool {
         let Some(before) = before.filter(|_| !entry.quoted) else { return false };
         let text =
@@ -268,7 +270,7 @@ impl Coercion<'_> {
         }
     }
 
-    /// A key for the second time: harmless only if it says the same.
+    /// Checks a duplicate key, which is accepted only if its value is the same.
     fn repeated(&mut self, node: NodeId, first: &Entry<'_>, second: &Entry<'_>, path: &Path<'_>) -> bool {
         let a = self.attempt(|this| this.read(node, &first.value, path)).map(|a| a.value);
         let b = self.attempt(|this| this.read(node, &second.value, path)).map(|a| a.value);
@@ -294,13 +296,14 @@ impl Coercion<'_> {
         }
     }
 
-    /// A lone scalar for an object that needs exactly one member.
+    /// Reads a single scalar as an object that requires exactly one member.
     fn implied(&mut self, id: NodeId, plan: &ObjectPlan, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
         let mut required = plan.props.iter().filter(|p| p.required);
         let (Some(prop), None) = (required.next(), required.next()) else {
             return self.wrong(id, tree, path);
         };
-        // Another member might have been meant; a fixed member (a tag) says nothing about the value.
+        // Another member might have been meant; a fixed member (a tag) contains no information about the
+        // value.
         let fixed = matches!(&self.schema.node(prop.node).kind, Kind::Choice(c) if c.items.len() == 1);
         if self.implied >= super::MAX_IMPLIED
             || plan.props.len() > 1
@@ -310,7 +313,7 @@ impl Coercion<'_> {
         {
             return self.wrong(id, tree, path);
         }
-        // The name of the member is not what it holds.
+        // The name of the member is not its value.
         if let Shape::Text { text, .. } = &tree.shape
             && is_name_alone(text, &prop.name)
         {
@@ -353,7 +356,7 @@ impl Coercion<'_> {
             if matches!(tree.shape, Shape::Text { quoted: true, .. }) {
                 self.anchor = Some(offset.unwrap_or(tree.span));
             }
-            // Members in a text in a member: as deep as that text is written, and no deeper.
+            // Members inside a string of a member: limited by the nesting of the text itself.
             if self.embedded >= super::MAX_EMBEDDED {
                 self.problem(
                     ProblemKind::TooDeep,
@@ -377,7 +380,7 @@ impl Coercion<'_> {
         self.implied(id, plan, tree, path)
     }
 
-    /// A member written as a call: `Say("hi")`.
+    /// Reads a member written as a call: `Say("hi")`.
     fn called<'t>(&self, plan: &ObjectPlan, text: &'t str, tree: &Tree<'_>) -> Option<Tree<'t>> {
         let start = text.len() - text.trim_start().len();
         let end = text.trim_end().len();
@@ -404,7 +407,7 @@ impl Coercion<'_> {
         Some(found)
     }
 
-    /// An object without braces: `"a": 1, "b": 2`, or one `key: value` per line.
+    /// Reads an object without braces: `"a": 1, "b": 2`, or one `key: value` per line.
     fn members<'t>(&self, plan: &ObjectPlan, text: &'t str, tree: &Tree<'_>) -> Option<Tree<'t>> {
         let start = text.len() - text.trim_start().len();
         let end = text.trim_end().len().max(start);
@@ -416,7 +419,7 @@ impl Coercion<'_> {
         };
         let is_known = |key: &str| matches!(known(plan, key), Known::Prop(..));
         let is_extra = |key: &str| unknown_keys::is_name(key) && matches!(known(plan, key), Known::Extra(_));
-        // Where members may have any name, every `name: value` is one if all lines are of that form.
+        // If members may have any name, every `name: value` is a member if all lines have that form.
         let all_members = text.lines().filter(|l| !l.trim().is_empty()).all(|line| {
             unknown_keys::of_line(line)
                 .is_some_and(|(key, value)| !value.is_empty() && (is_known(key) || is_extra(key)))
@@ -424,7 +427,7 @@ impl Coercion<'_> {
         let is_member = |key: &str| is_known(key) || all_members && is_extra(key);
         let is_near = |key: &str| !is_known(key) && (is_extra(key) || unknown_keys::is_near(plan, key));
         let by_block = text.lines().any(block::opens);
-        // In a text with blocks, which only YAML has, what stands in brackets or quotes on its line is a value.
+        // In text with block scalars, which only YAML has, a line's content in brackets or quotes is a value.
         let flow = |span: Span| {
             if !by_block {
                 return None;
@@ -437,12 +440,12 @@ impl Coercion<'_> {
             (whole && value.flaw.is_none() && !value.cut).then_some(value)
         };
         let is_foreign = |key: &str| matches!(known(plan, key), Known::No);
-        // Behind a number or a choice a paragraph can only be a farewell; a text may go on.
+        // After a number or a choice, a paragraph can only be a closing remark; a string may continue.
         let goes_on = |key: &str| match known(plan, key) {
             Known::Prop(i, _) => self.takes_text(plan.props[i].node),
             _ => true,
         };
-        // How far the first line is indented there, a bullet before it included.
+        // The indentation of the first line, including a bullet before it.
         let bullet = |c: char| c.is_whitespace() || c.is_ascii_digit() || "-*•+.)".contains(c);
         let lead = match (self.source, self.anchor, &tree.shape) {
             (Some(source), None, Shape::Text { quoted: false, .. }) => source
@@ -484,7 +487,7 @@ impl Coercion<'_> {
     }
 }
 
-/// Whether a text is the name of a member and says nothing about what it holds: `Say`, `Say(…)`.
+/// Returns whether the text is the name of a member without a value: `Say`, `Say(…)`.
 fn is_name_alone(text: &str, name: &str) -> bool {
     let text = bare_answer(text);
     let head = text.split_once('(').filter(|(_, rest)| rest.ends_with(')')).map_or(text, |(head, _)| head);
@@ -501,13 +504,13 @@ pub(super) fn known(plan: &ObjectPlan, key: &str) -> Known {
         ByPattern::Unclear => return Known::Unclear,
         ByPattern::Nothing => {}
     }
-    // In a map every key is data: only a closed object has keys that can be misspelt.
+    // In a map every key is data: only a closed object has keys that can be misspelled.
     if let Extra::Node(node) = plan.extra
         && plan.props.is_empty()
     {
         return Known::Extra(node);
     }
-    // Punctuation may be spelt otherwise, but brackets and quotes are no spelling.
+    // Punctuation may differ, but brackets and quotes are not part of a name.
     if key.contains(['{', '}', '[', ']', '"', ':', ',']) {
         return if let Extra::Node(node) = plan.extra { Known::Extra(node) } else { Known::No };
     }
@@ -526,7 +529,7 @@ pub(super) fn known(plan: &ObjectPlan, key: &str) -> Known {
     }
 }
 
-/// Whether a value ends in a string with a closing bracket at its end, or in brackets with nothing in them.
+/// Returns whether a value ends in a string with a closing bracket at its end, or in empty brackets.
 fn ends_in_bracket(tree: &Tree<'_>) -> bool {
     match &tree.shape {
         Shape::Text { text, quoted: true } => text.trim_end().ends_with(['}', ']']),
@@ -536,7 +539,8 @@ fn ends_in_bracket(tree: &Tree<'_>) -> bool {
     }
 }
 
-/// Whether a line ends in a colon, and lines below it are indented: members of members, which braces alone tell apart.
+/// Returns whether a line ends in a colon and is followed by indented lines: nested members, which only
+/// braces delimit.
 fn has_nested_lines(text: &str) -> bool {
     let lead = |line: &str| line.len() - line.trim_start().len();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -1,4 +1,4 @@
-//! What a reading records: repairs, problems, and what stands in the text, in words.
+//! Recording of repairs and problems, and descriptions of the text for messages.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::super::text::{snippet, snippet_of_end};
 use super::super::tree::{Notes, Shape, Span, Tree};
 use super::{Coercion, Fail};
 
-/// Problems that are told of one reading.
+/// The maximum number of problems that one reading reports.
 const MAX_PROBLEMS: usize = 100;
 
 impl Coercion<'_> {
@@ -18,7 +18,7 @@ impl Coercion<'_> {
         notes.as_slice().iter().for_each(|note| self.repair(note.kind, path, note.span));
     }
 
-    /// Records the notation repairs of a whole tree whose members are taken as they are.
+    /// Records the notation repairs of a whole tree whose members are taken unchanged.
     pub(super) fn notes_below(&mut self, tree: &Tree<'_>, path: &Path<'_>) {
         match &tree.shape {
             Shape::List(items) => {
@@ -41,7 +41,7 @@ impl Coercion<'_> {
 
     pub(in super::super) fn repair(&mut self, kind: RepairKind, path: &Path<'_>, span: Span) {
         let span = self.place(span).range();
-        // A report of a million repairs says no more than one of a thousand; the cost of the others is kept.
+        // More than this number of repairs add nothing to a report, so only their cost is kept.
         if self.repairs.len() >= self.most_repairs
             && let Some(last) = self.repairs.last_mut()
         {
@@ -80,7 +80,7 @@ impl Coercion<'_> {
         found: String,
         span: Span,
     ) {
-        // A thousand things that are wrong need not all be listed.
+        // More than this number of problems need not be listed.
         if self.problems.len() >= MAX_PROBLEMS {
             return;
         }
@@ -99,7 +99,7 @@ impl Coercion<'_> {
         None
     }
 
-    /// Records why a scalar reader found nothing.
+    /// Records why a scalar reader found no value.
     pub(super) fn failed(
         &mut self,
         fail: Fail,
@@ -144,17 +144,17 @@ impl Coercion<'_> {
         }
     }
 
-    /// The piece of text that the tree was read from, shortened.
+    /// Returns the text that the tree was read from, shortened.
     pub(super) fn excerpt(&self, tree: &Tree<'_>) -> String {
         snippet(&self.written(tree))
     }
 
-    /// The text of a tree as it was written, or as JSON where there is no such text.
+    /// Returns the text of a tree as written, or as JSON if there is no such text.
     pub(super) fn written(&self, tree: &Tree<'_>) -> String {
         match (self.source, self.anchor, &tree.shape) {
             (Some(source), None, _) => source.get(tree.span.range()).unwrap_or("").to_owned(),
             (_, _, Shape::Text { text, .. } | Shape::Number(text)) => text.to_string(),
-            // Inside a string the tree's own places mean nothing; the string's do.
+            // Inside a string, the spans of the tree do not refer to the text; the span of the string does.
             (source, anchor, _) => tree.to_value().map_or_else(
                 || {
                     let whole = source.zip(anchor).and_then(|(text, at)| text.get(at.range()));

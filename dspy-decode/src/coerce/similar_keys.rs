@@ -1,15 +1,16 @@
-//! Keys that name a member and more: `work_email` or `E-mail address` for `email`, `budget_usd` for `budget`.
+//! Keys that consist of a member's name and further words: `work_email` or `E-mail address` for `email`,
+//! `budget_usd` for `budget`.
 
 use dspy_base::fold::words_of_name;
 
-/// Words behind a name that do not make it another.
+/// Words after a name that do not change its meaning.
 const TAILS: [&str; 14] = [
     "estimate", "address", "number", "no", "nr", "name", "value", "text", "amount", "total", "usd", "eur",
     "gbp", "str",
 ];
 
-/// Whether the key of no member speaks of the member: by its name with a word that adds nothing or tells which one, or by
-/// its letters in another order.
+/// Returns whether the key, which names no member, refers to the member: by its name with a word that adds
+/// nothing or specifies it, or by its letters in another order.
 pub(super) fn speaks_of(name: &str, key: &str) -> bool {
     if name.len() > 64 || key.len() > 64 {
         return false;
@@ -33,12 +34,13 @@ pub(super) fn speaks_of(name: &str, key: &str) -> bool {
     is_jumbled(own.as_bytes(), other.as_bytes())
 }
 
-/// The words of a name; `E-mail` is one.
+/// Returns the words of a name; `E-mail` is one.
 fn words(name: &str) -> Vec<String> {
     words_of_name(&name.replace("E-mail", "email").replace("e-mail", "email"))
 }
 
-/// Whether a key has the letters of a name in nearly the same order, with one letter more or less at most.
+/// Returns whether a key has the letters of a name in nearly the same order, with at most one letter more or
+/// less.
 fn is_jumbled(name: &[u8], key: &[u8]) -> bool {
     let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };
     if short.len() < 4 || long.len() - short.len() > 1 {
@@ -51,7 +53,7 @@ fn is_jumbled(name: &[u8], key: &[u8]) -> bool {
     for &b in short {
         counts[usize::from(b)] = counts[usize::from(b)].saturating_sub(1);
     }
-    // Letters out of their place by one at most.
+    // Each letter is displaced by at most one.
     let near = short.iter().enumerate().all(|(i, b)| {
         let from = i.saturating_sub(1);
         long[from..(i + 3).min(long.len())].contains(b)

@@ -1,4 +1,4 @@
-//! Strings: as written. Only where the schema narrows them are wrappings tried off.
+//! Strings, taken as written. Surrounding notation is removed only if the schema constrains the string.
 
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ impl Coercion<'_> {
             {
                 self.lone(id, tree, path)
             }
-            // A structure where a text was asked for: its own text loses nothing.
+            // A structure in place of a string: its source text is lossless.
             Shape::List(_) | Shape::Object(_) if plan.is_free() && !tree.cut => {
                 self.repair(R::TextFromValue, path, tree.span);
                 Some(Value::String(self.written(tree)))
@@ -50,7 +50,7 @@ impl Coercion<'_> {
         }
     }
 
-    /// A text, tried as it is and then without what is wrapped around it.
+    /// Reads a string, first as it is and then without the notation around it.
     pub(in super::super) fn text(
         &mut self,
         plan: &TextPlan,
@@ -94,7 +94,7 @@ impl Coercion<'_> {
             }
         }
         if plan.format.is_some() && text.len() < 2_000 {
-            // A date, a UUID, an address: a single token in the text has the form, so it is the one meant.
+            // A date, a UUID, an address: if a single token of the text has the format, it is the value.
             let mut tokens: Vec<&str> = text
                 .split(|c: char| c.is_whitespace() || "()<>[]\"'`,;*".contains(c))
                 .map(|t| t.trim_end_matches(['.', ':', '!', '?']))
@@ -125,7 +125,8 @@ impl Coercion<'_> {
     }
 }
 
-/// Whether a text speaks of a time in relation to the one that it names: "before 2024-05-03", "the week of …".
+/// Returns whether the text describes a time relative to the one that it names: "before 2024-05-03", "the
+/// week of …".
 fn relates(text: &str) -> bool {
     const RELATIONS: [&str; 24] = [
         "before",

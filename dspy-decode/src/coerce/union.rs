@@ -1,4 +1,5 @@
-//! Unions: every branch is tried, the one that invents least wins, and a draw between different values is an error.
+//! Unions: every branch is tried, the one with the least interpretation is taken, and a tie between different
+//! values is an error.
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::super::tree::{Shape, Tree, is_json_number, keeps_digits};
 use super::Coercion;
 use dspy_base::fold::fold;
 
-/// Words that mean "nothing here".
+/// Returns whether the text is a word for "no value".
 pub(in super::super) fn is_null_word(text: &str) -> bool {
     let text = bare_answer(text);
     matches!(text, "" | "-" | "--" | "–" | "—" | "∅" | "\"\"")
@@ -20,7 +21,7 @@ pub(in super::super) fn is_null_word(text: &str) -> bool {
             .any(|w| text.eq_ignore_ascii_case(w))
 }
 
-/// A text without the full stop that ends it.
+/// Returns the text without the full stop that ends it.
 pub(in super::super) fn without_stop(text: &str) -> &str {
     text.strip_suffix('.').unwrap_or(text)
 }
@@ -36,7 +37,7 @@ impl Coercion<'_> {
         if plan.null && matches!(tree.shape, Shape::Null) {
             return Some(Value::Null);
         }
-        // Digits that a float would lose are kept where the type also takes them as text.
+        // Digits that a float would lose are kept if the type also accepts them as a string.
         let literal = match &tree.shape {
             Shape::Number(literal) => Some(literal.as_ref()),
             Shape::Text { text, quoted: false } => Some(text.trim()).filter(|t| is_json_number(t)),
@@ -69,7 +70,7 @@ impl Coercion<'_> {
         if plan.null
             && let Shape::Text { text, quoted } = &tree.shape
         {
-            // Where any text is a value, only the literal word stands for nothing.
+            // If any string is a value, only the literal word means null.
             let is_null = if free_text {
                 let word = without_stop(text.trim());
                 !quoted
@@ -106,7 +107,7 @@ impl Coercion<'_> {
                     }
                     let exact = attempt.cost == 0;
                     attempts.push(attempt);
-                    // Nothing can be cheaper, and two readings without a repair are the same value.
+                    // No reading can be cheaper, and two readings without a repair are the same value.
                     if exact {
                         break;
                     }
@@ -115,7 +116,7 @@ impl Coercion<'_> {
             }
         }
         if !attempts.is_empty() {
-            // A branch that cannot decide for itself taints the others only if they interpret words too.
+            // An undecided branch makes the others ambiguous only if they interpret words too.
             return self.cheapest(id, attempts, tree, path);
         }
         if let Some(found) = rival {
@@ -125,7 +126,7 @@ impl Coercion<'_> {
         self.explain(id, plan, failures, tree, path)
     }
 
-    /// The branch that the tag names, when there is a tag and it names one.
+    /// Returns the branch that the tag names, if there is a tag and it names one.
     fn tagged(plan: &UnionPlan, tree: &Tree<'_>) -> Option<NodeId> {
         let tag = plan.tag.as_ref()?;
         let Shape::Object(entries) = &tree.shape else { return None };
@@ -138,7 +139,7 @@ impl Coercion<'_> {
         }
     }
 
-    /// Nothing fits: the branch that came closest explains best.
+    /// Reports the problems of the closest branch if no branch fits.
     fn explain(
         &mut self,
         id: NodeId,
@@ -172,7 +173,7 @@ impl Coercion<'_> {
             {
                 self.problems.extend(problems);
             }
-            // An object that fits no branch: say what the nearest branch lacks.
+            // An object that fits no branch: report what the closest branch lacks.
             Some(problems)
                 if matches!(tree.shape, Shape::Object(_))
                     && problems.iter().any(|p| p.path != path.render()) =>

@@ -1,4 +1,4 @@
-//! What one branch of a union leaves out of a text although another branch has a place for it.
+//! Content that one branch of a union drops although another branch has a member for it.
 
 use super::super::path::Path;
 use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, UnionPlan};
@@ -12,8 +12,8 @@ use super::{Coercion, list_items};
 use dspy_base::fold::fold;
 
 impl Coercion<'_> {
-    /// Why a reading by one branch must not stand: it drops members that are those of another branch, or takes a text
-    /// that names another branch for its own content.
+    /// Returns why a reading by one branch must be rejected: it drops members of another branch, or takes
+    /// text that names another branch as its content.
     pub(super) fn rivalry(
         &self,
         plan: &UnionPlan,
@@ -48,8 +48,8 @@ impl Coercion<'_> {
         named.map(|(_, tag)| format!("{}, which also names `{tag}`", Self::found(tree)))
     }
 
-    /// The keys that the branch drops and another one knows, if they say anything. A tag decides which branch is meant,
-    /// and makes a member of another one no less of a contradiction.
+    /// Returns the keys that the branch drops and another branch declares, if their values are not empty. A
+    /// tag decides which branch is meant; a member of another branch is a contradiction nevertheless.
     pub(super) fn lost(&self, plan: &UnionPlan, option: NodeId, tree: &Tree<'_>) -> Vec<String> {
         let Kind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
         let others: Vec<&ObjectPlan> = plan
@@ -78,7 +78,7 @@ impl Coercion<'_> {
         keys.into_iter().filter(lost).map(str::to_owned).collect()
     }
 
-    /// The names that say which branch is meant: the only key of one, or its value of the tag.
+    /// Returns the names that identify a branch: the only key of one, or its tag value.
     fn tags<'a>(&'a self, plan: &'a UnionPlan) -> Vec<(NodeId, &'a str)> {
         let by_key = plan.options.iter().filter_map(|&option| match &self.schema.node(option).kind {
             Kind::Object(own) if own.required_props == 1 && matches!(own.extra, Extra::Drop) => {
@@ -95,7 +95,7 @@ impl Coercion<'_> {
     }
 }
 
-/// Whether a value is null or has nothing in it, as models write what they leave out.
+/// Returns whether a value is null or empty, as models write values that they omit.
 pub(super) fn says_nothing(value: &Tree<'_>) -> bool {
     match &value.shape {
         Shape::Null => true,
@@ -105,7 +105,7 @@ pub(super) fn says_nothing(value: &Tree<'_>) -> bool {
     }
 }
 
-/// What stands before a colon or an equals sign in the pieces of a text.
+/// Returns the text before a colon or an equals sign in each piece of the text.
 pub(super) fn keys_of_lines(text: &str) -> Vec<&str> {
     let key = |piece: &'_ str| -> Option<usize> { piece.find([':', '=']).filter(|at| *at < 80) };
     text.split(['\n', ',', ';'])

@@ -1,4 +1,4 @@
-//! Keys that are none of the type's but may stand for one, and keys without a value.
+//! Unknown keys that may be misspelled member names, and keys without a value.
 
 use super::super::error::ProblemKind;
 use super::super::path::Path;
@@ -12,8 +12,9 @@ use super::{Coercion, list_items, similar_keys, union_leftovers, unknown_lines};
 use dspy_base::fold::fold;
 
 impl Coercion<'_> {
-    /// An unknown key that is one slip away from the name of a member is that member, misspelt: of one that is absent,
-    /// or of one that is there, where the slip is no word of its own.
+    /// Returns whether no unknown key is a misspelling of a member's name. A key is a misspelling if it
+    /// differs by one slip from the name of an absent member, or of a present one where the slip does not
+    /// result in another word.
     pub(super) fn none_misspelt(
         &mut self,
         id: NodeId,
@@ -23,7 +24,7 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> bool {
         for entry in unknown.iter().take(32) {
-            // Two keys of the type run together: what stood between them is lost.
+            // Two keys of the type that are joined: the content between them is lost.
             let torn = plan.props.iter().take(64).any(|first| {
                 let two = |second: &Prop| {
                     first.name != second.name && is_spliced(&first.name, &second.name, &entry.key)
@@ -55,7 +56,8 @@ impl Coercion<'_> {
         true
     }
 
-    /// Whether no extra member holds the very name of a member that is absent here: `{"address": {"city": "Paris"}}`.
+    /// Returns whether no extra member contains the exact name of a member that is absent here: `{"address":
+    /// {"city": "Paris"}}`.
     pub(super) fn none_inside(
         &mut self,
         id: NodeId,
@@ -88,8 +90,8 @@ impl Coercion<'_> {
         false
     }
 
-    /// Whether no text goes on with a member that has no comma or line break before it: `name: "a" city: "b"`, or
-    /// `name: a city: b` where `city` is absent.
+    /// Returns whether no string continues with a member that has no comma or line break before it: `name:
+    /// "a" city: "b"`, or `name: a city: b` where `city` is absent.
     pub(super) fn none_run_on(
         &mut self,
         id: NodeId,
@@ -133,8 +135,8 @@ impl Coercion<'_> {
         false
     }
 
-    /// Whether no unquoted value holds a key that lacks a value of its own: `{a: 1, b}`. In a map any word may be one,
-    /// elsewhere the name of an absent member.
+    /// Returns whether no unquoted value contains a key without a value: `{a: 1, b}`. In a map any word may
+    /// be such a key, elsewhere only the name of an absent member.
     pub(super) fn none_valueless(
         &mut self,
         id: NodeId,
@@ -154,7 +156,7 @@ impl Coercion<'_> {
                     matches!(known(plan, name), Known::Prop(i, _) if taken[i].is_none())
                 })
         });
-        // Where each member has its line, a comma is one of the text.
+        // If each member has its own line, a comma is part of the text.
         let by_line = || {
             tree.notes.as_slice().iter().any(|note| note.kind == R::MissingBraces)
                 && self.written(tree).trim().contains('\n')
@@ -170,7 +172,8 @@ impl Coercion<'_> {
     }
 }
 
-/// The first name in a value, however deep, that `is_absent` tells of and that says something there.
+/// Returns the first name in a value, at any depth, for which `is_absent` holds and that has a non-empty
+/// value.
 fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<String> {
     match &value.shape {
         Shape::Object(entries) => entries.iter().find_map(|entry| {
@@ -180,7 +183,7 @@ fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<Str
             }
             name_inside(&entry.value, is_absent)
         }),
-        // Where several items have it, they are several other things.
+        // If several items have it, it is part of each of them and not of the outer object.
         Shape::List(items) => {
             let mut found = items.iter().filter_map(|item| name_inside(item, is_absent));
             found.next().filter(|_| found.next().is_none())
@@ -192,7 +195,8 @@ fn name_inside(value: &Tree<'_>, is_absent: &dyn Fn(&str) -> bool) -> Option<Str
     }
 }
 
-/// Whether a word with a colon or an equals sign stands behind a quotation mark inside a text: `a" b: "c`.
+/// Returns whether a word with a colon or an equals sign follows a quotation mark inside the text: `a" b:
+/// "c`.
 fn goes_on_behind_quote(text: &str) -> bool {
     text.match_indices(['"', '\'', '”', '’', '`']).any(|(at, mark)| {
         let behind = &text[at + mark.len()..];
@@ -204,7 +208,7 @@ fn goes_on_behind_quote(text: &str) -> bool {
     })
 }
 
-/// What a line says is a key, and what it says behind it; bullets and emphasis are no part of them.
+/// Returns the key of a line and the text after it, without bullets and emphasis.
 pub(super) fn of_line(line: &str) -> Option<(&str, &str)> {
     let content = line.trim();
     let content = list_items::marker(content).map_or(content, |(_, offset)| &content[offset..]);
@@ -213,7 +217,7 @@ pub(super) fn of_line(line: &str) -> Option<(&str, &str)> {
     Some((key.trim_matches(edge), value.trim_matches(|c: char| c == '*' || c.is_whitespace())))
 }
 
-/// Whether a key is one word, as names of members are.
+/// Returns whether a key is a single word, as names of members are.
 pub(super) fn is_name(key: &str) -> bool {
     !key.is_empty()
         && key.len() <= 64
@@ -221,7 +225,7 @@ pub(super) fn is_name(key: &str) -> bool {
         && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
 }
 
-/// Whether a word is one slip away from the name of a member.
+/// Returns whether a word differs by one slip from the name of a member.
 pub(super) fn is_near(plan: &ObjectPlan, key: &str) -> bool {
     let near = |name: &str| {
         let lacks = name.len().abs_diff(key.len()) == 1 && name.len() >= 4 && is_mangled(name, key);
@@ -230,17 +234,17 @@ pub(super) fn is_near(plan: &ObjectPlan, key: &str) -> bool {
     is_name(key) && plan.props.iter().take(64).any(|prop| near(&prop.name))
 }
 
-/// How one name becomes the other.
+/// The difference between two names.
 enum Slip {
-    /// Two letters that stand beside each other have changed places.
+    /// Two adjacent letters are swapped.
     Swapped,
-    /// Another letter stands at this place.
+    /// The letter at this index is different.
     Replaced(usize),
-    /// The longer one has a letter more at this place.
+    /// The longer name has an additional letter at this index.
     Added(usize),
 }
 
-/// The only slip between two names, as letters and digits in lower case.
+/// Returns the only slip between two names, given as letters and digits in lower case.
 fn slip(name: &[char], key: &[char]) -> Option<Slip> {
     let (long, short) = if name.len() >= key.len() { (name, key) } else { (key, name) };
     let before = long.iter().zip(short).take_while(|(a, b)| a == b).count();
@@ -260,7 +264,8 @@ fn letters(name: &str) -> Vec<char> {
     fold(name).chars().take(128).collect()
 }
 
-/// Whether the key may be the name of an absent member: short names are one letter apart without a slip.
+/// Returns whether the key may be a misspelling of an absent member. Short names often differ by one letter
+/// without a slip.
 fn stands_for(name: &str, key: &str) -> bool {
     if name.len().abs_diff(key.len()) > 8 {
         return false;
@@ -273,8 +278,9 @@ fn stands_for(name: &str, key: &str) -> bool {
     }
 }
 
-/// Whether the key may be the name of a member that is there already. A first letter, a last one, a digit and a word of
-/// one letter make another name: `height` and `weight`, `email` and `emails`, `line_1` and `line_2`.
+/// Returns whether the key may be a misspelling of a member that is already present. A different first
+/// letter, last letter, digit or one-letter word makes another name: `height` and `weight`, `email` and
+/// `emails`, `line_1` and `line_2`.
 fn doubles(name: &str, key: &str) -> bool {
     if name.len().abs_diff(key.len()) > 8 {
         return false;
@@ -293,7 +299,8 @@ fn doubles(name: &str, key: &str) -> bool {
     }
 }
 
-/// Whether a word or a number begins at a letter of the name: the second `b` of `bob_b` and of `bobB`.
+/// Returns whether a word or a number begins at a letter of the name: the second `b` of `bob_b` and of
+/// `bobB`.
 fn begins_word(name: &str, at: usize) -> bool {
     let mut before: Option<char> = None;
     let mut index = 0;
@@ -309,7 +316,7 @@ fn begins_word(name: &str, at: usize) -> bool {
     false
 }
 
-/// Whether the beginning of one name and the end of another make up the key.
+/// Returns whether the key consists of the beginning of one name and the end of another.
 fn is_spliced(first: &str, second: &str, key: &str) -> bool {
     let before = key.bytes().zip(first.bytes()).take_while(|(a, b)| a == b).count();
     let behind = key.bytes().rev().zip(second.bytes().rev()).take_while(|(a, b)| a == b).count();

@@ -1,8 +1,8 @@
-//! Lines that are members of their own without being any of the type's: `Company: Acme` among known ones.
+//! Lines that are members but not of the type: `Company: Acme` between known members.
 
 use super::unknown_keys;
 
-/// How the key of a line is written: what stands before it, and whether it begins with a capital letter.
+/// The notation of the key of a line: its prefix, and whether it begins with a capital letter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Style<'t> {
     pub(super) prefix: &'t str,
@@ -16,16 +16,16 @@ impl<'t> Style<'t> {
     }
 }
 
-/// A key of a few words, and the value behind its colon.
+/// A key of a few words, and the value after its colon.
 #[derive(Debug, PartialEq)]
 pub(super) struct Label<'t> {
     pub(super) key: &'t str,
     pub(super) value: &'t str,
-    /// Whether it opens a remark, counts a step or is the beginning of a sentence: part of a text rather than a member.
+    /// Whether it opens a remark, counts a step or starts a sentence, and is therefore text and not a member.
     pub(super) is_remark: bool,
 }
 
-/// Words that open a remark or a line of a text, and words that make a sentence of what stands before a colon.
+/// Words that open a remark or a line of text, and words that turn the text before a colon into a sentence.
 const REMARKS: [&str; 50] = [
     "note",
     "nb",
@@ -79,10 +79,10 @@ const REMARKS: [&str; 50] = [
     "to",
 ];
 
-/// The label that a line begins with: one to four words before a colon that ends a word.
+/// Returns the label that a line begins with: one to four words before a colon that ends a word.
 pub(super) fn label(line: &str) -> Option<Label<'_>> {
     let (key, value) = unknown_keys::of_line(line)?;
-    // Marks of quotations and emoji are no part of a name; brackets are more than a decoration.
+    // Quotation marks and emoji are not part of a name; brackets are more than decoration.
     let decorates = |c: char| !c.is_alphanumeric() && !matches!(c, '(' | '[' | '{' | '<' | '/' | '#' | '|');
     let key = key.trim_start_matches(decorates);
     let behind = &line[line.find(':')? + 1..];
@@ -96,7 +96,7 @@ pub(super) fn label(line: &str) -> Option<Label<'_>> {
     Some(Label { key, value, is_remark: is_remark(key) })
 }
 
-/// Whether a key opens a remark, counts a step or is the beginning of a sentence.
+/// Returns whether a key opens a remark, counts a step or starts a sentence.
 pub(super) fn is_remark(key: &str) -> bool {
     let words = || key.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let remark = |word: &str| REMARKS.iter().any(|r| word.eq_ignore_ascii_case(r));
@@ -104,7 +104,7 @@ pub(super) fn is_remark(key: &str) -> bool {
     counts || words().any(remark)
 }
 
-/// Whether words behind the members speak of one: of one that is absent, or of any in order to change it.
+/// Returns whether words after the members refer to one: to an absent one, or to any in order to change it.
 pub(super) fn speaks_of(
     words: &str,
     is_member: &dyn Fn(&str) -> bool,
@@ -117,7 +117,8 @@ pub(super) fn speaks_of(
     words().any(is_absent) || words().any(is_member) && changes()
 }
 
-/// Whether a text may go on in the next line: it is a sentence, long, or ends in a mark that asks for more.
+/// Returns whether text may continue in the next line: it is a sentence, long, or ends in a mark that
+/// requires more.
 pub(super) fn may_go_on(text: &str) -> bool {
     let text = text.trim_end();
     let count = text.split_whitespace().take(13).count();

@@ -1,4 +1,4 @@
-//! Text without quotes, and the question where it ends.
+//! Text without quotes, and the detection of its end.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::{Loose, Place};
 use dspy_base::fold::fold;
 
 impl<'t> Loose<'t, '_> {
-    /// Unquoted text up to where the surroundings go on.
+    /// Reads unquoted text up to the delimiter of its surroundings.
     pub(super) fn bare(&mut self, place: Place) -> Tree<'t> {
         let start = self.pos;
         let before = self.met_end.replace(false);
@@ -23,7 +23,7 @@ impl<'t> Loose<'t, '_> {
     }
 
     fn bare_from(&mut self, start: usize, place: Place) -> Tree<'t> {
-        // Letters and digits never end a text.
+        // Letters and digits never end unquoted text.
         let behind_word = |mut i: usize| {
             while i < self.end && self.bytes[i].is_ascii_alphanumeric() {
                 i += 1;
@@ -54,7 +54,7 @@ impl<'t> Loose<'t, '_> {
                     if ends || place == Place::Item || self.member_follows(i + 1, None) {
                         break;
                     }
-                    // Past all the white space at once: a run of line breaks must not be scanned once per break.
+                    // Skips all white space at once: a run of line breaks must not be scanned once per break.
                     i = next;
                     continue;
                 }
@@ -92,7 +92,7 @@ impl<'t> Loose<'t, '_> {
         let prefixed = text.len() > 2
             && text.as_bytes()[0].is_ascii_alphabetic()
             && matches!(text.as_bytes()[1], b'"' | b'\'');
-        // A block of YAML among members in braces or on lines of their own: its lines are no members.
+        // A YAML block scalar among members, in braces or on separate lines: its lines are not members.
         let first = text.split('\n').next().unwrap_or("");
         let behind = self.text.get(span.start + first.len()..self.end).unwrap_or("");
         let opens_block = is_block_mark(first.trim_end())
@@ -105,16 +105,17 @@ impl<'t> Loose<'t, '_> {
         } else if (prefixed && text.ends_with(char::from(text.as_bytes()[1])))
             || (text.ends_with('"') && !text.matches('"').count().is_multiple_of(2))
         {
-            // A Python literal with a prefix, a string whose first quote is missing, or a stray one behind a number.
+            // A Python literal with a prefix, a string without its first quote, or a stray quote after a
+            // number.
             tree.flaw = Some(Flaw::UnclearEnd);
         }
         tree
     }
 
-    /// Whether another member of an object starts here, after a comma or a line break.
+    /// Returns whether another member of an object starts here, after a comma or a line break.
     ///
-    /// `stray` is the number of stray quotes met in the string that would end before it: with an odd one open, a bare
-    /// word and a colon prove nothing unless the schema knows the word. It is `None` behind unquoted text.
+    /// `stray` is the number of stray quotes in the string that would end before it: if an odd one is open, a
+    /// bare word and a colon count only if the schema knows the word. It is `None` after unquoted text.
     pub(in super::super) fn member_follows(&self, at: usize, stray: Option<usize>) -> bool {
         const LOOK_AHEAD: usize = 160;
         let start = self.skip_blank(at);
@@ -144,7 +145,7 @@ impl<'t> Loose<'t, '_> {
                 }
                 i += 1;
             }
-            // Either a very long key or the end of the text; both speak for a key.
+            // Either a very long key or the end of the text; both indicate a key.
             self.saw_nothing_until(limit);
             return true;
         }
@@ -162,16 +163,16 @@ impl<'t> Loose<'t, '_> {
         let Some(key) = self.text.get(start..i).map(str::trim).filter(|k| !k.is_empty() && i < limit) else {
             return false;
         };
-        // "https://…" is no key.
+        // "https://…" is not a key.
         if self.bytes[i] == b':' && self.byte(i + 1) == Some(b'/') && self.byte(i + 2) == Some(b'/') {
             return false;
         }
-        // One that is written with `=` among others with `:` must be a key of the type.
+        // A word before `=`, among members with `:`, must be a key of the type.
         if self.bytes[i] == b'=' && !self.equals && self.byte(i + 1) != Some(b'>') {
             return self.keys.contains(&fold(key)) && self.byte(i + 1) != Some(b'=');
         }
         let word = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '.' | '*'))
-            // Behind a string a number can be a key; behind unquoted text it may be a time, "10:30".
+            // After a string a number can be a key; after unquoted text it may be a time, "10:30".
             && (stray.is_some()
                 || !key.starts_with(|c: char| c.is_ascii_digit())
                 || self.number_keys && !self.byte(i + 1).is_some_and(|b| b.is_ascii_digit()));

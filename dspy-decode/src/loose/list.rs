@@ -1,11 +1,11 @@
-//! Lists, in square brackets or in round ones.
+//! Lists in square brackets or parentheses.
 
 use super::super::report::RepairKind as R;
 use super::super::tree::{Flaw, Note, Notes, Shape, Span, Tree};
 use super::{Loose, Place};
 
 impl<'t> Loose<'t, '_> {
-    /// "(5)": one value in brackets without a comma is no tuple.
+    /// Returns whether parentheses hold one value without a comma, "(5)", which is not a tuple.
     pub(in super::super) fn is_aside(&self, tuple: &Tree<'_>) -> bool {
         let inside = self.text.get(tuple.span.start..tuple.span.end.saturating_sub(1)).unwrap_or("");
         matches!(&tuple.shape, Shape::List(items) if items.len() == 1) && !inside.trim_end().ends_with(',')
@@ -55,7 +55,7 @@ impl<'t> Loose<'t, '_> {
                     self.pos += 1;
                     if comma {
                         notes.push(Note { kind: R::TrailingComma, span: Span::new(at, at + 1) });
-                        // `[1,,2]`: was something left out in the middle?
+                        // `[1,,2]`: was an item in the middle omitted?
                         let next = self.byte(self.skip_blank(self.pos));
                         if !items.is_empty() && !matches!(next, Some(b']' | b')') | None) {
                             flaw = Some(Flaw::Elided);
@@ -79,7 +79,7 @@ impl<'t> Loose<'t, '_> {
             }
             comma = false;
             if self.pos == at {
-                // Nothing was read; a stray byte must not hold us here.
+                // No byte was read; the scanner must advance past a stray byte.
                 flaw = Some(Flaw::NotAStructure);
                 break;
             }
@@ -91,7 +91,7 @@ impl<'t> Loose<'t, '_> {
         tree
     }
 
-    /// Whether the item at `at` is the rest of a grouped number: `[$1,000]`.
+    /// Returns whether the item at `at` is the rest of a grouped number: `[$1,000]`.
     fn splits_group(&self, at: usize, before: Option<&Tree<'t>>) -> bool {
         let digits = self.bytes[at..self.end.min(at + 4)].iter().take_while(|b| b.is_ascii_digit()).count();
         let glued =

@@ -1,7 +1,7 @@
-//! The forgiving scanner: bytes to a [`Tree`], one pass, whatever the notation.
+//! The lenient scanner: it converts text to a [`Tree`] in one pass, in any notation.
 //!
-//! It never fails and never guesses a value: what it cannot make out is marked as cut or flawed, and whoever coerces
-//! the tree decides what that means for the type.
+//! It never fails and never guesses a value: unclear parts are marked as truncated or flawed, and the
+//! coercion of the tree determines the consequences for the type.
 
 mod bare;
 mod list;
@@ -15,7 +15,7 @@ use super::quoted::{Quote, opening};
 use super::report::RepairKind as R;
 use super::tree::{Note, Notes, Shape, Span, Tree};
 
-/// What surrounds a value; it decides where unquoted text and strings with stray quotes end.
+/// The surroundings of a value, which determine where unquoted text and strings with stray quotes end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Key,
@@ -30,27 +30,28 @@ pub(super) struct Loose<'t, 'k> {
     pub(super) bytes: &'t [u8],
     pub(super) pos: usize,
     pub(super) end: usize,
-    /// The end is known to be the end (a fence closes there), so what touches it is not cut.
+    /// Whether the text is known to be complete (a fence closes there), so that a value at its end is not
+    /// truncated.
     pub(super) closed_end: bool,
-    /// The text is a beginning that goes on: what is decided must not be taken back.
+    /// Whether the text is a beginning that continues; decisions must then be final.
     pub(super) growing: bool,
     pub(super) keys: &'k HashSet<String>,
-    /// Nesting went past the limit.
+    /// Whether the nesting exceeded the limit.
     pub(super) too_deep: bool,
-    /// The first place from which on more text might change the reading: a decision there looked ahead and met the
-    /// end. What lies before it stays.
+    /// The first place after which more text might change the reading: a decision there looked ahead and
+    /// reached the end. The reading before it is final.
     doubt: Cell<usize>,
-    /// A look ahead met the end.
+    /// Whether a look-ahead reached the end.
     met_end: Cell<bool>,
-    /// Open brackets, those around the text included.
+    /// Number of open brackets, including those around the text.
     pub(super) depth: usize,
-    /// Round brackets that turned out to be words.
+    /// Positions of parentheses that turned out to be words.
     no_tuples: HashSet<usize>,
-    /// Keys are bare numbers: `{1: "a", 2: "b"}`.
+    /// Whether keys are bare numbers: `{1: "a", 2: "b"}`.
     number_keys: bool,
-    /// Members are written with `=`.
+    /// Whether members are written with `=`.
     equals: bool,
-    /// Brackets in unquoted text do not pair up, so they mean nothing.
+    /// Whether brackets in unquoted text are unbalanced and therefore have no meaning.
     unpaired_brackets: bool,
 }
 
@@ -83,19 +84,19 @@ impl<'t, 'k> Loose<'t, 'k> {
         None
     }
 
-    /// The first place from which on more text might change the reading.
+    /// Returns the first place after which more text might change the reading.
     pub(super) fn doubt(&self) -> usize {
         self.doubt.get()
     }
 
-    /// More text might change what is read from here on.
+    /// Records that more text might change the reading after this place.
     pub(super) fn doubts(&self, at: usize) {
         if !self.closed_end && at < self.doubt.get() {
             self.doubt.set(at);
         }
     }
 
-    /// Decides something about the place `at`, and remembers whether the end of the text had a say in it.
+    /// Makes a decision about the place `at`, and records whether the end of the text affected it.
     pub(super) fn decide<T>(&self, at: usize, decision: impl FnOnce() -> T) -> T {
         let before = self.met_end.replace(false);
         let decided = decision();
@@ -106,19 +107,19 @@ impl<'t, 'k> Loose<'t, 'k> {
         decided
     }
 
-    /// Where a look ahead from `start` must stop; meeting the end there counts.
+    /// Returns where a look-ahead from `start` must stop: after `distance` bytes or at the end of the text.
     pub(super) fn horizon(&self, start: usize, distance: usize) -> usize {
         (start + distance).min(self.end)
     }
 
-    /// Tells that a look ahead went as far as `horizon` without an answer.
+    /// Records that a look-ahead reached `horizon` without a result.
     pub(super) fn saw_nothing_until(&self, horizon: usize) {
         if horizon >= self.end {
             self.met_end.set(true);
         }
     }
 
-    /// The structure that starts here.
+    /// Reads the structure that starts here.
     pub(super) fn structure(&mut self) -> Tree<'t> {
         match self.byte(self.pos) {
             Some(b'{') => self.object(),
@@ -143,8 +144,8 @@ impl<'t, 'k> Loose<'t, 'k> {
                 if (ends && !tree.cut) || self.too_deep {
                     return tree;
                 }
-                // "(approximately) 5": words, not a tuple. Remembered, because brackets in brackets would otherwise be
-                // tried again at every level.
+                // "(approximately) 5": words, not a tuple. The result is stored, because nested brackets
+                // would otherwise be tried again at every level.
                 self.no_tuples.insert(start);
                 self.pos = start;
                 self.depth = depth;
@@ -167,7 +168,7 @@ impl<'t, 'k> Loose<'t, 'k> {
         }
     }
 
-    /// Whether nothing but quotation marks is left here: one mark, or the beginning of three?
+    /// Returns whether only quotation marks remain here: one mark, or the beginning of three.
     pub(super) fn is_half_mark(&self, at: usize) -> bool {
         let rest = self.bytes.get(at..self.end).unwrap_or_default();
         matches!(rest.first(), Some(b'"' | b'\'' | b'`'))
@@ -190,7 +191,8 @@ impl<'t, 'k> Loose<'t, 'k> {
         tree
     }
 
-    /// The text ends before the bracket closes; `inside` tells whether it ends inside a member too.
+    /// Handles the end of the text before the bracket closes; `inside` is set if the text ends inside a
+    /// member too.
     fn unclosed(&self, inside: bool, notes: &mut Notes, cut: &mut bool) {
         if self.closed_end && !inside {
             notes.push(Note { kind: R::MissingClose, span: Span::new(self.pos, self.pos) });
@@ -199,13 +201,13 @@ impl<'t, 'k> Loose<'t, 'k> {
         }
     }
 
-    /// The first byte at or after `at` that is not white space.
+    /// Returns the first byte at or after `at` that is not white space.
     pub(super) fn skip_blank(&self, at: usize) -> usize {
         let mut i = at;
         while i < self.end {
             match self.bytes[i] {
                 b' ' | b'\t' | b'\n' | b'\r' => i += 1,
-                // Past the end nothing is known, so a blank must be whole.
+                // Bytes past `end` are unknown, so the white space character must be complete.
                 0xC2 | 0xE1..=0xE3 | 0xEF => {
                     match self.text[i..self.end].chars().next().filter(|c| is_blank(*c)) {
                         Some(blank) => i += blank.len_utf8(),
@@ -236,7 +238,8 @@ impl<'t, 'k> Loose<'t, 'k> {
         }
     }
 
-    /// As [`skip_space`](Self::skip_space), but `#fff` after a colon is a value.
+    /// Skips white space and comments like [`skip_space`](Self::skip_space), but `#fff` after a colon is a
+    /// value.
     fn skip_space_before_value(&mut self, notes: &mut Notes) {
         self.pos = self.skip_blank(self.pos);
         let colour = self.byte(self.pos) == Some(b'#')
@@ -256,7 +259,7 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 }
 
-/// White space in the widest sense: what shows nothing and separates, byte order marks included.
+/// Returns whether a character is invisible and separates, including byte order marks.
 pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{180e}' | '\u{2060}')
 }

@@ -1,4 +1,4 @@
-//! Objects: in braces or without, their keys quoted or not.
+//! Objects with or without braces, with quoted or bare keys.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use super::super::tree::{Entry, Flaw, Note, Notes, Shape, Span, Tree};
 use super::{Loose, Place};
 
 impl<'t> Loose<'t, '_> {
-    /// The members of an object whose braces were left out.
+    /// Reads the members of an object without braces.
     pub(in super::super) fn members(&mut self) -> Tree<'t> {
         let start = self.pos;
         let mut tree = self.object_body(start, true);
@@ -108,7 +108,7 @@ impl<'t> Loose<'t, '_> {
                 Some(b',' | b'}') => Tree::new(Shape::Absent, Span::new(self.pos, self.pos)),
                 _ => self.value(Place::Member),
             };
-            // A flaw inside spoils the member, not its siblings; the end of a string that cannot be told spoils all.
+            // A flaw inside a member does not affect its siblings; a string with an unclear end affects all.
             if value.flaw == Some(Flaw::UnclearEnd) {
                 flaw = value.flaw;
             }
@@ -120,7 +120,7 @@ impl<'t> Loose<'t, '_> {
         tree
     }
 
-    /// A key, quoted or not; `None` when there is none here (`cut` tells whether the text just ended).
+    /// Reads a key, quoted or not; `None` if there is none here. `cut` is set if the text ended here.
     fn key(&mut self, notes: &mut Notes, cut: &mut bool) -> Option<(Cow<'t, str>, bool)> {
         let start = self.pos;
         if let Some(quote) = opening(self.bytes, start, self.end) {

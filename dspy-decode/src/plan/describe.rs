@@ -1,4 +1,4 @@
-//! What a node asks for, in words for a model.
+//! Descriptions of nodes in words, for messages to a model.
 
 use std::fmt::Write as _;
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::{Bound, Format, Kind, NodeId, NumberPlan, Schema, TextPlan};
 
-/// Choices that a message names before it breaks off.
+/// The maximum number of choices that a message names.
 const MAX_NAMED: usize = 20;
 
 impl Schema {
-    /// A short noun phrase such as "an integer from 1 to 5".
+    /// Returns a short noun phrase such as "an integer from 1 to 5".
     pub(crate) fn describe(&self, id: NodeId) -> String {
         self.phrase(id, 2)
     }
@@ -74,7 +74,7 @@ pub(crate) fn number_phrase(plan: &NumberPlan) -> String {
     let mut out = String::from(if plan.integer { "an integer" } else { "a number" });
     let show = |b: &Bound| b.whole.map_or_else(|| b.value.to_string(), |w| w.to_string());
     let is = |bound: &Option<Bound>, value: i128| bound.as_ref().is_some_and(|b| b.whole == Some(value));
-    // What an integer of 64 bits holds need not be told.
+    // The range of a 64-bit integer is not worth mentioning.
     let (low, high) = if is(&plan.max, i64::MAX.into()) && is(&plan.min, i64::MIN.into()) {
         (&None, &None)
     } else if is(&plan.max, u64::MAX.into()) {

@@ -1,4 +1,4 @@
-//! `$ref`, `allOf` and sibling keywords merged into one flat set of keywords.
+//! Merging of `$ref`, `allOf` and sibling keywords into one flat set of keywords.
 
 use serde_json::{Map, Value, json};
 
@@ -9,15 +9,15 @@ use dspy_base::keyword;
 #[derive(Debug, Default)]
 pub(super) struct Flat {
     pub(super) keywords: Map<String, Value>,
-    /// Each `anyOf` or `oneOf` met, in order.
+    /// All `anyOf` and `oneOf` that were found, in order.
     pub(super) unions: Vec<Vec<Value>>,
-    /// Keywords met twice that cannot be merged; each is a schema of its own that must hold too.
+    /// Duplicate keywords that cannot be merged; each is a separate schema that must hold too.
     pub(super) also: Vec<Value>,
-    /// Matches nothing.
+    /// Whether the schema matches no value.
     pub(super) never: bool,
 }
 
-/// Keywords that say something about a value without restricting it.
+/// Keywords that describe a value without restricting it.
 pub(super) const ANNOTATIONS: [&str; 17] = [
     "title",
     "description",
@@ -43,7 +43,7 @@ pub(super) struct Resolver<'s> {
 }
 
 impl<'s> Resolver<'s> {
-    /// What a reference points at.
+    /// Returns the target of a reference.
     pub(super) fn target(&self, reference: &str, at: &str) -> Result<&'s Value, SchemaError> {
         let dangling = || SchemaError::DanglingRef { at: at.to_owned(), target: reference.to_owned() };
         let root_id = self.root.get("$id").and_then(Value::as_str);
@@ -69,7 +69,7 @@ impl<'s> Resolver<'s> {
         anchored.ok_or_else(dangling)
     }
 
-    /// Merges everything that the schema says about one value.
+    /// Merges all keywords that apply to one value.
     pub(super) fn flatten(&self, schema: &Value, at: &str) -> Result<Flat, SchemaError> {
         let mut flat = Flat::default();
         self.merge(schema, at, &mut flat, &mut Vec::new())?;
@@ -98,7 +98,8 @@ impl<'s> Resolver<'s> {
                 });
             }
         };
-        // The outer description is closer to the use than that of a shared definition, so own keywords go first.
+        // The outer description is more specific than that of a shared definition, so own keywords are merged
+        // first.
         for (key, value) in map {
             match key.as_str() {
                 "$ref" | "$dynamicRef" | "allOf" | "anyOf" | "oneOf" => {}

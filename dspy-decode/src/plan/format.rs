@@ -1,12 +1,12 @@
-//! The formats of strings that are enforced, each in the one form in which a value has it.
+//! The string formats that are enforced, each in its canonical notation.
 //!
-//! Other ways of writing a date or a time are read by `coerce/date.rs`, which turns them into these.
+//! Other notations of dates and times are read by `coerce/date.rs`, which converts them to these.
 
-/// A format that the decoder knows.
+/// A string format that the decoder enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Format {
     Date,
-    /// A time of day; an offset from UTC may follow.
+    /// A time of day, optionally with an offset from UTC.
     Time,
     /// A time of day without an offset.
     PartialTime,
@@ -23,7 +23,7 @@ pub(in super::super) enum Format {
 }
 
 impl Format {
-    /// The format that a schema calls by this name.
+    /// Returns the format with this name in a schema.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "date" => Self::Date,
@@ -40,7 +40,7 @@ impl Format {
         })
     }
 
-    /// The format in words: what to write.
+    /// Returns the format in words, as an instruction for writing a value.
     pub(super) const fn phrase(self) -> &'static str {
         match self {
             Self::Date => "a date as YYYY-MM-DD",
@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    /// Whether the format speaks of dates, times or durations.
+    /// Returns whether the format is one of dates, times or durations.
     pub(in super::super) const fn is_temporal(self) -> bool {
         !matches!(self, Self::Uuid | Self::Email | Self::Uri)
     }
@@ -102,7 +102,7 @@ impl Format {
     }
 }
 
-/// Whether an offset from UTC follows a time.
+/// The requirement for an offset from UTC after a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offset {
     None,
@@ -110,7 +110,7 @@ enum Offset {
     Needed,
 }
 
-/// The number of days of a month; 0 for a month that does not exist.
+/// Returns the number of days of a month; 0 for a month that does not exist.
 pub(in super::super) const fn days_in(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
@@ -121,7 +121,7 @@ pub(in super::super) const fn days_in(year: i64, month: u32) -> u32 {
     }
 }
 
-/// All of the text as a number, if it consists of digits.
+/// Returns the whole text as a number, if it consists of digits.
 fn digits(text: &str) -> Option<i64> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
@@ -130,7 +130,7 @@ fn two(text: &str, at: usize) -> Option<u32> {
     digits(text.get(at..at + 2)?).map(|number| number as u32)
 }
 
-/// `YYYY-MM-DD`; years before 0 or beyond 9999 have a sign and up to six digits.
+/// Returns whether the text is `YYYY-MM-DD`; years before 0 or after 9999 have a sign and up to six digits.
 fn is_date(text: &str) -> bool {
     let signed = text.starts_with(['+', '-']);
     let unsigned = &text[usize::from(signed)..];
@@ -178,7 +178,7 @@ fn is_date_time(text: &str, offset: Offset) -> bool {
     split.is_some_and(|at| is_date(&text[..at]) && is_time(&text[at + 1..], offset))
 }
 
-/// `P1Y2M3W4DT5H6M7.8S` with any of its parts; a sign may stand before it.
+/// Returns whether the text is `P1Y2M3W4DT5H6M7.8S` with any of its parts, optionally with a sign before it.
 fn is_duration(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text).to_ascii_uppercase();
     let Some(rest) = unsigned.strip_prefix('P') else { return false };
@@ -189,7 +189,7 @@ fn is_duration(text: &str) -> bool {
             let Some(end) = text.find(|c: char| c.is_ascii_alphabetic()) else { return false };
             let (number, unit) = (&text[..end], &text[end..=end]);
             let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, "0"));
-            // The units stand in this order, and each at most once.
+            // The units must have this order, each at most once.
             let Some(place) = units[from..].find(unit) else { return false };
             if digits(whole).is_none() || digits(fraction).is_none() {
                 return false;

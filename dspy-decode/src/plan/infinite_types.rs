@@ -1,11 +1,12 @@
-//! Types that no finite value has: a list node that must hold another, an object that must hold itself.
+//! Detection of types without finite values: a list node that must contain another, an object that must
+//! contain itself.
 
 use super::{Kind, NodeId, Schema};
 
 impl Schema {
-    /// Whether any finite value satisfies the root.
+    /// Returns whether any finite value satisfies the root.
     pub(super) fn has_values(&self) -> bool {
-        // What is known to have values, from the leaves upwards until nothing new is learnt.
+        // The nodes that are known to have values, propagated from the leaves upwards until nothing changes.
         let mut known = vec![false; self.nodes.len()];
         loop {
             let mut learnt = false;
@@ -21,7 +22,7 @@ impl Schema {
         }
     }
 
-    /// Whether the node has values, given which others have.
+    /// Returns whether the node has values, given which others have.
     fn follows(&self, id: NodeId, known: &[bool]) -> bool {
         match &self.node(id).kind {
             Kind::Never => false,
@@ -29,7 +30,7 @@ impl Schema {
             Kind::List(plan) => (0..plan.min.unwrap_or(0).min(plan.prefix.len() + 1))
                 .all(|i| plan.item(i).is_some_and(|item| known[item])),
             Kind::Object(plan) => {
-                // Entries that must be there need members, or others that have values.
+                // A minimum number of entries requires members, or other entries, that have values.
                 let members = plan.props.iter().filter(|prop| known[prop.node]).count();
                 let others = plan.others().any(|node| known[node]);
                 plan.props.iter().filter(|prop| prop.required).all(|prop| known[prop.node])

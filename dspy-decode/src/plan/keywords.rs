@@ -1,4 +1,4 @@
-//! The keywords that set limits, read from a schema and checked against each other.
+//! Keywords that set limits: reading them from a schema and checking them against each other.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use dspy_base::keyword;
 
 type Compiled<T> = Result<T, SchemaError>;
 
-/// The type that keywords without a `type` speak of, when they all speak of one.
+/// Returns the type that the keywords of a schema without `type` imply, if they all imply the same one.
 pub(super) fn implied_type(map: &Map<String, Value>) -> Option<&'static str> {
     let has = |keys: &[&str]| keys.iter().any(|k| map.contains_key(*k));
     let object = has(&[
@@ -92,7 +92,7 @@ pub(super) fn number(map: &Map<String, Value>, integer: bool, at: &str) -> Compi
     Ok(NumberPlan { integer, min, max, multiple_of, decimal: is_decimal(map) })
 }
 
-/// Whether a multiple of `step` lies between the limits.
+/// Returns whether a multiple of `step` lies between the limits.
 fn holds_multiple(low: &Bound, high: &Bound, step: f64) -> bool {
     let mut first = (low.value / step - 1e-9).ceil() * step;
     if low.exclusive && first <= low.value + 1e-9 * step {
@@ -102,7 +102,7 @@ fn holds_multiple(low: &Bound, high: &Bound, step: f64) -> bool {
     if high.exclusive { first < high.value - slack } else { first <= high.value + slack }
 }
 
-/// Whether a choice keeps the limits that stand beside it.
+/// Returns whether a choice satisfies the limits beside it in the schema.
 pub(super) fn within_limits(value: &Value, map: &Map<String, Value>, at: &str) -> Compiled<bool> {
     Ok(match value {
         Value::Number(n) => number(map, false, at)?.violation(n).is_none(),
@@ -139,7 +139,7 @@ pub(super) fn text(map: &Map<String, Value>, at: &str) -> Compiled<TextPlan> {
     Ok(TextPlan { min: min.filter(|m| *m > 0), max, patterns, format, other_format, code, decimal })
 }
 
-/// Whether a schema is that of an exact decimal, which is a number or a string of digits.
+/// Returns whether a schema is that of an exact decimal, which is a number or a string of digits.
 fn is_decimal(map: &Map<String, Value>) -> bool {
     map.get("pattern").and_then(Value::as_str) == Some(r"^-?\d+(\.\d+)?([eE]\d+)?$")
 }
@@ -182,7 +182,7 @@ pub(super) fn strings(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// How a choice is written in plain text.
+/// Returns a choice as plain text.
 pub(super) fn plain_name(value: &Value) -> String {
     match value {
         Value::String(s) => s.clone(),

@@ -1,4 +1,5 @@
-//! A schema, compiled once into nodes that point at each other by index (so that recursion is a number, not a loop).
+//! A schema compiled into nodes that refer to each other by index, so that recursive types need no reference
+//! cycles.
 
 mod compile;
 mod describe;
@@ -26,7 +27,7 @@ pub(super) type NodeId = usize;
 pub(super) struct Schema {
     pub(super) nodes: Vec<Node>,
     pub(super) root: NodeId,
-    /// Folded names of all members anywhere: what an unquoted key may be.
+    /// Folded names of all members of all objects: the possible unquoted keys.
     pub(super) keys: HashSet<String>,
 }
 
@@ -43,31 +44,31 @@ impl Schema {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) kind: Kind,
-    /// The type's name, for messages.
+    /// Name of the type, for messages.
     pub(super) name: Option<String>,
     /// Assertions that are checked on the finished value.
     pub(super) checks: Vec<Check>,
-    /// What the schema says for readers only; most nodes have none.
+    /// Annotations of the schema; most nodes have none.
     pub(super) notes: Option<Box<Notes>>,
 }
 
 /// The parts of a schema that describe a value without restricting it.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    /// The name of the definition that the node stands for. Nothing else in the schema has it.
+    /// Name of the definition that the node represents; unique in the schema.
     pub(super) definition: Option<String>,
-    /// The documentation of the type.
+    /// Documentation of the type.
     pub(super) doc: Option<String>,
-    /// The name of one of the library's own types.
+    /// The type of this library that the node represents, if any.
     pub(super) own: Option<Own>,
 }
 
 /// The library's own types, which prompts call by their names.
 #[derive(Debug)]
 pub(super) enum Own {
-    /// A name in words.
+    /// A type with a name in words.
     Called(String),
-    /// A whole number of any size.
+    /// An integer of any size.
     BigInt,
 }
 
@@ -100,7 +101,7 @@ pub(super) enum Kind {
     Union(UnionPlan),
 }
 
-/// An assertion keyword that does not shape the value.
+/// An assertion keyword that does not determine the shape of the value.
 #[derive(Debug)]
 pub(super) enum Check {
     Also(NodeId),
@@ -117,12 +118,12 @@ pub(super) struct NumberPlan {
     pub(super) min: Option<Bound>,
     pub(super) max: Option<Bound>,
     pub(super) multiple_of: Option<f64>,
-    /// The number is to be an exact decimal, so that no digit may be lost.
+    /// Whether the number must be an exact decimal, so that no digit may be lost.
     pub(super) decimal: bool,
 }
 
 impl NumberPlan {
-    /// Whether any number at all is accepted.
+    /// Returns whether any number at all is accepted.
     pub(super) fn is_free(&self) -> bool {
         self.min.is_none() && self.max.is_none() && self.multiple_of.is_none() && !self.decimal
     }
@@ -131,7 +132,7 @@ impl NumberPlan {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     pub(super) value: f64,
-    /// The exact value where the limit is a whole number: `f64` cannot tell `u64::MAX` from its neighbour.
+    /// The exact limit if it is an integer: `f64` cannot distinguish `u64::MAX` from its neighbour.
     pub(super) whole: Option<i128>,
     pub(super) exclusive: bool,
 }
@@ -142,21 +143,22 @@ pub(super) struct TextPlan {
     pub(super) max: Option<usize>,
     pub(super) patterns: Vec<Regex>,
     pub(super) format: Option<Format>,
-    /// A format that is not known here, so that it is not enforced.
+    /// A format that the decoder does not know and does not enforce.
     pub(super) other_format: Option<Box<str>>,
-    /// The text is code, and a fence around it is not part of it.
+    /// Whether the string is code; a fence around it is then not part of it.
     pub(super) code: bool,
-    /// The text is an exact decimal.
+    /// Whether the string must be an exact decimal.
     pub(super) decimal: bool,
 }
 
 impl TextPlan {
-    /// Whether the text must have a form, so that a word for "nothing" is no such text.
+    /// Returns whether the string must have a certain form, so that a word for "nothing" is not a valid
+    /// value.
     pub(super) fn has_form(&self) -> bool {
         self.format.is_some() || !self.patterns.is_empty()
     }
 
-    /// Whether any text at all is accepted.
+    /// Returns whether any string is accepted.
     pub(super) fn is_free(&self) -> bool {
         self.min.is_none()
             && self.max.is_none()
@@ -169,16 +171,16 @@ impl TextPlan {
 #[derive(Debug, Default)]
 pub(super) struct ChoicePlan {
     pub(super) items: Vec<ChoiceItem>,
-    /// Exact strings.
+    /// Index of each string choice, by its exact text.
     pub(super) exact: HashMap<String, usize>,
-    /// Whether any choice is something else than a string.
+    /// Whether any choice is not a string.
     pub(super) mixed: bool,
 }
 
 impl ChoicePlan {
-    /// Whether the text is a choice as it stands.
+    /// Returns whether the text is exactly one of the choices.
     pub(super) fn has_text(&self, text: &str) -> bool {
-        // To compare with a few is faster than to hash.
+        // Comparing with a few choices is faster than hashing.
         const FEW: usize = 12;
         if self.items.len() <= FEW {
             self.items.iter().any(|item| matches!(&item.value, Value::String(s) if s == text))
@@ -194,14 +196,14 @@ pub(super) struct ChoiceItem {
     pub(super) folded: String,
     pub(super) aliases: Vec<String>,
     pub(super) descriptions: Vec<String>,
-    /// The documentation as it was written.
+    /// Documentation of the choice, as written.
     pub(super) doc: Option<String>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct ListPlan {
     pub(super) prefix: Vec<NodeId>,
-    /// What the items after the prefix are; `None` when there must not be any.
+    /// Type of the items after the prefix; `None` if there must not be any.
     pub(super) items: Option<NodeId>,
     pub(super) min: Option<usize>,
     pub(super) max: Option<usize>,
@@ -218,47 +220,50 @@ impl ListPlan {
 pub(super) struct ObjectPlan {
     pub(super) props: Vec<Prop>,
     pub(super) exact: HashMap<String, usize>,
-    /// By folded name; `None` when two members share it.
+    /// Index of each member by folded name; `None` if several members share it.
     pub(super) folded: HashMap<String, Option<usize>>,
-    /// By alias, folded.
+    /// Index of each member by folded alias; `None` if several members share it.
     pub(super) aliases: HashMap<String, Option<usize>>,
     pub(super) extra: Extra,
     pub(super) patterns: Vec<(Regex, NodeId)>,
-    /// What a key must hold that several patterns match: the patterns as bits, and all that they say together.
+    /// Type of a key that several patterns match: the set of patterns as bits, and the node that combines
+    /// their schemas.
     pub(super) overlaps: Vec<(u32, NodeId)>,
-    /// Required names that have no schema of their own.
+    /// Required names without a schema.
     pub(super) required: Vec<String>,
     pub(super) required_props: usize,
     pub(super) min: Option<usize>,
     pub(super) max: Option<usize>,
-    /// All members with nothing in them, for objects that have them in order: a map is copied much faster than it is
-    /// filled. `None` for no or many members, and for names that JSON writes with escapes.
+    /// A map with all members and null values, for objects whose members arrive in order: copying a map is
+    /// much faster than filling one. `None` if there are no or many members, and for names that JSON writes
+    /// with escapes.
     pub(super) template: Option<Map<String, Value>>,
 }
 
-/// What the patterns of an object say of a key.
+/// The result of matching a key with the patterns of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByPattern {
-    /// None matches it.
+    /// No pattern matches the key.
     Nothing,
-    /// What it holds.
+    /// The type of the value.
     Node(NodeId),
-    /// More match it than are worked out together.
+    /// More patterns match the key than are combined.
     Unclear,
 }
 
 impl ObjectPlan {
-    /// Patterns whose overlaps are worked out; with more of them a key that several match cannot be read.
+    /// The maximum number of patterns whose overlaps are computed. With more, a key that several patterns
+    /// match cannot be read.
     pub(super) const MAX_OVERLAPPING: usize = 4;
 
-    /// What the patterns say of a key.
+    /// Returns the type of a key according to the patterns.
     pub(super) fn by_pattern(&self, key: &str) -> ByPattern {
         let mut hits = self.patterns.iter().enumerate().filter(|(_, (pattern, _))| pattern.is_match(key));
         let Some((first, (_, node))) = hits.next() else { return ByPattern::Nothing };
         let mut mask = 1_u32.checked_shl(first as u32).unwrap_or(0);
         let mut alone = true;
         for (index, (_, other)) in hits {
-            // Patterns that share a type need not agree any further.
+            // Patterns with the same type need no combination.
             alone &= other == node;
             mask |= 1_u32.checked_shl(index as u32).unwrap_or(0);
         }
@@ -269,7 +274,7 @@ impl ObjectPlan {
         both.map_or(ByPattern::Unclear, |(_, both)| ByPattern::Node(*both))
     }
 
-    /// What entries hold that are no members by name.
+    /// Returns the types of the entries that are not declared members.
     pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
         let extra = match self.extra {
             Extra::Node(node) => Some(node),
@@ -291,11 +296,11 @@ pub(super) struct Prop {
     pub(super) name: String,
     pub(super) node: NodeId,
     pub(super) required: bool,
-    /// What the schema says of the member, besides what its type says of itself.
+    /// The description in the member's schema, in addition to that of its type.
     pub(super) doc: Option<String>,
 }
 
-/// What becomes of keys that have no schema of their own.
+/// The treatment of keys without a schema.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) enum Extra {
     #[default]
@@ -310,13 +315,13 @@ pub(super) struct UnionPlan {
     /// The documentation of each branch.
     pub(super) docs: Vec<Option<String>>,
     pub(super) null: bool,
-    /// A member with one fixed value per branch, which decides the branch.
+    /// A member with one fixed value per branch, which determines the branch.
     pub(super) tag: Option<Tag>,
 }
 
 #[derive(Debug)]
 pub(super) struct Tag {
     pub(super) key: String,
-    /// Folded value to branch.
+    /// The branch of each folded value.
     pub(super) branches: HashMap<String, NodeId>,
 }

@@ -1,4 +1,4 @@
-//! Strict validation of finished values, and the limits that a schema sets.
+//! Strict validation of finished values, and the limits of a schema.
 
 use serde_json::{Number, Value};
 
@@ -6,7 +6,7 @@ use super::super::code::{self, Code};
 use super::{Bound, Check, ChoicePlan, Extra, Kind, NodeId, NumberPlan, Schema, TextPlan};
 
 impl Schema {
-    /// Whether the value satisfies the node exactly as it is, with no key to drop.
+    /// Returns whether the value satisfies the node exactly, without a key to drop.
     pub(crate) fn is_valid(&self, id: NodeId, value: &Value) -> bool {
         let node = self.node(id);
         let shaped = match (&node.kind, value) {
@@ -53,7 +53,7 @@ impl Schema {
         shaped && self.failed_check(id, value).is_none()
     }
 
-    /// The first assertion that the value breaks, in words.
+    /// Returns the first assertion that the value violates, in words.
     pub(crate) fn failed_check(&self, id: NodeId, value: &Value) -> Option<String> {
         self.node(id).checks.iter().find_map(|check| match check {
             Check::Also(n) => (!self.holds(*n, value)).then(|| self.describe(*n)),
@@ -83,8 +83,8 @@ impl Schema {
         })
     }
 
-    /// JSON Schema's own reading, for assertions: keys without a schema are allowed and a keyword speaks only of its
-    /// own type.
+    /// Returns whether the value satisfies the node by the rules of JSON Schema, for assertions: keys without
+    /// a schema are allowed, and a keyword applies only to its own type.
     fn holds(&self, id: NodeId, value: &Value) -> bool {
         match (&self.node(id).kind, value) {
             (Kind::Object(plan), Value::Object(map)) => {
@@ -111,7 +111,7 @@ impl ChoicePlan {
     }
 }
 
-/// Equality in which `1` and `1.0` are the same number.
+/// Returns whether two values are equal; `1` and `1.0` are the same number.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {
@@ -126,9 +126,9 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 }
 
 impl NumberPlan {
-    /// The limit that the number breaks, in words; whether it is an integer is the caller's business.
+    /// Returns the limit that the number violates, in words. The caller checks whether it must be an integer.
     pub(crate) fn violation(&self, number: &Number) -> Option<String> {
-        // With the digits that a number holds, only the smallest have more than 28 behind the point.
+        // With the digits that a number holds, only the smallest have more than 28 decimal places.
         if self.decimal && number.as_f64().is_some_and(|n| n != 0.0 && n.abs() < 1e-13) {
             return Some("a decimal of at most 28 digits".into());
         }
@@ -161,7 +161,8 @@ impl NumberPlan {
         }
         if let Some(step) = self.multiple_of {
             let ratio = float / step;
-            // 0.3 / 0.1 is not 3 in binary; a relative error of a few units in the last place is not the model's.
+            // 0.3 / 0.1 is not 3 in binary, so a relative error of a few units in the last place is
+            // tolerated.
             if (ratio - ratio.round()).abs() > 1e-9 * ratio.abs().max(1.0) {
                 return Some(format!("a multiple of {step}"));
             }
@@ -176,7 +177,7 @@ impl TextPlan {
         self.is_free() || (self.violation(text).is_none() && !(self.code && fenced()))
     }
 
-    /// The limit that the text breaks, in words.
+    /// Returns the limit that the text violates, in words.
     pub(crate) fn violation(&self, text: &str) -> Option<String> {
         if self.min.is_some() || self.max.is_some() {
             let length = text.chars().count();
@@ -197,7 +198,7 @@ impl TextPlan {
     }
 }
 
-/// Whether a decimal holds all digits of a text.
+/// Returns whether a decimal holds all digits of the text.
 fn is_exact(text: &str) -> bool {
     #[cfg(feature = "decimal")]
     return text.contains(['e', 'E']) || rust_decimal::Decimal::from_str_exact(text).is_ok();
@@ -205,7 +206,7 @@ fn is_exact(text: &str) -> bool {
     return !text.is_empty();
 }
 
-/// The index of the first item that equals an earlier one.
+/// Returns the index of the first item that equals an earlier one.
 pub(crate) fn first_duplicate(items: &[Value]) -> Option<usize> {
     if items.len() < 32 {
         return (1..items.len()).find(|&i| items[..i].contains(&items[i]));
@@ -214,7 +215,7 @@ pub(crate) fn first_duplicate(items: &[Value]) -> Option<usize> {
     items.iter().position(|item| !seen.insert(canonical(item)))
 }
 
-/// A text that is equal for equal values, whatever the order of keys.
+/// Returns a string that is the same for equal values, regardless of the order of keys.
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(map) => {

@@ -1,35 +1,36 @@
-//! What an edit may hide: something that is missing, a string that nobody would write.
+//! Detection of edits that may hide missing content or that result in improbable strings.
 
 use super::edits::MARKS;
 use super::input::Patch;
 use super::recognizer::{Machine, Mode, ROOT, State};
 
-/// A piece that is shorter than this stands twice by chance.
+/// The length, in bytes, below which a piece may be duplicate by chance.
 const SHORT: usize = 4;
 
-/// Why an edit may hide that something is missing.
+/// The content that an edit may hide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// The text may break off.
+    /// The end of the text, which may be truncated.
     End,
-    /// An item of a list may be missing.
+    /// An item of a list.
     Item,
-    /// A member that need not be there may be missing.
+    /// An optional member.
     Member,
 }
 
-/// What follows the text in the reply.
+/// The text after the value in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Ending {
-    /// Nothing: the reply may have been cut off.
+    /// Nothing: the reply may be truncated.
     Nothing,
     /// Words, or the end of the fence.
     More,
-    /// The same, behind an empty line in which a bracket may have stood.
+    /// Words or the end of the fence, after an empty line that may have held a bracket.
     EmptyLine,
 }
 
-/// What may be missing at the place of an edit, and whether the edit leaves an odd string.
+/// Returns the content that may be missing at the place of an edit, and the appearance of the strings that it
+/// changes.
 pub(super) fn judge(
     machine: &mut Machine<'_>,
     text: &str,
@@ -46,14 +47,14 @@ pub(super) fn judge(
     (doubt, looks(edited, &states, patch))
 }
 
-/// How the strings look that an edit opens or closes.
+/// Properties of the strings that an edit opens or closes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Looks {
-    /// One begins or ends with a mark or a blank, as hardly any does.
+    /// Whether one begins or ends with a mark or white space, which is rare.
     pub(super) odd: bool,
-    /// One that is odd has brackets that pair up, so it may be meant.
+    /// Whether an unusual one has balanced brackets, so that it may be intended.
     pub(super) balanced: bool,
-    /// One is empty.
+    /// Whether one is empty.
     pub(super) empty: bool,
 }
 
@@ -63,7 +64,7 @@ fn looks(edited: &str, states: &[(usize, State)], patch: Patch) -> Looks {
     let in_text = |i: usize| matches!(states[i].1.mode, Mode::Text | Mode::KeyText);
     let mut out = Looks::default();
     let behind = patch.at + patch.put().len();
-    // The string behind may begin with what the edit moved.
+    // The next string may begin with the characters that the edit moved.
     let marks =
         edited.as_bytes()[behind..].iter().take_while(|b| b.is_ascii_whitespace() || MARKS.contains(b));
     let quote = patch.put().contains(&b'"');
@@ -124,7 +125,7 @@ fn doubt(
     let varies = here.list && !machine.is_fixed(here.set) || there.list && !machine.is_fixed(there.set);
     let (before, rest) = (&text[..patch.at], &text[patch.at + patch.skip..]);
     let digit = |c: char| c.is_ascii_digit();
-    // Digits at the edge of an edit may be what is left of more.
+    // Digits next to an edit may be the rest of more.
     let torn = put(b':')
         && patch.skip == 0
         && before.ends_with('"')
@@ -133,7 +134,7 @@ fn doubt(
     if torn || varies && moves_into_list(edited, old, patch) {
         return Some(Doubt::Item);
     }
-    // A list that an edit opens may have lost its first items with the bracket.
+    // A list that an edit opens may have lost its first items together with the bracket.
     let lead = rest.len() - rest.trim_start().len();
     let opens = patch.skip == 0 && patch.put() == b"[" && there.list && !machine.is_fixed(there.set);
     let whole = if text.contains('\n') {
@@ -151,7 +152,7 @@ fn doubt(
     if old == b"," && put(b'}') && !here.list && machine.gap(here.set, here.seen, here.seen, here.seen) {
         return Some(Doubt::Member);
     }
-    // Where items meet, what looks like a comma or a bracket too few or too many may be what is left of an item.
+    // Between items, an apparently missing or surplus comma or bracket may be the rest of an item.
     let seam = in_list
         && match state.mode {
             Mode::After => put(b',') || put(b']'),
@@ -161,14 +162,15 @@ fn doubt(
             Mode::Text => put(b']') || old.contains(&b']'),
             _ => false,
         };
-    // Brackets with nothing between them, one of which the edit puts in.
+    // Empty brackets, one of which the edit inserts.
     let around = (edited[..behind].trim_end(), edited[behind..].trim_start());
     let empties = |open: char, close: char| {
         let closes = around.0.strip_suffix(close).is_some_and(|rest| rest.trim_end().ends_with(open));
         let opens = around.0.ends_with(open) && around.1.starts_with(close);
         structural && (closes && put(close as u8) || opens && (put(open as u8) || put(close as u8)))
     };
-    // What was lost with a bracket takes the blank before it along, and leaves no other mark in its place.
+    // Content that was lost together with a bracket includes the white space before it, and leaves no other
+    // mark instead.
     let replaced = patch.skip == 1 && patch.put().len() == 1;
     let inside = state.frame != ROOT;
     let alone = inside && before.ends_with(": ") && patch.skip == 0
@@ -179,14 +181,14 @@ fn doubt(
     if empties('{', '}') && !alone {
         return Some(Doubt::Member);
     }
-    // An opening that is taken for the end leaves nothing of what was in it.
+    // An opening bracket that is read as a closing one hides all content of the object.
     if state.mode == Mode::FirstKey && put(b'}') && !old.is_empty() {
         return Some(Doubt::Member);
     }
     if seam && varies && !is_comma_missing(text, patch) {
         return Some(Doubt::Item);
     }
-    // Of the edits between members it is the colon that what is left of two members most often lacks.
+    // Of the edits between members, a colon is what the rest of two members most often lacks.
     if state.mode != Mode::Colon || !put(b':') {
         return None;
     }
@@ -221,7 +223,8 @@ fn doubt(
     None
 }
 
-/// Whether a mark goes over a letter and leaves a string with a comma in it, which may be the comma between two items.
+/// Returns whether a mark moves over a letter and results in a string with a comma, which may separate two
+/// items.
 fn moves_into_list(edited: &str, old: &[u8], patch: Patch) -> bool {
     let mark = |bytes: &[u8]| bytes.iter().position(|b| *b == b'"');
     let letter = old.iter().any(|b| b.is_ascii_alphanumeric() || !b.is_ascii());
@@ -234,8 +237,8 @@ fn moves_into_list(edited: &str, old: &[u8], patch: Patch) -> bool {
     string.is_some_and(|string| string.contains(','))
 }
 
-/// Whether nothing but one comma is missing: what stands on both sides is whole. A piece that is missing hardly ever ends
-/// just there.
+/// Returns whether only one comma is missing and both neighbours are complete. Missing content rarely ends
+/// exactly there.
 fn is_comma_missing(text: &str, patch: Patch) -> bool {
     if patch.skip > 0 || patch.put() != b"," {
         return false;
@@ -247,7 +250,7 @@ fn is_comma_missing(text: &str, patch: Patch) -> bool {
     whole && (bracketed || apart)
 }
 
-/// What may be missing where the last mark of a text is put in or replaced.
+/// Returns the content that may be missing if the last mark of the text is inserted or replaced.
 fn at_end(
     machine: &mut Machine<'_>,
     text: &str,
@@ -270,7 +273,8 @@ fn at_end(
     (last.is_ascii_digit() || open).then_some(Doubt::End)
 }
 
-/// Whether a comma is missing between the two items of a list, and a blank stands in its place: a habit, as in `["p" 7]`.
+/// Returns whether a comma is missing between two items of a list, with white space in its place: a
+/// consistent style, as in `["p" 7]`.
 fn commas_left_out(
     machine: &Machine<'_>,
     text: &str,
@@ -297,8 +301,8 @@ fn commas_left_out(
     states[from..to].iter().filter(comma).count() == 1
 }
 
-/// What may be missing where a piece that stands twice is left out once: it may just as well be what is left of more,
-/// unless the type settles all that encloses it.
+/// Returns the content that may be missing if one copy of a duplicate piece is removed. The duplicate may be
+/// the rest of more, unless the type determines everything around it.
 pub(super) fn of_repeat(machine: &mut Machine<'_>, text: &str, patch: Patch, state: State) -> Option<Doubt> {
     if patch.skip < SHORT {
         return Some(Doubt::Item);

@@ -1,4 +1,4 @@
-//! All single edits of structural characters under which a text is JSON of its type.
+//! Search for all single edits of structural characters that make the text JSON of its type.
 
 use serde_json::Value;
 
@@ -9,16 +9,16 @@ use super::input::Patch;
 use super::recognizer::{Machine, Mode, State, Stop};
 use super::repeats;
 
-/// The characters that damage touches and edits put in.
+/// The characters that damage affects and edits insert.
 pub(super) const MARKS: [u8; 7] = *b"{}[]:,\"";
 
-/// Places before the failure at which edits are tried.
+/// The maximum number of places before the failure at which edits are tried.
 const MAX_PLACES: usize = 2_048;
 
-/// More readings than this are not told apart any more.
+/// The maximum number of readings; more are not distinguished.
 const MAX_READINGS: usize = 12;
 
-/// One way to read the text.
+/// One reading of the text.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) value: Value,
@@ -29,22 +29,22 @@ pub(super) struct Reading {
 
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// Readings with different values, in the order of the text.
+    /// Readings with different values, in the order of their edits in the text.
     pub(super) readings: Vec<Reading>,
-    /// The text needs no edit of its structure.
+    /// Whether the text needs no edit of its structure.
     pub(super) whole: bool,
-    /// The search was given up.
+    /// Whether the search exceeded its work limit.
     pub(super) spent: bool,
 }
 
-/// The bytes that a search may read: in proportion to the text, and never for longer than a moment.
+/// Returns the number of bytes that a search may read: proportional to the text, with an upper bound.
 fn fuel(text: &str) -> usize {
     (text.len() * 200 + 200_000).min(8_000_000)
 }
 
-/// Looks for the edits.
+/// Searches for the edits.
 ///
-/// Where the reply goes on behind the text, what is missing at its end was left out, and not yet to come.
+/// If the reply continues after the text, content that is missing at its end was omitted, not truncated.
 pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
     let mut machine = Machine::new(schema, fuel(text));
     let start = machine.start();
@@ -56,7 +56,7 @@ pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
             out.whole = true;
             return out;
         }
-        // What breaks off is not completed: nobody knows what would have come.
+        // A truncated text is not completed, because the missing content is unknown.
         Stop::End if ending == Ending::Nothing => {
             close_at_line(&mut machine, schema, text, &places, &mut out);
             close_key(&mut machine, schema, (text, ending), &places, &mut out);
@@ -83,7 +83,7 @@ pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
     if let Stop::Dead(at) = stop {
         repeats::search(&mut machine, schema, text, at, &places, &mut out.readings);
     }
-    // An accident shows soon: what is wrong further back than this is not looked for.
+    // Damage causes a failure soon, so earlier places are not searched.
     let first = places.len().saturating_sub(MAX_PLACES);
     for i in (first..places.len()).rev() {
         let (at, state) = places[i];
@@ -96,8 +96,8 @@ pub(super) fn search(schema: &Schema, text: &str, ending: Ending) -> Search {
     out
 }
 
-/// Tries to close a string before the line break that only closing brackets follow: no string of JSON goes over the end
-/// of a line.
+/// Tries to close a string before a line break that only closing brackets follow: a JSON string cannot
+/// contain a line break.
 fn close_at_line(
     machine: &mut Machine<'_>,
     schema: &Schema,
@@ -203,13 +203,13 @@ fn try_place(
     }
     // Swaps with either neighbour.
     let Some(c) = mark.filter(|_| !is_prefixed(bytes, at)) else { return };
-    // White space between marks means nothing wherever it stands.
+    // White space between marks has no meaning.
     let moves = |other: char| other != char::from(c) && (c == b'"' || !other.is_whitespace());
     if let Some(next) = text[at + 1..].chars().next().filter(|c| moves(*c)) {
         let mut put = [0; 5];
         let width = next.encode_utf8(&mut put).len();
         put[width] = c;
-        // A digit that moves before the mark goes on with the number there.
+        // A digit that moves before the mark continues the number there.
         let joins = !in_string && (next.is_ascii_alphanumeric() || matches!(next, '-' | '+' | '.'));
         let from = before.last().filter(|(p, _)| joins && *p < at).unwrap_or(&resume);
         attempt(*from, Patch::new(at, 1 + width, &put[..=width]));
@@ -228,7 +228,7 @@ fn try_place(
     }
 }
 
-/// Whether two literals may meet here, with no comma between: `null2`, `1-985`.
+/// Returns whether two literals may be adjacent here, without a comma: `null2`, `1-985`.
 fn joins_literals(bytes: &[u8], at: usize) -> bool {
     let (Some(before), Some(here)) = (at.checked_sub(1).and_then(|i| bytes.get(i)), bytes.get(at)) else {
         return false;
@@ -237,8 +237,8 @@ fn joins_literals(bytes: &[u8], at: usize) -> bool {
         || before.is_ascii_lowercase() && (*here == b'-' || here.is_ascii_digit())
 }
 
-/// Whether a mark stands beside its like, so that one of the two is too many. A lone stray mark is what is left of
-/// something else.
+/// Returns whether a mark is next to an identical one, so that one of the two is surplus. A single stray mark
+/// is the rest of something else.
 fn is_doubled(bytes: &[u8], at: usize) -> bool {
     let before = bytes[..at].iter().rev().find(|b| !b.is_ascii_whitespace());
     let behind = bytes[at + 1..].iter().find(|b| !b.is_ascii_whitespace());
@@ -249,7 +249,7 @@ fn is_doubled(bytes: &[u8], at: usize) -> bool {
     before == this || behind == this
 }
 
-/// Whether the letter before a quotation mark makes it a string of some programming language: `r"…"`.
+/// Returns whether the letter before a quotation mark is a string prefix of a programming language: `r"…"`.
 fn is_prefixed(bytes: &[u8], at: usize) -> bool {
     at >= 2
         && bytes[at] == b'"'

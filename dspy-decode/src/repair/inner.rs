@@ -1,4 +1,4 @@
-//! Quotation marks inside strings that nobody escaped.
+//! Unescaped quotation marks inside strings.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -18,18 +18,18 @@ pub(super) enum Inner {
     None,
 }
 
-/// A mark in a string, with the cheapest way to it.
+/// A mark in a string, with the cheapest path to it.
 struct Node {
     at: usize,
     state: State,
     cost: u32,
-    /// The mark before, and whether it is part of its string.
+    /// The mark before it, and whether that one is part of its string.
     parent: Option<(usize, bool)>,
-    /// Another way costs the same.
+    /// Whether another path has the same cost.
     tied: bool,
 }
 
-/// Looks for the fewest marks that, taken as text, make the whole JSON of its type.
+/// Finds the smallest set of marks that, read as text, make the whole JSON of its type.
 pub(super) fn search(schema: &Schema, text: &str) -> Inner {
     let mut machine = Machine::new(schema, text.len().saturating_mul(32) + 50_000);
     machine.asks = true;
@@ -111,14 +111,15 @@ pub(super) fn search(schema: &Schema, text: &str) -> Inner {
     }
 }
 
-/// Whether the comma beside a mark in a string of a list may be the one between two items: `a, "b" c`, `"a", }b`.
+/// Returns whether the comma next to a mark in a string of a list may separate two items: `a, "b" c`, `"a",
+/// }b`.
 pub(in super::super) fn beside_comma(text: &str, at: usize) -> bool {
     let next = text[at + 1..].trim_start().strip_prefix(',');
     text[..at].trim_end().ends_with(',')
         || next.is_some_and(|rest| !rest.trim_start().starts_with(char::is_alphanumeric))
 }
 
-/// The text with the marks and raw control characters in strings escaped.
+/// Returns the text with the marks and raw control characters in strings escaped.
 fn escaped(text: &str, marks: &[usize]) -> String {
     let mut out = String::with_capacity(text.len() + marks.len() + 16);
     let (mut inside, mut skip) = (false, false);
@@ -140,11 +141,11 @@ fn escaped(text: &str, marks: &[usize]) -> String {
     out
 }
 
-/// Whether the marks look like a writer's, and not like what is left of lost structure.
+/// Returns whether the marks look intended, and not like the rest of lost structure.
 ///
 /// Marks at both ends of a string, `""like this""`, are doubled ones as often as they are text.
 pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usize]) -> bool {
-    // Marks of one string stand together: no other mark is between them.
+    // The marks of one string are consecutive: no other mark is between them.
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &mark in marks {
         match groups.last_mut() {
@@ -178,7 +179,8 @@ pub(in super::super) fn speaks(keys: &HashSet<String>, text: &str, marks: &[usiz
                 let words = inside.contains(char::is_alphanumeric)
                     || !inside.contains([',', ':']) && !inside.is_empty();
                 let words = words && !inside.starts_with([',', ':']);
-                // A comma in prose is followed by a blank, a bracket closes what the string opens.
+                // A comma in prose is followed by white space, and a bracket closes one that the string
+                // opens.
                 let rest = &text.as_bytes()[close + 1..];
                 let torn = matches!(rest.first(), Some(b'}' | b']'))
                     || rest.first() == Some(&b',') && rest.get(1).is_some_and(|b| *b != b' ')

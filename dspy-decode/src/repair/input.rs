@@ -1,8 +1,8 @@
-//! A text with one place changed, read byte by byte.
+//! Byte-wise input of text with one change.
 
 use super::super::text::next_special;
 
-/// A text with one place changed: `skip` bytes from `at` on are replaced.
+/// A change of the text: `skip` bytes from `at` on are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patch {
     pub(super) at: usize,
@@ -23,21 +23,21 @@ impl Patch {
         &self.put[..usize::from(self.len)]
     }
 
-    /// The text after the change.
+    /// Returns the text after the change.
     pub(super) fn apply(&self, text: &str) -> Option<String> {
         let put = std::str::from_utf8(self.put()).ok()?;
         Some([text.get(..self.at)?, put, text.get(self.at + self.skip..)?].concat())
     }
 }
 
-/// A text with its patch, read byte by byte.
+/// The text with its patch, read byte by byte.
 #[derive(Debug)]
 pub(super) struct Input<'t> {
     pub(super) text: &'t str,
     patch: Option<Patch>,
-    /// The next byte of the text; with `put > 0`, the place of the patch.
+    /// The next byte of the text; if `put > 0`, the place of the patch.
     pub(super) at: usize,
-    /// How many bytes of the patch are read.
+    /// Number of bytes of the patch that were read.
     put: usize,
     /// The key so far.
     pub(super) key: Vec<u8>,
@@ -78,7 +78,7 @@ impl<'t> Input<'t> {
         self.at += 1;
     }
 
-    /// Goes on behind the patch.
+    /// Continues after the patch.
     pub(super) fn leave(&mut self) {
         if let Some(patch) = self.patch.take() {
             self.at = patch.at + patch.skip;
@@ -95,7 +95,7 @@ impl<'t> Input<'t> {
         }
     }
 
-    /// As [`bump`](Self::bump); in a key the byte is kept.
+    /// Reads a byte like [`bump`](Self::bump), and adds it to the key if `key` is set.
     pub(super) fn advance(&mut self, key: bool) {
         if key && let Some(b) = self.peek() {
             self.key.push(b);
@@ -103,7 +103,8 @@ impl<'t> Input<'t> {
         self.bump();
     }
 
-    /// The next byte of a string that matters: a mark, an escape, a control character, or a structural character.
+    /// Returns the next relevant byte of a string: a quotation mark, an escape, a control character, or a
+    /// structural character.
     pub(super) fn next_mark(&mut self, key: bool) -> Option<u8> {
         loop {
             let c = self.peek()?;
@@ -114,7 +115,7 @@ impl<'t> Input<'t> {
         }
     }
 
-    /// A number, or one of three words.
+    /// Reads a number, or one of three words.
     pub(super) fn literal(&mut self) -> bool {
         let mut bytes = [0_u8; 40];
         let mut len = 0;
@@ -123,7 +124,7 @@ impl<'t> Input<'t> {
                 break;
             }
             if len == bytes.len() {
-                // A very long number: the reader proper looks at it.
+                // A very long number is left to the actual reader.
                 if !matches!(c, b'0'..=b'9' | b'.') {
                     return false;
                 }
@@ -137,7 +138,7 @@ impl<'t> Input<'t> {
         matches!(word, "true" | "false" | "null") || super::super::tree::is_json_number(word)
     }
 
-    /// The key that was read.
+    /// Returns the key that was read.
     pub(super) fn take_key(&mut self) -> Option<String> {
         let raw = String::from_utf8(std::mem::take(&mut self.key)).ok()?;
         if !raw.contains('\\') {
@@ -147,7 +148,7 @@ impl<'t> Input<'t> {
     }
 }
 
-/// The next quotation mark in a string that no backslash escapes.
+/// Returns the next quotation mark in a string that is not escaped.
 pub(super) fn next_quote(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(found) = next_special(bytes, at, b'"') {

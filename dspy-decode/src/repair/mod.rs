@@ -1,9 +1,11 @@
-//! Damaged JSON: a structural character lost, doubled, misplaced or taken for another.
+//! Repair of damaged JSON: a structural character that is missing, duplicate, misplaced or replaced by
+//! another.
 //!
-//! The text is taken for JSON of its type with one edit of a structural character or quotation mark, and all such
-//! edits are tried. One reading is the answer, two different ones are an error (error-correcting parsing as in Aho and
-//! Peterson, "A Minimum Distance Error-Correcting Parser for Context-Free Languages", 1972, with the type in place of
-//! a bare grammar). Nothing between the first and the last bracket is ever left out.
+//! The text is assumed to be JSON of its type except for one edit of a structural character or quotation
+//! mark, and all such edits are tried. One reading is the answer, two different ones are an error
+//! (error-correcting parsing as in Aho and Peterson, "A Minimum Distance Error-Correcting Parser for
+//! Context-Free Languages", 1972, with the type in place of a bare grammar). No text between the first and
+//! the last bracket is omitted.
 
 mod doubt;
 mod edits;
@@ -22,7 +24,7 @@ use super::report::RepairKind;
 use super::tree::{Note, Span};
 use doubt::Doubt;
 
-/// How a damaged text reads.
+/// The result of repairing the text.
 #[derive(Debug)]
 pub(super) enum Mended {
     One {
@@ -30,24 +32,24 @@ pub(super) enum Mended {
         notes: Vec<Note>,
     },
     Several(Value, Value),
-    /// The edit may hide that something is missing; what, in words.
+    /// The edit may hide missing content; with a description, in words.
     Doubtful(&'static str),
-    /// No edit makes sense of the text, or it breaks off.
+    /// No edit results in valid JSON, or the text is truncated.
     None,
-    /// The structure is whole.
+    /// The structure needs no repair.
     Whole,
 }
 
 /// Reads the text with one edit, or with quotation marks in strings taken as text.
 ///
-/// `ending` is what follows the text in the reply.
+/// `ending` describes the text after it in the reply.
 pub(super) fn read(schema: &Schema, text: &str, ending: Ending) -> Mended {
     let mut found = edits::search(schema, text, ending);
     if found.whole {
         return Mended::Whole;
     }
     prefer_plain(&mut found.readings);
-    // The same item twice on lines of its own, by someone who leaves out commas, is no piece that stands there twice.
+    // An item that is repeated on separate lines without commas is not a duplicate piece.
     let on_lines = |r: &edits::Reading| {
         let before = &text[..r.patch.at];
         r.doubt.is_none() && r.patch.put() == b"," && before[before.trim_end().len()..].contains('\n')
@@ -83,8 +85,8 @@ pub(super) fn read(schema: &Schema, text: &str, ending: Ending) -> Mended {
     }
 }
 
-/// Of several readings, the only one that leaves no odd string is the one meant, unless the mark that the others keep
-/// may well be text.
+/// Removes other readings if only one leaves no unusual string, unless the mark that the others keep may well
+/// be text.
 fn prefer_plain(readings: &mut Vec<edits::Reading>) {
     let mut plain = readings.iter().filter(|r| !r.looks.odd);
     if let (Some(only), None) = (plain.next(), plain.next())

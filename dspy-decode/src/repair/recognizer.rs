@@ -1,8 +1,9 @@
-//! A recogniser of JSON that the schema allows, with a state small enough to be kept for every place of a text.
+//! A recognizer of JSON that satisfies a schema, with a state that is small enough to be stored for every
+//! place of the text.
 //!
-//! It accepts a little more than [`strict`](super::super::strict) (no limits, no formats), and tells as early as it can
-//! that a text cannot go on: a key that no type knows, a bracket where a number belongs, an object that closes without
-//! a required member. Frames are interned, so equal situations have equal states.
+//! It accepts slightly more than [`strict`](super::super::strict) (no limits, no formats), and detects as
+//! early as possible that text is invalid: an unknown key, a bracket in place of a number, an object that
+//! closes without a required member. Frames are interned, so equal situations have equal states.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,22 +12,22 @@ use super::super::MAX_DEPTH;
 use super::super::plan::{Extra, Kind, NodeId, Schema};
 use super::input::{Input, Patch, next_quote};
 
-/// Keys longer than this are no keys.
+/// The maximum length of a key, in bytes; longer strings are not keys.
 const MAX_KEY: usize = 512;
 
-/// Stands for null among the nodes of a set.
+/// The representation of null among the nodes of a set.
 const NULL: NodeId = usize::MAX;
 
-/// Several nodes that a value may satisfy; an index into [`Machine::sets`].
+/// A set of nodes that a value may satisfy; an index into [`Machine::sets`].
 pub(super) type SetId = u32;
-/// An open bracket with what it holds so far; an index into [`Machine::frames`].
+/// An open bracket with its content so far; an index into [`Machine::frames`].
 pub(super) type FrameId = u32;
 
 pub(super) const ROOT: FrameId = 0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Mode {
-    /// A value must follow.
+    /// A value is required.
     Value,
     /// An item or the end of the list.
     First,
@@ -36,7 +37,7 @@ pub(super) enum Mode {
     Colon,
     /// A comma or a closing bracket.
     After,
-    /// Inside a string; `from` is the place behind its quotation mark.
+    /// Inside a string; `from` is the place after its quotation mark.
     Text,
     KeyText,
 }
@@ -45,7 +46,7 @@ pub(super) enum Mode {
 pub(super) struct State {
     pub(super) mode: Mode,
     pub(super) frame: FrameId,
-    /// For `Value` and `First`: what may follow. For `Colon`: what follows the colon.
+    /// For `Value` and `First`: the possible values. For `Colon`: the values after the colon.
     pub(super) set: SetId,
     pub(super) from: u32,
 }
@@ -56,13 +57,13 @@ pub(super) struct Frame {
     pub(super) set: SetId,
     pub(super) list: bool,
     pub(super) depth: u16,
-    /// Items so far, as far as the number matters.
+    /// Number of items so far, up to the largest relevant number.
     index: u16,
     /// Members so far, by their bit in the set's table.
     pub(super) seen: u128,
 }
 
-/// The nodes of a set, and what they say of keys.
+/// The nodes of a set, and the members that they declare.
 #[derive(Debug)]
 struct Set<'s> {
     nodes: Vec<NodeId>,
@@ -81,16 +82,16 @@ struct Members<'s> {
     extra: Option<SetId>,
 }
 
-/// Where reading stopped.
+/// The reason why reading stopped.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stop {
     /// The whole text is a value.
     Whole,
-    /// No value goes on like this; the place.
+    /// The text cannot be continued to a value; with the place of the failure.
     Dead(usize),
     /// The text ends inside the value.
     End,
-    /// A quotation mark inside a string, with [`Machine::asks`].
+    /// A quotation mark inside a string, if [`Machine::asks`] is set.
     Mark(usize, State),
 }
 
@@ -102,7 +103,7 @@ pub(super) struct Machine<'s> {
     items: HashMap<(SetId, usize), SetId>,
     pub(super) frames: Vec<Frame>,
     frame_ids: HashMap<Frame, FrameId>,
-    /// Bytes that may still be read.
+    /// Number of bytes that may still be read.
     pub(super) fuel: usize,
     /// Whether to stop at each quotation mark in a string, which may be part of it.
     pub(super) asks: bool,
@@ -128,7 +129,7 @@ impl<'s> Machine<'s> {
         State { mode: Mode::Value, frame: ROOT, set, from: 0 }
     }
 
-    /// The set of all alternatives of some nodes.
+    /// Returns the set of all alternatives of some nodes.
     fn set_of(&mut self, nodes: &[NodeId]) -> SetId {
         let mut out = Vec::new();
         let mut seen = Vec::new();
@@ -170,7 +171,7 @@ impl<'s> Machine<'s> {
         self.sets[set as usize].nodes.iter().filter(|n| **n != NULL).map(|n| &schema.node(*n).kind)
     }
 
-    /// Whether a value that begins with this byte can be one of the set.
+    /// Returns whether a value that begins with this byte can satisfy the set.
     fn takes(&self, set: SetId, first: u8) -> bool {
         let null = first == b'n' && self.sets[set as usize].nodes.last() == Some(&NULL);
         null || self.kinds(set).any(|kind| match kind {
@@ -185,7 +186,7 @@ impl<'s> Machine<'s> {
         })
     }
 
-    /// What an item at this place of a list may be.
+    /// Returns the possible values of the item at this index of a list.
     fn item(&mut self, list: SetId, index: usize) -> SetId {
         let index = index.min(self.prefix(list));
         if let Some(&set) = self.items.get(&(list, index)) {
@@ -209,18 +210,18 @@ impl<'s> Machine<'s> {
         self.set_of(&nodes)
     }
 
-    /// How many items of a list have a type of their own.
+    /// Returns the number of list items that have an individual type.
     fn prefix(&self, list: SetId) -> usize {
         self.kinds(list).map(|k| if let Kind::List(p) = k { p.prefix.len() } else { 0 }).max().unwrap_or(0)
     }
 
-    /// Whether the number of a list's items is given by its type.
+    /// Returns whether the type determines the length of a list.
     pub(super) fn is_fixed(&self, list: SetId) -> bool {
         let mut kinds = self.kinds(list);
         kinds.all(|k| matches!(k, Kind::List(p) if p.min.is_some() && p.min == p.max || p.items.is_none() && p.min == Some(p.prefix.len())))
     }
 
-    /// Whether an object may lack members that it could have.
+    /// Returns whether an object may lack members that it could have.
     pub(super) fn has_options(&mut self, set: SetId) -> bool {
         let members = self.members(set);
         members.extra.is_some() || members.required.iter().zip(&members.all).any(|(must, all)| must != all)
@@ -296,14 +297,14 @@ impl<'s> Machine<'s> {
         (usize::from(depth) <= MAX_DEPTH).then(|| self.intern(frame))
     }
 
-    /// Whether the object may close: some alternative has all it requires.
+    /// Returns whether the object may close: some alternative has all its required members.
     fn closes(&mut self, frame: FrameId) -> bool {
         let Frame { set, seen, .. } = self.frames[frame as usize];
         self.members(set).required.iter().any(|must| must & !seen == 0)
     }
 
-    /// Whether a member that the object lacks has its place between two that it has (by their order in the type):
-    /// behind the last one of `before`, and before the first one that `after` adds.
+    /// Returns whether an absent member belongs between two present ones (by their order in the type): after
+    /// the last one of `before`, and before the first one that `after` adds.
     pub(super) fn gap(&mut self, set: SetId, before: u128, after: u128, whole: u128) -> bool {
         let members = self.members(set);
         if members.extra.is_some() {
@@ -324,7 +325,7 @@ impl<'s> Machine<'s> {
             .any(|(_, all)| all & !whole & between != 0)
     }
 
-    /// What follows a key, or `None` if the object cannot have it (again).
+    /// Returns the state after a key, or `None` if the object cannot have it (again).
     fn key(&mut self, frame: FrameId, key: &str) -> Option<State> {
         let old = self.frames[frame as usize];
         let members = self.members(old.set);
@@ -344,7 +345,7 @@ impl<'s> Machine<'s> {
         Some(State { mode: Mode::Colon, frame, set, from: 0 })
     }
 
-    /// What follows a structural character in this state.
+    /// Returns the state after a structural character.
     fn step(&mut self, state: State, c: u8) -> Option<State> {
         let State { mode, frame, set, .. } = state;
         let after = |frame| Some(State { mode: Mode::After, frame, set: 0, from: 0 });
@@ -386,9 +387,9 @@ impl<'s> Machine<'s> {
         }
     }
 
-    /// Reads on from `state` at `at`, and tells `watch` of each place that matters, before it is read.
+    /// Continues reading from `state` at `at`, and calls `watch` for each relevant place before it is read.
     ///
-    /// `patch`, if it lies at or behind `at`, is read in place of the text that it covers.
+    /// `patch`, if it lies at or after `at`, is read in place of the text that it covers.
     pub(super) fn run(
         &mut self,
         text: &str,
@@ -495,7 +496,7 @@ impl<'s> Machine<'s> {
                     input.advance(key);
                 }
                 c if c < 0x20 => {
-                    // The mark that is missing may be missing at the end of the line.
+                    // The missing mark may belong at the end of the line.
                     watch(input.at, state);
                     return Err(Stop::Dead(input.at));
                 }
@@ -511,7 +512,7 @@ impl<'s> Machine<'s> {
     }
 }
 
-/// The lowest `bits` bits.
+/// Returns the lowest `bits` bits.
 fn mask(bits: u32) -> u128 {
     if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
 }

@@ -1,4 +1,4 @@
-//! Pieces that a text holds twice in a row.
+//! Duplicate consecutive pieces of the text.
 
 use super::super::plan::{Schema, same};
 use super::super::strict;
@@ -7,13 +7,13 @@ use super::edits::Reading;
 use super::input::Patch;
 use super::recognizer::{Machine, State, Stop};
 
-/// The longest piece, in bytes, that is looked for twice.
+/// The maximum length, in bytes, of a duplicate piece.
 const MAX_PIECE: usize = 40;
 
-/// How far before the failure a piece may begin for the second time.
+/// The maximum distance, in bytes, between the start of the second copy and the failure.
 const REPEAT_REACH: usize = 64;
 
-/// Tries to leave out each piece that stands twice, one copy behind the other, shortly before the failure.
+/// Tries to remove one copy of each piece that occurs twice in a row shortly before the failure.
 pub(super) fn search(
     machine: &mut Machine<'_>,
     schema: &Schema,

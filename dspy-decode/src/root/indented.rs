@@ -1,4 +1,4 @@
-//! A reply read by the names of the type and the marks of JSON, or else by indentation; and which of the two is meant.
+//! The choice between the reading by member names and JSON punctuation and the reading by indentation.
 
 use serde_json::Value;
 
@@ -13,29 +13,29 @@ use super::super::{MAX_BYTES, soundness, thoughts, yaml};
 use super::{Outcome, Reply, bounds, problem};
 use dspy_base::fold::fold;
 
-/// What the names in a text are that is read by indentation.
+/// The kind of names in text that is read by indentation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Names {
-    /// Several, and all of them names of the type.
+    /// Several names, all of them members of the type.
     Members,
-    /// One, which is no name of the type: it may introduce what stands behind it.
+    /// One name, not of the type: it may introduce the text after it.
     Introduction,
     Unclear,
 }
 
 impl Reply<'_> {
-    /// The reading by the names of the type and the marks of JSON, or else by indentation.
+    /// Reads the reply by member names and JSON punctuation, or else by indentation.
     pub(super) fn read(&self) -> Outcome {
         let read = self.by_marks();
         let partly = |read: &Decoded<Value>| read.report.repairs.iter().any(|repair| repair.kind == R::Prose);
-        // A reading that leaves nothing out needs no other.
+        // A reading that omits nothing needs no alternative.
         if read.as_ref().is_ok_and(|read| !partly(read)) {
             return read;
         }
         let Some((other, names)) = self.by_indentation() else { return read };
         match (read, other) {
             (Ok(read), Ok(other)) if same(&read.value, &other.value) => Ok(read),
-            // What looked like words around a structure are members beside it.
+            // The apparent words around a structure are members beside it.
             (Ok(_), Ok(other)) if names == Names::Members => Ok(other),
             (Ok(read), Ok(_)) if names == Names::Introduction => Ok(read),
             (Ok(read), Ok(other)) => {
@@ -51,7 +51,7 @@ impl Reply<'_> {
                     Ok(other)
                 }
             }
-            // Where the members are plainly there, what is wrong with them says more than that they are missing.
+            // If the members are present, their problems say more than an error about missing members.
             (Err(error), Err(other)) => {
                 let plain = |p: &Problem| matches!(p.kind, ProblemKind::Missing | ProblemKind::WrongType);
                 Err(if error.problems.iter().all(plain) { other } else { error })
@@ -59,7 +59,7 @@ impl Reply<'_> {
         }
     }
 
-    /// The reading of a reply, or of the only fence in it, whose members are told apart by indentation.
+    /// Reads a reply, or the only fence in it, by indentation.
     fn by_indentation(&self) -> Option<(Outcome, Names)> {
         let schema = self.schema;
         let root = &schema.node(schema.root).kind;
@@ -92,7 +92,8 @@ impl Reply<'_> {
         Some((self.settle(vec![unit], Vec::new(), start, end, &mut coercion), names))
     }
 
-    /// The reply, or what is inside the fence that is all of it but for a line of words before it.
+    /// Returns the span of the reply, or of the content of the fence that is all of it but for one line of
+    /// words before it.
     fn content(&self, start: usize, end: usize) -> Option<Span> {
         let text = &self.text[start..end];
         let Some(open) = text.find("```") else { return Some(Span::new(start, end)) };

@@ -1,5 +1,5 @@
-//! Where the value of a reply is, among words, bullets and fences: brackets that are part of the words, objects that are
-//! the items of a list, items that stand beside one.
+//! Location of the value in a reply among words, bullets and fences: brackets that are part of the words,
+//! objects that are the items of a list, and items beside a list.
 
 use super::super::candidates::{Scan, Unit};
 use super::super::plan::Kind;
@@ -10,7 +10,7 @@ use super::super::tree::{Shape, Span, Tree};
 use super::{Reply, takes_structure, takes_text};
 
 impl Reply<'_> {
-    /// Brackets that are part of the words are not the answer.
+    /// Removes brackets that are part of the words, because they are not the answer.
     pub(super) fn drop_asides(&self, scan: &mut Scan<'_>, start: usize, end: usize) {
         let schema = self.schema;
         let structure = takes_structure(schema, schema.root, 4);
@@ -23,7 +23,7 @@ impl Reply<'_> {
             }
             let trusted = || unit.exact.is_some() || soundness::is_sound(self.text, &unit.tree);
             match &unit.tree.shape {
-                // "{name}" in a sentence is no object.
+                // "{name}" in a sentence is not an object.
                 Shape::Object(entries) if !structure => entries.first().is_some_and(|e| e.quoted),
                 Shape::Object(_) => !words || trusted(),
                 // "see [1]", "[out of 10]", "1. Paris [France]"
@@ -38,7 +38,8 @@ impl Reply<'_> {
         });
     }
 
-    /// Whether brackets with one bare item stand in a sentence, as those of a citation do: `see [1]`, `I cannot [policy]`.
+    /// Returns whether brackets with one bare item are part of a sentence, as in a citation: `see [1]`, `I
+    /// cannot [policy]`.
     pub(super) fn cites(&self, scan: &Scan<'_>) -> bool {
         let list = matches!(self.schema.node(self.schema.root).kind, Kind::List(_));
         let [unit] = scan.units.as_slice() else { return false };
@@ -55,7 +56,7 @@ impl Reply<'_> {
         list && bare && !unit.fenced && line.contains(char::is_alphabetic) && !announced
     }
 
-    /// Whether brackets are a part of a line that a bullet or a number opens.
+    /// Returns whether brackets are inside a line that starts with a bullet or a number.
     fn is_in_bullet(&self, brackets: Span) -> bool {
         let from = self.text[..brackets.start].rfind('\n').map_or(0, |i| i + 1);
         let to = self.text[brackets.end..].find('\n').map_or(self.text.len(), |i| brackets.end + i);
@@ -65,7 +66,8 @@ impl Reply<'_> {
         from + lead + item < brackets.start || !self.text[brackets.end..to].trim().is_empty()
     }
 
-    /// Objects one after another (JSON lines, or with words or fences between) are a list where a list is asked for.
+    /// Joins consecutive objects (JSON lines, or with words or fences between them) into a list if the type
+    /// is a list.
     pub(super) fn join_objects(&self, scan: &mut Scan<'_>) {
         let schema = self.schema;
         let root = &schema.node(schema.root).kind;
@@ -115,7 +117,7 @@ impl Reply<'_> {
         scan.units.push(Unit { fenced, outer, ..Unit::of(tree) });
     }
 
-    /// Whether items stand beside the brackets that would be the list: in bullets, behind an "and", in quotes.
+    /// Returns whether items are outside the brackets of the list: in bullets, after an "and", in quotes.
     pub(super) fn leaves_items(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
         if !matches!(self.schema.node(self.schema.root).kind, Kind::List(_)) || scan.units.is_empty() {
             return false;
@@ -167,7 +169,7 @@ impl Reply<'_> {
         bullet(before) || bullet(behind) || led && !behind.trim().is_empty() || listed || more || joined
     }
 
-    /// The part of the text that holds the value, and what follows it.
+    /// Returns the part of the text that holds the value, and the kind of text after it.
     pub(super) fn body(&self, start: usize, end: usize) -> (Span, Ending) {
         let text = &self.text[start..end];
         let opens_line = |i: usize| {
@@ -196,7 +198,7 @@ impl Reply<'_> {
             }
             at += line.len();
         }
-        // A letter or two that touch the bracket have changed places with it.
+        // One or two letters that touch the bracket may be swapped with it.
         if from == bracket {
             let rest = text[..from].trim_end_matches(char::is_alphanumeric);
             if from - rest.len() <= 2 && !rest.ends_with(|c: char| !c.is_whitespace()) {
@@ -206,7 +208,7 @@ impl Reply<'_> {
         let last = text.rfind(['}', ']']).map_or(text.len(), |i| i + 1).max(from);
         let prose = soundness::is_prose(text, last, text.len());
         let to = if prose { last } else { text.len() };
-        // Words of an own paragraph are behind the answer; others may be part of a string that has no end.
+        // Words in a separate paragraph follow the answer; others may be part of an unclosed string.
         let rest = &text[last.min(text.len())..];
         let gap = &rest[..rest.len() - rest.trim_start().len()];
         let ending = match gap.matches('\n').count() {
@@ -219,7 +221,7 @@ impl Reply<'_> {
     }
 }
 
-/// How a fence ends behind this white space.
+/// Returns the kind of text after a fence, judged by the white space between them.
 fn ending(gap: &str) -> Ending {
     if gap.matches('\n').count() > 1 { Ending::EmptyLine } else { Ending::More }
 }

@@ -1,11 +1,11 @@
-//! How deep the shallowest value of each type is, so that recursive types come to an end.
+//! The depth of the shallowest value of each type, which ends the generation of recursive types.
 
 use super::super::plan::{Kind, NodeId, Schema};
 
-/// No value at all.
+/// The height of a type without values.
 const NONE: usize = usize::MAX;
 
-/// The height of each node: 0 for scalars.
+/// Returns the height of each node: 0 for scalars.
 pub(super) fn of(schema: &Schema) -> Vec<usize> {
     let mut heights = vec![NONE; schema.nodes.len()];
     loop {

@@ -1,6 +1,6 @@
-//! The way back: values that a schema accepts, and the careless ways in which models write them.
+//! Generation of values that a schema accepts, and of the inexact notations in which models write them.
 //!
-//! For the test doubles. What is made here is checked by the same plan that reads replies.
+//! It is used by test doubles. Generated values are checked by the same plan that reads replies.
 
 mod heights;
 mod pattern;
@@ -13,18 +13,18 @@ use super::plan::{ByPattern, Check, Extra, Kind, ListPlan, NodeId, NumberPlan, O
 use super::{Plan, plan};
 use dspy_base::seed::Rng;
 
-/// How often a whole value is drawn before the schema is given up on.
+/// Number of attempts to generate a whole value before the schema is given up.
 const ATTEMPTS: usize = 64;
-/// How often one part is drawn where a limit is easily missed.
+/// Number of attempts to generate one part with a limit that is easily violated.
 const REDRAWS: usize = 16;
-/// Below this depth a value takes the shortest way to its end.
+/// The depth from which values are as shallow as possible.
 const DEEP: usize = 4;
-/// The most items that a list gets beyond those that it must have.
+/// The maximum number of optional items of a list.
 const SPARE: usize = 3;
 
 impl Plan {
-    /// A random value that satisfies the schema; nothing where none was found, because a pattern or the interplay of
-    /// limits is beyond guessing.
+    /// Returns a random value that satisfies the schema; `None` if none was found because of a pattern or a
+    /// combination of limits.
     #[doc(hidden)]
     pub fn sample(&self, rng: &mut Rng) -> Option<Value> {
         let mut sampler = Sampler { schema: &self.schema, heights: heights::of(&self.schema), rng };
@@ -34,28 +34,28 @@ impl Plan {
         })
     }
 
-    /// The value as a careless model may write it where a field's text stands, such that reading it gives the same
-    /// value. Nothing if there is only one way to write it.
+    /// Returns the value as a careless model may write it as a field's text, such that it is read as the same
+    /// value. `None` if there is only one notation.
     #[doc(hidden)]
     pub fn careless_text(&self, value: &Value, rng: &mut Rng) -> Option<String> {
         sloppy::field(&self.schema, value, rng)
     }
 
-    /// The value as careless JSON that reads as the same value.
+    /// Returns the value as inexact JSON that is read as the same value.
     #[doc(hidden)]
     pub fn careless_json(&self, value: &Value, rng: &mut Rng) -> String {
         sloppy::json(&self.schema, value, rng)
     }
 
-    /// A text that can be no value of the schema, if every such text is recognisable: for numbers, truth values and
-    /// choices.
+    /// Returns text that cannot be a value of the schema; `None` unless the type is one with recognizable
+    /// invalid text: numbers, booleans and choices.
     #[doc(hidden)]
     pub fn impossible_text(&self, rng: &mut Rng) -> Option<String> {
         sloppy::impossible(&self.schema, rng)
     }
 }
 
-/// A few words that mean little.
+/// Returns a few words without particular meaning.
 pub fn words(rng: &mut Rng) -> String {
     text::words(rng, 3, 12)
 }
@@ -71,14 +71,14 @@ impl Sampler<'_, '_> {
         if self.schema.node(id).checks.is_empty() {
             return self.shaped(id, depth);
         }
-        // What several assertions want at once is found by trying.
+        // A combination of several assertions is found by trial.
         (0..REDRAWS).find_map(|_| {
             let value = self.guided(id, depth)?;
             self.schema.failed_check(id, &value).is_none().then_some(value)
         })
     }
 
-    /// A value of the node's kind, sometimes drawn from what an assertion beside it says.
+    /// Returns a value of the node's kind, sometimes based on an assertion beside it.
     fn guided(&mut self, id: NodeId, depth: usize) -> Option<Value> {
         let schema = self.schema;
         let node = schema.node(id);
@@ -157,7 +157,7 @@ impl Sampler<'_, '_> {
             });
             match item {
                 Some(item) => items.push(item),
-                // A set of few possible values is smaller than it might be.
+                // A set over few possible values may be smaller than requested.
                 None if items.len() >= least => break,
                 None => return None,
             }
@@ -185,7 +185,7 @@ impl Sampler<'_, '_> {
             members.insert(name.clone(), value);
         }
         let open = matches!(plan.extra, Extra::Node(_)) || !plan.patterns.is_empty();
-        // A type that names its members rarely gets others.
+        // A type with declared members rarely has others.
         let spare = if plan.props.is_empty() && depth <= DEEP { SPARE } else { 0 };
         let least = plan.min.unwrap_or(0).max(members.len());
         let count = self.rng.between(least, least.saturating_add(spare).min(most));
@@ -203,7 +203,7 @@ impl Sampler<'_, '_> {
             let value = self.extra(plan, &name, depth)?;
             members.insert(name, value);
         }
-        // What is still missing may be had from optional members.
+        // The remaining entries may be optional members.
         for prop in plan.props.iter().filter(|prop| !prop.required) {
             if members.len() < plan.min.unwrap_or(0) && !members.contains_key(&prop.name) {
                 let value = self.value(prop.node, depth + 1)?;
@@ -213,7 +213,7 @@ impl Sampler<'_, '_> {
         Some(Value::Object(members))
     }
 
-    /// The value of a member that has no schema of its own.
+    /// Returns the value of a member without a schema.
     fn extra(&mut self, plan: &ObjectPlan, name: &str, depth: usize) -> Option<Value> {
         match (plan.by_pattern(name), plan.extra) {
             (ByPattern::Node(node), _) | (ByPattern::Nothing, Extra::Node(node)) => {
@@ -236,7 +236,7 @@ impl Sampler<'_, '_> {
         let chosen = *options.get(self.rng.below(options.len()))?;
         let value = self.value(chosen, depth + 1)?;
         let Value::String(text) = &value else { return Some(value) };
-        // A text of digits is what a union with a number reads as that number.
+        // A union with a number reads a string of digits as that number.
         let whole = || text.parse::<i64>().map(Number::from).ok();
         let number = serde_json::from_str::<Number>(text).ok().or_else(whole).map(Value::Number);
         let other = number.filter(|number| {
@@ -249,12 +249,12 @@ impl Sampler<'_, '_> {
     }
 }
 
-/// A number within the limits: mostly a small one, as most numbers are.
+/// Returns a number within the limits, usually a small one.
 fn number(plan: &NumberPlan, rng: &mut Rng) -> Option<Value> {
     let usual = (-20.0, 1000.0);
     let (low, high) = match (plan.min, plan.max) {
         (Some(low), Some(high)) => {
-            // Of a wide range the part that people use.
+            // Of a wide range, only the commonly used part.
             let clip = |value: f64| value.clamp(low.value, high.value);
             let (a, b) = (clip(usual.0), clip(usual.1));
             if a < b && high.value - low.value > 2000.0 { (a, b) } else { (low.value, high.value) }
@@ -280,7 +280,7 @@ fn number(plan: &NumberPlan, rng: &mut Rng) -> Option<Value> {
     })
 }
 
-/// The whole number nearest to `at`, exact at limits that `f64` cannot hold.
+/// Returns the integer nearest to `at`, exact at limits that `f64` cannot represent.
 fn whole(at: f64, plan: &NumberPlan) -> Option<Number> {
     let mut number = at.round() as i128;
     if let Some(low) = plan.min.and_then(|bound| bound.whole) {

@@ -1,32 +1,32 @@
-//! Texts that match a regular expression: its syntax read for what it allows.
+//! Generation of strings that match a regular expression.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use dspy_base::seed::Rng;
 
-/// Longer texts are not built.
+/// The maximum length of a generated string, in bytes.
 const LONGEST: usize = 10_000;
-/// How deeply groups may be nested.
+/// The maximum nesting depth of groups.
 const DEEPEST: usize = 50;
-/// How many more repetitions than it must have an open-ended part gets.
+/// The maximum number of additional repetitions of a part without an upper limit.
 const SPARE: usize = 4;
 
 /// A part of an expression.
 #[derive(Debug)]
 enum Part {
-    /// One character out of these ranges.
+    /// One character from these ranges.
     One(Vec<(char, char)>),
-    /// All of these, one after another.
+    /// A sequence of parts.
     All(Vec<Part>),
-    /// Any one of these.
+    /// One of several parts.
     Either(Vec<Part>),
-    /// The part so many times; without an upper limit if there is none.
+    /// A repeated part with its minimum and maximum; `None` is no upper limit.
     Repeat(Box<Part>, usize, Option<usize>),
 }
 
-/// A text that matches, as a rule; where open-ended parts allow it, one of at least `least` characters. Nothing if
-/// the expression uses what is not understood here.
+/// Returns a string that usually matches the pattern, of at least `least` characters if parts without an
+/// upper limit permit it. `None` if the expression has unsupported syntax.
 pub(super) fn matching(pattern: &str, least: usize, rng: &mut Rng) -> Option<String> {
     let mut reader = Reader { rest: pattern.chars().peekable(), depth: 0 };
     let part = reader.either()?;
@@ -45,7 +45,7 @@ fn write(part: &Part, least: usize, out: &mut String, rng: &mut Rng) -> Option<(
     match part {
         Part::One(ranges) => {
             let (low, high) = ranges.get(rng.below(ranges.len()))?;
-            // Surrogates in the middle of a range are no characters.
+            // Surrogates in the middle of a range are not characters.
             out.push(char::from_u32(rng.between(*low as usize, *high as usize) as u32).unwrap_or(*low));
         }
         Part::All(parts) => parts.iter().try_for_each(|part| write(part, least, out, rng))?,
@@ -54,7 +54,7 @@ fn write(part: &Part, least: usize, out: &mut String, rng: &mut Rng) -> Option<(
             let mut most = high.unwrap_or(usize::MAX).min(low.saturating_add(SPARE));
             let mut count = rng.between(*low, most);
             if least > out.chars().count() {
-                // A text that must be long grows where it can.
+                // A string with a minimum length grows where the pattern permits it.
                 most =
                     high.unwrap_or(usize::MAX).min(low.saturating_add(least - out.chars().count() + SPARE));
                 count = most.saturating_sub(rng.below(SPARE.min(most - low) + 1));
@@ -65,11 +65,11 @@ fn write(part: &Part, least: usize, out: &mut String, rng: &mut Rng) -> Option<(
     Some(())
 }
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Escape {
-    /// One character out of these ranges.
+    /// One character from these ranges.
     One(Vec<(char, char)>),
-    /// The edge of a word or of the text.
+    /// The boundary of a word or of the text.
     Place,
 }
 
@@ -123,7 +123,7 @@ impl Reader<'_> {
 
     fn group(&mut self) -> Option<Part> {
         if self.rest.next_if_eq(&'?').is_some() {
-            // A name, flags, or nothing before the colon. Flags hardly change what matches.
+            // A name, flags, or nothing before the colon. Flags rarely change which strings match.
             let named = matches!(self.rest.peek(), Some('P' | '<'));
             loop {
                 match self.rest.next()? {
@@ -163,7 +163,7 @@ impl Reader<'_> {
         Some(Part::Repeat(Box::new(part), low, high))
     }
 
-    /// What follows a backslash.
+    /// Reads the part of an escape after the backslash.
     fn escape(&mut self) -> Option<Escape> {
         let word = || vec![('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')];
         Some(Escape::One(match self.rest.next()? {
@@ -201,7 +201,7 @@ impl Reader<'_> {
         char::from_u32(u32::from_str_radix(&digits, 16).ok()?)
     }
 
-    /// A set in brackets, the opening one read.
+    /// Reads a set in brackets after its opening bracket.
     fn set(&mut self) -> Option<Part> {
         let negated = self.rest.next_if_eq(&'^').is_some();
         let mut ranges: Vec<(char, char)> = Vec::new();
@@ -257,7 +257,7 @@ impl Reader<'_> {
     }
 }
 
-/// The printable ASCII characters outside of the ranges.
+/// Returns the printable ASCII characters outside of the ranges.
 fn without(ranges: &[(char, char)]) -> Vec<(char, char)> {
     let left = ('!'..='~').filter(|c| !ranges.iter().any(|(low, high)| (low..=high).contains(&c)));
     left.map(|c| (c, c)).collect()
@@ -310,7 +310,7 @@ mod tests {
         for pattern in [r"\p{Greek}", "a**", "(a", "[b-a]", "x{y}", &"(".repeat(99)] {
             assert_eq!(matching(pattern, 0, &mut Seed::new(1).rng()), None, "{pattern}");
         }
-        // As long as a schema may ask for, and no longer.
+        // Strings above the maximum length are not generated.
         assert_eq!(matching("((a{999}){999}){999}", 0, &mut Seed::new(1).rng()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Values as careless models write them. Everything here is a liberty that the decoder promises to see through.
+//! Values in inexact notations that the decoder is guaranteed to read.
 
 use serde_json::{Number, Value};
 
@@ -6,12 +6,12 @@ use super::super::plan::{Extra, Kind, Node, NodeId, Schema};
 use dspy_base::fold::fold;
 use dspy_base::seed::Rng;
 
-/// A member that no type has.
+/// The name of a member that no type declares.
 const NOTE: &str = "made_up";
-/// A word that no number, truth value or choice is written with.
+/// A word that is not part of any number, boolean or choice.
 const GARBLE: &str = "zzqx";
 
-/// The node behind a type that may also be null, if nothing else is possible: there the words decide.
+/// Returns the node of a type, or of its only branch besides null, unless it has further assertions.
 fn plain(schema: &Schema, id: NodeId) -> Option<&Node> {
     let node = schema.node(id);
     match &node.kind {
@@ -23,7 +23,7 @@ fn plain(schema: &Schema, id: NodeId) -> Option<&Node> {
     }
 }
 
-/// The text of a field.
+/// Returns the text of a field.
 pub(super) fn field(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<String> {
     let node = plain(schema, schema.root);
     match (node.map(|node| &node.kind), value) {
@@ -39,7 +39,7 @@ pub(super) fn field(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<Str
     }
 }
 
-/// A list or an object: bullets, or JSON in a fence or bare.
+/// Writes a list or an object: as bullets, or as JSON with or without a fence.
 fn structure(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
     if let Some(bullets) = bullets(schema, value, rng) {
         return bullets;
@@ -56,7 +56,7 @@ fn structure(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
     }
 }
 
-/// The only item of a list of words.
+/// Returns the only item of a list of words.
 fn lone<'v>(schema: &Schema, id: NodeId, value: &'v Value) -> Option<&'v str> {
     let (Kind::List(plan), [item]) = (&plain(schema, id)?.kind, value.as_array()?.as_slice()) else {
         return None;
@@ -90,7 +90,7 @@ fn bullets(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<String> {
     Some(lines.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// A text that is no value of the root, whatever the reader's goodwill.
+/// Returns text that is not a value of the root in any reading.
 pub(super) fn impossible(schema: &Schema, rng: &mut Rng) -> Option<String> {
     match &plain(schema, schema.root)?.kind {
         Kind::Number(_) if rng.below(2) == 0 => Some("somewhere between 3 and 5".into()),
@@ -125,13 +125,13 @@ fn truth(yes: bool, rng: &mut Rng) -> &'static str {
     words[rng.below(words.len())]
 }
 
-/// A number as people write it.
+/// Returns a number in a common notation.
 fn figure(number: &Number, rng: &mut Rng) -> String {
     let text = number.to_string();
     let digits = text.trim_start_matches('-');
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
     match rng.below(3) {
-        // Three digits after a comma are read as thousands only where there is no other reading.
+        // Three digits after a comma are read as thousands only if there is no other reading.
         0 if whole && digits.len() > 6 => {
             let sign = &text[..text.len() - digits.len()];
             let mut grouped = String::new();
@@ -156,19 +156,19 @@ fn recased(choice: &str, rng: &mut Rng) -> String {
     }
 }
 
-/// Letters, digits and what joins them.
+/// Returns whether the text consists of letters, digits and joining characters.
 fn is_word(text: &str) -> bool {
     text.chars().any(char::is_alphabetic)
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_- ".contains(c))
 }
 
-/// Plain words on one line.
+/// Returns whether the text is plain words on one line.
 fn is_words(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ')
 }
 
-/// The value as JSON in the manner of one model.
+/// Returns the value as JSON in a random style.
 pub(super) fn json(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
     let mut once = || rng.below(2) == 0;
     let manner = Manner {
@@ -188,23 +188,23 @@ pub(super) fn json(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
     writer.out
 }
 
-/// What one model does throughout a reply.
+/// The style of one reply.
 #[expect(clippy::struct_excessive_bools, reason = "independent habits")]
 struct Manner {
     trailing_commas: bool,
     single_quotes: bool,
     bare_keys: bool,
-    /// `True`, `False`, `None`.
+    /// Whether literals are `True`, `False` and `None`.
     python: bool,
     lines: bool,
     comments: bool,
-    /// Keys, choices and scalars in other spellings, one-element lists without brackets.
+    /// Whether keys, choices and scalars have other spellings, and one-element lists have no brackets.
     respelt: bool,
-    /// Commas left out at the end of a line.
+    /// Whether commas at the end of a line are omitted.
     commas_forgotten: bool,
-    /// Members in another order.
+    /// Whether members are in another order.
     shuffled: bool,
-    /// Members that nobody asked for.
+    /// Whether members that were not requested are added.
     talkative: bool,
 }
 
@@ -216,7 +216,7 @@ struct Writer<'s, 'r> {
 }
 
 impl Writer<'_, '_> {
-    /// Writes the value; without a node only the notation is careless.
+    /// Writes the value; without a node only the notation varies.
     fn write(&mut self, id: Option<NodeId>, value: &Value, depth: usize) {
         let node = id.and_then(|id| plain(self.schema, id));
         match value {
@@ -291,7 +291,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// Writes the only item of a list without the brackets, if there is one and it so happens.
+    /// Writes the only item of a list without brackets, if there is one and the style selects it.
     fn respells_lone(&mut self, id: Option<NodeId>, value: &Value) -> bool {
         let lone = id.and_then(|id| lone(self.schema, id, value)).filter(|_| self.rng.below(2) == 0);
         if let Some(text) = lone {
@@ -300,9 +300,9 @@ impl Writer<'_, '_> {
         lone.is_some()
     }
 
-    /// What stands before an item.
+    /// Writes the text before an item.
     fn begin(&mut self, index: usize, depth: usize) {
-        // A habit: where one comma of many is missing, an item may be missing with it.
+        // Omitted on all lines or on none: if only one comma is missing, an item may be missing with it.
         let forgotten = self.manner.commas_forgotten && self.manner.lines;
         if index > 0 && !forgotten {
             self.out.push(',');
@@ -356,7 +356,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// `user_name` as `userName`, and `name` as `Name`.
+/// Converts `user_name` to `userName`, and `name` to `Name`.
 fn camel(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut up = !name.contains('_');

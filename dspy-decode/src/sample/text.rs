@@ -1,10 +1,10 @@
-//! Texts: words, code, and what formats and limits ask for.
+//! Generation of strings: words, code, and values of formats and limits.
 
 use super::super::plan::{Format, TextPlan};
 use super::{REDRAWS, pattern};
 use dspy_base::seed::Rng;
 
-/// Words that mean little and are in nobody's list of choices.
+/// Words without particular meaning that are unlikely to be choices.
 const WORDS: [&str; 32] = [
     "amber", "basin", "cedar", "delta", "ember", "fjord", "gable", "harbor", "inlet", "juniper", "kernel",
     "lantern", "meadow", "nectar", "orchard", "pebble", "quarry", "ripple", "saddle", "timber", "umbra",
@@ -12,7 +12,7 @@ const WORDS: [&str; 32] = [
     "hollow",
 ];
 
-/// What upsets careless readers: quotes, markup, a second line, letters beyond ASCII.
+/// Text that is difficult to parse: quotes, markup, a second line, letters outside ASCII.
 const SPICE: [&str; 8] =
     ["\"quoted\"", "it's", "a < b", "R&D", "caf\u{e9}", "one,\ntwo", "100%", "\u{201c}so\u{201d}"];
 
@@ -23,14 +23,14 @@ const CODE: [&str; 4] = [
     "for item in items:\n    print(f\"{item}\")\n",
 ];
 
-/// So many words with spaces between.
+/// Returns between `least` and `most` words, separated by spaces.
 pub(super) fn words(rng: &mut Rng, least: usize, most: usize) -> String {
     let count = rng.between(least, most);
     let words: Vec<&str> = (0..count).map(|_| WORDS[rng.below(WORDS.len())]).collect();
     words.join(" ")
 }
 
-/// Words in which now and then something difficult stands.
+/// Returns words that occasionally include difficult text.
 fn prose(rng: &mut Rng) -> String {
     let mut text = words(rng, 1, 10);
     if rng.below(5) == 0 {
@@ -42,7 +42,7 @@ fn prose(rng: &mut Rng) -> String {
     text
 }
 
-/// A text that keeps the limits.
+/// Returns a string within the limits.
 pub(super) fn text(plan: &TextPlan, rng: &mut Rng) -> Option<String> {
     (0..REDRAWS).find_map(|_| {
         let text = draw(plan, rng)?;
@@ -67,7 +67,7 @@ fn draw(plan: &TextPlan, rng: &mut Rng) -> Option<String> {
         text.push_str(&words(rng, 1, 3));
     }
     if text.chars().count() > most {
-        // A cut that leaves a space at the end would be a text that nobody writes.
+        // Truncation could leave a trailing space, so only letters and digits are kept.
         text = text.chars().filter(|c| c.is_alphanumeric()).take(most).collect();
     }
     Some(text)
@@ -97,7 +97,8 @@ fn formatted(format: Format, rng: &mut Rng) -> String {
     }
 }
 
-/// Formats that the decoder does not enforce but some types do when they are read.
+/// Returns a value of a format that the decoder does not enforce but that some types require when they are
+/// deserialized.
 fn other_format(format: &str, rng: &mut Rng) -> Option<String> {
     let mut byte = || rng.below(256);
     Some(match format {

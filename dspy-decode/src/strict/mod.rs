@@ -1,6 +1,6 @@
-//! The fast path: exact JSON that satisfies the schema as it stands, built and checked in one pass.
+//! The fast path: exact JSON that satisfies the schema unchanged, built and checked in one pass.
 //!
-//! Any doubt (a repeated key, a key to drop, a broken limit) ends it, and the forgiving reader takes over.
+//! Any doubt (a duplicate key, a key to drop, a violated limit) ends it, and the lenient reader takes over.
 
 mod token;
 
@@ -11,14 +11,14 @@ use super::plan::{ByPattern, Extra, Kind, ListPlan, NodeId, ObjectPlan, Schema, 
 use super::tree::keeps_digits;
 use token::Cursor;
 
-/// The value of a text that is exactly right.
+/// Returns the value of text that is exact JSON of the schema.
 pub(super) fn read(schema: &Schema, text: &str) -> Option<Value> {
     let mut reader = Reader { schema, cursor: Cursor::new(text, 0), depth: 0 };
     let value = reader.node(schema.root)?;
     reader.cursor.next_token().is_none().then_some(value)
 }
 
-/// The value that starts at `at`, if it is exactly right, and the place where the reading ended.
+/// Returns the value that starts at `at`, if it is exact, and the place where reading ended.
 pub(super) fn read_at(schema: &Schema, text: &str, at: usize) -> (Option<Value>, usize) {
     let mut reader = Reader { schema, cursor: Cursor::new(text, at), depth: 0 };
     let value = reader.node(schema.root);
@@ -35,7 +35,8 @@ impl<'s> Reader<'s> {
     fn node(&mut self, id: NodeId) -> Option<Value> {
         let schema = self.schema;
         let node = schema.node(id);
-        // One level of a text is few frames, and small ones: text may be nested deeply, and stacks are small.
+        // One level of nesting uses few and small stack frames, because text may be nested deeply and stacks
+        // are small.
         let value = match &node.kind {
             Kind::List(plan) => self.list(plan),
             Kind::Object(plan) => self.object(plan),
@@ -86,7 +87,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Any value that the node accepts.
+    /// Reads any value that the node accepts.
     fn checked(&mut self, id: NodeId) -> Option<Value> {
         let at = self.cursor.at;
         let value = self.any()?;
@@ -96,7 +97,7 @@ impl<'s> Reader<'s> {
         self.schema.is_valid(id, &value).then_some(value)
     }
 
-    /// The branch of a union that an object names with its first member.
+    /// Returns the branch of a union that the first member of an object names.
     fn tagged(&self, plan: &UnionPlan) -> Option<NodeId> {
         let tag = plan.tag.as_ref()?;
         let mut ahead = self.cursor;
@@ -107,7 +108,7 @@ impl<'s> Reader<'s> {
         tag.branches.get(&*ahead.string()?).copied()
     }
 
-    /// Any value at all.
+    /// Reads any value.
     fn any(&mut self) -> Option<Value> {
         match self.cursor.next_token()? {
             b'[' => self.any_list(),
@@ -162,7 +163,7 @@ impl<'s> Reader<'s> {
         Some(value)
     }
 
-    /// Opens a bracket, and tells whether there is something in it.
+    /// Opens a bracket, and returns whether it has content.
     fn enter(&mut self, open: u8, close: u8) -> Option<bool> {
         if self.cursor.next_token()? != open || self.depth == MAX_DEPTH {
             return None;
@@ -186,7 +187,7 @@ impl<'s> Reader<'s> {
         (next == b',').then_some(true)
     }
 
-    /// A key and its colon.
+    /// Reads a key and its colon.
     fn key(&mut self) -> Option<String> {
         if self.cursor.next_token()? != b'"' {
             return None;
@@ -220,7 +221,7 @@ impl<'s> Reader<'s> {
 
     fn member(&mut self, plan: &'s ObjectPlan, members: &mut Members<'s>) -> Option<()> {
         self.cursor.next_token()?;
-        // Models write keys in schema order, so the next member is the best guess.
+        // Models write keys in schema order, so the next member is tried first.
         if let Some((slot, node)) = members.expected()
             && self.cursor.plain_key(&plan.props[slot].name)
         {
@@ -237,7 +238,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// What a key without a member of its own holds.
+/// Returns the type of a key that is not a declared member.
 fn extra(plan: &ObjectPlan, key: &str) -> Option<NodeId> {
     match (plan.by_pattern(key), plan.extra) {
         (ByPattern::Node(node), _) | (ByPattern::Nothing, Extra::Node(node)) => Some(node),
@@ -245,14 +246,14 @@ fn extra(plan: &ObjectPlan, key: &str) -> Option<NodeId> {
     }
 }
 
-/// The members of an object under way. As long as they come in the order of the schema they go into a copy of a map
-/// that has all keys: to copy a map is much cheaper than to hash its keys again.
+/// The members of an object that is being read. As long as they arrive in schema order, they are written to a
+/// copy of a map with all keys, because copying a map is much cheaper than hashing its keys again.
 struct Members<'s> {
     plan: &'s ObjectPlan,
     map: Map<String, Value>,
-    /// The members that are there, while the map is a copy of the template.
+    /// The members that are present, as bits, while the map is a copy of the template.
     filled: Option<u64>,
-    /// The member behind the last one.
+    /// Index of the member after the last one.
     next: usize,
     required: usize,
 }
@@ -263,13 +264,13 @@ impl<'s> Members<'s> {
         Self { plan, map, filled: plan.template.as_ref().map(|_| 0), next: 0, required: 0 }
     }
 
-    /// The member that should come next, if it has its place already.
+    /// Returns the expected next member, if it has a slot in the template.
     fn expected(&self) -> Option<(usize, NodeId)> {
         self.filled?;
         self.plan.props.get(self.next).map(|prop| (self.next, prop.node))
     }
 
-    /// Puts a member into its place.
+    /// Writes a member to its slot.
     fn fill(&mut self, slot: usize, value: Value) -> Option<()> {
         *self.map.values_mut().nth(slot)? = value;
         self.filled = self.filled.map(|filled| filled | 1 << slot);
@@ -278,7 +279,7 @@ impl<'s> Members<'s> {
         Some(())
     }
 
-    /// A member of the schema, wherever it stands.
+    /// Adds a declared member at any position.
     fn known(&mut self, index: usize, key: String, value: Value) -> Option<()> {
         if self.filled.is_some() && index >= self.next {
             return self.fill(index, value);
@@ -287,13 +288,13 @@ impl<'s> Members<'s> {
         self.insert(key, value)
     }
 
-    /// A member out of order; `None` if the key was there already.
+    /// Adds a member that is out of order; `None` if the key is already present.
     fn insert(&mut self, key: String, value: Value) -> Option<()> {
         self.thin_out();
         self.map.insert(key, value).is_none().then_some(())
     }
 
-    /// Takes out the places of members that did not come.
+    /// Removes the slots of absent members.
     fn thin_out(&mut self) {
         let Some(filled) = self.filled.take() else { return };
         if filled.count_ones() as usize == self.map.len() {

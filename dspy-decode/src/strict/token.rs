@@ -1,4 +1,4 @@
-//! The tokens of exact JSON, read without a copy where none is needed.
+//! Tokens of exact JSON, read without copying if possible.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use serde_json::Number;
 
 use super::super::text::next_special;
 
-/// A place in a text that is read from left to right. Whatever is not exact JSON is `None`, and the place is then of
-/// no use any more.
+/// A cursor over text that is read from left to right. Its methods return `None` for anything but exact JSON;
+/// the cursor is then unusable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'t> {
     text: &'t str,
@@ -19,7 +19,7 @@ impl<'t> Cursor<'t> {
         Self { text, at }
     }
 
-    /// The text from a place to here.
+    /// Returns the text from a place to the current one.
     pub(super) fn between(&self, from: usize) -> &'t str {
         self.text.get(from..self.at).unwrap_or("")
     }
@@ -28,7 +28,7 @@ impl<'t> Cursor<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The next byte that is not white space, which stays where it is.
+    /// Returns the next byte that is not white space, without consuming it.
     pub(super) fn next_token(&mut self) -> Option<u8> {
         loop {
             match self.peek()? {
@@ -38,19 +38,19 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Takes the byte if it is the next token.
+    /// Consumes the byte if it is the next token.
     pub(super) fn takes(&mut self, byte: u8) -> bool {
         let found = self.next_token() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
-    /// Takes the word if it comes next.
+    /// Consumes the word if it comes next.
     pub(super) fn word(&mut self, word: &str) -> Option<()> {
         self.text.as_bytes().get(self.at..)?.starts_with(word.as_bytes()).then(|| self.at += word.len())
     }
 
-    /// Takes a key with its colon if it is exactly this one, which holds nothing that JSON would escape.
+    /// Consumes a key with its colon if it is exactly this one; `name` must not need escapes in JSON.
     pub(super) fn plain_key(&mut self, name: &str) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let found =
@@ -67,7 +67,7 @@ impl<'t> Cursor<'t> {
         false
     }
 
-    /// The string whose opening quotation mark comes next.
+    /// Reads the string whose opening quotation mark comes next.
     pub(super) fn string(&mut self) -> Option<Cow<'t, str>> {
         let mut copied = self.at + 1;
         let mut out: Option<String> = None;
@@ -99,7 +99,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// The character behind a backslash.
+    /// Reads the character after a backslash.
     fn escape(&mut self) -> Option<char> {
         let byte = self.peek()?;
         self.at += 1;
@@ -123,14 +123,14 @@ impl<'t> Cursor<'t> {
         })
     }
 
-    /// Four hexadecimal digits.
+    /// Reads four hexadecimal digits.
     fn unit(&mut self) -> Option<u32> {
         let digits = self.text.get(self.at..self.at + 4)?;
         self.at += 4;
         digits.bytes().try_fold(0, |unit, b| Some(unit << 4 | char::from(b).to_digit(16)?))
     }
 
-    /// The number that comes next, and whether it is an integer whose digits a float may have lost.
+    /// Reads the next number, and returns whether it is an integer whose digits a float may have lost.
     pub(super) fn number(&mut self) -> Option<(Number, bool)> {
         let bytes = self.text.as_bytes();
         let start = self.at;
@@ -149,7 +149,7 @@ impl<'t> Cursor<'t> {
         let end = fraction(bytes, i)?;
         self.at = end;
         if end == i && count < 19 && !(negative && whole == 0) {
-            // Below 10^18 nothing can overflow.
+            // Below 10^18 no overflow is possible.
             let signed = i64::try_from(whole).ok()?;
             return Some((if negative { Number::from(-signed) } else { Number::from(whole) }, false));
         }
@@ -167,7 +167,7 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// Where a number ends whose integer part ends at `at`.
+/// Returns the end of a number whose integer part ends at `at`.
 fn fraction(bytes: &[u8], at: usize) -> Option<usize> {
     let digits = |from: usize| {
         let mut i = from;

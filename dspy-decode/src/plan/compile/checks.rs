@@ -1,4 +1,4 @@
-//! Assertions that do not shape a value, and references that lead back to themselves.
+//! Assertions that do not determine the shape of a value, and references that lead back to themselves.
 
 use serde_json::{Map, Value, json};
 
@@ -46,7 +46,7 @@ impl Compiler<'_> {
         Ok(checks)
     }
 
-    /// A union that is its own branch would be walked for ever without reading a byte.
+    /// Rejects unions that contain themselves as a branch, because walking them would not terminate.
     pub(super) fn reject_cycles(&self) -> Compiled<()> {
         // 0 = new, 1 = on the path, 2 = done
         let mut state = vec![0_u8; self.nodes.len()];

@@ -1,4 +1,4 @@
-//! From JSON Schema to plan nodes.
+//! Compilation of a JSON Schema into plan nodes.
 
 mod checks;
 mod choice;
@@ -16,13 +16,13 @@ use super::{Check, Kind, Node, NodeId, Notes, Own, Schema, UnionPlan};
 use crate::docs::brief;
 use dspy_base::keyword;
 
-/// Nesting of the schema itself; a schema is written by people or macros, never thousands deep.
+/// The maximum nesting depth of a schema.
 const MAX_SCHEMA_DEPTH: usize = 200;
 
 pub(super) struct Compiler<'s> {
     resolver: Resolver<'s>,
     nodes: Vec<Node>,
-    /// Schemas under way or done, by what they say; recursion ends here.
+    /// Nodes of schemas that are compiled or being compiled, by their content. Recursion ends here.
     known: HashMap<String, NodeId>,
     keys: HashSet<String>,
     depth: usize,
@@ -57,7 +57,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn node(&mut self, schema: &Value, at: &str) -> Compiled<NodeId> {
-        // Only a reference can lead back, so only references need to be known by name.
+        // Recursion is possible only through references, so only references are recorded by name.
         let key = if reference(schema).is_some() || std::ptr::eq(schema, self.resolver.root) {
             let only_ref = schema.as_object().is_some_and(|m| {
                 m.keys().all(|k| k == "$ref" || k == "$dynamicRef" || ANNOTATIONS.contains(&k.as_str()))
@@ -83,7 +83,7 @@ impl<'s> Compiler<'s> {
         if self.depth > MAX_SCHEMA_DEPTH {
             return Err(SchemaError::TooDeep { at: at.to_owned() });
         }
-        // A node that several places share must not carry what one of them says of itself.
+        // A node that several places share must not contain the annotations of one of them.
         let shared = key.as_deref().filter(|key| reference(schema) == Some(*key));
         let flat = match shared {
             Some(reference) => self.resolver.flatten(&json!({"$ref": reference}), at)?,
@@ -120,7 +120,7 @@ impl<'s> Compiler<'s> {
         Ok(Node { kind, name, checks, notes })
     }
 
-    /// A schema without alternatives, or with several types (which are alternatives too).
+    /// Compiles a schema without alternatives, or with several types (which are alternatives too).
     fn plain(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<Kind> {
         if map.contains_key("const") || map.contains_key("enum") {
             return Self::choice(map, at);
@@ -169,7 +169,7 @@ impl<'s> Compiler<'s> {
     }
 }
 
-/// What a schema says for readers only.
+/// Returns the annotations of a schema, which only describe it.
 fn notes(map: &Map<String, Value>) -> Option<Notes> {
     let text = |keyword: &str| map.get(keyword).and_then(Value::as_str);
     let doc = doc(map.get("description"));
@@ -186,13 +186,13 @@ fn notes(map: &Map<String, Value>) -> Option<Notes> {
     (doc.is_some() || own.is_some()).then_some(Notes { definition: None, doc, own })
 }
 
-/// A description on one line, without what is meant for readers of rustdoc.
+/// Returns a description on one line, without the parts that are intended for readers of rustdoc.
 pub(super) fn doc(description: Option<&Value>) -> Option<String> {
     let words: Vec<&str> = brief(description?.as_str()?).split_whitespace().collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// The name that a reference gives to what it points at.
+/// Returns the name of the definition that a reference points to.
 fn definition_name(reference: &str) -> Option<String> {
     let name = percent_decode(reference.rsplit('/').next()?).replace("~1", "/").replace("~0", "~");
     (!name.is_empty() && name != "#").then_some(name)

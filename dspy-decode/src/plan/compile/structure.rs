@@ -1,4 +1,4 @@
-//! Lists and objects: what their items and members are.
+//! Compilation of lists and objects with the types of their items and members.
 
 use std::collections::HashSet;
 
@@ -50,7 +50,7 @@ impl Compiler<'_> {
         Ok(plan)
     }
 
-    /// What keys must hold that several patterns match.
+    /// Compiles the types of keys that several patterns match.
     fn overlaps(&mut self, patterns: &Map<String, Value>, plan: &mut ObjectPlan, at: &str) -> Compiled<()> {
         let schemas: Vec<&Value> = patterns.values().collect();
         if schemas.len() > ObjectPlan::MAX_OVERLAPPING {
@@ -72,7 +72,7 @@ impl Compiler<'_> {
             } else {
                 let depth = self.depth;
                 match self.node(&json!({"allOf": parts}), &format!("{at}/patternProperties")) {
-                    // No key that both match has a value; other keys do.
+                    // No value is valid for a key that both match; other keys have values.
                     Err(SchemaError::Contradiction { .. }) => {
                         self.depth = depth;
                         self.push(Kind::Never)
@@ -133,12 +133,12 @@ impl Compiler<'_> {
         plan.extra = match map.get("additionalProperties").or_else(|| map.get("unevaluatedProperties")) {
             Some(Value::Bool(false)) => Extra::Drop,
             Some(schema) => Extra::Node(self.node(schema, &format!("{at}/additionalProperties"))?),
-            // A schema that names no members says "any object".
+            // A schema without declared members means "any object".
             None if plan.props.is_empty() && plan.patterns.is_empty() => Extra::Node(self.push(Kind::Any)),
             None => Extra::Drop,
         };
         if matches!(plan.extra, Extra::Drop) {
-            // A member that must be there cannot be one of those that are dropped.
+            // A required member cannot be one of the dropped ones.
             for name in std::mem::take(&mut plan.required) {
                 if plan.by_pattern(&name) != ByPattern::Nothing {
                     plan.required.push(name);

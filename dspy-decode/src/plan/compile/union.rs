@@ -1,4 +1,4 @@
-//! Unions: their branches, and the member that tells the branches apart.
+//! Unions: their branches, and the member that distinguishes them.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::super::{ChoiceItem, Kind, Node, NodeId, ObjectPlan, Tag, UnionPlan};
 use super::choice::choice_plan;
 use super::{Compiled, Compiler, doc};
 
-/// Branches that the product of several unions on one value may have.
+/// The maximum number of branches in the product of several unions on one value.
 const MAX_BRANCHES: usize = 256;
 
 impl Compiler<'_> {
@@ -46,9 +46,9 @@ impl Compiler<'_> {
             let id = self.node(branch, &format!("{at}/{i}"))?;
             match &mut self.nodes[id] {
                 Node { kind: Kind::Null, .. } => union.null = true,
-                // A branch that its siblings rule out.
+                // A branch that its sibling keywords exclude.
                 Node { kind: Kind::Never, .. } => {}
-                // Unit variants with and without documentation are one list of choices.
+                // Unit variants with and without documentation form one list of choices.
                 Node { kind: Kind::Choice(plan), checks, .. }
                     if checks.is_empty() && reference(branch).is_none() =>
                 {
@@ -64,7 +64,7 @@ impl Compiler<'_> {
                     }
                 }
                 node => {
-                    // What is said of the branch, or else what its type says of itself where it has no name.
+                    // The description of the branch, or else that of its type if the type has no name.
                     let own = doc(branch.get("description"));
                     let inherited = || node.doc().filter(|_| node.definition().is_none()).map(str::to_owned);
                     union.docs.push(own.or_else(inherited));
@@ -87,7 +87,7 @@ impl Compiler<'_> {
         Ok(Kind::Union(union))
     }
 
-    /// Finds the member whose fixed value tells the branches of a union apart.
+    /// Finds the member whose fixed value distinguishes the branches of a union.
     pub(super) fn find_tag(&mut self, id: NodeId) {
         let Kind::Union(union) = &self.nodes[id].kind else { return };
         let objects: Vec<(NodeId, &ObjectPlan)> = union

@@ -1,13 +1,13 @@
-//! How types are put on lines.
+//! Line layout of written types.
 
-/// Objects longer than this are broken over lines.
+/// The maximum length of an object on one line, in characters; longer ones are broken over several lines.
 pub(super) const LINE: usize = 72;
 
 /// A written type.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) text: String,
-    /// Whether something that follows, such as `[]`, would not be taken to speak of all of it.
+    /// Whether a suffix such as `[]` would apply only to a part of the type.
     pub(super) loose: bool,
 }
 
@@ -20,7 +20,7 @@ impl Piece {
         Piece { text: text.into(), loose: true }
     }
 
-    /// The type such that something can follow.
+    /// Returns the type in a form that a suffix can follow.
     pub(super) fn closed(self) -> String {
         if self.loose { format!("({})", self.text) } else { self.text }
     }
@@ -30,14 +30,14 @@ impl Piece {
     }
 }
 
-/// A part of a type with what is said of it.
+/// A part of a type with its comment.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) text: String,
     pub(super) doc: Option<String>,
 }
 
-/// Members or items in brackets, on one line where they fit.
+/// Writes members or items in brackets, on one line if they fit.
 pub(super) fn bracketed(open: &str, rows: &[Row], close: &str) -> String {
     let plain = rows.iter().all(|row| row.doc.is_none() && !row.text.contains('\n'));
     let length: usize = rows.iter().map(|row| row.text.len() + 2).sum();
@@ -50,7 +50,7 @@ pub(super) fn bracketed(open: &str, rows: &[Row], close: &str) -> String {
     format!("{open}\n{}{close}", lines.collect::<String>())
 }
 
-/// Alternatives: on one line, or one to a line if any of them is described or has several lines itself.
+/// Writes alternatives on one line, or one per line if any of them has a comment or several lines.
 pub(super) fn alternatives(rows: Vec<Row>) -> Piece {
     let loose = rows.len() > 1;
     let broken = loose && rows.iter().any(|row| row.text.contains('\n'));
@@ -63,7 +63,7 @@ pub(super) fn alternatives(rows: Vec<Row>) -> Piece {
     Piece::tight(format!("(\n{})", lines.collect::<String>()))
 }
 
-/// What is said of the part of a line before it.
+/// Returns the comment for the preceding part of the line.
 pub(super) fn comment(doc: Option<&str>) -> String {
     doc.map_or_else(String::new, |doc| format!(" // {doc}"))
 }

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::super::{Bound, Check, Kind, ListPlan, NodeId, NumberPlan, ObjectPlan, Own, Schema, TextPlan};
 
-/// The limits that the node itself states. A pattern comes last, because it may hold anything.
+/// Returns the limits of the node itself. A pattern is last, because it may contain any text.
 pub(super) fn phrases(schema: &Schema, id: NodeId) -> Vec<String> {
     let node = schema.node(id);
     let mut phrases = match (&node.kind, node.own()) {
-        // Its pattern is the library's own.
+        // Its pattern is defined by the library.
         (_, Some(Own::BigInt)) => vec!["of any size".to_owned()],
         (Kind::Number(plan), _) => number(plan),
         (Kind::Text(plan), _) => text(plan),
@@ -43,7 +43,7 @@ fn number(plan: &NumberPlan) -> Vec<String> {
     phrases
 }
 
-/// Whether a limit is only that of 32 or 64 bits, which nobody meets by accident.
+/// Returns whether a limit is only that of 32 or 64 bits, which values do not reach by accident.
 fn is_width(bound: &Bound) -> bool {
     const WIDTHS: [i128; 6] = [
         i32::MIN as i128,
@@ -69,7 +69,7 @@ fn text(plan: &TextPlan) -> Vec<String> {
     phrases
 }
 
-/// Formats that are not enforced and yet say something.
+/// Returns the phrase of a format that is not enforced but informative.
 fn other_format(format: &str) -> Option<&'static str> {
     Some(match format {
         "ipv4" | "ipv6" | "ip" => "an IP address",
@@ -82,7 +82,7 @@ fn other_format(format: &str) -> Option<&'static str> {
 
 fn list(plan: &ListPlan) -> Vec<String> {
     let mut phrases = Vec::new();
-    // How long a tuple is shows in its type.
+    // The length of a tuple is visible in its type.
     let least = plan.min.filter(|min| *min > plan.prefix.len());
     let most = plan.max.filter(|max| *max > plan.prefix.len() && plan.items.is_some());
     phrases.extend(sizes(least, most, "item"));
@@ -94,7 +94,7 @@ fn list(plan: &ListPlan) -> Vec<String> {
 }
 
 fn object(plan: &ObjectPlan) -> Vec<String> {
-    // Members that must be there need no count.
+    // Required members are visible in the type.
     let least = plan.min.filter(|min| *min > plan.required_props + plan.required.len());
     sizes(least, plan.max, "entry").into_iter().collect()
 }
@@ -135,7 +135,7 @@ fn checked(schema: &Schema, check: &Check) -> Vec<String> {
             };
             vec![format!("with {times} of {}", schema.describe(*node))]
         }
-        // They show in the type of the keys.
+        // The type of the keys shows them.
         Check::Names(_) => Vec::new(),
         Check::Needs { key, also } => {
             let also: Vec<String> = also.iter().map(|name| Value::from(name.as_str()).to_string()).collect();

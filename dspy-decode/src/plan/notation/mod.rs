@@ -1,7 +1,8 @@
-//! A plan as a model reads it: the notation of `types::describe`, written from what replies are read by.
+//! The notation of a plan in prompts: the output of `types::describe`, derived from the plan that replies are
+//! read with.
 //!
-//! The plan is the only source. What it accepts in another spelling (aliases, other cases) is not shown, and limits
-//! that say no more than the width of a 32-bit or 64-bit number are not either.
+//! The plan is the only source. Alternative spellings that it accepts (aliases, other cases) are not shown,
+//! and neither are limits that only state the range of a 32-bit or 64-bit number.
 
 mod layout;
 mod limits;
@@ -14,7 +15,7 @@ use crate::type_text::TypeText;
 use printer::Printer;
 
 impl Schema {
-    /// The whole type in words.
+    /// Returns the notation of the whole type.
     pub(in super::super) fn text(&self) -> TypeText {
         let subject = self.subject();
         let mut printer = Printer::new(self, subject);
@@ -27,7 +28,7 @@ impl Schema {
         }
     }
 
-    /// The node that the limits and descriptions beside a type speak of: the type without null.
+    /// Returns the node that the limits and descriptions beside a type refer to: the type without null.
     fn subject(&self) -> NodeId {
         match &self.node(self.root).kind {
             Kind::Union(union) if union.options.len() == 1 && self.node(self.root).checks.is_empty() => {
@@ -37,7 +38,7 @@ impl Schema {
         }
     }
 
-    /// The choices and variants of an enum that are described, each by its own name.
+    /// Returns the choices and variants of an enum that have a description, each by its own name.
     fn described(&self, id: NodeId, printer: &mut Printer<'_>) -> Vec<(String, String)> {
         match &self.node(id).kind {
             Kind::Choice(plan) => {
@@ -62,7 +63,7 @@ impl Schema {
         }
     }
 
-    /// The name of a variant: the value of its tag, or its only key.
+    /// Returns the name of a variant: its tag value, or its only key.
     fn variant(&self, union: NodeId, option: NodeId) -> Option<String> {
         let (Kind::Union(union), Kind::Object(plan)) = (&self.node(union).kind, &self.node(option).kind)
         else {

@@ -1,4 +1,4 @@
-//! Walking over the nodes: what is written in place, and what gets a name.
+//! Traversal of the nodes: types are written in place or as named definitions.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::super::{
 use super::layout::{LINE, Piece, Row, alternatives, bracketed, comment};
 use super::limits::phrases;
 
-/// Words of the notation, which no definition may have for a name.
+/// Words of the notation, which cannot be names of definitions.
 const WORDS: [&str; 16] = [
     "string", "number", "integer", "boolean", "null", "true", "false", "any", "never", "object", "image",
     "audio", "file", "history", "code", "document",
@@ -18,15 +18,15 @@ const WORDS: [&str; 16] = [
 
 pub(super) struct Printer<'s> {
     schema: &'s Schema,
-    /// The node whose limits and descriptions stand beside the type, not in it.
+    /// The node whose limits and descriptions are written beside the type, not in it.
     subject: NodeId,
-    /// How often each node is referred to.
+    /// Number of references to each node.
     uses: Vec<u32>,
     /// The nodes that are being printed.
     open: HashSet<NodeId>,
     names: HashMap<NodeId, String>,
     taken: HashSet<String>,
-    /// What the type of several kinds around a node says of its keys.
+    /// The type of the keys of a node, as stated by an enclosing type of several kinds.
     keys: HashMap<NodeId, NodeId>,
     definitions: BTreeMap<String, String>,
 }
@@ -53,7 +53,7 @@ impl<'s> Printer<'s> {
         self.piece(self.schema.root).text
     }
 
-    /// The type on one line, for a label: its name where it has one.
+    /// Returns the type on one line, for a label: its name if it has one.
     pub(super) fn short(&mut self, id: NodeId) -> String {
         let text = self.piece(id).text;
         text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -81,7 +81,7 @@ impl<'s> Printer<'s> {
         Piece::tight(name)
     }
 
-    /// The name of a node, which no other node has.
+    /// Returns the unique name of a node.
     fn name(&mut self, id: NodeId) -> String {
         if let Some(name) = self.names.get(&id) {
             return name.clone();
@@ -103,7 +103,7 @@ impl<'s> Printer<'s> {
         name
     }
 
-    /// The type with its limits.
+    /// Writes the type with its limits.
     fn written(&mut self, id: NodeId) -> Piece {
         let node = self.schema.node(id);
         let piece = match node.own() {
@@ -119,7 +119,7 @@ impl<'s> Printer<'s> {
             }
             None => self.shape(id),
         };
-        // "Of any size" is worth a line beside a field, not a comment in a list.
+        // "Of any size" is worth mentioning beside a field, but not as a comment in a list.
         if id == self.subject || matches!(node.own(), Some(Own::BigInt)) {
             return piece;
         }
@@ -127,7 +127,7 @@ impl<'s> Printer<'s> {
         if limits.is_empty() {
             return piece;
         }
-        // The end of a comment must not stand inside of it.
+        // The comment must not contain its own terminator.
         let limits = limits.join("; ").replace("*/", "*\\/");
         Piece::loose(format!("{} /* {limits} */", piece.closed()))
     }
@@ -165,7 +165,7 @@ impl<'s> Printer<'s> {
             self.keys.extend(union.options.iter().map(|option| (*option, names)));
         }
         for (&option, doc) in union.options.iter().zip(&union.docs) {
-            // The choices of an enum beside its variants with data are alternatives like these.
+            // The choices of an enum beside its variants with data are alternatives as well.
             if let (Kind::Choice(plan), None) = (&self.schema.node(option).kind, doc)
                 && self.schema.node(option).definition().is_none()
                 && self.schema.node(option).checks.is_empty()
@@ -187,7 +187,7 @@ impl<'s> Printer<'s> {
         alternatives(rows)
     }
 
-    /// What the keys of a node must be.
+    /// Returns the type that the keys of a node must have.
     fn names_of(&self, id: NodeId) -> Option<NodeId> {
         self.schema.node(id).checks.iter().find_map(|check| match check {
             Check::Names(names) => Some(*names),
@@ -261,14 +261,14 @@ impl<'s> Printer<'s> {
     }
 }
 
-/// The name of a member: bare where nothing in it could be taken for a mark.
+/// Returns the name of a member, quoted if any character in it could be taken for punctuation.
 fn key(name: &str) -> String {
     let bare = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '$')
         && name.chars().all(|c| c.is_alphanumeric() || "_$-".contains(c));
     if bare { name.to_owned() } else { Value::from(name).to_string() }
 }
 
-/// How often each node is referred to.
+/// Counts the references to each node.
 fn uses(schema: &Schema) -> Vec<u32> {
     let mut uses = vec![0_u32; schema.nodes.len()];
     let mut to_see = vec![schema.root];
