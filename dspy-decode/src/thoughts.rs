@@ -21,15 +21,15 @@ const LONGEST_TAG: usize = 256;
 
 /// What sort of thought a tag belongs to: a thought is closed by a tag of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind(usize);
+pub struct ThoughtKind(usize);
 
 /// The tag at the start of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
     /// A tag of that length that opens a thought.
-    Open(Kind, usize),
+    Open(ThoughtKind, usize),
     /// A tag of that length that closes a thought.
-    Close(Kind, usize),
+    Close(ThoughtKind, usize),
     /// A thought without content, of that length.
     Empty(usize),
     /// Something else.
@@ -43,7 +43,7 @@ pub fn tag(text: &str, whole: bool) -> Tag {
     let undecided = if whole { Tag::Other } else { Tag::Undecided };
     let mut begun = false;
     for (index, (open, close)) in PAIRS.iter().enumerate() {
-        let kind = Kind(NAMES.len() + index);
+        let kind = ThoughtKind(NAMES.len() + index);
         if has_prefix(text, open) {
             return Tag::Open(kind, open.len());
         }
@@ -79,11 +79,11 @@ pub fn tag(text: &str, whole: bool) -> Tag {
     }
     let length = text.len() - rest.len() + end + 1;
     if closes {
-        Tag::Close(Kind(index), length)
+        Tag::Close(ThoughtKind(index), length)
     } else if rest[..end].ends_with('/') {
         Tag::Empty(length)
     } else {
-        Tag::Open(Kind(index), length)
+        Tag::Open(ThoughtKind(index), length)
     }
 }
 
@@ -139,7 +139,7 @@ pub struct Thoughts {
     at: usize,
     /// Up to here there is nothing but space behind the last thought.
     blank: usize,
-    open: Option<(Kind, usize)>,
+    open: Option<(ThoughtKind, usize)>,
     found: Option<usize>,
 }
 
@@ -189,7 +189,7 @@ impl Thoughts {
     }
 
     /// The depth behind the next tag inside of the open thought.
-    fn inside(&mut self, text: &str, whole: bool, kind: Kind, depth: usize) -> Option<usize> {
+    fn inside(&mut self, text: &str, whole: bool, kind: ThoughtKind, depth: usize) -> Option<usize> {
         while let Some(at) = text[self.at..].find(['<', '◁', '[']).map(|offset| self.at + offset) {
             self.at = at;
             let (length, deeper) = match tag(&text[at..], whole) {
@@ -213,7 +213,7 @@ impl Thoughts {
     }
 }
 
-impl Kind {
+impl ThoughtKind {
     /// The name of the element, if it is one.
     fn name(self) -> Option<&'static str> {
         NAMES.get(self.0).copied()

@@ -8,9 +8,9 @@ use super::code::{self, Code};
 use super::coerce::{self, Coercion};
 use super::error::{DecodeError, Problem, ProblemKind};
 use super::path::Path;
-use super::plan::{Kind, Schema, TextPlan};
+use super::plan::{NodeKind, Schema, TextPlan};
 use super::report::{Decoded, ParseReport, RepairKind as R};
-use super::root::{Outcome, bounds, problem};
+use super::root::{DecodeOutcome, bounds, problem};
 use super::text::snippet;
 use super::thoughts;
 use super::tree::{Shape, Span, Tree};
@@ -19,10 +19,10 @@ use super::tree::{Shape, Span, Tree};
 pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
     let node = schema.node(schema.root);
     match &node.kind {
-        Kind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
-        Kind::Union(union) => match union.options.as_slice() {
+        NodeKind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
+        NodeKind::Union(union) => match union.options.as_slice() {
             [one] => match &schema.node(*one).kind {
-                Kind::Text(plan) if schema.node(*one).checks.is_empty() => Some((plan, union.null)),
+                NodeKind::Text(plan) if schema.node(*one).checks.is_empty() => Some((plan, union.null)),
                 _ => None,
             },
             _ => None,
@@ -42,7 +42,7 @@ pub fn may_be_nothing(text: &str) -> bool {
 }
 
 /// A string is the whole text. Only where the schema narrows it is a wrapping taken off, and only if that helps.
-pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> Outcome {
+pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> DecodeOutcome {
     if nullable && is_nothing(text) {
         let mut coercion = Coercion::new(schema, Some(text), 0);
         if text.trim().ends_with('.') {
@@ -91,7 +91,7 @@ pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str)
 }
 
 /// Code as a whole reply: what stands in its only fence, or all of it.
-fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
+fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> DecodeOutcome {
     let Some(start) = thoughts::answer(text) else {
         let found = "a thought that does not end".to_owned();
         return Err(problem(schema, ProblemKind::Truncated, found).into());

@@ -37,7 +37,7 @@ mod types;
 pub use fields::{Field, Parsed, parse};
 pub use names::{Number, Own, reserved};
 pub use suggest::{nearest, remedy};
-pub use types::{Choice, ChoiceValue, Known, Path, Temporal, Type};
+pub use types::{Choice, ChoiceValue, KnownType, Path, Temporal, Type};
 
 /// What is wrong with a string, and the byte where.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! What one branch of a union leaves out of a text although another branch has a place for it.
 
 use super::super::path::Path;
-use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, UnionPlan};
+use super::super::plan::{Extra, NodeId, NodeKind, ObjectPlan, UnionPlan};
 use super::super::report::RepairKind as R;
 use super::super::text::words;
 use super::super::tree::{Shape, Tree};
 use super::attempt::Attempt;
 use super::choice::words_spelling;
-use super::object::{Known, known};
+use super::object::{KeyMatch, known};
 use super::{Coercion, pieces};
 use dspy_base::fold::fold;
 
@@ -33,8 +33,8 @@ impl Coercion<'_> {
         let Shape::Text { text, .. } = &tree.shape else { return None };
         let here = path.shared();
         let interprets = attempt.repairs.iter().any(|repair| match &self.schema.node(option).kind {
-            Kind::Choice(_) => repair.kind == R::Mention,
-            Kind::Object(_) => repair.kind == R::ImpliedKey && repair.path == here,
+            NodeKind::Choice(_) => repair.kind == R::Mention,
+            NodeKind::Object(_) => repair.kind == R::ImpliedKey && repair.path == here,
             _ => false,
         });
         if !interprets {
@@ -51,13 +51,13 @@ impl Coercion<'_> {
     /// The keys that the branch drops and another one knows, if they say anything. A tag decides which branch is meant,
     /// and makes a member of another one no less of a contradiction.
     pub(super) fn lost(&self, plan: &UnionPlan, option: NodeId, tree: &Tree<'_>) -> Vec<String> {
-        let Kind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
+        let NodeKind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
         let others: Vec<&ObjectPlan> = plan
             .options
             .iter()
             .filter(|o| **o != option)
             .filter_map(|o| match &self.schema.node(*o).kind {
-                Kind::Object(other) => Some(&**other),
+                NodeKind::Object(other) => Some(&**other),
                 _ => None,
             })
             .collect();
@@ -72,8 +72,8 @@ impl Coercion<'_> {
             _ => Vec::new(),
         };
         let lost = |key: &&str| {
-            matches!(known(own, key), Known::No)
-                && others.iter().any(|other| matches!(known(other, key), Known::Prop(..)))
+            matches!(known(own, key), KeyMatch::No)
+                && others.iter().any(|other| matches!(known(other, key), KeyMatch::Prop(..)))
         };
         keys.into_iter().filter(lost).map(str::to_owned).collect()
     }
@@ -81,7 +81,7 @@ impl Coercion<'_> {
     /// The names that say which branch is meant: the only key of one, or its value of the tag.
     fn tags<'a>(&'a self, plan: &'a UnionPlan) -> Vec<(NodeId, &'a str)> {
         let by_key = plan.options.iter().filter_map(|&option| match &self.schema.node(option).kind {
-            Kind::Object(own) if own.required_props == 1 && matches!(own.extra, Extra::Drop) => {
+            NodeKind::Object(own) if own.required_props == 1 && matches!(own.extra, Extra::Drop) => {
                 match &own.props[..] {
                     [only] => Some((option, only.name.as_str())),
                     _ => None,

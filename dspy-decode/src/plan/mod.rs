@@ -42,7 +42,7 @@ impl Schema {
 
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
     /// The type's name, for messages.
     pub(super) name: Option<String>,
     /// Assertions that are checked on the finished value.
@@ -86,7 +86,7 @@ impl Node {
 }
 
 #[derive(Debug, Default)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     #[default]
     Any,
     Never,

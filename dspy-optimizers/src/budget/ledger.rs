@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dspy_core::lm::{Budget, BudgetScope, Limit, LmError, Refusal};
+use dspy_core::lm::{Budget, BudgetRefusal, BudgetScope, Limit, LmError};
 
 use crate::journal::Journal;
 
@@ -49,8 +49,8 @@ impl Ledger {
     /// Takes note of a call that a budget did not let through: this one, or one that the user has set for the run.
     pub(crate) fn refused(&self, error: &LmError) {
         let closed = match error.budget.as_deref().map(|over| over.why) {
-            Some(Refusal::Limit(limit)) => Closed::Limit(limit),
-            Some(Refusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
+            Some(BudgetRefusal::Limit(limit)) => Closed::Limit(limit),
+            Some(BudgetRefusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
             _ => Closed::Aborted,
         };
         self.close(closed);
