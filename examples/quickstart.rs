@@ -49,7 +49,11 @@ fn routed_well(example: &Route, output: &RouteOutput) -> bool {
 #[tokio::main]
 async fn main() -> dspy::Result<()> {
     let lm = Lm::from_env()?;
-    println!("model      {}{}", lm.id(), lm.origin().map(|why| format!(" ({why})")).unwrap_or_default());
+    println!(
+        "model      {}{}",
+        lm.id(),
+        lm.chosen_because().map(|why| format!(" ({why})")).unwrap_or_default()
+    );
     dspy::configure(lm.clone());
 
     // A typed answer: `team` is a `Team`, checked at compile time.

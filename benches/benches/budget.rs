@@ -68,7 +68,7 @@ fn one_call(c: &mut Criterion) {
     calls(&mut group, "budget_of_calls_tokens_dollars", |calls| all().scope(calls), &priced);
     calls(&mut group, "two_budgets", |calls| all().scope(all().scope(calls)), &priced);
     let wall = std::time::Duration::from_hours(1);
-    calls(&mut group, "budget_of_time", |calls| Budget::UNLIMITED.wall(wall).scope(calls), &bare);
+    calls(&mut group, "budget_of_time", |calls| Budget::UNLIMITED.time(wall).scope(calls), &bare);
     group.finish();
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::loose::Loose;
-use super::plan::{Kind, Schema};
+use super::plan::{NodeKind, Schema};
 use super::quoted::{Quote, opening};
 use super::strict;
 use super::tree::{Shape, Span, Tree};
@@ -101,7 +101,7 @@ fn scan_into<'t>(out: &mut Scan<'t>, text: &'t str, schema: &Schema, from: usize
     // After a failed start, scanning restarts at the next byte; the fuel keeps the total of all scans linear.
     let mut fuel = (end - from).saturating_mul(4) + 65_536;
     // A list may be written as consecutive objects.
-    let most = if matches!(schema.node(schema.root).kind, Kind::List(_)) { MAX_ROWS } else { MAX_UNITS };
+    let most = if matches!(schema.node(schema.root).kind, NodeKind::List(_)) { MAX_ROWS } else { MAX_UNITS };
     // The content of an unclosed fence ends here.
     while at < end {
         let Some(found) = bytes[at..end].iter().position(|b| matches!(b, b'{' | b'[' | b'`' | b'~')) else {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::candidates;
 use super::coerce::Coercion;
 use super::path::Path;
-use super::plan::{Extra, Kind, NodeId, ObjectPlan, Schema, TextPlan, UnionPlan};
+use super::plan::{Extra, NodeId, NodeKind, ObjectPlan, Schema, TextPlan, UnionPlan};
 use super::thoughts::{Head, Thoughts};
 use super::tree::{Shape, Tree};
 use dspy_base::fold::fold;
@@ -161,9 +161,9 @@ impl Reader<'_> {
             return None;
         }
         match (&self.schema.node(id).kind, &tree.shape) {
-            (Kind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
-            (Kind::Any, Shape::Text { text, quoted: true }) => Some(Value::String(text.to_string())),
-            (Kind::Text(plan), Shape::Text { text, quoted: true }) => {
+            (NodeKind::Union(union), _) => self.read(self.branch(union, tree)?, tree),
+            (NodeKind::Any, Shape::Text { text, quoted: true }) => Some(Value::String(text.to_string())),
+            (NodeKind::Text(plan), Shape::Text { text, quoted: true }) => {
                 // Code in a string is shown when it is finished, because a fence around it is removed.
                 if plan.code {
                     return None;
@@ -171,12 +171,12 @@ impl Reader<'_> {
                 let shown = if plan.is_free() { Some(text.as_ref()) } else { certain_start(plan, text) };
                 shown.map(|text| Value::String(text.to_owned()))
             }
-            (Kind::List(plan), Shape::List(items)) => {
+            (NodeKind::List(plan), Shape::List(items)) => {
                 // The item after a withheld one would take its place.
                 let shown = items.iter().enumerate().map_while(|(i, item)| self.read(plan.item(i)?, item));
                 Some(Value::Array(shown.collect()))
             }
-            (Kind::Object(plan), Shape::Object(entries)) => {
+            (NodeKind::Object(plan), Shape::Object(entries)) => {
                 let mut out = Map::new();
                 for entry in entries {
                     let Some((name, node)) = member(plan, &entry.key) else { continue };
@@ -189,10 +189,10 @@ impl Reader<'_> {
                 }
                 Some(Value::Object(out))
             }
-            (Kind::Any, Shape::List(items)) => {
+            (NodeKind::Any, Shape::List(items)) => {
                 Some(Value::Array(items.iter().map_while(|item| self.read(id, item)).collect()))
             }
-            (Kind::Any, Shape::Object(entries)) => {
+            (NodeKind::Any, Shape::Object(entries)) => {
                 let mut out = Map::new();
                 for entry in entries {
                     if !out.contains_key(&*entry.key)
@@ -212,9 +212,9 @@ impl Reader<'_> {
         let Shape::Object(entries) = &tree.shape else { return None };
         let last = entries.iter().find(|e| e.span.start < self.doubt && !self.is_certain(&e.value))?;
         match &self.schema.node(id).kind {
-            Kind::Union(union) => self.open(self.branch(union, tree)?, tree),
-            Kind::Object(plan) => member(plan, &last.key).map(|(name, _)| name.to_owned()),
-            Kind::Any => Some(last.key.to_string()),
+            NodeKind::Union(union) => self.open(self.branch(union, tree)?, tree),
+            NodeKind::Object(plan) => member(plan, &last.key).map(|(name, _)| name.to_owned()),
+            NodeKind::Any => Some(last.key.to_string()),
             _ => None,
         }
     }
@@ -241,11 +241,11 @@ impl Reader<'_> {
     /// Returns whether a finished member can belong to this branch.
     fn allows(&self, id: NodeId, key: &str, value: &Tree<'_>) -> bool {
         match &self.schema.node(id).kind {
-            Kind::Object(plan) => match plan.exact.get(key) {
+            NodeKind::Object(plan) => match plan.exact.get(key) {
                 Some(&i) => self.finished(plan.props[i].node, value).is_some(),
                 None => true,
             },
-            Kind::Union(union) => union.options.iter().any(|&o| self.allows(o, key, value)),
+            NodeKind::Union(union) => union.options.iter().any(|&o| self.allows(o, key, value)),
             _ => true,
         }
     }
@@ -258,14 +258,14 @@ impl Reader<'_> {
     /// Returns whether an unfinished part can still become a value of the node, judged by its shape alone.
     fn may_become(&self, id: NodeId, tree: &Tree<'_>) -> bool {
         match (&self.schema.node(id).kind, &tree.shape) {
-            (Kind::Any, _)
-            | (Kind::Text(_) | Kind::Choice(_), Shape::Text { .. })
-            | (Kind::Number(_) | Kind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
-            | (Kind::List(_), Shape::List(_))
-            | (Kind::Object(_), Shape::Object(_)) => true,
+            (NodeKind::Any, _)
+            | (NodeKind::Text(_) | NodeKind::Choice(_), Shape::Text { .. })
+            | (NodeKind::Number(_) | NodeKind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
+            | (NodeKind::List(_), Shape::List(_))
+            | (NodeKind::Object(_), Shape::Object(_)) => true,
             // Brackets that fit no other branch are read as text.
-            (Kind::Text(plan), Shape::List(_) | Shape::Object(_)) => plan.is_free(),
-            (Kind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
+            (NodeKind::Text(plan), Shape::List(_) | Shape::Object(_)) => plan.is_free(),
+            (NodeKind::Union(union), _) => union.options.iter().any(|&o| self.may_become(o, tree)),
             _ => false,
         }
     }

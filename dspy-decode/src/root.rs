@@ -9,7 +9,7 @@ use super::candidates::{self, Scan, Unit};
 use super::coerce::{Attempt, Coercion};
 use super::error::{DecodeError, Problem, ProblemKind, SchemaError};
 use super::path::Path;
-use super::plan::{Kind, NodeId, Schema, same};
+use super::plan::{NodeId, NodeKind, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::text::{corrects, snippet};
 use super::tree::{Shape, Span, Tree};
@@ -19,9 +19,9 @@ use super::{MAX_BYTES, partial, repair, soundness, strict, text_reply, thoughts}
 /// reply is ambiguous.
 const MARGIN: u64 = 6;
 
-pub(super) type Outcome = Result<Decoded<Value>, DecodeError>;
+pub(super) type DecodeOutcome = Result<Decoded<Value>, DecodeError>;
 
-pub(super) fn decode(schema: &Schema, text: &str) -> Outcome {
+pub(super) fn decode(schema: &Schema, text: &str) -> DecodeOutcome {
     if let Some((plan, nullable)) = text_reply::free_text(schema) {
         return text_reply::read(schema, plan, nullable, text);
     }
@@ -32,10 +32,10 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Outcome {
     if let Some(value) = strict::read(schema, text) {
         return Ok(Decoded::exact(value));
     }
-    Reply { schema, text }.read()
+    ReplyReader { schema, text }.read()
 }
 
-pub(super) fn coerce(schema: &Schema, value: Value) -> Outcome {
+pub(super) fn coerce(schema: &Schema, value: Value) -> DecodeOutcome {
     if schema.is_valid(schema.root, &value) {
         return Ok(Decoded::exact(value));
     }
@@ -90,7 +90,7 @@ fn is_empty(unit: &Unit<'_>) -> bool {
     }
 }
 
-struct Reply<'a> {
+struct ReplyReader<'a> {
     schema: &'a Schema,
     text: &'a str,
 }
@@ -104,8 +104,8 @@ struct Found {
     at: usize,
 }
 
-impl Reply<'_> {
-    fn by_marks(&self) -> Outcome {
+impl ReplyReader<'_> {
+    fn by_marks(&self) -> DecodeOutcome {
         let Some(answer) = thoughts::answer(self.text) else {
             let found = "a thought that does not end".to_owned();
             return Err(problem(self.schema, ProblemKind::Truncated, found).into());
@@ -199,7 +199,7 @@ impl Reply<'_> {
     }
 
     /// Reads text with a damaged structure.
-    fn mended(&self, scan: Scan<'_>, start: usize, end: usize, coercion: &mut Coercion<'_>) -> Outcome {
+    fn mended(&self, scan: Scan<'_>, start: usize, end: usize, coercion: &mut Coercion<'_>) -> DecodeOutcome {
         let schema = self.schema;
         let (body, ending) = self.body(start, end);
         let text = self.text.get(body.range()).unwrap_or("");
@@ -253,7 +253,7 @@ impl Reply<'_> {
     }
 
     /// Reads a structure that is escaped as a whole, as if it were inside a string: `{\"name\": \"Ann\"}`.
-    fn escaped(&self, start: usize, end: usize) -> Option<Outcome> {
+    fn escaped(&self, start: usize, end: usize) -> Option<DecodeOutcome> {
         let body = &self.text[start..end];
         let inside = body.strip_prefix(['{', '['])?;
         let blank = |c: char| c.is_whitespace() || matches!(c, '{' | '[');
@@ -277,9 +277,9 @@ impl Reply<'_> {
         Some(Ok(Decoded { value, report }))
     }
 
-    fn empty(&self) -> Outcome {
+    fn empty(&self) -> DecodeOutcome {
         let schema = self.schema;
-        if let Kind::Union(union) = &schema.node(schema.root).kind
+        if let NodeKind::Union(union) = &schema.node(schema.root).kind
             && union.null
         {
             let mut coercion = Coercion::new(schema, Some(self.text), 0);
@@ -338,7 +338,7 @@ impl Reply<'_> {
         start: usize,
         end: usize,
         coercion: &mut Coercion<'_>,
-    ) -> Outcome {
+    ) -> DecodeOutcome {
         let mut failure: Option<Vec<Problem>> = None;
         let mut stray = 0;
         let mut found: Vec<Found> = Vec::new();
@@ -415,7 +415,7 @@ impl Reply<'_> {
         Ok(Found { attempt, interpreted, fenced: unit.fenced, at: unit.tree.span.start })
     }
 
-    fn choose(&self, mut found: Vec<Found>, coercion: &mut Coercion<'_>) -> Outcome {
+    fn choose(&self, mut found: Vec<Found>, coercion: &mut Coercion<'_>) -> DecodeOutcome {
         // A fence is set apart on purpose: a value quoted in the prose before it is not the answer.
         if let Some(first_fence) = found.iter().filter(|f| f.fenced).map(|f| f.at).min() {
             found.retain(|f| f.fenced || f.at > first_fence);
@@ -423,7 +423,7 @@ impl Reply<'_> {
         coercion.alternatives += found.len() - 1;
         found.sort_by_key(|f| (f.interpreted, f.attempt.cost));
         let best = &found[0];
-        let list = matches!(self.schema.node(self.schema.root).kind, Kind::List(_));
+        let list = matches!(self.schema.node(self.schema.root).kind, NodeKind::List(_));
         let rival = found[1..].iter().find(|f| {
             (list || f.interpreted < best.interpreted + MARGIN)
                 && !same(&f.attempt.value, &best.attempt.value)
@@ -477,11 +477,11 @@ fn keep_telling(best: &mut Option<Vec<Problem>>, problems: Vec<Problem>) {
 /// Returns whether a list or an object can be a value of the node.
 fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
     match &schema.node(id).kind {
-        Kind::List(_) | Kind::Object(_) | Kind::Any => true,
-        Kind::Union(union) if depth > 0 => {
+        NodeKind::List(_) | NodeKind::Object(_) | NodeKind::Any => true,
+        NodeKind::Union(union) if depth > 0 => {
             union.options.iter().any(|&o| takes_structure(schema, o, depth - 1))
         }
-        Kind::Choice(plan) => plan.items.iter().any(|i| i.value.is_array() || i.value.is_object()),
+        NodeKind::Choice(plan) => plan.items.iter().any(|i| i.value.is_array() || i.value.is_object()),
         _ => false,
     }
 }
@@ -489,9 +489,11 @@ fn takes_structure(schema: &Schema, id: NodeId, depth: usize) -> bool {
 /// Returns whether any string can be a value of the node.
 fn takes_text(schema: &Schema, id: NodeId, depth: usize) -> bool {
     match &schema.node(id).kind {
-        Kind::Any => true,
-        Kind::Text(plan) => plan.is_free(),
-        Kind::Union(union) if depth > 0 => union.options.iter().any(|&o| takes_text(schema, o, depth - 1)),
+        NodeKind::Any => true,
+        NodeKind::Text(plan) => plan.is_free(),
+        NodeKind::Union(union) if depth > 0 => {
+            union.options.iter().any(|&o| takes_text(schema, o, depth - 1))
+        }
         _ => false,
     }
 }

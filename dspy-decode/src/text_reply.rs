@@ -8,9 +8,9 @@ use super::code::{self, Code};
 use super::coerce::{self, Coercion};
 use super::error::{DecodeError, Problem, ProblemKind};
 use super::path::Path;
-use super::plan::{Kind, Schema, TextPlan};
+use super::plan::{NodeKind, Schema, TextPlan};
 use super::report::{Decoded, ParseReport, RepairKind as R};
-use super::root::{Outcome, bounds, problem};
+use super::root::{DecodeOutcome, bounds, problem};
 use super::text::snippet;
 use super::thoughts;
 use super::tree::{Shape, Span, Tree};
@@ -19,10 +19,10 @@ use super::tree::{Shape, Span, Tree};
 pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
     let node = schema.node(schema.root);
     match &node.kind {
-        Kind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
-        Kind::Union(union) => match union.options.as_slice() {
+        NodeKind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
+        NodeKind::Union(union) => match union.options.as_slice() {
             [one] => match &schema.node(*one).kind {
-                Kind::Text(plan) if schema.node(*one).checks.is_empty() => Some((plan, union.null)),
+                NodeKind::Text(plan) if schema.node(*one).checks.is_empty() => Some((plan, union.null)),
                 _ => None,
             },
             _ => None,

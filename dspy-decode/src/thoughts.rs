@@ -21,15 +21,15 @@ const LONGEST_TAG: usize = 256;
 
 /// The kind of a tag: a block is closed by a tag of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind(usize);
+pub struct ThoughtKind(usize);
 
 /// The tag at the start of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
     /// An opening tag of this length.
-    Open(Kind, usize),
+    Open(NodeKind, usize),
     /// A closing tag of this length.
-    Close(Kind, usize),
+    Close(NodeKind, usize),
     /// An empty block of this length.
     Empty(usize),
     /// Other text.
@@ -43,7 +43,7 @@ pub fn tag(text: &str, whole: bool) -> Tag {
     let undecided = if whole { Tag::Other } else { Tag::Undecided };
     let mut begun = false;
     for (index, (open, close)) in PAIRS.iter().enumerate() {
-        let kind = Kind(NAMES.len() + index);
+        let kind = ThoughtKind(NAMES.len() + index);
         if has_prefix(text, open) {
             return Tag::Open(kind, open.len());
         }
@@ -79,11 +79,11 @@ pub fn tag(text: &str, whole: bool) -> Tag {
     }
     let length = text.len() - rest.len() + end + 1;
     if closes {
-        Tag::Close(Kind(index), length)
+        Tag::Close(ThoughtKind(index), length)
     } else if rest[..end].ends_with('/') {
         Tag::Empty(length)
     } else {
-        Tag::Open(Kind(index), length)
+        Tag::Open(ThoughtKind(index), length)
     }
 }
 
@@ -140,7 +140,7 @@ pub struct Thoughts {
     at: usize,
     /// The position up to which only white space follows the last block.
     blank: usize,
-    open: Option<(Kind, usize)>,
+    open: Option<(ThoughtKind, usize)>,
     found: Option<usize>,
 }
 
@@ -190,7 +190,7 @@ impl Thoughts {
     }
 
     /// Returns the nesting depth after the next tag inside the open block.
-    fn inside(&mut self, text: &str, whole: bool, kind: Kind, depth: usize) -> Option<usize> {
+    fn inside(&mut self, text: &str, whole: bool, kind: NodeKind, depth: usize) -> Option<usize> {
         while let Some(at) = text[self.at..].find(['<', '◁', '[']).map(|offset| self.at + offset) {
             self.at = at;
             let (length, deeper) = match tag(&text[at..], whole) {
@@ -214,7 +214,7 @@ impl Thoughts {
     }
 }
 
-impl Kind {
+impl NodeKind {
     /// Returns the name of the element, if it is one.
     fn name(self) -> Option<&'static str> {
         NAMES.get(self.0).copied()

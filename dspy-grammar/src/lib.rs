@@ -38,7 +38,7 @@ mod types;
 pub use fields::{Field, Parsed, parse};
 pub use names::{Number, Own, reserved};
 pub use suggest::{nearest, remedy};
-pub use types::{Choice, ChoiceValue, Known, Path, Temporal, Type};
+pub use types::{Choice, ChoiceValue, KnownType, Path, Temporal, Type};
 
 /// A problem in a string, with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::{Known, Temporal};
+use crate::{KnownType, Temporal};
 
 /// Makes an enum of types that are written by their name.
 macro_rules! named_types {
@@ -98,34 +98,34 @@ named_types! {
 }
 
 /// A spelling of a type, its meaning, and the number of its arguments.
-type Spelling = (&'static str, Known, RangeInclusive<usize>);
+type Spelling = (&'static str, KnownType, RangeInclusive<usize>);
 
 /// The spellings of all types but those that are named by themselves.
 const SPELLINGS: [Spelling; 24] = [
-    ("str", Known::Text, 0..=0),
-    ("String", Known::Text, 0..=0),
-    ("int", Known::Number(Number::I64), 0..=0),
-    ("float", Known::Number(Number::F64), 0..=0),
-    ("bool", Known::Bool, 0..=0),
-    ("char", Known::Char, 0..=0),
-    ("Any", Known::Any, 0..=0),
-    ("list", Known::List, 0..=1),
-    ("List", Known::List, 0..=1),
-    ("Vec", Known::List, 0..=1),
-    ("set", Known::Set, 0..=1),
-    ("Set", Known::Set, 0..=1),
-    ("dict", Known::Dict, 0..=2),
-    ("Dict", Known::Dict, 0..=2),
-    ("BTreeMap", Known::Dict, 0..=2),
-    ("HashMap", Known::HashMap, 2..=2),
-    ("tuple", Known::Tuple, 1..=16),
-    ("Tuple", Known::Tuple, 1..=16),
-    ("Optional", Known::Optional, 1..=1),
-    ("Option", Known::Optional, 1..=1),
-    ("date", Known::Temporal(Temporal::Date), 0..=0),
-    ("time", Known::Temporal(Temporal::Time), 0..=0),
-    ("datetime", Known::Temporal(Temporal::DateTime), 0..=0),
-    ("timedelta", Known::Temporal(Temporal::TimeDelta), 0..=0),
+    ("str", KnownType::Text, 0..=0),
+    ("String", KnownType::Text, 0..=0),
+    ("int", KnownType::Number(Number::I64), 0..=0),
+    ("float", KnownType::Number(Number::F64), 0..=0),
+    ("bool", KnownType::Bool, 0..=0),
+    ("char", KnownType::Char, 0..=0),
+    ("Any", KnownType::Any, 0..=0),
+    ("list", KnownType::List, 0..=1),
+    ("List", KnownType::List, 0..=1),
+    ("Vec", KnownType::List, 0..=1),
+    ("set", KnownType::Set, 0..=1),
+    ("Set", KnownType::Set, 0..=1),
+    ("dict", KnownType::Dict, 0..=2),
+    ("Dict", KnownType::Dict, 0..=2),
+    ("BTreeMap", KnownType::Dict, 0..=2),
+    ("HashMap", KnownType::HashMap, 2..=2),
+    ("tuple", KnownType::Tuple, 1..=16),
+    ("Tuple", KnownType::Tuple, 1..=16),
+    ("Optional", KnownType::Optional, 1..=1),
+    ("Option", KnownType::Optional, 1..=1),
+    ("date", KnownType::Temporal(Temporal::Date), 0..=0),
+    ("time", KnownType::Temporal(Temporal::Time), 0..=0),
+    ("datetime", KnownType::Temporal(Temporal::DateTime), 0..=0),
+    ("timedelta", KnownType::Temporal(Temporal::TimeDelta), 0..=0),
 ];
 
 /// Words with a grammar of their own, and the type of any JSON in Rust.
@@ -136,9 +136,9 @@ const UNNAMEABLE: [&str; 5] = ["self", "Self", "super", "crate", "_"];
 
 /// Returns the meaning of a word and its possible numbers of arguments. Types of `dspy` are not included: without
 /// a module, such a word may be a type of the caller.
-pub(crate) fn known(word: &str) -> Option<(Known, RangeInclusive<usize>)> {
+pub(crate) fn known(word: &str) -> Option<(KnownType, RangeInclusive<usize>)> {
     if let Some(number) = Number::named(word) {
-        return Some((Known::Number(number), 0..=0));
+        return Some((KnownType::Number(number), 0..=0));
     }
     SPELLINGS.iter().find(|(name, ..)| *name == word).map(|(_, known, arguments)| (*known, arguments.clone()))
 }

@@ -14,7 +14,7 @@ pub enum Type {
     /// A type with a meaning in the grammar, with its arguments.
     Known {
         /// The type.
-        known: Known,
+        known: KnownType,
         /// The arguments in brackets.
         arguments: Vec<Type>,
         /// The offsets of its start and of the end of its name, in bytes.
@@ -36,7 +36,7 @@ pub enum Type {
 
 /// Types that mean the same in both languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownType {
     /// A string.
     Text,
     /// `bool`.
@@ -146,7 +146,7 @@ fn one_of(mut choices: Vec<Type>, at: usize) -> Type {
             0 => return Type::None,
             _ => one_of(choices, at),
         };
-        return Type::Known { known: Known::Optional, arguments: vec![inner], span: (at, at) };
+        return Type::Known { known: KnownType::Optional, arguments: vec![inner], span: (at, at) };
     }
     if choices.len() == 1 { choices.remove(0) } else { Type::Union(choices, at) }
 }
@@ -211,14 +211,14 @@ fn dotted(module: &str, at: usize, scan: &mut Scanner<'_>, depth: usize) -> Resu
     let known = match module {
         "dspy" => {
             let candidates: Vec<String> = names::own().map(|own| format!("dspy.{own}")).collect();
-            let known = Own::named(word).map(Known::Own);
+            let known = Own::named(word).map(KnownType::Own);
             known.ok_or_else(|| unknown(&written, candidates.iter().map(String::as_str)))
         }
         "typing" if names::capital().any(|name| name == word) => {
             return named(word, &written, at, scan, depth);
         }
         "datetime" => match names::known(word) {
-            Some((known @ Known::Temporal(_), _)) => Ok(known),
+            Some((known @ KnownType::Temporal(_), _)) => Ok(known),
             _ => {
                 let candidates =
                     ["datetime.date", "datetime.time", "datetime.datetime", "datetime.timedelta"];

@@ -30,7 +30,7 @@ pub struct Lm {
     model: Arc<dyn LanguageModel>,
     params: Params,
     rollout: Option<u64>,
-    origin: Option<Arc<str>>,
+    chosen_because: Option<Arc<str>>,
     layers: Option<Arc<Node>>,
     price: Option<Price>,
 }
@@ -43,7 +43,14 @@ impl Lm {
 
     /// A handle to a model that is shared with other handles.
     pub fn shared(model: Arc<dyn LanguageModel>) -> Self {
-        Lm { model, params: Params::default(), rollout: None, origin: None, layers: None, price: None }
+        Lm {
+            model,
+            params: Params::default(),
+            rollout: None,
+            chosen_because: None,
+            layers: None,
+            price: None,
+        }
     }
 
     /// A model for tests that gives these replies in order, then the error
@@ -107,8 +114,14 @@ impl Lm {
     }
 
     /// Why this model was chosen, where that was [left to the environment](Self::from_env).
+    pub fn chosen_because(&self) -> Option<&str> {
+        self.chosen_because.as_deref()
+    }
+
+    /// See [`chosen_because`](Self::chosen_because).
+    #[deprecated(since = "0.1.0", note = "renamed to `chosen_because`")]
     pub fn origin(&self) -> Option<&str> {
-        self.origin.as_deref()
+        self.chosen_because()
     }
 
     /// What the deployment can do.
@@ -237,8 +250,8 @@ impl Lm {
         Ok(response.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default())
     }
 
-    pub(crate) fn with_origin(mut self, origin: &str) -> Self {
-        self.origin = Some(origin.into());
+    pub(crate) fn with_chosen_because(mut self, reason: &str) -> Self {
+        self.chosen_because = Some(reason.into());
         self
     }
 

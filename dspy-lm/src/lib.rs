@@ -16,15 +16,16 @@ mod combine;
 mod dispatch;
 mod embed;
 mod endpoint;
+mod environment;
 mod handle;
 mod layer;
+mod model_name;
 mod money;
 mod network;
 #[doc(hidden)]
 pub mod observe;
 mod protocols;
 mod providers;
-mod resolve;
 mod reuse;
 mod scope;
 mod scripted;
@@ -34,11 +35,14 @@ pub use builtin::BuiltinLm;
 pub use combine::{Fallback, RoundRobin};
 pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;
+use environment::{Lookup, environment, variable};
 pub use handle::Lm;
 pub use layer::{Layer, Next};
 #[doc(hidden)]
 pub use money::budget::BudgetLog;
-pub use money::budget::{Budget, BudgetScope, Limit, OverBudget, Refusal};
+#[expect(deprecated, reason = "the old name goes on working")]
+pub use money::budget::Refusal;
+pub use money::budget::{Budget, BudgetRefusal, BudgetScope, Limit, OverBudget};
 pub use money::price::{Price, PriceTable, PriceTableError};
 #[doc(hidden)]
 pub use money::usage::Tally;
@@ -50,7 +54,6 @@ pub use network::secret::Secret;
 use network::secret::hide_live;
 pub use observe::LmCall;
 pub use protocols::protocol::Protocol;
-use resolve::{Lookup, environment, variable};
 pub use reuse::cache::{Cache, CacheBuilder, CacheMode, CacheStats};
 pub use reuse::cassette::{Cassette, CassetteError, Matching};
 use scope::with_scope;

@@ -88,7 +88,7 @@ async fn budgets_of_nothing_pay_nothing() {
         Budget::calls(0),
         Budget::UNLIMITED.tokens(0),
         Budget::UNLIMITED.usd(0.0),
-        Budget::UNLIMITED.wall(Duration::ZERO),
+        Budget::UNLIMITED.time(Duration::ZERO),
     ] {
         let (lm, spent) = meter(Usage::tokens(10, 1).at_cost(0.0));
         let report = search(lm, budget, 8).await.unwrap();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dspy_grammar::{Choice, ChoiceValue, Known, Number, Own, Path, Problem, Temporal, Type};
+use dspy_grammar::{Choice, ChoiceValue, KnownType, Number, Own, Path, Problem, Temporal, Type};
 use serde_json::{Value, json};
 
 use super::{FieldSpec, Role, SignatureSpec};
@@ -87,20 +87,20 @@ fn schema(ty: &Type) -> Result<Value, Problem> {
         }
         Type::Named(path, arguments) => named(path, arguments)?,
         Type::Known { known, arguments, .. } => match known {
-            Known::Text => json!({"type": "string"}),
-            Known::Bool => json!({"type": "boolean"}),
-            Known::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
-            Known::Any => any()?,
-            Known::Number(number) => numeric(*number),
-            Known::List => json!({"type": "array", "items": first(arguments)?}),
-            Known::Set => json!({"type": "array", "items": first(arguments)?, "uniqueItems": true}),
-            Known::Dict | Known::HashMap => {
+            KnownType::Text => json!({"type": "string"}),
+            KnownType::Bool => json!({"type": "boolean"}),
+            KnownType::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
+            KnownType::Any => any()?,
+            KnownType::Number(number) => numeric(*number),
+            KnownType::List => json!({"type": "array", "items": first(arguments)?}),
+            KnownType::Set => json!({"type": "array", "items": first(arguments)?, "uniqueItems": true}),
+            KnownType::Dict | KnownType::HashMap => {
                 json!({"type": "object", "additionalProperties": arguments.get(1).map_or_else(any, schema)?})
             }
-            Known::Tuple => tuple(arguments)?,
-            Known::Optional => nullable(first(arguments)?),
-            Known::Own(own) => own_type(*own),
-            Known::Temporal(temporal) => match temporal {
+            KnownType::Tuple => tuple(arguments)?,
+            KnownType::Optional => nullable(first(arguments)?),
+            KnownType::Own(own) => own_type(*own),
+            KnownType::Temporal(temporal) => match temporal {
                 Temporal::Date => json!({"type": "string", "format": "date"}),
                 Temporal::Time => json!({"type": "string", "format": "partial-time"}),
                 // Python's datetimes may have a UTC offset or none.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dspy_core::lm::{Budget, FinishReason, Limit, Lm, Price, Refusal, ScriptedLm, Usage};
+use dspy_core::lm::{Budget, BudgetRefusal, FinishReason, Limit, Lm, Price, ScriptedLm, Usage};
 
 use crate::{Telling, Verbose, refused, request};
 
@@ -39,7 +39,7 @@ async fn a_reply_that_the_budget_cut_off_is_asked_for_again() {
 async fn a_reply_that_there_is_no_room_for_is_an_error_and_not_an_answer() {
     let account = Budget::UNLIMITED.tokens(6_000).start();
     let over = refused(account.enter(Lm::custom(Verbose { cost: None }).complete(request("10000"))).await);
-    assert_eq!((over.why, over.cut), (Refusal::Limit(Limit::Tokens), Some(4_096)));
+    assert_eq!((over.why, over.cut), (BudgetRefusal::Limit(Limit::Tokens), Some(4_096)));
     assert!(over.to_string().contains("cut off after 4096 tokens"), "{over}");
     assert_eq!(account.spent().completion_tokens, 4_096);
 }
@@ -52,7 +52,7 @@ async fn a_reply_as_long_as_one_that_there_was_is_not_begun_without_the_room() {
     assert_eq!(account.spent().requests, 2);
     assert_eq!(
         refused(account.enter(lm.complete(request("10000"))).await).why,
-        Refusal::Limit(Limit::Tokens)
+        BudgetRefusal::Limit(Limit::Tokens)
     );
     assert_eq!(account.spent().requests, 2);
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dspy_core::evaluate::{Evaluate, ItemError};
 use dspy_core::lm::{
-    Budget, Cache, FinishReason, Limit, Lm, LmError, LmErrorKind, Price, Refusal, Reply, ScriptedLm, Usage,
-    track_usage,
+    Budget, BudgetRefusal, Cache, FinishReason, Limit, Lm, LmError, LmErrorKind, Price, Reply, ScriptedLm,
+    Usage, track_usage,
 };
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, spawn};
@@ -26,7 +26,7 @@ async fn calls_are_counted_out() {
         account.enter(lm.ask("?")).await.unwrap();
     }
     let over = refused(account.enter(lm.ask("?")).await);
-    assert_eq!((over.why, over.spent.requests), (Refusal::Limit(Limit::Calls), 2));
+    assert_eq!((over.why, over.spent.requests), (BudgetRefusal::Limit(Limit::Calls), 2));
     assert_eq!(account.remaining().calls, Some(0));
     assert!(lm.ask("?").await.is_ok(), "outside nothing is limited");
 }
@@ -39,10 +39,10 @@ async fn a_call_must_fit_all_budgets_and_is_paid_from_each() {
         for _ in 0..2 {
             inner.enter(lm.ask("?")).await.unwrap();
         }
-        assert_eq!(why(inner.enter(lm.ask("?")).await), Refusal::Limit(Limit::Calls));
+        assert_eq!(why(inner.enter(lm.ask("?")).await), BudgetRefusal::Limit(Limit::Calls));
         lm.ask("?").await.unwrap();
         let other = Budget::calls(5).start();
-        assert_eq!(why(other.enter(lm.ask("?")).await), Refusal::Limit(Limit::Calls));
+        assert_eq!(why(other.enter(lm.ask("?")).await), BudgetRefusal::Limit(Limit::Calls));
         assert_eq!(other.spent().requests, 0, "what the outer one refuses is not paid from the inner one");
         assert_eq!(other.remaining().calls, Some(5));
     });
@@ -65,7 +65,7 @@ async fn what_is_known_beforehand_costs_nothing_even_when_nothing_is_left() {
     let lm = yes(1).layer(Known);
     assert_eq!(account.enter(lm.ask("?")).await.unwrap(), "known");
     assert_eq!(account.spent(), Usage::default());
-    assert_eq!(why(account.enter(yes(1).ask("?")).await), Refusal::Limit(Limit::Calls));
+    assert_eq!(why(account.enter(yes(1).ask("?")).await), BudgetRefusal::Limit(Limit::Calls));
 }
 
 #[tokio::test]
@@ -101,7 +101,10 @@ async fn the_most_that_a_call_may_cost_is_set_aside() {
     account.enter(lm.complete(request("60"))).await.unwrap();
     assert_eq!(account.remaining().usd, Some(182.0));
     let over = refused(account.enter(lm.clone().max_tokens(102).complete(request("5"))).await);
-    assert_eq!((over.why, over.asked.cost_usd), (Refusal::Limit(Limit::Usd), Some(183.000_000_000_001)));
+    assert_eq!(
+        (over.why, over.asked.cost_usd),
+        (BudgetRefusal::Limit(Limit::Usd), Some(183.000_000_000_001))
+    );
     assert!(over.to_string().contains("US dollars"), "{over}");
 }
 
@@ -116,7 +119,7 @@ async fn all_replies_of_a_request_must_fit() {
     // 81 for the request.
     samples(3).await.unwrap();
     let over = refused(samples(4).await);
-    assert_eq!((over.why, over.asked.total_tokens()), (Refusal::Limit(Limit::Tokens), 481));
+    assert_eq!((over.why, over.asked.total_tokens()), (BudgetRefusal::Limit(Limit::Tokens), 481));
 }
 
 #[tokio::test]
@@ -136,7 +139,7 @@ async fn prompts_that_are_longer_than_expected_are_expected_to_be() {
     let lm = Lm::custom(Telling(Usage::tokens(500, 1), FinishReason::Stop)).max_tokens(10);
     account.enter(lm.ask("?")).await.unwrap();
     let over = refused(account.enter(lm.ask("?")).await);
-    assert_eq!((over.why, over.asked.total_tokens()), (Refusal::Limit(Limit::Tokens), 510));
+    assert_eq!((over.why, over.asked.total_tokens()), (BudgetRefusal::Limit(Limit::Tokens), 510));
 }
 
 #[tokio::test]
@@ -237,13 +240,13 @@ async fn dollars_without_prices_are_no_silent_promise() {
     let lm = Lm::custom(Verbose { cost: None });
     account.enter(lm.complete(request("5"))).await.unwrap();
     assert_eq!(account.unpriced().as_deref(), Some("verbose"));
-    assert_eq!(why(account.enter(lm.complete(request("5"))).await), Refusal::UnknownPrice);
+    assert_eq!(why(account.enter(lm.complete(request("5"))).await), BudgetRefusal::UnknownPrice);
     // With another limit the calls go on, and the report says so.
     let account = Budget::calls(2).usd(1.0).start();
     for _ in 0..2 {
         account.enter(lm.complete(request("5"))).await.unwrap();
     }
-    assert_eq!(why(account.enter(lm.complete(request("5"))).await), Refusal::Limit(Limit::Calls));
+    assert_eq!(why(account.enter(lm.complete(request("5"))).await), BudgetRefusal::Limit(Limit::Calls));
     assert_eq!((account.unpriced().as_deref(), account.spent().cost_usd), (Some("verbose"), None));
 }
 
@@ -271,7 +274,7 @@ async fn spawned_tasks_and_streams_are_paid_for() {
             while stream.next().await.is_some() {}
             stream.finish().await.unwrap();
             lm.stream(request("?")).finish().await.unwrap();
-            assert_eq!(why(lm.stream(request("?")).finish().await), Refusal::Limit(Limit::Calls));
+            assert_eq!(why(lm.stream(request("?")).finish().await), BudgetRefusal::Limit(Limit::Calls));
         })
         .await;
     assert_eq!(account.spent().requests, 3);
@@ -280,11 +283,11 @@ async fn spawned_tasks_and_streams_are_paid_for() {
 #[tokio::test]
 async fn accounts_go_on_from_what_was_spent() {
     let spent = Usage::tokens(50, 50).at_cost(0.25);
-    let budget = Budget::calls(2).tokens(300).usd(1.0).wall(Duration::from_mins(1));
+    let budget = Budget::calls(2).tokens(300).usd(1.0).time(Duration::from_mins(1));
     let account = budget.resume(spent, Duration::from_secs(20));
     let left = account.remaining();
     assert_eq!((left.calls, left.tokens, left.usd), (Some(1), Some(200), Some(0.75)));
-    assert!(left.wall.unwrap() <= Duration::from_secs(40));
+    assert!(left.time.unwrap() <= Duration::from_secs(40));
     assert_eq!(account.spent(), spent);
 }
 
@@ -314,7 +317,7 @@ async fn items_that_the_budget_has_no_room_for_have_no_score() {
     for item in result.errors() {
         let Err(ItemError::Program(error)) = &item.score else { panic!("{item:?}") };
         assert!(error.is_outage());
-        assert_eq!(error.as_lm().unwrap().budget.as_ref().unwrap().why, Refusal::Limit(Limit::Calls));
+        assert_eq!(error.as_lm().unwrap().budget.as_ref().unwrap().why, BudgetRefusal::Limit(Limit::Calls));
     }
     assert_eq!(result.summary().usage().requests, 6);
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dspy_core::lm::{
-    BoxFuture, Completion, FinishReason, LanguageModel, Layer, Lm, LmError, LmErrorKind, Message, Next,
-    OverBudget, Refusal, Request, Response, Usage,
+    BoxFuture, BudgetRefusal, Completion, FinishReason, LanguageModel, Layer, Lm, LmError, LmErrorKind,
+    Message, Next, OverBudget, Request, Response, Usage,
 };
 use tokio::sync::Semaphore;
 
@@ -119,7 +119,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, LmError>) -> OverBud
     *error.budget.unwrap()
 }
 
-pub(crate) fn why<T: std::fmt::Debug>(result: Result<T, LmError>) -> Refusal {
+pub(crate) fn why<T: std::fmt::Debug>(result: Result<T, LmError>) -> BudgetRefusal {
     refused(result).why
 }
 

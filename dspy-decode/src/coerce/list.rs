@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::error::ProblemKind;
 use super::super::path::Path;
-use super::super::plan::{Kind, ListPlan, NodeId, first_duplicate};
+use super::super::plan::{ListPlan, NodeId, NodeKind, first_duplicate};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, has_negation, snippet};
 use super::super::tree::{Notes, Shape, Span, Tree};
@@ -96,7 +96,7 @@ impl Coercion<'_> {
                 return None;
             };
             // A list inside a list of strings: its brackets are doubled.
-            if let (Shape::List(inner), Kind::Text(_), 1) =
+            if let (Shape::List(inner), NodeKind::Text(_), 1) =
                 (&item.shape, &self.schema.node(node).kind, items.len())
                 && !item.cut
                 && !inner.is_empty()
@@ -108,7 +108,7 @@ impl Coercion<'_> {
             let structure = matches!(item.shape, Shape::List(_) | Shape::Object(_));
             if structure
                 && !item.cut
-                && matches!(self.schema.node(node).kind, Kind::Text(_))
+                && matches!(self.schema.node(node).kind, NodeKind::Text(_))
                 && items.len() > 1
             {
                 self.wrong(node, item, &path.index(i));
@@ -117,7 +117,7 @@ impl Coercion<'_> {
             let mended = self.repairs.len();
             match self.read(node, item, &path.index(i)) {
                 Some(value) => {
-                    let of_lists = matches!(self.schema.node(node).kind, Kind::List(_));
+                    let of_lists = matches!(self.schema.node(node).kind, NodeKind::List(_));
                     rows += usize::from(
                         of_lists
                             && self.repairs.get(mended..).is_some_and(|new| {
@@ -417,27 +417,27 @@ impl Coercion<'_> {
     fn may_be_one(&self, node: NodeId, first: &Value, second: &Value) -> bool {
         let (Value::Object(a), Value::Object(b)) = (first, second) else { return false };
         match &self.schema.node(node).kind {
-            Kind::Object(plan) => {
+            NodeKind::Object(plan) => {
                 a.keys().all(|key| plan.exact.contains_key(key) && !b.contains_key(key))
                     && b.keys().all(|key| plan.exact.contains_key(key))
             }
-            Kind::Union(union) => union.options.iter().any(|&o| self.may_be_one(o, first, second)),
+            NodeKind::Union(union) => union.options.iter().any(|&o| self.may_be_one(o, first, second)),
             _ => false,
         }
     }
 
     pub(super) fn takes_text(&self, node: NodeId) -> bool {
         match &self.schema.node(node).kind {
-            Kind::Text(_) | Kind::Any => true,
-            Kind::Union(u) => u.options.iter().any(|&o| self.takes_text(o)),
+            NodeKind::Text(_) | NodeKind::Any => true,
+            NodeKind::Union(u) => u.options.iter().any(|&o| self.takes_text(o)),
             _ => false,
         }
     }
 
     fn is_scalar(&self, node: NodeId) -> bool {
         match &self.schema.node(node).kind {
-            Kind::List(_) | Kind::Object(_) | Kind::Any => false,
-            Kind::Union(u) => u.options.iter().all(|&o| self.is_scalar(o)),
+            NodeKind::List(_) | NodeKind::Object(_) | NodeKind::Any => false,
+            NodeKind::Union(u) => u.options.iter().all(|&o| self.is_scalar(o)),
             _ => true,
         }
     }

@@ -42,7 +42,7 @@ use serde_json::Value;
 use super::MAX_DEPTH;
 use super::error::{Problem, ProblemKind};
 use super::path::Path;
-use super::plan::{Kind, NodeId, Schema};
+use super::plan::{NodeId, NodeKind, Schema};
 use super::report::{Repair, RepairKind};
 use super::text::snippet;
 use super::tree::{Flaw, Shape, Span, Tree};
@@ -150,7 +150,7 @@ impl<'p> Coercion<'p> {
         let schema = self.schema;
         let node = schema.node(id);
         let structure = matches!(tree.shape, Shape::List(_) | Shape::Object(_));
-        if tree.cut && (!structure || matches!(node.kind, Kind::Any)) {
+        if tree.cut && (!structure || matches!(node.kind, NodeKind::Any)) {
             self.truncated(id, tree, path);
             return None;
         }
@@ -159,16 +159,16 @@ impl<'p> Coercion<'p> {
             return None;
         }
         let value = match &node.kind {
-            Kind::Any => self.any(id, tree, path),
-            Kind::Never => self.wrong(id, tree, path),
-            Kind::Null => self.null(id, tree, path),
-            Kind::Bool => self.boolean(id, tree, path),
-            Kind::Number(plan) => self.number(id, plan, tree, path),
-            Kind::Text(plan) => self.string(id, plan, tree, path),
-            Kind::Choice(plan) => self.choice(id, plan, tree, path),
-            Kind::List(plan) => self.list(id, plan, tree, path),
-            Kind::Object(plan) => self.object(id, plan, tree, path),
-            Kind::Union(plan) => self.union(id, plan, tree, path),
+            NodeKind::Any => self.any(id, tree, path),
+            NodeKind::Never => self.wrong(id, tree, path),
+            NodeKind::Null => self.null(id, tree, path),
+            NodeKind::Bool => self.boolean(id, tree, path),
+            NodeKind::Number(plan) => self.number(id, plan, tree, path),
+            NodeKind::Text(plan) => self.string(id, plan, tree, path),
+            NodeKind::Choice(plan) => self.choice(id, plan, tree, path),
+            NodeKind::List(plan) => self.list(id, plan, tree, path),
+            NodeKind::Object(plan) => self.object(id, plan, tree, path),
+            NodeKind::Union(plan) => self.union(id, plan, tree, path),
         }?;
         if !node.checks.is_empty()
             && let Some(broken) = schema.failed_check(id, &value)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::super::error::{MISSING, ProblemKind};
 use super::super::loose::Loose;
 use super::super::path::Path;
-use super::super::plan::{ByPattern, Extra, Kind, NodeId, ObjectPlan};
+use super::super::plan::{ByPattern, Extra, NodeId, NodeKind, ObjectPlan};
 use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
@@ -14,7 +14,7 @@ use super::{Coercion, block, unknown_keys, unknown_lines};
 use dspy_base::fold::fold;
 
 /// The result of matching a key.
-pub(super) enum Known {
+pub(super) enum KeyMatch {
     Prop(usize, Option<R>),
     Extra(NodeId),
     /// Several members have this spelling.
@@ -58,8 +58,8 @@ impl Coercion<'_> {
             Shape::Object(inner) => Some(inner),
             _ => None,
         }?;
-        let unknown = matches!(known(plan, &only.key), Known::No);
-        let fits = object.iter().any(|e| matches!(known(plan, &e.key), Known::Prop(..)));
+        let unknown = matches!(known(plan, &only.key), KeyMatch::No);
+        let fits = object.iter().any(|e| matches!(known(plan, &e.key), KeyMatch::Prop(..)));
         (unknown && fits).then_some(&only.value)
     }
 
@@ -83,11 +83,11 @@ impl Coercion<'_> {
             let before = previous.replace(entry);
             // Models write keys in schema order, so the next member is tried first.
             let recognised = match plan.props.get(next) {
-                Some(prop) if *prop.name == *entry.key => Known::Prop(next, None),
+                Some(prop) if *prop.name == *entry.key => KeyMatch::Prop(next, None),
                 _ => known(plan, &entry.key),
             };
             match recognised {
-                Known::Prop(i, repair) => {
+                KeyMatch::Prop(i, repair) => {
                     next = i + 1;
                     let prop = &plan.props[i];
                     let path = path.key(&prop.name);
@@ -115,7 +115,7 @@ impl Coercion<'_> {
                         None => ok = false,
                     }
                 }
-                Known::Extra(node) => {
+                KeyMatch::Extra(node) => {
                     let path = path.key(&entry.key);
                     match self.read(node, &entry.value, &path) {
                         Some(value) if !self.fits_all(plan, &entry.key, &value) => {
@@ -141,13 +141,13 @@ impl Coercion<'_> {
                         None => ok = false,
                     }
                 }
-                Known::Unclear => {
+                KeyMatch::Unclear => {
                     let found =
                         format!("the key `{}`, which could be one of several members", snippet(&entry.key));
                     self.problem(ProblemKind::Ambiguous, path, id, found, entry.span);
                     ok = false;
                 }
-                Known::No => {
+                KeyMatch::No => {
                     let open = entry.value.flaw == Some(Flaw::UnclearEnd);
                     if open || self.swallows(entry, before) || by_line && self.goes_on(plan, entry, before) {
                         let found = format!("`{}`, which may be text or a key", snippet(&entry.key));
@@ -260,7 +260,7 @@ impl Coercion<'_> {
     fn goes_on(&self, plan: &ObjectPlan, entry: &Entry<'_>, before: Option<&Entry<'_>>) -> bool {
         let Some(before) = before.filter(|_| !entry.quoted) else { return false };
         let text =
-            matches!(known(plan, &before.key), Known::Prop(i, _) if self.takes_text(plan.props[i].node));
+            matches!(known(plan, &before.key), KeyMatch::Prop(i, _) if self.takes_text(plan.props[i].node));
         match &before.value.shape {
             Shape::Text { text: words, quoted: false } if text => {
                 unknown_lines::is_remark(&entry.key)
@@ -289,9 +289,9 @@ impl Coercion<'_> {
 
     fn takes_null(&self, node: NodeId) -> bool {
         match &self.schema.node(node).kind {
-            Kind::Any | Kind::Null => true,
-            Kind::Choice(plan) => plan.has(&Value::Null),
-            Kind::Union(union) => union.null || union.options.iter().any(|&o| self.takes_null(o)),
+            NodeKind::Any | NodeKind::Null => true,
+            NodeKind::Choice(plan) => plan.has(&Value::Null),
+            NodeKind::Union(union) => union.null || union.options.iter().any(|&o| self.takes_null(o)),
             _ => false,
         }
     }
@@ -304,7 +304,7 @@ impl Coercion<'_> {
         };
         // Another member might have been meant; a fixed member (a tag) contains no information about the
         // value.
-        let fixed = matches!(&self.schema.node(prop.node).kind, Kind::Choice(c) if c.items.len() == 1);
+        let fixed = matches!(&self.schema.node(prop.node).kind, NodeKind::Choice(c) if c.items.len() == 1);
         if self.implied >= super::MAX_IMPLIED
             || plan.props.len() > 1
             || fixed
@@ -386,7 +386,7 @@ impl Coercion<'_> {
         let end = text.trim_end().len();
         let (name, rest) = text[start..end.max(start)].split_once('(')?;
         let inside = rest.strip_suffix(')').filter(|inside| !inside.trim().is_empty())?;
-        if plan.props.len() != 1 || !matches!(known(plan, name), Known::Prop(..)) {
+        if plan.props.len() != 1 || !matches!(known(plan, name), KeyMatch::Prop(..)) {
             return None;
         }
         let from = inside.as_ptr() as usize - text.as_ptr() as usize;
@@ -417,8 +417,8 @@ impl Coercion<'_> {
             }
             found
         };
-        let is_known = |key: &str| matches!(known(plan, key), Known::Prop(..));
-        let is_extra = |key: &str| unknown_keys::is_name(key) && matches!(known(plan, key), Known::Extra(_));
+        let is_known = |key: &str| matches!(known(plan, key), KeyMatch::Prop(..));
+        let is_extra = |key: &str| unknown_keys::is_name(key) && matches!(known(plan, key), KeyMatch::Extra(_));
         // If members may have any name, every `name: value` is a member if all lines have that form.
         let all_members = text.lines().filter(|l| !l.trim().is_empty()).all(|line| {
             unknown_keys::of_line(line)
@@ -439,10 +439,10 @@ impl Coercion<'_> {
             let whole = scanner.skip_blank(scanner.pos) >= span.end;
             (whole && value.flaw.is_none() && !value.cut).then_some(value)
         };
-        let is_foreign = |key: &str| matches!(known(plan, key), Known::No);
+        let is_foreign = |key: &str| matches!(known(plan, key), KeyMatch::No);
         // After a number or a choice, a paragraph can only be a closing remark; a string may continue.
         let goes_on = |key: &str| match known(plan, key) {
-            Known::Prop(i, _) => self.takes_text(plan.props[i].node),
+            KeyMatch::Prop(i, _) => self.takes_text(plan.props[i].node),
             _ => true,
         };
         // The indentation of the first line, including a bullet before it.
@@ -495,37 +495,37 @@ fn is_name_alone(text: &str, name: &str) -> bool {
     !spelt.is_empty() && spelt == fold(name)
 }
 
-pub(super) fn known(plan: &ObjectPlan, key: &str) -> Known {
+pub(super) fn known(plan: &ObjectPlan, key: &str) -> KeyMatch {
     if let Some(&i) = plan.exact.get(key) {
-        return Known::Prop(i, None);
+        return KeyMatch::Prop(i, None);
     }
     match plan.by_pattern(key) {
-        ByPattern::Node(node) => return Known::Extra(node),
-        ByPattern::Unclear => return Known::Unclear,
+        ByPattern::Node(node) => return KeyMatch::Extra(node),
+        ByPattern::Unclear => return KeyMatch::Unclear,
         ByPattern::Nothing => {}
     }
     // In a map every key is data: only a closed object has keys that can be misspelled.
     if let Extra::Node(node) = plan.extra
         && plan.props.is_empty()
     {
-        return Known::Extra(node);
+        return KeyMatch::Extra(node);
     }
     // Punctuation may differ, but brackets and quotes are not part of a name.
     if key.contains(['{', '}', '[', ']', '"', ':', ',']) {
-        return if let Extra::Node(node) = plan.extra { Known::Extra(node) } else { Known::No };
+        return if let Extra::Node(node) = plan.extra { KeyMatch::Extra(node) } else { KeyMatch::No };
     }
     let folded = fold(key);
     match plan.folded.get(&folded).or_else(|| plan.aliases.get(&folded)) {
         Some(Some(i)) if !folded.is_empty() => {
             let spelling = plan.folded.contains_key(&folded);
-            return Known::Prop(*i, Some(if spelling { R::KeySpelling } else { R::KeyAlias }));
+            return KeyMatch::Prop(*i, Some(if spelling { R::KeySpelling } else { R::KeyAlias }));
         }
-        Some(None) => return Known::Unclear,
+        Some(None) => return KeyMatch::Unclear,
         _ => {}
     }
     match plan.extra {
-        Extra::Node(node) => Known::Extra(node),
-        Extra::Drop => Known::No,
+        Extra::Node(node) => KeyMatch::Extra(node),
+        Extra::Drop => KeyMatch::No,
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::error::ProblemKind;
 use super::super::path::Path;
-use super::super::plan::{Kind, NodeId, UnionPlan};
+use super::super::plan::{NodeId, NodeKind, UnionPlan};
 use super::super::report::RepairKind as R;
 use super::super::text::bare_answer;
 use super::super::tree::{Shape, Tree, is_json_number, keeps_digits};
@@ -48,7 +48,7 @@ impl Coercion<'_> {
             && plan
                 .options
                 .iter()
-                .any(|&o| matches!(&self.schema.node(o).kind, Kind::Text(t) if t.accepts(literal)))
+                .any(|&o| matches!(&self.schema.node(o).kind, NodeKind::Text(t) if t.accepts(literal)))
         {
             self.repair(R::TextFromValue, path, tree.span);
             return Some(Value::String(literal.to_string()));
@@ -64,7 +64,7 @@ impl Coercion<'_> {
         let free_text = plan
             .options
             .iter()
-            .any(|&o| matches!(&self.schema.node(o).kind, Kind::Text(text) if !text.has_form()));
+            .any(|&o| matches!(&self.schema.node(o).kind, NodeKind::Text(text) if !text.has_form()));
         let mut attempts = Vec::new();
         let mut failures = Vec::new();
         if plan.null
@@ -93,7 +93,7 @@ impl Coercion<'_> {
         let mut rival = None;
         for &option in &plan.options {
             let result = self.attempt(|this| {
-                let is_text = matches!(this.schema.node(option).kind, Kind::Text(_));
+                let is_text = matches!(this.schema.node(option).kind, NodeKind::Text(_));
                 if is_text && !alone && matches!(tree.shape, Shape::Text { quoted: false, .. }) {
                     this.repair(R::TextBranch, path, tree.span);
                 }

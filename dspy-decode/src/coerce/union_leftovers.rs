@@ -1,13 +1,13 @@
 //! Content that one branch of a union drops although another branch has a member for it.
 
 use super::super::path::Path;
-use super::super::plan::{Extra, Kind, NodeId, ObjectPlan, UnionPlan};
+use super::super::plan::{Extra, NodeId, NodeKind, ObjectPlan, UnionPlan};
 use super::super::report::RepairKind as R;
 use super::super::text::words;
 use super::super::tree::{Shape, Tree};
 use super::attempt::Attempt;
 use super::choice::words_spelling;
-use super::object::{Known, known};
+use super::object::{KeyMatch, known};
 use super::{Coercion, list_items};
 use dspy_base::fold::fold;
 
@@ -33,8 +33,8 @@ impl Coercion<'_> {
         let Shape::Text { text, .. } = &tree.shape else { return None };
         let here = path.shared();
         let interprets = attempt.repairs.iter().any(|repair| match &self.schema.node(option).kind {
-            Kind::Choice(_) => repair.kind == R::Mention,
-            Kind::Object(_) => repair.kind == R::ImpliedKey && repair.path == here,
+            NodeKind::Choice(_) => repair.kind == R::Mention,
+            NodeKind::Object(_) => repair.kind == R::ImpliedKey && repair.path == here,
             _ => false,
         });
         if !interprets {
@@ -51,13 +51,13 @@ impl Coercion<'_> {
     /// Returns the keys that the branch drops and another branch declares, if their values are not empty. A
     /// tag decides which branch is meant; a member of another branch is a contradiction nevertheless.
     pub(super) fn lost(&self, plan: &UnionPlan, option: NodeId, tree: &Tree<'_>) -> Vec<String> {
-        let Kind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
+        let NodeKind::Object(own) = &self.schema.node(option).kind else { return Vec::new() };
         let others: Vec<&ObjectPlan> = plan
             .options
             .iter()
             .filter(|o| **o != option)
             .filter_map(|o| match &self.schema.node(*o).kind {
-                Kind::Object(other) => Some(&**other),
+                NodeKind::Object(other) => Some(&**other),
                 _ => None,
             })
             .collect();
@@ -72,8 +72,8 @@ impl Coercion<'_> {
             _ => Vec::new(),
         };
         let lost = |key: &&str| {
-            matches!(known(own, key), Known::No)
-                && others.iter().any(|other| matches!(known(other, key), Known::Prop(..)))
+            matches!(known(own, key), KeyMatch::No)
+                && others.iter().any(|other| matches!(known(other, key), KeyMatch::Prop(..)))
         };
         keys.into_iter().filter(lost).map(str::to_owned).collect()
     }
@@ -81,7 +81,7 @@ impl Coercion<'_> {
     /// Returns the names that identify a branch: the only key of one, or its tag value.
     fn tags<'a>(&'a self, plan: &'a UnionPlan) -> Vec<(NodeId, &'a str)> {
         let by_key = plan.options.iter().filter_map(|&option| match &self.schema.node(option).kind {
-            Kind::Object(own) if own.required_props == 1 && matches!(own.extra, Extra::Drop) => {
+            NodeKind::Object(own) if own.required_props == 1 && matches!(own.extra, Extra::Drop) => {
                 match &own.props[..] {
                     [only] => Some((option, only.name.as_str())),
                     _ => None,

@@ -7,7 +7,7 @@ use super::super::report::RepairKind as R;
 use super::super::soundness::is_mangled;
 use super::super::text::snippet;
 use super::super::tree::{Entry, Shape, Tree};
-use super::object::{Known, known};
+use super::object::{KeyMatch, known};
 use super::{Coercion, list_items, similar_keys, union_leftovers, unknown_lines};
 use dspy_base::fold::fold;
 
@@ -67,12 +67,12 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> bool {
         let absent = |key: &str| match known(plan, key) {
-            Known::Prop(i, _) => taken[i].is_none(),
+            KeyMatch::Prop(i, _) => taken[i].is_none(),
             _ => false,
         };
         let remark = |entry: &&&Entry<'_>| match &entry.value.shape {
             Shape::Text { text, quoted: false } if !entry.quoted && unknown_lines::is_remark(&entry.key) => {
-                let member = |word: &str| matches!(known(plan, word), Known::Prop(..));
+                let member = |word: &str| matches!(known(plan, word), KeyMatch::Prop(..));
                 unknown_lines::speaks_of(&format!("{} {text}", entry.key), &member, &absent)
             }
             _ => false,
@@ -101,11 +101,11 @@ impl Coercion<'_> {
         path: &Path<'_>,
     ) -> bool {
         let absent = |key: &str| {
-            let optional = matches!(known(plan, key), Known::Prop(i, _) if taken[i].is_none());
+            let optional = matches!(known(plan, key), KeyMatch::Prop(i, _) if taken[i].is_none());
             optional && is_name(key)
         };
         let is_text = |key: &str| match known(plan, key) {
-            Known::Prop(i, _) => self.takes_text(plan.props[i].node),
+            KeyMatch::Prop(i, _) => self.takes_text(plan.props[i].node),
             _ => false,
         };
         let suspect = entries.iter().find(|entry| match &entry.value.shape {
@@ -150,10 +150,10 @@ impl Coercion<'_> {
         let suspect = entries.iter().find(|entry| {
             let Shape::Text { text, quoted: false } = &entry.value.shape else { return false };
             let Some((_, behind)) = text.split_once(SEPARATORS) else { return false };
-            matches!(known(plan, &entry.key), Known::Extra(_))
+            matches!(known(plan, &entry.key), KeyMatch::Extra(_))
                 || behind.split(SEPARATORS).any(|piece| {
                     let name = piece.trim().trim_matches(['"', '\'', '`']);
-                    matches!(known(plan, name), Known::Prop(i, _) if taken[i].is_none())
+                    matches!(known(plan, name), KeyMatch::Prop(i, _) if taken[i].is_none())
                 })
         });
         // If each member has its own line, a comma is part of the text.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Bound, Format, Kind, NodeId, NumberPlan, Schema, TextPlan};
+use super::{Bound, Format, NodeId, NodeKind, NumberPlan, Schema, TextPlan};
 
 /// The maximum number of choices that a message names.
 const MAX_NAMED: usize = 20;
@@ -18,13 +18,13 @@ impl Schema {
     fn phrase(&self, id: NodeId, depth: usize) -> String {
         let node = self.node(id);
         match &node.kind {
-            Kind::Any => "any value".into(),
-            Kind::Never => "nothing at all".into(),
-            Kind::Null => "null".into(),
-            Kind::Bool => "true or false".into(),
-            Kind::Number(plan) => number_phrase(plan),
-            Kind::Text(plan) => text_phrase(plan),
-            Kind::Choice(plan) => {
+            NodeKind::Any => "any value".into(),
+            NodeKind::Never => "nothing at all".into(),
+            NodeKind::Null => "null".into(),
+            NodeKind::Bool => "true or false".into(),
+            NodeKind::Number(plan) => number_phrase(plan),
+            NodeKind::Text(plan) => text_phrase(plan),
+            NodeKind::Choice(plan) => {
                 let mut names: Vec<String> = plan
                     .items
                     .iter()
@@ -39,7 +39,7 @@ impl Schema {
                 }
                 if names.len() == 1 { names.remove(0) } else { format!("one of {}", names.join(", ")) }
             }
-            Kind::List(plan) if depth > 0 => match (plan.prefix.as_slice(), plan.items) {
+            NodeKind::List(plan) if depth > 0 => match (plan.prefix.as_slice(), plan.items) {
                 ([], Some(item)) => format!("a list of {}", self.phrase(item, depth - 1)),
                 ([], None) => "an empty list".into(),
                 (prefix, _) => {
@@ -47,8 +47,8 @@ impl Schema {
                     format!("a list of {} items: {}", parts.len(), parts.join(", "))
                 }
             },
-            Kind::List(_) => "a list".into(),
-            Kind::Object(plan) => {
+            NodeKind::List(_) => "a list".into(),
+            NodeKind::Object(plan) => {
                 let needed: Vec<_> =
                     plan.props.iter().filter(|p| p.required).map(|p| format!("`{}`", p.name)).collect();
                 let name = node.name.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
@@ -58,14 +58,14 @@ impl Schema {
                     format!("an object{name} with {}", needed.join(", "))
                 }
             }
-            Kind::Union(union) if depth > 0 => {
+            NodeKind::Union(union) if depth > 0 => {
                 let mut parts: Vec<_> = union.options.iter().map(|&o| self.phrase(o, depth - 1)).collect();
                 if union.null {
                     parts.push("null".into());
                 }
                 parts.join(" or ")
             }
-            Kind::Union(_) => node.name.clone().unwrap_or_else(|| "one of several types".into()),
+            NodeKind::Union(_) => node.name.clone().unwrap_or_else(|| "one of several types".into()),
         }
     }
 }

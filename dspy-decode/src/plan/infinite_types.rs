@@ -1,7 +1,7 @@
 //! Detection of types without finite values: a list node that must contain another, an object that must
 //! contain itself.
 
-use super::{Kind, NodeId, Schema};
+use super::{NodeId, NodeKind, Schema};
 
 impl Schema {
     /// Returns whether any finite value satisfies the root.
@@ -25,18 +25,23 @@ impl Schema {
     /// Returns whether the node has values, given which others have.
     fn follows(&self, id: NodeId, known: &[bool]) -> bool {
         match &self.node(id).kind {
-            Kind::Never => false,
-            Kind::Any | Kind::Null | Kind::Bool | Kind::Number(_) | Kind::Text(_) | Kind::Choice(_) => true,
-            Kind::List(plan) => (0..plan.min.unwrap_or(0).min(plan.prefix.len() + 1))
+            NodeKind::Never => false,
+            NodeKind::Any
+            | NodeKind::Null
+            | NodeKind::Bool
+            | NodeKind::Number(_)
+            | NodeKind::Text(_)
+            | NodeKind::Choice(_) => true,
+            NodeKind::List(plan) => (0..plan.min.unwrap_or(0).min(plan.prefix.len() + 1))
                 .all(|i| plan.item(i).is_some_and(|item| known[item])),
-            Kind::Object(plan) => {
+            NodeKind::Object(plan) => {
                 // A minimum number of entries requires members, or other entries, that have values.
                 let members = plan.props.iter().filter(|prop| known[prop.node]).count();
                 let others = plan.others().any(|node| known[node]);
                 plan.props.iter().filter(|prop| prop.required).all(|prop| known[prop.node])
                     && (others || (plan.required.is_empty() && plan.min.unwrap_or(0) <= members))
             }
-            Kind::Union(plan) => plan.null || plan.options.iter().any(|&o| known[o]),
+            NodeKind::Union(plan) => plan.null || plan.options.iter().any(|&o| known[o]),
         }
     }
 }

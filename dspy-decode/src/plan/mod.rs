@@ -43,7 +43,7 @@ impl Schema {
 
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
     /// Name of the type, for messages.
     pub(super) name: Option<String>,
     /// Assertions that are checked on the finished value.
@@ -87,7 +87,7 @@ impl Node {
 }
 
 #[derive(Debug, Default)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     #[default]
     Any,
     Never,

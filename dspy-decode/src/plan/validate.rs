@@ -3,20 +3,20 @@
 use serde_json::{Number, Value};
 
 use super::super::code::{self, Code};
-use super::{Bound, Check, ChoicePlan, Extra, Kind, NodeId, NumberPlan, Schema, TextPlan};
+use super::{Bound, Check, ChoicePlan, Extra, NodeId, NodeKind, NumberPlan, Schema, TextPlan};
 
 impl Schema {
     /// Returns whether the value satisfies the node exactly, without a key to drop.
     pub(crate) fn is_valid(&self, id: NodeId, value: &Value) -> bool {
         let node = self.node(id);
         let shaped = match (&node.kind, value) {
-            (Kind::Any, _) | (Kind::Null, Value::Null) | (Kind::Bool, Value::Bool(_)) => true,
-            (Kind::Number(plan), Value::Number(n)) => {
+            (NodeKind::Any, _) | (NodeKind::Null, Value::Null) | (NodeKind::Bool, Value::Bool(_)) => true,
+            (NodeKind::Number(plan), Value::Number(n)) => {
                 plan.violation(n).is_none() && (!plan.integer || !n.is_f64())
             }
-            (Kind::Text(plan), Value::String(s)) => plan.accepts(s),
-            (Kind::Choice(plan), value) => plan.has(value),
-            (Kind::List(plan), Value::Array(items)) => {
+            (NodeKind::Text(plan), Value::String(s)) => plan.accepts(s),
+            (NodeKind::Choice(plan), value) => plan.has(value),
+            (NodeKind::List(plan), Value::Array(items)) => {
                 plan.min.is_none_or(|min| items.len() >= min)
                     && plan.max.is_none_or(|max| items.len() <= max)
                     && items
@@ -25,7 +25,7 @@ impl Schema {
                         .all(|(i, v)| plan.item(i).is_some_and(|n| self.is_valid(n, v)))
                     && (!plan.unique || first_duplicate(items).is_none())
             }
-            (Kind::Object(plan), Value::Object(map)) => {
+            (NodeKind::Object(plan), Value::Object(map)) => {
                 let mut required = 0;
                 map.iter().all(|(key, v)| {
                     if let Some(&i) = plan.exact.get(key) {
@@ -45,7 +45,7 @@ impl Schema {
                     && plan.min.is_none_or(|min| map.len() >= min)
                     && plan.max.is_none_or(|max| map.len() <= max)
             }
-            (Kind::Union(plan), value) => {
+            (NodeKind::Union(plan), value) => {
                 (plan.null && value.is_null()) || plan.options.iter().any(|&o| self.is_valid(o, value))
             }
             _ => false,
@@ -87,14 +87,14 @@ impl Schema {
     /// a schema are allowed, and a keyword applies only to its own type.
     fn holds(&self, id: NodeId, value: &Value) -> bool {
         match (&self.node(id).kind, value) {
-            (Kind::Object(plan), Value::Object(map)) => {
+            (NodeKind::Object(plan), Value::Object(map)) => {
                 plan.props.iter().all(|p| map.get(&p.name).map_or(!p.required, |v| self.holds(p.node, v)))
                     && plan.required.iter().all(|k| map.contains_key(k))
                     && plan.min.is_none_or(|min| map.len() >= min)
                     && plan.max.is_none_or(|max| map.len() <= max)
                     && self.failed_check(id, value).is_none()
             }
-            (Kind::Union(plan), value) => {
+            (NodeKind::Union(plan), value) => {
                 (plan.null && value.is_null()) || plan.options.iter().any(|&o| self.holds(o, value))
             }
             _ => self.is_valid(id, value),

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::super::MAX_DEPTH;
-use super::super::plan::{Extra, Kind, NodeId, Schema};
+use super::super::plan::{Extra, NodeId, NodeKind, Schema};
 use super::input::{Input, Patch, next_quote};
 
 /// The maximum length of a key, in bytes; longer strings are not keys.
@@ -144,14 +144,14 @@ impl<'s> Machine<'s> {
                 continue;
             }
             match &self.schema.node(id).kind {
-                Kind::Union(union) => {
+                NodeKind::Union(union) => {
                     open.extend(&union.options);
                     if union.null {
                         open.push(NULL);
                     }
                 }
-                Kind::Null => open.push(NULL),
-                Kind::Never => {}
+                NodeKind::Null => open.push(NULL),
+                NodeKind::Never => {}
                 _ => out.push(id),
             }
         }
@@ -166,7 +166,7 @@ impl<'s> Machine<'s> {
         id
     }
 
-    fn kinds(&self, set: SetId) -> impl Iterator<Item = &'s Kind> + '_ {
+    fn kinds(&self, set: SetId) -> impl Iterator<Item = &'s NodeKind> + '_ {
         let schema = self.schema;
         self.sets[set as usize].nodes.iter().filter(|n| **n != NULL).map(|n| &schema.node(*n).kind)
     }
@@ -175,13 +175,13 @@ impl<'s> Machine<'s> {
     fn takes(&self, set: SetId, first: u8) -> bool {
         let null = first == b'n' && self.sets[set as usize].nodes.last() == Some(&NULL);
         null || self.kinds(set).any(|kind| match kind {
-            Kind::Any => true,
-            Kind::Object(_) => first == b'{',
-            Kind::List(_) => first == b'[',
-            Kind::Text(_) => first == b'"',
-            Kind::Choice(plan) => first == b'"' || plan.mixed,
-            Kind::Number(_) => matches!(first, b'-' | b'0'..=b'9'),
-            Kind::Bool => matches!(first, b't' | b'f'),
+            NodeKind::Any => true,
+            NodeKind::Object(_) => first == b'{',
+            NodeKind::List(_) => first == b'[',
+            NodeKind::Text(_) => first == b'"',
+            NodeKind::Choice(plan) => first == b'"' || plan.mixed,
+            NodeKind::Number(_) => matches!(first, b'-' | b'0'..=b'9'),
+            NodeKind::Bool => matches!(first, b't' | b'f'),
             _ => false,
         })
     }
@@ -202,8 +202,8 @@ impl<'s> Machine<'s> {
         let schema = self.schema;
         for &node in &self.sets[list as usize].nodes {
             match (node != NULL).then(|| &schema.node(node).kind) {
-                Some(Kind::List(plan)) => nodes.extend(plan.item(index)),
-                Some(Kind::Any | Kind::Choice(_)) => nodes.push(node),
+                Some(NodeKind::List(plan)) => nodes.extend(plan.item(index)),
+                Some(NodeKind::Any | NodeKind::Choice(_)) => nodes.push(node),
                 _ => {}
             }
         }
@@ -212,13 +212,16 @@ impl<'s> Machine<'s> {
 
     /// Returns the number of list items that have an individual type.
     fn prefix(&self, list: SetId) -> usize {
-        self.kinds(list).map(|k| if let Kind::List(p) = k { p.prefix.len() } else { 0 }).max().unwrap_or(0)
+        self.kinds(list)
+            .map(|k| if let NodeKind::List(p) = k { p.prefix.len() } else { 0 })
+            .max()
+            .unwrap_or(0)
     }
 
     /// Returns whether the type determines the length of a list.
     pub(super) fn is_fixed(&self, list: SetId) -> bool {
         let mut kinds = self.kinds(list);
-        kinds.all(|k| matches!(k, Kind::List(p) if p.min.is_some() && p.min == p.max || p.items.is_none() && p.min == Some(p.prefix.len())))
+        kinds.all(|k| matches!(k, NodeKind::List(p) if p.min.is_some() && p.min == p.max || p.items.is_none() && p.min == Some(p.prefix.len())))
     }
 
     /// Returns whether an object may lack members that it could have.
@@ -244,7 +247,7 @@ impl<'s> Machine<'s> {
         let (mut required, mut all, mut extra) = (Vec::new(), Vec::new(), Vec::new());
         for node in nodes.into_iter().filter(|n| *n != NULL) {
             match &schema.node(node).kind {
-                Kind::Object(plan) => {
+                NodeKind::Object(plan) => {
                     let (mut must, mut may) = (0_u128, 0_u128);
                     for prop in &plan.props {
                         let bit = *bits.entry(&prop.name).or_insert_with(|| {
@@ -264,7 +267,7 @@ impl<'s> Machine<'s> {
                     }
                     extra.extend(plan.patterns.iter().map(|(_, node)| *node));
                 }
-                Kind::Any | Kind::Choice(_) => {
+                NodeKind::Any | NodeKind::Choice(_) => {
                     required.push(0);
                     all.push(0);
                     extra.push(node);

@@ -5,12 +5,12 @@ use serde_json::Value;
 use super::super::candidates::Unit;
 use super::super::coerce::Coercion;
 use super::super::error::{Problem, ProblemKind};
-use super::super::plan::{Kind, same};
+use super::super::plan::{NodeKind, same};
 use super::super::report::{Decoded, RepairKind as R};
 use super::super::text::snippet;
 use super::super::tree::{Entry, Shape, Span};
 use super::super::{MAX_BYTES, soundness, thoughts, yaml};
-use super::{Outcome, Reply, bounds, problem};
+use super::{DecodeOutcome, ReplyReader, bounds, problem};
 use dspy_base::fold::fold;
 
 /// The kind of names in text that is read by indentation.
@@ -23,9 +23,9 @@ enum Names {
     Unclear,
 }
 
-impl Reply<'_> {
+impl ReplyReader<'_> {
     /// Reads the reply by member names and JSON punctuation, or else by indentation.
-    pub(super) fn read(&self) -> Outcome {
+    pub(super) fn read(&self) -> DecodeOutcome {
         let read = self.by_marks();
         let partly = |read: &Decoded<Value>| read.report.repairs.iter().any(|repair| repair.kind == R::Prose);
         // A reading that omits nothing needs no alternative.
@@ -60,19 +60,19 @@ impl Reply<'_> {
     }
 
     /// Reads a reply, or the only fence in it, by indentation.
-    fn by_indentation(&self) -> Option<(Outcome, Names)> {
+    fn by_indentation(&self) -> Option<(DecodeOutcome, Names)> {
         let schema = self.schema;
         let root = &schema.node(schema.root).kind;
         let answer = thoughts::answer(self.text)?;
         let (start, end) = bounds(self.text, answer);
-        if !matches!(root, Kind::Object(_) | Kind::List(_)) || self.text.len() > MAX_BYTES {
+        if !matches!(root, NodeKind::Object(_) | NodeKind::List(_)) || self.text.len() > MAX_BYTES {
             return None;
         }
         let content = self.content(start, end)?;
         let fenced = content.start > start;
         let tree = yaml::read(self.text, &schema.keys, content)?;
         let names = match (root, &tree.shape) {
-            (Kind::Object(_), Shape::Object(entries)) => {
+            (NodeKind::Object(_), Shape::Object(entries)) => {
                 let named = |entry: &Entry<'_>| schema.keys.contains(&fold(&entry.key));
                 match &entries[..] {
                     [only] if !named(only) => Names::Introduction,
@@ -80,8 +80,8 @@ impl Reply<'_> {
                     _ => Names::Unclear,
                 }
             }
-            (Kind::List(_), Shape::List(_)) => Names::Unclear,
-            (Kind::List(_), Shape::Object(entries)) if matches!(&entries[..], [only] if matches!(only.value.shape, Shape::List(_))) => {
+            (NodeKind::List(_), Shape::List(_)) => Names::Unclear,
+            (NodeKind::List(_), Shape::Object(entries)) if matches!(&entries[..], [only] if matches!(only.value.shape, Shape::List(_))) => {
                 Names::Introduction
             }
             _ => return None,

@@ -2,20 +2,20 @@
 //! objects that are the items of a list, and items beside a list.
 
 use super::super::candidates::{Scan, Unit};
-use super::super::plan::Kind;
+use super::super::plan::NodeKind;
 use super::super::repair::Ending;
 use super::super::report::RepairKind as R;
 use super::super::soundness;
 use super::super::tree::{Shape, Span, Tree};
-use super::{Reply, takes_structure, takes_text};
+use super::{ReplyReader, takes_structure, takes_text};
 
-impl Reply<'_> {
+impl ReplyReader<'_> {
     /// Removes brackets that are part of the words, because they are not the answer.
     pub(super) fn drop_asides(&self, scan: &mut Scan<'_>, start: usize, end: usize) {
         let schema = self.schema;
         let structure = takes_structure(schema, schema.root, 4);
         let words = takes_text(schema, schema.root, 4);
-        let list = matches!(schema.node(schema.root).kind, Kind::List(_));
+        let list = matches!(schema.node(schema.root).kind, NodeKind::List(_));
         scan.units.retain(|unit| {
             let whole = unit.outer.start == start && unit.outer.end == end;
             if whole || unit.fenced || unit.tree.cut && !words {
@@ -41,7 +41,7 @@ impl Reply<'_> {
     /// Returns whether brackets with one bare item are part of a sentence, as in a citation: `see [1]`, `I
     /// cannot [policy]`.
     pub(super) fn cites(&self, scan: &Scan<'_>) -> bool {
-        let list = matches!(self.schema.node(self.schema.root).kind, Kind::List(_));
+        let list = matches!(self.schema.node(self.schema.root).kind, NodeKind::List(_));
         let [unit] = scan.units.as_slice() else { return false };
         let Shape::List(items) = &unit.tree.shape else { return false };
         let numbers = |value: &serde_json::Value| matches!(value.as_array().map(Vec::as_slice), Some([only]) if only.is_number());
@@ -72,8 +72,10 @@ impl Reply<'_> {
         let schema = self.schema;
         let root = &schema.node(schema.root).kind;
         let list = match root {
-            Kind::List(_) => true,
-            Kind::Union(u) => u.options.len() == 1 && matches!(schema.node(u.options[0]).kind, Kind::List(_)),
+            NodeKind::List(_) => true,
+            NodeKind::Union(u) => {
+                u.options.len() == 1 && matches!(schema.node(u.options[0]).kind, NodeKind::List(_))
+            }
             _ => false,
         };
         let objects = scan.units.len() > 1
@@ -119,7 +121,7 @@ impl Reply<'_> {
 
     /// Returns whether items are outside the brackets of the list: in bullets, after an "and", in quotes.
     pub(super) fn leaves_items(&self, scan: &Scan<'_>, start: usize, end: usize) -> bool {
-        if !matches!(self.schema.node(self.schema.root).kind, Kind::List(_)) || scan.units.is_empty() {
+        if !matches!(self.schema.node(self.schema.root).kind, NodeKind::List(_)) || scan.units.is_empty() {
             return false;
         }
         let (first, last) = (&scan.units[0], &scan.units[scan.units.len() - 1]);

@@ -1,6 +1,6 @@
 //! The depth of the shallowest value of each type, which ends the generation of recursive types.
 
-use super::super::plan::{Kind, NodeId, Schema};
+use super::super::plan::{NodeId, NodeKind, Schema};
 
 /// The height of a type without values.
 const NONE: usize = usize::MAX;
@@ -25,13 +25,18 @@ fn height(schema: &Schema, id: NodeId, known: &[usize]) -> usize {
     let above =
         |parts: &mut dyn Iterator<Item = usize>| parts.max().map_or(0, |height| height.saturating_add(1));
     match &schema.node(id).kind {
-        Kind::Never => NONE,
-        Kind::Any | Kind::Null | Kind::Bool | Kind::Number(_) | Kind::Text(_) | Kind::Choice(_) => 0,
-        Kind::List(plan) => {
+        NodeKind::Never => NONE,
+        NodeKind::Any
+        | NodeKind::Null
+        | NodeKind::Bool
+        | NodeKind::Number(_)
+        | NodeKind::Text(_)
+        | NodeKind::Choice(_) => 0,
+        NodeKind::List(plan) => {
             let least = plan.min.unwrap_or(0).min(plan.prefix.len() + 1).max(plan.prefix.len());
             above(&mut (0..least).map(|index| plan.item(index).map_or(NONE, |item| known[item])))
         }
-        Kind::Object(plan) => {
+        NodeKind::Object(plan) => {
             let members =
                 above(&mut plan.props.iter().filter(|prop| prop.required).map(|prop| known[prop.node]));
             if plan.required.is_empty() && plan.min.unwrap_or(0) <= plan.props.len() {
@@ -40,7 +45,7 @@ fn height(schema: &Schema, id: NodeId, known: &[usize]) -> usize {
             let others = plan.others().map(|node| known[node]).min().unwrap_or(NONE);
             members.max(others.saturating_add(1))
         }
-        Kind::Union(plan) if plan.null => 0,
-        Kind::Union(plan) => plan.options.iter().map(|option| known[*option]).min().unwrap_or(NONE),
+        NodeKind::Union(plan) if plan.null => 0,
+        NodeKind::Union(plan) => plan.options.iter().map(|option| known[*option]).min().unwrap_or(NONE),
     }
 }

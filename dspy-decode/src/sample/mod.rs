@@ -9,7 +9,7 @@ mod text;
 
 use serde_json::{Map, Number, Value};
 
-use super::plan::{ByPattern, Check, Extra, Kind, ListPlan, NodeId, NumberPlan, ObjectPlan, Schema};
+use super::plan::{ByPattern, Check, Extra, ListPlan, NodeId, NodeKind, NumberPlan, ObjectPlan, Schema};
 use super::{Plan, plan};
 use dspy_base::seed::Rng;
 
@@ -118,18 +118,18 @@ impl Sampler<'_, '_> {
     fn shaped(&mut self, id: NodeId, depth: usize) -> Option<Value> {
         let schema = self.schema;
         Some(match &schema.node(id).kind {
-            Kind::Any => self.anything(),
-            Kind::Never => return None,
-            Kind::Null => Value::Null,
-            Kind::Bool => (self.rng.below(2) == 0).into(),
-            Kind::Number(plan) => number(plan, self.rng)?,
-            Kind::Text(plan) => text::text(plan, self.rng)?.into(),
-            Kind::Choice(plan) => {
+            NodeKind::Any => self.anything(),
+            NodeKind::Never => return None,
+            NodeKind::Null => Value::Null,
+            NodeKind::Bool => (self.rng.below(2) == 0).into(),
+            NodeKind::Number(plan) => number(plan, self.rng)?,
+            NodeKind::Text(plan) => text::text(plan, self.rng)?.into(),
+            NodeKind::Choice(plan) => {
                 plan.items.get(self.rng.below(plan.items.len())).map(|item| item.value.clone())?
             }
-            Kind::List(plan) => self.list(plan, depth)?,
-            Kind::Object(plan) => self.object(plan, depth)?,
-            Kind::Union(union) => self.union(union, depth)?,
+            NodeKind::List(plan) => self.list(plan, depth)?,
+            NodeKind::Object(plan) => self.object(plan, depth)?,
+            NodeKind::Union(union) => self.union(union, depth)?,
         })
     }
 
@@ -243,7 +243,7 @@ impl Sampler<'_, '_> {
             union
                 .options
                 .iter()
-                .any(|o| !matches!(schema.node(*o).kind, Kind::Text(_)) && schema.is_valid(*o, number))
+                .any(|o| !matches!(schema.node(*o).kind, NodeKind::Text(_)) && schema.is_valid(*o, number))
         });
         Some(other.unwrap_or(value))
     }

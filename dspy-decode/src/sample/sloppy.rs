@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::super::plan::{Extra, Kind, Node, NodeId, Schema};
+use super::super::plan::{Extra, Node, NodeId, NodeKind, Schema};
 use dspy_base::fold::fold;
 use dspy_base::seed::Rng;
 
@@ -15,7 +15,7 @@ const GARBLE: &str = "zzqx";
 fn plain(schema: &Schema, id: NodeId) -> Option<&Node> {
     let node = schema.node(id);
     match &node.kind {
-        Kind::Union(union) => {
+        NodeKind::Union(union) => {
             let [only] = union.options.as_slice() else { return None };
             plain(schema, *only)
         }
@@ -28,11 +28,11 @@ pub(super) fn field(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<Str
     let node = plain(schema, schema.root);
     match (node.map(|node| &node.kind), value) {
         (_, Value::Array(_) | Value::Object(_)) => Some(structure(schema, value, rng)),
-        (Some(Kind::Any) | None, _) => None,
+        (Some(NodeKind::Any) | None, _) => None,
         (Some(_), Value::Null) => Some("None".into()),
-        (Some(Kind::Bool), Value::Bool(yes)) => Some(bold(truth(*yes, rng), rng)),
-        (Some(Kind::Number(_)), Value::Number(number)) => Some(bold(&figure(number, rng), rng)),
-        (Some(Kind::Choice(plan)), Value::String(choice)) if !plan.mixed && is_word(choice) => {
+        (Some(NodeKind::Bool), Value::Bool(yes)) => Some(bold(truth(*yes, rng), rng)),
+        (Some(NodeKind::Number(_)), Value::Number(number)) => Some(bold(&figure(number, rng), rng)),
+        (Some(NodeKind::Choice(plan)), Value::String(choice)) if !plan.mixed && is_word(choice) => {
             Some(bold(&recased(choice, rng), rng))
         }
         _ => None,
@@ -58,22 +58,22 @@ fn structure(schema: &Schema, value: &Value, rng: &mut Rng) -> String {
 
 /// Returns the only item of a list of words.
 fn lone<'v>(schema: &Schema, id: NodeId, value: &'v Value) -> Option<&'v str> {
-    let (Kind::List(plan), [item]) = (&plain(schema, id)?.kind, value.as_array()?.as_slice()) else {
+    let (NodeKind::List(plan), [item]) = (&plain(schema, id)?.kind, value.as_array()?.as_slice()) else {
         return None;
     };
     let free = match &schema.node(plan.items?).kind {
-        Kind::Text(text) => text.is_free(),
+        NodeKind::Text(text) => text.is_free(),
         _ => false,
     };
     item.as_str().filter(|text| free && plan.prefix.is_empty() && is_words(text))
 }
 
 fn bullets(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<String> {
-    let (Value::Array(items), Kind::List(plan)) = (value, &schema.node(schema.root).kind) else {
+    let (Value::Array(items), NodeKind::List(plan)) = (value, &schema.node(schema.root).kind) else {
         return None;
     };
     let free = plan.items.is_some_and(|id| match &schema.node(id).kind {
-        Kind::Text(plan) => plan.is_free(),
+        NodeKind::Text(plan) => plan.is_free(),
         _ => false,
     });
     let lines: Vec<&str> = items.iter().filter_map(Value::as_str).filter(|item| is_words(item)).collect();
@@ -93,8 +93,8 @@ fn bullets(schema: &Schema, value: &Value, rng: &mut Rng) -> Option<String> {
 /// Returns text that is not a value of the root in any reading.
 pub(super) fn impossible(schema: &Schema, rng: &mut Rng) -> Option<String> {
     match &plain(schema, schema.root)?.kind {
-        Kind::Number(_) if rng.below(2) == 0 => Some("somewhere between 3 and 5".into()),
-        Kind::Choice(plan) if !plan.mixed && rng.below(2) == 0 => {
+        NodeKind::Number(_) if rng.below(2) == 0 => Some("somewhere between 3 and 5".into()),
+        NodeKind::Choice(plan) if !plan.mixed && rng.below(2) == 0 => {
             let names: Vec<&str> = plan
                 .items
                 .iter()
@@ -106,7 +106,7 @@ pub(super) fn impossible(schema: &Schema, rng: &mut Rng) -> Option<String> {
                 _ => GARBLE.into(),
             })
         }
-        Kind::Number(_) | Kind::Bool | Kind::Choice(_) => Some(GARBLE.into()),
+        NodeKind::Number(_) | NodeKind::Bool | NodeKind::Choice(_) => Some(GARBLE.into()),
         _ => None,
     }
 }
@@ -223,7 +223,7 @@ impl Writer<'_, '_> {
             Value::Array(_) if depth > 0 && self.manner.respelt && self.respells_lone(id, value) => {}
             Value::Array(items) => {
                 let plan = match node.map(|node| &node.kind) {
-                    Some(Kind::List(plan)) => Some(plan),
+                    Some(NodeKind::List(plan)) => Some(plan),
                     _ => None,
                 };
                 self.out.push('[');
@@ -235,7 +235,7 @@ impl Writer<'_, '_> {
             }
             Value::Object(members) => {
                 let plan = match node.map(|node| &node.kind) {
-                    Some(Kind::Object(plan)) => Some(plan),
+                    Some(NodeKind::Object(plan)) => Some(plan),
                     _ => None,
                 };
                 self.out.push('{');
@@ -268,20 +268,20 @@ impl Writer<'_, '_> {
                 self.end(members.len(), depth, '}');
             }
             Value::String(text) => match node.map(|node| &node.kind) {
-                Some(Kind::Choice(plan)) if self.manner.respelt && !plan.mixed && is_word(text) => {
+                Some(NodeKind::Choice(plan)) if self.manner.respelt && !plan.mixed && is_word(text) => {
                     let choice = recased(text, self.rng);
                     self.quote(&choice);
                 }
                 _ => self.quote(text),
             },
             Value::Number(number) => match node.map(|node| &node.kind) {
-                Some(Kind::Number(_)) if self.manner.respelt && self.rng.below(3) == 0 => {
+                Some(NodeKind::Number(_)) if self.manner.respelt && self.rng.below(3) == 0 => {
                     self.quote(&number.to_string());
                 }
                 _ => self.out.push_str(&number.to_string()),
             },
             Value::Bool(yes) => match node.map(|node| &node.kind) {
-                Some(Kind::Bool) if self.manner.respelt && self.rng.below(3) == 0 => {
+                Some(NodeKind::Bool) if self.manner.respelt && self.rng.below(3) == 0 => {
                     self.quote(if *yes { "yes" } else { "no" });
                 }
                 _ if self.manner.python => self.out.push_str(if *yes { "True" } else { "False" }),

@@ -7,7 +7,7 @@ mod token;
 use serde_json::{Map, Value};
 
 use super::MAX_DEPTH;
-use super::plan::{ByPattern, Extra, Kind, ListPlan, NodeId, ObjectPlan, Schema, UnionPlan};
+use super::plan::{ByPattern, Extra, ListPlan, NodeId, NodeKind, ObjectPlan, Schema, UnionPlan};
 use super::tree::keeps_digits;
 use token::Cursor;
 
@@ -38,9 +38,9 @@ impl<'s> Reader<'s> {
         // One level of nesting uses few and small stack frames, because text may be nested deeply and stacks
         // are small.
         let value = match &node.kind {
-            Kind::List(plan) => self.list(plan),
-            Kind::Object(plan) => self.object(plan),
-            Kind::Union(plan) => self.union(id, plan),
+            NodeKind::List(plan) => self.list(plan),
+            NodeKind::Object(plan) => self.object(plan),
+            NodeKind::Union(plan) => self.union(id, plan),
             _ => self.leaf(id),
         }?;
         if !node.checks.is_empty() && schema.failed_check(id, &value).is_some() {
@@ -51,22 +51,22 @@ impl<'s> Reader<'s> {
 
     fn leaf(&mut self, id: NodeId) -> Option<Value> {
         match (&self.schema.node(id).kind, self.cursor.next_token()?) {
-            (Kind::Text(plan), b'"') => {
+            (NodeKind::Text(plan), b'"') => {
                 let text = self.cursor.string()?;
                 plan.accepts(&text).then(|| Value::String(text.into_owned()))
             }
-            (Kind::Choice(plan), b'"') => {
+            (NodeKind::Choice(plan), b'"') => {
                 let text = self.cursor.string()?;
                 plan.has_text(&text).then(|| Value::String(text.into_owned()))
             }
-            (Kind::Number(plan), b'-' | b'0'..=b'9') => {
+            (NodeKind::Number(plan), b'-' | b'0'..=b'9') => {
                 let (number, _) = self.cursor.number()?;
                 let fits = plan.is_free() || plan.violation(&number).is_none();
                 (fits && !(plan.integer && number.is_f64())).then_some(Value::Number(number))
             }
-            (Kind::Bool, b't' | b'f') | (Kind::Null, b'n') => self.literal(),
-            (Kind::Any, _) => self.any(),
-            (Kind::Choice(_), _) => self.checked(id),
+            (NodeKind::Bool, b't' | b'f') | (NodeKind::Null, b'n') => self.literal(),
+            (NodeKind::Any, _) => self.any(),
+            (NodeKind::Choice(_), _) => self.checked(id),
             _ => None,
         }
     }

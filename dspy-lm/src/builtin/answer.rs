@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::choice_hints::ChoiceHints;
 use super::classify::{Classifier, Verdict};
 use super::extract::{Extract, extract, mentions};
 use super::features::Weights;
-use super::guide::Guide;
 use super::input::Input;
-use super::kind::{Kind, Member, plain};
 use super::number::{self, Limits};
+use super::prepared::Prepared;
 use super::prompt::Field;
 use super::sampler::Sampler;
-use super::scene::Scene;
+use super::value_type::{Member, ValueType, plain};
 
 /// How deep nested values are answered.
 const DEPTH: usize = 8;
@@ -31,16 +31,16 @@ pub(super) struct Answer {
 }
 
 /// Values for all outputs, in their order.
-pub(super) fn answer_all(scene: &Scene<'_>, sampler: &mut Sampler) -> Vec<Answer> {
-    let lesson = scene.lesson;
-    let outputs = &lesson.brief.outputs;
+pub(super) fn answer_all(prepared: &Prepared<'_>, sampler: &mut Sampler) -> Vec<Answer> {
+    let fitted = prepared.fitted;
+    let outputs = &fitted.brief.outputs;
     let explains = |at: usize| {
         at + 1 < outputs.len() && outputs[at].kind.is_text() && mentions(&outputs[at], REASON_STEMS)
     };
     let mut answers: Vec<Option<Answer>> = (0..outputs.len())
         .map(|at| {
-            let rejected = scene.question.rejected.get(at).and_then(Option::as_ref);
-            (!explains(at)).then(|| answer(scene, &outputs[at], &lesson.targets[at], rejected, sampler, 0))
+            let rejected = prepared.question.rejected.get(at).and_then(Option::as_ref);
+            (!explains(at)).then(|| answer(prepared, &outputs[at], &fitted.targets[at], rejected, sampler, 0))
         })
         .collect();
     for at in (0..outputs.len()).rev() {
@@ -55,7 +55,7 @@ pub(super) fn answer_all(scene: &Scene<'_>, sampler: &mut Sampler) -> Vec<Answer
 }
 
 fn answer(
-    scene: &Scene<'_>,
+    prepared: &Prepared<'_>,
     field: &Field,
     targets: &[Option<Value>],
     rejected: Option<&Value>,
@@ -65,20 +65,20 @@ fn answer(
     if depth > DEPTH {
         return Answer::default();
     }
-    let inner = |kind: &Kind| Field { kind: kind.clone(), ..field.clone() };
+    let inner = |kind: &ValueType| Field { kind: kind.clone(), ..field.clone() };
     match &field.kind {
-        Kind::Text | Kind::Any => text(scene, field, targets, sampler),
-        Kind::Choice(choices) => choice(scene, field, choices, targets, rejected, sampler),
-        Kind::Integer | Kind::Number => numeric(scene, field, targets),
-        Kind::Nullable(kind) => {
-            if is_null(scene, targets) {
+        ValueType::Text | ValueType::Any => text(prepared, field, targets, sampler),
+        ValueType::Choice(choices) => choice(prepared, field, choices, targets, rejected, sampler),
+        ValueType::Integer | ValueType::Number => numeric(prepared, field, targets),
+        ValueType::Nullable(kind) => {
+            if is_null(prepared, targets) {
                 return Answer { value: Value::Null, why: "Similar examples leave this open.".into() };
             }
             let present: Vec<_> =
                 targets.iter().map(|target| target.clone().filter(|v| !v.is_null())).collect();
-            answer(scene, &inner(kind), &present, rejected, sampler, depth + 1)
+            answer(prepared, &inner(kind), &present, rejected, sampler, depth + 1)
         }
-        Kind::Object(members) => {
+        ValueType::Object(members) => {
             let mut answers = Vec::new();
             for member in members.iter().filter(|member| !left_out(member, targets)) {
                 let of_member = |target: &Option<Value>| target.as_ref()?.get(&member.name).cloned();
@@ -90,7 +90,7 @@ fn answer(
                     limits: member.note.clone(),
                     choices: Vec::new(),
                 };
-                let answer = answer(scene, &field, &targets, None, sampler, depth + 1);
+                let answer = answer(prepared, &field, &targets, None, sampler, depth + 1);
                 answers.push((member.name.clone(), answer));
             }
             let why = answers.iter().map(|(_, answer)| answer.why.as_str()).find(|why| !why.is_empty());
@@ -98,17 +98,17 @@ fn answer(
             let members = answers.into_iter().map(|(name, answer)| (name, answer.value));
             Answer { value: super::prompt::object(members), why }
         }
-        Kind::Tuple(kinds) => {
+        ValueType::Tuple(kinds) => {
             let mut items = Vec::new();
             for (at, kind) in kinds.iter().enumerate() {
                 let targets: Vec<_> =
                     targets.iter().map(|target| target.as_ref()?.get(at).cloned()).collect();
-                items.push(answer(scene, &inner(kind), &targets, None, sampler, depth + 1).value);
+                items.push(answer(prepared, &inner(kind), &targets, None, sampler, depth + 1).value);
             }
             Answer { value: Value::Array(items), why: String::new() }
         }
-        Kind::List(item) => list(scene, field, item, targets, sampler, depth),
-        Kind::Map => match taken_over(scene, targets) {
+        ValueType::List(item) => list(prepared, field, item, targets, sampler, depth),
+        ValueType::Map => match taken_over(prepared, targets) {
             Some(value) => Answer { value, why: "Taken over from the most similar example.".into() },
             None => Answer { value: super::prompt::object([]), why: String::new() },
         },
@@ -120,15 +120,15 @@ fn left_out(member: &Member, targets: &[Option<Value>]) -> bool {
     member.optional && !targets.iter().flatten().any(|target| target.get(&member.name).is_some())
 }
 
-fn text(scene: &Scene<'_>, field: &Field, targets: &[Option<Value>], sampler: &mut Sampler) -> Answer {
+fn text(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>], sampler: &mut Sampler) -> Answer {
     // Few texts that come again and again are labels, whatever the type says.
     let labels = repeated_labels(targets);
     if !labels.is_empty() {
         let choices: Vec<Value> = labels.into_iter().map(Cow::into_owned).collect();
-        let classifier = scene.lesson.classifier(field, &choices, targets);
-        return judged(scene, &classifier, None, sampler);
+        let classifier = prepared.fitted.classifier(field, &choices, targets);
+        return judged(prepared, &classifier, None, sampler);
     }
-    let Extract { mut text, why } = extract(scene, field, targets, sampler);
+    let Extract { mut text, why } = extract(prepared, field, targets, sampler);
     if let Some(limit) = longest(&field.limits)
         && let Some((end, _)) = text.char_indices().nth(limit)
     {
@@ -165,28 +165,28 @@ fn repeated_labels(targets: &[Option<Value>]) -> Vec<Cow<'_, Value>> {
 }
 
 fn choice(
-    scene: &Scene<'_>,
+    prepared: &Prepared<'_>,
     field: &Field,
     choices: &[Value],
     targets: &[Option<Value>],
     rejected: Option<&Value>,
     sampler: &mut Sampler,
 ) -> Answer {
-    if let Some(classifier) = scene.lesson.ready_classifier(field) {
-        return judged(scene, classifier, rejected, sampler);
+    if let Some(classifier) = prepared.fitted.ready_classifier(field) {
+        return judged(prepared, classifier, rejected, sampler);
     }
-    let classifier = scene.lesson.classifier(field, choices, targets);
-    judged(scene, &classifier, rejected, sampler)
+    let classifier = prepared.fitted.classifier(field, choices, targets);
+    judged(prepared, &classifier, rejected, sampler)
 }
 
 fn judged(
-    scene: &Scene<'_>,
+    prepared: &Prepared<'_>,
     classifier: &Classifier,
     rejected: Option<&Value>,
     sampler: &mut Sampler,
 ) -> Answer {
-    let lesson = scene.lesson;
-    let mut verdict = classifier.judge(&scene.input, &scene.weighed, &lesson.weighed, &lesson.weights);
+    let fitted = prepared.fitted;
+    let mut verdict = classifier.judge(&prepared.input, &prepared.weighed, &fitted.weighed, &fitted.weights);
     let choices = classifier.choices();
     if let Some(at) = choices.iter().position(|choice| Some(choice) == rejected) {
         verdict.scores[at] = f64::NEG_INFINITY;
@@ -216,16 +216,16 @@ fn because(verdict: &Verdict, choice: usize, name: &str, nearest: Option<usize>)
     }
 }
 
-fn numeric(scene: &Scene<'_>, field: &Field, targets: &[Option<Value>]) -> Answer {
-    let whole = field.kind == Kind::Integer;
-    let texts: Vec<String> = scene
+fn numeric(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>]) -> Answer {
+    let whole = field.kind == ValueType::Integer;
+    let texts: Vec<String> = prepared
         .nearest
         .iter()
         .map(|(case, _)| {
-            scene.lesson.texts[*case].iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
+            prepared.fitted.texts[*case].iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
         })
         .collect();
-    let examples: Vec<_> = scene
+    let examples: Vec<_> = prepared
         .nearest
         .iter()
         .zip(&texts)
@@ -234,14 +234,14 @@ fn numeric(scene: &Scene<'_>, field: &Field, targets: &[Option<Value>]) -> Answe
             Some(number::Example { text, similarity: *similarity, target })
         })
         .collect();
-    let (number, why) = number::estimate(&scene.text(), &examples, Limits::read(&field.limits, whole));
+    let (number, why) = number::estimate(&prepared.text(), &examples, Limits::read(&field.limits, whole));
     Answer { value: number::to_value(number, whole), why }
 }
 
 /// Whether similar demonstrations leave a nullable field open.
-fn is_null(scene: &Scene<'_>, targets: &[Option<Value>]) -> bool {
+fn is_null(prepared: &Prepared<'_>, targets: &[Option<Value>]) -> bool {
     let (mut open, mut given) = (0.0, 0.0);
-    for (case, similarity) in scene.nearest.iter().take(number::NEIGHBOURS) {
+    for (case, similarity) in prepared.nearest.iter().take(number::NEIGHBOURS) {
         match targets.get(*case).and_then(Option::as_ref) {
             Some(Value::Null) => open += similarity * similarity + 1e-6,
             Some(_) => given += similarity * similarity + 1e-6,
@@ -252,25 +252,25 @@ fn is_null(scene: &Scene<'_>, targets: &[Option<Value>]) -> bool {
 }
 
 /// The value of the most similar demonstration, if it is similar enough.
-fn taken_over(scene: &Scene<'_>, targets: &[Option<Value>]) -> Option<Value> {
-    let mut near = scene.nearest.iter().filter(|(_, similarity)| *similarity >= ALIKE);
+fn taken_over(prepared: &Prepared<'_>, targets: &[Option<Value>]) -> Option<Value> {
+    let mut near = prepared.nearest.iter().filter(|(_, similarity)| *similarity >= ALIKE);
     near.find_map(|(case, _)| targets.get(*case)?.clone())
 }
 
 fn list(
-    scene: &Scene<'_>,
+    prepared: &Prepared<'_>,
     field: &Field,
-    item: &Kind,
+    item: &ValueType,
     targets: &[Option<Value>],
     sampler: &mut Sampler,
     depth: usize,
 ) -> Answer {
-    if let Kind::Choice(choices) = item
-        && let Some(answer) = parallel(scene, field, choices, targets, sampler)
+    if let ValueType::Choice(choices) = item
+        && let Some(answer) = parallel(prepared, field, choices, targets, sampler)
     {
         return answer;
     }
-    if let Some(value @ Value::Array(_)) = taken_over(scene, targets) {
+    if let Some(value @ Value::Array(_)) = taken_over(prepared, targets) {
         return Answer { value, why: "Taken over from the most similar example.".into() };
     }
     let must = |phrase: &str| {
@@ -283,30 +283,30 @@ fn list(
         field.limits.split("; ").filter(|p| !p.starts_with("at most")).find_map(must).unwrap_or_default();
     let member = Field { kind: item.clone(), limits: String::new(), ..field.clone() };
     let answers: Vec<Answer> =
-        (0..fewest.min(64)).map(|_| answer(scene, &member, &[], None, sampler, depth + 1)).collect();
+        (0..fewest.min(64)).map(|_| answer(prepared, &member, &[], None, sampler, depth + 1)).collect();
     Answer { value: answers.into_iter().map(|answer| answer.value).collect(), why: String::new() }
 }
 
 /// One choice for every item of an input list.
 fn parallel(
-    scene: &Scene<'_>,
+    prepared: &Prepared<'_>,
     field: &Field,
     choices: &[Value],
     targets: &[Option<Value>],
     sampler: &mut Sampler,
 ) -> Option<Answer> {
-    let lesson = scene.lesson;
+    let fitted = prepared.fitted;
     let items_of = |texts: &[Option<String>], at: usize| {
         serde_json::from_str::<Vec<Value>>(texts.get(at)?.as_deref()?).ok()
     };
-    let is_list = |at: &usize| matches!(lesson.brief.inputs[*at].kind, Kind::List(_));
-    let at = (0..lesson.brief.inputs.len())
-        .find(|at| is_list(at) && items_of(&scene.question.inputs, *at).is_some())?;
+    let is_list = |at: &usize| matches!(fitted.brief.inputs[*at].kind, ValueType::List(_));
+    let at = (0..fitted.brief.inputs.len())
+        .find(|at| is_list(at) && items_of(&prepared.question.inputs, *at).is_some())?;
     let read = |item: &Value| Input::new(&[("item", &plain(item))]);
-    let items: Vec<Input> = items_of(&scene.question.inputs, at)?.iter().map(read).collect();
+    let items: Vec<Input> = items_of(&prepared.question.inputs, at)?.iter().map(read).collect();
     let mut cases = Vec::new();
     let mut labels = Vec::new();
-    for (demo, target) in lesson.brief.demos.iter().zip(targets) {
+    for (demo, target) in fitted.brief.demos.iter().zip(targets) {
         let (Some(items), Some(Value::Array(values))) = (items_of(&demo.inputs, at), target) else {
             continue;
         };
@@ -317,8 +317,8 @@ fn parallel(
     }
     let weights = Weights::estimate(cases.iter().map(|case| &case.bag));
     let weighed: Vec<_> = cases.iter().map(|case| weights.weigh(&case.bag)).collect();
-    let guide = Guide::read(field, choices, &lesson.brief.instruction);
-    let classifier = Classifier::learn(choices.to_vec(), guide, &cases, &weighed, &weights, &labels);
+    let hints = ChoiceHints::read(field, choices, &fitted.brief.instruction);
+    let classifier = Classifier::learn(choices.to_vec(), hints, &cases, &weighed, &weights, &labels);
     let pick = |item: &Input| {
         let verdict = classifier.judge(item, &weights.weigh(&item.bag), &weighed, &weights);
         sampler.pick(&verdict.scores).map(|at| choices[at].clone()).unwrap_or_default()

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::choice_hints::ChoiceHints;
 use super::features::{Weighed, Weights};
-use super::guide::Guide;
 use super::input::Input;
 
 /// Demonstrations left out in turn to weigh the witnesses; more would not change the outcome, only take time.
@@ -31,7 +31,7 @@ const PRIOR_STRENGTH: f64 = 1.5;
 #[derive(Debug)]
 pub(super) struct Classifier {
     choices: Vec<Value>,
-    guide: Guide,
+    hints: ChoiceHints,
     /// The index of the choice in every case, or none where a case has no label.
     labels: Vec<Option<usize>>,
     counts: Vec<f64>,
@@ -55,7 +55,7 @@ impl Classifier {
     /// Learns from cases with labels.
     pub(super) fn learn(
         choices: Vec<Value>,
-        guide: Guide,
+        hints: ChoiceHints,
         cases: &[Input],
         weighed: &[Weighed],
         weights: &Weights,
@@ -73,7 +73,7 @@ impl Classifier {
                 *word_counts.entry(*word).or_default().entry(*label).or_default() += 1.0;
             }
         }
-        let mut classifier = Classifier { choices, guide, labels, counts, word_counts, trust: PRIOR_TRUST };
+        let mut classifier = Classifier { choices, hints, labels, counts, word_counts, trust: PRIOR_TRUST };
         classifier.trust = classifier.earned_trust(cases, weighed, weights);
         classifier
     }
@@ -178,13 +178,13 @@ impl Classifier {
         let damping = (input.bag.words.len().max(1) as f64).sqrt().recip() * 2.0;
         words.iter_mut().for_each(|score| *score *= damping.min(1.0));
 
-        let mut guide = vec![0.0; self.choices.len()];
-        for (word, choice, weight) in self.guide.evidence(&input.stems) {
+        let mut hints = vec![0.0; self.choices.len()];
+        for (word, choice, weight) in self.hints.evidence(&input.stems) {
             let weight = weight * weights.of_word((super::features::hash(word), 1.0)).min(1.0);
-            guide[choice] += weight;
+            hints[choice] += weight;
             verdict.words.push((word.to_owned(), choice, weight));
         }
-        ([votes, words, guide, prior], verdict)
+        ([votes, words, hints, prior], verdict)
     }
 
     /// Scores the choices for an input.
@@ -202,10 +202,10 @@ impl Classifier {
 }
 
 fn combine(testimony: &[Vec<f64>; 4], trust: [f64; 3]) -> Vec<f64> {
-    let [votes, words, guide, prior] = testimony;
+    let [votes, words, hints, prior] = testimony;
     (0..prior.len())
         .map(|choice| {
-            trust[0] * votes[choice] + trust[1] * words[choice] + trust[2] * guide[choice] + prior[choice]
+            trust[0] * votes[choice] + trust[1] * words[choice] + trust[2] * hints[choice] + prior[choice]
         })
         .collect()
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::kind::plain;
 use super::passages;
+use super::prepared::{Parted, Prepared, part};
 use super::prompt::Field;
 use super::sampler::Sampler;
-use super::scene::{Parted, Scene, part};
 use super::spans;
+use super::value_type::plain;
 use super::words::{Word, words};
 
 /// From this similarity on, a demonstration is taken to be about the same input.
@@ -31,24 +31,24 @@ pub(super) struct Extract {
 
 /// A text for a field, given its values in the demonstrations.
 pub(super) fn extract(
-    scene: &Scene<'_>,
+    prepared: &Prepared<'_>,
     field: &Field,
     targets: &[Option<Value>],
     sampler: &mut Sampler,
 ) -> Extract {
     let shown = |case: usize| targets.get(case)?.as_ref().map(plain).filter(|text| !text.is_empty());
-    if let Some((case, similarity)) = scene.nearest.first()
+    if let Some((case, similarity)) = prepared.nearest.first()
         && *similarity >= SAME
         && let Some(text) = shown(*case)
     {
         return Extract { text, why: "An example has almost the same input.".into() };
     }
-    let parted = scene.parted();
+    let parted = prepared.parted();
     if mentions(field, QUERY_STEMS) {
         return key_terms(&parted);
     }
     let near: Vec<(usize, String)> =
-        scene.nearest.iter().take(STYLE).filter_map(|(case, _)| Some((*case, shown(*case)?))).collect();
+        prepared.nearest.iter().take(STYLE).filter_map(|(case, _)| Some((*case, shown(*case)?))).collect();
     let question = parted.asked.join(" ");
     let mut asked = stems(&question);
     if asked.is_empty() {
@@ -57,10 +57,10 @@ pub(super) fn extract(
     }
     let mut sentences = passages::split(parted.material.iter().copied());
     passages::score(&mut sentences, &asked);
-    if wants_spans(scene, field, &near) {
+    if wants_spans(prepared, field, &near) {
         let pairs: Vec<(String, &str)> = near
             .iter()
-            .map(|(case, answer)| (part(&scene.lesson.texts[*case]).asked.join(" "), answer.as_str()))
+            .map(|(case, answer)| (part(&prepared.fitted.texts[*case]).asked.join(" "), answer.as_str()))
             .collect();
         let pairs: Vec<(&str, &str)> =
             pairs.iter().map(|(asked, answer)| (asked.as_str(), *answer)).collect();
@@ -96,14 +96,14 @@ pub(super) fn mentions(field: &Field, wanted: &[&str]) -> bool {
 }
 
 /// Whether answers are short pieces of the inputs: as the demonstrations show, or as the field says.
-fn wants_spans(scene: &Scene<'_>, field: &Field, near: &[(usize, String)]) -> bool {
+fn wants_spans(prepared: &Prepared<'_>, field: &Field, near: &[(usize, String)]) -> bool {
     if near.is_empty() {
         return mentions(field, SHORT_STEMS);
     }
     let short = near.iter().filter(|(case, text)| {
         let lower = text.to_lowercase();
         let inside =
-            scene.lesson.texts[*case].iter().flatten().any(|input| input.to_lowercase().contains(&lower));
+            prepared.fitted.texts[*case].iter().flatten().any(|input| input.to_lowercase().contains(&lower));
         let length = words(text).len();
         length <= LONGEST_SPAN && (inside || length <= LONGEST_SPAN / 2)
     });

@@ -1,20 +1,20 @@
 //! The built-in model: an in-context learner without weights, for work without a key, a server or a network.
 
 mod answer;
+mod choice_hints;
 mod classify;
 mod extract;
 mod features;
-mod guide;
+mod fitted;
 mod input;
-mod kind;
-mod lesson;
 mod number;
 mod passages;
+mod prepared;
 mod prompt;
 mod sampler;
-mod scene;
 mod sections;
 mod spans;
+mod value_type;
 mod words;
 
 use std::fmt;
@@ -22,10 +22,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use self::lesson::Lesson;
+use self::fitted::Fitted;
+use self::prepared::Prepared;
 use self::prompt::{Brief, Layout};
 use self::sampler::Sampler;
-use self::scene::Scene;
 use crate::types::message::{Content, Part};
 use crate::{
     Capabilities, Completion, FinishReason, LanguageModel, LmFuture, Message, Price, Request, Response,
@@ -33,7 +33,7 @@ use crate::{
 };
 use dspy_base::locks::MutexExt as _;
 
-/// Lessons that are remembered; a running program has about one for each predictor.
+/// Fits that are remembered; a running program has about one for each predictor.
 const REMEMBERED: usize = 16;
 /// Letters in a token, roughly, for the usage that is reported.
 const TOKEN: usize = 4;
@@ -64,7 +64,7 @@ const MOST_COMPLETIONS: u32 = 64;
 #[derive(Default)]
 pub struct BuiltinLm {
     /// What was learned from the first part of recent conversations, the latest one last.
-    lessons: Mutex<Vec<(blake3::Hash, Arc<Lesson>)>>,
+    fits: Mutex<Vec<(blake3::Hash, Arc<Fitted>)>>,
 }
 
 impl BuiltinLm {
@@ -75,13 +75,13 @@ impl BuiltinLm {
 
     fn respond(&self, request: &Request) -> Response {
         let asking = prompt::asking(&request.messages);
-        let lesson = self.lesson(request, asking);
-        let question = lesson.brief.question(&request.messages, asking);
-        let scene = Scene::new(&lesson, &question);
+        let fitted = self.fitted(request, asking);
+        let question = fitted.brief.question(&request.messages, asking);
+        let prepared = Prepared::new(&fitted, &question);
         let count = request.params.n.unwrap_or(1).clamp(1, MOST_COMPLETIONS);
         let completions: Vec<Completion> = (0..count)
             .map(|index| {
-                let text = reply(&scene, &mut Sampler::new(request, index));
+                let text = reply(&prepared, &mut Sampler::new(request, index));
                 cut(text, request.params.max_tokens)
             })
             .collect();
@@ -93,31 +93,31 @@ impl BuiltinLm {
     }
 
     /// What there is to learn before the question; remembered, as most questions share it with others.
-    fn lesson(&self, request: &Request, asking: usize) -> Arc<Lesson> {
+    fn fitted(&self, request: &Request, asking: usize) -> Arc<Fitted> {
         let key = lesson_key(request, asking);
-        let find = |lessons: &mut Vec<(blake3::Hash, Arc<Lesson>)>| {
-            let at = lessons.iter().position(|(known, _)| *known == key)?;
-            let entry = lessons.remove(at);
-            let lesson = entry.1.clone();
-            lessons.push(entry);
-            Some(lesson)
+        let find = |fits: &mut Vec<(blake3::Hash, Arc<Fitted>)>| {
+            let at = fits.iter().position(|(known, _)| *known == key)?;
+            let entry = fits.remove(at);
+            let fitted = entry.1.clone();
+            fits.push(entry);
+            Some(fitted)
         };
-        let lock = || self.lessons.lock_any();
-        if let Some(lesson) = find(&mut lock()) {
-            return lesson;
+        let lock = || self.fits.lock_any();
+        if let Some(fitted) = find(&mut lock()) {
+            return fitted;
         }
         // Learning happens outside the lock: two tasks may both do it once, but none waits for another.
-        let lesson = Arc::new(Lesson::learn(Brief::read(request, asking)));
-        let mut lessons = lock();
-        if lessons.len() >= REMEMBERED {
-            lessons.remove(0);
+        let fitted = Arc::new(Fitted::learn(Brief::read(request, asking)));
+        let mut fits = lock();
+        if fits.len() >= REMEMBERED {
+            fits.remove(0);
         }
-        lessons.push((key, lesson.clone()));
-        lesson
+        fits.push((key, fitted.clone()));
+        fitted
     }
 }
 
-/// Identifies what a [`Lesson`] is learned from: all but the question. Where the system message lists no fields,
+/// Identifies what a [`Fitted`] is learned from: all but the question. Where the system message lists no fields,
 /// the question is part of it, since the names of the fields are read there.
 fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
     let mut hash = blake3::Hasher::new();
@@ -158,23 +158,23 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
 }
 
 /// Writes a reply in the layout that was asked for.
-fn reply(scene: &Scene<'_>, sampler: &mut Sampler) -> String {
-    let brief = &scene.lesson.brief;
+fn reply(prepared: &Prepared<'_>, sampler: &mut Sampler) -> String {
+    let brief = &prepared.fitted.brief;
     if brief.outputs.is_empty() {
-        let text = extract::free_form(&scene.question.text, &brief.instruction, sampler);
+        let text = extract::free_form(&prepared.question.text, &brief.instruction, sampler);
         return match brief.layout {
             Layout::Json => prompt::object([("answer".to_owned(), Value::from(text))]).to_string(),
             Layout::Sections | Layout::Free => text,
         };
     }
-    let answers = answer::answer_all(scene, sampler);
+    let answers = answer::answer_all(prepared, sampler);
     let values = brief.outputs.iter().zip(answers).map(|(field, answer)| (field, answer.value));
     if brief.layout == Layout::Json {
         return prompt::object(values.map(|(field, value)| (field.name.clone(), value))).to_string();
     }
     let mut text = String::new();
     for (field, value) in values {
-        sections::push(&mut text, &field.name, &value, field.kind == kind::Kind::Text);
+        sections::push(&mut text, &field.name, &value, field.kind == value_type::ValueType::Text);
     }
     sections::push_completed(&mut text);
     text

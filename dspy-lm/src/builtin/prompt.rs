@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::kind::Kind;
 use super::sections::{self, unescape};
+use super::value_type::ValueType;
 use crate::{Message, Request, ResponseFormat, Role};
 
 /// What adapters put where a demonstration lacks a value starts like this.
@@ -27,7 +27,7 @@ pub(super) enum Layout {
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) description: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ValueType,
     /// What the value must be, e.g. `from 0 to 10`.
     pub(super) limits: String,
     /// Descriptions of single values.
@@ -88,9 +88,9 @@ impl Brief {
         }
         if let ResponseFormat::JsonSchema { schema, .. } = &request.format
             && brief.outputs.is_empty()
-            && let Kind::Object(members) = Kind::of_schema(schema)
+            && let ValueType::Object(members) = ValueType::of_schema(schema)
         {
-            let field = |member: super::kind::Member| Field {
+            let field = |member: super::value_type::Member| Field {
                 name: member.name,
                 description: member.note,
                 kind: member.kind,
@@ -246,7 +246,7 @@ fn field_line(line: &str, definitions: &[(String, String)]) -> Option<Field> {
     Some(Field {
         name: name.to_owned(),
         description: description.to_owned(),
-        kind: Kind::parse(&rest[..close], definitions),
+        kind: ValueType::parse(&rest[..close], definitions),
         ..Field::default()
     })
 }

@@ -74,7 +74,7 @@ impl Metered for Embeddings {
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct EmbeddingsBody {
     #[serde(default)]
     data: Vec<Entry>,
     #[serde(default)]
@@ -102,7 +102,8 @@ fn read(answer: &Answer, texts: usize) -> Result<Embeddings, Failure> {
     if reply.get("data").is_none() {
         return Err(Failure::without("vectors", &reply));
     }
-    let mut reply: Reply = serde_json::from_value(reply).map_err(|error| garbage(&answer.body, &error))?;
+    let mut reply: EmbeddingsBody =
+        serde_json::from_value(reply).map_err(|error| garbage(&answer.body, &error))?;
     if reply.data.len() != texts {
         return Err(fail(format!("{} vectors came for {texts} texts", reply.data.len())));
     }

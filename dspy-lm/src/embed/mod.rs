@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::resolve::named_embedder;
+use crate::model_name::named_embedder;
 use crate::{BoxFuture, LmError, Usage, environment};
 use hash::HashModel;
 #[cfg(feature = "http")]

@@ -1,6 +1,6 @@
 //! What answers of real endpoints cost.
 
-use dspy_lm::{Budget, Limit, Lm, LmErrorKind, Price, PriceTable, Refusal, track_usage};
+use dspy_lm::{Budget, BudgetRefusal, Limit, Lm, LmErrorKind, Price, PriceTable, track_usage};
 
 use crate::{endpoint, lm};
 use dspy_test_server::{Server, reply};
@@ -49,7 +49,7 @@ async fn what_the_transport_tries_again_is_one_call() {
     assert_eq!(sent["max_tokens"], 1_000 - 64 - 16 - 2, "so that the reply fits");
     let error = account.enter(lm.ask("Hi")).await.unwrap_err();
     assert_eq!(error.kind, LmErrorKind::Budget);
-    assert_eq!(error.budget.unwrap().why, Refusal::Limit(Limit::Calls));
+    assert_eq!(error.budget.unwrap().why, BudgetRefusal::Limit(Limit::Calls));
     assert_eq!(server.seen().len(), 3, "nothing was sent");
 }
 

@@ -12,7 +12,7 @@ fn found(vars: &[(&str, &str)]) -> Result<Lm, LmError> {
 
 #[test]
 fn what_the_environment_leads_to() {
-    for (vars, id, endpoint, origin) in [
+    for (vars, id, endpoint, reason) in [
         (
             &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k"), ("OLLAMA_HOST", "box")][..],
             "openai/gpt-6-luna",
@@ -63,7 +63,7 @@ fn what_the_environment_leads_to() {
         ),
     ] {
         let lm = found(vars).unwrap();
-        assert_eq!((lm.id(), lm.endpoint(), lm.origin()), (id, endpoint, Some(origin)));
+        assert_eq!((lm.id(), lm.endpoint(), lm.chosen_because()), (id, endpoint, Some(reason)));
     }
 }
 

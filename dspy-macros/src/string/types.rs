@@ -1,6 +1,6 @@
 //! Rust types for the types in a signature string.
 
-use dspy_grammar::{Known, Own, Path, Problem, Temporal, Type};
+use dspy_grammar::{KnownType, Own, Path, Problem, Temporal, Type};
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
@@ -63,7 +63,7 @@ impl Types<'_> {
 
     fn known(
         &mut self,
-        known: Known,
+        known: KnownType,
         arguments: &[Type],
         (start, end): (usize, usize),
     ) -> Result<TokenStream, Problem> {
@@ -74,33 +74,33 @@ impl Types<'_> {
         let arguments = self.all(arguments)?;
         let [first, second] = [0, 1].map(|at| arguments.get(at).cloned().unwrap_or_else(|| any.clone()));
         Ok(match known {
-            Known::Text => quote_spanned!(span=> ::std::string::String),
-            Known::Bool => quote_spanned!(span=> bool),
-            Known::Char => quote_spanned!(span=> char),
-            Known::Number(number) => {
+            KnownType::Text => quote_spanned!(span=> ::std::string::String),
+            KnownType::Bool => quote_spanned!(span=> bool),
+            KnownType::Char => quote_spanned!(span=> char),
+            KnownType::Number(number) => {
                 let name = Ident::new(number.name(), span);
                 quote!(#name)
             }
-            Known::Any => any,
-            Known::List => quote_spanned!(span=> ::std::vec::Vec<#first>),
-            Known::Set if arguments.is_empty() => quote_spanned!(span=> ::std::vec::Vec<#any>),
+            KnownType::Any => any,
+            KnownType::List => quote_spanned!(span=> ::std::vec::Vec<#first>),
+            KnownType::Set if arguments.is_empty() => quote_spanned!(span=> ::std::vec::Vec<#any>),
             // Sorted, so that equal values give equal prompts.
-            Known::Set => quote_spanned!(span=> ::std::collections::BTreeSet<#first>),
-            Known::Dict if arguments.is_empty() => {
+            KnownType::Set => quote_spanned!(span=> ::std::collections::BTreeSet<#first>),
+            KnownType::Dict if arguments.is_empty() => {
                 quote_spanned!(span=> ::std::collections::BTreeMap<::std::string::String, #any>)
             }
-            Known::Dict => quote_spanned!(span=> ::std::collections::BTreeMap<#first, #second>),
-            Known::HashMap => quote_spanned!(span=> ::std::collections::HashMap<#first, #second>),
-            Known::Tuple => quote_spanned!(span=> (#(#arguments,)*)),
-            Known::Optional => quote_spanned!(span=> ::core::option::Option<#first>),
-            Known::Own(Own::History) => quote_spanned!(span=> #krate::types::History<#any>),
-            Known::Own(Own::Tool) => quote_spanned!(span=> #krate::tools::ToolSpec),
-            Known::Own(Own::ToolCalls) => quote_spanned!(span=> #krate::tools::ToolCalls),
-            Known::Own(own) => {
+            KnownType::Dict => quote_spanned!(span=> ::std::collections::BTreeMap<#first, #second>),
+            KnownType::HashMap => quote_spanned!(span=> ::std::collections::HashMap<#first, #second>),
+            KnownType::Tuple => quote_spanned!(span=> (#(#arguments,)*)),
+            KnownType::Optional => quote_spanned!(span=> ::core::option::Option<#first>),
+            KnownType::Own(Own::History) => quote_spanned!(span=> #krate::types::History<#any>),
+            KnownType::Own(Own::Tool) => quote_spanned!(span=> #krate::tools::ToolSpec),
+            KnownType::Own(Own::ToolCalls) => quote_spanned!(span=> #krate::tools::ToolCalls),
+            KnownType::Own(own) => {
                 let name = Ident::new(own.name(), span);
                 quote_spanned!(span=> #krate::types::#name)
             }
-            Known::Temporal(temporal) => return Err(Problem::new(start, of_another_crate(temporal))),
+            KnownType::Temporal(temporal) => return Err(Problem::new(start, of_another_crate(temporal))),
         })
     }
 

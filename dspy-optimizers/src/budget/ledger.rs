@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dspy_core::lm::{Budget, BudgetScope, Limit, LmError, LmScope, Refusal};
+use dspy_core::lm::{Budget, BudgetScope, Limit, LmError, LmScope, BudgetRefusal};
 
 use crate::journal::{AccountLog, Journal};
 
@@ -82,8 +82,8 @@ impl Ledger {
     /// Takes note of a call that a budget did not let through: this one, or one that holds around it.
     pub(crate) fn refused(&self, error: &LmError) {
         let closed = match error.budget.as_deref().map(|over| over.why) {
-            Some(Refusal::Limit(limit)) => Closed::Limit(limit),
-            Some(Refusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
+            Some(BudgetRefusal::Limit(limit)) => Closed::Limit(limit),
+            Some(BudgetRefusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
             _ => Closed::Aborted,
         };
         self.close(closed);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::error::SchemaError;
 use super::super::keywords::strings;
-use super::super::{Check, Kind, NodeId};
+use super::super::{Check, NodeId, NodeKind};
 use super::{Compiled, Compiler};
 
 impl Compiler<'_> {
@@ -69,7 +69,7 @@ impl Compiler<'_> {
                 state[id] = 1;
                 stack.push((id, true));
                 let node = &self.nodes[id];
-                if let Kind::Union(union) = &node.kind {
+                if let NodeKind::Union(union) = &node.kind {
                     stack.extend(union.options.iter().map(|&o| (o, false)));
                 }
                 for check in &node.checks {

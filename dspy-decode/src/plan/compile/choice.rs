@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 use super::super::super::error::SchemaError;
 use super::super::flatten::array;
 use super::super::keywords::{contradiction, plain_name, strings, type_fits, within_limits};
-use super::super::{ChoiceItem, ChoicePlan, Kind};
+use super::super::{ChoiceItem, ChoicePlan, NodeKind};
 use super::{Compiled, Compiler, doc};
 use dspy_base::fold::fold;
 use dspy_base::keyword;
 
 impl Compiler<'_> {
-    pub(super) fn choice(map: &Map<String, Value>, at: &str) -> Compiled<Kind> {
+    pub(super) fn choice(map: &Map<String, Value>, at: &str) -> Compiled<NodeKind> {
         let mut values = match map.get("enum") {
             Some(list) => array(list, "enum", at)?.clone(),
             None => Vec::new(),
@@ -66,7 +66,7 @@ impl Compiler<'_> {
                 }
             })
             .collect();
-        Ok(Kind::Choice(Box::new(choice_plan(items, at)?)))
+        Ok(NodeKind::Choice(Box::new(choice_plan(items, at)?)))
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::super::error::SchemaError;
 use super::flatten::{ANNOTATIONS, Flat, Resolver, percent_decode, reference};
 use super::keywords::{bad, contradiction, implied_type, number, text};
-use super::{Check, Kind, Node, NodeId, Notes, Own, Schema, UnionPlan};
+use super::{Check, Node, NodeId, NodeKind, Notes, Own, Schema, UnionPlan};
 use crate::docs::brief;
 use dspy_base::keyword;
 
@@ -109,7 +109,7 @@ impl<'s> Compiler<'s> {
         let name = flat.keywords.get("title").and_then(Value::as_str).map(str::to_owned);
         let notes = notes(&flat.keywords).map(Box::new);
         if flat.never {
-            return Ok(Node { kind: Kind::Never, name, checks: Vec::new(), notes });
+            return Ok(Node { kind: NodeKind::Never, name, checks: Vec::new(), notes });
         }
         let mut checks = self.checks(&flat.keywords, at)?;
         for schema in &flat.also {
@@ -121,7 +121,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// Compiles a schema without alternatives, or with several types (which are alternatives too).
-    fn plain(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<Kind> {
+    fn plain(&mut self, map: &Map<String, Value>, at: &str) -> Compiled<NodeKind> {
         if map.contains_key("const") || map.contains_key("enum") {
             return Self::choice(map, at);
         }
@@ -132,7 +132,7 @@ impl<'s> Compiler<'s> {
             None => implied_type(map).into_iter().collect(),
         };
         match types.as_slice() {
-            [] => Ok(Kind::Any),
+            [] => Ok(NodeKind::Any),
             [one] => self.typed(one, map, at),
             several => {
                 let mut union = UnionPlan::default();
@@ -145,25 +145,25 @@ impl<'s> Compiler<'s> {
                     union.options.push(self.push(kind));
                     union.docs.push(None);
                 }
-                Ok(Kind::Union(union))
+                Ok(NodeKind::Union(union))
             }
         }
     }
 
-    fn typed(&mut self, kind: &str, map: &Map<String, Value>, at: &str) -> Compiled<Kind> {
+    fn typed(&mut self, kind: &str, map: &Map<String, Value>, at: &str) -> Compiled<NodeKind> {
         Ok(match kind {
-            "null" => Kind::Null,
-            "boolean" => Kind::Bool,
-            "integer" => Kind::Number(Box::new(number(map, true, at)?)),
-            "number" => Kind::Number(Box::new(number(map, false, at)?)),
-            "string" => Kind::Text(Box::new(text(map, at)?)),
-            "array" => Kind::List(Box::new(self.list(map, at)?)),
-            "object" => Kind::Object(Box::new(self.object(map, at)?)),
+            "null" => NodeKind::Null,
+            "boolean" => NodeKind::Bool,
+            "integer" => NodeKind::Number(Box::new(number(map, true, at)?)),
+            "number" => NodeKind::Number(Box::new(number(map, false, at)?)),
+            "string" => NodeKind::Text(Box::new(text(map, at)?)),
+            "array" => NodeKind::List(Box::new(self.list(map, at)?)),
+            "object" => NodeKind::Object(Box::new(self.object(map, at)?)),
             other => return Err(bad("type", &json!(other), at)),
         })
     }
 
-    fn push(&mut self, kind: Kind) -> NodeId {
+    fn push(&mut self, kind: NodeKind) -> NodeId {
         self.nodes.push(Node { kind, ..Node::default() });
         self.nodes.len() - 1
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::super::error::SchemaError;
 use super::super::flatten::array;
 use super::super::keywords::{bad, contradiction, regex, sizes, strings};
-use super::super::{ByPattern, Extra, Kind, ListPlan, ObjectPlan, Prop};
+use super::super::{ByPattern, Extra, ListPlan, NodeKind, ObjectPlan, Prop};
 use super::{Compiled, Compiler, doc};
 use dspy_base::fold::fold;
 use dspy_base::keyword;
@@ -24,7 +24,7 @@ impl Compiler<'_> {
         plan.items = match map.get("items") {
             Some(Value::Bool(false)) => None,
             Some(schema) => Some(self.node(schema, &format!("{at}/items"))?),
-            None => Some(self.push(Kind::Any)),
+            None => Some(self.push(NodeKind::Any)),
         };
         (plan.min, plan.max) = sizes(map, "minItems", "maxItems", at)?;
         if plan.unique
@@ -32,9 +32,9 @@ impl Compiler<'_> {
             && let (Some(min), Some(item)) = (plan.min, plan.items)
         {
             let differing = match &self.nodes[item].kind {
-                Kind::Bool => Some(2),
-                Kind::Null => Some(1),
-                Kind::Choice(choice) if !choice.items.is_empty() => Some(choice.items.len()),
+                NodeKind::Bool => Some(2),
+                NodeKind::Null => Some(1),
+                NodeKind::Choice(choice) if !choice.items.is_empty() => Some(choice.items.len()),
                 _ => None,
             };
             if differing.is_some_and(|count| count < min) {
@@ -75,7 +75,7 @@ impl Compiler<'_> {
                     // No value is valid for a key that both match; other keys have values.
                     Err(SchemaError::Contradiction { .. }) => {
                         self.depth = depth;
-                        self.push(Kind::Never)
+                        self.push(NodeKind::Never)
                     }
                     node => node?,
                 }
@@ -98,7 +98,7 @@ impl Compiler<'_> {
             for (name, schema) in props {
                 let node = self.node(schema, &format!("{at}/properties/{name}"))?;
                 let is_required = required.remove(name);
-                if is_required && matches!(self.nodes[node].kind, Kind::Never) {
+                if is_required && matches!(self.nodes[node].kind, NodeKind::Never) {
                     return Err(contradiction(at, &format!("`{name}` is required and excluded")));
                 }
                 let index = plan.props.len();
@@ -134,7 +134,7 @@ impl Compiler<'_> {
             Some(Value::Bool(false)) => Extra::Drop,
             Some(schema) => Extra::Node(self.node(schema, &format!("{at}/additionalProperties"))?),
             // A schema without declared members means "any object".
-            None if plan.props.is_empty() && plan.patterns.is_empty() => Extra::Node(self.push(Kind::Any)),
+            None if plan.props.is_empty() && plan.patterns.is_empty() => Extra::Node(self.push(NodeKind::Any)),
             None => Extra::Drop,
         };
         if matches!(plan.extra, Extra::Drop) {
@@ -144,7 +144,7 @@ impl Compiler<'_> {
                     plan.required.push(name);
                     continue;
                 }
-                let node = self.push(Kind::Any);
+                let node = self.push(NodeKind::Any);
                 let folded = fold(&name);
                 self.keys.insert(folded.clone());
                 plan.exact.insert(name.clone(), plan.props.len());

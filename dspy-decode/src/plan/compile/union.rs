@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::super::error::SchemaError;
 use super::super::flatten::{ANNOTATIONS, Flat, reference};
 use super::super::keywords::contradiction;
-use super::super::{ChoiceItem, Kind, Node, NodeId, ObjectPlan, Tag, UnionPlan};
+use super::super::{ChoiceItem, Node, NodeId, NodeKind, ObjectPlan, Tag, UnionPlan};
 use super::choice::choice_plan;
 use super::{Compiled, Compiler, doc};
 
@@ -15,7 +15,7 @@ use super::{Compiled, Compiler, doc};
 const MAX_BRANCHES: usize = 256;
 
 impl Compiler<'_> {
-    pub(super) fn union(&mut self, flat: &Flat, at: &str) -> Compiled<Kind> {
+    pub(super) fn union(&mut self, flat: &Flat, at: &str) -> Compiled<NodeKind> {
         let base: Map<String, Value> = flat
             .keywords
             .iter()
@@ -45,11 +45,11 @@ impl Compiler<'_> {
         for (i, branch) in branches.iter().enumerate() {
             let id = self.node(branch, &format!("{at}/{i}"))?;
             match &mut self.nodes[id] {
-                Node { kind: Kind::Null, .. } => union.null = true,
+                Node { kind: NodeKind::Null, .. } => union.null = true,
                 // A branch that its sibling keywords exclude.
-                Node { kind: Kind::Never, .. } => {}
+                Node { kind: NodeKind::Never, .. } => {}
                 // Unit variants with and without documentation form one list of choices.
-                Node { kind: Kind::Choice(plan), checks, .. }
+                Node { kind: NodeKind::Choice(plan), checks, .. }
                     if checks.is_empty() && reference(branch).is_none() =>
                 {
                     for item in std::mem::take(&mut plan.items) {
@@ -73,7 +73,7 @@ impl Compiler<'_> {
             }
         }
         if !choices.is_empty() {
-            let kind = Kind::Choice(Box::new(choice_plan(choices, at)?));
+            let kind = NodeKind::Choice(Box::new(choice_plan(choices, at)?));
             if union.options.is_empty() && !union.null {
                 return Ok(kind);
             }
@@ -82,20 +82,20 @@ impl Compiler<'_> {
             union.docs.insert(0, None);
         }
         if union.options.is_empty() {
-            return Ok(if union.null { Kind::Null } else { Kind::Never });
+            return Ok(if union.null { NodeKind::Null } else { NodeKind::Never });
         }
-        Ok(Kind::Union(union))
+        Ok(NodeKind::Union(union))
     }
 
     /// Finds the member whose fixed value distinguishes the branches of a union.
     pub(super) fn find_tag(&mut self, id: NodeId) {
-        let Kind::Union(union) = &self.nodes[id].kind else { return };
+        let NodeKind::Union(union) = &self.nodes[id].kind else { return };
         let objects: Vec<(NodeId, &ObjectPlan)> = union
             .options
             .iter()
-            .filter_map(
-                |&o| if let Kind::Object(plan) = &self.nodes[o].kind { Some((o, &**plan)) } else { None },
-            )
+            .filter_map(|&o| {
+                if let NodeKind::Object(plan) = &self.nodes[o].kind { Some((o, &**plan)) } else { None }
+            })
             .collect();
         if objects.len() < 2 {
             return;
@@ -103,7 +103,7 @@ impl Compiler<'_> {
         let fixed = |plan: &ObjectPlan, key: &str| -> Option<String> {
             let prop = plan.props.get(*plan.exact.get(key)?)?;
             match &self.nodes[prop.node].kind {
-                Kind::Choice(choice) if prop.required && choice.items.len() == 1 => {
+                NodeKind::Choice(choice) if prop.required && choice.items.len() == 1 => {
                     Some(choice.items[0].folded.clone())
                 }
                 _ => None,
@@ -119,7 +119,7 @@ impl Compiler<'_> {
             }
             Some(Tag { key: prop.name.clone(), branches })
         });
-        if let Kind::Union(union) = &mut self.nodes[id].kind {
+        if let NodeKind::Union(union) = &mut self.nodes[id].kind {
             union.tag = tag;
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::{Bound, Check, Kind, ListPlan, NodeId, NumberPlan, ObjectPlan, Own, Schema, TextPlan};
+use super::super::{Bound, Check, ListPlan, NodeId, NodeKind, NumberPlan, ObjectPlan, Own, Schema, TextPlan};
 
 /// Returns the limits of the node itself. A pattern is last, because it may contain any text.
 pub(super) fn phrases(schema: &Schema, id: NodeId) -> Vec<String> {
@@ -10,10 +10,10 @@ pub(super) fn phrases(schema: &Schema, id: NodeId) -> Vec<String> {
     let mut phrases = match (&node.kind, node.own()) {
         // Its pattern is defined by the library.
         (_, Some(Own::BigInt)) => vec!["of any size".to_owned()],
-        (Kind::Number(plan), _) => number(plan),
-        (Kind::Text(plan), _) => text(plan),
-        (Kind::List(plan), _) => list(plan),
-        (Kind::Object(plan), _) => object(plan),
+        (NodeKind::Number(plan), _) => number(plan),
+        (NodeKind::Text(plan), _) => text(plan),
+        (NodeKind::List(plan), _) => list(plan),
+        (NodeKind::Object(plan), _) => object(plan),
         _ => Vec::new(),
     };
     let at = phrases.iter().position(|phrase| phrase.starts_with("matches /")).unwrap_or(phrases.len());

@@ -10,7 +10,7 @@ mod printer;
 
 use serde_json::Value;
 
-use super::{Kind, NodeId, Schema};
+use super::{NodeId, NodeKind, Schema};
 use crate::type_text::TypeText;
 use printer::Printer;
 
@@ -31,7 +31,7 @@ impl Schema {
     /// Returns the node that the limits and descriptions beside a type refer to: the type without null.
     fn subject(&self) -> NodeId {
         match &self.node(self.root).kind {
-            Kind::Union(union) if union.options.len() == 1 && self.node(self.root).checks.is_empty() => {
+            NodeKind::Union(union) if union.options.len() == 1 && self.node(self.root).checks.is_empty() => {
                 union.options[0]
             }
             _ => self.root,
@@ -41,15 +41,15 @@ impl Schema {
     /// Returns the choices and variants of an enum that have a description, each by its own name.
     fn described(&self, id: NodeId, printer: &mut Printer<'_>) -> Vec<(String, String)> {
         match &self.node(id).kind {
-            Kind::Choice(plan) => {
+            NodeKind::Choice(plan) => {
                 let described = |item: &super::ChoiceItem| Some((item.value.to_string(), item.doc.clone()?));
                 plan.items.iter().filter_map(described).collect()
             }
-            Kind::Union(union) => {
+            NodeKind::Union(union) => {
                 let mut all = Vec::new();
                 for (&option, doc) in union.options.iter().zip(&union.docs) {
                     match (&self.node(option).kind, doc) {
-                        (Kind::Choice(_), None) => all.extend(self.described(option, printer)),
+                        (NodeKind::Choice(_), None) => all.extend(self.described(option, printer)),
                         (_, Some(doc)) => {
                             let name = self.variant(id, option).unwrap_or_else(|| printer.short(option));
                             all.push((name, doc.clone()));
@@ -65,14 +65,15 @@ impl Schema {
 
     /// Returns the name of a variant: its tag value, or its only key.
     fn variant(&self, union: NodeId, option: NodeId) -> Option<String> {
-        let (Kind::Union(union), Kind::Object(plan)) = (&self.node(union).kind, &self.node(option).kind)
+        let (NodeKind::Union(union), NodeKind::Object(plan)) =
+            (&self.node(union).kind, &self.node(option).kind)
         else {
             return None;
         };
         if let Some(tag) = &union.tag {
             let prop = &plan.props[*plan.exact.get(&tag.key)?];
             return match &self.node(prop.node).kind {
-                Kind::Choice(choice) => match &choice.items.first()?.value {
+                NodeKind::Choice(choice) => match &choice.items.first()?.value {
                     Value::String(name) => Some(name.clone()),
                     other => Some(other.to_string()),
                 },

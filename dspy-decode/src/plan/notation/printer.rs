@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use super::super::{
-    ByPattern, Check, ChoicePlan, Extra, Kind, ListPlan, NodeId, ObjectPlan, Own, Schema, UnionPlan,
+    ByPattern, Check, ChoicePlan, Extra, ListPlan, NodeId, NodeKind, ObjectPlan, Own, Schema, UnionPlan,
 };
 use super::layout::{LINE, Piece, Row, alternatives, bracketed, comment};
 use super::limits::phrases;
@@ -113,7 +113,7 @@ impl<'s> Printer<'s> {
                     Own::BigInt => "integer",
                 };
                 match &node.kind {
-                    Kind::Union(union) if union.null => Piece::loose(format!("{name} | null")),
+                    NodeKind::Union(union) if union.null => Piece::loose(format!("{name} | null")),
                     _ => Piece::tight(name),
                 }
             }
@@ -135,17 +135,17 @@ impl<'s> Printer<'s> {
     fn shape(&mut self, id: NodeId) -> Piece {
         let schema = self.schema;
         match &schema.node(id).kind {
-            Kind::Any => Piece::tight("any"),
-            Kind::Never => Piece::tight("never"),
-            Kind::Null => Piece::tight("null"),
-            Kind::Bool => Piece::tight("boolean"),
-            Kind::Number(plan) => Piece::tight(if plan.integer { "integer" } else { "number" }),
-            Kind::Text(_) => Piece::tight("string"),
-            Kind::Choice(plan) => self.choice(plan, id),
-            Kind::List(plan) if plan.prefix.is_empty() => self.list(plan),
-            Kind::List(plan) => self.tuple(plan),
-            Kind::Object(plan) => self.object(plan, id),
-            Kind::Union(union) => self.union(union, id),
+            NodeKind::Any => Piece::tight("any"),
+            NodeKind::Never => Piece::tight("never"),
+            NodeKind::Null => Piece::tight("null"),
+            NodeKind::Bool => Piece::tight("boolean"),
+            NodeKind::Number(plan) => Piece::tight(if plan.integer { "integer" } else { "number" }),
+            NodeKind::Text(_) => Piece::tight("string"),
+            NodeKind::Choice(plan) => self.choice(plan, id),
+            NodeKind::List(plan) if plan.prefix.is_empty() => self.list(plan),
+            NodeKind::List(plan) => self.tuple(plan),
+            NodeKind::Object(plan) => self.object(plan, id),
+            NodeKind::Union(union) => self.union(union, id),
         }
     }
 
@@ -166,7 +166,7 @@ impl<'s> Printer<'s> {
         }
         for (&option, doc) in union.options.iter().zip(&union.docs) {
             // The choices of an enum beside its variants with data are alternatives as well.
-            if let (Kind::Choice(plan), None) = (&self.schema.node(option).kind, doc)
+            if let (NodeKind::Choice(plan), None) = (&self.schema.node(option).kind, doc)
                 && self.schema.node(option).definition().is_none()
                 && self.schema.node(option).checks.is_empty()
             {
@@ -221,7 +221,7 @@ impl<'s> Printer<'s> {
         let mut rows = Vec::new();
         for prop in &plan.props {
             let node = self.schema.node(prop.node);
-            if matches!(node.kind, Kind::Never) && !prop.required {
+            if matches!(node.kind, NodeKind::Never) && !prop.required {
                 continue;
             }
             let text = self.piece(prop.node).text;
@@ -249,7 +249,7 @@ impl<'s> Printer<'s> {
             rows.push(Row { text: format!("[key: {keys} /* matches /{pattern}/ */]: {text}"), doc: None });
         }
         if let Extra::Node(extra) = plan.extra {
-            let anything = matches!(self.schema.node(extra).kind, Kind::Any)
+            let anything = matches!(self.schema.node(extra).kind, NodeKind::Any)
                 && self.schema.node(extra).checks.is_empty();
             if rows.is_empty() && names.is_none() && anything {
                 return Piece::tight("object");
@@ -283,17 +283,17 @@ fn uses(schema: &Schema) -> Vec<u32> {
     while let Some(id) = to_see.pop() {
         let node = schema.node(id);
         match &node.kind {
-            Kind::List(plan) => {
+            NodeKind::List(plan) => {
                 plan.prefix.iter().chain(&plan.items).for_each(|&item| add(item, &mut to_see));
             }
-            Kind::Object(plan) => {
+            NodeKind::Object(plan) => {
                 plan.props.iter().for_each(|prop| add(prop.node, &mut to_see));
                 plan.patterns.iter().for_each(|(_, node)| add(*node, &mut to_see));
                 if let Extra::Node(node) = plan.extra {
                     add(node, &mut to_see);
                 }
             }
-            Kind::Union(union) => union.options.iter().for_each(|&option| add(option, &mut to_see)),
+            NodeKind::Union(union) => union.options.iter().for_each(|&option| add(option, &mut to_see)),
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use super::ask::Ask;
 use super::judge::{Grant, Verdict, judge};
 use super::learned::Experience;
 use super::log::BudgetLog;
-use super::{Budget, Limit, OverBudget, Refusal};
+use super::{Budget, BudgetRefusal, Limit, OverBudget};
 use crate::money::usage::{dollars, picodollars};
 use crate::{Tally, Usage};
 use dspy_base::locks::MutexExt as _;
@@ -66,7 +66,7 @@ struct Waiter {
 }
 
 /// How a call that was paid for has ended.
-pub(super) enum Outcome<'a> {
+pub(super) enum Settlement<'a> {
     /// With an answer, which the budget had cut off at so many tokens.
     Answered(&'a Usage, Option<u32>),
     /// With a refusal: it counts, but costs nothing.
@@ -86,7 +86,7 @@ impl Account {
             budget,
             picodollars: budget.usd.map(picodollars),
             started: now.checked_sub(elapsed).unwrap_or(now),
-            ends: budget.wall.and_then(|wall| now.checked_add(wall.saturating_sub(elapsed))),
+            ends: budget.time.and_then(|wall| now.checked_add(wall.saturating_sub(elapsed))),
             state: Mutex::new(State { spent: tally, ..State::default() }),
             aborted: Notify::new(),
             log: None,
@@ -106,7 +106,7 @@ impl Account {
             calls: self.budget.calls.map(|most| rest(most, spent.calls, open.calls)),
             tokens: self.budget.tokens.map(|most| rest(most, spent.tokens(), open.tokens())),
             usd: self.picodollars.map(|most| dollars(rest(most, spent.picodollars, open.picodollars()))),
-            wall: self.budget.wall.map(|wall| wall.saturating_sub(self.started.elapsed())),
+            time: self.budget.time.map(|wall| wall.saturating_sub(self.started.elapsed())),
         }
     }
 
@@ -127,11 +127,17 @@ impl Account {
     }
 
     /// A refusal of this account for a call that would take `asked`.
-    pub(super) fn refusal(&self, why: Refusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
+    pub(super) fn refusal(&self, why: BudgetRefusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
         self.refusal_in(&self.state(), why, asked, cut)
     }
 
-    fn refusal_in(&self, state: &State, why: Refusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
+    fn refusal_in(
+        &self,
+        state: &State,
+        why: BudgetRefusal,
+        asked: Amount,
+        cut: Option<u32>,
+    ) -> Box<OverBudget> {
         let mut usage = Usage::tokens(asked.tokens, 0);
         usage.cost_usd = self.picodollars.map(|_| dollars(asked.picodollars));
         Box::new(OverBudget { why, budget: self.budget, spent: state.spent.usage(), asked: usage, cut })
@@ -158,18 +164,18 @@ impl Account {
         let mut waiting = Waiting { account: self, answer: Some(answer) };
         let answered = match &mut waiting.answer {
             Some(answer) => answer.await,
-            None => return Err(self.refusal(Refusal::Closed, Amount::default(), None)),
+            None => return Err(self.refusal(BudgetRefusal::Closed, Amount::default(), None)),
         };
         waiting.answer = None;
-        answered.unwrap_or_else(|_| Err(self.refusal(Refusal::Closed, Amount::default(), None)))
+        answered.unwrap_or_else(|_| Err(self.refusal(BudgetRefusal::Closed, Amount::default(), None)))
     }
 
     fn judge(&self, state: &State, ask: &Ask<'_>) -> Verdict {
         if state.closed {
-            return Verdict::Exceeds(Refusal::Closed, Amount::default());
+            return Verdict::Exceeds(BudgetRefusal::Closed, Amount::default());
         }
         if self.ends.is_some_and(|ends| Instant::now() >= ends) {
-            return Verdict::Exceeds(Refusal::Limit(Limit::Wall), Amount::default());
+            return Verdict::Exceeds(BudgetRefusal::Limit(Limit::Time), Amount::default());
         }
         judge(&self.budget, self.picodollars, state, ask)
     }
@@ -189,14 +195,14 @@ impl Account {
     }
 
     /// Gives back what was set aside, books what the call has cost and lets others through. Tells what was booked.
-    fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Outcome<'_>) -> Tally {
+    fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Settlement<'_>) -> Tally {
         let (booked, unpriced) = self.change(|state| {
             state.open.subtract(claim.grant.amount);
             let (booked, unpriced) = match *outcome {
-                Outcome::Free => (Tally::default(), false),
-                Outcome::Refused => (Tally::refused(), false),
-                Outcome::InDoubt => (Tally::of(&self.worst(&claim.grant)), false),
-                Outcome::Answered(usage, cut) => self.learned(state, claim, model, usage, cut),
+                Settlement::Free => (Tally::default(), false),
+                Settlement::Refused => (Tally::refused(), false),
+                Settlement::InDoubt => (Tally::of(&self.worst(&claim.grant)), false),
+                Settlement::Answered(usage, cut) => self.learned(state, claim, model, usage, cut),
             };
             state.spent.add(booked);
             (booked, unpriced)
@@ -362,7 +368,7 @@ impl Reservation {
     }
 
     /// Books what the call has cost.
-    pub(super) fn settle(mut self, model: &str, outcome: &Outcome<'_>) {
+    pub(super) fn settle(mut self, model: &str, outcome: &Settlement<'_>) {
         if let Some(claim) = self.claim.take() {
             let booked = self.account.settle(&claim, model, outcome);
             if let (Some(log), Some(call)) = (&self.account.log, self.logged) {
@@ -378,7 +384,7 @@ impl Drop for Reservation {
     /// A call that is given up. In the log it stays open: it may have been charged.
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.account.settle(&claim, "", &Outcome::Free);
+            self.account.settle(&claim, "", &Settlement::Free);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::account::{Amount, State};
 use super::ask::Ask;
 use super::learned::Learned;
-use super::{Budget, Limit, Refusal};
+use super::{Budget, BudgetRefusal, Limit};
 use crate::money::price::Bill;
 
 /// Tokens for a reply of a model that is not known yet, where the request sets no limit.
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
     Fits(Grant),
     /// It would fit if the calls under way cost less than was set aside for them.
     Wait,
-    Exceeds(Refusal, Amount),
+    Exceeds(BudgetRefusal, Amount),
 }
 
 /// What is set aside for a call, and the token limit for its reply under which that is enough.
@@ -55,7 +55,7 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     if let Some(most) = budget.calls {
         let rest = Rest::new(most, spent.calls, open.calls);
         if rest.unspent == 0 {
-            return Verdict::Exceeds(Refusal::Limit(Limit::Calls), one);
+            return Verdict::Exceeds(BudgetRefusal::Limit(Limit::Calls), one);
         }
         wait |= rest.free == 0;
     }
@@ -71,11 +71,11 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     let mut pioneer = false;
     if let (Some(money), None) = (money, known) {
         if money.unspent == 0 {
-            return Verdict::Exceeds(Refusal::Limit(Limit::Usd), one);
+            return Verdict::Exceeds(BudgetRefusal::Limit(Limit::Usd), one);
         }
         if learned.unpriced {
-            if budget.calls.is_none() && budget.tokens.is_none() && budget.wall.is_none() {
-                return Verdict::Exceeds(Refusal::UnknownPrice, one);
+            if budget.calls.is_none() && budget.tokens.is_none() && budget.time.is_none() {
+                return Verdict::Exceeds(BudgetRefusal::UnknownPrice, one);
             }
         } else {
             // The first call of a model goes alone, with all that there is: only then its price is known.
@@ -96,7 +96,7 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
         Ok((room / completions, limit))
     };
     let most = room(tokens.map(|rest| rest.unspent), money.map(|rest| rest.unspent));
-    let reply = Reply::of(ask, &learned, ask.price.and_then(|price| price.max_output).map(u64::from));
+    let reply = ReplyRoom::of(ask, &learned, ask.price.and_then(|price| price.max_output).map(u64::from));
     let amount = |each: u64| Amount {
         calls: 1,
         tokens: prompt.saturating_add(each.saturating_mul(completions)),
@@ -105,7 +105,7 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     let most = match most {
         Ok((most, _)) if most >= reply.least => most,
         Ok((_, limit)) | Err(limit) => {
-            return Verdict::Exceeds(Refusal::Limit(limit), amount(reply.least));
+            return Verdict::Exceeds(BudgetRefusal::Limit(limit), amount(reply.least));
         }
     };
     let each = reply.wish(most);
@@ -133,7 +133,7 @@ fn room(prompt: u64, bill: Bill, tokens: Option<u64>, money: Option<u64>) -> Res
 }
 
 /// How long a reply may be.
-struct Reply {
+struct ReplyRoom {
     /// Without room for so many tokens the call is not made.
     least: u64,
     /// Room for so many is wished for at least.
@@ -144,18 +144,18 @@ struct Reply {
     limit: Option<u64>,
 }
 
-impl Reply {
+impl ReplyRoom {
     fn of(ask: &Ask<'_>, learned: &Learned, max_output: Option<u64>) -> Self {
         if let Some(limit) = ask.max_tokens {
             // The request says it, and what it says is set aside.
-            return Reply { least: limit, enough: limit, most: limit, limit: Some(limit) };
+            return ReplyRoom { least: limit, enough: limit, most: limit, limit: Some(limit) };
         }
         let cut = ask.cut.map_or(0, u64::from);
         let longer = learned.longest.max(cut).saturating_mul(LONGER);
         let floor = if learned.answers < KNOWN_AFTER { FIRST } else { LEAST };
         let most = max_output.unwrap_or_else(|| longer.max(FIRST));
         let least = learned.longest.max(cut + 1).max(16).min(most);
-        Reply { least, enough: floor.max(longer).min(most), most, limit: max_output }
+        ReplyRoom { least, enough: floor.max(longer).min(most), most, limit: max_output }
     }
 
     /// How many tokens to set aside where there is room for so many.

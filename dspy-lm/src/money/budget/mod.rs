@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::Usage;
 use account::Account;
 pub use log::BudgetLog;
-pub use refusal::{OverBudget, Refusal};
+#[expect(deprecated, reason = "the old name goes on working")]
+pub use refusal::Refusal;
+pub use refusal::{BudgetRefusal, OverBudget};
 pub(crate) use scope::BudgetNode;
 pub use scope::BudgetScope;
 
@@ -43,7 +45,7 @@ pub use scope::BudgetScope;
 /// ```
 /// use std::time::Duration;
 /// use dspy_lm::Budget;
-/// let budget = Budget::calls(2_000).usd(1.50).wall(Duration::from_secs(3600));
+/// let budget = Budget::calls(2_000).usd(1.50).time(Duration::from_secs(3600));
 /// assert_eq!(budget.to_string(), "2000 calls, $1.5, 3600s");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -56,12 +58,12 @@ pub struct Budget {
     /// US dollars.
     pub usd: Option<f64>,
     /// Time from the start.
-    pub wall: Option<Duration>,
+    pub time: Option<Duration>,
 }
 
 impl Budget {
     /// No limits.
-    pub const UNLIMITED: Budget = Budget { calls: None, tokens: None, usd: None, wall: None };
+    pub const UNLIMITED: Budget = Budget { calls: None, tokens: None, usd: None, time: None };
 
     /// At most this many calls of a model.
     pub const fn calls(calls: u64) -> Self {
@@ -84,9 +86,16 @@ impl Budget {
 
     /// No call is made after this time, and none goes on. Needs a Tokio runtime with its timer enabled.
     #[must_use]
-    pub const fn wall(mut self, time: Duration) -> Self {
-        self.wall = Some(time);
+    pub const fn time(mut self, time: Duration) -> Self {
+        self.time = Some(time);
         self
+    }
+
+    /// See [`time`](Self::time).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed to `time`")]
+    pub const fn wall(self, time: Duration) -> Self {
+        self.time(time)
     }
 
     /// Opens an account of this budget, which tasks can share and which can be asked what is left.
@@ -116,7 +125,7 @@ impl Budget {
     /// `dspy::spawn`ed in it included. Budgets that hold already go on holding.
     ///
     /// ```
-    /// use dspy_lm::{Budget, Limit, Lm, LmErrorKind, Refusal};
+    /// use dspy_lm::{Budget, Limit, Lm, LmErrorKind, BudgetRefusal};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let lm = Lm::scripted(["Paris", "Rome"]);
     /// Budget::calls(1)
@@ -124,7 +133,7 @@ impl Budget {
     ///         assert!(lm.ask("Capital of France?").await.is_ok());
     ///         let error = lm.ask("Capital of Italy?").await.unwrap_err();
     ///         assert_eq!(error.kind, LmErrorKind::Budget);
-    ///         assert_eq!(error.budget.unwrap().why, Refusal::Limit(Limit::Calls));
+    ///         assert_eq!(error.budget.unwrap().why, BudgetRefusal::Limit(Limit::Calls));
     ///     })
     ///     .await;
     /// # });
@@ -145,7 +154,7 @@ impl fmt::Display for Budget {
             self.calls.map(|calls| format!("{calls} calls")),
             self.tokens.map(|tokens| format!("{tokens} tokens")),
             self.usd.map(|usd| format!("${usd}")),
-            self.wall.map(|wall| format!("{wall:?}")),
+            self.time.map(|wall| format!("{wall:?}")),
         ];
         let limits: Vec<_> = limits.into_iter().flatten().collect();
         f.write_str(if limits.is_empty() { "unlimited" } else { "" })?;
@@ -165,7 +174,15 @@ pub enum Limit {
     /// The cost in US dollars.
     Usd,
     /// The time.
-    Wall,
+    #[serde(alias = "wall")]
+    Time,
+}
+
+impl Limit {
+    /// See [`Time`](Self::Time).
+    #[expect(non_upper_case_globals, reason = "it was a variant")]
+    #[deprecated(since = "0.1.0", note = "renamed to `Time`")]
+    pub const Wall: Limit = Limit::Time;
 }
 
 impl fmt::Display for Limit {
@@ -174,7 +191,7 @@ impl fmt::Display for Limit {
             Limit::Calls => "calls",
             Limit::Tokens => "tokens",
             Limit::Usd => "US dollars",
-            Limit::Wall => "time",
+            Limit::Time => "time",
         })
     }
 }

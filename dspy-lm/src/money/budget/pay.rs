@@ -4,10 +4,10 @@ use std::future::pending;
 
 use tokio::time::sleep_until;
 
-use super::account::{Account, Amount, Outcome};
+use super::account::{Account, Amount, Settlement};
 use super::ask::Ask;
 use super::scope::BudgetNode;
-use super::{Limit, Refusal};
+use super::{BudgetRefusal, Limit};
 use crate::dispatch::{self, Answer};
 use crate::{BoxFuture, DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
 
@@ -57,8 +57,8 @@ impl BudgetNode {
             tokio::select! {
                 biased;
                 answer = self.paid(account, call, cap) => answer,
-                () = &mut aborted => given_up(Refusal::Closed),
-                () = over => given_up(Refusal::Limit(Limit::Wall)),
+                () = &mut aborted => given_up(BudgetRefusal::Closed),
+                () = over => given_up(BudgetRefusal::Limit(Limit::Time)),
             }
         })
     }
@@ -78,8 +78,8 @@ impl BudgetNode {
             None => dispatch::answer(lm, request, cap, *sink).await,
         };
         let outcome = match &answer {
-            Ok(Answer { response, .. }) if response.cached => Outcome::Free,
-            Ok(Answer { response, cut }) => Outcome::Answered(&response.usage, *cut),
+            Ok(Answer { response, .. }) if response.cached => Settlement::Free,
+            Ok(Answer { response, cut }) => Settlement::Answered(&response.usage, *cut),
             Err(error) => failed(error, sink.is_some_and(DeltaSink::is_used)),
         };
         reservation.settle(lm.id(), &outcome);
@@ -88,13 +88,13 @@ impl BudgetNode {
 }
 
 /// What a failed call is charged. Where a model may have generated something, the worst is assumed.
-fn failed(error: &LmError, begun: bool) -> Outcome<'static> {
+fn failed(error: &LmError, begun: bool) -> Settlement<'static> {
     use LmErrorKind::{ContentFilter, ContextWindow, Decode, InvalidRequest, Server, Timeout, Transport};
     match error.kind {
-        ContextWindow | ContentFilter | InvalidRequest => Outcome::Refused,
-        Timeout | Decode => Outcome::InDoubt,
+        ContextWindow | ContentFilter | InvalidRequest => Settlement::Refused,
+        Timeout | Decode => Settlement::InDoubt,
         // Something of the reply had arrived.
-        Transport | Server if begun => Outcome::InDoubt,
-        _ => Outcome::Free,
+        Transport | Server if begun => Settlement::InDoubt,
+        _ => Settlement::Free,
     }
 }

@@ -10,7 +10,7 @@ use crate::{LmError, LmErrorKind, Usage};
 /// What a budget has against a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum BudgetRefusal {
     /// It does not fit, whatever the calls under way will cost; or the time is over.
     Limit(Limit),
     /// Only dollars are limited, and what this model costs is known neither before nor after.
@@ -19,13 +19,17 @@ pub enum Refusal {
     Closed,
 }
 
+/// See [`BudgetRefusal`].
+#[deprecated(since = "0.1.0", note = "renamed to `BudgetRefusal`")]
+pub type Refusal = BudgetRefusal;
+
 /// A budget that stood against a call; found in [`LmError::budget`](field@crate::LmError::budget).
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{}", self.sentence())]
 #[non_exhaustive]
 pub struct OverBudget {
     /// What it has against the call.
-    pub why: Refusal,
+    pub why: BudgetRefusal,
     /// The budget.
     pub budget: Budget,
     /// What was spent of it.
@@ -57,14 +61,16 @@ impl OverBudget {
                 let usd = |usage: &Usage| usage.cost_usd.unwrap_or_default();
                 format!("${:.6} were spent and the call may cost ${:.6}", usd(spent), usd(asked))
             }
-            Limit::Wall => "it is over".into(),
+            Limit::Time => "it is over".into(),
         };
         match why {
-            Refusal::Limit(limit) => format!("the limit of {limit} is reached ({budget}): {}", of(limit)),
-            Refusal::UnknownPrice => {
+            BudgetRefusal::Limit(limit) => {
+                format!("the limit of {limit} is reached ({budget}): {}", of(limit))
+            }
+            BudgetRefusal::UnknownPrice => {
                 format!("what it costs is not known, and nothing else is limited ({budget})")
             }
-            Refusal::Closed => format!("the budget ({budget}) was closed"),
+            BudgetRefusal::Closed => format!("the budget ({budget}) was closed"),
         }
     }
 
@@ -75,12 +81,12 @@ impl OverBudget {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for BudgetRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Limit(limit) => write!(f, "limit of {limit}"),
-            Refusal::UnknownPrice => f.write_str("unknown price"),
-            Refusal::Closed => f.write_str("closed"),
+            BudgetRefusal::Limit(limit) => write!(f, "limit of {limit}"),
+            BudgetRefusal::UnknownPrice => f.write_str("unknown price"),
+            BudgetRefusal::Closed => f.write_str("closed"),
         }
     }
 }

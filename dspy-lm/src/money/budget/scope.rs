@@ -75,7 +75,7 @@ impl BudgetScope {
     }
 
     /// Makes no further call; those under way may end. Calls that wait or come later fail with
-    /// [`Refusal::Closed`](super::Refusal::Closed).
+    /// [`BudgetRefusal::Closed`](super::BudgetRefusal::Closed).
     pub fn close(&self) {
         self.0.close();
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Refusal;
-use super::turnstile::after;
+use super::NotAdmitted;
+use super::fifo_queue::after;
 use crate::LmError;
 
 /// When to leave an endpoint alone, and for how long.
@@ -101,13 +101,13 @@ impl Breaker {
     }
 
     /// Whether a request may go; true if it would be the one that tries.
-    pub(super) fn check(&self, now: Instant) -> Result<bool, Refusal> {
+    pub(super) fn check(&self, now: Instant) -> Result<bool, NotAdmitted> {
         let Some(until) = self.open_until else { return Ok(false) };
         let remaining = (now < until).then(|| until.saturating_duration_since(now));
         if remaining.is_none() && !self.probing {
             return Ok(true);
         }
-        Err(Refusal::Closed { remaining, failures: self.failures, last: self.last.clone() })
+        Err(NotAdmitted::Closed { remaining, failures: self.failures, last: self.last.clone() })
     }
 
     pub(super) fn begin_probe(&mut self) {
@@ -181,14 +181,14 @@ mod tests {
             assert_eq!(breaker.check(now), Ok(false));
         }
         breaker.down(now, false, &broken(), now);
-        let Err(Refusal::Closed { remaining, failures, last }) = breaker.check(now + seconds(10)) else {
+        let Err(NotAdmitted::Closed { remaining, failures, last }) = breaker.check(now + seconds(10)) else {
             unreachable!("it is open")
         };
         assert_eq!((remaining, failures, last.as_str()), (Some(seconds(20)), 3, "cannot connect"));
         let later = now + seconds(30);
         assert_eq!(breaker.check(later), Ok(true));
         breaker.begin_probe();
-        assert!(matches!(breaker.check(later), Err(Refusal::Closed { remaining: None, .. })));
+        assert!(matches!(breaker.check(later), Err(NotAdmitted::Closed { remaining: None, .. })));
         breaker.end_probe();
         assert_eq!(breaker.check(later), Ok(true));
         breaker.begin_probe();

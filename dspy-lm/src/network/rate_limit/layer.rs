@@ -1,11 +1,11 @@
 //! Limits for a single handle.
 
-use super::turnstile::far;
-use super::{Estimate, Limits, Outcome, Passage};
+use super::fifo_queue::far;
+use super::{AttemptOutcome, Estimate, Limits, RateLimiter};
 use crate::{Layer, Lm, LmFuture, Next, Request};
 
-/// Lets the requests of a handle through a gate of their own.
-struct Limited(Passage);
+/// Limits the requests of a handle.
+struct Limited(RateLimiter);
 
 impl Layer for Limited {
     fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
@@ -13,7 +13,7 @@ impl Layer for Limited {
             let entered = self.0.enter(Estimate::of(request), far()).await;
             let pass = entered.map_err(|refusal| refusal.error(lm.id()))?;
             let result = next.run(lm, request).await;
-            pass.settle(&Outcome::of_result(&result));
+            pass.settle(&AttemptOutcome::of_result(&result));
             result
         })
     }
@@ -37,6 +37,6 @@ impl Lm {
     /// ```
     #[must_use]
     pub fn limited(self, limits: Limits) -> Self {
-        self.layer(Limited(Passage::private(&limits)))
+        self.layer(Limited(RateLimiter::private(&limits)))
     }
 }

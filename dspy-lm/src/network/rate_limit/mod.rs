@@ -1,20 +1,30 @@
-//! The gate before an endpoint: how fast and how much at a time requests go through, and when none do.
+//! Rate limiting: how many requests an endpoint gets at a time and in a minute, and when it gets none.
 //!
-//! A request passes two places, each with a queue of its own in the order of arrival. The [`Pacer`] of the model slows
-//! down when the endpoint says that it is asked too much. The [`Gate`] of the endpoint keeps the limits that the user
-//! set and turns requests away while the endpoint is out of service. Every attempt passes anew, and who waits holds
-//! nothing.
+//! An attempt needs two permissions, each from a queue in the order of arrival. The [`ModelPacing`] of the model slows
+//! down when the endpoint reports too many requests. The [`EndpointLimiter`] enforces the limits that the user set, and
+//! refuses requests while the circuit breaker of the endpoint is open. A retry asks for both again, and a request that
+//! waits holds neither.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `limits` | the limits that a user sets |
+//! | `layer` | limits of a single handle |
+//! | `registry` | the limiters of the process, shared by endpoint and key |
+//! | `endpoint_limiter` | concurrency, requests and tokens per minute of one endpoint |
+//! | `model_pacing` | additive increase, multiplicative decrease of one model's rate |
+//! | `circuit` | the circuit breaker |
+//! | `fifo_queue`, `bucket`, `estimate` | the queue, token buckets, the expected size of a request |
 
 mod bucket;
 mod circuit;
-mod entry;
+mod endpoint_limiter;
 mod estimate;
+mod fifo_queue;
 mod layer;
 mod limits;
-mod pacer;
+mod model_pacing;
 #[cfg(feature = "http")]
 mod registry;
-mod turnstile;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,26 +33,26 @@ use tokio::time::Instant;
 
 use crate::{LmError, LmErrorKind, Response, Usage};
 pub use circuit::Circuit;
-use entry::Gate;
+use endpoint_limiter::EndpointLimiter;
 pub(crate) use estimate::Estimate;
 pub use limits::Limits;
-use pacer::Pacer;
+use model_pacing::ModelPacing;
 #[cfg(feature = "http")]
-pub(crate) use registry::passage;
+pub(crate) use registry::rate_limiter;
 
 /// Longer times than this year are cut to it: sums of times must not overflow.
 pub(crate) const FOREVER: Duration = Duration::from_hours(365 * 24);
 
-/// The way of one model's requests through its gates. Clones lead through the same ones.
+/// The rate limiter of one model at one endpoint. Clones share their state.
 #[derive(Debug, Clone)]
-pub(crate) struct Passage {
-    pacer: Arc<Pacer>,
-    gate: Arc<Gate>,
+pub(crate) struct RateLimiter {
+    model: Arc<ModelPacing>,
+    endpoint: Arc<EndpointLimiter>,
 }
 
-/// What an attempt that went through has come to.
+/// The result of an attempt, as far as limits are concerned.
 #[derive(Debug, Clone)]
-pub(crate) enum Outcome {
+pub(crate) enum AttemptOutcome {
     /// It was answered, with this usage where that is known.
     Answered(Option<Usage>),
     /// It was turned down, by an endpoint that is in service.
@@ -53,30 +63,32 @@ pub(crate) enum Outcome {
     Down(Box<LmError>),
 }
 
-impl Outcome {
+impl AttemptOutcome {
     pub(crate) fn of_result(result: &Result<Response, LmError>) -> Self {
         match result {
-            Ok(response) => Outcome::Answered((response.usage.total_tokens() > 0).then_some(response.usage)),
-            Err(error) => Outcome::of(error),
+            Ok(response) => {
+                AttemptOutcome::Answered((response.usage.total_tokens() > 0).then_some(response.usage))
+            }
+            Err(error) => AttemptOutcome::of(error),
         }
     }
 
     pub(crate) fn of(error: &LmError) -> Self {
         match error.kind {
-            LmErrorKind::RateLimit => Outcome::TooMany(error.retry_after),
+            LmErrorKind::RateLimit => AttemptOutcome::TooMany(error.retry_after),
             // A conflict is about this request only.
-            LmErrorKind::Server if matches!(error.status, Some(409 | 425)) => Outcome::Refused,
+            LmErrorKind::Server if matches!(error.status, Some(409 | 425)) => AttemptOutcome::Refused,
             LmErrorKind::Server | LmErrorKind::Timeout | LmErrorKind::Transport => {
-                Outcome::Down(Box::new(error.clone()))
+                AttemptOutcome::Down(Box::new(error.clone()))
             }
-            _ => Outcome::Refused,
+            _ => AttemptOutcome::Refused,
         }
     }
 }
 
-/// Why a request is not let through.
+/// Why an attempt is not admitted.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Refusal {
+pub(crate) enum NotAdmitted {
     /// Its turn would come in so long, or not in time at all.
     TooLate(Option<Duration>),
     /// The endpoint is out of service.
@@ -90,16 +102,16 @@ pub(crate) enum Refusal {
     },
 }
 
-impl Refusal {
+impl NotAdmitted {
     pub(crate) fn error(self, model: &str) -> LmError {
         match self {
-            Refusal::TooLate(wait) => {
+            NotAdmitted::TooLate(wait) => {
                 let when =
                     wait.map_or_else(String::new, |wait| format!(", free in {} s", wait.as_secs() + 1));
                 let message = format!("no turn before the deadline under the limits of this endpoint{when}");
                 LmError { retry_after: wait, ..LmError::new(LmErrorKind::RateLimit, model, message) }
             }
-            Refusal::Closed { remaining, failures, last } => {
+            NotAdmitted::Closed { remaining, failures, last } => {
                 let until = remaining.map_or_else(
                     || "one request is trying whether it is back".to_owned(),
                     |left| format!("it is tried again in {} s", left.as_secs() + 1),
@@ -113,50 +125,50 @@ impl Refusal {
     }
 }
 
-/// Leave to make one attempt. What it has come to should be [told](Self::settle); it is dropped when that is over.
+/// The permit of one attempt. Its result should be [reported](Self::settle); dropping it ends the attempt.
 #[derive(Debug)]
-pub(crate) struct Pass<'a> {
-    pacer: &'a Pacer,
-    stay: entry::Stay<'a>,
+pub(crate) struct Permit<'a> {
+    model: &'a ModelPacing,
+    endpoint: endpoint_limiter::EndpointPermit<'a>,
 }
 
-impl Passage {
-    /// A way through gates that nobody else shares.
+impl RateLimiter {
+    /// A limiter that is shared by its clones only.
     pub(crate) fn private(limits: &Limits) -> Self {
-        let gate = Gate::default();
-        gate.set(limits, &Limits::new());
-        Passage { pacer: Arc::default(), gate: Arc::new(gate) }
+        let endpoint = EndpointLimiter::default();
+        endpoint.set(limits, &Limits::new());
+        RateLimiter { model: Arc::default(), endpoint: Arc::new(endpoint) }
     }
 
-    /// Waits until a request of this size may go, if that is before `end`.
-    pub(crate) async fn enter(&self, estimate: Estimate, end: Instant) -> Result<Pass<'_>, Refusal> {
-        // No queue is worth standing in for an endpoint that is out of service.
-        self.gate.check()?;
-        self.pacer.enter(end).await?;
-        let stay = self.gate.enter(estimate, end).await?;
-        Ok(Pass { pacer: &self.pacer, stay })
+    /// Waits for a permit for a request of this size, if it comes before `end`.
+    pub(crate) async fn enter(&self, estimate: Estimate, end: Instant) -> Result<Permit<'_>, NotAdmitted> {
+        // An endpoint that is out of service is not worth a queue.
+        self.endpoint.check()?;
+        self.model.enter(end).await?;
+        let endpoint = self.endpoint.enter(estimate, end).await?;
+        Ok(Permit { model: &self.model, endpoint })
     }
 }
 
-impl Pass<'_> {
-    /// When the attempt was let through.
+impl Permit<'_> {
+    /// When the attempt was admitted.
     #[cfg(feature = "http")]
     pub(crate) fn admitted(&self) -> Instant {
-        self.stay.admitted
+        self.endpoint.admitted
     }
 
-    /// Tells what the attempt has come to, so that those who come after fare better.
-    pub(crate) fn settle(mut self, outcome: &Outcome) {
-        let admitted = self.stay.admitted;
-        if let Outcome::TooMany(wait) = outcome {
-            self.pacer.slow_down(admitted, *wait);
+    /// Reports the result of the attempt, from which the limits of later ones are adjusted.
+    pub(crate) fn settle(mut self, outcome: &AttemptOutcome) {
+        let admitted = self.endpoint.admitted;
+        if let AttemptOutcome::TooMany(wait) = outcome {
+            self.model.slow_down(admitted, *wait);
         }
-        if let Some(pause) = self.stay.settle(admitted, outcome) {
+        if let Some(pause) = self.endpoint.settle(admitted, outcome) {
             tracing::warn!(
                 ?pause,
                 "the endpoint reports more tokens than the limit has left: the model pauses"
             );
-            self.pacer.pause(pause);
+            self.model.pause(pause);
         }
     }
 }
@@ -167,14 +179,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_queues_for_an_endpoint_that_is_out_of_service() {
-        let passage = Passage::private(&Limits::new().circuit(Circuit::after(1)));
-        let end = turnstile::far();
-        let pass = passage.enter(Estimate::default(), end).await.unwrap();
-        pass.settle(&Outcome::Down(Box::new(LmError::new(LmErrorKind::Transport, "m", "cannot connect"))));
-        passage.pacer.pause(Duration::from_secs(20));
+        let rate_limiter = RateLimiter::private(&Limits::new().circuit(Circuit::after(1)));
+        let end = fifo_queue::far();
+        let pass = rate_limiter.enter(Estimate::default(), end).await.unwrap();
+        pass.settle(&AttemptOutcome::Down(Box::new(LmError::new(
+            LmErrorKind::Transport,
+            "m",
+            "cannot connect",
+        ))));
+        rate_limiter.model.pause(Duration::from_secs(20));
         let start = Instant::now();
-        let refused = passage.enter(Estimate::default(), end).await;
-        assert!(matches!(refused, Err(Refusal::Closed { failures: 1, .. })), "{refused:?}");
+        let refused = rate_limiter.enter(Estimate::default(), end).await;
+        assert!(matches!(refused, Err(NotAdmitted::Closed { failures: 1, .. })), "{refused:?}");
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }

@@ -1,17 +1,17 @@
-//! The gates of the process, found by endpoint.
+//! The rate limiters of the process, by endpoint and key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::time::Instant;
 
-use super::entry::Gate;
-use super::pacer::Pacer;
-use super::{Circuit, Limits, Passage};
+use super::endpoint_limiter::EndpointLimiter;
+use super::model_pacing::ModelPacing;
+use super::{Circuit, Limits, RateLimiter};
 use crate::Secret;
 use dspy_base::locks::MutexExt as _;
 
-/// The most gates that are kept for endpoints of which no handle is left.
+/// The most limiters that are kept for endpoints without a handle.
 const UNUSED: usize = 256;
 
 /// What holds for an endpoint unless something else was set: a cap below the usual limit of 1,024 open files, and the
@@ -21,17 +21,17 @@ const DEFAULTS: Limits = Limits::new().max_concurrent(512).circuit(Circuit::USUA
 /// A digest of endpoint and key: keys are kept nowhere but in handles.
 type Id = [u8; 32];
 
-static GATES: LazyLock<Registry<Gate>> = LazyLock::new(Registry::default);
-static PACERS: LazyLock<Registry<Pacer>> = LazyLock::new(Registry::default);
+static ENDPOINTS: LazyLock<Registry<EndpointLimiter>> = LazyLock::new(Registry::default);
+static MODELS: LazyLock<Registry<ModelPacing>> = LazyLock::new(Registry::default);
 
-/// The way to a model, at an address of which the second part is not shown: the same gates for all who ask one endpoint with one key, the same pacer for all who ask one
-/// model there. The limits that are set here hold for all of them from now on.
-pub(crate) fn passage<'a>(
+/// The rate limiter of a model, at an address of which the second part is not shown. All handles to one endpoint with
+/// one key share its limits, those to one model there its pacing too. The limits set here hold for all from now on.
+pub(crate) fn rate_limiter<'a>(
     endpoint: [&str; 2],
     secrets: impl Iterator<Item = &'a Secret>,
     model: &str,
     limits: &Limits,
-) -> Passage {
+) -> RateLimiter {
     let mut hash = blake3::Hasher::new();
     let mut put = |text: &str| {
         hash.update(&(text.len() as u64).to_le_bytes());
@@ -41,9 +41,9 @@ pub(crate) fn passage<'a>(
     secrets.for_each(|secret| put(secret.expose()));
     let id = *hash.finalize().as_bytes();
     hash.update(model.as_bytes());
-    let gate = GATES.get(id, Gate::is_idle);
-    gate.set(limits, &DEFAULTS);
-    Passage { pacer: PACERS.get(*hash.finalize().as_bytes(), Pacer::is_idle), gate }
+    let endpoint = ENDPOINTS.get(id, EndpointLimiter::is_idle);
+    endpoint.set(limits, &DEFAULTS);
+    RateLimiter { model: MODELS.get(*hash.finalize().as_bytes(), ModelPacing::is_idle), endpoint }
 }
 
 #[derive(Debug)]
@@ -97,43 +97,45 @@ mod tests {
         *blake3::hash(&number.to_le_bytes()).as_bytes()
     }
 
-    fn len(registry: &Registry<Gate>) -> usize {
+    fn len(registry: &Registry<EndpointLimiter>) -> usize {
         registry.0.lock().unwrap().shared.len()
     }
 
     #[test]
-    fn handles_to_one_endpoint_share_a_gate() {
+    fn handles_to_one_endpoint_share_a_limiter() {
         let limits = Limits::new();
         let (key, other) = (Secret::from("a"), Secret::from("b"));
-        let way = |endpoint, key, model| passage([endpoint, ""], std::iter::once(key), model, &limits);
+        let way = |endpoint, key, model| rate_limiter([endpoint, ""], std::iter::once(key), model, &limits);
         let first = way("http://h/v1", &key, "m");
-        for (second, gate, pacer) in [
+        for (second, same_endpoint, same_model) in [
             (way("http://h/v1", &key, "m"), true, true),
             (way("http://h/v1", &key, "n"), true, false),
             (way("http://h/v1", &other, "m"), false, false),
             (way("http://h/v2", &key, "m"), false, false),
         ] {
             assert_eq!(
-                (Arc::ptr_eq(&first.gate, &second.gate), Arc::ptr_eq(&first.pacer, &second.pacer)),
-                (gate, pacer)
+                (Arc::ptr_eq(&first.endpoint, &second.endpoint), Arc::ptr_eq(&first.model, &second.model)),
+                (same_endpoint, same_model)
             );
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_has_something_to_remember_is_kept() {
-        let registry = Registry::<Gate>::default();
-        let far = crate::network::rate_limit::turnstile::far();
-        registry.get(id(0), Gate::is_idle).set(&Limits::new().requests_per_minute(1), &Limits::new());
-        let gate = registry.get(id(0), Gate::is_idle);
-        gate.set(&Limits::new().requests_per_minute(1), &Limits::new());
-        drop(gate.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap());
-        let address = Arc::as_ptr(&gate);
-        drop(gate);
-        assert_eq!(Arc::as_ptr(&registry.get(id(0), Gate::is_idle)), address);
+        let registry = Registry::<EndpointLimiter>::default();
+        let far = crate::network::rate_limit::fifo_queue::far();
+        registry
+            .get(id(0), EndpointLimiter::is_idle)
+            .set(&Limits::new().requests_per_minute(1), &Limits::new());
+        let limiter = registry.get(id(0), EndpointLimiter::is_idle);
+        limiter.set(&Limits::new().requests_per_minute(1), &Limits::new());
+        drop(limiter.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap());
+        let address = Arc::as_ptr(&limiter);
+        drop(limiter);
+        assert_eq!(Arc::as_ptr(&registry.get(id(0), EndpointLimiter::is_idle)), address);
         tokio::time::advance(std::time::Duration::from_mins(1)).await;
         let start = Instant::now();
-        let anew = registry.get(id(0), Gate::is_idle);
+        let anew = registry.get(id(0), EndpointLimiter::is_idle);
         for _ in 0..5 {
             drop(anew.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap());
         }
@@ -142,26 +144,27 @@ mod tests {
 
     #[test]
     fn nothing_piles_up() {
-        let registry = Registry::<Gate>::default();
-        let kept: Vec<_> = (0..100).map(|number| registry.get(id(number), Gate::is_idle)).collect();
+        let registry = Registry::<EndpointLimiter>::default();
+        let kept: Vec<_> =
+            (0..100).map(|number| registry.get(id(number), EndpointLimiter::is_idle)).collect();
         for number in 100..10_000 {
-            registry.get(id(number), Gate::is_idle);
+            registry.get(id(number), EndpointLimiter::is_idle);
         }
         assert!(len(&registry) <= UNUSED, "{}", len(&registry));
         // Not even what has something to remember.
         let broken = crate::LmError::new(crate::LmErrorKind::Transport, "m", "no");
-        let broken = crate::network::rate_limit::Outcome::Down(broken.into());
+        let broken = crate::network::rate_limit::AttemptOutcome::Down(broken.into());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             for number in 10_000..12_000 {
-                let gate = registry.get(id(number), Gate::is_idle);
-                let far = crate::network::rate_limit::turnstile::far();
-                let mut stay =
-                    gate.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap();
-                stay.settle(Instant::now(), &broken);
+                let limiter = registry.get(id(number), EndpointLimiter::is_idle);
+                let far = crate::network::rate_limit::fifo_queue::far();
+                let mut permit =
+                    limiter.enter(crate::network::rate_limit::Estimate::default(), far).await.unwrap();
+                permit.settle(Instant::now(), &broken);
             }
         });
         assert!(len(&registry) <= 3 * UNUSED, "{}", len(&registry));
-        assert!(Arc::ptr_eq(&kept[7], &registry.get(id(7), Gate::is_idle)));
+        assert!(Arc::ptr_eq(&kept[7], &registry.get(id(7), EndpointLimiter::is_idle)));
     }
 }

@@ -28,7 +28,7 @@ use tracing::Instrument as _;
 
 use crate::endpoint::{mark, public_url};
 use crate::network::live;
-use crate::network::rate_limit::{self, Estimate, Outcome, Passage};
+use crate::network::rate_limit::{self, AttemptOutcome, Estimate, RateLimiter};
 use crate::network::secret::Secrets;
 use crate::observe::spans;
 use crate::{Endpoint, LmError, LmErrorKind, Response, Usage};
@@ -74,7 +74,7 @@ pub(crate) struct Transport {
     client: reqwest::Client,
     patience: Patience,
     idle_timeout: Option<Duration>,
-    passage: Passage,
+    rate_limiter: RateLimiter,
     /// Holds the credentials among the secrets published.
     _published: Arc<Secrets>,
     secrets: Secrets,
@@ -207,7 +207,7 @@ impl Transport {
                 backoff: endpoint.backoff,
             },
             idle_timeout: endpoint.idle_timeout,
-            passage: rate_limit::passage([&base.shown(), hidden], keys, model, &endpoint.limits),
+            rate_limiter: rate_limit::rate_limiter([&base.shown(), hidden], keys, model, &endpoint.limits),
             _published: secrets.publish(),
             secrets,
             local: base.is_local(),
@@ -248,7 +248,7 @@ impl Transport {
         retry::retry(self.patience, |end| {
             let (attempt, resend) = (&attempt, &resend);
             async move {
-                let entered = self.passage.enter(estimate, end).await;
+                let entered = self.rate_limiter.enter(estimate, end).await;
                 let pass = entered
                     .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
                 // What is waited for is no part of the attempt.
@@ -264,8 +264,8 @@ impl Transport {
                     result
                 };
                 pass.settle(&match &result {
-                    Ok(answer) => Outcome::Answered(answer.usage()),
-                    Err(failed) => Outcome::of(&failed.error),
+                    Ok(answer) => AttemptOutcome::Answered(answer.usage()),
+                    Err(failed) => AttemptOutcome::of(&failed.error),
                 });
                 result
             }

@@ -89,7 +89,7 @@ impl Ladder {
 
     /// The place to go on from when the format `at` met with `error`, if that was the format's fault.
     pub(crate) fn weaker(&self, at: usize, error: &LmError) -> Option<usize> {
-        (at + 1 < self.formats.len() && Refusal::of(error).is_some()).then_some(at + 1)
+        (at + 1 < self.formats.len() && FormatRefusal::of(error).is_some()).then_some(at + 1)
     }
 }
 
@@ -139,21 +139,21 @@ impl Formats {
 
     /// Remembers that the format `at` was taken after those before it were refused, the last time with `refusal`.
     pub(crate) fn settle(&self, ladder: &Ladder, at: usize, refusal: &LmError) {
-        match Refusal::of(refusal) {
-            Some(Refusal::Endpoint) => {
+        match FormatRefusal::of(refusal) {
+            Some(FormatRefusal::Endpoint) => {
                 self.floor.fetch_max(ladder.format(at).rank(), Ordering::Relaxed);
             }
-            Some(Refusal::Schema) => {
+            Some(FormatRefusal::Schema) => {
                 ladder.start.fetch_max(at, Ordering::Relaxed);
             }
-            Some(Refusal::Reply) | None => {}
+            Some(FormatRefusal::Reply) | None => {}
         }
     }
 }
 
 /// What an endpoint objected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+enum FormatRefusal {
     /// The kind of format, whatever the schema.
     Endpoint,
     /// This schema.
@@ -162,7 +162,7 @@ enum Refusal {
     Reply,
 }
 
-impl Refusal {
+impl FormatRefusal {
     fn of(error: &LmError) -> Option<Self> {
         let unfit = error.kind == LmErrorKind::InvalidRequest || matches!(error.status, Some(405));
         if !unfit {
@@ -191,7 +191,7 @@ impl Refusal {
             return None;
         }
         if says(&["json_validate_failed", "generated json", "failed to generate json"]) {
-            return Some(Refusal::Reply);
+            return Some(FormatRefusal::Reply);
         }
         let general = names_format
             && !says(&["invalid schema", "schema is invalid", "in context", "keyword"])
@@ -204,7 +204,7 @@ impl Refusal {
                 "one of",
                 "unrecognized",
             ]);
-        Some(if general { Refusal::Endpoint } else { Refusal::Schema })
+        Some(if general { FormatRefusal::Endpoint } else { FormatRefusal::Schema })
     }
 }
 
@@ -215,29 +215,39 @@ mod tests {
     #[test]
     fn refusals_in_the_words_of_many_endpoints() {
         for (message, refusal) in [
-            ("This response_format type is unavailable now", Some(Refusal::Endpoint)),
+            ("This response_format type is unavailable now", Some(FormatRefusal::Endpoint)),
             (
                 "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
-                Some(Refusal::Endpoint),
+                Some(FormatRefusal::Endpoint),
             ),
-            ("json_object response format is not supported for model: x", Some(Refusal::Endpoint)),
-            ("'response_format.type' must be 'json_schema' or 'text'; unknown type", Some(Refusal::Endpoint)),
+            ("json_object response format is not supported for model: x", Some(FormatRefusal::Endpoint)),
+            (
+                "'response_format.type' must be 'json_schema' or 'text'; unknown type",
+                Some(FormatRefusal::Endpoint),
+            ),
             (
                 "Invalid schema for response_format 'Qa': In context=(), 'oneOf' is not permitted.",
-                Some(Refusal::Schema),
+                Some(FormatRefusal::Schema),
             ),
-            ("The provided JSON schema contains features not supported by xgrammar.", Some(Refusal::Schema)),
-            ("failed to parse grammar", Some(Refusal::Schema)),
+            (
+                "The provided JSON schema contains features not supported by xgrammar.",
+                Some(FormatRefusal::Schema),
+            ),
+            ("failed to parse grammar", Some(FormatRefusal::Schema)),
             (
                 "Failed to generate JSON. code: json_validate_failed, see response_format",
-                Some(Refusal::Reply),
+                Some(FormatRefusal::Reply),
             ),
             ("Invalid schema for function 'search': 'oneOf' is not permitted.", None),
             ("temperature must be positive", None),
         ] {
             let error = LmError::new(LmErrorKind::InvalidRequest, "m", message);
-            assert_eq!(Refusal::of(&error), refusal, "{message}");
-            assert_eq!(Refusal::of(&LmError::new(LmErrorKind::Server, "m", message)), None, "{message}");
+            assert_eq!(FormatRefusal::of(&error), refusal, "{message}");
+            assert_eq!(
+                FormatRefusal::of(&LmError::new(LmErrorKind::Server, "m", message)),
+                None,
+                "{message}"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::memory::Memory;
 use super::stats::Counters;
-use super::{Cache, Flights, Shared};
+use super::{Cache, Shared, SingleFlight};
 
 const MEMORY: usize = 64 << 20;
 const DISK: u64 = 1 << 30;
@@ -120,8 +120,8 @@ impl CacheBuilder {
         let writable = mode == CacheMode::ReadWrite;
         let disk = dir.map(|dir| Arc::new(Disk::new(dir, disk, ttl, writable, counters.clone())));
         let memory = Mutex::new(Memory::new(memory));
-        let flights = Arc::new(Flights::default());
-        let shared = Shared { mode, ttl, keep_requests, memory, disk, flights, counters };
+        let single_flight = Arc::new(SingleFlight::default());
+        let shared = Shared { mode, ttl, keep_requests, memory, disk, single_flight, counters };
         Cache { shared: Arc::new(shared), tenant: None }
     }
 }

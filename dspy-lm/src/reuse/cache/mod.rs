@@ -3,9 +3,9 @@
 mod builder;
 mod disk;
 mod file;
-mod flight;
 mod key;
 mod memory;
+mod single_flight;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -20,9 +20,9 @@ use std::time::{Duration, SystemTime};
 pub use builder::{CacheBuilder, CacheMode};
 use disk::{Disk, Found};
 use file::Sheet;
-use flight::{Flights, Landed, Seat};
 use key::Key;
 use memory::{Answer, Memory};
+use single_flight::{CallEnd, SingleFlight, Waiter};
 pub use stats::CacheStats;
 use stats::Counters;
 
@@ -67,7 +67,7 @@ struct Shared {
     keep_requests: bool,
     memory: Mutex<Memory>,
     disk: Option<Arc<Disk>>,
-    flights: Arc<Flights>,
+    single_flight: Arc<SingleFlight>,
     counters: Arc<Counters>,
 }
 
@@ -195,7 +195,7 @@ impl Cache {
             if let Some(sink) = next.sink {
                 sink.begin().await;
             }
-            let begin = |flight: &Arc<flight::Flight>| -> BoxFuture<'static, Landed> {
+            let begin = |flight: &Arc<single_flight::SharedCall>| -> BoxFuture<'static, CallEnd> {
                 let within =
                     Arc::new(Within { cache: self.id(), key, outer: WITHIN.try_with(Arc::clone).ok() });
                 let call = Call {
@@ -212,21 +212,22 @@ impl Cache {
                 Box::pin(observe::inherit(call.run()))
             };
             let stream = next.sink.is_some();
-            let mut seat = match shared.flights.board(key, model, stream, || shared.at_hand(&key), begin) {
-                Ok(seat) => seat,
-                Err(known) => return Ok(shared.hit(&known)),
-            };
-            match seat.wait(next.sink).await {
-                Landed::Answered { response, known } => return Ok(shared.take(&seat, &response, known)),
-                Landed::Failed(error) if seat.concerns(&error) => {
-                    if !seat.is_first() {
+            let mut waiter =
+                match shared.single_flight.join(key, model, stream, || shared.at_hand(&key), begin) {
+                    Ok(waiter) => waiter,
+                    Err(known) => return Ok(shared.hit(&known)),
+                };
+            match waiter.wait(next.sink).await {
+                CallEnd::Answered { response, known } => return Ok(shared.take(&waiter, &response, known)),
+                CallEnd::Failed(error) if waiter.concerns(&error) => {
+                    if !waiter.is_first() {
                         shared.counters.joined.add(1);
                     }
                     return Err(LmError::clone(&error));
                 }
-                Landed::Failed(_) => {}
-                Landed::Panicked => {
-                    if let Some(panic) = seat.panic() {
+                CallEnd::Failed(_) => {}
+                CallEnd::Panicked => {
+                    if let Some(panic) = waiter.panic() {
                         std::panic::resume_unwind(panic);
                     }
                 }
@@ -307,24 +308,24 @@ struct Call {
 }
 
 impl Call {
-    async fn run(self) -> Landed {
+    async fn run(self) -> CallEnd {
         let Call { shared, key, lm, request, onward, sink, scope, within } = self;
         if let Some(response) = shared.on_disk(key).await {
-            return Landed::Answered { response, known: true };
+            return CallEnd::Answered { response, known: true };
         }
         if shared.mode == CacheMode::Replay {
             shared.counters.misses.add(1);
-            return Landed::Failed(Arc::new(unrecorded(&lm, &request, key)));
+            return CallEnd::Failed(Arc::new(unrecorded(&lm, &request, key)));
         }
         shared.counters.misses.add(1);
         // Within the scopes from its first step on.
         let ask = async { onward.next(sink.as_ref()).run(&lm, &request).await };
         match scope.enter(WITHIN.scope(within, ask)).await {
-            Err(error) => Landed::Failed(Arc::new(error)),
+            Err(error) => CallEnd::Failed(Arc::new(error)),
             Ok(response) => {
                 let response = Arc::new(response);
                 shared.keep(key, &lm, &request, &response).await;
-                Landed::Answered { response, known: false }
+                CallEnd::Answered { response, known: false }
             }
         }
     }
@@ -355,14 +356,14 @@ impl Shared {
     }
 
     /// The answer of a call, as one of those who waited gets it.
-    fn take(&self, seat: &Seat, response: &Response, known: bool) -> Response {
+    fn take(&self, waiter: &Waiter, response: &Response, known: bool) -> Response {
         let mut response = response.clone();
         if known {
             self.counters.disk_hits.add(1);
-        } else if !seat.is_first() {
+        } else if !waiter.is_first() {
             self.counters.joined.add(1);
         }
-        response.cached |= known || !seat.pays();
+        response.cached |= known || !waiter.pays();
         response
     }
 

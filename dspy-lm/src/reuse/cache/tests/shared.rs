@@ -26,7 +26,7 @@ async fn a_thousand_identical_calls_are_one_request() {
     assert_eq!(responses.iter().filter(|response| !response.cached).count(), 1);
     let stats = cache.stats();
     assert_eq!((stats.misses, stats.joined, stats.stores), (1, 999, 1));
-    assert_eq!(cache.shared.flights.len(), 0);
+    assert_eq!(cache.shared.single_flight.len(), 0);
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_call_stops_when_nobody_waits_any_more() {
         call.abort();
         assert!(call.await.unwrap_err().is_cancelled());
     }
-    assert_eq!((model.stopped.load(Ordering::SeqCst), cache.shared.flights.len()), (1, 0));
+    assert_eq!((model.stopped.load(Ordering::SeqCst), cache.shared.single_flight.len()), (1, 0));
     model.gate.add_permits(1);
     through(&model, &cache).complete(ask("?")).await.unwrap();
 }
@@ -169,7 +169,7 @@ async fn a_panic_is_that_of_one() {
             Err(error) => panics += usize::from(error.is_panic()),
         }
     }
-    assert_eq!((panics, model.calls(), cache.shared.flights.len()), (1, 2, 0));
+    assert_eq!((panics, model.calls(), cache.shared.single_flight.len()), (1, 2, 0));
 }
 
 #[tokio::test]

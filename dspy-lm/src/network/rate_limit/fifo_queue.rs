@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use super::Refusal;
+use super::NotAdmitted;
 use dspy_base::locks::MutexExt as _;
 
 /// Lets one caller after the other at a state, in the order in which they came. Callers wait in their own futures:
 /// nothing is kept for them here, and one that is dropped has left the queue.
 #[derive(Debug)]
-pub(super) struct Turnstile<S> {
+pub(super) struct FifoQueue<S> {
     queue: Semaphore,
     state: Mutex<S>,
     /// Wakes the first of the queue to look again.
@@ -20,7 +20,7 @@ pub(super) struct Turnstile<S> {
 }
 
 /// What the state says to the first of the queue.
-pub(super) enum Verdict<T> {
+pub(super) enum Admission<T> {
     /// It may go.
     Go(T),
     /// It may try again then.
@@ -28,16 +28,16 @@ pub(super) enum Verdict<T> {
     /// It may try again after the next change.
     Later,
     /// It will not get in.
-    No(Refusal),
+    No(NotAdmitted),
 }
 
-impl<S: Default> Default for Turnstile<S> {
+impl<S: Default> Default for FifoQueue<S> {
     fn default() -> Self {
-        Turnstile { queue: Semaphore::new(1), state: Mutex::default(), changed: Notify::new() }
+        FifoQueue { queue: Semaphore::new(1), state: Mutex::default(), changed: Notify::new() }
     }
 }
 
-impl<S> Turnstile<S> {
+impl<S> FifoQueue<S> {
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
         self.state.lock_any()
     }
@@ -51,8 +51,8 @@ impl<S> Turnstile<S> {
     pub(super) async fn pass<T>(
         &self,
         end: Instant,
-        mut ask: impl FnMut(&mut S, Instant) -> Verdict<T>,
-    ) -> Result<T, Refusal> {
+        mut ask: impl FnMut(&mut S, Instant) -> Admission<T>,
+    ) -> Result<T, NotAdmitted> {
         let _turn = match self.queue.try_acquire() {
             Ok(turn) => turn,
             // Boxed, like all that few requests need, so that the others stay small.
@@ -60,21 +60,21 @@ impl<S> Turnstile<S> {
                 .await
                 .ok()
                 .and_then(Result::ok)
-                .ok_or(Refusal::TooLate(None))?,
+                .ok_or(NotAdmitted::TooLate(None))?,
         };
         loop {
             let now = Instant::now();
             let verdict = ask(&mut self.state(), now);
             let until = match verdict {
-                Verdict::Go(leave) => return Ok(leave),
-                Verdict::No(refusal) => return Err(refusal),
-                Verdict::At(when) if when >= end => {
+                Admission::Go(leave) => return Ok(leave),
+                Admission::No(refusal) => return Err(refusal),
+                Admission::At(when) if when >= end => {
                     // A wait that outlasts the deadline is not worth starting.
-                    return Err(Refusal::TooLate(Some(when.saturating_duration_since(now))));
+                    return Err(NotAdmitted::TooLate(Some(when.saturating_duration_since(now))));
                 }
-                Verdict::At(when) => when,
-                Verdict::Later if now >= end => return Err(Refusal::TooLate(None)),
-                Verdict::Later => end,
+                Admission::At(when) => when,
+                Admission::Later if now >= end => return Err(NotAdmitted::TooLate(None)),
+                Admission::Later => end,
             };
             // A change that comes between the question and here is not lost: the notice is kept.
             let _ = Box::pin(tokio::time::timeout_at(until, self.changed.notified())).await;

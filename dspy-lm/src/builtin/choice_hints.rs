@@ -1,12 +1,12 @@
-//! What the prompt itself says about the choices: their names and descriptions, and rules in prose that mention them.
+//! Hints in the prompt about the choices: their names and descriptions, and rules in prose that mention them.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::features::hash;
-use super::kind::plain;
 use super::prompt::Field;
+use super::value_type::plain;
 use super::words::{Word, is_stop_word, sentences, words};
 
 /// How much a word counts for a choice by where it stands.
@@ -21,26 +21,26 @@ const PREFIX: usize = 5;
 const LEADS_TO_VALUE: &[&str] =
     &["->", "=>", "→", "=", "answer", "say", "output", "return", "label", "choose"];
 
-/// For every choice, the words that speak for it.
+/// The words that speak for each choice, weighted.
 #[derive(Debug, Default)]
-pub(super) struct Guide {
+pub(super) struct ChoiceHints {
     /// By hashed stem or prefix: the weight for each choice that has the word.
     weights: HashMap<u64, Vec<(usize, f64)>>,
     choices: usize,
 }
 
-impl Guide {
+impl ChoiceHints {
     /// Reads the field and the instruction.
-    pub(super) fn read(field: &Field, choices: &[Value], instruction: &str) -> Guide {
-        let mut guide = Guide { choices: choices.len(), ..Guide::default() };
+    pub(super) fn read(field: &Field, choices: &[Value], instruction: &str) -> ChoiceHints {
+        let mut hints = ChoiceHints { choices: choices.len(), ..ChoiceHints::default() };
         let names: Vec<Name> = choices.iter().map(|choice| Name::new(&plain(choice))).collect();
         for (index, name) in names.iter().enumerate() {
             for word in name.words.iter().filter(|_| !is_truth(&choices[index])) {
-                guide.add(word, index, IN_NAME);
+                hints.add(word, index, IN_NAME);
             }
             let descriptions = field.choices.iter().filter(|(value, _)| *value == choices[index]);
             for word in descriptions.flat_map(|(_, text)| words(text)).filter(|word| !word.stop) {
-                guide.add(&word.stem, index, IN_DESCRIPTION);
+                hints.add(&word.stem, index, IN_DESCRIPTION);
             }
         }
         let truth = choices.iter().position(|choice| *choice == Value::Bool(true));
@@ -49,16 +49,16 @@ impl Guide {
                 for clause in sentence.split(';') {
                     // What describes a yes-or-no field describes when it is true, unless it says otherwise.
                     let about_field = of_field || clause.contains(&format!("`{}`", field.name));
-                    guide.add_rule(clause, &names, truth.filter(|_| about_field));
+                    hints.add_rule(clause, &names, truth.filter(|_| about_field));
                 }
             }
         }
         if let Some(truth) = truth {
             for word in words(&field.name.replace('_', " ")).iter().filter(|word| !word.stop) {
-                guide.add(&word.stem, truth, IN_NAME);
+                hints.add(&word.stem, truth, IN_NAME);
             }
         }
-        guide
+        hints
     }
 
     fn add(&mut self, stem: &str, choice: usize, weight: f64) {
@@ -210,10 +210,10 @@ mod tests {
 
     fn best(instruction: &str, choices: &[&str], input: &str) -> Vec<f64> {
         let choices: Vec<Value> = choices.iter().map(|choice| json!(choice)).collect();
-        let guide = Guide::read(&Field::default(), &choices, instruction);
+        let hints = ChoiceHints::read(&Field::default(), &choices, instruction);
         let stems: Vec<String> = words(input).into_iter().map(|word| word.stem).collect();
         let mut scores = vec![0.0; choices.len()];
-        guide.evidence(&stems).for_each(|(_, choice, weight)| scores[choice] += weight);
+        hints.evidence(&stems).for_each(|(_, choice, weight)| scores[choice] += weight);
         scores
     }
 

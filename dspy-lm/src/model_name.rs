@@ -1,21 +1,8 @@
-//! From names and the environment to a model.
+//! Models by name: `openai/gpt-4o-mini`, `ollama/llama3.2`, `builtin`.
 
-use crate::endpoint::Endpoint;
-use crate::providers::{self, PROVIDERS};
-use crate::{Embedder, Lm, LmError, LmErrorKind};
-
-/// Reads a variable of the environment.
-pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// The environment of this process.
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// A variable that is set to something.
-pub(crate) fn variable(lookup: Lookup<'_>, name: &str) -> Option<String> {
-    lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
+use crate::environment::{Lookup, environment};
+use crate::providers;
+use crate::{Embedder, Endpoint, Lm, LmError, LmErrorKind};
 
 impl Lm {
     /// The model of that name, written `provider/model`: `openai/gpt-4o-mini`, `ollama/llama3.2`,
@@ -59,67 +46,10 @@ impl Lm {
     pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
         named(name.as_ref().trim(), &environment)
     }
-
-    /// The model that the environment points to:
-    ///
-    /// 1. the one that `DSPY_MODEL` names, written as for [`new`](Self::new);
-    /// 2. a small model of the first provider whose key is set, in the order of the table there;
-    /// 3. Ollama's `OLLAMA_MODEL`, or `llama3.2` if only `OLLAMA_HOST` is set;
-    /// 4. the built-in one.
-    ///
-    /// Nothing is sent to find out. [`origin`](Self::origin) tells what decided, and so does a log line.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new), for the model that was chosen.
-    pub fn from_env() -> Result<Self, LmError> {
-        Self::from_vars(environment)
-    }
-
-    /// As [`from_env`](Self::from_env), with variables from elsewhere: a `.env` file, a configuration service.
-    ///
-    /// ```
-    /// # #[cfg(feature = "http")] {
-    /// use dspy_lm::Lm;
-    /// let lm = Lm::from_vars(|name| (name == "GROQ_API_KEY").then(|| "gsk-private".into()))?;
-    /// assert_eq!(lm.endpoint(), "https://api.groq.com/openai/v1");
-    /// assert_eq!(lm.origin(), Some("GROQ_API_KEY is set"));
-    /// # }
-    /// # Ok::<(), dspy_lm::LmError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`from_env`](Self::from_env).
-    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, LmError> {
-        let (model, origin) = choice(&lookup);
-        let lm = named(&model, &lookup)?.with_origin(&origin);
-        tracing::info!(model = lm.id(), endpoint = lm.endpoint(), reason = %origin, "language model chosen");
-        Ok(lm)
-    }
 }
 
-/// The model that the variables point to, and why.
-fn choice(lookup: Lookup<'_>) -> (String, String) {
-    if let Some(model) = variable(lookup, "DSPY_MODEL") {
-        return (model, "DSPY_MODEL is set".into());
-    }
-    if cfg!(not(feature = "http")) {
-        return ("builtin".into(), "built without HTTP, and DSPY_MODEL is not set".into());
-    }
-    for provider in PROVIDERS.iter().filter(|provider| !provider.small_model.is_empty()) {
-        if let Some((var, _)) = provider.key(lookup) {
-            return (format!("{}/{}", provider.name, provider.small_model), format!("{var} is set"));
-        }
-    }
-    if let Some(model) = variable(lookup, "OLLAMA_MODEL") {
-        return (format!("ollama/{model}"), "OLLAMA_MODEL is set".into());
-    }
-    if variable(lookup, "OLLAMA_HOST").is_some() {
-        return ("ollama/llama3.2".into(), "OLLAMA_HOST is set".into());
-    }
-    ("builtin".into(), "no model or key is set in the environment".into())
-}
-
-fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
+/// The model of that name, with the variables of its provider from `lookup`.
+pub(crate) fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
     if name == "builtin" {
         return Ok(Lm::builtin());
     }
@@ -161,11 +91,5 @@ mod tests {
         let error = Lm::new("ollama/llama3.2").unwrap_err();
         assert_eq!(error.kind, LmErrorKind::Configuration);
         assert!(error.message.contains("feature `http`"), "{error}");
-    }
-
-    #[test]
-    fn without_http_keys_choose_nothing() {
-        let lookup = |name: &str| (name == "OPENAI_API_KEY").then(|| "k".to_owned());
-        assert_eq!(choice(&lookup).0, "builtin");
     }
 }

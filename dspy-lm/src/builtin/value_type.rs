@@ -1,13 +1,13 @@
-//! The kinds of values that a prompt asks for, read from the type notation in it.
+//! The types of values that a prompt asks for, read from the type notation in it.
 
 use serde_json::{Map, Value};
 
 /// How deep types may nest; what is deeper reads as a text.
 const DEPTH: usize = 16;
 
-/// What a value looks like.
+/// The type of a value.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) enum Kind {
+pub(super) enum ValueType {
     /// Free text.
     #[default]
     Text,
@@ -18,15 +18,15 @@ pub(super) enum Kind {
     /// One of these values; true and false for booleans.
     Choice(Vec<Value>),
     /// A list of items of one kind.
-    List(Box<Kind>),
+    List(Box<ValueType>),
     /// A list of fixed length.
-    Tuple(Vec<Kind>),
+    Tuple(Vec<ValueType>),
     /// An object with these members.
     Object(Vec<Member>),
     /// An object with any members.
     Map,
     /// A value or null.
-    Nullable(Box<Kind>),
+    Nullable(Box<ValueType>),
     /// Anything.
     Any,
 }
@@ -37,49 +37,49 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) optional: bool,
     pub(super) note: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ValueType,
 }
 
-impl Kind {
+impl ValueType {
     /// Reads a notation such as `("a" | "b")[]`; what it cannot read is a text. `definitions` are the named types.
-    pub(super) fn parse(notation: &str, definitions: &[(String, String)]) -> Kind {
+    pub(super) fn parse(notation: &str, definitions: &[(String, String)]) -> ValueType {
         Reader { rest: notation, definitions, depth: 0 }.union()
     }
 
     /// The kind that a JSON Schema describes, as far as this model cares.
-    pub(super) fn of_schema(schema: &Value) -> Kind {
+    pub(super) fn of_schema(schema: &Value) -> ValueType {
         if let Some(values) = schema.get("enum").and_then(Value::as_array) {
-            return Kind::Choice(values.clone());
+            return ValueType::Choice(values.clone());
         }
         match schema.get("type").and_then(Value::as_str) {
-            Some("string") => Kind::Text,
-            Some("integer") => Kind::Integer,
-            Some("number") => Kind::Number,
-            Some("boolean") => Kind::boolean(),
+            Some("string") => ValueType::Text,
+            Some("integer") => ValueType::Integer,
+            Some("number") => ValueType::Number,
+            Some("boolean") => ValueType::boolean(),
             Some("array") => {
                 let items = schema.get("items").filter(|items| items.is_object());
-                Kind::List(Box::new(items.map_or(Kind::Any, Kind::of_schema)))
+                ValueType::List(Box::new(items.map_or(ValueType::Any, ValueType::of_schema)))
             }
-            Some("object") => Kind::Object(members_of_schema(schema)),
-            _ => Kind::Any,
+            Some("object") => ValueType::Object(members_of_schema(schema)),
+            _ => ValueType::Any,
         }
     }
 
-    pub(super) fn boolean() -> Kind {
-        Kind::Choice(vec![true.into(), false.into()])
+    pub(super) fn boolean() -> ValueType {
+        ValueType::Choice(vec![true.into(), false.into()])
     }
 
     /// Whether the values are free text.
     pub(super) fn is_text(&self) -> bool {
-        matches!(self, Kind::Text | Kind::Any)
+        matches!(self, ValueType::Text | ValueType::Any)
     }
 
     /// The value that stands for `text`, written the way adapters write values of this kind.
     pub(super) fn read(&self, text: &str) -> Value {
         let text = text.trim();
         match self {
-            Kind::Text => text.into(),
-            Kind::Choice(choices) => {
+            ValueType::Text => text.into(),
+            ValueType::Choice(choices) => {
                 let same = |choice: &&Value| plain(choice).eq_ignore_ascii_case(text.trim_matches('"'));
                 choices.iter().find(same).cloned().unwrap_or_else(|| text.into())
             }
@@ -95,7 +95,7 @@ fn members_of_schema(schema: &Value) -> Vec<Member> {
         name: name.clone(),
         optional: false,
         note: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        kind: Kind::of_schema(schema),
+        kind: ValueType::of_schema(schema),
     };
     properties.iter().map(of).collect()
 }
@@ -119,7 +119,7 @@ impl Reader<'_> {
     }
 
     /// Alternatives: constants together are a choice, null makes the rest nullable, else the first one counts.
-    fn union(&mut self) -> Kind {
+    fn union(&mut self) -> ValueType {
         self.depth += 1;
         let mut constants = Vec::new();
         let mut kinds = Vec::new();
@@ -132,7 +132,7 @@ impl Reader<'_> {
             match item {
                 Some(Item::Constant(Value::Null)) => nullable = true,
                 Some(Item::Constant(value)) => constants.push(value),
-                Some(Item::Kind(kind)) => kinds.push(kind),
+                Some(Item::ValueType(kind)) => kinds.push(kind),
                 None => break,
             }
             if !self.eat("|") {
@@ -141,12 +141,12 @@ impl Reader<'_> {
         }
         self.depth -= 1;
         let kind = if constants.is_empty() {
-            let simple = kinds.iter().position(|kind| !matches!(kind, Kind::Object(_) | Kind::Map));
-            if kinds.is_empty() { Kind::Text } else { kinds.swap_remove(simple.unwrap_or_default()) }
+            let simple = kinds.iter().position(|kind| !matches!(kind, ValueType::Object(_) | ValueType::Map));
+            if kinds.is_empty() { ValueType::Text } else { kinds.swap_remove(simple.unwrap_or_default()) }
         } else {
-            Kind::Choice(constants)
+            ValueType::Choice(constants)
         };
-        if nullable { Kind::Nullable(Box::new(kind)) } else { kind }
+        if nullable { ValueType::Nullable(Box::new(kind)) } else { kind }
     }
 
     fn item(&mut self) -> Option<Item> {
@@ -157,11 +157,11 @@ impl Reader<'_> {
         let mut item = if self.eat("(") {
             let inner = self.union();
             self.eat(")");
-            Item::Kind(inner)
+            Item::ValueType(inner)
         } else if self.eat("[") {
-            Item::Kind(Kind::Tuple(self.separated("]")))
+            Item::ValueType(ValueType::Tuple(self.separated("]")))
         } else if self.eat("{") {
-            Item::Kind(self.object())
+            Item::ValueType(self.object())
         } else if self.rest.starts_with('"') {
             Item::Constant(self.string()?)
         } else {
@@ -169,10 +169,10 @@ impl Reader<'_> {
         };
         while self.eat("[]") {
             let kind = match item {
-                Item::Kind(kind) => kind,
-                Item::Constant(value) => Kind::Choice(vec![value]),
+                Item::ValueType(kind) => kind,
+                Item::Constant(value) => ValueType::Choice(vec![value]),
             };
-            item = Item::Kind(Kind::List(Box::new(kind)));
+            item = Item::ValueType(ValueType::List(Box::new(kind)));
         }
         Some(item)
     }
@@ -193,7 +193,7 @@ impl Reader<'_> {
         }
     }
 
-    fn separated(&mut self, end: &str) -> Vec<Kind> {
+    fn separated(&mut self, end: &str) -> Vec<ValueType> {
         let mut kinds = Vec::new();
         while !self.eat(end) && !self.rest.trim_start().is_empty() {
             let before = self.rest.len();
@@ -227,20 +227,20 @@ impl Reader<'_> {
             return None;
         }
         self.rest = rest;
-        Some(Item::Kind(match word {
-            "string" | "str" => Kind::Text,
-            "integer" | "int" => Kind::Integer,
-            "number" | "float" => Kind::Number,
-            "boolean" | "bool" => Kind::boolean(),
-            "any" => Kind::Any,
-            "object" => Kind::Map,
+        Some(Item::ValueType(match word {
+            "string" | "str" => ValueType::Text,
+            "integer" | "int" => ValueType::Integer,
+            "number" | "float" => ValueType::Number,
+            "boolean" | "bool" => ValueType::boolean(),
+            "any" => ValueType::Any,
+            "object" => ValueType::Map,
             "code" => {
                 // The name of a language may follow.
                 if self.rest.starts_with(" in ") {
                     let end = self.rest.find(['|', ',', ')', ']', '\n']).unwrap_or(self.rest.len());
                     self.rest = &self.rest[end..];
                 }
-                Kind::Text
+                ValueType::Text
             }
             "null" | "true" | "false" => {
                 return Some(Item::Constant(serde_json::from_str(word).unwrap_or_default()));
@@ -250,13 +250,13 @@ impl Reader<'_> {
                     return Some(Item::Constant(value));
                 }
                 let definition = self.definitions.iter().find(|(defined, _)| defined == name);
-                let Some((_, text)) = definition else { return Some(Item::Kind(Kind::Text)) };
+                let Some((_, text)) = definition else { return Some(Item::ValueType(ValueType::Text)) };
                 Reader { rest: text, definitions: self.definitions, depth: self.depth + 4 }.union()
             }
         }))
     }
 
-    fn object(&mut self) -> Kind {
+    fn object(&mut self) -> ValueType {
         let mut members = Vec::new();
         while !self.eat("}") && !self.rest.trim_start().is_empty() {
             if self.eat("[key:") {
@@ -278,7 +278,7 @@ impl Reader<'_> {
             let note = self.note();
             members.push(Member { name, optional, note, kind });
         }
-        if members.is_empty() { Kind::Map } else { Kind::Object(members) }
+        if members.is_empty() { ValueType::Map } else { ValueType::Object(members) }
     }
 
     /// The name of a member, bare or in quotes.
@@ -304,7 +304,7 @@ impl Reader<'_> {
 
 enum Item {
     Constant(Value),
-    Kind(Kind),
+    ValueType(ValueType),
 }
 
 #[cfg(test)]
@@ -313,30 +313,33 @@ mod tests {
 
     use super::*;
 
-    fn parse(notation: &str) -> Kind {
-        Kind::parse(notation, &[])
+    fn parse(notation: &str) -> ValueType {
+        ValueType::parse(notation, &[])
     }
 
     #[test]
     fn notations_are_read() {
-        let choice = Kind::Choice(vec![json!("a"), json!("b | c")]);
+        let choice = ValueType::Choice(vec![json!("a"), json!("b | c")]);
         for (notation, kind) in [
-            ("string", Kind::Text),
-            ("integer | null", Kind::Nullable(Box::new(Kind::Integer))),
-            ("boolean[]", Kind::List(Box::new(Kind::boolean()))),
+            ("string", ValueType::Text),
+            ("integer | null", ValueType::Nullable(Box::new(ValueType::Integer))),
+            ("boolean[]", ValueType::List(Box::new(ValueType::boolean()))),
             (r#""a" | "b | c""#, choice.clone()),
-            (r#"("a" | "b | c")[]"#, Kind::List(Box::new(choice))),
-            ("1 | 2", Kind::Choice(vec![json!(1), json!(2)])),
-            ("[string, number]", Kind::Tuple(vec![Kind::Text, Kind::Number])),
-            ("{ [key: string]: number }", Kind::Map),
-            (r#"{ Search: { query: string } } | "Wait""#, Kind::Choice(vec![json!("Wait")])),
-            ("(integer /* from 1 to 5 */)[] /* at least 1 item */", Kind::List(Box::new(Kind::Integer))),
-            (r"{ [key: string /* matches /^\d+$/ */]: string }", Kind::Map),
-            ("code in C++ | null", Kind::Nullable(Box::new(Kind::Text))),
-            ("[string, ...integer[]]", Kind::Tuple(vec![Kind::Text])),
+            (r#"("a" | "b | c")[]"#, ValueType::List(Box::new(choice))),
+            ("1 | 2", ValueType::Choice(vec![json!(1), json!(2)])),
+            ("[string, number]", ValueType::Tuple(vec![ValueType::Text, ValueType::Number])),
+            ("{ [key: string]: number }", ValueType::Map),
+            (r#"{ Search: { query: string } } | "Wait""#, ValueType::Choice(vec![json!("Wait")])),
+            (
+                "(integer /* from 1 to 5 */)[] /* at least 1 item */",
+                ValueType::List(Box::new(ValueType::Integer)),
+            ),
+            (r"{ [key: string /* matches /^\d+$/ */]: string }", ValueType::Map),
+            ("code in C++ | null", ValueType::Nullable(Box::new(ValueType::Text))),
+            ("[string, ...integer[]]", ValueType::Tuple(vec![ValueType::Text])),
             (
                 "(\n  | \"a\" // One, or | so.\n  | \"b\" // Two.\n)[]",
-                Kind::List(Box::new(Kind::Choice(vec![json!("a"), json!("b")]))),
+                ValueType::List(Box::new(ValueType::Choice(vec![json!("a"), json!("b")]))),
             ),
         ] {
             assert_eq!(parse(notation), kind, "{notation}");
@@ -351,7 +354,7 @@ mod tests {
              Person // One.\n    | null\n  ), // Or none.\n}"
                 .to_owned(),
         )];
-        let Kind::Object(members) = Kind::parse("Person", &definitions) else { panic!() };
+        let ValueType::Object(members) = ValueType::parse("Person", &definitions) else { panic!() };
         let seen: Vec<_> = members.iter().map(|m| (m.name.as_str(), m.optional, m.note.as_str())).collect();
         assert_eq!(
             seen,
@@ -364,6 +367,6 @@ mod tests {
         for notation in ["", "((((", "{{{{", "\"open", "| | |", "[[[[[[[[[[[[[[[[[[[[[[", "{ a: { b: {"] {
             parse(notation);
         }
-        assert_eq!(parse("???"), Kind::Text);
+        assert_eq!(parse("???"), ValueType::Text);
     }
 }

@@ -1,4 +1,4 @@
-//! The gate of an endpoint: what the user limits, and the circuit.
+//! The rate limiter of one endpoint: the limits that the user sets, and the circuit breaker.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::bucket::Bucket;
 use super::circuit::{Breaker, Circuit};
-use super::turnstile::{Turnstile, Verdict};
-use super::{Estimate, Limits, Outcome, Refusal};
+use super::fifo_queue::{Admission, FifoQueue};
+use super::{AttemptOutcome, Estimate, Limits, NotAdmitted};
 
 /// The completion tokens that are expected before any reply has come.
 const FIRST_MEAN: f64 = 256.0;
@@ -21,14 +21,14 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Keeps the limits of one endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Turnstile<State>);
+pub(super) struct EndpointLimiter(FifoQueue<State>);
 
 #[derive(Debug)]
 struct State {
     limits: Limits,
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
-    under_way: u32,
+    in_flight: u32,
     mean_completion: f64,
     breaker: Breaker,
 }
@@ -39,17 +39,17 @@ impl Default for State {
             limits: Limits::new(),
             requests: None,
             tokens: None,
-            under_way: 0,
+            in_flight: 0,
             mean_completion: FIRST_MEAN,
             breaker: Breaker::default(),
         }
     }
 }
 
-/// A request is under way.
+/// The permit of one request in flight; dropping it ends the request.
 #[derive(Debug)]
-pub(super) struct Stay<'a> {
-    gate: &'a Gate,
+pub(super) struct EndpointPermit<'a> {
+    limiter: &'a EndpointLimiter,
     probe: bool,
     /// The tokens that were taken for it.
     charged: f64,
@@ -57,7 +57,7 @@ pub(super) struct Stay<'a> {
     pub(super) admitted: Instant,
 }
 
-impl Gate {
+impl EndpointLimiter {
     /// Takes over the limits that are set, and of the `defaults` what was never set. The rest stays as it is.
     pub(super) fn set(&self, limits: &Limits, defaults: &Limits) {
         let now = Instant::now();
@@ -77,20 +77,24 @@ impl Gate {
     }
 
     /// Whether a request would not be let through, however long it waited.
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), NotAdmitted> {
         let state = self.0.state();
         // Most requests need not know what time it is.
         if state.breaker.is_closed() { Ok(()) } else { state.breaker.check(Instant::now()).map(drop) }
     }
 
-    pub(super) async fn enter(&self, estimate: Estimate, end: Instant) -> Result<Stay<'_>, Refusal> {
+    pub(super) async fn enter(
+        &self,
+        estimate: Estimate,
+        end: Instant,
+    ) -> Result<EndpointPermit<'_>, NotAdmitted> {
         let mut admitted = end;
         let admit = |state: &mut State, now| {
             admitted = now;
             state.admit(estimate, now)
         };
         let (probe, charged) = self.0.pass(end, admit).await?;
-        Ok(Stay { gate: self, probe, charged, admitted })
+        Ok(EndpointPermit { limiter: self, probe, charged, admitted })
     }
 
     /// Whether it has nothing to remember.
@@ -98,7 +102,7 @@ impl Gate {
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let state = &mut *self.0.state();
         let full = |bucket: &mut Option<Bucket>| bucket.as_mut().is_none_or(|bucket| bucket.is_full(now));
-        state.under_way == 0
+        state.in_flight == 0
             && state.breaker.is_idle()
             && full(&mut state.requests)
             && full(&mut state.tokens)
@@ -107,19 +111,19 @@ impl Gate {
 
 impl State {
     /// Takes all that a request needs, or nothing: one that waits for the one holds nothing of the other.
-    fn admit(&mut self, estimate: Estimate, now: Instant) -> Verdict<(bool, f64)> {
+    fn admit(&mut self, estimate: Estimate, now: Instant) -> Admission<(bool, f64)> {
         let probe = match self.breaker.check(now) {
             Ok(probe) => probe,
-            Err(refusal) => return Verdict::No(refusal),
+            Err(refusal) => return Admission::No(refusal),
         };
-        if self.limits.max_concurrent.is_some_and(|most| self.under_way >= most.max(1)) {
-            return Verdict::Later;
+        if self.limits.max_concurrent.is_some_and(|most| self.in_flight >= most.max(1)) {
+            return Admission::Later;
         }
         let completion = estimate.completion.map_or(self.mean_completion, |tokens| tokens as f64);
         let charge = estimate.prompt as f64 + completion;
         let wait = |bucket: &mut Option<Bucket>, amount| bucket.as_mut()?.wait(amount, now);
         if let Some(when) = wait(&mut self.requests, 1.0).max(wait(&mut self.tokens, charge)) {
-            return Verdict::At(when);
+            return Admission::At(when);
         }
         if let Some(requests) = &mut self.requests {
             requests.take(1.0);
@@ -127,26 +131,26 @@ impl State {
         if let Some(tokens) = &mut self.tokens {
             tokens.take(charge);
         }
-        self.under_way += 1;
+        self.in_flight += 1;
         if probe {
             self.breaker.begin_probe();
         }
-        Verdict::Go((probe, charge))
+        Admission::Go((probe, charge))
     }
 }
 
-impl Stay<'_> {
+impl EndpointPermit<'_> {
     /// Tells what the request has come to. Returns for how long its model should pause, because the endpoint reports
     /// more tokens than there were.
     ///
     /// A report takes what is left of the limit, but it puts nobody else into debt: reports can be wrong by any amount.
-    pub(super) fn settle(&mut self, begun: Instant, outcome: &Outcome) -> Option<Duration> {
-        let mut state = self.gate.0.state();
+    pub(super) fn settle(&mut self, begun: Instant, outcome: &AttemptOutcome) -> Option<Duration> {
+        let mut state = self.limiter.0.state();
         match outcome {
-            Outcome::Down(error) => state.breaker.down(begun, self.probe, error, Instant::now()),
+            AttemptOutcome::Down(error) => state.breaker.down(begun, self.probe, error, Instant::now()),
             _ => state.breaker.alive(),
         }
-        let Outcome::Answered(Some(usage)) = outcome else { return None };
+        let AttemptOutcome::Answered(Some(usage)) = outcome else { return None };
         let mean = state.mean_completion;
         let newest = (usage.completion_tokens as f64).min(OUTLIER * mean.max(FIRST_MEAN));
         state.mean_completion += (newest - mean) * NEWEST;
@@ -157,15 +161,15 @@ impl Stay<'_> {
     }
 }
 
-impl Drop for Stay<'_> {
+impl Drop for EndpointPermit<'_> {
     fn drop(&mut self) {
-        let mut state = self.gate.0.state();
-        state.under_way = state.under_way.saturating_sub(1);
+        let mut state = self.limiter.0.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
         if self.probe {
             state.breaker.end_probe();
         }
         drop(state);
-        self.gate.0.wake();
+        self.limiter.0.wake();
     }
 }
 
@@ -174,15 +178,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::network::rate_limit::turnstile::{after, far};
+    use crate::network::rate_limit::fifo_queue::{after, far};
     use crate::{LmError, LmErrorKind};
 
     const NOTHING: Estimate = Estimate { prompt: 0, completion: Some(0) };
 
-    fn gate(limits: Limits) -> Gate {
-        let gate = Gate::default();
-        gate.set(&limits, &Limits::new());
-        gate
+    fn limited(limits: Limits) -> EndpointLimiter {
+        let limiter = EndpointLimiter::default();
+        limiter.set(&limits, &Limits::new());
+        limiter
     }
 
     /// Lets all tasks run until they wait.
@@ -194,10 +198,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_are_spread_over_the_minute_in_the_order_of_arrival() {
-        let gate = gate(Limits::new().requests_per_minute(60));
+        let limiter = limited(Limits::new().requests_per_minute(60));
         let (start, order) = (Instant::now(), std::sync::Mutex::new(Vec::new()));
         futures_util::future::join_all((0..10).map(async |number| {
-            drop(gate.enter(NOTHING, far()).await.unwrap());
+            drop(limiter.enter(NOTHING, far()).await.unwrap());
             order.lock().unwrap().push((number, start.elapsed().as_secs()));
         }))
         .await;
@@ -206,14 +210,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_are_under_way_than_may_be() {
-        let gate = Arc::new(gate(Limits::new().max_concurrent(2)));
+    async fn no_more_are_in_flight_than_may_be() {
+        let limiter = Arc::new(limited(Limits::new().max_concurrent(2)));
         let done = Arc::new(std::sync::Mutex::new(Vec::new()));
         let tasks: Vec<_> = (0..5)
             .map(|number| {
-                let (gate, done) = (gate.clone(), done.clone());
+                let (limiter, done) = (limiter.clone(), done.clone());
                 tokio::spawn(async move {
-                    let _stay = gate.enter(NOTHING, far()).await.unwrap();
+                    let _permit = limiter.enter(NOTHING, far()).await.unwrap();
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     done.lock().unwrap().push(number);
                 })
@@ -229,18 +233,18 @@ mod tests {
         }
         assert_eq!(*done.lock().unwrap(), [1, 2, 4]);
         assert!(start.elapsed() < Duration::from_millis(2_100), "{:?}", start.elapsed());
-        assert!(gate.is_idle(Instant::now()));
+        assert!(limiter.is_idle(Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_rate_holds_no_place() {
-        let gate = gate(Limits::new().max_concurrent(1).requests_per_minute(1));
-        drop(gate.enter(NOTHING, far()).await.unwrap());
-        let waiting = gate.enter(NOTHING, far());
+        let limiter = limited(Limits::new().max_concurrent(1).requests_per_minute(1));
+        drop(limiter.enter(NOTHING, far()).await.unwrap());
+        let waiting = limiter.enter(NOTHING, far());
         tokio::pin!(waiting);
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        assert_eq!(gate.0.state().under_way, 0);
-        gate.set(&Limits::new().requests_per_minute(1_000), &Limits::new());
+        assert_eq!(limiter.0.state().in_flight, 0);
+        limiter.set(&Limits::new().requests_per_minute(1_000), &Limits::new());
         let start = Instant::now();
         drop(waiting.await.unwrap());
         assert_eq!(start.elapsed(), Duration::ZERO, "a new limit holds at once");
@@ -248,75 +252,78 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tokens_are_reserved_and_settled() {
-        let gate = gate(Limits::new().tokens_per_minute(60_000));
+        let limiter = limited(Limits::new().tokens_per_minute(60_000));
         let estimate = Estimate { prompt: 1_000, completion: Some(4_000) };
         let start = Instant::now();
-        let mut stay = gate.enter(estimate, far()).await.unwrap();
-        stay.settle(start, &Outcome::Answered(Some(crate::Usage::tokens(900, 100))));
-        drop(stay);
-        let mut stay = gate.enter(estimate, far()).await.unwrap();
+        let mut permit = limiter.enter(estimate, far()).await.unwrap();
+        permit.settle(start, &AttemptOutcome::Answered(Some(crate::Usage::tokens(900, 100))));
+        drop(permit);
+        let mut permit = limiter.enter(estimate, far()).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), 1, "only what was used counts");
-        stay.settle(start, &Outcome::Answered(None));
-        drop(stay);
-        drop(gate.enter(Estimate { prompt: 1, completion: None }, far()).await.unwrap());
+        permit.settle(start, &AttemptOutcome::Answered(None));
+        drop(permit);
+        drop(limiter.enter(Estimate { prompt: 1, completion: None }, far()).await.unwrap());
         assert_eq!(start.elapsed().as_secs(), 4, "a request that tells nothing counts as estimated");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_report_beyond_measure_holds_nobody_back_for_long() {
-        let gate = gate(Limits::new().tokens_per_minute(60_000));
+        let limiter = limited(Limits::new().tokens_per_minute(60_000));
         let estimate = Estimate { prompt: 100, completion: None };
         for claimed in [1_000_000_000_000, u64::MAX] {
             let start = Instant::now();
             for _ in 0..3 {
-                let mut stay = gate.enter(estimate, far()).await.unwrap();
+                let mut permit = limiter.enter(estimate, far()).await.unwrap();
                 let usage = crate::Usage::tokens(claimed, claimed);
-                let pause = stay.settle(start, &Outcome::Answered(Some(usage)));
+                let pause = permit.settle(start, &AttemptOutcome::Answered(Some(usage)));
                 assert_eq!(pause, Some(MINUTE), "its own model");
             }
-            drop(gate.enter(estimate, far()).await.unwrap());
+            drop(limiter.enter(estimate, far()).await.unwrap());
             assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         }
         // A little more than estimated is taken from what is left.
         tokio::time::advance(MINUTE).await;
-        let mut stay = gate.enter(Estimate { prompt: 100, completion: Some(0) }, far()).await.unwrap();
-        assert_eq!(stay.settle(Instant::now(), &Outcome::Answered(Some(crate::Usage::tokens(600, 0)))), None);
+        let mut permit = limiter.enter(Estimate { prompt: 100, completion: Some(0) }, far()).await.unwrap();
+        assert_eq!(
+            permit.settle(Instant::now(), &AttemptOutcome::Answered(Some(crate::Usage::tokens(600, 0)))),
+            None
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_wait_outlasts_the_deadline() {
-        let gate = gate(Limits::new().max_concurrent(1));
+        let limiter = limited(Limits::new().max_concurrent(1));
         let soon = after(Instant::now(), Duration::from_secs(3));
-        let stay = gate.enter(NOTHING, far()).await.unwrap();
-        let (first, second) = tokio::join!(gate.enter(NOTHING, soon), gate.enter(NOTHING, soon));
-        assert_eq!(first.unwrap_err(), Refusal::TooLate(None));
-        assert_eq!(second.unwrap_err(), Refusal::TooLate(None));
-        drop(stay);
-        assert!(gate.enter(NOTHING, far()).await.is_ok());
+        let permit = limiter.enter(NOTHING, far()).await.unwrap();
+        let (first, second) = tokio::join!(limiter.enter(NOTHING, soon), limiter.enter(NOTHING, soon));
+        assert_eq!(first.unwrap_err(), NotAdmitted::TooLate(None));
+        assert_eq!(second.unwrap_err(), NotAdmitted::TooLate(None));
+        drop(permit);
+        assert!(limiter.enter(NOTHING, far()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_who_wait_leave_when_the_circuit_opens() {
-        let gate = gate(Limits::new().max_concurrent(1).circuit(Circuit::after(1)));
-        let mut stay = gate.enter(NOTHING, far()).await.unwrap();
+        let limiter = limited(Limits::new().max_concurrent(1).circuit(Circuit::after(1)));
+        let mut permit = limiter.enter(NOTHING, far()).await.unwrap();
         let (start, broken) = (Instant::now(), LmError::new(LmErrorKind::Transport, "m", "gone"));
         let fail = async {
-            stay.settle(start, &Outcome::Down(broken.into()));
-            drop(stay);
+            permit.settle(start, &AttemptOutcome::Down(broken.into()));
+            drop(permit);
         };
-        let waiting = futures_util::future::join_all((0..100).map(|_| gate.enter(NOTHING, far())));
+        let waiting = futures_util::future::join_all((0..100).map(|_| limiter.enter(NOTHING, far())));
         let (refused, ()) = tokio::join!(waiting, fail);
-        assert!(refused.iter().all(|refused| matches!(refused, Err(Refusal::Closed { .. }))));
+        assert!(refused.iter().all(|refused| matches!(refused, Err(NotAdmitted::Closed { .. }))));
         assert_eq!(start.elapsed(), Duration::ZERO);
         tokio::time::advance(Duration::from_secs(30)).await;
         // The one that tries is given up: another may try.
         for _ in 0..2 {
-            let probe = gate.enter(NOTHING, far()).await.unwrap();
-            assert!(gate.check().is_err());
+            let probe = limiter.enter(NOTHING, far()).await.unwrap();
+            assert!(limiter.check().is_err());
             drop(probe);
         }
-        let mut probe = gate.enter(NOTHING, far()).await.unwrap();
-        probe.settle(start, &Outcome::Refused);
-        assert!(gate.check().is_ok());
+        let mut probe = limiter.enter(NOTHING, far()).await.unwrap();
+        probe.settle(start, &AttemptOutcome::Refused);
+        assert!(limiter.check().is_ok());
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Refusal;
+use super::NotAdmitted;
 use super::bucket::Bucket;
-use super::turnstile::{Turnstile, Verdict, after};
+use super::fifo_queue::{Admission, FifoQueue, after};
 
 /// Over how many seconds the present rate is measured.
 const WINDOW: f64 = 2.0;
@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// The pace at which one model is asked: as fast as callers like until it refuses, then half as fast as that, then
 /// steadily faster until it refuses again (additive increase, multiplicative decrease).
 #[derive(Debug, Default)]
-pub(super) struct Pacer(Turnstile<Pace>);
+pub(super) struct ModelPacing(FifoQueue<Pace>);
 
 #[derive(Debug, Default)]
 struct Pace {
@@ -72,9 +72,9 @@ impl Meter {
     }
 }
 
-impl Pacer {
+impl ModelPacing {
     /// Waits for the turn.
-    pub(super) async fn enter(&self, end: Instant) -> Result<(), Refusal> {
+    pub(super) async fn enter(&self, end: Instant) -> Result<(), NotAdmitted> {
         self.0.pass(end, Pace::admit).await
     }
 
@@ -118,22 +118,22 @@ impl Pace {
         self.paused_until = self.paused_until.max(Some(after(now, wait.min(LONGEST_PAUSE))));
     }
 
-    fn admit(&mut self, now: Instant) -> Verdict<()> {
+    fn admit(&mut self, now: Instant) -> Admission<()> {
         if let Some(until) = self.paused_until {
             if now < until {
-                return Verdict::At(until);
+                return Admission::At(until);
             }
             self.paused_until = None;
         }
         self.recover(now);
         if let Some(Learned { bucket, .. }) = &mut self.learned {
             if let Some(when) = bucket.wait(1.0, now) {
-                return Verdict::At(when);
+                return Admission::At(when);
             }
             bucket.take(1.0);
         }
         self.meter.add(now);
-        Verdict::Go(())
+        Admission::Go(())
     }
 
     /// Wins back some of the rate.
@@ -155,10 +155,10 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::rate_limit::turnstile::far;
+    use crate::network::rate_limit::fifo_queue::far;
 
     /// How many requests go in so long.
-    async fn count(pacer: &Pacer, time: Duration) -> u32 {
+    async fn count(pacer: &ModelPacing, time: Duration) -> u32 {
         let (end, mut count) = (Instant::now() + time, 0);
         while Instant::now() < end && pacer.enter(end).await.is_ok() {
             count += 1;
@@ -171,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_pause_for_as_long_as_the_endpoint_asks() {
-        let pacer = Pacer::default();
+        let pacer = ModelPacing::default();
         pacer.enter(far()).await.unwrap();
         let start = Instant::now();
         pacer.slow_down(start, Some(Duration::from_secs(7)));
@@ -182,15 +182,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_beyond_the_deadline_is_no_wait() {
-        let pacer = Pacer::default();
+        let pacer = ModelPacing::default();
         pacer.slow_down(Instant::now(), Some(Duration::from_hours(1)));
         let refused = pacer.enter(Instant::now() + Duration::from_mins(1)).await;
-        assert_eq!(refused, Err(Refusal::TooLate(Some(Duration::from_hours(1)))));
+        assert_eq!(refused, Err(NotAdmitted::TooLate(Some(Duration::from_hours(1)))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_pause_is_for_ever() {
-        let pacer = Pacer::default();
+        let pacer = ModelPacing::default();
         let start = Instant::now();
         pacer.slow_down(start, Some(Duration::MAX));
         pacer.enter(far()).await.unwrap();
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_rate_is_halved_and_won_back() {
-        let pacer = Pacer::default();
+        let pacer = ModelPacing::default();
         let second = Duration::from_secs(1);
         let free = count(&pacer, 40 * second).await;
         assert!((3_900..=4_000).contains(&free), "{free}");
@@ -219,7 +219,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_again_and_again_leave_a_trickle() {
-        let pacer = Pacer::default();
+        let pacer = ModelPacing::default();
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             pacer.slow_down(Instant::now(), None);

@@ -1,18 +1,18 @@
-//! The question in the light of the lesson: everything that answering one field needs.
+//! A question prepared against the fitted demonstrations: all that the answer to one field needs.
 
 use super::features::Weighed;
+use super::fitted::Fitted;
 use super::input::{Input, readable};
-use super::lesson::Lesson;
 use super::prompt::Question;
 use super::words::{sentences, words};
 
 /// Inputs longer than this are read as material, shorter ones as what is asked.
 const LONG: usize = 40;
 
-/// The current question, prepared.
+/// The current question with its features and its nearest demonstrations.
 #[derive(Debug)]
-pub(super) struct Scene<'a> {
-    pub(super) lesson: &'a Lesson,
+pub(super) struct Prepared<'a> {
+    pub(super) fitted: &'a Fitted,
     pub(super) question: &'a Question,
     /// The readable texts of the inputs.
     pub(super) texts: Vec<Option<String>>,
@@ -29,13 +29,13 @@ pub(super) struct Parted<'t> {
     pub(super) material: Vec<&'t str>,
 }
 
-impl<'a> Scene<'a> {
-    pub(super) fn new(lesson: &'a Lesson, question: &'a Question) -> Scene<'a> {
+impl<'a> Prepared<'a> {
+    pub(super) fn new(fitted: &'a Fitted, question: &'a Question) -> Prepared<'a> {
         let texts: Vec<_> = question.inputs.iter().map(|text| text.as_deref().map(readable)).collect();
-        let input = Input::of_fields(&lesson.brief.inputs, &texts);
-        let weighed = lesson.weights.weigh(&input.bag);
-        let nearest = lesson.nearest(&weighed, 16);
-        Scene { lesson, question, texts, input, weighed, nearest }
+        let input = Input::of_fields(&fitted.brief.inputs, &texts);
+        let weighed = fitted.weights.weigh(&input.bag);
+        let nearest = fitted.nearest(&weighed, 16);
+        Prepared { fitted, question, texts, input, weighed, nearest }
     }
 
     /// All inputs as one text.

@@ -1,17 +1,17 @@
-//! What the learner takes from a conversation before it sees the question: the part that many questions share.
+//! The learner fitted to the demonstrations of a prompt, which many questions share.
 
 use serde_json::Value;
 
+use super::choice_hints::ChoiceHints;
 use super::classify::Classifier;
 use super::features::{Weighed, Weights};
-use super::guide::Guide;
 use super::input::{Input, readable};
-use super::kind::Kind;
 use super::prompt::{Brief, Field};
+use super::value_type::ValueType;
 
 /// A [`Brief`] with its demonstrations made ready for comparison.
 #[derive(Debug)]
-pub(super) struct Lesson {
+pub(super) struct Fitted {
     pub(super) brief: Brief,
     /// The readable texts of the inputs of every demonstration.
     pub(super) texts: Vec<Vec<Option<String>>>,
@@ -24,8 +24,8 @@ pub(super) struct Lesson {
     classifiers: Vec<Option<Classifier>>,
 }
 
-impl Lesson {
-    pub(super) fn learn(brief: Brief) -> Lesson {
+impl Fitted {
+    pub(super) fn learn(brief: Brief) -> Fitted {
         let texts: Vec<Vec<Option<String>>> = brief
             .demos
             .iter()
@@ -37,15 +37,15 @@ impl Lesson {
         let targets = (0..brief.outputs.len())
             .map(|output| brief.demos.iter().map(|demo| demo.outputs[output].clone()).collect())
             .collect();
-        let mut lesson = Lesson { brief, texts, cases, weighed, weights, targets, classifiers: Vec::new() };
-        let outputs = lesson.brief.outputs.iter().zip(&lesson.targets);
-        lesson.classifiers = outputs
+        let mut fitted = Fitted { brief, texts, cases, weighed, weights, targets, classifiers: Vec::new() };
+        let outputs = fitted.brief.outputs.iter().zip(&fitted.targets);
+        fitted.classifiers = outputs
             .map(|(field, targets)| match &field.kind {
-                Kind::Choice(choices) => Some(lesson.classifier(field, choices, targets)),
+                ValueType::Choice(choices) => Some(fitted.classifier(field, choices, targets)),
                 _ => None,
             })
             .collect();
-        lesson
+        fitted
     }
 
     /// A classifier of whole inputs.
@@ -55,8 +55,8 @@ impl Lesson {
         choices: &[Value],
         targets: &[Option<Value>],
     ) -> Classifier {
-        let guide = Guide::read(field, choices, &self.brief.instruction);
-        Classifier::learn(choices.to_vec(), guide, &self.cases, &self.weighed, &self.weights, targets)
+        let hints = ChoiceHints::read(field, choices, &self.brief.instruction);
+        Classifier::learn(choices.to_vec(), hints, &self.cases, &self.weighed, &self.weights, targets)
     }
 
     /// The classifier of an output of the signature, if it is a choice.

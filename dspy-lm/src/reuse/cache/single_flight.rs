@@ -1,7 +1,7 @@
 //! Single flight: identical calls at the same time are one call that all of them wait for.
 //!
-//! The call belongs to all who wait for it, and each of them drives it. So it goes on when the one who began it is
-//! cancelled, it does not stand still when that one is not polled, and it stops when nobody is left.
+//! Every waiter polls the shared call. It goes on when the first waiter is cancelled or not polled, and is dropped with
+//! the last waiter.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -16,11 +16,11 @@ use crate::types::delta_log::DeltaLog;
 use crate::{BoxFuture, DeltaSink, LmError, LmErrorKind, Response};
 use dspy_base::locks::MutexExt as _;
 
-type Call = Shared<BoxFuture<'static, Landed>>;
+type Call = Shared<BoxFuture<'static, CallEnd>>;
 
 /// How a call ended.
 #[derive(Clone)]
-pub(super) enum Landed {
+pub(super) enum CallEnd {
     Answered {
         response: Arc<Response>,
         /// Nobody was asked.
@@ -30,21 +30,21 @@ pub(super) enum Landed {
     Panicked,
 }
 
-/// The calls that are under way.
+/// The calls in flight, by key.
 #[derive(Default)]
-pub(super) struct Flights {
+pub(super) struct SingleFlight {
     calls: Mutex<HashMap<Key, Entry>>,
     count: AtomicU64,
 }
 
 struct Entry {
     number: u64,
-    call: WeakShared<BoxFuture<'static, Landed>>,
-    flight: Arc<Flight>,
+    call: WeakShared<BoxFuture<'static, CallEnd>>,
+    flight: Arc<SharedCall>,
 }
 
-/// What those who wait for one call share beside it.
-pub(super) struct Flight {
+/// The state of one call that its waiters share.
+pub(super) struct SharedCall {
     /// The identity of the model that is asked.
     model: usize,
     payer: AtomicU8,
@@ -53,60 +53,61 @@ pub(super) struct Flight {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// The one who began is still there and will pay.
+/// The first waiter is still there and will pay.
 const FIRST: u8 = 0;
-/// It has gone: whoever takes the answer first pays.
+/// The first waiter was dropped: the next one to take the answer pays.
 const ANYONE: u8 = 1;
 const NOBODY: u8 = 2;
 
-/// A place among those who wait.
-pub(super) struct Seat {
+/// One of those that wait for a call.
+pub(super) struct Waiter {
     call: Call,
-    flight: Arc<Flight>,
+    flight: Arc<SharedCall>,
     model: usize,
     first: bool,
 }
 
-/// Takes the call off the list, however it ends.
-struct Landing {
-    flights: Arc<Flights>,
+/// Removes the call from the map when it ends in whichever way.
+struct Deregistration {
+    calls: Arc<SingleFlight>,
     key: Key,
     number: u64,
 }
 
-impl Flights {
-    /// A place in the call for `key`. If there is none yet, `known` may still have the answer; otherwise `call`
+impl SingleFlight {
+    /// Joins the call for `key`. If there is none yet, `known` may still have the answer; otherwise `call`
     /// begins one.
-    pub(super) fn board<T>(
+    pub(super) fn join<T>(
         self: &Arc<Self>,
         key: Key,
         model: usize,
         stream: bool,
         known: impl FnOnce() -> Option<T>,
-        call: impl FnOnce(&Arc<Flight>) -> BoxFuture<'static, Landed>,
-    ) -> Result<Seat, T> {
+        call: impl FnOnce(&Arc<SharedCall>) -> BoxFuture<'static, CallEnd>,
+    ) -> Result<Waiter, T> {
         let mut calls = self.calls.lock_any();
         if let Some(entry) = calls.get(&key)
             && let Some(call) = entry.call.upgrade()
         {
-            return Ok(Seat { call, flight: entry.flight.clone(), model, first: false });
+            return Ok(Waiter { call, flight: entry.flight.clone(), model, first: false });
         }
         // A call that has ended a moment ago left its answer before it left the list.
         if let Some(known) = known() {
             return Err(known);
         }
         let log = stream.then(Arc::<DeltaLog>::default);
-        let flight = Arc::new(Flight { model, payer: AtomicU8::new(FIRST), log, panic: Mutex::default() });
+        let flight =
+            Arc::new(SharedCall { model, payer: AtomicU8::new(FIRST), log, panic: Mutex::default() });
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let landing = Landing { flights: self.clone(), key, number };
+        let deregistration = Deregistration { calls: self.clone(), key, number };
         let (work, in_flight) = (call(&flight), flight.clone());
         let guarded = async move {
-            let _landing = landing;
+            let _deregistration = deregistration;
             match std::panic::AssertUnwindSafe(work).catch_unwind().await {
-                Ok(landed) => landed,
+                Ok(end) => end,
                 Err(panic) => {
                     *in_flight.panic.lock_any() = Some(panic);
-                    Landed::Panicked
+                    CallEnd::Panicked
                 }
             }
         };
@@ -114,7 +115,7 @@ impl Flights {
         if let Some(weak) = call.downgrade() {
             calls.insert(key, Entry { number, call: weak, flight: flight.clone() });
         }
-        Ok(Seat { call, flight, model, first: true })
+        Ok(Waiter { call, flight, model, first: true })
     }
 
     #[cfg(test)]
@@ -123,15 +124,15 @@ impl Flights {
     }
 }
 
-impl Flight {
+impl SharedCall {
     pub(super) fn sink(&self) -> Option<DeltaSink> {
         self.log.clone().map(DeltaSink::to_log)
     }
 }
 
-impl Drop for Landing {
+impl Drop for Deregistration {
     fn drop(&mut self) {
-        let mut calls = self.flights.calls.lock_any();
+        let mut calls = self.calls.calls.lock_any();
         // After everybody had gone, somebody else may have begun anew.
         if calls.get(&self.key).is_some_and(|entry| entry.number == self.number) {
             calls.remove(&self.key);
@@ -139,19 +140,19 @@ impl Drop for Landing {
     }
 }
 
-impl Seat {
+impl Waiter {
     pub(super) fn is_first(&self) -> bool {
         self.first
     }
 
     /// Waits for the end of the call. What arrives of a streamed one goes to `sink` meanwhile.
-    pub(super) async fn wait(&mut self, sink: Option<&DeltaSink>) -> Landed {
+    pub(super) async fn wait(&mut self, sink: Option<&DeltaSink>) -> CallEnd {
         let (Some(sink), Some(log)) = (sink, &self.flight.log) else { return (&mut self.call).await };
         let mut reader = log.reader();
-        let landed = loop {
+        let end = loop {
             let pieces = tokio::select! {
                 biased;
-                landed = &mut self.call => break landed,
+                end = &mut self.call => break end,
                 pieces = reader.next() => pieces,
             };
             for piece in pieces {
@@ -161,16 +162,16 @@ impl Seat {
         for piece in reader.rest() {
             sink.send(piece).await;
         }
-        landed
+        end
     }
 
-    /// Whether the answer is charged to the one who sits here. True for one of all who wait.
+    /// Whether the answer is charged to this waiter. True for one of all who wait.
     pub(super) fn pays(&self) -> bool {
         let from = if self.first { FIRST } else { ANYONE };
         self.flight.payer.compare_exchange(from, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether an error of the call is also the answer for the one who sits here. If not, that one has to ask itself.
+    /// Whether an error of the call is also the answer for this waiter. If not, that one has to ask itself.
     pub(super) fn concerns(&self, error: &LmError) -> bool {
         use LmErrorKind::{
             Auth, Billing, Budget, CircuitOpen, Configuration, Denied, Exhausted, Other, RateLimit,
@@ -195,7 +196,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Waiter {
     fn drop(&mut self) {
         if self.first {
             let _ = self.flight.payer.compare_exchange(FIRST, ANYONE, Ordering::AcqRel, Ordering::Relaxed);
