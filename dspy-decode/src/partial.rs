@@ -260,7 +260,10 @@ impl Reader<'_> {
         match (&self.schema.node(id).kind, &tree.shape) {
             (NodeKind::Any, _)
             | (NodeKind::Text(_) | NodeKind::Choice(_), Shape::Text { .. })
-            | (NodeKind::Number(_) | NodeKind::Bool, Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. })
+            | (
+                NodeKind::Number(_) | NodeKind::Bool,
+                Shape::Number(_) | Shape::Bool(_) | Shape::Text { .. },
+            )
             | (NodeKind::List(_), Shape::List(_))
             | (NodeKind::Object(_), Shape::Object(_)) => true,
             // Brackets that fit no other branch are read as text.

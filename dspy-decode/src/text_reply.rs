@@ -43,7 +43,7 @@ pub fn may_be_nothing(text: &str) -> bool {
 
 /// Reads the whole text as a string. Surrounding notation is removed only if the schema constrains the string
 /// and the result then satisfies it.
-pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> Outcome {
+pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> DecodeOutcome {
     if nullable && is_nothing(text) {
         let mut coercion = Coercion::new(schema, Some(text), 0);
         if text.trim().ends_with('.') {
@@ -92,7 +92,7 @@ pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str)
 }
 
 /// Reads a whole reply as code: the content of its only fence, or all of it.
-fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> Outcome {
+fn code_reply(schema: &Schema, plan: &TextPlan, text: &str) -> DecodeOutcome {
     let Some(start) = thoughts::answer(text) else {
         let found = "a thought that does not end".to_owned();
         return Err(problem(schema, ProblemKind::Truncated, found).into());

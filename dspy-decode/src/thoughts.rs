@@ -27,9 +27,9 @@ pub struct ThoughtKind(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
     /// An opening tag of this length.
-    Open(NodeKind, usize),
+    Open(ThoughtKind, usize),
     /// A closing tag of this length.
-    Close(NodeKind, usize),
+    Close(ThoughtKind, usize),
     /// An empty block of this length.
     Empty(usize),
     /// Other text.
@@ -190,7 +190,7 @@ impl Thoughts {
     }
 
     /// Returns the nesting depth after the next tag inside the open block.
-    fn inside(&mut self, text: &str, whole: bool, kind: NodeKind, depth: usize) -> Option<usize> {
+    fn inside(&mut self, text: &str, whole: bool, kind: ThoughtKind, depth: usize) -> Option<usize> {
         while let Some(at) = text[self.at..].find(['<', '◁', '[']).map(|offset| self.at + offset) {
             self.at = at;
             let (length, deeper) = match tag(&text[at..], whole) {
@@ -214,7 +214,7 @@ impl Thoughts {
     }
 }
 
-impl NodeKind {
+impl ThoughtKind {
     /// Returns the name of the element, if it is one.
     fn name(self) -> Option<&'static str> {
         NAMES.get(self.0).copied()

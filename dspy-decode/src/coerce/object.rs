@@ -418,7 +418,8 @@ impl Coercion<'_> {
             found
         };
         let is_known = |key: &str| matches!(known(plan, key), KeyMatch::Prop(..));
-        let is_extra = |key: &str| unknown_keys::is_name(key) && matches!(known(plan, key), KeyMatch::Extra(_));
+        let is_extra =
+            |key: &str| unknown_keys::is_name(key) && matches!(known(plan, key), KeyMatch::Extra(_));
         // If members may have any name, every `name: value` is a member if all lines have that form.
         let all_members = text.lines().filter(|l| !l.trim().is_empty()).all(|line| {
             unknown_keys::of_line(line)

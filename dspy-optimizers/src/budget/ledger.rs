@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dspy_core::lm::{Budget, BudgetScope, Limit, LmError, LmScope, BudgetRefusal};
+use dspy_core::lm::{Budget, BudgetRefusal, BudgetScope, Limit, LmError, LmScope};
 
 use crate::journal::{AccountLog, Journal};
 
@@ -110,7 +110,7 @@ pub(crate) fn tighter(a: Budget, b: Budget) -> Budget {
     both.calls = [a.calls, b.calls].into_iter().flatten().min();
     both.tokens = [a.tokens, b.tokens].into_iter().flatten().min();
     both.usd = [a.usd, b.usd].into_iter().flatten().min_by(f64::total_cmp);
-    both.wall = [a.wall, b.wall].into_iter().flatten().min();
+    both.time = [a.time, b.time].into_iter().flatten().min();
     both
 }
 
@@ -121,6 +121,6 @@ pub(crate) fn without_share(budget: Budget, share: f64) -> Budget {
     part.calls = budget.calls.map(|calls| (calls as f64 * rest).ceil() as u64);
     part.tokens = budget.tokens.map(|tokens| (tokens as f64 * rest).ceil() as u64);
     part.usd = budget.usd.map(|usd| usd * rest);
-    part.wall = budget.wall.map(|wall| wall.mul_f64(rest));
+    part.time = budget.time.map(|time| time.mul_f64(rest));
     part
 }

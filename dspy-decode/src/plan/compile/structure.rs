@@ -134,7 +134,9 @@ impl Compiler<'_> {
             Some(Value::Bool(false)) => Extra::Drop,
             Some(schema) => Extra::Node(self.node(schema, &format!("{at}/additionalProperties"))?),
             // A schema without declared members means "any object".
-            None if plan.props.is_empty() && plan.patterns.is_empty() => Extra::Node(self.push(NodeKind::Any)),
+            None if plan.props.is_empty() && plan.patterns.is_empty() => {
+                Extra::Node(self.push(NodeKind::Any))
+            }
             None => Extra::Drop,
         };
         if matches!(plan.extra, Extra::Drop) {
