@@ -1,4 +1,4 @@
-//! What a study tells while it goes on.
+//! Events of a study.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::options::{Listener, Options};
 use crate::verify::Verification;
 
-/// Something that has happened in a study; see [`Options::on_event`].
+/// An event of a study; see [`Options::on_event`].
 ///
-/// Rollouts that run at the same time are told of in the order in which they end. Everything else is told of in the
-/// order of the algorithm, whatever the concurrency. A study that resumes tells of what is in its journal, too.
+/// Rollouts are reported in the order in which they end, all other events in the order of the algorithm, at any
+/// concurrency. On resume, the events of what is in the journal are reported again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum StudyEvent {
     Started {
         /// The name of the optimizer.
         optimizer: String,
-        /// The name of the study inside of another; empty for the outermost.
+        /// The name of the study inside another; empty for the outermost.
         study: String,
     },
     /// A phase has begun.
@@ -39,9 +39,9 @@ pub enum StudyEvent {
     },
     /// A candidate is done.
     Trial {
-        /// Its place in [`Report::trials`](crate::Report::trials).
+        /// Its index in [`Report::trials`](crate::Report::trials).
         index: usize,
-        /// How it came to be.
+        /// Its label.
         label: String,
         /// Its mean score.
         score: Option<f64>,
@@ -50,22 +50,22 @@ pub enum StudyEvent {
     Dropped {
         /// Its name.
         contestant: String,
-        /// How many rows it has run on.
+        /// The number of rows on which it has run.
         rows: usize,
     },
-    /// What was found was verified, or was not.
+    /// The verification has ended.
     Verified {
-        /// What came of it.
+        /// Its result.
         verification: Verification,
     },
     /// A study has ended.
     Finished {
-        /// The name of the study inside of another; empty for the outermost.
+        /// The name of the study inside another; empty for the outermost.
         study: String,
     },
 }
 
-/// Tells the user of events: the progress bar and the listener.
+/// The receivers of events: the progress bar and the listener.
 pub(crate) struct Events {
     bar: ProgressBar,
     best: Mutex<Option<f64>>,
@@ -81,7 +81,7 @@ impl Events {
         Events { bar: bar.with_style(style), best: Mutex::default(), listener: options.listener.clone() }
     }
 
-    pub(crate) fn tell(&self, event: &StudyEvent) {
+    pub(crate) fn emit(&self, event: &StudyEvent) {
         self.draw(event);
         if let Some(listener) = &self.listener {
             listener(event);

@@ -8,14 +8,12 @@ use dspy_core::lm::BoxFuture;
 use crate::data::{Data, IntoData, RowSet, Rows};
 use crate::{OptimizeError, Optimized};
 
-/// Something that makes a better program of a program and data.
+/// An algorithm that improves a program with data.
 ///
-/// All optimizers of this library implement it, so that a function can take any of them, an optimizer can be made of
-/// others, and one of your own can be used wherever theirs can. Those of different types with one program and example
-/// are [`BoxOptimizer`]s, made by [`boxed`](Self::boxed).
+/// All optimizers of this library implement it. Functions can take any of them, optimizers can be composed, and your own
+/// can be used wherever these can. Lists hold [`BoxOptimizer`]s, which [`boxed`](Self::boxed) creates.
 ///
-/// Own optimizers that run the program are written on the [engine](crate::engine), which has an example. This one needs
-/// no more than the trait:
+/// The [engine](crate::engine) has an example of an optimizer that runs the program. This one needs only the trait:
 ///
 /// ```
 /// use dspy_core::program::HasPredictors;
@@ -50,7 +48,7 @@ use crate::{OptimizeError, Optimized};
 /// #     }
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// // One after the other, whatever they are.
+/// // Optimizers of different types, one after the other.
 /// let steps: Vec<BoxOptimizer<DynPredict, Row>> =
 ///     vec![Instruct("How does the writer feel?").boxed(), LabeledFewShot::builder().boxed()];
 /// let mut program = DynPredict::new("text -> mood".parse()?);

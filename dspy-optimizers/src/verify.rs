@@ -1,25 +1,27 @@
-//! The gate between what a search has found and the user: rows that the search has never seen.
+//! Verification of the result of a search on held-out rows.
 
 use std::fmt;
 
 use dspy_core::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::OptimizeError;
 use crate::data::Rows;
 use crate::report::percent;
 
-/// Fewer rows say too little.
+/// The fewest rows to hold out; fewer would say too little.
 const FEWEST: usize = 10;
 
-/// How what a search has found is verified: on which rows, how many of its candidates, at what cost.
+/// Settings of the verification of a result on rows that the search never uses.
 ///
-/// A search picks what did best on the rows that it has seen, which is partly luck; the more candidates it tries, the
-/// more. So the best of them run once more, on rows that were never used, beside the program as it was given. What is
-/// best there is the result, unless the program as it was given is better. [`Report::verification`] says what came of
-/// it.
+/// A search selects the candidate with the best score on the rows that it uses. Part of that score is luck, the more so
+/// the more candidates it tries. Verification therefore runs the best candidates and the program as it was given on
+/// held-out rows. The result is the best candidate there, or the program as it was given if that is better than all of
+/// them. [`Report::verification`] has the scores.
 ///
-/// The rows are those of [`Data::holdout`](crate::Data::holdout). Without one, rows are set aside from those to select
-/// by before the search begins, at random and never more than half. If these are fewer than 10, nothing is verified.
+/// The rows are those of [`Data::holdout`](crate::Data::holdout). Without it, rows are drawn at random from the valset (or
+/// from the trainset, if there is no valset) before the search begins, at most half of them. If these would be fewer than
+/// 10, the result is not verified.
 ///
 /// ```
 /// use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Verify};
@@ -36,29 +38,37 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Sets up to so many rows aside, and verifies the best three candidates on them. 15 % of the budget are reserved
-    /// for it.
+    /// Creates settings that hold out up to this many rows, verify the best three candidates and reserve 15 % of the
+    /// budget for it.
     pub const fn rows(rows: usize) -> Self {
         Verify { rows, finalists: 3, reserve: 0.15 }
     }
 
-    /// Sets how many of the best candidates run on the rows, 3 by default and at least 1. With one the score on these
-    /// rows is unbiased; the best of several is a little too high.
+    /// Sets how many of the best candidates are verified, 3 by default and at least 1. The score of a single one is
+    /// unbiased; the best of several scores is slightly too high.
     #[must_use]
     pub const fn finalists(mut self, candidates: usize) -> Self {
         self.finalists = if candidates == 0 { 1 } else { candidates };
         self
     }
 
-    /// Sets the share of the budget that the search must leave, from 0 to 1, 0.15 by default.
+    /// Sets the share of the budget that is reserved for the verification, from 0 to 1, 0.15 by default.
     #[must_use]
     pub const fn reserve(mut self, share: f64) -> Self {
         self.reserve = share;
         self
     }
 
-    /// Splits rows off for this: the rest in their order, and these, or how many there would be if they are too few.
-    pub(crate) fn set_aside<'d, E>(
+    /// Whether the settings make sense.
+    pub(crate) fn check(&self) -> Result<(), OptimizeError> {
+        if (0.0..=1.0).contains(&self.reserve) {
+            return Ok(());
+        }
+        Err(OptimizeError::Option { option: "verify.reserve", value: self.reserve.to_string() })
+    }
+
+    /// Splits rows into those for the search and the held-out ones, or the number of the latter if they are too few.
+    pub(crate) fn split<'d, E>(
         &self,
         rows: &Rows<'d, E>,
         seed: Seed,
@@ -67,10 +77,10 @@ impl Verify {
         if count < FEWEST {
             return (rows.clone(), Err(count));
         }
-        let mut aside = seed.branch("holdout").rng().sample(rows.len(), count);
-        aside.sort_unstable();
-        let rest = rows.select((0..rows.len()).filter(|index| aside.binary_search(index).is_err()));
-        (rest, Ok(rows.select(aside)))
+        let mut held = seed.branch("holdout").rng().sample(rows.len(), count);
+        held.sort_unstable();
+        let rest = rows.select((0..rows.len()).filter(|index| held.binary_search(index).is_err()));
+        (rest, Ok(rows.select(held)))
     }
 }
 
@@ -81,44 +91,44 @@ impl Default for Verify {
     }
 }
 
-/// What came of the [verification](Verify) of a result.
+/// The result of a [verification](Verify).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verification {
-    /// It was not asked for.
+    /// None was requested.
     #[default]
     Off,
-    /// There were too few rows that the search could do without; so the result is what the search has found.
+    /// There were too few rows to hold any out, so the result is that of the search.
     TooFewRows {
-        /// How many there were.
+        /// The number of rows that could be held out.
         rows: usize,
     },
-    /// The search has found nothing that differs from the program as it was given.
+    /// The search has found nothing better than the program as it was given.
     NothingFound,
-    /// The budget was used up before all had run on a block of rows; so the result is what the search has found.
+    /// The budget was used up before all had run on a block of rows, so the result is that of the search.
     OutOfBudget,
-    /// A candidate was not worse than the program as it was given, and is the result.
+    /// A candidate is not worse than the program as it was given, and is the result.
     Passed(Verified),
-    /// The program as it was given was better than all candidates, and is the result.
+    /// The program as it was given is better than all candidates, and is the result.
     Failed(Verified),
 }
 
-/// The scores on rows that the search has never seen.
+/// The scores on held-out rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verified {
-    /// How many rows all have run on.
+    /// The number of rows on which all have run.
     pub rows: usize,
-    /// The place in [`Report::trials`](crate::Report::trials) of the best candidate on these rows.
+    /// The index in [`Report::trials`](crate::Report::trials) of the best candidate on these rows.
     pub trial: usize,
     /// Its mean score on these rows.
     pub score: f64,
-    /// The half width of the 95 % confidence interval of that score.
+    /// Half the width of the 95 % confidence interval of that score.
     pub margin: f64,
     /// The mean score of the program as it was given on these rows.
     pub baseline: f64,
-    /// The mean score of the candidate in the search. What it is above `score` was probably luck.
+    /// The mean score of the candidate in the search. The difference to `score` is mostly luck.
     pub search_score: Option<f64>,
 }
 
@@ -127,7 +137,7 @@ impl fmt::Display for Verification {
         match self {
             Verification::Off => f.write_str("not verified"),
             Verification::TooFewRows { rows } => {
-                write!(f, "not verified: {rows} rows are too few to set aside")
+                write!(f, "not verified: {rows} rows are too few to hold out")
             }
             Verification::NothingFound => f.write_str("nothing to verify: the program is as it was given"),
             Verification::OutOfBudget => f.write_str("not verified: the budget was used up"),

@@ -158,17 +158,37 @@ async fn too_few_rows_are_said_to_be_and_change_nothing() {
     let optimizer = |options| pick(&[&HINTS.join(" \n")], false, options);
     let optimized = run(&optimizer(verify(100)), &lm, 15).await;
     assert_eq!(optimized.report().verification, Verification::TooFewRows { rows: 7 });
-    assert!(optimized.report().to_string().contains("7 rows are too few to set aside"));
+    assert!(optimized.report().to_string().contains("7 rows are too few to hold out"));
     assert_eq!(optimized.report().trials[0].items.len(), 15, "all are selected by");
     let plain = run(&optimizer(Options::default()), &lm, 15).await;
     assert_eq!(optimized.report().trials, plain.report().trials);
     assert!(!plain.report().to_string().contains("verified"));
-    // At most half of the rows are set aside.
+    // At most half of the rows are held out.
     let half = run(&optimizer(verify(100)), &lm, 40).await;
     assert!(matches!(&half.report().verification, Verification::Passed(verified) if verified.rows == 20));
-    // What differs in nothing need not be verified.
+}
+
+#[tokio::test]
+async fn only_what_is_better_in_the_search_is_verified() {
+    let lm = Obedient::new();
     let given = run(&pick(&[], false, verify(10)), &lm, 40).await;
     assert_eq!(given.report().verification, Verification::NothingFound);
+    // The program itself, and a worse one: there is nothing to return instead.
+    let mut optimizer = pick(&["nothing"], false, verify(10));
+    optimizer.texts.push(HINTS[..2].join(" \n"));
+    let worse = run(&optimizer, &lm, 40).await;
+    assert_eq!((&worse.report().verification, worse.report().best), (&Verification::NothingFound, 1));
+    assert_eq!(worse.report().baseline, worse.report().score());
+}
+
+#[tokio::test]
+async fn a_reserve_that_makes_no_sense_is_an_error() {
+    for reserve in [-0.1, 1.1, f64::NAN] {
+        let options = Options::default().verify(Verify::rows(20).reserve(reserve));
+        let lm = Obedient::new();
+        let error = pick(&[], false, options).compile(two_animals(&lm), rows(40)).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Option { option: "verify.reserve", .. }), "{error}");
+    }
 }
 
 #[tokio::test]

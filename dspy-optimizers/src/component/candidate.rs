@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Component, ComponentError, ComponentKind, ComponentValue};
 use crate::digest;
 
-/// Values for some [components](Component) of a program. What it does not name stays as it is in the program that it is
-/// applied to.
+/// Values for [components](Component) of a program. Components without a value stay as they are.
 ///
 /// ```
 /// use dspy_core::predict::DynPredict;

@@ -1,8 +1,8 @@
-//! Why a candidate cannot be applied.
+//! The error of a candidate that cannot be applied.
 
 use thiserror::Error;
 
-/// Why a [`Candidate`](super::Candidate) cannot be applied to a program.
+/// The reason for which a [`Candidate`](super::Candidate) cannot be applied to a program.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ComponentError {

@@ -1,4 +1,4 @@
-//! The parts of a program that an optimizer may change, under stable names.
+//! Parts of a program that an optimizer may change.
 
 mod candidate;
 mod error;
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 pub use self::candidate::Candidate;
 pub use self::error::ComponentError;
 
-/// A part of a program that an optimizer may change: of which predictor, and what of it.
+/// A part of a program that an optimizer may change, such as the instruction of a predictor.
 ///
-/// Its name, the text that it displays as, parses from and serialises to, is the path of the predictor and the kind of
-/// the part. It stays the same from one version to the next.
+/// Its name consists of the path of the predictor and the kind of the part. It displays as, parses from and serialises to
+/// this name, which is stable across versions.
 ///
 /// ```
 /// use dspy_optimizers::Component;

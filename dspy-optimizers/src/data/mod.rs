@@ -6,8 +6,7 @@ use dspy_core::signature::Example;
 
 pub use self::rows::{Row, RowSet, Rows};
 
-/// Everything that an optimization is given besides the program: rows to learn from, rows to select by, rows to verify
-/// on, a teacher.
+/// The data of an optimization: rows to learn from, rows to select by, rows to verify on, a teacher.
 ///
 /// The sets are anything that derefs to a slice (`&rows`, a `Vec`, an `Arc<[Row]>`), or [`Rows`].
 ///
@@ -40,7 +39,7 @@ impl<P, T> Data<P, T> {
         self
     }
 
-    /// Sets rows that the search never sees. The program that it finds is [verified](crate::Verify) on them.
+    /// Sets rows that the search never uses. Its result is [verified](crate::Verify) on them.
     #[must_use]
     pub fn holdout(mut self, holdout: T) -> Self {
         self.holdout = Some(holdout);

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::{OptimizeError, digest};
 
-/// Rows of a data set: all or some of them, in any order. Borrows the rows and is cheap to clone.
+/// A selection of the rows of a data set, in any order. Borrows the rows; cheap to clone.
 ///
-/// Every row was looked at when this was made, so that a bad one is found before anything is paid. A row keeps its
-/// [position](Row::position) in the data set in every selection: that is its name in the journal and in reports.
+/// All rows are checked on creation, before anything is paid. A row keeps its [position](Row::position) in the data set in
+/// every selection; the journal and reports refer to it by that.
 ///
 /// ```
 /// # use dspy_core::signature::{Example, FieldError, Values};
@@ -45,7 +45,7 @@ pub struct Rows<'d, E> {
 pub struct Row<'r, E> {
     /// The name of the data set.
     pub set: &'static str,
-    /// The place in the data set, from 0.
+    /// The index in the data set.
     pub position: usize,
     /// The labelled example.
     pub example: &'r E,
@@ -61,7 +61,7 @@ impl<E> Clone for Row<'_, E> {
 
 impl<E> Copy for Row<'_, E> {}
 
-/// Something that owns rows or borrows them: anything that derefs to a slice, or [`Rows`].
+/// An owner or a borrower of rows: anything that derefs to a slice, or [`Rows`].
 pub trait RowSet<E>: Send + Sync {
     /// Returns the rows; `set` names them in errors, if they have no name yet.
     ///
@@ -130,7 +130,7 @@ impl<E> Rows<'_, E> {
         self.set
     }
 
-    /// Returns the rows at these indices of this selection. Indices that it does not have are passed over.
+    /// Returns the rows at these indices of this selection. Indices out of range are skipped.
     #[must_use]
     pub fn select(&self, indices: impl IntoIterator<Item = usize>) -> Self {
         let picked = indices.into_iter().filter_map(|index| self.picked.get(index).copied());

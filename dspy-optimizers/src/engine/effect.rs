@@ -1,26 +1,25 @@
-//! Other work that calls models.
+//! Model calls other than rollouts.
 
 use dspy_core::lm::Usage;
 
-use super::call::{Made, RETRIES};
+use super::call::{Journaled, RETRIES};
 use super::{Program, Stop, Study};
 
-/// What came of an [effect](Study::effect).
+/// The result of an [effect](Study::effect).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Effect<T> {
-    /// The output of the work, or the error for which there is none, such as a reply that could not be read.
+    /// The output of the work, or its error, such as a reply that could not be read.
     pub output: dspy_core::Result<T>,
-    /// What its calls have cost.
+    /// The cost of its calls.
     pub usage: Usage,
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// Does work that calls models, such as the proposal of an instruction, as an effect of that name. The calls are
-    /// written to the journal and paid from the budget; when the study resumes, the work is done again with the same
-    /// answers.
+    /// Runs work that calls models, such as the proposal of an instruction, as an effect of this name. The calls are
+    /// written to the journal and paid from the budget; on resume, the work is run again with the same answers.
     ///
-    /// The work must be a function of the answers that it gets. It may be started again after an outage.
+    /// The work has to be a function of these answers. After an outage it is started again.
     ///
     /// ```
     /// # use dspy_core::predict::DynPredict;
@@ -39,8 +38,8 @@ impl<P: Program, E> Study<'_, P, E> {
     /// ```
     ///
     /// # Errors
-    /// If the search has to stop: the budget is used up or the model cannot be reached. Errors of the work itself, such as
-    /// a reply that cannot be read, are its result.
+    /// If the search has to stop: the budget is used up or the model cannot be reached. Errors of the work itself are part
+    /// of its result.
     pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<Effect<T>, Stop>
     where
         F: Future<Output = dspy_core::Result<T>>,
@@ -48,7 +47,7 @@ impl<P: Program, E> Study<'_, P, E> {
         let name = self.effect_name(name);
         let mut attempts = 0;
         loop {
-            let Made { output, usage, outage } = self.make(&name, None, work()).await?;
+            let Journaled { output, usage, outage } = self.journaled(&name, None, work()).await?;
             match output {
                 Err(error) if error.is_outage() || outage.is_some() => {
                     let retryable = outage.is_some_and(|outage| outage.is_retryable());

@@ -28,10 +28,10 @@ impl Scores {
 }
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
-    /// Makes rollouts, [some at a time](Self::concurrency), and returns their results in the order of the tasks.
+    /// Runs rollouts, [several at a time](Self::concurrency), and returns their results in the order of the tasks.
     ///
     /// # Errors
-    /// If the search has to stop. Nothing new is started then, but what is in flight comes to its end and is kept.
+    /// If the search has to stop. No rollout is started after that; those in flight are completed and kept.
     pub async fn rollouts(&self, tasks: Vec<Task<'_, P, E>>) -> Result<Vec<Rollout>, Stop> {
         let mut results: Vec<Option<Rollout>> = tasks.iter().map(|_| None).collect();
         let mut running = FuturesUnordered::new();
@@ -59,8 +59,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         }
     }
 
-    /// Runs a program on rows and scores it. `scope` names the program: another program needs another scope. Rows that
-    /// it has run on before under this name cost nothing.
+    /// Runs a program on rows and scores it. `scope` names the program; each program needs its own, such as
+    /// [`scope_of`](Self::scope_of). Rows on which it has run before under this name cost nothing.
     ///
     /// # Errors
     /// If the search has to stop, or the metric failed on every row.

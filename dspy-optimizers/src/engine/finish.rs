@@ -1,4 +1,4 @@
-//! The end of a study: the result, verified where that was asked for, and the report.
+//! The end of a study: verification, result, report.
 
 use super::{Contestant, ExampleFor, Program, Raced, Stop, Study};
 use crate::data::Rows;
@@ -9,11 +9,11 @@ use crate::verify::{Verification, Verified};
 use crate::{OptimizeError, Optimized};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
-    /// Makes the result of what was recorded. `searched` is what became of the search: if it was stopped by a budget, the
-    /// best so far is the result, and without any trial the program as it was given.
+    /// Ends the study: verifies the best trial, if that was requested, and returns its program with the report. After a
+    /// search that was stopped by a budget, that is the best trial so far; without any trial, the program as it was given.
     ///
     /// # Errors
-    /// If the search was stopped by an error, or the verification meets with one.
+    /// If the search was stopped by an error, or the verification fails with one.
     pub async fn finish(mut self, searched: Result<Stopped, Stop>) -> Result<Optimized<P>, OptimizeError> {
         let stopped = match searched {
             Ok(stopped) => stopped,
@@ -32,7 +32,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             _ => {}
         }
         if verification != Verification::Off {
-            self.events.tell(&StudyEvent::Verified { verification: verification.clone() });
+            self.events.emit(&StudyEvent::Verified { verification: verification.clone() });
         }
         Ok(self.report(best, stopped, verification))
     }
@@ -43,7 +43,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         found.chosen.or_else(|| by_score(&found.trials).first().copied())
     }
 
-    /// Runs the program as it was given and the best candidates on rows that the search has never seen.
+    /// Runs the program as it was given and the best candidates on held-out rows.
     async fn verify(&mut self, best: Option<usize>) -> Result<Verification, Stop> {
         let Some(verify) = self.verify else { return Ok(Verification::Off) };
         let holdout = match &self.holdout {
@@ -54,8 +54,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         if finalists.is_empty() {
             return Ok(Verification::NothingFound);
         }
-        // The search has left this.
-        self.ledger = self.whole.clone();
+        // The part of the budget that was reserved.
+        self.ledger = self.overall.clone();
         self.phase("verification", holdout.len() * (1 + finalists.len()));
         let raced = self.pair(&finalists, &holdout).await?;
         let given = &raced.standings[0];
@@ -76,16 +76,19 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         Ok(if score >= baseline { Verification::Passed(verified) } else { Verification::Failed(verified) })
     }
 
-    /// The trials to verify: the result of the search, and the next best that differ from it and from the program as it
-    /// was given.
+    /// The trials to verify: the result of the search and the next best ones that differ, as far as they are better than
+    /// the program as it was given.
     fn finalists(&self, best: Option<usize>, most: usize) -> Vec<usize> {
         let found = self.found();
         let ranked = by_score(&found.trials);
-        let mut seen = vec![&self.initial];
+        let mut seen = Vec::new();
         let mut finalists = Vec::new();
         for trial in best.into_iter().chain(ranked) {
             let parameters = &found.trials[trial].parameters;
-            if finalists.len() < most && !seen.contains(&parameters) {
+            if finalists.len() == most || *parameters == self.initial {
+                break;
+            }
+            if !seen.contains(&parameters) {
                 seen.push(parameters);
                 finalists.push(trial);
             }
@@ -93,7 +96,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         finalists
     }
 
-    /// All of them on the same blocks of rows; none is dropped.
+    /// Runs the program as it was given and these trials on the same blocks of rows.
     async fn pair(&self, finalists: &[usize], rows: &Rows<'_, E>) -> Result<Raced, Stop> {
         let programs: Vec<P> = {
             let found = self.found();
@@ -107,7 +110,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 
     fn report(self, best: Option<usize>, stopped: Stopped, verification: Verification) -> Optimized<P> {
         let (usage, warnings) = (self.spent(), self.warnings());
-        self.events.tell(&StudyEvent::Finished { study: self.name.clone() });
+        self.events.emit(&StudyEvent::Finished { study: self.name.clone() });
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (mut trials, mut programs) = (found.trials, found.programs);
         let unchanged = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
@@ -138,7 +141,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     }
 }
 
-/// The places of the trials that have a score, the best first, of equals the earlier one first.
+/// The indices of the trials that have a score, the best first, the earlier of equals first.
 fn by_score(trials: &[Trial]) -> Vec<usize> {
     let mut scored: Vec<(usize, f64)> =
         trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.score?))).collect();
@@ -146,12 +149,12 @@ fn by_score(trials: &[Trial]) -> Vec<usize> {
     scored.into_iter().map(|(place, _)| place).collect()
 }
 
-/// The place of the best contestant besides the first.
+/// The index of the best contestant besides the first.
 fn first_best(raced: &Raced) -> Option<usize> {
     raced.ranking().into_iter().find(|place| *place > 0 && raced.standings[*place].mean.is_some())
 }
 
-/// The half width of the 95 % confidence interval of the mean.
+/// Half the width of the 95 % confidence interval of the mean.
 fn margin(scores: impl Iterator<Item = f64>) -> f64 {
     let scores: Vec<f64> = scores.collect();
     let count = scores.len() as f64;

@@ -1,28 +1,26 @@
-//! The engine: what optimizers are made of, those of this library and your own.
+//! The engine under all optimizers, those of this library and your own.
 //!
-//! An optimizer is an algorithm over named effects. The [`Study`] carries them out:
+//! An optimizer is an algorithm over named effects. A [`Study`] carries them out:
 //!
 //! | effect | method |
 //! |---|---|
-//! | a program on a row, scored, perhaps traced | [`rollout`](Study::rollout), [`rollouts`](Study::rollouts) |
+//! | a program on a row, scored, optionally traced | [`rollout`](Study::rollout), [`rollouts`](Study::rollouts) |
 //! | a program on many rows | [`evaluate`](Study::evaluate) |
 //! | a [`Candidate`] on the valset, as a trial of the report | [`score`](Study::score) |
 //! | several programs on rows, until the worse ones are beaten | [`race`](Study::race) |
 //! | other calls of models, such as those of a proposer | [`effect`](Study::effect) |
 //! | another optimizer, on the same journal and budget | [`nested`](Study::nested) |
 //!
-//! For each of them it sees to the promises of the [crate](crate): the result of an effect is written to the journal
-//! under its name before it counts; a call is made only if it fits the budget; an outage is retried and then ends the
-//! study with an error. In return an algorithm keeps two rules:
+//! The result of an effect is written to the journal under its name before it is used. A call starts only if it fits the
+//! budget. An outage is retried, and then ends the study with an error. With two rules for the algorithm, the result is
+//! the same at any concurrency, and a killed study resumes exactly:
 //!
-//! 1. **Names are unique and depend on nothing but the algorithm's decisions.** An effect happens once in a study: the
-//!    same name again is the same result, at no cost.
-//! 2. **Every random decision draws from a [branch](dspy_core::Seed) of [`Study::seed`]** that is named for it, never
-//!    from the clock, the order in which effects end or a hash map.
+//! 1. **Names are unique and depend only on the decisions of the algorithm.** An effect happens once in a study: the same
+//!    name returns the same result, at no cost.
+//! 2. **Every random decision draws from a [branch](dspy_core::Seed) of [`Study::seed`]** that is named after it, never
+//!    from the clock, the order in which effects end, or a hash map.
 //!
-//! Then the result is the same at any concurrency, and a killed study resumes exactly.
-//!
-//! The whole of an optimizer that tries instructions from a list:
+//! A complete optimizer, which tries instructions from a list:
 //!
 //! ```
 //! use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};

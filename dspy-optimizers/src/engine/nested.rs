@@ -1,4 +1,4 @@
-//! Studies inside of a study.
+//! Studies inside another study.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use crate::budget::Ledger;
 use crate::events::Events;
 use crate::journal::Journal;
 
-/// What studies that are started inside of another share with it.
-pub(super) struct Outer {
+/// The parts of a study that the studies inside it share.
+pub(super) struct Parent {
     pub(super) journal: Arc<Journal>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) events: Arc<Events>,
     pub(super) run_dir: Option<PathBuf>,
-    /// What one of them may spend.
+    /// The limits of each of them.
     pub(super) budget: Budget,
     name: String,
-    /// How many were started.
+    /// The number of studies started so far.
     started: AtomicUsize,
 }
 
 tokio::task_local! {
-    static OUTER: Option<Arc<Outer>>;
+    static PARENT: Option<Arc<Parent>>;
 }
 
-impl Outer {
-    /// The study that the current task is inside of.
+impl Parent {
+    /// The study that encloses the current task.
     pub(super) fn current() -> Option<Arc<Self>> {
-        OUTER.try_with(Clone::clone).ok().flatten()
+        PARENT.try_with(Clone::clone).ok().flatten()
     }
 
-    /// The name for the next study.
+    /// The name of the next study.
     pub(super) fn next_name(&self) -> String {
         match self.started.fetch_add(1, Ordering::Relaxed) {
             0 => format!("{}/", self.name),
@@ -43,26 +43,26 @@ impl Outer {
     }
 }
 
-/// Runs a future outside of any study: a program may hold an optimizer itself.
-pub(super) fn outside<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    OUTER.scope(None, work)
+/// Runs a future outside any study: a program may run an optimizer itself.
+pub(super) fn detached<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    PARENT.scope(None, work)
 }
 
-/// Carries what is set for the current task into `future`, the study that it is inside of included.
+/// Carries the settings of the current task into `future`, the enclosing study included.
 pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let outer = Outer::current();
+    let parent = Parent::current();
     dspy_core::program::inherit(async move {
-        match outer {
-            Some(outer) => OUTER.scope(Some(outer), future).await,
+        match parent {
+            Some(parent) => PARENT.scope(Some(parent), future).await,
             None => future.await,
         }
     })
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// Runs another optimizer inside of this study: on its journal, under that name, and paid from its budget, of which it
-    /// gets no more than `budget`. Its own budget holds, too; it must have no `run_dir`. The time of both starts anew when
-    /// the study resumes.
+    /// Runs another optimizer inside this study: it writes to the same journal, under `name`, and spends the same budget,
+    /// up to `budget`. Its own budget applies as well; it cannot have a `run_dir`. Time limits of nested optimizers start
+    /// again on resume.
     ///
     /// ```
     /// # use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};
@@ -77,7 +77,7 @@ impl<P: Program, E> Study<'_, P, E> {
     /// }
     /// ```
     pub async fn nested<F: Future>(&self, name: &str, budget: Budget, work: F) -> F::Output {
-        let outer = Outer {
+        let parent = Parent {
             journal: self.journal.clone(),
             ledger: self.ledger.clone(),
             events: self.events.clone(),
@@ -86,6 +86,6 @@ impl<P: Program, E> Study<'_, P, E> {
             name: self.effect_name(name),
             started: AtomicUsize::new(0),
         };
-        OUTER.scope(Some(Arc::new(outer)), work).await
+        PARENT.scope(Some(Arc::new(parent)), work).await
     }
 }

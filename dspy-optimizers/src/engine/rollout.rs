@@ -6,7 +6,7 @@ use dspy_core::lm::Usage;
 use dspy_core::program::TraceStep;
 use serde::{Deserialize, Serialize};
 
-use super::call::{Made, RETRIES};
+use super::call::{Journaled, RETRIES};
 use super::{ExampleFor, Program, Stop, Study};
 use crate::OptimizeError;
 use crate::data::Row;
@@ -16,26 +16,26 @@ use crate::events::StudyEvent;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Rollout {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What its calls have cost, the metric's own included.
+    /// The cost of its calls, those of the metric included.
     pub usage: Usage,
-    /// The calls of predictors in order, failed ones included, where they were [asked for](Task::traced).
+    /// The calls of predictors in order, failed ones included, if they were [requested](Task::traced).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<TraceStep>,
 }
 
-/// How a rollout ended. An outage is none of these: it is no result.
+/// The outcome of a rollout. An outage is not an outcome: it stops the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// With a score.
+    /// The program has answered and the metric has scored it.
     Scored(Score),
-    /// The program has failed, for this reason. Counts as a score of 0.
+    /// The program has failed, with this message. Counts as a score of 0.
     Failed(String),
-    /// The metric has failed, for this reason. Counts for nothing, and is never written down: the metric may be fixed
-    /// before the study goes on.
+    /// The metric has failed, with this message. Not counted, and never written to the journal: the metric may be fixed
+    /// before the study is resumed.
     Unscored(String),
 }
 
@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the reason for which the program or the metric failed.
+    /// Returns the message of a failure.
     pub fn error(&self) -> Option<&str> {
         match self {
             Outcome::Scored(_) => None,
@@ -58,10 +58,10 @@ impl Outcome {
     }
 }
 
-/// A rollout that is to be made.
+/// A rollout to run.
 ///
-/// Its name is that of its scope, the row, and the sample if it is one. A traced rollout is another one than the same
-/// without its trace.
+/// Its name consists of the scope, the row and the sample number. A traced rollout is distinct from the same one without a
+/// trace, but answers it.
 pub struct Task<'t, P, E> {
     scope: &'t str,
     program: &'t P,
@@ -70,7 +70,7 @@ pub struct Task<'t, P, E> {
     trace: Keep<'t>,
 }
 
-/// Of which rollouts the trace is kept.
+/// The rollouts whose trace is kept.
 #[derive(Clone, Copy)]
 enum Keep<'t> {
     None,
@@ -79,13 +79,14 @@ enum Keep<'t> {
 }
 
 impl<'t, P, E> Task<'t, P, E> {
-    /// Creates the task to run `program` on a row. `scope` names the program: another program needs another scope.
+    /// Creates the task of running `program` on a row. `scope` names the program; each program needs its own, such as
+    /// [`Study::scope_of`].
     pub fn new(scope: &'t str, program: &'t P, row: Row<'t, E>) -> Self {
         Task { scope, program, row, sample: None, trace: Keep::None }
     }
 
-    /// Asks for a fresh sample of that number: caches do not answer it with an earlier one. Whether the model's reply
-    /// differs depends on the temperature that the program sets.
+    /// Requests a fresh sample, distinguished by its number: no cache answers it with another one. Whether the reply
+    /// differs depends on the temperature.
     #[must_use]
     pub fn sample(mut self, number: u64) -> Self {
         self.sample = Some(number);
@@ -99,7 +100,7 @@ impl<'t, P, E> Task<'t, P, E> {
         self
     }
 
-    /// Keeps them if the outcome is as wanted.
+    /// Keeps the calls of predictors for outcomes that satisfy the predicate.
     #[must_use]
     pub fn traced_if(mut self, wanted: &'t (dyn Fn(&Outcome) -> bool + Sync)) -> Self {
         self.trace = Keep::If(wanted);
@@ -144,7 +145,7 @@ enum Attempt {
 }
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
-    /// Returns the result of a rollout, from the journal or by carrying it out.
+    /// Returns the result of a rollout, from the journal or by running it.
     ///
     /// # Errors
     /// If the search has to stop.
@@ -161,12 +162,12 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Some(known) => known,
             None => self.run(name, &task).await?,
         };
-        self.found().dearest.look_at(&rollout.usage);
-        self.events.tell(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });
+        self.found().peak_cost.look_at(&rollout.usage);
+        self.events.emit(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });
         Ok(rollout)
     }
 
-    /// Whether a rollout was made before, or begun.
+    /// Whether a rollout was run before, or begun.
     pub(crate) fn knows(&self, task: &Task<'_, P, E>) -> bool {
         let plain = self.effect_name(&task.name());
         self.journal.knows(&plain) || self.journal.knows(&format!("{plain}/traced"))
@@ -193,7 +194,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     async fn attempt(&self, name: &str, task: &Task<'_, P, E>) -> Result<Attempt, Stop> {
         let Row { position, example, set, .. } = task.row;
         let work = self.evaluate.item(task.program, position, example);
-        let Made { output: item, usage, outage } = self.make(name, task.sample, work).await?;
+        let Journaled { output: item, usage, outage } = self.journaled(name, task.sample, work).await?;
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
             // A program may have wrapped the error of its model in one of its own.

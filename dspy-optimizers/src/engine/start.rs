@@ -1,4 +1,4 @@
-//! Setting a study up.
+//! The start of a study.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -11,7 +11,7 @@ use dspy_core::lm::Budget;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::nested::Outer;
+use super::nested::Parent;
 use super::study::Found;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
@@ -23,7 +23,7 @@ use crate::report::parameters;
 use crate::verify::Verify;
 use crate::{JournalError, OptimizeError};
 
-/// Sets a [`Study`] up; see [`Study::builder`].
+/// A builder of a [`Study`]; see [`Study::builder`].
 #[derive(Debug)]
 pub struct StudyBuilder<'d, P, T> {
     optimizer: String,
@@ -33,8 +33,8 @@ pub struct StudyBuilder<'d, P, T> {
     options: Options,
 }
 
-/// The rows of a study by their use.
-struct Sets<'d, E> {
+/// The rows of a study by use.
+struct Splits<'d, E> {
     train: Rows<'d, E>,
     val: Rows<'d, E>,
     given_val: bool,
@@ -47,15 +47,15 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         StudyBuilder { optimizer, program, data, settings: Ok(Value::Null), options: Options::default() }
     }
 
-    /// Sets what decides the result besides seed, program and data: the parameters of the algorithm. The journal
-    /// refuses to resume with others.
+    /// Sets the parameters of the algorithm: everything that decides the result besides seed, program and data. A journal
+    /// cannot be resumed with others.
     #[must_use]
     pub fn settings(mut self, settings: &impl Serialize) -> Self {
         self.settings = serde_json::to_value(settings);
         self
     }
 
-    /// Sets how the study is carried out.
+    /// Sets the options.
     #[must_use]
     pub fn options(mut self, options: &Options) -> Self {
         self.options = options.clone();
@@ -73,43 +73,46 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         T: RowSet<E>,
     {
         let StudyBuilder { optimizer, program, data, settings, options } = self;
-        let sets = Sets::of(data, &options)?;
+        let splits = Splits::of(data, &options)?;
         let initial = parameters(&program);
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
         let mut identity = json!({
             "settings": settings.map_err(JournalError::Encode)?,
-            "trainset": sets.train.identity(),
-            "valset": sets.given_val.then(|| sets.val.identity()),
+            "trainset": splits.train.identity(),
+            "valset": splits.given_val.then(|| splits.val.identity()),
             "program": program_identity(&program),
             "teacher": data.teacher.as_ref().map(program_identity),
         });
-        if let (Ok(holdout), Value::Object(members)) = (&sets.holdout, &mut identity) {
+        if let (Ok(holdout), Value::Object(members)) = (&splits.holdout, &mut identity) {
             members.insert("holdout".into(), holdout.identity());
         }
         let header = Header::new(&optimizer, options.seed, identity);
-        let place = Place::find(&options, &header)?;
-        let ledger = match sets.verify.filter(|_| sets.holdout.is_ok() && place.budget != Budget::UNLIMITED) {
-            Some(verify) => place.searching(without_share(place.budget, verify.reserve)),
-            None => place.ledger.clone(),
-        };
-        place.events.tell(&StudyEvent::Started { optimizer: optimizer.clone(), study: place.name.clone() });
+        let resources = Resources::find(&options, &header)?;
+        let ledger =
+            match splits.verify.filter(|_| splits.holdout.is_ok() && resources.budget != Budget::UNLIMITED) {
+                Some(verify) => resources.searching(without_share(resources.budget, verify.reserve)),
+                None => resources.ledger.clone(),
+            };
+        resources
+            .events
+            .emit(&StudyEvent::Started { optimizer: optimizer.clone(), study: resources.name.clone() });
         Ok(Study {
             optimizer,
-            name: place.name,
-            run_dir: place.run_dir,
+            name: resources.name,
+            run_dir: resources.run_dir,
             program,
             initial,
             teacher: data.teacher.clone(),
-            train: sets.train,
-            val: sets.val,
-            holdout: sets.holdout,
-            verify: sets.verify,
-            journal: place.journal,
-            whole: place.ledger,
+            train: splits.train,
+            val: splits.val,
+            holdout: splits.holdout,
+            verify: splits.verify,
+            journal: resources.journal,
+            overall: resources.ledger,
             ledger,
-            events: place.events,
+            events: resources.events,
             // Demonstrations are made from traces, and metrics of optimizers may look at them.
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
@@ -119,11 +122,12 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
     }
 }
 
-impl<'d, E> Sets<'d, E> {
+impl<'d, E> Splits<'d, E> {
     fn of<P, T>(data: &'d Data<P, T>, options: &Options) -> Result<Self, OptimizeError>
     where
         T: RowSet<E>,
     {
+        options.verify.map_or(Ok(()), |verify| verify.check())?;
         let named = |set: &'d T, name| set.rows(name).map(|rows| rows.named(name));
         let mut train = named(&data.train, "trainset")?;
         // Rows of the same data set keep its name, so that a row has one name.
@@ -137,40 +141,40 @@ impl<'d, E> Sets<'d, E> {
         let mut val = val.unwrap_or_else(|| train.clone());
         if let Some(holdout) = holdout {
             let verify = Some(options.verify.unwrap_or_default());
-            return Ok(Sets { train, val, given_val, holdout: Ok(holdout), verify });
+            return Ok(Splits { train, val, given_val, holdout: Ok(holdout), verify });
         }
         let Some(verify) = options.verify else {
-            return Ok(Sets { train, val, given_val, holdout: Err(0), verify: None });
+            return Ok(Splits { train, val, given_val, holdout: Err(0), verify: None });
         };
-        let (rest, holdout) = verify.set_aside(&val, Seed::new(options.seed));
+        let (rest, holdout) = verify.split(&val, Seed::new(options.seed));
         if holdout.is_ok() {
             if !given_val {
                 train = rest.clone();
             }
             val = rest;
         }
-        Ok(Sets { train, val, given_val, holdout, verify: Some(verify) })
+        Ok(Splits { train, val, given_val, holdout, verify: Some(verify) })
     }
 }
 
-/// Where a study writes to and what it is paid from.
-struct Place {
+/// The journal, the account and the listeners of a study.
+struct Resources {
     name: String,
     journal: Arc<Journal>,
-    /// What the study itself may spend.
+    /// The limits of this study.
     budget: Budget,
     ledger: Arc<Ledger>,
     events: Arc<Events>,
     run_dir: Option<PathBuf>,
-    /// How long earlier processes have worked on it.
+    /// The time that earlier processes have taken.
     elapsed: Duration,
 }
 
-impl Place {
+impl Resources {
     fn find(options: &Options, header: &Header) -> Result<Self, OptimizeError> {
-        match Outer::current() {
-            Some(outer) => Place::inside(&outer, options, header),
-            None => Place::alone(options, header),
+        match Parent::current() {
+            Some(parent) => Resources::inside(&parent, options, header),
+            None => Resources::alone(options, header),
         }
     }
 
@@ -179,7 +183,7 @@ impl Place {
             Some(folder) => Journal::open(folder, header)?,
             None => Journal::in_memory(),
         });
-        Ok(Place {
+        Ok(Resources {
             name: String::new(),
             budget: options.budget,
             ledger: Ledger::new(options.budget, &journal),
@@ -190,26 +194,26 @@ impl Place {
         })
     }
 
-    fn inside(outer: &Outer, options: &Options, header: &Header) -> Result<Self, OptimizeError> {
+    fn inside(parent: &Parent, options: &Options, header: &Header) -> Result<Self, OptimizeError> {
         if options.run_dir.is_some() {
             let value = "set for an optimizer inside of another, whose journal it shares".into();
             return Err(OptimizeError::Option { option: "run_dir", value });
         }
-        let (name, journal) = (outer.next_name(), outer.journal.clone());
+        let (name, journal) = (parent.next_name(), parent.journal.clone());
         journal.begin(&name, header)?;
-        let budget = tighter(outer.budget, options.budget);
-        Ok(Place {
-            ledger: outer.ledger.below(budget, &name, Duration::ZERO, &journal),
+        let budget = tighter(parent.budget, options.budget);
+        Ok(Resources {
+            ledger: parent.ledger.below(budget, &name, Duration::ZERO, &journal),
             budget,
-            events: outer.events.clone(),
-            run_dir: outer.run_dir.clone(),
+            events: parent.events.clone(),
+            run_dir: parent.run_dir.clone(),
             elapsed: Duration::ZERO,
             journal,
             name,
         })
     }
 
-    /// The ledger of the search alone, which must leave something.
+    /// The ledger of the search, which has to leave a part of the budget.
     fn searching(&self, budget: Budget) -> Arc<Ledger> {
         let name = format!("{}search", self.name);
         self.ledger.below(budget, &name, self.elapsed, &self.journal)

@@ -1,14 +1,14 @@
-//! Why a search goes no further.
+//! Reasons for a search to stop.
 
 use dspy_core::lm::Limit;
 
 use crate::OptimizeError;
 
-/// Why a search goes no further. Hand it on with `?`: [`Study::finish`](super::Study::finish) makes the result of it.
+/// The reason for which a search has to stop. Return it with `?` and pass it to [`Study::finish`](super::Study::finish).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stop {
-    /// The budget is used up: the best so far is the result.
+    /// The budget is used up: the result is the best trial so far.
     Budget(Limit),
     /// The optimization fails.
     Error(Box<OptimizeError>),

@@ -19,12 +19,12 @@ use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
 use crate::{Candidate, OptimizeError, digest};
 
-/// One optimization of one program: its rows, its metric, its journal, its budget, and what it has found.
+/// One optimization of one program: rows, metric, journal, budget and the trials so far.
 ///
-/// See the [module](super) for what it does and for an example.
+/// The [module](super) has an overview and an example.
 pub struct Study<'d, P: Program, E> {
     pub(super) optimizer: String,
-    /// The name inside of another study, with the separator at its end; empty for the outermost.
+    /// The name inside another study, with a separator at its end; empty for the outermost.
     pub(super) name: String,
     pub(super) options: Options,
     /// The folder of the journal, that of the outermost study.
@@ -34,54 +34,53 @@ pub struct Study<'d, P: Program, E> {
     pub(super) teacher: Option<P>,
     pub(super) train: Rows<'d, E>,
     pub(super) val: Rows<'d, E>,
-    /// Rows to verify on, or how many there are where these are too few.
+    /// The rows to verify on, or their number if they are too few.
     pub(super) holdout: Result<Rows<'d, E>, usize>,
     pub(super) verify: Option<Verify>,
     pub(super) journal: Arc<Journal>,
     /// Pays for the search.
     pub(super) ledger: Arc<Ledger>,
     /// Pays for everything.
-    pub(super) whole: Arc<Ledger>,
+    pub(super) overall: Arc<Ledger>,
     pub(super) events: Arc<Events>,
     pub(super) evaluate: Evaluate<SharedMetric<E, P::Output>>,
-    /// On how many examples the metric has failed.
+    /// The number of examples on which the metric has failed.
     pub(super) metric_failures: AtomicUsize,
     pub(super) found: Mutex<Found<P>>,
 }
 
-/// What a study has found so far.
+/// The trials so far.
 pub(super) struct Found<P> {
     pub(super) trials: Vec<Trial>,
     /// The program of each trial.
     pub(super) programs: Vec<P>,
-    /// The trial that the algorithm has chosen itself.
+    /// The trial that the algorithm has chosen.
     pub(super) chosen: Option<usize>,
-    /// The most that a rollout has cost, of each amount.
-    pub(super) dearest: Dearest,
+    pub(super) peak_cost: PeakCost,
 }
 
 impl<P> Default for Found<P> {
     fn default() -> Self {
-        Found { trials: Vec::new(), programs: Vec::new(), chosen: None, dearest: Dearest::default() }
+        Found { trials: Vec::new(), programs: Vec::new(), chosen: None, peak_cost: PeakCost::default() }
     }
 }
 
-/// The most that one rollout has cost.
+/// The highest cost of a rollout so far, in each unit.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Dearest {
+pub(super) struct PeakCost {
     calls: u64,
     tokens: u64,
     usd: f64,
 }
 
-impl Dearest {
+impl PeakCost {
     pub(super) fn look_at(&mut self, usage: &Usage) {
         self.calls = self.calls.max(usage.requests);
         self.tokens = self.tokens.max(usage.total_tokens());
         self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
     }
 
-    /// The limit that so many such rollouts would reach.
+    /// The limit that this many such rollouts would exceed.
     fn exceeds(self, rollouts: usize, left: Budget) -> Option<Limit> {
         let count = rollouts as u64;
         let over = |left: Option<u64>, each: u64| left.is_some_and(|left| each.saturating_mul(count) > left);
@@ -96,7 +95,7 @@ impl Dearest {
 }
 
 impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
-    /// Begins to set up a study of that optimizer.
+    /// Creates a builder for a study of the named optimizer.
     pub fn builder<T: RowSet<E>>(
         optimizer: impl Into<String>,
         program: P,
@@ -105,7 +104,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         StudyBuilder::new(optimizer.into(), program, data)
     }
 
-    /// Scores a candidate on the [valset](Self::val) and records it as a trial of that label. Returns its mean score.
+    /// Scores a candidate on the [valset](Self::val), records it as a trial with this label, and returns its mean score.
     ///
     /// # Errors
     /// If it cannot be applied to the program, or the search has to stop.
@@ -119,19 +118,19 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         Ok(scores.mean)
     }
 
-    /// Returns a scope for a program that is named by its content: its prompts, models and parameters. Equal programs
-    /// have equal scopes, so that none is run twice on a row.
+    /// Returns a scope that is derived from the content of a program: its prompts, models and parameters. Equal programs
+    /// have equal scopes, so a program is never run twice on a row.
     pub fn scope_of(&self, program: &P) -> String {
         format!("program-{}", digest::of_value(&program_identity(program)))
     }
 
-    /// Announces a phase of so many steps, to the progress bar and to listeners.
+    /// Reports that a phase of this many steps begins, to the progress bar and to listeners.
     pub fn phase(&self, name: &str, steps: usize) {
-        self.events.tell(&StudyEvent::Phase { name: name.to_owned(), steps });
+        self.events.emit(&StudyEvent::Phase { name: name.to_owned(), steps });
     }
 
-    /// Records a trial and its program, and returns its place in the report. The trial with the highest score is the
-    /// result, of equals the first, unless another one is [chosen](Self::choose).
+    /// Records a trial and its program, and returns its index in the report. The result is the trial with the highest
+    /// score, the first of equals, unless another one is [chosen](Self::choose).
     pub fn record(&self, trial: Trial, program: P) -> usize {
         let (index, event) = {
             let mut found = self.found();
@@ -141,7 +140,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
             found.programs.push(program);
             (index, event)
         };
-        self.events.tell(&event);
+        self.events.emit(&event);
         index
     }
 
@@ -180,7 +179,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         Seed::new(self.options.seed)
     }
 
-    /// Returns how many examples are worked on at a time.
+    /// Returns the number of examples that are in flight at a time.
     pub fn concurrency(&self) -> usize {
         self.options.concurrency
     }
@@ -203,21 +202,21 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         &self.events
     }
 
-    /// Makes what was written safe against a power cut; at the end of each phase.
+    /// Flushes the journal to disk; at the end of each phase.
     pub(crate) fn sync(&self) -> Result<(), Stop> {
         Ok(self.journal.sync()?)
     }
 
-    /// The limit that so many more rollouts would reach, if each costs what the dearest so far has cost.
+    /// The limit that this many more rollouts would exceed, each at the highest cost so far.
     ///
-    /// What it says depends on what was spent, and after a resume all of that was spent before. So it may only decide
-    /// whether something is begun of which nothing is in the journal.
-    pub(crate) fn lacks(&self, rollouts: usize) -> Option<Limit> {
-        let dearest = self.found().dearest;
-        dearest.exceeds(rollouts, self.ledger.remaining())
+    /// On resume, everything in the journal has been spent from the start, so this may differ from the first time. It may
+    /// therefore only decide whether to begin work of which the journal has nothing.
+    pub(crate) fn would_exceed(&self, rollouts: usize) -> Option<Limit> {
+        let peak_cost = self.found().peak_cost;
+        peak_cost.exceeds(rollouts, self.ledger.remaining())
     }
 
-    /// What a reader of the report should know about the study.
+    /// Remarks for the reader of the report.
     pub(super) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
         let warning = |model| {
@@ -231,7 +230,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         match self.ledger.closed()? {
             Closed::Limit(limit) => Some(Stop::Budget(limit)),
             Closed::UnknownPrice(model) => Some(OptimizeError::UnknownPrice { model }.into()),
-            // The error itself comes out of the effect that has met it.
+            // The effect that has met the error returns it.
             Closed::Aborted => None,
         }
     }

@@ -8,9 +8,7 @@ use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score};
 use dspy_core::lm::BoxFuture;
 
-/// A metric of any type and form, for examples `E` and outputs `O`. Clones share it.
-///
-/// Optimizers hold their metric as one of these, so that they need no type parameter for it.
+/// A metric for examples `E` and outputs `O`, without its type. Clones share it. Optimizers hold their metric in this form.
 ///
 /// ```
 /// use dspy_core::signature::Values;
@@ -67,11 +65,11 @@ impl<E, O> fmt::Debug for SharedMetric<E, O> {
     }
 }
 
-/// The place of a metric that is not set yet.
+/// The type of a metric that is not set yet.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoMetric;
 
-/// A metric that is set. An optimizer can only be built with one:
+/// A metric that is set. Optimizers cannot be built without one:
 ///
 /// ```compile_fail
 /// let optimizer = dspy_optimizers::BootstrapFewShot::builder().build(); // the optimizer has no metric

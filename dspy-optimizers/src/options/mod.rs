@@ -12,9 +12,9 @@ pub use self::metric::{HasMetric, NoMetric, SharedMetric};
 use crate::StudyEvent;
 use crate::verify::Verify;
 
-/// How an optimization is carried out: its budget, journal, seed, concurrency, and who is told of it.
+/// Options of an optimization: budget, journal, seed, concurrency, progress, verification.
 ///
-/// Every optimizer has these as setters of its own. An optimizer of your own holds one of these and hands it to its
+/// Every optimizer has setters for them. An optimizer of your own holds an `Options` and passes it to its
 /// [`Study`](crate::engine::Study).
 ///
 /// ```
@@ -33,7 +33,7 @@ pub struct Options {
     pub(crate) listener: Option<Listener>,
 }
 
-/// A function that is told of the events of a study.
+/// A function that receives the events of a study.
 pub(crate) type Listener = Arc<dyn Fn(&StudyEvent) + Send + Sync>;
 
 impl Default for Options {
@@ -74,8 +74,8 @@ impl fmt::Debug for Options {
 /// The setters of [`Options`], for an `impl` block of a type that has them at `$options`.
 macro_rules! option_setters {
     ($self:ident, $options:expr) => {
-        /// Limits what the optimization may spend. When a limit is reached, the best program so far is the result, and
-        /// [`Report::stopped`](crate::Report::stopped) says so. No limit by default.
+        /// Sets limits on calls, tokens, dollars and time. When one is reached, the best program so far is the result, and
+        /// [`Report::stopped`](crate::Report::stopped) names the limit. Unlimited by default.
         #[doc(alias = "max_metric_calls")]
         #[must_use]
         pub fn budget(mut $self, budget: crate::Budget) -> Self {
@@ -83,12 +83,12 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets the folder of the journal. An optimization that was killed, or that an outage or a budget has stopped,
-        /// resumes where it was when it is started again with the same folder. By default nothing is kept.
+        /// Sets the folder of the journal. An optimization that was killed, or stopped by an outage or a budget, resumes
+        /// when it is started again with the same folder. By default nothing is kept.
         ///
-        /// The folder belongs to one optimization: other data, options or programs are refused, and so is a
-        /// `journal.jsonl` that is not a journal. It holds prompts and replies: on Unix, what is created can be read by
-        /// its owner alone. If it is removed in the meantime, [`Report::warnings`](crate::Report::warnings) says so.
+        /// A folder belongs to one optimization: other data, options or programs are refused, and so is a `journal.jsonl`
+        /// that is not a journal. It holds prompts and replies; on Unix, only its owner can read it. If it is removed
+        /// while the optimization runs, [`Report::warnings`](crate::Report::warnings) says so.
         #[doc(alias = "log_dir")]
         #[must_use]
         pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
@@ -96,7 +96,7 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets how many examples are worked on at a time, 8 by default. The result does not depend on it.
+        /// Sets the number of examples in flight at a time, 8 by default. The result does not depend on it.
         #[doc(alias = "num_threads")]
         #[must_use]
         pub fn concurrency(mut $self, examples: usize) -> Self {
@@ -111,14 +111,14 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets whether to draw a progress bar on the terminal. Nothing is drawn where there is none.
+        /// Sets whether to draw a progress bar, if there is a terminal. Off by default.
         #[must_use]
         pub fn progress(mut $self, on: bool) -> Self {
             $options.progress = on;
             $self
         }
 
-        /// Sets a function that is told of every event: phases, rollouts, trials. It cannot change anything.
+        /// Sets a function that receives every event: phases, rollouts, trials.
         #[doc(alias = "callbacks")]
         #[must_use]
         pub fn on_event(mut $self, listener: impl Fn(&crate::StudyEvent) + Send + Sync + 'static) -> Self {
@@ -126,7 +126,7 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets on how many examples the metric itself may fail before the optimization ends with
+        /// Sets the number of examples on which the metric may fail before the optimization ends with
         /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. An example on which it fails is left
         /// out of the score. Failures of the program are results, not errors: they score 0.
         #[must_use]
@@ -135,8 +135,8 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Has the program that was found verified on rows that the search never sees. It is returned only if it is not
-        /// worse there than the program as it was given. Off by default, and on if the data has a
+        /// Sets that the result is verified on rows that the search never uses: it is returned only if it is not worse
+        /// there than the program as it was given. Off by default, unless the data has a
         /// [holdout](crate::Data::holdout).
         #[must_use]
         pub fn verify(mut $self, verify: crate::Verify) -> Self {
@@ -145,12 +145,12 @@ macro_rules! option_setters {
         }
     };
 }
-/// Makes a struct with the fields `metric`, `options` and the given ones a builder and an optimizer.
+/// Implements the builder and the optimizer for a struct with the fields `metric`, `options` and the given ones.
 ///
-/// The struct is its own builder: its parameter `M` is [`NoMetric`] until a metric is set. What is left to write is
+/// The struct is its own builder: its parameter `M` is [`NoMetric`] until a metric is set. To be written by hand are
 /// `builder()`, the setters of its own fields, and, for `M` = [`SharedMetric<E, O>`](SharedMetric):
 ///
-/// - `fn settings(&self) -> Value`: all that decides the result, for the header of the journal;
+/// - `fn settings(&self) -> Value`: everything that decides the result, for the header of the journal;
 /// - `fn check(&self) -> Result<(), OptimizeError>`: whether the options make sense;
 /// - `async fn search(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>`: the algorithm.
 macro_rules! optimizer {
@@ -186,11 +186,11 @@ macro_rules! optimizer {
         }
 
         impl<E: dspy_core::signature::Example, O: Send + Sync + 'static> $optimizer<crate::SharedMetric<E, O>> {
-            /// Optimizes the program on rows, or on [`Data`](crate::Data). The future borrows nothing, and settings of
-            /// the current task (model, adapter) hold in it even if it is spawned.
+            /// Optimizes the program on rows or [`Data`](crate::Data). The future borrows nothing; if it is spawned, it
+            /// keeps the settings of the current task, such as the model.
             ///
             /// # Errors
-            /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes where it was.
+            /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes.
             pub fn compile<P, D>(
                 &self,
                 program: P,

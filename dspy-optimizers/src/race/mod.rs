@@ -1,4 +1,4 @@
-//! Racing: several programs on the same rows, until the worse ones are beaten.
+//! Racing of programs on the same rows.
 
 mod paired;
 mod run;
@@ -13,16 +13,16 @@ use crate::OptimizeError;
 use crate::data::Rows;
 use crate::report::ItemReport;
 
-/// A race: how contestants are compared, and when one is dropped.
+/// Settings of a race, which selects the best of several programs without running all of them on all rows.
 ///
-/// All contestants run on the same blocks of rows, in one random order. After each block they are compared pairwise on
-/// the rows that both have seen, by a one-sided paired t-test. A contestant that as many others have beaten as there
-/// are to survive is dropped; the rest go on. So the rows go to the candidates that are still in doubt.
+/// The contestants run on the same blocks of rows, in one random order. After each block, every pair is compared on the
+/// rows that both have run on, by a one-sided paired t-test. A contestant is dropped when as many others beat it as are
+/// to survive. Rows are thus spent on the contestants that are still in doubt.
 ///
-/// The level of each test is [`alpha`](Self::alpha) divided by the number of times that there is a comparison. Of two
-/// contestants that are equally good, a given one is then dropped in less than `alpha` of all races. In simulated races
-/// of 19 candidates on 100 rows at the default of 0.2, the best one was dropped in one of six, usually in favour of one
-/// nearly as good: the winners had 98 % of the gain that full evaluations found, for half of the rollouts.
+/// The level of each test is [`alpha`](Self::alpha) divided by the number of comparisons of a pair in the race. Of two
+/// equally good contestants, a given one is therefore dropped in less than `alpha` of all races. In simulated races of 19
+/// contestants on 100 rows at the default of 0.2, the best one was dropped in one of six, usually by one nearly as good:
+/// the winners had 98 % of the gain of full evaluations, for half of the rollouts.
 ///
 /// ```
 /// use dspy_optimizers::Race;
@@ -36,40 +36,39 @@ pub struct Race {
     to_the_end: bool,
 }
 
-/// The most blocks of a race; more comparisons would make each one weaker.
+/// The largest number of blocks; with more comparisons, each would be weaker.
 const MOST_BLOCKS: usize = 10;
 
 impl Race {
-    /// Creates a race of blocks of 20 rows, or of a tenth of the rows if these are more, at an alpha of 0.2, with one
-    /// survivor that runs on all rows.
+    /// Creates a race in blocks of 20 rows, at an alpha of 0.2, with one survivor that runs on all rows.
     pub const fn new() -> Self {
         Race { block: 20, alpha: 0.2, survivors: 1, to_the_end: true }
     }
 
-    /// Sets the number of rows of a block, 20 by default and at least 2. There are at most 10 blocks: if there are more
-    /// rows, blocks are larger.
+    /// Sets the number of rows in a block, 20 by default and at least 2. Blocks are larger where there would be more than
+    /// 10 of them.
     #[must_use]
     pub const fn block(mut self, rows: usize) -> Self {
         self.block = if rows < 2 { 2 } else { rows };
         self
     }
 
-    /// Sets how often a contestant may be dropped that is as good as one that beats it, from 0 to 1, 0.2 by default.
-    /// With 0 none is ever dropped.
+    /// Sets the probability, from 0 to 1, with which a contestant may be dropped because of one that is no better, 0.2 by
+    /// default. With 0, none is ever dropped.
     #[must_use]
     pub const fn alpha(mut self, share: f64) -> Self {
         self.alpha = share;
         self
     }
 
-    /// Sets how many contestants are to survive, 1 by default and at least.
+    /// Sets the number of contestants that are to survive, 1 by default and at least.
     #[must_use]
     pub const fn survivors(mut self, count: usize) -> Self {
         self.survivors = if count == 0 { 1 } else { count };
         self
     }
 
-    /// Sets whether survivors run on all rows, as by default, or stop when no more than wanted are left.
+    /// Sets whether the survivors run on all rows, as by default, or the race ends when no more of them are left.
     #[must_use]
     pub const fn to_the_end(mut self, on: bool) -> Self {
         self.to_the_end = on;
@@ -91,7 +90,7 @@ impl Race {
     }
 
     /// The rows in the order of the race, and the ends of its blocks.
-    pub(crate) fn course<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
+    pub(crate) fn schedule<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
         // The same order in every race of a study, so that scores of earlier ones can be compared.
         (rows.shuffled(seed.branch("race")), self.ends(rows.len()))
     }
@@ -129,8 +128,7 @@ impl<P> Contestant<P> {
         Contestant { scope: scope.into(), program, penalty: 0.0 }
     }
 
-    /// Sets what is subtracted from its scores wherever contestants are compared, for example for the length of its
-    /// prompt.
+    /// Sets a penalty, which is subtracted from its scores in comparisons, for example for the length of its prompt.
     #[must_use]
     pub fn penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
@@ -144,36 +142,36 @@ impl<P> Contestant<P> {
 pub struct Raced {
     /// The contestants in the order in which they were given.
     pub standings: Vec<Standing>,
-    /// The limit of the budget that has ended it before its time. What is known by then is of whole blocks.
+    /// The limit of the budget that has ended the race early, after a whole block.
     pub stopped: Option<Limit>,
 }
 
-/// How a contestant did.
+/// The result of a contestant.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Standing {
-    /// The mean score on the rows that it has run on, without its penalty; `None` if these are none.
+    /// The mean score on the rows on which it has run, without its penalty; `None` if there are none.
     pub mean: Option<f64>,
-    /// The rows that it has run on, in the order of the race.
+    /// The rows on which it has run, in the order of the race.
     pub items: Vec<ItemReport>,
-    /// When and by whom it was beaten, if it was dropped.
+    /// The reason for which it was dropped, if it was.
     pub dropped: Option<Dropped>,
     penalty: f64,
 }
 
-/// Why a contestant was dropped.
+/// The reason for which a contestant was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// How many rows it had run on.
+    /// The number of rows on which it had run.
     pub rows: usize,
-    /// Those that had beaten it, by their places.
+    /// The indices of the contestants that had beaten it.
     pub beaten_by: Vec<usize>,
 }
 
 impl Raced {
-    /// Returns the places of the contestants, the best first: those that were not dropped by their mean score less their
-    /// penalty, of equals the earlier one first; then those that were, the last to be dropped first.
+    /// Returns the indices of the contestants, the best first: the survivors by their mean score less their penalty, the
+    /// earlier of equals first; then those that were dropped, the last one first.
     pub fn ranking(&self) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.standings.len()).collect();
         let key = |place: &usize| {
@@ -188,7 +186,7 @@ impl Raced {
         places
     }
 
-    /// Returns the place of the best contestant that was not dropped, if it has a score.
+    /// Returns the index of the best survivor, if it has a score.
     pub fn winner(&self) -> Option<usize> {
         let first = *self.ranking().first()?;
         self.standings[first].mean.map(|_| first)

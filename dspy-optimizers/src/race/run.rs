@@ -1,4 +1,4 @@
-//! The course of a race.
+//! The algorithm of a race.
 
 use super::paired::p_value;
 use super::{Contestant, Dropped, Race, Raced, Standing};
@@ -7,20 +7,20 @@ use crate::engine::{ExampleFor, Program, Stop, Study, Task};
 use crate::events::StudyEvent;
 use crate::report::ItemReport;
 
-/// A contestant on its way.
+/// A contestant in a race.
 #[derive(Default)]
 pub(super) struct Runner {
     items: Vec<ItemReport>,
-    /// Its scores as they are compared.
+    /// Its scores less its penalty.
     pub(super) scores: Vec<Option<f64>>,
     pub(super) dropped: Option<Dropped>,
 }
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
-    /// Has contestants run on the same blocks of rows, and drops those that are beaten; see [`Race`].
+    /// Runs contestants on the same blocks of rows and drops those that are beaten; see [`Race`].
     ///
-    /// A block is begun only if the budget has room for it, if each rollout costs what the dearest so far has cost. If
-    /// not, or if the budget is used up on the way, the result is that of the blocks so far.
+    /// A block is started only if the budget suffices for it, each rollout at the highest cost so far. Otherwise, or if the
+    /// budget is used up in the middle, the result is that of the blocks before.
     ///
     /// # Errors
     /// If the search has to stop for another reason, or the metric failed on every row of a contestant.
@@ -30,7 +30,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         contestants: &[Contestant<P>],
         rows: &Rows<'_, E>,
     ) -> Result<Raced, Stop> {
-        let (course, ends) = race.course(rows, self.seed());
+        let (schedule, ends) = race.schedule(rows, self.seed());
         let level = race.level(ends.len());
         let mut runners: Vec<Runner> = contestants.iter().map(|_| Runner::default()).collect();
         let (mut start, mut stopped) = (0, None);
@@ -40,7 +40,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             if !race.to_the_end && number > 0 && live.len() <= race.survivors {
                 break;
             }
-            match self.block(contestants, &live, &course.select(start..end)).await {
+            match self.block(contestants, &live, &schedule.select(start..end)).await {
                 Ok(block) => {
                     for (place, items) in live.iter().zip(block) {
                         runners[*place].add(items, contestants[*place].penalty);
@@ -56,7 +56,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             if number + 1 < ends.len() {
                 for place in race.drop_beaten(&mut runners, &live, level) {
                     let contestant = contestants[place].scope.clone();
-                    self.events().tell(&StudyEvent::Dropped { contestant, rows: end });
+                    self.events().emit(&StudyEvent::Dropped { contestant, rows: end });
                 }
             }
         }
@@ -83,7 +83,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         }
         let missing = tasks.iter().filter(|task| !self.knows(task)).count();
         if missing > 0
-            && let Some(limit) = self.lacks(missing)
+            && let Some(limit) = self.would_exceed(missing)
         {
             return Err(Stop::Budget(limit));
         }

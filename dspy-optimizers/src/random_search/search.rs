@@ -53,14 +53,14 @@ impl Kind {
 }
 
 /// A candidate before it is scored.
-struct Made<P> {
+struct Built<P> {
     kind: Kind,
     program: P,
     notes: Vec<String>,
     usage: Usage,
 }
 
-impl<P: Program> Made<P> {
+impl<P: Program> Built<P> {
     fn trial(&self) -> Trial {
         let (notes, usage) = (self.notes.clone(), self.usage);
         Trial { notes, usage, ..Trial::new(self.kind.label(), &self.program) }
@@ -77,10 +77,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     pub(super) async fn one_by_one(&self, stop_at_score: Option<f64>) -> Result<Stopped, Stop> {
         let val = self.study.val();
         for kind in self.kinds() {
-            let made = self.make(kind).await?;
+            let built = self.build(kind).await?;
             self.study.phase(&kind.label(), val.len());
-            let scores = self.study.evaluate(&kind.evaluation(), &made.program, val).await?;
-            self.study.record(made.trial().scored(&scores), made.program);
+            let scores = self.study.evaluate(&kind.evaluation(), &built.program, val).await?;
+            self.study.record(built.trial().scored(&scores), built.program);
             if stop_at_score.is_some_and(|enough| scores.mean >= enough) {
                 return Ok(Stopped::ScoreReached);
             }
@@ -91,14 +91,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// Drops candidates that are beaten before they have run on the whole valset.
     pub(super) async fn race(&self, race: &Race) -> Result<Stopped, Stop> {
         let val = self.study.val();
-        let (course, ends) = race.course(val, self.study.seed());
-        let first = course.select(0..ends[0]);
+        let (schedule, ends) = race.schedule(val, self.study.seed());
+        let first = schedule.select(0..ends[0]);
         let mut all = Vec::new();
         let mut stopped = None;
         for kind in self.kinds() {
             // On the first block each runs at once, so that something is known of those that the budget has allowed.
-            match self.make_and_start(kind, &first).await {
-                Ok(made) => all.push(made),
+            match self.build_and_start(kind, &first).await {
+                Ok(built) => all.push(built),
                 Err(Stop::Budget(limit)) => {
                     stopped = Some(limit);
                     break;
@@ -108,22 +108,22 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         }
         self.study.phase("race", all.len() * val.len());
         let contestants: Vec<_> =
-            all.iter().map(|made| Contestant::new(made.kind.evaluation(), made.program.clone())).collect();
+            all.iter().map(|built| Contestant::new(built.kind.evaluation(), built.program.clone())).collect();
         let raced = self.study.race(race, &contestants, val).await?;
-        for (made, standing) in all.iter().zip(&raced.standings) {
-            self.study.record(made.trial().raced(standing), made.program.clone());
+        for (built, standing) in all.iter().zip(&raced.standings) {
+            self.study.record(built.trial().raced(standing), built.program.clone());
         }
         Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
     }
 
-    async fn make_and_start(&self, kind: Kind, first: &crate::Rows<'_, E>) -> Result<Made<P>, Stop> {
-        let made = self.make(kind).await?;
+    async fn build_and_start(&self, kind: Kind, first: &crate::Rows<'_, E>) -> Result<Built<P>, Stop> {
+        let built = self.build(kind).await?;
         self.study.phase(&kind.label(), first.len());
-        self.study.evaluate(&kind.evaluation(), &made.program, first).await?;
-        Ok(made)
+        self.study.evaluate(&kind.evaluation(), &built.program, first).await?;
+        Ok(built)
     }
 
-    async fn make(&self, kind: Kind) -> Result<Made<P>, Stop> {
+    async fn build(&self, kind: Kind) -> Result<Built<P>, Stop> {
         let train = self.study.train();
         let mut order: Vec<usize> = (0..train.len()).collect();
         let mut settings = self.settings.clone();
@@ -135,7 +135,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                     let (count, sample) = (settings.max_labeled_demos, Some(sampling(seed)));
                     demos::attach(&mut program, train, &order, count, sample);
                 }
-                return Ok(Made { kind, program, notes: Vec::new(), usage: Usage::default() });
+                return Ok(Built { kind, program, notes: Vec::new(), usage: Usage::default() });
             }
             Kind::Bootstrapped => {}
             Kind::Shuffled(index) => {
@@ -147,10 +147,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         }
         let scope = format!("{}/bootstrap", kind.scope());
         let bootstrap = Bootstrap { scope: &scope, order: &order, settings: &settings, seed };
-        let made = bootstrap.run(self.study, &self.roles).await?;
-        match made.stopped {
+        let built = bootstrap.run(self.study, &self.roles).await?;
+        match built.stopped {
             Some(limit) => Err(Stop::Budget(limit)),
-            None => Ok(Made { kind, program: made.program, notes: made.notes, usage: made.usage }),
+            None => Ok(Built { kind, program: built.program, notes: built.notes, usage: built.usage }),
         }
     }
 }
