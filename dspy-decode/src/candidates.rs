@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::loose::Loose;
+use super::loose::quoted::{self, Quote, opening};
 use super::plan::{NodeKind, Schema};
-use super::quoted::{Quote, opening};
 use super::strict;
 use super::tree::{Shape, Span, Tree};
 
@@ -387,6 +387,6 @@ pub(super) fn whole_string<'t>(text: &'t str, schema: &Schema, start: usize, end
     // A fence is not a quotation mark.
     let quote = opening(text.as_bytes(), start, end).filter(|q| *q != Quote::Triple(b'`'))?;
     let mut scanner = Loose::new(text, &schema.keys, start, end);
-    let tree = super::quoted::read(&mut scanner, quote, super::loose::Place::Member);
+    let tree = quoted::read(&mut scanner, quote, super::loose::Place::Member);
     (scanner.pos == end && !tree.cut).then_some(tree)
 }

@@ -52,12 +52,9 @@ mod code;
 mod coerce;
 mod docs;
 mod error;
-mod escape;
 mod loose;
-mod partial;
 mod path;
 mod plan;
-mod quoted;
 mod repair;
 mod report;
 mod root;
@@ -66,7 +63,6 @@ mod show;
 mod soundness;
 mod strict;
 mod text;
-mod text_reply;
 #[doc(hidden)]
 pub mod thoughts;
 mod tree;
@@ -85,17 +81,17 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use error::{DecodeError, Problem, ProblemKind, SchemaError};
-pub use partial::Partial;
 pub use path::ValuePath;
 pub use report::{Decoded, ParseReport, Repair, RepairKind};
+pub use root::Partial;
 pub use type_text::{TypeText, describe};
 
 /// Internals that `dspy-core` uses. Not covered by semantic versioning.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::docs::{brief, shorten};
+    pub use crate::root::text_reply::{is_nothing, may_be_nothing};
     pub use crate::sample::words;
-    pub use crate::text_reply::{is_nothing, may_be_nothing};
     pub use crate::type_text::Definitions;
 }
 
@@ -253,7 +249,7 @@ impl Plan {
     /// # Ok::<(), dspy_decode::SchemaError>(())
     /// ```
     pub fn decode_partial(&self, text: &str) -> Partial {
-        partial::decode(&self.schema, text)
+        root::decode_partial(&self.schema, text)
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
-use super::message_builder::Canvas;
+use super::message_builder::MessageBuilder;
 use super::sections::{Section, Sections};
 use super::streaming::ChatReader;
 use super::{
-    Adapter, Parsed, Prompt, ReplyReader, layout, markers, outside, trailing_text, value, whole_reply,
+    Adapter, Parsed, Prompt, ReplyReader, demos, history, markers, outside, prompt_parts, trailing_text,
+    value, whole_reply,
 };
 use crate::decode::{ParseReport, SchemaError};
 use crate::lm::{Completion, Message, Role};
@@ -33,7 +34,7 @@ impl Adapter for ChatAdapter {
     fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
         let spec = prompt.spec;
         let mut system = String::new();
-        layout::push_fields(&mut system, spec);
+        prompt_parts::push_fields(&mut system, spec);
         system.push_str("\nEvery field stands below its own marker, in this layout:\n\n");
         for field in spec.shown_inputs().chain(spec.outputs()) {
             markers::push(&mut system, field.name());
@@ -43,30 +44,32 @@ impl Adapter for ChatAdapter {
         }
         markers::push(&mut system, markers::COMPLETED);
         system.push_str("\n\n");
-        layout::push_task(&mut system, spec);
-        let demos = layout::demo_turns(
+        prompt_parts::push_task(&mut system, spec);
+        let demos = demos::demo_turns(
             prompt,
-            |out, values| layout::push_input_sections(out, spec, values),
+            |out, values| prompt_parts::push_input_sections(out, spec, values),
             |values, absent| reply(spec, values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
     fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
-        let question = |out: &mut Canvas, turn: &Values| layout::push_input_sections(out, prompt.spec, turn);
-        layout::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
+        let question = |out: &mut MessageBuilder, turn: &Values| {
+            prompt_parts::push_input_sections(out, prompt.spec, turn)
+        };
+        history::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut canvas = Canvas::with_capacity(256);
-        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
+        let mut canvas = MessageBuilder::with_capacity(256);
+        prompt_parts::push_input_sections(&mut canvas, prompt.spec, inputs);
         let text = &mut canvas.text;
         text.push_str("Answer with ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             text.push_str(if index == 0 { "`" } else { ", then `" });
             markers::push(text, field.name());
             text.push('`');
-            layout::push_reminder(text, field);
+            prompt_parts::push_reminder(text, field);
         }
         text.push_str(", and end with `");
         markers::push(text, markers::COMPLETED);
@@ -144,8 +147,8 @@ impl Adapter for ChatAdapter {
 }
 
 fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
-    let mut canvas = Canvas::default();
-    layout::push_sections(&mut canvas, spec.outputs(), values, absent);
+    let mut canvas = MessageBuilder::default();
+    prompt_parts::push_sections(&mut canvas, spec.outputs(), values, absent);
     markers::push(&mut canvas.text, markers::COMPLETED);
     canvas.text.push('\n');
     canvas.text

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::signature::{FieldError, FieldSpec, Role, SignatureSpec, Values};
+use super::Prompt;
+use super::message_builder::MessageBuilder;
+use crate::lm::{self, Message};
+use crate::signature::{FieldError, FieldSpec, Role, SignatureSpec, Values, settle_by};
 use crate::types::Place;
 
 /// Returns the earlier turns in `inputs`, oldest first.
@@ -59,4 +62,45 @@ pub(super) fn check(spec: &SignatureSpec, field: &FieldSpec, history: &Value) ->
         }
     }
     Ok(())
+}
+
+/// Returns the earlier turns of the conversation in the form of demonstrations: `question` appends the inputs
+/// of a turn, `reply` renders its outputs. Fields that a turn omits are omitted.
+pub(super) fn history_turns(
+    prompt: Prompt<'_>,
+    inputs: &Values,
+    question: impl Fn(&mut MessageBuilder, &Values),
+    reply: impl Fn(&Values) -> String,
+) -> Vec<Message> {
+    if !prompt.spec.inputs().any(FieldSpec::is_history) {
+        return Vec::new();
+    }
+    let mut messages = Vec::new();
+    for turn in turns(prompt.spec, inputs) {
+        let turn: Values = turn
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), settled(prompt.spec.field(name), value)))
+            .collect();
+        let mut canvas = MessageBuilder::default();
+        question(&mut canvas, &turn);
+        canvas.trim_end();
+        if !canvas.is_empty() {
+            messages.push(canvas.into_message(lm::Role::User));
+        }
+        if prompt.spec.outputs().any(|field| turn.contains_key(field.name())) {
+            messages.push(Message::assistant(reply(&turn)));
+        }
+    }
+    messages
+}
+
+/// Returns the value with its maps and sets in a fixed order, since the type of a turn may have serialized
+/// them in any order.
+fn settled(field: Option<&FieldSpec>, value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(field) = field {
+        settle_by(field.schema(), &mut value);
+    }
+    value
 }

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use super::elements::Elements;
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
-use super::message_builder::Canvas;
+use super::message_builder::MessageBuilder;
 use super::other_formats::{self, Format};
 use super::sections::{Sections, UNCLOSED, field_index};
 use super::streaming::JsonReader;
 use super::{
-    Adapter, Parsed, Prompt, ReplyReader, code, layout, markers, outside, trailing_text, value, whole_reply,
+    Adapter, Parsed, Prompt, ReplyReader, code, demos, history, markers, outside, prompt_parts,
+    trailing_text, value, whole_reply,
 };
 use crate::decode::thoughts;
 use crate::decode::{Decoded, ParseReport, RepairKind};
@@ -34,7 +35,7 @@ impl Adapter for JsonAdapter {
     fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
         let spec = prompt.spec;
         let mut system = String::new();
-        layout::push_fields(&mut system, spec);
+        prompt_parts::push_fields(&mut system, spec);
         system.push_str("\nThe input fields stand below markers, in this layout:\n\n");
         for field in spec.shown_inputs() {
             markers::push(&mut system, field.name());
@@ -48,23 +49,25 @@ impl Adapter for JsonAdapter {
             system.push_str(&format!("  {}: {notation},\n", Value::from(field.name())));
         }
         system.push_str("}\n\n");
-        layout::push_task(&mut system, spec);
-        let demos = layout::demo_turns(
+        prompt_parts::push_task(&mut system, spec);
+        let demos = demos::demo_turns(
             prompt,
-            |out, values| layout::push_input_sections(out, spec, values),
+            |out, values| prompt_parts::push_input_sections(out, spec, values),
             |values, absent| reply(spec, values, absent),
         );
         std::iter::once(Message::system(system)).chain(demos).collect()
     }
 
     fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
-        let question = |out: &mut Canvas, turn: &Values| layout::push_input_sections(out, prompt.spec, turn);
-        layout::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
+        let question = |out: &mut MessageBuilder, turn: &Values| {
+            prompt_parts::push_input_sections(out, prompt.spec, turn)
+        };
+        history::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut canvas = Canvas::with_capacity(256);
-        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
+        let mut canvas = MessageBuilder::with_capacity(256);
+        prompt_parts::push_input_sections(&mut canvas, prompt.spec, inputs);
         let text = &mut canvas.text;
         text.push_str("Answer with one JSON object that has the members ");
         for (index, field) in prompt.spec.outputs().enumerate() {

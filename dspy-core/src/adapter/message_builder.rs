@@ -12,16 +12,16 @@ use dspy_base::keyword;
 
 /// Text with media, in reading order.
 #[derive(Debug, Default)]
-pub(super) struct Canvas {
+pub(super) struct MessageBuilder {
     /// The text so far.
     pub(super) text: String,
     /// The media, each with the length of the text before it.
     media: Vec<(usize, Media)>,
 }
 
-impl Canvas {
+impl MessageBuilder {
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Canvas { text: String::with_capacity(capacity), media: Vec::new() }
+        MessageBuilder { text: String::with_capacity(capacity), media: Vec::new() }
     }
 
     /// Removes trailing whitespace.
@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn space_beside_media_is_no_part_of_its_own() {
         let media = Media::new(crate::lm::MediaKind::Image, "https://example.com/a.png");
-        let canvas = Canvas { text: " \n text \n".into(), media: vec![(2, media.clone()), (8, media)] };
+        let canvas =
+            MessageBuilder { text: " \n text \n".into(), media: vec![(2, media.clone()), (8, media)] };
         let Content::Parts(parts) = canvas.into_message(Role::User).content else { panic!("no parts") };
         let texts: Vec<_> =
             parts.iter().map(|part| if let Part::Text(text) = part { Some(&**text) } else { None }).collect();

@@ -9,8 +9,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
-use super::message_builder::Canvas;
-use super::{Adapter, Parsed, Prompt, layout};
+use super::message_builder::MessageBuilder;
+use super::{Adapter, Parsed, Prompt, prompt_parts};
 use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
@@ -391,17 +391,17 @@ impl Adapter for Bare {
 
     fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
         let mut system = String::new();
-        layout::push_fields(&mut system, prompt.spec);
+        prompt_parts::push_fields(&mut system, prompt.spec);
         if !system.is_empty() {
             system.push('\n');
         }
-        layout::push_task(&mut system, prompt.spec);
+        prompt_parts::push_task(&mut system, prompt.spec);
         vec![Message::system(system)]
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut canvas = Canvas::default();
-        layout::push_input_sections(&mut canvas, prompt.spec, inputs);
+        let mut canvas = MessageBuilder::default();
+        prompt_parts::push_input_sections(&mut canvas, prompt.spec, inputs);
         canvas.text.push_str("Call the tools that the task needs.");
         canvas.into_message(lm::Role::User)
     }

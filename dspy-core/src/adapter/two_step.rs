@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::message_builder::Canvas;
-use super::{Adapter, ChatAdapter, ParseError, Parsed, Prompt, layout, value};
+use super::message_builder::MessageBuilder;
+use super::{Adapter, ChatAdapter, ParseError, Parsed, Prompt, demos, history, value};
 use crate::lm::{self, Completion, Lm, Message};
 use crate::signature::{FieldSpec, Native, Role, SignatureSpec, Values};
 use crate::types::Definitions;
@@ -103,7 +103,7 @@ impl Adapter for TwoStepAdapter {
         push_fields(&mut system, "\nYour answer makes clear:\n", spec.outputs());
         push_definitions(&mut system, spec);
         system.push_str("\nAnswer in plain prose, in whatever form suits it.");
-        let demos = layout::demo_turns(
+        let demos = demos::demo_turns(
             prompt,
             |out, values| push_inputs(out, spec, values),
             |values, absent| lines(spec.outputs(), values, absent),
@@ -112,14 +112,14 @@ impl Adapter for TwoStepAdapter {
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut canvas = Canvas::default();
+        let mut canvas = MessageBuilder::default();
         push_inputs(&mut canvas, prompt.spec, inputs);
         canvas.into_message(lm::Role::User)
     }
 
     fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
-        let question = |out: &mut Canvas, turn: &Values| push_inputs(out, prompt.spec, turn);
-        layout::history_turns(prompt, inputs, question, |turn| lines(prompt.spec.outputs(), turn, None))
+        let question = |out: &mut MessageBuilder, turn: &Values| push_inputs(out, prompt.spec, turn);
+        history::history_turns(prompt, inputs, question, |turn| lines(prompt.spec.outputs(), turn, None))
     }
 
     /// Parses a reply of the second model.
@@ -175,7 +175,7 @@ fn push_definitions(out: &mut String, spec: &SignatureSpec) {
 }
 
 /// Appends the inputs as `name: value`, one per line, with media in place.
-fn push_inputs(out: &mut Canvas, spec: &SignatureSpec, values: &Values) {
+fn push_inputs(out: &mut MessageBuilder, spec: &SignatureSpec, values: &Values) {
     for field in spec.shown_inputs() {
         let Some(value) = values.get(field.name()) else { continue };
         let _ = write!(out.text, "{}{}: ", if out.is_empty() { "" } else { "\n" }, field.name());

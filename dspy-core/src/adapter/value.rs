@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::message_builder::Canvas;
+use super::message_builder::MessageBuilder;
 use super::{code, markers};
 use crate::decode::internal::{is_nothing, may_be_nothing};
 use crate::signature::{FieldSpec, Native};
 use crate::types::{Document, describe, show_documents};
 
 /// Appends `value` in the form that follows its marker.
-pub(super) fn push(out: &mut Canvas, field: &FieldSpec, value: &Value) {
+pub(super) fn push(out: &mut MessageBuilder, field: &FieldSpec, value: &Value) {
     if field.has_media() && out.push_media(field, value, markers::escape_json) {
         return;
     }
@@ -202,7 +202,7 @@ mod tests {
 
     fn round_trip(text: &str) -> String {
         let field = FieldSpec::text(Role::Output, "answer", "");
-        let mut out = Canvas::default();
+        let mut out = MessageBuilder::default();
         out.text.push('\n');
         push(&mut out, &field, &Value::from(text));
         out.text.push_str("\n\n");
@@ -212,7 +212,7 @@ mod tests {
     fn optional_round_trip(text: &str) -> Option<String> {
         let schema = serde_json::json!({"type": ["string", "null"]});
         let field = FieldSpec::new(Role::Output, "answer", "", schema);
-        let mut out = Canvas::default();
+        let mut out = MessageBuilder::default();
         out.text.push('\n');
         push(&mut out, &field, &Value::from(text));
         out.text.push_str("\n\n");

@@ -8,10 +8,12 @@ use super::children::{self, is_unclear};
 use super::elements::{Element, Elements};
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
 use super::markup::{Tag, tag, text_of};
-use super::message_builder::Canvas;
+use super::message_builder::MessageBuilder;
 use super::other_formats::{self, Format};
 use super::streaming::XmlReader;
-use super::{Adapter, Parsed, Prompt, ReplyReader, layout, outside, value, whole_reply};
+use super::{
+    Adapter, Parsed, Prompt, ReplyReader, demos, history, outside, prompt_parts, value, whole_reply,
+};
 use crate::decode::ParseReport;
 use crate::decode::internal::is_nothing;
 use crate::lm::{Completion, Message, Role};
@@ -33,14 +35,14 @@ impl Adapter for XmlAdapter {
     fn preamble(&self, prompt: Prompt<'_>) -> Vec<Message> {
         let spec = prompt.spec;
         let mut system = String::new();
-        layout::push_fields(&mut system, spec);
+        prompt_parts::push_fields(&mut system, spec);
         system.push_str("\nEvery field stands in an element of its own, in this layout:\n\n");
         for field in spec.shown_inputs().chain(spec.outputs()) {
             push_element(&mut system, field.name(), &format!("{{{}}}", field.name()));
         }
         system.push_str("\nLists and objects are written as JSON inside their element.\n\n");
-        layout::push_task(&mut system, spec);
-        let demos = layout::demo_turns(
+        prompt_parts::push_task(&mut system, spec);
+        let demos = demos::demo_turns(
             prompt,
             |out, values| push_elements(out, spec.shown_inputs(), values, None),
             |values, absent| elements(spec.outputs(), values, absent),
@@ -49,21 +51,21 @@ impl Adapter for XmlAdapter {
     }
 
     fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
-        let question = |out: &mut Canvas, turn: &Values| {
+        let question = |out: &mut MessageBuilder, turn: &Values| {
             push_elements(out, prompt.spec.shown_inputs(), turn, None);
         };
-        layout::history_turns(prompt, inputs, question, |turn| elements(prompt.spec.outputs(), turn, None))
+        history::history_turns(prompt, inputs, question, |turn| elements(prompt.spec.outputs(), turn, None))
     }
 
     fn input(&self, prompt: Prompt<'_>, inputs: &Values) -> Message {
-        let mut canvas = Canvas::with_capacity(256);
+        let mut canvas = MessageBuilder::with_capacity(256);
         push_elements(&mut canvas, prompt.spec.shown_inputs(), inputs, None);
         let text = &mut canvas.text;
         text.push_str("\nAnswer with the elements ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}`<{}>`", field.name()));
-            layout::push_reminder(text, field);
+            prompt_parts::push_reminder(text, field);
         }
         text.push('.');
         canvas.into_message(Role::User)
@@ -148,13 +150,13 @@ fn elements<'a>(
     values: &Values,
     absent: Option<&str>,
 ) -> String {
-    let mut out = Canvas::default();
+    let mut out = MessageBuilder::default();
     push_elements(&mut out, fields, values, absent);
     out.text
 }
 
 fn push_elements<'a>(
-    out: &mut Canvas,
+    out: &mut MessageBuilder,
     fields: impl Iterator<Item = &'a FieldSpec>,
     values: &Values,
     absent: Option<&str>,

@@ -7,22 +7,21 @@
 pub(crate) mod check;
 mod demo;
 mod field_properties;
-mod field_type;
-mod grammar;
+mod field_trait;
 mod map_order;
 mod native;
 mod partial;
 mod reply_schema;
 pub(crate) mod schema_keywords;
 mod spec;
+mod string_form;
 mod traits;
 
 pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
 #[doc(hidden)]
-pub use field_type::ErasedField;
-pub use field_type::{FieldType, property_schema};
-pub use grammar::GrammarError;
+pub use field_trait::ErasedField;
+pub use field_trait::{FieldType, property_schema};
 pub(crate) use map_order::settle_by;
 pub(crate) use native::Native;
 pub(crate) use partial::update_values;
@@ -30,6 +29,7 @@ pub use partial::{FieldChange, FieldState, FieldUpdate, PartialValues};
 #[doc(hidden)]
 pub use partial::{ReadField, WriteField, update_field};
 pub use spec::{FieldSpec, Role, SignatureSpec};
+pub use string_form::GrammarError;
 pub use traits::{Example, FieldError, Fields, IntoInput, Signature};
 
 /// Field values by field name, in the order of the signature.

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::coerce::is_block_mark;
-use super::super::quoted::opening;
 use super::super::report::RepairKind as R;
 use super::super::tree::{Flaw, Note, Notes, Shape, Span, Tree, is_json_number};
+use super::quoted::opening;
 use super::{Loose, Place};
 use dspy_base::fold::fold;
 

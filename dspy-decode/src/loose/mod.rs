@@ -4,16 +4,19 @@
 //! coercion of the tree determines the consequences for the type.
 
 mod bare;
+mod escape;
 mod list;
 mod object;
+pub(super) mod quoted;
 
 use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::MAX_DEPTH;
-use super::quoted::{Quote, opening};
 use super::report::RepairKind as R;
 use super::tree::{Note, Notes, Shape, Span, Tree};
+pub(super) use quoted::Quote;
+use quoted::opening;
 
 /// The surroundings of a value, which determine where unquoted text and strings with stray quotes end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +258,7 @@ impl<'t, 'k> Loose<'t, 'k> {
     }
 
     fn quoted(&mut self, quote: Quote, place: Place) -> Tree<'t> {
-        super::quoted::read(self, quote, place)
+        quoted::read(self, quote, place)
     }
 }
 

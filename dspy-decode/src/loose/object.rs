@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::super::quoted::opening;
 use super::super::report::RepairKind as R;
 use super::super::tree::{Entry, Flaw, Note, Notes, Shape, Span, Tree};
+use super::quoted::opening;
 use super::{Loose, Place};
 
 impl<'t> Loose<'t, '_> {

@@ -9,9 +9,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::ask::Ask;
-use super::judge::{Grant, Verdict, judge};
 use super::learned::Experience;
 use super::log::BudgetLog;
+use super::verdict::{Grant, Verdict, judge};
 use super::{Budget, BudgetRefusal, Limit, OverBudget};
 use crate::money::usage::{dollars, picodollars};
 use crate::{Tally, Usage};

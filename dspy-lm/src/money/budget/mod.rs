@@ -2,12 +2,12 @@
 
 mod account;
 mod ask;
-mod judge;
 mod learned;
 mod log;
 mod pay;
 mod refusal;
 mod scope;
+mod verdict;
 
 use std::fmt;
 use std::future::Future;

@@ -1,11 +1,11 @@
 //! Backslash escapes in strings, including those that JSON does not define.
 
-use super::loose::Loose;
-use super::report::RepairKind as R;
-use super::tree::{Flaw, Note, Notes, Span};
+use super::super::report::RepairKind as R;
+use super::super::tree::{Flaw, Note, Notes, Span};
+use super::Loose;
 
 /// Returns whether the text ends inside the escape at `at`, so that its meaning is unknown.
-pub(super) fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
+pub(crate) fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
     if scan.closed_end {
         return false;
     }
@@ -24,7 +24,7 @@ pub(super) fn is_half_escape(scan: &Loose<'_, '_>, at: usize) -> bool {
 }
 
 /// Decodes the escape at `at` into `out` and returns the place after it.
-pub(super) fn escape(
+pub(crate) fn escape(
     scan: &Loose<'_, '_>,
     at: usize,
     out: &mut String,

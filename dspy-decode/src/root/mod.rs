@@ -2,6 +2,8 @@
 
 mod indented;
 mod outline;
+mod partial;
+pub(crate) mod text_reply;
 
 use serde_json::Value;
 
@@ -13,7 +15,9 @@ use super::plan::{NodeId, NodeKind, Schema, same};
 use super::report::{Decoded, ParseReport, RepairKind as R};
 use super::text::{corrects, snippet};
 use super::tree::{Shape, Span, Tree};
-use super::{MAX_BYTES, partial, repair, soundness, strict, text_reply, thoughts};
+use super::{MAX_BYTES, repair, soundness, strict, thoughts};
+pub use partial::Partial;
+pub(crate) use partial::decode as decode_partial;
 
 /// The minimum cost difference between two places of a reply that both fit. With a smaller difference the
 /// reply is ambiguous.

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use super::MAX_BYTES;
-use super::candidates;
-use super::code::{self, Code};
-use super::coerce::{self, Coercion};
-use super::error::{DecodeError, Problem, ProblemKind};
-use super::path::Path;
-use super::plan::{NodeKind, Schema, TextPlan};
-use super::report::{Decoded, ParseReport, RepairKind as R};
-use super::root::{DecodeOutcome, bounds, problem};
-use super::text::snippet;
-use super::thoughts;
-use super::tree::{Shape, Span, Tree};
+use super::super::MAX_BYTES;
+use super::super::candidates;
+use super::super::code::{self, Code};
+use super::super::coerce::{self, Coercion};
+use super::super::error::{DecodeError, Problem, ProblemKind};
+use super::super::path::Path;
+use super::super::plan::{NodeKind, Schema, TextPlan};
+use super::super::report::{Decoded, ParseReport, RepairKind as R};
+use super::super::text::snippet;
+use super::super::thoughts;
+use super::super::tree::{Shape, Span, Tree};
+use super::{DecodeOutcome, bounds, problem};
 
 /// Returns the plan of a type that accepts any string, and whether it may be null.
-pub(super) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
+pub(crate) fn free_text(schema: &Schema) -> Option<(&TextPlan, bool)> {
     let node = schema.node(schema.root);
     match &node.kind {
         NodeKind::Text(plan) if node.checks.is_empty() => Some((plan, false)),
@@ -43,7 +43,7 @@ pub fn may_be_nothing(text: &str) -> bool {
 
 /// Reads the whole text as a string. Surrounding notation is removed only if the schema constrains the string
 /// and the result then satisfies it.
-pub(super) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> DecodeOutcome {
+pub(crate) fn read(schema: &Schema, plan: &TextPlan, nullable: bool, text: &str) -> DecodeOutcome {
     if nullable && is_nothing(text) {
         let mut coercion = Coercion::new(schema, Some(text), 0);
         if text.trim().ends_with('.') {

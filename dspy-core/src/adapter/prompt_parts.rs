@@ -2,17 +2,11 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
-use super::message_builder::Canvas;
-use super::{Prompt, history, markers, value};
-use crate::lm::{Message, Role};
+use super::message_builder::MessageBuilder;
+use super::{markers, value};
 use crate::signature::check::checks_in_words;
-use crate::signature::{Demo, FieldSpec, SignatureSpec, Values, settle_by};
+use crate::signature::{FieldSpec, SignatureSpec, Values};
 use crate::types::Definitions;
-
-/// Placeholder for an output that a demonstration lacks.
-pub(super) const NOT_GIVEN: &str = "(not given in this example)";
 
 /// Suffix of a type that says how to write code.
 const IN_A_FENCE: &str = ", in one fence of backticks)";
@@ -97,13 +91,13 @@ pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
 }
 
 /// Appends the inputs of a demonstration below their markers.
-pub(super) fn push_input_sections(out: &mut Canvas, spec: &SignatureSpec, values: &Values) {
+pub(super) fn push_input_sections(out: &mut MessageBuilder, spec: &SignatureSpec, values: &Values) {
     push_sections(out, spec.shown_inputs(), values, None);
 }
 
 /// Appends field values below their markers.
 pub(super) fn push_sections<'a>(
-    out: &mut Canvas,
+    out: &mut MessageBuilder,
     fields: impl Iterator<Item = &'a FieldSpec>,
     values: &Values,
     absent: Option<&str>,
@@ -122,79 +116,4 @@ pub(super) fn push_sections<'a>(
         }
         out.text.push_str("\n\n");
     }
-}
-
-/// Returns the demonstrations as turns of the conversation, incomplete ones first. `question` appends inputs;
-/// `reply` renders outputs and receives the placeholder for missing ones.
-pub(super) fn demo_turns(
-    prompt: Prompt<'_>,
-    question: impl Fn(&mut Canvas, &Values),
-    reply: impl Fn(&Values, Option<&str>) -> String,
-) -> impl Iterator<Item = Message> {
-    let complete = |demo: &&Demo| {
-        let mut fields = prompt.spec.shown_inputs().chain(prompt.spec.outputs());
-        fields.all(|field| field.is_optional() || demo.values.contains_key(field.name()))
-    };
-    let usable = move |demo: &&Demo| {
-        let has = |field: &FieldSpec| demo.values.get(field.name()).is_some_and(|value| !value.is_null());
-        (prompt.spec.shown_inputs().next().is_none() || prompt.spec.shown_inputs().any(has))
-            && prompt.spec.outputs().any(has)
-    };
-    let incomplete = prompt.demos.iter().filter(usable).filter(move |demo| !complete(demo));
-    let whole = prompt.demos.iter().filter(usable).filter(complete);
-    let turns = incomplete.map(|demo| (demo, true)).chain(whole.map(|demo| (demo, false)));
-    turns
-        .flat_map(|(demo, partial)| {
-            let mut canvas = Canvas::default();
-            if partial {
-                canvas.text.push_str("An example of the task that lacks some of its fields.\n\n");
-            }
-            question(&mut canvas, &demo.values);
-            canvas.trim_end();
-            let answer = reply(&demo.values, partial.then_some(NOT_GIVEN));
-            [canvas.into_message(Role::User), Message::assistant(answer)]
-        })
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
-/// Returns the earlier turns of the conversation in the form of demonstrations: `question` appends the inputs
-/// of a turn, `reply` renders its outputs. Fields that a turn omits are omitted.
-pub(super) fn history_turns(
-    prompt: Prompt<'_>,
-    inputs: &Values,
-    question: impl Fn(&mut Canvas, &Values),
-    reply: impl Fn(&Values) -> String,
-) -> Vec<Message> {
-    if !prompt.spec.inputs().any(FieldSpec::is_history) {
-        return Vec::new();
-    }
-    let mut messages = Vec::new();
-    for turn in history::turns(prompt.spec, inputs) {
-        let turn: Values = turn
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| (name.clone(), settled(prompt.spec.field(name), value)))
-            .collect();
-        let mut canvas = Canvas::default();
-        question(&mut canvas, &turn);
-        canvas.trim_end();
-        if !canvas.is_empty() {
-            messages.push(canvas.into_message(Role::User));
-        }
-        if prompt.spec.outputs().any(|field| turn.contains_key(field.name())) {
-            messages.push(Message::assistant(reply(&turn)));
-        }
-    }
-    messages
-}
-
-/// Returns the value with its maps and sets in a fixed order, since the type of a turn may have serialized
-/// them in any order.
-fn settled(field: Option<&FieldSpec>, value: &Value) -> Value {
-    let mut value = value.clone();
-    if let Some(field) = field {
-        settle_by(field.schema(), &mut value);
-    }
-    value
 }

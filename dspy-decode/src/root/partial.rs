@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::candidates;
-use super::coerce::Coercion;
-use super::path::Path;
-use super::plan::{Extra, NodeId, NodeKind, ObjectPlan, Schema, TextPlan, UnionPlan};
-use super::thoughts::{Head, Thoughts};
-use super::tree::{Shape, Tree};
+use super::super::candidates;
+use super::super::coerce::Coercion;
+use super::super::path::Path;
+use super::super::plan::{Extra, NodeId, NodeKind, ObjectPlan, Schema, TextPlan, UnionPlan};
+use super::super::thoughts::{Head, Thoughts};
+use super::super::tree::{Shape, Tree};
 use dspy_base::fold::fold;
 
 /// The part of an unfinished reply that is certain.
@@ -53,13 +53,13 @@ impl Partial {
     }
 }
 
-pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
+pub(crate) fn decode(schema: &Schema, text: &str) -> Partial {
     if let Some((plan, nullable)) = super::text_reply::free_text(schema) {
         // "nul" may become null, which is not text.
         let open = nullable && super::text_reply::may_be_nothing(text);
         if plan.code {
             let started = answer(text);
-            let value = started.and_then(|at| super::code::beginning(&text[at..])).map(Value::String);
+            let value = started.and_then(|at| super::super::code::beginning(&text[at..])).map(Value::String);
             return Partial { value, ..Partial::default() };
         }
         let shown = if plan.is_free() { Some(text) } else { certain_start(plan, text) };
@@ -68,8 +68,8 @@ pub(super) fn decode(schema: &Schema, text: &str) -> Partial {
             ..Partial::default()
         };
     }
-    let text = text.get(..super::MAX_BYTES).unwrap_or(text);
-    let Some(start) = answer(text).filter(|_| text.len() <= super::MAX_BYTES) else {
+    let text = text.get(..super::super::MAX_BYTES).unwrap_or(text);
+    let Some(start) = answer(text).filter(|_| text.len() <= super::super::MAX_BYTES) else {
         return Partial::default();
     };
     let Some((mut tree, mut doubt)) = candidates::first(text, schema, start) else {

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::super::report::RepairKind as R;
+use super::super::text::next_special;
+use super::super::tree::{Flaw, Note, Notes, Span, Tree};
 use super::escape::{escape, is_half_escape};
-use super::loose::{Loose, Place};
-use super::report::RepairKind as R;
-use super::text::next_special;
-use super::tree::{Flaw, Note, Notes, Span, Tree};
+use super::{Loose, Place};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Quote {
+pub(crate) enum Quote {
     Double,
     Single,
     Backtick,
@@ -20,7 +20,7 @@ pub(super) enum Quote {
 }
 
 /// Returns the quotation mark that opens here, if there is one.
-pub(super) fn opening(bytes: &[u8], at: usize, end: usize) -> Option<Quote> {
+pub(crate) fn opening(bytes: &[u8], at: usize, end: usize) -> Option<Quote> {
     let rest = bytes.get(at..end)?;
     let first = *rest.first()?;
     Some(match first {
@@ -48,7 +48,7 @@ pub(super) fn opening(bytes: &[u8], at: usize, end: usize) -> Option<Quote> {
 }
 
 impl Quote {
-    pub(super) fn width(self) -> usize {
+    pub(crate) fn width(self) -> usize {
         match self {
             Self::Double | Self::Single | Self::Backtick => 1,
             Self::Guillemet => 2,
@@ -57,7 +57,7 @@ impl Quote {
     }
 
     /// Returns the width of the closing mark at this place, if there is one.
-    pub(super) fn closes_at(self, bytes: &[u8], at: usize, end: usize) -> Option<usize> {
+    pub(crate) fn closes_at(self, bytes: &[u8], at: usize, end: usize) -> Option<usize> {
         let rest = bytes.get(at..end)?;
         let first = *rest.first()?;
         match self {
@@ -111,7 +111,7 @@ impl Quote {
 }
 
 /// Reads the string whose opening mark is at the scanner's position.
-pub(super) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> Tree<'t> {
+pub(crate) fn read<'t>(scan: &mut Loose<'t, '_>, quote: Quote, place: Place) -> Tree<'t> {
     let start = scan.pos;
     let mut notes = Notes::None;
     if quote != Quote::Double {
@@ -213,7 +213,7 @@ fn fenced_string<'t>(scan: &mut Loose<'t, '_>, start: usize, body: usize, notes:
         }
     }
     if let Some((tag, rest)) = text.split_once('\n')
-        && super::code::is_info_string(tag)
+        && super::super::code::is_info_string(tag)
     {
         text = rest;
         text = text.strip_suffix('\n').unwrap_or(text);
