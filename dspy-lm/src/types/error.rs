@@ -56,20 +56,20 @@ pub enum LmErrorKind {
 }
 
 impl LmErrorKind {
-    /// Whether the same request is likely to succeed a little later.
+    /// Returns whether the same request is likely to succeed a little later.
     pub const fn is_retryable(self) -> bool {
         use LmErrorKind::{CircuitOpen, RateLimit, Server, Timeout, Transport};
         matches!(self, CircuitOpen | RateLimit | Server | Timeout | Transport)
     }
 
-    /// Whether the failure is independent of the request: the same program may work with the model at another
-    /// time.
+    /// Returns whether the failure is independent of the request: the same program may work with the model at
+    /// another time.
     pub const fn is_outage(self) -> bool {
         use LmErrorKind::{ContentFilter, ContextWindow, InvalidRequest};
         !matches!(self, ContentFilter | ContextWindow | InvalidRequest)
     }
 
-    /// Whether no request can succeed until the configuration is changed.
+    /// Returns whether no request can succeed until the configuration is changed.
     pub const fn is_configuration(self) -> bool {
         use LmErrorKind::{Auth, Configuration, Denied, NotFound};
         matches!(self, Configuration | Auth | NotFound | Denied)
@@ -149,12 +149,12 @@ impl LmError {
         }
     }
 
-    /// Whether the same request is likely to succeed a little later.
+    /// Returns whether the same request is likely to succeed a little later.
     pub fn is_retryable(&self) -> bool {
         self.kind.is_retryable()
     }
 
-    /// Whether the failure is independent of the request; see [`LmErrorKind::is_outage`].
+    /// Returns whether the failure is independent of the request; see [`LmErrorKind::is_outage`].
     pub fn is_outage(&self) -> bool {
         self.kind.is_outage()
     }

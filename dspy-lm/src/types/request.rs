@@ -46,10 +46,10 @@ impl ReasoningEffort {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PromptCache {
-    /// Caches everything before the last message. Sent to endpoints that cache only on request (Anthropic);
+    /// Caching of everything before the last message. Sent to endpoints that cache only on request (Anthropic);
     /// others cache automatically.
     Prefix,
-    /// Caches as `Prefix` does, and routes requests with this key to the same machine at endpoints that
+    /// Caching as with `Prefix`; requests with this key are routed to the same machine at endpoints that
     /// support it (OpenAI).
     Keyed(Arc<str>),
 }
@@ -108,7 +108,7 @@ impl Params {
         self
     }
 
-    /// Whether log-probabilities are requested.
+    /// Returns whether log-probabilities are requested.
     #[cfg(feature = "http")]
     pub(crate) fn wants_logprobs(&self) -> bool {
         self.logprobs.unwrap_or(self.top_logprobs.is_some())
@@ -223,7 +223,7 @@ impl Request {
         self
     }
 
-    /// Whether a message contains audio.
+    /// Returns whether a message contains audio.
     pub(crate) fn has_audio(&self) -> bool {
         self.messages.iter().any(|message| match &message.content {
             Content::Parts(parts) => parts

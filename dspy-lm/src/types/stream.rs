@@ -68,7 +68,7 @@ impl DeltaSink {
         }
     }
 
-    /// Whether any piece was sent.
+    /// Returns whether any piece was sent.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }

@@ -164,7 +164,7 @@ impl ReplyRoom {
         (room / SHARE).clamp(self.enough, self.most).min(room)
     }
 
-    /// Whether the model or the request limits a reply to `tokens` anyway.
+    /// Returns whether the model or the request limits a reply to `tokens` anyway.
     fn limited(&self, tokens: u64) -> bool {
         self.limit.is_some_and(|limit| limit <= tokens)
     }

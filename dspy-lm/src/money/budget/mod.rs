@@ -93,7 +93,7 @@ impl Budget {
         self
     }
 
-    /// An alias of [`time`](Self::time).
+    /// Limits the time, as [`time`](Self::time) does.
     #[must_use]
     #[deprecated(since = "0.1.0", note = "renamed to `time`")]
     pub const fn wall(self, time: Duration) -> Self {
@@ -144,7 +144,7 @@ impl Budget {
         self.start().enter(future)
     }
 
-    /// Whether the budget depends on the number of tokens of a call.
+    /// Returns whether the budget depends on the number of tokens of a call.
     fn counts_tokens(&self) -> bool {
         self.tokens.is_some() || self.usd.is_some()
     }

@@ -16,12 +16,12 @@ const DISK: u64 = 1 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CacheMode {
-    /// Returns known answers and stores new ones.
+    /// Lookup and storage: known answers are returned and new ones stored.
     #[default]
     ReadWrite,
-    /// Returns known answers and stores none.
+    /// Lookup only: known answers are returned and new ones are not stored.
     ReadOnly,
-    /// Returns known answers and never calls a model: other requests fail with
+    /// Lookup without a model: known answers are returned, and other requests fail with
     /// [`Unrecorded`](super::LmErrorKind::Unrecorded).
     Replay,
 }
@@ -70,7 +70,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Also stores answers in a directory, one file each. Several processes may use it at once. It is created
+    /// Stores answers in a directory too, one file each. Several processes may use it at once. It is created
     /// with the first answer. A directory that is not writable is only read.
     ///
     /// On Unix, created directories and files are accessible to their owner only (0700 and 0600). To share a

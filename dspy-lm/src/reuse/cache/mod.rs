@@ -241,7 +241,7 @@ impl Cache {
         Arc::as_ptr(&self.shared).addr()
     }
 
-    /// Whether the current work is part of a call of this cache with that key.
+    /// Returns whether the current work is part of a call of this cache with that key.
     fn is_within(&self, key: &Key) -> bool {
         WITHIN
             .try_with(|within| {
@@ -420,8 +420,8 @@ impl Shared {
     }
 }
 
-/// Whether a reply is complete as far as the request allows. A reply truncated by the request's own token
-/// limit is, because the same request would be truncated again, and a higher limit is another request.
+/// Returns whether a reply is complete as far as the request allows. A reply truncated by the request's own
+/// token limit is, because the same request would be truncated again, and a higher limit is another request.
 fn is_worth_keeping(response: &Response) -> bool {
     let says_something =
         |completion: &Completion| !completion.text.trim().is_empty() || !completion.tool_calls.is_empty();

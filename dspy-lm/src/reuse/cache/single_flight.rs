@@ -165,14 +165,14 @@ impl Waiter {
         end
     }
 
-    /// Whether the answer is charged to this waiter. True for exactly one of the waiters.
+    /// Returns whether the answer is charged to this waiter. True for exactly one of the waiters.
     pub(super) fn pays(&self) -> bool {
         let from = if self.first { FIRST } else { ANYONE };
         self.flight.payer.compare_exchange(from, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether an error of the call also applies to this waiter. Otherwise the waiter has to make its own
-    /// call.
+    /// Returns whether an error of the call also applies to this waiter. Otherwise the waiter has to make its
+    /// own call.
     pub(super) fn concerns(&self, error: &LmError) -> bool {
         use LmErrorKind::{
             Auth, Billing, Budget, CircuitOpen, Configuration, Denied, Exhausted, Other, RateLimit,

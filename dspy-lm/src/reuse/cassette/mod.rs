@@ -76,7 +76,7 @@ struct Shared {
 enum Mode {
     Record,
     Replay,
-    /// Replays recorded answers and records missing ones.
+    /// Replay of recorded answers and recording of missing ones.
     Missing,
 }
 
@@ -321,7 +321,7 @@ impl Interaction {
     }
 }
 
-/// Whether the outcome is the model's, rather than a refusal of a layer.
+/// Returns whether the outcome is the model's, rather than a refusal of a layer.
 fn was_asked(outcome: &Result<Response, LmError>) -> bool {
     use LmErrorKind::{Budget, Denied, Unrecorded};
     !matches!(outcome, Err(error) if matches!(error.kind, Budget | Denied | Unrecorded))

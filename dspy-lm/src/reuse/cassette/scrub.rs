@@ -82,7 +82,7 @@ impl Scrub {
     }
 }
 
-/// Whether the string value of a member with that name is a secret.
+/// Returns whether the string value of a member with that name is a secret.
 fn is_secret(name: &str) -> bool {
     const WHOLE: [&str; 6] = ["auth", "cookie", "setcookie", "secret", "pwd", "xauth"];
     const ENDS: [&str; 24] = [

@@ -128,7 +128,7 @@ fn secret<'t>(found: &Captures<'t>) -> Option<&'t str> {
     found.name("secret").map(|secret| secret.as_str())
 }
 
-/// Whether this is unlikely to be a word: it contains digits, signs, or mixed case.
+/// Returns whether this is unlikely to be a word: it contains digits, signs, or mixed case.
 fn looks_random(word: &str) -> bool {
     let word = word.trim_end_matches(['.', ',', ';', ':', '!', '?']);
     let rest = word.get(1..).unwrap_or_default();
@@ -138,14 +138,14 @@ fn looks_random(word: &str) -> bool {
             && rest.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
-/// Whether this is base64 of a user and a password.
+/// Returns whether this is base64 of a user and a password.
 fn is_basic(encoded: &str) -> bool {
     let bytes = STANDARD_NO_PAD.decode(encoded.trim_end_matches('='));
     let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
     text.is_some_and(|text| text.contains(':') && !text.chars().any(char::is_control))
 }
 
-/// Whether a value is a placeholder: the name of a variable or type, or a word for no value.
+/// Returns whether a value is a placeholder: the name of a variable or type, or a word for no value.
 fn is_placeholder(name: &str, value: &str) -> bool {
     const NOTHING: [&str; 9] =
         ["none", "null", "true", "false", "nil", "undefined", "string", "required", "optional"];
@@ -154,7 +154,8 @@ fn is_placeholder(name: &str, value: &str) -> bool {
     NOTHING.contains(&value.as_str()) || plain(&value).ends_with(&name) || value.starts_with(['$', '<', '{'])
 }
 
-/// Whether a value in quotes is a secret: always, except for placeholders; a token may also be ordinary text.
+/// Returns whether a value in quotes is a secret: always, except for placeholders; a token may also be
+/// ordinary text.
 fn quoted(found: &Captures<'_>, _: &str) -> bool {
     let (Some(name), Some(value)) = (found.name("name"), secret(found)) else { return false };
     let is_token =
@@ -162,7 +163,7 @@ fn quoted(found: &Captures<'_>, _: &str) -> bool {
     if is_token { value.len() >= 6 && looks_random(value) } else { !is_placeholder(name.as_str(), value) }
 }
 
-/// Whether a value without quotes is a secret, not a word of a sentence or a piece of code.
+/// Returns whether a value without quotes is a secret, not a word of a sentence or a piece of code.
 fn bare(found: &Captures<'_>, text: &str) -> bool {
     let (Some(name), Some(sign), Some(value)) =
         (found.name("name"), found.name("sign"), found.name("secret"))

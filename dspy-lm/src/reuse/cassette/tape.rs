@@ -137,7 +137,7 @@ impl Tape {
         }
     }
 
-    /// Whether a model of that name was called at several endpoints.
+    /// Returns whether a model of that name was called at several endpoints.
     pub(super) fn has_several(&self, model: &str) -> bool {
         let of_model = self.interactions.iter().flatten().filter(|one| one.model == model);
         let mut places = of_model.map(|one| one.endpoint.as_str());
