@@ -46,8 +46,8 @@ impl ReasoningEffort {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PromptCache {
-    /// Caching of everything before the last message. Sent to endpoints that cache only on request (Anthropic);
-    /// others cache automatically.
+    /// Caching of everything before the last message. Sent to endpoints that cache only on request
+    /// (Anthropic); others cache automatically.
     Prefix,
     /// Caching as with `Prefix`; requests with this key are routed to the same machine at endpoints that
     /// support it (OpenAI).
@@ -194,7 +194,8 @@ pub struct Request {
     pub params: Params,
     /// The requested form of the reply.
     pub format: ResponseFormat,
-    /// Tools that the model may call natively; only for models with that [capability](crate::Capabilities::tools).
+    /// Tools that the model may call natively; only for models with that
+    /// [capability](crate::Capabilities::tools).
     pub tools: Vec<ToolSpec>,
     /// Whether the model may, must or must not call them.
     pub tool_choice: ToolChoice,
