@@ -42,7 +42,7 @@ pub struct Endpoint {
     /// The variable that the key was read from, named in the error if the key is refused.
     pub(crate) key_var: Option<&'static str>,
     pub(crate) headers: Vec<(String, Secret)>,
-    /// Headers set by [`vary_by_header`](Self::vary_by_header), in addition to those recognized by name.
+    /// Headers set by [`vary_by_header`](Endpoint::vary_by_header), in addition to those recognized by name.
     pub(crate) varying: Vec<String>,
     /// The tenant that requests are sent for.
     pub(crate) tenant: Option<String>,
