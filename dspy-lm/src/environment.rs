@@ -36,8 +36,7 @@ impl Lm {
     }
 
     /// Selects a model as [`from_env`](Self::from_env) does, but reads the variables from `lookup`, for example from
-    /// a
-    /// `.env` file or a configuration service.
+    /// a `.env` file or a configuration service.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {

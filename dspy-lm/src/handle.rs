@@ -100,8 +100,7 @@ impl Lm {
     ///
     /// Handles that may get different answers have different endpoints. Settings that can change the answer and are
     /// not shown (the query of the base URL, headers, the [tenant](crate::Endpoint::tenant)) are included as a digest
-    /// after a
-    /// `#`.
+    /// after a `#`.
     pub fn endpoint(&self) -> &str {
         self.model.endpoint()
     }

@@ -7,9 +7,8 @@
 ///
 /// OpenAI's default is chat completions rather than the newer responses, because only the former supports stop
 /// sequences, seeds, audio and several completions per request, and because the same name is used for the many
-/// servers that
-/// `OPENAI_BASE_URL` may point to. Select responses to get summaries of the reasoning, and for reasoning models that
-/// call tools: their reasoning is sent back to them from turn to turn.
+/// servers that `OPENAI_BASE_URL` may point to. Select responses to get summaries of the reasoning, and for reasoning
+/// models that call tools: their reasoning is sent back to them from turn to turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Protocol {

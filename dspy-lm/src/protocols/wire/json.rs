@@ -8,8 +8,7 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 ///
 /// A byte order mark is skipped. If the text is invalid only because of half a surrogate pair, a raw control
 /// character in a string, or a number that JSON cannot express, the half is read as U+FFFD, the character as itself,
-/// and the number as
-/// `null`, so that one invalid member does not make the whole reply unreadable.
+/// and the number as `null`, so that one invalid member does not make the whole reply unreadable.
 pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
     serde_json::from_slice(bytes).or_else(|error| {
