@@ -17,7 +17,7 @@ for target in ["decode_value", "decode_partial"]:
     folder = here / "corpus" / target
     folder.mkdir(parents=True, exist_ok=True)
     for number, reply in enumerate(sorted(replies)):
-        # Each reply under three of the schemas.
+        # Each reply with three of the schemas.
         for schema in [number % 26, (number * 7 + 3) % 26, (number * 11 + 5) % 26]:
             data = bytes([schema]) + reply.encode("utf-8", "surrogatepass")
             (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)

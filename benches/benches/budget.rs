@@ -1,6 +1,7 @@
-//! What budgets, usage tracking and prices add to a call.
+//! The overhead of budgets, usage tracking and prices per call.
 //!
-//! `cargo bench -p dspy-benches --bench budget`; the promise is at most a microsecond for a call within a budget.
+//! `cargo bench -p dspy-benches --bench budget`; the target is at most one microsecond per call within a
+//! budget.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot run should say so loudly")]
 
@@ -16,7 +17,7 @@ use dspy::lm::{
     track_usage,
 };
 
-/// Answers at once, so that only what stands before it is measured.
+/// A model that answers immediately, so that only the overhead is measured.
 struct Instantly;
 
 impl LanguageModel for Instantly {
@@ -33,7 +34,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Many calls in a scope that was entered once.
+/// Measures calls in a scope that is entered once.
 fn calls<F: Future<Output = std::time::Duration>>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -72,7 +73,7 @@ fn one_call(c: &mut Criterion) {
     group.finish();
 }
 
-/// A thousand calls that wait for a budget with room for eight, each let through by another one's end.
+/// Measures a thousand calls that wait for a budget with room for eight; each starts when another one ends.
 fn contended(c: &mut Criterion) {
     struct Yielding;
     impl LanguageModel for Yielding {

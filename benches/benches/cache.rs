@@ -1,4 +1,4 @@
-//! What an answer from the cache costs.
+//! The cost of a cache hit.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot run should say so loudly")]
 
@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use dspy::lm::{Cache, Message, Request, ScriptedLm};
 use dspy::prelude::*;
 
-/// A prompt of some 1,200 bytes and a reply of some 600.
+/// Returns a request with a prompt of about 1,200 bytes; the reply of [`lm`] has about 600.
 fn request(number: u64) -> Request {
     let rules = "Answer the question in one short sentence, and say so if you do not know. ".repeat(15);
     Request::new(vec![Message::system(rules), Message::user(format!("What is question {number} about?"))])
@@ -28,7 +28,7 @@ fn workers() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// The same request again and again, all but the first time from the cache.
+/// Measures repetitions of the same request; all but the first are cache hits.
 async fn again(lm: &Lm, rounds: u64) -> Duration {
     let request = request(0);
     assert!(!lm.complete(request.clone()).await.unwrap().completions.is_empty());

@@ -1,6 +1,6 @@
-//! What the framework costs: prompts, replies, whole calls in process and over loopback HTTP.
+//! The overhead of the framework: prompts, replies, whole calls in process and over loopback HTTP.
 //!
-//! `cargo bench -p dspy-benches`; figures are ratios on one machine, see the README.
+//! `cargo bench -p dspy-benches --bench calls`; compare ratios on one machine, see the README.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot run should say so loudly")]
 
@@ -35,7 +35,7 @@ struct FactCheck {
 const REPLY: &str =
     "[[ ## reasoning ## ]]\nIt is known.\n\n[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]\n";
 
-/// Answers at once, so that only the framework is measured.
+/// A model that answers immediately, so that only the framework is measured.
 struct Instantly;
 
 impl LanguageModel for Instantly {
@@ -49,7 +49,7 @@ impl LanguageModel for Instantly {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    // One core for the client, one for the server: what is compared is the work on the client's core.
+    // One core for the client, one for the server: the work on the client's core is compared.
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -135,7 +135,7 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a bare loop would send and read: the same messages, and of the reply what an answer is made of.
+/// The request of a bare loop, with the same messages, and the parts of the reply that it reads.
 #[derive(serde::Serialize)]
 struct Body<'a> {
     model: &'a str,
@@ -169,8 +169,8 @@ struct Tokens {
     completion_tokens: u64,
 }
 
-/// Calls over loopback HTTP: a bare `reqwest` loop with serde, the same request through `Lm`, and a whole program.
-/// Server and client have a core each, so what is compared is the work on the client's.
+/// Measures calls over loopback HTTP: a bare `reqwest` loop with serde, the same request through `Lm`, and a
+/// whole program. Server and client have a core each, so that the work on the client's core is compared.
 fn over_http(c: &mut Criterion) {
     let runtime = runtime();
     let url = dspy_benches::start_server(REPLY);

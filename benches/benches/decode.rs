@@ -1,11 +1,12 @@
-//! Reading replies, in bytes of reply per second.
+//! The throughput of the decoder, in bytes of reply per second.
 //!
-//! - `value/clean`: JSON that is exactly right; `value/dirty`: a fence, prose, trailing commas, comments, bare keys, as
-//!   models write them; `value/hard`: a repair in every other token. All by `Plan::decode`.
-//! - `serde_json`: the clean texts as a `serde_json::Value` without a schema, repairs or a report: what building the
-//!   same value costs alone.
-//! - `chat`: a reply with four fields below markers by `ChatAdapter`; throughput is that of the whole reply.
-//! - `adversarial`: a megabyte that no one would write, which only has to end in time.
+//! - `value/clean`: valid JSON; `value/dirty`: fences, prose, trailing commas, comments and bare keys as in replies
+//!   of models; `value/hard`: a repair in every other token. All are read by `Plan::decode`.
+//! - `serde_json`: the clean texts read as `serde_json::Value`, without a schema, repairs or a report, for
+//!   comparison.
+//! - `chat`: a reply with four fields with markers, read by `ChatAdapter`; the throughput is that of the whole
+//!   reply.
+//! - `adversarial`: a megabyte of hostile text, to check that the time is bounded.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run should say so loudly")]
 

@@ -1,6 +1,6 @@
-//! What it costs to be limited: a call in process without a gate, and through one with each of its parts.
+//! The overhead of limits: a call in process without a rate limiter, and with each kind of limit.
 //!
-//! `cargo bench -p dspy-benches --bench limits`; the cost of a part is the difference to `call/free`.
+//! `cargo bench -p dspy-benches --bench limits`; the cost of a limit is the difference from `call/free`.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot run should say so loudly")]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use dspy::lm::{Circuit, LanguageModel, Limits, Lm, LmFuture, Message, Request, Response, RoundRobin, Usage};
 
-/// Answers at once, so that only the gate is measured.
+/// A model that answers immediately, so that only the limits are measured.
 struct Instantly;
 
 impl LanguageModel for Instantly {
@@ -62,7 +62,7 @@ fn calls(c: &mut Criterion) {
     group.finish();
 }
 
-/// A thousand callers at a gate for sixteen: what queueing costs each.
+/// Measures the queueing of a thousand callers with a concurrency limit of sixteen.
 fn queue(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let lm = Lm::custom(Yielding).limited(Limits::new().max_concurrent(16));
@@ -93,7 +93,7 @@ fn queue(c: &mut Criterion) {
     group.finish();
 }
 
-/// Answers the next time that it is asked, so that calls overlap.
+/// A model that yields once before it answers, so that calls overlap.
 struct Yielding;
 
 impl LanguageModel for Yielding {

@@ -1,5 +1,5 @@
-//! What it costs to read a reply while it arrives: the same bytes a second whether the reply is short or long, because
-//! a piece costs what is new.
+//! The cost of reading a reply while it arrives. The throughput should not depend on the length of the reply,
+//! because the cost of a piece depends only on its new text.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use dspy::adapter::{Adapter, ChatAdapter, JsonAdapter, XmlAdapter};
 use dspy::signature::{SignatureSpec, Values};
 use serde_json::Value;
 
-/// The size of a token, roughly.
+/// The approximate size of a token, in bytes.
 const PIECE: usize = 5;
 
 fn read(adapter: &dyn Adapter, spec: &Arc<SignatureSpec>, reply: &str) -> usize {

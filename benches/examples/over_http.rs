@@ -1,16 +1,18 @@
-//! The cost of a call over loopback HTTP, beside a bare `reqwest` loop that sends the same body to the same server and
-//! reads replies as `serde_json::Value`.
+//! The cost of a call over loopback HTTP, compared with a bare `reqwest` loop that sends the same body to the
+//! same server and reads replies as `serde_json::Value`.
 //!
 //! `cargo run --release -p dspy-benches --example over_http` prints a table; an argument sets the number of rounds.
 //!
-//! Server, bare loop and the loops through the library are processes of their own, and one loop runs at a time: the
-//! rounds are interleaved and their order rotates. Where `taskset` exists, server and clients keep to a core each. CPU time is the user and system time of all threads of the client's
-//! process as the scheduler counts it (`/proc/self/task/*/schedstat`, Linux only), so the server is not in it. Memory
-//! is the peak resident memory of the client's process (`VmHWM`). Figures are medians of the rounds, ratios the medians
-//! of each round's ratio to the bare loop.
+//! The server, the bare loop and the loops through the library are separate processes, and one loop runs at a
+//! time: the rounds are interleaved and their order rotates. If `taskset` is installed, the server and the
+//! clients are pinned to one core each. CPU time is the user and system time of all threads of the client's
+//! process as counted by the scheduler (`/proc/self/task/*/schedstat`, Linux only), so it excludes the
+//! server. Memory is the peak resident memory of the client's process (`VmHWM`). Figures are medians of the
+//! rounds; ratios are medians of each round's ratio to the bare loop.
 //!
-//! `over_http one KIND IN_FLIGHT REQUESTS` runs one loop, for an instruction counter: the difference of two runs under
-//! `valgrind --tool=callgrind`, over the difference of their requests, is the cost of a request without the kernel's.
+//! `over_http one KIND IN_FLIGHT REQUESTS` runs one loop, for an instruction counter. The difference between
+//! two runs under `valgrind --tool=callgrind`, divided by the difference between their numbers of requests,
+//! is the number of instructions per request without those of the kernel.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run should say so loudly")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -33,17 +35,18 @@ struct Qa {
     answer: String,
 }
 
-/// A reply that `ChainOfThought` can read.
+/// A reply in the format of `ChainOfThought`.
 const REPLY: &str = "[[ ## reasoning ## ]]\nFrance is a country in Europe.\n\n[[ ## answer ## ]]\nParis\n\n\
                      [[ ## completed ## ]]\n";
 const QUESTION: &str = "What is the capital of France?";
 const FLIGHTS: [usize; 3] = [1, 64, 512];
 const ROUNDS: usize = 21;
-/// The cores of the two sides: a call takes twice as long where the system moves them about.
+/// The cores of server and clients. Without pinning, a call takes twice as long if the system moves the
+/// processes.
 const SERVER_CORE: &str = "0";
 const CLIENT_CORE: &str = "1";
 
-/// The loops that are compared; the first is what the others are measured against.
+/// The loops that are compared; the first is the baseline.
 const KINDS: [(&str, &str); 3] =
     [("bare", "`reqwest`, `Value`"), ("lm", "`Lm::complete`"), ("program", "`ChainOfThought::call`")];
 
@@ -59,20 +62,20 @@ fn main() {
     }
 }
 
-/// What one loop took.
+/// The measurements of one loop.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sample {
-    /// Microseconds of wall time per call.
+    /// Wall time per call, in microseconds.
     wall: f64,
-    /// Microseconds of the median call from its start to its reply.
+    /// Median latency of a call from its start to its reply, in microseconds.
     latency: f64,
-    /// Microseconds of CPU per call.
+    /// CPU time per call, in microseconds.
     cpu: f64,
-    /// MiB.
+    /// Peak memory, in MiB.
     resident: f64,
 }
 
-/// A copy of this program in a process of its own, that ends with its input.
+/// A copy of this program in a separate process, which exits at the end of its input.
 struct Process {
     child: Child,
     input: ChildStdin,
@@ -80,7 +83,7 @@ struct Process {
 }
 
 impl Process {
-    /// Starts a copy that keeps to a core, where `taskset` is there to say so.
+    /// Starts a copy, pinned to a core if `taskset` is installed.
     fn start(core: &str, arguments: &[&str]) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let pins = cores > 1 && Command::new("taskset").arg("-V").output().is_ok();
@@ -115,13 +118,13 @@ impl Process {
     }
 }
 
-/// Answers until the input ends.
+/// Runs the server until the input ends.
 fn serve() {
     println!("{}", dspy_benches::start_server(REPLY));
     std::io::stdin().lines().for_each(drop);
 }
 
-/// Runs the loops that the input asks for.
+/// Runs the loops that the input requests.
 fn client(kind: &str, url: &str) {
     let client = Client::new(kind, url);
     for line in std::io::stdin().lines() {
@@ -147,7 +150,7 @@ fn table(rounds: usize) {
     );
     println!("|---|---|---|---|---|---|---|");
     for flight in FLIGHTS {
-        // Fresh processes, so that each peak of memory is of one number of requests in flight.
+        // New processes, so that each peak of memory belongs to one number of requests in flight.
         let mut clients = KINDS.map(|(kind, _)| Process::start(CLIENT_CORE, &["client", kind, &url]));
         let requests = if flight == 1 { 2_000 } else { 8_192 };
         for client in &mut clients {
@@ -192,7 +195,7 @@ fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-/// One of the loops.
+/// A kind of loop.
 enum Loop {
     Bare { client: reqwest::Client, url: String, messages: Vec<Message> },
     Lm { lm: Box<Lm>, messages: Vec<Message> },
@@ -222,7 +225,7 @@ impl Loop {
     }
 }
 
-/// A loop and the runtime that it runs on: one thread.
+/// A loop and its single-threaded runtime.
 struct Client {
     runtime: tokio::runtime::Runtime,
     calls: Arc<Loop>,
@@ -241,7 +244,7 @@ impl Client {
         Client { runtime, calls: Arc::new(calls) }
     }
 
-    /// Makes so many calls, as many at a time as are in flight.
+    /// Makes `requests` calls, `flight` at a time.
     fn run(&self, flight: usize, requests: usize) -> Sample {
         let left = Arc::new(AtomicUsize::new(requests));
         let (cpu, started) = (cpu_time(), Instant::now());
@@ -275,7 +278,7 @@ impl Client {
     }
 }
 
-/// User and system time of all threads of this process; zero where the system does not say so.
+/// Returns the user and system time of all threads of this process; zero if the system does not provide it.
 fn cpu_time() -> Duration {
     let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let nanoseconds = threads.filter_map(|thread| {
@@ -285,7 +288,7 @@ fn cpu_time() -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-/// The peak resident memory of this process, in MiB; zero where the system does not say so.
+/// Returns the peak resident memory of this process, in MiB; zero if the system does not provide it.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,4 @@
-//! What the benchmarks share: a loopback server and a bare client.
+//! Helpers for the benchmarks: a loopback server, a bare client and replies.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Starts a server on a thread of its own that answers every chat completion with `text`, and returns its URL.
+/// Starts a server on a separate thread that answers every chat completion with `text`, and returns its URL.
 pub fn start_server(text: &str) -> String {
     let body = serde_json::json!({
         "id": "bench", "object": "chat.completion", "model": "bench",
@@ -65,7 +65,7 @@ fn request_length(buffer: &[u8]) -> Option<usize> {
     Some(end + length)
 }
 
-/// A `reqwest` client with the settings of ours.
+/// Creates a `reqwest` client with the settings of the library's client.
 pub fn bare_client() -> reqwest::Client {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)

@@ -1,18 +1,18 @@
-//! Replies to read: clean ones, those that models really write, and a few that are built to be hard.
+//! Replies for the decoder: clean ones, typical ones of models, and hard ones.
 
 use dspy::lm::Completion;
 use dspy::prelude::*;
 use dspy::signature::SignatureSpec;
 use serde_json::{Value, json};
 
-/// A text and the schema of what it holds.
+/// A reply and its schema.
 #[derive(Debug)]
 pub struct Case {
-    /// What it is, for the figures.
+    /// The name in the results.
     pub name: &'static str,
-    /// What the text should hold.
+    /// The schema of the value in the reply.
     pub schema: Value,
-    /// The reply.
+    /// The text of the reply.
     pub text: String,
 }
 
@@ -26,7 +26,7 @@ fn person() -> Value {
     }, "required": ["name", "age"]})
 }
 
-/// A review of a document: sentences, choices, numbers, a nested list of objects.
+/// Returns the schema of a review: sentences, choices, numbers, a nested list of objects.
 pub fn review_schema() -> Value {
     let finding = json!({"type": "object", "properties": {
         "title": {"type": "string"},
@@ -42,7 +42,7 @@ pub fn review_schema() -> Value {
     }, "required": ["summary", "findings", "approve", "labels"]})
 }
 
-/// A review with `count` findings.
+/// Returns a review with `count` findings.
 pub fn review(count: usize) -> Value {
     let severities = ["low", "medium", "high", "critical"];
     let finding = |index: usize| {
@@ -66,7 +66,7 @@ pub fn review(count: usize) -> Value {
     })
 }
 
-/// JSON that is exactly right.
+/// Returns replies of valid JSON.
 pub fn clean() -> Vec<Case> {
     let ada = json!({"name": "Ada Lovelace", "age": 36, "notes": ["wrote the first program", "London"]});
     let compact = |value: &Value| value.to_string();
@@ -83,7 +83,7 @@ pub fn clean() -> Vec<Case> {
     ]
 }
 
-/// What models write around and into their JSON.
+/// Returns JSON in fences and prose, with the deviations that are typical of models.
 pub fn dirty() -> Vec<Case> {
     let case = |name, text| Case { name, schema: review_schema(), text };
     let pretty = serde_json::to_string_pretty(&review(6)).unwrap();
@@ -133,7 +133,7 @@ pub fn dirty() -> Vec<Case> {
     ]
 }
 
-/// Texts with a repair in every other token, and nothing in between that could be skipped.
+/// Returns replies with a repair in every other token, without long runs of text that could be skipped.
 pub fn hard() -> Vec<Case> {
     let careless = "{name: 'Ada Lovelace', age: '36', \"notes\": ['wrote the first program', \"London\",],}";
     let many = |item: &str, count: usize| format!("[{}]", vec![item; count].join(", "));
@@ -149,7 +149,7 @@ pub fn hard() -> Vec<Case> {
     ]
 }
 
-/// A megabyte of the worst, of which nothing need be readable.
+/// Returns replies of one megabyte of hostile text, which need not be readable.
 pub fn adversarial() -> Vec<Case> {
     const SIZE: usize = 1_000_000;
     let of = |name, pattern: &str| Case {
@@ -204,12 +204,12 @@ struct Review {
     labels: Vec<String>,
 }
 
-/// The signature that the chat replies answer.
+/// Returns the signature of the chat replies.
 pub fn chat_spec() -> &'static SignatureSpec {
     Review::spec()
 }
 
-/// Reviews below markers: as they should be, and bold, fenced and with trailing commas.
+/// Returns reviews with markers: well-formed ones, and ones with bold markers, fences and trailing commas.
 pub fn chat() -> Vec<(&'static str, Completion)> {
     let reply = |review: &Value, dirty: bool| {
         let mut findings = serde_json::to_string_pretty(&review["findings"]).unwrap();

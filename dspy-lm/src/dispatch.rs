@@ -1,16 +1,16 @@
-//! The last step of a call: the model itself. Here it is paid for, and here its answer gets its price; what stands
-//! before, caches and journals, see answers that carry their cost.
+//! The last step of a call, which runs the model. Here budgets are charged and the answer gets its cost. The layers
+//! before, such as caches and journals, see answers that include it.
 
 use crate::money::budget::BudgetNode;
 use crate::{DeltaSink, FinishReason, Lm, LmError, LmErrorKind, LmFuture, Request, Response};
 
-/// An answer, and the token limit at which a budget had it cut off, if it did.
+/// An answer, and the token limit at which it was truncated because of a budget, if it was.
 pub(crate) struct Answer {
     pub(crate) response: Response,
     pub(crate) cut: Option<u32>,
 }
 
-/// Has the model answer, within the budgets.
+/// Runs the model within the budgets.
 pub(crate) fn ask<'a>(
     lm: &'a Lm,
     request: &'a Request,
@@ -23,8 +23,8 @@ pub(crate) fn ask<'a>(
     }
 }
 
-/// Has the model answer with at most `cap` tokens a completion. Requests with a limit of their own get none: what they
-/// say is set aside.
+/// Runs the model with at most `cap` tokens per completion. Requests that set their own limit are not capped: that
+/// limit is reserved.
 pub(crate) async fn answer(
     lm: &Lm,
     request: &Request,
@@ -44,7 +44,7 @@ pub(crate) async fn answer(
     let mut response = match sink {
         None => lm.model().complete(sent).await?,
         Some(sink) => {
-            // A layer may ask again.
+            // A layer may send the request a second time.
             sink.begin().await;
             lm.model().stream(sent, sink).await?
         }
@@ -56,10 +56,10 @@ pub(crate) async fn answer(
     Ok(Answer { response, cut })
 }
 
-/// Whether a reply ended because of this token limit.
+/// Returns whether a reply ended because of this token limit.
 fn was_cut(response: &Response, cap: u32) -> bool {
     let generated = response.usage.completion_tokens;
     let ended = response.completions.iter().any(|completion| completion.finish == FinishReason::Length);
-    // The model may have a lower limit of its own.
+    // The model may have a lower limit.
     ended && (generated == 0 || generated >= u64::from(cap))
 }

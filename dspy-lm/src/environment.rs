@@ -1,41 +1,42 @@
-//! Models chosen by the environment: `DSPY_MODEL`, keys such as `OPENAI_API_KEY`, Ollama's variables.
+//! Model selection from the environment: `DSPY_MODEL`, keys such as `OPENAI_API_KEY`, and the variables of Ollama.
 //!
-//! The names of the variables of each provider are in `providers`.
+//! The variable names of each provider are in `providers`.
 
 use crate::model_name::named;
 use crate::providers::PROVIDERS;
 use crate::{Lm, LmError};
 
-/// Reads a variable of the environment.
+/// A function that returns the value of an environment variable.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The environment of this process.
+/// Returns a variable of this process's environment.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A variable that is set to something.
+/// Returns the value of a variable unless it is unset or empty.
 pub(crate) fn variable(lookup: Lookup<'_>, name: &str) -> Option<String> {
     lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 impl Lm {
-    /// The model that the environment points to:
+    /// Selects a model from the environment:
     ///
-    /// 1. the one that `DSPY_MODEL` names, written as for [`new`](Self::new);
+    /// 1. the model named by `DSPY_MODEL`, in the syntax of [`new`](Self::new);
     /// 2. a small model of the first provider whose key is set, in the order of the table there;
-    /// 3. Ollama's `OLLAMA_MODEL`, or `llama3.2` if only `OLLAMA_HOST` is set;
-    /// 4. the built-in one.
+    /// 3. the model of Ollama named by `OLLAMA_MODEL`, or `llama3.2` if only `OLLAMA_HOST` is set;
+    /// 4. the built-in model.
     ///
-    /// Nothing is sent to find out. [`chosen_because`](Self::chosen_because) tells what decided, and so does a log line.
+    /// No request is sent. [`chosen_because`](Self::chosen_because) and a log line state the reason for the choice.
     ///
     /// # Errors
-    /// As [`new`](Self::new), for the model that was chosen.
+    /// The errors of [`new`](Self::new) for the selected model.
     pub fn from_env() -> Result<Self, LmError> {
         Self::from_vars(environment)
     }
 
-    /// As [`from_env`](Self::from_env), with variables from elsewhere: a `.env` file, a configuration service.
+    /// Selects a model as [`from_env`](Self::from_env) does, but reads the variables from `lookup`, for example from
+    /// a `.env` file or a configuration service.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -48,7 +49,7 @@ impl Lm {
     /// ```
     ///
     /// # Errors
-    /// As [`from_env`](Self::from_env).
+    /// The errors of [`from_env`](Self::from_env).
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, LmError> {
         let (model, reason) = choice(&lookup);
         let lm = named(&model, &lookup)?.with_chosen_because(&reason);
@@ -57,7 +58,7 @@ impl Lm {
     }
 }
 
-/// The model that the variables point to, and why.
+/// Returns the name of the selected model and the reason for the choice.
 fn choice(lookup: Lookup<'_>) -> (String, String) {
     if let Some(model) = variable(lookup, "DSPY_MODEL") {
         return (model, "DSPY_MODEL is set".into());

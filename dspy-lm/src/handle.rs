@@ -1,4 +1,4 @@
-//! The handle that programs hold.
+//! The handle to a language model.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::{
     ReasoningEffort, Reply, Request, Response, ScriptedLm,
 };
 
-/// A model together with the sampling parameters to use with it. Cloning shares the model.
+/// A handle to a language model, with default sampling parameters for its requests. Clones share the model.
 ///
 /// ```
 /// use dspy_lm::Lm;
@@ -36,12 +36,12 @@ pub struct Lm {
 }
 
 impl Lm {
-    /// A handle to your own model.
+    /// Creates a handle to a custom model.
     pub fn custom(model: impl LanguageModel) -> Self {
         Self::shared(Arc::new(model))
     }
 
-    /// A handle to a model that is shared with other handles.
+    /// Creates a handle to a model that other handles share.
     pub fn shared(model: Arc<dyn LanguageModel>) -> Self {
         Lm {
             model,
@@ -53,14 +53,15 @@ impl Lm {
         }
     }
 
-    /// A model for tests that gives these replies in order, then the error
+    /// Creates a model for tests that returns these replies in order, then the error
     /// [`Exhausted`](crate::LmErrorKind::Exhausted).
     pub fn scripted<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
         Self::custom(ScriptedLm::new(replies))
     }
 
-    /// A model that is a function, for tests and for what has no protocol. It gets the request and gives a text, a
-    /// [`Completion`](crate::Completion), a [`Response`], a [`Reply`], or a `Result` of one of these.
+    /// Creates a model from a function, for tests and for models behind an unsupported protocol. The function gets
+    /// the request and returns a string, a [`Completion`](crate::Completion), a [`Response`], a [`Reply`], or a
+    /// `Result` of one of these.
     ///
     /// ```
     /// use dspy_lm::{Lm, Request};
@@ -79,7 +80,8 @@ impl Lm {
         Self::custom(ScriptedLm::from_async_fn(respond))
     }
 
-    /// The model in this process that needs no key and no network; see [`BuiltinLm`] for what it is and is not.
+    /// Creates a handle to the built-in model, which needs neither a key nor a network. See [`BuiltinLm`] for its
+    /// abilities and limits.
     ///
     /// ```
     /// use dspy_lm::Lm;
@@ -89,21 +91,22 @@ impl Lm {
         Self::custom(BuiltinLm::new())
     }
 
-    /// The name of the model.
+    /// Returns the name of the model, with its provider if that is known: `openai/gpt-4o-mini`.
     pub fn id(&self) -> &str {
         self.model.id()
     }
 
-    /// Where the model is served; empty for models in this process.
+    /// Returns the address of the model; empty for models in this process.
     ///
-    /// Handles that may get different answers have different endpoints: what decides who answers and is not shown (the
-    /// query of the base URL, headers, the [tenant](crate::Endpoint::tenant)) is in it as a digest, behind a `#`.
+    /// Handles that may get different answers have different endpoints. Settings that can change the answer and are
+    /// not shown (the query of the base URL, headers, the [tenant](crate::Endpoint::tenant)) are included as a digest
+    /// after a `#`.
     pub fn endpoint(&self) -> &str {
         self.model.endpoint()
     }
 
-    /// The [`endpoint`](Self::endpoint) as it may be written down: what may be secret in the address of a model of your
-    /// own (a user, a password, a query) is replaced by a digest.
+    /// Returns the [`endpoint`](Self::endpoint) in a form that is safe to store: parts of a custom model's address
+    /// that may be secret (user, password, query) are replaced by a digest.
     ///
     /// ```
     /// use dspy_lm::Lm;
@@ -113,23 +116,23 @@ impl Lm {
         crate::endpoint::deployment(self.endpoint())
     }
 
-    /// Why this model was chosen, where that was [left to the environment](Self::from_env).
+    /// Returns the reason for the choice of this model if it was [selected from the environment](Self::from_env).
     pub fn chosen_because(&self) -> Option<&str> {
         self.chosen_because.as_deref()
     }
 
-    /// See [`chosen_because`](Self::chosen_because).
+    /// Returns the same as [`chosen_because`](Self::chosen_because).
     #[deprecated(since = "0.1.0", note = "renamed to `chosen_because`")]
     pub fn origin(&self) -> Option<&str> {
         self.chosen_because()
     }
 
-    /// What the deployment can do.
+    /// Returns the capabilities of the deployment.
     pub fn capabilities(&self) -> Capabilities {
         self.model.capabilities()
     }
 
-    /// The sampling parameters of this handle.
+    /// Returns the sampling parameters of this handle.
     pub fn params(&self) -> &Params {
         &self.params
     }
@@ -141,14 +144,14 @@ impl Lm {
         self
     }
 
-    /// Sets the most tokens that a completion may have.
+    /// Sets the maximum number of tokens in a completion.
     #[must_use]
     pub fn max_tokens(mut self, tokens: u32) -> Self {
         self.params.max_tokens = Some(tokens);
         self
     }
 
-    /// Sets how much a reasoning model should think; sent where the endpoint has a word for it.
+    /// Sets the reasoning effort of a reasoning model; sent only if the endpoint has a parameter for it.
     #[must_use]
     pub fn reasoning_effort(mut self, effort: ReasoningEffort) -> Self {
         self.params.reasoning_effort = Some(effort);
@@ -162,23 +165,24 @@ impl Lm {
         self
     }
 
-    /// Marks the requests of this handle as another sample; see [`Request::rollout`].
+    /// Marks the requests of this handle as another sample, so that caches do not repeat an earlier one; see
+    /// [`Request::rollout`].
     #[must_use]
     pub fn rollout(mut self, rollout: u64) -> Self {
         self.rollout = Some(rollout);
         self
     }
 
-    /// The same handle with one more layer, the first of the handle's that a request meets. The layers of the
-    /// [scope](crate::LmScope) come before.
+    /// Adds a layer, which sees a request before the other layers of the handle. The layers of the
+    /// [scope](crate::LmScope) come before all of them.
     #[must_use]
     pub fn layer(mut self, layer: impl Layer) -> Self {
         self.layers = Some(Arc::new(Node { layer: Arc::new(layer), outer: self.layers.take() }));
         self
     }
 
-    /// Sets what the tokens of this model cost, where the [table](crate::PriceTable) does not know it or another price
-    /// was agreed on. A cost that the endpoint itself reports is taken before this.
+    /// Sets the price of the model's tokens, for models that the [table](crate::PriceTable) lacks or a negotiated
+    /// price. A cost reported by the endpoint takes precedence.
     ///
     /// ```
     /// use dspy_lm::{Lm, Price};
@@ -191,46 +195,47 @@ impl Lm {
         self
     }
 
-    /// What the tokens of this model cost: the [price of the handle](Self::price), else what the
-    /// [model](LanguageModel::price) says, else that of the [table](crate::PriceTable) in the current scope. `None` if
-    /// it is not known. A call at rates that are negative or no numbers is refused before anything is sent.
+    /// Returns the price of this model's tokens: the [price of the handle](Self::price), otherwise that of the
+    /// [model](LanguageModel::price), otherwise that of the [table](crate::PriceTable) in the current scope. `None`
+    /// if it is unknown. A call whose price is negative or not a number is refused before anything is sent.
     pub fn unit_price(&self) -> Option<Price> {
         self.price.or_else(|| self.model.price()).or_else(|| crate::money::price::find(self))
     }
 
-    /// The price for a request. Tables say nothing of recordings, which many models charge at a rate of their own.
+    /// Returns the price for a request. For requests with audio only the handle's own price applies, because many
+    /// models charge a separate rate for it.
     pub(crate) fn price_of(&self, request: &Request) -> Option<Price> {
         if request.has_audio() { self.price } else { self.unit_price() }
     }
 
-    /// The same handle with its answers taken from `cache` where that has them; sugar over [`layer`](Self::layer).
+    /// Adds `cache` as a layer, so that answers are taken from it if it has them. Short for [`layer`](Self::layer).
     #[must_use]
     pub fn cache(self, cache: &Cache) -> Self {
         self.layer(cache.clone())
     }
 
-    /// Sends a request. Parameters that it leaves open are taken from this handle.
+    /// Sends a request. Parameters that it leaves unset are taken from this handle.
     ///
     /// # Errors
-    /// Whatever the model or a layer of the [current scope](crate::LmScope) reports.
+    /// Any error of the model or of a layer of the [current scope](crate::LmScope).
     pub fn complete(&self, request: Request) -> impl Future<Output = Result<Response, LmError>> + Send {
-        // Not within the future, which would hold the request twice.
+        // Outside of the future, which would otherwise hold the request twice.
         let request = self.completed(request);
         async move { current_scope().send(self, &request, None).await }
     }
 
-    /// Sends a request and shows the reply while it arrives. Nothing is sent before the stream is first asked.
+    /// Sends a request and streams the reply as it arrives. The request is sent when the stream is first polled.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
         let (lm, scope) = (self.clone(), current_scope());
         LmStream(Driven::new(|sender| {
-            // Whoever reads the stream may be outside of the scope.
+            // The stream may be polled outside of the scope.
             observe::inherit(scope.clone().enter(async move {
                 scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
             }))
         }))
     }
 
-    /// The request with what it leaves open taken from this handle.
+    /// Fills the unset parameters of a request from this handle.
     pub(crate) fn completed(&self, mut request: Request) -> Request {
         request.params = request.params.or(&self.params);
         request.rollout = request.rollout.or(self.rollout);
@@ -240,8 +245,8 @@ impl Lm {
     /// Sends one user message and returns the text of the reply.
     ///
     /// # Errors
-    /// As [`complete`](Self::complete), and [`ContentFilter`](crate::LmErrorKind::ContentFilter) with what there is of
-    /// the reply if a filter stopped it or the model refuses.
+    /// The errors of [`complete`](Self::complete), and [`ContentFilter`](crate::LmErrorKind::ContentFilter), with the
+    /// partial reply, if a filter stopped it or the model refuses.
     pub async fn ask(&self, text: impl Into<Arc<str>>) -> Result<String, LmError> {
         let response = self.complete(Request::new(vec![Message::user(text)])).await?;
         if let Some(refusal) = response.refusal(self.id()) {
@@ -255,7 +260,8 @@ impl Lm {
         self
     }
 
-    /// Sends a request as a part of another call: past the layers and trackers of the scope, which see the outer call.
+    /// Sends a request as a part of another call. It bypasses the layers and trackers of the scope, which see the
+    /// outer call.
     pub(crate) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         let request = self.completed(request);
         let work = Next { rest: None, outside: true, sink, budgets: None }.run(self, &request);

@@ -1,4 +1,4 @@
-//! Layers: what stands between a request and the model, for all calls of a scope or all of a handle (caches, budgets,
+//! Layers: interceptors between a request and the model, for all calls of a scope or of a handle (caches, budgets,
 //! journals, recorders).
 
 use std::sync::Arc;
@@ -7,36 +7,37 @@ use std::time::Instant;
 use crate::money::budget::BudgetNode;
 use crate::{DeltaSink, Lm, LmFuture, Request, dispatch};
 
-/// Something that sees every request of a scope or a handle on its way to the model and every answer on its way back.
+/// An interceptor for the requests of a scope or a handle and for their answers.
 ///
-/// A layer may answer itself, refuse, change the request or look at the answer. Enter one for a task with
-/// [`with_layer`](crate::with_layer), or bind it to a handle with [`Lm::layer`]. Streamed requests pass layers like all others: what arrives goes past them to
-/// the reader, the answer at the end goes through them.
+/// A layer may answer the request itself, refuse it, change it or inspect the answer. Enter one for a task with
+/// [`with_layer`](crate::with_layer), or bind it to a handle with [`Lm::layer`]. Streamed requests pass layers too:
+/// the deltas go directly to the reader, the complete answer passes through the layers.
 pub trait Layer: Send + Sync + 'static {
     /// Handles one request; `next.run(lm, request)` passes it on.
     fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a>;
 }
 
-/// One layer over those of the enclosing scope.
+/// A layer and those of the enclosing scope.
 pub(crate) struct Node {
     pub(crate) layer: Arc<dyn Layer>,
     pub(crate) outer: Option<Arc<Node>>,
 }
 
-/// The rest of the way to the model.
+/// The remaining layers of a call and the model.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
     pub(crate) rest: Option<&'a Arc<Node>>,
-    /// The layers of the handle still lie behind those of the scope.
+    /// Whether the layers of the handle are still to come, after those of the scope.
     pub(crate) outside: bool,
-    /// Who wants to see the reply while it arrives.
+    /// The receiver of the reply's deltas, for streamed calls.
     pub(crate) sink: Option<&'a DeltaSink>,
-    /// What the model is paid from.
+    /// The budgets that the call is charged to.
     pub(crate) budgets: Option<&'a Arc<BudgetNode>>,
 }
 
 impl<'a> Next<'a> {
-    /// Passes the request on to the enclosing layers, then to those of the handle, and at last to the model.
+    /// Passes the request to the remaining layers of the scope, then to those of the handle, and finally to the
+    /// model.
     pub fn run(self, lm: &'a Lm, request: &'a Request) -> LmFuture<'a> {
         let Next { rest, outside, sink, budgets } = self;
         let (node, outside) = match rest {
@@ -53,18 +54,18 @@ impl<'a> Next<'a> {
 }
 
 impl Next<'_> {
-    /// Whether somebody wants to see the reply while it arrives.
+    /// Returns whether the reply is streamed.
     pub(crate) fn is_streamed(&self) -> bool {
         self.sink.is_some()
     }
 
-    /// When the first of a streamed reply came.
+    /// Returns the time at which the first delta of a streamed reply arrived.
     pub(crate) fn first_piece(&self) -> Option<Instant> {
         self.sink?.first()
     }
 }
 
-/// The rest of the way without the call that it belongs to, for work that may outlive its caller.
+/// The remaining layers as an owned value, for work that may outlive its caller.
 pub(crate) struct Onward {
     rest: Option<Arc<Node>>,
     outside: bool,

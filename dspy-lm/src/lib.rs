@@ -1,13 +1,13 @@
-//! Language models: what is sent, what comes back, who answers.
+//! Language models: requests, responses, and handles to the models that answer them.
 //!
-//! [`LanguageModel`] is the object-safe trait that every model implements, [`Lm`] the cheap handle that programs pass
-//! around: a model plus the sampling parameters to use with it.
+//! [`LanguageModel`] is the object-safe trait that every model implements. [`Lm`] is the handle that programs use: a
+//! model and its default sampling parameters, cheap to clone.
 //!
-//! [`Lm::new`] finds a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] finds what the user has, and
-//! [`Endpoint`] describes a server of one's own. With the feature `http` they speak OpenAI's chat completions and
-//! responses, Anthropic's messages and Gemini's contents; see [`Protocol`].
+//! [`Lm::new`] selects a model by name (`"openai/gpt-4o-mini"`), [`Lm::from_env`] by the environment, and
+//! [`Endpoint`] describes a custom server. With the feature `http` they support OpenAI's chat completions and
+//! responses, Anthropic's messages and Gemini's `generateContent`; see [`Protocol`].
 //!
-//! This crate knows nothing of signatures, adapters or programs. In `dspy` it is `dspy::lm`.
+//! This crate does not depend on signatures, adapters or programs. In `dspy` it is `dspy::lm`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -85,7 +85,7 @@ pub mod internal {
     pub use crate::types::request::SignatureName;
 }
 
-/// The README's code compiles.
+/// A test that the README's code compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,19 +1,19 @@
-//! Models by name: `openai/gpt-4o-mini`, `ollama/llama3.2`, `builtin`.
+//! Models by name, such as `openai/gpt-4o-mini`, `ollama/llama3.2` and `builtin`.
 
 use crate::environment::{Lookup, environment};
 use crate::providers;
 use crate::{Embedder, Endpoint, Lm, LmError, LmErrorKind};
 
 impl Lm {
-    /// The model of that name, written `provider/model`: `openai/gpt-4o-mini`, `ollama/llama3.2`,
+    /// Creates a handle to a model by its name, `provider/model`: `openai/gpt-4o-mini`, `ollama/llama3.2`,
     /// `openrouter/meta-llama/llama-3.3-70b-instruct`. `builtin` is the model inside this library.
     ///
-    /// The provider's key and, where it is set, base URL are taken from the environment. Nothing is sent yet.
-    /// Anthropic and Gemini are spoken to in their own [protocols](crate::Protocol), the others by chat completions. At
-    /// Azure the model is the name of a deployment; with `AZURE_OPENAI_API_VERSION` or `OPENAI_API_VERSION` the dated API
-    /// is used instead of v1. For a server of your own, for another protocol, or for other timeouts and retries, see [`Endpoint`].
+    /// The provider's key and, if set, its base URL come from the environment. No request is sent yet. Anthropic and
+    /// Gemini are used by their native [protocols](crate::Protocol), all others by chat completions. For Azure, the
+    /// model is the name of a deployment; `AZURE_OPENAI_API_VERSION` or `OPENAI_API_VERSION` selects the dated API
+    /// instead of v1. For a custom server, another protocol, or other timeouts and retries, see [`Endpoint`].
     ///
-    /// | provider | key | base URL, if not the provider's own |
+    /// | provider | key | variables for another base URL |
     /// |---|---|---|
     /// | `openai` | `OPENAI_API_KEY` | `OPENAI_BASE_URL` or `OPENAI_API_BASE` |
     /// | `anthropic` | `ANTHROPIC_API_KEY` | `ANTHROPIC_BASE_URL` |
@@ -41,14 +41,14 @@ impl Lm {
     /// ```
     ///
     /// # Errors
-    /// [`Configuration`](LmErrorKind::Configuration) for an unknown provider, a missing key (the message names
-    /// the variable to set), a malformed base URL, or without the feature `http`.
+    /// [`Configuration`](LmErrorKind::Configuration) if the provider is unknown, the key is missing (the message
+    /// names the variable to set), the base URL is malformed, or the feature `http` is disabled.
     pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
         named(name.as_ref().trim(), &environment)
     }
 }
 
-/// The model of that name, with the variables of its provider from `lookup`.
+/// Returns the model with this name, with its provider's variables read from `lookup`.
 pub(crate) fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
     if name == "builtin" {
         return Ok(Lm::builtin());
@@ -57,13 +57,13 @@ pub(crate) fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
     endpoint.model(model)
 }
 
-/// The embedding model of that name.
+/// Returns the embedding model with this name.
 pub(crate) fn named_embedder(name: &str, lookup: Lookup<'_>) -> Result<Embedder, LmError> {
     let (endpoint, model) = served(name, lookup)?;
     endpoint.embedder(model)
 }
 
-/// The provider and the model that a name speaks of.
+/// Splits a name into its provider, as an endpoint, and the name of the model.
 fn served<'a>(name: &'a str, lookup: Lookup<'_>) -> Result<(Endpoint, &'a str), LmError> {
     let fail = |message: String| Err(LmError::new(LmErrorKind::Configuration, name, message));
     match name.split_once('/') {

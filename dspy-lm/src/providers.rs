@@ -1,4 +1,4 @@
-//! The providers that are known by name. Adding one is adding a row.
+//! The table of the providers that are known by name. A new provider is a new row.
 
 use crate::protocols::dialect::{
     ANTHROPIC_SCHEMA, BARE_SCHEMA, Dialect, EffortMember, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, SchemaRules,
@@ -6,47 +6,47 @@ use crate::protocols::dialect::{
 };
 use crate::{Capabilities, Lookup, Protocol, variable};
 
-/// One provider.
+/// A provider that is known by name.
 #[derive(Debug)]
 pub(crate) struct Provider {
     /// The part of a model string before the first slash.
     pub(crate) name: &'static str,
-    /// Where it is served unless the environment says otherwise.
+    /// The default base URL.
     pub(crate) base_url: &'static str,
-    /// Environment variables that give another base URL; the first that is set counts.
+    /// Environment variables that override the base URL; the first one set is used.
     pub(crate) url_vars: &'static [&'static str],
-    /// Environment variables that hold the key; the first that is set counts.
+    /// Environment variables that hold the key; the first one set is used.
     pub(crate) key_vars: &'static [&'static str],
-    /// Whether it answers nothing without a key.
+    /// Whether requests require a key.
     pub(crate) needs_key: bool,
-    /// The small model to use when only the key is known.
+    /// The small model that [`Lm::from_env`](crate::Lm::from_env) selects if only the key is set.
     pub(crate) small_model: &'static str,
-    /// What it takes.
+    /// The request features that the default protocol supports.
     pub(crate) dialect: Dialect,
-    /// What else it speaks.
+    /// The other protocols of the provider.
     pub(crate) also: &'static [Also],
 }
 
-/// Another protocol of a provider.
+/// A protocol of a provider beside its default one.
 #[derive(Debug)]
 pub(crate) struct Also {
-    /// Where it is spoken.
+    /// The base URL for this protocol.
     pub(crate) base_url: &'static str,
-    /// What is taken there; it names the protocol.
+    /// The protocol and the request features that it supports.
     pub(crate) dialect: Dialect,
 }
 
 const OBJECT: Capabilities = Capabilities::NONE.json_object(true);
 const SCHEMA: Capabilities = OBJECT.json_schema(true);
-/// What Claude can do from its version 4.5 on.
+/// The capabilities of Claude from version 4.5 on.
 const CLAUDE: Capabilities = Capabilities::NONE.json_schema(true).tools(true).n(false).logprobs(false);
-/// What earlier ones can do.
+/// The capabilities of Claude before version 4.5.
 const OLD_CLAUDE: Capabilities = CLAUDE.json_schema(false);
 const OPENAI: Dialect = Dialect { cache_key: true, ..able(SCHEMA.strict(true).tools(true), OPENAI_SCHEMA) };
 const OPENAI_RESPONSES: Dialect =
     Dialect { protocol: Protocol::Responses, capabilities: OPENAI.capabilities.n(false), ..OPENAI };
 
-/// A dialect that departs from the plain one in what can be enforced.
+/// Returns the plain dialect with these capabilities and schema rules.
 const fn able(capabilities: Capabilities, schema: SchemaRules) -> Dialect {
     Dialect { capabilities, schema, ..PLAIN }
 }
@@ -72,12 +72,12 @@ const fn local(
     Provider { name, base_url, url_vars, key_vars, needs_key: false, small_model: "", dialect, also: &[] }
 }
 
-/// All known providers; those with a key variable are tried in this order by [`Lm::from_env`](crate::Lm::from_env).
+/// All known providers. [`Lm::from_env`](crate::Lm::from_env) tries those with a key variable in this order.
 ///
-/// Providers retire models every few months; the small ones were looked up in November 2026.
-/// Enforced formats and native tools are only claimed where every current model of the provider has them; servers of
-/// one's own need a flag for tools (vLLM, SGLang, llama.cpp) or a model that knows them (Ollama, LM Studio), so they
-/// claim none.
+/// Providers retire models every few months; the small models were looked up in November 2026. Enforced formats and
+/// native tools are only listed where every current model of the provider supports them. For tools, self-hosted
+/// servers need a command-line flag (vLLM, SGLang, llama.cpp) or a model with tool support (Ollama, LM Studio), so
+/// none are listed for them.
 pub(crate) const PROVIDERS: &[Provider] = &[
     Provider {
         also: &[Also { base_url: "https://api.openai.com/v1", dialect: OPENAI_RESPONSES }],
@@ -91,8 +91,8 @@ pub(crate) const PROVIDERS: &[Provider] = &[
         )
     },
     Provider {
-        // The compatibility layer ignores `response_format`, has no word for the effort and samples once, but takes
-        // tools (Anthropic, "OpenAI SDK compatibility").
+        // The compatibility layer ignores `response_format`, has no parameter for the effort and returns one
+        // completion, but supports tools (Anthropic, "OpenAI SDK compatibility").
         also: &[Also {
             base_url: "https://api.anthropic.com/v1",
             dialect: Dialect { effort: EffortMember::None, capabilities: OLD_CLAUDE, ..PLAIN },
@@ -130,7 +130,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
             Dialect { protocol: Protocol::Gemini, ..able(SCHEMA.tools(true), GEMINI_SCHEMA) },
         )
     },
-    // The name of a model is the name of a deployment, which is the user's own (Azure OpenAI, "v1 API").
+    // The model name is the name of a deployment, which the user chooses (Azure OpenAI, "v1 API").
     Provider {
         also: &[Also { base_url: "", dialect: OPENAI_RESPONSES }],
         ..hosted(
@@ -148,7 +148,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
         &["OPENROUTER_API_KEY"],
         &["OPENROUTER_BASE_URL"],
         "openai/gpt-6-luna",
-        // `n` is not among the parameters (OpenRouter, "API parameters").
+        // `n` is not among the documented parameters (OpenRouter, "API parameters").
         Dialect {
             effort: EffortMember::Nested,
             shows_reasoning: true,
@@ -164,7 +164,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
         "openai/gpt-oss-20b",
         // Constrained decoding exists for gpt-oss only, and never together with tools (Groq, "Structured outputs").
         Dialect {
-            // Neither several completions nor log-probabilities (Groq, "OpenAI compatibility").
+            // Neither several completions nor log-probabilities are supported (Groq, "OpenAI compatibility").
             abler: &[("gpt-oss", SCHEMA.strict(true).tools(true).n(false).logprobs(false))],
             shows_reasoning: true,
             format_with_tools: false,
@@ -185,7 +185,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
         &["FIREWORKS_API_KEY"],
         &["FIREWORKS_BASE_URL"],
         "accounts/fireworks/models/gpt-oss-20b",
-        // Neither `oneOf` nor lengths nor patterns (Fireworks, "Structured outputs", "JSON Schema support").
+        // `oneOf`, lengths and patterns are not supported (Fireworks, "Structured outputs", "JSON Schema support").
         Dialect { shows_reasoning: true, ..able(SCHEMA, BARE_SCHEMA) },
     ),
     hosted(
@@ -197,7 +197,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
         // `json_schema` is refused with "This response_format type is unavailable now".
         Dialect {
             effort: EffortMember::Switch,
-            // There is no `n` either (DeepSeek, "Create chat completion").
+            // `n` is not supported either (DeepSeek, "Create chat completion").
             capabilities: OBJECT.tools(true).n(false),
             shows_reasoning: true,
             ..PLAIN
@@ -246,7 +246,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
         &["SGLANG_BASE_URL"],
         able(SCHEMA, XGRAMMAR_SCHEMA),
     ),
-    // LM Studio refuses the plain JSON mode but takes schemas.
+    // LM Studio refuses the plain JSON mode but supports schemas.
     local(
         "lmstudio",
         "http://localhost:1234/v1",
@@ -263,7 +263,7 @@ pub(crate) const PROVIDERS: &[Provider] = &[
     ),
 ];
 
-/// Other names for providers, as users of DSPy in Python know them.
+/// Aliases of providers, as used by DSPy in Python.
 const ALIASES: &[(&str, &str)] = &[
     ("together_ai", "together"),
     ("fireworks_ai", "fireworks"),
@@ -275,29 +275,29 @@ const ALIASES: &[(&str, &str)] = &[
     ("claude", "anthropic"),
 ];
 
-/// The name of the provider whose addresses hold the user's resource.
+/// The name of the provider whose base URLs contain the user's resource.
 pub(crate) const AZURE: &str = "azure";
 
-/// The header that its keys are sent in.
+/// The header that Azure expects keys in.
 pub(crate) const AZURE_KEY: &str = "api-key";
 
-/// Environment variables that hold Azure's dated API version, for resources without the v1 API.
+/// Environment variables for the dated version of Azure's API, for resources without the v1 API.
 const AZURE_VERSION_VARS: &[&str] = &["AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION", "AZURE_API_VERSION"];
 
-/// The provider of that name.
+/// Returns the provider with this name or alias.
 pub(crate) fn provider(name: &str) -> Option<&'static Provider> {
     let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
     let name = alias.map_or(name, |(_, name)| name);
     PROVIDERS.iter().find(|provider| provider.name.eq_ignore_ascii_case(name))
 }
 
-/// The names of all providers, for messages.
+/// Returns the names of all providers, for error messages.
 pub(crate) fn names() -> String {
     PROVIDERS.iter().map(|provider| provider.name).collect::<Vec<_>>().join(", ")
 }
 
 impl Provider {
-    /// The base URL to use: the environment's, else the provider's own.
+    /// Returns the base URL: from the environment if set there, otherwise the default.
     pub(crate) fn base_url(&self, lookup: Lookup<'_>) -> String {
         let Some((var, url)) = self.url_vars.iter().find_map(|var| Some((*var, variable(lookup, var)?)))
         else {
@@ -310,30 +310,30 @@ impl Provider {
         }
     }
 
-    /// The address that the environment gives, as it stands there.
+    /// Returns the address set in the environment, unchanged.
     pub(crate) fn given_url(&self, lookup: Lookup<'_>) -> Option<String> {
         self.url_vars.iter().find_map(|var| variable(lookup, var))
     }
 
-    /// The dated version of the API that the environment asks for.
+    /// Returns the dated API version set in the environment.
     pub(crate) fn api_version(&self, lookup: Lookup<'_>) -> Option<String> {
         AZURE_VERSION_VARS.iter().filter(|_| self.name == AZURE).find_map(|var| variable(lookup, var))
     }
 
-    /// The key and the variable that holds it.
+    /// Returns the key and the name of the variable that holds it.
     pub(crate) fn key(&self, lookup: Lookup<'_>) -> Option<(&'static str, String)> {
         self.key_vars.iter().find_map(|var| Some((*var, variable(lookup, var)?)))
     }
 }
 
-/// What an address of an Azure resource says: the resource, `https://NAME.openai.azure.com`, or any address below it,
-/// up to the target URI of a deployment as Azure's portal shows it.
+/// A parsed address of an Azure resource: `https://NAME.openai.azure.com` or any address below it, up to the target
+/// URI of a deployment as shown by Azure's portal.
 #[derive(Debug, PartialEq)]
 pub(crate) struct AzureAddress<'a> {
     resource: &'a str,
-    /// The deployment, where the address names one.
+    /// The deployment, if the address names one.
     pub(crate) deployment: Option<&'a str>,
-    /// The dated version of the API.
+    /// The dated version of the API, if the address has one.
     pub(crate) version: Option<&'a str>,
 }
 
@@ -347,7 +347,7 @@ impl<'a> AzureAddress<'a> {
             .unwrap_or((path, ""));
         let deployment = below.strip_prefix("deployments/").and_then(|rest| rest.split('/').next());
         let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
-        // The v1 API needs no version, and takes none but `preview`.
+        // The v1 API needs no version, and accepts only `preview`.
         let dated = |version: &&str| version.starts_with(|c: char| c.is_ascii_digit());
         AzureAddress {
             resource,
@@ -356,10 +356,10 @@ impl<'a> AzureAddress<'a> {
         }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     ///
-    /// Source: Azure OpenAI, "v1 API" and "API version lifecycle": the v1 API needs no version, and deployments are named
-    /// in the body; with a version, deployments are named in the path.
+    /// Source: Azure OpenAI, "v1 API" and "API version lifecycle": the v1 API needs no version, and requests name the
+    /// deployment in the body; with a version, the path names it.
     pub(crate) fn base_url(&self, version: Option<&str>) -> String {
         match version.or(self.version) {
             None => format!("{}/openai/v1", self.resource),
@@ -368,7 +368,7 @@ impl<'a> AzureAddress<'a> {
     }
 }
 
-/// Whether an address is one of Azure's, which take keys in a header of their own.
+/// Returns whether a URL is on an Azure domain, where keys are sent in the `api-key` header.
 pub(crate) fn is_azure(url: &str) -> bool {
     let rest = url.trim().split_once("://").map_or("", |(_, rest)| rest);
     let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
@@ -377,7 +377,8 @@ pub(crate) fn is_azure(url: &str) -> bool {
         .any(|end| host.ends_with(end))
 }
 
-/// `OLLAMA_HOST` configures the server too and so may be a bare host, lack the port or be a wildcard address.
+/// Returns the base URL for a value of `OLLAMA_HOST`. The variable also configures the server, so that it may be a
+/// bare host, lack the port or be a wildcard address.
 fn ollama_url(host: &str) -> String {
     let (scheme, rest) = host.split_once("://").unwrap_or(("http", host));
     let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
@@ -386,7 +387,7 @@ fn ollama_url(host: &str) -> String {
     let authority = match authority.as_str() {
         "" => "localhost:11434".into(),
         port if port.starts_with(':') => format!("localhost{port}"),
-        // With a scheme, the scheme's own port is meant.
+        // With a scheme, the port defaults to that of the scheme.
         _ if has_port || host.contains("://") => authority,
         _ => format!("{authority}:11434"),
     };
@@ -453,7 +454,7 @@ mod tests {
 
     #[test]
     fn hosted_providers_can_be_chosen_by_their_key_alone() {
-        // Azure needs a resource and a deployment too.
+        // Azure also needs a resource and a deployment.
         for provider in PROVIDERS.iter().filter(|provider| provider.name != AZURE) {
             assert_eq!(provider.needs_key, !provider.small_model.is_empty(), "{}", provider.name);
             assert_eq!(provider.needs_key, provider.base_url.starts_with("https://"), "{}", provider.name);

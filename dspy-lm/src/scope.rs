@@ -1,5 +1,5 @@
-//! The task-local scope of LM calls: the layers they pass, the trackers that count them, the budgets that they are paid
-//! from.
+//! The task-local scope of LM calls: the layers that they pass, the trackers that count them, and the budgets that
+//! they are charged to.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,19 +13,18 @@ tokio::task_local! {
     static SCOPE: LmScope;
 }
 
-/// What the LM calls of the current task pass through. Cheap to clone; carry it into spawned tasks with
+/// The layers, trackers, budgets and prices of the LM calls of a task. Cheap to clone; pass it to spawned tasks with
 /// [`enter`](Self::enter).
 ///
-/// A call is one call, whatever is done to answer it. What a model or a layer calls in its turn, as models do that are
-/// made of models, is a part of it: such calls pass neither the layers nor the trackers nor the budgets of the scope,
-/// only the layers of their own handles.
+/// Nested calls are a part of the outer call: if a model is composed of other models, or a layer calls a model, those
+/// calls pass only the layers of their own handles, not the layers, trackers and budgets of the scope.
 #[derive(Clone, Default)]
 pub struct LmScope {
     layers: Option<Arc<Node>>,
     usage: Option<Arc<UsageScope>>,
     budgets: Option<Arc<BudgetNode>>,
     prices: Option<Arc<PriceTable>>,
-    /// Nothing may be sent over the network.
+    /// Whether requests over the network are refused.
     offline: bool,
 }
 
@@ -35,21 +34,21 @@ impl LmScope {
         SCOPE.scope(self, future)
     }
 
-    /// This scope with one more layer, the first that a request meets.
+    /// Adds a layer, which sees a request before the other layers of the scope.
     #[must_use]
     pub fn layered(mut self, layer: Arc<dyn Layer>) -> Self {
         self.layers = Some(Arc::new(Node { layer, outer: self.layers.take() }));
         self
     }
 
-    /// This scope with calls that are paid from one more budget, beside those that hold already.
+    /// Adds a budget that calls are charged to, beside the existing ones.
     #[must_use]
     pub fn within(mut self, budget: &BudgetScope) -> Self {
         self.budgets = Some(Arc::new(budget.node(self.budgets.take())));
         self
     }
 
-    /// This scope with these prices instead of the default ones.
+    /// Sets the prices, instead of the default ones.
     #[must_use]
     pub fn priced(mut self, prices: Arc<PriceTable>) -> Self {
         self.prices = Some(prices);
@@ -60,7 +59,7 @@ impl LmScope {
         self.prices.as_ref()
     }
 
-    /// This scope with calls whose usage is added up there.
+    /// Adds a tracker that sums up the usage of the calls.
     #[doc(hidden)]
     #[must_use]
     pub fn tracking(mut self, usage: Arc<UsageScope>) -> Self {
@@ -68,7 +67,7 @@ impl LmScope {
         self
     }
 
-    /// Where the usage of its calls is added up.
+    /// Returns the tracker that sums up the usage of the calls.
     #[doc(hidden)]
     pub fn usage(&self) -> Option<&Arc<UsageScope>> {
         self.usage.as_ref()
@@ -96,7 +95,7 @@ impl LmScope {
         let work = inside.enter(next.run(lm, request));
         let response = match observe::lm_call(lm, request, sink.is_some()).map(Box::new) {
             None => work.await?,
-            // Boxed, like all that few calls need, so that the others stay small.
+            // Boxed because few calls need it; the future of the others stays small.
             Some(operation) => {
                 Box::pin(async move {
                     let result = operation.run(work).await;
@@ -122,12 +121,12 @@ impl std::fmt::Debug for LmScope {
     }
 }
 
-/// The scope of the current task; an empty one outside of any.
+/// Returns the scope of the current task, or an empty one if there is none.
 pub fn current_scope() -> LmScope {
     SCOPE.try_with(LmScope::clone).unwrap_or_default()
 }
 
-/// Looks at the scope of the current task, if there is one.
+/// Calls `look` with the scope of the current task, if there is one.
 pub(crate) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
     SCOPE.try_with(look).ok()
 }

@@ -1,4 +1,4 @@
-//! A model whose replies are written down beforehand or computed by a function, for tests.
+//! A model for tests whose replies are scripted or computed by a function.
 
 use std::collections::VecDeque;
 use std::future::{Future, ready};
@@ -18,11 +18,11 @@ use dspy_base::locks::MutexExt as _;
 pub enum Reply {
     /// A complete reply.
     Text(String),
-    /// A reply that the token limit cut off.
+    /// A reply truncated at the token limit.
     Truncated(String),
     /// A reply with more than text: native tool calls, reasoning.
     Completion(Completion),
-    /// A whole answer, with several completions or with a usage of its own.
+    /// A whole response, for several completions or a specific usage.
     Response(Response),
     /// A failure.
     Error(LmError),
@@ -67,16 +67,16 @@ impl<R: Into<Reply>> From<Result<R, LmError>> for Reply {
 type Respond = Box<dyn Fn(&Request) -> BoxFuture<'static, Reply> + Send + Sync>;
 type Test = Box<dyn Fn(&Request) -> bool + Send + Sync>;
 
-/// A reply for all requests of a kind.
+/// A reply for all requests that pass a test.
 struct Rule {
     test: Test,
     reply: Reply,
     used: AtomicUsize,
 }
 
-/// A model that replies from a script, by rules or by a function, and remembers what it was asked.
+/// A model that replies from a script, by rules or by a function, and records its requests.
 ///
-/// Shared by an [`Arc`](std::sync::Arc) it can be inspected after the program has run:
+/// If it is shared by an [`Arc`](std::sync::Arc), it can be inspected after the program has run:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -93,7 +93,7 @@ struct Rule {
 /// assert_eq!(script.requests()[1].messages[0].text(), "second?");
 /// ```
 ///
-/// Programs of several steps are told what to get by rules; see [`when`](Self::when).
+/// Rules suit programs of several steps; see [`when`](Self::when).
 pub struct ScriptedLm {
     id: String,
     rules: Vec<Rule>,
@@ -112,13 +112,13 @@ struct Log {
     count: u64,
 }
 
-/// How many characters of a streamed reply come at a time, unless the test says otherwise.
+/// The default number of characters in a piece of a streamed reply.
 const PIECE: usize = 8;
-/// How many requests are remembered, unless the test says otherwise.
+/// The default number of requests that are kept.
 const KEPT: usize = 10_000;
 
 impl ScriptedLm {
-    /// A model that gives these replies in order, then fails with the error
+    /// Creates a model that returns these replies in order, then fails with
     /// [`Exhausted`](crate::LmErrorKind::Exhausted).
     pub fn new<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
         ScriptedLm {
@@ -134,14 +134,14 @@ impl ScriptedLm {
         }
     }
 
-    /// A model that computes each reply from the request.
+    /// Creates a model that computes each reply from the request.
     pub fn from_fn<R: Into<Reply>>(respond: impl Fn(&Request) -> R + Send + Sync + 'static) -> Self {
         let mut scripted = Self::new(Vec::<Reply>::new());
         scripted.respond = Some(Box::new(move |request| Box::pin(ready(respond(request).into()))));
         scripted
     }
 
-    /// A model that computes each reply from the request and may wait meanwhile.
+    /// Creates a model that computes each reply from the request with an async function.
     ///
     /// ```
     /// use dspy_lm::{Lm, LmError, LmErrorKind, Request, ScriptedLm};
@@ -170,16 +170,16 @@ impl ScriptedLm {
         scripted
     }
 
-    /// The same model with a rule: requests that pass `test` get this reply, as often as they come. The first rule
-    /// that fits counts; what no rule fits gets the next reply of the script or the function.
+    /// Adds a rule: every request that passes `test` gets this reply. The first rule whose test passes
+    /// applies; a request that passes none gets the next reply of the script or the reply of the function.
     ///
     /// ```
     /// use dspy_lm::{Lm, ScriptedLm};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let model = ScriptedLm::new(Vec::<&str>::new())
-    ///     // By the signature that a predictor asks, …
+    ///     // By the signature of the predictor …
     ///     .when(|request| request.signature() == Some("Search"), "[[ ## query ## ]]\nrust book")
-    ///     // … or by what is asked.
+    ///     // … or by the contents of the request.
     ///     .when(|request| request.messages.iter().any(|m| m.text().contains("France")), "Paris");
     /// assert_eq!(Lm::custom(model).ask("The capital of France?").await?, "Paris");
     /// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
@@ -194,53 +194,54 @@ impl ScriptedLm {
         self
     }
 
-    /// The same model under another name, for code that looks at names: prices, routers, histories.
+    /// Sets the model's name, for code that depends on names, such as prices, routers and histories. The
+    /// default is `scripted`.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// The same model with other capabilities.
+    /// Sets the capabilities. The default is [`Capabilities::default`].
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// The same model with a wait before each reply, on tokio's clock.
+    /// Sets a delay before each reply, on tokio's clock. The default is none.
     #[must_use]
     pub fn with_latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// The same model with streamed replies in pieces of so many characters; 8 at first.
+    /// Sets the number of characters in each piece of a streamed reply, at least one. The default is 8.
     #[must_use]
     pub fn with_pieces_of(mut self, characters: usize) -> Self {
         self.piece = characters.max(1);
         self
     }
 
-    /// The same model that remembers so many requests, the latest ones; 10,000 at first.
+    /// Sets the number of requests that are kept, the latest ones. The default is 10,000.
     #[must_use]
     pub fn keep(mut self, requests: usize) -> Self {
         self.kept = requests;
         self
     }
 
-    /// The latest requests, oldest first.
+    /// Returns the latest requests, the oldest first.
     pub fn requests(&self) -> Vec<Request> {
         self.log().latest.iter().cloned().collect()
     }
 
-    /// How many requests there were in all.
+    /// Returns the total number of requests.
     pub fn calls(&self) -> u64 {
         self.log().count
     }
 
-    /// How many replies nobody asked for: those that are left of the script, and rules that no request has met. A test
-    /// that expects them all to be needed asserts that this is 0.
+    /// Returns the number of replies left in the script plus the number of rules that no request has used. A
+    /// test that expects all of them to be needed asserts that this is 0.
     pub fn unused(&self) -> usize {
         let unmet = self.rules.iter().filter(|rule| rule.used.load(Ordering::Relaxed) == 0).count();
         unmet + self.script.lock_any().len()

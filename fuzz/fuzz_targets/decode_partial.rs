@@ -1,4 +1,4 @@
-//! Prefixes of any text: no panic; and of a text that can be read, what was shown stays.
+//! Prefixes of any text: no panic and, if the text can be read, later values extend earlier ones.
 #![no_main]
 
 use dspy_fuzz::{grows, pick};
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let Some((case, text)) = pick(data) else { return };
     let step = text.len() / 400 + 1;
-    // A text that means nothing may change its mind; whoever shows it holds on to what was shown.
+    // If the text cannot be read, the values of its prefixes need not extend each other.
     let readable = case.plan.decode(text).is_ok();
     let mut last = None;
     let mut ends: Vec<usize> = (0..text.len()).step_by(step).filter(|&i| text.is_char_boundary(i)).collect();
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
             );
         }
         if now.complete {
-            // Whoever streams stops here; what follows may be prose, a link's address, a string that goes on.
+            // Streaming ends here. The rest may be prose, the address of a link, or a string that continues.
             return;
         }
         last = now.value.or(last);

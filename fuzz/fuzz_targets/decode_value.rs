@@ -1,4 +1,5 @@
-//! Any text for any schema: no panic, one outcome, a value of the schema, spans within the text.
+//! Any text for any schema: no panic, the same outcome twice, a value that satisfies the schema, spans within
+//! the text.
 #![no_main]
 
 use dspy_fuzz::{pick, satisfies};

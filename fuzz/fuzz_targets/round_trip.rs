@@ -1,4 +1,5 @@
-//! Any value of a schema, written as models write: reading gives it back, and every prefix is a beginning of it.
+//! Any object or array of a schema, written in styles of models: decoding returns it, and every prefix is a
+//! part of it.
 #![no_main]
 
 use dspy_fuzz::{Bytes, CASES, grows, same, value};
@@ -12,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     if !value.is_array() && !value.is_object() {
         return;
     }
-    // A format or a pattern that was not met by chance.
+    // Values that do not match a format or a pattern are skipped.
     if !case.plan.coerce(value.clone()).is_ok_and(|read| read.report.is_clean()) {
         return;
     }

@@ -1,25 +1,25 @@
-//! What the fuzz targets share: the schemas, a plain validator that knows nothing of the decoder, and values made of
-//! bytes.
+//! Helpers for the fuzz targets: the schemas, a validator that is independent of the decoder, and values
+//! generated from bytes.
 
 use std::sync::LazyLock;
 
 use dspy_decode::Plan;
 use serde_json::{Map, Value, json};
 
-/// A schema as data and as a plan.
+/// A schema and its plan.
 pub struct Case {
     pub schema: Value,
     pub plan: Plan,
 }
 
-/// The case that the first byte picks, and the text behind it.
+/// Returns the case that the first byte selects, and the text after it; `None` if that is not UTF-8.
 pub fn pick(data: &[u8]) -> Option<(&'static Case, &str)> {
     let (first, rest) = data.split_first()?;
     let cases: &'static [Case] = &CASES;
     Some((&cases[usize::from(*first) % cases.len()], std::str::from_utf8(rest).ok()?))
 }
 
-/// The schemas: one of every kind that Rust types and people write.
+/// Schemas of each kind that Rust types or authors of schemas produce.
 pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     let person = json!({"type": "object", "properties": {
         "name": {"type": "string"},
@@ -70,7 +70,8 @@ pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Whether the value satisfies the schema: the keywords of [`CASES`] and no more. Formats and patterns are left out.
+/// Returns whether the value satisfies the schema. Only the keywords of [`CASES`] are supported; formats and
+/// patterns are ignored.
 pub fn satisfies(value: &Value, schema: &Value, root: &Value) -> bool {
     let Some(map) = schema.as_object() else { return schema != &Value::Bool(false) };
     let limit = |key: &str| map.get(key).and_then(Value::as_f64);
@@ -113,7 +114,7 @@ pub fn satisfies(value: &Value, schema: &Value, root: &Value) -> bool {
         ("object", Value::Object(members)) => {
             let known = map.get("properties").and_then(Value::as_object);
             let required = map.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            // Members that the schema does not know are dropped when it names any.
+            // The decoder drops members that the schema does not name, if it names any.
             let rest = map.get("additionalProperties").unwrap_or(&Value::Bool(false));
             within(members.len() as f64, "minProperties", "maxProperties")
                 && required.iter().filter_map(Value::as_str).all(|k| members.contains_key(k))
@@ -125,7 +126,7 @@ pub fn satisfies(value: &Value, schema: &Value, root: &Value) -> bool {
     })
 }
 
-/// Equality in which `1` and `1.0` are the same number.
+/// Returns whether two values are equal, with `1` and `1.0` as the same number.
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
@@ -137,7 +138,7 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Whether what was shown earlier still stands: strings may grow, lists and objects may gain.
+/// Returns whether `late` extends `early`: strings may be longer, lists and objects may have more members.
 pub fn grows(early: &Value, late: &Value) -> bool {
     match (early, late) {
         (Value::String(a), Value::String(b)) => b.starts_with(a.as_str()),
@@ -147,7 +148,7 @@ pub fn grows(early: &Value, late: &Value) -> bool {
     }
 }
 
-/// Bytes as a source of decisions; when they run out every decision is the simplest one.
+/// Bytes as a source of choices; without bytes left, every choice is the simplest one.
 pub struct Bytes<'a>(pub &'a [u8]);
 
 impl Bytes<'_> {
@@ -169,7 +170,7 @@ impl Bytes<'_> {
     }
 }
 
-/// A value of the schema; `None` where its limits are not met by chance.
+/// Generates a value of the schema; `None` if the generated value does not satisfy it.
 pub fn value(schema: &Value, root: &Value, bytes: &mut Bytes<'_>, depth: usize) -> Option<Value> {
     if depth > 12 {
         return None;

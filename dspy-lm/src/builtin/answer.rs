@@ -1,4 +1,4 @@
-//! Answering: a value for every output, whatever its kind.
+//! Values for the outputs of a signature, one function for each kind of type.
 
 use std::borrow::Cow;
 
@@ -15,22 +15,22 @@ use super::prompt::Field;
 use super::sampler::Sampler;
 use super::value_type::{Member, ValueType, plain};
 
-/// How deep nested values are answered.
+/// The maximum depth of nested values; deeper ones are null.
 const DEPTH: usize = 8;
-/// From this similarity on a whole list or map is taken over from a demonstration.
+/// The minimum similarity at which a whole list or map is copied from a demonstration.
 const ALIKE: f64 = 0.25;
-/// Stems in the name or description of a text that is to explain the outputs after it.
+/// Word stems that mark an output of type text as an explanation of the output after it.
 const REASON_STEMS: &[&str] =
     &["reason", "rational", "explan", "explain", "thought", "think", "step", "justif", "justific", "why"];
 
-/// A value and the evidence for it in a sentence.
+/// A value, and a sentence that names the evidence for it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
     pub(super) value: Value,
     why: String,
 }
 
-/// Values for all outputs, in their order.
+/// Returns values for all outputs, in their order.
 pub(super) fn answer_all(prepared: &Prepared<'_>, sampler: &mut Sampler) -> Vec<Answer> {
     let fitted = prepared.fitted;
     let outputs = &fitted.brief.outputs;
@@ -45,7 +45,7 @@ pub(super) fn answer_all(prepared: &Prepared<'_>, sampler: &mut Sampler) -> Vec<
         .collect();
     for at in (0..outputs.len()).rev() {
         if answers[at].is_none() {
-            // The explanation comes first in the reply but is drawn from how the next output was found.
+            // The explanation comes first in the reply, but is taken from the evidence for the next output.
             let why = answers.get(at + 1).and_then(Option::as_ref).map(|next| next.why.clone());
             let why = why.unwrap_or_default();
             answers[at] = Some(Answer { value: why.clone().into(), why });
@@ -115,13 +115,13 @@ fn answer(
     }
 }
 
-/// Optional members that no demonstration has are left out.
+/// Returns whether a member is omitted: it is optional and no demonstration has it.
 fn left_out(member: &Member, targets: &[Option<Value>]) -> bool {
     member.optional && !targets.iter().flatten().any(|target| target.get(&member.name).is_some())
 }
 
 fn text(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>], sampler: &mut Sampler) -> Answer {
-    // Few texts that come again and again are labels, whatever the type says.
+    // A few strings that recur in the demonstrations are treated as labels, although the type is text.
     let labels = repeated_labels(targets);
     if !labels.is_empty() {
         let choices: Vec<Value> = labels.into_iter().map(Cow::into_owned).collect();
@@ -137,7 +137,7 @@ fn text(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>], sampl
     Answer { value: text.into(), why }
 }
 
-/// The most characters that a text may have.
+/// Returns the maximum number of characters of a string, if the limits state one.
 fn longest(limits: &str) -> Option<usize> {
     limits.split("; ").find_map(|phrase| {
         let phrase = phrase.strip_suffix(" characters")?;
@@ -145,7 +145,8 @@ fn longest(limits: &str) -> Option<usize> {
     })
 }
 
-/// The distinct texts of the demonstrations if most of them occur several times.
+/// Returns the distinct strings of the demonstrations if there are at most half as many as demonstrations,
+/// and nothing if there are fewer than four demonstrations.
 fn repeated_labels(targets: &[Option<Value>]) -> Vec<Cow<'_, Value>> {
     const FEWEST: usize = 4;
     let mut counts: Vec<(&Value, usize)> = Vec::new();
@@ -153,7 +154,7 @@ fn repeated_labels(targets: &[Option<Value>]) -> Vec<Cow<'_, Value>> {
     for target in &given {
         match counts.iter().position(|(known, _)| known == target) {
             Some(at) => counts[at].1 += 1,
-            // Too many different texts to be labels; looking further would only take time.
+            // There are too many different strings for labels, so the rest is not read.
             None if counts.len() > 128 => return Vec::new(),
             None => counts.push((target, 1)),
         }
@@ -196,7 +197,7 @@ fn judged(
     Answer { value: choices[at].clone(), why }
 }
 
-/// Names the evidence for a choice.
+/// Returns a sentence that names the evidence for a choice.
 fn because(verdict: &Verdict, choice: usize, name: &str, nearest: Option<usize>) -> String {
     let mut words: Vec<(&str, f64)> = verdict
         .words
@@ -238,7 +239,7 @@ fn numeric(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>]) ->
     Answer { value: number::to_value(number, whole), why }
 }
 
-/// Whether similar demonstrations leave a nullable field open.
+/// Returns whether a nullable field is null in the similar demonstrations, weighted by similarity.
 fn is_null(prepared: &Prepared<'_>, targets: &[Option<Value>]) -> bool {
     let (mut open, mut given) = (0.0, 0.0);
     for (case, similarity) in prepared.nearest.iter().take(number::NEIGHBOURS) {
@@ -251,7 +252,7 @@ fn is_null(prepared: &Prepared<'_>, targets: &[Option<Value>]) -> bool {
     open > given
 }
 
-/// The value of the most similar demonstration, if it is similar enough.
+/// Returns the value of the most similar demonstration that has one, if its similarity is at least [`ALIKE`].
 fn taken_over(prepared: &Prepared<'_>, targets: &[Option<Value>]) -> Option<Value> {
     let mut near = prepared.nearest.iter().filter(|(_, similarity)| *similarity >= ALIKE);
     near.find_map(|(case, _)| targets.get(*case)?.clone())
@@ -287,7 +288,7 @@ fn list(
     Answer { value: answers.into_iter().map(|answer| answer.value).collect(), why: String::new() }
 }
 
-/// One choice for every item of an input list.
+/// Chooses a value for each item of an input list; `None` if no input is a list.
 fn parallel(
     prepared: &Prepared<'_>,
     field: &Field,

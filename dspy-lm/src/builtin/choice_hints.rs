@@ -1,4 +1,4 @@
-//! Hints in the prompt about the choices: their names and descriptions, and rules in prose that mention them.
+//! Evidence for choices in the prompt: their names, their descriptions, and rules in prose that mention them.
 
 use std::collections::HashMap;
 
@@ -9,28 +9,28 @@ use super::prompt::Field;
 use super::value_type::plain;
 use super::words::{Word, is_stop_word, sentences, words};
 
-/// How much a word counts for a choice by where it stands.
+/// Weights of a word by its source: the name of a choice, its description, or a rule in prose.
 const IN_NAME: f64 = 1.5;
 const IN_DESCRIPTION: f64 = 1.0;
 const IN_RULE: f64 = 1.2;
-/// How much a match of only the first letters of a word counts.
+/// The weight of a match of only the first letters, relative to a match of the whole stem.
 const PREFIX_SHARE: f64 = 0.5;
-/// How many first letters those are.
+/// The number of letters of such a prefix.
 const PREFIX: usize = 5;
-/// Words after which a function word such as `no` or `other` is meant as a value.
+/// Words after which a function word such as `no` or `other` counts as the name of a choice.
 const LEADS_TO_VALUE: &[&str] =
     &["->", "=>", "→", "=", "answer", "say", "output", "return", "label", "choose"];
 
-/// The words that speak for each choice, weighted.
+/// Weighted words that are evidence for each choice.
 #[derive(Debug, Default)]
 pub(super) struct ChoiceHints {
-    /// By hashed stem or prefix: the weight for each choice that has the word.
+    /// The choices that each word is evidence for, with weights, by the hash of its stem or prefix.
     weights: HashMap<u64, Vec<(usize, f64)>>,
     choices: usize,
 }
 
 impl ChoiceHints {
-    /// Reads the field and the instruction.
+    /// Collects the evidence from a field's names and descriptions and from the instruction.
     pub(super) fn read(field: &Field, choices: &[Value], instruction: &str) -> ChoiceHints {
         let mut hints = ChoiceHints { choices: choices.len(), ..ChoiceHints::default() };
         let names: Vec<Name> = choices.iter().map(|choice| Name::new(&plain(choice))).collect();
@@ -47,7 +47,7 @@ impl ChoiceHints {
         for (text, of_field) in [(instruction, false), (field.description.as_str(), true)] {
             for sentence in sentences(text) {
                 for clause in sentence.split(';') {
-                    // What describes a yes-or-no field describes when it is true, unless it says otherwise.
+                    // A description of a boolean field describes when it is true, unless it mentions a value.
                     let about_field = of_field || clause.contains(&format!("`{}`", field.name));
                     hints.add_rule(clause, &names, truth.filter(|_| about_field));
                 }
@@ -75,7 +75,7 @@ impl ChoiceHints {
         }
     }
 
-    /// Takes a clause that mentions choices as a rule about them.
+    /// Adds a clause as a rule about the choices that it mentions, or about `otherwise` if it mentions none.
     fn add_rule(&mut self, clause: &str, names: &[Name], otherwise: Option<usize>) {
         let found = words(clause);
         let mentions: Vec<_> = names.iter().map(|name| name.mentions(clause, &found)).collect();
@@ -84,7 +84,8 @@ impl ChoiceHints {
             ([], None) => {}
             ([], Some(choice)) | (&[choice], _) => self.add_words(&found, choice),
             (several, _) => {
-                // "refunds to billing, parcels to shipping": each part between commas speaks for what it mentions.
+                // "refunds to billing, parcels to shipping": each part between commas is about its own
+                // choice.
                 let leads = mentions.iter().flatten().any(|at| *at == 0);
                 let mut waiting: Vec<&[Word]> = Vec::new();
                 let mut last = None;
@@ -105,7 +106,7 @@ impl ChoiceHints {
                             last.into_iter().for_each(|choice| self.add_words(part, choice));
                         }
                         (None, _) => waiting.push(part),
-                        // A mere list of choices says nothing about them.
+                        // A part that lists several choices is no evidence for any of them.
                         _ => waiting.clear(),
                     }
                 }
@@ -119,22 +120,22 @@ impl ChoiceHints {
         }
     }
 
-    /// How much each word of an input speaks for each choice: word, choice, weight. A word counts the more the
-    /// fewer choices it speaks for.
+    /// Returns the evidence in an input as (word, choice, weight). A word that is evidence for fewer choices
+    /// has more weight; one that is evidence for all of several choices has none.
     pub(super) fn evidence<'a>(&'a self, stems: &'a [String]) -> impl Iterator<Item = (&'a str, usize, f64)> {
         stems.iter().flat_map(move |stem| {
             let exact = self.weights.get(&hash(stem));
             let entry = exact.or_else(|| self.weights.get(&prefix(stem)?));
             let entries = entry.map(Vec::as_slice).unwrap_or_default();
             let rarity = (1.0 + self.choices as f64 / entries.len().max(1) as f64).ln();
-            // A word that speaks for all choices alike says nothing.
+            // A word that belongs to all choices does not distinguish them.
             let shared = if entries.len() == self.choices && self.choices > 1 { 0.0 } else { rarity };
             entries.iter().map(move |(choice, weight)| (stem.as_str(), *choice, weight * shared))
         })
     }
 }
 
-/// The parts of a clause between commas and arrows.
+/// Splits the words of a clause at commas and vertical bars.
 fn parts<'a>(clause: &str, found: &'a [Word]) -> impl Iterator<Item = &'a [Word]> {
     let breaks: Vec<usize> = clause.match_indices([',', '|']).map(|(at, _)| at).collect();
     found.chunk_by(move |left, right| !breaks.iter().any(|at| (left.end..=right.start).contains(at)))
@@ -149,10 +150,10 @@ fn is_truth(choice: &Value) -> bool {
     choice.is_boolean()
 }
 
-/// The name of a choice as words, to find it in prose.
+/// The name of a choice as words, for finding it in prose.
 struct Name {
     words: Vec<String>,
-    /// Whether it consists of function words only, such as `no`, and has to be marked as a value.
+    /// Whether the name consists of function words only, such as `no`, and counts only if marked as a value.
     common: bool,
 }
 
@@ -164,12 +165,13 @@ impl Name {
         Name { words: found.into_iter().map(|word| word.stem).collect(), common }
     }
 
-    /// Where in `found`, the words of `clause`, the name stands.
+    /// Returns the positions of the name in `found`, the words of `clause`.
     fn mentions(&self, clause: &str, found: &[Word]) -> Vec<usize> {
         if self.words.is_empty() {
             return Vec::new();
         }
-        // In a text, a name such as `card_arrival` may stand as one or as two words; both are split alike.
+        // A name such as `card_arrival` may be written as one word or as two; both are split into the same
+        // words.
         let matches = |(at, window): (usize, &[Word])| {
             let same = window.iter().zip(&self.words).all(|(word, stem)| word.stem == *stem);
             (same && (!self.common || is_marked(clause, found, at, self.words.len()))).then_some(at)
@@ -178,7 +180,7 @@ impl Name {
     }
 }
 
-/// Whether the words stand in quotes or after something like "answer".
+/// Returns whether the words are quoted, follow a word such as "answer", or start the clause before a colon.
 fn is_marked(clause: &str, found: &[Word], at: usize, length: usize) -> bool {
     let before = clause[..found[at].start].trim_end();
     let after = &clause[found[at + length - 1].end..];
@@ -188,7 +190,8 @@ fn is_marked(clause: &str, found: &[Word], at: usize, length: usize) -> bool {
         || (before.is_empty() && after.trim_start().starts_with(':'))
 }
 
-/// `cardArrival` and `card_arrival` as `card Arrival` and `card arrival`.
+/// Splits identifiers into words: `cardArrival` becomes `card Arrival`, `card_arrival` becomes `card
+/// arrival`.
 fn split_case(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4);
     let mut lower = false;

@@ -1,8 +1,8 @@
-//! Choosing one of a closed set of values.
+//! A classifier that chooses one of a closed set of values.
 //!
-//! Three witnesses are heard: similar demonstrations, words that went with a value in the demonstrations, and what
-//! the prompt says about the values. Each gives a log-score per choice; how far each is trusted is decided by how
-//! well it would have predicted every demonstration from the others.
+//! It combines three sources of evidence: similar demonstrations, words that occur with a value in the
+//! demonstrations, and the prompt's statements about the values. Each returns a log-score per choice. Their
+//! weights are those that best predict held-out demonstrations from the others.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,47 +12,47 @@ use super::choice_hints::ChoiceHints;
 use super::features::{Weighed, Weights};
 use super::input::Input;
 
-/// Demonstrations left out in turn to weigh the witnesses; more would not change the outcome, only take time.
+/// The maximum number of demonstrations held out in turn to estimate the weights; it bounds the time for it.
 const HELD_OUT: usize = 48;
-/// Similar demonstrations that are heard.
+/// The number of similar demonstrations that vote.
 const NEIGHBOURS: usize = 12;
-/// How much similarity counts as none: chance overlap between any two texts.
+/// The vote that is shared among all choices, for chance overlap between any two inputs.
 const CHANCE: f64 = 0.02;
-/// Pseudo-counts that keep a word seen once from deciding alone.
+/// The pseudo-count that smooths the word counts, so that a word seen once does not decide alone.
 const CAUTION: f64 = 1.5;
-/// What the witnesses' words weigh: candidates to choose from.
+/// Candidate weights of a source of evidence.
 const TRUST: [f64; 5] = [0.0, 0.35, 0.7, 1.2, 2.0];
-/// The trust before any demonstration was seen: in neighbours, words, the prompt.
+/// The weights without demonstrations: of similar demonstrations, words and the prompt.
 const PRIOR_TRUST: [f64; 3] = [0.7, 0.7, 0.7];
-/// How strongly trust is drawn to the prior, in nats per squared unit.
+/// The penalty for weights that differ from [`PRIOR_TRUST`], in nats per squared unit.
 const PRIOR_STRENGTH: f64 = 1.5;
 
-/// Scores choices for one field.
+/// A classifier for the choices of one field.
 #[derive(Debug)]
 pub(super) struct Classifier {
     choices: Vec<Value>,
     hints: ChoiceHints,
-    /// The index of the choice in every case, or none where a case has no label.
+    /// The index of each case's choice; `None` for a case without a label.
     labels: Vec<Option<usize>>,
     counts: Vec<f64>,
-    /// For every word, how many cases of each choice have it.
+    /// The number of cases of each choice that contain a word, by word.
     word_counts: HashMap<u64, BTreeMap<usize, f64>>,
     trust: [f64; 3],
 }
 
-/// The scores of the choices, and why.
+/// The scores of the choices, and the evidence for them.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     /// Log-scores, comparable with each other.
     pub(super) scores: Vec<f64>,
     /// The most similar case and its similarity.
     pub(super) nearest: Option<(usize, f64)>,
-    /// Words of the input that speak for a choice: word, choice, weight.
+    /// Words of the input that the prompt makes evidence for a choice, as (word, choice, weight).
     pub(super) words: Vec<(String, usize, f64)>,
 }
 
 impl Classifier {
-    /// Learns from cases with labels.
+    /// Creates a classifier from cases and their labels.
     pub(super) fn learn(
         choices: Vec<Value>,
         hints: ChoiceHints,
@@ -82,12 +82,13 @@ impl Classifier {
         &self.choices
     }
 
-    /// The index of the choice in a case of [`Verdict::nearest`].
+    /// Returns the index of the choice of the case in [`Verdict::nearest`].
     pub(super) fn label_of(&self, nearest: Option<(usize, f64)>) -> Option<usize> {
         *self.labels.get(nearest?.0)?
     }
 
-    /// The weights of the witnesses under which the held-out cases are most likely, drawn to the prior.
+    /// Returns the weights under which the held-out cases are most likely, with a penalty for the distance to
+    /// [`PRIOR_TRUST`].
     fn earned_trust(&self, cases: &[Input], weighed: &[Weighed], weights: &Weights) -> [f64; 3] {
         let labelled: Vec<_> = (0..cases.len()).filter(|case| self.labels[*case].is_some()).collect();
         let step = labelled.len().div_ceil(HELD_OUT).max(1);
@@ -96,7 +97,7 @@ impl Classifier {
             .step_by(step)
             .filter_map(|case| {
                 let label = self.labels[case]?;
-                // A value shown only once cannot be predicted from the others; that says nothing about trust.
+                // A value with a single case cannot be predicted from the others, so the case is not used.
                 (self.counts[label] > 1.0).then(|| {
                     (label, self.testimony(&cases[case], &weighed[case], weighed, weights, Some(case)).0)
                 })
@@ -122,7 +123,8 @@ impl Classifier {
         best.1
     }
 
-    /// What the witnesses say about an input; `without` is a case that must not be used.
+    /// Returns the log-scores of the three sources and the prior for an input. The case `without` is not
+    /// used.
     fn testimony(
         &self,
         input: &Input,
@@ -210,7 +212,7 @@ fn combine(testimony: &[Vec<f64>; 4], trust: [f64; 3]) -> Vec<f64> {
         .collect()
 }
 
-/// The logarithm of the share of one score among all under the softmax.
+/// Returns the logarithm of a choice's softmax probability.
 fn log_probability(scores: &[f64], choice: usize) -> f64 {
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|score| (score - highest).exp()).sum();

@@ -1,4 +1,4 @@
-//! Free text: out of the nearest demonstration, or out of the inputs.
+//! Free text, copied from the nearest demonstration or extracted from the inputs.
 
 use serde_json::Value;
 
@@ -10,26 +10,27 @@ use super::spans;
 use super::value_type::plain;
 use super::words::{Word, words};
 
-/// From this similarity on, a demonstration is taken to be about the same input.
+/// The minimum similarity at which a demonstration counts as one of the same input.
 const SAME: f64 = 0.9;
-/// Demonstrations that the style of answers is read from.
+/// The number of demonstrations from which the form of answers is inferred.
 const STYLE: usize = 24;
-/// Answers longer than this many words are not spans.
+/// The maximum number of words of an answer that counts as a span.
 const LONGEST_SPAN: usize = 8;
-/// Words in a field's name or description that ask for search terms, and for a short answer (as stems).
+/// Word stems in a field's name or description that indicate search terms, and those that indicate a short
+/// answer.
 const QUERY_STEMS: &[&str] = &["query", "queri", "search", "keyword"];
 const SHORT_STEMS: &[&str] = &[
     "short", "span", "brief", "concis", "exact", "phras", "name", "word", "year", "number", "dat", "entit",
     "term",
 ];
 
-/// A text and where it came from.
+/// Extracted text, and a sentence about its source.
 pub(super) struct Extract {
     pub(super) text: String,
     pub(super) why: String,
 }
 
-/// A text for a field, given its values in the demonstrations.
+/// Returns text for a field. `targets` are its values in the demonstrations.
 pub(super) fn extract(
     prepared: &Prepared<'_>,
     field: &Field,
@@ -89,13 +90,14 @@ fn stems(text: &str) -> Vec<String> {
     words(text).into_iter().filter(|word| !word.stop).map(|word| word.stem).collect()
 }
 
-/// Whether a field's name or description has one of these stems.
+/// Returns whether a field's name or description contains one of these stems.
 pub(super) fn mentions(field: &Field, wanted: &[&str]) -> bool {
     let text = format!("{} {}", field.name.replace(['_', '-'], " "), field.description);
     words(&text).iter().any(|word| wanted.contains(&word.stem.as_str()))
 }
 
-/// Whether answers are short pieces of the inputs: as the demonstrations show, or as the field says.
+/// Returns whether answers are short pieces of the inputs: as most of the demonstrations `near` are or,
+/// without demonstrations, as the field's name or description says.
 fn wants_spans(prepared: &Prepared<'_>, field: &Field, near: &[(usize, String)]) -> bool {
     if near.is_empty() {
         return mentions(field, SHORT_STEMS);
@@ -110,7 +112,8 @@ fn wants_spans(prepared: &Prepared<'_>, field: &Field, near: &[(usize, String)])
     short.count() * 2 > near.len()
 }
 
-/// What to search for: what is asked and not yet covered by the material, and the names that link to it.
+/// Returns search terms: the words of the question that the material does not cover, after the names in the
+/// best-scoring sentence of the material.
 fn key_terms(parted: &Parted<'_>) -> Extract {
     let (question, known) = if parted.asked.is_empty() {
         (parted.material.join(" "), Vec::new())
@@ -143,7 +146,8 @@ fn key_terms(parted: &Parted<'_>) -> Extract {
     Extract { text: terms.join(" "), why }
 }
 
-/// An answer to a prompt without fields: the sentence that fits its last question, or its end, best.
+/// Returns an answer to a prompt without fields: the sentence that best fits the last question, or the last
+/// sentence if there is no question.
 pub(super) fn free_form(text: &str, system: &str, sampler: &mut Sampler) -> String {
     let all = super::words::sentences(text);
     let question =

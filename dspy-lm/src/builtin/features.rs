@@ -1,31 +1,32 @@
-//! Texts as weighted features, so that they can be compared.
+//! Weighted features of inputs, and the similarity between them.
 
 use std::collections::HashMap;
 
 use super::words::{Word, words};
 
-/// Values with at most this many words also count as a whole, together with their field's name.
+/// The maximum number of words of a value that is also a feature as a whole, together with its field's name.
 const SHORT_VALUE: usize = 4;
-/// Letters in a row that are compared, to see through endings and slips of the pen.
+/// The length of letter n-grams, which make the comparison tolerant of endings and typing errors.
 const GRAM: usize = 4;
-/// How much a word of grammar counts beside a word of content.
+/// The weight of a function word; a content word has weight 1.
 const STOP_WEIGHT: f64 = 0.1;
-/// The share of whole words, against runs of letters, in the similarity of two texts.
+/// The share of words in the similarity of two inputs; the rest is the share of letter n-grams.
 const WORD_SHARE: f64 = 0.7;
 
-/// The features of one input: every feature once, sorted.
+/// The distinct features of one input, sorted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Bag {
-    /// Words, and short values as a whole; the second member tells grammar (small) from content (one).
+    /// Words, and short values as a whole, with their weights: [`STOP_WEIGHT`] for function words, 1 for all
+    /// others.
     pub(super) words: Vec<(u64, f64)>,
-    /// Runs of letters inside words of content.
+    /// Letter n-grams of the content words.
     grams: Vec<u64>,
     /// The values of numeric fields, by field name.
     pub(super) numbers: Vec<(u64, f64)>,
 }
 
 impl Bag {
-    /// The features of field values, given as names and texts.
+    /// Extracts the features of field values, given as pairs of name and text.
     pub(super) fn new<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Bag {
         let mut bag = Bag::default();
         for (name, text) in values {
@@ -64,14 +65,14 @@ fn whole_value(name: &str, found: &[Word]) -> u64 {
     hash(&format!("{name}={}", text.join(" ")))
 }
 
-/// A text that is one number, a unit sign at most around it.
+/// Parses text that is a single number, optionally with a currency sign or a percent sign.
 pub(super) fn number(text: &str) -> Option<f64> {
     let text = text.trim().trim_start_matches(['$', '€', '£']).trim_end_matches('%');
     let plain = if text.contains(',') { text.replace(',', "") } else { text.to_owned() };
     plain.parse::<f64>().ok().filter(|number| number.is_finite() && plain.len() < 20)
 }
 
-/// The FNV-1a hash: the same on every machine, which the standard library's does not promise.
+/// Computes the FNV-1a hash, which is the same on every machine, unlike the standard library's.
 pub(super) fn hash(text: &str) -> u64 {
     fnv(text.bytes())
 }
@@ -84,7 +85,7 @@ fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// How telling each feature is: rare ones tell more than common ones. Also the scale of each numeric field.
+/// Weights of features by inverse document frequency, and the standard deviation of each numeric field.
 #[derive(Debug, Default)]
 pub(super) struct Weights {
     documents: f64,
@@ -94,7 +95,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Weights estimated from texts.
+    /// Estimates the weights from the inputs of the demonstrations.
     pub(super) fn estimate<'a>(bags: impl Iterator<Item = &'a Bag>) -> Weights {
         let mut weights = Weights::default();
         let mut sums: HashMap<u64, (f64, f64, f64)> = HashMap::new();
@@ -125,12 +126,12 @@ impl Weights {
         (1.0 + (self.documents + 1.0) / (seen + 1.0)).ln()
     }
 
-    /// How telling a word is.
+    /// Returns the weight of a word: its own weight times its rarity.
     pub(super) fn of_word(&self, (feature, weight): (u64, f64)) -> f64 {
         weight * self.rarity(&self.words, feature)
     }
 
-    /// A bag with the weights and lengths that comparing it needs.
+    /// Adds to a bag the weights and vector lengths needed for comparisons.
     pub(super) fn weigh(&self, bag: &Bag) -> Weighed {
         let words: Vec<_> = bag.words.iter().map(|word| (word.0, self.of_word(*word))).collect();
         let grams: Vec<_> = bag.grams.iter().map(|gram| (*gram, self.rarity(&self.grams, *gram))).collect();
@@ -149,7 +150,7 @@ fn length(features: &[(u64, f64)]) -> f64 {
     features.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt()
 }
 
-/// A [`Bag`] ready to be compared.
+/// A [`Bag`] with the weights needed for comparisons.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Weighed {
     words: Vec<(u64, f64)>,
@@ -160,7 +161,7 @@ pub(super) struct Weighed {
 }
 
 impl Weighed {
-    /// How similar two inputs are, from 0 (nothing in common) to 1 (the same).
+    /// Returns the similarity of two inputs, from 0 (nothing in common) to 1 (identical).
     pub(super) fn similarity(&self, other: &Weighed) -> f64 {
         let text = WORD_SHARE * cosine(&self.words, &other.words, self.word_length * other.word_length)
             + (1.0 - WORD_SHARE) * cosine(&self.grams, &other.grams, self.gram_length * other.gram_length);
@@ -171,7 +172,8 @@ impl Weighed {
         }
     }
 
-    /// The mean squared distance of the numbers in units of their scales.
+    /// Returns the mean squared distance of the numbers in units of their standard deviations; `None` if the
+    /// inputs have no numeric field in common.
     fn distance(&self, other: &[(u64, f64)]) -> Option<f64> {
         let (mut sum, mut count) = (0.0, 0.0);
         for (field, number) in &self.numbers {
@@ -184,7 +186,7 @@ impl Weighed {
     }
 }
 
-/// The cosine of two sorted sparse vectors.
+/// Returns the cosine of two sorted sparse vectors; `lengths` is the product of their lengths.
 fn cosine(left: &[(u64, f64)], right: &[(u64, f64)], lengths: f64) -> f64 {
     if lengths <= 0.0 {
         return 0.0;

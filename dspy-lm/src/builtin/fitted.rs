@@ -1,4 +1,4 @@
-//! The learner fitted to the demonstrations of a prompt, which many questions share.
+//! The model fitted to the demonstrations of a prompt. Requests with the same demonstrations share it.
 
 use serde_json::Value;
 
@@ -9,18 +9,18 @@ use super::input::{Input, readable};
 use super::prompt::{Brief, Field};
 use super::value_type::ValueType;
 
-/// A [`Brief`] with its demonstrations made ready for comparison.
+/// A [`Brief`] with the features of its demonstrations and the classifiers learned from them.
 #[derive(Debug)]
 pub(super) struct Fitted {
     pub(super) brief: Brief,
-    /// The readable texts of the inputs of every demonstration.
+    /// The inputs of each demonstration as plain text.
     pub(super) texts: Vec<Vec<Option<String>>>,
     pub(super) cases: Vec<Input>,
     pub(super) weighed: Vec<Weighed>,
     pub(super) weights: Weights,
-    /// For every output, the values in the demonstrations.
+    /// The values of each output in the demonstrations.
     pub(super) targets: Vec<Vec<Option<Value>>>,
-    /// For every output that is a choice.
+    /// A classifier for each output that is a choice.
     classifiers: Vec<Option<Classifier>>,
 }
 
@@ -48,7 +48,7 @@ impl Fitted {
         fitted
     }
 
-    /// A classifier of whole inputs.
+    /// Creates a classifier of whole inputs.
     pub(super) fn classifier(
         &self,
         field: &Field,
@@ -59,13 +59,13 @@ impl Fitted {
         Classifier::learn(choices.to_vec(), hints, &self.cases, &self.weighed, &self.weights, targets)
     }
 
-    /// The classifier of an output of the signature, if it is a choice.
+    /// Returns the classifier of an output of the signature, if the output is a choice.
     pub(super) fn ready_classifier(&self, field: &Field) -> Option<&Classifier> {
         let at = self.brief.outputs.iter().position(|output| std::ptr::eq(output, field))?;
         self.classifiers.get(at)?.as_ref()
     }
 
-    /// The demonstrations from the most similar one on, at most `limit`, with their similarity.
+    /// Returns the `limit` most similar demonstrations with their similarities, the most similar one first.
     pub(super) fn nearest(&self, input: &Weighed, limit: usize) -> Vec<(usize, f64)> {
         let mut nearest: Vec<(usize, f64)> =
             self.weighed.iter().map(|case| input.similarity(case)).enumerate().collect();

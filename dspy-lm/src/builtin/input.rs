@@ -1,4 +1,4 @@
-//! One input as the learner sees it.
+//! The features of one input.
 
 use serde_json::Value;
 
@@ -6,16 +6,16 @@ use super::features::Bag;
 use super::prompt::Field;
 use super::words::words;
 
-/// The features of an input and its words of content.
+/// The features of an input and the stems of its content words.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Input {
     pub(super) bag: Bag,
-    /// The stems of the words of content, each once, in the order of the text.
+    /// The distinct stems of the content words, in the order of the text.
     pub(super) stems: Vec<String>,
 }
 
 impl Input {
-    /// Reads field values, given as names and readable texts.
+    /// Creates the features of field values, given as pairs of name and plain text.
     pub(super) fn new(values: &[(&str, &str)]) -> Input {
         let mut stems: Vec<String> = Vec::new();
         let mut seen = std::collections::HashSet::new();
@@ -29,7 +29,7 @@ impl Input {
         Input { bag: Bag::new(values.iter().copied()), stems }
     }
 
-    /// Reads the texts of these fields.
+    /// Creates the features of the fields that have text.
     pub(super) fn of_fields(fields: &[Field], texts: &[Option<String>]) -> Input {
         let values = fields.iter().zip(texts);
         let values = values.filter_map(|(field, text)| Some((field.name.as_str(), text.as_deref()?)));
@@ -37,7 +37,8 @@ impl Input {
     }
 }
 
-/// A field value as plain text: the texts inside JSON, one a line.
+/// Converts a field value to plain text. JSON becomes its strings, numbers and booleans, one per line; null
+/// becomes the empty string.
 pub(super) fn readable(text: &str) -> String {
     if text.starts_with(['[', '{', '"'])
         && let Ok(value) = serde_json::from_str::<Value>(text)

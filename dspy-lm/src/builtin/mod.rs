@@ -1,4 +1,4 @@
-//! The built-in model: an in-context learner without weights, for work without a key, a server or a network.
+//! The built-in model: an in-context learner without weights, which needs no key, server or network.
 
 mod answer;
 mod choice_hints;
@@ -33,25 +33,25 @@ use crate::{
 };
 use dspy_base::locks::MutexExt as _;
 
-/// Fits that are remembered; a running program has about one for each predictor.
+/// The number of fits that are cached; a program needs about one for each predictor.
 const REMEMBERED: usize = 16;
-/// Letters in a token, roughly, for the usage that is reported.
+/// The approximate number of bytes in a token, for the reported usage and the token limit.
 const TOKEN: usize = 4;
-/// The most completions of one request.
+/// The maximum number of completions of one request.
 const MOST_COMPLETIONS: u32 = 64;
 
-/// A model in this process that learns from the prompt alone. It has no weights and knows no facts.
+/// A model in this process that learns from the prompt alone. It has no weights and no knowledge of facts.
 ///
-/// It reads the chat messages like any other model: the fields and their types, the instruction, the
-/// demonstrations, the question. Values of a closed set are chosen by the demonstrations that resemble the question,
-/// by the words that went with each value in them, and by what the instruction and the descriptions say about each
-/// value; numbers come from the nearest demonstrations; free text is taken out of the inputs. Better
-/// demonstrations and better instructions make it better, so that programs can be optimized offline and tests can
-/// watch real learning. Of language it knows word endings, function words and the shape of names and numbers:
-/// do not expect understanding.
+/// It reads the chat messages that other models get: the fields and their types, the instruction, the
+/// demonstrations and the question. It chooses a value of a closed set by the demonstrations that resemble
+/// the question, by the words that occur with each value in them, and by the statements about each value in
+/// the instruction and the descriptions. It estimates numbers from the nearest demonstrations or copies them
+/// from the input, and extracts free text from the inputs. Better demonstrations and instructions improve its
+/// answers, so programs can be optimized offline and tests can observe real learning. Its knowledge of
+/// language is limited to English word endings, function words and the form of names and numbers.
 ///
-/// It is deterministic. Requests marked as another [rollout](Request::rollout) with a temperature above zero are
-/// answered with a sample, which depends on nothing but the request.
+/// It is deterministic. A request marked as another [rollout](Request::rollout) with a temperature above zero
+/// gets a sample, which depends only on the request.
 ///
 /// ```
 /// use dspy_lm::Lm;
@@ -63,12 +63,12 @@ const MOST_COMPLETIONS: u32 = 64;
 /// ```
 #[derive(Default)]
 pub struct BuiltinLm {
-    /// What was learned from the first part of recent conversations, the latest one last.
+    /// The fits of recent prompts without their questions, the most recently used one last.
     fits: Mutex<Vec<(blake3::Hash, Arc<Fitted>)>>,
 }
 
 impl BuiltinLm {
-    /// The model.
+    /// Creates the model.
     pub fn new() -> Self {
         Self::default()
     }
@@ -92,7 +92,7 @@ impl BuiltinLm {
             .with_usage(Usage::tokens(sent, written))
     }
 
-    /// What there is to learn before the question; remembered, as most questions share it with others.
+    /// Returns the fit of everything before the question, from the cache if possible.
     fn fitted(&self, request: &Request, asking: usize) -> Arc<Fitted> {
         let key = lesson_key(request, asking);
         let find = |fits: &mut Vec<(blake3::Hash, Arc<Fitted>)>| {
@@ -106,7 +106,8 @@ impl BuiltinLm {
         if let Some(fitted) = find(&mut lock()) {
             return fitted;
         }
-        // Learning happens outside the lock: two tasks may both do it once, but none waits for another.
+        // The lock is not held while learning: two tasks may do it at the same time, but none waits for the
+        // other.
         let fitted = Arc::new(Fitted::learn(Brief::read(request, asking)));
         let mut fits = lock();
         if fits.len() >= REMEMBERED {
@@ -117,8 +118,8 @@ impl BuiltinLm {
     }
 }
 
-/// Identifies what a [`Fitted`] is learned from: all but the question. Where the system message lists no fields,
-/// the question is part of it, since the names of the fields are read there.
+/// Returns the cache key of a [`Fitted`]: a hash of everything except the question. If the system message
+/// lists no fields, the question is included, because the names of the fields are read from it.
 fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
     let mut hash = blake3::Hasher::new();
     let mut put = |text: &str| {
@@ -157,7 +158,7 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
     hash.finalize()
 }
 
-/// Writes a reply in the layout that was asked for.
+/// Returns a reply in the requested layout.
 fn reply(prepared: &Prepared<'_>, sampler: &mut Sampler) -> String {
     let brief = &prepared.fitted.brief;
     if brief.outputs.is_empty() {
@@ -180,7 +181,7 @@ fn reply(prepared: &Prepared<'_>, sampler: &mut Sampler) -> String {
     text
 }
 
-/// A completion that respects the token limit.
+/// Creates a completion, truncated at the token limit.
 fn cut(mut text: String, max_tokens: Option<u32>) -> Completion {
     let most = max_tokens.map_or(usize::MAX, |tokens| (tokens as usize).saturating_mul(TOKEN));
     if text.len() <= most {
@@ -200,7 +201,7 @@ impl LanguageModel for BuiltinLm {
         Capabilities::NONE.json_object(true).json_schema(true)
     }
 
-    /// It runs in this process.
+    /// Returns [`Price::FREE`], because the model runs in this process.
     fn price(&self) -> Option<Price> {
         Some(Price::FREE)
     }

@@ -1,16 +1,16 @@
-//! Numbers: from similar demonstrations, out of the input, or in the middle of what is allowed.
+//! Numbers: estimated from similar demonstrations, copied from the input, or the middle of the allowed range.
 
 use serde_json::Value;
 
 use super::features::number;
 use super::words::words;
 
-/// Demonstrations that a number is estimated from.
+/// The number of demonstrations from which a number is estimated.
 pub(super) const NEIGHBOURS: usize = 5;
-/// From this share of demonstrations that copy a number out of their input on, copying is the pattern.
+/// The share of demonstrations that must copy a number from their input before copying is inferred.
 const COPIES: f64 = 0.6;
 
-/// The numbers that a field admits.
+/// The numbers that a field allows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Limits {
     low: Option<f64>,
@@ -19,7 +19,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Reads phrases such as `from 0 to 10; a multiple of 5`. For whole numbers open bounds are moved inwards.
+    /// Parses phrases such as `from 0 to 10; a multiple of 5`. Exclusive bounds are moved inwards: by 1 for
+    /// whole numbers, by a millionth for others.
     pub(super) fn read(text: &str, whole: bool) -> Limits {
         let mut limits = Limits { low: None, high: None, step: whole.then_some(1.0) };
         let inward = |scale: f64| if whole { 1.0 } else { scale.abs().max(1.0) * 1e-6 };
@@ -44,7 +45,7 @@ impl Limits {
         limits
     }
 
-    /// The nearest number that is allowed.
+    /// Returns the nearest number that is allowed.
     pub(super) fn fit(self, number: f64) -> f64 {
         let low = self.low.unwrap_or(f64::NEG_INFINITY);
         let high = self.high.unwrap_or(f64::INFINITY);
@@ -73,7 +74,7 @@ impl Limits {
     }
 }
 
-/// Where in a text the number to copy stands.
+/// The rule that selects the number to copy from an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pattern {
     First,
@@ -95,7 +96,7 @@ impl Pattern {
     }
 }
 
-/// The numbers in a text, in order.
+/// Returns the numbers in `text`, in order.
 pub(super) fn numbers_in(text: &str) -> Vec<f64> {
     words(text)
         .iter()
@@ -108,7 +109,7 @@ pub(super) fn numbers_in(text: &str) -> Vec<f64> {
         .collect()
 }
 
-/// A demonstration of a number: its input, how similar that is to the current one, and the number.
+/// A demonstration of a number: its input, the similarity to the current input, and the number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Example<'a> {
     pub(super) text: &'a str,
@@ -116,7 +117,8 @@ pub(super) struct Example<'a> {
     pub(super) target: f64,
 }
 
-/// A number for the input `text`, and why. `examples` come from the most similar one on.
+/// Returns a number for the input `text`, and the reason for it. `examples` are sorted by similarity, the
+/// highest first.
 pub(super) fn estimate(text: &str, examples: &[Example<'_>], limits: Limits) -> (f64, String) {
     let here = numbers_in(text);
     if let Some(pattern) = copying(examples)
@@ -147,7 +149,8 @@ pub(super) fn estimate(text: &str, examples: &[Example<'_>], limits: Limits) -> 
     (estimate, format!("The {} most similar examples point to {estimate}.", near.len()))
 }
 
-/// How the demonstrations copy numbers out of their inputs, if most of them do.
+/// Returns the rule by which the demonstrations copy numbers from their inputs, if more than [`COPIES`] of
+/// them do.
 fn copying(examples: &[Example<'_>]) -> Option<Pattern> {
     let numbers: Vec<Vec<f64>> = examples.iter().map(|example| numbers_in(example.text)).collect();
     let share = |pattern: Pattern| {
@@ -165,12 +168,12 @@ fn copying(examples: &[Example<'_>]) -> Option<Pattern> {
     best.1
 }
 
-/// A number as JSON; whole numbers without a fraction.
+/// Converts a number to JSON: whole numbers without a fraction, others rounded to four decimal places.
 pub(super) fn to_value(number: f64, whole: bool) -> Value {
     if whole || (number.fract() == 0.0 && number.abs() < 1e15) {
         return Value::from(number as i64);
     }
-    // Digits beyond these would pretend a precision that an estimate does not have.
+    // More digits would suggest a precision that an estimate does not have.
     let rounded = (number * 1e4).round() / 1e4;
     serde_json::Number::from_f64(rounded).map_or_else(|| Value::from(0), Value::Number)
 }

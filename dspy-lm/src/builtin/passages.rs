@@ -1,12 +1,12 @@
-//! The sentences of the inputs and how well each fits what is asked.
+//! The sentences of the inputs, scored by how well they fit the question.
 
 use std::collections::{HashMap, HashSet};
 
 use super::words::{Word, sentences, words};
 
-/// What a word in the rest of a passage counts, against one in the sentence itself.
+/// The weight of a word in the rest of a passage, relative to one in the sentence itself.
 const PASSAGE_SHARE: f64 = 0.4;
-/// What a name counts that the best sentence brings in, against a word of the question.
+/// The weight of a new name in the best sentence, relative to a word of the question.
 const BRIDGE_SHARE: f64 = 0.6;
 
 /// A sentence of an input.
@@ -14,13 +14,13 @@ const BRIDGE_SHARE: f64 = 0.6;
 pub(super) struct Sentence<'a> {
     pub(super) text: &'a str,
     pub(super) words: Vec<Word>,
-    /// Which passage (line of an input) it belongs to.
+    /// The index of its passage, which is a line of an input.
     passage: usize,
-    /// How well it fits what is asked.
+    /// The degree to which it fits the question; higher is better.
     pub(super) score: f64,
 }
 
-/// The sentences of texts; every line is a passage.
+/// Splits texts into sentences; every line is a passage.
 pub(super) fn split<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Sentence<'a>> {
     let lines = texts.into_iter().flat_map(str::lines).enumerate();
     lines
@@ -35,10 +35,11 @@ pub(super) fn split<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Sentenc
         .collect()
 }
 
-/// Scores sentences by the rare words that they and their passages share with what is asked. Names in the best
-/// sentence that nobody asked for then count too: they may be the link to the sentence with the answer.
+/// Scores sentences by the rare words that they and their passages share with the question. Names in the best
+/// sentence that are not in the question then count too, because they may link to the sentence with the
+/// answer.
 ///
-/// Without anything to ask, sentences score by how much they share with the others.
+/// Without words to look for, sentences are scored by the words they share with the others.
 pub(super) fn score(sentences: &mut [Sentence<'_>], asked: &[String]) {
     let mut counts: HashMap<&str, f64> = HashMap::new();
     for sentence in sentences.iter() {
@@ -106,7 +107,7 @@ fn content(words: &[Word]) -> impl Iterator<Item = &str> {
     words.iter().filter(|word| !word.stop).map(|word| word.stem.as_str())
 }
 
-/// The capitalised words and numbers of a sentence.
+/// Returns the capitalised words and numbers of a sentence.
 pub(super) fn names<'s>(sentence: &'s Sentence<'_>) -> impl Iterator<Item = &'s Word> {
     sentence.words.iter().filter(|word| {
         let first = word.written(sentence.text).chars().next();
@@ -114,7 +115,7 @@ pub(super) fn names<'s>(sentence: &'s Sentence<'_>) -> impl Iterator<Item = &'s 
     })
 }
 
-/// The sentence that fits best; the earlier one of equals.
+/// Returns the sentence with the highest score; the first of equals.
 pub(super) fn best<'s, 'a>(sentences: &'s [Sentence<'a>]) -> Option<&'s Sentence<'a>> {
     sentences.iter().rev().max_by(|a, b| a.score.total_cmp(&b.score))
 }

@@ -1,4 +1,4 @@
-//! A question prepared against the fitted demonstrations: all that the answer to one field needs.
+//! The current question, prepared for answering with the fitted demonstrations.
 
 use super::features::Weighed;
 use super::fitted::Fitted;
@@ -6,7 +6,7 @@ use super::input::{Input, readable};
 use super::prompt::Question;
 use super::words::{sentences, words};
 
-/// Inputs longer than this are read as material, shorter ones as what is asked.
+/// The number of words above which an input counts as material instead of as a question.
 const LONG: usize = 40;
 
 /// The current question with its features and its nearest demonstrations.
@@ -14,15 +14,15 @@ const LONG: usize = 40;
 pub(super) struct Prepared<'a> {
     pub(super) fitted: &'a Fitted,
     pub(super) question: &'a Question,
-    /// The readable texts of the inputs.
+    /// The inputs as plain text.
     pub(super) texts: Vec<Option<String>>,
     pub(super) input: Input,
     pub(super) weighed: Weighed,
-    /// The most similar demonstrations.
+    /// The 16 most similar demonstrations with their similarities, the most similar one first.
     pub(super) nearest: Vec<(usize, f64)>,
 }
 
-/// The inputs, parted into what is asked and the material that may hold the answer.
+/// The inputs, divided into questions and the material that may contain the answer.
 #[derive(Debug, Default)]
 pub(super) struct Parted<'t> {
     pub(super) asked: Vec<&'t str>,
@@ -38,19 +38,19 @@ impl<'a> Prepared<'a> {
         Prepared { fitted, question, texts, input, weighed, nearest }
     }
 
-    /// All inputs as one text.
+    /// Returns all inputs, one per line.
     pub(super) fn text(&self) -> String {
         self.texts.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// Parts the current inputs.
+    /// Divides the current inputs into questions and material.
     pub(super) fn parted(&self) -> Parted<'_> {
         part(&self.texts)
     }
 }
 
-/// Parts inputs: the shorter ones ask, the longer ones are material. A single input is material, but for the
-/// questions in it.
+/// Divides inputs into questions, the shorter ones, and material, the longer ones. A single input is material
+/// except for the questions in it.
 pub(super) fn part(texts: &[Option<String>]) -> Parted<'_> {
     let present: Vec<&str> =
         texts.iter().flatten().map(String::as_str).filter(|text| !text.is_empty()).collect();

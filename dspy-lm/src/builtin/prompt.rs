@@ -1,4 +1,4 @@
-//! Reading a chat the way an attentive model would: which fields there are, what is asked, what was shown before.
+//! A parser for the chat messages of adapters: fields, instruction, demonstrations and the current question.
 
 use serde_json::{Map, Value};
 
@@ -6,19 +6,19 @@ use super::sections::{self, unescape};
 use super::value_type::ValueType;
 use crate::{Message, Request, ResponseFormat, Role};
 
-/// What adapters put where a demonstration lacks a value starts like this.
+/// The start of the placeholder that adapters write for a missing value in a demonstration.
 const NOT_GIVEN: &str = "(not given";
-/// What introduces the instruction in a system message.
+/// Headings of the instruction in a system message.
 const TASK_HEADINGS: [&str; 2] = ["Your task:", "your objective is:"];
 
-/// How the reply has to be laid out.
+/// The layout of the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Sections below markers.
+    /// Sections with markers.
     Sections,
     /// One JSON object.
     Json,
-    /// Nothing was agreed.
+    /// No prescribed layout.
     Free,
 }
 
@@ -28,20 +28,20 @@ pub(super) struct Field {
     pub(super) name: String,
     pub(super) description: String,
     pub(super) kind: ValueType,
-    /// What the value must be, e.g. `from 0 to 10`.
+    /// Constraints on the value, such as `from 0 to 10`.
     pub(super) limits: String,
-    /// Descriptions of single values.
+    /// Descriptions of individual values.
     pub(super) choices: Vec<(Value, String)>,
 }
 
-/// One demonstration: texts of the inputs and values of the outputs, in the order of the fields.
+/// One demonstration: the text of each input and the value of each output, in the order of the fields.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Demo {
     pub(super) inputs: Vec<Option<String>>,
     pub(super) outputs: Vec<Option<Value>>,
 }
 
-/// What a conversation establishes before the current question.
+/// The contents of a conversation before the current question.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Brief {
     pub(super) instruction: String,
@@ -54,15 +54,16 @@ pub(super) struct Brief {
 /// The current question.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Question {
-    /// Texts of the inputs, in the order of the fields.
+    /// The text of each input, in the order of the fields.
     pub(super) inputs: Vec<Option<String>>,
-    /// Answers that were sent back, by output.
+    /// Rejected values, by output.
     pub(super) rejected: Vec<Option<Value>>,
-    /// The whole text of the last message.
+    /// The whole text of the message with the question.
     pub(super) text: String,
 }
 
-/// Where the message that asks the current question stands; after it there is at most an exchange about bad replies.
+/// Returns the index of the message with the current question. Only re-prompts for invalid replies can follow
+/// it.
 pub(super) fn asking(messages: &[Message]) -> usize {
     let asks = |message: &Message| {
         let text = message.text();
@@ -74,8 +75,8 @@ pub(super) fn asking(messages: &[Message]) -> usize {
 }
 
 impl Brief {
-    /// Reads everything before the message at `asking`, with a look at that message for what the system message
-    /// leaves open.
+    /// Parses the messages before the one at `asking`. Fields and layout that the system message does not
+    /// state are taken from the response format and the message at `asking`.
     pub(super) fn read(request: &Request, asking: usize) -> Brief {
         let messages = &request.messages;
         let system: Vec<_> = messages.iter().filter(|message| message.role == Role::System).collect();
@@ -136,7 +137,7 @@ impl Brief {
         }
     }
 
-    /// The texts of the inputs in a message of the user.
+    /// Returns the text of each input in a user message.
     pub(super) fn inputs_in(&self, text: &str) -> Vec<Option<String>> {
         let mut inputs = vec![None; self.inputs.len()];
         for (name, section) in sections::read(without_request(text)) {
@@ -147,7 +148,7 @@ impl Brief {
         inputs
     }
 
-    /// The values of the outputs in a message of the model.
+    /// Returns the value of each output in an assistant message.
     pub(super) fn outputs_in(&self, text: &str) -> Vec<Option<Value>> {
         let mut outputs = vec![None; self.outputs.len()];
         if let Ok(Value::Object(mut members)) = serde_json::from_str::<Value>(text.trim()) {
@@ -173,7 +174,7 @@ impl Brief {
         Demo { inputs: self.inputs_in(question), outputs: self.outputs_in(answer) }
     }
 
-    /// Reads the message at `asking` and the exchange about bad replies after it.
+    /// Parses the message at `asking` and the re-prompts after it.
     pub(super) fn question(&self, messages: &[Message], asking: usize) -> Question {
         let text = messages.get(asking).map(|message| message.text().into_owned()).unwrap_or_default();
         let mut rejected = vec![None; self.outputs.len()];
@@ -197,7 +198,7 @@ impl Field {
     }
 }
 
-/// A message of the user without the closing words that say how to answer.
+/// Returns a user message without the closing request for the format of the answer.
 fn without_request(text: &str) -> &str {
     let starts = ["Answer with ", "Respond with "];
     let tail = starts.iter().filter_map(|start| text.rfind(start));
@@ -205,7 +206,7 @@ fn without_request(text: &str) -> &str {
     tail.map_or(text, |at| &text[..at])
 }
 
-/// The outputs that the closing words name.
+/// Returns the names of the outputs in the closing request.
 fn asked_outputs(text: &str) -> Vec<String> {
     let tail = &text[without_request(text).len()..];
     let mut names: Vec<String> = Vec::new();
@@ -218,7 +219,8 @@ fn asked_outputs(text: &str) -> Vec<String> {
     names
 }
 
-/// The list of fields below a heading: `` 1. `name` (type): description `` with indented lines about the field.
+/// Parses the list of fields below a heading: `` 1. `name` (type): description ``, with indented lines about
+/// the field.
 fn field_list(text: &str, heading: &str, definitions: &[(String, String)]) -> Vec<Field> {
     let mut fields: Vec<Field> = Vec::new();
     let mut lines = text.lines().skip_while(|line| !line.contains(heading));
@@ -251,7 +253,7 @@ fn field_line(line: &str, definitions: &[(String, String)]) -> Option<Field> {
     })
 }
 
-/// Where the parenthesis closes that was opened right before `text`.
+/// Returns the position of the parenthesis that closes one opened right before `text`.
 fn closing(text: &str) -> Option<usize> {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (at, c) in text.char_indices() {
@@ -269,7 +271,8 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 impl Field {
-    /// Takes up an indented line below the field: limits, the description of one value, or more description.
+    /// Adds an indented line below the field: constraints, the description of one value, or more of the
+    /// description.
     fn add_line(&mut self, line: &str) {
         if let Some(limits) = line.strip_prefix("Must be: ") {
             limits.clone_into(&mut self.limits);
@@ -289,7 +292,7 @@ impl Field {
     }
 }
 
-/// The named types: `Name = …`, over several lines when in braces.
+/// Parses the named types, `Name = …`, each with the lines that follow it.
 fn definitions(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     for line in text.lines().skip_while(|line| *line != "Types:").skip(1) {
@@ -308,7 +311,7 @@ fn definitions(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A JSON object out of names and values, in this order.
+/// Creates a JSON object from names and values, in this order.
 pub(super) fn object(members: impl IntoIterator<Item = (String, Value)>) -> Value {
     Value::Object(members.into_iter().collect::<Map<_, _>>())
 }

@@ -1,19 +1,20 @@
-//! Sections below markers such as `[[ ## answer ## ]]`: reading and writing them.
+//! A reader and a writer for sections with markers such as `[[ ## answer ## ]]`.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// The name in the marker that ends a reply.
+/// The name in the marker at the end of a reply.
 pub(super) const COMPLETED: &str = "completed";
 
-/// The name in a line that is a marker and nothing else.
+/// Returns the name in a line that consists of a marker only.
 fn marker(line: &str) -> Option<&str> {
     let name = line.trim().strip_prefix("[[ ## ")?.strip_suffix(" ## ]]")?;
     (!name.is_empty() && !name.contains(['[', ']', '#'])).then_some(name)
 }
 
-/// The sections of a text as names and trimmed texts; what follows the closing marker is left out.
+/// Returns the sections of `text` as pairs of name and trimmed content. Text after the closing marker is
+/// ignored.
 pub(super) fn read(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     let mut open: Option<&str> = None;
@@ -47,7 +48,7 @@ pub(super) fn read(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The text of a section as its author meant it: without the backslashes that guard markers and framing space.
+/// Removes the backslashes that escape markers, and leading and trailing white space, in a section.
 pub(super) fn unescape(section: &str) -> String {
     let mut text = section;
     let inner = text.trim_start_matches('\\');
@@ -78,12 +79,12 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// Copies `text`, with the backslashes between `[[` and `#` replaced by what `edit` writes.
+/// Copies `text`, with the backslashes between `[[` and `#` replaced by the output of `edit`.
 fn guards(text: &str, edit: impl Fn(&mut String, &str)) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut rest = text;
     while let Some(at) = rest.find("[[") {
-        // In `[[[` it is the last two brackets that matter.
+        // In `[[[` the last two brackets are the ones of a marker.
         let inner = rest[at..].trim_start_matches('[').trim_start_matches([' ', '\t']);
         out.push_str(&rest[..rest.len() - inner.len()]);
         let sign = inner.trim_start_matches('\\');
@@ -103,18 +104,18 @@ pub(super) fn push(out: &mut String, name: &str, value: &Value, is_text: bool) {
     let _ = writeln!(out, "[[ ## {name} ## ]]");
     match value {
         Value::String(text) if is_text || !looks_native(text) => out.push_str(&escape(text)),
-        // Inside a JSON string the number sign may be written as an escape, which no marker survives.
+        // In JSON strings `#` is written as an escape, so that no marker remains.
         value => out.push_str(&value.to_string().replace("[[ #", "[[ \\u0023").replace("[[#", "[[\\u0023")),
     }
     out.push_str("\n\n");
 }
 
-/// Whether a text without quotes would be read as something other than a text.
+/// Returns whether a string without quotes would be read as empty or as JSON.
 fn looks_native(text: &str) -> bool {
     text.is_empty() || serde_json::from_str::<Value>(text).is_ok()
 }
 
-/// Appends the marker that ends a reply.
+/// Appends the marker for the end of a reply.
 pub(super) fn push_completed(out: &mut String) {
     let _ = writeln!(out, "[[ ## {COMPLETED} ## ]]");
 }

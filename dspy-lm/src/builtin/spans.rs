@@ -1,22 +1,22 @@
-//! Short answers: names, numbers and phrases inside sentences.
+//! Short answers: names, numbers and phrases extracted from sentences.
 
 use std::collections::HashMap;
 
 use super::passages::Sentence;
 use super::words::{Word, words};
 
-/// Words that may stand inside a name without a capital.
+/// Words that may occur in lower case inside a name.
 const LINKS: &[&str] = &["of", "de", "da", "di", "del", "van", "von", "the", "la", "le", "and"];
-/// The longest phrase without capitals that is offered.
+/// The maximum number of words of a candidate phrase in lower case.
 const LONGEST_PHRASE: usize = 3;
 
-/// What a short answer looks like.
+/// The form of a short answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Shape {
     Name,
     Year,
     Number,
-    /// A number with the word after it.
+    /// A number and the word after it, such as a unit.
     Measure,
     Phrase,
 }
@@ -24,7 +24,7 @@ pub(super) enum Shape {
 impl Shape {
     const ALL: [Shape; 5] = [Shape::Name, Shape::Year, Shape::Number, Shape::Measure, Shape::Phrase];
 
-    /// The shape of a given answer.
+    /// Returns the form of an answer.
     pub(super) fn of(text: &str) -> Shape {
         let found = words(text);
         let is_number = |word: &Word| word.written(text).starts_with(|c: char| c.is_ascii_digit());
@@ -47,7 +47,8 @@ fn is_year(text: &str) -> bool {
     text.len() == 4 && text.parse::<u32>().is_ok_and(|year| (1000..2100).contains(&year))
 }
 
-/// The word or words that tell what kind of answer a question wants: `who`, `when`, `how many`, `which year`.
+/// Returns the question word, with the word after it for `which`, `what` and `how`: `who`, `when`, `how
+/// many`, `which year`.
 fn asks_for(question: &str) -> Option<String> {
     let lower = question.to_lowercase();
     let found: Vec<&str> =
@@ -61,7 +62,8 @@ fn asks_for(question: &str) -> Option<String> {
     })
 }
 
-/// How much each shape is expected, in nats: what English suggests, corrected by the demonstrations.
+/// Returns the log-probability of each form, in nats: a prior by the question word, updated by the
+/// demonstrations `shown` (pairs of question and answer).
 pub(super) fn expectations(question: &str, shown: &[(&str, &str)]) -> HashMap<Shape, f64> {
     let asks = asks_for(question);
     let usual = match asks.as_deref() {
@@ -90,7 +92,7 @@ pub(super) struct Span<'a> {
     pub(super) score: f64,
 }
 
-/// All candidates in scored sentences, each with how well it answers.
+/// Returns all candidates in scored sentences, each with its score.
 pub(super) fn candidates<'a>(
     sentences: &[Sentence<'a>],
     question: &str,
@@ -130,13 +132,13 @@ pub(super) fn candidates<'a>(
     found
 }
 
-/// The spans of a sentence as ranges of words.
+/// Returns the spans of a sentence as ranges of words with their forms.
 fn spans(sentence: &Sentence<'_>) -> Vec<(usize, usize, Shape)> {
     let list = &sentence.words;
     let written = |at: usize| list[at].written(sentence.text);
     let capital = |at: usize| written(at).starts_with(char::is_uppercase) && !(at == 0 && list[at].stop);
     let digit = |at: usize| written(at).starts_with(|c: char| c.is_ascii_digit());
-    // Only space or a dot of an initial may stand between the words of one span.
+    // The words of a span are separated only by a space, a dot, a hyphen or `'s`.
     let joined = |at: usize| {
         let gap = &sentence.text[list[at].end..list[at + 1].start];
         matches!(gap, " " | ". " | "-" | "." | "'s ")

@@ -1,8 +1,8 @@
-//! The types of values that a prompt asks for, read from the type notation in it.
+//! Types of values, parsed from the type notation in prompts.
 
 use serde_json::{Map, Value};
 
-/// How deep types may nest; what is deeper reads as a text.
+/// The maximum nesting depth of types; deeper ones are parsed as text.
 const DEPTH: usize = 16;
 
 /// The type of a value.
@@ -15,9 +15,9 @@ pub(super) enum ValueType {
     Integer,
     /// Any number.
     Number,
-    /// One of these values; true and false for booleans.
+    /// One of these values; booleans are a choice of `true` and `false`.
     Choice(Vec<Value>),
-    /// A list of items of one kind.
+    /// A list of items of one type.
     List(Box<ValueType>),
     /// A list of fixed length.
     Tuple(Vec<ValueType>),
@@ -27,7 +27,7 @@ pub(super) enum ValueType {
     Map,
     /// A value or null.
     Nullable(Box<ValueType>),
-    /// Anything.
+    /// Any value.
     Any,
 }
 
@@ -41,12 +41,13 @@ pub(super) struct Member {
 }
 
 impl ValueType {
-    /// Reads a notation such as `("a" | "b")[]`; what it cannot read is a text. `definitions` are the named types.
+    /// Parses a notation such as `("a" | "b")[]`. Unknown notations are parsed as text. `definitions` are the
+    /// named types.
     pub(super) fn parse(notation: &str, definitions: &[(String, String)]) -> ValueType {
         Reader { rest: notation, definitions, depth: 0 }.union()
     }
 
-    /// The kind that a JSON Schema describes, as far as this model cares.
+    /// Returns the type that a JSON Schema describes, by its `enum`, `type`, `items` and `properties`.
     pub(super) fn of_schema(schema: &Value) -> ValueType {
         if let Some(values) = schema.get("enum").and_then(Value::as_array) {
             return ValueType::Choice(values.clone());
@@ -69,12 +70,12 @@ impl ValueType {
         ValueType::Choice(vec![true.into(), false.into()])
     }
 
-    /// Whether the values are free text.
+    /// Returns whether the values are free text.
     pub(super) fn is_text(&self) -> bool {
         matches!(self, ValueType::Text | ValueType::Any)
     }
 
-    /// The value that stands for `text`, written the way adapters write values of this kind.
+    /// Parses a value of this type from the notation of adapters; `text` itself if it cannot be parsed.
     pub(super) fn read(&self, text: &str) -> Value {
         let text = text.trim();
         match self {
@@ -100,7 +101,7 @@ fn members_of_schema(schema: &Value) -> Vec<Member> {
     properties.iter().map(of).collect()
 }
 
-/// A value without quotes.
+/// Converts a value to a string: strings without quotes, other values as JSON.
 pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -118,7 +119,8 @@ impl Reader<'_> {
         found.is_some()
     }
 
-    /// Alternatives: constants together are a choice, null makes the rest nullable, else the first one counts.
+    /// Parses alternatives: constants form a choice, null makes the rest nullable, and of other types the
+    /// first one that is not an object counts.
     fn union(&mut self) -> ValueType {
         self.depth += 1;
         let mut constants = Vec::new();
@@ -177,7 +179,7 @@ impl Reader<'_> {
         Some(item)
     }
 
-    /// Limits, and what is said of alternatives. Neither changes what a value looks like.
+    /// Skips comments, which hold constraints and descriptions of alternatives; neither changes the type.
     fn comments(&mut self) {
         loop {
             let rest = self.rest.trim_start();
@@ -198,7 +200,7 @@ impl Reader<'_> {
         while !self.eat(end) && !self.rest.trim_start().is_empty() {
             let before = self.rest.len();
             if self.eat("...") {
-                // As many as there are: none.
+                // Rest items are optional, so none are added.
                 self.union();
             } else {
                 kinds.push(self.union());
@@ -212,7 +214,7 @@ impl Reader<'_> {
         kinds
     }
 
-    /// A JSON string constant.
+    /// Parses a JSON string constant.
     fn string(&mut self) -> Option<Value> {
         let mut values = serde_json::Deserializer::from_str(self.rest).into_iter::<Value>();
         let value = values.next()?.ok()?;
@@ -281,7 +283,7 @@ impl Reader<'_> {
         if members.is_empty() { ValueType::Map } else { ValueType::Object(members) }
     }
 
-    /// The name of a member, bare or in quotes.
+    /// Parses the name of a member, with or without quotes.
     fn name(&mut self) -> Option<String> {
         self.rest = self.rest.trim_start();
         if self.rest.starts_with('"') {
@@ -293,7 +295,7 @@ impl Reader<'_> {
         Some(name.trim().to_owned())
     }
 
-    /// The comment at the end of a member's line.
+    /// Parses the comment at the end of a member's line.
     fn note(&mut self) -> String {
         let Some(rest) = self.rest.trim_start_matches(' ').strip_prefix("//") else { return String::new() };
         let (note, rest) = rest.split_once('\n').unwrap_or((rest, ""));

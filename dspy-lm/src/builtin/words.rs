@@ -1,6 +1,6 @@
-//! Words: splitting, stemming, and the few English function words that say little about a topic.
+//! Splitting into words and sentences, stemming, and a list of English function words.
 
-/// Words that carry grammar rather than topic, sorted.
+/// English function words, sorted.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
     "because", "been", "before", "being", "both", "but", "by", "can", "could", "did", "do", "does", "doing",
@@ -15,36 +15,37 @@ const STOP_WORDS: &[&str] = &[
     "your", "yours", "yourself",
 ];
 
-/// Endings that are taken off, longest first.
+/// Endings that the stemmer removes, longest first.
 const SUFFIXES: &[&str] = &[
     "ations", "ation", "ments", "ities", "ment", "ings", "ness", "able", "ible", "ing", "ion", "ity", "ies",
     "ied", "ers", "est", "ed", "er", "es", "ly", "al", "s", "e", "y",
 ];
 
-/// The shortest stem that taking off an ending may leave.
+/// The minimum length of a stem after an ending is removed.
 const SHORTEST_STEM: usize = 3;
 
-/// One word of a text.
+/// A word and its position in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
-    /// The word in lower case without its endings.
+    /// The stem, in lower case; of a function word the whole word.
     pub(super) stem: String,
-    /// Where the word as written starts, in bytes.
+    /// The start of the word as written, in bytes.
     pub(super) start: usize,
-    /// Where it ends.
+    /// The end of the word as written, in bytes.
     pub(super) end: usize,
-    /// Whether it carries grammar rather than topic.
+    /// Whether it is a function word.
     pub(super) stop: bool,
 }
 
 impl Word {
-    /// The word as it stands in `text`, the text it was read from.
+    /// Returns the word as written in `text`, from which it was read.
     pub(super) fn written<'a>(&self, text: &'a str) -> &'a str {
         text.get(self.start..self.end).unwrap_or_default()
     }
 }
 
-/// The words of a text: runs of letters and digits; apostrophes inside a word belong to it.
+/// Splits `text` into words: runs of letters and digits, with apostrophes inside words and separators inside
+/// numbers.
 pub(super) fn words(text: &str) -> Vec<Word> {
     let mut found = Vec::new();
     let mut start = None;
@@ -76,7 +77,7 @@ pub(super) fn words(text: &str) -> Vec<Word> {
 fn word(text: &str, start: usize, end: usize) -> Word {
     let mut lower = text[start..end].to_lowercase().replace('’', "'");
     if let Some(apostrophe) = lower.find('\'') {
-        // "isn't", "can't" and "it's" say no more than "is", "can" and "it".
+        // "isn't", "can't" and "it's" are reduced to "is", "can" and "it".
         let whole = &lower[..apostrophe];
         let negated = whole.strip_suffix('n').filter(|verb| lower.ends_with("n't") && is_stop_word(verb));
         let kept = negated.unwrap_or(whole).len();
@@ -87,18 +88,18 @@ fn word(text: &str, start: usize, end: usize) -> Word {
     Word { stem, start, end, stop }
 }
 
-/// Whether a word in lower case carries grammar rather than topic.
+/// Returns whether a word in lower case is a function word or a single letter.
 pub(super) fn is_stop_word(lower: &str) -> bool {
     STOP_WORDS.binary_search(&lower).is_ok() || (lower.len() == 1 && !lower.starts_with(char::is_numeric))
 }
 
-/// The stem of a word in lower case. Crude on purpose: related forms should meet, readability is no aim.
+/// Returns the stem of a word in lower case. It need not be readable, only equal for related forms.
 pub(super) fn stem(lower: &str) -> String {
     let mut rest = lower;
     if !rest.is_ascii() || rest.bytes().any(|byte| byte.is_ascii_digit()) {
         return rest.to_owned();
     }
-    // Two rounds: "cancellations" loses "ations", "payments" "ments", "meetings" first "s" and then "ing".
+    // Two rounds, because some words have two endings.
     for _ in 0..2 {
         let shorter = SUFFIXES.iter().find_map(|suffix| {
             let stem = rest.strip_suffix(suffix)?;
@@ -122,7 +123,7 @@ pub(super) fn stem(lower: &str) -> String {
     stem
 }
 
-/// The sentences of a text, each trimmed and with its end mark; line breaks end a sentence too.
+/// Splits `text` into sentences, trimmed and with their end marks. Line breaks also end a sentence.
 pub(super) fn sentences(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -143,7 +144,8 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
     found
 }
 
-/// Whether a full stop after `before` belongs to an initial ("J. S. Bach") or a short title ("St. Paul").
+/// Returns whether a full stop after `before` belongs to an initial ("J. S. Bach") or a short title ("St.
+/// Paul").
 fn is_abbreviation(before: &str, mark: char) -> bool {
     let last = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let length = last.chars().count();

@@ -1,4 +1,4 @@
-//! The next model when one fails.
+//! Fallback to the next of several models when one fails.
 
 use std::fmt;
 
@@ -7,8 +7,9 @@ use crate::{DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
 
 type Decide = Box<dyn Fn(&LmError) -> bool + Send + Sync>;
 
-/// A model that asks the first of several, and the next one where that fails; made by [`Lm::fallback`] or, to decide
-/// oneself after which errors to go on, by [`new`](Self::new) and [`when`](Self::when).
+/// A model that calls the first of several models, and the next one if that fails. [`Lm::fallback`] creates
+/// one with the default rule for the errors after which the next model is called; [`when`](Self::when) sets
+/// another rule.
 ///
 /// ```
 /// use dspy_lm::{Fallback, Lm, LmErrorKind};
@@ -21,9 +22,9 @@ pub struct Fallback {
     goes_on: Decide,
 }
 
-/// Whether another model may fare better: after outages of all kinds, and after prompts that are too long for one.
-/// Refusals of what is asked would only be got round, and budgets, scripts, recordings and denied requests mean
-/// what they say.
+/// Returns whether the next model is called after this error: after an outage, and if the prompt is too long
+/// for the model. Refused content, spent budgets, exhausted scripts, missing recordings and denied requests
+/// are final.
 fn may_help(error: &LmError) -> bool {
     use LmErrorKind::{Budget, ContextWindow, Denied, Exhausted, Unrecorded};
     let meant = matches!(error.kind, Budget | Denied | Exhausted | Unrecorded);
@@ -31,12 +32,13 @@ fn may_help(error: &LmError) -> bool {
 }
 
 impl Fallback {
-    /// These models, the first choice first.
+    /// Creates a fallback over these models, in order of preference.
     pub fn new(models: impl IntoIterator<Item = Lm>) -> Self {
         Fallback { members: Members::new("fallback", models), goes_on: Box::new(may_help) }
     }
 
-    /// The same, with another decision after which errors to ask the next model.
+    /// Sets the rule for the errors after which the next model is called. A reply that a content filter
+    /// stopped is passed to it as an error, too.
     #[must_use]
     pub fn when(mut self, goes_on: impl Fn(&LmError) -> bool + Send + Sync + 'static) -> Self {
         self.goes_on = Box::new(goes_on);
@@ -48,7 +50,7 @@ impl Fallback {
         let mut errors = Vec::new();
         for lm in &self.members.models {
             let answer = lm.pass(request.clone(), sink).await;
-            // A reply that a filter stopped is an answer; whether another model is asked is decided as after an error.
+            // A reply that a filter stopped counts as an error if the rule goes on after that error.
             let stopped = answer.as_ref().ok().and_then(|response| response.refusal(lm.id()));
             let answer = match stopped.filter(|error| (self.goes_on)(error)) {
                 Some(error) => Err(error),
@@ -79,17 +81,18 @@ impl fmt::Debug for Fallback {
 }
 
 impl Lm {
-    /// A model that asks the first of these, and the next one where that fails.
+    /// Creates a model that calls the first of these models, and the next one if that fails.
     ///
-    /// It goes on after outages of all kinds (no connection, no answer, an open [circuit](crate::Circuit),
-    /// rate limits, a refused key, an empty account) and where the prompt is too long for a model; not where what is
-    /// asked is refused. [`Fallback::when`] decides otherwise. Each model first has its own retries, so give those that
-    /// are not the last a short [deadline](crate::Endpoint::deadline). The
-    /// [`model`](Response::model) of the answer tells who gave it; if all fail, the error lists all their errors.
+    /// The next model is called after outages of all kinds (no connection, no answer, an open
+    /// [circuit](crate::Circuit), rate limits, a refused key, an account without credit) and if the prompt is
+    /// too long for a model, but not if the content of the request is refused. [`Fallback::when`] sets
+    /// another rule. Each model completes its own retries first, so set a short
+    /// [deadline](crate::Endpoint::deadline) for all but the last. The [`model`](Response::model) of the
+    /// response names the model that answered; if all fail, the error lists all their errors.
     ///
-    /// What the request and this handle leave open is taken from the handle that is asked. Only what all models can do
-    /// is [asked of them](crate::Capabilities). A reply that breaks off while it is shown is followed by
-    /// [`Restart`](crate::Delta::Restart) and the reply of the next model.
+    /// Parameters that neither the request nor this handle sets are taken from the handle that is called. The
+    /// [capabilities](crate::Capabilities) are those that all models have. If a stream fails midway, the next
+    /// model's reply follows after a [`Restart`](crate::Delta::Restart).
     ///
     /// ```
     /// use dspy_lm::{Lm, LmError, LmErrorKind, Reply};

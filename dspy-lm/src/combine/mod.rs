@@ -1,9 +1,10 @@
-//! Models made of models: the next one when one fails, one after the other in turn, the one that suits the request.
+//! Combined models: fallback, round robin, and a router by request.
 //!
-//! Each is a [`LanguageModel`](crate::LanguageModel) like any other. The calls inside pass the layers of the handles
-//! they are made of, not those of the scope: usage, budgets and journals count the call outside, once.
+//! Each is a [`LanguageModel`](crate::LanguageModel) like any other. Inner calls pass through the layers of
+//! their own handles, not through those of the scope: usage, budgets and journals count the outer call once.
 
-/// Makes a model of a type with `members` and an `ask`; the three differ in whom they ask.
+/// Implements [`LanguageModel`](crate::LanguageModel) for a type with `members` and `ask`; `ask` selects the
+/// models.
 macro_rules! model_of_members {
     ([$($generics:tt)*] $type:ty) => {
         impl<$($generics)*> $crate::LanguageModel for $type {
@@ -49,10 +50,10 @@ use crate::{Capabilities, Lm, LmError, LmErrorKind, Params, Price, Request};
 pub use fallback::Fallback;
 pub use turns::RoundRobin;
 
-/// How much of each error goes into one that stands for many, in bytes.
+/// The maximum length of each error in the message of a combined error, in bytes.
 const EXCERPT: usize = 500;
 
-/// The handles that a model is made of.
+/// The handles that a model combines.
 struct Members {
     models: Vec<Lm>,
     id: String,
@@ -69,12 +70,12 @@ impl Members {
         Members { id: format!("{kind}({ids})"), endpoint, capabilities, models }
     }
 
-    /// The highest of their prices: which of them will answer is not known before.
+    /// Returns the highest of their prices, because the model that will answer is not known in advance.
     fn price(&self) -> Option<Price> {
         Price::highest(self.models.iter().map(Lm::unit_price))
     }
 
-    /// A model that is made of none can ask nobody.
+    /// Returns a [`Configuration`](LmErrorKind::Configuration) error if there are no models.
     fn not_empty(&self) -> Result<(), LmError> {
         if self.models.is_empty() {
             return Err(LmError::new(LmErrorKind::Configuration, &self.id, "it is made of no models"));
@@ -82,9 +83,10 @@ impl Members {
         Ok(())
     }
 
-    /// The one error that stands for those of all models.
+    /// Combines the errors of all models. The first choice for the kind is the last retryable error, then the
+    /// last outage, then the last error.
     fn failed(&self, errors: Vec<LmError>) -> LmError {
-        // Where one of them may well answer later, so may all together.
+        // If one of them can be retried, so can the combination.
         let telling = errors.iter().rposition(LmError::is_retryable);
         let telling = telling.or_else(|| errors.iter().rposition(LmError::is_outage));
         let telling = telling.unwrap_or(errors.len().saturating_sub(1));
@@ -93,13 +95,14 @@ impl Members {
         LmError { retry_after, ..self.sum(errors, telling) }
     }
 
-    /// The one error that stands for those of the models up to one after which no other was asked.
+    /// Combines the errors up to one after which no other model was called; the kind is that of the last.
     fn stopped(&self, errors: Vec<LmError>) -> LmError {
         let last = errors.len().saturating_sub(1);
         self.sum(errors, last)
     }
 
-    /// These errors as one, with all that the `telling` one says, a message about all and the attempts of all.
+    /// Combines errors into one: the kind and details of the error at `telling`, a message about all of them,
+    /// and the attempts and time of all.
     fn sum(&self, mut errors: Vec<LmError>, telling: usize) -> LmError {
         let list = errors.iter().map(|error| {
             let text = error.to_string();
@@ -118,8 +121,8 @@ impl Members {
     }
 }
 
-/// Where a member is served, and with which parameters of its own: answers under others are others' answers, and no
-/// cache may mix them up.
+/// Returns a member's endpoint, with a digest of its own parameters if it has any, so that replies under
+/// other parameters have other cache keys.
 fn address(lm: &Lm) -> String {
     let own = Request { params: lm.params().clone(), rollout: lm.own_rollout(), ..Request::default() };
     if own.params == Params::default() && own.rollout.is_none() {

@@ -1,4 +1,4 @@
-//! The model that suits the request.
+//! A router that selects a model for each request.
 
 use super::Members;
 use crate::{DeltaSink, Lm, LmError, Request, Response};
@@ -21,11 +21,10 @@ where
 model_of_members!([F: for<'m> Fn(&Request, &'m [Lm]) -> &'m Lm + Send + Sync + 'static] Router<F>);
 
 impl Lm {
-    /// A model that asks the one of `models` that `choose` picks for the request. It is called once for each request,
-    /// with at least one model.
+    /// Creates a model that calls the one of `models` that `choose` returns. `choose` is called once for each
+    /// request, with at least one model.
     ///
-    /// The name becomes a part of the model's, so that answers that were stored under one way to choose are not taken
-    /// for those under another.
+    /// The name is part of the model's id, so that cached replies of one rule are not returned for another.
     ///
     /// ```
     /// use dspy_lm::Lm;

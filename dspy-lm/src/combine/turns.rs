@@ -1,4 +1,4 @@
-//! One model after the other.
+//! Distribution of requests over several models.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Members;
 use crate::{DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
 
-/// A model that spreads requests over several, made by [`Lm::round_robin`] or [`new`](Self::new).
+/// A model that distributes requests over several models, created by [`Lm::round_robin`] or
+/// [`new`](Self::new).
 pub struct RoundRobin {
     members: Members,
     turn: AtomicUsize,
@@ -14,7 +15,7 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// These models in turn.
+    /// Creates a model that calls these models in turn.
     pub fn new(models: impl IntoIterator<Item = Lm>) -> Self {
         RoundRobin {
             members: Members::new("round_robin", models),
@@ -23,8 +24,9 @@ impl RoundRobin {
         }
     }
 
-    /// Spreads requests by what they ask instead of in turn: the same request goes to the same model, in whatever order
-    /// and however many at a time they come. Use it where models differ and runs must be repeatable.
+    /// Selects the model by a hash of the request instead of in turn: the same request goes to the same
+    /// model, whatever the order and concurrency of requests. Use it if the models differ and runs must be
+    /// repeatable.
     ///
     /// ```
     /// use dspy_lm::{Lm, RoundRobin};
@@ -66,11 +68,12 @@ impl fmt::Debug for RoundRobin {
 }
 
 impl Lm {
-    /// A model that asks one of these after the other, to spread requests over several keys, regions or servers.
+    /// Creates a model that calls these models in turn, to distribute requests over several keys, regions or
+    /// servers.
     ///
-    /// Requests take turns in the order in which they come. A model whose [circuit](crate::Circuit) is open is
-    /// passed over; other errors are the caller's. Put it into a [`fallback`](Self::fallback), or fallbacks into it, to
-    /// go on after those too.
+    /// Requests take turns in the order of their arrival. A model whose [circuit](crate::Circuit) is open is
+    /// skipped; other errors are returned. To call another model after those too, put it into a
+    /// [`fallback`](Self::fallback), or fallbacks into it.
     ///
     /// ```
     /// use dspy_lm::Lm;

@@ -1,17 +1,17 @@
-//! Vectors from hashes of words.
+//! Vectors computed from hashes of words.
 
 use super::{BoxFuture, EmbeddingModel, Embeddings};
 use crate::LmError;
 use dspy_base::fold::words;
 
-/// Adds up a signed unit for every word and every three letters of one, in places that hashes choose: "feature
-/// hashing" (Weinberger et al., 2009).
+/// An embedding model by feature hashing (Weinberger et al., 2009): each word and each letter trigram adds
+/// its weight, positive or negative, to the dimension that its hash selects.
 #[derive(Debug)]
 pub(super) struct HashModel {
     dimensions: usize,
 }
 
-/// How much a word counts against three of its letters.
+/// The weight of a word, relative to a trigram of its letters.
 const WORD: f32 = 2.0;
 
 impl HashModel {
@@ -20,7 +20,7 @@ impl HashModel {
     }
 }
 
-/// The vector of a text, of length one.
+/// Returns the vector of `text`, of length one; the zero vector if it contains no words.
 fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let mut vector = vec![0.0f32; dimensions];
     let mut add = |feature: &str, weight: f32| {

@@ -1,4 +1,4 @@
-//! OpenAI's `/embeddings`.
+//! A client for OpenAI's `/embeddings`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,15 +13,15 @@ use crate::{Endpoint, LmError, LmErrorKind, Protocol, Usage};
 #[derive(Debug)]
 struct Served {
     id: String,
-    /// The model's name on the wire.
+    /// The model's name in requests.
     name: String,
     address: String,
     transport: Transport,
 }
 
-/// A model of an endpoint.
+/// Creates an embedder for a model of an endpoint.
 pub(crate) fn served(endpoint: &Endpoint, id: String, name: String) -> Result<Embedder, LmError> {
-    // Providers with a protocol of their own have the address beside their chat completions.
+    // Providers with a native protocol serve `/embeddings` next to their chat completions.
     let endpoint = endpoint.clone().protocol(Protocol::Chat);
     let path =
         if endpoint.deployments { format!("/deployments/{name}/embeddings") } else { "/embeddings".into() };
@@ -107,7 +107,7 @@ fn read(answer: &Answer, texts: usize) -> Result<Embeddings, Failure> {
     if reply.data.len() != texts {
         return Err(fail(format!("{} vectors came for {texts} texts", reply.data.len())));
     }
-    // Entries without a place are in order.
+    // Entries without an index keep their order.
     reply.data.sort_by_key(|entry| number(Some(&entry.index)));
     let vectors = reply.data.into_iter().map(|entry| match entry.embedding {
         Vector::Numbers(numbers) => Ok(numbers),
@@ -121,7 +121,7 @@ fn read(answer: &Answer, texts: usize) -> Result<Embeddings, Failure> {
     Ok(Embeddings { vectors, usage })
 }
 
-/// Numbers of four bytes each, the lowest first.
+/// Decodes base64 of little-endian 32-bit floats.
 fn floats(text: &str) -> Result<Vec<f32>, String> {
     let bytes = STANDARD.decode(text).map_err(|error| format!("a vector is not base64: {error}"))?;
     let (numbers, rest) = bytes.as_chunks::<4>();

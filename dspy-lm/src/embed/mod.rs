@@ -1,4 +1,4 @@
-//! Texts as vectors.
+//! Embeddings: vectors for texts.
 
 mod hash;
 #[cfg(feature = "http")]
@@ -15,7 +15,8 @@ use hash::HashModel;
 #[cfg(feature = "http")]
 pub(crate) use http::served;
 
-/// A model that turns texts into vectors. Object-safe; an [`Embedder`] is the handle to one.
+/// A model that computes vectors for texts. The trait is object-safe; an [`Embedder`] is a handle to an
+/// implementation.
 ///
 /// ```
 /// use dspy_lm::{BoxFuture, Embedder, EmbeddingModel, Embeddings, LmError};
@@ -41,17 +42,18 @@ pub(crate) use http::served;
 /// # Ok::<(), LmError>(()) }).unwrap();
 /// ```
 pub trait EmbeddingModel: Send + Sync + 'static {
-    /// The name of the model, e.g. `openai/text-embedding-3-small`.
+    /// Returns the name of the model, such as `openai/text-embedding-3-small`.
     fn id(&self) -> &str;
 
-    /// Where the model is served. Two models with one name at two endpoints are different models.
+    /// Returns the address of the model's server; empty by default. Models with the same name at different
+    /// endpoints are different models.
     #[expect(clippy::unnecessary_literal_bound, reason = "implementors return what they own")]
     fn endpoint(&self) -> &str {
         ""
     }
 
-    /// One vector for each text, in their order, with that many numbers if the model lets one choose. Dropping the
-    /// future stops the work.
+    /// Computes one vector for each text, in their order, with that many numbers if the model supports a
+    /// choice. Dropping the future cancels the work.
     fn embed<'a>(
         &'a self,
         texts: &'a [String],
@@ -59,24 +61,24 @@ pub trait EmbeddingModel: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Embeddings, LmError>>;
 }
 
-/// Vectors, and what they cost.
+/// Vectors, and the usage of the requests for them.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Embeddings {
     /// One vector for each text, in their order.
     pub vectors: Vec<Vec<f32>>,
-    /// What the requests cost.
+    /// The tokens and cost of the requests.
     pub usage: Usage,
 }
 
 impl Embeddings {
-    /// Vectors that cost nothing.
+    /// Creates a result without usage.
     pub fn new(vectors: Vec<Vec<f32>>) -> Self {
         Embeddings { vectors, usage: Usage::default() }
     }
 }
 
-/// A handle to a model that turns texts into vectors. Cloning shares the model.
+/// A handle to an embedding model. Clones share the model.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), dspy_lm::LmError> {
@@ -95,9 +97,9 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// The model of that name, written `provider/model` as for [`Lm::new`](crate::Lm::new). The provider is asked by
-    /// OpenAI's `/embeddings`, which Gemini, Azure, Mistral, Together, Fireworks, OpenRouter, Ollama, vLLM, LM Studio and
-    /// llama.cpp speak too.
+    /// Creates a handle to a model by its name, `provider/model` as for [`Lm::new`](crate::Lm::new). Requests
+    /// use OpenAI's `/embeddings`, which Gemini, Azure, Mistral, Together, Fireworks, OpenRouter, Ollama,
+    /// vLLM, LM Studio and llama.cpp also support.
     ///
     /// # Errors
     /// [`Configuration`](crate::LmErrorKind::Configuration) for an unknown provider, a missing key, a malformed base
@@ -106,13 +108,14 @@ impl Embedder {
         named_embedder(name.as_ref().trim(), &environment)
     }
 
-    /// A handle to your own model.
+    /// Creates a handle to a custom model.
     pub fn custom(model: impl EmbeddingModel) -> Self {
         Embedder { model: Arc::new(model), batch: 128, concurrency: 4, dimensions: None }
     }
 
-    /// A model in this process, for tests and first steps: texts that share words and parts of words get similar
-    /// vectors. It knows nothing of meaning; the same text has the same vector in every process.
+    /// Creates a handle to a model in this process, for tests and first steps. Texts that share words and
+    /// parts of words get similar vectors, regardless of meaning; the same text has the same vector in every
+    /// process.
     ///
     /// ```
     /// use dspy_lm::Embedder;
@@ -128,47 +131,50 @@ impl Embedder {
         Self::custom(HashModel::new(dimensions))
     }
 
-    /// The name of the model.
+    /// Returns the name of the model.
     pub fn id(&self) -> &str {
         self.model.id()
     }
 
-    /// Where the model is served; empty for models in this process.
+    /// Returns the address of the model's server; empty for models in this process.
     pub fn endpoint(&self) -> &str {
         self.model.endpoint()
     }
 
-    /// Asks for vectors with that many numbers, at models that let one choose.
+    /// Sets the number of dimensions, for models that support a choice. By default the model decides.
     #[must_use]
     pub fn dimensions(mut self, dimensions: u32) -> Self {
         self.dimensions = Some(dimensions);
         self
     }
 
-    /// Sets how many texts go into one request, at least one. 128 at first.
+    /// Sets the maximum number of texts per request, at least one. The default is 128.
     #[must_use]
     pub fn batch(mut self, texts: usize) -> Self {
         self.batch = texts.max(1);
         self
     }
 
-    /// Sets how many requests of one call are in flight, at least one. Four at first.
+    /// Sets the maximum number of concurrent requests of one call, at least one. The default is 4.
     #[must_use]
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
     }
 
-    /// One vector for each text, in their order. If one request fails for good, the others are given up.
+    /// Computes one vector for each text, in their order. If one request fails after its retries, the others
+    /// are cancelled.
     ///
     /// # Errors
-    /// Whatever the model reports; [`Decode`](crate::LmErrorKind::Decode) if it does not give one vector for each text.
+    /// Errors of the model; [`Decode`](crate::LmErrorKind::Decode) if it does not return one vector for each
+    /// text.
     pub async fn embed<T: Into<String>>(
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Embeddings, LmError> {
         let texts: Vec<String> = texts.into_iter().map(Into::into).collect();
-        // Each future is made before it is polled, so that its type does not depend on a borrowed closure argument.
+        // All futures are created before they are polled, so that no type depends on a borrowed closure
+        // argument.
         let requests: Vec<_> = texts.chunks(self.batch).map(|texts| self.request(texts)).collect();
         let mut answers = stream::iter(requests).buffered(self.concurrency);
         let mut whole = Embeddings { vectors: Vec::with_capacity(texts.len()), ..Embeddings::default() };
@@ -179,10 +185,10 @@ impl Embedder {
         Ok(whole)
     }
 
-    /// The vector of one text.
+    /// Computes the vector of one text.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed).
+    /// The errors of [`embed`](Self::embed).
     pub async fn embed_one(&self, text: impl Into<String>) -> Result<Vec<f32>, LmError> {
         let mut embeddings = self.embed([text]).await?;
         Ok(embeddings.vectors.pop().unwrap_or_default())

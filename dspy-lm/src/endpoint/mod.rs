@@ -13,8 +13,8 @@ use crate::{
     Capabilities, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret, environment,
 };
 
-/// A server that speaks one of the [protocols](Protocol), at first OpenAI's chat completions, from which
-/// [`model`](Self::model) makes handles.
+/// A server that supports one of the [protocols](Protocol), by default OpenAI's chat completions. Its
+/// [`model`](Self::model) creates handles.
 ///
 /// ```
 /// # #[cfg(feature = "http")] {
@@ -29,22 +29,22 @@ use crate::{
 /// # Ok::<(), dspy_lm::LmError>(())
 /// ```
 ///
-/// The base URL may be given as it stands in the server's documentation: a trailing slash is fine, and so is the full
-/// address of a method, `…/chat/completions`, `…/responses`, `…/messages` or `…:generateContent`, which also chooses the
-/// protocol. The target URI that Azure's portal shows for a deployment is understood too. Where there is no path at all,
-/// `/v1` is added, for Gemini's protocol `/v1beta`.
+/// The base URL may be copied from the server's documentation: a trailing slash is accepted, and so is the full
+/// address of a method, `…/chat/completions`, `…/responses`, `…/messages` or `…:generateContent`, which also selects
+/// the protocol. The target URI that Azure's portal shows for a deployment is accepted too. If the URL has no path,
+/// `/v1` is added, or `/v1beta` for Gemini's protocol.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(crate) base_url: String,
-    /// The provider's name, put before the model's in the handle's id.
+    /// The name of the provider, which precedes the model's name in the handle's id.
     pub(crate) provider: Option<&'static str>,
     pub(crate) key: Option<Secret>,
-    /// The variable that the key came from, to name it when the key is refused.
+    /// The variable that the key was read from, named in the error if the key is refused.
     pub(crate) key_var: Option<&'static str>,
     pub(crate) headers: Vec<(String, Secret)>,
-    /// Headers that tell deployments apart, whatever their names say.
+    /// Headers set by [`vary_by_header`](Endpoint::vary_by_header), in addition to those recognized by name.
     pub(crate) varying: Vec<String>,
-    /// On whose behalf is asked.
+    /// The tenant that requests are sent for.
     pub(crate) tenant: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) deadline: Duration,
@@ -55,18 +55,18 @@ pub struct Endpoint {
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) dialect: Dialect,
     pub(crate) price: Option<Price>,
-    /// The header that holds the key, if not the protocol's own.
+    /// The header that holds the key, if not that of the protocol.
     pub(crate) key_header: Option<&'static str>,
-    /// Models are deployments that the address names: Azure with a dated version of its API.
+    /// Whether models are deployments named in the path: Azure with a dated version of its API.
     pub(crate) deployments: bool,
-    /// The deployment that the address named, whatever the model is called.
+    /// The deployment that the address named; used for every model name.
     pub(crate) deployment: Option<String>,
 }
 
 impl Endpoint {
-    /// The server at `base_url`, used without a key.
+    /// Creates an endpoint for the server at `base_url`, without a key.
     ///
-    /// Nothing is assumed of its ability to enforce JSON; see [`capabilities`](Self::capabilities).
+    /// The server is not assumed to support enforced JSON; see [`capabilities`](Self::capabilities).
     pub fn new(base_url: impl Into<String>) -> Self {
         let base_url = base_url.into();
         let protocol = Protocol::of_address(&base_url).unwrap_or_default();
@@ -93,12 +93,12 @@ impl Endpoint {
         }
     }
 
-    /// An Azure OpenAI resource, `https://NAME.openai.azure.com`, by its v1 API. Its models are called by the names of
-    /// their deployments. See [`api_version`](Self::api_version) for resources without the v1 API. A key is sent as
-    /// Azure's `api-key`; pass an Entra token by [`header`](Self::header) as `authorization`.
+    /// Creates an endpoint for an Azure OpenAI resource, `https://NAME.openai.azure.com`, with its v1 API. The model
+    /// names are the names of its deployments. See [`api_version`](Self::api_version) for resources without the v1
+    /// API. A key is sent as Azure's `api-key`; set an Entra token with [`header`](Self::header) as `authorization`.
     ///
-    /// The target URI of a deployment, as Azure's portal shows it, is taken too. Where it holds a dated version, that
-    /// version is used, and the deployment that it names answers whatever the model is called.
+    /// The target URI of a deployment, as shown by Azure's portal, is accepted too. If it contains a dated version,
+    /// that version is used, and its deployment answers for every model name.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -106,7 +106,7 @@ impl Endpoint {
     /// let azure = Endpoint::azure("https://my-resource.openai.azure.com").api_key("…");
     /// assert_eq!(azure.model("my-gpt")?.endpoint(), "https://my-resource.openai.azure.com/openai/v1");
     ///
-    /// // The name of a deployment does not tell that a reasoning model stands behind it.
+    /// // The name of a deployment does not show that it is a reasoning model.
     /// let able = Capabilities::NONE.json_object(true).json_schema(true).strict(true).tools(true).sampling(false);
     /// let reasoning = azure.api_version("2024-10-21").capabilities(able).model("my-o3")?;
     /// # let _ = reasoning;
@@ -123,13 +123,13 @@ impl Endpoint {
         endpoint.speaking(resource.as_ref())
     }
 
-    /// Takes over what an Azure address says beside the base URL.
+    /// Sets the version and the deployment that an Azure address contains.
     fn at(&mut self, address: &AzureAddress<'_>) {
         self.deployments |= address.version.is_some();
         self.deployment = address.deployment.map(str::to_owned);
     }
 
-    /// The same, with the protocol that an address names.
+    /// Selects the protocol that an address names.
     fn speaking(self, address: &str) -> Self {
         match Protocol::of_address(address) {
             Some(protocol) if protocol != self.dialect.protocol => self.protocol(protocol),
@@ -143,8 +143,8 @@ impl Endpoint {
         self.key_header = (provider.name == providers::AZURE).then_some(providers::AZURE_KEY);
     }
 
-    /// Uses Azure's API of that dated version, where deployments are named in the address. Other servers get the
-    /// version as a part of the query.
+    /// Selects this dated version of Azure's API, in which the path names the deployment. For other servers the
+    /// version is added to the query.
     #[must_use]
     pub fn api_version(mut self, version: impl AsRef<str>) -> Self {
         if self.provider == Some(providers::AZURE) {
@@ -157,8 +157,8 @@ impl Endpoint {
         self
     }
 
-    /// Chooses what is spoken. Where that is not the usual protocol of the server, the handle's
-    /// [`endpoint`](Lm::endpoint) says so, and caches keep its answers apart.
+    /// Selects the protocol. If it is not the default protocol of the server, it is a part of the handle's
+    /// [`endpoint`](Lm::endpoint), so that caches keep the answers of each protocol apart.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -177,7 +177,7 @@ impl Endpoint {
                 own.chain(provider.also.iter().map(|also| (also.base_url, also.dialect))).collect();
             if let Some((base_url, dialect)) = spoken.iter().find(|(_, dialect)| dialect.protocol == protocol)
             {
-                // An address that is the user's own stays.
+                // A custom address is kept.
                 if spoken.iter().any(|(known, _)| *known == self.base_url) {
                     self.base_url = (*base_url).to_owned();
                 }
@@ -188,10 +188,10 @@ impl Endpoint {
         self
     }
 
-    /// A provider that is known by name, with the key and base URL of the environment.
+    /// Creates an endpoint for a provider that is known by name, with the key and base URL from the environment.
     ///
     /// # Errors
-    /// [`Configuration`](LmErrorKind::Configuration) for an unknown name or a missing key.
+    /// [`Configuration`](LmErrorKind::Configuration) if the name is unknown or the key is missing.
     pub fn provider(name: &str) -> Result<Self, LmError> {
         let Some(provider) = providers::provider(name) else {
             let message = format!("unknown provider `{name}`; known are {}", providers::names());
@@ -200,11 +200,11 @@ impl Endpoint {
         Self::of(provider, name, &environment)
     }
 
-    /// `asked` is what the caller asked for, to be named in errors.
+    /// Creates an endpoint for a provider. `asked` is the name that the caller used, for error messages.
     pub(crate) fn of(provider: &'static Provider, asked: &str, lookup: Lookup<'_>) -> Result<Self, LmError> {
         let key = provider.key(lookup);
         let base_url = provider.base_url(lookup);
-        // Behind another base URL may be a server that wants no key; it will say so if it does.
+        // A server at another base URL may need no key; if it does, it refuses the request.
         if key.is_none() && provider.needs_key && base_url == provider.base_url {
             let vars = provider.key_vars.join(" or ");
             let message = format!("no key for {}: set the environment variable {vars}", provider.name);
@@ -229,7 +229,7 @@ impl Endpoint {
         Ok(endpoint.speaking(&given))
     }
 
-    /// Sets the key, sent in the way of the protocol: as a bearer token, `x-api-key` or `x-goog-api-key`.
+    /// Sets the key, sent as the protocol requires: as a bearer token, `x-api-key` or `x-goog-api-key`.
     #[must_use]
     pub fn api_key(mut self, key: impl Into<Secret>) -> Self {
         self.key = Some(key.into());
@@ -237,27 +237,26 @@ impl Endpoint {
         self
     }
 
-    /// Adds a header to every request. A header of the same name that the library would send, `authorization`
-    /// included, is replaced.
+    /// Adds a header to every request. It replaces a header of the same name that the library would send, including
+    /// `authorization`.
     ///
-    /// Its value is treated as a secret: where a server sends it back, in whichever spelling, errors show `***`. Values
-    /// of fewer than six characters, eight where the name does not say that the header is a credential, are left
-    /// alone, because they occur in ordinary text.
+    /// The value is treated as a secret: if a server returns it, in any encoding, errors show `***`. Values shorter
+    /// than six characters, or eight if the header's name does not mark it as a credential, are not hidden because
+    /// they occur in ordinary text.
     ///
-    /// A header that may choose what answers, such as `anthropic-beta`, `api-version` or `OpenAI-Project`, is a part of
-    /// the handle's [`endpoint`](Lm::endpoint) as a digest, and so of every key of caches, cassettes and journals.
-    /// Credentials (`authorization`, `x-api-key`, `cookie`, and names that end in `key`, `token`, `secret` or `auth`) and
-    /// what merely accompanies a request (`user-agent`, `traceparent`, `x-request-id`) are not; see
-    /// [`vary_by_header`](Self::vary_by_header).
+    /// A header that may change the answer, such as `anthropic-beta`, `api-version` or `OpenAI-Project`, is included
+    /// in the handle's [`endpoint`](Lm::endpoint) as a digest, and so in every key of caches, cassettes and journals.
+    /// Not included are credentials (`authorization`, `x-api-key`, `cookie`, and names that end in `key`, `token`,
+    /// `secret` or `auth`) and headers that only accompany a request (`user-agent`, `traceparent`, `x-request-id`);
+    /// see [`vary_by_header`](Self::vary_by_header).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Keeps the answers that are given under different values of a header apart: in caches, cassettes, journals and
-    /// calls that are shared while they are in flight. The header may be one that holds the key. Only a digest of its
-    /// value is kept.
+    /// Keeps the answers for different values of a header apart in caches, cassettes, journals and deduplicated calls
+    /// in flight. The header may be one that holds the key. Only a digest of its value is stored.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -270,16 +269,17 @@ impl Endpoint {
     /// # Ok::<(), dspy_lm::LmError>(())
     /// ```
     ///
-    /// [`model`](Self::model) refuses the name of a header that is not sent.
+    /// [`model`](Self::model) returns an error if the header is not sent.
     #[must_use]
     pub fn vary_by_header(mut self, name: impl Into<String>) -> Self {
         self.varying.push(name.into());
         self
     }
 
-    /// Names the tenant on whose behalf is asked. Answers to one tenant are never given to another, whatever their keys
-    /// are: the name is a part of the handle's [`endpoint`](Lm::endpoint) as a digest, and so of every key of caches,
-    /// cassettes and journals. It is not sent. [`Cache::tenant`](crate::Cache::tenant) does the same for a single cache.
+    /// Sets the tenant that requests are sent for. Answers for one tenant are never returned to another, regardless
+    /// of their keys: the name is included in the handle's [`endpoint`](Lm::endpoint) as a digest, and so in every
+    /// key of caches, cassettes and journals. It is not sent. [`Cache::tenant`](crate::Cache::tenant) does the same
+    /// for one cache.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -297,11 +297,11 @@ impl Endpoint {
         self
     }
 
-    /// A handle to a model of this server. Nothing is sent yet.
+    /// Creates a handle to a model of this server. No request is sent yet.
     ///
     /// # Errors
-    /// [`Configuration`](LmErrorKind::Configuration) for a malformed base URL, for a key or header that cannot
-    /// be sent, or without the feature `http`.
+    /// [`Configuration`](LmErrorKind::Configuration) if the base URL is malformed, a key or header is not valid in
+    /// HTTP, or the feature `http` is disabled.
     pub fn model(&self, name: impl Into<String>) -> Result<Lm, LmError> {
         let name = name.into();
         let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
@@ -320,10 +320,10 @@ impl Endpoint {
         ))
     }
 
-    /// A handle to a model of this server that turns texts into vectors, by OpenAI's `/embeddings`. Nothing is sent yet.
+    /// Creates a handle to an embedding model of this server, with OpenAI's `/embeddings`. No request is sent yet.
     ///
     /// # Errors
-    /// As [`model`](Self::model).
+    /// The errors of [`model`](Self::model).
     pub fn embedder(&self, name: impl Into<String>) -> Result<Embedder, LmError> {
         let name = name.into();
         let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
@@ -337,7 +337,7 @@ impl Endpoint {
         ))
     }
 
-    /// What the model of that name takes.
+    /// Returns the dialect of the model with this name.
     #[cfg(feature = "http")]
     pub(crate) fn dialect_of(&self, model: &str) -> Dialect {
         let mut dialect = self.dialect.for_model(model);
@@ -361,7 +361,7 @@ impl Endpoint {
 
 #[cfg(feature = "http")]
 impl Endpoint {
-    /// The handle at this server's price.
+    /// Sets the price of this endpoint on the handle.
     fn priced(&self, lm: Lm) -> Lm {
         match self.price {
             Some(price) => lm.price(price),
@@ -385,21 +385,21 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// `url` without user, password, query and fragment, any of which may hold a secret, and without what looks like a key
-/// in its path. It need not be well-formed: whatever stands before an `@` is taken for a password.
+/// Returns `url` without user, password, query and fragment, any of which may hold a secret, and without path
+/// segments that look like keys. It need not be well-formed: everything before an `@` is treated as a password.
 pub fn public_url(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let rest = rest.rsplit('@').next().unwrap_or_default();
-    // The host is none of them.
+    // The host is never hidden.
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path: Vec<&str> = path_parts(path).map(|(part, is_key)| if is_key { HIDDEN } else { part }).collect();
     let path = path.join("/");
     scheme.map_or_else(|| format!("{host}{path}"), |scheme| format!("{scheme}://{host}{path}"))
 }
 
-/// What tells endpoints apart without showing what may be secret: the [public URL](public_url) and, where that is not
-/// all, a digest of the whole.
+/// Returns an identifier of an endpoint without secrets: the [public URL](public_url) and, if that is not the whole
+/// endpoint, a digest of the whole.
 pub(crate) fn deployment(endpoint: &str) -> Cow<'_, str> {
     let is_digest = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (url, marks) = endpoint.split_once('#').unwrap_or((endpoint, ""));
@@ -409,7 +409,7 @@ pub(crate) fn deployment(endpoint: &str) -> Cow<'_, str> {
     format!("{}#{}", public_url(url), mark([endpoint])).into()
 }
 
-/// A short digest of these parts.
+/// Returns a short digest of these parts.
 pub(crate) fn mark<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = blake3::Hasher::new();
     for part in parts {

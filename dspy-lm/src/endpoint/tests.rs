@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where a model of the provider is, by each protocol in turn.
+/// Returns the endpoint of a provider's model for each of the protocols.
 fn addresses(provider: &str, protocols: &[Protocol]) -> Vec<String> {
     let provider = providers::provider(provider).unwrap();
     let lookup = |name: &str| match name {
@@ -26,7 +26,7 @@ fn protocols_have_their_addresses() {
     let compatible = "https://generativelanguage.googleapis.com/v1beta/openai";
     let found = addresses("gemini", &[Protocol::Chat, Protocol::Gemini]);
     assert_eq!(found, [native, &format!("{compatible}/chat/completions"), native]);
-    // An address of the user's own stays.
+    // A custom address is unchanged.
     assert_eq!(addresses("openai", &[Protocol::Responses]), ["http://proxy/v1", "http://proxy/v1/responses"]);
     let azure = "https://r.openai.azure.com/openai/v1";
     assert_eq!(

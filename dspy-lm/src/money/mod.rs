@@ -1,4 +1,4 @@
-//! What calls cost and may cost.
+//! Usage, prices and budgets of calls.
 
 pub(crate) mod budget;
 pub(crate) mod price;

@@ -1,4 +1,4 @@
-//! Keeping tests off the network.
+//! Denial of network requests, for tests.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +9,12 @@ use crate::{LmError, LmErrorKind};
 
 static DENIED: AtomicBool = AtomicBool::new(false);
 
-/// From now on no request of this process goes over the network: each fails with the error
-/// [`Denied`](crate::LmErrorKind::Denied) before anything is sent, servers on this machine included.
+/// Denies all further requests of this process over the network: each fails with the error
+/// [`Denied`](crate::LmErrorKind::Denied) before anything is sent, including those to servers on this machine.
 ///
-/// Models in this process go on working, and so do answers that a layer knows, such as a cache or a recording. Call it
-/// at the start of tests that must not depend on a network, or cost anything; it may be called any number of times
-/// and is never undone. For a single test beside others that need the network, see [`without_live_requests`].
+/// Models in this process still work, and so do answers from layers such as a cache or a recording. Call it at the
+/// start of tests that must not depend on a network or cost anything. It may be called repeatedly and cannot be
+/// undone. For a single test beside others that need the network, see [`without_live_requests`].
 ///
 /// ```standalone_crate
 /// # #[cfg(feature = "http")] {
@@ -31,8 +31,8 @@ pub fn deny_live_requests() {
     DENIED.store(true, Ordering::Relaxed);
 }
 
-/// Runs `future` so that none of its requests go over the network, as after [`deny_live_requests`]. Tasks that it
-/// spawns by `dspy::spawn` or with `dspy::inherit` are held to it too.
+/// Runs `future` and denies its requests over the network, as after [`deny_live_requests`]. This includes tasks that
+/// it spawns with `dspy::spawn` or `dspy::inherit`.
 ///
 /// ```
 /// # #[cfg(feature = "http")] {
@@ -48,7 +48,7 @@ pub fn without_live_requests<F: Future>(future: F) -> impl Future<Output = F::Ou
     current_scope().offline().enter(future)
 }
 
-/// Refuses a request of `model` if the current task must not send any.
+/// Returns an error if the current task must not send requests over the network.
 #[cfg(feature = "http")]
 pub(crate) fn allow(model: &str) -> Result<(), LmError> {
     if !DENIED.load(Ordering::Relaxed) && !current_scope().is_offline() {

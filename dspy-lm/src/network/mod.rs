@@ -1,4 +1,4 @@
-//! The way over the network: one request with its attempts, the limits before it, and the keys that are on it.
+//! Network access: a request and its attempts, rate limits, and the protection of keys.
 
 pub(crate) mod live;
 pub(crate) mod rate_limit;

@@ -1,18 +1,19 @@
-//! What is said, as spans may hold it: in the form of the conventions, bounded, without what is in media.
+//! Content of requests and answers for spans: in the format of the conventions, of bounded size, without
+//! media.
 
 use serde_json::{Map, Value, json};
 
 use super::spans::finish;
 use crate::{Completion, Content, Media, Message, Part, Role, ToolCall, hide_live};
 
-/// How much content one attribute holds, in bytes of text; what is longer is cut and says so.
+/// The most bytes of text in one attribute; longer content is truncated and marked.
 const LIMIT: usize = 64 << 10;
 
-/// How much room is left.
+/// The number of bytes left.
 struct Room(usize);
 
 impl Room {
-    /// As much of a text as there is room for.
+    /// Returns the part of a string that fits, with the number of omitted bytes.
     fn text(&mut self, text: &str) -> Value {
         let text = &*hide_live(text);
         if text.len() <= self.0 {
@@ -24,7 +25,7 @@ impl Room {
         format!("{}… ({} more bytes)", &text[..end], text.len() - end).into()
     }
 
-    /// A value with its texts cut where the room ends.
+    /// Returns a value with its strings truncated where the room ends.
     fn value(&mut self, value: &Value) -> Value {
         match value {
             Value::String(text) if media_like(text) => format!("<{} bytes>", text.len()).into(),
@@ -49,7 +50,8 @@ impl Room {
         members
     }
 
-    /// How many of so many parts may be shown. Each takes room, so that no crowd of small ones escapes the limit.
+    /// Returns the numbers of elements to show and to omit. Each element takes room, so that many small ones
+    /// do not exceed the limit.
     fn fit(&mut self, count: usize) -> (usize, usize) {
         let kept = count.min(self.0 / 8);
         self.0 -= kept * 8;
@@ -88,12 +90,13 @@ impl Room {
     }
 }
 
-/// Media are known by their place in a signature, which is not known here: what may be one is not shown.
+/// Returns whether a string may be media, which is not shown. The signature would tell, but is not known
+/// here.
 fn media_like(text: &str) -> bool {
     text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) && text.len() > 256
 }
 
-/// What stands for media: its kind and size, never its content.
+/// Returns a placeholder for media: its kind and size, or its URL, never its content.
 pub fn placeholder(media: &Media) -> String {
     let name = media.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
     let kind = media.kind.as_str();
@@ -103,16 +106,16 @@ pub fn placeholder(media: &Media) -> String {
     }
 }
 
-/// An address without what may be secret in it: user, password, query.
+/// Returns a URL without the parts that may be secret: user, password, query.
 fn public_url(url: &str) -> &str {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     if url.len() > 200 || url.contains('@') { "a URL" } else { url }
 }
 
-/// The standing instructions and the conversation.
+/// Returns the system instructions and the conversation.
 pub(super) fn input(messages: &[Message]) -> (Option<String>, String) {
     let room = &mut Room(LIMIT);
-    // The newest messages say most; what came long before is cut first.
+    // The newest messages matter most; the oldest are truncated first.
     let mut shown = Vec::with_capacity(messages.len());
     let mut system = Vec::new();
     for message in messages.iter().rev() {
@@ -128,7 +131,7 @@ pub(super) fn input(messages: &[Message]) -> (Option<String>, String) {
     (system, Value::from(shown).to_string())
 }
 
-/// The replies.
+/// Returns the replies.
 pub(super) fn output(completions: &[Completion]) -> String {
     let room = &mut Room(LIMIT);
     let message = |completion: &Completion| {
@@ -145,12 +148,12 @@ pub(super) fn output(completions: &[Completion]) -> String {
     completions.iter().map(message).collect::<Value>().to_string()
 }
 
-/// Values by name.
+/// Returns values by name.
 pub fn values(values: &Map<String, Value>) -> String {
     Value::from(Room(LIMIT).members(values)).to_string()
 }
 
-/// One value.
+/// Returns one value.
 pub fn value(value: &Value) -> String {
     Room(LIMIT).value(value).to_string()
 }

@@ -1,4 +1,4 @@
-//! What observers are told of a call of a model.
+//! Events of model calls for observers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +6,35 @@ use std::time::Duration;
 use super::content::placeholder;
 use crate::{Content, Extensions, Lm, LmError, Message, Part, Request, Response};
 
-/// A request that is sent to a model, as observers are told of it.
+/// A request to a model, as observers receive it.
 ///
-/// The model and its endpoint are named without anything secret. Requests hold no keys.
+/// The names of the model and its endpoint contain no secrets. Requests contain no keys.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LmCall {
-    /// The model that is asked, e.g. `openai/gpt-4o-mini`.
+    /// The name of the model, e.g. `openai/gpt-4o-mini`.
     pub model: Arc<str>,
-    /// Where it is served; empty for models in this process.
+    /// The address at which the model is served; empty for models in this process.
     pub endpoint: Arc<str>,
-    /// The path of the predictor that asks, e.g. `generate_query.predict`; nothing if none does.
+    /// The path of the predictor that made the request, e.g. `generate_query.predict`; `None` for other
+    /// requests.
     pub predictor: Option<Arc<str>>,
-    /// What is asked, with the parameters of the handle.
+    /// The request, with the parameters of the handle.
     pub request: Arc<Request>,
-    /// Whether the reply is shown while it arrives.
+    /// Whether the reply is streamed.
     pub streamed: bool,
 }
 
 impl LmCall {
     pub(super) fn new(lm: &Lm, request: &Request, predictor: Option<Arc<str>>, streamed: bool) -> Self {
         let mut request = request.clone();
-        // Of no use to observers, and it would live as long as what they keep.
+        // Of no use to observers, and they would keep the values alive.
         request.extensions = Extensions::default();
         let request = Arc::new(request);
         LmCall { model: lm.id().into(), endpoint: lm.endpoint().into(), predictor, request, streamed }
     }
 
-    /// The call with text in the place of media, which are large and which nobody can read.
+    /// Returns the call with short placeholders for media, which are large and unreadable.
     #[doc(hidden)]
     #[must_use]
     pub fn without_media(self: &Arc<Self>) -> Arc<Self> {
@@ -58,49 +59,49 @@ impl LmCall {
     }
 }
 
-/// Something that happened to a call of a model.
+/// An event of a model call.
 #[derive(Debug, Clone)]
 pub struct CallEvent {
     /// The name of the model.
     pub source: Arc<str>,
-    /// Tells the calls of this process apart.
+    /// A number that identifies the call within this process.
     pub call: u64,
-    /// The call in which this one was made.
+    /// The call that made this one.
     pub parent: Option<u64>,
-    /// How long ago the call began.
+    /// The time since the call began.
     pub elapsed: Duration,
-    /// What is asked of whom.
+    /// The request and the model.
     pub what: Arc<LmCall>,
-    /// What happened.
+    /// The kind of the event.
     pub kind: CallEventKind,
 }
 
-/// What happened to a call of a model.
+/// The kind of an event of a model call.
 #[derive(Debug, Clone)]
 pub enum CallEventKind {
-    /// It begins.
+    /// The call begins.
     Started,
-    /// An attempt has failed, and another one will follow.
+    /// An attempt has failed and another one will follow.
     Retried {
-        /// Why it failed.
+        /// The error of the failed attempt.
         error: Box<LmError>,
-        /// How long the next attempt waits.
+        /// The time until the next attempt.
         wait: Duration,
     },
     /// The model has answered.
     Finished {
         /// The answer.
         response: Arc<Response>,
-        /// How long the first piece of a streamed reply took.
+        /// The time to the first piece of a streamed reply.
         first_token: Option<Duration>,
-        /// How often the request was sent again.
+        /// The number of times the request was sent again.
         retries: u32,
     },
-    /// The model gave no answer.
+    /// The call has failed.
     Failed {
-        /// Why.
+        /// The error.
         error: Box<LmError>,
-        /// How often the request was sent again.
+        /// The number of times the request was sent again.
         retries: u32,
     },
     /// The call was dropped before its end.

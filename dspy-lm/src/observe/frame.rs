@@ -1,4 +1,4 @@
-//! One call that is observed, of whatever kind.
+//! Observed calls of any kind.
 
 use std::fmt;
 use std::future::Future;
@@ -12,55 +12,55 @@ use super::observer::Observers;
 use super::scope::Scope;
 use super::spans;
 
-/// Which call it is, in which it was made, and when.
+/// The identity of a call: its number, its parent and its start.
 #[derive(Debug, Clone, Copy)]
 pub struct CallId {
-    /// Tells the calls of this process apart.
+    /// A number that identifies the call within this process.
     pub call: u64,
-    /// The call in which this one was made.
+    /// The call that made this one.
     pub parent: Option<u64>,
-    /// When it began.
+    /// The start of the call.
     pub started: Instant,
 }
 
 impl CallId {
-    /// A call that starts now inside of the one that the task is in.
+    /// Creates the id of a call that starts now, inside of the call of the current task.
     pub fn fresh() -> Self {
         Self::inside(&Scope::current())
     }
 
     fn inside(scope: &Scope) -> Self {
-        // Zero is for no call.
+        // Zero stands for no call.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let call = NEXT.fetch_add(1, Ordering::Relaxed);
         CallId { call, parent: scope.call, started: Instant::now() }
     }
 
-    /// How long ago the call began.
+    /// Returns the time since the call began.
     pub fn elapsed(self) -> Duration {
         self.started.elapsed()
     }
 }
 
-/// A call that is observed.
+/// An observed call.
 #[derive(Debug)]
 pub struct Frame {
-    /// Which call.
+    /// The identity of the call.
     pub id: CallId,
-    /// Of what: the path of a predictor, the type of a module, the name of a model or tool.
+    /// The name of the callee: the path of a predictor, the type of a module, the name of a model or tool.
     pub source: Arc<str>,
-    /// Who is told.
+    /// The observers of the call.
     pub observers: Observers,
-    /// Its span.
+    /// The span of the call.
     pub span: Span,
-    /// Whether the span shows what is said.
+    /// Whether the span contains inputs and outputs.
     pub content: bool,
-    /// What the work of the call runs in.
+    /// The scope in which the work of the call runs.
     pub scope: Arc<Scope>,
 }
 
 impl Frame {
-    /// A call that starts now.
+    /// Creates a frame for a call that starts now.
     pub fn new(mut scope: Scope, source: Arc<str>, observers: Observers, span: Span) -> Self {
         let id = CallId::inside(&scope);
         scope.call = Some(id.call);
@@ -68,22 +68,23 @@ impl Frame {
         Frame { id, source, observers, span, content, scope: Arc::new(scope) }
     }
 
-    /// Does the work of the call.
+    /// Runs the work of the call.
     pub fn run<'w, F: Future + 'w>(&self, work: F) -> impl Future<Output = F::Output> + use<'w, F> {
         self.scope.clone().enter(work).instrument(self.span.clone())
     }
 
-    /// Notes in the span that the call has failed.
+    /// Records in the span that the call has failed.
     pub fn failed(&self, error_type: &str, description: &str) {
         spans::failed(&self.span, error_type, description);
     }
 
-    /// Notes in the span that the call was dropped.
+    /// Records in the span that the call was dropped.
     pub fn cancelled(&self) {
         self.failed("cancelled", "the call was dropped before its end");
     }
 
-    /// The text of an error that the span may hold: `quiet` quotes nobody.
+    /// Returns the text of an error for the span: the error itself if content is recorded, otherwise `quiet`,
+    /// which quotes no content.
     pub fn described(&self, error: &(impl fmt::Display + ?Sized), quiet: String) -> String {
         if self.content { error.to_string() } else { quiet }
     }

@@ -1,17 +1,17 @@
-//! Names of the OpenTelemetry conventions for generative AI, and of what this library adds to them.
+//! Names from the OpenTelemetry conventions for generative AI, and this library's additions.
 //!
 //! The conventions are under development and have no Rust crate of their own. These are the names of
-//! `open-telemetry/semantic-conventions-genai` as of September 2026 (after the split from the semantic conventions
-//! 1.41); a newer revision is followed by changing this file.
+//! `open-telemetry/semantic-conventions-genai` as of September 2026 (after the split from the semantic
+//! conventions 1.41). To follow a newer revision, change this file.
 
-// What is done.
+// The operation.
 pub const OPERATION: &str = "gen_ai.operation.name";
 pub const CHAT: &str = "chat";
 pub const EXECUTE_TOOL: &str = "execute_tool";
 pub const INVOKE_WORKFLOW: &str = "invoke_workflow";
 pub const WORKFLOW: &str = "gen_ai.workflow.name";
 
-// Who is asked, and how.
+// The provider, the model and the parameters.
 pub const PROVIDER: &str = "gen_ai.provider.name";
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
 pub const TEMPERATURE: &str = "gen_ai.request.temperature";
@@ -24,10 +24,10 @@ pub const OUTPUT_TYPE: &str = "gen_ai.output.type";
 pub const SERVER: &str = "server.address";
 pub const PORT: &str = "server.port";
 
-// What came back.
+// The response.
 pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
 pub const RESPONSE_ID: &str = "gen_ai.response.id";
-/// A list; tracing has none, so the field holds it as JSON and the exporter takes it apart.
+/// A list; tracing has none, so the field holds it as JSON and the exporter parses it.
 pub const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 pub const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
@@ -41,13 +41,13 @@ pub const ERROR_TYPE: &str = "error.type";
 pub const TOOL: &str = "gen_ai.tool.name";
 pub const TOOL_TYPE: &str = "gen_ai.tool.type";
 
-// Content, only on request.
+// Content, recorded only on request.
 pub const SYSTEM: &str = "gen_ai.system_instructions";
 pub const INPUT: &str = "gen_ai.input.messages";
 pub const OUTPUT: &str = "gen_ai.output.messages";
 pub const TOOL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
 pub const TOOL_RESULT: &str = "gen_ai.tool.call.result";
-/// The variable by which all instrumentations of generative AI are told to record content.
+/// The environment variable by which instrumentations of generative AI are set to record content.
 pub const CAPTURE_VAR: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
 // Attempts over HTTP.
@@ -60,13 +60,13 @@ mod http {
 #[cfg(feature = "http")]
 pub use http::{METHOD, RESEND, STATUS};
 
-// How `tracing-opentelemetry` is told what tracing has no word for.
+// Fields by which `tracing-opentelemetry` receives properties that tracing does not have.
 pub const OTEL_NAME: &str = "otel.name";
 pub const OTEL_KIND: &str = "otel.kind";
 pub const OTEL_STATUS: &str = "otel.status_code";
 pub const OTEL_DESCRIPTION: &str = "otel.status_description";
 
-// Our own.
+// Additions of this library.
 pub const MODULE: &str = "dspy.module";
 pub const PREDICTOR: &str = "dspy.predictor";
 pub const SIGNATURE: &str = "dspy.signature";
@@ -85,10 +85,10 @@ pub mod metric {
     pub const TOKENS: &str = "gen_ai.client.token.usage";
     pub const FIRST_CHUNK: &str = "gen_ai.client.operation.time_to_first_chunk";
     pub const TOKEN_TYPE: &str = "gen_ai.token.type";
-    /// The bounds of the buckets that the conventions ask for, in seconds.
+    /// The bucket boundaries of the conventions, in seconds.
     pub const SECONDS: [f64; 14] =
         [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-    /// The same for counts of tokens: the powers of four up to 4^13.
+    /// The bucket boundaries of the conventions for token counts: the powers of four up to 4^13.
     pub const COUNTS: [f64; 14] = [
         1.0,
         4.0,
@@ -107,8 +107,8 @@ pub mod metric {
     ];
 }
 
-/// The provider and the model's own name in a name like `openai/gpt-4o-mini`. A model that is served by no provider
-/// that is known by name has the provider `dspy`, as the conventions want some name.
+/// Returns the provider and the provider's model name in a name like `openai/gpt-4o-mini`. The provider is
+/// `dspy` if it is not known by name, because the conventions require one.
 pub fn provider_and_model(id: &str) -> (&str, &str) {
     let Some((provider, model)) = id.split_once('/') else { return ("dspy", id) };
     let provider = match provider {
@@ -123,12 +123,12 @@ pub fn provider_and_model(id: &str) -> (&str, &str) {
     (provider, model)
 }
 
-/// Host and port of a base URL.
+/// Returns the host and port of a base URL.
 pub fn host_and_port(url: &str) -> Option<(&str, u16)> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let default = if scheme == "http" { 80 } else { 443 };
-    // An IPv6 address is full of colons; those of a port come after its bracket.
+    // An IPv6 address contains colons; the colon of a port comes after its bracket.
     match host.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']')) {
         Some((name, port)) => Some((name, port.parse().ok()?)),
         None => (!host.is_empty()).then_some((host, default)),

@@ -1,8 +1,8 @@
-//! What calls of models report of themselves: spans, named by OpenTelemetry's conventions for generative AI, and events
+//! Observability of model calls: spans, named by OpenTelemetry's conventions for generative AI, and events
 //! for observers.
 //!
-//! The rest of the library tells of whole programs by the same means: its calls are [`Frame`]s in the same [`Scope`],
-//! and its observers stand among these [`Observers`].
+//! The rest of the library reports whole programs with the same types: its calls are [`Frame`]s in the same
+//! [`Scope`], and its observers are registered among these [`Observers`].
 
 mod content;
 mod event;

@@ -1,4 +1,4 @@
-//! Who is told of calls.
+//! The observers of calls.
 
 use std::any::Any;
 use std::fmt;
@@ -7,24 +7,24 @@ use std::sync::Arc;
 
 use super::event::CallEvent;
 
-/// Something that is told of calls of models.
+/// An observer of model calls.
 pub trait CallObserver: Any + Send + Sync {
-    /// Is told of one event.
+    /// Receives an event.
     fn event(&self, event: CallEvent);
 }
 
-/// Observers that are set one over the other, the innermost first.
+/// A linked list of nested observers, the innermost first.
 pub(super) struct Node {
     observer: Arc<dyn CallObserver>,
     outer: Option<Arc<Node>>,
 }
 
-/// Those who observe a call.
+/// The observers of a call.
 #[derive(Clone, Default)]
 pub struct Observers {
-    /// Of the task.
+    /// The observers of the task.
     scope: Option<Arc<Node>>,
-    /// Of the process.
+    /// The observers of the process.
     process: Option<Arc<Node>>,
 }
 
@@ -33,28 +33,28 @@ impl Observers {
         Observers { scope, process }
     }
 
-    /// This one alone.
+    /// Creates a set of this observer alone.
     pub fn only(observer: Arc<dyn CallObserver>) -> Self {
         Observers { scope: Some(Arc::new(Node { observer, outer: None })), process: None }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no observers.
     pub fn is_empty(&self) -> bool {
         self.scope.is_none() && self.process.is_none()
     }
 
-    /// All of them, the innermost first.
+    /// Returns all observers, the innermost first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn CallObserver>> {
         let chain = |node| std::iter::successors(node, |node: &&Node| node.outer.as_deref());
         chain(self.scope.as_deref()).chain(chain(self.process.as_deref())).map(|node| &node.observer)
     }
 
-    /// Tells all of them.
+    /// Sends an event to all observers.
     pub(super) fn tell(&self, event: &CallEvent) {
         self.each(|observer| observer.event(event.clone()));
     }
 
-    /// Does something with each of them. A panic in one is caught and logged.
+    /// Calls `tell` with each observer. A panic in one is caught and logged.
     pub fn each(&self, tell: impl Fn(&dyn CallObserver)) {
         for observer in self.iter() {
             if catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err() {
@@ -70,12 +70,12 @@ impl fmt::Debug for Observers {
     }
 }
 
-/// What settings add to the observers of a scope.
+/// The observers that settings add to those of a scope.
 #[derive(Clone, Default)]
 pub struct Added(Vec<Arc<dyn CallObserver>>);
 
 impl Added {
-    /// Adds one, over those that were added before.
+    /// Adds an observer, inside of those added before.
     pub fn push(&mut self, observer: Arc<dyn CallObserver>) {
         super::scope::observer_made();
         self.0.push(observer);
@@ -85,7 +85,7 @@ impl Added {
         self.0.is_empty()
     }
 
-    /// The observers over those of the enclosing scope.
+    /// Returns these observers nested in those of the enclosing scope.
     pub(super) fn over(self, outer: Option<Arc<Node>>) -> Option<Arc<Node>> {
         self.0.into_iter().fold(outer, |outer, observer| Some(Arc::new(Node { observer, outer })))
     }

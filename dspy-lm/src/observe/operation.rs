@@ -1,4 +1,4 @@
-//! Calls of models that are observed.
+//! Observed calls of models.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,30 +13,30 @@ use super::scope::{Scope, may_be_observed};
 use super::spans;
 use crate::{Lm, LmError, LmFuture, Next, Request, Response};
 
-/// A call of a model that is observed. Dropped before it has ended, it was cancelled.
+/// An observed call of a model. If dropped before its end, it counts as cancelled.
 pub(crate) struct LmOperation {
     frame: Frame,
-    /// What happens below it, in its transport.
+    /// The part of the state that its transport updates.
     progress: Arc<LmProgress>,
     ended: bool,
 }
 
-/// What happens below a call of a model, in its transport.
+/// The state of a call of a model that its transport updates.
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "the transport asks for it"))]
 pub(super) struct LmProgress {
     id: CallId,
     source: Arc<str>,
     observers: Observers,
-    /// Made where somebody observes.
+    /// The call for observers; set only if there are observers.
     call: Option<Arc<LmCall>>,
     retries: AtomicU32,
-    /// Whether others were asked on its behalf, whose spans have the usage.
+    /// Whether the usage is in the spans of other models that were called for this one.
     in_parts: AtomicBool,
     outer: Option<Arc<LmProgress>>,
 }
 
 impl LmProgress {
-    /// Tells observers; what is not observed is not made.
+    /// Sends an event to the observers; it is created only if there are any.
     fn tell(&self, kind: impl FnOnce() -> CallEventKind) {
         let Some(what) = self.call.clone() else { return };
         let CallId { call, parent, .. } = self.id;
@@ -45,7 +45,8 @@ impl LmProgress {
     }
 }
 
-/// A request that is sent to a model, where it is observed. What a model or a layer asks in its turn is a part of it.
+/// Starts the observation of a request to a model, if it is observed. Requests made within it by a model or a
+/// layer are parts of it.
 pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOperation> {
     if !may_be_observed() {
         return None;
@@ -66,7 +67,8 @@ pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOp
     Some(operation)
 }
 
-/// A request that a model made of models sends to one of them. It leaves a span; observers know the whole call.
+/// Starts the observation of a request that a composite model sends to one of its models. It has a span, but
+/// no events for observers, which see the whole call.
 pub(crate) fn lm_part(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOperation> {
     if !may_be_observed() {
         return None;
@@ -110,12 +112,12 @@ impl LmOperation {
         LmOperation { frame, progress, ended: false }
     }
 
-    /// Does the work of the call.
+    /// Runs the work of the call.
     pub(crate) fn run<'w, F: Future + 'w>(&self, work: F) -> impl Future<Output = F::Output> + use<'w, F> {
         self.frame.run(work)
     }
 
-    /// Notes how the call has ended, and when the first of a streamed reply came.
+    /// Records the outcome of the call, and the time of the first piece of a streamed reply.
     pub(crate) fn end(mut self, result: &Result<Response, LmError>, first: Option<Instant>) {
         self.ended = true;
         let LmOperation { frame, progress, .. } = &self;
@@ -155,7 +157,7 @@ impl Drop for LmOperation {
     }
 }
 
-/// Lets one observer see a request that passes it as a layer.
+/// Reports a request to an observer that is used as a layer.
 pub fn layer_call<'a>(
     observer: Arc<dyn CallObserver>,
     lm: &'a Lm,
@@ -171,7 +173,7 @@ pub fn layer_call<'a>(
     })
 }
 
-/// Notes that an attempt has failed and that the request will be sent again after a while.
+/// Records that an attempt has failed and that the request will be sent again after `wait`.
 #[cfg(feature = "http")]
 pub(crate) fn retried(error: &LmError, wait: std::time::Duration) {
     let scope = Scope::current();

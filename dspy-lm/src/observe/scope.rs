@@ -1,4 +1,4 @@
-//! What the observers of a task need to know of it: who they are, and inside of which call it is.
+//! The observation of a task: its observers, and the call in which it runs.
 
 use std::any::Any;
 use std::fmt;
@@ -18,51 +18,51 @@ tokio::task_local! {
     static SCOPE: Arc<Scope>;
 }
 
-/// What is observed of a task.
+/// The observation of a task.
 #[derive(Clone, Default)]
 pub struct Scope {
     observers: Option<Arc<Node>>,
     content: Option<bool>,
-    /// The call that the task is in.
+    /// The call in which the task runs.
     pub(super) call: Option<u64>,
-    /// The path of the predictor that the task is in.
+    /// The path of the predictor in which the task runs.
     pub predictor: Option<Arc<str>>,
-    /// What the rooms above know of the program that the task is in.
+    /// The data of higher crates about the program in which the task runs.
     pub program: Option<Arc<dyn Any + Send + Sync>>,
     pub(super) lm: Option<Arc<LmProgress>>,
 }
 
-/// What settings say about observation.
+/// The settings of observation.
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
-    /// Who is told of calls besides those who are already.
+    /// The observers to add to the present ones.
     pub observers: Added,
-    /// Whether spans hold what is said.
+    /// Whether spans contain prompts and replies; `None` leaves the setting unchanged.
     pub content: Option<bool>,
 }
 
 struct Process {
-    /// All of them.
+    /// All observers of the process.
     observers: Option<Arc<Node>>,
-    /// Those that stay whatever is configured.
+    /// The observers that [`configure`] does not replace.
     lasting: Option<Arc<Node>>,
     content: Option<bool>,
 }
 
 static PROCESS: RwLock<Process> = RwLock::new(Process { observers: None, lasting: None, content: None });
-/// Whether the process has observers, so that those who have none pay nothing for the lock.
+/// Whether the process has observers, so that the lock is taken only if it has.
 static OBSERVED: AtomicBool = AtomicBool::new(false);
-/// Whether anything of this process was ever made that is told of calls, wherever it may be set or bound.
+/// Whether any observer was ever created in this process, in a scope or for a model.
 static OBSERVERS_EXIST: AtomicBool = AtomicBool::new(false);
 static CAPTURE: LazyLock<bool> = LazyLock::new(|| captures(std::env::var(CAPTURE_VAR).ok().as_deref()));
 
-/// Whether the variable asks for content in spans.
+/// Returns whether the value of the environment variable enables content in spans.
 fn captures(value: Option<&str>) -> bool {
     let value = value.unwrap_or_default().trim().to_ascii_lowercase();
     matches!(value.as_str(), "true" | "1" | "span_only" | "span_and_event")
 }
 
-/// Sets what is observed by default. What is left open stays.
+/// Sets the default observation of the process. Unset parts remain as they are.
 pub fn configure(observation: Observation) {
     let mut process = PROCESS.write_any();
     if !observation.observers.is_empty() {
@@ -72,7 +72,7 @@ pub fn configure(observation: Observation) {
     process.content = observation.content.or(process.content);
 }
 
-/// Adds an observer of the process that stays whatever is configured.
+/// Adds an observer of the process that [`configure`] does not replace.
 pub fn observe_for_good(observer: Arc<dyn CallObserver>) {
     let mut added = Added::default();
     added.push(observer);
@@ -82,31 +82,32 @@ pub fn observe_for_good(observer: Arc<dyn CallObserver>) {
     OBSERVED.store(true, Ordering::Release);
 }
 
-/// Notes that an observer was made. Bound to a model as a layer, it stands in no scope, and wants to know paths too.
+/// Records that an observer was created. One bound to a model as a layer is in no scope, but needs the paths
+/// too.
 pub fn observer_made() {
     OBSERVERS_EXIST.store(true, Ordering::Release);
 }
 
-/// Whether somebody may want to know what happens: nobody else pays for finding out who.
+/// Returns whether calls may be observed, so that the observers are determined only if necessary.
 pub fn may_be_observed() -> bool {
-    // Asking the subscriber whether it wants spans of ours would confuse its filters, unless a span follows.
+    // Asking the subscriber about spans of ours would confuse its filters, unless a span follows.
     LevelFilter::current() >= LevelFilter::INFO || OBSERVERS_EXIST.load(Ordering::Acquire)
 }
 
 impl Scope {
-    /// That of the current task.
+    /// Returns the scope of the current task.
     pub fn current() -> Arc<Scope> {
         SCOPE.try_with(Arc::clone).unwrap_or_default()
     }
 
-    /// Who is told of a call in it.
+    /// Returns the observers of a call in this scope.
     pub fn observers(&self) -> Observers {
         let process =
             if OBSERVED.load(Ordering::Acquire) { PROCESS.read_any().observers.clone() } else { None };
         Observers::new(self.observers.clone(), process)
     }
 
-    /// Whether spans hold what is said.
+    /// Returns whether spans contain prompts and replies.
     pub(super) fn shows_content(&self) -> bool {
         let process = || PROCESS.read_any().content;
         self.content.or_else(process).unwrap_or(*CAPTURE)
@@ -124,7 +125,7 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// Runs `future` with what settings add to the observation of the current task.
+/// Runs `future` with these settings added to the observation of the current task.
 pub fn observing<F: Future>(observation: Observation, future: F) -> impl Future<Output = F::Output> {
     let mut scope = (*Scope::current()).clone();
     scope.observers = observation.observers.over(scope.observers);
@@ -132,7 +133,7 @@ pub fn observing<F: Future>(observation: Observation, future: F) -> impl Future<
     Arc::new(scope).enter(future)
 }
 
-/// Carries what is observed of the current task, and its span, into `future`, which may then be spawned.
+/// Runs `future` with the observation and the span of the current task, also if it is spawned.
 pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     Scope::current().enter(future.instrument(Span::current()))
 }

@@ -1,8 +1,8 @@
-//! About how many bytes of memory requests and answers take.
+//! Approximate sizes of requests and answers in memory.
 
 use crate::{Completion, Content, Message, Part, Request, Response, TokenLogprob, ToolCall};
 
-/// The bytes of a request. Texts that it shares with others count in full.
+/// Returns the approximate size of a request in bytes. Shared strings count in full.
 pub fn request(request: &Request) -> usize {
     let asked: usize = request.messages.iter().map(message_size).sum();
     let tools: usize =
@@ -11,7 +11,7 @@ pub fn request(request: &Request) -> usize {
     asked + tools + extra
 }
 
-/// The bytes of an answer.
+/// Returns the approximate size of an answer in bytes.
 pub fn response(response: &Response) -> usize {
     response.completions.iter().map(completion_size).sum()
 }
@@ -53,7 +53,7 @@ fn call_size(call: &ToolCall) -> usize {
     size_of::<ToolCall>() + call.name.len() + json_size(&call.arguments)
 }
 
-/// About how many bytes a value takes.
+/// Returns the approximate size of a JSON value in bytes.
 fn json_size(value: &serde_json::Value) -> usize {
     use serde_json::Value;
     let own = size_of::<Value>();

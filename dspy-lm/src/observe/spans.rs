@@ -1,4 +1,4 @@
-//! The spans of calls of models, named by the conventions. Each is made only where a subscriber wants it.
+//! Spans of model calls, named by the conventions. Each is created only if a subscriber is interested in it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::content;
 use super::gen_ai::*;
 use crate::{FinishReason, Lm, LmError, LmErrorKind, Request, Response, ResponseFormat, Usage};
 
-/// A request to a model, all attempts included.
+/// Creates the span of a request to a model, including all attempts.
 pub(super) fn lm(lm: &Lm, request: &Request, predictor: Option<&str>, streamed: bool) -> Span {
     let (provider, model) = provider_and_model(lm.id());
     let server = host_and_port(lm.endpoint());
@@ -60,7 +60,7 @@ pub(super) fn lm(lm: &Lm, request: &Request, predictor: Option<&str>, streamed: 
     )
 }
 
-/// One attempt to send a request; `resend` counts those before it.
+/// Creates the span of one attempt to send a request; `resend` is the number of earlier attempts.
 #[cfg(feature = "http")]
 pub(crate) fn attempt(resend: u32) -> Span {
     debug_span!(
@@ -76,19 +76,19 @@ pub(crate) fn attempt(resend: u32) -> Span {
     )
 }
 
-/// Notes the HTTP status in the span of the current [`attempt`].
+/// Records the HTTP status in the span of the current [`attempt`].
 #[cfg(feature = "http")]
 pub(crate) fn http_status(status: u16) {
     Span::current().record(STATUS, i64::from(status));
 }
 
-/// Notes in the span of an [`attempt`] that it failed.
+/// Records a failure in the span of an [`attempt`].
 #[cfg(feature = "http")]
 pub(crate) fn attempt_failed(span: &Span, error: &LmError) {
     failed(span, lm_error_type(error.kind), &lm_error_text(error));
 }
 
-/// Notes that a request will be sent again.
+/// Records that a request will be sent again.
 #[cfg(feature = "http")]
 pub(super) fn retried(error: &LmError, wait: Duration, message: impl FnOnce() -> Option<String>) {
     event!(
@@ -110,7 +110,7 @@ pub fn failed(span: &Span, error_type: &str, description: &str) {
     }
 }
 
-/// Notes an answer in the span of [`lm`].
+/// Records an answer in the span of [`lm`].
 pub(super) fn answered(span: &Span, response: &Response, first: Option<Duration>, retries: u32) {
     if span.is_disabled() {
         return;
@@ -132,7 +132,7 @@ pub(super) fn answered(span: &Span, response: &Response, first: Option<Duration>
     }
 }
 
-/// Notes in the span of [`lm`] what it cost.
+/// Records the usage in the span of [`lm`].
 pub(super) fn used(span: &Span, usage: &Usage) {
     span.record(INPUT_TOKENS, int(usage.prompt_tokens));
     span.record(OUTPUT_TOKENS, int(usage.completion_tokens));
@@ -162,12 +162,12 @@ pub(super) fn show_response(span: &Span, response: &Response) {
     span.record(OUTPUT, &*content::output(&response.completions));
 }
 
-/// OpenTelemetry has signed integers only.
+/// Converts a count to a signed integer, because OpenTelemetry has no unsigned ones.
 pub fn int(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The conventions' word for why a model stopped.
+/// Returns the conventions' name for the reason why a model stopped.
 pub const fn finish(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
@@ -178,7 +178,7 @@ pub const fn finish(reason: FinishReason) -> &'static str {
     }
 }
 
-/// A word for the class of a failure, of which there are few.
+/// Returns a name for the class of a failure, one of a small set.
 pub const fn lm_error_type(kind: LmErrorKind) -> &'static str {
     match kind {
         LmErrorKind::Configuration => "configuration",
@@ -202,7 +202,7 @@ pub const fn lm_error_type(kind: LmErrorKind) -> &'static str {
     }
 }
 
-/// What can be said of a failure without quoting the endpoint, which may quote the prompt.
+/// Returns a description of a failure without the endpoint's message, which may quote the prompt.
 pub fn lm_error_text(error: &LmError) -> String {
     let status = error.status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
     format!("{}{status}", error.kind.describe())

@@ -1,4 +1,4 @@
-//! The rest of an endpoint's API: what is not a completion.
+//! Access to the methods of an endpoint's API other than completions.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method};
@@ -7,64 +7,65 @@ use serde::de::DeserializeOwned;
 use crate::network::transport::{Answer, Failure, Route, Transport, looks_like_html};
 use crate::{Endpoint, Lm, LmError, LmErrorKind, Protocol};
 
-/// The way to the API of an endpoint. Errors name `asker` as the model.
+/// A client for the API of an endpoint. Errors name `asker` as the model.
 #[derive(Debug, Clone)]
 pub struct Api {
     endpoint: Endpoint,
     asker: &'static str,
 }
 
-/// A body to send, made anew for each attempt.
+/// A request body that can be created again for each attempt.
 #[derive(Debug)]
 pub struct Payload {
-    /// Its media type.
+    /// The media type.
     pub content_type: String,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
     /// The body.
     pub body: Body,
 }
 
 impl Api {
-    /// The API of this endpoint.
+    /// Creates a client for the API of this endpoint. `asker` takes the place of the model in errors.
     pub fn new(endpoint: Endpoint, asker: &'static str) -> Self {
         Api { endpoint, asker }
     }
 
-    /// What tells this API from others, without anything secret.
+    /// Returns the identity of this API, without secrets.
     pub fn address(&self) -> String {
         crate::endpoint::deployment(&self.endpoint.base_url).into_owned()
     }
 
-    /// A model of the endpoint.
+    /// Creates a handle to a model of the endpoint.
     ///
     /// # Errors
-    /// If the endpoint is not configured well.
+    /// [`Configuration`](crate::LmErrorKind::Configuration) if the endpoint is misconfigured.
     pub fn model(&self, name: &str) -> Result<Lm, LmError> {
         self.endpoint.model(name)
     }
 
-    /// Asks for something, again and again where that may help.
+    /// Sends a GET request and decodes the reply; retries after transient failures.
     ///
     /// # Errors
-    /// As any request to the endpoint.
+    /// The errors of any request to the endpoint.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, LmError> {
         self.exchange(Method::GET, path, query, None).await
     }
 
-    /// Removes something. Removing twice does no harm, so this is repeated too.
+    /// Sends a DELETE request and decodes the reply; retries after transient failures, as a second deletion does no
+    /// harm.
     ///
     /// # Errors
-    /// As any request to the endpoint.
+    /// The errors of any request to the endpoint.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, LmError> {
         self.exchange(Method::DELETE, path, &[], None).await
     }
 
-    /// Sends something that has an effect. It is sent again only after a refusal for too many requests: after other
-    /// failures nobody knows whether the effect is there.
+    /// Sends a POST request, which has an effect, and decodes the reply. It is retried only after a refusal for too
+    /// many requests: after other failures it is unknown whether the effect took place.
     ///
     /// # Errors
-    /// As any request to the endpoint.
+    /// The errors of any request to the endpoint.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -1,44 +1,44 @@
-//! How deployments depart from one another in what they take. All of it is data.
+//! Per-deployment differences in the accepted request format, as data.
 
 use crate::{Capabilities, Protocol};
 
-/// What a deployment takes beside the common core of its protocol.
+/// The features that a deployment supports beside the common core of its protocol.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a deployment")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dialect {
-    /// What is spoken.
+    /// The protocol.
     pub(crate) protocol: Protocol,
     /// The body member that limits the tokens of a reply.
     pub(crate) token_limit: TokenLimit,
     /// The body member that holds the sampling seed.
     pub(crate) seed: Seed,
-    /// Whether stop sequences are taken.
+    /// Whether stop sequences are supported.
     pub(crate) stop: bool,
-    /// Whether usage in a stream must be asked for, by `stream_options`.
+    /// Whether usage in a stream must be requested with `stream_options`.
     pub(crate) stream_usage: bool,
-    /// How the wanted effort of reasoning is said.
+    /// The body member for the reasoning effort.
     pub(crate) effort: EffortMember,
-    /// Whether `prompt_cache_key` is taken.
+    /// Whether `prompt_cache_key` is supported.
     pub(crate) cache_key: bool,
-    /// What can be enforced, offered and returned.
+    /// The formats that can be enforced, and the other optional features.
     pub(crate) capabilities: Capabilities,
-    /// The start of a model's name, and what such models can do where it differs from what most models of the
-    /// provider can. The first row that fits decides.
+    /// Prefixes of model names, and the capabilities of such models if they differ from those of most of the
+    /// provider's models. The first matching row applies.
     pub(crate) abler: &'static [(&'static str, Capabilities)],
-    /// Whether models that reason show their thoughts in the reply.
+    /// Whether reasoning models return their reasoning in the reply.
     pub(crate) shows_reasoning: bool,
-    /// Whether a format may be enforced while tools are offered.
+    /// Whether a format can be enforced while tools are offered.
     pub(crate) format_with_tools: bool,
-    /// What a JSON Schema may hold.
+    /// The supported features of JSON Schema.
     pub(crate) schema: SchemaRules,
 }
 
 /// The name of the token limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenLimit {
-    /// The original name, understood nearly everywhere.
+    /// The original name, supported nearly everywhere.
     MaxTokens,
-    /// The name that counts hidden reasoning too.
+    /// The name of the limit that includes hidden reasoning.
     MaxCompletionTokens,
 }
 
@@ -51,52 +51,52 @@ pub(crate) enum Seed {
     RandomSeed,
 }
 
-/// How the wanted effort of reasoning is said.
+/// The body member for the reasoning effort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EffortMember {
-    /// `reasoning_effort`, OpenAI's name, which most have taken over.
+    /// `reasoning_effort`, OpenAI's name, adopted by most providers.
     Plain,
-    /// `reasoning: {effort}`, OpenRouter's.
+    /// `reasoning: {effort}`, OpenRouter's form.
     Nested,
-    /// `thinking: {type}` switches it on and off, `reasoning_effort` says how much: DeepSeek's.
+    /// `thinking: {type}` to switch it on and off, with `reasoning_effort`: DeepSeek's form.
     Switch,
-    /// It cannot be said.
+    /// No such member.
     None,
 }
 
-/// What a JSON Schema for a deployment may hold beside the core that all take: `type`, `properties`, `required`,
+/// The features of JSON Schema that a deployment supports beside the common core: `type`, `properties`, `required`,
 /// `additionalProperties`, `items`, `enum`, `anyOf`, `$ref`, `$defs` and `description`.
 ///
-/// What is left out of a schema is still enforced when the reply is decoded.
+/// Parts omitted from a schema are still enforced when the reply is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SchemaRules {
-    /// The keywords that are taken too.
+    /// The other supported keywords.
     pub(crate) keywords: &'static [&'static str],
-    /// The values of `format` that are taken, where the keyword is.
+    /// The supported values of `format`, if that keyword is supported.
     pub(crate) formats: &'static [&'static str],
-    /// Whether a type may contain itself.
+    /// Whether recursive types are supported.
     pub(crate) recursion: bool,
-    /// Whether objects may hold members that they do not name, and values may be of any type.
+    /// Whether objects may have members that the schema does not name, and values may be of any type.
     pub(crate) open: bool,
-    /// How large a schema may be.
+    /// The maximum size of a schema; `None` if unlimited.
     pub(crate) limits: Option<Limits>,
 }
 
-/// How large a schema may be.
+/// The maximum size of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Objects and lists within one another.
+    /// The nesting depth of objects and lists.
     pub(crate) depth: usize,
-    /// Members of all objects together.
+    /// The total number of members of all objects.
     pub(crate) properties: usize,
-    /// Choices of all enumerations together.
+    /// The total number of choices of all enumerations.
     pub(crate) choices: usize,
-    /// Bytes of all names and choices together.
+    /// The total number of bytes of all names and choices.
     pub(crate) bytes: usize,
 }
 
-/// For servers that nobody described: bounds that every grammar engine knows (llama.cpp, xgrammar, llguidance,
-/// outlines), and no regular expressions, because llama.cpp only takes anchored ones.
+/// The rules for unknown servers: bounds that every grammar engine supports (llama.cpp, xgrammar, llguidance,
+/// outlines), and no regular expressions, because llama.cpp supports only anchored ones.
 const COMMON: SchemaRules = SchemaRules {
     keywords: &[
         "const",
@@ -114,8 +114,8 @@ const COMMON: SchemaRules = SchemaRules {
     limits: None,
 };
 
-/// OpenAI, guide "Structured model outputs", section "Supported schemas". `minLength` and `maxLength` are not among
-/// them, nor are `allOf`, `not`, `oneOf`, `default` and `prefixItems`.
+/// OpenAI, guide "Structured model outputs", section "Supported schemas". `minLength` and `maxLength` are not listed
+/// there, nor are `allOf`, `not`, `oneOf`, `default` and `prefixItems`.
 pub(crate) const OPENAI_SCHEMA: SchemaRules = SchemaRules {
     keywords: &[
         "const",
@@ -135,7 +135,8 @@ pub(crate) const OPENAI_SCHEMA: SchemaRules = SchemaRules {
     limits: Some(Limits { depth: 10, properties: 5000, choices: 1000, bytes: 120_000 }),
 };
 
-/// Gemini API, guide "Structured output", the table of supported keywords (November 2025). `const` is not in it.
+/// Gemini API, guide "Structured output", the table of supported keywords (November 2025). `const` is not listed
+/// there.
 pub(crate) const GEMINI_SCHEMA: SchemaRules = SchemaRules {
     keywords: &["format", "minimum", "maximum", "minItems", "maxItems", "prefixItems"],
     formats: &["date-time", "date", "time"],
@@ -145,7 +146,7 @@ pub(crate) const GEMINI_SCHEMA: SchemaRules = SchemaRules {
 };
 
 /// Anthropic, guide "Structured outputs", section "JSON Schema limitations": objects must be closed, types must not
-/// contain themselves, and neither numbers, nor lengths, nor numbers of items can be bounded.
+/// be recursive, and numbers, lengths and numbers of items cannot be bounded.
 pub(crate) const ANTHROPIC_SCHEMA: SchemaRules = SchemaRules {
     keywords: &["const", "format"],
     formats: &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"],
@@ -159,7 +160,7 @@ pub(crate) const BARE_SCHEMA: SchemaRules =
     SchemaRules { keywords: &["const"], formats: &[], recursion: true, open: true, limits: None };
 
 /// xAI, guide "Structured outputs", section "JSON Schema support": references must not be circular. Lengths and
-/// numbers of items have made servers fail, so they are left out.
+/// numbers of items are omitted because they have caused server errors.
 pub(crate) const XAI_SCHEMA: SchemaRules = SchemaRules {
     keywords: &["const", "format", "minimum", "maximum"],
     formats: &["date", "time", "date-time", "email", "uuid", "ipv4", "ipv6"],
@@ -187,7 +188,7 @@ pub(crate) const XGRAMMAR_SCHEMA: SchemaRules = SchemaRules {
     ..COMMON
 };
 
-/// What is known of a server that nobody described: the common core, and nothing enforced.
+/// The dialect of an unknown server: the common core, without enforced formats.
 pub(crate) const PLAIN: Dialect = Dialect {
     protocol: Protocol::Chat,
     token_limit: TokenLimit::MaxTokens,
@@ -203,12 +204,12 @@ pub(crate) const PLAIN: Dialect = Dialect {
     schema: COMMON,
 };
 
-/// The start of a model's name, and whether such models are reasoning models with their parameter rules.
-/// The first row that fits decides.
+/// Prefixes of model names, and whether such models are reasoning models with their parameter rules.
+/// The first matching row applies.
 const FAMILIES: &[(&str, bool)] =
     &[("gpt-5-chat", false), ("gpt-5", true), ("gpt-6", true), ("o1", true), ("o3", true), ("o4", true)];
 
-/// The start of a model's name, and the formats that such models cannot enforce although their provider can.
+/// Prefixes of model names, and the formats that such models cannot enforce although their provider can.
 const FORMAT_LIMITS: &[(&str, Capabilities)] = &[
     ("gpt-3.5-turbo", Capabilities::NONE.json_object(true)),
     ("gpt-4-turbo", Capabilities::NONE.json_object(true)),
@@ -216,28 +217,29 @@ const FORMAT_LIMITS: &[(&str, Capabilities)] = &[
 ];
 
 /// Models that refuse an enforced format while tools are offered (Gemini API, guide "Structured outputs", "Structured
-/// outputs with tools": from the third generation on both go together).
+/// outputs with tools": from the third generation on they can be combined).
 const FORMAT_OR_TOOLS: &[&str] = &["gemini-1", "gemini-2"];
 
-/// Open models that always think, and whose servers return the thoughts apart from the reply: `reasoning_content`
+/// Open models that always reason, and whose servers return the reasoning apart from the reply: `reasoning_content`
 /// (DeepSeek, Fireworks, llama.cpp) or `reasoning` (Groq, Together, OpenRouter, Ollama).
 const THINKERS: &[&str] =
     &["deepseek-reasoner", "deepseek-r1", "gpt-oss", "qwq", "magistral", "kimi-k2-thinking", "minimax-m2"];
 
 impl SchemaRules {
-    /// What the arguments of tools may hold. They are described, not enforced, so that objects may stay open.
+    /// Returns the rules for the arguments of tools. These are described, not enforced, so that objects may stay
+    /// open.
     pub(crate) fn of_tools(self) -> Self {
         if self.open { self } else { COMMON }
     }
 }
 
 impl Protocol {
-    /// The rules for schemas of a server that speaks the protocol and that nobody described.
+    /// Returns the schema rules for an unknown server with this protocol.
     pub(crate) fn schema(self, strict: bool) -> SchemaRules {
         match self {
             Protocol::Anthropic => ANTHROPIC_SCHEMA,
             Protocol::Gemini => GEMINI_SCHEMA,
-            // Who says of a server that it is strict means OpenAI's rules.
+            // For a server that is declared strict, OpenAI's rules are assumed.
             Protocol::Chat | Protocol::Responses if strict => OPENAI_SCHEMA,
             Protocol::Chat | Protocol::Responses => COMMON,
         }
@@ -245,7 +247,7 @@ impl Protocol {
 }
 
 impl Dialect {
-    /// Takes on the parameter rules of OpenAI's reasoning models (Azure OpenAI, "Reasoning models", "Not supported";
+    /// Applies the parameter rules of OpenAI's reasoning models (Azure OpenAI, "Reasoning models", "Not supported";
     /// OpenAI, "Create chat completion", `stop`).
     pub(crate) fn be_reasoning(&mut self) {
         self.stop &= !matches!(self.protocol, Protocol::Chat | Protocol::Responses);
@@ -254,9 +256,9 @@ impl Dialect {
         self.token_limit = TokenLimit::MaxCompletionTokens;
     }
 
-    /// The same dialect, narrowed to what `model` takes.
+    /// Returns the dialect narrowed to the features that `model` supports.
     pub(crate) fn for_model(mut self, model: &str) -> Self {
-        // Routers put the maker before the name (`openai/o3-mini`), fine-tunes put `ft:` there.
+        // Routers put the vendor before the name (`openai/o3-mini`), fine-tuned models have the prefix `ft:`.
         let name = model.rsplit('/').next().unwrap_or(model);
         let name = name.strip_prefix("ft:").unwrap_or(name).to_ascii_lowercase();
         if let Some((_, abler)) = self.abler.iter().find(|(start, _)| name.starts_with(start)) {
@@ -278,7 +280,7 @@ impl Dialect {
     }
 }
 
-/// Whether `name` is `family` or a variant of it: `o1` and `o1-mini`, but not `o1x`.
+/// Returns whether `name` is `family` or a variant of it: `o1` and `o1-mini`, but not `o1x`.
 fn belongs(name: &str, family: &str) -> bool {
     name.strip_prefix(family).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
 }

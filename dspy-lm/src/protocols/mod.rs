@@ -1,4 +1,4 @@
-//! How requests are written and replies are read: one codec for each protocol, over what they share.
+//! The codecs, which write requests and read replies: one for each protocol, on shared foundations.
 
 #[cfg(feature = "http")]
 pub(crate) mod anthropic;

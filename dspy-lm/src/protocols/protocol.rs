@@ -1,18 +1,18 @@
-//! The ways to talk to a model over HTTP.
+//! The supported HTTP protocols.
 
-/// What an endpoint speaks.
+/// The protocol of an endpoint.
 ///
-/// A provider that is known by name has one by default: Anthropic and Gemini their own, all others, OpenAI included,
-/// [`Chat`](Self::Chat). [`Endpoint::protocol`](crate::Endpoint::protocol) chooses another.
+/// A provider that is known by name has a default: Anthropic and Gemini use their native protocols; all others,
+/// including OpenAI, use [`Chat`](Self::Chat). [`Endpoint::protocol`](crate::Endpoint::protocol) selects another.
 ///
-/// OpenAI's default is chat completions and not the newer responses, because only there are there stop sequences,
-/// seeds, audio and several completions for one request, and because the same name is used for the many servers that
-/// stand behind `OPENAI_BASE_URL`. Choose responses to get summaries of the reasoning, and for reasoning models that
-/// call tools: their reasoning is handed back to them from turn to turn.
+/// OpenAI's default is chat completions rather than the newer responses, because only the former supports stop
+/// sequences, seeds, audio and several completions per request, and because the same name is used for the many
+/// servers that `OPENAI_BASE_URL` may point to. Select responses to get summaries of the reasoning, and for reasoning
+/// models that call tools: their reasoning is sent back to them from turn to turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// OpenAI's chat completions (`/chat/completions`), which nearly every server speaks.
+    /// OpenAI's chat completions (`/chat/completions`), supported by nearly every server.
     #[default]
     Chat,
     /// OpenAI's responses (`/responses`). Nothing is stored at the endpoint.
@@ -24,8 +24,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The protocol that an address is of which names a method of one, as the documentation and consoles of providers
-    /// show it: `https://host/v1/messages`.
+    /// Returns the protocol of an address that names a method, in the form used by documentation and consoles of
+    /// providers:
+    /// `https://host/v1/messages`.
     pub(crate) fn of_address(url: &str) -> Option<Self> {
         let path = url.split(['?', '#']).next().unwrap_or_default().trim().trim_end_matches('/');
         let (_, path) = path.split_once("://")?.1.split_once('/')?;
@@ -44,7 +45,7 @@ impl Protocol {
 
 #[cfg(feature = "http")]
 impl Protocol {
-    /// The path of a base URL that has none.
+    /// Returns the default path of a base URL without one.
     pub(crate) const fn root(self) -> &'static str {
         match self {
             Protocol::Gemini => "/v1beta",
@@ -52,7 +53,7 @@ impl Protocol {
         }
     }
 
-    /// The header that holds the key; `None` is a bearer token.
+    /// Returns the header that holds the key; `None` for a bearer token.
     pub(crate) const fn key_header(self) -> Option<&'static str> {
         match self {
             Protocol::Chat | Protocol::Responses => None,
@@ -61,7 +62,7 @@ impl Protocol {
         }
     }
 
-    /// Headers that every request must have.
+    /// Returns the headers required on every request.
     pub(crate) const fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Protocol::Anthropic => &[("anthropic-version", "2023-06-01")],

@@ -1,4 +1,4 @@
-//! Requests as people read them: in cassettes, and in caches that are told to keep them.
+//! A readable JSON form of requests, for cassettes and for caches that store requests.
 
 use serde_json::{Map, Value, json};
 
@@ -6,10 +6,12 @@ use crate::{
     Content, Media, Message, Params, Part, PromptCache, ReasoningEffort, Request, ResponseFormat, ToolChoice,
 };
 
-/// Content in a `data:` URI that is longer is named by its digest instead.
+/// The most bytes of content in a `data:` URI that are written inline; longer content is replaced by its
+/// digest.
 const INLINE: usize = 256;
 
-/// The request as JSON. Requests that differ in anything that is sent, or in their rollout, differ in it.
+/// Converts a request to JSON. Requests that differ in anything that is sent, or in their rollout, have
+/// different JSON.
 pub(crate) fn request(request: &Request) -> Map<String, Value> {
     let Request { messages, params, format, tools, tool_choice, rollout, extensions: _ } = request;
     let mut form = Map::new();
@@ -48,7 +50,7 @@ fn message(message: &Message) -> Value {
         Content::Calls { text, calls, opaque } => {
             let mut form = json!({"role": role, "text": &**text, "calls": &**calls});
             if let Some(opaque) = opaque {
-                // Signatures and ciphers are long and say nothing to anybody.
+                // Signatures and encrypted data are long and unreadable.
                 let digest = blake3::hash(opaque.to_string().as_bytes()).to_hex();
                 form["opaque"] = format!("blake3 {}", &digest[..32]).into();
             }

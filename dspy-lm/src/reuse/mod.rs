@@ -1,4 +1,4 @@
-//! Answers that are kept: for the next run, and for tests.
+//! Reuse of answers: caches for later runs, and cassettes for tests.
 
 pub(crate) mod cache;
 pub(crate) mod cassette;

@@ -1,4 +1,4 @@
-//! What has arrived of a reply that several callers wait for.
+//! The pieces of a reply that several callers wait for.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 use crate::Delta;
 use dspy_base::locks::MutexExt as _;
 
-/// The pieces of one reply. It holds as much as the reply does, and lives as long as somebody waits for that.
+/// The log of the pieces of one reply. Its size is that of the reply; it is dropped with the last waiting
+/// caller.
 #[derive(Debug, Default)]
 pub(crate) struct DeltaLog {
     pieces: Mutex<Vec<Delta>>,
@@ -25,7 +26,7 @@ impl DeltaLog {
     }
 }
 
-/// One who reads along, from the start.
+/// A reader of the log, from its start.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     log: Arc<DeltaLog>,
@@ -33,12 +34,12 @@ pub(crate) struct LogReader {
 }
 
 impl LogReader {
-    /// What came since the last time; at least one piece. Nothing is lost if the wait is given up.
+    /// Waits for pieces that this reader has not seen, at least one. Cancelling the wait loses none.
     pub(crate) async fn next(&mut self) -> Vec<Delta> {
         loop {
             let log = self.log.clone();
             let mut grown = std::pin::pin!(log.grown.notified());
-            // Whatever comes from here on is heard.
+            // Notifications are received from here on.
             grown.as_mut().enable();
             let pieces = self.rest();
             if !pieces.is_empty() {
@@ -48,7 +49,7 @@ impl LogReader {
         }
     }
 
-    /// What came since the last time, if anything.
+    /// Returns the pieces that this reader has not seen.
     pub(crate) fn rest(&mut self) -> Vec<Delta> {
         let pieces = self.log.pieces.lock_any();
         let new = pieces[self.read.min(pieces.len())..].to_vec();

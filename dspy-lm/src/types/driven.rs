@@ -1,4 +1,4 @@
-//! Work that reports on itself while it runs.
+//! Work that sends pieces of its result while it runs.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 
-/// How many pieces may wait for the one who reads them; then the work waits.
+/// The capacity of the channel: the work waits while this many pieces are unread.
 const WAITING: usize = 32;
 
-/// A future together with what it sends on its way. Nothing runs unless it is polled, and dropping it stops the work.
+/// A future and the pieces that it sends while it runs. It makes progress only when polled, and is cancelled
+/// by dropping it.
 pub struct Driven<'a, T, R> {
     pieces: mpsc::Receiver<T>,
     work: Work<'a, R>,
@@ -21,11 +22,11 @@ enum Work<'a, R> {
     Done(R),
 }
 
-// Nothing in it is ever pinned in place.
+// No field is pinned in place.
 impl<T, R> Unpin for Driven<'_, T, R> {}
 
 impl<'a, T, R> Driven<'a, T, R> {
-    /// Work that is given the sender for its pieces.
+    /// Creates the work from the sender for its pieces.
     pub fn new<F>(start: impl FnOnce(mpsc::Sender<T>) -> F) -> Self
     where
         F: Future<Output = R> + Send + 'a,
@@ -34,7 +35,7 @@ impl<'a, T, R> Driven<'a, T, R> {
         Driven { pieces, work: Work::Running(Box::pin(start(sender))) }
     }
 
-    /// [`next`](Self::next) for streams.
+    /// Polls for the next piece, as [`next`](Self::next) does, for implementations of `Stream`.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         if let Poll::Ready(Some(piece)) = self.pieces.poll_recv(cx) {
             return Poll::Ready(Some(piece));
@@ -44,7 +45,7 @@ impl<'a, T, R> Driven<'a, T, R> {
         {
             self.work = Work::Done(outcome);
         }
-        // What the work sent just now need not wait for the next poll.
+        // Pieces that the work has just sent are returned by this poll.
         match (self.pieces.try_recv(), &self.work) {
             (Ok(piece), _) => Poll::Ready(Some(piece)),
             (Err(_), Work::Done(_)) => Poll::Ready(None),
@@ -52,12 +53,12 @@ impl<'a, T, R> Driven<'a, T, R> {
         }
     }
 
-    /// The next piece; nothing when the work is done.
+    /// Returns the next piece; `None` when the work is done.
     pub async fn next(&mut self) -> Option<T> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Runs the work to its end; pieces that nobody has read are lost.
+    /// Runs the work to its end and discards unread pieces.
     pub async fn finish(mut self) -> R {
         while self.next().await.is_some() {}
         match self.work {

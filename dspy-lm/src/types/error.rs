@@ -1,4 +1,4 @@
-//! The error of a request that got no usable answer.
+//! The error of a request without a usable answer.
 
 use std::error::Error;
 use std::fmt;
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::OverBudget;
 use dspy_base::error::{clipped, clipped_to};
 
-/// The class of an [`LmError`], on which retries and callers decide.
+/// The class of an [`LmError`], by which retries and callers decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LmErrorKind {
-    /// The model or its endpoint is not configured well: unknown provider, malformed URL, missing key.
+    /// The model or its endpoint is configured incorrectly: unknown provider, malformed URL, missing key.
     Configuration,
     /// The key was refused (HTTP 401, 403).
     Auth,
@@ -31,44 +31,45 @@ pub enum LmErrorKind {
     ContentFilter,
     /// The endpoint refused the request for another reason (other HTTP 4xx).
     InvalidRequest,
-    /// The endpoint failed, or cannot answer just now (HTTP 5xx, 409).
+    /// The endpoint failed or is temporarily unable to answer (HTTP 5xx, 409).
     Server,
-    /// No answer in time.
+    /// No answer arrived in time.
     Timeout,
-    /// The connection could not be made or broke.
+    /// The connection could not be established, or was lost.
     Transport,
-    /// The endpoint answered with something that is not an answer in its protocol.
+    /// The endpoint's answer does not conform to its protocol.
     Decode,
-    /// The endpoint has failed so often in a row that nothing is sent to it for a while;
-    /// [`retry_after`](LmError::retry_after) says for how long. See [`Circuit`](crate::Circuit).
+    /// The circuit breaker is open after repeated failures, and no requests are sent for the time in
+    /// [`retry_after`](LmError::retry_after). See [`Circuit`](crate::Circuit).
     CircuitOpen,
     /// Requests over the network are [denied](crate::deny_live_requests); nothing was sent.
     Denied,
-    /// A [budget](crate::Budget) would be exceeded by this request, or its time is over; see
+    /// The request would exceed a [budget](crate::Budget), or the budget's time is over; see
     /// [`LmError::budget`](field@crate::LmError::budget).
     Budget,
     /// A scripted model has no reply left.
     Exhausted,
-    /// Only recorded answers may be given, and there is none for this request; nothing was sent.
+    /// Only recorded answers are allowed, and none is recorded for this request; nothing was sent.
     Unrecorded,
     /// Anything else.
     Other,
 }
 
 impl LmErrorKind {
-    /// Whether the same request may well succeed a little later.
+    /// Returns whether the same request is likely to succeed a little later.
     pub const fn is_retryable(self) -> bool {
         use LmErrorKind::{CircuitOpen, RateLimit, Server, Timeout, Transport};
         matches!(self, CircuitOpen | RateLimit | Server | Timeout | Transport)
     }
 
-    /// Whether the failure says nothing about the request itself: the same program may work with the model tomorrow.
+    /// Returns whether the failure is independent of the request: the same program may work with the model at
+    /// another time.
     pub const fn is_outage(self) -> bool {
         use LmErrorKind::{ContentFilter, ContextWindow, InvalidRequest};
         !matches!(self, ContentFilter | ContextWindow | InvalidRequest)
     }
 
-    /// Whether no request can succeed before something is set up differently.
+    /// Returns whether no request can succeed until the configuration is changed.
     pub const fn is_configuration(self) -> bool {
         use LmErrorKind::{Auth, Configuration, Denied, NotFound};
         matches!(self, Configuration | Auth | NotFound | Denied)
@@ -98,39 +99,40 @@ impl LmErrorKind {
     }
 }
 
-/// A request that got no usable answer. Never holds a key.
+/// The error of a request without a usable answer. Never contains a key.
 ///
-/// Two errors are equal if they say the same about the failure; [`source`](LmError::source) and
-/// [`elapsed`](LmError::elapsed) are not compared.
+/// Equality compares the description of the failure, without [`source`](LmError::source) and
+/// [`elapsed`](LmError::elapsed).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LmError {
     /// The class of the failure.
     pub kind: LmErrorKind,
-    /// The model that was asked, e.g. `openai/gpt-4o-mini`.
+    /// The name of the model, e.g. `openai/gpt-4o-mini`.
     pub model: String,
-    /// What happened, for a person to read.
+    /// A description of the failure for people.
     pub message: String,
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if there was one.
     pub status: Option<u16>,
     /// The endpoint's id of the request.
     pub request_id: Option<String>,
-    /// How long the endpoint asked to wait.
+    /// The time to wait before the next request, as reported by the endpoint.
     pub retry_after: Option<Duration>,
-    /// The start of the body that the endpoint sent; of a reply that a content filter stopped, what there is of it.
+    /// The start of the body that the endpoint sent; for a reply stopped by a content filter, its text so
+    /// far.
     pub body: Option<String>,
-    /// Which limit of which budget stood against the request.
+    /// The budget that refused the request, with the limit and the reason.
     pub budget: Option<Box<OverBudget>>,
-    /// The number of requests that were sent for the answer, retries included; 0 where nothing was sent.
+    /// The number of requests sent for the answer, including retries; 0 if nothing was sent.
     pub attempts: u32,
-    /// The time from the first attempt until giving up, waits included; `None` where nothing was sent.
+    /// The time from the first attempt until giving up, including waits; `None` if nothing was sent.
     pub elapsed: Option<Duration>,
-    /// The cause in the layers below, e.g. of a broken connection. Its text holds no keys and no addresses.
+    /// The underlying cause, e.g. of a lost connection. Its text contains no keys and no addresses.
     pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl LmError {
-    /// An error of `kind` for `model`. A message of more than 16 KiB is shortened in its middle.
+    /// Creates an error of `kind` for `model`. A message of more than 16 KiB is shortened in its middle.
     pub fn new(kind: LmErrorKind, model: impl Into<String>, message: impl Into<String>) -> Self {
         LmError {
             kind,
@@ -147,19 +149,20 @@ impl LmError {
         }
     }
 
-    /// Whether the same request may well succeed a little later.
+    /// Returns whether the same request is likely to succeed a little later.
     pub fn is_retryable(&self) -> bool {
         self.kind.is_retryable()
     }
 
-    /// See [`LmErrorKind::is_outage`].
+    /// Returns whether the failure is independent of the request; see [`LmErrorKind::is_outage`].
     pub fn is_outage(&self) -> bool {
         self.kind.is_outage()
     }
 
-    /// Returns what was spent on the request if it was sent more than once, e.g. `after 3 attempts in 2.1 s`.
+    /// Returns the effort spent on the request if it was sent more than once, e.g. `after 3 attempts in 2.1
+    /// s`.
     ///
-    /// The text of `Display` leaves this out, so that equal failures have equal texts; `Debug` adds it.
+    /// `Display` omits it, so that equal failures have equal texts; `Debug` adds it.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -177,7 +180,7 @@ impl LmError {
         Some(format!("after {} attempts{}", self.attempts, time.unwrap_or_default()))
     }
 
-    /// Adds what an earlier request for the same answer took.
+    /// Adds the attempts and the time of an earlier request for the same answer.
     pub(crate) fn add_effort(&mut self, attempts: u32, elapsed: Option<Duration>) {
         self.attempts = self.attempts.saturating_add(attempts);
         self.elapsed = match (self.elapsed, elapsed) {
@@ -220,7 +223,7 @@ impl PartialEq for LmError {
 }
 
 impl fmt::Debug for LmError {
-    /// The text, as a `main` shows it that returns the error; the parts for `{:#?}`.
+    /// Prints the text that is shown when `main` returns the error, and the fields for `{:#?}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
             return dspy_base::error::write_chain_noting(self, self.effort().as_deref(), f);

@@ -1,12 +1,12 @@
-//! What goes with a request beside what is asked.
+//! Typed values attached to a request.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// Values that go with a [`Request`](crate::Request) through this process, one of each type: for layers and models that
-/// know what put them there. They are no part of what is asked: not sent, not in the digest, and requests that differ
-/// in them alone are equal.
+/// Values attached to a [`Request`](crate::Request) within this process, at most one of each type, for layers
+/// and models that know the type. They are not part of the request itself: not sent, not in the digest, and
+/// ignored by equality.
 ///
 /// ```
 /// use dspy_lm::{Message, Request};
@@ -22,25 +22,25 @@ use std::sync::Arc;
 pub struct Extensions(Vec<Arc<dyn Any + Send + Sync>>);
 
 impl Extensions {
-    /// Adds a value, in the place of one of the same type.
+    /// Inserts a value; it replaces a value of the same type.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
         self.insert_shared(Arc::new(value));
     }
 
-    /// Adds a value that is shared with others.
+    /// Inserts a shared value; it replaces a value of the same type.
     pub fn insert_shared<T: Any + Send + Sync>(&mut self, value: Arc<T>) {
         self.0.retain(|old| !old.is::<T>());
         self.0.push(value);
     }
 
-    /// The value of this type.
+    /// Returns the value of type `T`.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.iter().find_map(|value| value.downcast_ref())
     }
 }
 
 impl PartialEq for Extensions {
-    /// Always: equal requests may come from different places.
+    /// Returns `true`, because equal requests may have different extensions.
     fn eq(&self, _: &Self) -> bool {
         true
     }

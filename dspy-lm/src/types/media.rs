@@ -1,24 +1,24 @@
-//! Parts of a message that are not text.
+//! Message parts other than text.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing a [`Media`] part is.
+/// The kind of a [`Media`] part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MediaKind {
     /// A picture.
     Image,
-    /// A recording.
+    /// A sound recording.
     Audio,
     /// A document, such as a PDF.
     File,
 }
 
 impl MediaKind {
-    /// The kind in a word: `image`, `audio` or `file`.
+    /// Returns the name of the kind: `image`, `audio` or `file`.
     pub const fn as_str(self) -> &'static str {
         match self {
             MediaKind::Image => "image",
@@ -28,21 +28,21 @@ impl MediaKind {
     }
 }
 
-/// How closely a model looks at an image, for endpoints that let one choose.
+/// The resolution at which a model processes an image, for endpoints with such an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Detail {
-    /// At low resolution, for few tokens.
+    /// Low resolution, for few tokens.
     Low,
-    /// At full resolution.
+    /// Full resolution.
     High,
-    /// As the endpoint sees fit.
+    /// The endpoint's choice.
     Auto,
 }
 
 impl Detail {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Detail::Low => "low",
@@ -54,7 +54,7 @@ impl Detail {
 
 /// An image, a recording or a file in a message.
 ///
-/// `Debug` shows its type and length, never what is in it.
+/// `Debug` shows its type and length, never its content.
 ///
 /// ```
 /// use dspy_lm::{Media, MediaKind};
@@ -64,37 +64,37 @@ impl Detail {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Media {
-    /// What kind of thing it is.
+    /// The kind of the content.
     pub kind: MediaKind,
-    /// Where it is, or a `data:` URI that holds it.
+    /// The URL of the content, or a `data:` URI that contains it.
     pub url: Arc<str>,
     /// The name of the file.
     pub name: Option<Arc<str>>,
-    /// How closely to look at it.
+    /// The resolution at which to process an image.
     pub detail: Option<Detail>,
 }
 
 impl Media {
-    /// Media at a URL, or in a `data:` URI.
+    /// Creates a part from a URL or a `data:` URI.
     pub fn new(kind: MediaKind, url: impl Into<Arc<str>>) -> Self {
         Media { kind, url: url.into(), name: None, detail: None }
     }
 
-    /// The same with the name of its file.
+    /// Sets the name of the file.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The same with how closely to look at it.
+    /// Sets the resolution.
     #[must_use]
     pub fn with_detail(mut self, detail: Detail) -> Self {
         self.detail = Some(detail);
         self
     }
 
-    /// The media type and the content in base64, unless the content is elsewhere.
+    /// Returns the media type and the content in base64, if the URL is a `data:` URI with base64.
     pub fn data(&self) -> Option<(&str, &str)> {
         let (head, data) = self.url.get(5..)?.split_once(',')?;
         let head = self.url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and(Some(head))?;

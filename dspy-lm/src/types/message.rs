@@ -1,4 +1,5 @@
-//! Chat messages. Text is reference counted: the static part of a prompt is shared by all calls, never copied.
+//! Chat messages. Text is reference counted: the static part of a prompt is shared by all calls and not
+//! copied.
 
 use std::sync::Arc;
 
@@ -6,11 +7,11 @@ use serde_json::Value;
 
 use crate::{Completion, Media, MediaKind, ToolCall};
 
-/// Who speaks in a [`Message`].
+/// The author of a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Standing instructions.
+    /// The instructions for the whole conversation.
     System,
     /// The caller.
     User,
@@ -21,7 +22,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role's name on the wire: `system`, `user`, `assistant` or `tool`.
+    /// Returns the name of the role on the wire: `system`, `user`, `assistant` or `tool`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::System => "system",
@@ -32,7 +33,7 @@ impl Role {
     }
 }
 
-/// One piece of a message that mixes kinds of content.
+/// One part of a message with several kinds of content.
 ///
 /// ```
 /// use dspy_lm::{Content, Message, Part, Role};
@@ -50,27 +51,27 @@ pub enum Part {
 }
 
 impl Part {
-    /// An image, by URL or `data:` URI.
+    /// Creates an image part from a URL or `data:` URI.
     pub fn image(url: impl Into<Arc<str>>) -> Self {
         Part::Media(Media::new(MediaKind::Image, url))
     }
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Content {
-    /// Text only, by far the most common.
+    /// Text only, the most common content.
     Text(Arc<str>),
     /// Text mixed with other media, in reading order.
     Parts(Arc<[Part]>),
-    /// What a model says together with the tools that it calls.
+    /// The tool calls of a model, with the text that came with them.
     Calls {
         /// The text beside the calls; often empty.
         text: Arc<str>,
         /// The calls. Endpoints expect a message with the result of each to follow.
         calls: Arc<[ToolCall]>,
-        /// What the endpoint wants back together with the calls; see [`Completion::opaque`].
+        /// Data that the endpoint needs back together with the calls; see [`Completion::opaque`].
         opaque: Option<Arc<Value>>,
     },
     /// The result of one call.
@@ -92,41 +93,41 @@ pub enum Content {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// Who speaks.
+    /// The author.
     pub role: Role,
-    /// What is said.
+    /// The content.
     pub content: Content,
 }
 
 impl Message {
-    /// A message of `role` that holds only text.
+    /// Creates a message of `role` that holds only text.
     pub fn new(role: Role, text: impl Into<Arc<str>>) -> Self {
         Message { role, content: Content::Text(text.into()) }
     }
 
-    /// A system message.
+    /// Creates a system message.
     pub fn system(text: impl Into<Arc<str>>) -> Self {
         Self::new(Role::System, text)
     }
 
-    /// A user message.
+    /// Creates a user message.
     pub fn user(text: impl Into<Arc<str>>) -> Self {
         Self::new(Role::User, text)
     }
 
-    /// An assistant message.
+    /// Creates an assistant message.
     pub fn assistant(text: impl Into<Arc<str>>) -> Self {
         Self::new(Role::Assistant, text)
     }
 
-    /// An assistant message that calls tools.
+    /// Creates an assistant message that calls tools.
     pub fn calls(text: impl Into<Arc<str>>, calls: impl Into<Arc<[ToolCall]>>) -> Self {
         let content = Content::Calls { text: text.into(), calls: calls.into(), opaque: None };
         Message { role: Role::Assistant, content }
     }
 
-    /// The same message with what the endpoint wants back together with the calls, [as it gave it](Completion::opaque).
-    /// It changes nothing in a message without calls.
+    /// Sets the data that the endpoint needs back together with the calls, as received in
+    /// [`Completion::opaque`]. Has no effect on a message without calls.
     #[must_use]
     pub fn with_opaque(mut self, given: Option<Value>) -> Self {
         if let Content::Calls { opaque, .. } = &mut self.content {
@@ -135,12 +136,12 @@ impl Message {
         self
     }
 
-    /// The result of the call with that id.
+    /// Creates the message with the result of the call with that id.
     pub fn tool_result(id: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         Message { role: Role::Tool, content: Content::ToolResult { id: id.into(), text: text.into() } }
     }
 
-    /// The text of the message; parts that are not text are left out.
+    /// Returns the text of the message without its other parts.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         match &self.content {
             Content::Text(text) | Content::Calls { text, .. } | Content::ToolResult { text, .. } => {
@@ -159,7 +160,7 @@ impl Message {
 }
 
 impl From<&Completion> for Message {
-    /// What a model said and called, as the next message of the conversation.
+    /// Converts a reply and its tool calls to the next message of the conversation.
     fn from(completion: &Completion) -> Self {
         if completion.tool_calls.is_empty() {
             return Message::assistant(completion.text.as_str());

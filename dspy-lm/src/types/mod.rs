@@ -1,4 +1,4 @@
-//! What is asked of models and what they answer.
+//! Requests, responses and errors of models.
 
 pub(crate) mod delta_log;
 pub(crate) mod driven;

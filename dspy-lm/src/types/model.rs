@@ -30,15 +30,15 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// ```
 pub type LmFuture<'a> = BoxFuture<'a, Result<Response, LmError>>;
 
-/// What a deployment can do.
+/// Features that a deployment supports.
 ///
-/// What a model must be known for, such as tools, is off unless something says otherwise; what nearly all can do, such
-/// as taking a temperature, is on.
+/// Features that only some models have, such as tools, are off by default; features that nearly all have,
+/// such as the temperature, are on.
 ///
 /// ```
 /// use dspy_lm::{Capabilities, Endpoint};
 ///
-/// // A server of one's own that enforces JSON Schemas and takes native tool calls.
+/// // A self-hosted server with enforced JSON Schemas and native tool calls.
 /// const ABLE: Capabilities = Capabilities::NONE.json_object(true).json_schema(true).tools(true);
 /// let server = Endpoint::new("http://localhost:8000/v1").capabilities(ABLE);
 /// # let _ = server;
@@ -48,25 +48,24 @@ pub type LmFuture<'a> = BoxFuture<'a, Result<Response, LmError>>;
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with a builder method")]
 pub struct Capabilities {
-    /// Replies can be forced to be a JSON object.
+    /// Whether replies can be forced to be a JSON object.
     pub json_object: bool,
-    /// Replies can be forced to conform to a JSON Schema.
+    /// Whether replies can be forced to conform to a JSON Schema.
     pub json_schema: bool,
-    /// Schemas may be marked `strict`, as OpenAI understands it: the schema is rewritten to that dialect where it can
-    /// be, and sent unmarked where it cannot.
+    /// Whether schemas may be marked `strict` in OpenAI's sense. A schema is then rewritten to the strict
+    /// dialect if possible, otherwise it is sent unmarked.
     pub strict: bool,
-    /// Tools are offered and called natively, beside the text.
+    /// Whether tools are offered and called natively, beside the text.
     pub tools: bool,
-    /// The reasoning of the model is returned beside the text. Where it must be asked for, it is.
+    /// Whether the model's reasoning is returned beside the text. If it must be requested, it is.
     pub reasoning: bool,
-    /// `temperature` and `top_p` are taken. Many reasoning models refuse the whole request for them.
+    /// Whether `temperature` and `top_p` are accepted. Many reasoning models refuse requests that have them.
     pub sampling: bool,
-    /// Several completions are sampled by one request. Where they are not, as many requests are sent as completions
-    /// are wanted.
+    /// Whether one request can sample several completions. Otherwise one request is sent for each completion.
     pub n: bool,
-    /// The log-probabilities of tokens are returned if they are asked for.
+    /// Whether log-probabilities of tokens are returned on request.
     pub logprobs: bool,
-    /// Images are understood.
+    /// Whether images are accepted as input.
     pub images: bool,
 }
 
@@ -77,7 +76,7 @@ impl Default for Capabilities {
 }
 
 impl Capabilities {
-    /// Text and images in, text out, with all common parameters; nothing is enforced.
+    /// Text and images as input, text as output, and all common parameters; no enforced formats.
     pub const NONE: Capabilities = Capabilities {
         json_object: false,
         json_schema: false,
@@ -90,7 +89,7 @@ impl Capabilities {
         images: true,
     };
 
-    /// What both deployments can do.
+    /// Returns the features that both deployments support.
     pub(crate) const fn and(self, other: Capabilities) -> Self {
         Capabilities {
             json_object: self.json_object && other.json_object,
@@ -105,63 +104,63 @@ impl Capabilities {
         }
     }
 
-    /// The same, with or without [`json_object`](field@Self::json_object).
+    /// Sets [`json_object`](field@Self::json_object).
     #[must_use]
     pub const fn json_object(mut self, able: bool) -> Self {
         self.json_object = able;
         self
     }
 
-    /// The same, with or without [`json_schema`](field@Self::json_schema).
+    /// Sets [`json_schema`](field@Self::json_schema).
     #[must_use]
     pub const fn json_schema(mut self, able: bool) -> Self {
         self.json_schema = able;
         self
     }
 
-    /// The same, with or without [`strict`](field@Self::strict).
+    /// Sets [`strict`](field@Self::strict).
     #[must_use]
     pub const fn strict(mut self, able: bool) -> Self {
         self.strict = able;
         self
     }
 
-    /// The same, with or without [`tools`](field@Self::tools).
+    /// Sets [`tools`](field@Self::tools).
     #[must_use]
     pub const fn tools(mut self, able: bool) -> Self {
         self.tools = able;
         self
     }
 
-    /// The same, with or without [`reasoning`](field@Self::reasoning).
+    /// Sets [`reasoning`](field@Self::reasoning).
     #[must_use]
     pub const fn reasoning(mut self, able: bool) -> Self {
         self.reasoning = able;
         self
     }
 
-    /// The same, with or without [`sampling`](field@Self::sampling).
+    /// Sets [`sampling`](field@Self::sampling).
     #[must_use]
     pub const fn sampling(mut self, able: bool) -> Self {
         self.sampling = able;
         self
     }
 
-    /// The same, with or without [`n`](field@Self::n).
+    /// Sets [`n`](field@Self::n).
     #[must_use]
     pub const fn n(mut self, able: bool) -> Self {
         self.n = able;
         self
     }
 
-    /// The same, with or without [`logprobs`](field@Self::logprobs).
+    /// Sets [`logprobs`](field@Self::logprobs).
     #[must_use]
     pub const fn logprobs(mut self, able: bool) -> Self {
         self.logprobs = able;
         self
     }
 
-    /// The same, with or without [`images`](field@Self::images).
+    /// Sets [`images`](field@Self::images).
     #[must_use]
     pub const fn images(mut self, able: bool) -> Self {
         self.images = able;
@@ -169,7 +168,7 @@ impl Capabilities {
     }
 }
 
-/// A language model: a request in, an answer or a typed error out.
+/// A language model, which returns an answer or a typed error for each request.
 ///
 /// ```
 /// use dspy_lm::{LanguageModel, Lm, LmFuture, Request, Response};
@@ -190,34 +189,35 @@ impl Capabilities {
 /// assert_eq!(lm.id(), "parrot");
 /// ```
 pub trait LanguageModel: Send + Sync + 'static {
-    /// The name of the model, e.g. `openai/gpt-4o-mini`.
+    /// Returns the name of the model, e.g. `openai/gpt-4o-mini`.
     fn id(&self) -> &str;
 
-    /// Where the model is served. Two models with one name at two endpoints are different models.
+    /// Returns the address at which the model is served. Models of the same name at different endpoints are
+    /// different models.
     #[expect(clippy::unnecessary_literal_bound, reason = "implementors return what they own")]
     fn endpoint(&self) -> &str {
         ""
     }
 
-    /// What this deployment can do.
+    /// Returns the features that this deployment supports.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 
-    /// What its tokens cost, for models that know: those that are made of other models say the
-    /// [highest](Price::highest) of their prices. Others leave it to [`Lm::price`](crate::Lm::price) and the
-    /// [table](crate::PriceTable).
+    /// Returns the price of the tokens, if the model knows it: models composed of others return the
+    /// [highest](Price::highest) of their prices. For other models the price comes from
+    /// [`Lm::price`](crate::Lm::price) or the [table](crate::PriceTable).
     fn price(&self) -> Option<Price> {
         None
     }
 
-    /// Answers a request. Dropping the future stops the work.
+    /// Answers a request. Dropping the future cancels the work.
     fn complete<'a>(&'a self, request: &'a Request) -> LmFuture<'a>;
 
-    /// Answers a request and hands on what arrives of the first completion while it arrives.
+    /// Answers a request and sends the first completion to `sink` piece by piece while it arrives.
     ///
-    /// A model that cannot stream just completes, which is what this does unless it is overridden: whoever listens
-    /// gets the whole reply at the end.
+    /// The default implementation is for models that cannot stream: it calls [`complete`](Self::complete),
+    /// and the reader receives the whole reply at the end.
     fn stream<'a>(&'a self, request: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         let _ = sink;
         self.complete(request)

@@ -1,4 +1,4 @@
-//! What is asked of a model.
+//! Requests to models.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use crate::types::media::Detail;
 use crate::types::message::{Content, Message, Part};
 use crate::{Extensions, ToolCall, ToolChoice, ToolSpec};
 
-/// How much a reasoning model should think. Which of these a model knows is its own affair.
+/// The amount of reasoning by a reasoning model. Each model supports some of these levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReasoningEffort {
-    /// Not at all.
+    /// No reasoning.
     None,
-    /// As little as possible.
+    /// The least possible reasoning.
     Minimal,
-    /// A little.
+    /// Little reasoning.
     Low,
-    /// Some.
+    /// Medium reasoning.
     Medium,
-    /// Much.
+    /// Much reasoning.
     High,
-    /// As much as possible.
+    /// The most possible reasoning.
     XHigh,
 }
 
 impl ReasoningEffort {
-    /// The name on the wire: `none`, `minimal`, `low`, `medium`, `high` or `xhigh`.
+    /// Returns the name on the wire: `none`, `minimal`, `low`, `medium`, `high` or `xhigh`.
     pub const fn as_str(self) -> &'static str {
         match self {
             ReasoningEffort::None => "none",
@@ -41,50 +41,51 @@ impl ReasoningEffort {
     }
 }
 
-/// Whether an endpoint should keep the start of the prompt, which is the same in many requests, in its own cache. The
-/// reply is the same with it and without.
+/// Whether and how the endpoint should cache the start of the prompt, which is the same in many requests.
+/// Does not change the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PromptCache {
-    /// Keep everything before the last message. Sent where caching must be asked for (Anthropic); elsewhere endpoints
-    /// cache on their own.
+    /// Caching of everything before the last message. Sent to endpoints that cache only on request
+    /// (Anthropic); others cache automatically.
     Prefix,
-    /// The same, and requests with this key are sent to the same machine where the endpoint can do so (OpenAI).
+    /// Caching as with `Prefix`; requests with this key are routed to the same machine at endpoints that
+    /// support it (OpenAI).
     Keyed(Arc<str>),
 }
 
-/// Sampling parameters. `None` means that nothing is sent and the endpoint's own default applies.
+/// Sampling parameters. `None` is not sent, and the endpoint's default applies.
 ///
-/// `Debug` shows the names of [`extra`](Self::extra) members and not their values, which may be secret.
+/// `Debug` shows only the names of [`extra`](Self::extra) members, because their values may be secret.
 #[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Params {
-    /// Randomness of the sampling, usually 0 to 2.
+    /// The randomness of the sampling, usually 0 to 2.
     pub temperature: Option<f64>,
     /// Nucleus sampling: the share of probability mass to sample from, 0 to 1.
     pub top_p: Option<f64>,
-    /// The most tokens that a completion may have.
+    /// The most tokens of a completion.
     pub max_tokens: Option<u32>,
-    /// How many completions to sample.
+    /// The number of completions to sample.
     pub n: Option<u32>,
-    /// Sampling seed, for endpoints that take one.
+    /// The sampling seed, for endpoints that accept one.
     pub seed: Option<u64>,
-    /// How much a reasoning model should think; sent where the endpoint has a word for it.
+    /// The amount of reasoning by a reasoning model; sent to endpoints that have such a parameter.
     pub reasoning_effort: Option<ReasoningEffort>,
-    /// Whether the log-probabilities of the tokens should be returned; sent where the endpoint has a word for it.
+    /// Whether to return the log-probabilities of the tokens; sent to endpoints that have such a parameter.
     pub logprobs: Option<bool>,
-    /// For how many of the likeliest tokens at each place; asks for [`logprobs`](Self::logprobs) too.
+    /// The number of likeliest tokens to return at each position; implies [`logprobs`](Self::logprobs).
     pub top_logprobs: Option<u32>,
-    /// Whether the start of the prompt should be cached by the endpoint.
+    /// Whether and how the endpoint should cache the start of the prompt.
     pub prompt_cache: Option<PromptCache>,
-    /// Texts at which generation stops.
+    /// Strings at which generation stops.
     pub stop: Vec<String>,
-    /// Further members of the request body, sent as they are.
+    /// Additional members of the request body, sent unchanged.
     pub extra: Map<String, Value>,
 }
 
 impl Params {
-    /// These parameters, with what is unset taken from `defaults`.
+    /// Returns these parameters with unset ones taken from `defaults`.
     #[must_use]
     pub fn or(mut self, defaults: &Params) -> Params {
         self.temperature = self.temperature.or(defaults.temperature);
@@ -107,7 +108,7 @@ impl Params {
         self
     }
 
-    /// Whether log-probabilities are wanted.
+    /// Returns whether log-probabilities are requested.
     #[cfg(feature = "http")]
     pub(crate) fn wants_logprobs(&self) -> bool {
         self.logprobs.unwrap_or(self.top_logprobs.is_some())
@@ -157,7 +158,7 @@ impl fmt::Debug for Params {
     }
 }
 
-/// The shape that a reply is asked to have, where the endpoint can enforce one.
+/// The requested form of a reply, for endpoints that can enforce it.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub enum ResponseFormat {
@@ -168,7 +169,7 @@ pub enum ResponseFormat {
     JsonObject,
     /// A JSON object that conforms to a schema.
     JsonSchema {
-        /// A name for the schema, as some endpoints require one.
+        /// The name of the schema, which some endpoints require.
         name: Arc<str>,
         /// The JSON Schema.
         schema: Arc<Value>,
@@ -191,37 +192,39 @@ pub struct Request {
     pub messages: Vec<Message>,
     /// Sampling parameters.
     pub params: Params,
-    /// The asked-for shape of the reply.
+    /// The requested form of the reply.
     pub format: ResponseFormat,
-    /// Tools that the model may call natively; only for models with that [capability](crate::Capabilities::tools).
+    /// Tools that the model may call natively; only for models with that
+    /// [capability](crate::Capabilities::tools).
     pub tools: Vec<ToolSpec>,
-    /// Whether it must.
+    /// Whether the model may, must or must not call them.
     pub tool_choice: ToolChoice,
-    /// Distinguishes samples of one and the same request: part of every cache and journal key, never sent.
+    /// A number that distinguishes samples of the same request: part of every cache and journal key, never
+    /// sent.
     pub rollout: Option<u64>,
-    /// What goes with the request through this process and is no part of what is asked.
+    /// Values attached to the request within this process; not part of what is sent.
     pub extensions: Extensions,
 }
 
-/// The name of the signature that a request asks, among its [extensions](Request::extensions).
+/// The name of the signature of a request, one of its [extensions](Request::extensions).
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct SignatureName(pub Arc<str>);
 
 impl Request {
-    /// A request for free text with the endpoint's default parameters.
+    /// Creates a request for free text with the endpoint's default parameters.
     pub fn new(messages: Vec<Message>) -> Self {
         Request { messages, ..Request::default() }
     }
 
-    /// The same request as another sample.
+    /// Sets the [`rollout`](field@Self::rollout), to request another sample.
     #[must_use]
     pub fn with_rollout(mut self, rollout: u64) -> Self {
         self.rollout = Some(rollout);
         self
     }
 
-    /// Whether a recording is among the messages.
+    /// Returns whether a message contains audio.
     pub(crate) fn has_audio(&self) -> bool {
         self.messages.iter().any(|message| match &message.content {
             Content::Parts(parts) => parts
@@ -231,20 +234,22 @@ impl Request {
         })
     }
 
-    /// The name of the signature that a predictor asks with this request: for layers and doubles that tell the steps of
-    /// a program apart. Nothing for a request that was made by hand.
+    /// Returns the name of the signature of the predictor that made this request, for layers and test models
+    /// that distinguish the steps of a program; `None` for a request made by hand.
     pub fn signature(&self) -> Option<&str> {
         self.extensions.get().map(|SignatureName(name)| &**name)
     }
 
-    /// A digest of everything that can change the reply. Equal requests have equal digests in every process.
+    /// Returns a digest of everything that can change the reply. Equal requests have equal digests in every
+    /// process.
     pub fn digest(&self) -> RequestDigest {
         let mut hash = blake3::Hasher::new();
         let mut put = |bytes: &[u8]| {
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        // Every list is preceded by its length and every choice by its name, so that no two requests run together.
+        // Every list is preceded by its length and every choice by its name, so that different requests hash
+        // different bytes.
         put(b"request/3");
         put(&self.messages.len().to_le_bytes());
         for message in &self.messages {
@@ -294,7 +299,7 @@ impl Request {
                 }
             }
         }
-        // A new field has to be named here, and so be thought of.
+        // Without `..`, so that a new field does not compile until it is considered here.
         let Params {
             temperature: _,
             top_p: _,
@@ -312,7 +317,7 @@ impl Request {
         let fractions = [params.temperature, params.top_p].map(|number| number.map(f64::to_bits));
         let counts = [params.max_tokens.map(u64::from), params.n.map(u64::from), params.seed, self.rollout];
         for number in fractions.into_iter().chain(counts) {
-            // A leading tag keeps `None` apart from `Some(0)`.
+            // A leading tag distinguishes `None` from `Some(0)`.
             put(&number.map(|n| [&[1u8][..], &n.to_le_bytes()].concat()).unwrap_or_default());
         }
         put(&params.stop.len().to_le_bytes());
@@ -320,7 +325,7 @@ impl Request {
             put(stop.as_bytes());
         }
         put(&params.extra.len().to_le_bytes());
-        // The members of a body have no order; what is within a member may well have one.
+        // The order of the body's members does not matter; the order within a member may.
         let mut extra: Vec<_> = params.extra.iter().collect();
         extra.sort_unstable_by_key(|(key, _)| *key);
         for (key, value) in extra {
@@ -336,7 +341,7 @@ impl Request {
                 put(schema.to_string().as_bytes());
             }
         }
-        // What few requests have is only put where it is, so that the others keep their digests.
+        // Rare parameters are hashed only if set, so that the digests of other requests stay the same.
         if let Some(effort) = params.reasoning_effort {
             put(b"effort");
             put(effort.as_str().as_bytes());
@@ -375,7 +380,7 @@ impl Request {
     }
 }
 
-/// Identity of a [`Request`]; prints as hexadecimal.
+/// The digest of a [`Request`]; printed as hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestDigest([u8; 32]);
 
@@ -384,7 +389,7 @@ impl RequestDigest {
         &self.0
     }
 
-    /// A number that spreads requests evenly.
+    /// Returns a number that distributes requests evenly.
     pub(crate) fn spread(self) -> usize {
         let [a, b, c, d, ..] = self.0;
         u32::from_le_bytes([a, b, c, d]) as usize

@@ -1,11 +1,11 @@
-//! What a model answers.
+//! Responses of models.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{LmError, LmErrorKind, ToolCall, Usage};
 
-/// Why a model stopped.
+/// The reason why a model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -13,18 +13,18 @@ pub enum FinishReason {
     /// The reply is complete.
     #[default]
     Stop,
-    /// The token limit cut the reply off.
+    /// The reply was truncated by the token limit.
     Length,
-    /// A content filter cut the reply off, or the model refuses; the text is what there is of the reply, or the refusal.
-    /// [`Lm::ask`](crate::Lm::ask) and predictors make an error of it.
+    /// A content filter stopped the reply, or the model refuses to answer. The text is the reply so far, or
+    /// the refusal. [`Lm::ask`](crate::Lm::ask) and predictors turn it into an error.
     ContentFilter,
-    /// The model wants tools to be called.
+    /// The model calls tools.
     ToolCalls,
-    /// Anything else that an endpoint reports. It is no normal end, so predictors take the reply for a truncated one.
+    /// Another reason reported by the endpoint. Predictors treat the reply as truncated.
     Other,
 }
 
-/// A token of a reply, and how likely it was.
+/// A token of a reply and its log-probability.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TokenLogprob {
@@ -32,8 +32,8 @@ pub struct TokenLogprob {
     pub token: String,
     /// The natural logarithm of its probability.
     pub logprob: f64,
-    /// The likeliest tokens at this place with their log-probabilities, as many as were
-    /// [asked for](crate::Params::top_logprobs).
+    /// The likeliest tokens at this position with their log-probabilities;
+    /// [`Params::top_logprobs`](crate::Params::top_logprobs) is their number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top: Vec<(String, f64)>,
 }
@@ -44,38 +44,39 @@ pub struct TokenLogprob {
 pub struct Completion {
     /// The text of the reply.
     pub text: String,
-    /// Why the model stopped.
+    /// The reason why the model stopped.
     pub finish: FinishReason,
     /// Reasoning that the endpoint returned beside the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
-    /// Tools that the model called natively, in its order.
+    /// Tools that the model called natively, in the model's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
-    /// The tokens of the text with their log-probabilities, where they were [asked for](crate::Params::logprobs) and
-    /// the endpoint returns them.
+    /// The tokens of the text with their log-probabilities, if [requested](crate::Params::logprobs) and
+    /// returned by the endpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<TokenLogprob>,
-    /// What the endpoint wants back together with the tool calls, in its own form: signed or encrypted reasoning. Pass
-    /// it on by [`Message::with_opaque`](crate::Message::with_opaque); it means nothing to another model.
+    /// Data in the endpoint's own format that it needs back together with the tool calls: signed or encrypted
+    /// reasoning. Pass it on with [`Message::with_opaque`](crate::Message::with_opaque); other models cannot
+    /// read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opaque: Option<Value>,
 }
 
 impl Completion {
-    /// A complete reply.
+    /// Creates a complete reply.
     pub fn new(text: impl Into<String>) -> Self {
         Completion { text: text.into(), ..Completion::default() }
     }
 
-    /// The same reply with the reasoning that led to it.
+    /// Sets the reasoning that led to the reply.
     #[must_use]
     pub fn with_reasoning(mut self, reasoning: impl Into<String>) -> Self {
         self.reasoning = Some(reasoning.into());
         self
     }
 
-    /// The same reply with native calls of tools.
+    /// Sets native tool calls, and [`ToolCalls`](FinishReason::ToolCalls) as the reason to stop.
     #[must_use]
     pub fn calling(mut self, calls: impl IntoIterator<Item = ToolCall>) -> Self {
         self.tool_calls.extend(calls);
@@ -83,7 +84,7 @@ impl Completion {
         self
     }
 
-    /// The same reply with another reason to stop.
+    /// Sets the reason to stop.
     #[must_use]
     pub fn finished(mut self, finish: FinishReason) -> Self {
         self.finish = finish;
@@ -97,9 +98,9 @@ impl Completion {
 pub struct Response {
     /// The sampled replies, at least one.
     pub completions: Vec<Completion>,
-    /// What the request cost.
+    /// The tokens and the cost of the request.
     pub usage: Usage,
-    /// The model that answered, as the endpoint names it.
+    /// The name of the model as reported by the endpoint.
     pub model: String,
     /// The endpoint's id of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +110,7 @@ pub struct Response {
     pub cached: bool,
 }
 
-/// How much of a text goes into an error, in bytes.
+/// The most bytes of text in an error.
 const EXCERPT: usize = 2 << 10;
 
 fn start(text: &str) -> &str {
@@ -117,13 +118,12 @@ fn start(text: &str) -> &str {
 }
 
 impl Response {
-    /// An answer with one complete reply.
+    /// Creates an answer with one complete reply.
     pub fn text(text: impl Into<String>) -> Self {
         Response { completions: vec![Completion::new(text)], ..Response::default() }
     }
 
-    /// The error that an answer is of which nothing is left but what a filter has stopped, and refusals. It has the
-    /// text.
+    /// Returns the error for an answer that consists only of filtered replies and refusals, with their text.
     #[doc(hidden)]
     pub fn refusal(&self, model: &str) -> Option<LmError> {
         let filtered = |completion: &Completion| completion.finish == FinishReason::ContentFilter;
@@ -142,7 +142,7 @@ impl Response {
         Some(error)
     }
 
-    /// The same answer with its usage.
+    /// Sets the usage.
     #[must_use]
     pub fn with_usage(mut self, usage: Usage) -> Self {
         self.usage = usage;

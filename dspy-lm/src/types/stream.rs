@@ -1,4 +1,4 @@
-//! Replies that are shown while they arrive.
+//! Streamed replies.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use super::driven::Driven;
 use crate::types::delta_log::DeltaLog;
 use crate::{LmError, Response};
 
-/// A piece of a reply that is still arriving. Where several completions are sampled, it is one of the first.
+/// A piece of a streamed reply. If several completions are sampled, only the first is streamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delta {
@@ -22,11 +22,12 @@ pub enum Delta {
     Text(String),
     /// More of the reasoning that the endpoint returns beside the reply.
     Reasoning(String),
-    /// The reply starts anew, because the connection broke and the request was sent again: what came before is void.
+    /// A restart of the reply, because the connection was lost and the request was sent again: discard all
+    /// earlier pieces.
     Restart,
 }
 
-/// Where a model puts what arrives of a reply.
+/// The receiver to which a model sends the pieces of a streamed reply.
 pub struct DeltaSink {
     outlet: Outlet,
     used: AtomicBool,
@@ -34,7 +35,7 @@ pub struct DeltaSink {
 }
 
 enum Outlet {
-    /// One reader, for whom the model waits.
+    /// One reader; the model waits for it.
     Reader(mpsc::Sender<Delta>),
     /// Any number of readers, each at its own pace.
     Log(Arc<DeltaLog>),
@@ -53,7 +54,7 @@ impl DeltaSink {
         DeltaSink { outlet, used: AtomicBool::new(false), first: OnceLock::new() }
     }
 
-    /// Hands on a piece. Waits while the reader is behind; pieces that nobody wants any more are dropped.
+    /// Sends a piece. Waits while the reader is behind; does nothing if the reader has been dropped.
     pub async fn send(&self, delta: Delta) {
         let used = !matches!(delta, Delta::Restart);
         self.used.store(used, Ordering::Relaxed);
@@ -61,23 +62,24 @@ impl DeltaSink {
             self.first.get_or_init(Instant::now);
         }
         match &self.outlet {
-            // An error says that the reader has gone away: the model may as well finish its reply.
+            // An error means that the reader was dropped; the model may still finish its reply.
             Outlet::Reader(sender) => drop(sender.send(delta).await),
             Outlet::Log(log) => log.push(delta),
         }
     }
 
-    /// Whether something of a reply has been handed on.
+    /// Returns whether any piece was sent.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// When the first piece came.
+    /// Returns the time of the first piece.
     pub(crate) fn first(&self) -> Option<Instant> {
         self.first.get().copied()
     }
 
-    /// Hands on the whole reply if nothing of it has been: the model does not stream, or a layer knew the answer.
+    /// Sends the whole reply if no piece was sent, because the model does not stream or a layer had the
+    /// answer.
     pub(crate) async fn catch_up(&self, response: &Response) {
         let Some(first) = response.completions.first().filter(|_| !self.is_used()) else {
             return;
@@ -90,7 +92,7 @@ impl DeltaSink {
         }
     }
 
-    /// Says that a reply begins. If another one had begun already, that one is void.
+    /// Starts a reply. If pieces of an earlier attempt were sent, sends [`Delta::Restart`].
     pub async fn begin(&self) {
         if self.is_used() {
             self.send(Delta::Restart).await;
@@ -104,7 +106,7 @@ impl fmt::Debug for DeltaSink {
     }
 }
 
-/// A reply while it arrives; made by [`Lm::stream`](crate::Lm::stream). Dropping it stops the request.
+/// A streamed reply, created by [`Lm::stream`](crate::Lm::stream). Dropping it cancels the request.
 ///
 /// ```
 /// use dspy_lm::{Delta, Lm, Message, Request};
@@ -123,15 +125,15 @@ impl fmt::Debug for DeltaSink {
 pub struct LmStream<'a>(pub(crate) Driven<'a, Delta, Result<Response, LmError>>);
 
 impl LmStream<'_> {
-    /// The next piece; nothing at the end of the reply and when the request has failed.
+    /// Returns the next piece; `None` at the end of the reply and after a failure.
     pub async fn next(&mut self) -> Option<Delta> {
         self.0.next().await
     }
 
-    /// The whole answer, with its usage.
+    /// Waits for the whole answer and returns it with its usage.
     ///
     /// # Errors
-    /// Whatever the model reports.
+    /// The error of the model or its layers.
     pub async fn finish(self) -> Result<Response, LmError> {
         self.0.finish().await
     }

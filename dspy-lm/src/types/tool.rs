@@ -1,4 +1,4 @@
-//! Tools as models see them: what is offered, and what is called.
+//! Tools as models see them: specifications and calls.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A tool as a model sees it.
+/// The specification of a tool for a model.
 ///
 /// As a field type it is a tool that the model may call: an input `tools: Vec<ToolSpec>` beside an output
 /// `ToolCalls` of `dspy`.
@@ -20,9 +20,9 @@ use serde_json::Value;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
-    /// The name to call it by.
+    /// The name by which the model calls it.
     pub name: String,
-    /// What it does and when to use it.
+    /// The description of its effect and use, for the model.
     #[serde(default)]
     pub description: String,
     /// The JSON Schema of the object that holds the arguments.
@@ -35,7 +35,7 @@ fn no_parameters() -> Value {
 }
 
 impl ToolSpec {
-    /// A tool whose arguments have that JSON Schema.
+    /// Creates the specification of a tool whose arguments conform to the JSON Schema `parameters`.
     pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> Self {
         ToolSpec { name: name.into(), description: description.into(), parameters }
     }
@@ -64,26 +64,26 @@ impl JsonSchema for ToolSpec {
     }
 }
 
-/// A call of a tool that a model asks for.
+/// A call of a tool by a model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// What the endpoint knows the call by; the result goes back under the same id.
+    /// The endpoint's id of the call; the result is returned under the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The tool.
+    /// The name of the tool.
     pub name: String,
-    /// The arguments, as a rule an object. Where a model wrote something that is not JSON, the text as it stands.
+    /// The arguments, usually an object. If the model wrote invalid JSON, a string with the text as it is.
     #[serde(default, alias = "args", alias = "input", alias = "parameters")]
     pub arguments: Value,
 }
 
 impl ToolCall {
-    /// A call without an id.
+    /// Creates a call without an id.
     pub fn new(name: impl Into<String>, arguments: Value) -> Self {
         ToolCall { id: None, name: name.into(), arguments }
     }
 
-    /// The same call under an id.
+    /// Sets the id.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
@@ -91,17 +91,17 @@ impl ToolCall {
     }
 }
 
-/// Whether a model must call tools.
+/// Whether the model may, must or must not call tools.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ToolChoice {
     /// The model decides.
     #[default]
     Auto,
-    /// It must not.
+    /// No tool call is allowed.
     None,
-    /// It must call one at least.
+    /// At least one tool call is required.
     Required,
-    /// It must call this one.
+    /// A call of the tool with this name is required.
     Named(Arc<str>),
 }

@@ -1,4 +1,4 @@
-//! An HTTP server on this machine that answers what a test tells it to, well or badly.
+//! A loopback HTTP server for tests, with scripted answers and failures.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "in tests a panic is the report")]
 
@@ -12,17 +12,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// A request as it came in.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Request line and headers.
+    /// The request line and headers.
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Seen {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (header, value) = line.split_once(':')?;
@@ -30,27 +30,27 @@ impl Seen {
         })
     }
 
-    /// The path and query.
+    /// Returns the path and query.
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap()
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
-/// What the server does with a request.
+/// An action of the server in response to a request.
 #[derive(Debug, Clone)]
 pub enum Act {
-    /// Sends these bytes and keeps the connection.
+    /// Sends these bytes and keeps the connection open.
     Send(Vec<u8>),
     /// Sends these bytes and closes the connection.
     SendAndClose(Vec<u8>),
-    /// Sends these bytes and never goes on.
+    /// Sends these bytes, then nothing more, and keeps the connection open.
     SendAndHang(Vec<u8>),
-    /// Sends the first bytes, then the others again and again.
+    /// Sends the first bytes, then the others repeatedly, every 2 ms.
     Trickle(Vec<u8>, Vec<u8>),
     /// Resets the connection.
     Reset,
@@ -58,7 +58,7 @@ pub enum Act {
     Hang,
 }
 
-/// A reply with a status, headers and a body.
+/// Creates a reply with a status, headers and a body. The content type is JSON unless a header sets it.
 pub fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Act {
     let mut text = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
@@ -70,7 +70,7 @@ pub fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Act {
     Act::Send(format!("{text}\r\n{body}").into_bytes())
 }
 
-/// A successful chat completion with this text.
+/// Creates a successful chat completion with this text.
 pub fn chat(text: &str) -> Act {
     let body = json!({
         "id": "chatcmpl-1",
@@ -83,7 +83,8 @@ pub fn chat(text: &str) -> Act {
     reply(200, &[], &body.to_string())
 }
 
-/// A stream of events, each piece in an HTTP chunk of its own. With `whole` the last chunk is marked as the last.
+/// Creates a stream of events with one HTTP chunk for each piece. `whole` adds the final chunk; otherwise the
+/// connection is closed without it.
 pub fn chunks(pieces: &[&[u8]], whole: bool) -> Act {
     let mut bytes =
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -101,7 +102,7 @@ pub fn chunks(pieces: &[&[u8]], whole: bool) -> Act {
     }
 }
 
-/// The events of a chat completion whose text comes in these pieces.
+/// Returns the events of a chat completion whose text arrives in these pieces.
 pub fn chat_events(pieces: &[&str]) -> String {
     let event = |value: Value| format!("data: {value}\n\n");
     let piece = |text: &&str| {
@@ -115,16 +116,16 @@ pub fn chat_events(pieces: &[&str]) -> String {
     text + "data: [DONE]\n\n"
 }
 
-/// A running server; it stops when this is dropped.
+/// A running server, which stops when dropped.
 #[derive(Debug)]
 pub struct Server {
-    /// Host and port.
+    /// The host and port.
     pub address: String,
     log: Arc<Log>,
     task: tokio::task::JoinHandle<()>,
 }
 
-/// The requests of a server, and a bell that rings at each.
+/// The requests of a server, and a notification for each.
 #[derive(Debug, Default)]
 struct Log {
     seen: Mutex<Vec<Seen>>,
@@ -132,12 +133,12 @@ struct Log {
 }
 
 impl Server {
-    /// A server that does these things in order and the last one from then on.
+    /// Starts a server that performs these actions in order, and repeats the last one.
     pub async fn script(acts: Vec<Act>) -> Self {
         Self::start(move |number, _| acts[number.min(acts.len() - 1)].clone()).await
     }
 
-    /// A server that decides by the number of the request, from 0, and the request.
+    /// Starts a server that chooses its action by the number of the request, from 0, and the request.
     pub async fn start(act: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Self {
         let listener = fresh_listener().await;
         let address = listener.local_addr().unwrap().to_string();
@@ -152,22 +153,22 @@ impl Server {
         Server { address, log, task }
     }
 
-    /// The usual base URL.
+    /// Returns the base URL, which ends in `/v1`.
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// The requests so far.
+    /// Returns the requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.log.seen.lock().unwrap().clone()
     }
 
-    /// Waits until the requests so far are as `enough` says.
+    /// Waits until `enough` returns true for the requests so far.
     pub async fn wait_until(&self, enough: impl Fn(&[Seen]) -> bool) {
         loop {
             let arrived = self.log.arrived.notified();
             let mut arrived = std::pin::pin!(arrived);
-            // Before the look, so that nothing is missed.
+            // Enabled before the check, so that no request is missed.
             arrived.as_mut().enable();
             if enough(&self.log.seen.lock().unwrap()) {
                 return;
@@ -188,8 +189,8 @@ impl Drop for Server {
     }
 }
 
-/// A listener on a port that no server of this process has had. What the library learns of an endpoint, refusals and
-/// circuits included, outlives the server that it was learned from.
+/// Returns a listener on a port that no server of this process has used, because the library's knowledge of
+/// an endpoint, such as refused parameters and circuits, outlives the server.
 async fn fresh_listener() -> TcpListener {
     static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut refused = Vec::new();
@@ -198,7 +199,7 @@ async fn fresh_listener() -> TcpListener {
         if USED.lock().unwrap().insert(listener.local_addr().unwrap().port()) {
             return listener;
         }
-        // Kept until another port is found, so that this one does not come again.
+        // Kept until another port is found, so that this one is not assigned again.
         refused.push(listener);
     }
 }
@@ -246,7 +247,7 @@ async fn serve(
     }
 }
 
-/// The next request of a connection.
+/// Reads the next request of a connection; `None` at its end.
 async fn read(stream: &mut TcpStream) -> Option<Seen> {
     let mut bytes = Vec::new();
     loop {
@@ -265,7 +266,7 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
         }
-        // The start of a TLS handshake, which no server of ours speaks.
+        // The start of a TLS handshake, which this server does not support.
         if bytes[0] == 0x16 {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             return None;

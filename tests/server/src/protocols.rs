@@ -1,4 +1,4 @@
-//! What the tests of all protocols share.
+//! Helpers for the tests of all protocols.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{Act, Server, chunks, reply};
 
-/// Events whose data is this.
+/// Returns server-sent events with this data.
 pub fn events(data: &[Value]) -> String {
     let event = |data: &Value| match data["type"].as_str() {
         Some(kind) => format!("event: {kind}\ndata: {data}\n\n"),
@@ -16,7 +16,7 @@ pub fn events(data: &[Value]) -> String {
     data.iter().map(event).collect()
 }
 
-/// All that a listener hears from a server that does these things.
+/// Streams a request to a server that performs these actions. Returns the deltas, the result and the server.
 pub async fn heard(
     acts: Vec<Act>,
     lm: impl Fn(&Server) -> Lm,
@@ -30,7 +30,7 @@ pub async fn heard(
     (deltas, stream.finish().await, server)
 }
 
-/// The text and the reasoning that are left when the reply has arrived.
+/// Returns the text and the reasoning that result from these deltas.
 pub fn reading(deltas: &[Delta]) -> (String, String) {
     let (mut text, mut reasoning) = (String::new(), String::new());
     for delta in deltas {
@@ -47,7 +47,8 @@ pub fn reading(deltas: &[Delta]) -> (String, String) {
     (text, reasoning)
 }
 
-/// Streams `events` in pieces of many sizes, with other line ends and comments between.
+/// Streams `events` in pieces of several sizes, also with CRLF line ends after a comment, and checks each
+/// response.
 pub async fn in_pieces(events: &str, lm: impl Fn(&Server) -> Lm, check: impl Fn(Response)) {
     let odd = format!(": hello\r\n\r\n{}", events.replace('\n', "\r\n"));
     for (text, size) in [(events, 1), (&odd, 1), (&odd, 2), (events, 7), (&odd, 31)] {
@@ -64,17 +65,17 @@ pub async fn in_pieces(events: &str, lm: impl Fn(&Server) -> Lm, check: impl Fn(
 /// All protocols.
 pub const ALL: [Protocol; 4] = [Protocol::Chat, Protocol::Responses, Protocol::Anthropic, Protocol::Gemini];
 
-/// An endpoint that hardly waits between attempts.
+/// Creates an endpoint with a backoff of 1 to 2 ms between attempts.
 pub fn endpoint(url: &str) -> Endpoint {
     Endpoint::new(url).backoff(Duration::from_millis(1), Duration::from_millis(2))
 }
 
-/// An endpoint that speaks the protocol.
+/// Creates an endpoint for a server, with this protocol.
 pub fn speaking(server: &Server, protocol: Protocol) -> Endpoint {
     endpoint(&format!("http://{}", server.address)).protocol(protocol)
 }
 
-/// A whole reply with this text and, if it is not null, this reason to stop before the end.
+/// Returns the body of a whole reply with this text and, if not null, this finish reason.
 pub fn whole(protocol: Protocol, text: &str, reason: &Value) -> Value {
     match protocol {
         Protocol::Responses => {
@@ -92,7 +93,7 @@ pub fn whole(protocol: Protocol, text: &str, reason: &Value) -> Value {
     }
 }
 
-/// The events of a reply that has not come to its end, with this text and this reason to stop.
+/// Returns the events of a reply without its end mark, with this text and this finish reason.
 pub fn begun(protocol: Protocol, text: &str, reason: &Value) -> String {
     events(&match protocol {
         Protocol::Responses => vec![
@@ -112,7 +113,7 @@ pub fn begun(protocol: Protocol, text: &str, reason: &Value) -> String {
     })
 }
 
-/// The end mark of a stream that begins with [`begun`].
+/// Returns the end mark of a stream that starts with [`begun`].
 pub fn end(protocol: Protocol, text: &str, reason: &Value) -> String {
     match protocol {
         Protocol::Responses => {
@@ -126,7 +127,7 @@ pub fn end(protocol: Protocol, text: &str, reason: &Value) -> String {
     }
 }
 
-/// The reply both ways: whole, and as events.
+/// Returns the reply in both forms: whole, and as a stream of events.
 pub fn both(protocol: Protocol, text: &str, reason: &Value) -> [Act; 2] {
     let stream = begun(protocol, text, reason) + &end(protocol, text, reason);
     [reply(200, &[], &whole(protocol, text, reason).to_string()), chunks(&[stream.as_bytes()], true)]

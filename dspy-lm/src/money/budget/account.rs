@@ -1,4 +1,4 @@
-//! The account of a budget: what is spent, what is set aside, who waits.
+//! The account of a budget: the amounts spent and reserved, and the queue of waiting calls.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,17 +17,17 @@ use crate::money::usage::{dollars, picodollars};
 use crate::{Tally, Usage};
 use dspy_base::locks::MutexExt as _;
 
-/// Lets calls through as long as they fit.
+/// An account that admits calls as long as their worst-case cost fits.
 pub(super) struct Account {
     pub(super) budget: Budget,
     picodollars: Option<u64>,
     started: Instant,
-    /// When the time is over.
+    /// The end of the time limit.
     pub(super) ends: Option<Instant>,
     state: Mutex<State>,
-    /// Rung when calls under way are to be given up.
+    /// A notification for calls in flight to stop.
     pub(super) aborted: Notify,
-    /// Keeps what an account has to know that is opened again after the process has died.
+    /// The log from which the account is restored after the process has died.
     pub(super) log: Option<Arc<dyn BudgetLog>>,
 }
 
@@ -36,14 +36,14 @@ pub(super) struct State {
     pub(super) spent: Tally,
     pub(super) open: Open,
     pub(super) experience: Experience,
-    /// Calls that wait, the first to come first.
+    /// Waiting calls, in order of arrival.
     queue: VecDeque<Waiter>,
     closed: bool,
-    /// The first model whose answers tell no cost although dollars are limited.
+    /// The first model whose answers report no cost although dollars are limited.
     unpriced: Option<String>,
 }
 
-/// What calls may cost.
+/// An upper bound of the usage of calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub(super) calls: u64,
@@ -51,8 +51,8 @@ pub(super) struct Amount {
     pub(super) picodollars: u64,
 }
 
-/// What is set aside for all calls in flight. Each amount fits a `u64`, but what endpoints report can make amounts so
-/// large that their sum does not.
+/// The amounts reserved for all calls in flight. Each amount fits a `u64`, but endpoints can report counts so
+/// large that the sum does not.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Open {
     pub(super) calls: u64,
@@ -65,15 +65,15 @@ struct Waiter {
     answer: oneshot::Sender<Result<Reservation, Box<OverBudget>>>,
 }
 
-/// How a call that was paid for has ended.
+/// The outcome of a call that was paid for.
 pub(super) enum Settlement<'a> {
-    /// With an answer, which the budget had cut off at so many tokens.
+    /// The call was answered; the budget truncated the reply at that many tokens, if any.
     Answered(&'a Usage, Option<u32>),
-    /// With a refusal: it counts, but costs nothing.
+    /// The call was refused by the endpoint: it counts, but costs nothing.
     Refused,
-    /// Without an answer, but it may have been charged.
+    /// The call was not answered, but may have been charged.
     InDoubt,
-    /// Nothing was charged.
+    /// The call was not charged.
     Free,
 }
 
@@ -97,7 +97,7 @@ impl Account {
         self.state().spent.usage()
     }
 
-    /// What is neither spent nor set aside.
+    /// Returns the amounts that are neither spent nor reserved.
     pub(super) fn remaining(&self) -> Budget {
         let state = self.state();
         let (spent, open) = (&state.spent, &state.open);
@@ -116,17 +116,17 @@ impl Account {
 
     pub(super) fn learn(&self, model: &str, usage: &Usage) {
         if let Some(learned) = self.state().experience.at(model) {
-            // How long the prompt was is not known any more.
+            // The bound of the prompt is not known here.
             learned.learn(usage, 1, usage.prompt_tokens.saturating_mul(2));
         }
     }
 
-    /// Lets no further call through.
+    /// Admits no further calls.
     pub(super) fn close(self: &Arc<Self>) {
         self.change(|state| state.closed = true);
     }
 
-    /// A refusal of this account for a call that would take `asked`.
+    /// Creates the refusal of a call with the worst-case cost `asked`.
     pub(super) fn refusal(&self, why: BudgetRefusal, asked: Amount, cut: Option<u32>) -> Box<OverBudget> {
         self.refusal_in(&self.state(), why, asked, cut)
     }
@@ -143,11 +143,11 @@ impl Account {
         Box::new(OverBudget { why, budget: self.budget, spent: state.spent.usage(), asked: usage, cut })
     }
 
-    /// Sets aside what the call may cost. Where only calls under way stand against it, it waits for them.
+    /// Reserves the worst-case cost of a call. Waits if it does not fit only because of calls in flight.
     pub(super) async fn reserve(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Reservation, Box<OverBudget>> {
         let answer = {
             let mut state = self.state();
-            // Who comes later must not overtake those that wait.
+            // A new call must not overtake those that wait.
             if state.queue.is_empty() {
                 match self.judge(&state, ask) {
                     Verdict::Fits(grant) => return Ok(self.set_aside(&mut state, ask, grant)),
@@ -186,7 +186,7 @@ impl Account {
         Reservation { account: self.clone(), claim: Some(claim), logged: None }
     }
 
-    /// What a call may cost at most, for all that is known.
+    /// Returns the highest usage of a call by current estimates.
     fn worst(&self, grant: &Grant) -> Usage {
         let mut usage = Usage::tokens(grant.amount.tokens, 0);
         let known = self.picodollars.filter(|_| !grant.pioneer);
@@ -194,7 +194,8 @@ impl Account {
         usage
     }
 
-    /// Gives back what was set aside, books what the call has cost and lets others through. Tells what was booked.
+    /// Releases a reservation, records the cost of the call and admits waiting calls. Returns the recorded
+    /// cost.
     fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Settlement<'_>) -> Tally {
         let (booked, unpriced) = self.change(|state| {
             state.open.subtract(claim.grant.amount);
@@ -207,21 +208,22 @@ impl Account {
             state.spent.add(booked);
             (booked, unpriced)
         });
-        // Said when the account is free again: what listens to logs is not ours.
+        // Logged after the lock is released, because subscribers are not our code.
         if unpriced {
             tracing::warn!(model, "the model's price is not known: the budget of dollars is not enforced");
         }
         booked
     }
 
-    /// Changes the state and lets those through that then fit, even if the change panics: whoever waits must not wait
+    /// Changes the state and admits the calls that then fit, even if the change panics, so that no call waits
     /// for ever.
     fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> R) -> R {
         let _admit = Admit(self);
         change(&mut self.state())
     }
 
-    /// What an answered call is booked with, and whether it was the first that shows that a price is not known.
+    /// Returns the cost to record for an answered call, and whether it is the first answer to show that a
+    /// price is unknown.
     fn learned(
         &self,
         state: &mut State,
@@ -232,7 +234,7 @@ impl Account {
     ) -> (Tally, bool) {
         let Claim { grant: Grant { amount, pioneer, .. }, prompt, completions } = *claim;
         let mut paid = *usage;
-        // A model that reports nothing was still called.
+        // An answer without usage still counts as a call.
         paid.requests = paid.requests.max(1);
         if paid.total_tokens() == 0 {
             paid.prompt_tokens = amount.tokens;
@@ -255,7 +257,7 @@ impl Account {
         (Tally::of(&paid), first)
     }
 
-    /// Lets those that wait through, the first to come first, until one has to go on waiting.
+    /// Admits waiting calls in order of arrival, up to the first that does not fit.
     fn admit(self: &Arc<Self>, state: &mut State) {
         while let Some(Waiter { ask, answer }) = state.queue.pop_front() {
             if answer.is_closed() {
@@ -265,7 +267,8 @@ impl Account {
                 Verdict::Fits(grant) => {
                     let reservation = self.set_aside(state, &ask, grant);
                     if let Err(Ok(mut unwanted)) = answer.send(Ok(reservation)) {
-                        // It went away just now. The account is locked, so that this must not give itself back.
+                        // The waiting call was dropped just now. The account is locked, so the claim must not
+                        // release itself.
                         unwanted.claim = None;
                         state.open.subtract(grant.amount);
                     }
@@ -308,7 +311,7 @@ impl Open {
     }
 }
 
-/// Lets those that wait through when this is dropped.
+/// A guard that admits waiting calls when dropped.
 struct Admit<'a>(&'a Arc<Account>);
 
 impl Drop for Admit<'_> {
@@ -316,13 +319,13 @@ impl Drop for Admit<'_> {
         let mut state = self.0.state();
         let admitted = catch_unwind(AssertUnwindSafe(|| self.0.admit(&mut state)));
         if admitted.is_err() {
-            // Those whose senders are gone hear that the account is closed.
+            // Waiting calls whose senders are dropped see that the account is closed.
             state.queue.clear();
         }
     }
 }
 
-/// A call that waits. If it is given up, it stands in nobody's way any more.
+/// A waiting call. Dropping it removes it from the queue.
 struct Waiting<'a> {
     account: &'a Arc<Account>,
     answer: Option<oneshot::Receiver<Result<Reservation, Box<OverBudget>>>>,
@@ -331,18 +334,18 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(answer) = self.answer.take() {
-            // Gives back what it holds, if it was let through and does not know yet.
+            // Releases the reservation if the call was admitted but has not noticed yet.
             drop(answer);
             drop(Admit(self.account));
         }
     }
 }
 
-/// What is set aside for one call; given back when this is dropped.
+/// The reservation for one call, released when dropped.
 pub(super) struct Reservation {
     account: Arc<Account>,
     claim: Option<Claim>,
-    /// Its number in the log of the account.
+    /// The number of the call in the log of the account.
     logged: Option<u64>,
 }
 
@@ -354,12 +357,12 @@ struct Claim {
 }
 
 impl Reservation {
-    /// The most tokens that a completion may have.
+    /// Returns the most tokens that a completion may have.
     pub(super) fn cap(&self) -> Option<u32> {
         self.claim.and_then(|claim| claim.grant.cap)
     }
 
-    /// Writes down that the call is about to be made, where the account has a log.
+    /// Writes the start of the call to the log of the account, if it has one.
     pub(super) fn log(&mut self) -> Result<(), String> {
         if let (Some(log), Some(claim)) = (&self.account.log, &self.claim) {
             self.logged = Some(log.reserved(&self.account.worst(&claim.grant))?);
@@ -367,7 +370,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Books what the call has cost.
+    /// Records the cost of the call.
     pub(super) fn settle(mut self, model: &str, outcome: &Settlement<'_>) {
         if let Some(claim) = self.claim.take() {
             let booked = self.account.settle(&claim, model, outcome);
@@ -381,7 +384,7 @@ impl Reservation {
 }
 
 impl Drop for Reservation {
-    /// A call that is given up. In the log it stays open: it may have been charged.
+    /// Releases a cancelled call. It stays open in the log, because it may have been charged.
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
             self.account.settle(&claim, "", &Settlement::Free);
@@ -405,7 +408,7 @@ mod tests {
         let third = ask();
         let mut waiting = Box::pin(account.reserve(&third));
         assert!(futures_util::poll!(&mut waiting).is_pending());
-        // What a call that panics at the worst place leaves behind.
+        // The state after a call that panics at the worst place.
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             account.change(|state| {
                 state.open.subtract(Amount { calls: 1, ..Amount::default() });

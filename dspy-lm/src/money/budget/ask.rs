@@ -1,44 +1,44 @@
-//! What a call may take at most, as far as its request tells.
+//! Upper bounds of the usage of a call, from its request.
 
 use std::borrow::Cow;
 
 use crate::{Content, Lm, Media, MediaKind, Message, Part, Price, Request, ResponseFormat};
 
-/// Tokens that a message takes beside its text: roles, separators.
+/// Tokens of a message beside its text: roles, separators.
 const PER_MESSAGE: u64 = 16;
-/// Tokens that a request takes beside its messages.
+/// Tokens of a request beside its messages.
 const PER_REQUEST: u64 = 64;
-/// Tokens of the instructions that endpoints add where tools are offered.
+/// Tokens of the instructions that endpoints add for tools.
 const FOR_TOOLS: u64 = 1_024;
-/// No model takes more tokens for an image: the dearest known is 48,169, for eight tiles of `gpt-4o-mini`.
+/// The most tokens of an image: the largest known count is 48,169, for eight tiles of `gpt-4o-mini`.
 const IMAGE: u64 = 50_000;
-/// A recording or a document that is elsewhere may fill a context window.
+/// The most tokens of a recording or document at a URL, which may fill a context window.
 const ELSEWHERE: u64 = 1_000_000;
 
-/// A call that wants to be paid for.
+/// A call to be paid for.
 #[derive(Debug, Clone)]
 pub(super) struct Ask<'a> {
     pub(super) model: Cow<'a, str>,
-    /// Tokens of the prompt, at most.
+    /// The most tokens of the prompt.
     pub(super) prompt: u64,
-    /// Completions that are sampled.
+    /// The number of sampled completions.
     pub(super) completions: u64,
-    /// Tokens that each may have, where the request says it.
+    /// The most tokens of each completion, if the request limits them.
     pub(super) max_tokens: Option<u64>,
     pub(super) price: Option<Price>,
-    /// At how many tokens a reply to this request was cut off already.
+    /// The number of tokens at which a reply to this request was truncated already.
     pub(super) cut: Option<u32>,
 }
 
 impl<'a> Ask<'a> {
-    /// A call of which only the number counts.
+    /// Creates a call of which only the number counts.
     pub(super) fn uncounted(lm: &'a Lm) -> Self {
         Ask { model: lm.id().into(), prompt: 0, completions: 1, max_tokens: None, price: None, cut: None }
     }
 
     pub(super) fn new(lm: &'a Lm, request: &Request) -> Self {
         let params = &request.params;
-        // What the user writes by hand is what is sent.
+        // Members of `extra` replace the parameters in the request.
         let extra = |names: &[&str]| names.iter().find_map(|name| params.extra.get(*name)?.as_u64());
         let max_tokens = extra(&["max_tokens", "max_completion_tokens", "max_output_tokens"]);
         let completions = extra(&["n"]).or(params.n.map(u64::from));
@@ -57,7 +57,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The tokens of a prompt, at most. Tokenizers make no token of less than a byte of text.
+/// Returns the most tokens of the prompt. Tokenizers make no token of less than a byte of text.
 fn prompt(request: &Request) -> u64 {
     let messages: u64 = request.messages.iter().map(|message| PER_MESSAGE + of_message(message)).sum();
     let tools = request.tools.iter().map(|tool| {
@@ -81,7 +81,7 @@ fn of_message(message: &Message) -> u64 {
                 let id = call.id.as_deref().map_or(0, str::len);
                 PER_MESSAGE + (id + call.name.len() + call.arguments.to_string().len()) as u64
             });
-            // Thoughts come back as they were given, not shorter than their text.
+            // Reasoning is returned to the endpoint as received, which is not shorter than its text.
             let given = opaque.as_ref().map_or(0, |given| given.to_string().len());
             (text.len() + given) as u64 + calls.sum::<u64>()
         }

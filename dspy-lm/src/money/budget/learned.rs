@@ -1,31 +1,32 @@
-//! What answered calls tell about those to come.
+//! Estimates of the cost of later calls, from answered ones.
 
 use std::collections::HashMap;
 
 use crate::money::price::Bill;
 use crate::{Price, Usage};
 
-/// Models that are told apart. Of those beyond it nothing is learned.
+/// The most models with estimates. Further models have none.
 const MOST_MODELS: usize = 1_000;
 
-/// What the calls of each model have shown.
+/// The observations of each model.
 #[derive(Debug, Default)]
 pub(super) struct Experience(HashMap<String, Learned>);
 
-/// What the calls of one model have shown.
+/// The observations of one model.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Learned {
-    /// How many there were.
+    /// The number of answers.
     pub(super) answers: u64,
-    /// Tokens of the longest reply.
+    /// The length of the longest reply in tokens.
     pub(super) longest: u64,
-    /// By how many tokens prompts were longer than they can be by what is sent: endpoints add to them.
+    /// The most tokens by which a prompt exceeded the bound of its request, because endpoints add to prompts.
     pub(super) excess: u64,
-    /// Upper bounds of what a million tokens cost, of answers that tell their cost.
+    /// Upper bounds of the US dollars for a million input and output tokens, from answers that report their
+    /// cost.
     dollars: Option<(f64, f64)>,
-    /// The highest share of tokens that a prompt had of those that it may have had.
+    /// The highest ratio of a prompt's tokens to their upper bound.
     density: f64,
-    /// An answer has told no cost, and no price is known.
+    /// Whether an answer reported no cost while no price is known.
     pub(super) unpriced: bool,
 }
 
@@ -34,7 +35,7 @@ impl Experience {
         self.0.get(model).copied().unwrap_or_default()
     }
 
-    /// The place to learn about a model, unless there are too many.
+    /// Returns the entry of a model; `None` if there are too many models.
     pub(super) fn at(&mut self, model: &str) -> Option<&mut Learned> {
         if !self.0.contains_key(model) {
             if self.0.len() >= MOST_MODELS {
@@ -47,14 +48,15 @@ impl Experience {
 }
 
 impl Learned {
-    /// Learns of an answer to a request for so many completions, whose prompt may have had so many tokens.
+    /// Records the usage of an answer to a request with that number of completions and that upper bound of
+    /// prompt tokens.
     pub(super) fn learn(&mut self, usage: &Usage, completions: u64, prompt: u64) {
         self.answers = self.answers.saturating_add(1);
         self.longest = self.longest.max(usage.completion_tokens.div_ceil(completions.max(1)));
         self.excess = self.excess.max(usage.prompt_tokens.saturating_sub(prompt));
         self.density = self.density.max(usage.prompt_tokens as f64 / prompt.max(1) as f64);
         let Some(usd) = usage.cost_usd else { return };
-        // The whole cost spread over one kind of tokens is at least what these cost.
+        // The whole cost divided by the tokens of one kind is at least the price of that kind.
         let per_million = |tokens: u64| if tokens == 0 { f64::INFINITY } else { usd * 1e6 / tokens as f64 };
         let plain = usage.prompt_tokens.saturating_sub(usage.cache_read_tokens);
         let (input, output) = (per_million(plain), per_million(usage.completion_tokens));
@@ -62,10 +64,10 @@ impl Learned {
         self.dollars = Some((known_input.min(input), known_output.min(output)));
     }
 
-    /// What a call costs by what was learned, if its prompt may have so many tokens.
+    /// Returns the estimated cost of a call whose prompt has at most `prompt` tokens.
     pub(super) fn bill(&self, prompt: u64) -> Option<Bill> {
         let (input, output) = self.dollars?;
-        // Twice as dense as any so far is dense enough.
+        // Twice the highest density so far is assumed to be an upper bound.
         let likely = (prompt as f64 * (2.0 * self.density).min(1.0)).ceil() as u64;
         let price = Price::per_million(input, output);
         (input.is_finite() && output.is_finite()).then(|| price.bill(likely))

@@ -1,17 +1,18 @@
-//! What an account writes down so that its budget holds over the death of the process.
+//! A log of an account, from which a budget continues after the process has died.
 
 use crate::Usage;
 
-/// Is told of every call of an account, before it is made and when it has ended. Calls of which no end was told when
-/// the process died may have been charged. For the optimizers' journal.
+/// A log of every call of an account, before it starts and when it has ended. Calls without a logged end may
+/// have been charged when the process died. Used by the optimizers' journal.
 #[doc(hidden)]
 pub trait BudgetLog: Send + Sync {
-    /// A call is about to be made that may cost this much. Returns the number by which its end is told.
+    /// Records that a call with at most this cost is about to start. Returns the number under which its end
+    /// is recorded.
     ///
     /// # Errors
-    /// If it cannot be written down; the call is then not made.
+    /// If the call cannot be recorded; it is then not made.
     fn reserved(&self, worst: &Usage) -> Result<u64, String>;
 
-    /// A call has ended; its `requests` are the calls that it counts as.
+    /// Records that a call has ended; the `requests` of `cost` are the calls that it counts as.
     fn settled(&self, call: u64, cost: &Usage);
 }

@@ -1,4 +1,4 @@
-//! Budgets: hard limits of what the calls of a task may spend.
+//! Budgets: hard limits for the calls of a task.
 
 mod account;
 mod ask;
@@ -24,23 +24,24 @@ pub use refusal::{BudgetRefusal, OverBudget};
 pub(crate) use scope::BudgetNode;
 pub use scope::BudgetScope;
 
-/// What may be spent. Without a limit that is as much as is needed.
+/// Limits for calls, tokens, dollars and time. A limit that is not set does not apply.
 ///
-/// A call is only made if it fits whatever it will cost: what it may cost at most is set aside before, what it has cost is
-/// settled after. Calls that only those under way stand in the way of wait for them, in the order in which they came.
-/// Calls that do not fit any more fail with [`LmErrorKind::Budget`](crate::LmErrorKind::Budget) and say
-/// [why](OverBudget).
+/// A call starts only if its worst-case cost fits the remaining budget. That amount is reserved up front; the
+/// difference is released when the call ends. Calls that do not fit only because of calls in flight wait for
+/// them, in order of arrival. Calls that no longer fit fail with
+/// [`LmErrorKind::Budget`](crate::LmErrorKind::Budget), and the error holds the [reason](OverBudget).
 ///
-/// - **Calls** count one each, however many requests the transport made of it. Answers from a cache or a journal cost
-///   nothing, and neither do calls that got no answer.
-/// - **Tokens** of a prompt are not known before; it is taken to have at most as many as it has bytes, and an image
-///   50,000. Those of a reply are at most `max_tokens`. Where that is not set the budget sets it, to what it has room for
-///   (the caches and journals above do not see that); a reply that is cut off by it is asked for again with more room.
-/// - **Dollars** need the model's [price](crate::Price). Of a model whose price is not known the first call goes alone. If
-///   its answer tells a cost, later calls are taken to cost up to twice what that suggests. If it does not, the other
-///   limits hold and a warning is logged; if there is no other, calls are refused, because nothing would limit them.
-/// - **Time** is measured from [`start`](Self::start) or [`scope`](Self::scope). When it is over, calls under way are given
-///   up.
+/// - **Calls** count as one each, however many requests the transport sends for them. Answers from a cache or
+///   a journal are free, and so are calls without an answer.
+/// - **Tokens** of a prompt are not known in advance; the bound is its length in bytes, and 50,000 for an
+///   image. Those of a reply are at most `max_tokens`. If that is not set, the budget sets it to what still
+///   fits (the caches and journals above do not see that); a reply truncated by it is retried with more room.
+/// - **Dollars** need the model's [price](crate::Price). If the price is unknown, the first call of the model
+///   runs alone. If its answer reports a cost, later calls are assumed to cost up to twice what that
+///   suggests. If it does not, only the other limits apply and a warning is logged; without other limits,
+///   calls are refused, because nothing would limit them.
+/// - **Time** is measured from [`start`](Self::start) or [`scope`](Self::scope). When it is over, calls in
+///   flight are cancelled.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,64 +52,65 @@ pub use scope::BudgetScope;
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Calls of a model.
+    /// The number of calls of a model.
     pub calls: Option<u64>,
-    /// Tokens, sent and generated.
+    /// The number of tokens, input and output.
     pub tokens: Option<u64>,
-    /// US dollars.
+    /// The cost in US dollars.
     pub usd: Option<f64>,
-    /// Time from the start.
+    /// The time from the start.
     pub time: Option<Duration>,
 }
 
 impl Budget {
-    /// No limits.
+    /// A budget without limits.
     pub const UNLIMITED: Budget = Budget { calls: None, tokens: None, usd: None, time: None };
 
-    /// At most this many calls of a model.
+    /// Creates a budget of at most this many calls of a model.
     pub const fn calls(calls: u64) -> Self {
         Budget { calls: Some(calls), ..Self::UNLIMITED }
     }
 
-    /// At most this many tokens, sent and generated.
+    /// Limits the number of tokens, input and output.
     #[must_use]
     pub const fn tokens(mut self, tokens: u64) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// At most this many US dollars.
+    /// Limits the cost, in US dollars.
     #[must_use]
     pub const fn usd(mut self, dollars: f64) -> Self {
         self.usd = Some(dollars);
         self
     }
 
-    /// No call is made after this time, and none goes on. Needs a Tokio runtime with its timer enabled.
+    /// Limits the time. When it is over, calls in flight are cancelled and no call starts. Needs a Tokio
+    /// runtime with its timer enabled.
     #[must_use]
     pub const fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// See [`time`](Self::time).
+    /// Limits the time, as [`time`](Self::time) does.
     #[must_use]
     #[deprecated(since = "0.1.0", note = "renamed to `time`")]
     pub const fn wall(self, time: Duration) -> Self {
         self.time(time)
     }
 
-    /// Opens an account of this budget, which tasks can share and which can be asked what is left.
+    /// Opens an account of this budget, which tasks can share and which reports what is left.
     pub fn start(self) -> BudgetScope {
         self.resume(Usage::default(), Duration::ZERO)
     }
 
-    /// Opens an account from which so much was spent already, in so much time: by an earlier process, for example.
+    /// Opens an account of which `spent` and `elapsed` are used already, for example by an earlier process.
     pub fn resume(self, spent: Usage, elapsed: Duration) -> BudgetScope {
         BudgetScope::new(Account::new(self, &spent, elapsed))
     }
 
-    /// [`resume`](Self::resume) with an account that writes its calls down.
+    /// Opens an account as [`resume`](Self::resume) does, with a log of its calls.
     #[doc(hidden)]
     pub fn resume_logged(
         self,
@@ -121,8 +123,8 @@ impl Budget {
         BudgetScope::new(account)
     }
 
-    /// Runs `future` with all its calls paid from this budget, those of tasks that are
-    /// `dspy::spawn`ed in it included. Budgets that hold already go on holding.
+    /// Runs `future` and pays for all its calls from this budget, including those of tasks started in it with
+    /// `dspy::spawn`. Enclosing budgets continue to apply.
     ///
     /// ```
     /// use dspy_lm::{Budget, Limit, Lm, LmErrorKind, BudgetRefusal};
@@ -142,7 +144,7 @@ impl Budget {
         self.start().enter(future)
     }
 
-    /// Whether it matters how many tokens a call has.
+    /// Returns whether the budget depends on the number of tokens of a call.
     fn counts_tokens(&self) -> bool {
         self.tokens.is_some() || self.usd.is_some()
     }
@@ -179,7 +181,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// See [`Time`](Self::Time).
+    /// An alias of [`Time`](Self::Time).
     #[expect(non_upper_case_globals, reason = "it was a variant")]
     #[deprecated(since = "0.1.0", note = "renamed to `Time`")]
     pub const Wall: Limit = Limit::Time;

@@ -11,7 +11,7 @@ use super::{BudgetRefusal, Limit};
 use crate::dispatch::{self, Answer};
 use crate::{BoxFuture, DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
 
-/// A call on its way through the budgets.
+/// A call that the budgets are to pay for.
 struct Call<'a> {
     lm: &'a Lm,
     request: &'a Request,
@@ -20,8 +20,9 @@ struct Call<'a> {
 }
 
 impl BudgetNode {
-    /// Has the model answer once all budgets have set aside what that may cost. A reply that was cut off because of
-    /// them is asked for again, with more room; if there is none, that is an error: such a reply is not the model's.
+    /// Calls the model once all budgets have reserved the worst-case cost. A reply that was truncated by a
+    /// budget is retried with more room. If there is no more room, that is an error, because such a reply is
+    /// not the model's.
     pub(crate) async fn pay(
         &self,
         lm: &Lm,
@@ -40,12 +41,12 @@ impl BudgetNode {
         }
     }
 
-    /// The budgets in order, the innermost first, and then the model.
+    /// Runs the budgets in order, the innermost first, and then the model.
     fn attempt<'a>(&'a self, call: &'a Call<'a>, cap: Option<u32>) -> BoxFuture<'a, Result<Answer, LmError>> {
         Box::pin(async move {
             let account = &self.account;
             let model = call.lm.id();
-            // Listening starts before the account is looked at, so that nothing is missed.
+            // Listening starts before the account is checked, so that no notification is missed.
             let mut aborted = std::pin::pin!(account.aborted.notified());
             let over = async {
                 match account.ends {
@@ -87,13 +88,13 @@ impl BudgetNode {
     }
 }
 
-/// What a failed call is charged. Where a model may have generated something, the worst is assumed.
+/// Returns the charge for a failed call: the worst case if the model may have generated something.
 fn failed(error: &LmError, begun: bool) -> Settlement<'static> {
     use LmErrorKind::{ContentFilter, ContextWindow, Decode, InvalidRequest, Server, Timeout, Transport};
     match error.kind {
         ContextWindow | ContentFilter | InvalidRequest => Settlement::Refused,
         Timeout | Decode => Settlement::InDoubt,
-        // Something of the reply had arrived.
+        // A part of the reply had arrived.
         Transport | Server if begun => Settlement::InDoubt,
         _ => Settlement::Free,
     }

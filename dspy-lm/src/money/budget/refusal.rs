@@ -1,4 +1,4 @@
-//! Why a call was not made, or was given up.
+//! Reasons why a budget refuses or cancels a call.
 
 use std::fmt;
 
@@ -7,36 +7,36 @@ use thiserror::Error;
 use super::{Budget, Limit};
 use crate::{LmError, LmErrorKind, Usage};
 
-/// What a budget has against a call.
+/// The reason why a budget refuses a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetRefusal {
-    /// It does not fit, whatever the calls under way will cost; or the time is over.
+    /// The call does not fit, whatever the calls in flight will cost, or the time is over.
     Limit(Limit),
-    /// Only dollars are limited, and what this model costs is known neither before nor after.
+    /// Only dollars are limited, and the price of this model is known neither before nor after the call.
     UnknownPrice,
     /// The account was [closed](super::BudgetScope::close) or [aborted](super::BudgetScope::abort).
     Closed,
 }
 
-/// See [`BudgetRefusal`].
+/// An alias of [`BudgetRefusal`].
 #[deprecated(since = "0.1.0", note = "renamed to `BudgetRefusal`")]
 pub type Refusal = BudgetRefusal;
 
-/// A budget that stood against a call; found in [`LmError::budget`](field@crate::LmError::budget).
+/// A budget that refused a call, found in [`LmError::budget`](field@crate::LmError::budget).
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{}", self.sentence())]
 #[non_exhaustive]
 pub struct OverBudget {
-    /// What it has against the call.
+    /// The reason for the refusal.
     pub why: BudgetRefusal,
-    /// The budget.
+    /// The limits of the budget.
     pub budget: Budget,
-    /// What was spent of it.
+    /// The usage that the budget had paid for already.
     pub spent: Usage,
-    /// What the call might have cost at most. Only what the budget limits is estimated.
+    /// The worst-case usage of the call. Only the quantities that the budget limits are estimated.
     pub asked: Usage,
-    /// At how many tokens the budget had the reply cut off; then the call was made, and paid for.
+    /// The number of tokens at which the budget truncated the reply; if set, the call was made and charged.
     pub cut: Option<u32>,
 }
 

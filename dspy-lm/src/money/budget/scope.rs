@@ -1,4 +1,4 @@
-//! Accounts as users hold them.
+//! The public handle to an account, and its place in nested scopes.
 
 use std::fmt;
 use std::future::Future;
@@ -20,11 +20,11 @@ use crate::{Usage, current_scope};
 /// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
 /// ```
 ///
-/// Accounts can be entered inside one another: a call is made when it fits all of them, and is paid from each.
+/// Accounts can be nested: a call starts if it fits all of them, and is paid from each.
 #[derive(Clone)]
 pub struct BudgetScope(Arc<Account>);
 
-/// One account inside of others.
+/// An account and the accounts that enclose it.
 pub(crate) struct BudgetNode {
     pub(super) account: Arc<Account>,
     pub(super) outer: Option<Arc<BudgetNode>>,
@@ -45,49 +45,49 @@ impl BudgetScope {
         BudgetNode { account: self.0.clone(), outer }
     }
 
-    /// Runs `future` with all its calls paid from this account.
+    /// Runs `future` and pays for all its calls from this account.
     pub fn enter<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let account = self.clone();
-        // Only when it runs, so that what it is entered in holds too.
+        // Evaluated when the future runs, so that enclosing accounts apply too.
         async move { current_scope().within(&account).enter(future).await }
     }
 
-    /// The budget that was given.
+    /// Returns the limits with which the account was opened.
     pub fn budget(&self) -> Budget {
         self.0.budget
     }
 
-    /// What the calls that have ended have cost. Those that may have been charged although no answer came, because time
-    /// ran out or the answer could not be read, count with the most that they may have cost.
+    /// Returns the usage of the calls that have ended. Calls that may have been charged although no answer
+    /// came, because the time ran out or the answer could not be read, count with their worst-case cost.
     pub fn spent(&self) -> Usage {
         self.0.spent()
     }
 
-    /// What is left for further calls: neither spent nor set aside for those under way.
+    /// Returns the amounts left for further calls: neither spent nor reserved for calls in flight.
     pub fn remaining(&self) -> Budget {
         self.0.remaining()
     }
 
-    /// The first model whose answers told no cost although dollars are limited. For such models that limit does not
-    /// hold.
+    /// Returns the first model whose answers reported no cost although dollars are limited. The dollar limit
+    /// does not apply to such models.
     pub fn unpriced(&self) -> Option<String> {
         self.0.unpriced()
     }
 
-    /// Makes no further call; those under way may end. Calls that wait or come later fail with
-    /// [`BudgetRefusal::Closed`](super::BudgetRefusal::Closed).
+    /// Closes the account: no further call starts, and calls in flight may finish. Waiting and later calls
+    /// fail with [`BudgetRefusal::Closed`](super::BudgetRefusal::Closed).
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// As [`close`](Self::close), and calls under way are given up too.
+    /// Closes the account as [`close`](Self::close) does, and cancels calls in flight.
     pub fn abort(&self) {
         self.0.close();
         self.0.aborted.notify_waiters();
     }
 
-    /// Tells what an answered call of a model was like, as a journal knows it, so that what is set aside for later ones
-    /// need not be guessed anew. It is not counted as spent.
+    /// Adds an earlier answer of a model, for example from a journal, to the estimates for later
+    /// reservations. Does not count as spent.
     pub fn learn(&self, model: &str, usage: &Usage) {
         self.0.learn(model, usage);
     }

@@ -1,4 +1,4 @@
-//! Whether a call fits into what is left.
+//! The decision whether a call fits into the remaining budget.
 
 use super::account::{Amount, State};
 use super::ask::Ask;
@@ -6,34 +6,34 @@ use super::learned::Learned;
 use super::{Budget, BudgetRefusal, Limit};
 use crate::money::price::Bill;
 
-/// Tokens for a reply of a model that is not known yet, where the request sets no limit.
+/// Tokens reserved for a reply of a model without observations, if the request sets no limit.
 const FIRST: u64 = 4_096;
-/// After so many answers the longest of them says how long replies are.
+/// The number of answers after which the longest one is taken as a measure of reply length.
 const KNOWN_AFTER: u64 = 8;
-/// The least room for a reply of a model that is known.
+/// The fewest tokens reserved for a reply of a model with observations.
 const LEAST: u64 = 256;
-/// How much longer than the longest reply so far one may be.
+/// The factor by which a reply may exceed the longest one so far.
 const LONGER: u64 = 4;
-/// While there is much left, a reply may take this part of it.
+/// The divisor for the part of the remaining budget that one reply may use while much is left.
 const SHARE: u64 = 64;
 
 pub(super) enum Verdict {
     Fits(Grant),
-    /// It would fit if the calls under way cost less than was set aside for them.
+    /// The call would fit if the calls in flight cost less than was reserved for them.
     Wait,
     Exceeds(BudgetRefusal, Amount),
 }
 
-/// What is set aside for a call, and the token limit for its reply under which that is enough.
+/// The amount to reserve for a call, and the token limit for its reply under which that amount is enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Grant {
     pub(super) amount: Amount,
     pub(super) cap: Option<u32>,
-    /// Only the answer will tell the price.
+    /// Whether the price is known only from the answer.
     pub(super) pioneer: bool,
 }
 
-/// The rest of a limit: what is not spent, and what of that is not set aside for others.
+/// The rest of a limit: the amount not spent, and the part of it that is not reserved for other calls.
 #[derive(Clone, Copy)]
 struct Rest {
     unspent: u64,
@@ -47,7 +47,7 @@ impl Rest {
     }
 }
 
-/// Judges a call by the limits of calls, tokens and dollars.
+/// Decides by the limits of calls, tokens and dollars.
 pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, ask: &Ask<'_>) -> Verdict {
     let (spent, open) = (&state.spent, &state.open);
     let one = Amount { calls: 1, ..Amount::default() };
@@ -78,7 +78,8 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
                 return Verdict::Exceeds(BudgetRefusal::UnknownPrice, one);
             }
         } else {
-            // The first call of a model goes alone, with all that there is: only then its price is known.
+            // The first call of a model runs alone and reserves the whole rest, because only then its price
+            // is known.
             pioneer = true;
             bill = Bill { prompt: money.unspent, each: 0.0 };
             wait |= open.calls > 0;
@@ -117,7 +118,7 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     Verdict::Fits(Grant { amount: amount(each), cap, pioneer })
 }
 
-/// For how many generated tokens there is room, and what limits them.
+/// Returns the number of generated tokens that fit, and the limit that applies.
 fn room(prompt: u64, bill: Bill, tokens: Option<u64>, money: Option<u64>) -> Result<(u64, Limit), Limit> {
     let mut room = u64::MAX;
     if let Some(left) = tokens {
@@ -132,22 +133,22 @@ fn room(prompt: u64, bill: Bill, tokens: Option<u64>, money: Option<u64>) -> Res
     Ok((room, Limit::Tokens))
 }
 
-/// How long a reply may be.
+/// The possible lengths of a reply in tokens.
 struct ReplyRoom {
-    /// Without room for so many tokens the call is not made.
+    /// The length below which the call is not made.
     least: u64,
-    /// Room for so many is wished for at least.
+    /// The length to reserve if possible.
     enough: u64,
-    /// More are of no use.
+    /// The length above which more room is of no use.
     most: u64,
-    /// Up to how many the model or the request limits it anyway.
+    /// The limit of the model or the request.
     limit: Option<u64>,
 }
 
 impl ReplyRoom {
     fn of(ask: &Ask<'_>, learned: &Learned, max_output: Option<u64>) -> Self {
         if let Some(limit) = ask.max_tokens {
-            // The request says it, and what it says is set aside.
+            // The request sets the limit, and the limit is reserved.
             return ReplyRoom { least: limit, enough: limit, most: limit, limit: Some(limit) };
         }
         let cut = ask.cut.map_or(0, u64::from);
@@ -158,24 +159,24 @@ impl ReplyRoom {
         ReplyRoom { least, enough: floor.max(longer).min(most), most, limit: max_output }
     }
 
-    /// How many tokens to set aside where there is room for so many.
+    /// Returns the number of tokens to reserve if `room` tokens fit.
     fn wish(&self, room: u64) -> u64 {
         (room / SHARE).clamp(self.enough, self.most).min(room)
     }
 
-    /// Whether a reply has at most so many tokens anyway.
+    /// Returns whether the model or the request limits a reply to `tokens` anyway.
     fn limited(&self, tokens: u64) -> bool {
         self.limit.is_some_and(|limit| limit <= tokens)
     }
 }
 
 impl Bill {
-    /// The picodollars for the prompt and so many generated tokens.
+    /// Returns the picodollars for the prompt and `replies` generated tokens.
     fn total(&self, replies: u64) -> u64 {
         self.prompt.saturating_add((replies as f64 * self.each).ceil() as u64)
     }
 
-    /// How many tokens can be generated for so many picodollars.
+    /// Returns the number of tokens that can be generated for `picodollars`.
     fn replies(&self, picodollars: u64) -> u64 {
         if self.each > 0.0 { (picodollars as f64 / self.each).floor() as u64 } else { u64::MAX }
     }

@@ -1,4 +1,4 @@
-//! Prices: what tokens cost, and the table that knows it of widely used models.
+//! Token prices, and the table with the prices of widely used models.
 
 mod table;
 
@@ -11,9 +11,10 @@ pub use table::{PriceTable, PriceTableError};
 
 /// The price of a model's tokens, in US dollars per million.
 ///
-/// Rates are numbers from 0 on. A price with another one is refused: by tables that are read, by
-/// [`Endpoint::model`](crate::Endpoint::model), and by a [handle](Lm::price) or [table](PriceTable::insert) when the
-/// model is called, with the error [`Configuration`](crate::LmErrorKind::Configuration) and before anything is sent.
+/// Rates must be finite and not negative. Other rates are refused: when a table is read, by
+/// [`Endpoint::model`](crate::Endpoint::model), and for the price of a [handle](Lm::price) or
+/// [table](PriceTable::insert) when the model is called, with the error
+/// [`Configuration`](crate::LmErrorKind::Configuration) and before anything is sent.
 ///
 /// ```
 /// use dspy_lm::{Price, Usage};
@@ -25,32 +26,34 @@ pub use table::{PriceTable, PriceTableError};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Price {
-    /// Tokens sent.
+    /// Rate for input tokens.
     #[serde(deserialize_with = "rate")]
     pub input: f64,
-    /// Tokens generated, reasoning included.
+    /// Rate for output tokens, including reasoning.
     #[serde(deserialize_with = "rate")]
     pub output: f64,
-    /// Tokens sent that the endpoint read from its prompt cache. Where it is not set, they cost what others cost that
-    /// are sent, which is rather too much than too little.
+    /// Rate for input tokens that the endpoint read from its prompt cache. `None` charges the rate of other
+    /// input tokens, an estimate that is too high rather than too low.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
     pub cache_read: Option<f64>,
-    /// Tokens sent that the endpoint wrote to its prompt cache. Where it is not set, they cost what others cost.
+    /// Rate for input tokens that the endpoint wrote to its prompt cache. `None` charges the rate of other
+    /// input tokens.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_rate")]
     pub cache_write: Option<f64>,
-    /// The rates for requests with long prompts, where there are such.
+    /// Rates for requests with long prompts, for models that have such rates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long: Option<LongPrompt>,
-    /// The most tokens that the model generates for one completion, if that is known. Budgets need it.
+    /// The most tokens that the model generates for one completion, if known. Budgets use it as an upper
+    /// bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output: Option<u32>,
 }
 
-/// Other rates for a whole request with a long prompt.
+/// Rates that replace the normal ones for the whole request if its prompt is long.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LongPrompt {
-    /// They hold for prompts of more tokens than this.
+    /// The prompt length in tokens above which these rates apply.
     above: u64,
     #[serde(deserialize_with = "rate")]
     input: f64,
@@ -70,39 +73,39 @@ struct Rates {
     cache_write: f64,
 }
 
-/// What a request may cost at most.
+/// The highest possible cost of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Bill {
-    /// Picodollars for the prompt.
+    /// The cost of the prompt in picodollars.
     pub(crate) prompt: u64,
-    /// Picodollars for each token that is generated.
+    /// The cost of each generated token in picodollars.
     pub(crate) each: f64,
 }
 
 impl Price {
-    /// Nothing is charged.
+    /// A price of zero for all tokens.
     pub const FREE: Price = Price::per_million(0.0, 0.0);
 
-    /// So many US dollars for a million tokens sent, and so many for a million generated.
+    /// Creates a price from the US dollars for a million input tokens and for a million output tokens.
     pub const fn per_million(input: f64, output: f64) -> Self {
         Price { input, output, cache_read: None, cache_write: None, long: None, max_output: None }
     }
 
-    /// The same, with another price for tokens that the endpoint reads from its prompt cache.
+    /// Sets the rate for tokens that the endpoint reads from its prompt cache, in US dollars per million.
     #[must_use]
     pub const fn cache_read(mut self, usd: f64) -> Self {
         self.cache_read = Some(usd);
         self
     }
 
-    /// The same, with another price for tokens that the endpoint writes to its prompt cache.
+    /// Sets the rate for tokens that the endpoint writes to its prompt cache, in US dollars per million.
     #[must_use]
     pub const fn cache_write(mut self, usd: f64) -> Self {
         self.cache_write = Some(usd);
         self
     }
 
-    /// The same, with the rates of `price` for requests whose prompts have more than so many tokens.
+    /// Sets the rates for requests whose prompts have more than `tokens` tokens to those of `price`.
     #[must_use]
     pub const fn above(mut self, tokens: u64, price: Price) -> Self {
         let Price { input, output, cache_read, cache_write, .. } = price;
@@ -110,14 +113,15 @@ impl Price {
         self
     }
 
-    /// The same, of a model that generates at most so many tokens for one completion.
+    /// Sets the most tokens that the model generates for one completion.
     #[must_use]
     pub const fn max_output(mut self, tokens: u32) -> Self {
         self.max_output = Some(tokens);
         self
     }
 
-    /// The highest of each of the rates, for models that are made of several; `None` if one of the prices is not known.
+    /// Returns the highest of each of the rates, for models that are composed of several; `None` if one of
+    /// the prices is unknown.
     pub fn highest(prices: impl IntoIterator<Item = Option<Price>>) -> Option<Price> {
         let mut prices = prices.into_iter();
         let first = prices.next()??;
@@ -131,7 +135,7 @@ impl Price {
         })
     }
 
-    /// What this usage costs in US dollars; `None` if it does not say how many tokens there were.
+    /// Returns the cost of `usage` in US dollars; `None` if `usage` has no token counts.
     pub fn cost(&self, usage: &Usage) -> Option<f64> {
         let free = self.dearest();
         if usage.total_tokens() == 0 && (free.input > 0.0 || free.output > 0.0) {
@@ -150,7 +154,7 @@ impl Price {
         Some(millionths / 1e6)
     }
 
-    /// What a request with a prompt of at most so many tokens costs at most.
+    /// Returns the highest possible cost of a request whose prompt has at most `prompt` tokens.
     pub(crate) fn bill(&self, prompt: u64) -> Bill {
         let rates = match self.long {
             Some(long) if prompt > long.above => self.dearest(),
@@ -164,7 +168,7 @@ impl Price {
         }
     }
 
-    /// Refuses rates that nobody can charge.
+    /// Returns an error if a rate is negative or not finite.
     pub(crate) fn check(&self) -> Result<(), String> {
         let long = self.long.map(LongPrompt::rates);
         let all = [Some(self.rates()), long].into_iter().flatten();
@@ -178,7 +182,7 @@ impl Price {
         rates(self.input, self.output, self.cache_read, self.cache_write)
     }
 
-    /// The higher of the rates for short and for long prompts.
+    /// Returns the higher of the rates for short and for long prompts.
     fn dearest(&self) -> Rates {
         let short = self.rates();
         let Some(long) = self.long.map(LongPrompt::rates) else { return short };
@@ -226,7 +230,7 @@ fn rates(input: f64, output: f64, cache_read: Option<f64>, cache_write: Option<f
     }
 }
 
-/// What the tables say of a model: that of the scope, else the default one.
+/// Returns the price of a model in the table of the scope, otherwise in the default table.
 pub(crate) fn find(lm: &Lm) -> Option<Price> {
     let table = with_scope(|scope| scope.prices().cloned()).flatten().unwrap_or_else(table::default);
     table.price(lm.id(), lm.endpoint())

@@ -1,4 +1,4 @@
-//! Prices by model.
+//! A table of prices by model.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,32 +11,33 @@ use super::Price;
 use crate::current_scope;
 use dspy_base::locks::RwLockExt as _;
 
-/// The prices that come with the library, each with where it was found.
+/// The prices that come with the library, each with its source.
 const BUILT_IN: &str = include_str!("table.json");
 
 static DEFAULT: LazyLock<RwLock<Arc<PriceTable>>> = LazyLock::new(|| {
-    // A test reads the data, so that it can be read.
+    // A test checks that the embedded data parses.
     RwLock::new(Arc::new(PriceTable::from_json(BUILT_IN).unwrap_or_default()))
 });
 
-/// The table that holds where no scope has another.
+/// Returns the table that applies outside of any [`scope`](PriceTable::scope).
 pub(super) fn default() -> Arc<PriceTable> {
     DEFAULT.read_any().clone()
 }
 
-/// Prices by model, for calls whose endpoint does not tell what they cost.
+/// A table of prices by model, for calls whose endpoint does not report their cost.
 ///
-/// A row is for a `provider/model`, as [`Lm::id`](crate::Lm::id) names it; the most specific one counts:
+/// A row is for a `provider/model`, as named by [`Lm::id`](crate::Lm::id). The most specific row applies:
 ///
-/// 1. the row of that very name;
-/// 2. the row of the name without the date at its end (`gpt-4o` for `gpt-4o-2024-11-20`);
-/// 3. the longest row that ends in `*` and fits up to there.
+/// 1. the row with exactly that name;
+/// 2. the row with that name without the date at its end (`gpt-4o` for `gpt-4o-2024-11-20`);
+/// 3. the row with the longest matching prefix, of the rows that end in `*`.
 ///
-/// A model that has none has no price: its cost is `None`, never 0. That goes for models in this process and for
-/// servers of one's own too.
+/// A model without a row has no price: its cost is `None`, never 0. That includes models in this process and
+/// self-hosted servers.
 ///
-/// The [built-in](Self::built_in) table knows widely used models of OpenAI, Anthropic, Gemini, DeepSeek, Mistral, Groq
-/// and xAI at their makers' own addresses. Prices change: add what you know to it, or replace it.
+/// The [built-in](Self::built_in) table has the prices of widely used models of OpenAI, Anthropic, Gemini,
+/// DeepSeek, Mistral, Groq and xAI at their vendors' own addresses. Prices change: extend the table with
+/// current prices, or replace it.
 ///
 /// ```
 /// use dspy_lm::{Price, PriceTable};
@@ -57,20 +58,20 @@ pub(super) fn default() -> Arc<PriceTable> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PriceTable {
     as_of: String,
-    /// By name in lower case.
+    /// Rows by name in lower case.
     exact: HashMap<String, Row>,
-    /// What stands before the `*`, the longest first.
+    /// The prefixes before the `*` with their rows, the longest first.
     starts: Vec<(String, Row)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
     price: Price,
-    /// Where it holds; everywhere if there are none.
+    /// The hosts at which the price applies; empty for any host.
     hosts: Arc<[String]>,
 }
 
-/// A table of prices that cannot be read.
+/// The error of a price table that cannot be parsed.
 #[derive(Debug, Error)]
 #[error("the table of prices cannot be read: {0}")]
 pub struct PriceTableError(#[from] serde_json::Error);
@@ -88,7 +89,7 @@ struct Vendor {
     provider: String,
     #[serde(default)]
     hosts: Vec<String>,
-    /// For readers of the file.
+    /// The source of the prices, for readers of the file.
     #[serde(default)]
     #[expect(dead_code, reason = "says where the prices come from")]
     source: String,
@@ -96,18 +97,19 @@ struct Vendor {
 }
 
 impl PriceTable {
-    /// A table without rows: no price is known.
+    /// Creates a table without rows, in which no model has a price.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The prices that come with the library.
+    /// Returns the table that comes with the library.
     pub fn built_in() -> Self {
         Self::from_json(BUILT_IN).unwrap_or_default()
     }
 
-    /// Reads a table: a date (`as_of`), and by vendor the `provider`, optionally the `hosts` at which the prices hold and
-    /// the `source`, and the `models` with their prices in US dollars per million tokens ([`Price`]).
+    /// Parses a table: a date (`as_of`), and by vendor the `provider`, optionally the `hosts` at which the
+    /// prices apply and the `source`, and the `models` with their prices in US dollars per million tokens
+    /// ([`Price`]).
     ///
     /// # Errors
     /// If the text is not JSON of that form, or a price is negative or not finite.
@@ -123,17 +125,17 @@ impl PriceTable {
         Ok(table)
     }
 
-    /// The date of the prices, as the file says it.
+    /// Returns the date of the prices (`as_of` of the file).
     pub fn as_of(&self) -> &str {
         &self.as_of
     }
 
-    /// Sets the price of a model, wherever it is served; a `*` at the end stands for any rest of the name.
+    /// Sets the price of a model at any host; a `*` at the end of the name matches any rest.
     pub fn insert(&mut self, model: &str, price: Price) {
         self.put(model, Row { price, hosts: Arc::default() });
     }
 
-    /// Adds the rows of `other`, which replace those of the same name.
+    /// Adds the rows of `other`; they replace rows of the same name.
     pub fn merge(&mut self, other: PriceTable) {
         if other.as_of > self.as_of {
             self.as_of = other.as_of;
@@ -142,7 +144,7 @@ impl PriceTable {
         other.starts.into_iter().for_each(|(start, row)| self.put(&(start + "*"), row));
     }
 
-    /// The price of a model at an endpoint, if the table has it.
+    /// Returns the price of a model at an endpoint; `None` if the table has none.
     pub fn price(&self, model: &str, endpoint: &str) -> Option<Price> {
         let name = lower(model);
         let here = |row: &&Row| row.hosts.is_empty() || row.hosts.iter().any(|known| known == host(endpoint));
@@ -152,12 +154,12 @@ impl PriceTable {
         row.map(|row| row.price)
     }
 
-    /// Makes this the table that holds where no scope has another.
+    /// Sets this as the table of the process, used outside of any [`scope`](Self::scope).
     pub fn set_default(self) {
         *DEFAULT.write_any() = Arc::new(self);
     }
 
-    /// Runs `future` with these prices.
+    /// Runs `future` with this table.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         current_scope().priced(Arc::new(self)).enter(future).await
     }
@@ -174,7 +176,7 @@ impl PriceTable {
     }
 }
 
-/// Names are mostly in lower case already.
+/// Converts a name to lower case; most names are already.
 fn lower(name: &str) -> std::borrow::Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.to_ascii_lowercase().into()
@@ -183,7 +185,7 @@ fn lower(name: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// The name without a date at its end (`-2024-11-20`, `-20251001`), if it has one.
+/// Returns the name without a date at its end (`-2024-11-20`, `-20251001`), if it has one.
 fn undated(name: &str) -> Option<&str> {
     let start = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
     let date = &name[start.len()..];
@@ -202,7 +204,7 @@ fn undated(name: &str) -> Option<&str> {
     Some(&name[..name.len() - cut])
 }
 
-/// The host of a URL.
+/// Returns the host of a URL.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':', '?', '#']).next().unwrap_or_default()

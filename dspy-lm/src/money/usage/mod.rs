@@ -12,7 +12,7 @@ pub use report::{CachedUsage, ModelUsage, UsageReport, track_usage};
 pub use tally::Tally;
 pub(crate) use tally::{dollars, picodollars};
 
-/// What one or more requests cost.
+/// The tokens and the cost of one or more requests.
 ///
 /// ```
 /// use dspy_lm::Usage;
@@ -24,53 +24,55 @@ pub(crate) use tally::{dollars, picodollars};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Requests that were charged.
+    /// The number of charged requests.
     pub requests: u64,
-    /// Tokens sent, those that the endpoint had in its own prompt cache included.
+    /// The number of input tokens, including those that the endpoint read from its prompt cache.
     pub prompt_tokens: u64,
-    /// Tokens generated, reasoning included.
+    /// The number of output tokens, including reasoning.
     pub completion_tokens: u64,
-    /// Those of `prompt_tokens` that the endpoint read from its prompt cache, usually at a lower price.
+    /// The part of `prompt_tokens` that the endpoint read from its prompt cache, usually at a lower price.
     #[serde(default)]
     pub cache_read_tokens: u64,
-    /// Those of `prompt_tokens` that the endpoint wrote to its prompt cache, at some endpoints at a higher price.
+    /// The part of `prompt_tokens` that the endpoint wrote to its prompt cache, at some endpoints at a higher
+    /// price.
     #[serde(default)]
     pub cache_write_tokens: u64,
-    /// Those of `completion_tokens` that were spent on reasoning.
+    /// The part of `completion_tokens` that was spent on reasoning.
     #[serde(default)]
     pub reasoning_tokens: u64,
-    /// Cost in US dollars; `None` as soon as the price of any part is unknown.
+    /// The cost in US dollars; `None` if the price of any part is unknown.
     pub cost_usd: Option<f64>,
 }
 
 impl Usage {
-    /// One request of which only the token counts are known.
+    /// Creates the usage of one request of which only the token counts are known.
     pub fn tokens(prompt_tokens: u64, completion_tokens: u64) -> Self {
         Usage { requests: 1, prompt_tokens, completion_tokens, ..Usage::default() }
     }
 
-    /// The same usage at a known cost.
+    /// Sets the cost in US dollars.
     #[must_use]
     pub fn at_cost(mut self, usd: f64) -> Self {
         self.cost_usd = Some(usd);
         self
     }
 
-    /// The same usage, with what of the prompt was read from and written to the endpoint's prompt cache.
+    /// Sets the numbers of prompt tokens that were read from and written to the endpoint's prompt cache.
     #[must_use]
     pub fn prompt_cache(mut self, read: u64, written: u64) -> Self {
         (self.cache_read_tokens, self.cache_write_tokens) = (read, written);
         self
     }
 
-    /// The same usage, with what of the completion was reasoning.
+    /// Sets the number of completion tokens that were spent on reasoning.
     #[must_use]
     pub fn reasoning(mut self, tokens: u64) -> Self {
         self.reasoning_tokens = tokens;
         self
     }
 
-    /// Tokens sent and generated. What endpoints report is not checked: sums end at [`u64::MAX`].
+    /// Returns the sum of input and output tokens, saturating at [`u64::MAX`], because reported counts are
+    /// not checked.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens.saturating_add(self.completion_tokens)
     }

@@ -1,4 +1,4 @@
-//! Who has used what: trackers of the calls that a future makes.
+//! Usage trackers for the calls of a future.
 
 use std::fmt;
 use std::future::Future;
@@ -8,14 +8,15 @@ use super::{Tally, Usage};
 use crate::{Lm, Response, current_scope};
 use dspy_base::locks::MutexExt as _;
 
-/// Models that a report keeps apart. What more there are is summed up under [`OTHERS`].
+/// The most models with a row of their own in a report. The others are summed up under [`OTHERS`].
 const MOST_MODELS: usize = 1_000;
 const OTHERS: &str = "others";
 
-/// Runs `future` and tells what its calls have used, those of nested trackers and of tasks that were
-/// `dspy::spawn`ed in it included. Trackers beside it see nothing of them.
+/// Runs `future` and returns its output with the usage of its calls, including those of nested trackers and
+/// of tasks started in it with `dspy::spawn`. Other trackers that run at the same time do not see these
+/// calls.
 ///
-/// Calls that a spawned task makes after `future` has ended are not in the report any more.
+/// Calls that a spawned task makes after `future` has ended are not in the report.
 ///
 /// ```
 /// use dspy_lm::{Lm, Price, track_usage};
@@ -39,25 +40,25 @@ pub async fn track_usage<F: Future>(future: F) -> (F::Output, UsageReport) {
     (output, tracker.report())
 }
 
-/// What the calls of a future have used; made by [`track_usage`].
+/// The usage of the calls of a future; created by [`track_usage`].
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct UsageReport {
-    /// All that was charged.
+    /// The sum of all charged calls.
     pub total: Usage,
-    /// The answers that came from a cache or a journal, and were not.
+    /// The answers from a cache or a journal, which were not charged.
     pub cached: CachedUsage,
-    /// The same by model, in the order of their names.
+    /// The same by model, sorted by name.
     pub models: Vec<ModelUsage>,
 }
 
-/// Answers that were not charged.
+/// A sum of answers that were not charged.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CachedUsage {
-    /// How many.
+    /// The number of answers.
     pub answers: u64,
-    /// What they were charged when they were first given.
+    /// The usage that was charged when the answers were first returned.
     pub saved: Usage,
 }
 
@@ -65,13 +66,13 @@ pub struct CachedUsage {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct ModelUsage {
-    /// Its name, as [`Lm::id`].
+    /// The name of the model, as returned by [`Lm::id`].
     pub model: String,
-    /// Where it is served, as [`Lm::endpoint`].
+    /// The address of the model, as returned by [`Lm::endpoint`].
     pub endpoint: String,
-    /// What was charged.
+    /// The usage of charged calls.
     pub usage: Usage,
-    /// What came from a cache.
+    /// The answers from a cache or a journal.
     pub cached: CachedUsage,
 }
 
@@ -97,11 +98,12 @@ impl fmt::Display for UsageReport {
     }
 }
 
-/// Sums the usage of all calls made below it, those of spawned tasks included.
+/// The sum of the usage of all calls in a scope and the scopes nested in it, including those of spawned
+/// tasks.
 #[derive(Default)]
 pub struct UsageScope {
     total: Mutex<Tally>,
-    /// By model; only for who wants to know.
+    /// The usage by model; only for [`track_usage`].
     detail: Option<Mutex<Vec<Row>>>,
     outer: Option<Arc<UsageScope>>,
 }
@@ -122,7 +124,7 @@ impl fmt::Debug for UsageScope {
 }
 
 impl UsageScope {
-    /// A sum that counts in `outer`, too.
+    /// Creates a scope whose usage also counts in `outer`.
     pub fn below(outer: Option<Arc<UsageScope>>) -> Self {
         UsageScope { total: Mutex::default(), detail: None, outer }
     }
@@ -142,7 +144,7 @@ impl UsageScope {
         }
     }
 
-    /// All of it.
+    /// Returns the sum of all calls.
     pub fn total(&self) -> Usage {
         self.total.lock_any().usage()
     }
@@ -181,7 +183,7 @@ impl Row {
     }
 }
 
-/// The row of a model. Few models are in use at a time, so that looking through them is quick.
+/// Returns the row of a model, by linear search, because few models are in use at a time.
 fn row<'r>(rows: &'r mut Vec<Row>, lm: &Lm) -> &'r mut Row {
     let (model, endpoint) = if rows.len() < MOST_MODELS { (lm.id(), lm.endpoint()) } else { (OTHERS, "") };
     let known = rows.iter().position(|row| row.model == lm.id() && row.endpoint == lm.endpoint());

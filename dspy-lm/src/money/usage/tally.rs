@@ -1,25 +1,26 @@
-//! Adding usage up so that the sum does not depend on the order.
+//! Sums of usage that do not depend on the order of addition.
 
 use super::Usage;
 use crate::Response;
 
-/// Picodollars in a dollar. Sums of integers are the same in every order; sums of floating-point numbers are not.
+/// The number of picodollars in a dollar. Sums of integers are the same in any order; sums of floating-point
+/// numbers are not.
 const PICOS: f64 = 1e12;
 
-/// A cost in picodollars, rounded to the next whole one.
+/// Converts a cost to picodollars, rounded to the nearest integer.
 pub(crate) fn picodollars(usd: f64) -> u64 {
     (usd * PICOS).round() as u64
 }
 
-/// A cost in US dollars.
+/// Converts a cost to US dollars.
 pub(crate) fn dollars(picodollars: u64) -> f64 {
     picodollars as f64 / PICOS
 }
 
-/// What calls have cost. The sum of many is the same in whichever order they are added.
+/// The usage of calls as integers. The sum does not depend on the order of addition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Calls, however many requests each of them was.
+    /// The number of calls; the retries of a call do not count.
     pub calls: u64,
     pub(crate) requests: u64,
     pub(crate) prompt_tokens: u64,
@@ -32,7 +33,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// One call of that usage.
+    /// Converts the usage of one call.
     pub fn of(usage: &Usage) -> Self {
         Tally {
             calls: 1,
@@ -47,7 +48,8 @@ impl Tally {
         }
     }
 
-    /// What an answer has cost. One from a cache was not charged; a model that reports nothing was still called.
+    /// Returns the charge for an answer. A cached answer is free; an answer without usage still counts as a
+    /// call.
     pub fn answered(response: &Response) -> Self {
         if response.cached {
             return Tally::default();
@@ -57,7 +59,7 @@ impl Tally {
         Tally::of(&usage)
     }
 
-    /// A request that was refused: it was sent, but cost nothing.
+    /// Returns the charge for a refused request: it was sent, but cost nothing.
     pub fn refused() -> Self {
         Tally { calls: 1, requests: 1, ..Tally::default() }
     }
@@ -76,12 +78,12 @@ impl Tally {
         self.unpriced |= other.unpriced;
     }
 
-    /// Tokens sent and generated.
+    /// Returns the number of tokens, input and output.
     pub fn tokens(&self) -> u64 {
         self.prompt_tokens.saturating_add(self.completion_tokens)
     }
 
-    /// The sum.
+    /// Converts the sum to a [`Usage`].
     pub fn usage(&self) -> Usage {
         Usage {
             requests: self.requests,

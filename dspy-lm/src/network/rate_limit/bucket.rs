@@ -1,4 +1,4 @@
-//! Amounts that come free with time.
+//! Token buckets.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use tokio::time::Instant;
 
 use super::FOREVER;
 
-/// Rounding must not keep anybody waiting.
+/// The largest deficit that counts as none, so that rounding errors cause no waits.
 const NOTHING: f64 = 1e-6;
 
-/// No wait is so short that it does not move the clock.
+/// The shortest wait; a shorter one might not advance the clock.
 const SHORTEST: Duration = Duration::from_micros(1);
 
-/// A token bucket. It may be overdrawn, by what is larger than it and by what turns out larger than estimated.
+/// A token bucket. It may be overdrawn by amounts larger than its capacity or than estimated.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     level: f64,
     capacity: f64,
-    /// What comes free in a second.
+    /// The refill rate per second.
     rate: f64,
     at: Instant,
 }
 
 impl Bucket {
-    /// So much in any minute, of which two seconds' worth may go at once. What goes at once is taken off what comes
-    /// free, so that no minute sees more than `amount`.
+    /// Creates a bucket for `amount` per minute, of which two seconds' worth may be taken at once. The burst is
+    /// subtracted from the refill, so that no minute exceeds `amount`.
     pub(super) fn per_minute(amount: u32, now: Instant) -> Self {
         let amount = f64::from(amount.max(1));
         let capacity = (amount / 30.0).max(1.0);
         Bucket { level: capacity, capacity, rate: (amount - capacity + 1.0) / 60.0, at: now }
     }
 
-    /// So much in a second, a part of which may go at once.
+    /// Creates a bucket for `rate` per second, with a burst of half a second's worth but at least 4.
     pub(super) fn per_second(rate: f64, now: Instant) -> Self {
         let capacity = Self::capacity_at(rate);
         Bucket { level: capacity, capacity, rate, at: now }
@@ -45,7 +45,7 @@ impl Bucket {
         self.rate
     }
 
-    /// Changes the rate of a bucket that was made by [`per_second`](Self::per_second).
+    /// Changes the rate of a bucket created by [`per_second`](Self::per_second).
     pub(super) fn set_rate(&mut self, rate: f64, now: Instant) {
         self.refill(now);
         (self.rate, self.capacity) = (rate, Self::capacity_at(rate));
@@ -57,7 +57,8 @@ impl Bucket {
         self.at = self.at.max(now);
     }
 
-    /// When `amount` is to be had, if that is not now. What is larger than the bucket waits until it is full.
+    /// Returns when `amount` will be available, or `None` if it is now. Amounts above the capacity wait for a full
+    /// bucket.
     pub(super) fn wait(&mut self, amount: f64, now: Instant) -> Option<Instant> {
         self.refill(now);
         let lacking = amount.min(self.capacity) - self.level;
@@ -71,8 +72,8 @@ impl Bucket {
         self.level -= amount;
     }
 
-    /// Takes `more` than was taken before, or gives back what was not needed, if that is less than nothing. What is not
-    /// there is not taken, but returned.
+    /// Takes `more` in addition to the estimate, or returns the unused rest if `more` is negative. The result is the
+    /// part that the bucket lacked.
     pub(super) fn settle(&mut self, more: f64, now: Instant) -> f64 {
         self.refill(now);
         let taken = more.min(self.level.max(0.0));

@@ -1,4 +1,4 @@
-//! Leaving an endpoint alone that does not answer any more.
+//! A circuit breaker for endpoints that stop responding.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::NotAdmitted;
 use super::fifo_queue::after;
 use crate::LmError;
 
-/// When to leave an endpoint alone, and for how long.
+/// The settings of a circuit breaker, which refuses requests to an endpoint that fails repeatedly.
 ///
-/// After so many failed attempts in a row, with no answer in between, requests are turned away at once with the error
-/// [`CircuitOpen`](crate::LmErrorKind::CircuitOpen) instead of each waiting and being repeated in vain. When the
-/// cool-down is over, a single request tries whether the endpoint is back; its success lets all others through again.
+/// After a number of failed attempts in a row, the circuit opens: requests fail immediately with the error
+/// [`CircuitOpen`](crate::LmErrorKind::CircuitOpen) instead of waiting and being retried. After the cool-down it is
+/// half-open: a single request probes the endpoint, and its success closes the circuit for all others.
 ///
-/// A failed attempt is one that the endpoint is to blame for: no connection, no answer in time, HTTP 5xx. Whatever it
-/// answers to a particular request, a refused key or a rate limit included, shows that it is in service.
+/// Only failures of the endpoint count: no connection, no answer in time, HTTP 5xx. Any other answer, including a
+/// refused key or a rate limit, shows that the endpoint works.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,13 +33,13 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// Never: every request is sent.
+    /// A disabled circuit breaker: every request is sent.
     pub const OFF: Circuit = Circuit { failures: u32::MAX, ..Circuit::after(1) };
 
-    /// What holds unless something else is set.
+    /// The default settings.
     pub(super) const USUAL: Circuit = Circuit::after(10).lasting(Duration::from_secs(30));
 
-    /// After so many failed attempts in a row, at least 1, for half a minute.
+    /// Opens the circuit after this many failed attempts in a row, at least 1, for half a minute.
     pub const fn after(failures: u32) -> Self {
         Circuit {
             failures: if failures == 0 { 1 } else { failures },
@@ -48,15 +48,15 @@ impl Circuit {
         }
     }
 
-    /// The same, but only once the failures have gone on for so long. It keeps a hiccup of a busy endpoint, which
-    /// fails many requests at once and would answer their repetitions, from becoming an outage of all.
+    /// Requires that the failures also last this long. A busy endpoint may fail many requests at once and still
+    /// answer their retries; this keeps such a short failure from opening the circuit.
     #[must_use]
     pub const fn lasting(mut self, time: Duration) -> Self {
         self.lasting = time;
         self
     }
 
-    /// The same with another time after which the endpoint is tried again.
+    /// Sets the time after which the endpoint is probed.
     #[must_use]
     pub const fn cool_down(mut self, time: Duration) -> Self {
         self.cool_down = time;
@@ -65,22 +65,22 @@ impl Circuit {
 }
 
 impl Default for Circuit {
-    /// After ten failed attempts in a row over at least half a minute, for half a minute.
+    /// Returns the default: open after ten failed attempts in a row over at least half a minute, for half a minute.
     fn default() -> Self {
         Circuit::USUAL
     }
 }
 
-/// How much of the last failure's message is kept, in bytes.
+/// The maximum length of the stored failure message, in bytes.
 const EXCERPT: usize = 300;
 
-/// The state of one circuit.
+/// The state of one circuit breaker.
 #[derive(Debug)]
 pub(super) struct Breaker {
     pub(super) circuit: Circuit,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     failures: u32,
-    /// When the earliest of them was begun.
+    /// The start of the earliest of them.
     since: Option<Instant>,
     last: String,
     open_until: Option<Instant>,
@@ -95,12 +95,12 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Returns whether all requests may go, whatever time it is.
+    /// Returns whether the circuit is closed, so that requests pass at any time.
     pub(super) fn is_closed(&self) -> bool {
         self.open_until.is_none()
     }
 
-    /// Whether a request may go; true if it would be the one that tries.
+    /// Returns an error while the circuit is open; otherwise whether the request is the probe.
     pub(super) fn check(&self, now: Instant) -> Result<bool, NotAdmitted> {
         let Some(until) = self.open_until else { return Ok(false) };
         let remaining = (now < until).then(|| until.saturating_duration_since(now));
@@ -114,7 +114,7 @@ impl Breaker {
         self.probing = true;
     }
 
-    /// The probe was given up: somebody else may try.
+    /// Ends a probe without a result; another request may probe.
     pub(super) fn end_probe(&mut self) {
         self.probing = false;
     }
@@ -126,7 +126,7 @@ impl Breaker {
         (self.failures, self.since, self.probing) = (0, None, false);
     }
 
-    /// An attempt that was begun at `begun` has failed.
+    /// Records the failure of an attempt that started at `begun`.
     pub(super) fn down(&mut self, begun: Instant, probe: bool, error: &LmError, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         let since = self.since.map_or(begun, |since| since.min(begun));
@@ -144,7 +144,7 @@ impl Breaker {
         }
     }
 
-    /// Whether it has nothing to remember.
+    /// Returns whether there is no state to keep.
     #[cfg(any(feature = "http", test))]
     pub(super) fn is_idle(&self) -> bool {
         self.failures == 0 && self.open_until.is_none()
@@ -209,7 +209,7 @@ mod tests {
             breaker.down(now, false, &broken(), now + seconds(1));
         }
         assert_eq!(breaker.check(now + seconds(1)), Ok(false));
-        // One that had hung all the time shows that it lasted.
+        // An attempt that hung since its start shows how long the failure lasted.
         breaker.down(now, false, &broken(), now + seconds(30));
         assert!(breaker.check(now + seconds(31)).is_err());
     }

@@ -1,4 +1,4 @@
-//! The rate limiter of one endpoint: the limits that the user sets, and the circuit breaker.
+//! The rate limiter of one endpoint: the configured limits, and the circuit breaker.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::circuit::{Breaker, Circuit};
 use super::fifo_queue::{Admission, FifoQueue};
 use super::{AttemptOutcome, Estimate, Limits, NotAdmitted};
 
-/// The completion tokens that are expected before any reply has come.
+/// The estimate of completion tokens before the first reply.
 const FIRST_MEAN: f64 = 256.0;
-/// How much the last reply counts in the mean.
+/// The weight of the newest reply in the moving average.
 const NEWEST: f64 = 0.05;
-/// How many times the mean the last reply counts as at most: no single report may spoil the estimates of others.
+/// The maximum of one reply in the average, in multiples of it, so that one report cannot distort the estimates.
 const OUTLIER: f64 = 4.0;
 
-/// No report holds a model back for longer.
+/// The longest pause of a model because of one report.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Keeps the limits of one endpoint.
+/// The limits of one endpoint and their state.
 #[derive(Debug, Default)]
 pub(super) struct EndpointLimiter(FifoQueue<State>);
 
@@ -51,20 +51,20 @@ impl Default for State {
 pub(super) struct EndpointPermit<'a> {
     limiter: &'a EndpointLimiter,
     probe: bool,
-    /// The tokens that were taken for it.
+    /// The tokens charged for the request.
     charged: f64,
-    /// When it was let through.
+    /// The time of admission.
     pub(super) admitted: Instant,
 }
 
 impl EndpointLimiter {
-    /// Takes over the limits that are set, and of the `defaults` what was never set. The rest stays as it is.
+    /// Applies the limits that are set, and `defaults` for those that were never set. The others are unchanged.
     pub(super) fn set(&self, limits: &Limits, defaults: &Limits) {
         let now = Instant::now();
         let mut state = self.0.state();
         let old = state.limits;
         state.limits = limits.or(&old).or(defaults);
-        // A limit that is set again as it was does not forget what has been used of it.
+        // Setting an unchanged limit again keeps its usage.
         if state.limits.requests_per_minute != old.requests_per_minute {
             state.requests = state.limits.requests_per_minute.map(|amount| Bucket::per_minute(amount, now));
         }
@@ -76,10 +76,10 @@ impl EndpointLimiter {
         self.0.wake();
     }
 
-    /// Whether a request would not be let through, however long it waited.
+    /// Returns an error if a request would not be admitted even after a wait.
     pub(super) fn check(&self) -> Result<(), NotAdmitted> {
         let state = self.0.state();
-        // Most requests need not know what time it is.
+        // Most requests need no clock.
         if state.breaker.is_closed() { Ok(()) } else { state.breaker.check(Instant::now()).map(drop) }
     }
 
@@ -97,7 +97,7 @@ impl EndpointLimiter {
         Ok(EndpointPermit { limiter: self, probe, charged, admitted })
     }
 
-    /// Whether it has nothing to remember.
+    /// Returns whether there is no state to keep.
     #[cfg(any(feature = "http", test))]
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let state = &mut *self.0.state();
@@ -110,7 +110,8 @@ impl EndpointLimiter {
 }
 
 impl State {
-    /// Takes all that a request needs, or nothing: one that waits for the one holds nothing of the other.
+    /// Takes everything that a request needs, or nothing: a request that waits for one limit takes nothing from the
+    /// other.
     fn admit(&mut self, estimate: Estimate, now: Instant) -> Admission<(bool, f64)> {
         let probe = match self.breaker.check(now) {
             Ok(probe) => probe,
@@ -140,10 +141,11 @@ impl State {
 }
 
 impl EndpointPermit<'_> {
-    /// Tells what the request has come to. Returns for how long its model should pause, because the endpoint reports
-    /// more tokens than there were.
+    /// Records the outcome of the request. Returns how long its model should pause if the endpoint reports more
+    /// tokens than were left.
     ///
-    /// A report takes what is left of the limit, but it puts nobody else into debt: reports can be wrong by any amount.
+    /// A report can use up the rest of the limit but never puts other requests into debt, because reports can be
+    /// wrong by any amount.
     pub(super) fn settle(&mut self, begun: Instant, outcome: &AttemptOutcome) -> Option<Duration> {
         let mut state = self.limiter.0.state();
         match outcome {
@@ -189,7 +191,7 @@ mod tests {
         limiter
     }
 
-    /// Lets all tasks run until they wait.
+    /// Runs all tasks until each waits.
     async fn settled() {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -224,7 +226,7 @@ mod tests {
             })
             .collect();
         settled().await;
-        // One that is dropped while it waits leaves the queue; one that is dropped on its way makes room.
+        // A waiting request that is dropped leaves the queue; one in flight that is dropped frees its place.
         tasks[3].abort();
         tasks[0].abort();
         let start = Instant::now();
@@ -281,7 +283,7 @@ mod tests {
             drop(limiter.enter(estimate, far()).await.unwrap());
             assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         }
-        // A little more than estimated is taken from what is left.
+        // The excess over the estimate is taken from the rest.
         tokio::time::advance(MINUTE).await;
         let mut permit = limiter.enter(Estimate { prompt: 100, completion: Some(0) }, far()).await.unwrap();
         assert_eq!(
@@ -316,7 +318,7 @@ mod tests {
         assert!(refused.iter().all(|refused| matches!(refused, Err(NotAdmitted::Closed { .. }))));
         assert_eq!(start.elapsed(), Duration::ZERO);
         tokio::time::advance(Duration::from_secs(30)).await;
-        // The one that tries is given up: another may try.
+        // After a dropped probe, another request may probe.
         for _ in 0..2 {
             let probe = limiter.enter(NOTHING, far()).await.unwrap();
             assert!(limiter.check().is_err());

@@ -1,35 +1,35 @@
-//! How many tokens a request will use.
+//! Estimates of the tokens that a request will use.
 
 use crate::{Content, Part, Request};
 
-/// What an image, a recording or a file is counted as.
+/// The tokens estimated for an image, a recording or a file.
 const MEDIA: u64 = 1_000;
-/// How many bytes of text are counted as one token.
+/// The bytes of text per estimated token.
 const BYTES: u64 = 4;
 
 /// The tokens that a request is expected to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Estimate {
     pub(super) prompt: u64,
-    /// Nothing where the request does not limit it.
+    /// The limit on completion tokens; `None` if the request sets none.
     pub(super) completion: Option<u64>,
 }
 
 impl Estimate {
-    /// The estimate for a request that takes `bytes` on the wire, its media included.
+    /// Estimates a request whose body has `bytes` bytes, including its media.
     #[cfg(feature = "http")]
     pub(crate) fn of_body(request: &Request, bytes: usize) -> Self {
         let (media, in_media) = media(request);
         Self::new(request, (bytes as u64).saturating_sub(in_media), media)
     }
 
-    /// The estimate for a text of so many bytes, to which nothing is generated.
+    /// Estimates text of this many bytes, for which no tokens are generated.
     #[cfg(feature = "http")]
     pub(crate) fn of_text(bytes: usize) -> Self {
         Estimate { prompt: bytes as u64 / BYTES, completion: Some(0) }
     }
 
-    /// The estimate for a request that is not sent anywhere.
+    /// Estimates a request that has no body.
     pub(crate) fn of(request: &Request) -> Self {
         let text = request.messages.iter().map(|message| message.text().len() as u64).sum();
         Self::new(request, text, media(request).0)
@@ -43,7 +43,7 @@ impl Estimate {
     }
 }
 
-/// How many media there are in the prompt, and how many bytes they take.
+/// Returns the number of media in the prompt and their bytes.
 fn media(request: &Request) -> (u64, u64) {
     let parts = request.messages.iter().flat_map(|message| match &message.content {
         Content::Parts(parts) => &parts[..],

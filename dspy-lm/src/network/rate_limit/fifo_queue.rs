@@ -1,4 +1,4 @@
-//! A queue in the order of arrival.
+//! A first-come, first-served queue.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,25 +9,25 @@ use tokio::time::Instant;
 use super::NotAdmitted;
 use dspy_base::locks::MutexExt as _;
 
-/// Lets one caller after the other at a state, in the order in which they came. Callers wait in their own futures:
-/// nothing is kept for them here, and one that is dropped has left the queue.
+/// A queue that admits callers to a shared state in the order of arrival. Callers wait in their own futures: the
+/// queue stores nothing for them, and dropping a future leaves the queue.
 #[derive(Debug)]
 pub(super) struct FifoQueue<S> {
     queue: Semaphore,
     state: Mutex<S>,
-    /// Wakes the first of the queue to look again.
+    /// Wakes the first caller to check the state again.
     changed: Notify,
 }
 
-/// What the state says to the first of the queue.
+/// The state's decision about the first caller.
 pub(super) enum Admission<T> {
-    /// It may go.
+    /// The caller is admitted.
     Go(T),
-    /// It may try again then.
+    /// The caller should check again at this time.
     At(Instant),
-    /// It may try again after the next change.
+    /// The caller should check again after the next change.
     Later,
-    /// It will not get in.
+    /// The caller is refused.
     No(NotAdmitted),
 }
 
@@ -42,12 +42,12 @@ impl<S> FifoQueue<S> {
         self.state.lock_any()
     }
 
-    /// Has the first of the queue look again.
+    /// Wakes the first caller to check the state again.
     pub(super) fn wake(&self) {
         self.changed.notify_one();
     }
 
-    /// Waits for the turn and then for leave, if both come before `end`.
+    /// Waits until the caller is first and then until the state admits it; fails if that is not before `end`.
     pub(super) async fn pass<T>(
         &self,
         end: Instant,
@@ -55,7 +55,7 @@ impl<S> FifoQueue<S> {
     ) -> Result<T, NotAdmitted> {
         let _turn = match self.queue.try_acquire() {
             Ok(turn) => turn,
-            // Boxed, like all that few requests need, so that the others stay small.
+            // Boxed because few requests need it; the future of the others stays small.
             Err(_) => Box::pin(tokio::time::timeout_at(end, self.queue.acquire()))
                 .await
                 .ok()
@@ -69,25 +69,25 @@ impl<S> FifoQueue<S> {
                 Admission::Go(leave) => return Ok(leave),
                 Admission::No(refusal) => return Err(refusal),
                 Admission::At(when) if when >= end => {
-                    // A wait that outlasts the deadline is not worth starting.
+                    // A wait beyond the deadline is not started.
                     return Err(NotAdmitted::TooLate(Some(when.saturating_duration_since(now))));
                 }
                 Admission::At(when) => when,
                 Admission::Later if now >= end => return Err(NotAdmitted::TooLate(None)),
                 Admission::Later => end,
             };
-            // A change that comes between the question and here is not lost: the notice is kept.
+            // A change between the check and this line is not lost: the notification is stored.
             let _ = Box::pin(tokio::time::timeout_at(until, self.changed.notified())).await;
         }
     }
 }
 
-/// The end of a wait that nothing bounds.
+/// Returns the end of an unbounded wait.
 pub(super) fn far() -> Instant {
     Instant::now() + super::FOREVER
 }
 
-/// `time` from now, or as good as never.
+/// Returns the instant `time` from now, or a far one if that overflows.
 pub(super) fn after(now: Instant, time: Duration) -> Instant {
     now + time.min(super::FOREVER)
 }

@@ -4,7 +4,7 @@ use super::fifo_queue::far;
 use super::{AttemptOutcome, Estimate, Limits, RateLimiter};
 use crate::{Layer, Lm, LmFuture, Next, Request};
 
-/// Limits the requests of a handle.
+/// A layer that limits the requests of a handle.
 struct Limited(RateLimiter);
 
 impl Layer for Limited {
@@ -20,12 +20,11 @@ impl Layer for Limited {
 }
 
 impl Lm {
-    /// The same handle, limited. Its clones share the limits; other handles to the same model are free of them.
+    /// Limits this handle. Its clones share the limits; other handles to the same model do not.
     ///
-    /// It is meant for models of your own, and to give one model of an endpoint less than the others: what a whole
-    /// endpoint allows is set at the [`Endpoint`](crate::Endpoint). Like the requests of an endpoint, those of
-    /// the handle wait in the order in which they came, and slow down when the model answers that it is
-    /// [asked too much](crate::LmErrorKind::RateLimit).
+    /// Use it for custom models, and to give one model of an endpoint a lower limit than the others; the limits of a
+    /// whole endpoint are set at the [`Endpoint`](crate::Endpoint). As for an endpoint, requests wait in the order of
+    /// arrival and slow down if the model reports a [rate limit](crate::LmErrorKind::RateLimit).
     ///
     /// ```
     /// use dspy_lm::{Limits, Lm};

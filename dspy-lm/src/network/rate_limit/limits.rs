@@ -1,11 +1,11 @@
-//! What a user limits.
+//! The limits that a user configures.
 
 use super::circuit::Circuit;
 
-/// Limits of how fast and how much at a time a model is asked. What is not set is not limited.
+/// Limits on the rate and concurrency of requests to a model. Limits that are not set do not apply.
 ///
-/// For servers see [`Endpoint::requests_per_minute`](crate::Endpoint::requests_per_minute) and its neighbours,
-/// which hold for all handles to the server; for a single handle, or a model of your own, see
+/// For servers use [`Endpoint::requests_per_minute`](crate::Endpoint::requests_per_minute) and the methods after it,
+/// which apply to all handles to the server; for a single handle or a custom model, use
 /// [`Lm::limited`](crate::Lm::limited).
 ///
 /// ```
@@ -21,12 +21,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limits.
+    /// Creates limits of which none is set.
     pub const fn new() -> Self {
         Limits { requests_per_minute: None, tokens_per_minute: None, max_concurrent: None, circuit: None }
     }
 
-    /// These limits, with what is not set taken from `others`.
+    /// Returns these limits, with those that are not set taken from `others`.
     pub(super) fn or(self, others: &Limits) -> Limits {
         Limits {
             requests_per_minute: self.requests_per_minute.or(others.requests_per_minute),
@@ -36,33 +36,33 @@ impl Limits {
         }
     }
 
-    /// How many requests may start in any minute, at least 1. They are spread over the minute: two seconds' worth may
-    /// start at once.
+    /// Sets how many requests may start per minute, at least 1. They are spread over the minute: two seconds' worth
+    /// may start at once.
     #[must_use]
     pub const fn requests_per_minute(mut self, requests: u32) -> Self {
         self.requests_per_minute = Some(requests);
         self
     }
 
-    /// How many tokens, of prompts and replies together, may be used in a minute, at least 1.
+    /// Sets how many tokens, of prompts and replies together, may be used per minute, at least 1.
     ///
-    /// Before a request is sent its tokens are estimated: a quarter of the characters of its prompt, a flat thousand
-    /// for each image or file, and its [`max_tokens`](crate::Params::max_tokens) for each completion, or what
-    /// replies have had on average where that is not set. What the endpoint reports then replaces the estimate.
+    /// The tokens of a request are estimated before it is sent: a quarter of the prompt's characters, a flat 1,000
+    /// for each image or file, and for each completion its [`max_tokens`](crate::Params::max_tokens), or if that is
+    /// not set the average of the replies so far. The usage that the endpoint reports then replaces the estimate.
     #[must_use]
     pub const fn tokens_per_minute(mut self, tokens: u32) -> Self {
         self.tokens_per_minute = Some(tokens);
         self
     }
 
-    /// How many requests may be under way at the same time, at least 1.
+    /// Sets how many requests may be in flight at once, at least 1.
     #[must_use]
     pub const fn max_concurrent(mut self, requests: u32) -> Self {
         self.max_concurrent = Some(requests);
         self
     }
 
-    /// When to leave a model alone that does not answer any more.
+    /// Sets the circuit breaker, which refuses requests while a model does not respond.
     #[must_use]
     pub const fn circuit(mut self, circuit: Circuit) -> Self {
         self.circuit = Some(circuit);

@@ -1,19 +1,19 @@
-//! Rate limiting: how many requests an endpoint gets at a time and in a minute, and when it gets none.
+//! Rate limiting: how many requests an endpoint gets at a time and per minute, and its circuit breaker.
 //!
-//! An attempt needs two permissions, each from a queue in the order of arrival. The [`ModelPacing`] of the model slows
-//! down when the endpoint reports too many requests. The [`EndpointLimiter`] enforces the limits that the user set, and
-//! refuses requests while the circuit breaker of the endpoint is open. A retry asks for both again, and a request that
-//! waits holds neither.
+//! An attempt needs two permits, each from a first-come, first-served queue. The [`ModelPacing`] of the model slows
+//! down when the endpoint reports too many requests. The [`EndpointLimiter`] enforces the configured limits and
+//! refuses requests while the circuit breaker of the endpoint is open. A retry needs both permits again, and a
+//! waiting request holds neither.
 //!
 //! | file | concept |
 //! |---|---|
-//! | `limits` | the limits that a user sets |
+//! | `limits` | the limits that a user configures |
 //! | `layer` | limits of a single handle |
-//! | `registry` | the limiters of the process, shared by endpoint and key |
+//! | `registry` | the limiters of the process, by endpoint and key |
 //! | `endpoint_limiter` | concurrency, requests and tokens per minute of one endpoint |
 //! | `model_pacing` | additive increase, multiplicative decrease of one model's rate |
 //! | `circuit` | the circuit breaker |
-//! | `fifo_queue`, `bucket`, `estimate` | the queue, token buckets, the expected size of a request |
+//! | `fifo_queue`, `bucket`, `estimate` | the queue, token buckets, the estimated tokens of a request |
 
 mod bucket;
 mod circuit;
@@ -40,7 +40,7 @@ use model_pacing::ModelPacing;
 #[cfg(feature = "http")]
 pub(crate) use registry::rate_limiter;
 
-/// Longer times than this year are cut to it: sums of times must not overflow.
+/// The longest duration; longer ones are shortened to this year, so that sums of times do not overflow.
 pub(crate) const FOREVER: Duration = Duration::from_hours(365 * 24);
 
 /// The rate limiter of one model at one endpoint. Clones share their state.
@@ -50,16 +50,16 @@ pub(crate) struct RateLimiter {
     endpoint: Arc<EndpointLimiter>,
 }
 
-/// The result of an attempt, as far as limits are concerned.
+/// The result of an attempt, for the limiter.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptOutcome {
-    /// It was answered, with this usage where that is known.
+    /// A successful reply, with its usage if known.
     Answered(Option<Usage>),
-    /// It was turned down, by an endpoint that is in service.
+    /// A refusal of this request, by an endpoint that works.
     Refused,
-    /// It was one too many; the endpoint may have said how long to wait.
+    /// A refusal for too many requests, with the wait that the endpoint requests, if any.
     TooMany(Option<Duration>),
-    /// The endpoint is in no state to answer.
+    /// A failure of the endpoint.
     Down(Box<LmError>),
 }
 
@@ -76,7 +76,7 @@ impl AttemptOutcome {
     pub(crate) fn of(error: &LmError) -> Self {
         match error.kind {
             LmErrorKind::RateLimit => AttemptOutcome::TooMany(error.retry_after),
-            // A conflict is about this request only.
+            // A conflict concerns this request only.
             LmErrorKind::Server if matches!(error.status, Some(409 | 425)) => AttemptOutcome::Refused,
             LmErrorKind::Server | LmErrorKind::Timeout | LmErrorKind::Transport => {
                 AttemptOutcome::Down(Box::new(error.clone()))
@@ -86,18 +86,18 @@ impl AttemptOutcome {
     }
 }
 
-/// Why an attempt is not admitted.
+/// The reason to not admit an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum NotAdmitted {
-    /// Its turn would come in so long, or not in time at all.
+    /// The deadline would pass first. The wait until admission, if known.
     TooLate(Option<Duration>),
-    /// The endpoint is out of service.
+    /// The circuit breaker of the endpoint is open.
     Closed {
-        /// Until it is tried again; nothing while it is being tried.
+        /// The time until the next probe; `None` while one is in flight.
         remaining: Option<Duration>,
-        /// Failures in a row.
+        /// The number of consecutive failures.
         failures: u32,
-        /// What the last of them was.
+        /// The message of the last failure.
         last: String,
     },
 }
@@ -133,16 +133,16 @@ pub(crate) struct Permit<'a> {
 }
 
 impl RateLimiter {
-    /// A limiter that is shared by its clones only.
+    /// Creates a limiter that only its clones share.
     pub(crate) fn private(limits: &Limits) -> Self {
         let endpoint = EndpointLimiter::default();
         endpoint.set(limits, &Limits::new());
         RateLimiter { model: Arc::default(), endpoint: Arc::new(endpoint) }
     }
 
-    /// Waits for a permit for a request of this size, if it comes before `end`.
+    /// Waits for a permit for a request of this size; fails if it cannot be had before `end`.
     pub(crate) async fn enter(&self, estimate: Estimate, end: Instant) -> Result<Permit<'_>, NotAdmitted> {
-        // An endpoint that is out of service is not worth a queue.
+        // Checked first, so that no request queues for an endpoint whose circuit breaker is open.
         self.endpoint.check()?;
         self.model.enter(end).await?;
         let endpoint = self.endpoint.enter(estimate, end).await?;
@@ -151,13 +151,13 @@ impl RateLimiter {
 }
 
 impl Permit<'_> {
-    /// When the attempt was admitted.
+    /// Returns the time at which the attempt was admitted.
     #[cfg(feature = "http")]
     pub(crate) fn admitted(&self) -> Instant {
         self.endpoint.admitted
     }
 
-    /// Reports the result of the attempt, from which the limits of later ones are adjusted.
+    /// Reports the result of the attempt, which adjusts the limits of later attempts.
     pub(crate) fn settle(mut self, outcome: &AttemptOutcome) {
         let admitted = self.endpoint.admitted;
         if let AttemptOutcome::TooMany(wait) = outcome {

@@ -1,4 +1,4 @@
-//! Slowing down for an endpoint that says that it is asked too much, whatever the user has set.
+//! Adaptive pacing of a model whose endpoint reports too many requests, independent of the configured limits.
 
 use std::time::Duration;
 
@@ -8,22 +8,23 @@ use super::NotAdmitted;
 use super::bucket::Bucket;
 use super::fifo_queue::{Admission, FifoQueue, after};
 
-/// Over how many seconds the present rate is measured.
+/// The averaging window of the measured rate, in seconds.
 const WINDOW: f64 = 2.0;
-/// No rate is cut below this, per second: who asks so seldom is hardly the one who asks too much.
+/// The lowest reduced rate, in requests per second; slower callers are unlikely to cause the refusals.
 const FLOOR: f64 = 1.0;
-/// What a refusal leaves of the rate.
+/// The factor that the rate is multiplied by after a refusal.
 const CUT: f64 = 0.5;
-/// How many seconds it takes to win back the rate at which the refusal came.
+/// The time to recover the rate at which the refusal occurred, in seconds.
 const RECOVERY: f64 = 30.0;
-/// At how many times that rate the endpoint is trusted again.
+/// The multiple of that rate at which pacing ends.
 const TRUST: f64 = 2.0;
 
-/// No refusal holds others back for longer: endpoints may ask for any time, and one that means it says so again.
+/// The longest pause after one refusal. Endpoints may request any wait; if a longer one is needed, the next refusal
+/// repeats it.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// The pace at which one model is asked: as fast as callers like until it refuses, then half as fast as that, then
-/// steadily faster until it refuses again (additive increase, multiplicative decrease).
+/// The pacing of one model: unlimited until the first refusal, then at half the measured rate, then steadily faster
+/// until the next refusal (additive increase, multiplicative decrease).
 #[derive(Debug, Default)]
 pub(super) struct ModelPacing(FifoQueue<Pace>);
 
@@ -35,16 +36,16 @@ struct Pace {
     cut_at: Option<Instant>,
 }
 
-/// A rate that the endpoint has shown not to bear for long.
+/// A rate that the endpoint refused.
 #[derive(Debug)]
 struct Learned {
     bucket: Bucket,
-    /// The rate at which the last refusal came.
+    /// The rate at the last refusal.
     refused: f64,
     since: Instant,
 }
 
-/// The present rate of requests, as an average that fades.
+/// The current rate of requests, as an exponentially decaying average.
 #[derive(Debug, Default)]
 struct Meter {
     count: f64,
@@ -54,7 +55,7 @@ struct Meter {
 impl Meter {
     fn fade(&mut self, now: Instant) {
         let passed = self.at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
-        // Most requests come close upon each other; then nothing has faded yet.
+        // Most requests follow each other closely, and nothing decays in between.
         if passed > 0.01 || self.at.is_none() {
             self.count *= (-passed / WINDOW).exp();
             self.at = Some(now);
@@ -73,19 +74,19 @@ impl Meter {
 }
 
 impl ModelPacing {
-    /// Waits for the turn.
+    /// Waits for admission.
     pub(super) async fn enter(&self, end: Instant) -> Result<(), NotAdmitted> {
         self.0.pass(end, Pace::admit).await
     }
 
-    /// A request that was let through at `admitted` was one too many.
+    /// Slows down after a request admitted at `admitted` was refused for too many requests.
     pub(super) fn slow_down(&self, admitted: Instant, wait: Option<Duration>) {
         let now = Instant::now();
         let pace = &mut *self.0.state();
         if let Some(wait) = wait {
             pace.pause(now, wait);
         }
-        // Those that were under way together are refused together, and are one sign, not many.
+        // Requests that were in flight together are refused together, and count once.
         if pace.cut_at.is_some_and(|cut| admitted <= cut) {
             return;
         }
@@ -99,12 +100,12 @@ impl ModelPacing {
         tracing::debug!(rate, ?wait, "rate limited, slowing down");
     }
 
-    /// Lets nobody through for so long.
+    /// Admits no requests for this time.
     pub(super) fn pause(&self, wait: Duration) {
         self.0.state().pause(Instant::now(), wait);
     }
 
-    /// Whether it has nothing to remember.
+    /// Returns whether there is no state to keep.
     #[cfg(feature = "http")]
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let pace = &mut *self.0.state();
@@ -136,7 +137,7 @@ impl Pace {
         Admission::Go(())
     }
 
-    /// Wins back some of the rate.
+    /// Recovers a part of the rate.
     fn recover(&mut self, now: Instant) {
         let Some(learned) = &mut self.learned else { return };
         let refused = learned.refused.max(FLOOR);
@@ -157,12 +158,12 @@ mod tests {
     use super::*;
     use crate::network::rate_limit::fifo_queue::far;
 
-    /// How many requests go in so long.
+    /// Returns how many requests are admitted in this time.
     async fn count(pacer: &ModelPacing, time: Duration) -> u32 {
         let (end, mut count) = (Instant::now() + time, 0);
         while Instant::now() < end && pacer.enter(end).await.is_ok() {
             count += 1;
-            // Callers that are not held back come at a hundred a second.
+            // Without pacing, callers make a hundred requests per second.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::time::sleep_until(end).await;
@@ -206,7 +207,7 @@ mod tests {
         let before = Instant::now();
         tokio::time::sleep(Duration::from_millis(20)).await;
         pacer.slow_down(Instant::now(), None);
-        // The others that were under way say nothing new.
+        // The other requests in flight are the same refusal.
         (0..50).for_each(|_| pacer.slow_down(before, None));
         let halved = count(&pacer, 2 * second).await;
         assert!((85..=135).contains(&halved), "{halved}");

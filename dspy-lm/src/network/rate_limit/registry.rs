@@ -11,21 +11,22 @@ use super::{Circuit, Limits, RateLimiter};
 use crate::Secret;
 use dspy_base::locks::MutexExt as _;
 
-/// The most limiters that are kept for endpoints without a handle.
+/// The maximum number of limiters kept for endpoints without a handle.
 const UNUSED: usize = 256;
 
-/// What holds for an endpoint unless something else was set: a cap below the usual limit of 1,024 open files, and the
-/// usual circuit.
+/// The default limits of an endpoint: a concurrency below the usual limit of 1,024 open files, and the default
+/// circuit breaker.
 const DEFAULTS: Limits = Limits::new().max_concurrent(512).circuit(Circuit::USUAL);
 
-/// A digest of endpoint and key: keys are kept nowhere but in handles.
+/// A digest of endpoint and key, so that only handles hold keys.
 type Id = [u8; 32];
 
 static ENDPOINTS: LazyLock<Registry<EndpointLimiter>> = LazyLock::new(Registry::default);
 static MODELS: LazyLock<Registry<ModelPacing>> = LazyLock::new(Registry::default);
 
-/// The rate limiter of a model, at an address of which the second part is not shown. All handles to one endpoint with
-/// one key share its limits, those to one model there its pacing too. The limits set here hold for all from now on.
+/// Returns the rate limiter of a model at an address, whose second part is never shown. All handles to one endpoint
+/// with one key share its limits, and those to one model also share its pacing. The limits set here apply to all of
+/// them from now on.
 pub(crate) fn rate_limiter<'a>(
     endpoint: [&str; 2],
     secrets: impl Iterator<Item = &'a Secret>,
@@ -52,7 +53,7 @@ struct Registry<T>(Mutex<Entries<T>>);
 #[derive(Debug)]
 struct Entries<T> {
     shared: HashMap<Id, Arc<T>>,
-    /// At which size to look for what can be forgotten.
+    /// The size at which the next sweep for removable entries starts.
     sweep_at: usize,
 }
 
@@ -63,15 +64,15 @@ impl<T> Default for Registry<T> {
 }
 
 impl<T: Default> Registry<T> {
-    /// The one of this id. One that nobody holds any more is kept while it has something to remember, so that a
-    /// handle that is made anew for each request is limited like one that is kept.
+    /// Returns the entry of this id. An entry without handles is kept while it has state, so that handles created for
+    /// each request are limited like a permanent one.
     fn get(&self, id: Id, is_idle: fn(&T, Instant) -> bool) -> Arc<T> {
         let Entries { shared, sweep_at } = &mut *self.0.lock_any();
         if let Some(known) = shared.get(&id) {
             if Arc::strong_count(known) > 1 || !is_idle(known, Instant::now()) {
                 return known.clone();
             }
-            // What was set for handles of the past holds no longer.
+            // The settings of handles that no longer exist do not apply.
             shared.remove(&id);
         }
         if shared.len() >= *sweep_at {
@@ -151,7 +152,7 @@ mod tests {
             registry.get(id(number), EndpointLimiter::is_idle);
         }
         assert!(len(&registry) <= UNUSED, "{}", len(&registry));
-        // Not even what has something to remember.
+        // Entries with state are removed too.
         let broken = crate::LmError::new(crate::LmErrorKind::Transport, "m", "no");
         let broken = crate::network::rate_limit::AttemptOutcome::Down(broken.into());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,32 +1,32 @@
-//! The spellings in which a secret comes back: as it is, percent-encoded, escaped for JSON or HTML, in base64, and any
-//! mixture of these.
+//! The encodings in which a secret may be returned: verbatim, percent-encoded, escaped for JSON or HTML, in base64,
+//! and any combination.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// A shorter run of base64 may be anything.
+/// The minimum length of a base64 form; shorter ones occur by chance.
 const SHORTEST_BASE64: usize = 8;
-/// How often a backslash or a `%25` may be doubled: texts within texts within texts.
+/// The maximum depth of nested escapes: how often a backslash or a `%25` may be doubled.
 const DEEPEST: usize = 16;
 
-/// What was found at a place of a text.
+/// The kind of a match in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The secret, up to here.
+    /// The whole secret, up to this offset.
     Whole(usize),
-    /// Its beginning: the text ends within it.
+    /// The start of the secret: the text ends within it.
     Beginning,
 }
 
-/// The bytes to look for so that a secret is found in any spelling: its own, and those of its base64.
+/// Returns the bytes to search for to find a secret in any encoding: its own, and those of its base64 forms.
 pub(super) fn forms(secret: &str) -> Vec<Box<[u8]>> {
     let mut forms: Vec<Box<[u8]>> = vec![secret.as_bytes().into()];
-    // What stands before it in the encoded text decides how its bytes fall into digits.
+    // The base64 digits depend on the alignment, so each of the three is included.
     for lead in 0..3 {
         let padded = [&[0; 2][..lead], secret.as_bytes()].concat();
         let (start, end) = ((lead * 8).div_ceil(6), padded.len() * 8 / 6);
         for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            // Its last digit holds a part of what follows, unless nothing does.
+            // The last digit also encodes a part of the next byte, unless the text ends there.
             for end in [end, text.len()] {
                 let digits = text.as_bytes().get(start..end).unwrap_or_default();
                 if digits.len() >= SHORTEST_BASE64 && !forms.iter().any(|form| **form == *digits) {
@@ -38,15 +38,15 @@ pub(super) fn forms(secret: &str) -> Vec<Box<[u8]>> {
     forms
 }
 
-/// Whether a spelling of something that begins with `first` may begin with this byte.
+/// Returns whether an encoding of something that begins with `first` may begin with this byte.
 pub(super) fn may_begin(byte: u8, first: u8) -> bool {
     byte.eq_ignore_ascii_case(&first) || matches!(byte, b'\\' | b'%' | b'&') || byte == b'+' && first == b' '
 }
 
-/// What stands at the start of `text`, which may be the secret in one of its spellings.
+/// Matches the start of `text` with the secret in any of its encodings.
 pub(super) fn find(text: &[u8], secret: &[u8]) -> Option<Found> {
     let (mut longest, mut beginning) = (None, None);
-    // Where a spelling is ambiguous, all readings are followed, as many as there is reason for.
+    // Ambiguous encodings have several readings; all that match are followed.
     let mut open = vec![(0, 0)];
     let mut steps = 4 * secret.len() + 64;
     while let Some((at, known)) = open.pop() {
@@ -73,13 +73,13 @@ pub(super) fn find(text: &[u8], secret: &[u8]) -> Option<Found> {
 }
 
 enum Step {
-    /// So many bytes of the text stand for so many of the secret.
+    /// This many bytes of the text encode this many of the secret.
     Match(usize, usize),
     /// The text ends within an escape.
     Cut,
 }
 
-/// The ways to read the next bytes of the text as the next ones of the secret. Neither is empty.
+/// Returns the readings of the next bytes of the text as the next bytes of the secret. Neither is empty.
 fn readings(text: &[u8], secret: &[u8]) -> Vec<Step> {
     let mut steps = Vec::new();
     if same(text[0], secret[0]) || text[0] == b'+' && secret[0] == b' ' {
@@ -98,7 +98,7 @@ fn same(a: u8, b: u8) -> bool {
     a.eq_ignore_ascii_case(&b)
 }
 
-/// `\"`, `\/`, `\\`, `\u0041`, `\x41`, each with any number of backslashes.
+/// Reads `\"`, `\/`, `\\`, `\u0041` and `\x41`, each with any number of backslashes.
 fn backslashed(text: &[u8], secret: &[u8], steps: &mut Vec<Step>) {
     let leading = |bytes: &[u8]| bytes.iter().take(DEEPEST).take_while(|byte| **byte == b'\\').count();
     let (run, own) = (leading(text), leading(secret));
@@ -108,7 +108,7 @@ fn backslashed(text: &[u8], secret: &[u8], steps: &mut Vec<Step>) {
     let rest = &text[run..];
     let Some(&kind) = rest.first() else { return steps.push(Step::Cut) };
     if same(kind, secret[0]) {
-        // Escaped without need.
+        // A needless escape.
         steps.push(Step::Match(run + 1, 1));
     }
     let digits = match kind {
@@ -137,10 +137,10 @@ fn backslashed(text: &[u8], secret: &[u8], steps: &mut Vec<Step>) {
     });
 }
 
-/// What stands behind the unit of UTF-16 that was read.
+/// The code unit after a UTF-16 code unit.
 enum Pair {
     None,
-    /// A second unit, which makes this character of the two, in so many bytes.
+    /// The second unit of a surrogate pair: the resulting character, and the bytes read.
     Whole(char, usize),
     Cut,
 }
@@ -156,10 +156,10 @@ fn surrogates(high: u32, rest: &[u8]) -> Pair {
     char::from_u32(code).map_or(Pair::None, |meant| Pair::Whole(meant, run + 5))
 }
 
-/// `%2F`, and `%252F` where it was encoded twice.
+/// Reads `%2F`, or `%252F` if it was encoded twice.
 fn percent_encoded(text: &[u8], secret: &[u8], steps: &mut Vec<Step>) {
     let doubled = text[1..].chunks(2).take(DEEPEST).take_while(|pair| **pair == *b"25").count();
-    // A percent sign may be the secret's own, so that each of the `25` may be the last one.
+    // The secret may contain a percent sign, so that each of the `25` may be the last one.
     for start in (0..=doubled).map(|pairs| 1 + 2 * pairs) {
         match text.get(start..start + 2).map(hex) {
             None => steps.push(Step::Cut),
@@ -169,7 +169,7 @@ fn percent_encoded(text: &[u8], secret: &[u8], steps: &mut Vec<Step>) {
     }
 }
 
-/// `&amp;`, `&#38;`, `&#x26;`.
+/// Reads `&amp;`, `&#38;` and `&#x26;`.
 fn entity(text: &[u8], secret: &[u8]) -> Option<Step> {
     const LONGEST: usize = 10;
     let Some(end) = text.iter().take(LONGEST).position(|byte| *byte == b';') else {
@@ -194,7 +194,7 @@ fn entity(text: &[u8], secret: &[u8]) -> Option<Step> {
     stands_for(meant, secret, end + 1)
 }
 
-/// The step over `read` bytes that mean one character.
+/// Returns the step over `read` bytes that encode one character.
 fn stands_for(meant: char, secret: &[u8], read: usize) -> Option<Step> {
     let mut buffer = [0; 4];
     let bytes = meant.encode_utf8(&mut buffer).as_bytes();
@@ -202,7 +202,7 @@ fn stands_for(meant: char, secret: &[u8], read: usize) -> Option<Step> {
     start.eq_ignore_ascii_case(bytes).then_some(Step::Match(read, bytes.len()))
 }
 
-/// The number that these hexadecimal digits are.
+/// Parses hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }

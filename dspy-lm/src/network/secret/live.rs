@@ -1,4 +1,4 @@
-//! The credentials of all handles of this process: what models say is written down without them.
+//! The credentials of all handles of this process, which are hidden when answers of models are stored.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use super::Secret;
 use super::Secrets;
 use dspy_base::locks::MutexExt as _;
 
-/// A shorter credential may be a word of an answer, which must not be garbled.
+/// The minimum length of a hidden credential; a shorter one may be a word of an answer, which must not be garbled.
 #[cfg(feature = "http")]
 const SHORTEST: usize = 12;
 
@@ -19,14 +19,14 @@ static LIVE: LazyLock<Mutex<Live>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Live {
-    /// By a digest: handles with the same credentials share them.
+    /// The credentials by digest; handles with the same credentials share them.
     known: HashMap<[u8; 32], Weak<Secrets>>,
-    /// At which size to look for what can be forgotten.
+    /// The size at which the next sweep for removable entries starts.
     #[cfg(feature = "http")]
     sweep_at: usize,
 }
 
-/// Makes these credentials known for as long as the result is held.
+/// Registers these credentials for as long as the result is held.
 #[cfg(feature = "http")]
 pub(super) fn register(credentials: &[Secret]) -> Arc<Secrets> {
     let credentials = credentials.iter().filter(|secret| secret.expose().len() >= SHORTEST);
@@ -61,7 +61,7 @@ fn known() -> Vec<Arc<Secrets>> {
     live.known.values().filter_map(Weak::upgrade).collect()
 }
 
-/// `text` without the credentials of any handle.
+/// Returns `text` without the credentials of any handle.
 pub fn hide_live(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     for secrets in known() {
@@ -73,7 +73,7 @@ pub fn hide_live(text: &str) -> Cow<'_, str> {
     text
 }
 
-/// A value without the credentials of any handle in its texts.
+/// Removes the credentials of all handles from the strings of a value.
 pub(crate) fn hide_live_in(value: &mut Value) {
     fn hide(value: &mut Value, known: &[Arc<Secrets>]) {
         match value {

@@ -1,4 +1,4 @@
-//! Keys, and the means to keep them out of everything that people read.
+//! Secrets, and their removal from errors, logs and recordings.
 
 mod forms;
 mod live;
@@ -14,7 +14,7 @@ pub(crate) use names::path_parts;
 #[cfg(feature = "http")]
 pub(crate) use names::{Header, header_kind, looks_like_a_key};
 
-/// A key or token. It is sent to the endpoint and shown nowhere: `Debug` prints `***`.
+/// A key or token. It is sent to the endpoint and never shown: `Debug` prints `***`.
 ///
 /// ```
 /// use dspy_lm::Secret;
@@ -24,7 +24,7 @@ pub(crate) use names::{Header, header_kind, looks_like_a_key};
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// What is hidden.
+    /// Returns the secret itself.
     #[doc(hidden)]
     pub fn expose(&self) -> &str {
         &self.0
@@ -32,7 +32,7 @@ impl Secret {
 }
 
 impl From<&str> for Secret {
-    /// Takes the key without the white space around it, as key files tend to end in a newline.
+    /// Creates a secret without surrounding white space, as key files tend to end in a newline.
     fn from(key: &str) -> Self {
         Secret(key.trim().into())
     }
@@ -50,21 +50,21 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What stands in the place of a secret.
+/// The replacement of a secret in text.
 pub(crate) const HIDDEN: &str = "***";
 
-/// What must not appear in errors and logs of one endpoint, in whichever spelling a server sends it back.
+/// The secrets of one endpoint, which must not appear in errors and logs in any encoding.
 #[derive(Default)]
 pub(crate) struct Secrets {
-    /// Of each secret, the bytes to look for.
+    /// The encoded forms to search for.
     forms: Vec<Box<[u8]>>,
-    /// Those that say who asks.
+    /// The secrets that authenticate the caller.
     #[cfg(feature = "http")]
     credentials: Vec<Secret>,
 }
 
 impl Secrets {
-    /// Shorter values occur in ordinary text; hiding them would only garble messages.
+    /// The minimum length of a secret; shorter values occur in ordinary text, and hiding them would garble messages.
     pub(crate) const SHORTEST: usize = 6;
 
     pub(crate) fn add(&mut self, secret: impl Into<Secret>) {
@@ -79,8 +79,8 @@ impl Secrets {
         }
     }
 
-    /// Adds a secret that says who asks. No answer says it with reason, so that it is hidden in those, too, where
-    /// they are written down.
+    /// Adds a secret that authenticates the caller. Answers have no reason to contain it, so it is also hidden in
+    /// stored answers.
     #[cfg(feature = "http")]
     pub(crate) fn add_credential(&mut self, secret: impl Into<Secret>) {
         let secret = secret.into();
@@ -88,7 +88,7 @@ impl Secrets {
         self.add(secret);
     }
 
-    /// Makes the credentials known to all that writes down what models say, for as long as the result is held.
+    /// Registers the credentials, for as long as the result is held, to be hidden wherever answers are stored.
     #[cfg(feature = "http")]
     pub(crate) fn publish(&self) -> Arc<Secrets> {
         live::register(&self.credentials)
@@ -99,12 +99,13 @@ impl Secrets {
         self.forms.is_empty()
     }
 
-    /// `text` with every secret replaced.
+    /// Returns `text` with every secret replaced.
     pub(crate) fn scrub(&self, text: &str) -> String {
         self.replace(text, false)
     }
 
-    /// `text` with every secret replaced. Of a text that was cut, the beginning of a secret at its end goes, too.
+    /// Returns `text` with every secret replaced. If it was truncated (`cut`), an incomplete secret at its end is
+    /// removed too.
     fn replace(&self, text: &str, cut: bool) -> String {
         let bytes = text.as_bytes();
         let mut starts = [false; 256];
@@ -141,11 +142,11 @@ impl Secrets {
         out
     }
 
-    /// The first `limit` bytes of `bytes` as readable text, without secrets.
+    /// Returns the first `limit` bytes of `bytes` as readable text, without secrets.
     #[cfg(feature = "http")]
     pub(crate) fn excerpt(&self, bytes: &[u8], limit: usize) -> String {
         let longest = self.forms.iter().map(|form| form.len()).max().unwrap_or_default();
-        // What a secret's place is shortened to leaves room for what follows.
+        // The replacement may be shorter than the secret, so more than `limit` bytes are needed.
         let window = &bytes[..bytes.len().min(2 * limit + 2 * longest)];
         let mut text = self.replace(&String::from_utf8_lossy(window), window.len() < bytes.len());
         text.truncate(text.floor_char_boundary(limit));
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(secrets(&[]).excerpt("ééé".as_bytes(), 3), "é");
     }
 
-    /// The secret with each character spelt in one of the ways, drawn by `choices`.
+    /// Returns the secret with each character in one of its encodings, selected by `choices`.
     fn spelt(secret: &str, choices: &[u8]) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();

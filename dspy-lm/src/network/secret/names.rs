@@ -1,14 +1,14 @@
-//! What names and shapes tell about a value.
+//! Recognition of secrets by the names and shapes of values.
 
-/// What a header is, by its name.
+/// The kind of a header, by its name.
 #[cfg(feature = "http")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// It says who asks: a secret, and no part of what is asked.
+    /// A secret that authenticates the caller and does not affect the answer.
     Credential,
-    /// It accompanies a request: who sends it, how it is traced, what is negotiated.
+    /// A header that only accompanies the request: the client, tracing, content negotiation.
     Incidental,
-    /// Anything else, such as the version of a model or the project that is billed. It may change the answer.
+    /// Any other header, such as the version of a model or the project that is billed. It may affect the answer.
     Telling,
 }
 
@@ -60,8 +60,8 @@ pub(crate) fn header_kind(name: &str) -> Header {
     if traces || INCIDENTAL.contains(&name.as_str()) { Header::Incidental } else { Header::Telling }
 }
 
-/// Whether a part of a path or a word may be a key: it says so, it begins as keys do, or it is a long run of letters and
-/// digits such as nobody chooses for a name.
+/// Returns whether a path segment or a word may be a key: it is labelled as one, has the usual prefix, or is a long
+/// run of letters and digits that is unlikely to be a name.
 pub(crate) fn looks_like_a_key(word: &str) -> bool {
     const STARTS: &[&str] = &[
         "sk-", "sk_", "pk-", "pk_", "rk_", "gsk_", "xai-", "hf_", "ghp_", "gho_", "glpat-", "aiza", "akia",
@@ -86,7 +86,7 @@ pub(crate) fn looks_like_a_key(word: &str) -> bool {
     })
 }
 
-/// The parts of a path, and whether each of them [looks like a key](looks_like_a_key) or is announced as one.
+/// Returns the segments of a path, and whether each [looks like a key](looks_like_a_key) or follows a label of one.
 pub(crate) fn path_parts(path: &str) -> impl Iterator<Item = (&str, bool)> {
     const ANNOUNCING: &[&str] =
         &["key", "apikey", "api-key", "api_key", "token", "secret", "auth", "access_token"];

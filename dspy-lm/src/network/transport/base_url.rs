@@ -1,11 +1,11 @@
-//! From the base URL that a user gives to the address that requests go to.
+//! Conversion of a user's base URL to the address of requests.
 
 use reqwest::Url;
 
 use crate::endpoint::public_url;
 use crate::network::secret::{Header, header_kind, looks_like_a_key, path_parts};
 
-/// What users paste although only the part before it is the base URL.
+/// Method paths that users paste although the base URL ends before them.
 const PASTED: &[&str] =
     &["/chat/completions", "/completions", "/models", "/responses", "/messages", "/embeddings"];
 
@@ -16,7 +16,7 @@ pub(super) struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// `root` is the path where the text has none.
+    /// Parses a base URL. `root` is the default path.
     pub(super) fn parse(text: &str, root: &str) -> Result<Self, String> {
         let shown = public_url(text.trim());
         let mut url = Url::parse(text.trim()).map_err(|error| {
@@ -32,7 +32,7 @@ impl BaseUrl {
         }
         url.set_fragment(None);
         let path = url.path().trim_end_matches('/');
-        // Gemini's methods stand behind the model.
+        // Gemini's methods follow the model's name.
         let method =
             path.rsplit_once('/').filter(|(_, last)| last.to_lowercase().ends_with("generatecontent"));
         let models = method.and_then(|(models, _)| models.rsplit_once('/'));
@@ -47,7 +47,7 @@ impl BaseUrl {
         Ok(BaseUrl { url })
     }
 
-    /// The URL as it may be shown: without the query, and without what looks like a key in its path.
+    /// Returns the URL in a form that may be shown: without the query, and without path segments that look like keys.
     pub(super) fn shown(&self) -> String {
         let mut url = self.url.clone();
         url.set_query(None);
@@ -55,7 +55,8 @@ impl BaseUrl {
         if self.keys_in_path().next().is_none() { shown.to_owned() } else { public_url(shown) }
     }
 
-    /// What of the URL is not [shown](Self::shown) and still decides who answers; empty if all of it is shown.
+    /// Returns the URL if it contains anything that is not [shown](Self::shown) and can change the answer; otherwise
+    /// empty.
     pub(super) fn hidden(&self) -> &str {
         if self.url.query().is_some() || self.keys_in_path().next().is_some() {
             self.url.as_str()
@@ -64,12 +65,12 @@ impl BaseUrl {
         }
     }
 
-    /// The parts of the path that look like keys.
+    /// Returns the path segments that look like keys.
     pub(super) fn keys_in_path(&self) -> impl Iterator<Item = &str> {
         path_parts(self.url.path()).filter_map(|(part, is_key)| is_key.then_some(part))
     }
 
-    /// The address below it. The path may bring a query of its own.
+    /// Returns the address of `path` below the base URL. The path may have its own query.
     pub(super) fn join(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -81,7 +82,7 @@ impl BaseUrl {
         url
     }
 
-    /// Whether the server is on this machine.
+    /// Returns whether the server is on this machine.
     pub(super) fn is_local(&self) -> bool {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         host == "localhost"
@@ -89,8 +90,8 @@ impl BaseUrl {
             || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
     }
 
-    /// Values of the query, which some gateways take the key from, and whether that is likely. A version that is a date
-    /// is none.
+    /// Returns the values of the query, in which some gateways expect the key, and whether each is likely a key.
+    /// Dated versions are not included.
     pub(super) fn query_values(&self) -> Vec<(String, bool)> {
         let dated = |value: &str| {
             value.len() >= 10

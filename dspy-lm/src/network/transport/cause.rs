@@ -1,4 +1,4 @@
-//! The causes of a broken exchange, as errors keep them.
+//! The causes of a failed exchange, as stored in errors.
 
 use std::error::Error;
 use std::fmt;
@@ -7,8 +7,8 @@ use super::EXCERPT;
 use super::failure::causes;
 use crate::network::secret::Secrets;
 
-/// One cause and those below it, as text without secrets. The errors themselves are not kept: they may hold addresses
-/// and headers.
+/// A cause and the causes below it, as text without secrets. The original errors are not kept, because they may
+/// contain addresses and headers.
 #[derive(Debug)]
 pub(super) struct Cause {
     text: String,
@@ -16,7 +16,8 @@ pub(super) struct Cause {
 }
 
 impl Cause {
-    /// The causes of an error, from the outermost; its own text names the address.
+    /// Returns the causes of an error, from the outermost. Its own message is not included, because it contains the
+    /// address.
     pub(super) fn of(error: &reqwest::Error, secrets: &Secrets) -> Option<Self> {
         let causes: Vec<_> = causes(error).collect();
         causes.into_iter().rev().fold(None, |source, cause| {

@@ -1,4 +1,4 @@
-//! What the replies and breakdowns of an endpoint mean.
+//! Classification of an endpoint's error replies and of connection failures.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::report::{Report, says_something};
 use crate::LmErrorKind;
 
-/// Why a request got no usable answer, before model, endpoint and secrets are looked at.
+/// The reason why a request got no usable answer, before the model, endpoint and removal of secrets are added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: LmErrorKind,
     pub(crate) message: String,
-    /// How long the body asks to wait.
+    /// The wait that the body requests.
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -22,18 +22,18 @@ impl Failure {
         Failure { kind, message: message.into(), retry_after: None }
     }
 
-    /// The failure that a status outside 200 to 299 and its body stand for.
+    /// Returns the failure for a status outside 200 to 299 and its body.
     pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
         let report = Report::of_body(body);
         Failure { kind: report.kind(status), message: report.message, retry_after: report.retry_after }
     }
 
-    /// The failure that an event stands for whose name says that it is an error, whatever its data.
+    /// Returns the failure for an event whose name marks it as an error, regardless of its data.
     pub(super) fn of_event(data: &str) -> Self {
         Report::of_body(data.as_bytes()).failure()
     }
 
-    /// Refuses a reply, an event or a part of it whose `error` member says that something went wrong. Some servers
+    /// Returns an error if the `error` member of a reply, an event or a part of one reports an error. Some servers
     /// always send that member.
     pub(crate) fn check(reply: &Value) -> Result<(), Self> {
         match reply.get("error") {
@@ -42,15 +42,15 @@ impl Failure {
         }
     }
 
-    /// The failure of a reply that holds no `what`: the error that it is in one of the shapes that servers give to
-    /// errors, or that it cannot be read.
+    /// Returns the failure of a reply without `what`: the error that it contains, if it has the shape of a known one,
+    /// otherwise that it cannot be read.
     pub(crate) fn without(what: &str, reply: &Value) -> Self {
         let unread = || Failure::new(LmErrorKind::Decode, format!("the reply holds no {what}"));
         Report::of_stray(reply).map_or_else(unread, Report::failure)
     }
 
-    /// Refuses an event of no kind that the protocol knows, if it is an error. What may be one, or news that are no part
-    /// of the reply, is returned: it tells why, should the reply not come to its end.
+    /// Returns an error if an event of unknown kind is an error. A possible error, or an event that is no part of the
+    /// reply, is returned as `Some`: it becomes the reason if the reply turns out incomplete.
     pub(crate) fn of_stray_event(event: &Value) -> Result<Option<Self>, Self> {
         match Report::of_stray(event) {
             Some(report) if report.is_certain(event) => Err(report.failure()),
@@ -58,14 +58,14 @@ impl Failure {
         }
     }
 
-    /// The failure that a broken exchange stands for.
+    /// Returns the failure for an interrupted exchange.
     pub(super) fn of_exchange(error: &reqwest::Error) -> Self {
         let kind = match error {
             error if error.is_timeout() => LmErrorKind::Timeout,
             error if error.is_builder() => LmErrorKind::Configuration,
             _ => LmErrorKind::Transport,
         };
-        // The outer layers of the error repeat the address and say no more; the innermost one has the reason.
+        // The outer errors repeat the address without a reason; the innermost one has the reason.
         let reason = causes(error).last().map_or_else(|| "no reason given".to_owned(), ToString::to_string);
         let message = match kind {
             LmErrorKind::Timeout if error.is_connect() => "no connection in time".to_owned(),
@@ -77,12 +77,12 @@ impl Failure {
     }
 }
 
-/// Why a connection failed that will fail again in the same way.
+/// A reason for a failed connection that will recur.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasting {
-    /// Nobody listens there.
+    /// The server does not accept connections.
     Refused,
-    /// The two sides do not agree on encryption, or the certificate is not trusted.
+    /// The TLS handshake failed, or the certificate is not trusted.
     Tls,
 }
 
@@ -93,7 +93,7 @@ impl Lasting {
                 return Some(Lasting::Tls);
             }
             let mut cause = cause.downcast_ref::<std::io::Error>()?;
-            // An I/O error does not name what it holds as its source, and may hold another one.
+            // An I/O error does not return its inner error as its source, and may contain another one.
             loop {
                 if cause.kind() == std::io::ErrorKind::ConnectionRefused {
                     return Some(Lasting::Refused);
@@ -108,7 +108,7 @@ impl Lasting {
     }
 }
 
-/// The causes of an error, the innermost last.
+/// Returns the causes of an error, the innermost last.
 pub(super) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }

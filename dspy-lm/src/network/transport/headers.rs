@@ -1,4 +1,4 @@
-//! The headers of requests: what they hold, what of it is secret, and what of it tells deployments apart.
+//! The headers of requests: their values, which of them are secret, and which distinguish deployments.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,12 +8,12 @@ use super::Route;
 use crate::network::secret::{Header, Secrets, header_kind};
 use crate::{Endpoint, Secret};
 
-/// A shorter value of a header that is no credential may be an ordinary word.
+/// The minimum length of a hidden value of a header that is not a credential; a shorter one may be an ordinary word.
 const SHORTEST: usize = 8;
-/// A word of a header that is no credential is hidden by itself only if nobody would choose it for a name.
+/// The minimum length of a hidden single word in a header that is not a credential; a shorter one may be a name.
 const LONG_WORD: usize = 16;
 
-/// The headers of every request. Their values are noted as secrets.
+/// Returns the headers of every request. Adds their values to the secrets.
 pub(super) fn headers(
     endpoint: &Endpoint,
     route: &Route,
@@ -51,7 +51,7 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
         .map_err(|_| format!("`{}` is not a header name", dspy_base::error::clipped(name)))
 }
 
-/// What of the headers, and the tenant, decides who answers: names and values in one order.
+/// Returns the names and values of the headers that can change the answer, and the tenant, in a fixed order.
 pub(super) fn varying(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     for (name, _) in &endpoint.headers {
@@ -79,22 +79,22 @@ pub(super) fn varying(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Vec<St
     Ok(parts)
 }
 
-/// Notes a header's value and the tokens in it.
+/// Adds a header's value and its tokens to the secrets.
 fn add_secrets(name: &HeaderName, value: &Secret, secrets: &mut Secrets) {
     let text = value.expose();
     match header_kind(name.as_str()) {
-        // What is negotiated, and the numbers by which a request is looked up, are meant to be seen.
+        // Values for content negotiation, and request ids, are meant to be seen.
         Header::Incidental => return,
         Header::Credential => {
             secrets.add_credential(value.clone());
             let mut words = text.split([' ', '\t', ';', ',']);
             if text.contains(' ') && !text.contains(';') {
-                // The first one names the scheme.
+                // The first word names the scheme.
                 words.next();
             }
             for word in words.filter(|word| !word.is_empty()) {
                 secrets.add_credential(word);
-                // Members: those of a cookie, those of a digest.
+                // Members of a cookie or a digest.
                 if let Some((_, member)) = word.split_once('=') {
                     secrets.add_credential(member.trim_matches('"'));
                 }
@@ -110,7 +110,7 @@ fn add_secrets(name: &HeaderName, value: &Secret, secrets: &mut Secrets) {
     add_basic(text, secrets);
 }
 
-/// Notes what `Basic` credentials are made of.
+/// Adds the parts of `Basic` credentials to the secrets.
 fn add_basic(text: &str, secrets: &mut Secrets) {
     let Some((scheme, encoded)) = text.split_once(' ') else { return };
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -119,7 +119,7 @@ fn add_basic(text: &str, secrets: &mut Secrets) {
     let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(decoded) = decoded else { return };
     secrets.add_credential(decoded.as_str());
-    // Either may be the key: some services take it as the user.
+    // Either may be the key: some services expect it as the user.
     if let Some((user, password)) = decoded.split_once(':') {
         secrets.add_credential(user);
         secrets.add_credential(password);

@@ -1,6 +1,6 @@
-//! How requests travel: one POST with its retries, time limits and size limit, and errors without secrets.
+//! The HTTP transport: one POST with its retries, time limits and size limit, and errors without secrets.
 //!
-//! What is sent and how replies are read is the codecs' business.
+//! Request bodies and the decoding of replies belong to the codecs.
 
 mod base_url;
 mod cause;
@@ -40,33 +40,33 @@ pub(crate) use report::looks_like_html;
 use retry::{Failed, Patience};
 pub(crate) use streaming::Events;
 
-/// The largest reply that is read.
+/// The maximum size of a reply, in bytes.
 const BODY_LIMIT: usize = 32 << 20;
-/// How much of a failure's body is read.
+/// The maximum number of bytes read from the body of a failed request.
 const FAILURE_LIMIT: usize = 1 << 20;
-/// How much of a body and of a message an error holds, in bytes.
+/// The maximum length of a body's or message's excerpt in an error, in bytes.
 const EXCERPT: usize = 2 << 10;
 
-/// Where below a base URL requests go, and what they carry beside what the endpoint says.
+/// The path below a base URL, and what requests need in addition to the endpoint's settings.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     /// The path below the base URL.
     pub(crate) path: String,
-    /// The path for streamed replies, where it is another.
+    /// The path for streamed replies, if it differs.
     pub(crate) stream_path: Option<String>,
-    /// The path of a base URL that has none.
+    /// The default path of a base URL without one.
     pub(crate) root: &'static str,
-    /// The header that holds the key; `None` is a bearer token.
+    /// The header that holds the key; `None` for a bearer token.
     pub(crate) key_header: Option<&'static str>,
-    /// Headers that every request must have.
+    /// Headers required on every request.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
-/// The way to one address.
+/// A connection to one address with its credentials, retry policy and limits.
 pub(crate) struct Transport {
     model: String,
     endpoint: String,
-    /// A digest of what else decides who answers, behind a `#`; empty if nothing does.
+    /// A digest, after a `#`, of what else can change the answer; empty if nothing does.
     variant: String,
     url: Url,
     stream_url: Url,
@@ -75,43 +75,43 @@ pub(crate) struct Transport {
     patience: Patience,
     idle_timeout: Option<Duration>,
     rate_limiter: RateLimiter,
-    /// Holds the credentials among the secrets published.
+    /// Keeps the credentials registered, so that stored answers hide them.
     _published: Arc<Secrets>,
     secrets: Secrets,
     local: bool,
-    /// What to say when the key is refused.
+    /// The hint in the error for a refused key.
     key_hint: String,
 }
 
-/// The client for requests of others than models to this address.
+/// Returns the HTTP client for requests to this address other than those to models.
 ///
 /// # Errors
-/// If the address is malformed, with what is wrong.
+/// A message if the address is malformed.
 pub fn client_for(url: &str) -> Result<reqwest::Client, String> {
     client::client(BaseUrl::parse(url, "/")?.is_local())
 }
 
-/// What is to be sent.
+/// The body of a request and its estimated tokens.
 pub(crate) struct Outgoing {
     body: Vec<u8>,
     estimate: Estimate,
 }
 
 impl Outgoing {
-    /// The body of a request to a model.
+    /// Creates the body of a request to a model.
     pub(crate) fn new(body: Vec<u8>, request: &crate::Request) -> Self {
         Outgoing { estimate: Estimate::of_body(request, body.len()), body }
     }
 
-    /// A body that has no reply to generate.
+    /// Creates a body for which no reply is generated.
     pub(crate) fn plain(body: Vec<u8>) -> Self {
         Outgoing { estimate: Estimate::of_text(body.len()), body }
     }
 }
 
-/// A result that tells what it has used.
+/// A result with its usage.
 pub(crate) trait Metered {
-    /// What it has used, if it says so.
+    /// Returns the usage, if the result reports it.
     fn usage(&self) -> Option<Usage>;
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Answer {
     headers: HeaderMap,
 }
 
-/// The headers that name a request, in the order of preference.
+/// The headers that identify a request, in order of preference.
 static REQUEST_IDS: [HeaderName; 3] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("request-id"),
@@ -142,7 +142,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The wait that the headers ask for.
+    /// Returns the wait that the headers request.
     fn retry_after(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         retry_after::retry_after(self.status, &self.headers, now)
@@ -151,17 +151,17 @@ impl Answer {
 
 #[cfg(test)]
 impl Answer {
-    /// A successful reply.
+    /// Creates a successful reply with this body.
     pub(crate) fn of(body: &[u8]) -> Self {
         Answer { status: 200, request_id: None, body: body.to_vec(), headers: HeaderMap::new() }
     }
 }
 
-/// A reply of which the head has arrived.
+/// A reply whose head has arrived.
 struct Incoming {
     answer: Answer,
     response: reqwest::Response,
-    /// How the body is compressed, if it is. It was not asked to be.
+    /// The compression of the body, if any. The client does not request one.
     encoding: Option<String>,
 }
 
@@ -170,7 +170,7 @@ fn too_large() -> Failure {
 }
 
 impl Transport {
-    /// The way along `route` below the base URL of `endpoint`, for the model of that id.
+    /// Creates the transport to `route` below the base URL of `endpoint`, for the model with this id.
     pub(crate) fn new(endpoint: &Endpoint, model: &str, route: &Route) -> Result<Self, LmError> {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
         let base = BaseUrl::parse(&endpoint.base_url, route.root).map_err(wrong)?;
@@ -219,13 +219,13 @@ impl Transport {
         })
     }
 
-    /// What tells this way from others: the base URL with `path` below it, without anything secret, and a digest of
-    /// what else decides who answers.
+    /// Returns the identity of this address: the base URL with `path` below it, without secrets, and a digest of what
+    /// else can change the answer.
     pub(crate) fn address(&self, path: &str) -> String {
         format!("{}{path}{}", self.endpoint, self.variant)
     }
 
-    /// Posts a JSON body and reads the answer by `decode`, again and again where that may help.
+    /// Posts a JSON body and reads the answer with `decode`; retries after transient failures.
     pub(crate) async fn post<T: Metered>(
         &self,
         outgoing: Outgoing,
@@ -236,7 +236,7 @@ impl Transport {
         self.repeat(estimate, |time| self.attempt(body.clone(), time, &decode)).await
     }
 
-    /// Makes attempts, each when its turn has come, until one succeeds or no hope or time is left.
+    /// Makes rate-limited attempts until one succeeds, the failure is permanent, or time or retries run out.
     async fn repeat<T: Metered, F: Future<Output = Result<T, Failed>>>(
         &self,
         estimate: Estimate,
@@ -251,7 +251,7 @@ impl Transport {
                 let entered = self.rate_limiter.enter(estimate, end).await;
                 let pass = entered
                     .map_err(|refusal| Failed { error: refusal.error(&self.model).into(), hopeless: true })?;
-                // What is waited for is no part of the attempt.
+                // The wait for a permit is no part of the attempt.
                 let span = spans::attempt(resend.fetch_add(1, Ordering::Relaxed));
                 let time = self.patience.attempt(pass.admitted(), end);
                 let result = if span.is_disabled() {
@@ -273,8 +273,8 @@ impl Transport {
         .await
     }
 
-    /// Sends what `make` makes of an empty POST and reads the answer by `decode`; again after failures of the kinds
-    /// that pass `again`. Bodies may be streams: they are made anew for each attempt.
+    /// Sends the request that `make` derives from an empty POST and reads the answer with `decode`; retries after
+    /// failures of the kinds that `again` accepts. Bodies may be streams, as each attempt builds a new one.
     pub(crate) async fn exchange<T>(
         &self,
         make: impl Fn(Request) -> Request,
@@ -317,7 +317,7 @@ impl Transport {
         self.judge(incoming.answer, decode)
     }
 
-    /// What a complete reply amounts to.
+    /// Decodes a complete reply, or returns its failure.
     fn judge<T>(
         &self,
         answer: Answer,
@@ -344,7 +344,7 @@ impl Transport {
         time: Duration,
     ) -> impl Future<Output = Result<Incoming, Failed>> + use<'_> {
         *request.timeout_mut() = Some(time);
-        // The request is handed over here, so that the future does not hold it.
+        // The request is passed on here, so that the future does not hold it.
         self.head(self.client.execute(request))
     }
 
@@ -352,7 +352,7 @@ impl Transport {
         &self,
         sent: impl Future<Output = reqwest::Result<reqwest::Response>>,
     ) -> Result<Incoming, Failed> {
-        // Without a reactor the connection panics in the depths of its libraries.
+        // Without a reactor, the connection panics inside a dependency.
         let mut response = match AssertUnwindSafe(sent).catch_unwind().await {
             Ok(response) => response.map_err(|error| self.broken(&error))?,
             Err(panic) => {
@@ -370,7 +370,7 @@ impl Transport {
         Ok(Incoming { answer, response, encoding })
     }
 
-    /// Reads the reply to its end.
+    /// Reads the body of the reply to its end.
     async fn read_body(&self, incoming: &mut Incoming) -> Result<(), Failed> {
         let Incoming { answer, response, encoding } = incoming;
         let success = response.status().is_success();
@@ -389,7 +389,7 @@ impl Transport {
                     answer.body.extend_from_slice(&chunk);
                 }
                 Ok(None) => return Ok(()),
-                // The status has said what matters.
+                // The status already identifies the failure.
                 Ok(Some(_)) | Err(_) if !success => return Ok(()),
                 Ok(Some(_)) => {
                     let failure = too_large();
@@ -408,7 +408,7 @@ impl Transport {
         encoding: &str,
     ) -> Result<(), Failed> {
         let mut compressed = Vec::new();
-        // What is too long or breaks off is read as far as it goes.
+        // A body that is too long or incomplete is read as far as possible.
         while let Ok(Some(chunk)) = response.chunk().await {
             if compressed.len() + chunk.len() > FAILURE_LIMIT {
                 break;
@@ -421,11 +421,11 @@ impl Transport {
         Ok(())
     }
 
-    /// The failure of an exchange that broke.
+    /// Returns the failure of an interrupted exchange.
     fn broken(&self, error: &reqwest::Error) -> Failed {
         let mut failure = Failure::of_exchange(error);
         let lasting = Lasting::of_exchange(error);
-        // A remote server that refuses connections may be starting anew; one on this machine was forgotten.
+        // A remote server that refuses connections may be restarting; one on this machine was probably not started.
         let forgotten = self.local && lasting == Some(Lasting::Refused);
         if forgotten {
             failure.message.push_str("; is the server running?");
@@ -440,7 +440,7 @@ impl Transport {
         Failed { error: lm_error.into(), hopeless }
     }
 
-    /// The error that a failure is to the caller: with hints, without secrets.
+    /// Converts a failure to the caller's error: with hints, without secrets.
     fn error(&self, failure: Failure, answer: Option<&Answer>) -> LmError {
         let hint = match failure.kind {
             LmErrorKind::Auth => format!(" ({})", self.key_hint),
@@ -467,7 +467,7 @@ impl Transport {
 
 impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Neither the full address nor the headers: both may hold keys.
+        // Neither the full address nor the headers: both may contain keys.
         f.debug_struct("Transport").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }

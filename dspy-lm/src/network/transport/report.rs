@@ -1,4 +1,4 @@
-//! What providers write into the bodies of failed requests.
+//! Parsing of the bodies of failed requests, in the formats of the providers.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use super::retry_after;
 use crate::LmErrorKind;
 use crate::protocols::wire::parse;
 
-/// What an error body says, whichever way it says it.
+/// The content of an error body, in whichever format.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// What happened, in the provider's words.
+    /// The provider's message.
     pub(super) message: String,
     /// The machine-readable parts, for matching.
     tags: String,
     /// A status in the body.
     status: Option<u16>,
-    /// How long it asks to wait.
+    /// The wait that the body requests.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Words in error codes and messages that tell more than the status. Providers agree on few statuses: bad keys,
-/// overlong prompts and spent credit all come as 400 somewhere. The first row that fits decides.
+/// Words in error codes and messages that are more specific than the status. Statuses vary between providers: bad
+/// keys, overlong prompts and spent credit are all reported as 400 by some. The first matching row applies.
 const SIGNS: &[(LmErrorKind, &[&str])] = &[
     (
         LmErrorKind::Billing,
@@ -82,7 +82,7 @@ const SIGNS: &[(LmErrorKind, &[&str])] = &[
     (LmErrorKind::Server, &["overloaded", "server_error", "internal_error", "api_error", "unavailable"]),
 ];
 
-/// Words that tell the kind where no status does: names of classes and phrases that would be too weak beside one.
+/// Words that imply the kind if there is no status: class names and phrases that are too weak to overrule one.
 const WEAK_SIGNS: &[(LmErrorKind, &[&str])] = &[
     (LmErrorKind::ContextWindow, &["maximum context", "context_window", "too many tokens"]),
     (
@@ -135,11 +135,11 @@ const WEAK_SIGNS: &[(LmErrorKind, &[&str])] = &[
     ),
 ];
 
-/// How many of the [`SIGNS`] may overrule a status: those that say that the request will never succeed.
+/// The number of [`SIGNS`] that overrule a status: those of requests that will never succeed.
 const FINAL_SIGNS: usize = 5;
 
 impl Report {
-    /// The report of an error body, which may also be text.
+    /// Parses an error body, which may also be plain text.
     pub(super) fn of_body(body: &[u8]) -> Self {
         match parse(body) {
             Ok(Value::String(message)) => Report { message, ..Report::default() },
@@ -148,7 +148,7 @@ impl Report {
         }
     }
 
-    /// The report of an error: `{"error": …}`, `{"errors": […]}`, a list with one of these, or the members themselves.
+    /// Parses an error: `{"error": …}`, `{"errors": […]}`, a list with one of these, or the members themselves.
     pub(super) fn of(json: &Value) -> Self {
         let json = first(json);
         let inner = ["error", "errors", "base_resp"].into_iter().find_map(|name| said(json, name));
@@ -164,19 +164,19 @@ impl Report {
         report
     }
 
-    /// The report of a reply that holds nothing that a reply should hold, if it looks like that of an error.
+    /// Parses a reply without any of the expected members as an error, if it resembles one.
     pub(super) fn of_stray(json: &Value) -> Option<Self> {
         let json = first(json);
         let message = MESSAGES.iter().any(|name| said(json, name).is_some_and(Value::is_string));
         (is_error(json) || message).then(|| Report::of(json))
     }
 
-    /// Whether it is certainly one of an error: its shape says so, or what it says.
+    /// Returns whether the reply is certainly an error, by its shape or its content.
     pub(super) fn is_certain(&self, json: &Value) -> bool {
         is_error(first(json)) || self.kind_in_success() != LmErrorKind::Other
     }
 
-    /// The report that stands in an `error` member.
+    /// Parses the value of an `error` member.
     pub(super) fn of_member(error: &Value) -> Self {
         if let Some(message) = error.as_str() {
             return Report { message: message.to_owned(), ..Report::default() };
@@ -189,7 +189,7 @@ impl Report {
         let at = |pointer: &str| error.pointer(pointer).and_then(text);
         let mut message =
             MESSAGES.iter().find_map(|name| error.get(*name).and_then(text)).unwrap_or_default();
-        // Routers pass on what the server behind them said.
+        // Routers include the error of the server behind them.
         if let Some(raw) = at("/metadata/raw") {
             message = format!("{message}: {raw}");
         }
@@ -214,7 +214,7 @@ impl Report {
         self.message == SILENT
     }
 
-    /// The failure of an error that came as a success.
+    /// Returns the failure of an error that was sent with a success status.
     pub(super) fn failure(self) -> Failure {
         Failure { kind: self.kind_in_success(), message: self.message, retry_after: self.retry_after }
     }
@@ -224,7 +224,7 @@ impl Report {
         signs.iter().find(|(_, signs)| signs.iter().any(|sign| text.contains(sign))).map(|(kind, _)| *kind)
     }
 
-    /// The kind of an error with this status.
+    /// Returns the kind of an error with this status.
     pub(super) fn kind(&self, status: u16) -> LmErrorKind {
         use LmErrorKind::{
             Auth, Billing, ContentFilter, ContextWindow, InvalidRequest, NotFound, RateLimit, Server, Timeout,
@@ -237,14 +237,14 @@ impl Report {
             (404 | 405 | 410, _) => NotFound,
             (408, _) => Timeout,
             (429, _) => RateLimit,
-            // Some local servers fail on overlong prompts; trying again would not help.
+            // Some local servers report overlong prompts as a server error; a retry would not help.
             (409 | 425 | 500.., Some(ContextWindow)) => ContextWindow,
             (409 | 425 | 500.., _) => Server,
             (_, sign) => sign.unwrap_or(InvalidRequest),
         }
     }
 
-    /// The kind of an error that came as a success.
+    /// Returns the kind of an error that was sent with a success status.
     pub(super) fn kind_in_success(&self) -> LmErrorKind {
         match self.status {
             Some(status) => self.kind(status),
@@ -253,11 +253,11 @@ impl Report {
     }
 }
 
-/// The members that hold what happened.
+/// The members that may hold the message.
 const MESSAGES: &[&str] =
     &["message", "Message", "detail", "msg", "error_message", "error_msg", "status_msg", "error_description"];
 
-/// Whether the shape of a reply is that of an error.
+/// Returns whether a reply has the shape of an error.
 fn is_error(json: &Value) -> bool {
     let is = |name: &str| json.get(name).is_some_and(|value| value == "error");
     let code = json.pointer("/base_resp/status_code").and_then(Value::as_i64);
@@ -265,10 +265,10 @@ fn is_error(json: &Value) -> bool {
     is("object") || is("type") || tells || code.is_some_and(|code| code != 0)
 }
 
-/// What happened, where nothing says it.
+/// The message for an error without a reason.
 const SILENT: &str = "no reason given";
 
-/// A list stands for its first element.
+/// Returns the first element of a list, or the value itself.
 fn first(json: &Value) -> &Value {
     json.as_array().and_then(|list| list.first()).unwrap_or(json)
 }
@@ -277,7 +277,7 @@ fn said<'v>(json: &'v Value, name: &str) -> Option<&'v Value> {
     json.get(name).filter(|value| says_something(value))
 }
 
-/// Whether the value in the place of an error says that there is one: `{}`, `""`, `false` and `{"code": null}` do not.
+/// Returns whether the value of an `error` member reports an error: `{}`, `""`, `false` and `{"code": null}` do not.
 pub(super) fn says_something(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -289,7 +289,7 @@ pub(super) fn says_something(value: &Value) -> bool {
     }
 }
 
-/// A body that is not JSON, as a message.
+/// Returns a body that is not JSON as a message.
 fn plain(body: &[u8]) -> String {
     if looks_like_html(body) {
         return "the endpoint sent an HTML page".into();
@@ -298,7 +298,7 @@ fn plain(body: &[u8]) -> String {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("the body is empty").to_owned()
 }
 
-/// Whether a body is a web page: a sign that the address is not that of an API.
+/// Returns whether a body is a web page, which indicates that the address is not that of an API.
 pub(crate) fn looks_like_html(body: &[u8]) -> bool {
     let start = String::from_utf8_lossy(&body[..body.len().min(256)]).trim_start().to_ascii_lowercase();
     start.starts_with("<!doctype") || start.starts_with("<html") || start.starts_with("<head")

@@ -1,4 +1,4 @@
-//! When a failed request is sent again, and after which wait.
+//! Retries of failed requests.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use crate::LmError;
 use crate::network::rate_limit::FOREVER;
 use crate::observe;
 
-/// How patient an endpoint's requests are.
+/// The retry policy of an endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// How long one attempt may take.
+    /// The time limit of one attempt.
     pub(super) timeout: Duration,
-    /// How long all attempts and waits may take together.
+    /// The time limit of all attempts and waits together.
     pub(super) deadline: Duration,
-    /// How many attempts may follow the first.
+    /// The maximum number of attempts after the first.
     pub(super) retries: u32,
     /// The first and the longest wait.
     pub(super) backoff: (Duration, Duration),
 }
 
 impl Patience {
-    /// How long an attempt may take that is begun `now`, if all must be over at `end`.
+    /// Returns the time limit of an attempt that starts `now`, if all must end at `end`.
     pub(super) fn attempt(&self, now: Instant, end: Instant) -> Duration {
         self.timeout.min(end.saturating_duration_since(now))
     }
@@ -34,7 +34,7 @@ impl Patience {
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: Box<LmError>,
-    /// Whether another attempt is sure to fail too, although errors of its kind mostly pass.
+    /// Whether further attempts are certain to fail, although errors of this kind are usually transient.
     pub(super) hopeless: bool,
 }
 
@@ -45,8 +45,9 @@ impl Failed {
     }
 }
 
-/// Runs `attempt` until it succeeds, fails for good or patience ends. It is given the time at which all is over. The
-/// error of an attempt counts the requests that it has sent; the one returned counts those of all, and the time.
+/// Runs `attempt` until it succeeds, fails permanently, or the retry policy is exhausted. `attempt` receives the time
+/// at which all must end. The error of an attempt counts the requests that it sent; the returned error counts those
+/// of all attempts, and has the total time.
 pub(super) async fn retry<T, F>(
     patience: Patience,
     mut attempt: impl FnMut(Instant) -> F,
@@ -59,7 +60,7 @@ where
     let result = match attempt(end).await {
         Ok(done) => Ok(done),
         Err(failed) if !failed.may_pass() => Err(*failed.error),
-        // Boxed, like all that few requests need, so that the others stay small.
+        // Boxed because few requests need it; the future of the others stays small.
         Err(failed) => Box::pin(again(patience, end, failed, attempt)).await,
     };
     result.map_err(|mut error| {
@@ -68,7 +69,7 @@ where
     })
 }
 
-/// Goes on after the first attempt has `failed`.
+/// Continues after the first attempt has `failed`.
 async fn again<T, F>(
     patience: Patience,
     end: Instant,
@@ -78,7 +79,7 @@ async fn again<T, F>(
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    // Of all attempts that were given up for another one.
+    // The requests of all attempts that were retried.
     let mut sent = 0;
     let mut first = Some(failed);
     let waits = ExponentialBuilder::new()
@@ -96,7 +97,7 @@ where
         .adjust(|failed: &Failed, planned| {
             let planned = planned?;
             let wait = failed.error.retry_after.map_or(planned, |asked| spread(asked, planned));
-            // A wait that outlasts the deadline is not worth starting.
+            // A wait beyond the deadline is not started.
             (wait < end.saturating_duration_since(Instant::now())).then_some(wait)
         })
         .notify(|failed: &Failed, wait: Duration| {
@@ -110,8 +111,8 @@ where
     })
 }
 
-/// At least the time that the server asked for, and up to a quarter more: clients that were refused together
-/// must not come back together. The jittered `planned` wait is the source of randomness.
+/// Returns a wait of at least the time that the server requested and up to a quarter more, so that clients that were
+/// refused together do not return together. The jittered `planned` wait is the source of randomness.
 fn spread(asked: Duration, planned: Duration) -> Duration {
     let room = asked / 4;
     let share = f64::from(planned.subsec_nanos() % 100_000) / 100_000.0;
@@ -132,7 +133,7 @@ mod tests {
         backoff: (Duration::from_millis(500), Duration::from_secs(30)),
     };
 
-    /// Attempts that always fail in this way: how many there were and how long it took.
+    /// Makes attempts that always fail with this error, and returns their number and the time taken.
     async fn failing(patience: Patience, kind: LmErrorKind, retry_after: Option<u64>) -> (u32, Duration) {
         let (attempts, start) = (Cell::new(0), Instant::now());
         let error = retry(patience, |_| async {

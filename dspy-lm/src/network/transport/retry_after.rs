@@ -1,19 +1,19 @@
-//! How long a server asks to wait, in each of the ways to say it.
+//! The wait that a server requests, in all its formats.
 
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
-/// The wait that the headers of a reply of this status ask for. `now` is the local time in seconds since 1970, used
-/// where the server does not tell its own.
+/// Returns the wait that the headers of a reply with this status request. `now` is the local time in seconds since
+/// 1970, used if the server does not send its own.
 pub(super) fn retry_after(status: u16, headers: &HeaderMap, now: u64) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     asked(&text, now).or_else(|| if status == 429 { exhausted(&text, now) } else { None })
 }
 
-/// When what is used up comes free, by the headers that tell of each limit: `x-ratelimit-remaining-requests: 0` and
-/// `x-ratelimit-reset-requests: 6m0s`. Limits that are not used up say nothing about the wait.
+/// Returns when the exhausted limits reset, from the headers of each limit: `x-ratelimit-remaining-requests: 0` and
+/// `x-ratelimit-reset-requests: 6m0s`. Limits that are not exhausted do not affect the wait.
 fn exhausted<'h>(text: &dyn Fn(&str) -> Option<&'h str>, now: u64) -> Option<Duration> {
     let reset = |limit: &str| {
         let left = text(&format!("x-ratelimit-remaining{limit}"))?;
@@ -33,7 +33,7 @@ fn exhausted<'h>(text: &dyn Fn(&str) -> Option<&'h str>, now: u64) -> Option<Dur
     ["", "-requests", "-tokens"].into_iter().filter_map(reset).max()
 }
 
-/// The wait that the body of an error asks for: Google's `RetryInfo` among the details, or a member of its own.
+/// Returns the wait that an error body requests: Google's `RetryInfo` among the details, or a separate member.
 pub(super) fn in_body(error: &Value) -> Option<Duration> {
     let seconds = |value: &Value| match value {
         Value::String(text) => text.trim().parse().map_or_else(|_| duration(text), seconds),
@@ -64,7 +64,7 @@ fn seconds(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Reads a duration as Go and Protocol Buffers write it: `58s`, `1.5s`, `6m0s`, `1h2m3s`, `250ms`.
+/// Parses a duration in the format of Go and Protocol Buffers: `58s`, `1.5s`, `6m0s`, `1h2m3s`, `250ms`.
 fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut total) = (text.trim(), Duration::ZERO);
     if rest.is_empty() {
@@ -99,12 +99,12 @@ fn asked<'h>(text: &dyn Fn(&str) -> Option<&'h str>, now: u64) -> Option<Duratio
     if let Some(wait) = number(value) {
         return seconds(wait);
     }
-    // The server's own clock makes the difference right even where ours is wrong.
+    // With the server's clock, the difference is right even if the local clock is wrong.
     let now = text(DATE.as_str()).and_then(seconds_since_1970).unwrap_or(now);
     Some(Duration::from_secs(seconds_since_1970(value)?.saturating_sub(now)))
 }
 
-/// Reads a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`. The two obsolete spellings are not read.
+/// Parses a date in the format of HTTP: `Sun, 06 Nov 1994 08:49:37 GMT`. The two obsolete formats are not supported.
 fn seconds_since_1970(date: &str) -> Option<u64> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

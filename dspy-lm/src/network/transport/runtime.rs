@@ -1,4 +1,4 @@
-//! What the transport needs of the runtime that polls it.
+//! Checks of the async runtime that the transport runs on.
 
 use std::any::Any;
 use std::panic::catch_unwind;
@@ -12,15 +12,15 @@ use crate::{LmError, LmErrorKind};
 const NEEDS: &str = "a model over HTTP needs a Tokio runtime with timers and I/O: use `#[tokio::main]`, or build the \
                      runtime with `enable_all()`";
 
-/// Refuses to send where there is no runtime, or one without timers: both would panic in a dependency.
+/// Returns an error without a runtime, or in one without timers: both would cause a panic in a dependency.
 pub(super) fn check(model: &str) -> Result<(), LmError> {
-    // There is no way to ask a runtime for its timers but to make one; that panics where there are none.
+    // The only way to detect timers is to create one, which panics if they are disabled.
     let able =
         Handle::try_current().is_ok() && catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok();
     if able { Ok(()) } else { Err(LmError::new(LmErrorKind::Configuration, model, NEEDS)) }
 }
 
-/// The failure that a panic of the HTTP client stands for.
+/// Converts a panic of the HTTP client to a failure.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
     match dspy_base::panics::message(panic) {
         Some(said) if said.contains("runtime") => Failure::new(LmErrorKind::Configuration, NEEDS),

@@ -14,18 +14,18 @@ use super::{Answer, BODY_LIMIT, EXCERPT, FAILURE_LIMIT, Failure, Incoming, Outgo
 use crate::{Delta, DeltaSink, LmError, LmErrorKind, Response};
 use dspy_base::locks::MutexExt as _;
 
-/// Reads the events of one streamed reply.
+/// A decoder for the events of one streamed reply.
 pub(crate) trait Events: Send {
-    /// Takes in the data of one event and adds what it says to `deltas`. True if it was the last one.
+    /// Decodes the data of one event and appends its content to `deltas`. Returns true for the last event.
     fn read(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Failure>;
 
-    /// The answer, once the stream has ended.
+    /// Returns the answer after the end of the stream.
     fn finish(self, answer: &Answer) -> Result<Response, Failure>;
 }
 
 impl Transport {
-    /// Posts a JSON body and reads the answer while it arrives, again and again where that may help. A server that
-    /// does not stream after all is read by `whole`.
+    /// Posts a JSON body and decodes the answer while it arrives; retries after transient failures. The reply of a
+    /// server that does not stream is decoded by `whole`.
     pub(crate) async fn stream<E: Events>(
         &self,
         outgoing: Outgoing,
@@ -60,13 +60,13 @@ impl Transport {
         let Incoming { mut answer, response, .. } = incoming;
         let mut received = 0;
         let head = Head::default();
-        // Some servers end without the blank line that ends an event.
+        // Some servers end without the blank line that terminates an event.
         let end = stream::once(async { Ok(Cursor::new(b"\n\n".to_vec())) });
         let idle = self.idle_timeout;
         let chunks = stream::try_unfold(response, move |mut response| async move {
             let chunk = match idle {
                 None => response.chunk().await,
-                // Only bytes count: a comment keeps a stream alive that has no event yet.
+                // The idle time is measured by bytes: a comment keeps a stream alive before the first event.
                 Some(idle) => {
                     tokio::time::timeout(idle, response.chunk()).await.map_err(|_| Broken::Idle(idle))?
                 }
@@ -100,7 +100,7 @@ impl Transport {
     }
 }
 
-/// Reads events to the end of the reply.
+/// Decodes events to the end of the reply.
 async fn read_events<E: Events>(
     stream: impl Stream<Item = Result<Sse, sse_stream::Error>>,
     sink: &DeltaSink,
@@ -122,7 +122,7 @@ async fn read_events<E: Events>(
             Err(error) => return Err(Broken::Failed(Failure::new(LmErrorKind::Decode, error.to_string()))),
         };
         let data = event.data.unwrap_or_default();
-        // The name of the event says that it is an error, whatever its data looks like and whatever follows.
+        // The event's name marks it as an error, regardless of its data and of the events after it.
         if event.event.as_deref().is_some_and(|name| name.trim().eq_ignore_ascii_case("error")) {
             return Err(Broken::Failed(Failure::of_event(&data)));
         }
@@ -140,8 +140,8 @@ async fn read_events<E: Events>(
     }
 }
 
-/// The first bytes of a stream, for errors to show. As long as no event has come, all is kept: what looks like a stream
-/// may be a plain reply.
+/// The first bytes of a stream, for error messages. Until the first event everything is kept, because the body may
+/// turn out to be a plain reply.
 #[derive(Debug, Default)]
 struct Head(Mutex<Start>);
 
@@ -159,21 +159,21 @@ impl Head {
         start.bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
 
-    /// An event has come.
+    /// Records that an event has arrived.
     fn close(&self) {
         self.0.lock_any().closed = true;
     }
 }
 
 impl Answer {
-    /// Whether what should be a stream of events is a plain reply.
+    /// Returns whether the body is a plain reply instead of a stream of events.
     fn is_bare(&self) -> bool {
         let body = self.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.body);
         matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
     }
 }
 
-/// Why the bytes of a stream end early.
+/// The reason for an early end of a stream's bytes.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("the reply is too large")]

@@ -1,4 +1,4 @@
-//! What messages hold.
+//! Conversion of messages to content blocks.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::protocols::wire::{Source, arguments_object};
 use crate::{Content, Media, MediaKind, Message, Part, Role};
 
-/// The conversation as turns of two speakers. What the system says is left out, and turns of one speaker become one:
-/// the results of parallel calls must stand together.
+/// Returns the conversation as turns of two roles. System messages are omitted, and consecutive turns of one role are
+/// merged, because the results of parallel calls must be in one turn.
 pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
     for message in messages.iter().filter(|message| message.role != Role::System) {
@@ -23,13 +23,13 @@ pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> R
     Ok(turns.into_iter().filter(|(_, content)| !content.is_empty()).map(turn).collect())
 }
 
-/// What the system says, in blocks.
+/// Returns the system messages as blocks.
 pub(super) fn system(messages: &[Message]) -> Vec<Value> {
     let said = messages.iter().filter(|message| message.role == Role::System);
     said.filter_map(|message| text(&message.text())).collect()
 }
 
-/// A block of text. Blank ones are refused, and so they are left out.
+/// Returns a block of text, or `None` if it is blank, because the API refuses blank ones.
 fn text(text: &str) -> Option<Value> {
     (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}))
 }
@@ -46,7 +46,7 @@ fn blocks(message: &Message, source: Source<'_>, images: bool) -> Result<Vec<Val
             blocks.into_iter().flatten().collect()
         }
         Content::Calls { text: said, calls, opaque } => match source.own(opaque.as_deref()) {
-            // Signed thoughts must go back as they came, at their places.
+            // Signed reasoning must be sent back unchanged and in place.
             Some(items) => items.iter().filter_map(returned).collect(),
             None => {
                 let call = |call: &crate::ToolCall| {
@@ -62,7 +62,8 @@ fn blocks(message: &Message, source: Source<'_>, images: bool) -> Result<Vec<Val
     })
 }
 
-/// A block of the model's own, fit to go back: what a cut reply holds may not be.
+/// Returns a block of the model in a form that can be sent back; `None` if the API would refuse it, as for some
+/// blocks of a truncated reply.
 fn returned(item: &Value) -> Option<Value> {
     let mut item = item.clone();
     match item.get("type").and_then(Value::as_str) {

@@ -1,6 +1,6 @@
 //! Anthropic's messages.
 //!
-//! Source for all facts in this room: Anthropic, "Messages API reference", "Streaming messages", "Errors" (November
+//! Source for all facts in this module: Anthropic, "Messages API reference", "Streaming messages", "Errors" (November
 //! 2026).
 
 mod content;
@@ -15,15 +15,15 @@ use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 use models::Family;
 
-/// Whether the model of that name takes `temperature` and `top_p`.
+/// Returns whether the model with this name supports `temperature` and `top_p`.
 pub(crate) fn takes_sampling(model: &str) -> bool {
     models::family(model).sampling
 }
 
-/// Messages for one model.
+/// The codec of messages for one model.
 #[derive(Debug)]
 pub(crate) struct Messages {
-    /// The model's name on the wire.
+    /// The model's name in requests.
     name: String,
     dialect: Dialect,
     family: Family,
@@ -34,7 +34,7 @@ impl Messages {
         Messages { family: models::family(&name), name, dialect }
     }
 
-    /// Who signs thoughts.
+    /// Returns the source of reasoning signatures.
     fn source(&self) -> Source<'_> {
         source(&self.name)
     }

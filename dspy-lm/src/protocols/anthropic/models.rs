@@ -1,39 +1,39 @@
-//! What Claude models take and refuse. All of it is data.
+//! The parameters that Claude models support, as data.
 
 use crate::ReasoningEffort;
 
-/// What a family of models takes.
+/// The parameters that a family of models supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Family {
-    /// How it is told to think.
+    /// The control of reasoning.
     pub(super) thinking: Thinking,
-    /// Whether `temperature` and `top_p` are taken at all.
+    /// Whether `temperature` and `top_p` are supported.
     pub(super) sampling: bool,
-    /// The limit on the tokens of a reply where the request names none, since the API wants one: a bound that all
-    /// models of the family take and that long thoughts fit in.
+    /// The token limit of a reply if the request sets none, since the API requires one: a limit that all models of
+    /// the family support and that leaves room for long reasoning.
     pub(super) max_tokens: u32,
-    /// Whether a tool may be forced.
+    /// Whether a tool call can be forced.
     pub(super) forced_tools: bool,
     /// The name of the highest effort.
     pub(super) highest: &'static str,
 }
 
-/// How a family is told to think.
+/// The control of a family's reasoning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Thinking {
-    /// It cannot.
+    /// No reasoning.
     No,
-    /// By a number of tokens, and only if it is told to.
+    /// A budget of tokens; off by default.
     Budget,
-    /// By an effort, and only if it is told to.
+    /// An effort; off by default.
     Asked,
-    /// By an effort, unless it is told not to.
+    /// An effort; on by default.
     Unasked,
-    /// By an effort; it cannot be told not to.
+    /// An effort; cannot be turned off.
     Always,
 }
 
-/// From the fourth generation on, replies may have at least 32,000 tokens.
+/// The common settings. From the fourth generation on, replies may have at least 32,000 tokens.
 const FAMILY: Family = Family {
     thinking: Thinking::Budget,
     sampling: true,
@@ -41,10 +41,10 @@ const FAMILY: Family = Family {
     forced_tools: true,
     highest: "max",
 };
-/// Numbers of tokens and parameters of sampling are refused from Opus 4.7 on.
+/// The settings from Opus 4.7 on, where token budgets and sampling parameters are refused.
 const ADAPTIVE: Family = Family { thinking: Thinking::Asked, sampling: false, highest: "xhigh", ..FAMILY };
 
-/// The start of a model's name, and what such models take. The first row that fits decides.
+/// Prefixes of model names, and the settings of such models. The first matching row applies.
 ///
 /// Sources: Anthropic, "Models overview", "Adaptive thinking", "Effort", and the migration guides for Opus 4.7, 5 and
 /// 5.5 (November 2026).
@@ -64,21 +64,21 @@ const FAMILIES: &[(&str, Family)] = &[
     ("claude-opus-5", Family { thinking: Thinking::Unasked, ..ADAPTIVE }),
     ("claude-sonnet-5", Family { thinking: Thinking::Unasked, ..ADAPTIVE }),
     ("claude-haiku-5", Family { thinking: Thinking::Unasked, ..ADAPTIVE }),
-    // Fable, Mythos and what comes after them.
+    // Fable, Mythos and their successors.
     ("claude-", Family { thinking: Thinking::Always, forced_tools: false, ..ADAPTIVE }),
 ];
 
-/// What the model of that name takes. Models of other makers behind this protocol take its oldest form.
+/// Returns the settings of the model with this name. Models of other vendors with this protocol get its oldest form.
 pub(super) fn family(model: &str) -> Family {
     let name = model.to_ascii_lowercase().replace('.', "-");
-    // Clouds put the maker and the region before the name.
+    // Cloud providers put the vendor and the region before the name.
     let name = name.find("claude-").map_or(name.as_str(), |start| &name[start..]);
     let row = FAMILIES.iter().find(|(start, _)| name.starts_with(start));
     row.map_or(Family { max_tokens: 8_192, ..FAMILY }, |(_, family)| *family)
 }
 
 impl Family {
-    /// The word for an effort.
+    /// Returns the name of an effort.
     pub(super) const fn effort(self, effort: ReasoningEffort) -> &'static str {
         match effort {
             ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
@@ -89,10 +89,10 @@ impl Family {
     }
 }
 
-/// The fewest tokens that a model can be told to think with.
+/// The smallest token budget for reasoning.
 pub(super) const LEAST_BUDGET: u32 = 1_024;
 
-/// The tokens to think with at an effort, for families that want a number.
+/// Returns the token budget for an effort, for families that expect one.
 pub(super) const fn budget(effort: ReasoningEffort) -> u32 {
     match effort {
         ReasoningEffort::None => 0,

@@ -1,4 +1,4 @@
-//! The body of a request.
+//! Encoding of a request's body.
 
 use serde_json::{Map, Value, json};
 
@@ -27,7 +27,8 @@ impl Messages {
         let able = self.dialect.capabilities;
         let mut turns = content::turns(&request.messages, self.source(), able.images)?;
         if params.prompt_cache.is_some() {
-            // Two marks: what is the same in all requests of a program, and what is the same in the next turn.
+            // Two marks: one after the part that all requests of a program share, one after the part that the next
+            // turn repeats.
             mark(system.last_mut());
             let before_last = turns.len().checked_sub(2).and_then(|at| turns.get_mut(at));
             mark(before_last.and_then(|turn| turn["content"].as_array_mut()?.last_mut()));
@@ -46,12 +47,12 @@ impl Messages {
             self.thinking(params.reasoning_effort, max_tokens, forced)
         };
         let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
-        // Thoughts are sampled in one way only.
+        // Sampling parameters are refused while the model reasons.
         if able.sampling && !thinks {
             if let Some(temperature) = params.temperature {
                 put("temperature", json!(temperature));
             } else if let Some(top_p) = params.top_p {
-                // Claude 4 refuses both together.
+                // Claude 4 refuses both parameters together.
                 put("top_p", json!(top_p));
             }
         }
@@ -95,14 +96,14 @@ impl Messages {
             _ if request.tools.is_empty() => None,
             ToolChoice::Auto => None,
             ToolChoice::None => Some(json!({"type": "none"})),
-            // The nearest thing that is taken.
+            // The closest supported choice.
             ToolChoice::Required | ToolChoice::Named(_) if !self.family.forced_tools => None,
             ToolChoice::Required => Some(json!({"type": "any"})),
             ToolChoice::Named(name) => Some(json!({"type": "tool", "name": &**name})),
         }
     }
 
-    /// The switch for thinking and the word for the effort.
+    /// Returns the member that controls reasoning and the name of the effort.
     fn thinking(
         &self,
         effort: Option<ReasoningEffort>,
@@ -110,7 +111,7 @@ impl Messages {
         forced: bool,
     ) -> (Option<Value>, Option<&'static str>) {
         let shown = self.dialect.capabilities.reasoning;
-        // Thoughts come as a signature without text unless they are asked for.
+        // Without `display`, reasoning is returned as a signature without text.
         let adaptive = || json!({"type": "adaptive", "display": "summarized"});
         let word = effort.map(|effort| self.family.effort(effort));
         match (self.family.thinking, effort) {
@@ -118,7 +119,7 @@ impl Messages {
             (_, None) if !shown => (None, None),
             (Thinking::Budget, effort) => {
                 let wanted = budget(effort.unwrap_or(ReasoningEffort::Medium));
-                // The thoughts count towards the limit, and the reply needs room beside them.
+                // Reasoning counts towards the limit, and the reply needs the rest.
                 let tokens = wanted.min(max_tokens - max_tokens / 4);
                 let fits = tokens >= LEAST_BUDGET && tokens < max_tokens && !forced;
                 (fits.then(|| json!({"type": "enabled", "budget_tokens": tokens})), None)
@@ -130,7 +131,7 @@ impl Messages {
     }
 }
 
-/// Marks the end of what should be cached.
+/// Marks the end of a prefix that should be cached.
 fn mark(block: Option<&mut Value>) {
     if let Some(Value::Object(block)) = block {
         block.insert("cache_control".into(), json!({"type": "ephemeral"}));

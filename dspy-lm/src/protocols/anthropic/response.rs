@@ -1,4 +1,4 @@
-//! The body of a reply.
+//! Decoding of a reply's body.
 
 use serde_json::Value;
 
@@ -7,23 +7,23 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{completion_of, count, finish_reason, garbage, parse, read_arguments, string};
 use crate::{Completion, FinishReason, Response, ToolCall, Usage};
 
-/// Reads a reply to the model of that name.
+/// Reads a reply to the model with this name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
     let message = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
     message_of(message, answer, model)
 }
 
-/// Reads a message, as it came or as its events made it.
+/// Reads a message, as received or as assembled from events.
 pub(super) fn message_of(mut message: Value, answer: &Answer, model: &str) -> Result<Response, Failure> {
     Failure::check(&message)?;
     let finish = finish_reason(message.get("stop_reason"))?;
     let blocks = match message.get_mut("content").map(Value::take) {
         Some(Value::Array(blocks)) => blocks,
-        // A refusal may come without any.
+        // A refusal may have no content.
         Some(Value::Null) | None if finish == Some(FinishReason::ContentFilter) => Vec::new(),
         _ => return Err(Failure::without("content", &message)),
     };
-    // Why the model refuses is told beside the content.
+    // The reason for a refusal is given beside the content.
     let said = string(message.pointer("/stop_details/explanation"));
     let refusal = said.filter(|_| finish == Some(FinishReason::ContentFilter));
     let completion = completion(blocks, finish.unwrap_or_default(), refusal, model);
@@ -59,7 +59,7 @@ fn completion(blocks: Vec<Value>, finish: FinishReason, refusal: Option<String>,
     Completion { tool_calls: calls, opaque, ..completion }
 }
 
-/// What of the prompt went through the cache is not among the input tokens there.
+/// Reads the usage. The cached part of the prompt is not included in the input tokens there.
 pub(super) fn usage(usage: &Value) -> Usage {
     let count = |path: &str| count(usage.pointer(path));
     let (read, written) = (count("/cache_read_input_tokens"), count("/cache_creation_input_tokens"));

@@ -7,10 +7,10 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{Pieces, finish_reason, number};
 use crate::{Delta, LmErrorKind, Response};
 
-/// More blocks than this are not a reply.
+/// The maximum number of blocks in a reply.
 const MOST_BLOCKS: usize = 4_096;
 
-/// The blocks that have come, and what is said about the message.
+/// The blocks so far, and the members that concern the whole message.
 #[derive(Debug, Default)]
 pub(crate) struct MessageStream {
     message: Map<String, Value>,
@@ -19,7 +19,7 @@ pub(crate) struct MessageStream {
     ended: bool,
 }
 
-/// A block and the pieces of it that have arrived.
+/// A block and its deltas so far.
 #[derive(Debug, Default)]
 struct Block {
     index: Option<u64>,
@@ -30,7 +30,7 @@ struct Block {
 }
 
 impl MessageStream {
-    /// A new block. Some servers number all of them alike, or none.
+    /// Adds a block. Some servers send the same number for all blocks, or none.
     fn begin(&mut self, event: &Value) -> Result<&mut Block, Failure> {
         let index = number(event.get("index"));
         if self.blocks.len() >= MOST_BLOCKS || index.is_some_and(|index| index >= MOST_BLOCKS as u64) {
@@ -41,7 +41,7 @@ impl MessageStream {
         Ok(&mut self.blocks[at])
     }
 
-    /// The block that an event goes on with: the latest of its number, or the latest of all.
+    /// Returns the block that an event continues: the latest with its number, or the latest of all.
     fn block(&mut self, event: &Value) -> Result<&mut Block, Failure> {
         let index = number(event.get("index"));
         let at = match index {
@@ -54,7 +54,7 @@ impl MessageStream {
         }
     }
 
-    /// Takes over counts; those that come later are the totals so far.
+    /// Updates the counts; later ones are cumulative.
     fn count(&mut self, usage: Option<&Value>) {
         let counts = usage.and_then(Value::as_object).into_iter().flatten();
         let counts = counts.filter(|(_, count)| !count.is_null());
@@ -62,7 +62,7 @@ impl MessageStream {
     }
 }
 
-/// The kind of an event.
+/// Returns the type of an event.
 fn kind(event: &Value) -> &str {
     event.get("type").and_then(Value::as_str).unwrap_or_default()
 }

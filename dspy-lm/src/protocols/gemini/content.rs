@@ -1,4 +1,4 @@
-//! What contents hold.
+//! Conversion of messages to contents.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::protocols::wire::{Source, arguments_object};
 use crate::{Content, Media, MediaKind, Message, Part, Role, ToolCall};
 
-/// The conversation as turns of two speakers. What the system says is left out, and turns of one speaker become one:
-/// the results of parallel calls must stand together.
+/// Returns the conversation as turns of two roles. System messages are omitted, and consecutive turns of one role are
+/// merged, because the results of parallel calls must be in one turn.
 pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
     let mut called = Called::default();
@@ -24,7 +24,7 @@ pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> R
     Ok(turns.into_iter().filter(|(_, parts)| !parts.is_empty()).map(turn).collect())
 }
 
-/// What the system says.
+/// Returns the system messages as parts.
 pub(super) fn system(messages: &[Message]) -> Vec<Value> {
     let said = messages.iter().filter(|message| message.role == Role::System);
     said.filter_map(|message| text(&message.text())).collect()
@@ -34,12 +34,12 @@ fn text(text: &str) -> Option<Value> {
     (!text.is_empty()).then(|| json!({ "text": text }))
 }
 
-/// The calls so far.
+/// The tool calls so far.
 #[derive(Default)]
 struct Called<'m> {
-    /// The tools that were called under an id: results go back under the name of the tool.
+    /// The tool of each call id; results are sent back under the tool's name.
     names: HashMap<&'m str, &'m str>,
-    /// The ids that the model gave itself; others are the library's and mean nothing to it.
+    /// The ids that the model itself assigned; those assigned by the library are unknown to it.
     ids: HashSet<String>,
 }
 
@@ -63,7 +63,7 @@ fn parts<'m>(
             let named = |call: &'m ToolCall| Some((call.id.as_deref()?, call.name.as_str()));
             called.names.extend(calls.iter().filter_map(named));
             match source.own(opaque.as_deref()) {
-                // Signatures must go back in the parts that they came in.
+                // Signatures must be sent back in their original parts.
                 Some(items) => {
                     let id = |item: &Value| Some(item.pointer("/functionCall/id")?.as_str()?.to_owned());
                     called.ids.extend(items.iter().filter_map(id));
@@ -102,7 +102,7 @@ fn media(media: &Media, images: bool) -> Result<Value, String> {
     Ok(json!({"fileData": file}))
 }
 
-/// The media type that the end of a URL speaks of.
+/// Returns the media type implied by the extension of a URL.
 fn media_type(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next()?;
     let (_, extension) = path.rsplit('/').next()?.rsplit_once('.')?;

@@ -1,6 +1,6 @@
 //! Gemini's `generateContent`.
 //!
-//! Source for all facts in this room: Gemini API, "Generating content" (reference), "Gemini thinking", "Thought
+//! Source for all facts in this module: Gemini API, "Generating content" (reference), "Gemini thinking", "Thought
 //! signatures", "Structured output" (November 2026).
 
 mod content;
@@ -14,10 +14,10 @@ use crate::protocols::dialect::Dialect;
 use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 
-/// Contents for one model.
+/// The codec of `generateContent` for one model.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The model's name on the wire.
+    /// The model's name in requests.
     name: String,
     dialect: Dialect,
 }
@@ -28,7 +28,7 @@ impl Contents {
     }
 }
 
-/// Who signs thoughts.
+/// Returns the source of thought signatures.
 fn source(model: &str) -> Source<'_> {
     Source { protocol: "gemini", model }
 }

@@ -1,4 +1,4 @@
-//! The body of a request.
+//! Encoding of a request's body.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! The body of a reply.
+//! Decoding of a reply's body.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{completion_of, count, finish_reason, garbage, parse, read_arguments, string};
 use crate::{Completion, FinishReason, LmErrorKind, Response, TokenLogprob, ToolCall, Usage};
 
-/// Reads a reply to the model of that name.
+/// Reads a reply to the model with this name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
     let reply = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
     reply_of(reply, answer, model)
 }
 
-/// Reads a reply, as it came or as its events made it.
+/// Reads a reply, as received or as assembled from events.
 pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result<Response, Failure> {
     check(&reply)?;
     let mut candidates = match reply.get_mut("candidates").map(Value::take) {
@@ -32,7 +32,7 @@ pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result
     })
 }
 
-/// An error that came as a success, or a prompt that was refused.
+/// Returns an error for an error sent with a success status, or a refused prompt.
 pub(super) fn check(reply: &Value) -> Result<(), Failure> {
     Failure::check(reply)?;
     if let Some(reason) = string(reply.pointer("/promptFeedback/blockReason")) {
@@ -70,14 +70,14 @@ fn completion(mut candidate: Value, model: &str) -> Result<Completion, Failure> 
     }
     let opaque = (signed && !calls.is_empty()).then(|| source(model).mark(parts));
     let logprobs = logprobs(candidate.get("logprobsResult").unwrap_or(&Value::Null));
-    // Why a candidate was stopped is told beside it.
+    // The reason for stopping a candidate is given beside its content.
     let said = string(candidate.get("finishMessage"));
     let refusal = said.filter(|_| finish == FinishReason::ContentFilter && text.trim().is_empty());
     let completion = completion_of(text, Some(thoughts), refusal, finish);
     Ok(Completion { tool_calls: calls, opaque, logprobs, ..completion })
 }
 
-/// Whether a part is a summary of thoughts.
+/// Returns whether a part is a summary of the reasoning.
 pub(super) fn is_thought(part: &Value) -> bool {
     part.get("thought").and_then(Value::as_bool).unwrap_or_default()
 }
@@ -97,7 +97,7 @@ fn logprobs(result: &Value) -> Vec<TokenLogprob> {
     read.collect()
 }
 
-/// Thoughts are not among the tokens of the candidates there.
+/// Reads the usage. Reasoning tokens are not included in the candidates' tokens there.
 fn usage(usage: &Value) -> Usage {
     let count = |name: &str| count(usage.get(name));
     let thoughts = count("thoughtsTokenCount");

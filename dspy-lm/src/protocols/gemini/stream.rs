@@ -1,4 +1,4 @@
-//! The events of a streamed reply: each is a reply of its own, with the next parts.
+//! The events of a streamed reply, each of which is a reply with the next parts.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{Pieces, completion_at, finish_reason};
 use crate::{Delta, Response};
 
-/// The candidates that have come, and what is said about the reply.
+/// The candidates so far, and the members that concern the whole reply.
 #[derive(Debug, Default)]
 pub(crate) struct ContentStream {
     reply: Map<String, Value>,
@@ -26,7 +26,7 @@ impl ContentStream {
         let parts = candidate.pointer_mut("/content/parts").map(Value::take);
         for part in parts.as_ref().and_then(Value::as_array).into_iter().flatten() {
             let said = part.get("text").and_then(Value::as_str).unwrap_or_default();
-            // Whoever watches sees one reply.
+            // Only the first candidate is streamed to the reader.
             if index == 0 && !said.is_empty() {
                 let thought = is_thought(part);
                 deltas.push(if thought { Delta::Reasoning(said.into()) } else { Delta::Text(said.into()) });
@@ -36,7 +36,7 @@ impl ContentStream {
         let Value::Object(members) = candidate else { return Ok(()) };
         for (name, value) in members.into_iter().filter(|(name, _)| name != "content") {
             match (building.members.get_mut(&name), value) {
-                // Log-probabilities come with the parts that they are of.
+                // Log-probabilities arrive with the parts that they belong to.
                 (Some(Value::Object(own)), Value::Object(more)) if name == "logprobsResult" => {
                     append(own, more);
                 }
@@ -48,7 +48,7 @@ impl ContentStream {
     }
 }
 
-/// Adds lists to lists.
+/// Appends lists to lists.
 fn append(own: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, value) in more {
         match (own.get_mut(&name), value) {
@@ -59,7 +59,7 @@ fn append(own: &mut Map<String, Value>, more: Map<String, Value>) {
 }
 
 impl Building {
-    /// Takes in a part; a text that goes on becomes one with what came before.
+    /// Adds a part; consecutive text parts are merged.
     fn add(&mut self, part: &Value) {
         let text_only = |part: &Value| {
             part.as_object().is_some_and(|members| {
@@ -96,14 +96,14 @@ impl Pieces for ContentStream {
                 self.candidate(at, candidate, deltas)?;
             }
         }
-        // The counts are the totals so far.
+        // The counts are cumulative.
         let Value::Object(members) = event else { return Ok(false) };
         self.reply
             .extend(members.into_iter().filter(|(name, value)| name != "candidates" && !value.is_null()));
         Ok(false)
     }
 
-    /// There is no end mark; the reason to stop is the last thing that comes of a candidate.
+    /// Returns whether the candidates are complete. There is no end mark: each ends with its finish reason.
     fn is_complete(&self) -> Result<bool, Failure> {
         for candidate in &self.candidates {
             if finish_reason(candidate.members.get("finishReason"))?.is_none() {

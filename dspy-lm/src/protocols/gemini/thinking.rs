@@ -1,16 +1,16 @@
-//! How models are told to think. All of it is data.
+//! Parameters that control the reasoning of models, as data.
 
 use serde_json::{Value, json};
 
 use crate::ReasoningEffort;
 
-/// The start of a model's name, and how it is told. The first row that fits decides.
+/// Prefixes of model names, and how their reasoning is controlled. The first matching row applies.
 ///
 /// Source: Gemini API, "Gemini thinking", "Thinking levels and budgets" (November 2026).
 const FAMILIES: &[(&str, Way)] = &[
     ("gemini-1", Way::None),
     ("gemini-2.0", Way::None),
-    // Pro always thinks.
+    // Pro always reasons.
     ("gemini-2.5-pro", Way::Budget { least: 128 }),
     ("gemini-2", Way::Budget { least: 0 }),
     ("gemini-3-flash", Way::Level { least: "minimal" }),
@@ -22,15 +22,15 @@ const FAMILIES: &[(&str, Way)] = &[
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// It does not think.
+    /// The model does not reason.
     None,
-    /// By a number of tokens.
+    /// A budget of tokens.
     Budget { least: u32 },
-    /// By a word.
+    /// A named level.
     Level { least: &'static str },
 }
 
-/// The `thinkingConfig` for a model. `shown` asks for the thoughts even where no effort is named.
+/// Returns the `thinkingConfig` for a model. `shown` requests the reasoning even if no effort is set.
 pub(super) fn config(model: &str, effort: Option<ReasoningEffort>, shown: bool) -> Option<Value> {
     if effort.is_none() && !shown {
         return None;

@@ -1,4 +1,4 @@
-//! Calls of tools whose parts arrive one by one.
+//! Assembly of tool calls from the deltas of a stream.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::network::transport::Failure;
 use crate::protocols::wire::number;
 use crate::{LmErrorKind, ToolCall};
 
-/// More calls in one reply than this are none.
+/// The maximum number of calls in a reply.
 const MOST_CALLS: usize = 128;
 
 /// The calls of one completion.
@@ -23,12 +23,12 @@ struct Begun {
 }
 
 impl Building {
-    /// Takes in a piece of a call.
+    /// Adds a delta of a call.
     ///
-    /// The protocol numbers calls, gives their id and name in the first piece and nothing but more arguments in the
-    /// others. Servers number all calls alike or none, repeat ids and names with every piece, leave out ids, or send
-    /// calls whole. What begins another call is told by all of these together: two calls must never become one, nor
-    /// the rest of one be lost.
+    /// In the protocol, calls are numbered, the first delta has their id and name, and later ones have only more
+    /// arguments. Some servers send the same number for all calls, or none, repeat ids and names in every delta, omit
+    /// ids, or send whole calls. The start of another call is therefore detected from all of these together: two
+    /// calls must never be merged, and no part of one may be lost.
     pub(super) fn add(&mut self, piece: &Value) -> Result<(), Failure> {
         let said = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
         let index = number(piece.get("index"));
@@ -57,7 +57,7 @@ impl Building {
         Ok(())
     }
 
-    /// The call that a piece goes on with; none if it begins another.
+    /// Returns the call that a delta continues; `None` if it starts another.
     fn place(&self, piece: &Begun) -> Option<usize> {
         let numbered =
             |call: &Begun| piece.index.is_none() || call.index.is_none() || call.index == piece.index;
@@ -66,7 +66,7 @@ impl Building {
         {
             return Some(at);
         }
-        // The latest of its number, or the latest of all.
+        // The latest with its number, or the latest of all.
         let at = self.0.iter().rposition(|call| match piece.index {
             Some(_) => call.index == piece.index || call.index.is_none(),
             None => true,
@@ -74,7 +74,7 @@ impl Building {
         self.0[at].goes_on_with(piece).then_some(at)
     }
 
-    /// The calls, in the order of their numbers.
+    /// Returns the calls in the order of their numbers.
     pub(super) fn finish(mut self) -> Result<Vec<ToolCall>, Failure> {
         if self.0.iter().all(|call| call.index.is_some()) {
             self.0.sort_by_key(|call| call.index);
@@ -87,7 +87,7 @@ impl Building {
         tools::read_calls(calls.collect())
     }
 
-    /// The call of a reply in the form from before there could be several: `{"name": …, "arguments": …}`.
+    /// Reads the legacy form for a single call: `{"name": …, "arguments": …}`.
     pub(super) fn legacy(call: &Value) -> Result<Vec<ToolCall>, Failure> {
         if !call.is_object() {
             return Ok(Vec::new());
@@ -97,10 +97,10 @@ impl Building {
 }
 
 impl Begun {
-    /// Whether a piece of the same number can be the rest of this call.
+    /// Returns whether a delta with the same number can continue this call.
     fn goes_on_with(&self, piece: &Begun) -> bool {
         if piece.name.is_empty() {
-            // Only more arguments. An id of its own says nothing here: some servers make a new one for every piece.
+            // Only more arguments. A new id has no meaning here: some servers create one for every delta.
             return true;
         }
         let other_id = !self.id.is_empty() && !piece.id.is_empty();
@@ -108,17 +108,17 @@ impl Begun {
         if other_id || other_name {
             return false;
         }
-        // The same name again, with every piece, or another call of the same tool.
+        // The same name: repeated in every delta, or another call of the same tool.
         match (self.arguments.is_empty(), piece.arguments.is_empty()) {
             (true, true) => piece.index.is_some() || self.name.is_empty() || !self.id.is_empty(),
             (false, false) => !is_whole(&self.arguments),
-            // A name alone and then what belongs to it, or the name once more after it.
+            // The name first and then the rest of the call, or the name repeated after it.
             _ => true,
         }
     }
 }
 
-/// Whether arguments are complete, so that nothing can follow them.
+/// Returns whether arguments are complete, so that nothing can follow them.
 fn is_whole(arguments: &str) -> bool {
     serde_json::from_str::<serde_json::Map<String, Value>>(arguments).is_ok()
 }
@@ -273,7 +273,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
-        /// Calls come out as they went in, wherever they are cut and however they are numbered.
+        /// Calls are read back unchanged, wherever they are split and however they are numbered.
         #[test]
         fn calls_are_neither_merged_nor_lost(
             calls in proptest::collection::vec(("[fg]", "[ -~]{0,8}", proptest::collection::vec(0usize..30, 0..3)), 1..5),

@@ -1,10 +1,10 @@
-//! Log-probabilities of tokens, as both of OpenAI's protocols write them.
+//! Log-probabilities of tokens, in the common format of OpenAI's two protocols.
 
 use serde_json::Value;
 
 use crate::TokenLogprob;
 
-/// Reads a list of tokens. Entries that are none are left out.
+/// Reads a list of tokens. Invalid entries are skipped.
 pub(crate) fn read(list: Option<&Value>) -> Vec<TokenLogprob> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(token).collect()
 }

@@ -1,4 +1,4 @@
-//! OpenAI's chat completions, as nearly every server speaks them.
+//! OpenAI's chat completions, supported by nearly every server.
 
 mod calls;
 mod logprobs;
@@ -18,10 +18,10 @@ use crate::protocols::dialect::Dialect;
 use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 
-/// Chat completions for one model.
+/// The codec of chat completions for one model.
 #[derive(Debug)]
 pub(crate) struct Chat {
-    /// The model's name on the wire.
+    /// The model's name in requests.
     name: String,
     dialect: Dialect,
 }
@@ -32,7 +32,7 @@ impl Chat {
     }
 }
 
-/// Who understands `reasoning_details`.
+/// Returns the source of `reasoning_details`.
 fn source(model: &str) -> Source<'_> {
     Source { protocol: "chat", model }
 }

@@ -1,7 +1,7 @@
-//! Replies of the usual shape, read in one pass without a tree of values.
+//! Fast decoding of common replies in one pass, without a tree of values.
 //!
-//! Whatever is unusual, such as tool calls, log-probabilities, an error or a member of another type, is refused here
-//! and left to the reader of [all shapes](super::response). Where both read a reply, they read the same.
+//! Anything uncommon, such as tool calls, log-probabilities, an error or a member of another type, is rejected here
+//! and left to the reader of [all shapes](super::response). For replies that both can read, their results are equal.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,8 +13,8 @@ use crate::network::transport::Answer;
 use crate::protocols::wire::{completion_of, finish_word};
 use crate::{Completion, Response, Usage};
 
-/// Defines an object of which these members are read and the others skipped. Unlike those that serde derives, it is
-/// read from nothing but an object, and `null` is no member.
+/// Defines an object of which these members are read and the others skipped. Unlike objects derived by serde, it is
+/// read only from a JSON object, and `null` counts as a missing member.
 macro_rules! object {
     ($name:ident { $($member:ident: $type:ty),* $(,)? }) => {
         #[derive(Default)]
@@ -36,7 +36,7 @@ macro_rules! object {
 
                     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                         let mut object = $name::default();
-                        // Names with escapes are unusual.
+                        // Names with escapes are uncommon.
                         while let Some(name) = map.next_key::<&str>()? {
                             match name {
                                 $(stringify!($member) if object.$member.is_none() => {
@@ -96,7 +96,7 @@ object!(PromptDetails { cached_tokens: u64, cache_write_tokens: u64 });
 
 object!(CompletionDetails { reasoning_tokens: u64 });
 
-/// A member that usual replies do not have.
+/// A member that common replies do not have.
 struct Unusual;
 
 impl<'de> Deserialize<'de> for Unusual {
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Unusual {
     }
 }
 
-/// Reads a usual reply to the model of that name; returns nothing for all others.
+/// Reads a common reply to the model with this name; returns `None` for all others.
 pub(super) fn read(answer: &Answer, model: &str) -> Option<Response> {
     let reply: Reply<'_> = serde_json::from_str(std::str::from_utf8(&answer.body).ok()?).ok()?;
     let mut choices = reply.choices.filter(|choices| !choices.is_empty())?;
@@ -156,13 +156,13 @@ mod tests {
          "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": 0},
          "completion_tokens_details": {"reasoning_tokens": 1}}, "service_tier": "default"}"#;
 
-    /// Replaces one piece of the usual reply.
+    /// Returns the common reply with one piece replaced.
     fn with(piece: &str, other: &str) -> String {
         assert!(USUAL.contains(piece), "{piece}");
         USUAL.replacen(piece, other, 1)
     }
 
-    /// Whether the reply is read here, and then as it is read elsewhere.
+    /// Returns whether the reply is read here, and asserts that the general reader agrees.
     fn is_usual(body: &[u8]) -> bool {
         let answer = Answer::of(body);
         let Some(here) = read(&answer, "m") else { return false };

@@ -1,4 +1,4 @@
-//! The body of a request.
+//! Encoding of a request's body.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -120,7 +120,7 @@ struct NamedSchema<'a> {
     schema: &'a Value,
 }
 
-/// The bytes to send for `request` to the model of that name.
+/// Returns the body of `request` to the model with this name.
 pub(super) fn body(
     model: &str,
     request: &Request,
@@ -169,7 +169,7 @@ pub(super) fn body(
     if params.extra.is_empty() {
         return serde_json::to_vec(&body);
     }
-    // What the user writes by hand replaces what the library would send.
+    // Members of `extra` replace those that the library would send.
     let Value::Object(mut members) = serde_json::to_value(&body)? else { return Ok(Vec::new()) };
     merge(&mut members, &params.extra);
     serde_json::to_vec(&members)
@@ -196,7 +196,7 @@ fn turn<'m>(message: &'m Message, dialect: Dialect, source: Source<'_>) -> serde
         Content::Calls { text, calls, opaque } => {
             turn.tool_calls = Some(Calls(calls));
             turn.reasoning_details = source.own(opaque.as_deref());
-            // An empty text beside calls is refused by some; `null` is taken by all.
+            // Some servers refuse an empty string beside calls; all accept `null`.
             Some(TurnContent::Text(text)).filter(|_| !text.is_empty())
         }
         Content::ToolResult { id, text } => {
@@ -207,10 +207,10 @@ fn turn<'m>(message: &'m Message, dialect: Dialect, source: Source<'_>) -> serde
     Ok(turn)
 }
 
-/// A message by itself, for files of messages.
+/// Returns a message as JSON, for files of messages.
 ///
 /// # Errors
-/// If its JSON cannot be written.
+/// An error if its JSON cannot be written.
 pub fn message_value(message: &Message) -> serde_json::Result<Value> {
     serde_json::to_value(turn(message, crate::protocols::dialect::PLAIN, source(""))?)
 }
@@ -236,7 +236,7 @@ fn part(part: &Part, dialect: Dialect) -> serde_json::Result<TurnPart<'_>> {
             })?;
             TurnPart::InputAudio { input_audio: InputAudio { data, format } }
         }
-        // A URL is not refused here: OpenAI itself takes none, but routers that speak its protocol do.
+        // URLs are allowed here: OpenAI itself does not support them, but routers with its protocol do.
         MediaKind::File => {
             TurnPart::File { file: FileData { filename: media.name.as_deref(), file_data: &media.url } }
         }

@@ -1,4 +1,4 @@
-//! The body of a reply.
+//! Decoding of a reply's body.
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{self, completion_of, count, finish_reason, garbage, number, parse, string};
 use crate::{Completion, LmErrorKind, Response, Usage};
 
-// Whatever a reply can do without may be missing, null or of a surprising type: servers differ.
+// Optional members may be missing, null or of an unexpected type, because servers differ.
 
-/// Reads a reply to the model of that name.
+/// Reads a reply to the model with this name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
     plain::read(answer, model).map_or_else(|| read_any(answer, model), Ok)
 }
@@ -45,7 +45,7 @@ fn completion(mut choice: Value, model: &str) -> Result<Completion, Failure> {
     let finish = finish_reason(choice.get("finish_reason"))?.unwrap_or_default();
     let mut tool_calls = tools::read_calls(take("tool_calls"))?;
     if tool_calls.is_empty() {
-        // The form that calls had before there could be several.
+        // The legacy form of a single call.
         tool_calls.extend(Building::legacy(&take("function_call"))?);
     }
     let details = match take("reasoning_details") {
@@ -59,20 +59,20 @@ fn completion(mut choice: Value, model: &str) -> Result<Completion, Failure> {
     Ok(Completion { tool_calls, logprobs, opaque, ..completion })
 }
 
-/// The thoughts beside a text. Some servers send both members, one of them empty.
+/// Returns the reasoning of a message. Some servers send both members, one of them empty.
 pub(super) fn reasoning(turn: &Value) -> Option<&str> {
     let said = |name| turn.get(name).and_then(Value::as_str).filter(|text: &&str| !text.is_empty());
     ["reasoning_content", "reasoning"].into_iter().find_map(said)
 }
 
-/// The readable part of OpenRouter's `reasoning_details`.
+/// Returns the readable part of OpenRouter's `reasoning_details`.
 pub(super) fn detailed(details: &[Value]) -> Option<String> {
     let said = |detail: &Value| string(detail.get("text")).or_else(|| string(detail.get("summary")));
     let text: String = details.iter().filter_map(said).collect();
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// The text and the thoughts of a message, which come as one string or as a list of typed parts.
+/// Splits the content of a message, a string or a list of typed parts, into the text and the reasoning.
 pub(super) fn split_content(content: Value) -> (String, Option<String>) {
     let parts = match content {
         Value::String(text) => return (text, None),
@@ -91,10 +91,10 @@ pub(super) fn split_content(content: Value) -> (String, Option<String>) {
 }
 
 pub(super) fn usage(usage: &Value) -> Usage {
-    // Not by `Value::pointer`, which unescapes every step: this is read with every reply.
+    // Not with `Value::pointer`, which unescapes every step: this runs for every reply.
     let inner = |name: &str| usage.get(name).unwrap_or(&Value::Null);
     let (prompt, completion) = (inner("prompt_tokens_details"), inner("completion_tokens_details"));
-    // DeepSeek has a name of its own for what its cache held.
+    // DeepSeek has a different name for the tokens read from its cache.
     let read = count(prompt.get("cached_tokens")).max(count(usage.get("prompt_cache_hit_tokens")));
     let mut total = Usage::tokens(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens")))
         .prompt_cache(read, count(prompt.get("cache_write_tokens")))
@@ -103,13 +103,13 @@ pub(super) fn usage(usage: &Value) -> Usage {
     total
 }
 
-/// The cost in US dollars, where an endpoint tells it.
+/// Returns the cost in US dollars, if the endpoint reports it.
 fn cost(usage: &Value) -> Option<f64> {
-    // xAI counts in ten-billionths of a dollar.
+    // xAI reports ten-billionths of a dollar.
     if let Some(ticks) = wire::dollars(usage.get("cost_in_usd_ticks")) {
         return Some(ticks / 1e10);
     }
-    // OpenRouter; with the user's own key at the provider, what the provider charges comes on top.
+    // OpenRouter; with the user's own key at the provider, the provider's charge is added.
     let cost = wire::dollars(usage.get("cost"))?;
     let own = usage.get("is_byok").and_then(Value::as_bool).unwrap_or_default();
     let upstream = || wire::dollars(usage.get("cost_details")?.get("upstream_inference_cost"));

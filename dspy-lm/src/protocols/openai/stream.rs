@@ -8,7 +8,7 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{Pieces, completion_at, completion_of, finish_reason, string};
 use crate::{Completion, Delta, FinishReason, LmErrorKind, Response, TokenLogprob, Usage};
 
-/// The choices that have come.
+/// The choices so far.
 #[derive(Debug)]
 pub(crate) struct ChatStream {
     choices: Vec<Building>,
@@ -19,7 +19,7 @@ pub(crate) struct ChatStream {
 
 impl Default for ChatStream {
     fn default() -> Self {
-        // A reply without counts is one request all the same.
+        // A reply without token counts still counts as one request.
         ChatStream { choices: Vec::new(), usage: Usage::tokens(0, 0), model: None, id: None }
     }
 }
@@ -30,7 +30,7 @@ struct Building {
     reasoning: String,
     refusal: String,
     calls: calls::Building,
-    /// The call in the form from before there could be several.
+    /// The legacy form of a single call.
     legacy: calls::Building,
     details: Vec<Value>,
     logprobs: Vec<TokenLogprob>,
@@ -38,7 +38,7 @@ struct Building {
 }
 
 impl ChatStream {
-    /// Takes in the choice at that place of an event.
+    /// Adds a choice, at this position in an event.
     fn choice(&mut self, at: usize, mut choice: Value, deltas: &mut Vec<Delta>) -> Result<(), Failure> {
         Failure::check(&choice)?;
         let (index, building) = completion_at(&mut self.choices, &choice, at, "choice")?;
@@ -62,7 +62,7 @@ impl ChatStream {
         building.refusal.push_str(piece.get("refusal").and_then(Value::as_str).unwrap_or_default());
         building.text.push_str(&text);
         building.reasoning.push_str(&thoughts);
-        // Whoever watches sees one reply.
+        // Only the first choice is streamed to the reader.
         if index == 0 {
             deltas.extend((!thoughts.is_empty()).then_some(Delta::Reasoning(thoughts)));
             deltas.extend((!text.is_empty()).then_some(Delta::Text(text)));
@@ -84,7 +84,7 @@ impl Pieces for ChatStream {
                 self.choice(at, choice, deltas)?;
             }
         }
-        // Groq has a place of its own for it.
+        // Groq reports the usage in a separate member.
         let counts =
             event.get("usage").filter(|usage| usage.is_object()).or_else(|| event.pointer("/x_groq/usage"));
         if let Some(counts) = counts {
@@ -116,7 +116,7 @@ impl Pieces for ChatStream {
 }
 
 impl Building {
-    /// Takes in a piece of `reasoning_details`: more of the last one, or another.
+    /// Adds a delta of `reasoning_details`, which continues the last one or starts another.
     fn detail(&mut self, piece: Value) {
         let Value::Object(piece) = piece else { return };
         let same = |last: &Map<String, Value>| {

@@ -1,4 +1,4 @@
-//! Tools on the wire: what is offered, what is called, and how much to think about it.
+//! Tools in requests and replies: definitions, calls, and the reasoning effort.
 
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
@@ -15,16 +15,16 @@ pub(super) enum WireTool<'a> {
     Function { name: &'a str, description: &'a str, parameters: Value },
 }
 
-/// A tool as it is offered. The arguments are checked when it is called, so no endpoint is asked to be strict.
+/// Returns the definition of a tool. Its arguments are checked when it is called, so strict mode is never requested.
 pub(super) fn wire(tool: &ToolSpec, rules: SchemaRules) -> WireTool<'_> {
     let parameters = parameters(tool, rules);
     WireTool::Function { name: &tool.name, description: &tool.description, parameters }
 }
 
-/// A tool by itself, for files of messages.
+/// Returns the definition of a tool as JSON, for files of messages.
 ///
 /// # Errors
-/// If its JSON cannot be written.
+/// An error if its JSON cannot be written.
 pub fn tool_value(tool: &ToolSpec) -> serde_json::Result<Value> {
     serde_json::to_value(wire(tool, crate::protocols::dialect::PLAIN.schema))
 }
@@ -39,7 +39,7 @@ pub(super) fn choice(request: &Request) -> Option<Value> {
     }
 }
 
-/// Calls as they are repeated to the endpoint.
+/// Tool calls of earlier turns, as sent back to the endpoint.
 pub(super) struct Calls<'a>(pub(super) &'a [ToolCall]);
 
 impl Serialize for Calls<'_> {
@@ -57,7 +57,7 @@ impl Serialize for Calls<'_> {
     }
 }
 
-/// Arguments as a text that holds JSON.
+/// Returns arguments as a string that contains JSON.
 pub(crate) fn arguments_text(arguments: &Value) -> String {
     match arguments {
         Value::String(text) => text.clone(),
@@ -66,7 +66,7 @@ pub(crate) fn arguments_text(arguments: &Value) -> String {
     }
 }
 
-/// The parameters of a tool.
+/// Returns the JSON Schema of a tool's parameters.
 pub(crate) fn parameters(tool: &ToolSpec, rules: SchemaRules) -> Value {
     let parameters = schema::lax(&tool.parameters, rules.of_tools());
     let mut parameters = parameters.unwrap_or_else(|| json!({"type": "object"}));
@@ -77,7 +77,8 @@ pub(crate) fn parameters(tool: &ToolSpec, rules: SchemaRules) -> Value {
     parameters
 }
 
-/// The calls of a reply. What is not a call at all is left out; arguments without the name of a tool are an error.
+/// Reads the calls of a reply. Entries that are no calls are skipped; arguments without the name of a tool are an
+/// error.
 pub(super) fn read_calls(calls: Value) -> Result<Vec<ToolCall>, Failure> {
     let Value::Array(calls) = calls else { return Ok(Vec::new()) };
     let nameless = |call: &Value| {
@@ -92,7 +93,7 @@ pub(super) fn read_calls(calls: Value) -> Result<Vec<ToolCall>, Failure> {
     Ok(calls.into_iter().filter_map(read_call).collect())
 }
 
-/// One call; its arguments come as a text that holds JSON, from some servers as JSON.
+/// Reads one call; its arguments are a string that contains JSON, or for some servers JSON itself.
 fn read_call(mut call: Value) -> Option<ToolCall> {
     let id = call.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
     let function = call.get_mut("function")?;
@@ -101,7 +102,7 @@ fn read_call(mut call: Value) -> Option<ToolCall> {
     Some(ToolCall { id, name, arguments: read_arguments(arguments) })
 }
 
-/// How much to think, in the words of the endpoint.
+/// The members for the reasoning effort, in the format of the endpoint.
 #[derive(Default)]
 pub(super) struct Thinking {
     pub(super) reasoning_effort: Option<&'static str>,
@@ -134,7 +135,7 @@ mod tests {
     use crate::protocols::wire::Format;
     use crate::{Message, Protocol, providers};
 
-    /// What a provider gets for a request by chat completions, beside model and messages.
+    /// Returns the body sent to a provider for a request by chat completions, without model and messages.
     fn sent(provider: &str, change: impl FnOnce(&mut Request)) -> Value {
         let mut request = Request::new(vec![Message::user("Hi")]);
         change(&mut request);

@@ -1,4 +1,4 @@
-//! The items that a request holds.
+//! Conversion of messages to input items.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::protocols::openai::arguments_text;
 use crate::protocols::wire::Source;
 use crate::{Content, Media, MediaKind, Message, Part, ToolCall};
 
-/// The conversation, in items.
+/// Returns the conversation as items.
 pub(super) fn items(messages: &[Message], source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
     let mut items = Vec::new();
     for message in messages {
@@ -19,7 +19,7 @@ pub(super) fn items(messages: &[Message], source: Source<'_>, images: bool) -> R
                 items.push(said(parts.into()));
             }
             Content::Calls { text, calls, opaque } => match source.own(opaque.as_deref()) {
-                // Encrypted reasoning must go back before what followed from it.
+                // Encrypted reasoning must be sent back before the items that resulted from it.
                 Some(own) => items.extend(own.iter().cloned()),
                 None => {
                     items.extend((!text.is_empty()).then(|| said((&**text).into())));

@@ -1,6 +1,6 @@
 //! OpenAI's responses.
 //!
-//! Source for all facts in this room: OpenAI, "Responses API reference" and "Streaming events", "Migrate to the
+//! Source for all facts in this module: OpenAI, "Responses API reference" and "Streaming events", "Migrate to the
 //! Responses API" (November 2026).
 
 mod input;
@@ -13,10 +13,10 @@ use crate::protocols::dialect::Dialect;
 use crate::protocols::wire::{Assembly, Codec, Format, Refused, Source};
 use crate::{Request, Response};
 
-/// Responses of one model.
+/// The codec of responses for one model.
 #[derive(Debug)]
 pub(crate) struct Responses {
-    /// The model's name on the wire.
+    /// The model's name in requests.
     name: String,
     dialect: Dialect,
 }
@@ -27,7 +27,7 @@ impl Responses {
     }
 }
 
-/// Who encrypts reasoning.
+/// Returns the source of encrypted reasoning.
 fn source(model: &str) -> Source<'_> {
     Source { protocol: "responses", model }
 }

@@ -1,4 +1,4 @@
-//! The body of a request.
+//! Encoding of a request's body.
 
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,7 @@ impl Responses {
         let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
         put("model", self.name.as_str().into());
         put("input", input::items(&request.messages, source(&self.name), able.images)?.into());
-        // Nothing is left at the endpoint.
+        // Nothing is stored at the endpoint.
         put("store", false.into());
         if able.sampling {
             if let Some(temperature) = params.temperature {
@@ -42,8 +42,8 @@ impl Responses {
             include.push("message.output_text.logprobs");
             put("top_logprobs", params.top_logprobs.unwrap_or_default().into());
         }
-        // Only reasoning models have reasoning to encrypt, and the others refuse to be asked for it. It is of use
-        // where the conversation goes on with the results of tools.
+        // Only reasoning models have reasoning to encrypt, and other models refuse the parameter. It is needed only
+        // if the conversation continues with the results of tools.
         if !able.sampling && !request.tools.is_empty() && !refused.has(Parameter::Encrypted) {
             include.push("reasoning.encrypted_content");
         }

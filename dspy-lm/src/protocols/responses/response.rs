@@ -1,4 +1,4 @@
-//! The body of a reply.
+//! Decoding of a reply's body.
 
 use serde_json::Value;
 
@@ -10,13 +10,13 @@ use crate::protocols::wire::{
 };
 use crate::{Completion, FinishReason, LmErrorKind, Response, ToolCall, Usage};
 
-/// Reads a reply to the model of that name.
+/// Reads a reply to the model with this name.
 pub(super) fn read(answer: &Answer, model: &str) -> Result<Response, Failure> {
     let reply = parse(&answer.body).map_err(|error| garbage(&answer.body, &error))?;
     reply_of(reply, answer, model)
 }
 
-/// Reads a reply, as it came or as the last event of a stream holds it.
+/// Reads a reply, as received or from the last event of a stream.
 pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result<Response, Failure> {
     Failure::check(&reply)?;
     if reply.get("status").is_some_and(|status| status == "failed" || status == "cancelled") {
@@ -26,7 +26,7 @@ pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result
         return Err(Failure::without("output", &reply));
     };
     let incomplete = match finish_reason(reply.pointer("/incomplete_details/reason"))? {
-        // A reply that is not complete has not come to its end, whatever the reason is called.
+        // An incomplete reply did not end regularly, whatever reason is given.
         Some(FinishReason::Stop | FinishReason::ToolCalls) => Some(FinishReason::Other),
         None if is_incomplete(&reply) || items.iter().any(is_cut) => Some(FinishReason::Other),
         reason => reason,
@@ -40,13 +40,13 @@ pub(super) fn reply_of(mut reply: Value, answer: &Answer, model: &str) -> Result
     })
 }
 
-/// Whether a reply or an item of one says that it is not complete.
+/// Returns whether a reply or one of its items is marked as incomplete.
 fn is_incomplete(part: &Value) -> bool {
     let status = part.get("status").and_then(Value::as_str).unwrap_or_default();
     matches!(status, "incomplete" | "in_progress" | "queued")
 }
 
-/// Whether an item that makes up the reply is not complete.
+/// Returns whether an item that is a part of the reply is incomplete.
 fn is_cut(item: &Value) -> bool {
     let kind = item.get("type").and_then(Value::as_str).unwrap_or_default();
     matches!(kind, "message" | "function_call") && is_incomplete(item)
@@ -61,7 +61,7 @@ fn completion(items: Vec<Value>, incomplete: Option<FinishReason>, model: &str) 
         match item.get("type").and_then(Value::as_str) {
             Some("message") => {
                 let more: String = parts("content").map(|part| said(part, "text")).collect();
-                // Messages are paragraphs of their own: what a model says before it searches, and what after.
+                // Each message is a separate paragraph, such as the text before and after a search.
                 if !text.is_empty() && !more.is_empty() {
                     text.push_str(BREAK);
                 }
@@ -72,7 +72,7 @@ fn completion(items: Vec<Value>, incomplete: Option<FinishReason>, model: &str) 
                 }
             }
             Some("reasoning") => {
-                // Open models show the thoughts themselves, OpenAI's a summary.
+                // Open models return the reasoning itself, OpenAI's models a summary.
                 let shown: String = parts("content").map(|part| said(part, "text")).collect();
                 let summary = || parts("summary").map(|part| said(part, "text")).collect();
                 thoughts.push_str(&if shown.is_empty() { summary() } else { shown });

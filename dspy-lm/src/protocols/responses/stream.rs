@@ -1,4 +1,4 @@
-//! The events of a streamed reply. The last one holds the whole reply.
+//! The events of a streamed reply. The last one contains the whole reply.
 
 use serde_json::{Value, json};
 
@@ -7,22 +7,22 @@ use crate::network::transport::{Answer, Failure};
 use crate::protocols::wire::{BREAK, Pieces, number};
 use crate::{Delta, LmErrorKind, Response};
 
-/// More items than this are not a reply.
+/// The maximum number of items in a reply.
 const MOST_ITEMS: usize = 4_096;
 
-/// The items that have come.
+/// The items so far.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseStream {
-    /// The items that are complete, for servers whose last event does not repeat them.
+    /// The complete items, for servers whose last event does not repeat them.
     items: Vec<(Option<u64>, Value)>,
     whole: Option<Value>,
-    /// What said the last text that was shown.
+    /// The source of the last text delta.
     speaker: Option<Value>,
-    /// The thoughts themselves have been shown; their summary would say the same again.
+    /// Whether the reasoning itself was streamed, so that its summary would repeat it.
     thoughts: bool,
 }
 
-/// The kind of an event.
+/// Returns the type of an event.
 fn kind(event: &Value) -> &str {
     event.get("type").and_then(Value::as_str).unwrap_or_default()
 }
@@ -37,7 +37,7 @@ impl Pieces for ResponseStream {
         let more = event.get("delta").and_then(Value::as_str).unwrap_or_default();
         match kind.as_str() {
             "response.output_text.delta" | "response.refusal.delta" if !more.is_empty() => {
-                // As in the whole reply.
+                // The same as in the whole reply.
                 let member = |name: &str| event.get(name).cloned().unwrap_or_default();
                 let item = [member("output_index"), member("item_id")];
                 let speaker = json!([item, kind.starts_with("response.refusal")]);
@@ -57,7 +57,7 @@ impl Pieces for ResponseStream {
             "response.output_item.done" => {
                 let index = number(event.get("output_index"));
                 let item = event.get_mut("item").map(Value::take).unwrap_or_default();
-                // Some servers number all items alike.
+                // Some servers send the same number for all items.
                 let same =
                     |known: &(Option<u64>, Value)| known.0 == index && known.1.get("id") == item.get("id");
                 match self.items.iter().position(same).filter(|_| index.is_some()) {

@@ -1,4 +1,4 @@
-//! A reply that is put together from the events of a stream, in whichever protocol.
+//! Assembly of a reply from the events of a stream, for all protocols.
 
 use serde_json::Value;
 
@@ -6,43 +6,43 @@ use super::{number, parse};
 use crate::network::transport::{Answer, Events, Failure};
 use crate::{Delta, LmErrorKind, Response};
 
-/// More completions than this were not asked for.
+/// The maximum number of completions in a stream.
 const MOST_COMPLETIONS: usize = 128;
 
-/// The end mark of OpenAI's streams, which gateways send in other protocols too.
+/// The end mark of OpenAI's streams, which gateways also send in other protocols.
 const END_MARK: &str = "[DONE]";
 
-/// The part of one protocol in the reading of a stream.
+/// The part of one protocol in the decoding of a stream.
 pub(crate) trait Pieces: Default + Send {
-    /// Whether the end mark alone says that the reply is complete.
+    /// Whether the end mark alone means that the reply is complete.
     const ENDS_WITH_MARK: bool = false;
 
-    /// Refuses an event that is an error.
+    /// Returns an error if the event is one.
     fn check(event: &Value) -> Result<(), Failure> {
         Failure::check(event)
     }
 
-    /// Whether the event is one of the protocol's.
+    /// Returns whether the event is one of the protocol's.
     fn knows(event: &Value) -> bool;
 
-    /// Takes in an event and adds what it says to `deltas`. True if it was the last one.
+    /// Decodes an event and appends its content to `deltas`. Returns true for the last event.
     fn add(&mut self, event: Value, deltas: &mut Vec<Delta>) -> Result<bool, Failure>;
 
-    /// Whether what has come is a complete reply.
+    /// Returns whether the reply so far is complete.
     fn is_complete(&self) -> Result<bool, Failure>;
 
-    /// The answer of the model of that name.
+    /// Returns the answer of the model with this name.
     fn finish(self, name: &str, answer: &Answer) -> Result<Response, Failure>;
 }
 
-/// A reply that is arriving.
+/// A reply in the course of arrival.
 #[derive(Debug)]
 pub(crate) struct Assembly<'a, P> {
-    /// The name that the model was asked by.
+    /// The name of the model in the request.
     name: &'a str,
     pieces: P,
     progress: Progress,
-    /// The end mark has come.
+    /// Whether the end mark has arrived.
     marked: bool,
 }
 
@@ -73,11 +73,11 @@ impl<P: Pieces> Events for Assembly<'_, P> {
     fn finish(self, answer: &Answer) -> Result<Response, Failure> {
         let Assembly { name, pieces, progress, marked } = self;
         if !pieces.is_complete()? {
-            // Neither the reason to stop nor the end mark has come: what there is may be any part of the reply.
+            // There was neither a finish reason nor an end mark, so that the reply may be incomplete.
             if !(marked && P::ENDS_WITH_MARK) {
                 return Err(progress.truncated());
             }
-            // The end mark alone comes after errors, too.
+            // The end mark is also sent after errors.
             if let Some(failure) = progress.stray {
                 return Err(failure);
             }
@@ -86,26 +86,26 @@ impl<P: Pieces> Events for Assembly<'_, P> {
     }
 }
 
-/// How far a stream of events has come.
+/// The progress of a stream of events.
 #[derive(Debug, Default)]
 struct Progress {
-    /// An event of the protocol has come.
+    /// Whether an event of the protocol has arrived.
     begun: bool,
-    /// An event of another kind has come.
+    /// Whether an event of another kind has arrived.
     foreign: bool,
-    /// The last that may have been an error.
+    /// The last event that may have been an error.
     stray: Option<Failure>,
 }
 
 impl Progress {
-    /// Takes note of an event that is none of the protocol's. It is refused if it is an error.
+    /// Records an event of unknown kind. Returns an error if the event is one.
     fn unknown(&mut self, event: &Value) -> Result<(), Failure> {
         self.foreign = true;
         self.stray = Failure::of_stray_event(event)?.or(self.stray.take());
         Ok(())
     }
 
-    /// The failure of a stream that has ended before its reply: of an error, it was truncated, or it is no reply.
+    /// Returns the failure of a stream that ended before its reply: an error, a truncated reply, or no reply at all.
     fn truncated(self) -> Failure {
         let (kind, message) = if self.foreign && !self.begun {
             (LmErrorKind::Decode, "the stream holds no reply of the protocol")
@@ -116,8 +116,8 @@ impl Progress {
     }
 }
 
-/// The completion that a part of an event goes on with, and its number: the one that the part names, or else the one
-/// `at` its place in the event. What is numbered out of range is refused; `what` says what it is.
+/// Returns the completion that a part of an event continues, and its number: the number in the part, otherwise the
+/// position `at` of the part in the event. Numbers out of range are refused; `what` names the part in the error.
 pub(crate) fn completion_at<'c, T: Default>(
     completions: &'c mut Vec<T>,
     part: &Value,

@@ -1,33 +1,33 @@
-//! Why replies end, in the words of all protocols and servers.
+//! Finish reasons, in the terms of all protocols and servers.
 
 use serde_json::Value;
 
 use crate::network::transport::Failure;
 use crate::{FinishReason, LmErrorKind};
 
-/// What a finish reason means; nothing if none is given. Gateways mix the words of the protocols, so that all words
-/// are known to all of them.
+/// Parses a finish reason; `None` if none is given. Gateways mix the terms of the protocols, so that every protocol
+/// accepts all of them.
 ///
-/// A reason that says that the endpoint itself failed is its failure. One that nobody knows is
-/// [`Other`](FinishReason::Other): the reply is not taken for a whole one.
+/// A reason that reports a failure of the endpoint is returned as an error. An unknown one is
+/// [`Other`](FinishReason::Other): the reply does not count as complete.
 pub(crate) fn finish_reason(reason: Option<&Value>) -> Result<Option<FinishReason>, Failure> {
     let reason = match reason {
-        // Some servers say more than a word.
+        // Some servers send an object instead of a string.
         Some(Value::Object(members)) => members.get("type").or_else(|| members.get("reason")),
         other => other,
     };
     reason.and_then(Value::as_str).map_or(Ok(None), finish_word)
 }
 
-/// What a finish reason means that is a word; nothing if it is empty.
+/// Parses a finish reason given as a string; `None` if it is empty.
 pub(crate) fn finish_word(reason: &str) -> Result<Option<FinishReason>, Failure> {
     let reason = match reason.trim() {
         "" => return Ok(None),
-        // The usual one needs no copy.
+        // The most common reason needs no copy.
         "stop" => return Ok(Some(FinishReason::Stop)),
         reason => reason,
     };
-    // `FinishReason.MAX_TOKENS` is how Python prints it.
+    // `FinishReason.MAX_TOKENS` is Python's representation of the enumeration.
     let word = reason.rsplit('.').next().unwrap_or(reason).to_ascii_lowercase().replace(['-', ' '], "_");
     Ok(Some(match word.as_str() {
         "stop" | "eos" | "eos_token" | "end_turn" | "end" | "stop_sequence" | "stop_token" | "complete"

@@ -1,7 +1,7 @@
-//! Which reply format to ask for, and what to do when an endpoint refuses it.
+//! Selection of the reply format, with fallback to weaker formats.
 //!
-//! Capabilities are what documentation says; endpoints know better. A refused format is followed by the next weaker
-//! one, and what was found out is remembered for the model's handle, so that it is paid for once.
+//! Capabilities are based on documentation, and endpoints may differ. If a format is refused, the next weaker one is
+//! tried, and the result is remembered for the model's handle, so that the extra request is sent only once.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,16 +14,16 @@ use crate::protocols::dialect::Dialect;
 use crate::{LmError, LmErrorKind, ResponseFormat};
 use dspy_base::locks::MutexExt as _;
 
-/// How a reply is held to its format, strongest first.
+/// The enforcement of a reply format, strongest first.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Format {
-    /// To a schema in OpenAI's strict dialect.
+    /// A schema in OpenAI's strict dialect.
     Strict(Arc<str>, Value),
-    /// To a schema.
+    /// A schema.
     Schema(Arc<str>, Value),
-    /// To be a JSON object.
+    /// Any JSON object.
     Object,
-    /// Not at all.
+    /// No enforcement.
     Text,
 }
 
@@ -38,15 +38,15 @@ impl Format {
     }
 }
 
-/// The formats for one schema that are worth trying, the strongest first, the last one always text.
+/// The formats to try for one schema, the strongest first; the last is always text.
 #[derive(Debug)]
 pub(crate) struct Ladder {
     formats: Vec<Format>,
-    /// The first that was not refused.
+    /// The first format that was not refused.
     start: AtomicUsize,
 }
 
-/// The longest name that OpenAI takes for a schema.
+/// The maximum length of a schema's name for OpenAI.
 const NAME_LIMIT: usize = 64;
 
 impl Ladder {
@@ -82,21 +82,21 @@ impl Ladder {
         Ladder { formats, start: AtomicUsize::new(0) }
     }
 
-    /// The format at a place; text beyond the last.
+    /// Returns the format at a position; text beyond the last.
     pub(crate) fn format(&self, at: usize) -> &Format {
         self.formats.get(at).unwrap_or(&Format::Text)
     }
 
-    /// The place to go on from when the format `at` met with `error`, if that was the format's fault.
+    /// Returns the position to continue from if the format `at` failed with `error` and the format was the cause.
     pub(crate) fn weaker(&self, at: usize, error: &LmError) -> Option<usize> {
         (at + 1 < self.formats.len() && FormatRefusal::of(error).is_some()).then_some(at + 1)
     }
 }
 
-/// How many schemas are remembered for one model.
+/// The maximum number of schemas remembered for one model.
 const REMEMBERED: usize = 64;
 
-/// The ladder of free text, the same for all models: nothing is weaker.
+/// The ladder of free text, shared by all models; there is no weaker format.
 static TEXT: LazyLock<Arc<Ladder>> =
     LazyLock::new(|| Arc::new(Ladder { formats: vec![Format::Text], start: AtomicUsize::new(0) }));
 
@@ -104,12 +104,12 @@ static TEXT: LazyLock<Arc<Ladder>> =
 #[derive(Debug, Default)]
 pub(crate) struct Formats {
     known: Mutex<VecDeque<(Arc<Value>, Arc<Ladder>)>>,
-    /// The lowest rank that the endpoint has not refused altogether.
+    /// The lowest rank that the endpoint has not refused for all schemas.
     floor: AtomicUsize,
 }
 
 impl Formats {
-    /// The ladder for a format, and where on it to start.
+    /// Returns the ladder for a format, and the position to start at.
     pub(crate) fn ladder(&self, asked: &ResponseFormat, dialect: Dialect) -> (Arc<Ladder>, usize) {
         let ladder = match asked {
             ResponseFormat::JsonSchema { schema, .. } => self.remembered(schema, asked, dialect),
@@ -125,7 +125,7 @@ impl Formats {
 
     fn remembered(&self, schema: &Arc<Value>, asked: &ResponseFormat, dialect: Dialect) -> Arc<Ladder> {
         let mut known = self.known.lock_any();
-        // The same allocation is the same schema; it is kept here, so its place in memory is not used again.
+        // The same allocation is the same schema; it is kept here, so that its address is not reused.
         if let Some((_, ladder)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, schema)) {
             return ladder.clone();
         }
@@ -137,7 +137,7 @@ impl Formats {
         ladder
     }
 
-    /// Remembers that the format `at` was taken after those before it were refused, the last time with `refusal`.
+    /// Records that the format `at` was accepted after those before it were refused, the last of them with `refusal`.
     pub(crate) fn settle(&self, ladder: &Ladder, at: usize, refusal: &LmError) {
         match FormatRefusal::of(refusal) {
             Some(FormatRefusal::Endpoint) => {
@@ -151,14 +151,14 @@ impl Formats {
     }
 }
 
-/// What an endpoint objected to.
+/// The subject of an endpoint's refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FormatRefusal {
-    /// The kind of format, whatever the schema.
+    /// The kind of format, for every schema.
     Endpoint,
     /// This schema.
     Schema,
-    /// What the model wrote; another reply may pass.
+    /// The model's output; another reply may pass.
     Reply,
 }
 
@@ -184,7 +184,7 @@ impl FormatRefusal {
             "response_schema",
             "response_mime_type",
         ]);
-        // "Invalid schema for function 'search'" is about a tool.
+        // "Invalid schema for function 'search'" concerns a tool.
         if !names_format
             && (!says(&["schema", "json mode", "json mime type", "grammar"]) || says(&["function", "tool"]))
         {

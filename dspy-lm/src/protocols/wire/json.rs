@@ -1,14 +1,14 @@
-//! JSON as servers write it, which is not always JSON.
+//! Tolerant parsing of JSON from servers, which is not always valid.
 
 use serde_json::Value;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Reads a body or an event.
+/// Parses a body or an event.
 ///
-/// A byte order mark is skipped. Where the text is no JSON only because of half a surrogate pair, a raw control
+/// A byte order mark is skipped. If the text is invalid only because of half a surrogate pair, a raw control
 /// character in a string, or a number that JSON cannot express, the half is read as U+FFFD, the character as itself,
-/// and the number as `null`: one odd member must not make a reply unreadable.
+/// and the number as `null`, so that one invalid member does not make the whole reply unreadable.
 pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
     serde_json::from_slice(bytes).or_else(|error| {
@@ -17,7 +17,7 @@ pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     })
 }
 
-/// The text with such things replaced, if it holds any.
+/// Returns the text with such parts replaced, if it has any.
 fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
     let (mut in_string, mut changed) = (false, false);
@@ -37,7 +37,7 @@ fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
     changed.then_some(out)
 }
 
-/// The length of the escape at the start of `text`, and what to write instead of half a surrogate pair.
+/// Returns the length of the escape at the start of `text`, and the replacement for half a surrogate pair.
 fn escape(text: &[u8]) -> (usize, Option<String>) {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -51,7 +51,7 @@ fn escape(text: &[u8]) -> (usize, Option<String>) {
     }
 }
 
-/// The length of the number at the start of `text`, and what to write instead of one that JSON cannot express.
+/// Returns the length of the number at the start of `text`, and the replacement for one that JSON cannot express.
 fn number(text: &[u8]) -> (usize, Option<String>) {
     for name in [b"NaN".as_slice(), b"Infinity", b"-Infinity"] {
         if text.starts_with(name) {
@@ -112,7 +112,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
-        /// Half a pair anywhere in a text changes that place alone.
+        /// Half a surrogate pair anywhere in a string changes only that position.
         #[test]
         fn half_a_pair_spoils_nothing_else(before in "\\PC{0,12}", half in 0xD800u16..=0xDFFF, after in "\\PC{0,12}") {
             let quoted = |text: &str| { let quoted = json!(text).to_string(); quoted[1..quoted.len() - 1].to_owned() };

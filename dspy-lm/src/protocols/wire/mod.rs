@@ -1,8 +1,8 @@
-//! What the protocols have in common: a model behind an address, the ladder of reply formats, several completions from
-//! endpoints that give one at a time, JSON Schemas as endpoints take them, the assembly of streamed replies, and the
-//! reading of odd JSON.
+//! The common parts of the protocols: models at an address, the ladder of reply formats, several completions from
+//! endpoints that return one per request, conversion of JSON Schemas to the supported subset, assembly of streamed
+//! replies, and tolerant parsing of JSON.
 //!
-//! A protocol is a [`Codec`]: it writes bodies and reads replies, whole or by events. It knows nothing of connections.
+//! A protocol is a [`Codec`]: it writes bodies and reads replies, whole or by events. It does not handle connections.
 
 mod assembly;
 mod finish;
@@ -31,12 +31,13 @@ use crate::protocols::openai::Chat;
 use crate::protocols::responses::Responses;
 use crate::{Endpoint, Lm, LmError, Protocol, Request, Response};
 
-/// The writing and reading of one protocol, for one model.
+/// The encoder and decoder of one protocol, for one model.
 pub(crate) trait Codec: std::fmt::Debug + Send + Sync + 'static {
-    /// The protocol's part in the reading of a streamed reply.
+    /// The protocol's part of the decoder for streamed replies.
     type Pieces: Pieces;
 
-    /// The body of a request without what the endpoint has `refused`, or why the protocol has no words for it.
+    /// Returns the body of a request, without the parameters that the endpoint has `refused`, or the reason why the
+    /// protocol cannot express the request.
     fn body(
         &self,
         request: &Request,
@@ -48,11 +49,11 @@ pub(crate) trait Codec: std::fmt::Debug + Send + Sync + 'static {
     /// Reads a whole reply.
     fn read(&self, answer: &Answer) -> Result<Response, Failure>;
 
-    /// Begins to read a streamed reply.
+    /// Creates a decoder for a streamed reply.
     fn events(&self) -> Assembly<'_, Self::Pieces>;
 }
 
-/// The model of that name, by the protocol of its endpoint.
+/// Creates a handle to the model with this name, with the protocol of its endpoint.
 pub(crate) fn model(endpoint: &Endpoint, id: String, name: String) -> Result<Lm, LmError> {
     let dialect = endpoint.dialect_of(&name);
     let route = route(endpoint, dialect.protocol, &name);
@@ -65,7 +66,7 @@ pub(crate) fn model(endpoint: &Endpoint, id: String, name: String) -> Result<Lm,
 }
 
 fn route(endpoint: &Endpoint, protocol: Protocol, name: &str) -> Route {
-    // Tuned models have a collection of their own.
+    // Tuned models have a separate collection.
     let collection = if name.contains('/') { "" } else { "models/" };
     let path = match protocol {
         Protocol::Chat if endpoint.deployments => {

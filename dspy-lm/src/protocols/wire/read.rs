@@ -1,20 +1,20 @@
-//! Reading and writing of odd JSON.
+//! Helpers to read and write loosely typed JSON.
 
 use serde_json::{Map, Value, json};
 
 use crate::network::transport::{Failure, looks_like_html};
 use crate::{Completion, FinishReason, LmErrorKind};
 
-/// What stands between texts that an endpoint gives one by one.
+/// The separator between texts that an endpoint returns one by one.
 pub(crate) const BREAK: &str = "\n\n";
 
-/// The text that a value is, if it is one and not empty.
+/// Returns the string in a value, if it is one and not empty.
 pub(crate) fn string(value: Option<&Value>) -> Option<String> {
     value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// The whole number that a value is. Servers also write counts as floating-point numbers and as text; what is no
-/// count at all, a negative number included, is nothing.
+/// Returns the whole number in a value. Servers also send counts as floating-point numbers and as strings; anything
+/// that is not a count, including a negative number, is `None`.
 pub(crate) fn number(value: Option<&Value>) -> Option<u64> {
     match value? {
         Value::Number(number) => {
@@ -26,12 +26,12 @@ pub(crate) fn number(value: Option<&Value>) -> Option<u64> {
     }
 }
 
-/// A count of tokens; 0 where none is told.
+/// Returns a count of tokens; 0 if there is none.
 pub(crate) fn count(value: Option<&Value>) -> u64 {
     number(value).unwrap_or_default()
 }
 
-/// An amount of US dollars.
+/// Returns an amount of US dollars.
 pub(crate) fn dollars(value: Option<&Value>) -> Option<f64> {
     let usd = match value? {
         Value::String(text) => text.trim().parse().ok()?,
@@ -40,7 +40,7 @@ pub(crate) fn dollars(value: Option<&Value>) -> Option<f64> {
     (usd.is_finite() && usd >= 0.0).then_some(usd)
 }
 
-/// What is wrong with a body that is not the JSON it should be.
+/// Returns the failure for a body that is not the expected JSON.
 pub(crate) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
     let message = if looks_like_html(body) {
         "an HTML page came instead of JSON; is the base URL right?".to_owned()
@@ -52,7 +52,7 @@ pub(crate) fn garbage(body: &[u8], error: &serde_json::Error) -> Failure {
     Failure::new(LmErrorKind::Decode, message)
 }
 
-/// A completion of what a reply or its events gave for it.
+/// Creates a completion from the parts of a reply or of its events.
 pub(crate) fn completion_of(
     mut text: String,
     reasoning: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) fn completion_of(
     mut finish: FinishReason,
 ) -> Completion {
     if let Some(refusal) = refusal.filter(|refusal| !refusal.trim().is_empty()) {
-        // What was said before the model thought better of it stays.
+        // Text before the refusal is kept.
         text = if text.trim().is_empty() { refusal } else { format!("{text}{BREAK}{refusal}") };
         finish = FinishReason::ContentFilter;
     }
@@ -68,7 +68,7 @@ pub(crate) fn completion_of(
     Completion { text, finish, reasoning, ..Completion::default() }
 }
 
-/// The arguments of a call; a text that is not JSON stays a text, for the decoder to make sense of.
+/// Reads the arguments of a call; a string that is not JSON stays a string, which the decoder may be able to repair.
 pub(crate) fn read_arguments(arguments: Value) -> Value {
     match arguments {
         Value::String(text) if text.trim().is_empty() => json!({}),
@@ -78,7 +78,7 @@ pub(crate) fn read_arguments(arguments: Value) -> Value {
     }
 }
 
-/// The arguments of a call for endpoints that take nothing but an object.
+/// Returns the arguments of a call for endpoints that accept only objects.
 pub(crate) fn arguments_object(arguments: &Value) -> Value {
     match arguments {
         Value::Object(_) => arguments.clone(),
@@ -87,8 +87,8 @@ pub(crate) fn arguments_object(arguments: &Value) -> Value {
     }
 }
 
-/// Adds what the user writes by hand, which replaces what the library would send. Where both hold an object, its
-/// members are replaced one by one.
+/// Merges the members of `extra` into the body, where they replace those of the library. If both values are objects,
+/// their members are merged one by one.
 pub(crate) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
     for (name, value) in extra {
         match (body.get_mut(name), value) {
@@ -100,7 +100,7 @@ pub(crate) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
     }
 }
 
-/// Who gave something that only he understands.
+/// The protocol and model that created opaque items, which can be sent back only to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) protocol: &'static str,
@@ -108,12 +108,12 @@ pub(crate) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Marks items as his.
+    /// Labels items with this source.
     pub(crate) fn mark(self, items: Vec<Value>) -> Value {
         json!({"protocol": self.protocol, "model": self.model, "items": items})
     }
 
-    /// The items, if they are his.
+    /// Returns the items if they are from this source.
     pub(crate) fn own(self, opaque: Option<&Value>) -> Option<&[Value]> {
         let opaque = opaque?;
         let is = |member: &str, text: &str| opaque.get(member).is_some_and(|value| value == text);

@@ -1,9 +1,9 @@
-//! Parameters that an endpoint refuses although most take them.
+//! Parameters that an endpoint refuses although most support them.
 //!
-//! Documentation and names of models say only so much: a deployment may be any model, and models lose parameters over
-//! time. A refusal that names a parameter without which the reply is the same kind of thing makes the request go out
-//! again without it, and the model's handle remembers, so that it is paid for once. What changes the meaning of a
-//! request, and what the user has written into the body by hand, is never left out.
+//! Documentation and model names are not sufficient: a deployment may be any model, and models drop parameters over
+//! time. If a refusal names a parameter that does not change the kind of reply, the request is sent again without it,
+//! and the model's handle remembers this, so that the extra request is sent only once. Parameters that change the
+//! meaning of a request, and members of `extra`, are never dropped.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::protocols::dialect::{Dialect, TokenLimit};
 use crate::{LmError, LmErrorKind, Protocol, Request};
 
-/// A parameter that a request can do without.
+/// A parameter that a request is possible without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parameter {
     Temperature,
@@ -24,29 +24,29 @@ pub(crate) enum Parameter {
     Effort,
     /// Summaries of reasoning.
     Summary,
-    /// Reasoning to hand back.
+    /// Encrypted reasoning for later turns.
     Encrypted,
     CacheKey,
     /// Usage at the end of a stream.
     StreamUsage,
-    /// The stream itself.
+    /// Streaming itself.
     Stream,
-    /// Several completions for one request.
+    /// Several completions per request.
     Count,
-    /// The token limit under the name that it was sent by: there is another one.
+    /// The token limit under the name that was sent; there is an alternative name.
     TokenLimit,
 }
 
 struct Row {
     parameter: Parameter,
-    /// How refusals name it, in lower case.
+    /// The names used in refusals, in lower case.
     names: &'static [&'static str],
-    /// Where bodies hold it.
+    /// The JSON pointers to the parameter in bodies.
     places: &'static [&'static str],
 }
 
 const ROWS: &[Row] = &[
-    // Before the temperature: models that take only one of the two name both, and this one is the lesser wish.
+    // Before the temperature: models that support only one of the two name both, and this one is less important.
     Row {
         parameter: Parameter::TopP,
         names: &["top_p", "topp"],
@@ -134,11 +134,11 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Names that are words of English too: in prose they only count where they are quoted or called a parameter.
+/// Names that are also English words: in prose they count only if quoted or called a parameter.
 const COMMON: &[&str] =
     &["stop", "seed", "n", "effort", "reasoning", "thinking", "include", "stream", "streaming"];
 
-/// What says that a parameter is not taken at all, rather than that its value is out of range.
+/// Phrases that mean that a parameter is not supported at all, rather than that its value is out of range.
 const UNTAKEN: &[&str] = &[
     "unsupported",
     "not support",
@@ -166,7 +166,7 @@ const UNTAKEN: &[&str] = &[
     "only one candidate",
 ];
 
-/// What an endpoint has refused for one model.
+/// The parameters that an endpoint has refused for one model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Refused(u16);
 
@@ -180,7 +180,7 @@ impl Refused {
         Refused(self.0 | (1 << (parameter as u16)))
     }
 
-    /// The request without what was refused.
+    /// Returns the request without the refused parameters.
     pub(super) fn apply(self, request: &Request) -> Cow<'_, Request> {
         if self == Refused::default() {
             return Cow::Borrowed(request);
@@ -211,7 +211,7 @@ impl Refused {
         Cow::Owned(request)
     }
 
-    /// The dialect with what was refused said otherwise.
+    /// Returns the dialect adjusted to the refused parameters.
     pub(crate) fn dialect(self, mut dialect: Dialect) -> Dialect {
         if self.has(Parameter::TokenLimit) {
             dialect.token_limit = match dialect.token_limit {
@@ -224,7 +224,7 @@ impl Refused {
     }
 }
 
-/// What is remembered of one model.
+/// The shared record of the parameters refused for one model.
 #[derive(Debug, Default)]
 pub(super) struct Memory(AtomicU16);
 
@@ -238,8 +238,8 @@ impl Memory {
     }
 }
 
-/// The parameter of `body` that an endpoint refuses by `error`, if that is what the error is about and the request can
-/// do without it. `extra` is what the user has written into the body.
+/// Returns the parameter of `body` that an endpoint refuses by `error`, if the error is about that and the request is
+/// possible without it. `extra` holds the members that the user added to the body.
 pub(super) fn objection(
     error: &LmError,
     body: &Value,
@@ -258,9 +258,10 @@ pub(super) fn objection(
         let ours =
             row.places.iter().any(|place| body.pointer(place).is_some() && by_hand.pointer(place).is_none());
         match row.parameter {
-            // Elsewhere the limit has one name only, and a reply without a limit costs what nobody has allowed.
+            // Other protocols have only one name for the limit, and a reply without a limit could exceed the allowed
+            // cost.
             Parameter::TokenLimit => ours && untaken && protocol == Protocol::Chat,
-            // Asked for one by one, several completions are the same thing, whatever the reason.
+            // Several completions can be requested one by one, whatever the reason for the refusal.
             Parameter::Count => ours,
             _ => ours && untaken,
         }
@@ -279,7 +280,7 @@ pub(super) fn objection(
     Some(if both { Parameter::TopP } else { first.1 })
 }
 
-/// Where `text` names a parameter.
+/// Returns the position at which `text` names a parameter.
 fn mention(text: &str, name: &str) -> Option<usize> {
     let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut from = 0;
@@ -382,7 +383,7 @@ mod tests {
             ("Unknown parameter: 'stream_options'.", Some(StreamUsage)),
             ("Unknown parameter: 'prompt_cache_key'.", Some(CacheKey)),
             ("Your organization must be verified to stream this model (parameter 'stream').", Some(Stream)),
-            // What is sent is refused for its value, or something else is refused.
+            // The value of the parameter is refused, or something else is.
             ("Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3.", None),
             ("max_tokens is too large: 99999. This model supports at most 16384 completion tokens.", None),
             ("tools are not supported with this model", None),

@@ -19,20 +19,20 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Served<C> {
     id: String,
-    /// The base URL, with the path where the protocol is not the usual one: what two protocols say at one address is
-    /// not the same to caches and journals.
+    /// The base URL, with the path if the protocol is not the default one, so that caches and journals keep the
+    /// answers of two protocols at one address apart.
     address: String,
     dialect: Dialect,
     formats: Formats,
     /// The parameters that the endpoint has refused.
     refused: Memory,
-    /// Whether it was said that stop sequences are left out.
+    /// Whether the warning about omitted stop sequences was logged.
     noted_stop: AtomicBool,
     transport: Transport,
     codec: C,
 }
 
-/// How many requests are in flight for one that asks for several completions.
+/// The maximum number of requests in flight for a request of several completions.
 const FAN_OUT: usize = 8;
 
 impl<C: Codec> Served<C> {
@@ -54,11 +54,11 @@ impl<C: Codec> Served<C> {
         Ok(Lm::custom(Served { id, address, dialect, formats, refused, noted_stop, transport, codec }))
     }
 
-    /// Answers in as many requests as the endpoint needs.
+    /// Answers with as many requests as the endpoint needs.
     async fn answer(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         match request.params.n.filter(|n| *n > 1) {
             None => self.in_best_format(request, sink).await,
-            // Boxed, like all that few requests need, so that the others stay small.
+            // Boxed because few requests need it; the future of the others stays small.
             Some(n) => Box::pin(self.several(request, n, sink)).await,
         }
     }
@@ -87,7 +87,7 @@ impl<C: Codec> Served<C> {
         self.fan_out(request, n, sink).await
     }
 
-    /// Asks for one completion `n` times; who listens hears the first. If one fails, the others are given up.
+    /// Requests one completion `n` times; only the first is streamed. If one fails, the others are cancelled.
     async fn fan_out(
         &self,
         request: &Request,
@@ -97,7 +97,7 @@ impl<C: Codec> Served<C> {
         let one = |number: u32| async move {
             let mut one = request.clone();
             one.params.n = None;
-            // One seed would give one completion many times over.
+            // The same seed would return the same completion each time.
             one.params.seed = one.params.seed.map(|seed| seed.wrapping_add(number.into()));
             self.in_best_format(&one, sink.filter(|_| number == 0)).await
         };
@@ -115,7 +115,7 @@ impl<C: Codec> Served<C> {
         Ok(whole)
     }
 
-    /// Sends the request in the strongest format that the endpoint takes.
+    /// Sends the request with the strongest format that the endpoint supports.
     async fn in_best_format(&self, request: &Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         let (ladder, mut at) = self.formats.ladder(&request.format, self.dialect);
         let mut refusal: Option<LmError> = None;
@@ -140,7 +140,7 @@ impl<C: Codec> Served<C> {
         }
     }
 
-    /// Sends the request without the parameters that the endpoint refuses, which it may only learn now.
+    /// Sends the request without the parameters that the endpoint refuses, some of which only its reply may show.
     async fn send(
         &self,
         request: &Request,
@@ -163,7 +163,7 @@ impl<C: Codec> Served<C> {
             };
             error.add_effort(effort.0, effort.1);
             let objection = self.objection(&error, request, refused, sink.is_some());
-            // Several completions are asked for one by one elsewhere.
+            // Several completions are requested one by one in `several`.
             match objection.filter(|parameter| !refused.has(*parameter) && *parameter != Parameter::Count) {
                 Some(parameter) => {
                     self.note_refusal(parameter, &error);
@@ -208,7 +208,7 @@ impl<C: Codec> Served<C> {
         Ok(Outgoing::new(body, request))
     }
 
-    /// The parameter that the endpoint refuses by `error`, if the request can do without it.
+    /// Returns the parameter that the endpoint refuses by `error`, if the request is possible without it.
     fn objection(
         &self,
         error: &LmError,
@@ -216,7 +216,7 @@ impl<C: Codec> Served<C> {
         refused: Refused,
         streamed: bool,
     ) -> Option<Parameter> {
-        // Nothing was sent, or something else is wrong: most errors need no look at the body.
+        // Nothing was sent, or the failure is of another kind: for most errors the body need not be searched.
         if error.kind != LmErrorKind::InvalidRequest || error.status.is_none() {
             return None;
         }
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
     use crate::protocols::openai::Chat;
 
-    /// Futures are moved into one another and at last into a box: each byte is copied with each call.
+    /// Futures are moved into one another and finally into a box, so each byte is copied with each call.
     #[test]
     fn futures_stay_small() {
         let dialect = crate::protocols::dialect::PLAIN;

@@ -11,7 +11,7 @@ use crate::protocols::dialect::Dialect;
 use crate::providers::PROVIDERS;
 use crate::{Message, PromptCache, ReasoningEffort, ResponseFormat, ToolSpec};
 
-/// A request that asks for everything at once.
+/// Returns a request with all features at once.
 fn full(dialect: Dialect) -> Request {
     let mut request = Request::new(vec![Message::system("Rules."), Message::user("Hi")]);
     let params = &mut request.params;
@@ -48,7 +48,7 @@ fn body(model: &str, dialect: Dialect) -> Value {
     serde_json::from_slice(&bytes.unwrap()).unwrap()
 }
 
-/// One member a line.
+/// Returns a body with one member per line.
 fn show(body: &Value) -> String {
     let mut members: Vec<_> = body.as_object().unwrap().iter().collect();
     members.sort_by_key(|(name, _)| *name);
@@ -75,7 +75,7 @@ fn what_every_provider_gets_of_a_request_for_everything() {
     insta::assert_snapshot!(shown);
 }
 
-/// The words that replies are made of.
+/// The member names that random replies are made of.
 const NAMES: &[&str] = &[
     "type",
     "error",
@@ -166,7 +166,7 @@ fn odd_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Reads events, and their first as a whole reply; nothing may panic.
+/// Reads events, and the first of them as a whole reply; nothing may panic.
 fn survive(codec: &impl Codec, events: &[Value]) {
     let whole = events.first().map(Value::to_string).unwrap_or_default();
     let _ = codec.read(&Answer::of(whole.as_bytes()));

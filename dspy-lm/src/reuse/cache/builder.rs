@@ -1,4 +1,4 @@
-//! The knobs of a cache.
+//! The settings of a cache.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -12,21 +12,21 @@ use super::{Cache, Shared, SingleFlight};
 const MEMORY: usize = 64 << 20;
 const DISK: u64 = 1 << 30;
 
-/// What a [`Cache`] may do.
+/// The permitted operations of a [`Cache`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CacheMode {
-    /// Answers what is known, and keeps what is new.
+    /// Lookup and storage: known answers are returned and new ones stored.
     #[default]
     ReadWrite,
-    /// Answers what is known, and keeps nothing.
+    /// Lookup only: known answers are returned and new ones are not stored.
     ReadOnly,
-    /// Answers what is known and never asks a model: anything else is the error
+    /// Lookup without a model: known answers are returned, and other requests fail with
     /// [`Unrecorded`](super::LmErrorKind::Unrecorded).
     Replay,
 }
 
-/// Describes a [`Cache`].
+/// A builder of a [`Cache`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,58 +62,59 @@ impl CacheBuilder {
         }
     }
 
-    /// Sets how many bytes of answers are kept in memory; 64 MiB at first, 0 for none. Those that were not used for
-    /// the longest go first.
+    /// Sets the size of the cache in memory, in bytes; 64 MiB by default, 0 for none. The least recently used
+    /// answers are evicted first.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
     }
 
-    /// Keeps answers in a directory too, one file each. Any number of processes may use it at once. It is made when
-    /// there is something to write. One that cannot be written to is read from.
+    /// Stores answers in a directory too, one file each. Several processes may use it at once. It is created
+    /// with the first answer. A directory that is not writable is only read.
     ///
-    /// On Unix, the directories and files that are made are for their owner alone (0700 and 0600). Let others use a
-    /// directory by making it, and its parts `00` to `ff`, beforehand, with the permissions that they need.
+    /// On Unix, created directories and files are accessible to their owner only (0700 and 0600). To share a
+    /// directory with other users, create it and its subdirectories `00` to `ff` beforehand, with the
+    /// necessary permissions.
     #[must_use]
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// Sets how many bytes the directory may take; 1 GiB at first. What was not used for the longest goes first.
-    /// Each process makes room when what it has written itself leads past the limit, so that many processes together
-    /// may be over it for a while.
+    /// Sets the size of the directory in bytes; 1 GiB by default. The least recently used answers are evicted
+    /// first. Each process evicts when its own writes exceed the limit, so that several processes together
+    /// may exceed it for a while.
     #[must_use]
     pub fn disk_bytes(mut self, bytes: u64) -> Self {
         self.disk = bytes;
         self
     }
 
-    /// Sets how long an answer is good for, from the moment it was given. Forever at first. One that claims to be from
-    /// the future is not good at all.
+    /// Sets how long an answer is valid, from the time when it was received; forever by default. Answers with
+    /// a date in the future are not valid.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Sets what the cache may do.
+    /// Sets the permitted operations; [`ReadWrite`](CacheMode::ReadWrite) by default.
     #[must_use]
     pub fn mode(mut self, mode: CacheMode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Writes the request beside its answer, for people who look into the directory. Off at first, because prompts
-    /// may be private. What looks like a key is left out.
+    /// Sets whether the request is stored beside its answer, for people who read the files. Off by default,
+    /// because prompts may be private. Strings that look like keys are replaced by `***`.
     #[must_use]
     pub fn keep_requests(mut self, on: bool) -> Self {
         self.keep_requests = on;
         self
     }
 
-    /// The cache.
+    /// Builds the cache.
     pub fn build(self) -> Cache {
         let CacheBuilder { memory, dir, disk, ttl, mode, keep_requests } = self;
         let counters = Arc::new(Counters::default());

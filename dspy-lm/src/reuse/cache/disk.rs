@@ -1,7 +1,8 @@
-//! The answers in a directory: one file each, shared by any number of processes.
+//! A directory of answers: one file each, shared by any number of processes.
 //!
-//! A file is written under another name and then renamed, so that nobody sees half of it; what a crash leaves is
-//! noticed by its digest. No locks are taken: two processes that write one answer both write a whole one.
+//! A file is written under a temporary name and then renamed, so that no process reads half of it; files
+//! damaged by a crash are detected by their digest. There are no locks: two processes that write the same
+//! answer both write a complete file.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -17,9 +18,9 @@ use super::stats::Counters;
 use crate::Response;
 use dspy_base::files;
 
-/// A longer file is none of ours.
+/// The size limit of a file; longer files are ignored.
 const LONGEST: u64 = 64 << 20;
-/// Unfinished files of this age were left by a crash.
+/// The age after which an unfinished file is taken to be left by a crash.
 const ABANDONED: Duration = Duration::from_hours(1);
 const SUFFIX: &str = ".json";
 
@@ -28,18 +29,18 @@ pub(super) struct Disk {
     limit: u64,
     ttl: Option<Duration>,
     counters: Arc<Counters>,
-    /// What the directory takes, as far as is known: what was counted last and what was written since.
+    /// The estimated size of the directory: the last count and the bytes written since.
     estimate: AtomicU64,
     sweeping: AtomicBool,
-    /// Cleared for good by the first sign of a directory that cannot be written to.
+    /// Cleared permanently at the first sign that the directory is not writable.
     writable: AtomicBool,
 }
 
-/// What there is for a key.
+/// An answer read from the directory.
 pub(super) struct Found {
     pub(super) response: Response,
     pub(super) at: u64,
-    /// The length of the file.
+    /// The length of the file in bytes.
     pub(super) size: usize,
 }
 
@@ -56,7 +57,7 @@ impl Disk {
             limit,
             ttl,
             counters,
-            // Unknown: the first write has the directory counted.
+            // Unknown, so that the first write triggers a count of the directory.
             estimate: AtomicU64::new(u64::MAX / 2),
             sweeping: AtomicBool::new(false),
             writable: AtomicBool::new(writable),
@@ -78,7 +79,8 @@ impl Disk {
         path
     }
 
-    /// The answer for `key`, if its date is good. Only a regular file is looked at, and no link is followed.
+    /// Reads the answer for `key` if its date is in the range `good`. Only regular files are read; links are
+    /// not followed.
     pub(super) fn read(&self, key: &Key, good: &RangeInclusive<u64>) -> Option<Found> {
         let path = self.path(key);
         let is_ours = fs::symlink_metadata(&path).ok()?.is_file();
@@ -89,7 +91,7 @@ impl Disk {
         }
         let found = found.filter(|found| good.contains(&found.at))?;
         if self.is_writable() {
-            // Its last use, by which room is made. It is no pity if it cannot be set.
+            // The time of the last use, by which answers are evicted. A failure to set it does no harm.
             let _ = file.set_modified(SystemTime::now());
         }
         Some(found)
@@ -106,7 +108,7 @@ impl Disk {
         Some(Found { response, at, size: bytes.len() })
     }
 
-    /// Keeps an answer. Says whether the directory should be [swept](Self::sweep).
+    /// Writes an answer. Returns whether the directory should be [swept](Self::sweep).
     pub(super) fn write(&self, key: &Key, bytes: &[u8]) -> bool {
         if !self.is_writable() || bytes.len() as u64 > LONGEST.min(self.limit) {
             return false;
@@ -124,8 +126,8 @@ impl Disk {
         self.estimate.fetch_add(added, Ordering::Relaxed) + added > self.limit
     }
 
-    /// Makes room if there is too little: what was not used for the longest goes, and some more, so that this is
-    /// seldom needed. One at a time; a second one does nothing.
+    /// Makes room if the directory is too large. The least recently used answers are removed, and some more
+    /// than necessary, so that sweeps are rare. Does nothing while another sweep is running.
     pub(super) fn sweep(&self) {
         if self.sweeping.swap(true, Ordering::Acquire) {
             return;
@@ -149,7 +151,7 @@ impl Disk {
                 if total <= self.limit - self.limit / 10 {
                     break;
                 }
-                // Another process may have been here first.
+                // Another process may have removed the file already.
                 if fs::remove_file(self.path(&key)).is_ok() {
                     self.counters.disk_evicted.add(1);
                 }
@@ -168,7 +170,7 @@ impl Disk {
         }
     }
 
-    /// Removes all answers and nothing else.
+    /// Removes all answers and no other files.
     pub(super) fn clear(&self) -> io::Result<()> {
         let mut result = Ok(());
         self.for_each(|file| match fs::remove_file(&file.path) {
@@ -179,7 +181,7 @@ impl Disk {
         result
     }
 
-    /// Looks at the files that are ours.
+    /// Calls `look` for each file of the cache.
     fn for_each(&self, mut look: impl FnMut(OurFile)) {
         for shard in 0..=u8::MAX {
             let shard = format!("{shard:02x}");
@@ -191,7 +193,7 @@ impl Disk {
                     Some(key) => key.to_string().starts_with(&shard),
                     None => name.to_str().is_some_and(files::is_unfinished),
                 };
-                // A file that is gone by now is none.
+                // Files removed in the meantime are skipped.
                 if ours
                     && let Ok(meta) = entry.metadata()
                     && meta.is_file()
@@ -206,7 +208,7 @@ impl Disk {
 
 struct OurFile {
     path: PathBuf,
-    /// `None` for one that is unfinished.
+    /// The key; `None` for an unfinished file.
     key: Option<Key>,
     used: SystemTime,
     size: u64,

@@ -1,4 +1,4 @@
-//! One answer in a file: JSON for people to read, with a digest at its end that tells whether it is whole.
+//! The file of one answer: readable JSON, with a digest at its end by which damage is detected.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,23 +6,23 @@ use serde_json::Value;
 use super::key::Key;
 use crate::Response;
 
-/// The form of the file. Files of another form are not read.
+/// The version of the file format. Files of other versions are not read.
 const VERSION: u32 = 1;
-/// What stands before the digest.
+/// The bytes before the digest.
 const SEAL: &[u8] = b",\n  \"blake3\": \"";
 const END: &[u8] = b"\"\n}\n";
 const DIGEST: usize = 64;
 
-/// What is written.
+/// The written members of the file.
 #[derive(Debug, Serialize)]
 pub(super) struct Sheet<'a> {
     dspy_cache: u32,
     key: String,
     model: &'a str,
     endpoint: &'a str,
-    /// When, for people.
+    /// The date of the answer, for people.
     date: String,
-    /// When, in milliseconds since 1970.
+    /// The date of the answer, in milliseconds since 1970.
     at: u64,
     /// The digest of the request.
     digest: String,
@@ -53,7 +53,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// The same with what was asked.
+    /// Sets the request to store with the answer.
     #[must_use]
     pub(super) fn asking(mut self, request: Option<Value>) -> Self {
         self.request = request;
@@ -69,7 +69,7 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// What is read.
+/// The members of the file that are read.
 #[derive(Debug, Deserialize)]
 struct Read {
     dspy_cache: u32,
@@ -78,7 +78,7 @@ struct Read {
     response: Response,
 }
 
-/// The answer in these bytes and its date, if they are whole and about this key.
+/// Returns the answer and its date if the file is undamaged and for this key.
 pub(super) fn read(bytes: &[u8], key: Key) -> Option<(Response, u64)> {
     let sealed = bytes.strip_suffix(END)?;
     let (body, digest) = sealed.split_at_checked(sealed.len().checked_sub(DIGEST)?)?;
@@ -90,10 +90,10 @@ pub(super) fn read(bytes: &[u8], key: Key) -> Option<(Response, u64)> {
     (read.dspy_cache == VERSION && Key::parse(&read.key) == Some(key)).then_some((read.response, read.at))
 }
 
-/// A moment as RFC 3339 has it, in UTC.
+/// Formats a time as RFC 3339 in UTC.
 fn date(ms: u64) -> String {
     let (days, second) = (ms / 86_400_000, ms / 1000 % 86_400);
-    // Days are counted from the first of March of a year 0, so that leap days come last.
+    // Days are counted from the first of March of year 0, so that leap days come last.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -175,7 +175,7 @@ mod tests {
         #[test]
         fn any_bytes_are_no_answer(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert_eq!(read(&bytes, key()), None);
-            // With the right digest as well.
+            // The digest is valid, too.
             let digest = blake3::hash(&bytes).to_hex();
             prop_assert_eq!(read(&[&bytes[..], SEAL, digest.as_bytes(), END].concat(), key()), None);
         }

@@ -1,15 +1,16 @@
-//! What an answer is kept under.
+//! Cache keys.
 
 use std::fmt;
 
 use crate::{Lm, Request};
 
-/// Model, endpoint, everything of the request that can change the reply, and the tenant if there is one.
+/// A digest of the model, the endpoint, everything in the request that can change the reply, and the tenant
+/// if there is one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
 impl Key {
-    /// `request` has to be [completed](Lm::completed).
+    /// Computes the key. `request` must be [completed](Lm::completed).
     pub(super) fn of(lm: &Lm, request: &Request, tenant: Option<&str>) -> Self {
         let mut hash = blake3::Hasher::new();
         hash.update(b"answer/1");
@@ -18,13 +19,13 @@ impl Key {
         }
         hash.update(request.digest().as_bytes());
         if let Some(tenant) = tenant {
-            // Behind a digest, whose length is fixed: no request runs into it.
+            // The data before has a fixed length, so that the tenant's name cannot be confused with it.
             hash.update(b"tenant").update(tenant.as_bytes());
         }
         Key(*hash.finalize().as_bytes())
     }
 
-    /// Reads what `Display` writes.
+    /// Parses the output of `Display`.
     pub(super) fn parse(hex: &str) -> Option<Self> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),

@@ -1,4 +1,4 @@
-//! The answers that are at hand: bounded in bytes, the longest unused go first.
+//! The answers in memory: bounded in bytes, the least recently used are evicted first.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::key::Key;
 use crate::Response;
 
-/// What an answer takes beside its content.
+/// The bytes of an entry beside its content.
 const OVERHEAD: usize = 256;
 
-/// Answers by key, least recently used last.
+/// Answers by key, in order of use.
 ///
-/// A list through a table: `nodes` never shrinks, but is never longer than the entries were at their most.
+/// A linked list in a vector: `nodes` never shrinks, and is never longer than the highest number of entries.
 pub(super) struct Memory {
     limit: usize,
     bytes: usize,
@@ -25,7 +25,7 @@ pub(super) struct Memory {
 
 struct Node {
     key: Key,
-    /// `None` in a free node.
+    /// The answer; `None` in a free node.
     answer: Option<Answer>,
     newer: usize,
     older: usize,
@@ -35,18 +35,18 @@ struct Node {
 pub(super) struct Answer {
     pub(super) response: Arc<Response>,
     pub(super) at: u64,
-    /// What it takes, in bytes.
+    /// The size in bytes.
     pub(super) size: usize,
 }
 
 impl Answer {
-    /// `size` is the length of its JSON.
+    /// Creates an answer; `size` is the length of its JSON in bytes.
     pub(super) fn new(response: Arc<Response>, at: u64, size: usize) -> Self {
         Answer { response, at, size: size + OVERHEAD }
     }
 }
 
-/// No node.
+/// The index that stands for no node.
 const END: usize = usize::MAX;
 
 impl Memory {
@@ -70,7 +70,7 @@ impl Memory {
         self.bytes
     }
 
-    /// The answer, which counts as used now. One of another date is no longer good, and dropped.
+    /// Returns the answer and marks it as used. An answer with a date outside of `good` is removed.
     pub(super) fn get(&mut self, key: &Key, good: &RangeInclusive<u64>) -> Option<Arc<Response>> {
         let place = *self.places.get(key)?;
         let answer = self.nodes[place].answer.as_ref()?;
@@ -86,7 +86,8 @@ impl Memory {
         Some(response)
     }
 
-    /// Keeps an answer and says how many others had to go. One that alone is over the limit is not kept.
+    /// Stores an answer and returns the number of evicted answers. An answer larger than the limit is not
+    /// stored.
     pub(super) fn put(&mut self, key: Key, answer: Answer) -> u64 {
         self.remove(&key);
         if answer.size > self.limit {
@@ -126,7 +127,7 @@ impl Memory {
         *self = Memory::new(self.limit);
     }
 
-    /// Makes a node that is in no list the newest.
+    /// Links a node that is in no list as the newest.
     fn link(&mut self, place: usize) {
         let second = std::mem::replace(&mut self.newest, place);
         (self.nodes[place].newer, self.nodes[place].older) = (END, second);
@@ -176,7 +177,7 @@ mod tests {
     }
 
     proptest! {
-        /// The same as a plain list that is searched from end to end.
+        /// Compares with a plain list that is searched from end to end.
         #[test]
         fn keeps_what_was_used_last(steps in prop::collection::vec((0..3u8, 0..12usize, 1..130usize), 1..200)) {
             let keys: Vec<Key> = (0..12).map(key).collect();
@@ -188,7 +189,7 @@ mod tests {
                         let text = count.to_string();
                         memory.put(keys[number], answer(&text, size));
                         model.retain(|(other, ..)| *other != number);
-                        // What is larger than the whole memory is not kept, and drives nothing out.
+                        // An answer larger than the whole memory is not stored and evicts nothing.
                         if size <= 100 {
                             model.push((number, size, text));
                         }

@@ -1,4 +1,4 @@
-//! Answers that are kept: in memory, in a directory, and from a call that is under way.
+//! A cache of answers in memory and in a directory, which also merges identical calls in flight.
 
 mod builder;
 mod disk;
@@ -35,12 +35,13 @@ use crate::{
 };
 use dspy_base::locks::MutexExt as _;
 
-/// A layer that answers what was asked before, and asks once what several callers ask at the same time.
+/// A layer that returns stored answers, and merges identical calls in flight into one.
 ///
-/// Cloning shares it. An answer is kept under the model, its endpoint, the [tenant](Self::tenant) if there is one, and
-/// everything in the request that can change the reply, [`rollout`](Request::rollout) included. Answers from it are marked [`cached`](Response::cached) and
-/// show what they once cost, but are not charged. Errors, empty replies and replies that a content filter cut off
-/// are not kept.
+/// Clones share their contents. An answer is stored under the model, its endpoint, the [tenant](Self::tenant)
+/// if there is one, and everything in the request that can change the reply, including
+/// [`rollout`](Request::rollout). Answers from the cache are marked [`cached`](Response::cached) and show
+/// their original cost, but are not charged. Errors, empty replies and replies stopped by a content filter
+/// are not stored.
 ///
 /// ```
 /// use dspy_lm::{Cache, Lm};
@@ -53,8 +54,8 @@ use dspy_base::locks::MutexExt as _;
 /// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
 /// ```
 ///
-/// Models of one's own in this process are told apart by their [`id`](crate::LanguageModel::id) and
-/// [`endpoint`](crate::LanguageModel::endpoint) alone: give two that answer differently different ids.
+/// Custom models in this process are distinguished only by their [`id`](crate::LanguageModel::id) and
+/// [`endpoint`](crate::LanguageModel::endpoint): models that answer differently need different ids.
 #[derive(Clone)]
 pub struct Cache {
     shared: Arc<Shared>,
@@ -71,7 +72,7 @@ struct Shared {
     counters: Arc<Counters>,
 }
 
-/// The calls that the current work is made for: a call that passes one cache twice must not wait for itself.
+/// The calls that enclose the current work: a call that passes one cache twice must not wait for itself.
 #[derive(Clone)]
 struct Within {
     cache: usize,
@@ -84,25 +85,25 @@ tokio::task_local! {
 }
 
 impl Cache {
-    /// A cache in memory of 64 MiB.
+    /// Creates a cache of 64 MiB in memory.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A cache in that directory, shared with other processes, with one in memory before it.
+    /// Creates a cache in a directory, shared with other processes, with a cache in memory in front of it.
     ///
-    /// Nothing is written before there is an answer to keep.
+    /// Nothing is written until there is an answer to store.
     pub fn at(dir: impl Into<std::path::PathBuf>) -> Self {
         Self::builder().dir(dir).build()
     }
 
-    /// A cache with other sizes, a time to live or another mode.
+    /// Returns a builder for a cache with other sizes, a time to live or another mode.
     pub fn builder() -> CacheBuilder {
         CacheBuilder::new()
     }
 
-    /// The same cache for one tenant: memory, directory, limits and [statistics](Self::stats) are shared, and no answer
-    /// that was given to one tenant is ever given to another, or to calls without a tenant.
+    /// Returns this cache for one tenant: memory, directory, limits and [statistics](Self::stats) are shared,
+    /// but an answer for one tenant is never returned to another tenant, nor to calls without a tenant.
     ///
     /// ```
     /// use dspy_lm::{Cache, Lm};
@@ -117,9 +118,9 @@ impl Cache {
     /// # Ok::<(), dspy_lm::LmError>(()) }).unwrap();
     /// ```
     ///
-    /// [`get`](Self::get) and [`remove`](Self::remove) see the tenant's answers; [`clear`](Self::clear) forgets those of
-    /// all. Where the tenants ask an endpoint by handles of their own,
-    /// [`Endpoint::tenant`](crate::Endpoint::tenant) keeps their cassettes and journals apart, too.
+    /// [`get`](Self::get) and [`remove`](Self::remove) apply to the tenant's answers; [`clear`](Self::clear)
+    /// removes the answers of all tenants. If the tenants call an endpoint through separate handles,
+    /// [`Endpoint::tenant`](crate::Endpoint::tenant) also separates their cassettes and journals.
     #[must_use]
     pub fn tenant(&self, name: impl Into<Arc<str>>) -> Self {
         Cache { shared: self.shared.clone(), tenant: Some(name.into()) }
@@ -129,12 +130,12 @@ impl Cache {
         Key::of(lm, request, self.tenant.as_deref())
     }
 
-    /// Runs `future` so that all its LM calls are answered from here where that is possible.
+    /// Runs `future` with all its LM calls answered from this cache if possible.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         with_layer(Arc::new(self.clone()), future)
     }
 
-    /// What it has done so far, and what it holds.
+    /// Returns the statistics so far and the current contents.
     pub fn stats(&self) -> CacheStats {
         let counters = &self.shared.counters;
         let (entries, bytes) = {
@@ -156,7 +157,8 @@ impl Cache {
         }
     }
 
-    /// The answer that `lm` would be given for this request, without asking it. Counts as no call.
+    /// Returns the answer that `lm` would get from the cache for this request. Calls no model and counts as
+    /// no call.
     pub async fn get(&self, lm: &Lm, request: &Request) -> Option<Response> {
         let key = self.key(lm, &lm.completed(request.clone()));
         let known = self.shared.at_hand(&key);
@@ -167,10 +169,10 @@ impl Cache {
         Some(Response { cached: true, ..Response::clone(&response) })
     }
 
-    /// Forgets the answer to one request, in memory and in the directory. Says whether there was one.
+    /// Removes the answer to one request from memory and directory. Returns whether there was one.
     ///
     /// # Errors
-    /// What the file system reports.
+    /// The error of the file system.
     pub async fn remove(&self, lm: &Lm, request: &Request) -> io::Result<bool> {
         let key = self.key(lm, &lm.completed(request.clone()));
         let known = self.shared.memory().remove(&key);
@@ -178,10 +180,10 @@ impl Cache {
         Ok(blocking(move || disk.remove(&key)).await?? || known)
     }
 
-    /// Forgets all answers, in memory and in the directory. Files that are not of a cache are left alone.
+    /// Removes all answers from memory and directory. Other files in the directory are left alone.
     ///
     /// # Errors
-    /// What the file system reports.
+    /// The error of the file system.
     pub async fn clear(&self) -> io::Result<()> {
         self.shared.memory().clear();
         let Some(disk) = self.shared.disk.clone() else { return Ok(()) };
@@ -208,7 +210,7 @@ impl Cache {
                     scope: current_scope(),
                     within,
                 };
-                // What it does belongs to the caller who came first, whoever drives it on.
+                // Observed as work of the first caller, whichever waiter polls it.
                 Box::pin(observe::inherit(call.run()))
             };
             let stream = next.sink.is_some();
@@ -239,7 +241,7 @@ impl Cache {
         Arc::as_ptr(&self.shared).addr()
     }
 
-    /// Whether the current work is done for a call of this cache with that key.
+    /// Returns whether the current work is part of a call of this cache with that key.
     fn is_within(&self, key: &Key) -> bool {
         WITHIN
             .try_with(|within| {
@@ -257,7 +259,7 @@ impl Cache {
 }
 
 impl fmt::Debug for Cache {
-    /// Nothing of the answers.
+    /// Prints no answers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
             .field("mode", &self.shared.mode)
@@ -294,7 +296,7 @@ impl Layer for Cache {
     }
 }
 
-/// A call that may outlive the one who began it.
+/// A call that may outlive the caller that started it.
 struct Call {
     shared: Arc<Shared>,
     key: Key,
@@ -302,7 +304,7 @@ struct Call {
     request: Request,
     onward: Onward,
     sink: Option<DeltaSink>,
-    /// The scope of the one who began: whoever drives the call, it is made there.
+    /// The scope of the caller that started the call, in which it runs whichever waiter polls it.
     scope: LmScope,
     within: Arc<Within>,
 }
@@ -318,7 +320,7 @@ impl Call {
             return CallEnd::Failed(Arc::new(unrecorded(&lm, &request, key)));
         }
         shared.counters.misses.add(1);
-        // Within the scopes from its first step on.
+        // The scopes apply from the first step on.
         let ask = async { onward.next(sink.as_ref()).run(&lm, &request).await };
         match scope.enter(WITHIN.scope(within, ask)).await {
             Err(error) => CallEnd::Failed(Arc::new(error)),
@@ -336,8 +338,8 @@ impl Shared {
         self.memory.lock_any()
     }
 
-    /// The dates that an answer may have. Where its age counts, none may be from the future: it would be good for
-    /// longer than it should.
+    /// Returns the range of valid dates. With a time to live, dates in the future are not valid, because such
+    /// an answer would be valid for too long.
     fn good(&self) -> RangeInclusive<u64> {
         let Some(ttl) = self.ttl else { return 0..=u64::MAX };
         let now = now();
@@ -349,13 +351,13 @@ impl Shared {
         self.memory().get(key, &good)
     }
 
-    /// An answer from memory, as the caller gets it.
+    /// Returns an answer from memory, marked for the caller.
     fn hit(&self, known: &Response) -> Response {
         self.counters.memory_hits.add(1);
         Response { cached: true, ..known.clone() }
     }
 
-    /// The answer of a call, as one of those who waited gets it.
+    /// Returns the answer of a shared call, marked for this waiter.
     fn take(&self, waiter: &Waiter, response: &Response, known: bool) -> Response {
         let mut response = response.clone();
         if known {
@@ -367,7 +369,7 @@ impl Shared {
         response
     }
 
-    /// What the directory has; from then on it is at hand.
+    /// Reads an answer from the directory and stores it in memory.
     async fn on_disk(&self, key: Key) -> Option<Arc<Response>> {
         let (disk, good) = (self.disk.clone()?, self.good());
         let Found { response, at, size } = blocking(move || disk.read(&key, &good)).await.ok()??;
@@ -393,11 +395,12 @@ impl Shared {
             self.keep_requests.then(|| crate::reuse::cassette::scrubbed(super::form::request(request)));
         let sheet =
             Sheet::new(key, lm.id(), &endpoint, request.digest().to_string(), &kept, at).asking(asked);
-        // It also tells how much room the answer takes.
+        // The length is also the size of the answer in memory.
         let Ok(bytes) = sheet.write() else { return };
         self.put(key, Answer::new(Arc::new(kept), at, bytes.len()));
         self.counters.stores.add(1);
-        // An answer that says a credential stays in memory: as it is it must not be written, and otherwise it is another.
+        // An answer that contains a credential is stored in memory only: it must not be written, and without
+        // the credential it would be a different answer.
         let is_clean = || str::from_utf8(&bytes).is_ok_and(|text| hide_live(text) == text);
         if let Some(disk) = self.disk.clone().filter(|disk| disk.is_writable() && is_clean()) {
             let full = blocking(move || disk.write(&key, &bytes)).await;
@@ -407,7 +410,7 @@ impl Shared {
         }
     }
 
-    /// Nobody waits for it.
+    /// Starts a sweep in the background.
     fn make_room(&self) {
         let Some(disk) = self.disk.clone() else { return };
         match tokio::runtime::Handle::try_current() {
@@ -417,8 +420,8 @@ impl Shared {
     }
 }
 
-/// Whether a reply is complete as far as the request allows: one that the request's own token limit cut off is,
-/// because the same request would be cut off again, and a higher limit is another request.
+/// Returns whether a reply is complete as far as the request allows. A reply truncated by the request's own
+/// token limit is, because the same request would be truncated again, and a higher limit is another request.
 fn is_worth_keeping(response: &Response) -> bool {
     let says_something =
         |completion: &Completion| !completion.text.trim().is_empty() || !completion.tool_calls.is_empty();
@@ -429,13 +432,13 @@ fn is_worth_keeping(response: &Response) -> bool {
     !completions.is_empty() && completions.iter().all(|one| says_something(one) && is_whole(one))
 }
 
-/// Milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Runs work on files where it stops nobody.
+/// Runs work on files without blocking the runtime.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => runtime.spawn_blocking(work).await.map_err(io::Error::other),

@@ -1,7 +1,7 @@
-//! Single flight: identical calls at the same time are one call that all of them wait for.
+//! Single flight: identical calls at the same time share one call.
 //!
-//! Every waiter polls the shared call. It goes on when the first waiter is cancelled or not polled, and is dropped with
-//! the last waiter.
+//! Every waiter polls the shared call. It continues when the first waiter is cancelled or not polled, and is
+//! dropped with the last waiter.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -18,12 +18,12 @@ use dspy_base::locks::MutexExt as _;
 
 type Call = Shared<BoxFuture<'static, CallEnd>>;
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Clone)]
 pub(super) enum CallEnd {
     Answered {
         response: Arc<Response>,
-        /// Nobody was asked.
+        /// Whether the answer was known, so that no model was called.
         known: bool,
     },
     Failed(Arc<LmError>),
@@ -43,23 +43,23 @@ struct Entry {
     flight: Arc<SharedCall>,
 }
 
-/// The state of one call that its waiters share.
+/// The state of one call, shared by its waiters.
 pub(super) struct SharedCall {
-    /// The identity of the model that is asked.
+    /// The identity of the called model.
     model: usize,
     payer: AtomicU8,
-    /// What has arrived of a streamed reply.
+    /// The pieces of a streamed reply.
     log: Option<Arc<DeltaLog>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// The first waiter is still there and will pay.
+/// The first waiter still exists and will be charged.
 const FIRST: u8 = 0;
-/// The first waiter was dropped: the next one to take the answer pays.
+/// The first waiter was dropped: the next waiter to take the answer is charged.
 const ANYONE: u8 = 1;
 const NOBODY: u8 = 2;
 
-/// One of those that wait for a call.
+/// A waiter for a shared call.
 pub(super) struct Waiter {
     call: Call,
     flight: Arc<SharedCall>,
@@ -67,7 +67,7 @@ pub(super) struct Waiter {
     first: bool,
 }
 
-/// Removes the call from the map when it ends in whichever way.
+/// A guard that removes the call from the map however it ends.
 struct Deregistration {
     calls: Arc<SingleFlight>,
     key: Key,
@@ -75,8 +75,8 @@ struct Deregistration {
 }
 
 impl SingleFlight {
-    /// Joins the call for `key`. If there is none yet, `known` may still have the answer; otherwise `call`
-    /// begins one.
+    /// Joins the call for `key`. If there is none, returns the answer of `known`, if any; otherwise `call`
+    /// starts one.
     pub(super) fn join<T>(
         self: &Arc<Self>,
         key: Key,
@@ -91,7 +91,7 @@ impl SingleFlight {
         {
             return Ok(Waiter { call, flight: entry.flight.clone(), model, first: false });
         }
-        // A call that has ended a moment ago left its answer before it left the list.
+        // A call that has just ended stored its answer before it was removed from the map.
         if let Some(known) = known() {
             return Err(known);
         }
@@ -133,7 +133,7 @@ impl SharedCall {
 impl Drop for Deregistration {
     fn drop(&mut self) {
         let mut calls = self.calls.calls.lock_any();
-        // After everybody had gone, somebody else may have begun anew.
+        // After the last waiter left, another call for the key may have started.
         if calls.get(&self.key).is_some_and(|entry| entry.number == self.number) {
             calls.remove(&self.key);
         }
@@ -145,7 +145,7 @@ impl Waiter {
         self.first
     }
 
-    /// Waits for the end of the call. What arrives of a streamed one goes to `sink` meanwhile.
+    /// Waits for the end of the call. The pieces of a streamed reply are sent to `sink` meanwhile.
     pub(super) async fn wait(&mut self, sink: Option<&DeltaSink>) -> CallEnd {
         let (Some(sink), Some(log)) = (sink, &self.flight.log) else { return (&mut self.call).await };
         let mut reader = log.reader();
@@ -165,32 +165,34 @@ impl Waiter {
         end
     }
 
-    /// Whether the answer is charged to this waiter. True for one of all who wait.
+    /// Returns whether the answer is charged to this waiter. True for exactly one of the waiters.
     pub(super) fn pays(&self) -> bool {
         let from = if self.first { FIRST } else { ANYONE };
         self.flight.payer.compare_exchange(from, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether an error of the call is also the answer for this waiter. If not, that one has to ask itself.
+    /// Returns whether an error of the call also applies to this waiter. Otherwise the waiter has to make its
+    /// own call.
     pub(super) fn concerns(&self, error: &LmError) -> bool {
         use LmErrorKind::{
             Auth, Billing, Budget, CircuitOpen, Configuration, Denied, Exhausted, Other, RateLimit,
         };
         match error.kind {
             _ if self.first => true,
-            // What the first one may spend or do says nothing of the others.
+            // The budget and permissions of the first waiter do not apply to the others.
             Budget | Denied => false,
-            // Another handle may have another key and other limits. Such refusals come fast, and once for each handle.
+            // Another handle may have another key and other limits. Such refusals are fast and occur once for
+            // each handle.
             Auth | Billing | CircuitOpen | Configuration | Exhausted | Other | RateLimit => {
                 self.model == self.flight.model
             }
-            // All else is about the request or the endpoint, which are the same: asking again, one after the other,
-            // would only keep a dead endpoint busy and everybody waiting.
+            // All other errors are about the request or the endpoint, which are the same: repeated calls, one
+            // after the other, would only keep a failed endpoint busy and the waiters blocked.
             _ => true,
         }
     }
 
-    /// The panic of the model, for one of all who wait.
+    /// Returns the panic of the model, to exactly one of the waiters.
     pub(super) fn panic(&self) -> Option<Box<dyn Any + Send>> {
         self.flight.panic.lock_any().take()
     }

@@ -1,10 +1,10 @@
-//! What a cache has done.
+//! Statistics of a cache.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a [`Cache`](super::Cache) has done so far, all its clones together, and what it holds.
+/// The statistics of a [`Cache`](super::Cache), including all its clones, and its current contents.
 ///
-/// Every call through a cache is one of the first four: `memory_hits + disk_hits + joined + misses`.
+/// Every call through a cache counts as one of the first four: `memory_hits + disk_hits + joined + misses`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CacheStats {
@@ -12,28 +12,29 @@ pub struct CacheStats {
     pub memory_hits: u64,
     /// Calls answered from the directory.
     pub disk_hits: u64,
-    /// Calls that waited for the same call of somebody else instead of being sent.
+    /// Calls that waited for an identical call in flight instead of being sent.
     pub joined: u64,
-    /// Calls that nothing was known for: sent, or refused by [`Replay`](super::CacheMode::Replay).
+    /// Calls without a known answer: sent, or refused by [`Replay`](super::CacheMode::Replay).
     pub misses: u64,
-    /// Answers that were kept.
+    /// Answers that were stored.
     pub stores: u64,
-    /// Answers that had to go from memory for lack of room.
+    /// Answers evicted from memory to make room.
     pub evicted: u64,
-    /// Answers that had to go from the directory for lack of room.
+    /// Answers evicted from the directory to make room.
     pub disk_evicted: u64,
-    /// Files that were no whole answers of this version, and were passed over.
+    /// Files that were skipped, because they were damaged or of another version.
     pub corrupt: u64,
     /// Answers that could not be written to the directory.
     pub write_errors: u64,
-    /// Answers in memory now.
+    /// Answers currently in memory.
     pub entries: u64,
-    /// What they take, in bytes.
+    /// The size of the answers in memory, in bytes.
     pub bytes: u64,
 }
 
 impl CacheStats {
-    /// Calls answered without a call of their own.
+    /// Returns the number of calls answered without a request of their own: hits in memory and directory, and
+    /// joined calls.
     pub fn hits(&self) -> u64 {
         self.memory_hits + self.disk_hits + self.joined
     }
@@ -57,7 +58,7 @@ pub(super) struct Counters {
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
-    /// The count before.
+    /// Adds to the counter and returns its previous value.
     pub(super) fn add(&self, count: u64) -> u64 {
         self.0.fetch_add(count, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! In what a request differs from a recorded one, in a few lines.
+//! A short diff between a request and a recorded one.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::matching::Asked;
 use super::tape::Interaction;
 
-/// How many lines of each side are shown.
+/// The most lines shown of each side.
 const SHOWN: usize = 6;
-/// How much of a line is shown.
+/// The most characters shown of a line.
 const WIDTH: usize = 160;
 
-/// What is recorded behind `-`, what is asked behind `+`.
+/// Returns the diff: recorded lines with `-`, requested lines with `+`.
 pub(super) fn of(recorded: &Interaction, asked: &Asked<'_>) -> String {
     let (mut old, mut new) = (lines(&recorded.model, &recorded.request), lines(asked.model, asked.request));
     if recorded.endpoint != asked.endpoint {
@@ -40,7 +40,7 @@ pub(super) fn of(recorded: &Interaction, asked: &Asked<'_>) -> String {
     text
 }
 
-/// How many lines they share.
+/// Returns the number of lines that both have.
 pub(super) fn likeness(recorded: &Interaction, asked: &Asked<'_>) -> usize {
     let mut left: HashMap<String, usize> = HashMap::new();
     for line in lines(&recorded.model, &recorded.request) {
@@ -58,7 +58,7 @@ pub(super) fn likeness(recorded: &Interaction, asked: &Asked<'_>) -> usize {
     asked.iter().filter(|line| shared(line)).count()
 }
 
-/// The part of a line that shows how it differs from `other`.
+/// Returns the part of a line that differs from `other`.
 fn short(line: &str, other: &str) -> String {
     if line.chars().count() <= WIDTH {
         return line.to_owned();
@@ -70,7 +70,7 @@ fn short(line: &str, other: &str) -> String {
     format!("{}{part}{}", ends.0, ends.1)
 }
 
-/// A request line by line: what is not said first, as it is short.
+/// Returns a request as lines, the short parameters before the messages.
 fn lines(model: &str, request: &serde_json::Map<String, Value>) -> Vec<String> {
     let mut lines = vec![format!("model: {model}")];
     for (name, value) in request {

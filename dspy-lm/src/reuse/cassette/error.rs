@@ -1,13 +1,13 @@
-//! What can be wrong with a cassette itself.
+//! Errors of a cassette itself.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A cassette that cannot be used, or was not used up.
+/// The error of a cassette that cannot be used, or has unused interactions.
 ///
-/// A request that a cassette has no answer for is an [`LmError`](super::LmError) of the kind
+/// A request without a recorded answer fails with an [`LmError`](super::LmError) of the kind
 /// [`Unrecorded`](super::LmErrorKind::Unrecorded) instead.
 #[derive(Error)]
 #[non_exhaustive]
@@ -17,33 +17,33 @@ pub enum CassetteError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the file system reports.
+        /// The error of the file system.
         source: io::Error,
     },
-    /// The file is no cassette, or of another version.
+    /// The file is not a cassette, or is of another version.
     #[error("{} is no cassette that can be read: {message}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The description of the problem.
         message: String,
     },
-    /// Something was recorded that was not asked for.
+    /// Recorded interactions were not used.
     #[error("{} of the interactions in {} were not used, the first of them: {first}", count, path.display())]
     Unused {
         /// The file.
         path: PathBuf,
-        /// How many were not used.
+        /// The number of unused interactions.
         count: usize,
-        /// The first of them, in a line.
+        /// A one-line description of the first of them.
         first: String,
     },
-    /// A pattern of what to leave out is no regular expression.
+    /// A pattern of [`Cassette::scrub`](super::Cassette::scrub) is not a valid regular expression.
     #[error("`{pattern}` is no regular expression: {message}")]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The description of the problem.
         message: String,
     },
 }

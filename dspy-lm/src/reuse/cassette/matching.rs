@@ -1,24 +1,25 @@
-//! Which recorded interaction answers a request.
+//! The search for the recorded interaction that answers a request.
 
 use serde_json::{Map, Value};
 
 use super::diff;
 use super::tape::{Interaction, Tape};
 
-/// How alike a request and a recorded one have to be.
+/// The rule by which a request matches a recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Matching {
-    /// Equal in everything, model and endpoint included, and in the recorded order.
+    /// Everything is equal, including model and endpoint, and the order is the recorded one.
     Strict,
-    /// Equal in everything, model and endpoint included, in any order.
+    /// Everything is equal, including model and endpoint, in any order.
     #[default]
     Exact,
-    /// The same messages but for white space, in any order, whatever the model, its endpoint and the parameters are.
+    /// The messages are equal except for white space, in any order; model, endpoint and parameters are
+    /// ignored.
     Lenient,
 }
 
-/// A request that is looked for.
+/// A request for which a recorded answer is searched.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
     pub(super) model: &'a str,
@@ -27,7 +28,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Matching {
-    /// The first interaction that answers and is not used yet, or what a person should know if there is none.
+    /// Returns the first unused interaction that answers the request, or a message about why there is none.
     pub(super) fn find(self, tape: &Tape, asked: &Asked<'_>) -> Result<usize, String> {
         let unused = || {
             let all = tape.interactions.iter().enumerate();
@@ -73,12 +74,12 @@ fn is_equal(one: &Interaction, asked: &Asked<'_>) -> bool {
     one.model == asked.model && one.endpoint == asked.endpoint && one.request == *asked.request
 }
 
-/// The messages without what a careless change of the code changes.
+/// Returns the messages without differences that do not matter.
 fn said(request: &Map<String, Value>) -> Value {
     fn plain(value: &Value) -> Value {
         match value {
             Value::String(text) => words(text),
-            // Lines of one text and the text itself are the same.
+            // A list of lines is equal to its text.
             Value::Array(lines) if !lines.is_empty() && lines.iter().all(Value::is_string) => {
                 let lines: Vec<_> = lines.iter().filter_map(Value::as_str).collect();
                 words(&lines.join("\n"))

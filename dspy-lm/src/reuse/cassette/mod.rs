@@ -1,4 +1,4 @@
-//! Interactions with a model that are recorded once and replayed from then on, for tests.
+//! Cassettes: interactions with a model that are recorded once and then replayed, for tests.
 
 mod diff;
 mod error;
@@ -29,15 +29,15 @@ use crate::{
 };
 use dspy_base::locks::MutexExt as _;
 
-/// The variable that [`Cassette::auto`] asks what to do.
+/// The environment variable that sets the mode of [`Cassette::auto`].
 const VARIABLE: &str = "DSPY_CASSETTES";
-/// How many characters of a replayed reply come at a time where it is streamed.
+/// The number of characters in a piece of a replayed stream.
 const PIECE: usize = 16;
 
 /// A file of requests and their answers, and the layer that records or replays them.
 ///
-/// Replayed calls reach no model, need no key, and give the same answers, errors and usage as when they were
-/// recorded. What is in the file is meant to be read, reviewed and checked in: keys in it are replaced by `***`.
+/// Replayed calls reach no model, need no key, and return the same answers, errors and usage as when they
+/// were recorded. The file is meant to be read, reviewed and checked in: keys in it are replaced by `***`.
 ///
 /// ```
 /// use dspy_lm::{Cassette, Lm};
@@ -68,7 +68,7 @@ struct Shared {
     path: PathBuf,
     mode: Mode,
     tape: Mutex<Tape>,
-    /// Whether the file is known to be a cassette, or not there.
+    /// Whether the file was checked: it is a cassette or does not exist.
     checked: AtomicBool,
 }
 
@@ -76,21 +76,22 @@ struct Shared {
 enum Mode {
     Record,
     Replay,
-    /// Replay what there is, record the rest.
+    /// Replay of recorded answers and recording of missing ones.
     Missing,
 }
 
 impl Cassette {
-    /// A cassette that asks the model and writes down everything anew. The file is written after each answer. A file
-    /// that is there and is no cassette is left alone; then the first request is an error, before it is sent.
+    /// Creates a cassette that calls the model and records everything anew. The file is written after each
+    /// answer. A file that is not a cassette is not overwritten; the first request then fails before it is
+    /// sent.
     pub fn record(path: impl Into<PathBuf>) -> Self {
         Self::new(path.into(), Mode::Record, Tape::default())
     }
 
-    /// A cassette that answers from the file and never asks a model.
+    /// Opens a cassette that answers from the file and never calls a model.
     ///
     /// # Errors
-    /// [`CassetteError`] if there is no such file, or it is no cassette.
+    /// [`CassetteError`] if the file does not exist or is not a cassette.
     pub fn replay(path: impl Into<PathBuf>) -> Result<Self, CassetteError> {
         let path = path.into();
         let Some(tape) = Tape::load(&path)? else {
@@ -99,12 +100,12 @@ impl Cassette {
         Ok(Self::new(path, Mode::Replay, tape))
     }
 
-    /// A cassette that does what the environment variable `DSPY_CASSETTES` says: `record` everything anew, record
-    /// what is `missing`, or `replay`, which is also what it does where the variable is not set. So tests replay
-    /// unless somebody says otherwise, and a new test fails until it is recorded.
+    /// Opens a cassette in the mode of the environment variable `DSPY_CASSETTES`: `record` everything anew,
+    /// record what is `missing`, or `replay`, the default. Tests thus replay unless told otherwise, and a new
+    /// test fails until it is recorded.
     ///
     /// # Errors
-    /// [`CassetteError`] if the file is no cassette. Where it is missing, the first request says so.
+    /// [`CassetteError`] if the file is not a cassette. If the file does not exist, the first request fails.
     pub fn auto(path: impl Into<PathBuf>) -> Result<Self, CassetteError> {
         Self::by_variable(path.into(), &environment)
     }
@@ -128,40 +129,41 @@ impl Cassette {
         Cassette { shared, matching: Matching::default(), scrub: Scrub::new() }
     }
 
-    /// Sets how alike a request and a recorded one have to be.
+    /// Sets the rule by which a request matches a recorded one.
     #[must_use]
     pub fn matching(mut self, matching: Matching) -> Self {
         self.matching = matching;
         self
     }
 
-    /// Replaces what matches a regular expression by `***`, in requests and answers, before anything is written or
-    /// compared. Keys in the environment, what looks like a key, and members such as `api_key` and `authorization`
-    /// are always replaced.
+    /// Adds a regular expression whose matches are replaced by `***` in requests and answers, before anything
+    /// is written or compared. Keys in the environment, strings that look like keys, and members such as
+    /// `api_key` and `authorization` are always replaced.
     ///
     /// # Errors
-    /// [`CassetteError::Pattern`] for what is no regular expression.
+    /// [`CassetteError::Pattern`] if the regular expression is invalid.
     pub fn scrub(mut self, pattern: &str) -> Result<Self, CassetteError> {
         self.scrub = self.scrub.and(pattern)?;
         Ok(self)
     }
 
-    /// A handle to the model of that [name](Lm::new) through this cassette. Where nothing may be asked, the model is
-    /// one that only the cassette knows: no key is needed.
+    /// Returns a handle to the model of that [name](Lm::new) through this cassette. If no model may be
+    /// called, the handle is to a stand-in that replays the cassette and needs no key.
     ///
     /// # Errors
-    /// As [`Lm::new`] where the model may be asked; [`Unrecorded`](LmErrorKind::Unrecorded) where the cassette knows
-    /// no such model.
+    /// As [`Lm::new`] if the model may be called; [`Unrecorded`](LmErrorKind::Unrecorded) if no model may be
+    /// called and the cassette has none of that name.
     pub fn lm(&self, name: &str) -> Result<Lm, LmError> {
         self.lm_or(name, || Lm::new(name))
     }
 
-    /// The same for a handle of your own; `name` is its [`id`](Lm::id). `make` is called where the model may be asked, and
-    /// where the cassette knows a model of that name at several [endpoints](Lm::endpoint), to see which one is meant.
+    /// Returns a handle to a custom model through this cassette; `name` is its [`id`](Lm::id). `make` is
+    /// called if the model may be called, or if the cassette has a model of that name at several
+    /// [endpoints](Lm::endpoint), to determine the right one.
     ///
     /// # Errors
-    /// As `make` where the model may be asked; [`Unrecorded`](LmErrorKind::Unrecorded) where the cassette knows no
-    /// such model.
+    /// As `make` if the model may be called; [`Unrecorded`](LmErrorKind::Unrecorded) if no model may be
+    /// called and the cassette has none of that name.
     pub fn lm_or(&self, name: &str, make: impl FnOnce() -> Result<Lm, LmError>) -> Result<Lm, LmError> {
         let is_clear = self.shared.mode == Mode::Replay && !self.shared.tape().has_several(name);
         let made = if is_clear { None } else { Some(make()) };
@@ -173,7 +175,7 @@ impl Cassette {
                 );
                 return Err(self.unrecorded(name, &why));
             }
-            // What is recorded can be replayed all the same.
+            // Recorded answers can be replayed even if the handle cannot be made.
             made => match (self.stand_in(name), made) {
                 (Some(stand_in), _) => stand_in,
                 (None, Some(Err(error))) => return Err(error),
@@ -195,10 +197,10 @@ impl Cassette {
         Some(Lm::custom(StandIn { id: name.to_owned(), endpoint, capabilities }))
     }
 
-    /// Makes sure that everything that is recorded has been used.
+    /// Checks that every recorded interaction was used.
     ///
     /// # Errors
-    /// [`CassetteError::Unused`] if something has not.
+    /// [`CassetteError::Unused`] if one was not.
     pub fn verify(&self) -> Result<(), CassetteError> {
         let tape = self.shared.tape();
         let mut unused = tape.interactions.iter().flatten().filter(|one| !one.used);
@@ -219,7 +221,7 @@ impl Cassette {
         LmError::new(LmErrorKind::Unrecorded, model, format!("the cassette {path}: {why}{hint}"))
     }
 
-    /// Makes sure, before anything is paid for, that what will be replaced is a cassette. Once is enough.
+    /// Checks before the first request that the file to be replaced is a cassette.
     fn check_file(&self, lm: &Lm) -> Result<(), LmError> {
         if self.shared.checked.load(Ordering::Acquire) {
             return Ok(());
@@ -233,7 +235,7 @@ impl Cassette {
         Ok(())
     }
 
-    /// What is recorded for this request, taken as used.
+    /// Returns the recorded outcome for this request and marks it as used.
     fn play(&self, lm: &Lm, request: &Map<String, Value>) -> Result<Result<Response, LmError>, String> {
         let mut tape = self.shared.tape();
         let at = self.matching.find(&tape, &Asked { model: lm.id(), endpoint: &lm.deployment(), request })?;
@@ -258,7 +260,7 @@ impl Cassette {
             }
         }
         self.check_file(lm)?;
-        // A place by when it was asked, not by when it was answered, so that the file is the same each time.
+        // Placed by the time of the request, not of the answer, so that the file is the same each time.
         let at = {
             let mut tape = self.shared.tape();
             let served = Served { endpoint: lm.deployment().into_owned(), capabilities: lm.capabilities() };
@@ -319,13 +321,13 @@ impl Interaction {
     }
 }
 
-/// Whether a model has had its say: what the caller may not do is no answer.
+/// Returns whether the outcome is the model's, rather than a refusal of a layer.
 fn was_asked(outcome: &Result<Response, LmError>) -> bool {
     use LmErrorKind::{Budget, Denied, Unrecorded};
     !matches!(outcome, Err(error) if matches!(error.kind, Budget | Denied | Unrecorded))
 }
 
-/// What looks like a key in what is written about a request, replaced.
+/// Replaces strings that look like keys in the form of a request.
 pub(crate) fn scrubbed(form: Map<String, Value>) -> Value {
     let mut form = Value::Object(form);
     Scrub::new().value(&mut form);
@@ -333,12 +335,12 @@ pub(crate) fn scrubbed(form: Map<String, Value>) -> Value {
     form
 }
 
-/// A text with what looks like a key replaced.
+/// Replaces everything in a string that looks like a key.
 pub(crate) fn scrubbed_text(text: &str) -> String {
     Scrub::new().text(&hide_live(text))
 }
 
-/// Hands on a reply in pieces, as a model would.
+/// Sends a reply in pieces, as a model would.
 async fn stream(response: &Response, sink: &DeltaSink) {
     sink.begin().await;
     let Some(first) = response.completions.first() else { return };
@@ -354,7 +356,7 @@ async fn stream(response: &Response, sink: &DeltaSink) {
     }
 }
 
-/// A model of which only its answers on a cassette are left.
+/// A stand-in for a model of which only the recorded answers are available.
 struct StandIn {
     id: String,
     endpoint: String,

@@ -1,4 +1,4 @@
-//! What must not be written down.
+//! Removal of secrets from cassettes.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::environment;
 use crate::network::secret::{HIDDEN, Secrets};
 use crate::providers::PROVIDERS;
 
-/// Shorter values of variables occur in ordinary text.
+/// The minimum length of a secret in a variable; shorter values occur in ordinary text.
 const SHORTEST: usize = 8;
 
-/// Replaces secrets in what is to be written.
+/// A filter that replaces secrets before anything is written.
 #[derive(Debug, Clone)]
 pub(super) struct Scrub {
-    /// The keys of this process's environment. `Debug` does not print them.
+    /// The keys in this process's environment. `Debug` does not print them.
     keys: Arc<Secrets>,
     patterns: Arc<Vec<Regex>>,
 }
@@ -36,7 +36,7 @@ impl Scrub {
         Scrub { keys: Arc::new(keys), patterns: Arc::default() }
     }
 
-    /// The same, with what matches a pattern of the user's.
+    /// Adds a pattern of the user.
     pub(super) fn and(mut self, pattern: &str) -> Result<Self, CassetteError> {
         let regex = Regex::new(pattern).map_err(|error| CassetteError::Pattern {
             pattern: pattern.to_owned(),
@@ -59,7 +59,7 @@ impl Scrub {
             Value::String(text) => *text = self.text(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
             Value::Object(members) => {
-                // A header or variable in a list of such: its name is a member, too.
+                // An entry in a list of headers or variables: its name counts like the name of a member.
                 let named = ["name", "key", "header"].iter().filter_map(|name| members.get(*name)?.as_str());
                 let names_secret = named.into_iter().any(is_secret);
                 for (name, value) in members {
@@ -82,7 +82,7 @@ impl Scrub {
     }
 }
 
-/// Whether the text of a member of that name is a secret.
+/// Returns whether the string value of a member with that name is a secret.
 fn is_secret(name: &str) -> bool {
     const WHOLE: [&str; 6] = ["auth", "cookie", "setcookie", "secret", "pwd", "xauth"];
     const ENDS: [&str; 24] = [

@@ -1,5 +1,5 @@
-//! What keys look like in texts, whatever they are called and wherever they stand: by their form, by their name, by what
-//! stands before them. Ordinary text that speaks of keys stays.
+//! Recognition of keys in text by their form, by their name or by the words before them. Ordinary text about
+//! keys is left alone.
 
 use std::sync::LazyLock;
 
@@ -12,13 +12,13 @@ use crate::network::secret::HIDDEN;
 /// Whether the last group of a match is a secret.
 type Judge = fn(&Captures<'_>, &str) -> bool;
 
-/// An expression whose group `secret` is what to hide, and when.
+/// A regular expression whose group `secret` is hidden if the check agrees.
 struct Shape {
     regex: Regex,
     judge: Judge,
 }
 
-/// Names of what is secret, at the end of longer names: `FOO_API_KEY`, `x-api-key`, `dbPassword`.
+/// Names of secrets, also at the end of longer names: `FOO_API_KEY`, `x-api-key`, `dbPassword`.
 const NAMES: &str = "api[-_]?key|api[-_]?token|access[-_]?token|auth[-_]?token|refresh[-_]?token|id[-_]?token\
     |session[-_]?token|security[-_]?token|bot[-_]?token|bearer[-_]?token|client[-_]?secret|webhook[-_]?secret\
     |secret[-_]?key|access[-_]?key|access[-_]?key[-_]?id|private[-_]?key|signing[-_]?key|encryption[-_]?key\
@@ -26,10 +26,10 @@ const NAMES: &str = "api[-_]?key|api[-_]?token|access[-_]?token|auth[-_]?token|r
 
 const ALWAYS: Judge = |_, _| true;
 
-/// The forms of keys, from those that span most to those that span least.
+/// The forms of keys, from the longest matches to the shortest.
 static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
     let shapes: Vec<(String, Judge)> = vec![
-        // A private key as a file holds it; the rest of the text if its end is missing.
+        // A private key as in a file; up to the end of the text if its end is missing.
         (
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?P<secret>[\s\S]*?)(?:-----END |$)".into(),
             ALWAYS,
@@ -44,7 +44,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         (r"\b(?P<secret>SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})".into(), ALWAYS),
         (r"\b(?P<secret>[0-9]{8,10}:[A-Za-z0-9_-]{34,36})\b".into(), ALWAYS),
         (r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/_-]{16,})".into(), ALWAYS),
-        // A header, with the scheme or without it.
+        // A header, with or without the scheme.
         (
             r#"(?i)authorization\\*["']?\s*[:=]\s*\\*["']?(?:basic|bearer|token|digest|apikey|key|negotiate|aws4-hmac-sha256)\s+(?P<secret>[^\s"'\\][^"'\\\r\n]{3,})"#.into(),
             ALWAYS,
@@ -63,7 +63,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             r#"(?i)\b(?:set-)?cookie\\*["']?\s*:\s*\\*["']?(?P<secret>[^\s"'\\=;]+=[^"'\\\r\n]+)"#.into(),
             ALWAYS,
         ),
-        // A member or a variable with its value in quotes, which may be escaped themselves.
+        // A member or variable with its value in quotes, which may be escaped.
         (
             format!(
                 r#"(?i)(?P<name>{NAMES})s?\\*["']?\s*(?:[:=]|=>)\s*\\*["'](?P<secret>(?:[^"'\\\r\n]|\\+[^"'\\\r\n])+)\\*["']"#
@@ -81,13 +81,13 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             ALWAYS,
         ),
         (r"(?i)\bsignature=(?P<secret>[0-9a-f]{32,})".into(), ALWAYS),
-        // On a command line.
+        // A command-line option.
         (
             r#"(?i)\s--?(?:[a-z]+-)*(?:key|token|secret|password)\s+["']?(?P<secret>[^\s"'-][^\s"']{5,})"#.into(),
             |found, _| secret(found).is_some_and(looks_random),
         ),
         (r#"\bcurl\b[^\n]*?\s(?:-u|--user)\s+["']?(?P<secret>[^\s"':]+:[^\s"']+)"#.into(), ALWAYS),
-        // Users in addresses.
+        // Users and passwords in URLs.
         (r#"://(?P<secret>[^/\s:@"']+:[^/\s@"']+)@"#.into(), ALWAYS),
         (r#"://(?P<secret>[^/\s:@"']{8,})@"#.into(), |found, _| secret(found).is_some_and(looks_random)),
     ];
@@ -97,11 +97,11 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         .collect()
 });
 
-/// How many shapes there are: each of them has to be a regular expression.
+/// The number of shapes; a test checks that each is a valid regular expression.
 #[cfg(test)]
 const COUNT: usize = 22;
 
-/// `text` with all that looks like a key replaced.
+/// Replaces everything in `text` that looks like a key.
 pub(super) fn hide(mut text: String) -> String {
     for Shape { regex, judge } in SHAPES.iter() {
         let mut out = String::new();
@@ -128,7 +128,7 @@ fn secret<'t>(found: &Captures<'t>) -> Option<&'t str> {
     found.name("secret").map(|secret| secret.as_str())
 }
 
-/// Whether nobody would write this as a word: it holds digits, signs, or both cases.
+/// Returns whether this is unlikely to be a word: it contains digits, signs, or mixed case.
 fn looks_random(word: &str) -> bool {
     let word = word.trim_end_matches(['.', ',', ';', ':', '!', '?']);
     let rest = word.get(1..).unwrap_or_default();
@@ -138,14 +138,14 @@ fn looks_random(word: &str) -> bool {
             && rest.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
-/// Whether this is base64 of a user and a password.
+/// Returns whether this is base64 of a user and a password.
 fn is_basic(encoded: &str) -> bool {
     let bytes = STANDARD_NO_PAD.decode(encoded.trim_end_matches('='));
     let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
     text.is_some_and(|text| text.contains(':') && !text.chars().any(char::is_control))
 }
 
-/// What stands in the place of a value: names of variables, of types, of nothing.
+/// Returns whether a value is a placeholder: the name of a variable or type, or a word for no value.
 fn is_placeholder(name: &str, value: &str) -> bool {
     const NOTHING: [&str; 9] =
         ["none", "null", "true", "false", "nil", "undefined", "string", "required", "optional"];
@@ -154,7 +154,8 @@ fn is_placeholder(name: &str, value: &str) -> bool {
     NOTHING.contains(&value.as_str()) || plain(&value).ends_with(&name) || value.starts_with(['$', '<', '{'])
 }
 
-/// A value in quotes is one, whatever it is; a token may be a piece of a text.
+/// Returns whether a value in quotes is a secret: always, except for placeholders; a token may also be
+/// ordinary text.
 fn quoted(found: &Captures<'_>, _: &str) -> bool {
     let (Some(name), Some(value)) = (found.name("name"), secret(found)) else { return false };
     let is_token =
@@ -162,7 +163,7 @@ fn quoted(found: &Captures<'_>, _: &str) -> bool {
     if is_token { value.len() >= 6 && looks_random(value) } else { !is_placeholder(name.as_str(), value) }
 }
 
-/// A value without quotes may be a word of a sentence or a piece of a program.
+/// Returns whether a value without quotes is a secret, not a word of a sentence or a piece of code.
 fn bare(found: &Captures<'_>, text: &str) -> bool {
     let (Some(name), Some(sign), Some(value)) =
         (found.name("name"), found.name("sign"), found.name("secret"))

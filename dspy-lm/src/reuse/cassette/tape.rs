@@ -1,6 +1,6 @@
-//! What a cassette holds, and its file.
+//! The contents of a cassette and its file.
 //!
-//! JSON for people: texts of several lines are lists of lines, so that a changed prompt is a short diff.
+//! Readable JSON: multi-line strings are lists of lines, so that a changed prompt is a short diff.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,11 +23,12 @@ const VERSION: u32 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Tape {
     pub(super) models: BTreeMap<String, Served>,
-    /// `None` while the answer is awaited, and when nobody waits for it any more.
+    /// The interactions; `None` until the answer arrives, and if the call was cancelled.
     pub(super) interactions: Vec<Option<Interaction>>,
 }
 
-/// What prompts depend on beside the request: adapters ask a model that enforces schemas in another way.
+/// The properties of a model on which prompts depend: adapters write other prompts for models that enforce
+/// schemas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Served {
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -36,7 +37,7 @@ pub(super) struct Served {
     pub(super) capabilities: Capabilities,
 }
 
-/// What is as with most models goes without saying.
+/// Serializes only the capabilities that differ from the default.
 fn what_is_special<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S::Ok, S::Error> {
     let value = |can: Capabilities| serde_json::to_value(can).map_err(serde::ser::Error::custom);
     let (mut can, usual) = (value(*can)?, value(Capabilities::default())?);
@@ -49,12 +50,12 @@ fn what_is_special<S: serde::Serializer>(can: &Capabilities, to: S) -> Result<S:
 #[derive(Debug, Clone)]
 pub(super) struct Interaction {
     pub(super) model: String,
-    /// Where the model was asked: [without](crate::Lm::deployment) anything secret.
+    /// The endpoint of the model, [without](crate::Lm::deployment) secrets.
     pub(super) endpoint: String,
-    /// The [form](crate::form) of the request, as it is written.
+    /// The [form](crate::form) of the request, as written to the file.
     pub(super) request: Map<String, Value>,
     pub(super) outcome: Result<Response, LmError>,
-    /// Whether it has been given as an answer, or was recorded just now.
+    /// Whether it was returned as an answer, or was recorded just now.
     pub(super) used: bool,
 }
 
@@ -68,7 +69,7 @@ struct File {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     model: String,
-    /// Where it was asked, if that is not where `models` has it.
+    /// The endpoint, if it is not the one in `models`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     request: Map<String, Value>,
@@ -93,7 +94,7 @@ struct Failure {
 }
 
 impl Tape {
-    /// The tape in a file; an empty one if there is none.
+    /// Loads the tape from a file; `None` if there is no file.
     pub(super) fn load(path: &Path) -> Result<Option<Self>, CassetteError> {
         let text = match files::read_text(path) {
             Ok(text) => text,
@@ -105,7 +106,8 @@ impl Tape {
             .map_err(|message| CassetteError::Malformed { path: path.to_owned(), message: clipped(message) })
     }
 
-    /// Makes sure that what is at `path` may be replaced: nothing, or a cassette, if only an old one.
+    /// Checks that the file at `path` may be replaced: it does not exist, is empty, or is a cassette of any
+    /// version.
     pub(super) fn check(path: &Path) -> Result<(), CassetteError> {
         #[derive(Deserialize)]
         struct Old {
@@ -126,7 +128,7 @@ impl Tape {
         })
     }
 
-    /// Notes where a model is asked. Where it was asked first is what the file says of it.
+    /// Records the endpoint and capabilities of a model. The first entry of a name is the one in the file.
     pub(super) fn note(&mut self, model: &str, served: Served) {
         match self.models.get_mut(model) {
             Some(known) if known.endpoint != served.endpoint => {}
@@ -135,7 +137,7 @@ impl Tape {
         }
     }
 
-    /// Whether a model of that name was asked at several places.
+    /// Returns whether a model of that name was called at several endpoints.
     pub(super) fn has_several(&self, model: &str) -> bool {
         let of_model = self.interactions.iter().flatten().filter(|one| one.model == model);
         let mut places = of_model.map(|one| one.endpoint.as_str());
@@ -173,7 +175,7 @@ impl Tape {
         };
         let mut text = serde_json::to_vec_pretty(&file)?;
         text.push(b'\n');
-        // Whoever interrupts a test finds the old file or the new one.
+        // An interrupted test leaves the old file or the new one.
         files::write(path, &text)
     }
 }
@@ -188,7 +190,7 @@ impl Entry {
         match &interaction.outcome {
             Ok(answer) => {
                 let mut value = serde_json::to_value(answer)?;
-                // Whether the recorder had a cache says nothing to the one who replays.
+                // Whether the recorder had a cache does not matter for replay.
                 value.as_object_mut().map(|response| response.remove("cached"));
                 without_zeros(&mut value);
                 scrub.value(&mut value);
@@ -236,7 +238,7 @@ impl Entry {
     }
 }
 
-/// Leaves out what was not used; the first three counts are always there.
+/// Removes counts that are zero, other than the first three.
 fn without_zeros(response: &mut Value) {
     if let Some(Value::Object(usage)) = response.get_mut("usage") {
         let always = ["requests", "prompt_tokens", "completion_tokens"];
@@ -246,7 +248,7 @@ fn without_zeros(response: &mut Value) {
     }
 }
 
-/// The form of a request as it is written: without secrets, texts as lines.
+/// Returns the form of a request as it is written: without secrets, strings as lists of lines.
 pub(super) fn written(form: Map<String, Value>, scrub: &Scrub) -> Map<String, Value> {
     let mut form = Value::Object(form);
     scrub.value(&mut form);

@@ -1,4 +1,4 @@
-//! How large a schema is, and whether it is circular.
+//! The size of a schema, and detection of recursive types.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::protocols::dialect::Limits;
 
-/// The name of the definition that a schema refers to.
+/// Returns the name of the definition that a schema refers to.
 pub(super) fn target(schema: &Map<String, Value>) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
 }
 
-/// Whether a type contains itself.
+/// Returns whether a type contains itself.
 pub(super) fn is_recursive(schema: &Value) -> bool {
     fn targets<'s>(schema: &'s Value, into: &mut HashSet<&'s str>) {
         match schema {
@@ -50,7 +50,7 @@ pub(super) fn is_recursive(schema: &Value) -> bool {
     })
 }
 
-/// How large a schema is.
+/// The size of a schema, in the units of [`Limits`].
 #[derive(Default)]
 pub(super) struct Size {
     depth: usize,
@@ -101,7 +101,7 @@ impl Size {
     }
 }
 
-/// How deeply objects and lists stand within one another. A type that contains itself counts once.
+/// Returns the nesting depth of objects and lists. A recursive type counts once.
 fn depth<'s>(
     schema: &'s Value,
     definitions: Option<&'s Map<String, Value>>,
@@ -126,7 +126,7 @@ fn depth<'s>(
     across.max(below)
 }
 
-/// Whether a schema as a whole is referred to from inside.
+/// Returns whether a schema refers to its own root.
 fn mentions_root(schema: &Value) -> bool {
     match schema {
         Value::Object(members) => {

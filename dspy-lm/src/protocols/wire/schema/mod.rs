@@ -1,8 +1,8 @@
-//! A JSON Schema as an endpoint takes it.
+//! Conversion of a JSON Schema to the subset that an endpoint supports.
 //!
-//! Every rewriting here makes a schema looser or says the same in other words, with one exception that the decoder
-//! undoes: where strict mode wants a member that may be absent, `null` stands for its absence. So whatever an
-//! endpoint enforces by the result, the original schema decides when the reply is read.
+//! Every conversion makes a schema looser or equivalent, with one exception that the decoder reverts: if strict mode
+//! requires an optional member, `null` stands for its absence. Whatever an endpoint enforces with the result, the
+//! reply is checked against the original schema.
 
 mod measure;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::protocols::dialect::SchemaRules;
 use measure::{Size, is_recursive};
 
-/// The schema as strict mode wants it: every object closed, every member required. `None` if it cannot be said so.
+/// Returns the schema for strict mode: every object closed, every member required. `None` if that is not possible.
 pub(super) fn strict(schema: &Value, rules: SchemaRules) -> Option<Value> {
     let mut cleaner = Cleaner { rules, strict: true, inexpressible: false };
     let cleaned = cleaner.clean(schema);
@@ -21,32 +21,32 @@ pub(super) fn strict(schema: &Value, rules: SchemaRules) -> Option<Value> {
     (fits && rules.limits.is_none_or(|limits| Size::of(&cleaned).is_within(limits))).then_some(cleaned)
 }
 
-/// The schema without what the endpoint would refuse. `None` if nothing useful is left.
+/// Returns the schema without the parts that the endpoint would refuse. `None` if nothing useful is left.
 pub(crate) fn lax(schema: &Value, rules: SchemaRules) -> Option<Value> {
     let mut cleaner = Cleaner { rules, strict: false, inexpressible: false };
     let cleaned = cleaner.clean(schema);
     ((rules.open || !cleaner.inexpressible) && is_usable(&cleaned, rules)).then_some(cleaned)
 }
 
-/// Whether an endpoint can take the schema at all: replies are objects everywhere.
+/// Returns whether an endpoint can accept the schema at all: every endpoint requires replies to be objects.
 fn is_usable(schema: &Value, rules: SchemaRules) -> bool {
     schema.get("type").is_some_and(|kind| kind == "object") && (rules.recursion || !is_recursive(schema))
 }
 
-/// The keywords that every endpoint takes and that are carried over as they stand.
+/// The keywords that every endpoint supports and that are copied unchanged.
 const CORE: &[&str] = &["type", "enum", "description"];
 
 struct Cleaner {
     rules: SchemaRules,
     strict: bool,
-    /// Something was met that has no closed form: any type, or members without a name.
+    /// Whether a part had no closed form: a value of any type, or members without a name.
     inexpressible: bool,
 }
 
 impl Cleaner {
     fn clean(&mut self, schema: &Value) -> Value {
         let Some(source) = schema.as_object() else {
-            // `true` takes anything, `false` nothing.
+            // `true` allows anything, `false` nothing.
             self.inexpressible = true;
             return json!({});
         };
@@ -82,7 +82,7 @@ impl Cleaner {
         }
         imply_type(&mut out);
         if mixed {
-            // Members and alternatives hold together; closing either would forbid the other.
+            // Members and alternatives apply together; closing either would exclude the other.
             self.inexpressible = true;
         } else {
             self.object(source, &mut out);
@@ -101,7 +101,7 @@ impl Cleaner {
         self.rules.keywords.contains(&keyword)
     }
 
-    /// Whether a keyword is carried over as it stands.
+    /// Returns whether a keyword is copied unchanged.
     fn carries(&self, keyword: &str, value: &Value) -> bool {
         let known_format = || value.as_str().is_some_and(|format| self.rules.formats.contains(&format));
         CORE.contains(&keyword) || self.takes(keyword) && (keyword != "format" || known_format())
@@ -138,7 +138,7 @@ impl Cleaner {
         out.insert("properties".into(), cleaned.into());
     }
 
-    /// What an object may hold beside its members.
+    /// Sets `additionalProperties`, and in strict mode the members of an object without any.
     fn object(&mut self, source: &Map<String, Value>, out: &mut Map<String, Value>) {
         if out.get("type").is_none_or(|kind| kind != "object") {
             return;
@@ -146,7 +146,7 @@ impl Cleaner {
         let has_members = out.contains_key("properties");
         let more = match source.get("additionalProperties") {
             Some(Value::Bool(false)) => Value::Bool(false),
-            // The decoder drops keys that a schema does not know, so the model need not write them.
+            // The decoder drops unknown keys, so the model need not generate them.
             None if has_members => Value::Bool(false),
             None => {
                 self.inexpressible = true;
@@ -168,7 +168,7 @@ impl Cleaner {
         out.insert("additionalProperties".into(), more);
     }
 
-    /// A tuple; where there is no word for it, a list of any of its types.
+    /// Converts a tuple; without support for `prefixItems`, to a list of any of its types.
     fn tuple(&mut self, source: &Map<String, Value>, parts: &Value, out: &mut Map<String, Value>) {
         let rest = source.get("items").filter(|items| items.is_object());
         let parts = parts.as_array().into_iter().flatten().chain(rest);
@@ -194,7 +194,7 @@ impl Cleaner {
     }
 }
 
-/// Whether an object's members depend on more than `properties`.
+/// Returns whether an object's members depend on more than `properties`.
 fn is_mixed(schema: &Map<String, Value>) -> bool {
     let has = |key: &&str| schema.contains_key(*key);
     has(&"anyOf") && has(&"oneOf")
@@ -202,7 +202,7 @@ fn is_mixed(schema: &Map<String, Value>) -> bool {
         || has(&"patternProperties")
 }
 
-/// The only schema that `allOf` holds: it says the same without the wrapping.
+/// Returns the only schema in an `allOf`, which is equivalent without it.
 fn sole_part(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
     match schema.get("allOf")?.as_array()?.as_slice() {
         [Value::Object(only)] => Some(only),
@@ -210,7 +210,8 @@ fn sole_part(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
     }
 }
 
-/// `outer` without `allOf`, and what it holds. What both say is left to the decoder.
+/// Merges the schema in `outer`'s `allOf` into `outer`. If both have a keyword, that of `outer` is kept; the decoder
+/// checks the other.
 fn merged(outer: &Map<String, Value>, inner: &Map<String, Value>) -> Value {
     let mut out = outer.clone();
     out.shift_remove("allOf");
@@ -222,7 +223,7 @@ fn merged(outer: &Map<String, Value>, inner: &Map<String, Value>) -> Value {
     Value::Object(out)
 }
 
-/// Says the type that the choices have, since endpoints ask for one.
+/// Adds the common type of the choices, since endpoints require one.
 fn imply_type(schema: &mut Map<String, Value>) {
     if schema.contains_key("type") {
         return;
@@ -252,7 +253,7 @@ fn imply_type(schema: &mut Map<String, Value>) {
     }
 }
 
-/// The same schema, with `null` as one more value.
+/// Returns the schema with `null` as an additional value.
 fn or_null(mut schema: Value) -> Value {
     let simple = schema.get("const").is_none() && schema.get("type").is_some_and(|kind| kind != "object");
     if let Some(members) = schema.as_object_mut() {

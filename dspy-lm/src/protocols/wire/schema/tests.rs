@@ -71,7 +71,7 @@ fn schema<T: JsonSchema>() -> Value {
     schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value()
 }
 
-/// A type that can be said exactly in every dialect.
+/// A type that every dialect can express exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 struct Exact {
@@ -89,7 +89,7 @@ struct Exact {
     flags: Vec<bool>,
 }
 
-/// Draws a value that satisfies a cleaned schema.
+/// A generator of values that satisfy a cleaned schema.
 struct Draw<'s> {
     root: &'s Value,
     rng: Rng,
@@ -284,7 +284,7 @@ fn too_large_and_circular_schemas_are_refused_where_the_endpoint_would() {
     assert!(lax(&schema::<Reply<Report>>(), GEMINI_SCHEMA).is_some());
 }
 
-/// A root that refers to itself by `#` is what schemars makes of a recursive type on its own.
+/// A root that refers to itself by `#`, as schemars generates for a recursive root type.
 fn mentions_itself() -> bool {
     schema::<Tree>().to_string().contains("\"$ref\":\"#\"")
 }

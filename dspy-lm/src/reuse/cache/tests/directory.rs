@@ -1,4 +1,4 @@
-//! Answers in a directory, and their age.
+//! Tests of answers in a directory and of their age.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn answers_grow_old() {
     };
     tick();
     assert!(through(&model, &patient()).complete(ask("?")).await.unwrap().cached);
-    // The one that forgets at once comes last: it also clears away what is old for it.
+    // The cache with a time to live of zero comes last, because it also removes expired files.
     let cache = Cache::builder().dir(&dir.0).ttl(Duration::ZERO).build();
     let lm = through(&model, &cache);
     for calls in [2, 3] {
@@ -103,7 +103,7 @@ async fn a_directory_stays_within_its_size() {
     let disk = cache.shared.disk.clone().unwrap();
     for number in 0..100 {
         lm.complete(ask(&number.to_string())).await.unwrap();
-        // Used again and again, so never the oldest.
+        // Used repeatedly, so never the oldest.
         lm.complete(ask("0")).await.unwrap();
         if number % 10 == 9 {
             disk.sweep();
@@ -111,7 +111,7 @@ async fn a_directory_stays_within_its_size() {
     }
     let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |meta| meta.len());
     let mut total = u64::MAX;
-    // A sweep of the cache's own may be under way, and then this one does nothing.
+    // The cache's own sweep may be running, and then this one does nothing.
     while total > 20_000 {
         disk.sweep();
         total = dir.files().iter().map(size).sum();
@@ -130,12 +130,12 @@ async fn what_is_not_ours_is_left_alone() {
     let lm = through(&model, &cache);
     lm.complete(ask("?")).await.unwrap();
     let shard = dir.files()[0].parent().unwrap().to_owned();
-    // The name of an answer, in a place where none of that name would be.
+    // A file named like an answer, in the wrong subdirectory.
     let astray = if shard.ends_with("ff") { "0" } else { "f" }.repeat(64) + ".json";
     let foreign = ["notes.json", "x.tmp", &astray].map(|name| shard.join(name));
     std::fs::write(dir.0.join("notes.json"), "mine").unwrap();
     foreign.iter().for_each(|path| std::fs::write(path, "mine").unwrap());
-    // What a crash has left goes with the rest.
+    // Files left by a crash are removed with the rest.
     std::fs::write(shard.join("0123456789abcdef-7.tmp"), "half").unwrap();
     cache.clear().await.unwrap();
     assert!(!lm.complete(ask("?")).await.unwrap().cached);

@@ -1,4 +1,4 @@
-//! The cache as callers see it.
+//! Tests of the cache through its public interface.
 
 mod directory;
 mod shared;
@@ -17,7 +17,7 @@ use crate::{Delta, LanguageModel, Message, Reply, ScriptedLm, Usage};
 
 type Respond = Box<dyn Fn(usize) -> Result<Response, LmError> + Send + Sync>;
 
-/// A model that answers when it is let, and counts.
+/// A model that waits for a permit before each answer, and counts calls.
 struct Gated {
     id: &'static str,
     endpoint: &'static str,
@@ -84,7 +84,7 @@ impl LanguageModel for Gated {
         Box::pin(async move { (self.respond)(self.wait().await) })
     }
 
-    /// One word for each permit.
+    /// Sends one word for each permit.
     fn stream<'a>(&'a self, _: &'a Request, sink: &'a DeltaSink) -> LmFuture<'a> {
         Box::pin(async move {
             let response = (self.respond)(self.wait().await)?;
@@ -113,7 +113,7 @@ fn text(response: &Response) -> &str {
     &response.completions[0].text
 }
 
-/// Lets everything else run as far as it gets.
+/// Runs all other tasks until they wait.
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -149,7 +149,7 @@ impl Drop for Dir {
     }
 }
 
-/// The result of a stream, with all that was shown on the way.
+/// Returns the result of a stream with all its pieces.
 async fn streamed(lm: &Lm, request: Request) -> (Vec<Delta>, Result<Response, LmError>) {
     let mut stream = lm.stream(request);
     let mut deltas = Vec::new();
@@ -223,7 +223,7 @@ async fn what_is_no_answer_is_not_kept() {
     let cut = |finish| Completion::new("cut").finished(finish);
     for (reply, kept) in [
         (Reply::from("fine"), true),
-        // The same limit would cut it off again.
+        // The same limit would truncate it again.
         (cut(FinishReason::Length).into(), true),
         (cut(FinishReason::ContentFilter).into(), false),
         (cut(FinishReason::Other).into(), false),

@@ -1,4 +1,4 @@
-//! Calls that several wait for, and streams of what is known or on its way.
+//! Tests of shared calls, and of streams of known and arriving answers.
 
 use super::*;
 
@@ -8,7 +8,7 @@ async fn a_thousand_identical_calls_are_one_request() {
     let mut calls = JoinSet::new();
     for number in 0..1_000 {
         let lm = through(&model, &cache);
-        // Some want to see it arrive.
+        // Some callers stream the reply.
         calls.spawn(async move {
             if number % 3 == 0 {
                 let (deltas, response) = streamed(&lm, ask("?")).await;
@@ -104,7 +104,7 @@ async fn a_dead_endpoint_is_asked_once_for_all() {
         let errors: Vec<_> =
             calls.join_all().await.into_iter().map(|result| result.unwrap_err().kind).collect();
         assert_eq!((model.calls(), errors), (1, vec![kind; 100]));
-        // It is not remembered.
+        // The error is not stored.
         assert!(through(&model, &cache).complete(ask("?")).await.is_err());
         assert_eq!((model.calls(), cache.stats().entries), (2, 0));
     }
@@ -202,7 +202,7 @@ async fn all_who_stream_see_it_arrive() {
     assert_eq!(first.next().await, Some(Delta::Text("answer ".into())));
     assert_eq!(second.next().await, Some(Delta::Text("answer ".into())));
     assert_eq!(second.next().await, Some(Delta::Text("0 ".into())));
-    // The other may go.
+    // The other waiter may go.
     drop(first);
     model.gate.add_permits(10);
     assert_eq!(second.next().await, Some(Delta::Text("in ".into())));
@@ -210,7 +210,7 @@ async fn all_who_stream_see_it_arrive() {
     assert_eq!(model.calls(), 1);
 }
 
-/// Asks again if the answer is not to its liking.
+/// A layer that repeats the call if it rejects the answer.
 struct Picky;
 
 impl Layer for Picky {
