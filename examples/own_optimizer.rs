@@ -1,4 +1,4 @@
-//! An optimizer of your own on the public engine: instructions from a list race on the valset, the winner is verified.
+//! A custom optimizer on the public engine: instructions from a list race on the valset, the winner is verified.
 //!
 //! The engine gives it what the optimizers of the library have: a journal from which it resumes, a budget, the same
 //! result at any concurrency, a report.

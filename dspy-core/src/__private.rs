@@ -169,7 +169,7 @@ fn state_values(states: &[(&'static str, ErasedState<'_>)]) -> Result<Values, Fi
     Ok(values)
 }
 
-/// What a derived `Debug` writes.
+/// Writes the fields of a struct as a derived `Debug` does.
 ///
 /// # Errors
 /// If the formatter fails.

@@ -26,7 +26,7 @@ pub(super) struct Arriving {
     pub(super) attempt: u32,
 }
 
-/// What an event changes in what is shown.
+/// The change that an event makes to the shown outputs.
 pub(super) enum News {
     /// More of an output of the signature.
     Output(FieldChange),
