@@ -60,7 +60,7 @@ impl Adapter for JsonAdapter {
 
     fn history(&self, prompt: Prompt<'_>, inputs: &Values) -> Vec<Message> {
         let question = |out: &mut MessageBuilder, turn: &Values| {
-            prompt_parts::push_input_sections(out, prompt.spec, turn)
+            prompt_parts::push_input_sections(out, prompt.spec, turn);
         };
         history::history_turns(prompt, inputs, question, |turn| reply(prompt.spec, turn, None))
     }
