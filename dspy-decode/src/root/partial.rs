@@ -291,7 +291,7 @@ fn member<'a>(plan: &'a ObjectPlan, key: &'a str) -> Option<(&'a str, NodeId)> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Plan;
+    use crate::Plan;
 
     fn shown(schema: &Value, text: &str) -> Option<Value> {
         Plan::new(schema).unwrap().decode_partial(text).value
