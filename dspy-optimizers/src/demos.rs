@@ -1,4 +1,4 @@
-//! Demonstrations out of labelled rows.
+//! Demonstrations from labelled rows.
 
 use dspy_core::Seed;
 use dspy_core::program::HasPredictors;
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::data::Rows;
 
-/// The part of a row that a predictor can show: the fields of its signature, as far as the row has them. `None` without
-/// any input or without any output: that teaches nothing, and no prompt shows it.
+/// Returns a demonstration with the fields of the row that are in the signature, or `None` if the row has
+/// none of the inputs or none of the outputs, as such a demonstration would be omitted from prompts.
 pub(crate) fn labelled(row: &Values, spec: &SignatureSpec) -> Option<Demo> {
     let part = |role| {
         let fields = spec.fields().iter().filter(move |field| field.role() == role);
@@ -24,7 +24,8 @@ pub(crate) fn labelled(row: &Values, spec: &SignatureSpec) -> Option<Demo> {
     (asks && says_something(&outputs)).then(|| Demo::new(inputs.into_iter().chain(outputs).collect()))
 }
 
-/// Whether the value of a row's field is one of the predictor's field, which may share no more than its name.
+/// Returns whether a value of a row fits the type of the field. The fields may have only their name in
+/// common.
 fn fits(field: &FieldSpec, value: &Value) -> bool {
     if value.is_null() {
         return field.is_optional();
@@ -33,7 +34,7 @@ fn fits(field: &FieldSpec, value: &Value) -> bool {
         || field.plan().is_ok_and(|plan| plan.coerce(value.clone()).is_ok())
 }
 
-/// Whether a demonstration answers the very question of this row: their inputs agree as far as both have them.
+/// Returns whether a demonstration has the same inputs as a row, compared on the inputs that both have.
 pub(crate) fn is_about(demo: &Demo, row: &Values, spec: &SignatureSpec) -> bool {
     let mut shared = spec.inputs().filter_map(|field| {
         let (own, other) = (demo.values.get(field.name())?, row.get(field.name())?);
@@ -42,7 +43,8 @@ pub(crate) fn is_about(demo: &Demo, row: &Values, spec: &SignatureSpec) -> bool 
     shared.next().is_some_and(|first| first && shared.all(|same| same))
 }
 
-/// Up to `count` demonstrations from the rows at `places`: a random sample, or the first ones without a seed.
+/// Returns up to `count` demonstrations from the rows at `places`: a random sample, or the first ones without
+/// a seed.
 pub(crate) fn pick<E>(
     rows: &Rows<'_, E>,
     places: &[usize],
@@ -52,13 +54,14 @@ pub(crate) fn pick<E>(
 ) -> Vec<Demo> {
     let place = |place: &usize| rows.get(*place).and_then(|row| labelled(row.values, spec));
     let Some(seed) = sample else { return places.iter().filter_map(place).take(count).collect() };
-    // Only rows that can be shown are drawn from, so that there are fewer than asked for only if there are no more.
+    // The sample is drawn from usable rows only, so it is smaller than `count` only if there are not enough
+    // of them.
     let usable: Vec<&usize> = places.iter().filter(|at| place(at).is_some()).collect();
     let chosen = seed.rng().sample(usable.len(), count);
     chosen.into_iter().filter_map(|at| place(usable[at])).collect()
 }
 
-/// Takes all demonstrations off a program.
+/// Removes all demonstrations of a program.
 pub(crate) fn clear(program: &mut impl HasPredictors) {
     program.for_each_predictor(|_, predictor| {
         if !predictor.demos().is_empty() {
@@ -67,7 +70,7 @@ pub(crate) fn clear(program: &mut impl HasPredictors) {
     });
 }
 
-/// Gives every predictor labelled rows, in place of the demonstrations that it had.
+/// Sets labelled rows as the demonstrations of every predictor, replacing existing ones.
 pub(crate) fn attach<E>(
     program: &mut impl HasPredictors,
     rows: &Rows<'_, E>,

@@ -1,22 +1,23 @@
-//! Digests of values that are the same in every process.
+//! Digests of values that are stable across processes.
 
 use serde_json::{Map, Value};
 
-/// The digest of a JSON value, whatever the order of its members: that of a hash map differs from process to process.
+/// Returns the digest of a JSON value. It does not depend on the order of members, which for hash maps
+/// differs between processes.
 pub(crate) fn of_value(value: &Value) -> String {
     let mut hash = blake3::Hasher::new();
     add_value(&mut hash, value);
     short(&hash)
 }
 
-/// The digest of strings in order.
+/// Returns the digest of a sequence of strings.
 pub(crate) fn of_strings(parts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut hash = blake3::Hasher::new();
     parts.into_iter().for_each(|part| add_str(&mut hash, part.as_ref()));
     short(&hash)
 }
 
-/// The first 64 bits in hexadecimal.
+/// Returns the first 64 bits of the hash in hexadecimal.
 pub(crate) fn short(hash: &blake3::Hasher) -> String {
     hash.finalize().to_hex()[..16].to_owned()
 }

@@ -1,4 +1,4 @@
-//! Why an optimization gave no program.
+//! The error of an optimization.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,35 +10,35 @@ use thiserror::Error;
 use crate::component::ComponentError;
 use crate::journal::JournalError;
 
-/// Why an optimization gave no program. What was paid stands in the journal, if the run has one.
+/// The reason why an optimization returned no program. If the run has a journal, it holds all paid calls.
 ///
-/// Its `Debug` is its text with its sources, as a `main` shows it that returns the error.
+/// `Debug` prints the message with its sources, which is what a `main` shows that returns the error.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum OptimizeError {
-    /// There are no examples.
+    /// A data set has no examples.
     #[error("the {set} is empty")]
     Empty {
-        /// `trainset` or `valset`.
+        /// The name of the data set, such as `trainset` or `valset`.
         set: &'static str,
     },
-    /// An example cannot be used. Found before any call was made.
+    /// An example cannot be used. The check happens before any call is made.
     #[error("example {index} of the {set} cannot be used: {source}")]
     Example {
-        /// `trainset` or `valset`.
+        /// The name of the data set, such as `trainset` or `valset`.
         set: &'static str,
-        /// Its place, from 0.
+        /// The index of the example in the data set, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The problem with it.
         source: FieldError,
     },
     /// The program has no predictors, so there is nothing to optimize.
     #[error("the program has no predictors")]
     NoPredictors,
-    /// The teacher is not a program of the same shape.
+    /// The teacher does not have the same predictors and signatures as the program.
     #[error("the teacher does not fit the program: {}", .0.join("; "))]
     Teacher(Vec<String>),
-    /// An option has a value that makes no sense.
+    /// An option has an invalid value.
     #[error("`{option}` cannot be {value}")]
     Option {
         /// Its name.
@@ -46,9 +46,9 @@ pub enum OptimizeError {
         /// Its value.
         value: String,
     },
-    /// The only limit is one in US dollars, and what the model costs is not known: it is in no
-    /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its answers tell none.
-    /// So nothing would limit the run.
+    /// The only limit is in US dollars, but the price of the model is unknown: it is in no
+    /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its
+    /// replies report none. The run would therefore be unlimited.
     #[error(
         "what `{model}` costs is not known, so a budget of dollars alone limits nothing; tell by `Lm::price`, or add a \
          limit of calls or tokens"
@@ -57,22 +57,22 @@ pub enum OptimizeError {
         /// The model.
         model: String,
     },
-    /// The model cannot be reached, or another part of the world failed, again and again.
+    /// The model cannot be reached, or another external service failed, after all retries.
     #[error("{source}{}", how_to_go_on(.run_dir.as_ref()))]
     Outage {
-        /// What happened last.
+        /// The last error.
         source: BoxError,
-        /// The folder of the journal, with which a new run goes on.
+        /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
     },
-    /// The metric itself failed too often for its scores to mean anything.
+    /// The metric failed on too many examples for its scores to be meaningful.
     #[error("the metric failed on {failed} examples, at last: {last}{}", how_to_go_on(.run_dir.as_ref()))]
     Metric {
-        /// On how many examples so far.
+        /// The number of examples on which it has failed.
         failed: usize,
-        /// The last failure.
+        /// The message of the last failure.
         last: String,
-        /// The folder of the journal, with which a new run goes on.
+        /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
     },
     /// A candidate cannot be applied to the program.
@@ -81,13 +81,13 @@ pub enum OptimizeError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// An error of the algorithm itself, for optimizers of your own.
+    /// The algorithm itself failed. For custom optimizers.
     #[error(transparent)]
     Other(BoxError),
 }
 
 impl OptimizeError {
-    /// Creates an error of the algorithm itself, for optimizers of your own.
+    /// Creates an error of the algorithm itself, for custom optimizers.
     pub fn other(error: impl Into<BoxError>) -> Self {
         OptimizeError::Other(error.into())
     }

@@ -10,8 +10,8 @@ use crate::verify::Verification;
 
 /// An event of a study; see [`Options::on_event`].
 ///
-/// Rollouts are reported in the order in which they end, all other events in the order of the algorithm, at any
-/// concurrency. On resume, the events of what is in the journal are reported again.
+/// Rollouts are reported in the order in which they end, all other events in the order of the algorithm,
+/// regardless of the concurrency. On resume, the events of recorded effects are reported again.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -37,13 +37,13 @@ pub enum StudyEvent {
         /// The score: 0 if the program failed, `None` if the metric failed.
         score: Option<f64>,
     },
-    /// A candidate is done.
+    /// A candidate was recorded as a trial.
     Trial {
         /// Its index in [`Report::trials`](crate::Report::trials).
         index: usize,
         /// Its label.
         label: String,
-        /// Its mean score.
+        /// Its mean score, if it has one.
         score: Option<f64>,
     },
     /// A contestant was dropped from a race.
@@ -74,7 +74,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new(options: &Options) -> Self {
-        // Silent where there is no terminal.
+        // The bar is hidden if there is no terminal.
         let bar = if options.progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let template = "{prefix}  {bar:24} {pos}/{len}  {msg}  {elapsed}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -88,12 +88,12 @@ impl Events {
         }
     }
 
-    /// Moves the bar by one step of a phase whose steps are not rollouts.
+    /// Advances the progress bar by one step.
     pub(crate) fn step(&self) {
         self.bar.inc(1);
     }
 
-    /// One line on the terminal: the phase, how far it is, the best score so far.
+    /// Updates the progress bar, which shows the phase, its progress and the best score so far.
     fn draw(&self, event: &StudyEvent) {
         match event {
             StudyEvent::Phase { name, steps } => {

@@ -8,11 +8,12 @@ use crate::data::{IntoData, RowSet as _, Rows};
 use crate::report::{Report, Trial};
 use crate::{OptimizeError, Optimized, Optimizer, demos};
 
-/// Gives every predictor up to `k` rows of the trainset as demonstrations. Calls no model and needs no metric.
+/// An optimizer that sets up to `k` rows of the trainset as demonstrations of every predictor. It calls no
+/// model and needs no metric.
 ///
-/// A predictor gets the fields of a row that its signature knows. A row that has none of its inputs or none of its
-/// outputs is not used for it; one that lacks only some of them is shown as incomplete. Demonstrations that the
-/// program had are replaced.
+/// A demonstration has the fields of the row that are in the signature of the predictor. A row with none of
+/// its inputs or none of its outputs is not used; a row that lacks only some of them is shown as incomplete.
+/// Existing demonstrations of the program are replaced.
 ///
 /// ```
 /// # use dspy_core::predict::DynPredict;
@@ -34,8 +35,8 @@ use crate::{OptimizeError, Optimized, Optimizer, demos};
 /// # Ok::<(), dspy_core::Error>(()) }).unwrap();
 /// ```
 ///
-/// Source: the few-shot prompts of Brown et al., "Language Models are Few-Shot Learners" (2020), as `LabeledFewShot`
-/// in DSPy.
+/// Source: the few-shot prompts of Brown et al., "Language Models are Few-Shot Learners" (2020), as
+/// `LabeledFewShot` in DSPy.
 #[derive(Debug, Clone, Copy)]
 pub struct LabeledFewShot {
     k: usize,
@@ -44,26 +45,27 @@ pub struct LabeledFewShot {
 }
 
 impl LabeledFewShot {
-    /// Starts with the defaults.
+    /// Creates a builder with the defaults.
     pub const fn builder() -> Self {
         LabeledFewShot { k: 16, sample: true, seed: 0 }
     }
 
-    /// Sets how many demonstrations a predictor gets at most, 16 by default. With 0 they are only taken away.
+    /// Sets the largest number of demonstrations per predictor, 16 by default. With 0, existing ones are
+    /// removed.
     #[must_use]
     pub const fn k(mut self, demos: usize) -> Self {
         self.k = demos;
         self
     }
 
-    /// Sets whether to draw rows at random, as by default, or to take the first ones.
+    /// Sets whether to draw rows at random (the default) or to take the first ones.
     #[must_use]
     pub const fn sample(mut self, on: bool) -> Self {
         self.sample = on;
         self
     }
 
-    /// Sets the root of the random decisions, 0 by default.
+    /// Sets the seed of the random decisions, 0 by default.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -76,7 +78,7 @@ impl LabeledFewShot {
         self
     }
 
-    /// Optimizes the program on rows, or on [`Data`](crate::Data), of which only the trainset is used.
+    /// Optimizes the program on rows or [`Data`](crate::Data), of which only the trainset is used.
     ///
     /// # Errors
     /// If the trainset is empty, a row cannot be read, or the program has no predictors.
@@ -121,7 +123,7 @@ impl<P: HasPredictors + Send + Sync, E: Example> Optimizer<P, E> for LabeledFewS
     }
 }
 
-/// The branch of a seed from which labelled demonstrations are drawn.
+/// Returns the branch of a seed from which labelled demonstrations are drawn.
 pub(crate) fn sampling(seed: Seed) -> Seed {
     seed.branch("labelled")
 }

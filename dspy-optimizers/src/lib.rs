@@ -1,24 +1,27 @@
-//! Optimizers for `dspy` programs: they find the demonstrations that maximise a metric.
+//! Optimizers for `dspy` programs, which find the demonstrations that maximise a metric.
 //!
 //! | I have | use |
 //! |---|---|
-//! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations, no model is called |
-//! | some ten rows and a metric | [`BootstrapFewShot`]: the program's own successes as demonstrations |
-//! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: several such sets, the best one wins |
-//! | an algorithm of my own | the [`engine`] |
+//! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
+//! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
+//! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
+//! | a custom algorithm | the [`engine`] |
 //!
-//! All are an [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program itself and knows
-//! how it came to be: [`Optimized::report`]. What an optimizer that calls a model promises:
+//! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
+//! itself and has a [report](Optimized::report) of the optimization. Every optimizer that calls a model
+//! guarantees:
 //!
 //! - **The same result** for the same seed, data and replies, at any concurrency.
-//! - **Nothing is paid twice.** With a [`run_dir`](Options::run_dir), every answer is written to a journal before it
-//!   counts. A run that was killed resumes where it was, and ends with the program and the report that it would have had.
-//! - **Hard limits.** The worst-case cost of a call is reserved from the [`Budget`] before it is made. When that is used
-//!   up, the best program so far is the result.
-//! - **An outage is not a bad score.** The run stops with an error that says how to resume.
+//! - **No call is paid twice.** With a [`run_dir`](Options::run_dir), every reply is written to a journal
+//!   before it is used. A run that was killed resumes there, and ends with the same program and report as an
+//!   uninterrupted run.
+//! - **Hard limits.** The worst-case cost of a call is reserved from the [`Budget`] before the call starts.
+//!   When the budget is exhausted, the best program so far is the result.
+//! - **Outages do not affect scores.** The run stops with an error that says how to resume.
 //!
-//! Two options are worth knowing: a [`Race`] drops candidates that are beaten before they have cost a whole evaluation,
-//! and [`Verify`] returns a program only if it holds on rows that the search has never seen.
+//! Two options are off by default: a [`Race`] drops beaten candidates before they have run on all rows, and
+//! [`Verify`] returns a program only if it is not worse than the original on rows that the search did not
+//! use.
 //!
 //! ```
 //! use dspy_core::lm::Lm;

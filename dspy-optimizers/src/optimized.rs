@@ -11,8 +11,8 @@ use dspy_core::state::{ProgramState, StateError};
 
 use crate::Report;
 
-/// An optimized program together with the report of how it came to be. Dereferences to the program, and is a
-/// [`Module`] where the program is one, so that it can be called, evaluated and optimized again.
+/// An optimized program with the report of its optimization. Dereferences to the program, and implements
+/// [`Module`] if the program does, so it can be called, evaluated and optimized again.
 #[derive(Debug, Clone)]
 pub struct Optimized<P> {
     program: P,
@@ -20,14 +20,14 @@ pub struct Optimized<P> {
 }
 
 impl<P: HasPredictors> Optimized<P> {
-    /// Joins a program with the report, for optimizers of your own.
+    /// Creates the result of an optimization from a program and a report, for custom optimizers.
     pub fn new(program: P, report: Report) -> Self {
         Optimized { program, report }
     }
 
-    /// Saves what was found. [`HasPredictors::load`] applies it to a new program.
+    /// Saves the state of the program to a file. [`HasPredictors::load`] applies it to a new program.
     ///
-    /// The file names the optimizer, its seed and the score, and holds nothing that changes from one run to the next.
+    /// The metadata names the optimizer, its seed and the score. Equal runs write equal files.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -35,7 +35,7 @@ impl<P: HasPredictors> Optimized<P> {
         self.state().write(path)
     }
 
-    /// What [`save`](Self::save) writes.
+    /// Returns the state that [`save`](Self::save) writes.
     pub fn state(&self) -> ProgramState {
         let mut state = ProgramState::of(&self.program);
         let Report { optimizer, seed, .. } = &self.report;
@@ -49,12 +49,12 @@ impl<P: HasPredictors> Optimized<P> {
 }
 
 impl<P> Optimized<P> {
-    /// The program alone.
+    /// Returns the program without the report.
     pub fn into_program(self) -> P {
         self.program
     }
 
-    /// How it came to be.
+    /// Returns the report of the optimization.
     pub fn report(&self) -> &Report {
         &self.report
     }
@@ -73,7 +73,7 @@ impl<P: HasPredictors> HasPredictors for Optimized<P> {
         self.program.visit(visitor);
     }
 
-    /// The report stays that of the program as it was.
+    /// Visits the predictors of the program. Changes to them do not change the report.
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.program.visit_mut(visitor);
     }

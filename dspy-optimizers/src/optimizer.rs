@@ -1,4 +1,4 @@
-//! The trait over optimizers.
+//! The trait of optimizers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use crate::{OptimizeError, Optimized};
 
 /// An algorithm that improves a program with data.
 ///
-/// All optimizers of this library implement it. Functions can take any of them, optimizers can be composed, and your own
-/// can be used wherever these can. Lists hold [`BoxOptimizer`]s, which [`boxed`](Self::boxed) creates.
+/// All optimizers of this library implement it. Functions can accept any optimizer, optimizers can be
+/// composed, and custom ones can be used wherever built-in ones can. Lists hold [`BoxOptimizer`]s, which
+/// [`boxed`](Self::boxed) creates.
 ///
-/// The [engine](crate::engine) has an example of an optimizer that runs the program. This one needs only the trait:
+/// The [engine](crate::engine) has an example of an optimizer that runs the program. One that does not run it
+/// needs only this trait:
 ///
 /// ```
 /// use dspy_core::program::HasPredictors;
@@ -77,7 +79,7 @@ pub trait Optimizer<P, E>: Send + Sync {
     where
         D: IntoData<P, E>;
 
-    /// Returns the optimizer without its type, for lists of optimizers.
+    /// Returns the optimizer with its type erased, for lists of optimizers.
     fn boxed(self) -> BoxOptimizer<P, E>
     where
         Self: Sized + 'static,
@@ -88,8 +90,8 @@ pub trait Optimizer<P, E>: Send + Sync {
     }
 }
 
-/// An optimizer of any type for programs `P` with examples `E`. Made by [`Optimizer::boxed`]; an optimizer itself. Clones
-/// share it.
+/// A type-erased optimizer for programs `P` with examples `E`, created by [`Optimizer::boxed`]. It implements
+/// [`Optimizer`]. Clones share the optimizer.
 pub struct BoxOptimizer<P, E>(Arc<dyn ErasedOptimizer<P, E>>);
 
 /// The object-safe form of [`Optimizer`].

@@ -1,4 +1,4 @@
-//! Verification of the result of a search on held-out rows.
+//! Verification of a search result on held-out rows.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use crate::OptimizeError;
 use crate::data::Rows;
 use crate::report::percent;
 
-/// The fewest rows to hold out; fewer would say too little.
+/// The smallest number of rows to hold out; fewer would not be meaningful.
 const FEWEST: usize = 10;
 
 /// Settings of the verification of a result on rows that the search never uses.
 ///
-/// A search selects the candidate with the best score on the rows that it uses. Part of that score is luck, the more so
-/// the more candidates it tries. Verification therefore runs the best candidates and the program as it was given on
-/// held-out rows. The result is the best candidate there, or the program as it was given if that is better than all of
-/// them. [`Report::verification`] has the scores.
+/// A search selects the candidate with the best score on the rows that it uses. Part of that score is luck,
+/// and more so the more candidates it tries. Verification therefore runs the best candidates and the original
+/// program on held-out rows. The result is the candidate with the best score there, or the original program
+/// if it scores higher than all of them. [`Report::verification`] has the scores.
 ///
-/// The rows are those of [`Data::holdout`](crate::Data::holdout). Without it, rows are drawn at random from the valset (or
-/// from the trainset, if there is no valset) before the search begins, at most half of them. If these would be fewer than
-/// 10, the result is not verified.
+/// The rows are those of [`Data::holdout`](crate::Data::holdout). Without it, rows are drawn at random from
+/// the valset (or from the trainset, if there is no valset) before the search begins, at most half of them.
+/// If these would be fewer than 10, the result is not verified.
 ///
 /// ```
 /// use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Verify};
@@ -38,14 +38,14 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Creates settings that hold out up to this many rows, verify the best three candidates and reserve 15 % of the
-    /// budget for it.
+    /// Creates settings that hold out up to this many rows, verify the best three candidates and reserve 15 %
+    /// of the budget for it.
     pub const fn rows(rows: usize) -> Self {
         Verify { rows, finalists: 3, reserve: 0.15 }
     }
 
-    /// Sets how many of the best candidates are verified, 3 by default and at least 1. The score of a single one is
-    /// unbiased; the best of several scores is slightly too high.
+    /// Sets the number of best candidates that are verified, 3 by default and at least 1. The score of a
+    /// single one is unbiased; the best of several scores is slightly too high.
     #[must_use]
     pub const fn finalists(mut self, candidates: usize) -> Self {
         self.finalists = if candidates == 0 { 1 } else { candidates };
@@ -59,7 +59,7 @@ impl Verify {
         self
     }
 
-    /// Whether the settings make sense.
+    /// Checks that the settings are valid.
     pub(crate) fn check(&self) -> Result<(), OptimizeError> {
         if (0.0..=1.0).contains(&self.reserve) {
             return Ok(());
@@ -67,7 +67,8 @@ impl Verify {
         Err(OptimizeError::Option { option: "verify.reserve", value: self.reserve.to_string() })
     }
 
-    /// Splits rows into those for the search and the held-out ones, or the number of the latter if they are too few.
+    /// Splits rows into those for the search and those to hold out. If there are too few of the latter,
+    /// returns all rows and the number that could have been held out.
     pub(crate) fn split<'d, E>(
         &self,
         rows: &Rows<'d, E>,
@@ -85,7 +86,7 @@ impl Verify {
 }
 
 impl Default for Verify {
-    /// 100 rows.
+    /// Returns settings that hold out up to 100 rows.
     fn default() -> Self {
         Verify::rows(100)
     }
@@ -96,7 +97,7 @@ impl Default for Verify {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verification {
-    /// None was requested.
+    /// No verification was requested.
     #[default]
     Off,
     /// There were too few rows to hold any out, so the result is that of the search.
@@ -104,13 +105,14 @@ pub enum Verification {
         /// The number of rows that could be held out.
         rows: usize,
     },
-    /// The search has found nothing better than the program as it was given.
+    /// The search has found no program better than the original one.
     NothingFound,
-    /// The budget was used up before all had run on a block of rows, so the result is that of the search.
+    /// The budget was exhausted before all programs had run on a block of rows, so the result is that of the
+    /// search.
     OutOfBudget,
-    /// A candidate is not worse than the program as it was given, and is the result.
+    /// The best candidate is not worse than the original program, and is the result.
     Passed(Verified),
-    /// The program as it was given is better than all candidates, and is the result.
+    /// The original program is better than all candidates, and is the result.
     Failed(Verified),
 }
 
@@ -118,7 +120,7 @@ pub enum Verification {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verified {
-    /// The number of rows on which all have run.
+    /// The number of rows on which all programs have run.
     pub rows: usize,
     /// The index in [`Report::trials`](crate::Report::trials) of the best candidate on these rows.
     pub trial: usize,
@@ -126,9 +128,9 @@ pub struct Verified {
     pub score: f64,
     /// Half the width of the 95 % confidence interval of that score.
     pub margin: f64,
-    /// The mean score of the program as it was given on these rows.
+    /// The mean score of the original program on these rows.
     pub baseline: f64,
-    /// The mean score of the candidate in the search. The difference to `score` is mostly luck.
+    /// The mean score of the candidate in the search. Its difference from `score` is mostly luck.
     pub search_score: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The algorithm, as `BootstrapFewShot` and the searches over it use it.
+//! The bootstrapping algorithm of `BootstrapFewShot` and of the searches over it.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,12 @@ use crate::engine::{Candidate, ExampleFor, Outcome, Program, Rollout, Stop, Stud
 use crate::labeled_few_shot::sampling;
 use crate::report::ItemReport;
 
-/// One bootstrap.
+/// The parameters of one bootstrap.
 #[derive(Clone, Copy)]
 pub(crate) struct Bootstrap<'a> {
-    /// The name of it in the journal.
+    /// The name of the bootstrap in the journal.
     pub(crate) scope: &'a str,
-    /// The rows to try, in this order.
+    /// The indices of the rows to try, in order.
     pub(crate) order: &'a [usize],
     pub(crate) settings: &'a Settings,
     pub(crate) seed: Seed,
@@ -33,11 +33,11 @@ pub(crate) struct Bootstrapped<P> {
     pub(crate) items: Vec<ItemReport>,
     pub(crate) notes: Vec<String>,
     pub(crate) usage: Usage,
-    /// The limit of the budget that has ended it before its time.
+    /// The limit of the budget that ended the bootstrap early, if one did.
     pub(crate) stopped: Option<Limit>,
 }
 
-/// The result on one row: that of the last round, and what all rounds have cost.
+/// The result on one row: the rollout of the last round, and the cost of all rounds.
 struct RowResult {
     rollout: Rollout,
     success: bool,
@@ -85,8 +85,8 @@ impl Bootstrap<'_> {
         Ok(Bootstrapped { program, items, notes, usage, stopped })
     }
 
-    /// Tries rows until enough have succeeded. Returns the results of the rows that were tried, in order, up to the first
-    /// that a budget has kept from its end.
+    /// Tries rows until enough have succeeded. Returns the results of the rows that were tried, in order, up
+    /// to the first that was not completed because the budget was exhausted.
     async fn try_rows<P: Program, E: ExampleFor<P>>(
         &self,
         study: &Study<'_, P, E>,
@@ -99,8 +99,8 @@ impl Bootstrap<'_> {
         let mut running = FuturesUnordered::new();
         let (mut successes, mut stopped) = (0, None);
         loop {
-            // Even if all that are in flight succeed there are not enough: so the next row would be tried in any order,
-            // and trying it now wastes nothing.
+            // Even if all rows in flight succeed, there are not enough successes. The next row is therefore
+            // needed in any case, and starting it now wastes nothing.
             while stopped.is_none()
                 && successes + running.len() < wanted
                 && running.len() < study.concurrency()
@@ -144,7 +144,7 @@ impl Bootstrap<'_> {
                 let (spec, shown) = (predictor.spec(), predictor.demos());
                 shown.iter().filter(|demo| !demos::is_about(demo, row.values, spec)).cloned().collect()
             };
-            // Only what changes is set, so that the others share their rendered prompt.
+            // Unchanged predictors are not set, so that they keep sharing their rendered prompt.
             if others.len() < predictor.demos().len() {
                 predictor.set_demos(others);
             }

@@ -1,4 +1,4 @@
-//! Which calls of a successful run become demonstrations.
+//! The selection of demonstrations from the calls of a successful run.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use dspy_core::Seed;
 use dspy_core::program::TraceStep;
 use dspy_core::signature::Demo;
 
-/// One demonstration for each predictor that was called, by path.
+/// Returns one demonstration for each predictor that was called, by path.
 ///
-/// A predictor that was called several times gives one of its calls: the last with probability ½, otherwise any of the
-/// earlier ones. The last call of a loop has seen most, but only earlier ones show how to begin.
+/// For a predictor with several calls it is the last one with probability ½, otherwise one of the earlier
+/// ones at random. The last call of a loop has the most context, but only earlier ones show how to begin.
 pub(super) fn demonstrations(steps: Vec<TraceStep>, seed: Seed) -> HashMap<String, Demo> {
     let mut by_path: HashMap<String, Vec<Demo>> = HashMap::new();
     for TraceStep { predictor, inputs, outputs, .. } in steps.into_iter().filter(|step| step.error.is_none())

@@ -1,4 +1,4 @@
-//! `BootstrapFewShot`: the program's own successes as demonstrations.
+//! `BootstrapFewShot`: demonstrations from successful runs of the program.
 
 mod algorithm;
 mod choose;
@@ -15,15 +15,17 @@ use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::options::{NoMetric, Options, SharedMetric, optimizer};
 use crate::report::{Stopped, Trial};
 
-/// Runs a teacher on the rows of the trainset and keeps what it did where the metric approves: each predictor gets its
-/// own calls in successful runs as demonstrations, and labelled rows on top.
+/// An optimizer that makes demonstrations from successful runs. It runs a teacher on rows of the trainset;
+/// each predictor gets its calls in the runs that the metric accepts as demonstrations, and additional
+/// labelled rows.
 ///
-/// The teacher is the program itself with labelled demonstrations, unless one is [given](crate::Data::teacher). Rows are
-/// tried in order until `max_bootstrapped_demos` have succeeded, at most as many at a time as are still missing: exactly
-/// the rows are tried that would be tried one by one, whatever the concurrency. The row itself is never among the
-/// demonstrations that its teacher sees. A valset has no use here.
+/// The teacher is the program itself with labelled demonstrations, unless another one is
+/// [set](crate::Data::teacher). Rows are tried in order until `max_bootstrapped_demos` have succeeded. No
+/// more rows are in flight than successes are missing, so the rows that are tried do not depend on the
+/// concurrency. The teacher never sees the row that it runs on among its demonstrations. The valset is not
+/// used.
 ///
-/// Calls: one run of the teacher for each row that is tried (and for each further round).
+/// Cost: one run of the teacher for each row that is tried, and for each further round.
 ///
 /// Source: `BootstrapFewShot` in Khattab et al., "DSPy: Compiling Declarative Language Model Calls into
 /// Self-Improving Pipelines" (2023).
@@ -62,7 +64,7 @@ pub struct BootstrapFewShot<M = NoMetric> {
 }
 
 impl BootstrapFewShot {
-    /// Starts with the defaults.
+    /// Creates a builder with the defaults.
     pub fn builder() -> Self {
         BootstrapFewShot { metric: NoMetric, options: Options::default(), settings: Settings::default() }
     }
@@ -96,7 +98,7 @@ impl<E, O> BootstrapFewShot<SharedMetric<E, O>> {
         if let Some(limit) = stopped
             && items.is_empty()
         {
-            // Not one row was tried: the program stays as it was.
+            // No row was tried, so the program stays unchanged.
             return Err(Stop::Budget(limit));
         }
         let trial = Trial { items, notes, usage, ..Trial::new("bootstrapped demonstrations", &program) };

@@ -1,4 +1,4 @@
-//! Teacher and student.
+//! The teacher and the student of a bootstrap.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use crate::engine::{Program, Study};
 use crate::labeled_few_shot::sampling;
 use crate::{OptimizeError, demos};
 
-/// The program that makes the demonstrations and the one that gets them.
+/// The teacher, which makes the demonstrations, and the student, which receives them.
 pub(crate) struct Roles<P> {
     /// The program without demonstrations.
     pub(crate) student: P,
-    /// The teacher that the user gave.
+    /// The teacher of the data, if it has one.
     teacher: Option<P>,
 }
 
@@ -31,7 +31,8 @@ impl<P: Program> Roles<P> {
         Ok(Roles { student, teacher })
     }
 
-    /// The teacher for a bootstrap: a given one that has demonstrations stays as it is, any other gets labelled ones.
+    /// Returns the teacher of a bootstrap. One that has demonstrations is used unchanged; otherwise it gets
+    /// labelled ones.
     pub(super) fn teacher<E>(&self, bootstrap: &Bootstrap<'_>, study: &Study<'_, P, E>) -> P {
         let Bootstrap { order, settings, seed, .. } = bootstrap;
         let mut teacher = self.teacher.as_ref().unwrap_or(&self.student).clone();

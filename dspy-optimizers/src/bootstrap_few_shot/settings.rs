@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::OptimizeError;
 use crate::journal::model_identity;
 
-/// The parameters of a bootstrap, which decide its result.
+/// The parameters of a bootstrap that determine its result.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) metric_threshold: Option<f64>,
@@ -38,7 +38,7 @@ impl Settings {
         }
     }
 
-    /// As the header of a journal knows them.
+    /// Returns the identity of the settings for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
         json!({
             "metric_threshold": self.metric_threshold,
@@ -50,42 +50,42 @@ impl Settings {
     }
 }
 
-/// The setters of [`Settings`], for an `impl` block of a type that has them at `settings`.
+/// The setters of [`Settings`], for an `impl` block of a type with a field `settings`.
 macro_rules! bootstrap_setters {
     () => {
-        /// Sets the score from which on a run of the teacher is a success, which may be 0. Without it every score above 0
-        /// is one.
+        /// Sets the smallest score at which a run of the teacher is a success; 0 is allowed. By default,
+        /// every score above 0 is a success.
         #[must_use]
         pub fn metric_threshold(mut self, score: f64) -> Self {
             self.settings.metric_threshold = Some(score);
             self
         }
 
-        /// Sets how many bootstrapped demonstrations a predictor gets at most, 4 by default. With 0 no model is called
-        /// for them.
+        /// Sets the largest number of bootstrapped demonstrations per predictor, 4 by default. With 0, none
+        /// are made and no model is called for them.
         #[must_use]
         pub fn max_bootstrapped_demos(mut self, count: usize) -> Self {
             self.settings.max_bootstrapped_demos = count;
             self
         }
 
-        /// Sets how many demonstrations, bootstrapped ones included, labelled rows fill up to, 16 by default. The teacher
-        /// gets as many.
+        /// Sets the number of demonstrations, including bootstrapped ones, up to which labelled rows are
+        /// added, 16 by default. The teacher gets up to this many labelled rows.
         #[must_use]
         pub fn max_labeled_demos(mut self, count: usize) -> Self {
             self.settings.max_labeled_demos = count;
             self
         }
 
-        /// Sets how often the teacher may try a row, 1 by default and at least. From the second round on it samples
-        /// afresh, at temperature 1.
+        /// Sets the largest number of runs of the teacher on a row, 1 by default and at least 1. From the
+        /// second run on, it draws new samples at temperature 1.
         #[must_use]
         pub fn max_rounds(mut self, rounds: usize) -> Self {
             self.settings.max_rounds = rounds.max(1);
             self
         }
 
-        /// Sets the model that the teacher runs on, in place of those of the program.
+        /// Sets the model of the teacher, in place of the models of its predictors.
         #[doc(alias = "teacher_settings")]
         #[must_use]
         pub fn teacher_lm(mut self, lm: dspy_core::lm::Lm) -> Self {

@@ -1,13 +1,13 @@
-//! What the calls of earlier processes tell about those to come.
+//! The usage of calls of earlier processes, from which accounts estimate later calls.
 
 use std::collections::HashMap;
 
 use dspy_core::lm::{BudgetScope, Response, Usage};
 
-/// Answers that are kept of each model, beside the longest.
+/// The largest number of replies whose usage is kept for each model, besides the longest.
 const KEPT: usize = 8;
 
-/// A few answers of each model.
+/// The usage of a few replies of each model.
 #[derive(Debug, Default)]
 pub(crate) struct Experience(HashMap<String, Kept>);
 
@@ -29,7 +29,7 @@ impl Experience {
         }
     }
 
-    /// Tells the account what it would know if it had seen them.
+    /// Passes the usage to the account, as if it had paid for these calls.
     pub(crate) fn tell(&self, account: &BudgetScope) {
         for (model, Kept { longest, others }) in &self.0 {
             for usage in others.iter().chain([longest]) {

@@ -1,4 +1,4 @@
-//! The account of a study, and why it ends.
+//! The ledger of a study: the account that pays its calls, and the reason why no further call is made.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,36 +7,37 @@ use dspy_core::lm::{Budget, BudgetRefusal, BudgetScope, Limit, LmError, LmScope}
 
 use crate::journal::{AccountLog, Journal};
 
-/// Pays the calls of a study or of a phase of it. The first that does not fit ends it: what comes after would depend on
-/// what came before, and so on how many were made at a time.
+/// An account for the calls of a study or of one of its phases. The first call that does not fit closes it;
+/// otherwise, whether a later, cheaper call fits would depend on the concurrency.
 pub(crate) struct Ledger {
     account: BudgetScope,
-    /// Whose calls they are, too.
+    /// The enclosing ledger, which pays the calls as well.
     outer: Option<Arc<Ledger>>,
     closed: Mutex<Option<Closed>>,
 }
 
-/// Why no further call is made.
+/// The reason why no further call is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// The budget is used up.
+    /// The budget is exhausted.
     Limit(Limit),
-    /// Nothing would limit the study.
+    /// The only limit is in US dollars and the price of this model is unknown, so the study would be
+    /// unlimited.
     UnknownPrice(String),
-    /// The study ends because of an error.
+    /// The study ends with an error.
     Aborted,
 }
 
 impl Ledger {
-    /// The ledger of a whole study, those of killed processes included.
+    /// Creates the ledger of a whole study, charged with the cost of earlier processes.
     pub(crate) fn new(budget: Budget, journal: &Arc<Journal>) -> Arc<Self> {
         let log = Arc::new(AccountLog { journal: journal.clone(), account: String::new() });
         let account = budget.resume_logged(journal.spent_before(""), journal.elapsed(), log);
         Self::with(account, None, journal)
     }
 
-    /// A ledger with limits of its own, which pays from this one, too. `name` is that of its account in the journal; so
-    /// much of its time is over.
+    /// Creates a ledger with additional limits, whose calls are charged to this one as well. `name` is the
+    /// name of its account in the journal; `elapsed` counts against its time limit.
     pub(crate) fn below(
         self: &Arc<Self>,
         budget: Budget,
@@ -54,7 +55,7 @@ impl Ledger {
         Arc::new(Ledger { account, outer, closed: Mutex::default() })
     }
 
-    /// The scope with calls that are paid from here.
+    /// Returns `scope` with its calls charged to this ledger.
     pub(crate) fn paying(&self, scope: LmScope) -> LmScope {
         let scope = match &self.outer {
             Some(outer) => outer.paying(scope),
@@ -63,23 +64,23 @@ impl Ledger {
         scope.within(&self.account)
     }
 
-    /// What is left of each limit: the least of this ledger and those that it pays from.
+    /// Returns the remainder of each limit: the minimum over this ledger and the enclosing ones.
     pub(crate) fn remaining(&self) -> Budget {
         let own = self.account.remaining();
         self.outer.as_ref().map_or(own, |outer| tighter(own, outer.remaining()))
     }
 
-    /// Why no further call is made, once that is so.
+    /// Returns the reason why the ledger is closed, or `None` if it is open.
     pub(crate) fn closed(&self) -> Option<Closed> {
         self.state().clone()
     }
 
-    /// Lets no further call through.
+    /// Closes the ledger, so that no further call is made.
     pub(crate) fn abort(&self) {
         self.close(Closed::Aborted);
     }
 
-    /// Takes note of a call that a budget did not let through: this one, or one that holds around it.
+    /// Closes the ledger because a budget, this one or an enclosing one, has refused a call.
     pub(crate) fn refused(&self, error: &LmError) {
         let closed = match error.budget.as_deref().map(|over| over.why) {
             Some(BudgetRefusal::Limit(limit)) => Closed::Limit(limit),
@@ -89,7 +90,7 @@ impl Ledger {
         self.close(closed);
     }
 
-    /// A model whose answers carry no price although dollars are limited.
+    /// Returns a model whose calls have no price although there is a limit in US dollars.
     pub(crate) fn unpriced(&self) -> Option<String> {
         self.account.unpriced().or_else(|| self.outer.as_ref()?.unpriced())
     }
@@ -104,7 +105,7 @@ impl Ledger {
     }
 }
 
-/// The limits that hold if both budgets hold.
+/// Returns the smaller of each limit of two budgets.
 pub(crate) fn tighter(a: Budget, b: Budget) -> Budget {
     let mut both = a;
     both.calls = [a.calls, b.calls].into_iter().flatten().min();
@@ -114,7 +115,7 @@ pub(crate) fn tighter(a: Budget, b: Budget) -> Budget {
     both
 }
 
-/// The limits without the `share` of each that is kept for later.
+/// Returns the limits reduced by `share`, the part of each that is reserved for later.
 pub(crate) fn without_share(budget: Budget, share: f64) -> Budget {
     let rest = 1.0 - share.clamp(0.0, 1.0);
     let mut part = budget;

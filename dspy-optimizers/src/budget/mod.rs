@@ -1,4 +1,4 @@
-//! How a run keeps to its budget.
+//! Budget enforcement for a run.
 
 mod experience;
 mod ledger;

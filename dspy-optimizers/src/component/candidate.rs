@@ -1,4 +1,4 @@
-//! An assignment of components.
+//! Candidates: values for components of a program.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl Candidate {
         Candidate::default()
     }
 
-    /// Returns all components of a program with their present values.
+    /// Creates a candidate with all components of a program and their present values.
     pub fn of(program: &(impl HasPredictors + ?Sized)) -> Self {
         let mut values = BTreeMap::new();
         for (path, predictor) in program.named_predictors() {
@@ -92,22 +92,22 @@ impl Candidate {
         self.values.get(component)
     }
 
-    /// Returns the components that it has values for, by predictor path.
+    /// Returns the components that have a value, in the order of their predictor paths.
     pub fn components(&self) -> impl ExactSizeIterator<Item = &Component> {
         self.values.keys()
     }
 
-    /// Returns the components with their values, by predictor path.
+    /// Returns the components with their values, in the order of their predictor paths.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Component, &ComponentValue)> {
         self.values.iter()
     }
 
-    /// Returns the number of its values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether it changes nothing.
+    /// Returns whether the candidate has no values.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -115,7 +115,7 @@ impl Candidate {
     /// Sets the values of this candidate on a program.
     ///
     /// # Errors
-    /// If the program has no such component, or a value is of another kind than its component. The program is then
+    /// If the program lacks a component, or a value is not of the kind of its component. The program is then
     /// unchanged.
     pub fn apply(&self, program: &mut impl HasPredictors) -> Result<(), ComponentError> {
         self.check(program)?;
@@ -131,7 +131,7 @@ impl Candidate {
                     (ComponentKind::Demos, ComponentValue::Demos(demos)) => {
                         predictor.set_demos(demos.as_slice());
                     }
-                    // Refused above.
+                    // `check` has refused all other combinations.
                     _ => {}
                 }
             }
@@ -149,9 +149,9 @@ impl Candidate {
         Ok(program)
     }
 
-    /// Returns a digest of the values, the same in every process.
+    /// Returns a digest of the values, which is stable across processes.
     pub fn digest(&self) -> String {
-        // Names and texts always have a JSON form.
+        // Serialising a candidate never fails.
         digest::of_value(&serde_json::to_value(self).unwrap_or_default())
     }
 

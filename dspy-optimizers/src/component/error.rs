@@ -2,11 +2,12 @@
 
 use thiserror::Error;
 
-/// The reason for which a [`Candidate`](super::Candidate) cannot be applied to a program.
+/// The reason why a component name cannot be parsed or a [`Candidate`](super::Candidate) cannot be applied to
+/// a program.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ComponentError {
-    /// The text is not the name of a component.
+    /// The string is not the name of a component.
     #[error(
         "`{0}` is not the name of a component; names are `path:instruction`, `path:description.field` and `path:demos`"
     )]
@@ -14,12 +15,12 @@ pub enum ComponentError {
     /// The program has no such component.
     #[error("the program has no component `{component}`; there are {}", known.join(", "))]
     Unknown {
-        /// The name.
+        /// The name of the component.
         component: String,
-        /// The names of those that there are.
+        /// The names of the components of the program.
         known: Vec<String>,
     },
-    /// The value is not of the component's kind: text for demonstrations, or the reverse.
+    /// The value is not of the kind of the component: text for demonstrations, or the reverse.
     #[error("`{0}` cannot have a value of this kind")]
     Kind(String),
 }

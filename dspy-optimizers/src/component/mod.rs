@@ -1,4 +1,4 @@
-//! Parts of a program that an optimizer may change.
+//! Components: the parts of a program that an optimizer can change.
 
 mod candidate;
 mod error;
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 pub use self::candidate::Candidate;
 pub use self::error::ComponentError;
 
-/// A part of a program that an optimizer may change, such as the instruction of a predictor.
+/// A part of a program that an optimizer can change, such as the instruction of a predictor.
 ///
-/// Its name consists of the path of the predictor and the kind of the part. It displays as, parses from and serialises to
-/// this name, which is stable across versions.
+/// Its name consists of the path of the predictor and the kind of the part. Its `Display`, `FromStr` and
+/// serialised forms are this name, which is stable across versions.
 ///
 /// ```
 /// use dspy_optimizers::Component;
@@ -35,9 +35,9 @@ pub struct Component {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ComponentKind {
-    /// The instruction of a predictor: text.
+    /// The instruction of a predictor, which is text.
     Instruction,
-    /// The description of a field: text.
+    /// The description of a field, which is text.
     Description {
         /// The name of the field.
         field: String,
@@ -51,24 +51,24 @@ pub enum ComponentKind {
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ComponentValue {
-    /// Text: an instruction, a description.
+    /// The text of an instruction or a description.
     Text(String),
-    /// Demonstrations in the order in which the prompt shows them.
+    /// The demonstrations of a predictor, in the order of the prompt.
     Demos(Vec<Demo>),
 }
 
 impl Component {
-    /// Returns the instruction of the predictor at `path`.
+    /// Creates the component for the instruction of the predictor at `path`.
     pub fn instruction(path: impl Into<String>) -> Self {
         Component { predictor: path.into(), kind: ComponentKind::Instruction }
     }
 
-    /// Returns the description of a field of the predictor at `path`.
+    /// Creates the component for the description of a field of the predictor at `path`.
     pub fn description(path: impl Into<String>, field: impl Into<String>) -> Self {
         Component { predictor: path.into(), kind: ComponentKind::Description { field: field.into() } }
     }
 
-    /// Returns the demonstrations of the predictor at `path`.
+    /// Creates the component for the demonstrations of the predictor at `path`.
     pub fn demos(path: impl Into<String>) -> Self {
         Component { predictor: path.into(), kind: ComponentKind::Demos }
     }
@@ -83,7 +83,7 @@ impl Component {
         &self.kind
     }
 
-    /// Whether its value is text.
+    /// Returns whether its value is text.
     pub fn is_text(&self) -> bool {
         matches!(self.kind, ComponentKind::Instruction | ComponentKind::Description { .. })
     }
@@ -105,7 +105,7 @@ impl FromStr for Component {
 
     fn from_str(name: &str) -> Result<Self, ComponentError> {
         let unknown = || ComponentError::Name(name.to_owned());
-        // A path may hold colons, in the keys of maps; names of fields hold none.
+        // A path may contain colons, in the keys of maps; names of fields do not.
         let (path, kind) = name.rsplit_once(':').ok_or_else(unknown)?;
         match kind.split_once('.') {
             Some(("description", field)) if !field.is_empty() => Ok(Component::description(path, field)),
@@ -131,7 +131,7 @@ impl From<Component> for String {
 }
 
 impl ComponentValue {
-    /// Returns the text, if it is one.
+    /// Returns the text, or `None` for demonstrations.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             ComponentValue::Text(text) => Some(text),
@@ -139,7 +139,7 @@ impl ComponentValue {
         }
     }
 
-    /// Returns the demonstrations, if that is what it is.
+    /// Returns the demonstrations, or `None` for text.
     pub fn as_demos(&self) -> Option<&[Demo]> {
         match self {
             ComponentValue::Demos(demos) => Some(demos),

@@ -1,4 +1,4 @@
-//! The rows that an optimizer learns from.
+//! The data of an optimization.
 
 mod rows;
 
@@ -6,9 +6,10 @@ use dspy_core::signature::Example;
 
 pub use self::rows::{Row, RowSet, Rows};
 
-/// The data of an optimization: rows to learn from, rows to select by, rows to verify on, a teacher.
+/// The data of an optimization: a trainset to learn from and, optionally, a valset to select candidates by, a
+/// holdout to verify the result on, and a teacher.
 ///
-/// The sets are anything that derefs to a slice (`&rows`, a `Vec`, an `Arc<[Row]>`), or [`Rows`].
+/// A set is anything that implements `AsRef<[E]>` (`&rows`, a `Vec`, an `Arc<[Row]>`), or [`Rows`].
 ///
 /// ```
 /// # use dspy_optimizers::Data;
@@ -27,27 +28,27 @@ pub struct Data<P, T> {
 }
 
 impl<P, T> Data<P, T> {
-    /// Creates data of rows to learn from, which are also those to select by.
+    /// Creates data with a trainset, which is also the valset by default.
     pub fn new(trainset: T) -> Self {
         Data { train: trainset, val: None, holdout: None, teacher: None }
     }
 
-    /// Sets other rows to select candidates by.
+    /// Sets the rows on which candidates are scored. Default: the trainset.
     #[must_use]
     pub fn valset(mut self, valset: T) -> Self {
         self.val = Some(valset);
         self
     }
 
-    /// Sets rows that the search never uses. Its result is [verified](crate::Verify) on them.
+    /// Sets rows that the search never uses, on which its result is [verified](crate::Verify).
     #[must_use]
     pub fn holdout(mut self, holdout: T) -> Self {
         self.holdout = Some(holdout);
         self
     }
 
-    /// Sets a program that makes the demonstrations in place of the one that is optimized. It must have the same
-    /// predictors.
+    /// Sets the program that makes the demonstrations. It must have the same predictors as the optimized
+    /// program, which is the teacher by default.
     #[must_use]
     pub fn teacher(mut self, teacher: P) -> Self {
         self.teacher = Some(teacher);
@@ -55,14 +56,14 @@ impl<P, T> Data<P, T> {
     }
 }
 
-/// The data for `compile`: rows alone (`&rows`, a `Vec`, an `Arc<[Row]>`, anything that derefs to a slice, [`Rows`]), or
-/// [`Data`] that also has a valset, a holdout or a teacher.
+/// An argument for the data of `compile`: a trainset (`&rows`, a `Vec`, an `Arc<[Row]>`, anything that
+/// implements `AsRef<[E]>`, or [`Rows`]), or [`Data`], which can also have a valset, a holdout and a teacher.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no data to learn from",
     note = "give a slice or a `Vec` of examples, or `Data::new(&train).valset(&val)`"
 )]
 pub trait IntoData<P, E>: Send {
-    /// The owner of the rows.
+    /// The type that owns or borrows the rows.
     type Rows: RowSet<E>;
 
     /// Returns the data.

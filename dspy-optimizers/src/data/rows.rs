@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::{OptimizeError, digest};
 
-/// A selection of the rows of a data set, in any order. Borrows the rows; cheap to clone.
+/// A selection of the rows of a data set, in any order. It borrows the rows and is cheap to clone.
 ///
-/// All rows are checked on creation, before anything is paid. A row keeps its [position](Row::position) in the data set in
-/// every selection; the journal and reports refer to it by that.
+/// All rows are checked on creation, before any call is paid. A row keeps its [position](Row::position) in
+/// the data set in every selection; the journal and reports refer to it by this position.
 ///
 /// ```
 /// # use dspy_core::signature::{Example, FieldError, Values};
@@ -34,7 +34,7 @@ use crate::{OptimizeError, digest};
 pub struct Rows<'d, E> {
     set: &'static str,
     all: &'d [E],
-    /// Of all rows.
+    /// The values of all rows of the data set.
     values: Arc<[Values]>,
     picked: Arc<[usize]>,
 }
@@ -49,7 +49,7 @@ pub struct Row<'r, E> {
     pub position: usize,
     /// The labelled example.
     pub example: &'r E,
-    /// Its values by field name, labels included.
+    /// The values by field name, including labels.
     pub values: &'r Values,
 }
 
@@ -61,12 +61,12 @@ impl<E> Clone for Row<'_, E> {
 
 impl<E> Copy for Row<'_, E> {}
 
-/// An owner or a borrower of rows: anything that derefs to a slice, or [`Rows`].
+/// A type that owns or borrows rows: anything that implements `AsRef<[E]>`, or [`Rows`].
 pub trait RowSet<E>: Send + Sync {
-    /// Returns the rows; `set` names them in errors, if they have no name yet.
+    /// Returns the rows. `set` is their name in errors, unless they have one already.
     ///
     /// # Errors
-    /// If there are none, or one of them gives no input or no values.
+    /// If there are no rows, or the input or the values of a row cannot be read.
     fn rows(&self, set: &'static str) -> Result<Rows<'_, E>, OptimizeError>;
 }
 
@@ -83,10 +83,10 @@ impl<E: Send + Sync> RowSet<E> for Rows<'_, E> {
 }
 
 impl<'d, E: Example> Rows<'d, E> {
-    /// Creates the selection of all rows of the data set of that name, such as `trainset`.
+    /// Creates a selection of all rows of a data set. `set` is its name, such as `trainset`.
     ///
     /// # Errors
-    /// If there are none, or one of them gives no input or no values.
+    /// If there are no rows, or the input or the values of a row cannot be read.
     pub fn new(set: &'static str, examples: &'d [E]) -> Result<Self, OptimizeError> {
         if examples.is_empty() {
             return Err(OptimizeError::Empty { set });
@@ -106,17 +106,17 @@ impl<E> Rows<'_, E> {
         self.picked.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.picked.is_empty()
     }
 
-    /// Returns the row at `index` of this selection.
+    /// Returns the row at `index` of this selection, or `None` if it is out of range.
     pub fn get(&self, index: usize) -> Option<Row<'_, E>> {
         self.picked.get(index).map(|at| self.row(*at))
     }
 
-    /// Returns the rows of this selection in order.
+    /// Returns an iterator over the rows of this selection, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'_, E>> + Clone {
         self.picked.iter().map(|at| self.row(*at))
     }
@@ -130,14 +130,14 @@ impl<E> Rows<'_, E> {
         self.set
     }
 
-    /// Returns the rows at these indices of this selection. Indices out of range are skipped.
+    /// Returns the rows at the given indices of this selection. Indices out of range are skipped.
     #[must_use]
     pub fn select(&self, indices: impl IntoIterator<Item = usize>) -> Self {
         let picked = indices.into_iter().filter_map(|index| self.picked.get(index).copied());
         Rows { picked: picked.collect(), ..self.clone() }
     }
 
-    /// Returns the rows before `index` and those from there on.
+    /// Returns the rows before `index` and the rows from `index` on.
     pub fn split_at(&self, index: usize) -> (Self, Self) {
         (self.select(0..index.min(self.len())), self.select(index..self.len()))
     }
@@ -154,12 +154,12 @@ impl<E> Rows<'_, E> {
         Rows { set, ..self }
     }
 
-    /// Whether these are rows of the same data set, so that equal positions are equal rows.
+    /// Returns whether both are selections of the same data set, so that equal positions denote equal rows.
     pub(crate) fn shares_data_with(&self, other: &Self) -> bool {
         std::ptr::eq(self.all, other.all)
     }
 
-    /// The rows as the header of a journal knows them.
+    /// Returns the identity of the rows for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
         let mut hash = blake3::Hasher::new();
         self.picked.iter().for_each(|at| digest::add_members(&mut hash, &self.values[*at]));

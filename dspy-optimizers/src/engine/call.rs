@@ -1,4 +1,4 @@
-//! Work whose model calls belong to one named effect.
+//! Execution of work as a named effect of the journal.
 
 use std::sync::Arc;
 
@@ -9,26 +9,27 @@ use super::nested::detached;
 use super::{Program, Stop, Study};
 use crate::journal::CallScope;
 
-/// Retries of an effect after an outage. The transport of the model has retried before that, and answers that were paid
-/// come from the journal.
+/// The number of retries of an effect after an outage. The transport of the model has its own retries before
+/// that, and replies that were paid come from the journal.
 pub(super) const RETRIES: usize = 2;
 
-/// The output of work, and a summary of its calls.
+/// The output of work with a summary of its calls.
 pub(super) struct Journaled<T> {
     pub(super) output: T,
     pub(super) usage: Usage,
-    /// The last outage.
+    /// The last outage that a call has met.
     pub(super) outage: Option<LmError>,
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// The full name of an effect in the journal.
+    /// Returns the full name of an effect in the journal.
     pub(super) fn effect_name(&self, name: &str) -> String {
         format!("{}{name}", self.name)
     }
 
-    /// Does the work with its calls answered from the journal as far as it has them, and the others paid from the budget.
-    /// `name` is the full name of the effect; `sample` distinguishes attempts at the same requests.
+    /// Runs work whose recorded calls are answered from the journal and whose other calls are paid from the
+    /// budget. `name` is the full name of the effect; `sample` distinguishes repeated samples of the same
+    /// requests.
     pub(super) async fn journaled<F: Future>(
         &self,
         name: &str,
@@ -36,7 +37,7 @@ impl<P: Program, E> Study<'_, P, E> {
         work: F,
     ) -> Result<Journaled<F::Output>, Stop> {
         let calls = Arc::new(CallScope::new(self.journal.clone(), self.ledger.clone(), name));
-        // The journal is the first layer, then the user's, then the budget.
+        // Order of the layers: the journal, those of the caller, the budget.
         let scope = self.ledger.paying(current_scope()).layered(calls.clone());
         let settings = sample.map_or_else(Settings::new, |sample| Settings::new().rollout(sample));
         let output = scope.enter(settings.scope(detached(work))).await;
@@ -45,7 +46,8 @@ impl<P: Program, E> Study<'_, P, E> {
             return Err(failure.into());
         }
         if calls.was_refused() && self.ledger.closed().is_some() {
-            // The work may have handled the error, but its result would not be that of an unlimited study.
+            // The work may have handled the error, but its result would differ from that of an unlimited
+            // study.
             return Err(self.closed().unwrap_or_else(|| self.outage("the study was stopped".into())));
         }
         Ok(Journaled { output, usage: calls.tally().usage(), outage: calls.outage() })

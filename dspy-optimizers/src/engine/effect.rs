@@ -16,10 +16,11 @@ pub struct Effect<T> {
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// Runs work that calls models, such as the proposal of an instruction, as an effect of this name. The calls are
-    /// written to the journal and paid from the budget; on resume, the work is run again with the same answers.
+    /// Runs work that calls models, such as the proposal of an instruction, as an effect with this name. The
+    /// calls are written to the journal and paid from the budget; on resume, the work is run again with the
+    /// same replies.
     ///
-    /// The work has to be a function of these answers. After an outage it is started again.
+    /// The output of the work must depend only on these replies. After an outage the work is restarted.
     ///
     /// ```
     /// # use dspy_core::predict::DynPredict;
@@ -38,8 +39,8 @@ impl<P: Program, E> Study<'_, P, E> {
     /// ```
     ///
     /// # Errors
-    /// If the search has to stop: the budget is used up or the model cannot be reached. Errors of the work itself are part
-    /// of its result.
+    /// If the search has to stop, because the budget is exhausted or the model cannot be reached. Errors of
+    /// the work itself are part of its result.
     pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<Effect<T>, Stop>
     where
         F: Future<Output = dspy_core::Result<T>>,

@@ -1,4 +1,4 @@
-//! Many rollouts, some at a time.
+//! Concurrent rollouts and evaluations.
 
 use dspy_core::lm::Usage;
 use futures_util::StreamExt as _;
@@ -12,14 +12,15 @@ use crate::report::ItemReport;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Scores {
-    /// The mean. Rows on which the program failed count 0; those on which the metric failed are left out.
+    /// The mean score. Rows on which the program failed count as 0; those on which the metric failed are
+    /// excluded.
     pub mean: f64,
-    /// Row by row, in their order.
+    /// The results by row, in the order of the rows.
     pub items: Vec<ItemReport>,
 }
 
 impl Scores {
-    /// Returns what the rollouts have cost.
+    /// Returns the total cost of the rollouts.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
         self.items.iter().for_each(|item| usage += item.usage);
@@ -28,7 +29,8 @@ impl Scores {
 }
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
-    /// Runs rollouts, [several at a time](Self::concurrency), and returns their results in the order of the tasks.
+    /// Runs rollouts, [several at a time](Self::concurrency), and returns their results in the order of the
+    /// tasks.
     ///
     /// # Errors
     /// If the search has to stop. No rollout is started after that; those in flight are completed and kept.
@@ -59,8 +61,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         }
     }
 
-    /// Runs a program on rows and scores it. `scope` names the program; each program needs its own, such as
-    /// [`scope_of`](Self::scope_of). Rows on which it has run before under this name cost nothing.
+    /// Runs a program on rows and scores it. `scope` names the program; each program needs a unique one, such
+    /// as [`scope_of`](Self::scope_of). Rows on which it has run before under this name are not run again and
+    /// cost nothing.
     ///
     /// # Errors
     /// If the search has to stop, or the metric failed on every row.
@@ -83,7 +86,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     }
 }
 
-/// The mean of the scores that count.
+/// Returns the mean of the scores, without rows on which the metric failed; `None` if there are no others.
 pub(crate) fn mean(items: &[ItemReport]) -> Option<f64> {
     let counted: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
     (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)

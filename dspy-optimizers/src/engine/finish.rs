@@ -9,11 +9,12 @@ use crate::verify::{Verification, Verified};
 use crate::{OptimizeError, Optimized};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
-    /// Ends the study: verifies the best trial, if that was requested, and returns its program with the report. After a
-    /// search that was stopped by a budget, that is the best trial so far; without any trial, the program as it was given.
+    /// Ends the study: verifies the best trial, if requested, and returns its program with the report. If the
+    /// budget ended the search, the result is the best trial so far, or the original program if there is
+    /// none.
     ///
     /// # Errors
-    /// If the search was stopped by an error, or the verification fails with one.
+    /// If the search was stopped by an error, or the verification returns one.
     pub async fn finish(mut self, searched: Result<Stopped, Stop>) -> Result<Optimized<P>, OptimizeError> {
         let stopped = match searched {
             Ok(stopped) => stopped,
@@ -37,13 +38,13 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         Ok(self.report(best, stopped, verification))
     }
 
-    /// The trial that is the result of the search.
+    /// Returns the trial that is the result of the search.
     fn best(&self) -> Option<usize> {
         let found = self.found();
         found.chosen.or_else(|| by_score(&found.trials).first().copied())
     }
 
-    /// Runs the program as it was given and the best candidates on held-out rows.
+    /// Runs the original program and the best candidates on held-out rows.
     async fn verify(&mut self, best: Option<usize>) -> Result<Verification, Stop> {
         let Some(verify) = self.verify else { return Ok(Verification::Off) };
         let holdout = match &self.holdout {
@@ -54,7 +55,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         if finalists.is_empty() {
             return Ok(Verification::NothingFound);
         }
-        // The part of the budget that was reserved.
+        // The verification may spend the reserved part of the budget.
         self.ledger = self.overall.clone();
         self.phase("verification", holdout.len() * (1 + finalists.len()));
         let raced = self.pair(&finalists, &holdout).await?;
@@ -76,8 +77,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         Ok(if score >= baseline { Verification::Passed(verified) } else { Verification::Failed(verified) })
     }
 
-    /// The trials to verify: the result of the search and the next best ones that differ, as far as they are better than
-    /// the program as it was given.
+    /// Returns the trials to verify, at most `most`: the result of the search and the next best ones with
+    /// different parameters, down to the original program.
     fn finalists(&self, best: Option<usize>, most: usize) -> Vec<usize> {
         let found = self.found();
         let ranked = by_score(&found.trials);
@@ -96,7 +97,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         finalists
     }
 
-    /// Runs the program as it was given and these trials on the same blocks of rows.
+    /// Runs the original program and these trials on the same blocks of rows.
     async fn pair(&self, finalists: &[usize], rows: &Rows<'_, E>) -> Result<Raced, Stop> {
         let programs: Vec<P> = {
             let found = self.found();
@@ -141,7 +142,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     }
 }
 
-/// The indices of the trials that have a score, the best first, the earlier of equals first.
+/// Returns the indices of the trials that have a score, the best first; ties keep their order.
 fn by_score(trials: &[Trial]) -> Vec<usize> {
     let mut scored: Vec<(usize, f64)> =
         trials.iter().enumerate().filter_map(|(place, trial)| Some((place, trial.score?))).collect();
@@ -149,12 +150,12 @@ fn by_score(trials: &[Trial]) -> Vec<usize> {
     scored.into_iter().map(|(place, _)| place).collect()
 }
 
-/// The index of the best contestant besides the first.
+/// Returns the index of the best contestant except the first.
 fn first_best(raced: &Raced) -> Option<usize> {
     raced.ranking().into_iter().find(|place| *place > 0 && raced.standings[*place].mean.is_some())
 }
 
-/// Half the width of the 95 % confidence interval of the mean.
+/// Returns half the width of the 95 % confidence interval of the mean.
 fn margin(scores: impl Iterator<Item = f64>) -> f64 {
     let scores: Vec<f64> = scores.collect();
     let count = scores.len() as f64;

@@ -1,6 +1,6 @@
-//! The engine under all optimizers, those of this library and your own.
+//! The engine of all optimizers, built-in and custom.
 //!
-//! An optimizer is an algorithm over named effects. A [`Study`] carries them out:
+//! An optimizer is an algorithm over named effects. A [`Study`] executes them:
 //!
 //! | effect | method |
 //! |---|---|
@@ -11,14 +11,16 @@
 //! | other calls of models, such as those of a proposer | [`effect`](Study::effect) |
 //! | another optimizer, on the same journal and budget | [`nested`](Study::nested) |
 //!
-//! The result of an effect is written to the journal under its name before it is used. A call starts only if it fits the
-//! budget. An outage is retried, and then ends the study with an error. With two rules for the algorithm, the result is
-//! the same at any concurrency, and a killed study resumes exactly:
+//! The result of an effect is written to the journal under its name before it is used. A call starts only if
+//! its worst-case cost fits the budget. After an outage the effect is retried; if it persists, the study ends
+//! with an error. If the algorithm follows two rules, its result does not depend on the concurrency, and a
+//! killed study resumes exactly:
 //!
-//! 1. **Names are unique and depend only on the decisions of the algorithm.** An effect happens once in a study: the same
-//!    name returns the same result, at no cost.
-//! 2. **Every random decision draws from a [branch](dspy_core::Seed) of [`Study::seed`]** that is named after it, never
-//!    from the clock, the order in which effects end, or a hash map.
+//! 1. **Names are unique and depend only on the decisions of the algorithm.** An effect is executed once per
+//!    study; the same name returns the recorded result at no cost.
+//! 2. **Every random decision draws from a [branch](dspy_core::Seed) of [`Study::seed`]** that is named after
+//!    it, and never depends on the clock, the order in which effects end, or the iteration order of a hash
+//!    map.
 //!
 //! A complete optimizer, which tries instructions from a list:
 //!
@@ -28,7 +30,7 @@
 //!     Candidate, IntoData, OptimizeError, Optimized, Optimizer, Options, SharedMetric, Stopped,
 //! };
 //!
-//! /// Tries each text as the instruction of every predictor.
+//! /// An optimizer that tries each text as the instruction of every predictor.
 //! struct PickInstruction<E, O> {
 //!     texts: Vec<String>,
 //!     metric: SharedMetric<E, O>,
@@ -125,7 +127,7 @@ pub trait Program: Module<Output: Sync> + Clone + 'static {}
 
 impl<P: Module<Output: Sync> + Clone + 'static> Program for P {}
 
-/// An example whose input a program takes.
+/// An example with an input that converts into the input of the program.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no example for the program `{P}`",
     note = "the input of the example must be, or convert into, the `Input` of the program"

@@ -1,4 +1,4 @@
-//! Studies inside another study.
+//! Nested studies.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::budget::Ledger;
 use crate::events::Events;
 use crate::journal::Journal;
 
-/// The parts of a study that the studies inside it share.
+/// The parts of a study that its nested studies share.
 pub(super) struct Parent {
     pub(super) journal: Arc<Journal>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) events: Arc<Events>,
     pub(super) run_dir: Option<PathBuf>,
-    /// The limits of each of them.
+    /// The limits of each nested study.
     pub(super) budget: Budget,
     name: String,
     /// The number of studies started so far.
@@ -29,12 +29,12 @@ tokio::task_local! {
 }
 
 impl Parent {
-    /// The study that encloses the current task.
+    /// Returns the study that encloses the current task.
     pub(super) fn current() -> Option<Arc<Self>> {
         PARENT.try_with(Clone::clone).ok().flatten()
     }
 
-    /// The name of the next study.
+    /// Returns the name of the next nested study.
     pub(super) fn next_name(&self) -> String {
         match self.started.fetch_add(1, Ordering::Relaxed) {
             0 => format!("{}/", self.name),
@@ -43,12 +43,12 @@ impl Parent {
     }
 }
 
-/// Runs a future outside any study: a program may run an optimizer itself.
+/// Runs a future outside any study, so that a program that runs an optimizer starts an independent study.
 pub(super) fn detached<F: Future>(work: F) -> impl Future<Output = F::Output> {
     PARENT.scope(None, work)
 }
 
-/// Carries the settings of the current task into `future`, the enclosing study included.
+/// Carries the settings of the current task, including the enclosing study, into `future`.
 pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let parent = Parent::current();
     dspy_core::program::inherit(async move {
@@ -60,9 +60,9 @@ pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// Runs another optimizer inside this study: it writes to the same journal, under `name`, and spends the same budget,
-    /// up to `budget`. Its own budget applies as well; it cannot have a `run_dir`. Time limits of nested optimizers start
-    /// again on resume.
+    /// Runs another optimizer inside this study. It writes to the same journal, under `name`, and spends from
+    /// the same budget, up to `budget`. Its own budget applies as well; it cannot have a `run_dir`. Time
+    /// limits of nested optimizers restart on resume.
     ///
     /// ```
     /// # use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};

@@ -1,4 +1,4 @@
-//! One rollout: a program run on one example, and scored.
+//! Rollouts: runs of a program on one example, with a score.
 
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{ItemError, Score};
@@ -25,22 +25,22 @@ pub struct Rollout {
     pub steps: Vec<TraceStep>,
 }
 
-/// The outcome of a rollout. An outage is not an outcome: it stops the search.
+/// The outcome of a rollout. An outage is not an outcome but stops the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
     /// The program has answered and the metric has scored it.
     Scored(Score),
-    /// The program has failed, with this message. Counts as a score of 0.
+    /// The program has failed with this message, which counts as a score of 0.
     Failed(String),
-    /// The metric has failed, with this message. Not counted, and never written to the journal: the metric may be fixed
-    /// before the study is resumed.
+    /// The metric has failed with this message. Excluded from mean scores and not written to the journal, so
+    /// that the metric can be fixed before the study is resumed.
     Unscored(String),
 }
 
 impl Outcome {
-    /// Returns the score as it counts: 0 if the program failed, `None` if the metric failed.
+    /// Returns the score: 0 if the program failed, `None` if the metric failed.
     pub fn score(&self) -> Option<f64> {
         match self {
             Outcome::Scored(score) => Some(score.value),
@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the message of a failure.
+    /// Returns the error message of a failed program or metric.
     pub fn error(&self) -> Option<&str> {
         match self {
             Outcome::Scored(_) => None,
@@ -60,8 +60,8 @@ impl Outcome {
 
 /// A rollout to run.
 ///
-/// Its name consists of the scope, the row and the sample number. A traced rollout is distinct from the same one without a
-/// trace, but answers it.
+/// Its name consists of the scope, the row and the sample number. Traced and untraced rollouts are recorded
+/// separately; the result of a traced one also serves the untraced one, but not the reverse.
 pub struct Task<'t, P, E> {
     scope: &'t str,
     program: &'t P,
@@ -79,14 +79,14 @@ enum Keep<'t> {
 }
 
 impl<'t, P, E> Task<'t, P, E> {
-    /// Creates the task of running `program` on a row. `scope` names the program; each program needs its own, such as
-    /// [`Study::scope_of`].
+    /// Creates a task that runs `program` on a row. `scope` names the program; each program needs a unique
+    /// one, such as [`Study::scope_of`].
     pub fn new(scope: &'t str, program: &'t P, row: Row<'t, E>) -> Self {
         Task { scope, program, row, sample: None, trace: Keep::None }
     }
 
-    /// Requests a fresh sample, distinguished by its number: no cache answers it with another one. Whether the reply
-    /// differs depends on the temperature.
+    /// Sets a sample number. Samples with different numbers are separate rollouts, and no cache answers one
+    /// with the reply of another. Whether the replies differ depends on the temperature.
     #[must_use]
     pub fn sample(mut self, number: u64) -> Self {
         self.sample = Some(number);
@@ -100,7 +100,7 @@ impl<'t, P, E> Task<'t, P, E> {
         self
     }
 
-    /// Keeps the calls of predictors for outcomes that satisfy the predicate.
+    /// Keeps the calls of predictors in [`Rollout::steps`] if the outcome satisfies the predicate.
     #[must_use]
     pub fn traced_if(mut self, wanted: &'t (dyn Fn(&Outcome) -> bool + Sync)) -> Self {
         self.trace = Keep::If(wanted);
@@ -167,7 +167,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         Ok(rollout)
     }
 
-    /// Whether a rollout was run before, or begun.
+    /// Returns whether a rollout was run or begun before.
     pub(crate) fn knows(&self, task: &Task<'_, P, E>) -> bool {
         let plain = self.effect_name(&task.name());
         self.journal.knows(&plain) || self.journal.knows(&format!("{plain}/traced"))
@@ -197,7 +197,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let Journaled { output: item, usage, outage } = self.journaled(name, task.sample, work).await?;
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
-            // A program may have wrapped the error of its model in one of its own.
+            // The program may have wrapped the error of the model in a custom one.
             Err(error) if error.is_outage() || outage.is_some() => {
                 let retryable = outage.is_some_and(|outage| outage.is_retryable());
                 return Ok(Attempt::Outage(Box::new(error), retryable));

@@ -47,8 +47,8 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         StudyBuilder { optimizer, program, data, settings: Ok(Value::Null), options: Options::default() }
     }
 
-    /// Sets the parameters of the algorithm: everything that decides the result besides seed, program and data. A journal
-    /// cannot be resumed with others.
+    /// Sets the parameters of the algorithm: everything that determines the result besides seed, program and
+    /// data. A journal cannot be resumed with different ones.
     #[must_use]
     pub fn settings(mut self, settings: &impl Serialize) -> Self {
         self.settings = serde_json::to_value(settings);
@@ -62,11 +62,11 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         self
     }
 
-    /// Starts the study: checks the rows, opens the journal and the account.
+    /// Starts the study: checks the rows and opens the journal and the budget account.
     ///
     /// # Errors
-    /// If a set is empty, a row cannot be used, the program has no predictors, the settings have no JSON form, or the
-    /// journal cannot be used.
+    /// If a data set is empty, a row cannot be used, the program has no predictors, the settings cannot be
+    /// serialised as JSON, or the journal cannot be used.
     pub fn start<E>(self, metric: &SharedMetric<E, P::Output>) -> Result<Study<'d, P, E>, OptimizeError>
     where
         E: ExampleFor<P>,
@@ -113,7 +113,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             overall: resources.ledger,
             ledger,
             events: resources.events,
-            // Demonstrations are made from traces, and metrics of optimizers may look at them.
+            // Demonstrations are made from traces, and metrics may inspect them.
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
             found: Mutex::new(Found::default()),
@@ -130,7 +130,7 @@ impl<'d, E> Splits<'d, E> {
         options.verify.map_or(Ok(()), |verify| verify.check())?;
         let named = |set: &'d T, name| set.rows(name).map(|rows| rows.named(name));
         let mut train = named(&data.train, "trainset")?;
-        // Rows of the same data set keep its name, so that a row has one name.
+        // Selections of the same data set have the same name, so that each row has only one name.
         let other = |set: &'d T, name| {
             let rows = named(set, name)?;
             Ok::<_, OptimizeError>(if rows.shares_data_with(&train) { rows.named(train.set()) } else { rows })
@@ -166,7 +166,7 @@ struct Resources {
     ledger: Arc<Ledger>,
     events: Arc<Events>,
     run_dir: Option<PathBuf>,
-    /// The time that earlier processes have taken.
+    /// The duration of earlier processes.
     elapsed: Duration,
 }
 
@@ -213,7 +213,7 @@ impl Resources {
         })
     }
 
-    /// The ledger of the search, which has to leave a part of the budget.
+    /// Creates the ledger of the search, which excludes the part of the budget reserved for the verification.
     fn searching(&self, budget: Budget) -> Arc<Ledger> {
         let name = format!("{}search", self.name);
         self.ledger.below(budget, &name, self.elapsed, &self.journal)

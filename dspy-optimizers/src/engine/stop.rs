@@ -4,13 +4,14 @@ use dspy_core::lm::Limit;
 
 use crate::OptimizeError;
 
-/// The reason for which a search has to stop. Return it with `?` and pass it to [`Study::finish`](super::Study::finish).
+/// The reason why a search has to stop. Return it with `?` and pass it to
+/// [`Study::finish`](super::Study::finish).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stop {
-    /// The budget is used up: the result is the best trial so far.
+    /// The budget is exhausted. The result is the best trial so far.
     Budget(Limit),
-    /// The optimization fails.
+    /// The optimization fails with this error.
     Error(Box<OptimizeError>),
 }
 

@@ -1,4 +1,4 @@
-//! The study: one optimization of one program.
+//! Studies: the execution of an optimization.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,28 +19,28 @@ use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
 use crate::{Candidate, OptimizeError, digest};
 
-/// One optimization of one program: rows, metric, journal, budget and the trials so far.
+/// An optimization of one program: its rows, metric, journal, budget and the trials so far.
 ///
 /// The [module](super) has an overview and an example.
 pub struct Study<'d, P: Program, E> {
     pub(super) optimizer: String,
-    /// The name inside another study, with a separator at its end; empty for the outermost.
+    /// The name within the enclosing study, with a trailing separator; empty for the outermost study.
     pub(super) name: String,
     pub(super) options: Options,
-    /// The folder of the journal, that of the outermost study.
+    /// The folder of the journal, which belongs to the outermost study.
     pub(super) run_dir: Option<PathBuf>,
     pub(super) program: P,
     pub(super) initial: Parameters,
     pub(super) teacher: Option<P>,
     pub(super) train: Rows<'d, E>,
     pub(super) val: Rows<'d, E>,
-    /// The rows to verify on, or their number if they are too few.
+    /// The rows to verify on, or their number if there are too few.
     pub(super) holdout: Result<Rows<'d, E>, usize>,
     pub(super) verify: Option<Verify>,
     pub(super) journal: Arc<Journal>,
-    /// Pays for the search.
+    /// The ledger of the search.
     pub(super) ledger: Arc<Ledger>,
-    /// Pays for everything.
+    /// The ledger of the whole study.
     pub(super) overall: Arc<Ledger>,
     pub(super) events: Arc<Events>,
     pub(super) evaluate: Evaluate<SharedMetric<E, P::Output>>,
@@ -54,7 +54,7 @@ pub(super) struct Found<P> {
     pub(super) trials: Vec<Trial>,
     /// The program of each trial.
     pub(super) programs: Vec<P>,
-    /// The trial that the algorithm has chosen.
+    /// The index of the trial that the algorithm has chosen.
     pub(super) chosen: Option<usize>,
     pub(super) peak_cost: PeakCost,
 }
@@ -65,7 +65,7 @@ impl<P> Default for Found<P> {
     }
 }
 
-/// The highest cost of a rollout so far, in each unit.
+/// The highest cost of a rollout so far, per unit.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PeakCost {
     calls: u64,
@@ -80,7 +80,7 @@ impl PeakCost {
         self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
     }
 
-    /// The limit that this many such rollouts would exceed.
+    /// Returns the limit that this many rollouts at the peak cost would exceed.
     fn exceeds(self, rollouts: usize, left: Budget) -> Option<Limit> {
         let count = rollouts as u64;
         let over = |left: Option<u64>, each: u64| left.is_some_and(|left| each.saturating_mul(count) > left);
@@ -104,10 +104,11 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         StudyBuilder::new(optimizer.into(), program, data)
     }
 
-    /// Scores a candidate on the [valset](Self::val), records it as a trial with this label, and returns its mean score.
+    /// Scores a candidate on the [valset](Self::val), records it as a trial with this label, and returns its
+    /// mean score.
     ///
     /// # Errors
-    /// If it cannot be applied to the program, or the search has to stop.
+    /// If the candidate cannot be applied to the program, or the search has to stop.
     pub async fn score(&self, label: impl Into<String>, candidate: &Candidate) -> Result<f64, Stop> {
         let label = label.into();
         let program = candidate.applied_to(&self.program)?;
@@ -118,19 +119,20 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         Ok(scores.mean)
     }
 
-    /// Returns a scope that is derived from the content of a program: its prompts, models and parameters. Equal programs
-    /// have equal scopes, so a program is never run twice on a row.
+    /// Returns a scope derived from the content of a program: its prompts, models and parameters. Equal
+    /// programs have equal scopes, so no program is run twice on a row.
     pub fn scope_of(&self, program: &P) -> String {
         format!("program-{}", digest::of_value(&program_identity(program)))
     }
 
-    /// Reports that a phase of this many steps begins, to the progress bar and to listeners.
+    /// Reports the start of a phase with this many steps to the progress bar and to listeners.
     pub fn phase(&self, name: &str, steps: usize) {
         self.events.emit(&StudyEvent::Phase { name: name.to_owned(), steps });
     }
 
-    /// Records a trial and its program, and returns its index in the report. The result is the trial with the highest
-    /// score, the first of equals, unless another one is [chosen](Self::choose).
+    /// Records a trial with its program and returns its index in the report. The result of the study is the
+    /// trial with the highest score, the first one in case of ties, unless another one is
+    /// [chosen](Self::choose).
     pub fn record(&self, trial: Trial, program: P) -> usize {
         let (index, event) = {
             let mut found = self.found();
@@ -144,7 +146,8 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         index
     }
 
-    /// Makes a recorded trial the result, whatever its score.
+    /// Sets the result of the study to a recorded trial, regardless of its score. An index out of range has
+    /// no effect.
     pub fn choose(&self, trial: usize) {
         let mut found = self.found();
         if trial < found.trials.len() {
@@ -154,12 +157,12 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
 }
 
 impl<'d, P: Program, E> Study<'d, P, E> {
-    /// Returns the program as it was given.
+    /// Returns the original program.
     pub fn program(&self) -> &P {
         &self.program
     }
 
-    /// Returns the teacher that was given, if one was.
+    /// Returns the teacher, if the data has one.
     pub fn teacher(&self) -> Option<&P> {
         self.teacher.as_ref()
     }
@@ -169,17 +172,17 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         &self.train
     }
 
-    /// Returns the rows to select by: the valset, or the trainset where none was given.
+    /// Returns the rows to score candidates on: the valset, or the trainset if there is none.
     pub fn val(&self) -> &Rows<'d, E> {
         &self.val
     }
 
-    /// Returns the root of all random decisions.
+    /// Returns the seed of all random decisions.
     pub fn seed(&self) -> Seed {
         Seed::new(self.options.seed)
     }
 
-    /// Returns the number of examples that are in flight at a time.
+    /// Returns the largest number of examples in flight.
     pub fn concurrency(&self) -> usize {
         self.options.concurrency
     }
@@ -189,7 +192,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         &self.options
     }
 
-    /// Returns what all calls so far have cost, those of killed processes included.
+    /// Returns the cost of all calls so far, including those of earlier processes.
     pub fn spent(&self) -> Usage {
         self.tally().usage()
     }
@@ -202,21 +205,21 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         &self.events
     }
 
-    /// Flushes the journal to disk; at the end of each phase.
+    /// Flushes the journal to disk, at the end of each phase.
     pub(crate) fn sync(&self) -> Result<(), Stop> {
         Ok(self.journal.sync()?)
     }
 
-    /// The limit that this many more rollouts would exceed, each at the highest cost so far.
+    /// Returns the limit that this many more rollouts would exceed, each at the highest cost so far.
     ///
-    /// On resume, everything in the journal has been spent from the start, so this may differ from the first time. It may
-    /// therefore only decide whether to begin work of which the journal has nothing.
+    /// On resume, everything in the journal counts as spent from the start, so the result may differ from the
+    /// first run. Use it only to decide whether to begin work that is not in the journal.
     pub(crate) fn would_exceed(&self, rollouts: usize) -> Option<Limit> {
         let peak_cost = self.found().peak_cost;
         peak_cost.exceeds(rollouts, self.ledger.remaining())
     }
 
-    /// Remarks for the reader of the report.
+    /// Returns the warnings of the report.
     pub(super) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
         let warning = |model| {
@@ -225,12 +228,12 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
     }
 
-    /// The reason for which calls are refused.
+    /// Returns the reason why calls are refused, if they are.
     pub(super) fn closed(&self) -> Option<Stop> {
         match self.ledger.closed()? {
             Closed::Limit(limit) => Some(Stop::Budget(limit)),
             Closed::UnknownPrice(model) => Some(OptimizeError::UnknownPrice { model }.into()),
-            // The effect that has met the error returns it.
+            // The effect that met the error returns it.
             Closed::Aborted => None,
         }
     }
@@ -240,7 +243,10 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
     }
 
-    /// Counts a failure of the metric; too many end the study.
+    /// Counts a failure of the metric.
+    ///
+    /// # Errors
+    /// If there are more than `max_errors`.
     pub(super) fn metric_failed(&self, last: &str) -> Result<(), Stop> {
         let failed = self.metric_failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failed > self.options.max_errors { Err(self.metric_error(failed, last)) } else { Ok(()) }

@@ -1,11 +1,11 @@
-//! A journal that cannot be used.
+//! The error of a journal that cannot be used.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A journal that cannot be used.
+/// The reason why a journal cannot be used.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum JournalError {
@@ -14,16 +14,16 @@ pub enum JournalError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Another process, or another run of this one, writes the journal at this moment.
+    /// The journal is locked by another process, or by another run in this process.
     #[error("`{}` is in use by another run; wait for it to end or choose another run_dir", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The journal is that of another run: other options, data, program or model.
+    /// The journal belongs to another run: the options, data, program or model differ.
     #[error(
         "`{}` is the journal of another run: {}; choose another run_dir, or delete the file to start anew",
         path.display(), differences.join("; ")
@@ -31,10 +31,10 @@ pub enum JournalError {
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// Every difference: what, then and now.
+        /// The differences, each with its name, the recorded value and the present value.
         differences: Vec<String>,
     },
-    /// The journal was written by another version of this library, which names effects otherwise.
+    /// The journal was written by a version of this library with another journal format.
     #[error(
         "`{}` was written by another version of this library: its format is {found}, this one writes {expected}; choose \
          another run_dir, or delete the file to start anew", path.display()
@@ -47,15 +47,16 @@ pub enum JournalError {
         /// The format of this version.
         expected: String,
     },
-    /// What is in the folder is not a journal, or a link. It was left alone.
+    /// The file `journal.jsonl` in the folder is not a journal, or is a link. It was not modified.
     #[error("`{}` is not a journal of this library and was left alone: {reason}; choose another run_dir", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Why it is none.
+        /// The reason why it is not a journal.
         reason: String,
     },
-    /// A line cannot be read. (A half-written last line, as a killed process leaves it, is dropped.)
+    /// A line cannot be parsed. (An incomplete last line, as left by a killed process, is dropped without an
+    /// error.)
     #[error(
         "`{}` is damaged at line {line}: {problem}; delete this line and those below to go on from there, or the \
          file to start anew", path.display()
@@ -65,10 +66,10 @@ pub enum JournalError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
-    /// A result has no JSON form.
+    /// A result cannot be serialised as JSON.
     #[error("a result cannot be written down: {0}")]
     Encode(serde_json::Error),
 }

@@ -1,14 +1,14 @@
-//! The lines of a journal.
+//! The events of a journal, one per line after the header.
 
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Request, Response, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One line.
+/// An event, which is one line of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
-    /// A model has answered.
+    /// A call of a model was answered, or refused for a permanent reason.
     Call {
         /// Milliseconds since the run began.
         at: u64,
@@ -17,22 +17,22 @@ pub(super) enum Event {
         id: CallId,
         outcome: Outcome,
     },
-    /// An effect is finished.
+    /// An effect has finished with a result.
     Done { at: u64, scope: String, value: Value },
-    /// A study has begun inside of the one that the journal is of.
+    /// A nested study has begun.
     Began { at: u64, scope: String, header: Map<String, Value> },
-    /// A call is about to be made, and may cost the account this much. If its end is not in the journal, it may have been
-    /// charged.
+    /// A call is about to start, with its worst-case cost. Without a matching `Settled` event, it may have
+    /// been charged.
     Reserved {
         at: u64,
         call: u64,
-        /// The account: of the whole study if it has no name.
+        /// The name of the account; empty for that of the whole study.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         account: String,
         #[serde(flatten)]
         cost: Cost,
     },
-    /// The call of that number has ended, and has cost its account this much.
+    /// The call with this number has ended, with its actual cost.
     Settled {
         at: u64,
         call: u64,
@@ -44,14 +44,14 @@ pub(super) enum Event {
 /// Picodollars in a dollar.
 const PICOS: f64 = 1e12;
 
-/// What a call takes of a budget.
+/// The cost of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Cost {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) calls: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) tokens: u64,
-    /// Sums of whole numbers do not depend on their order.
+    /// An integer, so that sums do not depend on the order of their terms.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) picodollars: u64,
 }
@@ -73,7 +73,7 @@ impl Cost {
         self.picodollars = self.picodollars.saturating_add(other.picodollars);
     }
 
-    /// The larger one of each.
+    /// Returns the maximum of each member.
     pub(super) fn max(self, other: Cost) -> Self {
         Cost {
             calls: self.calls.max(other.calls),
@@ -82,7 +82,7 @@ impl Cost {
         }
     }
 
-    /// As an account takes it that is opened with what was spent before: calls count as requests.
+    /// Converts the cost to the usage with which an account is reopened; calls count as requests.
     pub(super) fn usage(self) -> Usage {
         let mut usage = Usage::tokens(self.tokens, 0);
         (usage.requests, usage.cost_usd) = (self.calls, Some(self.picodollars as f64 / PICOS));
@@ -102,7 +102,7 @@ impl Event {
     }
 }
 
-/// What tells the calls of one scope apart.
+/// The identity of a call within its scope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct CallId {
     pub(super) model: String,
@@ -110,7 +110,7 @@ pub(super) struct CallId {
     pub(super) endpoint: String,
     /// The digest of the request.
     pub(super) request: String,
-    /// How often the same request was made before in this scope.
+    /// The number of equal requests before this one in the scope.
     pub(super) repeat: u32,
 }
 
@@ -125,7 +125,7 @@ impl CallId {
     }
 }
 
-/// How a call ended. Outages are not written down: they may have passed when the run goes on.
+/// The outcome of a call. Outages are not recorded, as they may be over when the run resumes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
@@ -133,7 +133,7 @@ pub(super) enum Outcome {
     Refused(Refusal),
 }
 
-/// An error that is about the request itself, and would come again.
+/// An error that is caused by the request itself and would recur.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Refusal {
     reason: Reason,
@@ -151,7 +151,7 @@ enum Reason {
 }
 
 impl Outcome {
-    /// The outcome to write down, if there is one.
+    /// Returns the outcome to record; `None` for an outage.
     pub(super) fn of(result: &Result<Response, LmError>) -> Option<Self> {
         let error = match result {
             Ok(response) => return Some(Outcome::Answered(response.clone())),

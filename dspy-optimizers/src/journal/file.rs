@@ -1,4 +1,4 @@
-//! The file of a journal: one JSON object a line, locked while a run writes it.
+//! The file of a journal: one JSON object per line, locked while a run uses it.
 
 use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -12,27 +12,28 @@ use super::error::JournalError;
 use super::event::Event;
 use super::header::Header;
 
-/// What a power cut may cost at most, when the disk is busy with other things.
+/// The interval of flushes to disk while lines are written, which bounds the loss in a power failure.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// A longer first line is none of ours.
+/// The largest header in bytes; a longer first line is not that of a journal.
 const LONGEST_HEADER: u64 = 16 << 20;
-/// A longer line is none of ours: a reply has at most 32 MiB.
+/// The largest line in bytes; a longer one is not of a journal, as replies are limited to 32 MiB.
 const LONGEST: u64 = 512 << 20;
 
-/// The open, locked file. The system releases the lock when the process ends, however it ends.
+/// The open, locked file. The operating system releases the lock when the process ends, even if it is killed.
 pub(super) struct JournalFile {
     path: PathBuf,
     file: File,
     synced: Instant,
-    /// Whether something was written since.
+    /// Whether there were writes since then.
     unsynced: bool,
-    /// After a failed write the file may end in half a line, so that nothing may follow.
+    /// Whether a write has failed. The file may then end in a partial line, so all further writes are
+    /// refused.
     broken: bool,
 }
 
 impl JournalFile {
-    /// Opens or creates `journal.jsonl`, checks that it is of this run and shows each of its events with its line. What
-    /// is not a journal is left alone.
+    /// Opens or creates `journal.jsonl`, checks that it belongs to this run and passes each event with its
+    /// line number to `each`. A file that is not a journal is not modified.
     pub(super) fn open(
         folder: &Path,
         header: &Header,
@@ -79,7 +80,8 @@ impl JournalFile {
         }
     }
 
-    /// Writes a line. It is in the system's hands when this returns, and so survives the death of the process.
+    /// Appends a line. When this returns, the operating system has it, so it survives if the process is
+    /// killed.
     pub(super) fn append(&mut self, line: &str) -> Result<(), JournalError> {
         if self.broken {
             return Err(self.io(std::io::Error::other("an earlier line could not be written")));
@@ -100,7 +102,7 @@ impl JournalFile {
         self.file.sync_data().map_err(|source| self.io(source))
     }
 
-    /// Whether the file is still where it was opened.
+    /// Returns whether the path still refers to the open file.
     pub(super) fn is_there(&self) -> bool {
         files::is_same(&self.path, &self.file).unwrap_or(true)
     }
@@ -114,12 +116,12 @@ impl JournalFile {
     }
 }
 
-/// What stands in a file that can be relied upon.
+/// The valid part of a file.
 struct Recovered {
     lines: usize,
-    /// Bytes of these lines.
+    /// The length of these lines in bytes.
     length: u64,
-    /// Whether the last of them ends with a line break.
+    /// Whether the last one ends with a line break.
     closed: bool,
 }
 
@@ -161,7 +163,8 @@ impl Recovered {
                 Err(error) if line == 1 && (is_whole || !header.is_torn(&bytes)) => {
                     return Err(foreign(clipped(format!("its first line cannot be read: {error}"))));
                 }
-                // Only the last line may be a part of one: it has no end, or a power cut has left a hole in it.
+                // Only the last line may be incomplete: without a line break, or with null bytes after a
+                // power failure.
                 Err(error)
                     if (!is_whole || bytes.contains(&0)) && reader.fill_buf().map_err(io)?.is_empty() =>
                 {
@@ -198,7 +201,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("journal.jsonl");
         std::fs::write(&path, "").unwrap();
-        // Opened for reading alone, it takes no line.
+        // The file is open for reading only, so the write fails.
         let file = File::open(&path).unwrap();
         let mut journal =
             JournalFile { path: path.clone(), file, synced: Instant::now(), unsynced: false, broken: false };

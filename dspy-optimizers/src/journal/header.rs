@@ -1,4 +1,4 @@
-//! The first line of a journal: what the run is.
+//! The header of a journal: its first line, which identifies the run.
 
 use dspy_core::error::clipped;
 use dspy_core::lm::{Lm, Params, Request};
@@ -9,16 +9,16 @@ use serde_json::{Map, Value, json};
 use super::error::JournalError;
 use crate::digest;
 
-/// Names the format and its version.
+/// The name and version of the format.
 const FORMAT: &str = "dspy-journal/2";
 
-/// Everything that decides what a run does, apart from the results of its effects. Limits, concurrency and display are
-/// not part of it: they may change from one attempt to the next.
+/// Everything that determines the behaviour of a run except the results of its effects. Limits, concurrency
+/// and display are excluded: they may change when the run is resumed.
 #[derive(Debug, Clone)]
 pub(crate) struct Header(Map<String, Value>);
 
 impl Header {
-    /// A header with the members of `identity`, a JSON object.
+    /// Creates a header with the members of `identity`, a JSON object.
     pub(crate) fn new(optimizer: &str, seed: u64, identity: Value) -> Self {
         let mut members = Map::new();
         members.insert("format".into(), FORMAT.into());
@@ -38,29 +38,30 @@ impl Header {
         Ok(serde_json::to_string(&self.0).map_err(JournalError::Encode)? + "\n")
     }
 
-    /// Whether a first line that is complete is that of a journal, of any version.
+    /// Returns whether a complete first line is the header of a journal, of any version.
     pub(super) fn is_one(found: &Value) -> bool {
         let family = FORMAT.split('/').next();
         let format = found.get("format").and_then(Value::as_str);
         format.is_some_and(|format| format.split('/').next() == family)
     }
 
-    /// The format of a first line, if it is that of another version.
+    /// Returns the format of a header and that of this version, if they differ.
     pub(super) fn other_version(found: &Value) -> Option<(String, String)> {
         let found = found.get("format").and_then(Value::as_str)?;
         (found != FORMAT).then(|| (clipped(found), FORMAT.to_owned()))
     }
 
-    /// Whether this is the beginning of a first line: that of this run, or enough of another's to tell.
+    /// Returns whether these bytes are a truncated header: a prefix of the header of this run, or a line that
+    /// begins with the format of this version.
     pub(super) fn is_torn(&self, bytes: &[u8]) -> bool {
         let start = format!("{{\"format\":\"{FORMAT}\"");
         bytes.starts_with(start.as_bytes())
             || self.line().is_ok_and(|line| line.as_bytes().starts_with(bytes))
     }
 
-    /// What differs between the header of a file and this one.
+    /// Returns the differences between the header of a file and this one.
     pub(super) fn differences(&self, found: &Value) -> Vec<String> {
-        // Compared as it would be read back.
+        // Serialised and parsed, so that it is compared in the form that would be read back.
         let own = serde_json::to_string(&self.0).ok().and_then(|text| serde_json::from_str(&text).ok());
         let mut differences = Vec::new();
         compare("", found, &own.unwrap_or_default(), &mut differences);
@@ -82,12 +83,13 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
     }
 }
 
-/// A program as a header knows it: by predictor path, what decides over its replies.
+/// Returns the identity of a program for the header: by predictor path, everything that determines its
+/// replies.
 pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
     let ambient = current_lm();
     let predictors = program.named_predictors().into_iter().map(|(path, predictor)| {
         let model = predictor.lm().or(ambient.as_ref()).map(model_identity);
-        // Rendering shows all at once: the adapter, the instruction, the descriptions, the demonstrations.
+        // The rendered prompt covers the adapter, the instruction, the descriptions and the demonstrations.
         let blank: Values =
             predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
         let prompt = predictor.render(&blank).unwrap_or_default();
@@ -103,7 +105,7 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
     Value::Object(predictors.collect())
 }
 
-/// A model as a header knows it. What may be secret in its address is a digest.
+/// Returns the identity of a model for the header. Parts of the address that may be secret are digests.
 pub(crate) fn model_identity(lm: &Lm) -> Value {
     json!({"name": lm.id(), "endpoint": lm.deployment(), "params": params_digest(lm.params())})
 }

@@ -1,4 +1,4 @@
-//! The layer that answers from the journal what stands there, and writes down what does not.
+//! A model layer that answers recorded calls from the journal and records all others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use super::event::{CallId, Outcome};
 use super::{Journal, lock};
 use crate::budget::Ledger;
 
-/// The calls of one effect.
+/// The layer for the calls of one effect.
 pub(crate) struct CallScope {
     journal: Arc<Journal>,
     ledger: Arc<Ledger>,
@@ -30,17 +30,17 @@ impl CallScope {
         CallScope { journal, ledger, name: name.into(), state: Mutex::default() }
     }
 
-    /// What its calls have cost, in whichever process they were made.
+    /// Returns the cost of its calls, including those of earlier processes.
     pub(crate) fn tally(&self) -> Tally {
         lock(&self.state).tally
     }
 
-    /// Whether a call was not made because the run ends.
+    /// Returns whether a call was refused by a budget.
     pub(crate) fn was_refused(&self) -> bool {
         lock(&self.state).refused
     }
 
-    /// The last failure of the world outside that a call met with.
+    /// Returns the last outage that a call has met.
     pub(crate) fn outage(&self) -> Option<LmError> {
         lock(&self.state).outage.clone()
     }

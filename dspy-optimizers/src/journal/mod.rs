@@ -1,15 +1,17 @@
-//! The journal: every paid effect of a run, written down before it counts.
+//! The journal of a run: a log of every paid effect, written before the result is used.
 //!
-//! The algorithms are deterministic functions of their seed and of the results of their effects: calls of a model, and
-//! rollouts (a program run on an example and scored). Each effect has a name that the algorithm gives it, its *scope*.
-//! A run that starts with a journal gets the effects that stand there from it and goes on with the rest. Because
-//! effects are found by name, it does not matter in which order they came in, nor at which one the run was killed.
-//! An effect happens once: when it is asked for again, it is known.
+//! An algorithm is a deterministic function of its seed and of the results of its effects. An effect is a
+//! call of a model or a rollout (a program run on an example and scored). The algorithm assigns each effect a
+//! unique name, its *scope*. A resumed run reads the results of recorded effects from the journal and
+//! executes the others. Effects are found by name, so neither their order in the file nor the point at which
+//! the run was killed matters. Each effect is executed once; later requests for it return the recorded
+//! result.
 //!
-//! Studies inside of another write to its journal. Their effects have names below that of the study; so have the accounts
-//! that pay for them.
+//! Nested studies write to the journal of the enclosing study. The names of their effects and of their
+//! accounts begin with the name of the nested study.
 //!
-//! What is read back equals what was written to the last bit; for numbers serde_json's `float_roundtrip` sees to that.
+//! Values are read back exactly as they were written; for floating-point numbers, serde_json's
+//! `float_roundtrip` ensures this.
 
 mod error;
 mod event;
@@ -40,27 +42,28 @@ pub(crate) struct Journal {
     file: Option<Mutex<JournalFile>>,
     known: Mutex<Known>,
     failure: Mutex<Option<JournalError>>,
-    /// The number of the next call that is about to be made.
+    /// The number of the next call.
     next_call: AtomicU64,
-    /// When this process started, and how long earlier ones took.
+    /// The start time of this process, followed by the total duration of earlier ones.
     started: Instant,
     earlier: Duration,
 }
 
-/// What has happened so far.
+/// The contents of the journal, indexed.
 #[derive(Default)]
 struct Known {
-    /// The results of finished effects, as JSON, with the line that they stand in.
+    /// The results of finished effects by scope: the line number in the file and the JSON.
     done: HashMap<String, (usize, Box<str>)>,
-    /// The calls of effects that are not finished.
+    /// The calls of unfinished effects, by scope.
     calls: HashMap<String, HashMap<CallId, Outcome>>,
-    /// The headers of studies inside of this one.
+    /// The headers of nested studies, by name.
     began: HashMap<String, Map<String, Value>>,
-    /// What the calls of earlier processes tell about those to come.
+    /// The usage of calls of earlier processes, for cost estimates.
     experience: Experience,
-    /// What calls have cost, by the name of the study.
+    /// The total cost of calls, by the name of the study.
     totals: BTreeMap<String, Tally>,
-    /// What calls of earlier processes have taken of accounts, and what those may have taken whose end is not known.
+    /// The cost of completed calls of earlier processes by account, followed by the worst-case cost of calls
+    /// without a recorded end.
     settled: HashMap<String, Cost>,
     in_flight: BTreeMap<u64, (String, Cost)>,
     /// The number of the next call.
@@ -68,12 +71,12 @@ struct Known {
 }
 
 impl Journal {
-    /// A journal that is forgotten with the process.
+    /// Creates a journal in memory, without a file.
     pub(crate) fn in_memory() -> Self {
         Self::with(None, Known::default(), Duration::ZERO)
     }
 
-    /// The journal of a folder: a new one, or that of the same run.
+    /// Opens the journal in `folder`, or creates it if there is none. A journal of another run is an error.
     pub(crate) fn open(folder: &Path, header: &Header) -> Result<Self, JournalError> {
         let mut known = Known::default();
         let mut earlier = 0;
@@ -102,29 +105,30 @@ impl Journal {
         Journal { file, known: Mutex::new(known), failure, next_call, started: Instant::now(), earlier }
     }
 
-    /// How long the run has taken, that of killed processes included.
+    /// Returns the duration of the run, including earlier processes.
     pub(crate) fn elapsed(&self) -> Duration {
         self.earlier + self.started.elapsed()
     }
 
-    /// Tells an account what the calls of earlier processes tell about those to come.
+    /// Passes the usage of calls of earlier processes to an account, which estimates later calls from it.
     pub(crate) fn teach(&self, account: &BudgetScope) {
         self.known().experience.tell(account);
     }
 
-    /// What all calls of a study have cost, those of the studies inside of it included.
+    /// Returns the cost of all calls of a study, including its nested studies.
     pub(crate) fn total(&self, study: &str) -> Tally {
         self.known().totals.get(study).copied().unwrap_or_default()
     }
 
-    /// What earlier processes have taken of an account, calls included that were in flight when they ended.
+    /// Returns the amount that earlier processes spent from an account, including the worst-case cost of
+    /// calls that were in flight when a process ended.
     pub(crate) fn spent_before(&self, account: &str) -> Usage {
         let known = self.known();
         let mut spent = known.settled.get(account).copied().unwrap_or_default();
         let open = known.in_flight.values().filter(|(name, _)| name == account);
         open.for_each(|(_, cost)| spent.add(*cost));
         if account.is_empty() {
-            // Of calls that were answered, nothing else need be known.
+            // Answered calls count even if their reservation is not in the journal.
             let total = known.totals.get("").copied().unwrap_or_default();
             let answered = Cost { calls: total.calls, ..Cost::of(&total.usage()) };
             spent = spent.max(answered);
@@ -132,7 +136,7 @@ impl Journal {
         spent.usage()
     }
 
-    /// Writes down that a study begins inside of this one, or sees to it that the same one began here before.
+    /// Records the start of a nested study, or checks that it has the header that was recorded before.
     pub(crate) fn begin(&self, study: &str, header: &Header) -> Result<(), JournalError> {
         if let Some(before) = self.known().began.get(study) {
             let differences = header.differences(&Value::Object(before.clone()));
@@ -147,7 +151,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The result of a finished effect.
+    /// Returns the result of a finished effect.
     pub(crate) fn done<T: DeserializeOwned>(&self, scope: &str) -> Result<Option<T>, JournalError> {
         let (line, read) = match self.known().done.get(scope) {
             Some((line, json)) => (*line, serde_json::from_str(json)),
@@ -159,13 +163,13 @@ impl Journal {
         })
     }
 
-    /// Whether an effect is finished or was begun.
+    /// Returns whether an effect is finished or was begun.
     pub(crate) fn knows(&self, scope: &str) -> bool {
         let known = self.known();
         known.done.contains_key(scope) || known.calls.contains_key(scope)
     }
 
-    /// Writes the result of an effect down. Its calls are no longer needed.
+    /// Writes the result of an effect, whose calls are no longer needed.
     pub(crate) fn finish(&self, scope: &str, result: &impl Serialize) -> Result<(), JournalError> {
         let value = serde_json::to_value(result).map_err(JournalError::Encode)?;
         let json = value.to_string();
@@ -174,12 +178,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes what was written safe against a power cut. What a killed process wrote is safe anyway.
+    /// Flushes the file to disk, so that a power failure loses nothing. Writes survive a killed process
+    /// without this.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
         self.file.as_ref().map_or(Ok(()), |file| lock(file).sync())
     }
 
-    /// Why what was written is lost, if it is: the folder was removed, or another file was put in its place.
+    /// Returns a warning if the journal is lost, because its folder was removed or the file was replaced.
     pub(crate) fn loss(&self) -> Option<String> {
         let file = lock(self.file.as_ref()?);
         let lost = || {
@@ -192,7 +197,7 @@ impl Journal {
         (!file.is_there()).then(lost)
     }
 
-    /// The first error at writing a call, which the program that made the call may have swallowed.
+    /// Takes the first error of writing a call. The program that made the call may have ignored it.
     pub(crate) fn take_failure(&self) -> Option<JournalError> {
         lock(&self.failure).take()
     }
@@ -240,10 +245,10 @@ impl Journal {
     }
 }
 
-/// Writes down what the calls of one account may cost and have cost.
+/// A log of the reserved and the actual cost of the calls of one account.
 pub(crate) struct AccountLog {
     pub(crate) journal: Arc<Journal>,
-    /// The name of the account; none for that of the whole study.
+    /// The name of the account; empty for that of the whole study.
     pub(crate) account: String,
 }
 
@@ -257,7 +262,7 @@ impl BudgetLog for AccountLog {
     }
 
     fn settled(&self, call: u64, cost: &Usage) {
-        // The run fails by `take_failure`.
+        // `take_failure` returns the error later, which ends the run.
         let at = self.journal.now();
         let _ = self.journal.record_cost(&Event::Settled { at, call, cost: Cost::of(cost) });
     }

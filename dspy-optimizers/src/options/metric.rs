@@ -1,4 +1,4 @@
-//! The metric of an optimizer, and its absence as a compile error.
+//! The metric of an optimizer. A missing metric is a compile error.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,8 @@ use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score};
 use dspy_core::lm::BoxFuture;
 
-/// A metric for examples `E` and outputs `O`, without its type. Clones share it. Optimizers hold their metric in this form.
+/// A type-erased metric for examples `E` and outputs `O`, the form in which optimizers hold it. Clones share
+/// the metric.
 ///
 /// ```
 /// use dspy_core::signature::Values;
@@ -24,7 +25,7 @@ trait ErasedMetric<E, O>: Send + Sync {
     fn score_erased<'a>(&'a self, judged: Judged<'a, E, O>) -> BoxFuture<'a, Result<Score, BoxError>>;
 }
 
-/// A metric of the form `K`.
+/// A metric with its form `K`, such as a sync or an async closure.
 struct OfForm<M, K>(M, PhantomData<fn() -> K>);
 
 impl<E, O, K, M: Metric<E, O, K>> ErasedMetric<E, O> for OfForm<M, K> {
@@ -34,7 +35,7 @@ impl<E, O, K, M: Metric<E, O, K>> ErasedMetric<E, O> for OfForm<M, K> {
 }
 
 impl<E, O> SharedMetric<E, O> {
-    /// Erases the type of a metric.
+    /// Creates a shared metric from any metric.
     pub fn new<M, K>(metric: M) -> Self
     where
         M: Metric<E, O, K> + 'static,
@@ -65,11 +66,11 @@ impl<E, O> fmt::Debug for SharedMetric<E, O> {
     }
 }
 
-/// The type of a metric that is not set yet.
+/// A placeholder for a metric that is not set.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoMetric;
 
-/// A metric that is set. Optimizers cannot be built without one:
+/// A marker for a metric that is set. Optimizers cannot be built without one:
 ///
 /// ```compile_fail
 /// let optimizer = dspy_optimizers::BootstrapFewShot::builder().build(); // the optimizer has no metric

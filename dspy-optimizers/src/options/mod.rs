@@ -1,4 +1,4 @@
-//! The options that all optimizers share which call a model, and the pattern of their builders.
+//! The options of all optimizers that call a model, and the macros for their builders.
 
 mod metric;
 
@@ -14,7 +14,7 @@ use crate::verify::Verify;
 
 /// Options of an optimization: budget, journal, seed, concurrency, progress, verification.
 ///
-/// Every optimizer has setters for them. An optimizer of your own holds an `Options` and passes it to its
+/// The built-in optimizers have the same setters. A custom optimizer holds an `Options` and passes it to its
 /// [`Study`](crate::engine::Study).
 ///
 /// ```
@@ -71,11 +71,11 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The setters of [`Options`], for an `impl` block of a type that has them at `$options`.
+/// The setters of [`Options`], for an `impl` block of a type with options at `$options`.
 macro_rules! option_setters {
     ($self:ident, $options:expr) => {
-        /// Sets limits on calls, tokens, dollars and time. When one is reached, the best program so far is the result, and
-        /// [`Report::stopped`](crate::Report::stopped) names the limit. Unlimited by default.
+        /// Sets limits on calls, tokens, US dollars and time. When one is reached, the best program so far is
+        /// the result and [`Report::stopped`](crate::Report::stopped) names the limit. Unlimited by default.
         #[doc(alias = "max_metric_calls")]
         #[must_use]
         pub fn budget(mut $self, budget: crate::Budget) -> Self {
@@ -83,12 +83,14 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets the folder of the journal. An optimization that was killed, or stopped by an outage or a budget, resumes
-        /// when it is started again with the same folder. By default nothing is kept.
+        /// Sets the folder of the journal. An optimization that was killed, or stopped by an outage or a
+        /// budget, resumes when it is started again with the same folder. By default, there is no journal on
+        /// disk.
         ///
-        /// A folder belongs to one optimization: other data, options or programs are refused, and so is a `journal.jsonl`
-        /// that is not a journal. It holds prompts and replies; on Unix, only its owner can read it. If it is removed
-        /// while the optimization runs, [`Report::warnings`](crate::Report::warnings) says so.
+        /// A folder belongs to one optimization: starting with other data, options or programs is an error,
+        /// and so is a `journal.jsonl` that is not a journal. The journal contains prompts and replies; on
+        /// Unix, only its owner can read it. If it is removed during the optimization,
+        /// [`Report::warnings`](crate::Report::warnings) has a warning.
         #[doc(alias = "log_dir")]
         #[must_use]
         pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
@@ -96,7 +98,8 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets the number of examples in flight at a time, 8 by default. The result does not depend on it.
+        /// Sets the largest number of examples in flight, 8 by default and at least 1. The result does not
+        /// depend on it.
         #[doc(alias = "num_threads")]
         #[must_use]
         pub fn concurrency(mut $self, examples: usize) -> Self {
@@ -104,21 +107,21 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets the root of all random decisions, 0 by default.
+        /// Sets the seed of all random decisions, 0 by default.
         #[must_use]
         pub fn seed(mut $self, seed: u64) -> Self {
             $options.seed = seed;
             $self
         }
 
-        /// Sets whether to draw a progress bar, if there is a terminal. Off by default.
+        /// Sets whether to show a progress bar if there is a terminal. Off by default.
         #[must_use]
         pub fn progress(mut $self, on: bool) -> Self {
             $options.progress = on;
             $self
         }
 
-        /// Sets a function that receives every event: phases, rollouts, trials.
+        /// Sets a function that receives every event, such as phases, rollouts and trials.
         #[doc(alias = "callbacks")]
         #[must_use]
         pub fn on_event(mut $self, listener: impl Fn(&crate::StudyEvent) + Send + Sync + 'static) -> Self {
@@ -127,16 +130,16 @@ macro_rules! option_setters {
         }
 
         /// Sets the number of examples on which the metric may fail before the optimization ends with
-        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. An example on which it fails is left
-        /// out of the score. Failures of the program are results, not errors: they score 0.
+        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. Examples on which it fails
+        /// are excluded from the score. A failure of the program does not count as an error but scores 0.
         #[must_use]
         pub fn max_errors(mut $self, examples: usize) -> Self {
             $options.max_errors = examples;
             $self
         }
 
-        /// Sets that the result is verified on rows that the search never uses: it is returned only if it is not worse
-        /// there than the program as it was given. Off by default, unless the data has a
+        /// Sets that the result is verified on rows that the search never uses: it is returned only if its
+        /// score there is not lower than that of the original program. Off by default, unless the data has a
         /// [holdout](crate::Data::holdout).
         #[must_use]
         pub fn verify(mut $self, verify: crate::Verify) -> Self {
@@ -145,20 +148,22 @@ macro_rules! option_setters {
         }
     };
 }
-/// Implements the builder and the optimizer for a struct with the fields `metric`, `options` and the given ones.
+/// Implements the builder and the optimizer for a struct with the fields `metric`, `options` and the given
+/// ones.
 ///
-/// The struct is its own builder: its parameter `M` is [`NoMetric`] until a metric is set. To be written by hand are
-/// `builder()`, the setters of its own fields, and, for `M` = [`SharedMetric<E, O>`](SharedMetric):
+/// The struct is its own builder: its parameter `M` is [`NoMetric`] until a metric is set. The struct itself
+/// must have `builder()`, the setters of the given fields, and, for
+/// `M` = [`SharedMetric<E, O>`](SharedMetric):
 ///
-/// - `fn settings(&self) -> Value`: everything that decides the result, for the header of the journal;
-/// - `fn check(&self) -> Result<(), OptimizeError>`: whether the options make sense;
+/// - `fn settings(&self) -> Value`: everything that determines the result, for the header of the journal;
+/// - `fn check(&self) -> Result<(), OptimizeError>`: a check of the options;
 /// - `async fn search(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>`: the algorithm.
 macro_rules! optimizer {
     ($optimizer:ident { $($field:ident),* $(,)? }) => {
         impl<M> $optimizer<M> {
-            /// Sets the metric that the optimizer maximises: a closure of an example and an output, or of an example and
-            /// a [`Prediction`](dspy_core::predict::Prediction), sync or async; or a type that is a
-            /// [`Metric`](dspy_core::evaluate::Metric). Required.
+            /// Sets the metric that the optimizer maximises. Required. It is a sync or async closure of an
+            /// example and an output, or of an example and a [`Prediction`](dspy_core::predict::Prediction),
+            /// or a type that implements [`Metric`](dspy_core::evaluate::Metric).
             #[must_use]
             pub fn metric<E, O, K>(
                 self,
@@ -175,7 +180,7 @@ macro_rules! optimizer {
 
             crate::options::option_setters!(self, self.options);
 
-            /// Returns the optimizer. Only a metric is required.
+            /// Returns the optimizer. A metric must be set before; everything else is optional.
             #[must_use]
             pub fn build(self) -> Self
             where
@@ -186,11 +191,12 @@ macro_rules! optimizer {
         }
 
         impl<E: dspy_core::signature::Example, O: Send + Sync + 'static> $optimizer<crate::SharedMetric<E, O>> {
-            /// Optimizes the program on rows or [`Data`](crate::Data). The future borrows nothing; if it is spawned, it
-            /// keeps the settings of the current task, such as the model.
+            /// Optimizes the program on rows or [`Data`](crate::Data). The future does not borrow the
+            /// optimizer. If it is spawned, it keeps the settings of the current task, such as the model.
             ///
             /// # Errors
-            /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes.
+            /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes the
+            /// optimization.
             pub fn compile<P, D>(
                 &self,
                 program: P,

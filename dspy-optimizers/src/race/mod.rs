@@ -1,4 +1,4 @@
-//! Racing of programs on the same rows.
+//! Races: comparisons of programs on the same rows that drop the worse ones early.
 
 mod paired;
 mod run;
@@ -15,14 +15,16 @@ use crate::report::ItemReport;
 
 /// Settings of a race, which selects the best of several programs without running all of them on all rows.
 ///
-/// The contestants run on the same blocks of rows, in one random order. After each block, every pair is compared on the
-/// rows that both have run on, by a one-sided paired t-test. A contestant is dropped when as many others beat it as are
-/// to survive. Rows are thus spent on the contestants that are still in doubt.
+/// The contestants run on the same blocks of rows, in the same random order. After each block, every pair is
+/// compared by a one-sided paired t-test on the rows that both have run on. A contestant is dropped if the
+/// number of others that beat it reaches the number of [survivors](Self::survivors), so that later rows are
+/// spent on the remaining contestants.
 ///
-/// The level of each test is [`alpha`](Self::alpha) divided by the number of comparisons of a pair in the race. Of two
-/// equally good contestants, a given one is therefore dropped in less than `alpha` of all races. In simulated races of 19
-/// contestants on 100 rows at the default of 0.2, the best one was dropped in one of six, usually by one nearly as good:
-/// the winners had 98 % of the gain of full evaluations, for half of the rollouts.
+/// The significance level of each test is [`alpha`](Self::alpha) divided by the number of comparisons of a
+/// pair in the race. Of two equally good contestants, a given one is therefore dropped in less than `alpha`
+/// of all races. In simulated races of 19 contestants on 100 rows at the default of 0.2, the best one was
+/// dropped in one of six races, usually in favour of one nearly as good: the winners had 98 % of the gain of
+/// full evaluations, for half of the rollouts.
 ///
 /// ```
 /// use dspy_optimizers::Race;
@@ -36,46 +38,48 @@ pub struct Race {
     to_the_end: bool,
 }
 
-/// The largest number of blocks; with more comparisons, each would be weaker.
+/// The largest number of blocks; more comparisons would make each test less powerful.
 const MOST_BLOCKS: usize = 10;
 
 impl Race {
-    /// Creates a race in blocks of 20 rows, at an alpha of 0.2, with one survivor that runs on all rows.
+    /// Creates the settings of a race in blocks of 20 rows, at an alpha of 0.2, with one survivor that runs
+    /// on all rows.
     pub const fn new() -> Self {
         Race { block: 20, alpha: 0.2, survivors: 1, to_the_end: true }
     }
 
-    /// Sets the number of rows in a block, 20 by default and at least 2. Blocks are larger where there would be more than
-    /// 10 of them.
+    /// Sets the number of rows in a block, 20 by default and at least 2. Blocks are larger if there would be
+    /// more than 10 of them.
     #[must_use]
     pub const fn block(mut self, rows: usize) -> Self {
         self.block = if rows < 2 { 2 } else { rows };
         self
     }
 
-    /// Sets the probability, from 0 to 1, with which a contestant may be dropped because of one that is no better, 0.2 by
-    /// default. With 0, none is ever dropped.
+    /// Sets the largest probability, from 0 to 1, that a contestant is dropped because of one that is not
+    /// better, 0.2 by default. With 0, none is dropped.
     #[must_use]
     pub const fn alpha(mut self, share: f64) -> Self {
         self.alpha = share;
         self
     }
 
-    /// Sets the number of contestants that are to survive, 1 by default and at least.
+    /// Sets the number of contestants that survive, 1 by default and at least 1.
     #[must_use]
     pub const fn survivors(mut self, count: usize) -> Self {
         self.survivors = if count == 0 { 1 } else { count };
         self
     }
 
-    /// Sets whether the survivors run on all rows, as by default, or the race ends when no more of them are left.
+    /// Sets whether the survivors run on all rows (the default). Otherwise the race ends when only they are
+    /// left.
     #[must_use]
     pub const fn to_the_end(mut self, on: bool) -> Self {
         self.to_the_end = on;
         self
     }
 
-    /// Whether the options make sense.
+    /// Checks that the options are valid.
     pub(crate) fn check(&self) -> Result<(), OptimizeError> {
         if (0.0..=1.0).contains(&self.alpha) {
             return Ok(());
@@ -83,25 +87,26 @@ impl Race {
         Err(OptimizeError::Option { option: "race.alpha", value: self.alpha.to_string() })
     }
 
-    /// As the header of a journal knows it.
+    /// Returns the identity of the settings for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
         let Race { block, alpha, survivors, to_the_end } = self;
         json!({"block": block, "alpha": alpha, "survivors": survivors, "to_the_end": to_the_end})
     }
 
-    /// The rows in the order of the race, and the ends of its blocks.
+    /// Returns the rows in the order of the race, and the end indices of its blocks.
     pub(crate) fn schedule<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
-        // The same order in every race of a study, so that scores of earlier ones can be compared.
+        // The order is the same in every race of a study, so that scores of different races are comparable.
         (rows.shuffled(seed.branch("race")), self.ends(rows.len()))
     }
 
-    /// The ends of the blocks of so many rows.
+    /// Returns the end indices of the blocks for this number of rows.
     fn ends(&self, rows: usize) -> Vec<usize> {
         let block = self.block.max(rows.div_ceil(MOST_BLOCKS)).max(1);
         (0..rows).step_by(block).skip(1).chain([rows]).collect()
     }
 
-    /// The level of each of the comparisons of a race of so many blocks. Behind the last block there is none.
+    /// Returns the significance level of each comparison in a race of this many blocks. There is no
+    /// comparison after the last block.
     fn level(&self, blocks: usize) -> f64 {
         self.alpha / blocks.saturating_sub(1).max(1) as f64
     }
@@ -113,7 +118,7 @@ impl Default for Race {
     }
 }
 
-/// One program of a race.
+/// A program in a race.
 #[derive(Debug, Clone)]
 pub struct Contestant<P> {
     pub(crate) scope: String,
@@ -122,13 +127,15 @@ pub struct Contestant<P> {
 }
 
 impl<P> Contestant<P> {
-    /// Creates a contestant. `scope` names the program, as in [`Study::evaluate`](crate::engine::Study::evaluate): rows
-    /// that it has run on before under this name cost nothing.
+    /// Creates a contestant. `scope` names the program, as in
+    /// [`Study::evaluate`](crate::engine::Study::evaluate): rows that it has run on before under this name
+    /// are not run again and cost nothing.
     pub fn new(scope: impl Into<String>, program: P) -> Self {
         Contestant { scope: scope.into(), program, penalty: 0.0 }
     }
 
-    /// Sets a penalty, which is subtracted from its scores in comparisons, for example for the length of its prompt.
+    /// Sets a penalty that is subtracted from its scores in comparisons, for example for the length of its
+    /// prompt. Default: 0.
     #[must_use]
     pub fn penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
@@ -142,7 +149,7 @@ impl<P> Contestant<P> {
 pub struct Raced {
     /// The contestants in the order in which they were given.
     pub standings: Vec<Standing>,
-    /// The limit of the budget that has ended the race early, after a whole block.
+    /// The limit of the budget that ended the race early, after a complete block, if one did.
     pub stopped: Option<Limit>,
 }
 
@@ -150,7 +157,7 @@ pub struct Raced {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Standing {
-    /// The mean score on the rows on which it has run, without its penalty; `None` if there are none.
+    /// The mean score on the rows on which it has run, without its penalty; `None` if there are no such rows.
     pub mean: Option<f64>,
     /// The rows on which it has run, in the order of the race.
     pub items: Vec<ItemReport>,
@@ -170,8 +177,9 @@ pub struct Dropped {
 }
 
 impl Raced {
-    /// Returns the indices of the contestants, the best first: the survivors by their mean score less their penalty, the
-    /// earlier of equals first; then those that were dropped, the last one first.
+    /// Returns the indices of the contestants, the best first. Survivors are ordered by their mean score
+    /// minus their penalty; ties keep the order of the contestants. Dropped ones follow, those that ran on
+    /// more rows first.
     pub fn ranking(&self) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.standings.len()).collect();
         let key = |place: &usize| {
@@ -186,7 +194,7 @@ impl Raced {
         places
     }
 
-    /// Returns the index of the best survivor, if it has a score.
+    /// Returns the index of the best survivor, or `None` if it has no score.
     pub fn winner(&self) -> Option<usize> {
         let first = *self.ranking().first()?;
         self.standings[first].mean.map(|_| first)

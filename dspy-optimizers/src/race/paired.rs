@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// The probability that two equally good contestants differ by as much as these do, or more, in favour of the first.
+/// Returns the p-value of a one-sided paired t-test: the probability that two equally good contestants differ
+/// in favour of the first by at least as much as these do.
 pub(super) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
     let differences: Vec<f64> = rival.iter().zip(other).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
     let count = differences.len();
@@ -12,12 +13,12 @@ pub(super) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
     }
     let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
     let error = (squares / (count - 1) as f64 / count as f64).sqrt();
-    // Without any spread this is infinite, and the result 0.
+    // If all differences are equal, this is infinite and the result is 0.
     upper_tail(mean / error, count - 1)
 }
 
-/// The probability that Student's t with so many degrees of freedom is above `t`, which is not negative. By the finite
-/// series for whole degrees (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+/// Returns the probability that Student's t with this many degrees of freedom exceeds `t`, which must not be
+/// negative. It uses the finite series for integer degrees (Abramowitz and Stegun, 26.7.3 and 26.7.4).
 fn upper_tail(t: f64, degrees: usize) -> f64 {
     let angle = (t / (degrees as f64).sqrt()).atan();
     let (sine, cosine) = angle.sin_cos();

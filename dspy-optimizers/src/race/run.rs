@@ -7,11 +7,11 @@ use crate::engine::{ExampleFor, Program, Stop, Study, Task};
 use crate::events::StudyEvent;
 use crate::report::ItemReport;
 
-/// A contestant in a race.
+/// The state of a contestant in a race.
 #[derive(Default)]
 pub(super) struct Runner {
     items: Vec<ItemReport>,
-    /// Its scores less its penalty.
+    /// Its scores minus its penalty, row by row.
     pub(super) scores: Vec<Option<f64>>,
     pub(super) dropped: Option<Dropped>,
 }
@@ -19,8 +19,8 @@ pub(super) struct Runner {
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Runs contestants on the same blocks of rows and drops those that are beaten; see [`Race`].
     ///
-    /// A block is started only if the budget suffices for it, each rollout at the highest cost so far. Otherwise, or if the
-    /// budget is used up in the middle, the result is that of the blocks before.
+    /// A block starts only if the remaining budget covers it, with each rollout at the highest cost so far.
+    /// Otherwise, or if the budget is exhausted during a block, the result is that of the preceding blocks.
     ///
     /// # Errors
     /// If the search has to stop for another reason, or the metric failed on every row of a contestant.
@@ -69,7 +69,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         Ok(Raced { standings: standings.collect::<Result<_, Stop>>()?, stopped })
     }
 
-    /// The contestants that are left on one block.
+    /// Runs the remaining contestants on one block.
     async fn block(
         &self,
         contestants: &[Contestant<P>],
@@ -97,7 +97,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 }
 
 impl Race {
-    /// Drops the contestants that enough others have beaten, and returns their places.
+    /// Drops the contestants that enough others have beaten, and returns their indices.
     pub(super) fn drop_beaten(&self, runners: &mut [Runner], live: &[usize], level: f64) -> Vec<usize> {
         let beats =
             |a: usize, b: usize| level > 0.0 && p_value(&runners[a].scores, &runners[b].scores) <= level;
@@ -109,7 +109,8 @@ impl Race {
                 beaten.push((place, by));
             }
         }
-        // Where the metric has failed on some rows, each may be beaten by another.
+        // If the metric failed on some rows, comparisons are not transitive and every contestant may be
+        // beaten.
         beaten.sort_by_key(|(_, by)| std::cmp::Reverse(by.len()));
         beaten.truncate(live.len().saturating_sub(self.survivors));
         beaten.sort_by_key(|(place, _)| *place);

@@ -1,14 +1,14 @@
-//! Races of made-up contestants: how often a good one is dropped, and what a race saves.
+//! Simulated races, which measure how often a good contestant is dropped and how many rollouts a race saves.
 
 use dspy_core::{Rng, Seed};
 
 use super::Race;
 use super::run::Runner;
 
-/// Whether a contestant is right on a row, by its place.
+/// Whether a contestant is right on a row, by the index of the contestant and of the row.
 type Scores = Vec<Vec<bool>>;
 
-/// Runs a race over scores: the survivors, the rollouts made, and the winner.
+/// Runs a race over scores and returns the survivors, the number of rollouts and the winner.
 fn run(race: Race, scores: &Scores) -> (Vec<usize>, usize, usize) {
     let ends = race.ends(scores[0].len());
     let level = race.level(ends.len());
@@ -36,12 +36,12 @@ fn run(race: Race, scores: &Scores) -> (Vec<usize>, usize, usize) {
 
 fn best(places: &[usize], scores: &Scores) -> usize {
     let right = |place: &usize| scores[*place].iter().filter(|right| **right).count();
-    // Of equals the first.
+    // The first one in case of ties.
     places.iter().rev().copied().max_by_key(right).unwrap()
 }
 
-/// A contestant dropped that is as good as its only rival, in so many of 1,500 races. They differ on a share of the rows;
-/// `better` is how often it is the right one then.
+/// Returns the share of 1,500 races of two contestants in which the first one is dropped. They differ on the
+/// share `differing` of the rows; on these, the first one is right with probability `better`.
 fn dropped(race: Race, rows: usize, differing: f64, better: f64) -> f64 {
     let races = 1_500;
     let lost = (0..races).filter(|number| {
@@ -78,12 +78,13 @@ fn the_better_one_is_hardly_ever_dropped_and_the_worse_one_usually() {
     assert!(dropped(Race::new(), 200, 0.4, 0.2) > 0.99);
 }
 
-/// Normally distributed, by the sum of twelve.
+/// Draws from a standard normal distribution, approximated by a sum of twelve uniform numbers.
 fn normal(rng: &mut Rng) -> f64 {
     (0..12).map(|_| rng.unit()).sum::<f64>() - 6.0
 }
 
-/// The figures of the documentation, which are those of 4,000 races: contestants of different abilities on rows of different difficulty.
+/// Checks the figures in the documentation of `Race`, which come from 4,000 races of contestants with
+/// different abilities on rows of different difficulties.
 #[test]
 fn a_race_of_many_finds_nearly_the_best_for_half_of_the_rollouts() {
     let (races, contestants, rows) = (800, 19, 100);

@@ -1,4 +1,4 @@
-//! `BootstrapFewShotWithRandomSearch`: several sets of demonstrations, the best one wins.
+//! `BootstrapFewShotWithRandomSearch`: the best of several sets of demonstrations.
 
 mod search;
 
@@ -12,20 +12,26 @@ use crate::options::{NoMetric, Options, SharedMetric, optimizer};
 use crate::race::Race;
 use crate::report::Stopped;
 
-/// Makes candidates by [`LabeledFewShot`](crate::LabeledFewShot) and [`BootstrapFewShot`](crate::BootstrapFewShot),
-/// scores each on the whole valset, and takes the best.
+/// An optimizer that makes candidates by [`LabeledFewShot`](crate::LabeledFewShot) and
+/// [`BootstrapFewShot`](crate::BootstrapFewShot), scores each on the whole valset, and returns the best.
 ///
-/// The candidates, in order: the program without demonstrations; with labelled ones; bootstrapped from the trainset as
-/// it stands, with full sizes; then `num_candidate_programs` times bootstrapped from the trainset in random order, with
-/// a random number of bootstrapped demonstrations between 1 and `max_bootstrapped_demos`. Of equal scores the earlier
-/// candidate wins. Without a [valset](crate::Data::valset) the trainset is used, which favours candidates that have the
-/// right rows in their prompt: give one if there are rows enough.
+/// The candidates, in order:
 ///
-/// Runs of the program: (`num_candidate_programs` + 3) × the size of the valset, and the bootstraps. A
-/// [race](Self::race) does with about half.
+/// 1. the program without demonstrations;
+/// 2. the program with labelled demonstrations;
+/// 3. a bootstrap over the trainset in its order, with up to `max_bootstrapped_demos` demonstrations;
+/// 4. `num_candidate_programs` bootstraps over the trainset in random order, with a random number of
+///    bootstrapped demonstrations between 1 and `max_bootstrapped_demos`.
 ///
-/// Source: `BootstrapFewShotWithRandomSearch` in Khattab et al., "DSPy: Compiling Declarative Language Model Calls into
-/// Self-Improving Pipelines" (2023).
+/// If scores are equal, the earlier candidate wins. Without a [valset](crate::Data::valset) the trainset is
+/// used, which favours candidates whose demonstrations are among the rows that they are scored on; set one if
+/// there are enough rows.
+///
+/// Cost: (`num_candidate_programs` + 3) × the size of the valset in runs of the program, and the bootstraps.
+/// A [race](Self::race) needs about half of it.
+///
+/// Source: `BootstrapFewShotWithRandomSearch` in Khattab et al., "DSPy: Compiling Declarative Language Model
+/// Calls into Self-Improving Pipelines" (2023).
 ///
 /// ```no_run
 /// # use dspy_core::predict::DynPredict;
@@ -61,7 +67,7 @@ pub struct BootstrapFewShotWithRandomSearch<M = NoMetric> {
 }
 
 impl BootstrapFewShotWithRandomSearch {
-    /// Starts with the defaults.
+    /// Creates a builder with the defaults.
     pub fn builder() -> Self {
         BootstrapFewShotWithRandomSearch {
             metric: NoMetric,
@@ -75,26 +81,28 @@ impl BootstrapFewShotWithRandomSearch {
 }
 
 impl<M> BootstrapFewShotWithRandomSearch<M> {
-    /// Sets how many candidates there are besides the first three, 16 by default.
+    /// Sets the number of candidates besides the first three, 16 by default.
     #[must_use]
     pub fn num_candidate_programs(mut self, count: usize) -> Self {
         self.num_candidate_programs = count;
         self
     }
 
-    /// Ends the search with the first candidate that scores as much, in the unit of the metric: usually 1 is perfect. In
-    /// a race the candidates are all made first, and this has no effect.
+    /// Sets the mean score, in the unit of the metric (usually 1 is perfect), at which the search stops: the
+    /// first candidate that reaches it is the last one. Has no effect in a race. By default, all candidates
+    /// are scored.
     #[must_use]
     pub fn stop_at_score(mut self, score: f64) -> Self {
         self.stop_at_score = Some(score);
         self
     }
 
-    /// Has the candidates race: those that are beaten are dropped before they have run on the whole valset. The
-    /// published algorithm, the default, scores all of them on all of it.
+    /// Sets that the candidates are compared in a race, which drops beaten ones before they have run on the
+    /// whole valset. By default, all candidates are scored on the whole valset, as in the published
+    /// algorithm.
     ///
-    /// With a budget that is used up on the way, the best of those candidates is the result that were made by then, on
-    /// the blocks of rows that all have run on.
+    /// If the budget is exhausted during the search, the result is the best of the candidates made so far, on
+    /// the blocks of rows that all of them have run on.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
         self.race = Some(race);

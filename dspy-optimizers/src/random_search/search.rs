@@ -1,4 +1,4 @@
-//! The candidates, and how the best of them is found.
+//! The search: making the candidates and selecting the best one.
 
 use dspy_core::lm::Usage;
 
@@ -9,7 +9,7 @@ use crate::labeled_few_shot::sampling;
 use crate::race::Race;
 use crate::report::{Stopped, Trial};
 
-/// One search.
+/// The state of one search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) study: &'s Study<'d, P, E>,
     pub(super) roles: Roles<P>,
@@ -17,7 +17,7 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) candidates: usize,
 }
 
-/// How a candidate comes to be.
+/// The way in which a candidate is made.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     ZeroShot,
@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The name in the journal.
+    /// Returns the name of the candidate in the journal.
     fn scope(self) -> String {
         match self {
             Kind::ZeroShot => "zero-shot".into(),
@@ -46,13 +46,13 @@ impl Kind {
         }
     }
 
-    /// The name under which its program is evaluated.
+    /// Returns the name of the evaluation of its program in the journal.
     fn evaluation(self) -> String {
         format!("{}/evaluate", self.scope())
     }
 }
 
-/// A candidate before it is scored.
+/// A candidate that is made but not scored.
 struct Built<P> {
     kind: Kind,
     program: P,
@@ -88,7 +88,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(Stopped::Finished)
     }
 
-    /// Drops candidates that are beaten before they have run on the whole valset.
+    /// Compares the candidates in a race, which drops beaten ones before they have run on the whole valset.
     pub(super) async fn race(&self, race: &Race) -> Result<Stopped, Stop> {
         let val = self.study.val();
         let (schedule, ends) = race.schedule(val, self.study.seed());
@@ -96,7 +96,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let mut all = Vec::new();
         let mut stopped = None;
         for kind in self.kinds() {
-            // On the first block each runs at once, so that something is known of those that the budget has allowed.
+            // Each candidate runs on the first block when it is made, so that there are scores if the budget
+            // is exhausted.
             match self.build_and_start(kind, &first).await {
                 Ok(built) => all.push(built),
                 Err(Stop::Budget(limit)) => {

@@ -1,4 +1,4 @@
-//! What an optimization has changed in a program.
+//! The differences between a program before and after an optimization.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,9 +8,9 @@ use dspy_core::state::PredictorState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Demonstrations that are printed for each predictor.
+/// The largest number of demonstrations that are printed for each predictor.
 const SHOWN: usize = 3;
-/// Characters of a value that are printed.
+/// The largest number of characters of a value that are printed.
 const WIDEST: usize = 60;
 
 /// The difference between the parameters of two programs. Prints as a diff.
@@ -21,19 +21,19 @@ pub struct Changes {
     pub predictors: Vec<PredictorChange>,
 }
 
-/// What has changed in one predictor.
+/// The changes in one predictor.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PredictorChange {
     /// Its path.
     pub path: String,
-    /// The instruction before and after.
+    /// The instruction before and after; `None` if it is unchanged.
     pub instruction: Option<(String, String)>,
-    /// Field, description before, description after.
+    /// The changed descriptions: the name of the field, the description before, the description after.
     pub descriptions: Vec<(String, String, String)>,
-    /// Demonstrations that are new.
+    /// The new demonstrations.
     pub added: Vec<Demo>,
-    /// Demonstrations that are gone.
+    /// The removed demonstrations.
     pub removed: Vec<Demo>,
 }
 
@@ -47,7 +47,7 @@ impl Changes {
         Changes { predictors: changes.filter(|change| !change.is_empty()).collect() }
     }
 
-    /// Whether nothing has changed.
+    /// Returns whether nothing has changed.
     pub fn is_empty(&self) -> bool {
         self.predictors.is_empty()
     }
@@ -118,7 +118,7 @@ impl fmt::Display for PredictorChange {
     }
 }
 
-/// A demonstration on one line.
+/// Formats a demonstration on one line.
 fn line(demo: &Demo) -> String {
     let value = |value: &Value| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -1,4 +1,4 @@
-//! What an optimization has done.
+//! The report of an optimization.
 
 mod changes;
 mod show;
@@ -23,87 +23,88 @@ pub(crate) fn parameters(program: &impl HasPredictors) -> Parameters {
     ProgramState::of(program).predictors
 }
 
-/// Everything that an optimization has tried, and what came of it.
+/// The candidates that an optimization tried, their scores and costs, and the result.
 ///
-/// It prints as a summary and serialises whole. It holds no times, so that two runs that did the same have equal
-/// reports.
+/// `Display` prints a summary; serialisation includes everything. A report contains no times, so equal runs
+/// have equal reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The name of the optimizer.
     pub optimizer: String,
-    /// The root of its random decisions.
+    /// The seed of all its random decisions.
     pub seed: u64,
     /// The candidates in the order in which they were tried.
     #[doc(alias("candidate_programs", "trial_logs", "detailed_results"))]
     pub trials: Vec<Trial>,
-    /// The place in `trials` of the one that was chosen. There is none if the budget was used up before the first
-    /// candidate was done; the program is then as it was given.
+    /// The index in `trials` of the chosen candidate. If the budget was exhausted before the first candidate
+    /// was complete, `trials` is empty and the program is returned unchanged.
     pub best: usize,
-    /// The score of the program as it was given, if it was among the candidates.
+    /// The mean score of the original program, if it was among the candidates.
     pub baseline: Option<f64>,
-    /// The parameters of the program as it was given.
+    /// The parameters of the original program, by predictor path.
     pub initial: BTreeMap<String, PredictorState>,
-    /// What was paid for all of it, in all attempts.
+    /// The total cost, including earlier processes of a resumed run.
     pub usage: Usage,
-    /// Why the optimization ended.
+    /// The reason why the optimization ended.
     pub stopped: Stopped,
-    /// What came of verifying the result on rows that the search has never seen.
+    /// The result of the verification on rows that the search did not use.
     #[serde(default)]
     pub verification: Verification,
-    /// What a reader should know before relying on the result.
+    /// Problems to know about before relying on the result, such as a limit that was not enforced.
     pub warnings: Vec<String>,
 }
 
-/// One candidate.
+/// A candidate that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Trial {
-    /// How it came to be.
+    /// A label that says how the candidate was made.
     pub label: String,
-    /// Its mean score; `None` if the optimizer does not score candidates, or did not get to the end of it.
+    /// Its mean score; `None` if the optimizer does not score candidates or the scoring was not completed.
     pub score: Option<f64>,
-    /// What was looked at, example by example: where candidates are scored, the examples that they are scored on,
-    /// otherwise those that demonstrations were made from.
+    /// The examples that were run: those that the candidate was scored on, or, if the optimizer does not
+    /// score candidates, those that demonstrations were made from.
     pub items: Vec<ItemReport>,
-    /// Its parameters.
+    /// Its parameters, by predictor path.
     pub parameters: BTreeMap<String, PredictorState>,
-    /// How the making of it went, in words.
+    /// Remarks on how it was made, for example how many rows succeeded.
     pub notes: Vec<String>,
-    /// What its making and its scoring have cost.
+    /// The cost of making and scoring it.
     pub usage: Usage,
 }
 
-/// One example of a trial.
+/// The result of a trial on one example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ItemReport {
-    /// Its place in the data set, from 0.
+    /// The index of the example in the data set, from 0.
     pub index: usize,
     /// Its score; `None` if the metric failed.
     pub score: Option<f64>,
-    /// Why the program or the metric failed.
+    /// The error message, if the program or the metric failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it has cost.
+    /// The cost of the run.
     pub usage: Usage,
 }
 
-/// Why an optimization ended.
+/// The reason why an optimization ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stopped {
-    /// Everything was tried.
+    /// All candidates were tried.
     Finished,
-    /// A candidate reached the score at which to stop.
+    /// A candidate reached the score at which the search was set to stop.
     ScoreReached,
-    /// The budget was used up. The run goes on if it is started again with a larger one and the same `run_dir`.
+    /// The budget was exhausted. The run resumes if it is started again with a larger budget and the same
+    /// `run_dir`.
     Budget(Limit),
 }
 
 impl Report {
-    /// Creates the report of an optimization of `program` that has tried nothing yet, for optimizers of your own.
+    /// Creates the report of an optimization of `program` without any trials, for custom optimizers.
     pub fn new(optimizer: impl Into<String>, program: &impl HasPredictors) -> Self {
         Report {
             optimizer: optimizer.into(),
@@ -119,17 +120,18 @@ impl Report {
         }
     }
 
-    /// The candidate that was chosen.
+    /// Returns the chosen candidate, or `None` if there are no trials.
     pub fn best_trial(&self) -> Option<&Trial> {
         self.trials.get(self.best)
     }
 
-    /// The score of the chosen candidate.
+    /// Returns the mean score of the chosen candidate, if it has one.
     pub fn score(&self) -> Option<f64> {
         self.best_trial()?.score
     }
 
-    /// The candidates by score, the best first; of equals the earlier first, those without a score last.
+    /// Returns the candidates in descending order of their scores. Ties keep the order of the trials;
+    /// candidates without a score come last.
     pub fn ranking(&self) -> Vec<&Trial> {
         let mut trials: Vec<_> = self.trials.iter().collect();
         let key = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
@@ -137,14 +139,14 @@ impl Report {
         trials
     }
 
-    /// What the chosen candidate changes in the program, readable as a diff.
+    /// Returns the differences between the original program and the chosen candidate, which print as a diff.
     pub fn changes(&self) -> Changes {
         Changes::between(&self.initial, self.best_trial().map_or(&self.initial, |trial| &trial.parameters))
     }
 }
 
 impl Trial {
-    /// Creates the trial of a candidate without a score, for optimizers of your own.
+    /// Creates the trial of a candidate without a score, for custom optimizers.
     pub fn new(label: impl Into<String>, program: &impl HasPredictors) -> Self {
         Trial {
             label: label.into(),
@@ -156,7 +158,7 @@ impl Trial {
         }
     }
 
-    /// Adds the scores of the candidate, and what they have cost.
+    /// Sets the scores of the candidate and adds their cost.
     #[must_use]
     pub fn scored(mut self, scores: &Scores) -> Self {
         self.score = Some(scores.mean);
@@ -165,8 +167,8 @@ impl Trial {
         self
     }
 
-    /// Adds how the candidate did in a race, and what that has cost. One that was dropped gets a note, but no score: it is
-    /// of fewer rows, and not to be compared.
+    /// Sets the result of the candidate in a race and adds its cost. A dropped candidate gets a note but no
+    /// score: it ran on fewer rows, so its score would not be comparable.
     #[must_use]
     pub fn raced(mut self, standing: &Standing) -> Self {
         standing.items.iter().for_each(|item| self.usage += item.usage);
@@ -181,7 +183,8 @@ impl Trial {
         self
     }
 
-    /// The candidate's parameters in the form that can be [applied](ProgramState::apply) to a program, or saved.
+    /// Returns the parameters of the candidate as a state that can be [applied](ProgramState::apply) to a
+    /// program or saved.
     pub fn state(&self) -> ProgramState {
         let mut state = ProgramState::default();
         state.predictors.clone_from(&self.parameters);

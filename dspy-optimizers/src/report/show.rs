@@ -1,11 +1,11 @@
-//! A report for people.
+//! The `Display` forms of a report and its trials.
 
 use std::fmt;
 
 use super::{Report, Stopped, Trial};
 use crate::verify::Verification;
 
-/// Candidates that are listed.
+/// The largest number of candidates that are listed.
 const LISTED: usize = 10;
 
 impl fmt::Display for Stopped {
