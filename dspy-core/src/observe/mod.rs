@@ -32,4 +32,4 @@ pub(crate) use lm_call::{lm_call, lm_part};
 pub use metrics::{Metrics, MetricsSnapshot, ModelMetrics, Times};
 pub use observer::Observer;
 pub(crate) use operation::{CallId, ModuleCall, Operation, module, predictor, status, tool};
-pub(crate) use scope::{Observation, configure, inherit, leaf, observing};
+pub(crate) use scope::{NamedScope, Observation, configure, inherit, leaf, observing};

@@ -9,7 +9,7 @@ use super::{DynStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::lm::{Lm, Message};
-use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, named};
 use crate::signature::{Demo, FieldSpec, IntoInput, Role, SignatureSpec, Values};
 
 /// A predictor of a signature that is only known at run time: values in, values out. An input that the signature does
@@ -172,7 +172,11 @@ impl Module for DynPredict {
 
 impl DynPredict {
     async fn call_alone(&self, input: Values) -> Result<Prediction<Values>> {
-        call_leaf(self, self.forward(input)).await
+        let find = || self.named_predictors();
+        match named(&find) {
+            None => self.forward(input).await,
+            Some(scope) => Box::pin(scope.enter(self.forward(input))).await,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::watch::CheckField;
 use super::{Prediction, Predictor};
 use crate::error::Result;
 use crate::lm::{BoxFuture, Message};
-use crate::program::{HasPredictors, Visitor, VisitorMut, call_leaf};
+use crate::program::{HasPredictors, Visitor, VisitorMut, named};
 use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
 
 /// What a call needs to know of the types of its signature.
@@ -90,7 +90,13 @@ impl Leaf {
         inputs: Result<Values, FieldError>,
         types: Types,
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
-        Box::pin(call_leaf(self, self.run(inputs, types)))
+        Box::pin(async move {
+            let find = || self.named_predictors();
+            match named(&find) {
+                None => self.run(inputs, types).await,
+                Some(scope) => Box::pin(scope.enter(self.run(inputs, types))).await,
+            }
+        })
     }
 
     /// A [`call`](Self::call) whose outputs are shown while they arrive.

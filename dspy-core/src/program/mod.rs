@@ -12,7 +12,7 @@ mod walk;
 pub use batch::{Batch, BatchResults, Written};
 pub use events::{Event, EventKind, EventStream, status};
 pub(crate) use events::{EventScope, watch_tool, watched};
-pub(crate) use module::call_leaf;
+pub(crate) use module::named;
 pub use module::{BoxModule, Module};
 pub(crate) use paths::{Find, Paths};
 pub(crate) use settings::Context;

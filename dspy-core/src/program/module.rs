@@ -7,12 +7,13 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt as _, stream};
 
 use super::events::EventStream;
+use super::paths::Find;
 use super::running::{self, Work};
 use super::settings::Context;
 use super::{Batch, HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::BoxFuture;
-use crate::observe;
+use crate::observe::{self, NamedScope};
 use crate::predict::Prediction;
 use crate::signature::IntoInput;
 
@@ -107,17 +108,11 @@ pub trait Module: HasPredictors + Send + Sync {
     }
 }
 
-/// [`Module::call`] for a module that is a single predictor, which counts its own usage.
-pub(crate) async fn call_leaf<T>(
-    module: &(dyn HasPredictors + Sync),
-    work: impl Future<Output = T> + Send,
-) -> T {
-    let find = || module.named_predictors();
-    Context::current().register(&find);
-    match observe::leaf(&find) {
-        None => work.await,
-        Some(scope) => Box::pin(scope.enter(work)).await,
-    }
+/// Makes the predictors of a module known that is a single one, which counts its own usage. It runs in the scope that
+/// is returned, where somebody may observe it.
+pub(crate) fn named(find: Find<'_, '_>) -> Option<NamedScope> {
+    Context::current().register(find);
+    observe::leaf(find)
 }
 
 /// The name of a type without its path and parameters.
