@@ -90,24 +90,25 @@ impl Adapter for ChatAdapter {
             // Some models reply with nothing but a single short field, or with all fields as JSON.
             return super::json::parse_unmarked(self.name(), spec, completion, sections.base());
         }
-        let mut found: Vec<Option<&Section>> = vec![None; spec.outputs().count()];
+        // The first section of each output, and whether another one says something else.
+        let mut found: Vec<(Option<&Section>, bool)> = vec![(None, false); spec.outputs().count()];
         let text_of = |section: &Section| markers::without_loose_fence(reply[section.text.clone()].trim());
-        let mut twice = vec![false; found.len()];
         for section in &sections.closed {
-            match found[section.index] {
-                None => found[section.index] = Some(section),
-                Some(first) => twice[section.index] |= text_of(first) != text_of(section),
+            match &mut found[section.index] {
+                (first @ None, _) => *first = Some(section),
+                (Some(first), twice) => *twice |= text_of(first) != text_of(section),
             }
         }
-        let mut parsed = Parsed { values: Values::new(), report: ParseReport::default() };
+        let mut parsed =
+            Parsed { values: Values::with_capacity(found.len()), report: ParseReport::default() };
         for (index, field) in spec.outputs().enumerate() {
             let told = problems.iter().any(|problem| problem.field == field.name());
             match found[index] {
-                Some(_) if twice[index] => {
+                (Some(_), true) => {
                     let message = "stands there twice with different values; write it once";
                     problems.push(FieldProblem::new(field.name(), message));
                 }
-                Some(section) => {
+                (Some(section), false) => {
                     parsed.report.called(field.name(), &reply[section.name.clone()], section.name.clone());
                     let text = text_of(section);
                     match read_field(field, text, offset_of(reply, text), &mut parsed.report) {
@@ -115,8 +116,8 @@ impl Adapter for ChatAdapter {
                         Err(refused) => problems.extend(refused),
                     }
                 }
-                None if field.is_optional() || told => {}
-                None => {
+                (None, _) if field.is_optional() || told => {}
+                (None, _) => {
                     let message = format!("missing; write it below `[[ ## {} ## ]]`", field.name());
                     problems.push(FieldProblem::new(field.name(), message));
                 }

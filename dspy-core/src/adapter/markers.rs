@@ -9,6 +9,9 @@ use crate::decode::thoughts;
 /// The name in the marker that ends a reply.
 pub(super) const COMPLETED: &str = "completed";
 
+const OPENING: &[u8] = b"[[ ## ";
+const CLOSING: &[u8] = b" ## ]]";
+
 /// Appends the marker of `field`.
 pub(super) fn push(out: &mut String, field: &str) {
     out.push_str("[[ ## ");
@@ -58,6 +61,30 @@ pub(super) enum Read {
 /// or in mid-line, one bracket or number sign too many or too few. Lines start at `base` at the earliest;
 /// `whole` says whether the text is complete.
 pub(super) fn read(text: &str, open: usize, base: usize, whole: bool) -> Read {
+    plain(text, open, base).map_or_else(|| read_any(text, open, base, whole), Read::Marker)
+}
+
+/// The marker at `open` as the prompt asks for it, alone on its line. Most are such, and need no closer look.
+fn plain(text: &str, open: usize, base: usize) -> Option<Marker> {
+    let bytes = text.as_bytes();
+    if open != base && bytes[open - 1] != b'\n' {
+        return None;
+    }
+    let name = open + OPENING.len();
+    if bytes.get(open..name)? != OPENING {
+        return None;
+    }
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    let length = bytes[name..].iter().take(LONGEST_NAME).position(|b| !is_name(b)).filter(|at| *at > 0)?;
+    let after = name + length + CLOSING.len();
+    if bytes.get(name + length..after)? != CLOSING || bytes.get(after) != Some(&b'\n') {
+        return None;
+    }
+    let name = name..name + length;
+    Some(Marker { name, open, before: open, after, starts_line: true, quoted: false, damaged: false })
+}
+
+fn read_any(text: &str, open: usize, base: usize, whole: bool) -> Read {
     let undecided = if whole { Read::Other } else { Read::Undecided };
     let rest = &text[open..];
     let brackets = run(rest, "[ \t");
@@ -466,6 +493,32 @@ mod tests {
             "[ # answer ]",
         ] {
             assert_eq!(first(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_markers_are_read_as_any() {
+        for line in ["[[ ## a ## ]]\n", "[[ ## a_1 ## ]]\nx", "[[ ## completed ## ]]\n", "[[ ## a ## ]]\n*"] {
+            for lead in ["", "x\n", "x", "\n\n", " ", "\n "] {
+                let text = format!("{lead}{line}");
+                for (base, whole) in [(0, true), (0, false), (lead.len(), true), (lead.len(), false)] {
+                    let found = plain(&text, lead.len(), base);
+                    let alone = lead.len() == base || lead.ends_with('\n');
+                    assert_eq!(found.is_some(), alone, "{text}");
+                    if let Some(found) = found {
+                        assert_eq!(read_any(&text, lead.len(), base, whole), Read::Marker(found), "{text}");
+                    }
+                }
+            }
+        }
+        for text in
+            ["[[ ## a ## ]]", "[[ ## a ## ]] \n", "[[ ## a ## ]]]\n", "[[ ##  ## ]]\n", "[[ ## a b ## ]]\n"]
+        {
+            assert_eq!(plain(text, 0, 0), None, "{text}");
+        }
+        let longest = "a".repeat(LONGEST_NAME - 1);
+        for (name, is_plain) in [(longest.clone(), true), (longest + "a", false)] {
+            assert_eq!(plain(&format!("[[ ## {name} ## ]]\n"), 0, 0).is_some(), is_plain);
         }
     }
 

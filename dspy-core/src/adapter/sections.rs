@@ -40,6 +40,15 @@ pub(super) struct Section {
     pub(super) text: Range<usize>,
 }
 
+/// The state of a marker.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// It starts a line.
+    at_line_start: bool,
+    /// It stands in mid-line, where no one can tell what it means.
+    refused: bool,
+}
+
 /// The sections of a reply.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about one reply, not a state machine")]
 #[derive(Debug)]
@@ -51,10 +60,8 @@ pub(super) struct Sections {
     /// The offset up to which all markers are in `queue` or have been processed.
     scanned: usize,
     queue: VecDeque<Event>,
-    /// Flags for the markers that start a line: those of the outputs, then the closing one.
-    at_line_start: Vec<bool>,
-    /// Flags for the markers in mid-line whose meaning is ambiguous, in the same order.
-    refused: Vec<bool>,
+    /// The state of the markers of the outputs, then of the closing one.
+    seen: Vec<Seen>,
     /// The number of open reasoning blocks inside a section.
     depth: usize,
     open: Option<Section>,
@@ -83,8 +90,7 @@ impl Sections {
             base: 0,
             scanned: 0,
             queue: VecDeque::new(),
-            at_line_start: vec![false; spec.outputs().count() + 1],
-            refused: vec![false; spec.outputs().count() + 1],
+            seen: vec![Seen::default(); spec.outputs().count() + 1],
             depth: 0,
             open: None,
             fence: None,
@@ -142,8 +148,8 @@ impl Sections {
 
     /// Returns whether a section has been opened, or will be by an event in the queue.
     fn begun(&self) -> bool {
-        let outputs = self.at_line_start.len() - 1;
-        self.at_line_start[..outputs].contains(&true)
+        let outputs = self.seen.len() - 1;
+        self.seen[..outputs].iter().any(|seen| seen.at_line_start)
     }
 
     /// Collects the markers that have arrived.
@@ -166,7 +172,7 @@ impl Sections {
                     }
                 }
             }
-            let Some(at) = text[self.scanned..].find(['[', '<', '◁']).map(|at| self.scanned + at) else {
+            let Some(at) = next_mark(text, self.scanned) else {
                 self.scanned = text.len();
                 return;
             };
@@ -199,8 +205,8 @@ impl Sections {
         if marker.starts_line {
             self.marked = true;
             match named {
-                Named::Output(index) => self.at_line_start[index] = true,
-                Named::Completed => *self.at_line_start.last_mut()? = true,
+                Named::Output(index) => self.seen[index].at_line_start = true,
+                Named::Completed => self.seen.last_mut()?.at_line_start = true,
                 Named::Input | Named::Unknown => {}
             }
             self.depth = 0;
@@ -261,9 +267,9 @@ impl Sections {
             let place = match named {
                 Named::Output(index) => index,
                 Named::Completed if self.open.is_none() => continue,
-                _ => self.at_line_start.len() - 1,
+                _ => self.seen.len() - 1,
             };
-            if self.at_line_start[place] {
+            if self.seen[place].at_line_start {
                 continue;
             }
             if !whole {
@@ -271,8 +277,8 @@ impl Sections {
                 return;
             }
             let mention = marker.quoted && named == Named::Completed;
-            if !mention && !self.refused[place] {
-                self.refused[place] = !self.in_mid_line(spec, text, marker, named);
+            if !mention && !self.seen[place].refused {
+                self.seen[place].refused = !self.in_mid_line(spec, text, marker, named);
             }
         }
     }
@@ -381,6 +387,9 @@ impl Sections {
     fn end_farewell(&mut self, spec: &SignatureSpec, text: &str, end: usize) {
         let Some(from) = self.behind.take() else { return };
         let behind = text.get(from..end).unwrap_or("");
+        if behind.trim().is_empty() {
+            return;
+        }
         let labels = |line| label(line).is_some_and(|name| matches!(named(spec, name), Named::Output(_)));
         if !farewell::is_farewell(behind) || behind.lines().any(labels) {
             let message = format!(
@@ -458,6 +467,21 @@ impl Sections {
         }
     }
 }
+
+/// Returns the next position at or after `from` where a marker or tag may start: a bracket of three kinds.
+fn next_mark(text: &str, from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += text.as_bytes()[at..].iter().position(|&b| matches!(b, b'[' | b'<' | TRIANGLE))?;
+        if text.as_bytes()[at] != TRIANGLE || text[at..].starts_with('◁') {
+            return Some(at);
+        }
+        at += text[at..].chars().next().map_or(1, char::len_utf8);
+    }
+}
+
+/// The first byte of `◁`, and of other characters.
+const TRIANGLE: u8 = 0xe2;
 
 /// Returns the name that a line gives to the following text by means other than a marker: `summary: …`,
 /// `**Summary**`, `### Summary`, `<summary>`.

@@ -9,7 +9,7 @@ use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::lm::{Lm, Message};
 use crate::predictor::{Prediction, Predictor, Refusal, enforced};
-use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, call_leaf};
+use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut, named};
 use crate::signature::{Demo, FieldSpec, IntoInput, Role, SignatureSpec, Values};
 
 /// A predictor of a signature that is known only at run time: values in, values out. An input that the
@@ -173,7 +173,10 @@ impl Module for DynPredict {
 
 impl DynPredict {
     async fn call_alone(&self, input: Values) -> Result<Prediction<Values>> {
-        call_leaf(self, self.forward(input)).await
+        match named(self) {
+            None => self.forward(input).await,
+            Some(scope) => Box::pin(scope.enter(self.forward(input))).await,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::lm::{BoxFuture, Message};
 use crate::predictor::{
     AnyPrediction, CheckField, Checked, Prediction, Predictor, checked, converted, split_outputs,
 };
-use crate::program::{HasPredictors, Visitor, VisitorMut, call_leaf};
+use crate::program::{HasPredictors, Visitor, VisitorMut, named};
 use crate::signature::{Demo, FieldError, Signature, SignatureSpec, Values};
 
 /// The functions of a call that depend on the types of its signature.
@@ -89,7 +89,12 @@ impl Leaf {
         inputs: Result<Values, FieldError>,
         types: Types,
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
-        Box::pin(call_leaf(self, self.run(inputs, types)))
+        Box::pin(async move {
+            match named(self) {
+                None => self.run(inputs, types).await,
+                Some(scope) => Box::pin(scope.enter(self.run(inputs, types))).await,
+            }
+        })
     }
 
     /// A [`call`](Self::call) whose outputs are shown while they arrive.

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use serde_json::Value;
-
 use super::prediction::{AnyPrediction, Details, Prediction};
 use super::prepared::Prepared;
 use super::refusal::{Converted, Refusal, enforced};
@@ -19,7 +17,7 @@ use crate::lm::{Capabilities, Lm, Message, Request};
 use crate::observe::{self, EventKind, Failure, Operation, TraceScope, TraceStep, Watched, spans};
 use crate::recovery::{Attempts, Step};
 use crate::settings::Context;
-use crate::signature::{FieldError, FieldSpec, Values};
+use crate::signature::{FieldError, FieldSpec, SignatureSpec, Values};
 use crate::suggest::remedy;
 
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
@@ -353,13 +351,17 @@ fn record(
 }
 
 /// Takes the values of a signature's own outputs from `values`; those that a strategy added stay.
-pub(crate) fn split_outputs(values: &mut Values, own: &crate::signature::SignatureSpec) -> Values {
-    let mut taken = Values::with_capacity(values.len());
-    for field in own.outputs() {
-        if let Some(value) = values.get_mut(field.name()).map(Value::take) {
-            taken.insert(field.name().to_owned(), value);
-        }
+pub(crate) fn split_outputs(values: &mut Values, own: &SignatureSpec) -> Values {
+    let mut taken = std::mem::take(values);
+    let is_own = |name: &str| own.outputs().any(|field| field.name() == name);
+    if !taken.keys().all(|name| is_own(name)) {
+        taken.retain(|name, value| {
+            let stays = is_own(name);
+            if !stays {
+                values.insert(name.clone(), value.take());
+            }
+            stays
+        });
     }
-    values.retain(|name, _| !taken.contains_key(name));
     taken
 }

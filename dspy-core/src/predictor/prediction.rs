@@ -57,6 +57,8 @@ pub(crate) struct Details {
 impl Details {
     pub(crate) fn push(&mut self, attempt: Attempt) {
         self.latest = self.attempts.len();
+        // Mostly there is one.
+        self.attempts.reserve_exact(1);
         self.attempts.push(attempt);
     }
 

@@ -13,6 +13,6 @@ pub use crate::settings::{Settings, configure, current_lm, inherit, spawn};
 pub use batch::{Batch, BatchResults, Written};
 pub use events::EventStream;
 pub(crate) use events::watched;
-pub(crate) use module::call_leaf;
+pub(crate) use module::named;
 pub use module::{BoxModule, Module};
 pub use walk::{HasPredictors, Visitor, VisitorMut};

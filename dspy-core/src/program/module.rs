@@ -12,7 +12,7 @@ use super::walk::named_refs;
 use super::{Batch, HasPredictors, Visitor, VisitorMut};
 use crate::error::Result;
 use crate::lm::BoxFuture;
-use crate::observe::{self, Watched};
+use crate::observe::{self, NamedScope, Watched};
 use crate::predictor::Prediction;
 use crate::signature::IntoInput;
 
@@ -109,17 +109,12 @@ pub trait Module: HasPredictors + Send + Sync {
     }
 }
 
-/// Runs [`Module::call`] for a module that is a single predictor, which counts its own usage.
-pub(crate) async fn call_leaf<T>(
-    module: &(dyn HasPredictors + Sync),
-    work: impl Future<Output = T> + Send,
-) -> T {
+/// Registers the predictors of a module that is a single one, which counts its own usage. Returns the scope to run it in
+/// if an observer may exist.
+pub(crate) fn named(module: &(dyn HasPredictors + Sync)) -> Option<NamedScope> {
     let predictors = || named_refs(module);
     Watched::current().register(&predictors);
-    match observe::leaf(&predictors) {
-        None => work.await,
-        Some(scope) => Box::pin(scope.enter(work)).await,
-    }
+    observe::leaf(&predictors)
 }
 
 /// Returns the name of a type without its path and parameters.
