@@ -326,6 +326,11 @@ impl Fence {
 /// Where the last line starts, if it opens a fence in which nothing stands: the mark of a fence around a section, or
 /// around the next one.
 fn loose_fence(text: &str) -> Option<usize> {
+    // Most texts have no mark at their end, and their lines need not be looked at.
+    let tail = &text.as_bytes()[text.len().saturating_sub(LONGEST_FENCE)..];
+    if !tail.iter().any(|b| matches!(b, b'`' | b'~')) {
+        return None;
+    }
     // The guard of space at the start of a text is no part of its first line.
     let lead = text.len() - value::without_lead(text).len();
     let last = text.rfind('\n').map_or(lead, |newline| newline + 1).max(lead);
@@ -375,6 +380,12 @@ fn guarded(text: &str, at: usize) -> Option<(usize, usize)> {
 
 const GUARDED: [char; 3] = ['[', '<', '◁'];
 
+/// Whether anything in a text may have to be guarded.
+fn has_guarded(text: &str) -> bool {
+    // The first byte of the third one tells most texts apart, byte by byte.
+    text.bytes().any(|b| matches!(b, b'[' | b'<' | 0xe2)) && text.contains(GUARDED)
+}
+
 /// Guards everything in `text` that could be read as a marker or as the end of a thought with a backslash:
 /// `[[ \## answer ## ]]`, `<\/think>`.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
@@ -392,7 +403,7 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
 
 /// As [`escape`] for JSON text, where both can only stand inside a string and reading the JSON undoes it.
 pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
-    if !text.contains(GUARDED) {
+    if !has_guarded(text) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -418,7 +429,7 @@ pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
 
 /// Copies `text`; before each sign that is guarded or has to be, `edit` may change what stands in front of it.
 fn edit_guards(text: &str, edit: impl Fn(&mut String, usize, usize)) -> Cow<'_, str> {
-    if !text.contains(GUARDED) {
+    if !has_guarded(text) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);

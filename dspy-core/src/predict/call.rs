@@ -48,7 +48,8 @@ impl Predictor {
         let adapter = self.adapter().unwrap_or(context.adapter());
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
         let prepared = self.prepared(adapter, able);
-        let request = prepared.request(self.demos(), inputs, &[], able)?;
+        let mut request = Request::new(Vec::new());
+        prepared.fill(&mut request, self.demos(), inputs, &[], able)?;
         Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
@@ -169,9 +170,10 @@ impl Question<'_> {
     /// The request that asks it.
     fn request(&self, predictor: &Predictor, context: &Context, inputs: &Values) -> Result<Request> {
         let Question { prepared, able, correction, limit, .. } = *self;
+        let mut request = Request::new(Vec::new());
         let rendering = spans::render(prepared.adapter.name());
-        let make = || prepared.request(predictor.demos(), inputs, correction, able);
-        let mut request = rendering.in_scope(make)?;
+        let fill = || prepared.fill(&mut request, predictor.demos(), inputs, correction, able);
+        rendering.in_scope(fill)?;
         request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = context.rollout();
@@ -187,16 +189,11 @@ impl Call<'_> {
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let mut failed: Vec<ParseError> = Vec::new();
         let mut limit = None;
-        // The fallback asks for everything in the text, whatever the model could do natively.
-        let able = self.lm.capabilities();
-        let textual = able.tools(false).reasoning(false);
-        let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
-        let fallback = recovery.json_fallback && (native || !adapter::is_json(&**chosen));
-        let attempts = [(chosen, able, recovery.reasks), (&*JSON, textual, 0)];
-        for (adapter, able, reasks) in attempts.into_iter().take(1 + usize::from(fallback)) {
+        let (mut adapter, mut able, mut left) = (chosen, self.lm.capabilities(), recovery.reasks);
+        let mut fallen_back = false;
+        loop {
             let prepared = &self.predictor.prepared(adapter, able);
             let mut correction = Vec::new();
-            let mut left = reasks;
             loop {
                 let (correction_now, abort_early) = (&correction, recovery.abort_early);
                 let question = Question { prepared, able, correction: correction_now, limit, abort_early };
@@ -235,8 +232,14 @@ impl Call<'_> {
                     break;
                 }
             }
+            let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
+            if fallen_back || !recovery.json_fallback || !native && adapter::is_json(&**chosen) {
+                return Err(last(failed));
+            }
+            // The fallback asks for everything in the text, whatever the model could do natively.
+            (adapter, able, left) = (&*JSON, able.tools(false).reasoning(false), 0);
+            fallen_back = true;
         }
-        Err(last(failed))
     }
 
     /// A higher token limit than the one that cut the reply off, if the policy has one.
@@ -256,10 +259,10 @@ impl Call<'_> {
         let Question { prepared, abort_early, .. } = question;
         // The request is moved on at once, so that the future does not hold it twice.
         let received = match &mut self.watch {
-            None => {
-                let request = question.request(self.predictor, self.context, self.inputs);
-                Received::Answer(self.lm.complete(request?).await?)
-            }
+            None => match question.request(self.predictor, self.context, self.inputs) {
+                Ok(request) => Received::Answer(self.lm.complete(request).await?),
+                Err(error) => return Err(error),
+            },
             Some(watch) => {
                 let request = question.request(self.predictor, self.context, self.inputs);
                 // Boxed, like all that few calls need, so that the others stay small.
@@ -354,10 +357,19 @@ fn record(
     trace.record(place, predictor, step);
 }
 
-/// Takes the values of a signature's own outputs out of `values`, leaving those that a strategy added.
-pub(super) fn split_outputs(values: &mut Values, own: &SignatureSpec) -> Values {
-    let mut taken = std::mem::take(values);
+/// Takes the values of a signature's own outputs out of `values`, leaving those that a strategy added to make `whole`.
+pub(super) fn split_outputs(values: &mut Values, own: &SignatureSpec, whole: &SignatureSpec) -> Values {
     let is_own = |name: &str| own.outputs().any(|field| field.name() == name);
+    let mut taken = std::mem::take(values);
+    if taken.len() > own.outputs().count() {
+        *values = Values::with_capacity(1);
+    }
+    for added in whole.outputs().filter(|field| !is_own(field.name())) {
+        if let Some((name, value)) = taken.shift_remove_entry(added.name()) {
+            values.insert(name, value);
+        }
+    }
+    // An adapter may return more than it was asked for.
     if !taken.keys().all(|name| is_own(name)) {
         taken.retain(|name, value| {
             let stays = is_own(name);

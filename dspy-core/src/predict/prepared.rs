@@ -7,7 +7,7 @@ use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, Reply
 use crate::error::Result;
 use crate::lm::{Capabilities, Completion, Lm, Maker, Message, Origin, Request};
 use crate::program::Recovery;
-use crate::signature::{Demo, SignatureSpec, Values};
+use crate::signature::{Demo, FieldError, SignatureSpec, Values};
 
 /// An adapter applied to a signature as a model sees it.
 #[derive(Debug)]
@@ -60,17 +60,18 @@ impl Prepared {
         messages
     }
 
-    pub(super) fn request(
+    /// Writes what is asked into a request, in place: requests are large.
+    pub(super) fn fill(
         &self,
+        request: &mut Request,
         demos: &[Demo],
         inputs: &Values,
         correction: &[Message],
         able: Capabilities,
-    ) -> Result<Request> {
-        let mut request = Request::new(self.messages(demos, inputs, correction));
+    ) -> Result<(), FieldError> {
+        request.messages = self.messages(demos, inputs, correction);
         request.format = self.adapter.format(&self.view.spec, able);
-        self.view.offer(inputs, &mut request)?;
-        Ok(request)
+        self.view.offer(inputs, request)
     }
 
     /// Where a request of this predictor comes from.
