@@ -107,15 +107,15 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Creates the attempts of a call whose first request has the limit `max_tokens`. `other_form` says
-    /// whether a JSON object is a different form from the first request's.
-    pub(crate) fn new(policy: Recovery, max_tokens: Option<u32>, other_form: bool) -> Self {
+    /// Creates the attempts of a call whose first request has the limit `max_tokens`.
+    pub(crate) fn new(policy: Recovery, max_tokens: Option<u32>) -> Self {
         let Recovery { reprompts, json_fallback, retry_max_tokens, .. } = policy;
-        Attempts { reprompts, json_fallback: json_fallback && other_form, retry_max_tokens, max_tokens }
+        Attempts { reprompts, json_fallback, retry_max_tokens, max_tokens }
     }
 
-    /// Returns the step after a failure of this kind, and subtracts it from the remaining attempts.
-    pub(crate) fn after(&mut self, failure: ParseErrorKind) -> Step {
+    /// Returns the step after a failure of this kind, and subtracts it from the remaining attempts. `other_form`
+    /// returns whether a JSON object is a different form from the first request's.
+    pub(crate) fn after(&mut self, failure: ParseErrorKind, other_form: impl FnOnce() -> bool) -> Step {
         match failure {
             // The same type would fail again.
             ParseErrorKind::Schema => Step::GiveUp,
@@ -131,7 +131,7 @@ impl Attempts {
                 self.reprompts -= 1;
                 Step::Reprompt
             }
-            _ if self.json_fallback => {
+            _ if self.json_fallback && other_form() => {
                 self.json_fallback = false;
                 Step::JsonFallback
             }
@@ -153,8 +153,8 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    fn steps(mut attempts: Attempts, failures: &[ParseErrorKind]) -> Vec<Step> {
-        failures.iter().map(|failure| attempts.after(*failure)).collect()
+    fn steps(mut attempts: Attempts, other_form: bool, failures: &[ParseErrorKind]) -> Vec<Step> {
+        failures.iter().map(|failure| attempts.after(*failure, || other_form)).collect()
     }
 
     #[test]
@@ -163,21 +163,21 @@ mod tests {
         let policy = Recovery::default().reprompts(2);
         let failures = [Malformed, Check, Malformed, Malformed];
         let all = [Step::Reprompt, Step::Reprompt, Step::JsonFallback, Step::GiveUp];
-        assert_eq!(steps(Attempts::new(policy, None, true), &failures), all);
+        assert_eq!(steps(Attempts::new(policy, None), true, &failures), all);
         // A fresh request in the same form would not help.
         let without = [Step::Reprompt, Step::Reprompt, Step::GiveUp, Step::GiveUp];
-        assert_eq!(steps(Attempts::new(policy, None, false), &failures), without);
+        assert_eq!(steps(Attempts::new(policy, None), false, &failures), without);
     }
 
     #[test]
     fn limits_double_up_to_the_largest() {
         use ParseErrorKind::{Malformed, Schema, Truncated};
         let policy = Recovery::NONE.reprompts(1).retry_max_tokens(500);
-        let attempts = || Attempts::new(policy, Some(200), true);
-        let truncated = steps(attempts(), &[Truncated, Malformed, Truncated, Truncated]);
+        let attempts = || Attempts::new(policy, Some(200));
+        let truncated = steps(attempts(), true, &[Truncated, Malformed, Truncated, Truncated]);
         assert_eq!(truncated, [Step::RaiseLimit(400), Step::Reprompt, Step::RaiseLimit(500), Step::GiveUp]);
-        assert_eq!(steps(Attempts::new(policy, None, true), &[Truncated]), [Step::RaiseLimit(500)]);
-        assert_eq!(steps(Attempts::new(Recovery::default(), None, true), &[Truncated]), [Step::GiveUp]);
-        assert_eq!(steps(attempts(), &[Schema]), [Step::GiveUp]);
+        assert_eq!(steps(Attempts::new(policy, None), true, &[Truncated]), [Step::RaiseLimit(500)]);
+        assert_eq!(steps(Attempts::new(Recovery::default(), None), true, &[Truncated]), [Step::GiveUp]);
+        assert_eq!(steps(attempts(), true, &[Schema]), [Step::GiveUp]);
     }
 }

@@ -331,6 +331,11 @@ impl Fence {
 /// Returns the offset of the last line if it opens an empty fence: the mark of a fence around a section, or
 /// around the next one.
 fn loose_fence(text: &str) -> Option<usize> {
+    // Most texts have no mark at their end, and their lines need not be looked at.
+    let tail = &text.as_bytes()[text.len().saturating_sub(LONGEST_FENCE)..];
+    if !tail.iter().any(|b| matches!(b, b'`' | b'~')) {
+        return None;
+    }
     // The guard of leading space is not part of the first line.
     let lead = text.len() - value::without_lead(text).len();
     let last = text.rfind('\n').map_or(lead, |newline| newline + 1).max(lead);
@@ -381,6 +386,12 @@ fn guarded(text: &str, at: usize) -> Option<(usize, usize)> {
 
 const GUARDED: [char; 3] = ['[', '<', '◁'];
 
+/// Returns whether anything in `text` may have to be guarded.
+fn has_guarded(text: &str) -> bool {
+    // The first byte of the third one tells most texts apart, byte by byte.
+    text.bytes().any(|b| matches!(b, b'[' | b'<' | 0xe2)) && text.contains(GUARDED)
+}
+
 /// Guards everything in `text` that could be read as a marker or as the end of a reasoning block with a
 /// backslash: `[[ \## answer ## ]]`, `<\/think>`.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
@@ -399,7 +410,7 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
 /// Guards JSON text like [`escape`]. In JSON, markers and tags occur only inside strings, and parsing removes
 /// the guards.
 pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
-    if !text.contains(GUARDED) {
+    if !has_guarded(text) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -425,7 +436,7 @@ pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
 
 /// Copies `text`; `edit` may change the guards before each sign that has or needs one.
 fn edit_guards(text: &str, edit: impl Fn(&mut String, usize, usize)) -> Cow<'_, str> {
-    if !text.contains(GUARDED) {
+    if !has_guarded(text) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 8);

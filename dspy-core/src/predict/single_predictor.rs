@@ -108,8 +108,9 @@ impl Leaf {
         if let Some(error) = &self.bad_demos {
             return Err(error.clone().into());
         }
+        let (own, whole) = ((types.spec)(), self.predictor.spec());
         let convert =
-            &mut |values: &mut Values| converted((types.checked)(split_outputs(values, (types.spec)())));
+            &mut |values: &mut Values| converted((types.checked)(split_outputs(values, own, whole)));
         self.predictor.call_as(inputs?, types.check_field, convert).await
     }
 }

@@ -49,7 +49,8 @@ impl Predictor {
         let adapter = self.adapter().unwrap_or(context.adapter());
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
         let prepared = self.prepared(adapter, able);
-        let request = prepared.request(self.demos(), inputs, &[], able)?;
+        let mut request = Request::new(Vec::new());
+        prepared.fill(&mut request, self.demos(), inputs, &[], able)?;
         Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
@@ -183,9 +184,10 @@ impl Question {
     /// Builds the request.
     fn request(&self, predictor: &Predictor, context: &Context, inputs: &Values) -> Result<Request> {
         let Question { prepared, able, correction, limit, .. } = self;
+        let mut request = Request::new(Vec::new());
         let rendering = spans::render(prepared.adapter.name());
-        let make = || prepared.request(predictor.demos(), inputs, correction, *able);
-        let mut request = rendering.in_scope(make)?;
+        let fill = || prepared.fill(&mut request, predictor.demos(), inputs, correction, *able);
+        rendering.in_scope(fill)?;
         request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = context.rollout();
@@ -200,9 +202,12 @@ impl Call<'_> {
         let policy = self.predictor.recovery().unwrap_or(self.context.recovery());
         let chosen = self.predictor.adapter().unwrap_or(self.context.adapter());
         let able = self.lm.capabilities();
-        let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
         let first_limit = self.predictor.params().max_tokens.or(self.lm.params().max_tokens);
-        let mut attempts = Attempts::new(policy, first_limit, native || !adapter::is_json(&**chosen));
+        let mut attempts = Attempts::new(policy, first_limit);
+        let other_form = || {
+            let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
+            native || !adapter::is_json(&**chosen)
+        };
         let mut question = Question {
             prepared: self.predictor.prepared(chosen, able),
             able,
@@ -222,7 +227,7 @@ impl Call<'_> {
                     });
                 }
             };
-            let step = attempts.after(error.kind);
+            let step = attempts.after(error.kind, other_form);
             match step {
                 Step::RaiseLimit(limit) => question.limit = Some(limit),
                 Step::Reprompt => {
@@ -254,10 +259,10 @@ impl Call<'_> {
         let Question { prepared, abort_early, .. } = question;
         // The request is moved at once, so that the future does not hold it twice.
         let received = match &mut self.watch {
-            None => {
-                let request = question.request(self.predictor, self.context, self.inputs);
-                Received::Answer(self.lm.complete(request?).await?)
-            }
+            None => match question.request(self.predictor, self.context, self.inputs) {
+                Ok(request) => Received::Answer(self.lm.complete(request).await?),
+                Err(error) => return Err(error),
+            },
             Some(watch) => {
                 let request = question.request(self.predictor, self.context, self.inputs);
                 // Boxed, like everything that few calls need, to keep the other calls small.
@@ -350,10 +355,19 @@ fn record(
     trace.record(place, predictor.reference(), step);
 }
 
-/// Takes the values of a signature's own outputs from `values`; those that a strategy added stay.
-pub(crate) fn split_outputs(values: &mut Values, own: &SignatureSpec) -> Values {
-    let mut taken = std::mem::take(values);
+/// Takes the values of a signature's own outputs from `values`; those that a strategy added to make `whole` stay.
+pub(crate) fn split_outputs(values: &mut Values, own: &SignatureSpec, whole: &SignatureSpec) -> Values {
     let is_own = |name: &str| own.outputs().any(|field| field.name() == name);
+    let mut taken = std::mem::take(values);
+    if taken.len() > own.outputs().count() {
+        *values = Values::with_capacity(1);
+    }
+    for added in whole.outputs().filter(|field| !is_own(field.name())) {
+        if let Some((name, value)) = taken.shift_remove_entry(added.name()) {
+            values.insert(name, value);
+        }
+    }
+    // An adapter may return more than it was asked for.
     if !taken.keys().all(|name| is_own(name)) {
         taken.retain(|name, value| {
             let stays = is_own(name);

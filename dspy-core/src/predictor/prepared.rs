@@ -7,7 +7,7 @@ use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, Reply
 use crate::error::Result;
 use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, ToolSpec};
 use crate::recovery::Recovery;
-use crate::signature::{Demo, SignatureSpec, Values};
+use crate::signature::{Demo, FieldError, SignatureSpec, Values};
 use dspy_lm::internal::SignatureName;
 
 /// An adapter applied to the part of a signature that a model sees in text.
@@ -66,17 +66,18 @@ impl Prepared {
         messages
     }
 
-    pub(super) fn request(
+    /// Writes the messages, the format and the tools into `request`, in place because requests are large.
+    pub(super) fn fill(
         &self,
+        request: &mut Request,
         demos: &[Demo],
         inputs: &Values,
         correction: &[Message],
         able: Capabilities,
-    ) -> Result<Request> {
-        let mut request = Request::new(self.messages(demos, inputs, correction));
+    ) -> Result<(), FieldError> {
+        request.messages = self.messages(demos, inputs, correction);
         request.format = self.adapter.format(&self.view.spec, able);
-        self.view.offer(inputs, &mut request)?;
-        Ok(request)
+        self.view.offer(inputs, request)
     }
 
     /// Adds extensions to a request that describe its origin.
