@@ -4,7 +4,7 @@
 //!
 //! - **Spans** go to the [`tracing`](https://docs.rs/tracing) subscriber of the application, named by
 //!   OpenTelemetry's conventions for generative AI. The feature `otel` exports them to a collector.
-//! - **Events** go to [`Observer`]s: functions of an [`Event`](crate::program::Event).
+//! - **Events** go to [`Observer`]s: functions of an [`Event`].
 //! - [`LmHistory`] keeps the latest model calls for [`inspect_history`].
 //! - [`Metrics`] counts calls, tokens, cost and time.
 //!
