@@ -263,6 +263,57 @@ async fn optimizers_are_listed_and_nested_on_one_journal_and_one_budget() {
 }
 
 #[tokio::test]
+async fn studies_nest_in_nested_ones() {
+    let folder = folder("nested-twice");
+    let lm = Obedient::new();
+    let bootstrap = BootstrapFewShot::builder().metric(right).max_labeled_demos(2).build();
+    let mut inner = sequence(&lm, Options::default());
+    // Once awaited where it is made, once spawned.
+    inner.steps = vec![bootstrap.clone().boxed(), Spawned(bootstrap.clone()).boxed()];
+    let mut outer = sequence(&lm, at(&folder));
+    outer.steps = vec![climb(&lm, Options::default()).boxed(), inner.boxed(), Eager(bootstrap).boxed()];
+    let report = outer.compile(one_step(&lm), &rows(12)).await.unwrap().report().clone();
+    let journal = journal_of(&folder);
+    let began = journal.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let began = began.filter(|event| event["event"] == "began").map(|event| event["scope"].clone());
+    let names = ["step-0/", "step-1/", "step-1/step-0/", "step-1/step-1/", "step-2/", "step-2/eager/"];
+    assert_eq!(began.collect::<Vec<_>>(), names);
+    assert_eq!((calls_in(&journal), report.usage.requests as usize), (lm.calls(), lm.calls()));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Runs an optimizer in a task of its own.
+struct Spawned(BootstrapFewShot<SharedMetric<Row, Values>>);
+
+impl Optimizer<DynPredict, Row> for Spawned {
+    async fn compile<D: IntoData<DynPredict, Row>>(
+        &self,
+        program: DynPredict,
+        data: D,
+    ) -> Result<Optimized<DynPredict>, OptimizeError> {
+        drop(data);
+        tokio::spawn(self.0.compile(program, rows(8))).await.unwrap()
+    }
+}
+
+/// Makes the future of another optimizer before it runs it inside its own study.
+struct Eager(BootstrapFewShot<SharedMetric<Row, Values>>);
+
+impl Optimizer<DynPredict, Row> for Eager {
+    async fn compile<D: IntoData<DynPredict, Row>>(
+        &self,
+        program: DynPredict,
+        data: D,
+    ) -> Result<Optimized<DynPredict>, OptimizeError> {
+        let (data, metric) = (data.into_data(), SharedMetric::new(right));
+        let study = Study::builder("Eager", program, &data).start(&metric)?;
+        let work = self.0.compile(study.program().clone(), study.train().clone());
+        study.nested("eager", Budget::UNLIMITED, work).await?;
+        study.finish(Ok(Stopped::Finished)).await
+    }
+}
+
+#[tokio::test]
 async fn a_nested_study_that_has_changed_is_another_one() {
     let folder = folder("nested-other");
     let run = async |k: usize| {

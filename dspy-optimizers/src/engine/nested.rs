@@ -48,14 +48,13 @@ pub(super) fn detached<F: Future>(work: F) -> impl Future<Output = F::Output> {
     PARENT.scope(None, work)
 }
 
-/// Carries the settings of the current task, including the enclosing study, into `future`.
+/// Carries the settings of the current task, including the enclosing study, into `future`. If the future runs inside
+/// another study than the one that it was made in, the other study encloses it.
 pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let parent = Parent::current();
+    let made_in = Parent::current();
     dspy_core::program::inherit(async move {
-        match parent {
-            Some(parent) => PARENT.scope(Some(parent), future).await,
-            None => future.await,
-        }
+        let parent = PARENT.try_with(Clone::clone).unwrap_or(made_in);
+        PARENT.scope(parent, future).await
     })
 }
 
