@@ -308,7 +308,7 @@ impl Optimizer<DynPredict, Row> for Eager {
         let (data, metric) = (data.into_data(), SharedMetric::new(right));
         let study = Study::builder("Eager", program, &data).start(&metric)?;
         let work = self.0.compile(study.program().clone(), study.train().clone());
-        study.nested("eager", Budget::UNLIMITED, work).await?;
+        study.nested("eager", Budget::UNLIMITED, Box::pin(work)).await?;
         study.finish(Ok(Stopped::Finished)).await
     }
 }
