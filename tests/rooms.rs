@@ -76,6 +76,7 @@ fn rooms_import_only_rooms_below_them() {
 /// For each room the rooms that its files name, with the files.
 fn imports(src: &Path) -> BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> {
     let files = rust_files(src);
+    let exported = exports(&code(&fs::read_to_string(src.join("lib.rs")).unwrap()));
     let top = |file: &PathBuf| room(Path::new(file.strip_prefix(src).unwrap().iter().next().unwrap()));
     let rooms: BTreeSet<String> = files.iter().map(top).collect();
     let mut found: BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> = BTreeMap::new();
@@ -87,12 +88,33 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeMap<String, BTreeSet<PathBuf>>> 
         }
         let targets = found.entry(own.clone()).or_default();
         for target in named(&code(&fs::read_to_string(file).unwrap()), path) {
+            let target = exported.get(&target).cloned().unwrap_or(target);
             if target != own && rooms.contains(&target) {
                 targets.entry(target).or_default().insert(path.to_owned());
             }
         }
     }
     found
+}
+
+/// The rooms of the names that the root of a crate exports: `use room::path::{A, B as C};` gives `A` and `C` the room.
+fn exports(root: &str) -> BTreeMap<String, String> {
+    let mut rooms = BTreeMap::new();
+    for statement in root.split(';') {
+        let Some((before, path)) = statement.split_once("use ") else { continue };
+        if !before.chars().next_back().is_none_or(char::is_whitespace) {
+            continue;
+        }
+        let Some(room) = first_name(path.trim_start().trim_start_matches("crate::")) else { continue };
+        let names = path.rsplit_once('{').map_or_else(|| path.rsplit("::").next().unwrap(), |(_, names)| names);
+        for name in names.trim_end_matches(|c: char| c == '}' || c.is_whitespace()).split(',') {
+            let name = name.rsplit(" as ").next().unwrap().rsplit("::").next().unwrap().trim();
+            if !name.is_empty() && name != room {
+                rooms.insert(name.to_owned(), room.clone());
+            }
+        }
+    }
+    rooms
 }
 
 fn room(path: &Path) -> String {
