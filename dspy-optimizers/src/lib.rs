@@ -75,6 +75,7 @@ mod labeled_few_shot;
 mod optimized;
 mod optimizer;
 mod options;
+pub mod proposer;
 mod race;
 mod random_search;
 mod report;

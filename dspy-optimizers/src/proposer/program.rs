@@ -1,0 +1,267 @@
+//! The default proposer.
+
+use std::collections::BTreeMap;
+
+use dspy_core::Result;
+use dspy_core::lm::BoxFuture;
+use dspy_core::predict::DynPredict;
+use dspy_core::program::{HasPredictors, Module as _, Settings, Visitor, VisitorMut};
+use dspy_core::signature::Values;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::view::{self, Room, describe_signature};
+use super::{Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
+use crate::journal::program_identity;
+
+/// The default [`TextProposer`], an LM program of five predictors:
+///
+/// | path | what it does |
+/// |---|---|
+/// | `observe` | notes what a batch of rows shows about the data |
+/// | `summarize` | summarizes the notes |
+/// | `describe` | describes the program and each of its steps |
+/// | `instruct` | writes an instruction from this material, from examples and from earlier attempts |
+/// | `reflect` | rewrites a text after calls with scores and feedback |
+///
+/// Its model is the current one, unless [`with_lm`](Self::with_lm) binds another. Texts of more than
+/// [`max_chars`](Self::max_chars) characters are no proposals, and what it shows to the model is bounded by
+/// [`max_shown`](Self::max_shown).
+///
+/// Source of the material and its order: Opsahl-Ong et al., "Optimizing Instructions and Demonstrations for
+/// Multi-Stage Language Model Programs" (2024), and Agrawal et al., "GEPA" (2025), for `reflect`.
+#[derive(Debug, Clone)]
+pub struct Proposer {
+    observe: DynPredict,
+    summarize: DynPredict,
+    describe: DynPredict,
+    instruct: DynPredict,
+    reflect: DynPredict,
+    max_chars: usize,
+    max_shown: usize,
+}
+
+/// The largest number of batches of rows to observe.
+const MOST_BATCHES: usize = 10;
+
+/// The number of batches without a new observation after which there are no more.
+const ENOUGH_SKIPS: usize = 5;
+
+/// The distance between the numbers of the first samples of two requests.
+const SAMPLES: u64 = 1_000;
+
+impl Proposer {
+    /// Creates a proposer that uses the current model.
+    pub fn new() -> Self {
+        Proposer {
+            observe: DynPredict::new(prompts::observe()),
+            summarize: DynPredict::new(prompts::summarize()),
+            describe: DynPredict::new(prompts::describe()),
+            instruct: DynPredict::new(prompts::instruct()),
+            reflect: DynPredict::new(prompts::reflect()),
+            max_chars: 10_000,
+            max_shown: 40_000,
+        }
+    }
+
+    /// Binds a model to all predictors.
+    #[must_use]
+    pub fn with_lm(mut self, lm: dspy_core::lm::Lm /* `Lm::new("openai/gpt-4o-mini")?` */) -> Self {
+        self.set_lm(lm);
+        self
+    }
+
+    /// Sets the largest length of a proposed text, 10,000 characters by default.
+    #[must_use]
+    pub fn max_chars(mut self, chars: usize) -> Self {
+        self.max_chars = chars;
+        self
+    }
+
+    /// Sets how much of the rows, calls and earlier texts is shown in one prompt, 40,000 characters by default. A
+    /// single value is cut at a twentieth of it.
+    #[must_use]
+    pub fn max_shown(mut self, chars: usize) -> Self {
+        self.max_shown = chars;
+        self
+    }
+
+    fn room(&self) -> Room {
+        Room { value: (self.max_shown / 20).max(1), total: self.max_shown }
+    }
+
+    async fn dataset(&self, request: &GroundingRequest) -> Result<Option<String>> {
+        if request.examples.is_empty() {
+            return Ok(None);
+        }
+        let (mut notes, mut skips) = (String::new(), 0);
+        for batch in request.examples.chunks(request.batch.max(1)).take(MOST_BATCHES) {
+            let mut inputs = Inputs::new();
+            inputs.set("rows", view::rows(batch, &self.room()));
+            inputs.set_some("earlier_notes", &notes);
+            let observed = text_of(&self.observe, inputs, "observations").await?;
+            if observed.trim_start().to_uppercase().starts_with("COMPLETE") {
+                skips += 1;
+                if skips == ENOUGH_SKIPS {
+                    break;
+                }
+            } else {
+                let separator = if notes.is_empty() { "" } else { "\n" };
+                notes = notes + separator + observed.trim();
+            }
+        }
+        if notes.is_empty() {
+            return Ok(None);
+        }
+        let mut inputs = Inputs::new();
+        inputs.set("observations", notes);
+        text_of(&self.summarize, inputs, "summary").await.map(|summary| clean(&summary, self.max_chars))
+    }
+
+    async fn description(
+        &self,
+        request: &GroundingRequest,
+        program: &str,
+        step: Option<&str>,
+    ) -> Result<Option<String>> {
+        let mut inputs = Inputs::new();
+        inputs.set("program", program);
+        inputs.set_some("source_code", request.source.as_deref().unwrap_or_default());
+        inputs.set_some("step", step.unwrap_or_default());
+        text_of(&self.describe, inputs, "description").await.map(|text| clean(&text, self.max_chars))
+    }
+
+    async fn grounding(&self, request: GroundingRequest) -> Result<Grounding> {
+        let dataset = self.dataset(&request).await?;
+        let mut grounding = Grounding { dataset, ..Grounding::default() };
+        if let Some(program) = &request.program {
+            grounding.program = self.description(&request, program, None).await?;
+            let mut modules = BTreeMap::new();
+            for (path, signature) in &request.modules {
+                let step = format!("Step `{path}`\n{signature}");
+                if let Some(text) = self.description(&request, program, Some(&step)).await? {
+                    modules.insert(path.clone(), text);
+                }
+            }
+            grounding.modules = modules;
+        }
+        Ok(grounding)
+    }
+
+    async fn texts(&self, request: TextRequest) -> Result<Vec<String>> {
+        let room = self.room();
+        let mut inputs = Inputs::new();
+        inputs.set("task", describe_signature(&request.signature));
+        inputs.set_some("attempts", &view::history(&request.history, &room));
+        let (predictor, output) = if request.records.is_empty() {
+            let Grounding { dataset, program, modules } = &request.grounding;
+            let step = modules.get(request.component.predictor());
+            inputs.set("current_instruction", request.current);
+            inputs.set_some("dataset_summary", dataset.as_deref().unwrap_or_default());
+            inputs.set_some("program_description", program.as_deref().unwrap_or_default());
+            inputs.set_some("step_description", step.map(String::as_str).unwrap_or_default());
+            inputs.set_some("examples", &view::rows(&request.demos, &room));
+            inputs.set_some("tip", request.tip.as_deref().unwrap_or_default());
+            (&self.instruct, "instruction")
+        } else {
+            inputs.set("role_of_text", view::role(request.component.kind()));
+            inputs.set("current_text", request.current);
+            inputs.set("examples", view::records(&request.records, &room));
+            (&self.reflect, "revised_text")
+        };
+        let mut predictor = predictor.clone();
+        if request.temperature.is_some() {
+            let mut params = predictor.predictor().params().clone();
+            params.temperature = request.temperature;
+            predictor.predictor_mut().set_params(params);
+        }
+        // Samples of their own instead of several completions of one: not every endpoint returns several.
+        let count = request.count.max(1) as u64;
+        let (predictor, inputs) = (&predictor, &inputs);
+        let samples = (0..count).map(|index| async move {
+            let call = text_of(predictor, inputs.clone(), output);
+            Settings::new()
+                .rollout(request.sample.wrapping_mul(SAMPLES).wrapping_add(index))
+                .scope(call)
+                .await
+        });
+        let mut texts = Vec::new();
+        let mut failed = None;
+        for text in join_all(samples).await {
+            match text {
+                Ok(text) => texts.extend(clean(&text, self.max_chars)),
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        // One unreadable reply of several is one proposal less.
+        failed.filter(|_| texts.is_empty()).map_or(Ok(texts), Err)
+    }
+}
+
+impl Default for Proposer {
+    fn default() -> Self {
+        Proposer::new()
+    }
+}
+
+impl TextProposer for Proposer {
+    fn propose(&self, request: TextRequest) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(self.texts(request))
+    }
+
+    fn ground(&self, request: GroundingRequest) -> BoxFuture<'_, Result<Grounding>> {
+        Box::pin(self.grounding(request))
+    }
+
+    fn identity(&self) -> Value {
+        serde_json::json!({
+            "program": program_identity(self),
+            "max_chars": self.max_chars,
+            "max_shown": self.max_shown,
+        })
+    }
+}
+
+impl HasPredictors for Proposer {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("observe", &self.observe);
+        visitor.field("summarize", &self.summarize);
+        visitor.field("describe", &self.describe);
+        visitor.field("instruct", &self.instruct);
+        visitor.field("reflect", &self.reflect);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("observe", &mut self.observe);
+        visitor.field("summarize", &mut self.summarize);
+        visitor.field("describe", &mut self.describe);
+        visitor.field("instruct", &mut self.instruct);
+        visitor.field("reflect", &mut self.reflect);
+    }
+}
+
+/// The inputs of a call. Optional ones that are empty are left out.
+#[derive(Clone)]
+struct Inputs(Values);
+
+impl Inputs {
+    fn new() -> Self {
+        Inputs(Values::new())
+    }
+
+    fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into().into());
+    }
+
+    fn set_some(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.set(name, value);
+        }
+    }
+}
+
+async fn text_of(predictor: &DynPredict, inputs: Inputs, output: &str) -> Result<String> {
+    let prediction = predictor.call(inputs.0).await?;
+    Ok(prediction[output].as_str().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,97 @@
+//! The signatures of the default proposer. All its prompts are in this file.
+
+use dspy_core::signature::{FieldSpec, Role, SignatureSpec};
+
+/// Records, a few at a time, to observations about the data.
+pub(super) fn observe() -> SignatureSpec {
+    signature(
+        "ObserveData",
+        "Study these rows of a data set and note what helps somebody who has to fill in the last fields: topics, \
+         formats, lengths, how the values are connected, what is easily mistaken. Add to the earlier notes and do not \
+         repeat them. If there is nothing to add, answer only: COMPLETE.",
+        [
+            input::<String>("rows", "Rows of the data set."),
+            input::<Option<String>>("earlier_notes", "Notes on other rows."),
+            output("observations", "The new notes, one sentence each."),
+        ],
+    )
+}
+
+/// Observations to a short summary.
+pub(super) fn summarize() -> SignatureSpec {
+    signature(
+        "SummarizeData",
+        "Summarize these notes on a data set in two or three sentences that somebody needs who writes an instruction \
+         for the task.",
+        [input::<String>("observations", "The notes."), output("summary", "The summary of the data set.")],
+    )
+}
+
+/// A program to a description of what it does, or of one of its steps.
+pub(super) fn describe() -> SignatureSpec {
+    signature(
+        "DescribeProgram",
+        "Say in a few sentences what this program of language model calls does and how its steps work together. If a \
+         step is named, say what this step contributes instead.",
+        [
+            input::<String>("program", "The steps of the program with their inputs and outputs."),
+            input::<Option<String>>("source_code", "The code that composes the steps."),
+            input::<Option<String>>("step", "The step to describe."),
+            output("description", "The description."),
+        ],
+    )
+}
+
+/// A task to an instruction.
+pub(super) fn instruct() -> SignatureSpec {
+    signature(
+        "ProposeInstruction",
+        "Write an instruction that makes a language model fill in the outputs of the task better than the current \
+         instruction does. Say what decides between the possible outputs, as precisely as the material allows, and \
+         keep what earlier attempts show to work. Answer with the instruction only.",
+        [
+            input::<String>("task", "The inputs and outputs that the instruction is for."),
+            input::<String>("current_instruction", "The instruction that is used now."),
+            input::<Option<String>>("dataset_summary", "What the data is like."),
+            input::<Option<String>>(
+                "program_description",
+                "What the program does that the task is a step of.",
+            ),
+            input::<Option<String>>("step_description", "What the step contributes."),
+            input::<Option<String>>("examples", "Calls with the right outputs."),
+            input::<Option<String>>("attempts", "Earlier instructions with their scores, the best one last."),
+            input::<Option<String>>("tip", "How to write the instruction."),
+            output("instruction", "The new instruction."),
+        ],
+    )
+}
+
+/// Calls with feedback to a better text.
+pub(super) fn reflect() -> SignatureSpec {
+    signature(
+        "ReviseText",
+        "Calls of a language model were scored. Find out what went wrong and what went well, and rewrite the given \
+         text so that similar calls will go well: keep what works, add the facts and rules that the feedback reveals, \
+         and state them generally. Answer with the new text only.",
+        [
+            input::<String>("task", "The inputs and outputs of the calls."),
+            input::<String>("role_of_text", "What the text is used for."),
+            input::<String>("current_text", "The text to rewrite."),
+            input::<String>("examples", "The calls, with scores and feedback."),
+            input::<Option<String>>("attempts", "Earlier texts with their scores, the best one last."),
+            output("revised_text", "The text that replaces the current one, such as an instruction."),
+        ],
+    )
+}
+
+fn signature<const N: usize>(name: &str, instruction: &str, fields: [FieldSpec; N]) -> SignatureSpec {
+    SignatureSpec::new(name, instruction, fields)
+}
+
+fn input<T: dspy_core::signature::FieldType>(name: &str, description: &str) -> FieldSpec {
+    FieldSpec::of::<T>(Role::Input, name, description)
+}
+
+fn output(name: &str, description: &str) -> FieldSpec {
+    FieldSpec::text(Role::Output, name, description)
+}

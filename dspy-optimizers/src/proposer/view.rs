@@ -1,0 +1,192 @@
+//! How programs, rows and calls are shown to a proposer.
+
+use std::fmt::Write as _;
+
+use dspy_core::program::HasPredictors;
+use dspy_core::signature::{FieldSpec, SignatureSpec, Values};
+use serde_json::Value;
+
+use super::{Record, ScoredText};
+use crate::component::ComponentKind;
+
+/// Returns a rendering of a signature: its fields with types, descriptions and choices.
+pub fn describe_signature(spec: &SignatureSpec) -> String {
+    let mut out = String::from("Inputs:\n");
+    spec.shown_inputs().for_each(|field| push_field(&mut out, field));
+    out.push_str("Outputs:\n");
+    spec.outputs().for_each(|field| push_field(&mut out, field));
+    out.trim_end().to_owned()
+}
+
+/// Returns a rendering of a program: each predictor with its signature and instruction.
+pub fn describe_program(program: &impl HasPredictors) -> String {
+    let mut out = String::new();
+    for (path, predictor) in program.named_predictors() {
+        let _ = writeln!(out, "Step `{path}`: {}", predictor.instruction());
+        let _ = writeln!(out, "{}\n", describe_signature(predictor.spec()));
+    }
+    out.trim_end().to_owned()
+}
+
+fn push_field(out: &mut String, field: &FieldSpec) {
+    let text = field.type_text();
+    let _ = write!(out, "- {} ({})", field.name(), text.notation);
+    if !field.description().is_empty() {
+        let _ = write!(out, ": {}", field.description());
+    }
+    out.push('\n');
+    for (choice, description) in &text.choices {
+        let _ = writeln!(out, "  - {choice}: {description}");
+    }
+}
+
+/// Returns what a text of this kind is used for.
+pub(super) fn role(kind: &ComponentKind) -> String {
+    match kind {
+        ComponentKind::Instruction => "The instruction of the task.".to_owned(),
+        ComponentKind::Description { field } => format!("The description of the field `{field}`."),
+        ComponentKind::Demos => "Demonstrations.".to_owned(),
+    }
+}
+
+/// The room for shown material, in characters.
+pub(super) struct Room {
+    /// The largest length of one value.
+    pub(super) value: usize,
+    /// The largest length of the whole.
+    pub(super) total: usize,
+}
+
+/// Returns rows as text, as many as there is room for.
+pub(super) fn rows(rows: &[Values], room: &Room) -> String {
+    numbered("Example", rows.iter().map(|row| fields("", row, room.value)), room)
+}
+
+/// Returns calls as text, as many as there is room for.
+pub(super) fn records(records: &[Record], room: &Room) -> String {
+    let shown = records.iter().map(|record| {
+        let mut out = String::from("## Inputs\n");
+        out += &fields("", &record.inputs, room.value);
+        out += "## Outputs\n";
+        match &record.error {
+            Some(error) => {
+                let _ = writeln!(out, "The call failed: {}", cut(error, room.value));
+            }
+            None => out += &fields("", &record.outputs, room.value),
+        }
+        if !record.expected.is_empty() {
+            out += "## Expected\n";
+            out += &fields("", &record.expected, room.value);
+        }
+        if let Some(score) = record.score {
+            let _ = writeln!(out, "## Score\n{}", rounded(score));
+        }
+        if let Some(feedback) = &record.feedback {
+            let _ = writeln!(out, "## Feedback\n{}", cut(feedback, room.value));
+        }
+        out
+    });
+    numbered("Example", shown, room)
+}
+
+/// Returns earlier texts as text, the best one last; the worst ones are left out if there is no room.
+pub(super) fn history(texts: &[ScoredText], room: &Room) -> String {
+    let mut shown = Vec::new();
+    let mut length = 0;
+    for text in texts.iter().rev() {
+        let entry = format!("Score {}:\n{}\n", rounded(text.score), cut(&text.text, room.value));
+        length += entry.chars().count();
+        if length > room.total && !shown.is_empty() {
+            break;
+        }
+        shown.push(entry);
+    }
+    shown.reverse();
+    shown.join("\n").trim_end().to_owned()
+}
+
+fn numbered(title: &str, entries: impl Iterator<Item = String>, room: &Room) -> String {
+    let mut out = String::new();
+    let mut length = 0;
+    for (index, entry) in entries.enumerate() {
+        let entry = cut(&entry, room.total);
+        length += entry.chars().count();
+        if length > room.total && index > 0 {
+            break;
+        }
+        let _ = writeln!(out, "# {title} {}\n{entry}", index + 1);
+    }
+    out.trim_end().to_owned()
+}
+
+fn fields(indent: &str, values: &Values, most: usize) -> String {
+    let mut out = String::new();
+    for (name, value) in values {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let _ = writeln!(out, "{indent}{name}: {}", cut(&text, most));
+    }
+    out
+}
+
+/// Returns at most `most` characters of a text; what is left out is marked.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{} […]", &text[..end]),
+    }
+}
+
+fn rounded(score: f64) -> String {
+    format!("{score:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> Values {
+        Values::from_iter([("text".to_owned(), text.into()), ("mood".to_owned(), "good".into())])
+    }
+
+    #[test]
+    fn what_is_shown_is_bounded() {
+        let long = vec![row(&"x".repeat(10_000)); 1_000];
+        let shown = rows(&long, &Room { value: 100, total: 1_000 });
+        assert!(shown.chars().count() < 1_200, "{}", shown.len());
+        assert!(shown.contains("[…]"));
+        let texts: Vec<_> =
+            (0..100).map(|n| ScoredText { text: format!("text {n}"), score: f64::from(n) }).collect();
+        let shown = history(&texts, &Room { value: 100, total: 60 });
+        assert!(shown.ends_with("text 99") && !shown.contains("text 90\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_failed_call_shows_its_error() {
+        let record = Record {
+            inputs: row("a"),
+            error: Some("no number".into()),
+            score: Some(0.0),
+            feedback: Some("Say a number.".into()),
+            ..Record::default()
+        };
+        let shown = records(&[record], &Room { value: 100, total: 1_000 });
+        assert_eq!(
+            shown,
+            "# Example 1\n## Inputs\ntext: a\nmood: good\n## Outputs\nThe call failed: no number\n## Score\n0\n\
+             ## Feedback\nSay a number."
+        );
+    }
+
+    #[test]
+    fn a_signature_shows_types_and_choices() {
+        let spec = "text -> mood: Literal['good', 'bad'], why: str".parse().unwrap();
+        let shown = describe_signature(&spec);
+        assert!(
+            shown.starts_with("Inputs:\n- text (") && shown.contains("good") && shown.contains("- why ("),
+            "{shown}"
+        );
+    }
+}
