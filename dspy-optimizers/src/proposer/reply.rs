@@ -37,17 +37,16 @@ fn unfenced(text: &str) -> &str {
     inner.trim()
 }
 
-/// Removes a label of up to three words that says that an instruction or a text follows.
+/// Removes a label that says that an instruction or a text follows, such as `New instruction:`.
 fn unlabelled(text: &str) -> &str {
     const NOUNS: [&str; 5] = ["instruction", "instructions", "prompt", "text", "description"];
+    const BEFORE: [&str; 9] =
+        ["the", "a", "new", "proposed", "improved", "revised", "updated", "final", "better"];
     let Some((label, rest)) = text.split_once(':') else { return text };
     let label = label.trim_matches(|c: char| c == '*' || c == '#' || c.is_whitespace()).to_lowercase();
     let mut words = label.split_whitespace();
-    let last = words.next_back();
-    if words.count() > 2 || !last.is_some_and(|last| NOUNS.contains(&last)) {
-        return text;
-    }
-    rest.trim_start_matches('*').trim()
+    let noun = words.next_back().is_some_and(|last| NOUNS.contains(&last));
+    if noun && words.all(|word| BEFORE.contains(&word)) { rest.trim_start_matches('*').trim() } else { text }
 }
 
 /// Removes quotation marks around the whole text.
