@@ -73,7 +73,7 @@ async fn one_failed_item_never_costs_the_others() {
     }
 }
 
-/// What a part of a program does that breaks down.
+/// A program with a step that fails in different ways.
 #[module]
 struct Breaks {
     add: Predict<AddOne>,

@@ -396,7 +396,7 @@ mod running {
         let texts: Vec<_> = results.iter().map(dspy_core::tools::ToolResult::text).collect();
         assert_eq!(texts[0], "4");
         assert_eq!(texts[1], "error: `half` failed: 7 is odd");
-        assert_eq!(texts[2], "error: `broken` broke down: too small");
+        assert_eq!(texts[2], "error: `broken` panicked: too small");
         assert!(matches!(results[3].outcome, Err(ToolError::Arguments { .. })), "{}", texts[3]);
         assert_eq!(texts[4], "2");
         assert!(texts[5].contains("no tool `third`; there are `half`, `broken`, `text`"), "{}", texts[5]);

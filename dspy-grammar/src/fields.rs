@@ -80,7 +80,7 @@ impl Parsed {
         let (same, other) =
             if output { (&self.outputs, &self.inputs) } else { (&self.inputs, &self.outputs) };
         if known(same) {
-            return Err(Problem::new(at, format!("the field `{name}` stands here twice")));
+            return Err(Problem::new(at, format!("duplicate field `{name}`")));
         }
         if known(other) {
             return Err(Problem::new(at, format!("`{name}` is both an input and an output")));

@@ -297,7 +297,7 @@ fn literals(scan: &mut Scanner<'_>) -> Result<Vec<Choice>, Problem> {
         let choice = choice(scan)?;
         for other in &choices {
             if other.value == choice.value {
-                return Err(Problem::new(choice.at, format!("`{}` stands here twice", choice.value)));
+                return Err(Problem::new(choice.at, format!("duplicate `{}`", choice.value)));
             }
             // Models do not keep the case of a choice.
             let (a, b) = (other.value.to_string(), choice.value.to_string());

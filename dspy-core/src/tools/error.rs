@@ -35,7 +35,7 @@ pub enum ToolError {
         source: Arc<BoxError>,
     },
     /// The tool panicked, which is a bug in its code.
-    #[error("`{name}` broke down: {message}")]
+    #[error("`{name}` panicked: {message}")]
     Panicked {
         /// The name of the tool.
         name: String,

@@ -102,7 +102,7 @@ fn part(field: &mut Field, errors: &mut Errors) -> Option<Part> {
                 }
             };
             if twice {
-                errors.on(option, format!("`{option}` stands here twice; keep one"));
+                errors.on(option, format!("duplicate `{option}`; keep one"));
             }
             Ok(())
         });

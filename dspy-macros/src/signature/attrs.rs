@@ -73,7 +73,7 @@ pub(crate) fn of_struct(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Stru
                 true
             }
             "signature" => {
-                errors.on(attr, "`#[signature]` stands here twice; remove one");
+                errors.on(attr, "duplicate `#[signature]`; remove one");
                 false
             }
             "input" | "output" | "hint" => {
@@ -161,7 +161,7 @@ impl FieldAttrs {
         match self.role {
             None => self.role = Some(role),
             Some(other) if other == role => {
-                errors.on(attr, format!("`#[{name}]` stands here twice; remove one"));
+                errors.on(attr, format!("duplicate `#[{name}]`; remove one"));
             }
             Some(other) => errors.on(
                 attr,

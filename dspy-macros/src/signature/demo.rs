@@ -48,7 +48,7 @@ pub(crate) fn parse(attr: &Attribute, fields: &[Field], errors: &mut Errors) -> 
             }
         };
         if twice {
-            errors.on(&field, format!("`{name}` stands here twice; keep one"));
+            errors.on(&field, format!("duplicate `{name}`; keep one"));
         }
     }
     let given = |at: usize| demo.values.iter().any(|(other, _)| *other == at);

@@ -56,7 +56,7 @@ impl FieldNaming {
             _ => text(option, errors).and_then(|path| errors.ok(path.parse()).map(FieldDefault::Function)),
         };
         if self.default.is_some() {
-            errors.on(option, "`default` stands here twice; keep one");
+            errors.on(option, "duplicate `default`; keep one");
         }
         self.default = default;
     }
@@ -101,7 +101,7 @@ impl StructNaming {
                 } else if let Some(other) = self.rename_all.replace(case)
                     && other.value() != value
                 {
-                    errors.on(&option, "`rename_all` stands here twice; keep one");
+                    errors.on(&option, "duplicate `rename_all`; keep one");
                 }
             } else if !users {
                 let name = path_name(&option);

@@ -57,7 +57,7 @@ impl Options {
         input.parse::<Token![=]>()?;
         let path = input.parse()?;
         if slot.replace(path).is_some() {
-            errors.on(&name, format!("`{name}` stands here twice; keep one"));
+            errors.on(&name, format!("duplicate `{name}`; keep one"));
         }
         Ok(())
     }

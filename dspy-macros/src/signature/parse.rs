@@ -157,7 +157,7 @@ fn without_repetitions(fields: &mut Fields, errors: &mut Errors) -> bool {
             let Some(ident) = &field.ident else { return true };
             let twice = seen.contains(ident);
             if twice {
-                errors.on(ident, format!("the field `{ident}` stands here twice; rename one of the two"));
+                errors.on(ident, format!("duplicate field `{ident}`; rename one of the two"));
             }
             seen.push(ident.clone());
             !twice
