@@ -210,11 +210,15 @@ fn nullable(mut schema: Value) -> Value {
             schema["type"] = names.into();
             schema
         }
-        None if let Some(choices) = schema.get_mut("enum").and_then(Value::as_array_mut) => {
-            choices.push(Value::Null);
-            schema
+        other => {
+            if other.is_none()
+                && let Some(choices) = schema.get_mut("enum").and_then(Value::as_array_mut)
+            {
+                choices.push(Value::Null);
+                return schema;
+            }
+            json!({"anyOf": [schema, {"type": "null"}]})
         }
-        _ => json!({"anyOf": [schema, {"type": "null"}]}),
     }
 }
 
