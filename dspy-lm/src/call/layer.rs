@@ -1,4 +1,4 @@
-//! Layers: interceptors between a request and the model, for all calls of a scope or of a handle (caches, payer,
+//! Layers: interceptors between a request and the model, for all calls of a scope or of a handle (caches, budgets,
 //! journals, recorders).
 
 use std::sync::Arc;

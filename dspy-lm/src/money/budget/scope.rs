@@ -39,6 +39,7 @@ impl LmScope {
     /// Adds a budget that calls are charged to, beside the existing ones.
     #[must_use]
     pub fn within(self, budget: &BudgetScope) -> Self {
+        // Budgets are the only payers, so that none is lost here.
         let outer = self.payer();
         self.paid_by(Arc::new(BudgetNode { account: budget.0.clone(), outer }))
     }
