@@ -11,30 +11,109 @@ use std::path::{Path, PathBuf};
 /// below `src`; what all may use (`error` helpers, macros) is no room.
 type Crate = (&'static str, &'static [(&'static str, &'static [&'static str])]);
 
-const CRATES: &[Crate] = &[(
-    "dspy-core",
-    &[
-        ("suggest", &[]),
-        ("types", &[]),
-        ("signature", &["types"]),
-        ("observe", &["signature"]),
-        ("tools", &["types", "observe"]),
-        ("adapter", &["types", "signature", "tools"]),
-        ("recovery", &["adapter"]),
-        ("error", &["signature", "observe", "adapter"]),
-        ("settings", &["observe", "adapter", "recovery"]),
-        ("retrieve", &["error"]),
-        ("data", &["signature", "error"]),
-        ("predictor", &["suggest", "signature", "observe", "adapter", "recovery", "error", "settings"]),
-        ("state", &["signature", "error", "predictor"]),
-        ("program", &["signature", "observe", "recovery", "error", "settings", "data", "predictor", "state"]),
-        ("predict", &["signature", "adapter", "error", "predictor", "program"]),
-        ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
-        ("finetune", &["signature", "error", "predictor", "program"]),
-        ("testing", &["signature", "adapter", "predictor"]),
-        ("__private", &["signature", "program"]),
-    ],
-)];
+const CRATES: &[Crate] = &[
+    (
+        "dspy-decode",
+        &[
+            ("block", &[]),
+            ("code", &[]),
+            ("docs", &[]),
+            ("error", &[]),
+            ("path", &[]),
+            ("text", &[]),
+            ("thoughts", &[]),
+            ("type_text", &[]),
+            ("plan", &["code", "docs", "error", "type_text"]),
+            ("report", &["path"]),
+            ("show", &["type_text"]),
+            ("sample", &["plan"]),
+            ("tree", &["report"]),
+            ("loose", &["block", "code", "text", "report", "tree"]),
+            ("strict", &["text", "plan", "tree"]),
+            ("candidates", &["plan", "tree", "loose", "strict"]),
+            ("repair", &["text", "plan", "report", "tree", "strict"]),
+            ("soundness", &["report", "tree", "repair"]),
+            (
+                "coerce",
+                &["block", "code", "error", "path", "text", "plan", "report", "tree", "loose", "soundness"],
+            ),
+            ("yaml", &["block", "report", "tree", "loose", "soundness"]),
+            (
+                "root",
+                &[
+                    "code",
+                    "error",
+                    "path",
+                    "text",
+                    "thoughts",
+                    "plan",
+                    "report",
+                    "tree",
+                    "loose",
+                    "strict",
+                    "candidates",
+                    "repair",
+                    "soundness",
+                    "coerce",
+                    "yaml",
+                ],
+            ),
+        ],
+    ),
+    (
+        "dspy-lm",
+        &[
+            ("types", &[]),
+            ("secret", &[]),
+            ("json", &[]),
+            ("environment", &[]),
+            ("price_table", &["types"]),
+            ("observe", &["types", "secret"]),
+            ("call", &["types", "secret", "price_table", "observe"]),
+            ("money", &["types", "call"]),
+            ("network", &["types", "secret", "json", "observe", "call"]),
+            ("protocols", &["types", "json", "call", "network"]),
+            ("providers", &["types", "environment", "protocols"]),
+            ("embed", &["types", "json", "network", "protocols"]),
+            (
+                "endpoint",
+                &["types", "secret", "environment", "call", "network", "protocols", "providers", "embed"],
+            ),
+            ("builtin", &["types", "call"]),
+            ("model_name", &["types", "environment", "call", "providers", "embed", "endpoint", "builtin"]),
+            ("scripted", &["types", "call"]),
+            ("combine", &["types", "call"]),
+            ("reuse", &["types", "secret", "environment", "observe", "call", "providers"]),
+        ],
+    ),
+    (
+        "dspy-core",
+        &[
+            ("suggest", &[]),
+            ("types", &[]),
+            ("signature", &["types"]),
+            ("observe", &["signature"]),
+            ("tools", &["types", "observe"]),
+            ("adapter", &["types", "signature", "tools"]),
+            ("recovery", &["adapter"]),
+            ("error", &["signature", "observe", "adapter"]),
+            ("settings", &["observe", "adapter", "recovery"]),
+            ("retrieve", &["error"]),
+            ("data", &["signature", "error"]),
+            ("predictor", &["suggest", "signature", "observe", "adapter", "recovery", "error", "settings"]),
+            ("state", &["signature", "error", "predictor"]),
+            (
+                "program",
+                &["signature", "observe", "recovery", "error", "settings", "data", "predictor", "state"],
+            ),
+            ("predict", &["signature", "adapter", "error", "predictor", "program"]),
+            ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
+            ("finetune", &["signature", "error", "predictor", "program"]),
+            ("testing", &["signature", "adapter", "predictor"]),
+            ("__private", &["signature", "program"]),
+        ],
+    ),
+];
 
 #[test]
 fn rooms_import_only_rooms_below_them() {
@@ -106,7 +185,8 @@ fn exports(root: &str) -> BTreeMap<String, String> {
             continue;
         }
         let Some(room) = first_name(path.trim_start().trim_start_matches("crate::")) else { continue };
-        let names = path.rsplit_once('{').map_or_else(|| path.rsplit("::").next().unwrap(), |(_, names)| names);
+        let names =
+            path.rsplit_once('{').map_or_else(|| path.rsplit("::").next().unwrap(), |(_, names)| names);
         for name in names.trim_end_matches(|c: char| c == '}' || c.is_whitespace()).split(',') {
             let name = name.rsplit(" as ").next().unwrap().rsplit("::").next().unwrap().trim();
             if !name.is_empty() && name != room {
@@ -139,8 +219,17 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 /// The code of a file without comments and without its tests, which may look into everything.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
-    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    let mut parts = text.split("#[cfg(test)]\nmod ");
+    let mut code = parts.next().unwrap().to_owned();
+    for part in parts {
+        // `mod tests;` may be followed by code, a module with a body is the end of its file.
+        let Some((name, rest)) = part.split_once(';') else { break };
+        if name.contains('{') {
+            break;
+        }
+        code.push_str(rest);
+    }
+    code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
 /// The rooms that code names: by `crate::…`, or by as many `super::` as lead to the root.

@@ -47,6 +47,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod block;
 mod candidates;
 mod code;
 mod coerce;

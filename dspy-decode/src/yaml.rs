@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::coerce::{Block, read_block};
+use super::block::{self, Block};
 use super::loose::Loose;
 use super::report::RepairKind as R;
 use super::soundness;
@@ -181,7 +181,7 @@ impl<'t> Reader<'t, '_> {
     fn scalar(&mut self, line: Line, column: usize) -> Option<Tree<'t>> {
         let content = self.content(line);
         let span = Span::new(line.start, line.end);
-        if let Some(block) = read_block(&self.text[..self.end], content, line.next, column) {
+        if let Some(block) = block::read(&self.text[..self.end], content, line.next, column) {
             let Block::Text(text, end) = block else { return None };
             while self.line().is_some_and(|next| next.start < end) {
                 self.at += 1;

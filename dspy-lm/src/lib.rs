@@ -12,75 +12,77 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builtin;
+mod call;
 mod combine;
-mod dispatch;
 mod embed;
 mod endpoint;
 mod environment;
-mod handle;
-mod layer;
+#[cfg(feature = "http")]
+mod json;
 mod model_name;
 mod money;
 mod network;
 #[doc(hidden)]
 pub mod observe;
+mod price_table;
 mod protocols;
 mod providers;
 mod reuse;
-mod scope;
 mod scripted;
+mod secret;
 mod types;
 
 pub use builtin::BuiltinLm;
+pub use call::handle::Lm;
+pub use call::layer::{Layer, Next};
+pub use call::scope::{LmScope, current_scope, with_layer};
 pub use combine::{Fallback, RoundRobin};
 pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use endpoint::Endpoint;
-use environment::{Lookup, environment, variable};
-pub use handle::Lm;
-pub use layer::{Layer, Next};
 #[doc(hidden)]
 pub use money::budget::BudgetLog;
-#[expect(deprecated, reason = "the old name goes on working")]
-pub use money::budget::Refusal;
-pub use money::budget::{Budget, BudgetRefusal, BudgetScope, Limit, OverBudget};
-pub use money::price::{Price, PriceTable, PriceTableError};
+pub use money::budget::BudgetScope;
 #[doc(hidden)]
-pub use money::usage::Tally;
-use money::usage::UsageScope;
-pub use money::usage::{CachedUsage, ModelUsage, Usage, UsageReport, track_usage};
+pub use money::tally::Tally;
+pub use money::usage::{CachedUsage, ModelUsage, UsageReport, track_usage};
 pub use network::live::{deny_live_requests, without_live_requests};
 pub use network::rate_limit::{Circuit, Limits};
-pub use network::secret::Secret;
-use network::secret::hide_live;
 pub use observe::LmCall;
+pub use price_table::{PriceTable, PriceTableError};
 pub use protocols::protocol::Protocol;
 pub use reuse::cache::{Cache, CacheBuilder, CacheMode, CacheStats};
 pub use reuse::cassette::{Cassette, CassetteError, Matching};
-use scope::with_scope;
-pub use scope::{LmScope, current_scope, with_layer};
 pub use scripted::{Reply, ScriptedLm};
+pub use secret::Secret;
+#[expect(deprecated, reason = "the old name goes on working")]
+pub use types::budget::Refusal;
+pub use types::budget::{Budget, BudgetRefusal, Limit, OverBudget};
+pub use types::digest::RequestDigest;
 pub use types::error::{LmError, LmErrorKind};
 pub use types::extensions::Extensions;
 pub use types::media::{Detail, Media, MediaKind};
 pub use types::message::{Content, Message, Part, Role};
 pub use types::model::{BoxFuture, Capabilities, LanguageModel, LmFuture};
-pub use types::request::{Params, PromptCache, ReasoningEffort, Request, RequestDigest, ResponseFormat};
+pub use types::params::{Params, PromptCache, ReasoningEffort};
+pub use types::price::Price;
+pub use types::request::{Request, ResponseFormat};
 pub use types::response::{Completion, FinishReason, Response, TokenLogprob};
 pub use types::stream::{Delta, DeltaSink, LmStream};
 pub use types::tool::{ToolCall, ToolChoice, ToolSpec};
+pub use types::usage::Usage;
 
 /// Parts that `dspy-core` uses. Not covered by semantic versioning.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::endpoint::public_url;
+    pub use crate::call::observer::layer_call;
+    #[cfg(feature = "http")]
+    pub use crate::endpoint::api::{Api, Payload};
     pub use crate::money::usage::UsageScope;
-    pub use crate::network::secret::hide_live;
     #[cfg(feature = "http")]
     pub use crate::network::transport::client_for;
     #[cfg(feature = "http")]
-    pub use crate::protocols::api::{Api, Payload};
-    #[cfg(feature = "http")]
     pub use crate::protocols::openai::{message_value, tool_value};
+    pub use crate::secret::{hide_live, public_url};
     pub use crate::types::driven::Driven;
     pub use crate::types::request::SignatureName;
 }

@@ -1,10 +1,11 @@
 //! The table of the providers that are known by name. A new provider is a new row.
 
+use crate::environment::{Lookup, variable};
 use crate::protocols::dialect::{
     ANTHROPIC_SCHEMA, BARE_SCHEMA, Dialect, EffortMember, GEMINI_SCHEMA, OPENAI_SCHEMA, PLAIN, SchemaRules,
     Seed, XAI_SCHEMA, XGRAMMAR_SCHEMA,
 };
-use crate::{Capabilities, Lookup, Protocol, variable};
+use crate::{Capabilities, Protocol};
 
 /// A provider that is known by name.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::{
-    BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, LmError, LmErrorKind,
-    LmFuture, Request, Response, Usage,
+    BoxFuture, Capabilities, Completion, Delta, DeltaSink, FinishReason, LanguageModel, Lm, LmError,
+    LmErrorKind, LmFuture, Request, Response, Usage,
 };
 use dspy_base::locks::MutexExt as _;
 
@@ -273,6 +273,35 @@ impl ScriptedLm {
             }
             None => Box::pin(ready(self.script.lock_any().pop_front())),
         }
+    }
+}
+
+impl Lm {
+    /// Creates a model for tests that returns these replies in order, then the error
+    /// [`Exhausted`](crate::LmErrorKind::Exhausted).
+    pub fn scripted<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
+        Self::custom(ScriptedLm::new(replies))
+    }
+
+    /// Creates a model from a function, for tests and for models behind an unsupported protocol. The function gets
+    /// the request and returns a string, a [`Completion`](crate::Completion), a [`Response`], a [`Reply`], or a
+    /// `Result` of one of these.
+    ///
+    /// ```
+    /// use dspy_lm::{Lm, Request};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let lm = Lm::from_fn(|request: Request| async move {
+    ///     format!("{} messages", request.messages.len())
+    /// });
+    /// assert_eq!(lm.ask("Hello?").await.unwrap(), "1 messages");
+    /// # });
+    /// ```
+    pub fn from_fn<R, F>(respond: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        R: Into<Reply>,
+        F: Future<Output = R> + Send + 'static,
+    {
+        Self::custom(ScriptedLm::from_async_fn(respond))
     }
 }
 

@@ -203,7 +203,7 @@ impl<M> Evaluate<M> {
     {
         let started = Instant::now();
         let scope = current_scope();
-        let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
+        let usage = Arc::new(UsageScope::below(scope.usage()));
         let mut kept = Kept { prediction: None, trace: None };
         let work =
             AssertUnwindSafe(scope.tracking(usage.clone()).enter(self.judge(program, example, &mut kept)));

@@ -12,7 +12,8 @@ use super::observer::{Observer, bridged, unbridged};
 use crate::lm::{Layer, Lm, LmError, LmFuture, Next, Request, Response};
 use crate::locks::MutexExt as _;
 use crate::observe::{Event, EventKind};
-use dspy_lm::observe::{Scope, layer_call, observer_made, size};
+use dspy_lm::internal::layer_call;
+use dspy_lm::observe::{Scope, observer_made, size};
 
 /// The default size of a history in bytes.
 const DEFAULT_LIMIT: usize = 16 << 20;

@@ -98,7 +98,7 @@ pub(super) async fn run(name: &'static str, predictors: Named<'_>, work: &mut dy
     watched.register(predictors);
     let operation = observe::module(name, predictors, watched.events.is_some());
     let scope = current_scope();
-    let usage = Arc::new(UsageScope::below(scope.usage().cloned()));
+    let usage = Arc::new(UsageScope::below(scope.usage()));
     let counted = async move {
         scope.tracking(usage.clone()).enter(Driven(&mut *work)).await;
         if let Some(Ok(known)) = work.outcome() {

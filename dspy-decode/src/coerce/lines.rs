@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::super::block::{self, Block};
 use super::super::report::RepairKind as R;
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
-use super::block::{self, Block};
 use super::unknown_lines::{self, Style};
 use dspy_base::fold::fold;
 

@@ -5,7 +5,6 @@
 //! values that the text does not contain.
 
 mod attempt;
-mod block;
 mod boolean;
 mod checkboxes;
 mod choice;
@@ -29,7 +28,6 @@ mod unknown_lines;
 mod union;
 
 pub(super) use attempt::Attempt;
-pub(super) use block::{Block, is_mark as is_block_mark, read as read_block};
 pub(super) use union::{is_null_word, without_stop};
 
 /// Returns the place where the item starts in a line that begins with a bullet or a number.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::super::block;
 use super::super::error::{MISSING, ProblemKind};
 use super::super::loose::Loose;
 use super::super::path::Path;
@@ -10,7 +11,7 @@ use super::super::report::RepairKind as R;
 use super::super::text::{bare_answer, snippet};
 use super::super::tree::{Entry, Flaw, Note, Shape, Span, Tree};
 use super::lines::{Keys, lines, map_lines, shift_spans};
-use super::{Coercion, block, unknown_keys, unknown_lines};
+use super::{Coercion, unknown_keys, unknown_lines};
 use dspy_base::fold::fold;
 
 /// The result of matching a key.

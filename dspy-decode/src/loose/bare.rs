@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::coerce::is_block_mark;
+use super::super::block;
 use super::super::report::RepairKind as R;
 use super::super::tree::{Flaw, Note, Notes, Shape, Span, Tree, is_json_number};
 use super::quoted::opening;
@@ -95,7 +95,7 @@ impl<'t> Loose<'t, '_> {
         // A YAML block scalar among members, in braces or on separate lines: its lines are not members.
         let first = text.split('\n').next().unwrap_or("");
         let behind = self.text.get(span.start + first.len()..self.end).unwrap_or("");
-        let opens_block = is_block_mark(first.trim_end())
+        let opens_block = block::is_mark(first.trim_end())
             && behind.trim_start_matches([' ', '\t', '\r']).starts_with('\n')
             && !behind.trim_start().starts_with(['}', ']']);
         if opens_block {

@@ -28,7 +28,7 @@ use self::prompt::{Brief, Layout};
 use self::sampler::Sampler;
 use crate::types::message::{Content, Part};
 use crate::{
-    Capabilities, Completion, FinishReason, LanguageModel, LmFuture, Message, Price, Request, Response,
+    Capabilities, Completion, FinishReason, LanguageModel, Lm, LmFuture, Message, Price, Request, Response,
     ResponseFormat, Usage,
 };
 use dspy_base::locks::MutexExt as _;
@@ -65,6 +65,19 @@ const MOST_COMPLETIONS: u32 = 64;
 pub struct BuiltinLm {
     /// The fits of recent prompts without their questions, the most recently used one last.
     fits: Mutex<Vec<(blake3::Hash, Arc<Fitted>)>>,
+}
+
+impl Lm {
+    /// Creates a handle to the built-in model, which needs neither a key nor a network. See [`BuiltinLm`] for its
+    /// abilities and limits.
+    ///
+    /// ```
+    /// use dspy_lm::Lm;
+    /// assert_eq!(Lm::builtin().id(), "builtin");
+    /// ```
+    pub fn builtin() -> Self {
+        Self::custom(BuiltinLm::new())
+    }
 }
 
 impl BuiltinLm {

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{BoxFuture, Embedder, EmbeddingModel, Embeddings};
-use crate::network::transport::{Answer, Failure, Metered, Outgoing, Route, Transport};
-use crate::protocols::wire::{dollars, garbage, number, parse};
-use crate::{Endpoint, LmError, LmErrorKind, Protocol, Usage};
+use crate::json::{dollars, number, parse};
+use crate::network::transport::{Answer, Failure, Metered, Outgoing, Transport};
+use crate::protocols::wire::garbage;
+use crate::{LmError, LmErrorKind, Usage};
 
 #[derive(Debug)]
 struct Served {
@@ -19,22 +20,10 @@ struct Served {
     transport: Transport,
 }
 
-/// Creates an embedder for a model of an endpoint.
-pub(crate) fn served(endpoint: &Endpoint, id: String, name: String) -> Result<Embedder, LmError> {
-    // Providers with a native protocol serve `/embeddings` next to their chat completions.
-    let endpoint = endpoint.clone().protocol(Protocol::Chat);
-    let path =
-        if endpoint.deployments { format!("/deployments/{name}/embeddings") } else { "/embeddings".into() };
-    let protocol = Protocol::Chat;
-    let route = Route {
-        path,
-        root: protocol.root(),
-        key_header: endpoint.key_header.or(protocol.key_header()),
-        ..Route::default()
-    };
-    let transport = Transport::new(&endpoint, &id, &route)?;
+/// Creates an embedder for the model behind `transport`.
+pub(crate) fn served(transport: Transport, id: String, name: String) -> Embedder {
     let address = transport.address("");
-    Ok(Embedder::custom(Served { id, name, address, transport }))
+    Embedder::custom(Served { id, name, address, transport })
 }
 
 #[derive(Serialize)]

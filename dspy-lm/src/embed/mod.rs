@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::model_name::named_embedder;
-use crate::{BoxFuture, LmError, Usage, environment};
+use crate::{BoxFuture, LmError, Usage};
 use hash::HashModel;
 #[cfg(feature = "http")]
 pub(crate) use http::served;
@@ -97,17 +96,6 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// Creates a handle to a model by its name, `provider/model` as for [`Lm::new`](crate::Lm::new). Requests
-    /// use OpenAI's `/embeddings`, which Gemini, Azure, Mistral, Together, Fireworks, OpenRouter, Ollama,
-    /// vLLM, LM Studio and llama.cpp also support.
-    ///
-    /// # Errors
-    /// [`Configuration`](crate::LmErrorKind::Configuration) for an unknown provider, a missing key, a malformed base
-    /// URL, or without the feature `http`.
-    pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
-        named_embedder(name.as_ref().trim(), &environment)
-    }
-
     /// Creates a handle to a custom model.
     pub fn custom(model: impl EmbeddingModel) -> Self {
         Embedder { model: Arc::new(model), batch: 128, concurrency: 4, dimensions: None }

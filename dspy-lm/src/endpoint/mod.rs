@@ -1,17 +1,19 @@
-//! Endpoints: the address, protocol and credentials of a server. Its retry policy and limits are in `settings`.
+//! Endpoints: the address, protocol and credentials of a server. Its retry policy and limits are in `settings`, its
+//! models in `model`, the other methods of its API in `api`.
 
+#[cfg(feature = "http")]
+pub(crate) mod api;
+mod model;
 mod settings;
 
-use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
-use crate::network::secret::{HIDDEN, path_parts};
+use crate::environment::{Lookup, environment};
+use crate::network::server::Server;
 use crate::protocols::dialect::{Dialect, PLAIN};
 use crate::providers::{self, AzureAddress, Provider};
-use crate::{
-    Capabilities, Embedder, Limits, Lm, LmError, LmErrorKind, Lookup, Price, Protocol, Secret, environment,
-};
+use crate::secret::public_url;
+use crate::{Capabilities, LmError, LmErrorKind, Price, Protocol, Secret};
 
 /// A server that supports one of the [protocols](Protocol), by default OpenAI's chat completions. Its
 /// [`model`](Self::model) creates handles.
@@ -35,32 +37,18 @@ use crate::{
 /// `/v1` is added, or `/v1beta` for Gemini's protocol.
 #[derive(Clone)]
 pub struct Endpoint {
-    pub(crate) base_url: String,
+    server: Server,
     /// The name of the provider, which precedes the model's name in the handle's id.
-    pub(crate) provider: Option<&'static str>,
-    pub(crate) key: Option<Secret>,
-    /// The variable that the key was read from, named in the error if the key is refused.
-    pub(crate) key_var: Option<&'static str>,
-    pub(crate) headers: Vec<(String, Secret)>,
-    /// Headers set by [`vary_by_header`](Endpoint::vary_by_header), in addition to those recognized by name.
-    pub(crate) varying: Vec<String>,
-    /// The tenant that requests are sent for.
-    pub(crate) tenant: Option<String>,
-    pub(crate) timeout: Duration,
-    pub(crate) deadline: Duration,
-    pub(crate) retries: u32,
-    pub(crate) backoff: (Duration, Duration),
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) limits: Limits,
-    pub(crate) capabilities: Option<Capabilities>,
+    provider: Option<&'static str>,
+    capabilities: Option<Capabilities>,
     pub(crate) dialect: Dialect,
-    pub(crate) price: Option<Price>,
+    price: Option<Price>,
     /// The header that holds the key, if not that of the protocol.
-    pub(crate) key_header: Option<&'static str>,
+    key_header: Option<&'static str>,
     /// Whether models are deployments named in the path: Azure with a dated version of its API.
-    pub(crate) deployments: bool,
+    deployments: bool,
     /// The deployment that the address named; used for every model name.
-    pub(crate) deployment: Option<String>,
+    deployment: Option<String>,
 }
 
 impl Endpoint {
@@ -72,19 +60,8 @@ impl Endpoint {
         let protocol = Protocol::of_address(&base_url).unwrap_or_default();
         Endpoint {
             key_header: providers::is_azure(&base_url).then_some(providers::AZURE_KEY),
-            base_url,
+            server: Server::new(base_url),
             provider: None,
-            key: None,
-            key_var: None,
-            headers: Vec::new(),
-            varying: Vec::new(),
-            tenant: None,
-            timeout: Duration::from_mins(5),
-            deadline: Duration::from_mins(10),
-            retries: 4,
-            backoff: (Duration::from_millis(500), Duration::from_secs(30)),
-            idle_timeout: None,
-            limits: Limits::new(),
             capabilities: None,
             dialect: Dialect { protocol, ..PLAIN },
             price: None,
@@ -148,17 +125,17 @@ impl Endpoint {
     #[must_use]
     pub fn api_version(mut self, version: impl AsRef<str>) -> Self {
         if self.provider == Some(providers::AZURE) {
-            self.base_url = AzureAddress::new(&self.base_url).base_url(Some(version.as_ref()));
+            self.server.base_url = AzureAddress::new(&self.server.base_url).base_url(Some(version.as_ref()));
             self.deployments = true;
         } else {
-            let sign = if self.base_url.contains('?') { '&' } else { '?' };
-            self.base_url = format!("{}{sign}api-version={}", self.base_url, version.as_ref());
+            let sign = if self.server.base_url.contains('?') { '&' } else { '?' };
+            self.server.base_url = format!("{}{sign}api-version={}", self.server.base_url, version.as_ref());
         }
         self
     }
 
     /// Selects the protocol. If it is not the default protocol of the server, it is a part of the handle's
-    /// [`endpoint`](Lm::endpoint), so that caches keep the answers of each protocol apart.
+    /// [`endpoint`](crate::Lm::endpoint), so that caches keep the answers of each protocol apart.
     ///
     /// ```
     /// # #[cfg(feature = "http")] {
@@ -178,8 +155,8 @@ impl Endpoint {
             if let Some((base_url, dialect)) = spoken.iter().find(|(_, dialect)| dialect.protocol == protocol)
             {
                 // A custom address is kept.
-                if spoken.iter().any(|(known, _)| *known == self.base_url) {
-                    self.base_url = (*base_url).to_owned();
+                if spoken.iter().any(|(known, _)| *known == self.server.base_url) {
+                    self.server.base_url = (*base_url).to_owned();
                 }
                 self.dialect = *dialect;
             }
@@ -219,8 +196,8 @@ impl Endpoint {
         endpoint.known_as(provider);
         endpoint.deployments = provider.api_version(lookup).is_some();
         if let Some((var, key)) = key {
-            endpoint.key = Some(key.into());
-            endpoint.key_var = Some(var);
+            endpoint.server.key = Some(key.into());
+            endpoint.server.key_var = Some(var);
         }
         let Some(given) = provider.given_url(lookup) else { return Ok(endpoint) };
         if provider.name == providers::AZURE {
@@ -232,8 +209,8 @@ impl Endpoint {
     /// Sets the key, sent as the protocol requires: as a bearer token, `x-api-key` or `x-goog-api-key`.
     #[must_use]
     pub fn api_key(mut self, key: impl Into<Secret>) -> Self {
-        self.key = Some(key.into());
-        self.key_var = None;
+        self.server.key = Some(key.into());
+        self.server.key_var = None;
         self
     }
 
@@ -245,13 +222,13 @@ impl Endpoint {
     /// they occur in ordinary text.
     ///
     /// A header that may change the answer, such as `anthropic-beta`, `api-version` or `OpenAI-Project`, is included
-    /// in the handle's [`endpoint`](Lm::endpoint) as a digest, and so in every key of caches, cassettes and journals.
+    /// in the handle's [`endpoint`](crate::Lm::endpoint) as a digest, and so in every key of caches, cassettes and journals.
     /// Not included are credentials (`authorization`, `x-api-key`, `cookie`, and names that end in `key`, `token`,
     /// `secret` or `auth`) and headers that only accompany a request (`user-agent`, `traceparent`, `x-request-id`);
     /// see [`vary_by_header`](Self::vary_by_header).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
-        self.headers.push((name.into(), value.into()));
+        self.server.headers.push((name.into(), value.into()));
         self
     }
 
@@ -272,12 +249,12 @@ impl Endpoint {
     /// [`model`](Self::model) returns an error if the header is not sent.
     #[must_use]
     pub fn vary_by_header(mut self, name: impl Into<String>) -> Self {
-        self.varying.push(name.into());
+        self.server.varying.push(name.into());
         self
     }
 
     /// Sets the tenant that requests are sent for. Answers for one tenant are never returned to another, regardless
-    /// of their keys: the name is included in the handle's [`endpoint`](Lm::endpoint) as a digest, and so in every
+    /// of their keys: the name is included in the handle's [`endpoint`](crate::Lm::endpoint) as a digest, and so in every
     /// key of caches, cassettes and journals. It is not sent. [`Cache::tenant`](crate::Cache::tenant) does the same
     /// for one cache.
     ///
@@ -293,48 +270,8 @@ impl Endpoint {
     /// ```
     #[must_use]
     pub fn tenant(mut self, name: impl Into<String>) -> Self {
-        self.tenant = Some(name.into());
+        self.server.tenant = Some(name.into());
         self
-    }
-
-    /// Creates a handle to a model of this server. No request is sent yet.
-    ///
-    /// # Errors
-    /// [`Configuration`](LmErrorKind::Configuration) if the base URL is malformed, a key or header is not valid in
-    /// HTTP, or the feature `http` is disabled.
-    pub fn model(&self, name: impl Into<String>) -> Result<Lm, LmError> {
-        let name = name.into();
-        let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
-        #[cfg(feature = "http")]
-        {
-            if let Some(Err(why)) = self.price.map(|price| price.check()) {
-                return Err(LmError::new(LmErrorKind::Configuration, id, why));
-            }
-            crate::protocols::wire::model(self, id, name).map(|lm| self.priced(lm))
-        }
-        #[cfg(not(feature = "http"))]
-        Err(LmError::new(
-            LmErrorKind::Configuration,
-            id,
-            "built without HTTP: enable the feature `http` of `dspy`",
-        ))
-    }
-
-    /// Creates a handle to an embedding model of this server, with OpenAI's `/embeddings`. No request is sent yet.
-    ///
-    /// # Errors
-    /// The errors of [`model`](Self::model).
-    pub fn embedder(&self, name: impl Into<String>) -> Result<Embedder, LmError> {
-        let name = name.into();
-        let id = self.provider.map_or_else(|| name.clone(), |provider| format!("{provider}/{name}"));
-        #[cfg(feature = "http")]
-        return crate::embed::served(self, id, name);
-        #[cfg(not(feature = "http"))]
-        Err(LmError::new(
-            LmErrorKind::Configuration,
-            id,
-            "built without HTTP: enable the feature `http` of `dspy`",
-        ))
     }
 
     /// Returns the dialect of the model with this name.
@@ -359,63 +296,19 @@ impl Endpoint {
     }
 }
 
-#[cfg(feature = "http")]
-impl Endpoint {
-    /// Sets the price of this endpoint on the handle.
-    fn priced(&self, lm: Lm) -> Lm {
-        match self.price {
-            Some(price) => lm.price(price),
-            None => lm,
-        }
-    }
-}
-
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("base_url", &public_url(&self.base_url))
-            .field("key", &self.key)
-            .field("headers", &self.headers)
-            .field("tenant", &self.tenant)
-            .field("timeout", &self.timeout)
-            .field("deadline", &self.deadline)
-            .field("retries", &self.retries)
-            .field("limits", &self.limits)
+            .field("base_url", &public_url(&self.server.base_url))
+            .field("key", &self.server.key)
+            .field("headers", &self.server.headers)
+            .field("tenant", &self.server.tenant)
+            .field("timeout", &self.server.timeout)
+            .field("deadline", &self.server.deadline)
+            .field("retries", &self.server.retries)
+            .field("limits", &self.server.limits)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns `url` without user, password, query and fragment, any of which may hold a secret, and without path
-/// segments that look like keys. It need not be well-formed: everything before an `@` is treated as a password.
-pub fn public_url(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
-    let rest = rest.rsplit('@').next().unwrap_or_default();
-    // The host is never hidden.
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path: Vec<&str> = path_parts(path).map(|(part, is_key)| if is_key { HIDDEN } else { part }).collect();
-    let path = path.join("/");
-    scheme.map_or_else(|| format!("{host}{path}"), |scheme| format!("{scheme}://{host}{path}"))
-}
-
-/// Returns an identifier of an endpoint without secrets: the [public URL](public_url) and, if that is not the whole
-/// endpoint, a digest of the whole.
-pub(crate) fn deployment(endpoint: &str) -> Cow<'_, str> {
-    let is_digest = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let (url, marks) = endpoint.split_once('#').unwrap_or((endpoint, ""));
-    if (marks.is_empty() || marks.split('#').all(is_digest)) && public_url(url) == url {
-        return endpoint.into();
-    }
-    format!("{}#{}", public_url(url), mark([endpoint])).into()
-}
-
-/// Returns a short digest of these parts.
-pub(crate) fn mark<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = blake3::Hasher::new();
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-    }
-    hash.finalize().to_hex()[..16].to_owned()
 }
 
 #[cfg(test)]

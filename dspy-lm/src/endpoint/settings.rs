@@ -9,21 +9,21 @@ impl Endpoint {
     /// Sets the time limit of one attempt, including the reply. Default: five minutes.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.server.timeout = timeout;
         self
     }
 
     /// Sets the time limit of a request, including all attempts and the waits between them. Default: ten minutes.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.server.deadline = deadline;
         self
     }
 
     /// Sets the maximum number of retries after a transient failure. Default: four.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
+        self.server.retries = retries;
         self
     }
 
@@ -31,7 +31,7 @@ impl Endpoint {
     /// a second and half a minute. A wait that the server requests takes precedence.
     #[must_use]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.backoff = (first, longest);
+        self.server.backoff = (first, longest);
         self
     }
 
@@ -40,7 +40,7 @@ impl Endpoint {
     /// case.
     #[must_use]
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.idle_timeout = Some(idle);
+        self.server.idle_timeout = Some(idle);
         self
     }
 
@@ -66,7 +66,7 @@ impl Endpoint {
     /// at half the rate, and recover the rest over half a minute.
     #[must_use]
     pub fn requests_per_minute(mut self, requests: u32) -> Self {
-        self.limits = self.limits.requests_per_minute(requests);
+        self.server.limits = self.server.limits.requests_per_minute(requests);
         self
     }
 
@@ -75,7 +75,7 @@ impl Endpoint {
     /// [`requests_per_minute`](Self::requests_per_minute) for its scope. No limit by default.
     #[must_use]
     pub fn tokens_per_minute(mut self, tokens: u32) -> Self {
-        self.limits = self.limits.tokens_per_minute(tokens);
+        self.server.limits = self.server.limits.tokens_per_minute(tokens);
         self
     }
 
@@ -83,7 +83,7 @@ impl Endpoint {
     /// the scope of the limit. Default: 512, as each takes a connection.
     #[must_use]
     pub fn max_concurrent(mut self, requests: u32) -> Self {
-        self.limits = self.limits.max_concurrent(requests);
+        self.server.limits = self.server.limits.max_concurrent(requests);
         self
     }
 
@@ -92,7 +92,7 @@ impl Endpoint {
     /// attempts in a row over at least half a minute, for half a minute.
     #[must_use]
     pub fn circuit(mut self, circuit: Circuit) -> Self {
-        self.limits = self.limits.circuit(circuit);
+        self.server.limits = self.server.limits.circuit(circuit);
         self
     }
 

@@ -36,21 +36,6 @@ fn protocols_have_their_addresses() {
 }
 
 #[test]
-fn deployments_are_told_apart_unseen() {
-    for plain in
-        ["", "http://h:1/v1", "http://h/v1#0123456789abcdef", "http://h/v1#0123456789abcdef#0123456789abcdef"]
-    {
-        assert_eq!(deployment(plain), plain);
-    }
-    let secret = ["http://h/v1?d=red", "http://h/v1?d=blue", "http://u:red@h/v1", "http://h/v1#red"];
-    let mut marked: Vec<_> = secret.map(|url| deployment(url).into_owned()).into();
-    assert!(marked.iter().all(|url| url.starts_with("http://h/v1#") && !url.contains("red")), "{marked:?}");
-    assert!(marked.iter().all(|url| deployment(url) == *url));
-    marked.dedup();
-    assert_eq!(marked.len(), secret.len());
-}
-
-#[test]
 fn an_address_that_only_the_user_knows_is_asked_for() {
     let azure = providers::provider("azure").unwrap();
     let key = |name: &str| (name == "AZURE_OPENAI_API_KEY").then(|| "key-value".to_owned());

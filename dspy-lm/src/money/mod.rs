@@ -1,5 +1,5 @@
-//! Usage, prices and budgets of calls.
+//! Usage and budgets of calls.
 
 pub(crate) mod budget;
-pub(crate) mod price;
+pub(crate) mod tally;
 pub(crate) mod usage;

@@ -1,7 +1,7 @@
-//! Network access: a request and its attempts, rate limits, and the protection of keys.
+//! Network access: a request and its attempts, rate limits, and the switch that denies live requests.
 
 pub(crate) mod live;
 pub(crate) mod rate_limit;
-pub(crate) mod secret;
+pub(crate) mod server;
 #[cfg(feature = "http")]
 pub(crate) mod transport;

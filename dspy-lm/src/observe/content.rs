@@ -4,7 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::spans::finish;
-use crate::{Completion, Content, Media, Message, Part, Role, ToolCall, hide_live};
+use crate::secret::hide_live;
+use crate::{Completion, Content, Media, Message, Part, Role, ToolCall};
 
 /// The most bytes of text in one attribute; longer content is truncated and marked.
 const LIMIT: usize = 64 << 10;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::placeholder;
-use crate::{Content, Extensions, Lm, LmError, Message, Part, Request, Response};
+use crate::{Content, Extensions, LanguageModel, LmError, Message, Part, Request, Response};
 
 /// A request to a model, as observers receive it.
 ///
@@ -26,12 +26,17 @@ pub struct LmCall {
 }
 
 impl LmCall {
-    pub(super) fn new(lm: &Lm, request: &Request, predictor: Option<Arc<str>>, streamed: bool) -> Self {
+    pub(super) fn new(
+        model: &dyn LanguageModel,
+        request: &Request,
+        predictor: Option<Arc<str>>,
+        streamed: bool,
+    ) -> Self {
         let mut request = request.clone();
         // Of no use to observers, and they would keep the values alive.
         request.extensions = Extensions::default();
         let request = Arc::new(request);
-        LmCall { model: lm.id().into(), endpoint: lm.endpoint().into(), predictor, request, streamed }
+        LmCall { model: model.id().into(), endpoint: model.endpoint().into(), predictor, request, streamed }
     }
 
     /// Returns the call with short placeholders for media, which are large and unreadable.

@@ -18,10 +18,9 @@ pub use content::{placeholder, value, values};
 pub use event::{CallEvent, CallEventKind, LmCall};
 pub use frame::{CallId, Frame};
 pub use observer::{Added, CallObserver, Observers};
-pub use operation::layer_call;
 #[cfg(feature = "http")]
 pub(crate) use operation::retried;
-pub(crate) use operation::{lm_call, lm_part};
+pub(crate) use operation::{lm_call, lm_layer, lm_part};
 pub use scope::{
     Observation, Scope, configure, inherit, may_be_observed, observe_for_good, observer_made, observing,
 };

@@ -11,7 +11,7 @@ use super::frame::{CallId, Frame};
 use super::observer::{CallObserver, Observers};
 use super::scope::{Scope, may_be_observed};
 use super::spans;
-use crate::{Lm, LmError, LmFuture, Next, Request, Response};
+use crate::{LanguageModel, LmError, Request, Response};
 
 /// An observed call of a model. If dropped before its end, it counts as cancelled.
 pub(crate) struct LmOperation {
@@ -47,20 +47,20 @@ impl LmProgress {
 
 /// Starts the observation of a request to a model, if it is observed. Requests made within it by a model or a
 /// layer are parts of it.
-pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOperation> {
+pub(crate) fn lm_call(model: &dyn LanguageModel, request: &Request, streamed: bool) -> Option<LmOperation> {
     if !may_be_observed() {
         return None;
     }
     let scope = Scope::current();
     if scope.lm.is_some() {
-        return lm_part(lm, request, streamed);
+        return lm_part(model, request, streamed);
     }
-    let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
+    let span = spans::lm(model, request, scope.predictor.as_deref(), streamed);
     let observers = scope.observers();
     if span.is_disabled() && observers.is_empty() {
         return None;
     }
-    let operation = LmOperation::new(&scope, observers, span, lm, request, streamed);
+    let operation = LmOperation::new(&scope, observers, span, model, request, streamed);
     if operation.frame.content {
         spans::show_request(&operation.frame.span, request);
     }
@@ -69,19 +69,29 @@ pub(crate) fn lm_call(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOp
 
 /// Starts the observation of a request that a composite model sends to one of its models. It has a span, but
 /// no events for observers, which see the whole call.
-pub(crate) fn lm_part(lm: &Lm, request: &Request, streamed: bool) -> Option<LmOperation> {
+pub(crate) fn lm_part(model: &dyn LanguageModel, request: &Request, streamed: bool) -> Option<LmOperation> {
     if !may_be_observed() {
         return None;
     }
     let scope = Scope::current();
-    let span = spans::lm(lm, request, scope.predictor.as_deref(), streamed);
+    let span = spans::lm(model, request, scope.predictor.as_deref(), streamed);
     if span.is_disabled() {
         return None;
     }
     if let Some(whole) = &scope.lm {
         whole.in_parts.store(true, Ordering::Relaxed);
     }
-    Some(LmOperation::new(&scope, Observers::default(), span, lm, request, streamed))
+    Some(LmOperation::new(&scope, Observers::default(), span, model, request, streamed))
+}
+
+/// Starts the observation of a request for an observer that is used as a layer.
+pub(crate) fn lm_layer(
+    observer: Arc<dyn CallObserver>,
+    model: &dyn LanguageModel,
+    request: &Request,
+    streamed: bool,
+) -> LmOperation {
+    LmOperation::new(&Scope::current(), Observers::only(observer), Span::none(), model, request, streamed)
 }
 
 impl LmOperation {
@@ -89,17 +99,17 @@ impl LmOperation {
         scope: &Scope,
         observers: Observers,
         span: Span,
-        lm: &Lm,
+        model: &dyn LanguageModel,
         request: &Request,
         streamed: bool,
     ) -> Self {
-        let mut frame = Frame::new(scope.clone(), lm.id().into(), observers, span);
+        let mut frame = Frame::new(scope.clone(), model.id().into(), observers, span);
         let observed = !frame.observers.is_empty();
         let progress = Arc::new(LmProgress {
             id: frame.id,
             source: frame.source.clone(),
             observers: frame.observers.clone(),
-            call: observed.then(|| LmCall::new(lm, request, scope.predictor.clone(), streamed).into()),
+            call: observed.then(|| LmCall::new(model, request, scope.predictor.clone(), streamed).into()),
             retries: AtomicU32::new(0),
             in_parts: AtomicBool::new(false),
             outer: scope.lm.clone(),
@@ -155,22 +165,6 @@ impl Drop for LmOperation {
             self.progress.tell(|| CallEventKind::Cancelled);
         }
     }
-}
-
-/// Reports a request to an observer that is used as a layer.
-pub fn layer_call<'a>(
-    observer: Arc<dyn CallObserver>,
-    lm: &'a Lm,
-    request: &'a Request,
-    next: Next<'a>,
-) -> LmFuture<'a> {
-    Box::pin(async move {
-        let (scope, observers) = (Scope::current(), Observers::only(observer));
-        let operation = LmOperation::new(&scope, observers, Span::none(), lm, request, next.is_streamed());
-        let result = operation.run(next.run(lm, request)).await;
-        operation.end(&result, next.first_piece());
-        result
-    })
 }
 
 /// Records that an attempt has failed and that the request will be sent again after `wait`.

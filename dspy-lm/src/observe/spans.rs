@@ -10,12 +10,17 @@ use tracing::{Span, field, info_span};
 use super::content;
 #[allow(clippy::wildcard_imports, reason = "fifty names of one kind")]
 use super::gen_ai::*;
-use crate::{FinishReason, Lm, LmError, LmErrorKind, Request, Response, ResponseFormat, Usage};
+use crate::{FinishReason, LanguageModel, LmError, LmErrorKind, Request, Response, ResponseFormat, Usage};
 
 /// Creates the span of a request to a model, including all attempts.
-pub(super) fn lm(lm: &Lm, request: &Request, predictor: Option<&str>, streamed: bool) -> Span {
-    let (provider, model) = provider_and_model(lm.id());
-    let server = host_and_port(lm.endpoint());
+pub(super) fn lm(
+    model: &dyn LanguageModel,
+    request: &Request,
+    predictor: Option<&str>,
+    streamed: bool,
+) -> Span {
+    let server = host_and_port(model.endpoint());
+    let (provider, model) = provider_and_model(model.id());
     let params = &request.params;
     let output = match request.format {
         ResponseFormat::Text => "text",

@@ -2,8 +2,6 @@
 
 #[cfg(feature = "http")]
 pub(crate) mod anthropic;
-#[cfg(feature = "http")]
-pub(crate) mod api;
 #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "the transport asks for it"))]
 pub(crate) mod dialect;
 #[cfg(feature = "http")]

@@ -169,3 +169,18 @@ impl From<&Completion> for Message {
             .with_opaque(completion.opaque.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_payload() {
+        let message = Message {
+            role: Role::User,
+            content: Content::Parts([Part::image("data:image/png;base64,SECRET==")].into()),
+        };
+        let shown = format!("{message:?}");
+        assert!(shown.contains("image/png, 8 bytes") && !shown.contains("SECRET"), "{shown}");
+    }
+}

@@ -17,7 +17,7 @@ use super::observer::{Observer, bridged};
 use crate::lm::{Layer, Lm, LmErrorKind, LmFuture, Next, Request, Response, Usage};
 use crate::locks::MutexExt as _;
 use crate::observe::{Event, EventKind};
-use dspy_lm::observe::layer_call;
+use dspy_lm::internal::layer_call;
 
 /// The largest number of models that are counted separately; further ones are counted under `other`.
 const MODELS: usize = 256;

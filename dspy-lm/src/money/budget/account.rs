@@ -12,9 +12,8 @@ use super::ask::Ask;
 use super::learned::Experience;
 use super::log::BudgetLog;
 use super::verdict::{Grant, Verdict, judge};
-use super::{Budget, BudgetRefusal, Limit, OverBudget};
-use crate::money::usage::{dollars, picodollars};
-use crate::{Tally, Usage};
+use crate::money::tally::{Tally, dollars, picodollars};
+use crate::{Budget, BudgetRefusal, Limit, OverBudget, Usage};
 use dspy_base::locks::MutexExt as _;
 
 /// An account that admits calls as long as their worst-case cost fits.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::money::price::Bill;
+use super::bill::Bill;
 use crate::{Price, Usage};
 
 /// The most models with estimates. Further models have none.
@@ -70,6 +70,6 @@ impl Learned {
         // Twice the highest density so far is assumed to be an upper bound.
         let likely = (prompt as f64 * (2.0 * self.density).min(1.0)).ceil() as u64;
         let price = Price::per_million(input, output);
-        (input.is_finite() && output.is_finite()).then(|| price.bill(likely))
+        (input.is_finite() && output.is_finite()).then(|| Bill::new(&price, likely))
     }
 }

@@ -7,9 +7,11 @@ use tokio::time::sleep_until;
 use super::account::{Account, Amount, Settlement};
 use super::ask::Ask;
 use super::scope::BudgetNode;
-use super::{BudgetRefusal, Limit};
-use crate::dispatch::{self, Answer};
-use crate::{BoxFuture, DeltaSink, Lm, LmError, LmErrorKind, Request, Response};
+use crate::call::dispatch::{self, Answer};
+use crate::call::hooks::Payer;
+use crate::{
+    BoxFuture, BudgetRefusal, DeltaSink, Limit, Lm, LmError, LmErrorKind, LmFuture, Request, Response,
+};
 
 /// A call that the budgets are to pay for.
 struct Call<'a> {
@@ -19,11 +21,17 @@ struct Call<'a> {
     ask: Ask<'a>,
 }
 
+impl Payer for BudgetNode {
+    fn pay<'a>(&'a self, lm: &'a Lm, request: &'a Request, sink: Option<&'a DeltaSink>) -> LmFuture<'a> {
+        Box::pin(self.charged(lm, request, sink))
+    }
+}
+
 impl BudgetNode {
     /// Calls the model once all budgets have reserved the worst-case cost. A reply that was truncated by a
     /// budget is retried with more room. If there is no more room, that is an error, because such a reply is
     /// not the model's.
-    pub(crate) async fn pay(
+    async fn charged(
         &self,
         lm: &Lm,
         request: &Request,

@@ -4,9 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::Budget;
 use super::account::Account;
-use crate::{Usage, current_scope};
+use crate::{Budget, LmScope, Usage, current_scope};
 
 /// An open account of a [`Budget`]. Clones share it, so that several tasks can be paid from one budget.
 ///
@@ -25,7 +24,7 @@ use crate::{Usage, current_scope};
 pub struct BudgetScope(Arc<Account>);
 
 /// An account and the accounts that enclose it.
-pub(crate) struct BudgetNode {
+pub(super) struct BudgetNode {
     pub(super) account: Arc<Account>,
     pub(super) outer: Option<Arc<BudgetNode>>,
 }
@@ -36,13 +35,19 @@ impl BudgetNode {
     }
 }
 
+impl LmScope {
+    /// Adds a budget that calls are charged to, beside the existing ones.
+    #[must_use]
+    pub fn within(self, budget: &BudgetScope) -> Self {
+        // Budgets are the only payers, so that none is lost here.
+        let outer = self.payer();
+        self.paid_by(Arc::new(BudgetNode { account: budget.0.clone(), outer }))
+    }
+}
+
 impl BudgetScope {
     pub(super) fn new(account: Account) -> Self {
         BudgetScope(Arc::new(account))
-    }
-
-    pub(crate) fn node(&self, outer: Option<Arc<BudgetNode>>) -> BudgetNode {
-        BudgetNode { account: self.0.clone(), outer }
     }
 
     /// Runs `future` and pays for all its calls from this account.

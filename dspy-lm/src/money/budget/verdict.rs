@@ -2,9 +2,9 @@
 
 use super::account::{Amount, State};
 use super::ask::Ask;
+use super::bill::Bill;
 use super::learned::Learned;
-use super::{Budget, BudgetRefusal, Limit};
-use crate::money::price::Bill;
+use crate::{Budget, BudgetRefusal, Limit};
 
 /// Tokens reserved for a reply of a model without observations, if the request sets no limit.
 const FIRST: u64 = 4_096;
@@ -66,7 +66,7 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     let prompt = ask.prompt.saturating_add(learned.excess);
     let tokens = budget.tokens.map(|most| Rest::new(most, spent.tokens(), open.tokens()));
     let money = picodollars.map(|most| Rest::new(most, spent.picodollars, open.picodollars()));
-    let known = ask.price.map(|price| price.bill(prompt)).or_else(|| learned.bill(prompt));
+    let known = ask.price.map(|price| Bill::new(&price, prompt)).or_else(|| learned.bill(prompt));
     let mut bill = known.unwrap_or_default();
     let mut pioneer = false;
     if let (Some(money), None) = (money, known) {

@@ -2,8 +2,7 @@
 
 use reqwest::Url;
 
-use crate::endpoint::public_url;
-use crate::network::secret::{Header, header_kind, looks_like_a_key, path_parts};
+use crate::secret::{Header, header_kind, looks_like_a_key, path_parts, public_url};
 
 /// Method paths that users paste although the base URL ends before them.
 const PASTED: &[&str] =

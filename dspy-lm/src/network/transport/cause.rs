@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::EXCERPT;
 use super::failure::causes;
-use crate::network::secret::Secrets;
+use crate::secret::Secrets;
 
 /// A cause and the causes below it, as text without secrets. The original errors are not kept, because they may
 /// contain addresses and headers.

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::Route;
-use crate::network::secret::{Header, Secrets, header_kind};
-use crate::{Endpoint, Secret};
+use crate::Secret;
+use crate::network::server::Server;
+use crate::secret::{Header, Secrets, header_kind};
 
 /// The minimum length of a hidden value of a header that is not a credential; a shorter one may be an ordinary word.
 const SHORTEST: usize = 8;
@@ -14,11 +15,7 @@ const SHORTEST: usize = 8;
 const LONG_WORD: usize = 16;
 
 /// Returns the headers of every request. Adds their values to the secrets.
-pub(super) fn headers(
-    endpoint: &Endpoint,
-    route: &Route,
-    secrets: &mut Secrets,
-) -> Result<HeaderMap, String> {
+pub(super) fn headers(server: &Server, route: &Route, secrets: &mut Secrets) -> Result<HeaderMap, String> {
     let value = |what: &str, text: &str| {
         let mut value = HeaderValue::from_str(text)
             .map_err(|_| format!("{what} holds characters that cannot be sent; was it copied whole?"))?;
@@ -30,15 +27,15 @@ pub(super) fn headers(
     for (name, text) in route.headers {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(text));
     }
-    if let Some(key) = &endpoint.key {
-        let what = endpoint.key_var.map_or("the key".to_owned(), |var| format!("the key in {var}"));
+    if let Some(key) = &server.key {
+        let what = server.key_var.map_or("the key".to_owned(), |var| format!("the key in {var}"));
         match route.key_header {
             Some(name) => headers.insert(HeaderName::from_static(name), value(&what, key.expose())?),
             None => headers.insert(AUTHORIZATION, value(&what, &format!("Bearer {}", key.expose()))?),
         };
         secrets.add_credential(key.clone());
     }
-    for (name, secret) in &endpoint.headers {
+    for (name, secret) in &server.headers {
         let header = header_name(name)?;
         add_secrets(&header, secret, secrets);
         headers.insert(header, value(&format!("the header `{name}`"), secret.expose())?);
@@ -52,14 +49,14 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
 }
 
 /// Returns the names and values of the headers that can change the answer, and the tenant, in a fixed order.
-pub(super) fn varying(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Vec<String>, String> {
+pub(super) fn varying(server: &Server, headers: &HeaderMap) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
-    for (name, _) in &endpoint.headers {
+    for (name, _) in &server.headers {
         if header_kind(name) == Header::Telling {
             names.push(header_name(name)?);
         }
     }
-    for name in &endpoint.varying {
+    for name in &server.varying {
         let header = header_name(name)?;
         if !headers.contains_key(&header) {
             return Err(format!("answers are to vary by the header `{header}`, which is not sent"));
@@ -69,7 +66,7 @@ pub(super) fn varying(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Vec<St
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     let mut parts = Vec::new();
-    if let Some(tenant) = &endpoint.tenant {
+    if let Some(tenant) = &server.tenant {
         parts.extend(["tenant".to_owned(), tenant.clone()]);
     }
     for name in names {

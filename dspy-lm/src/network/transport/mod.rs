@@ -26,12 +26,12 @@ use reqwest::{Method, Request, Url};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::endpoint::{mark, public_url};
 use crate::network::live;
 use crate::network::rate_limit::{self, AttemptOutcome, Estimate, RateLimiter};
-use crate::network::secret::Secrets;
+use crate::network::server::Server;
 use crate::observe::spans;
-use crate::{Endpoint, LmError, LmErrorKind, Response, Usage};
+use crate::secret::{Secrets, mark, public_url};
+use crate::{LmError, LmErrorKind, Response, Usage};
 use base_url::BaseUrl;
 use cause::Cause;
 pub(crate) use failure::Failure;
@@ -47,7 +47,7 @@ const FAILURE_LIMIT: usize = 1 << 20;
 /// The maximum length of a body's or message's excerpt in an error, in bytes.
 const EXCERPT: usize = 2 << 10;
 
-/// The path below a base URL, and what requests need in addition to the endpoint's settings.
+/// The path below a base URL, and what requests need in addition to the server's settings.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     /// The path below the base URL.
@@ -170,10 +170,10 @@ fn too_large() -> Failure {
 }
 
 impl Transport {
-    /// Creates the transport to `route` below the base URL of `endpoint`, for the model with this id.
-    pub(crate) fn new(endpoint: &Endpoint, model: &str, route: &Route) -> Result<Self, LmError> {
+    /// Creates the transport to `route` below the base URL of `server`, for the model with this id.
+    pub(crate) fn new(server: &Server, model: &str, route: &Route) -> Result<Self, LmError> {
         let wrong = |message: String| LmError::new(LmErrorKind::Configuration, model, message);
-        let base = BaseUrl::parse(&endpoint.base_url, route.root).map_err(wrong)?;
+        let base = BaseUrl::parse(&server.base_url, route.root).map_err(wrong)?;
         let mut secrets = Secrets::default();
         for (value, is_likely) in base.query_values() {
             if is_likely {
@@ -183,9 +183,9 @@ impl Transport {
             }
         }
         base.keys_in_path().for_each(|part| secrets.add(part));
-        let keys = endpoint.key.iter().chain(endpoint.headers.iter().map(|(_, value)| value));
-        let headers = headers::headers(endpoint, route, &mut secrets).map_err(wrong)?;
-        let varying = headers::varying(endpoint, &headers).map_err(wrong)?;
+        let keys = server.key.iter().chain(server.headers.iter().map(|(_, value)| value));
+        let headers = headers::headers(server, route, &mut secrets).map_err(wrong)?;
+        let varying = headers::varying(server, &headers).map_err(wrong)?;
         let hidden = base.hidden();
         let variant = if hidden.is_empty() && varying.is_empty() {
             String::new()
@@ -201,17 +201,17 @@ impl Transport {
             headers,
             client: client::client(base.is_local()).map_err(wrong)?,
             patience: Patience {
-                timeout: endpoint.timeout,
-                deadline: endpoint.deadline,
-                retries: endpoint.retries,
-                backoff: endpoint.backoff,
+                timeout: server.timeout,
+                deadline: server.deadline,
+                retries: server.retries,
+                backoff: server.backoff,
             },
-            idle_timeout: endpoint.idle_timeout,
-            rate_limiter: rate_limit::rate_limiter([&base.shown(), hidden], keys, model, &endpoint.limits),
+            idle_timeout: server.idle_timeout,
+            rate_limiter: rate_limit::rate_limiter([&base.shown(), hidden], keys, model, &server.limits),
             _published: secrets.publish(),
             secrets,
             local: base.is_local(),
-            key_hint: match (&endpoint.key, endpoint.key_var) {
+            key_hint: match (&server.key, server.key_var) {
                 (None, _) => "no key was sent".into(),
                 (_, Some(var)) => format!("the key came from {var}"),
                 (_, None) => "check the key".into(),

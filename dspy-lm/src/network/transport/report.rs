@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Failure;
 use super::retry_after;
 use crate::LmErrorKind;
-use crate::protocols::wire::parse;
+use crate::json::parse;
 
 /// The content of an error body, in whichever format.
 #[derive(Debug, Default)]

@@ -38,7 +38,7 @@ pub(super) fn in_body(error: &Value) -> Option<Duration> {
     let seconds = |value: &Value| match value {
         Value::String(text) => text.trim().parse().map_or_else(|_| duration(text), seconds),
         Value::Object(_) => {
-            let part = |name: &str| value.get(name).map(|part| crate::protocols::wire::count(Some(part)));
+            let part = |name: &str| value.get(name).map(|part| crate::json::count(Some(part)));
             let nanos = u32::try_from(part("nanos").unwrap_or_default())
                 .ok()
                 .filter(|nanos| *nanos < 1_000_000_000)?;

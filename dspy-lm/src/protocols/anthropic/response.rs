@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::source;
+use crate::json::{count, parse, string};
 use crate::network::transport::{Answer, Failure};
-use crate::protocols::wire::{completion_of, count, finish_reason, garbage, parse, read_arguments, string};
+use crate::protocols::wire::{completion_of, finish_reason, garbage, read_arguments};
 use crate::{Completion, FinishReason, Response, ToolCall, Usage};
 
 /// Reads a reply to the model with this name.

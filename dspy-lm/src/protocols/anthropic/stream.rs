@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::response::message_of;
+use crate::json::number;
 use crate::network::transport::{Answer, Failure};
-use crate::protocols::wire::{Pieces, finish_reason, number};
+use crate::protocols::wire::{Pieces, finish_reason};
 use crate::{Delta, LmErrorKind, Response};
 
 /// The maximum number of blocks in a reply.

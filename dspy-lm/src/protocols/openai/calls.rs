@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::tools;
+use crate::json::number;
 use crate::network::transport::Failure;
-use crate::protocols::wire::number;
 use crate::{LmErrorKind, ToolCall};
 
 /// The maximum number of calls in a reply.

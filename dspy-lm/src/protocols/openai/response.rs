@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::calls::Building;
 use super::{logprobs, plain, source, tools};
+use crate::json::{count, dollars, number, parse, string};
 use crate::network::transport::{Answer, Failure};
-use crate::protocols::wire::{self, completion_of, count, finish_reason, garbage, number, parse, string};
+use crate::protocols::wire::{completion_of, finish_reason, garbage};
 use crate::{Completion, LmErrorKind, Response, Usage};
 
 // Optional members may be missing, null or of an unexpected type, because servers differ.
@@ -106,12 +107,12 @@ pub(super) fn usage(usage: &Value) -> Usage {
 /// Returns the cost in US dollars, if the endpoint reports it.
 fn cost(usage: &Value) -> Option<f64> {
     // xAI reports ten-billionths of a dollar.
-    if let Some(ticks) = wire::dollars(usage.get("cost_in_usd_ticks")) {
+    if let Some(ticks) = dollars(usage.get("cost_in_usd_ticks")) {
         return Some(ticks / 1e10);
     }
     // OpenRouter; with the user's own key at the provider, the provider's charge is added.
-    let cost = wire::dollars(usage.get("cost"))?;
+    let cost = dollars(usage.get("cost"))?;
     let own = usage.get("is_byok").and_then(Value::as_bool).unwrap_or_default();
-    let upstream = || wire::dollars(usage.get("cost_details")?.get("upstream_inference_cost"));
+    let upstream = || dollars(usage.get("cost_details")?.get("upstream_inference_cost"));
     if own { Some(cost + upstream()?) } else { Some(cost) }
 }

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::response::{detailed, reasoning, split_content, usage};
 use super::{calls, logprobs, source};
+use crate::json::string;
 use crate::network::transport::{Answer, Failure};
-use crate::protocols::wire::{Pieces, completion_at, completion_of, finish_reason, string};
+use crate::protocols::wire::{Pieces, completion_at, completion_of, finish_reason};
 use crate::{Completion, Delta, FinishReason, LmErrorKind, Response, TokenLogprob, Usage};
 
 /// The choices so far.

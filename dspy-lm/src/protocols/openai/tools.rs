@@ -4,9 +4,10 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::json::string;
 use crate::network::transport::Failure;
 use crate::protocols::dialect::{EffortMember, SchemaRules};
-use crate::protocols::wire::{read_arguments, schema, string};
+use crate::protocols::wire::{read_arguments, schema};
 use crate::{LmErrorKind, ReasoningEffort, Request, ToolCall, ToolChoice, ToolSpec};
 
 #[derive(Serialize)]

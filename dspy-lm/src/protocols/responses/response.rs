@@ -3,11 +3,10 @@
 use serde_json::Value;
 
 use super::source;
+use crate::json::{count, dollars, parse, string};
 use crate::network::transport::{Answer, Failure};
 use crate::protocols::openai::read_logprobs;
-use crate::protocols::wire::{
-    BREAK, completion_of, count, dollars, finish_reason, garbage, parse, read_arguments, string,
-};
+use crate::protocols::wire::{BREAK, completion_of, finish_reason, garbage, read_arguments};
 use crate::{Completion, FinishReason, LmErrorKind, Response, ToolCall, Usage};
 
 /// Reads a reply to the model with this name.

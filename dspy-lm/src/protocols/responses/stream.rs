@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::response::reply_of;
+use crate::json::number;
 use crate::network::transport::{Answer, Failure};
-use crate::protocols::wire::{BREAK, Pieces, number};
+use crate::protocols::wire::{BREAK, Pieces};
 use crate::{Delta, LmErrorKind, Response};
 
 /// The maximum number of items in a reply.

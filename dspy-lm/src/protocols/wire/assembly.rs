@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{number, parse};
+use crate::json::{number, parse};
 use crate::network::transport::{Answer, Events, Failure};
 use crate::{Delta, LmErrorKind, Response};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::{Map, Value};
 
 use crate::protocols::dialect::{Dialect, TokenLimit};
-use crate::{LmError, LmErrorKind, Protocol, Request};
+use crate::{LmError, LmErrorKind, Protocol, Request, json};
 
 /// A parameter that a request is possible without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +250,7 @@ pub(super) fn objection(
         return None;
     }
     let reported =
-        error.body.as_deref().and_then(|body| super::parse(body.as_bytes()).ok()).unwrap_or_default();
+        error.body.as_deref().and_then(|body| json::parse(body.as_bytes()).ok()).unwrap_or_default();
     let text = format!("{} {}", error.message, error.body.as_deref().unwrap_or_default()).to_lowercase();
     let untaken = UNTAKEN.iter().any(|sign| text.contains(sign));
     let by_hand = Value::Object(extra.clone());

@@ -8,19 +8,14 @@ use serde_json::Value;
 use super::Codec;
 use super::formats::{Format, Formats};
 use super::refused::{Memory, Parameter, Refused, objection};
-use crate::network::transport::{Outgoing, Route, Transport};
+use crate::network::transport::{Outgoing, Transport};
 use crate::protocols::dialect::Dialect;
-use crate::{
-    Capabilities, DeltaSink, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, LmFuture, Protocol, Request,
-    Response, providers,
-};
+use crate::{Capabilities, DeltaSink, LanguageModel, Lm, LmError, LmErrorKind, LmFuture, Request, Response};
 
 /// One model of one endpoint.
 #[derive(Debug)]
 pub(super) struct Served<C> {
     id: String,
-    /// The base URL, with the path if the protocol is not the default one, so that caches and journals keep the
-    /// answers of two protocols at one address apart.
     address: String,
     dialect: Dialect,
     formats: Formats,
@@ -36,22 +31,9 @@ pub(super) struct Served<C> {
 const FAN_OUT: usize = 8;
 
 impl<C: Codec> Served<C> {
-    pub(super) fn lm(
-        endpoint: &Endpoint,
-        id: String,
-        route: &Route,
-        dialect: Dialect,
-        codec: C,
-    ) -> Result<Lm, LmError> {
-        let transport = Transport::new(endpoint, &id, route)?;
-        let usual = endpoint
-            .provider
-            .and_then(providers::provider)
-            .map_or_else(Protocol::default, |provider| provider.dialect.protocol);
-        let path = if dialect.protocol == usual { "" } else { &*route.path };
-        let address = transport.address(path);
+    pub(super) fn lm(transport: Transport, id: String, address: String, dialect: Dialect, codec: C) -> Lm {
         let (formats, refused, noted_stop) = (Formats::default(), Memory::default(), AtomicBool::new(false));
-        Ok(Lm::custom(Served { id, address, dialect, formats, refused, noted_stop, transport, codec }))
+        Lm::custom(Served { id, address, dialect, formats, refused, noted_stop, transport, codec })
     }
 
     /// Answers with as many requests as the endpoint needs.
@@ -269,6 +251,8 @@ impl<C: Codec> LanguageModel for Served<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::server::Server;
+    use crate::network::transport::Route;
     use crate::protocols::openai::Chat;
 
     /// Futures are moved into one another and finally into a box, so each byte is copied with each call.
@@ -276,8 +260,8 @@ mod tests {
     fn futures_stay_small() {
         let dialect = crate::protocols::dialect::PLAIN;
         let route = Route { path: "/chat/completions".into(), root: "/v1", ..Route::default() };
-        let endpoint = Endpoint::new("http://127.0.0.1:1/v1");
-        let transport = Transport::new(&endpoint, "m", &route).unwrap();
+        let server = Server::new("http://127.0.0.1:1/v1".into());
+        let transport = Transport::new(&server, "m", &route).unwrap();
         let codec = Chat::new("m".into(), dialect);
         let (formats, refused, noted_stop) = (Formats::default(), Memory::default(), AtomicBool::new(false));
         let (id, address) = ("m".to_owned(), String::new());

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::formats::Formats;
-use super::{Answer, Chat, Codec, Contents, Endpoint, Messages, Protocol, Refused, Request, Responses};
+use super::{Answer, Chat, Codec, Contents, Messages, Protocol, Refused, Request, Responses};
 use crate::network::transport::Events as _;
 use crate::protocols::dialect::Dialect;
 use crate::providers::PROVIDERS;
-use crate::{Message, PromptCache, ReasoningEffort, ResponseFormat, ToolSpec};
+use crate::{Endpoint, Message, PromptCache, ReasoningEffort, ResponseFormat, ToolSpec};
 
 /// Returns a request with all features at once.
 fn full(dialect: Dialect) -> Request {

@@ -26,9 +26,9 @@ use single_flight::{CallEnd, SingleFlight, Waiter};
 pub use stats::CacheStats;
 use stats::Counters;
 
-use crate::layer::Onward;
-use crate::network::secret::hide_live;
+use crate::call::layer::Onward;
 use crate::observe;
+use crate::secret::hide_live;
 use crate::{
     BoxFuture, Completion, DeltaSink, FinishReason, Layer, Lm, LmError, LmErrorKind, LmFuture, LmScope, Next,
     Request, Response, current_scope, with_layer,
@@ -273,6 +273,14 @@ impl fmt::Debug for Cache {
 impl Default for Cache {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Lm {
+    /// Adds `cache` as a layer, so that answers are taken from it if it has them. Short for [`layer`](Self::layer).
+    #[must_use]
+    pub fn cache(self, cache: &Cache) -> Self {
+        self.layer(cache.clone())
     }
 }
 

@@ -22,10 +22,11 @@ pub use matching::Matching;
 use scrub::Scrub;
 use tape::{Interaction, Served, Tape};
 
-use crate::network::secret::{hide_live, hide_live_in};
+use crate::environment::{Lookup, environment, variable};
+use crate::secret::{hide_live, hide_live_in};
 use crate::{
-    Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, LmFuture, Lookup, Next,
-    Request, Response, environment, variable,
+    Capabilities, Delta, DeltaSink, LanguageModel, Layer, Lm, LmError, LmErrorKind, LmFuture, Next, Request,
+    Response,
 };
 use dspy_base::locks::MutexExt as _;
 

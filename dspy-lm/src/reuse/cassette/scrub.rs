@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::CassetteError;
 use super::shapes;
-use crate::environment;
-use crate::network::secret::{HIDDEN, Secrets};
+use crate::environment::environment;
 use crate::providers::PROVIDERS;
+use crate::secret::{HIDDEN, Secrets};
 
 /// The minimum length of a secret in a variable; shorter values occur in ordinary text.
 const SHORTEST: usize = 8;

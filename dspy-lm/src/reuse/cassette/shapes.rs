@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex_lite::{Captures, Regex};
 
-use crate::network::secret::HIDDEN;
+use crate::secret::HIDDEN;
 
 /// Whether the last group of a match is a secret.
 type Judge = fn(&Captures<'_>, &str) -> bool;

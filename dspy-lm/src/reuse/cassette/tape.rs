@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::CassetteError;
 use super::scrub::Scrub;
-use crate::network::secret::{hide_live, hide_live_in};
+use crate::secret::{hide_live, hide_live_in};
 use crate::{Capabilities, LmError, LmErrorKind, Response};
 use dspy_base::error::clipped;
 use dspy_base::files;

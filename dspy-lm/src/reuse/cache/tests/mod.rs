@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::UsageScope;
+use crate::money::usage::UsageScope;
 use crate::{Delta, LanguageModel, Message, Reply, ScriptedLm, Usage};
 
 type Respond = Box<dyn Fn(usize) -> Result<Response, LmError> + Send + Sync>;

@@ -1,7 +1,7 @@
 //! Block scalars of YAML: `text: |` followed by indented lines.
 
 /// The value of a key that opens a block.
-pub(in super::super) enum Block {
+pub(super) enum Block {
     /// The text, and the place where the lines of the block end.
     Text(String, usize),
     /// A block whose text cannot be determined.
@@ -10,7 +10,7 @@ pub(in super::super) enum Block {
 
 /// Reads the block that a value opens, whose lines start at `at` in the text and are indented more than
 /// `depth`.
-pub(in super::super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
+pub(super) fn read(text: &str, value: &str, at: usize, depth: usize) -> Option<Block> {
     let (mark, header) = header(value)?;
     Some(lines(text, mark == '>', header, at, depth).unwrap_or(Block::Unclear))
 }
@@ -29,7 +29,7 @@ pub(super) fn opens(line: &str) -> bool {
 }
 
 /// Returns whether a value is the mark of a block.
-pub(in super::super) fn is_mark(value: &str) -> bool {
+pub(super) fn is_mark(value: &str) -> bool {
     header(value).is_some()
 }
 

@@ -1,7 +1,6 @@
 //! Sums of usage that do not depend on the order of addition.
 
-use super::Usage;
-use crate::Response;
+use crate::{Response, Usage};
 
 /// The number of picodollars in a dollar. Sums of integers are the same in any order; sums of floating-point
 /// numbers are not.

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::layer::{Layer, Next, Node};
-use crate::observe;
-use crate::scope::current_scope;
+use super::layer::{Layer, Next, Node};
+use super::scope::{current_scope, with_scope};
 use crate::types::driven::Driven;
 use crate::{
-    BuiltinLm, Cache, Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price,
-    ReasoningEffort, Reply, Request, Response, ScriptedLm,
+    Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price, ReasoningEffort,
+    Request, Response, observe, price_table, secret,
 };
 
 /// A handle to a language model, with default sampling parameters for its requests. Clones share the model.
@@ -53,44 +52,6 @@ impl Lm {
         }
     }
 
-    /// Creates a model for tests that returns these replies in order, then the error
-    /// [`Exhausted`](crate::LmErrorKind::Exhausted).
-    pub fn scripted<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
-        Self::custom(ScriptedLm::new(replies))
-    }
-
-    /// Creates a model from a function, for tests and for models behind an unsupported protocol. The function gets
-    /// the request and returns a string, a [`Completion`](crate::Completion), a [`Response`], a [`Reply`], or a
-    /// `Result` of one of these.
-    ///
-    /// ```
-    /// use dspy_lm::{Lm, Request};
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let lm = Lm::from_fn(|request: Request| async move {
-    ///     format!("{} messages", request.messages.len())
-    /// });
-    /// assert_eq!(lm.ask("Hello?").await.unwrap(), "1 messages");
-    /// # });
-    /// ```
-    pub fn from_fn<R, F>(respond: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
-    where
-        R: Into<Reply>,
-        F: Future<Output = R> + Send + 'static,
-    {
-        Self::custom(ScriptedLm::from_async_fn(respond))
-    }
-
-    /// Creates a handle to the built-in model, which needs neither a key nor a network. See [`BuiltinLm`] for its
-    /// abilities and limits.
-    ///
-    /// ```
-    /// use dspy_lm::Lm;
-    /// assert_eq!(Lm::builtin().id(), "builtin");
-    /// ```
-    pub fn builtin() -> Self {
-        Self::custom(BuiltinLm::new())
-    }
-
     /// Returns the name of the model, with its provider if that is known: `openai/gpt-4o-mini`.
     pub fn id(&self) -> &str {
         self.model.id()
@@ -113,7 +74,7 @@ impl Lm {
     /// assert_eq!(Lm::builtin().deployment(), "");
     /// ```
     pub fn deployment(&self) -> Cow<'_, str> {
-        crate::endpoint::deployment(self.endpoint())
+        secret::deployment(self.endpoint())
     }
 
     /// Returns the reason for the choice of this model if it was [selected from the environment](Self::from_env).
@@ -199,19 +160,20 @@ impl Lm {
     /// [model](LanguageModel::price), otherwise that of the [table](crate::PriceTable) in the current scope. `None`
     /// if it is unknown. A call whose price is negative or not a number is refused before anything is sent.
     pub fn unit_price(&self) -> Option<Price> {
-        self.price.or_else(|| self.model.price()).or_else(|| crate::money::price::find(self))
+        self.price.or_else(|| self.model.price()).or_else(|| self.table_price())
+    }
+
+    /// Returns the price of this model in the table of the scope, otherwise in the default table.
+    fn table_price(&self) -> Option<Price> {
+        let table =
+            with_scope(|scope| scope.prices().cloned()).flatten().unwrap_or_else(price_table::default);
+        table.price(self.id(), self.endpoint())
     }
 
     /// Returns the price for a request. For requests with audio only the handle's own price applies, because many
     /// models charge a separate rate for it.
     pub(crate) fn price_of(&self, request: &Request) -> Option<Price> {
         if request.has_audio() { self.price } else { self.unit_price() }
-    }
-
-    /// Adds `cache` as a layer, so that answers are taken from it if it has them. Short for [`layer`](Self::layer).
-    #[must_use]
-    pub fn cache(self, cache: &Cache) -> Self {
-        self.layer(cache.clone())
     }
 
     /// Sends a request. Parameters that it leaves unset are taken from this handle.
@@ -264,8 +226,10 @@ impl Lm {
     /// outer call.
     pub(crate) async fn pass(&self, request: Request, sink: Option<&DeltaSink>) -> Result<Response, LmError> {
         let request = self.completed(request);
-        let work = Next { rest: None, outside: true, sink, budgets: None }.run(self, &request);
-        let Some(operation) = observe::lm_part(self, &request, sink.is_some()) else { return work.await };
+        let work = Next { rest: None, outside: true, sink, payer: None }.run(self, &request);
+        let Some(operation) = observe::lm_part(self.model(), &request, sink.is_some()) else {
+            return work.await;
+        };
         let result = Box::pin(operation.run(work)).await;
         operation.end(&result, sink.and_then(DeltaSink::first));
         result
@@ -275,7 +239,7 @@ impl Lm {
         self.rollout
     }
 
-    pub(crate) fn layers(&self) -> Option<&Arc<Node>> {
+    pub(super) fn layers(&self) -> Option<&Arc<Node>> {
         self.layers.as_ref()
     }
 

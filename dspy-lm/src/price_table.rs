@@ -1,18 +1,16 @@
 //! A table of prices by model.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, LazyLock, RwLock};
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::Price;
-use crate::current_scope;
+use crate::Price;
 use dspy_base::locks::RwLockExt as _;
 
 /// The prices that come with the library, each with its source.
-const BUILT_IN: &str = include_str!("table.json");
+const BUILT_IN: &str = include_str!("price_table.json");
 
 static DEFAULT: LazyLock<RwLock<Arc<PriceTable>>> = LazyLock::new(|| {
     // A test checks that the embedded data parses.
@@ -20,7 +18,7 @@ static DEFAULT: LazyLock<RwLock<Arc<PriceTable>>> = LazyLock::new(|| {
 });
 
 /// Returns the table that applies outside of any [`scope`](PriceTable::scope).
-pub(super) fn default() -> Arc<PriceTable> {
+pub(crate) fn default() -> Arc<PriceTable> {
     DEFAULT.read_any().clone()
 }
 
@@ -159,11 +157,6 @@ impl PriceTable {
         *DEFAULT.write_any() = Arc::new(self);
     }
 
-    /// Runs `future` with this table.
-    pub async fn scope<F: Future>(self, future: F) -> F::Output {
-        current_scope().priced(Arc::new(self)).enter(future).await
-    }
-
     fn put(&mut self, name: &str, row: Row) {
         let name = name.to_ascii_lowercase();
         let Some(start) = name.strip_suffix('*') else {
@@ -225,7 +218,8 @@ mod tests {
             let Price { input, output, cache_read, long, .. } = row.price;
             assert!(0.0 < input && input < output && output < 200.0, "{name}");
             assert!(cache_read.is_none_or(|read| read < input), "{name}");
-            assert!(long.is_none_or(|long| long.input > input), "{name}");
+            let dearest = row.price.highest_rates(u64::MAX).0;
+            assert!(long.is_none() || dearest > input, "{name}");
             assert!(!row.hosts.is_empty(), "{name}");
         }
     }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use super::{Tally, Usage};
-use crate::{Lm, Response, current_scope};
+use super::tally::Tally;
+use crate::call::hooks::Tracker;
+use crate::{Lm, LmScope, Response, Usage, current_scope};
 use dspy_base::locks::MutexExt as _;
 
 /// The most models with a row of their own in a report. The others are summed up under [`OTHERS`].
@@ -34,8 +35,7 @@ const OTHERS: &str = "others";
 /// ```
 pub async fn track_usage<F: Future>(future: F) -> (F::Output, UsageReport) {
     let scope = current_scope();
-    let tracker =
-        Arc::new(UsageScope { detail: Some(Mutex::default()), ..UsageScope::below(scope.usage().cloned()) });
+    let tracker = Arc::new(UsageScope { detail: Some(Mutex::default()), ..UsageScope::below(scope.usage()) });
     let output = scope.tracking(tracker.clone()).enter(future).await;
     (output, tracker.report())
 }
@@ -129,21 +129,6 @@ impl UsageScope {
         UsageScope { total: Mutex::default(), detail: None, outer }
     }
 
-    pub(crate) fn add(&self, lm: &Lm, response: &Response) {
-        let mut scope = Some(self);
-        while let Some(tracker) = scope {
-            if !response.cached {
-                let mut total = tracker.total.lock_any();
-                total.add(Tally::of(&response.usage));
-            }
-            if let Some(detail) = &tracker.detail {
-                let mut rows = detail.lock_any();
-                row(&mut rows, lm).count(response);
-            }
-            scope = tracker.outer.as_deref();
-        }
-    }
-
     /// Returns the sum of all calls.
     pub fn total(&self) -> Usage {
         self.total.lock_any().usage()
@@ -169,6 +154,38 @@ impl UsageScope {
         report.total = total.usage();
         report.cached.saved = saved.usage();
         report
+    }
+}
+
+impl Tracker for UsageScope {
+    fn answered(&self, lm: &Lm, response: &Response) {
+        let mut scope = Some(self);
+        while let Some(tracker) = scope {
+            if !response.cached {
+                let mut total = tracker.total.lock_any();
+                total.add(Tally::of(&response.usage));
+            }
+            if let Some(detail) = &tracker.detail {
+                let mut rows = detail.lock_any();
+                row(&mut rows, lm).count(response);
+            }
+            scope = tracker.outer.as_deref();
+        }
+    }
+}
+
+impl LmScope {
+    /// Adds a tracker that sums up the usage of the calls.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn tracking(self, usage: Arc<UsageScope>) -> Self {
+        self.tracked_by(usage)
+    }
+
+    /// Returns the tracker that sums up the usage of the calls.
+    #[doc(hidden)]
+    pub fn usage(&self) -> Option<Arc<UsageScope>> {
+        self.tracker()
     }
 }
 

@@ -4,8 +4,9 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method};
 use serde::de::DeserializeOwned;
 
-use crate::network::transport::{Answer, Failure, Route, Transport, looks_like_html};
-use crate::{Endpoint, Lm, LmError, LmErrorKind, Protocol};
+use super::Endpoint;
+use crate::network::transport::{Answer, Failure, Transport, looks_like_html};
+use crate::{Lm, LmError, LmErrorKind, secret};
 
 /// A client for the API of an endpoint. Errors name `asker` as the model.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ impl Api {
 
     /// Returns the identity of this API, without secrets.
     pub fn address(&self) -> String {
-        crate::endpoint::deployment(&self.endpoint.base_url).into_owned()
+        secret::deployment(&self.endpoint.server.base_url).into_owned()
     }
 
     /// Creates a handle to a model of the endpoint.
@@ -81,14 +82,8 @@ impl Api {
         query: &[(&str, &str)],
         payload: Option<&(dyn Fn() -> Payload + Send + Sync)>,
     ) -> Result<T, LmError> {
-        let protocol = Protocol::Chat;
-        let route = Route {
-            path: path.to_owned(),
-            root: protocol.root(),
-            key_header: self.endpoint.key_header.or(protocol.key_header()),
-            ..Route::default()
-        };
-        let transport = Transport::new(&self.endpoint, self.asker, &route)?;
+        let route = self.endpoint.chat_route(path.to_owned());
+        let transport = Transport::new(&self.endpoint.server, self.asker, &route)?;
         let again = |kind: LmErrorKind| method != Method::POST || kind == LmErrorKind::RateLimit;
         let make = |mut request: reqwest::Request| {
             *request.method_mut() = method.clone();

@@ -1,13 +1,13 @@
 //! The task-local scope of LM calls: the layers that they pass, the trackers that count them, and the budgets that
 //! they are charged to.
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::layer::{Layer, Next, Node};
-use crate::money::budget::{BudgetNode, BudgetScope};
-use crate::observe;
-use crate::{DeltaSink, Lm, LmError, PriceTable, Request, Response, UsageScope};
+use super::hooks::{Payer, Tracker};
+use super::layer::{Layer, Next, Node};
+use crate::{DeltaSink, Lm, LmError, PriceTable, Request, Response, observe};
 
 tokio::task_local! {
     static SCOPE: LmScope;
@@ -21,8 +21,8 @@ tokio::task_local! {
 #[derive(Clone, Default)]
 pub struct LmScope {
     layers: Option<Arc<Node>>,
-    usage: Option<Arc<UsageScope>>,
-    budgets: Option<Arc<BudgetNode>>,
+    tracker: Option<Arc<dyn Tracker>>,
+    payer: Option<Arc<dyn Payer>>,
     prices: Option<Arc<PriceTable>>,
     /// Whether requests over the network are refused.
     offline: bool,
@@ -41,13 +41,6 @@ impl LmScope {
         self
     }
 
-    /// Adds a budget that calls are charged to, beside the existing ones.
-    #[must_use]
-    pub fn within(mut self, budget: &BudgetScope) -> Self {
-        self.budgets = Some(Arc::new(budget.node(self.budgets.take())));
-        self
-    }
-
     /// Sets the prices, instead of the default ones.
     #[must_use]
     pub fn priced(mut self, prices: Arc<PriceTable>) -> Self {
@@ -55,45 +48,58 @@ impl LmScope {
         self
     }
 
-    pub(crate) fn prices(&self) -> Option<&Arc<PriceTable>> {
+    /// Returns the prices, if they are not the default ones.
+    pub(super) fn prices(&self) -> Option<&Arc<PriceTable>> {
         self.prices.as_ref()
     }
 
-    /// Adds a tracker that sums up the usage of the calls.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn tracking(mut self, usage: Arc<UsageScope>) -> Self {
-        self.usage = Some(usage);
+    /// Charges calls to `payer` instead of the present one.
+    pub(crate) fn paid_by(mut self, payer: Arc<dyn Payer>) -> Self {
+        self.payer = Some(payer);
         self
     }
 
-    /// Returns the tracker that sums up the usage of the calls.
-    #[doc(hidden)]
-    pub fn usage(&self) -> Option<&Arc<UsageScope>> {
-        self.usage.as_ref()
+    /// Returns what calls are charged to, if it is a `P`.
+    pub(crate) fn payer<P: Payer>(&self) -> Option<Arc<P>> {
+        let payer: Arc<dyn Any + Send + Sync> = self.payer.clone()?;
+        payer.downcast().ok()
     }
 
+    /// Lets `tracker` count calls instead of the present one.
+    pub(crate) fn tracked_by(mut self, tracker: Arc<dyn Tracker>) -> Self {
+        self.tracker = Some(tracker);
+        self
+    }
+
+    /// Returns what counts calls, if it is a `T`.
+    pub(crate) fn tracker<T: Tracker>(&self) -> Option<Arc<T>> {
+        let tracker: Arc<dyn Any + Send + Sync> = self.tracker.clone()?;
+        tracker.downcast().ok()
+    }
+
+    /// Denies requests over the network.
     pub(crate) fn offline(mut self) -> Self {
         self.offline = true;
         self
     }
 
+    /// Returns whether requests over the network are denied.
     #[cfg(feature = "http")]
     pub(crate) fn is_offline(&self) -> bool {
         self.offline
     }
 
-    pub(crate) async fn send(
+    pub(super) async fn send(
         &self,
         lm: &Lm,
         request: &Request,
         sink: Option<&DeltaSink>,
     ) -> Result<Response, LmError> {
-        let budgets = self.budgets.as_ref();
-        let next = Next { rest: self.layers.as_ref(), outside: true, sink, budgets };
+        let payer = self.payer.as_ref();
+        let next = Next { rest: self.layers.as_ref(), outside: true, sink, payer };
         let inside = LmScope { prices: self.prices.clone(), offline: self.offline, ..LmScope::default() };
         let work = inside.enter(next.run(lm, request));
-        let response = match observe::lm_call(lm, request, sink.is_some()).map(Box::new) {
+        let response = match observe::lm_call(lm.model(), request, sink.is_some()).map(Box::new) {
             None => work.await?,
             // Boxed because few calls need it; the future of the others stays small.
             Some(operation) => {
@@ -108,8 +114,8 @@ impl LmScope {
         if let Some(sink) = sink {
             Box::pin(sink.catch_up(&response)).await;
         }
-        if let Some(tracker) = &self.usage {
-            tracker.add(lm, &response);
+        if let Some(tracker) = &self.tracker {
+            tracker.answered(lm, &response);
         }
         Ok(response)
     }
@@ -127,11 +133,18 @@ pub fn current_scope() -> LmScope {
 }
 
 /// Calls `look` with the scope of the current task, if there is one.
-pub(crate) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
+pub(super) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
     SCOPE.try_with(look).ok()
 }
 
 /// Runs `future` so that all its LM calls pass through `layer` first.
 pub fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> impl Future<Output = F::Output> {
     current_scope().layered(layer).enter(future)
+}
+
+impl PriceTable {
+    /// Runs `future` with this table.
+    pub async fn scope<F: Future>(self, future: F) -> F::Output {
+        current_scope().priced(Arc::new(self)).enter(future).await
+    }
 }

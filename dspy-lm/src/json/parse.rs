@@ -1,4 +1,4 @@
-//! Tolerant parsing of JSON from servers, which is not always valid.
+//! Parsing of JSON that is not always valid.
 
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! The last step of a call, which runs the model. Here budgets are charged and the answer gets its cost. The layers
 //! before, such as caches and journals, see answers that include it.
 
-use crate::money::budget::BudgetNode;
+use super::hooks::Payer;
 use crate::{DeltaSink, FinishReason, Lm, LmError, LmErrorKind, LmFuture, Request, Response};
 
 /// An answer, and the token limit at which it was truncated because of a budget, if it was.
@@ -10,15 +10,15 @@ pub(crate) struct Answer {
     pub(crate) cut: Option<u32>,
 }
 
-/// Runs the model within the budgets.
-pub(crate) fn ask<'a>(
+/// Runs the model, at the expense of `payer` if there is one.
+pub(super) fn ask<'a>(
     lm: &'a Lm,
     request: &'a Request,
-    budgets: Option<&'a BudgetNode>,
+    payer: Option<&'a dyn Payer>,
     sink: Option<&'a DeltaSink>,
 ) -> LmFuture<'a> {
-    match budgets {
-        Some(budgets) => Box::pin(budgets.pay(lm, request, sink)),
+    match payer {
+        Some(payer) => payer.pay(lm, request, sink),
         None => Box::pin(async move { Ok(answer(lm, request, None, sink).await?.response) }),
     }
 }

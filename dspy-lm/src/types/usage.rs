@@ -1,16 +1,8 @@
 //! Token counts and cost.
 
-mod report;
-mod tally;
-
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
-
-pub use report::UsageScope;
-pub use report::{CachedUsage, ModelUsage, UsageReport, track_usage};
-pub use tally::Tally;
-pub(crate) use tally::{dollars, picodollars};
 
 /// The tokens and the cost of one or more requests.
 ///

@@ -1,19 +1,15 @@
-//! Token prices, and the table with the prices of widely used models.
-
-mod table;
+//! Token prices.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::money::usage::picodollars;
-use crate::{Lm, Usage, with_scope};
-pub use table::{PriceTable, PriceTableError};
+use crate::Usage;
 
 /// The price of a model's tokens, in US dollars per million.
 ///
 /// Rates must be finite and not negative. Other rates are refused: when a table is read, by
-/// [`Endpoint::model`](crate::Endpoint::model), and for the price of a [handle](Lm::price) or
-/// [table](PriceTable::insert) when the model is called, with the error
+/// [`Endpoint::model`](crate::Endpoint::model), and for the price of a [handle](crate::Lm::price) or
+/// [table](crate::PriceTable::insert) when the model is called, with the error
 /// [`Configuration`](crate::LmErrorKind::Configuration) and before anything is sent.
 ///
 /// ```
@@ -71,15 +67,6 @@ struct Rates {
     output: f64,
     cache_read: f64,
     cache_write: f64,
-}
-
-/// The highest possible cost of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Bill {
-    /// The cost of the prompt in picodollars.
-    pub(crate) prompt: u64,
-    /// The cost of each generated token in picodollars.
-    pub(crate) each: f64,
 }
 
 impl Price {
@@ -154,18 +141,14 @@ impl Price {
         Some(millionths / 1e6)
     }
 
-    /// Returns the highest possible cost of a request whose prompt has at most `prompt` tokens.
-    pub(crate) fn bill(&self, prompt: u64) -> Bill {
+    /// Returns the highest rates of a prompt token and of a generated token in a request whose prompt has at most
+    /// `prompt` tokens.
+    pub(crate) fn highest_rates(&self, prompt: u64) -> (f64, f64) {
         let rates = match self.long {
             Some(long) if prompt > long.above => self.dearest(),
             _ => self.rates(),
         };
-        let dearest = rates.input.max(rates.cache_read).max(rates.cache_write);
-        // One more, because both the cost and this are rounded.
-        Bill {
-            prompt: picodollars(prompt as f64 * dearest / 1e6).saturating_add(1),
-            each: rates.output * 1e6,
-        }
+        (rates.input.max(rates.cache_read).max(rates.cache_write), rates.output)
     }
 
     /// Returns an error if a rate is negative or not finite.
@@ -228,12 +211,6 @@ fn rates(input: f64, output: f64, cache_read: Option<f64>, cache_write: Option<f
         cache_read: cache_read.unwrap_or(input),
         cache_write: cache_write.unwrap_or(input),
     }
-}
-
-/// Returns the price of a model in the table of the scope, otherwise in the default table.
-pub(crate) fn find(lm: &Lm) -> Option<Price> {
-    let table = with_scope(|scope| scope.prices().cloned()).flatten().unwrap_or_else(table::default);
-    table.price(lm.id(), lm.endpoint())
 }
 
 #[cfg(test)]

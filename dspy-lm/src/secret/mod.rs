@@ -1,5 +1,6 @@
 //! Secrets, and their removal from errors, logs and recordings.
 
+mod address;
 mod forms;
 mod live;
 mod names;
@@ -7,6 +8,10 @@ mod names;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use address::deployment;
+#[cfg(feature = "http")]
+pub(crate) use address::mark;
+pub use address::public_url;
 use forms::Found;
 pub use live::hide_live;
 pub(crate) use live::hide_live_in;

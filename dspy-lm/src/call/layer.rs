@@ -2,10 +2,10 @@
 //! journals, recorders).
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::money::budget::BudgetNode;
-use crate::{DeltaSink, Lm, LmFuture, Request, dispatch};
+use super::dispatch;
+use super::hooks::Payer;
+use crate::{DeltaSink, Lm, LmFuture, Request};
 
 /// An interceptor for the requests of a scope or a handle and for their answers.
 ///
@@ -18,50 +18,38 @@ pub trait Layer: Send + Sync + 'static {
 }
 
 /// A layer and those of the enclosing scope.
-pub(crate) struct Node {
-    pub(crate) layer: Arc<dyn Layer>,
-    pub(crate) outer: Option<Arc<Node>>,
+pub(super) struct Node {
+    pub(super) layer: Arc<dyn Layer>,
+    pub(super) outer: Option<Arc<Node>>,
 }
 
 /// The remaining layers of a call and the model.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
-    pub(crate) rest: Option<&'a Arc<Node>>,
+    pub(super) rest: Option<&'a Arc<Node>>,
     /// Whether the layers of the handle are still to come, after those of the scope.
-    pub(crate) outside: bool,
+    pub(super) outside: bool,
     /// The receiver of the reply's deltas, for streamed calls.
     pub(crate) sink: Option<&'a DeltaSink>,
-    /// The budgets that the call is charged to.
-    pub(crate) budgets: Option<&'a Arc<BudgetNode>>,
+    /// What the call is charged to.
+    pub(super) payer: Option<&'a Arc<dyn Payer>>,
 }
 
 impl<'a> Next<'a> {
     /// Passes the request to the remaining layers of the scope, then to those of the handle, and finally to the
     /// model.
     pub fn run(self, lm: &'a Lm, request: &'a Request) -> LmFuture<'a> {
-        let Next { rest, outside, sink, budgets } = self;
+        let Next { rest, outside, sink, payer } = self;
         let (node, outside) = match rest {
             None if outside => (lm.layers(), false),
             _ => (rest, outside),
         };
         match node {
             Some(node) => {
-                node.layer.call(lm, request, Next { rest: node.outer.as_ref(), outside, sink, budgets })
+                node.layer.call(lm, request, Next { rest: node.outer.as_ref(), outside, sink, payer })
             }
-            None => dispatch::ask(lm, request, budgets.map(|budgets| &**budgets), sink),
+            None => dispatch::ask(lm, request, payer.map(|payer| &**payer), sink),
         }
-    }
-}
-
-impl Next<'_> {
-    /// Returns whether the reply is streamed.
-    pub(crate) fn is_streamed(&self) -> bool {
-        self.sink.is_some()
-    }
-
-    /// Returns the time at which the first delta of a streamed reply arrived.
-    pub(crate) fn first_piece(&self) -> Option<Instant> {
-        self.sink?.first()
     }
 }
 
@@ -69,16 +57,16 @@ impl Next<'_> {
 pub(crate) struct Onward {
     rest: Option<Arc<Node>>,
     outside: bool,
-    budgets: Option<Arc<BudgetNode>>,
+    payer: Option<Arc<dyn Payer>>,
 }
 
 impl Onward {
     pub(crate) fn of(next: &Next<'_>) -> Self {
-        Onward { rest: next.rest.cloned(), outside: next.outside, budgets: next.budgets.cloned() }
+        Onward { rest: next.rest.cloned(), outside: next.outside, payer: next.payer.cloned() }
     }
 
     pub(crate) fn next<'a>(&'a self, sink: Option<&'a DeltaSink>) -> Next<'a> {
-        Next { rest: self.rest.as_ref(), outside: self.outside, sink, budgets: self.budgets.as_ref() }
+        Next { rest: self.rest.as_ref(), outside: self.outside, sink, payer: self.payer.as_ref() }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Models by name, such as `openai/gpt-4o-mini`, `ollama/llama3.2` and `builtin`.
 
+mod from_env;
+
 use crate::environment::{Lookup, environment};
 use crate::providers;
-use crate::{Embedder, Endpoint, Lm, LmError, LmErrorKind};
+use crate::{BuiltinLm, Embedder, Endpoint, Lm, LmError, LmErrorKind};
 
 impl Lm {
     /// Creates a handle to a model by its name, `provider/model`: `openai/gpt-4o-mini`, `ollama/llama3.2`,
@@ -48,19 +50,27 @@ impl Lm {
     }
 }
 
+impl Embedder {
+    /// Creates a handle to a model by its name, `provider/model` as for [`Lm::new`]. Requests
+    /// use OpenAI's `/embeddings`, which Gemini, Azure, Mistral, Together, Fireworks, OpenRouter, Ollama,
+    /// vLLM, LM Studio and llama.cpp also support.
+    ///
+    /// # Errors
+    /// [`Configuration`](LmErrorKind::Configuration) for an unknown provider, a missing key, a malformed base
+    /// URL, or without the feature `http`.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, LmError> {
+        let (endpoint, model) = served(name.as_ref().trim(), &environment)?;
+        endpoint.embedder(model)
+    }
+}
+
 /// Returns the model with this name, with its provider's variables read from `lookup`.
-pub(crate) fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
+fn named(name: &str, lookup: Lookup<'_>) -> Result<Lm, LmError> {
     if name == "builtin" {
-        return Ok(Lm::builtin());
+        return Ok(Lm::custom(BuiltinLm::new()));
     }
     let (endpoint, model) = served(name, lookup)?;
     endpoint.model(model)
-}
-
-/// Returns the embedding model with this name.
-pub(crate) fn named_embedder(name: &str, lookup: Lookup<'_>) -> Result<Embedder, LmError> {
-    let (endpoint, model) = served(name, lookup)?;
-    endpoint.embedder(model)
 }
 
 /// Splits a name into its provider, as an endpoint, and the name of the model.

@@ -1,0 +1,10 @@
+//! The call of a model: the handle, the layers of handles and scopes, and the step that runs the model.
+//!
+//! What higher modules do with the calls of a scope is behind the traits in [`hooks`].
+
+pub(crate) mod dispatch;
+pub(crate) mod handle;
+pub(crate) mod hooks;
+pub(crate) mod layer;
+pub(crate) mod observer;
+pub(crate) mod scope;
