@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dspy_core::lm::BoxFuture;
 
 use crate::data::{Data, IntoData, RowSet, Rows};
-use crate::{OptimizeError, Optimized};
+use crate::error::OptimizeError;
+use crate::optimized::Optimized;
 
 /// An algorithm that improves a program with data.
 ///
