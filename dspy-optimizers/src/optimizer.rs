@@ -64,7 +64,7 @@ use crate::optimized::Optimized;
 /// ```
 #[doc(alias = "Teleprompter")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no optimizer of programs `{P}` with examples `{E}`",
+    message = "`{Self}` is not an optimizer of programs `{P}` with examples `{E}`",
     note = "an optimizer must have its metric: `.metric(…)`, for the examples and outputs of the program"
 )]
 pub trait Optimizer<P, E>: Send + Sync {

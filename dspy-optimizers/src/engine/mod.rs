@@ -131,7 +131,7 @@ impl<P: Module<Output: Sync> + Clone + 'static> Program for P {}
 
 /// An example with an input that converts into the input of the program.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no example for the program `{P}`",
+    message = "`{Self}` is not an example for the program `{P}`",
     note = "the input of the example must be, or convert into, the `Input` of the program"
 )]
 pub trait ExampleFor<P: Module>: Example<Input: Into<P::Input>> {}
