@@ -4,6 +4,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`digest`] | digests of text and JSON that are stable across processes |
 //! | [`error`] | the boxed error, the text of error chains, shortened messages |
 //! | [`files`] | reading and writing of files: regular ones only, replaced as a whole, private |
 //! | [`fold`] | forms of names and words in which spellings are equal |
@@ -14,6 +15,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod digest;
 pub mod error;
 pub mod files;
 pub mod fold;

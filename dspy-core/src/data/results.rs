@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use dspy_base::digest::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -84,7 +85,7 @@ impl Known {
         let what = || format!("input {index}");
         let value =
             serde_json::to_value(input).map_err(|e| DataError::row(&self.path, 0, Some(&what()), e))?;
-        let digest = digest(&value);
+        let digest = Digest::new().add_value(&value).long();
         match self.inputs.get(&index) {
             None => Ok(Some(digest)),
             Some(known) if *known == digest => Ok(None),
@@ -214,48 +215,4 @@ fn each_line(
         at += read as u64;
     }
     Ok(End::Whole)
-}
-
-/// Returns a digest of a value that does not depend on the order of its members.
-fn digest(value: &Value) -> String {
-    let mut hash = blake3::Hasher::new();
-    hash_value(&mut hash, value);
-    hash.finalize().to_hex()[..32].to_owned()
-}
-
-fn hash_value(hash: &mut blake3::Hasher, value: &Value) {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            hash.update(b"{").update(&(members.len() as u64).to_le_bytes());
-            for (name, value) in members {
-                hash.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
-                hash_value(hash, value);
-            }
-        }
-        Value::Array(items) => {
-            hash.update(b"[").update(&(items.len() as u64).to_le_bytes());
-            items.iter().for_each(|item| hash_value(hash, item));
-        }
-        other => {
-            let text = other.to_string();
-            hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inputs_are_the_same_in_any_order_of_their_members() {
-        let same = [json!({"a": 1, "b": {"c": 2, "d": 3}}), json!({"b": {"d": 3, "c": 2}, "a": 1})];
-        assert_eq!(digest(&same[0]), digest(&same[1]));
-        let others = [json!(["a", "b"]), json!(["ab"]), json!(["a", ["b"]]), json!("a"), json!({"a": "b"})];
-        for (number, one) in others.iter().enumerate() {
-            assert!(others[..number].iter().all(|other| digest(other) != digest(one)), "{one}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The metric of an optimizer. A missing metric is a compile error.
+//! The metric of an optimizer, type-erased.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -65,22 +65,3 @@ impl<E, O> fmt::Debug for SharedMetric<E, O> {
         f.write_str("SharedMetric")
     }
 }
-
-/// A placeholder for a metric that is not set.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoMetric;
-
-/// A marker for a metric that is set. Optimizers cannot be built without one:
-///
-/// ```compile_fail
-/// let optimizer = dspy_optimizers::BootstrapFewShot::builder().build(); // the optimizer has no metric
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "the optimizer has no metric",
-    label = "call `.metric(…)` before this",
-    note = "for example `.metric(|example: &Qa, output: &QaOutput| example.answer == output.answer)`"
-)]
-pub trait HasMetric {}
-
-#[diagnostic::do_not_recommend]
-impl<E, O> HasMetric for SharedMetric<E, O> {}

@@ -1,15 +1,11 @@
-//! The options of all optimizers that call a model, and the macros for their builders.
-
-mod metric;
+//! The options of all optimizers that call a model.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use dspy_core::lm::Budget;
 
-pub use self::metric::{HasMetric, NoMetric, SharedMetric};
-use crate::StudyEvent;
+use crate::events::Listener;
 use crate::verify::Verify;
 
 /// Options of an optimization: budget, journal, seed, concurrency, progress, verification.
@@ -32,9 +28,6 @@ pub struct Options {
     pub(crate) verify: Option<Verify>,
     pub(crate) listener: Option<Listener>,
 }
-
-/// A function that receives the events of a study.
-pub(crate) type Listener = Arc<dyn Fn(&StudyEvent) + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -78,7 +71,7 @@ macro_rules! option_setters {
         /// the result and [`Report::stopped`](crate::Report::stopped) names the limit. Unlimited by default.
         #[doc(alias = "max_metric_calls")]
         #[must_use]
-        pub fn budget(mut $self, budget: crate::Budget) -> Self {
+        pub fn budget(mut $self, budget: dspy_core::lm::Budget) -> Self {
             $options.budget = budget;
             $self
         }
@@ -148,95 +141,4 @@ macro_rules! option_setters {
         }
     };
 }
-/// Implements the builder and the optimizer for a struct with the fields `metric`, `options` and the given
-/// ones.
-///
-/// The struct is its own builder: its parameter `M` is [`NoMetric`] until a metric is set. The struct itself
-/// must have `builder()`, the setters of the given fields, and, for
-/// `M` = [`SharedMetric<E, O>`](SharedMetric):
-///
-/// - `fn settings(&self) -> Value`: everything that determines the result, for the header of the journal;
-/// - `fn check(&self) -> Result<(), OptimizeError>`: a check of the options;
-/// - `async fn search(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>`: the algorithm.
-macro_rules! optimizer {
-    ($optimizer:ident { $($field:ident),* $(,)? }) => {
-        impl<M> $optimizer<M> {
-            /// Sets the metric that the optimizer maximises. Required. It is a sync or async closure of an
-            /// example and an output, or of an example and a [`Prediction`](dspy_core::predict::Prediction),
-            /// or a type that implements [`Metric`](dspy_core::evaluate::Metric).
-            #[must_use]
-            pub fn metric<E, O, K>(
-                self,
-                metric: impl dspy_core::evaluate::Metric<E, O, K> + 'static,
-            ) -> $optimizer<crate::SharedMetric<E, O>>
-            where
-                E: 'static,
-                O: 'static,
-                K: 'static,
-            {
-                let Self { options, $($field,)* .. } = self;
-                $optimizer { metric: crate::SharedMetric::new(metric), options, $($field,)* }
-            }
-
-            crate::options::option_setters!(self, self.options);
-
-            /// Returns the optimizer. A metric must be set before; everything else is optional.
-            #[must_use]
-            pub fn build(self) -> Self
-            where
-                M: crate::HasMetric,
-            {
-                self
-            }
-        }
-
-        impl<E: dspy_core::signature::Example, O: Send + Sync + 'static> $optimizer<crate::SharedMetric<E, O>> {
-            /// Optimizes the program on rows or [`Data`](crate::Data). The future does not borrow the
-            /// optimizer. If it is spawned, it keeps the settings of the current task, such as the model.
-            ///
-            /// # Errors
-            /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes the
-            /// optimization.
-            pub fn compile<P, D>(
-                &self,
-                program: P,
-                data: D,
-            ) -> impl Future<Output = Result<crate::Optimized<P>, crate::OptimizeError>> + Send + use<P, D, E, O>
-            where
-                P: crate::engine::Program<Output = O>,
-                E: crate::engine::ExampleFor<P>,
-                D: crate::IntoData<P, E>,
-            {
-                let this = self.clone();
-                let data = data.into_data();
-                crate::engine::inherit(async move {
-                    this.check()?;
-                    let study = crate::engine::Study::builder(stringify!($optimizer), program, &data)
-                        .settings(&this.settings())
-                        .options(&this.options)
-                        .start(&this.metric)?;
-                    let searched = this.search(&study).await;
-                    study.finish(searched).await
-                })
-            }
-        }
-
-        impl<P, E> crate::Optimizer<P, E> for $optimizer<crate::SharedMetric<E, P::Output>>
-        where
-            P: crate::engine::Program,
-            E: crate::engine::ExampleFor<P>,
-        {
-            fn compile<D>(
-                &self,
-                program: P,
-                data: D,
-            ) -> impl Future<Output = Result<crate::Optimized<P>, crate::OptimizeError>> + Send
-            where
-                D: crate::IntoData<P, E>,
-            {
-                self.compile(program, data)
-            }
-        }
-    };
-}
-pub(crate) use {optimizer, option_setters};
+pub(crate) use option_setters;
