@@ -79,7 +79,7 @@ impl Leaf {
         inputs: Result<Values, FieldError>,
         types: Types,
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
-        Box::pin(async move { self.run(&inputs, types).await })
+        Box::pin(async move { self.run(&inputs, &types).await })
     }
 
     /// Starts a call of the strategy as a module. The predictor counts its own usage, so the call needs no
@@ -91,8 +91,8 @@ impl Leaf {
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
         Box::pin(async move {
             match named(self) {
-                None => self.run(&inputs, types).await,
-                Some(scope) => Box::pin(scope.enter(self.run(&inputs, types))).await,
+                None => self.run(&inputs, &types).await,
+                Some(scope) => Box::pin(scope.enter(self.run(&inputs, &types))).await,
             }
         })
     }
@@ -105,7 +105,7 @@ impl Leaf {
     }
 
     /// Runs a call. The inputs stay with the caller, so that its future holds them once.
-    async fn run(&self, inputs: &Result<Values, FieldError>, types: Types) -> Result<AnyPrediction> {
+    async fn run(&self, inputs: &Result<Values, FieldError>, types: &Types) -> Result<AnyPrediction> {
         let inputs = match (&self.bad_demos, inputs) {
             (Some(error), _) | (None, Err(error)) => return Err(error.clone().into()),
             (None, Ok(inputs)) => inputs,

@@ -187,16 +187,35 @@ struct Question {
 }
 
 impl Question {
+    /// Builds the request and passes it to `send`. Not async, so that only the future of the answer holds the
+    /// request.
+    fn send<T>(
+        &self,
+        predictor: &Predictor,
+        context: &Context,
+        inputs: &Values,
+        send: impl FnOnce(Request) -> T,
+    ) -> Result<T> {
+        let mut request = Request::default();
+        self.fill(&mut request, predictor, context, inputs)?;
+        Ok(send(request))
+    }
+
     /// Writes the request, in place because requests are large.
-    fn fill(&self, request: &mut Request, call: &Call<'_>) -> Result<()> {
+    fn fill(
+        &self,
+        request: &mut Request,
+        predictor: &Predictor,
+        context: &Context,
+        inputs: &Values,
+    ) -> Result<()> {
         let Question { prepared, able, correction, limit, .. } = self;
         let rendering = spans::render(prepared.adapter.name());
-        let demos = call.predictor.demos();
-        rendering.in_scope(|| prepared.fill(request, demos, call.inputs, correction, *able))?;
-        request.params.clone_from(call.predictor.params());
+        rendering.in_scope(|| prepared.fill(request, predictor.demos(), inputs, correction, *able))?;
+        request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
-        request.rollout = call.context.rollout();
-        prepared.sign(call.inputs, &mut request.extensions)
+        request.rollout = context.rollout();
+        prepared.sign(inputs, &mut request.extensions)
     }
 }
 
@@ -261,14 +280,16 @@ impl Call<'_> {
 
     async fn attempt(&mut self, question: &Question, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let Question { prepared, abort_early, .. } = question;
-        // The request is moved as a whole, so that the future does not hold it twice.
-        let mut request = Request::default();
-        question.fill(&mut request, self)?;
+        let Call { predictor, context, lm, inputs, .. } = *self;
         let received = match &mut self.watch {
-            None => Received::Answer(self.lm.complete(request).await?),
-            // Boxed, like everything that few calls need, to keep the other calls small.
+            None => {
+                let answer = question.send(predictor, context, inputs, |request| lm.complete(request))?;
+                Received::Answer(answer.await?)
+            }
             Some(watch) => {
-                Box::pin(watch.attempt(self.lm.stream(request), prepared, *abort_early)).await?
+                let stream = question.send(predictor, context, inputs, |request| lm.stream(request))?;
+                // Boxed, like everything that few calls need, to keep the other calls small.
+                Box::pin(watch.attempt(stream, prepared, *abort_early)).await?
             }
         };
         let mut outcome = match received {
