@@ -126,6 +126,30 @@ async fn a_refused_reply_starts_anew() {
 }
 
 #[tokio::test]
+async fn a_restart_is_reported_only_if_a_request_follows() {
+    let bad = GOOD.replace('5', "6");
+    for reprompts in 0..=1 {
+        let recovery = Recovery::NONE.reprompts(reprompts);
+        let (lm, script) = scripted(&[&bad, &bad, &bad, &bad]);
+        let predict = Predict::<Review>::new().with_lm(lm).with_recovery(recovery);
+        let mut events = predict.events("a lamp");
+        let mut restarts = 0;
+        while let Some(event) = events.next().await {
+            restarts += u32::from(matches!(event.kind, EventKind::Restarted { .. }));
+        }
+        let error = events.finish().await.unwrap_err();
+        assert_eq!(error.as_parse().unwrap().kind, ParseErrorKind::Check);
+        assert_eq!((restarts, script.requests().len()), (reprompts, 1 + reprompts as usize));
+
+        // The typed outputs of the last reply stay as they were shown.
+        let mut stream = predict.stream("a lamp");
+        while stream.next().await.is_some() {}
+        assert_eq!((stream.attempt(), &stream.partial().stars), (1 + reprompts, &FieldState::Complete(6)));
+        assert!(stream.finish().await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_failed_check_can_break_a_stream_off() {
     let bad = GOOD.replace('5', "6") + &"blah ".repeat(10_000);
     let (lm, script) = scripted(&[&bad, GOOD]);

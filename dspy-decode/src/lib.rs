@@ -75,8 +75,9 @@ mod tests;
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, RwLock};
 
+use dspy_base::locks::RwLockExt as _;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -141,12 +142,12 @@ fn plan_of<T: JsonSchema + 'static>() -> Result<Plan, SchemaError> {
     static PLANS: LazyLock<RwLock<HashMap<TypeId, Result<Plan, SchemaError>>>> =
         LazyLock::new(RwLock::default);
     let id = TypeId::of::<T>();
-    if let Some(plan) = PLANS.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+    if let Some(plan) = PLANS.read_any().get(&id) {
         return plan.clone();
     }
     let schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>();
     let plan = Plan::new(schema.as_value());
-    PLANS.write().unwrap_or_else(PoisonError::into_inner).insert(id, plan.clone());
+    PLANS.write_any().insert(id, plan.clone());
     plan
 }
 

@@ -162,7 +162,7 @@ impl Module for DynPredict {
             }
             if broken.is_empty() { Ok(made) } else { Err(Refusal::Rules(broken)) }
         };
-        Prediction::recovered(self.predictor.call_as(input, |_, _| Ok(Vec::new()), convert).await?)
+        Prediction::recovered(self.predictor.call_as(&input, |_, _| Ok(Vec::new()), convert).await?)
     }
 
     // The predictor counts its own usage, so this call needs no separate scope.

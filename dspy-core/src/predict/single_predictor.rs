@@ -79,7 +79,7 @@ impl Leaf {
         inputs: Result<Values, FieldError>,
         types: Types,
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
-        Box::pin(self.run(inputs, types))
+        Box::pin(async move { self.run(&inputs, &types).await })
     }
 
     /// Starts a call of the strategy as a module. The predictor counts its own usage, so the call needs no
@@ -91,8 +91,8 @@ impl Leaf {
     ) -> BoxFuture<'_, Result<AnyPrediction>> {
         Box::pin(async move {
             match named(self) {
-                None => self.run(inputs, types).await,
-                Some(scope) => Box::pin(scope.enter(self.run(inputs, types))).await,
+                None => self.run(&inputs, &types).await,
+                Some(scope) => Box::pin(scope.enter(self.run(&inputs, &types))).await,
             }
         })
     }
@@ -104,14 +104,16 @@ impl Leaf {
         Arriving::new(self.named_predictors(), (types.spec)(), call)
     }
 
-    async fn run(&self, inputs: Result<Values, FieldError>, types: Types) -> Result<AnyPrediction> {
-        if let Some(error) = &self.bad_demos {
-            return Err(error.clone().into());
-        }
+    /// Runs a call. The inputs stay with the caller, so that its future holds them once.
+    async fn run(&self, inputs: &Result<Values, FieldError>, types: &Types) -> Result<AnyPrediction> {
+        let inputs = match (&self.bad_demos, inputs) {
+            (Some(error), _) | (None, Err(error)) => return Err(error.clone().into()),
+            (None, Ok(inputs)) => inputs,
+        };
         let (own, whole) = ((types.spec)(), self.predictor.spec());
         let convert =
             &mut |values: &mut Values| converted((types.checked)(split_outputs(values, own, whole)));
-        self.predictor.call_as(inputs?, types.check_field, convert).await
+        self.predictor.call_as(inputs, types.check_field, convert).await
     }
 }
 

@@ -63,7 +63,7 @@ impl Predictor {
     pub async fn call(&self, inputs: Values) -> Result<Prediction<Values>> {
         let enforce = self.spec().enforce();
         let convert = &mut |values: &mut Values| enforced(enforce, values);
-        Prediction::recovered(self.call_as(inputs, |_, _| Ok(Vec::new()), convert).await?)
+        Prediction::recovered(self.call_as(&inputs, |_, _| Ok(Vec::new()), convert).await?)
     }
 
     /// Does the work of [`call`](Self::call), with a conversion of the values to the caller's type. Refusals
@@ -71,19 +71,19 @@ impl Predictor {
     /// fields of a reply that is still arriving.
     pub(crate) async fn call_as(
         &self,
-        inputs: Values,
+        inputs: &Values,
         check: CheckField,
         convert: Convert<'_>,
     ) -> Result<AnyPrediction> {
-        self.check_inputs(&inputs)?;
+        self.check_inputs(inputs)?;
         let context = Context::current();
         self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;
         let watched = Watched::current();
         let operation =
-            observe::predictor(self.reference(), self.spec().name(), &inputs, watched.events.is_some())
+            observe::predictor(self.reference(), self.spec().name(), inputs, watched.events.is_some())
                 .map(Box::new);
-        let watch = match (&watched.events, &operation) {
+        let mut watch = match (&watched.events, &operation) {
             (Some(events), Some(operation)) => {
                 Some(Box::new(Watch::new(self, events, operation.id(), check)))
             }
@@ -94,15 +94,21 @@ impl Predictor {
         }
         let place = watched.trace.as_ref().map(|trace| trace.start());
         let shown = operation.as_ref().is_some_and(|operation| operation.shows_values());
-        let (details, keep) = (Details::default(), watch.is_some() || place.is_some() || shown);
-        let observed = operation.as_deref();
-        let mut call =
-            Call { predictor: self, context: &context, lm, inputs: &inputs, details, watch, observed };
+        let keep = watch.is_some() || place.is_some() || shown;
+        let mut details = Details::default();
+        let mut call = Call {
+            predictor: self,
+            context: &context,
+            lm,
+            inputs,
+            details: &mut details,
+            watch: watch.as_deref_mut(),
+            observed: operation.as_deref(),
+        };
         let result = match &operation {
             None => call.run(convert, keep).await,
             Some(operation) => Box::pin(operation.run(call.run(convert, keep))).await,
         };
-        let Call { details, watch, .. } = call;
         let outputs = result.as_ref().map(|(_, values)| values);
         if let Some(operation) = operation {
             let outputs = outputs.map_err(|error| error as &dyn Failure);
@@ -112,7 +118,7 @@ impl Predictor {
             Box::pin(watch.end(outputs, &details)).await;
         }
         if let (Some(trace), Some(place)) = (&watched.trace, place) {
-            record(trace, place, self, inputs, outputs, &details);
+            record(trace, place, self, inputs.clone(), outputs, &details);
         }
         let (mut prediction, _) = result?;
         *prediction.details_mut() = details;
@@ -152,8 +158,8 @@ pub(super) struct Call<'a> {
     pub(super) context: &'a Context,
     pub(super) lm: &'a Lm,
     pub(super) inputs: &'a Values,
-    pub(super) details: Details,
-    pub(super) watch: Option<Box<Watch>>,
+    pub(super) details: &'a mut Details,
+    pub(super) watch: Option<&'a mut Watch>,
     pub(super) observed: Option<&'a Operation>,
 }
 
@@ -181,18 +187,35 @@ struct Question {
 }
 
 impl Question {
-    /// Builds the request.
-    fn request(&self, predictor: &Predictor, context: &Context, inputs: &Values) -> Result<Request> {
+    /// Builds the request and passes it to `send`. Not async, so that only the future of the answer holds the
+    /// request.
+    fn send<T>(
+        &self,
+        predictor: &Predictor,
+        context: &Context,
+        inputs: &Values,
+        send: impl FnOnce(Request) -> T,
+    ) -> Result<T> {
+        let mut request = Request::default();
+        self.fill(&mut request, predictor, context, inputs)?;
+        Ok(send(request))
+    }
+
+    /// Writes the request, in place because requests are large.
+    fn fill(
+        &self,
+        request: &mut Request,
+        predictor: &Predictor,
+        context: &Context,
+        inputs: &Values,
+    ) -> Result<()> {
         let Question { prepared, able, correction, limit, .. } = self;
-        let mut request = Request::new(Vec::new());
         let rendering = spans::render(prepared.adapter.name());
-        let fill = || prepared.fill(&mut request, predictor.demos(), inputs, correction, *able);
-        rendering.in_scope(fill)?;
+        rendering.in_scope(|| prepared.fill(request, predictor.demos(), inputs, correction, *able))?;
         request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.rollout = context.rollout();
-        prepared.sign(inputs, &mut request.extensions)?;
-        Ok(request)
+        prepared.sign(inputs, &mut request.extensions)
     }
 }
 
@@ -257,16 +280,16 @@ impl Call<'_> {
 
     async fn attempt(&mut self, question: &Question, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let Question { prepared, abort_early, .. } = question;
-        // The request is moved at once, so that the future does not hold it twice.
+        let Call { predictor, context, lm, inputs, .. } = *self;
         let received = match &mut self.watch {
-            None => match question.request(self.predictor, self.context, self.inputs) {
-                Ok(request) => Received::Answer(self.lm.complete(request).await?),
-                Err(error) => return Err(error),
-            },
+            None => {
+                let answer = question.send(predictor, context, inputs, |request| lm.complete(request))?;
+                Received::Answer(answer.await?)
+            }
             Some(watch) => {
-                let request = question.request(self.predictor, self.context, self.inputs);
+                let stream = question.send(predictor, context, inputs, |request| lm.stream(request))?;
                 // Boxed, like everything that few calls need, to keep the other calls small.
-                Box::pin(watch.attempt(self.lm.stream(request?), prepared, *abort_early)).await?
+                Box::pin(watch.attempt(stream, prepared, *abort_early)).await?
             }
         };
         let mut outcome = match received {

@@ -34,18 +34,17 @@ impl Call<'_> {
             values.extend(native.clone());
             convert(values)
         };
+        let mut details = Details::default();
         let mut call = Call {
             predictor: &second.predictor,
             context: self.context,
             lm: &second.lm,
             inputs: &inputs,
-            details: Details::default(),
-            watch: self.watch.take(),
+            details: &mut details,
+            watch: self.watch.as_deref_mut(),
             observed: self.observed,
         };
         let outcome = call.run_boxed(&mut with_native, keep).await;
-        let Call { details, watch, .. } = call;
-        self.watch = watch;
         self.details.usage += details.usage;
         self.details.attempts.extend(details.attempts);
         self.details.report = details.report;

@@ -16,7 +16,9 @@ use std::sync::Arc;
 /// let mut request = Request::new(vec![Message::user("Say hello.")]);
 /// request.extensions.insert(Tenant("acme"));
 /// assert_eq!(request.extensions.get::<Tenant>().unwrap().0, "acme");
-/// assert_eq!(request, Request::new(vec![Message::user("Say hello.")]));
+/// let without = Request::new(vec![Message::user("Say hello.")]);
+/// assert_eq!(request, without);
+/// assert_eq!(request.digest(), without.digest());
 /// ```
 #[derive(Clone, Default)]
 pub struct Extensions(Vec<Arc<dyn Any + Send + Sync>>);
