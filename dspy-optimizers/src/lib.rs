@@ -78,6 +78,7 @@ mod options;
 mod race;
 mod random_search;
 mod report;
+pub mod samplers;
 mod verify;
 
 pub use bootstrap_few_shot::BootstrapFewShot;
