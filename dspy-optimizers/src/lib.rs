@@ -81,6 +81,7 @@ pub mod proposer;
 mod race;
 mod random_search;
 mod report;
+pub mod samplers;
 mod verify;
 
 pub use bootstrap_few_shot::BootstrapFewShot;
