@@ -149,6 +149,8 @@ const CRATES: &[Crate] = &[
                 ],
             ),
             ("builder", &["metric", "error", "data", "options", "optimized", "optimizer", "engine"]),
+            ("samplers", &[]),
+            ("proposer", &["identity", "component"]),
             ("demos", &["data"]),
             ("labeled_few_shot", &["error", "data", "report", "optimized", "optimizer", "demos"]),
             (

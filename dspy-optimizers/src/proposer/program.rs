@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::view::{self, Room, describe_signature};
 use super::{Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
-use crate::journal::program_identity;
+use crate::identity::program_identity;
 
 /// The default [`TextProposer`], an LM program of five predictors:
 ///
