@@ -31,7 +31,7 @@ pub struct Next<'a> {
     pub(super) outside: bool,
     /// The receiver of the reply's deltas, for streamed calls.
     pub(crate) sink: Option<&'a DeltaSink>,
-    /// What the call is charged to.
+    /// The account that the call is charged to.
     pub(super) payer: Option<&'a Arc<dyn Payer>>,
 }
 

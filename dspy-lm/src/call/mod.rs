@@ -1,6 +1,6 @@
 //! The call of a model: the handle, the layers of handles and scopes, and the step that runs the model.
 //!
-//! What higher modules do with the calls of a scope is behind the traits in [`hooks`].
+//! Higher modules charge and count the calls of a scope by the traits in [`hooks`].
 
 pub(crate) mod dispatch;
 pub(crate) mod handle;
