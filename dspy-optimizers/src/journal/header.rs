@@ -94,12 +94,17 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
             predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
         let prompt = predictor.render(&blank).unwrap_or_default();
         let prompt = [Request::new(prompt).digest().to_string()];
-        let identity = json!({
+        let mut identity = json!({
             "signature": predictor.declared().fingerprint(),
             "prompt": digest::of_strings(prompt),
             "params": params_digest(predictor.params()),
             "model": model,
         });
+        // Tools are inputs, so a prompt without inputs does not have their descriptions.
+        if !predictor.tool_descriptions().is_empty() {
+            let tools = predictor.tool_descriptions().iter().flat_map(|(name, text)| [name, text]);
+            identity["tools"] = digest::of_strings(tools.cloned()).into();
+        }
         (path, identity)
     });
     Value::Object(predictors.collect())
