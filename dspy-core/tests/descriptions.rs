@@ -50,7 +50,8 @@ fn a_choice_has_its_description_in_the_prompt_and_in_the_saved_program() {
 #[tokio::test]
 async fn the_description_of_a_tool_replaces_that_of_the_call() {
     let mut program = DynPredict::new("question, tools: list[Tool] -> calls: ToolCalls".parse().unwrap());
-    let tool = |name: &str| json!({"name": name, "description": "Old words.", "parameters": {"type": "object"}});
+    let tool =
+        |name: &str| json!({"name": name, "description": "Old words.", "parameters": {"type": "object"}});
     let inputs = json!({"question": "Who?", "tools": [tool("find"), tool("count")]});
     let before = prompt(&program, inputs.clone());
     assert_eq!(before.matches("Old words.").count(), 2, "{before}");

@@ -225,8 +225,17 @@ mod tests {
             let json = serde_json::to_string(&component).unwrap();
             assert_eq!(serde_json::from_str::<Component>(&json).unwrap(), component);
         }
-        for name in ["", "self", "self:", "self:description", "self:description.", "self:tools", "self:variant.mood", "self:tool.", ":x"]
-        {
+        for name in [
+            "",
+            "self",
+            "self:",
+            "self:description",
+            "self:description.",
+            "self:tools",
+            "self:variant.mood",
+            "self:tool.",
+            ":x",
+        ] {
             let error = name.parse::<Component>().unwrap_err();
             assert!(error.to_string().contains("is not the name of a component"), "{error}");
         }

@@ -44,7 +44,7 @@ pub(super) fn without_dominated(mut sets: Vec<BTreeSet<usize>>, means: &[f64]) -
     // One pass is enough: a removal never makes an earlier candidate dominated.
     for candidate in order {
         if sets.iter().filter(|set| set.contains(&candidate)).all(|set| set.len() > 1) {
-            sets.iter_mut().for_each(|set| drop(set.remove(&candidate)));
+            sets.iter_mut().for_each(|set| set.retain(|other| *other != candidate));
         }
     }
     sets

@@ -95,7 +95,8 @@ impl Auto {
             Auto::Medium => 12,
             Auto::Heavy => 18,
         };
-        let trials = (4.0 * predictors as f64 * (candidates as f64).log2()).max(1.5 * candidates as f64) as usize;
+        let trials =
+            (4.0 * predictors as f64 * (candidates as f64).log2()).max(1.5 * candidates as f64) as usize;
         let full = (trials + 1) / 5 + 1 + usize::from(trials < 5);
         valset + 5 * candidates + 35 * trials + full * valset
     }

@@ -79,7 +79,8 @@ pub(super) fn records(records: &[Record], room: &Room) -> String {
             None => out += &fields("", &record.outputs, room.value),
         }
         if let Some(context) = &record.context {
-            let _ = writeln!(out, "## Other steps of the run\n{}", cut(context, room.value.saturating_mul(4)));
+            let _ =
+                writeln!(out, "## Other steps of the run\n{}", cut(context, room.value.saturating_mul(4)));
         }
         if !record.expected.is_empty() {
             out += "## Expected\n";

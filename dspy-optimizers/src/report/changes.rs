@@ -62,9 +62,11 @@ impl PredictorChange {
         let fields = old.fields.iter().zip(&new.fields).filter(|(a, b)| a.description != b.description);
         let descriptions =
             fields.map(|(old, new)| (new.name.clone(), old.description.clone(), new.description.clone()));
-        let choices = old.fields.iter().zip(&new.fields).flat_map(|(old, new)| {
-            changed(&format!("{}.", new.name), &old.choices, &new.choices)
-        });
+        let choices = old
+            .fields
+            .iter()
+            .zip(&new.fields)
+            .flat_map(|(old, new)| changed(&format!("{}.", new.name), &old.choices, &new.choices));
         let tools = changed("tool.", &old.tools, &new.tools);
         let without = |from: &[Demo], others: &[Demo]| -> Vec<Demo> {
             from.iter().filter(|demo| !others.contains(demo)).cloned().collect()
