@@ -239,7 +239,7 @@ fn by_key<P>(memory: &[Held<P>], key: impl Fn(&Held<P>) -> f64) -> Vec<usize> {
     order
 }
 
-/// Returns the word counts of a text, as a vector of length 1.
+/// Returns the word counts of some text, as a vector of length 1.
 fn words(text: &str) -> BTreeMap<String, f64> {
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
     let all = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
