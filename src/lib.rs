@@ -142,6 +142,9 @@ pub mod guide {
     #[doc = include_str!("../docs/testing-models.md")]
     pub mod testing_models {}
 
+    #[doc = include_str!("../docs/optimizers/gepa.md")]
+    pub mod gepa {}
+
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/fine-tuning.md")]
     pub mod fine_tuning {}

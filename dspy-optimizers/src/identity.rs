@@ -15,12 +15,21 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
         let blank: Values =
             predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
         let prompt = Request::new(predictor.render(&blank).unwrap_or_default());
-        let identity = json!({
+        let mut identity = json!({
             "signature": predictor.declared().fingerprint(),
             "prompt": request_digest(&prompt),
             "params": params_digest(predictor.params()),
             "model": model,
         });
+        // Tools are inputs, so a prompt without inputs does not have their descriptions.
+        if !predictor.tool_descriptions().is_empty() {
+            let mut digest = Digest::new();
+            for (name, text) in predictor.tool_descriptions() {
+                digest.add_text(name);
+                digest.add_text(text);
+            }
+            identity["tools"] = digest.short().into();
+        }
         (path, identity)
     });
     Value::Object(predictors.collect())

@@ -1,10 +1,11 @@
-//! Optimizers for `dspy` programs, which find the demonstrations that maximise a metric.
+//! Optimizers for `dspy` programs, which find the instructions and demonstrations that maximise a metric.
 //!
 //! | I have | use |
 //! |---|---|
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
+//! | a metric that says in words what is wrong | [`Gepa`]: instructions that evolve by reflection on runs |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -70,6 +71,7 @@ mod demos;
 pub mod engine;
 mod error;
 mod events;
+pub mod gepa;
 mod identity;
 mod journal;
 mod labeled_few_shot;
@@ -91,6 +93,7 @@ pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use dspy_core::lm::{Budget, Limit};
 pub use error::OptimizeError;
 pub use events::StudyEvent;
+pub use gepa::Gepa;
 pub use journal::JournalError;
 pub use labeled_few_shot::LabeledFewShot;
 pub use metric::SharedMetric;

@@ -1,5 +1,6 @@
 //! One call of a predictor: prompt, request, reply, values, and recovery from replies that cannot be read.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use super::prediction::{AnyPrediction, Details, Prediction};
@@ -32,7 +33,8 @@ impl Predictor {
         let context = Context::current();
         let adapter = self.adapter().unwrap_or(context.adapter());
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
-        Ok(self.prepared(adapter, able).messages(self.demos(), inputs, &[]))
+        let inputs = self.with_tool_descriptions(Cow::Borrowed(inputs));
+        Ok(self.prepared(adapter, able).messages(self.demos(), &inputs, &[]))
     }
 
     /// Returns a call as training data: the messages of its first request, the tools offered with them, and
@@ -50,7 +52,8 @@ impl Predictor {
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
         let prepared = self.prepared(adapter, able);
         let mut request = Request::new(Vec::new());
-        prepared.fill(&mut request, self.demos(), inputs, &[], able)?;
+        let inputs = self.with_tool_descriptions(Cow::Borrowed(inputs));
+        prepared.fill(&mut request, self.demos(), &inputs, &[], able)?;
         Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
@@ -76,6 +79,8 @@ impl Predictor {
         convert: Convert<'_>,
     ) -> Result<AnyPrediction> {
         self.check_inputs(inputs)?;
+        let inputs = self.with_tool_descriptions(Cow::Borrowed(inputs));
+        let inputs = &*inputs;
         let context = Context::current();
         self.check_outputs(self.adapter().unwrap_or(context.adapter()))?;
         let lm = self.lm().or(context.lm()).ok_or(Error::NoLm)?;

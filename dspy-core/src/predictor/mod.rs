@@ -8,15 +8,19 @@ mod prepared;
 mod refusal;
 mod watch;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
 
 use crate::adapter::{Adapter, NativeKey};
 use crate::lm::{Capabilities, Lm, Params};
 use crate::locks::MutexExt as _;
 use crate::observe::PredictorRef;
 use crate::recovery::Recovery;
-use crate::signature::{Demo, SignatureSpec};
+use crate::signature::{Demo, SignatureSpec, Values};
 
 pub use attempt::Attempt;
 pub(crate) use call::split_outputs;
@@ -44,6 +48,8 @@ struct State {
     declared: Arc<SignatureSpec>,
     /// The signature as optimized, with another instruction or other descriptions.
     spec: Arc<SignatureSpec>,
+    /// The descriptions of tools by name, which replace those of the tools that are passed in.
+    tools: Arc<BTreeMap<String, String>>,
     demos: Arc<[Demo]>,
     lm: Option<Lm>,
     adapter: Option<Arc<dyn Adapter>>,
@@ -57,6 +63,7 @@ impl Clone for State {
         State {
             declared: self.declared.clone(),
             spec: self.spec.clone(),
+            tools: self.tools.clone(),
             demos: self.demos.clone(),
             lm: self.lm.clone(),
             adapter: self.adapter.clone(),
@@ -111,6 +118,7 @@ impl Predictor {
         let state = State {
             declared: spec.clone(),
             spec,
+            tools: Arc::default(),
             demos: Arc::from([]),
             lm: None,
             adapter: None,
@@ -150,6 +158,43 @@ impl Predictor {
     /// Replaces the description of a field; does nothing if there is no such field.
     pub fn set_description(&mut self, field: &str, description: impl Into<Arc<str>>) {
         self.change_spec(|spec| spec.describe_field(field, description));
+    }
+
+    /// Replaces the description of a choice of a field that is an enum; does nothing if there is no such choice.
+    pub fn set_choice_description(&mut self, field: &str, choice: &str, description: &str) {
+        self.change_spec(|spec| spec.describe_choice(field, choice, description));
+    }
+
+    /// Returns the descriptions that replace those of tools, by the name of the tool.
+    pub fn tool_descriptions(&self) -> &BTreeMap<String, String> {
+        &self.state.tools
+    }
+
+    /// Replaces the descriptions of tools by name. Tools are inputs, so they are described anew in each call; other
+    /// tools keep their descriptions.
+    pub fn set_tool_descriptions(&mut self, descriptions: BTreeMap<String, String>) {
+        self.state_mut().tools = Arc::new(descriptions);
+    }
+
+    /// Returns the inputs with the current descriptions of tools.
+    fn with_tool_descriptions<'v>(&self, inputs: Cow<'v, Values>) -> Cow<'v, Values> {
+        if self.state.tools.is_empty() {
+            return inputs;
+        }
+        let Some(field) = self.spec().inputs().find(|field| field.holds_tools()) else { return inputs };
+        let mut inputs = inputs.into_owned();
+        let tools = match inputs.get_mut(field.name()) {
+            Some(Value::Array(tools)) => tools.as_mut_slice(),
+            Some(one) => std::slice::from_mut(one),
+            None => &mut [],
+        };
+        for tool in tools.iter_mut().filter_map(Value::as_object_mut) {
+            let text = tool.get("name").and_then(Value::as_str).and_then(|name| self.state.tools.get(name));
+            if let Some(text) = text {
+                tool.insert("description".into(), text.as_str().into());
+            }
+        }
+        Cow::Owned(inputs)
     }
 
     /// Adds a hard check to the text of the signature.

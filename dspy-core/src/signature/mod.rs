@@ -5,6 +5,7 @@
 //! [`SignatureSpec`] alone.
 
 pub(crate) mod check;
+mod choices;
 mod demo;
 mod field_properties;
 mod field_trait;

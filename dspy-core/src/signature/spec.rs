@@ -8,7 +8,7 @@ use super::check::Enforce;
 use super::field_properties::{Facets, Form};
 use super::native::Native;
 use super::reply_schema::reply_schema;
-use super::{CheckSpec, FieldType, schema_keywords};
+use super::{CheckSpec, FieldType, choices, schema_keywords};
 use crate::decode::{Plan, SchemaError};
 use crate::types::TypeText;
 
@@ -45,6 +45,13 @@ struct Kind {
     plan: OnceLock<Result<Plan, SchemaError>>,
 }
 
+impl Kind {
+    fn new(schema: Value) -> Self {
+        let (facets, native) = (Facets::of(&schema), Native::of(&schema));
+        Kind { schema, facets, native, text: OnceLock::new(), plan: OnceLock::new() }
+    }
+}
+
 impl PartialEq for FieldSpec {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, &self.description, self.role, self.optional)
@@ -63,8 +70,6 @@ impl FieldSpec {
         schema: Value,
     ) -> Self {
         let optional = admits_null(&schema);
-        let (facets, native) = (Facets::of(&schema), Native::of(&schema));
-        let kind = Kind { schema, facets, native, text: OnceLock::new(), plan: OnceLock::new() };
         FieldSpec {
             name: name.into(),
             description: description.into(),
@@ -72,7 +77,7 @@ impl FieldSpec {
             optional,
             aliases: Arc::default(),
             checks: Arc::default(),
-            kind: Arc::new(kind),
+            kind: Arc::new(Kind::new(schema)),
         }
     }
 
@@ -150,6 +155,25 @@ impl FieldSpec {
     /// Returns the description; empty if there is none.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Returns the choices of an enum with their descriptions, which may be empty. Other types have none.
+    ///
+    /// ```
+    /// use dspy_core::signature::SignatureSpec;
+    /// let spec: SignatureSpec = "text -> mood: Literal['good', 'bad']".parse()?;
+    /// let spec = spec.describe_choice("mood", "bad", "Also if it rains.");
+    /// let choices = spec.field("mood").unwrap().choices();
+    /// assert_eq!(choices[1], ("bad".to_owned(), "Also if it rains.".to_owned()));
+    /// # Ok::<(), dspy_core::signature::GrammarError>(())
+    /// ```
+    pub fn choices(&self) -> Vec<(String, String)> {
+        choices::descriptions(&self.kind.schema)
+    }
+
+    /// Returns whether the field is an input for tools that a model may call.
+    pub fn holds_tools(&self) -> bool {
+        self.role == Role::Input && self.kind.native == Some(Native::Tools)
     }
 
     /// Returns the role of the field.
@@ -434,6 +458,20 @@ impl SignatureSpec {
         if let Some(field) = self.fields.iter_mut().find(|field| field.name() == name) {
             field.description = description.into();
             self.reply = Arc::default();
+        }
+        self
+    }
+
+    /// Returns the signature with another description of a choice of the field `name`, which is an enum;
+    /// unchanged if there is no such choice. See [`FieldSpec::choices`].
+    #[must_use]
+    pub fn describe_choice(mut self, name: &str, choice: &str, description: &str) -> Self {
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name() == name) {
+            let mut schema = field.kind.schema.clone();
+            if choices::describe(&mut schema, choice, description) {
+                field.kind = Arc::new(Kind::new(schema));
+                self.reply = Arc::default();
+            }
         }
         self
     }

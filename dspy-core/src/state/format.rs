@@ -37,6 +37,9 @@ pub struct PredictorState {
     pub instruction: String,
     /// The fields, inputs before outputs.
     pub fields: Vec<FieldState>,
+    /// The descriptions that replace those of tools, by the name of the tool.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, String>,
     /// The demonstrations.
     #[serde(default)]
     pub demos: Vec<Demo>,
@@ -64,6 +67,10 @@ pub struct FieldState {
     /// The description; empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// The descriptions of choices of an enum that differ from the declared ones, by choice. Not in states from
+    /// Python.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub choices: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,6 +126,28 @@ impl FieldState {
             role: if field.role() == Role::Input { "input" } else { "output" }.into(),
             kind: field.type_text().notation.clone(),
             description: field.description().into(),
+            choices: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the field with the descriptions of choices that differ from those of its declaration.
+    fn beside(mut self, field: &FieldSpec, declared: Option<&FieldSpec>) -> Self {
+        if let Some(declared) = declared.filter(|declared| declared.schema() != field.schema()) {
+            let before = declared.choices();
+            self.choices = field.choices().into_iter().filter(|choice| !before.contains(choice)).collect();
+        }
+        self
+    }
+
+    /// Sets the descriptions of choices; those that are not saved become the declared ones.
+    fn apply_choices(&self, name: &str, predictor: &mut Predictor) {
+        let declared = predictor.declared().field(name).map(FieldSpec::choices).unwrap_or_default();
+        let now = predictor.spec().field(name).map(FieldSpec::choices).unwrap_or_default();
+        for ((choice, declared), (_, now)) in declared.into_iter().zip(now) {
+            let saved = self.choices.get(&choice).unwrap_or(&declared);
+            if *saved != now {
+                predictor.set_choice_description(name, &choice, saved);
+            }
         }
     }
 
@@ -135,7 +164,10 @@ impl PredictorState {
             signature: spec.name().into(),
             fingerprint: Some(spec.fingerprint()),
             instruction: predictor.instruction().into(),
-            fields: shown(spec).map(FieldState::of).collect(),
+            fields: shown(spec)
+                .map(|field| FieldState::of(field).beside(field, predictor.declared().field(field.name())))
+                .collect(),
+            tools: predictor.tool_descriptions().clone(),
             demos: predictor.demos().to_vec(),
             lm: predictor.lm().map(|lm| Value::from(lm.id())),
         }
@@ -203,6 +235,12 @@ impl PredictorState {
             {
                 predictor.set_description(name, field.description.as_str());
             }
+            if let Some(name) = name {
+                field.apply_choices(name, predictor);
+            }
+        }
+        if *predictor.tool_descriptions() != self.tools {
+            predictor.set_tool_descriptions(self.tools.clone());
         }
         let mut demos = self.demos.clone();
         if self.fingerprint.is_none() {

@@ -1,5 +1,7 @@
 //! The JSON format of Python DSPy: predictors by path, fields by position.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{FieldState, PredictorState, ProgramState, StateError};
@@ -52,6 +54,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
             role: String::new(),
             kind: String::new(),
             description: if name.is_some() { String::new() } else { description.into() },
+            choices: BTreeMap::new(),
         }
     });
     let demos = value["demos"].as_array().ok_or_else(|| wrong("`demos` is not a list"))?;
@@ -65,6 +68,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
         fingerprint: None,
         instruction: instruction.into(),
         fields: fields.collect(),
+        tools: BTreeMap::new(),
         demos: demos?,
         lm,
     })

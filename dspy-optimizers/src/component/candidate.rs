@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dspy_base::digest::Digest;
 use dspy_core::program::HasPredictors;
-use dspy_core::signature::Demo;
+use dspy_core::signature::{Demo, FieldSpec, Role};
 use serde::{Deserialize, Serialize};
 
 use super::{Component, ComponentError, ComponentKind, ComponentValue};
@@ -38,13 +38,20 @@ impl Candidate {
         Candidate::default()
     }
 
-    /// Creates a candidate with all components of a program and their present values.
+    /// Creates a candidate with all components of a program and their present values. Tools are known only when a
+    /// program runs, so only those whose descriptions were replaced are included.
     pub fn of(program: &(impl HasPredictors + ?Sized)) -> Self {
         let mut values = BTreeMap::new();
         for (path, predictor) in program.named_predictors() {
             let spec = predictor.spec();
             for field in spec.inputs().chain(spec.outputs()) {
                 values.insert(Component::description(&*path, field.name()), field.description().into());
+                for (choice, text) in field.choices() {
+                    values.insert(Component::variant(&*path, field.name(), choice), text.into());
+                }
+            }
+            for (name, text) in predictor.tool_descriptions() {
+                values.insert(Component::tool(&*path, name), text.as_str().into());
             }
             values.insert(Component::demos(&*path), predictor.demos().to_vec().into());
             values.insert(Component::instruction(path), predictor.instruction().into());
@@ -128,6 +135,14 @@ impl Candidate {
                     (ComponentKind::Description { field }, ComponentValue::Text(text)) => {
                         predictor.set_description(field, text.as_str());
                     }
+                    (ComponentKind::Variant { field, choice }, ComponentValue::Text(text)) => {
+                        predictor.set_choice_description(field, choice, text);
+                    }
+                    (ComponentKind::Tool { name }, ComponentValue::Text(text)) => {
+                        let mut tools = predictor.tool_descriptions().clone();
+                        tools.insert(name.clone(), text.clone());
+                        predictor.set_tool_descriptions(tools);
+                    }
                     (ComponentKind::Demos, ComponentValue::Demos(demos)) => {
                         predictor.set_demos(demos.as_slice());
                     }
@@ -165,6 +180,11 @@ impl Candidate {
                     let spec = predictor.spec();
                     spec.inputs().chain(spec.outputs()).any(|known| known.name() == field)
                 }
+                ComponentKind::Variant { field, choice } => {
+                    let field = predictor.spec().field(field).filter(|field| field.role() != Role::Hint);
+                    field.is_some_and(|field| field.choices().iter().any(|(known, _)| known == choice))
+                }
+                ComponentKind::Tool { .. } => predictor.spec().inputs().any(FieldSpec::holds_tools),
             })
         };
         for (component, value) in &self.values {
@@ -236,6 +256,23 @@ mod tests {
         let kind = Candidate::new().with(Component::demos("self"), "text").apply(&mut program);
         assert_eq!(kind, Err(ComponentError::Kind("self:demos".into())));
         assert_eq!(Candidate::of(&program), given);
+    }
+
+    #[test]
+    fn choices_and_tools_have_descriptions() {
+        let spec = "text, tools: list[Tool] -> mood: Literal['good', 'bad'], calls: ToolCalls";
+        let before = DynPredict::new(spec.parse().unwrap());
+        let candidate = Candidate::new()
+            .with(Component::variant("self", "mood", "bad"), "Rain.")
+            .with(Component::tool("self", "find"), "Finds.");
+        let after = candidate.applied_to(&before).unwrap();
+        let found = Candidate::of(&after);
+        assert!(candidate.iter().all(|(component, value)| found.get(component) == Some(value)));
+        assert_eq!(found.get(&Component::variant("self", "mood", "good")), Some(&"".into()));
+        for wrong in [Component::variant("self", "mood", "so-so"), Component::variant("self", "text", "x")] {
+            assert!(Candidate::new().with(wrong, "x").applied_to(&before).is_err());
+        }
+        assert!(Candidate::new().with(Component::tool("self", "find"), "x").applied_to(&program()).is_err());
     }
 
     #[test]

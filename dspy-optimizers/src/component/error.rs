@@ -9,7 +9,8 @@ use thiserror::Error;
 pub enum ComponentError {
     /// The string is not the name of a component.
     #[error(
-        "`{0}` is not the name of a component; names are `path:instruction`, `path:description.field` and `path:demos`"
+        "`{0}` is not the name of a component; names are `path:instruction`, `path:description.field`, \
+         `path:variant.field.choice`, `path:tool.name` and `path:demos`"
     )]
     Name(String),
     /// The program has no such component.

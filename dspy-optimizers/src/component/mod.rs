@@ -42,6 +42,19 @@ pub enum ComponentKind {
         /// The name of the field.
         field: String,
     },
+    /// The description of a choice of a field that is an enum, which is text.
+    Variant {
+        /// The name of the field.
+        field: String,
+        /// The name of the choice.
+        choice: String,
+    },
+    /// The description of a tool that is passed to a predictor, which is text. The tool is known only when the
+    /// predictor is called.
+    Tool {
+        /// The name of the tool.
+        name: String,
+    },
     /// The demonstrations of a predictor.
     Demos,
 }
@@ -51,7 +64,7 @@ pub enum ComponentKind {
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ComponentValue {
-    /// The text of an instruction or a description.
+    /// The text of an instruction or of a description.
     Text(String),
     /// The demonstrations of a predictor, in the order of the prompt.
     Demos(Vec<Demo>),
@@ -66,6 +79,17 @@ impl Component {
     /// Creates the component for the description of a field of the predictor at `path`.
     pub fn description(path: impl Into<String>, field: impl Into<String>) -> Self {
         Component { predictor: path.into(), kind: ComponentKind::Description { field: field.into() } }
+    }
+
+    /// Creates the component for the description of a choice of a field, which is an enum.
+    pub fn variant(path: impl Into<String>, field: impl Into<String>, choice: impl Into<String>) -> Self {
+        let kind = ComponentKind::Variant { field: field.into(), choice: choice.into() };
+        Component { predictor: path.into(), kind }
+    }
+
+    /// Creates the component for the description of a tool that is passed to the predictor at `path`.
+    pub fn tool(path: impl Into<String>, name: impl Into<String>) -> Self {
+        Component { predictor: path.into(), kind: ComponentKind::Tool { name: name.into() } }
     }
 
     /// Creates the component for the demonstrations of the predictor at `path`.
@@ -85,7 +109,7 @@ impl Component {
 
     /// Returns whether its value is text.
     pub fn is_text(&self) -> bool {
-        matches!(self.kind, ComponentKind::Instruction | ComponentKind::Description { .. })
+        !matches!(self.kind, ComponentKind::Demos)
     }
 }
 
@@ -95,9 +119,20 @@ impl fmt::Display for Component {
         match &self.kind {
             ComponentKind::Instruction => f.write_str("instruction"),
             ComponentKind::Description { field } => write!(f, "description.{field}"),
+            ComponentKind::Variant { field, choice } => write!(f, "variant.{field}.{}", escaped(choice)),
+            ComponentKind::Tool { name } => write!(f, "tool.{}", escaped(name)),
             ComponentKind::Demos => f.write_str("demos"),
         }
     }
+}
+
+/// Returns a name without colons, which separate the path from the kind.
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace(':', "%3A")
+}
+
+fn unescaped(name: &str) -> String {
+    name.replace("%3A", ":").replace("%25", "%")
 }
 
 impl FromStr for Component {
@@ -109,6 +144,13 @@ impl FromStr for Component {
         let (path, kind) = name.rsplit_once(':').ok_or_else(unknown)?;
         match kind.split_once('.') {
             Some(("description", field)) if !field.is_empty() => Ok(Component::description(path, field)),
+            Some(("variant", rest)) => match rest.split_once('.') {
+                Some((field, choice)) if !field.is_empty() && !choice.is_empty() => {
+                    Ok(Component::variant(path, field, unescaped(choice)))
+                }
+                _ => Err(unknown()),
+            },
+            Some(("tool", name)) if !name.is_empty() => Ok(Component::tool(path, unescaped(name))),
             None if kind == "instruction" => Ok(Component::instruction(path)),
             None if kind == "demos" => Ok(Component::demos(path)),
             _ => Err(unknown()),
@@ -176,12 +218,24 @@ mod tests {
             Component::instruction("self"),
             Component::description("steps[0].predict", "query"),
             Component::demos("by_kind['a:demos b.c']"),
+            Component::variant("self", "mood", "50%3A: so.so"),
+            Component::tool("self", "find"),
         ] {
             assert_eq!(component.to_string().parse::<Component>(), Ok(component.clone()));
             let json = serde_json::to_string(&component).unwrap();
             assert_eq!(serde_json::from_str::<Component>(&json).unwrap(), component);
         }
-        for name in ["", "self", "self:", "self:description", "self:description.", "self:tools", ":x"] {
+        for name in [
+            "",
+            "self",
+            "self:",
+            "self:description",
+            "self:description.",
+            "self:tools",
+            "self:variant.mood",
+            "self:tool.",
+            ":x",
+        ] {
             let error = name.parse::<Component>().unwrap_err();
             assert!(error.to_string().contains("is not the name of a component"), "{error}");
         }

@@ -27,4 +27,5 @@ pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
+pub(crate) use self::view::cut;
 pub use self::view::{describe_program, describe_signature};

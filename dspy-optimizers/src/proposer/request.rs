@@ -57,6 +57,9 @@ pub struct Record {
     pub outputs: Values,
     /// The error, if the call failed, with the unreadable reply.
     pub error: Option<String>,
+    /// The other steps of the run in short, if they are to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// The labels of the example, where they are known.
     pub expected: Values,
     /// The score of the whole program on the example; `None` if there is none.

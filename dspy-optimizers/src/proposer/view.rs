@@ -45,6 +45,10 @@ pub(super) fn role(kind: &ComponentKind) -> String {
     match kind {
         ComponentKind::Instruction => "The instruction of the task.".to_owned(),
         ComponentKind::Description { field } => format!("The description of the field `{field}`."),
+        ComponentKind::Variant { field, choice } => {
+            format!("The description of the choice `{choice}` of the field `{field}`.")
+        }
+        ComponentKind::Tool { name } => format!("The description of the tool `{name}`."),
         ComponentKind::Demos => "Demonstrations.".to_owned(),
     }
 }
@@ -73,6 +77,10 @@ pub(super) fn records(records: &[Record], room: &Room) -> String {
                 let _ = writeln!(out, "The call failed: {}", cut(error, room.value));
             }
             None => out += &fields("", &record.outputs, room.value),
+        }
+        if let Some(context) = &record.context {
+            let _ =
+                writeln!(out, "## Other steps of the run\n{}", cut(context, room.value.saturating_mul(4)));
         }
         if !record.expected.is_empty() {
             out += "## Expected\n";
@@ -132,7 +140,7 @@ fn fields(indent: &str, values: &Values, most: usize) -> String {
 }
 
 /// Returns at most `most` characters of a text; what is left out is marked.
-fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{} […]", &text[..end]),

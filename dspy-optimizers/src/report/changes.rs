@@ -1,6 +1,6 @@
 //! The differences between a program before and after an optimization.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use dspy_core::signature::Demo;
@@ -29,7 +29,9 @@ pub struct PredictorChange {
     pub path: String,
     /// The instruction before and after; `None` if it is unchanged.
     pub instruction: Option<(String, String)>,
-    /// The changed descriptions: the name of the field, the description before, the description after.
+    /// The changed descriptions: the name of the field, the description before, the description after. The name
+    /// is `field.choice` for a choice of an enum and `tool.name` for a tool; the description before is then empty
+    /// if it was that of the code.
     pub descriptions: Vec<(String, String, String)>,
     /// The new demonstrations.
     pub added: Vec<Demo>,
@@ -60,13 +62,19 @@ impl PredictorChange {
         let fields = old.fields.iter().zip(&new.fields).filter(|(a, b)| a.description != b.description);
         let descriptions =
             fields.map(|(old, new)| (new.name.clone(), old.description.clone(), new.description.clone()));
+        let choices = old
+            .fields
+            .iter()
+            .zip(&new.fields)
+            .flat_map(|(old, new)| changed(&format!("{}.", new.name), &old.choices, &new.choices));
+        let tools = changed("tool.", &old.tools, &new.tools);
         let without = |from: &[Demo], others: &[Demo]| -> Vec<Demo> {
             from.iter().filter(|demo| !others.contains(demo)).cloned().collect()
         };
         PredictorChange {
             path: path.to_owned(),
             instruction,
-            descriptions: descriptions.collect(),
+            descriptions: descriptions.chain(choices).chain(tools).collect(),
             added: without(&new.demos, &old.demos),
             removed: without(&old.demos, &new.demos),
         }
@@ -78,6 +86,18 @@ impl PredictorChange {
             && self.added.is_empty()
             && self.removed.is_empty()
     }
+}
+
+/// Returns the changed texts with their names, the old and the new one.
+fn changed(
+    prefix: &str,
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+) -> Vec<(String, String, String)> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let text = |of: &BTreeMap<String, String>, name| of.get(name).cloned().unwrap_or_default();
+    let pairs = names.into_iter().map(|name| (format!("{prefix}{name}"), text(old, name), text(new, name)));
+    pairs.filter(|(_, old, new)| old != new).collect()
 }
 
 impl fmt::Display for Changes {
@@ -98,7 +118,9 @@ impl fmt::Display for PredictorChange {
             new.lines().try_for_each(|line| writeln!(f, "  + {line}"))?;
         }
         for (field, old, new) in &self.descriptions {
-            writeln!(f, "  description of {field}\n  - {old}\n  + {new}")?;
+            writeln!(f, "  description of {field}")?;
+            old.lines().try_for_each(|line| writeln!(f, "  - {line}"))?;
+            new.lines().try_for_each(|line| writeln!(f, "  + {line}"))?;
         }
         for (sign, demos) in [('-', &self.removed), ('+', &self.added)] {
             if demos.is_empty() {

@@ -69,6 +69,9 @@ pub struct Trial {
     /// The examples that were run: those that the candidate was scored on, or, if the optimizer does not
     /// score candidates, those that demonstrations were made from.
     pub items: Vec<ItemReport>,
+    /// The indices of the trials that it was made from, in optimizers that build candidates from earlier ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<usize>,
     /// Its parameters, by predictor path.
     pub parameters: BTreeMap<String, PredictorState>,
     /// Remarks on how it was made, for example how many rows succeeded.
@@ -140,6 +143,7 @@ impl Trial {
             label: label.into(),
             score: None,
             items: Vec::new(),
+            parents: Vec::new(),
             parameters: parameters(program),
             notes: Vec::new(),
             usage: Usage::default(),

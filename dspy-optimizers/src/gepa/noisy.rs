@@ -1,0 +1,306 @@
+//! The search for noisy metrics: a memory of candidates that are scored again and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::meter::{Halt, Use};
+use super::pool::Draft;
+use super::propose::Material;
+use super::search::Search;
+use super::settings::{Accept, Noisy};
+use crate::component::{Component, ComponentKind, ComponentValue};
+use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Task};
+use crate::race::Race;
+use crate::report::{Stopped, percent};
+
+/// A candidate with the scores that it has had so far.
+struct Held<P> {
+    draft: Draft<P>,
+    count: f64,
+    sum: f64,
+    /// The index of the component to change next.
+    next: usize,
+    words: Words,
+}
+
+/// The word counts of each component, as vectors of length 1.
+type Words = Vec<BTreeMap<String, f64>>;
+
+impl<P> Held<P> {
+    fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+    }
+
+    fn learn(&mut self, rollouts: &[Rollout]) {
+        for score in rollouts.iter().filter_map(|rollout| rollout.outcome.score()) {
+            self.count += 1.0;
+            self.sum += score;
+        }
+    }
+}
+
+impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
+    /// Runs the search in the noisy mode.
+    pub(super) async fn run_noisy(&mut self, noisy: Noisy) -> Result<Stopped, Halt> {
+        let seed = self.seed_draft();
+        let words = self.words(&seed);
+        let mut memory = vec![Held { draft: seed, count: 0.0, sum: 0.0, next: 0, words }];
+        let explored = self.explore(noisy, &mut memory).await;
+        let stopped = match explored {
+            Ok(()) | Err(Halt::Done(_)) => None,
+            Err(Halt::Stop(Stop::Budget(limit))) => Some(limit),
+            Err(halt) => return Err(halt),
+        };
+        if let Some(limit) = stopped {
+            // There is nothing left to score the finalists with: the best mean so far has to do.
+            let best = by_key(&memory, Held::mean).first().copied().unwrap_or_default();
+            let trials = self.record_all(memory, &BTreeMap::new());
+            self.study.choose(trials[best]);
+            return Err(Stop::Budget(limit).into());
+        }
+        let stopped = self.finals(noisy, memory).await?;
+        Ok(stopped)
+    }
+
+    /// Explores until no budget is left but that of the finals, or nothing new is tried.
+    async fn explore(&mut self, noisy: Noisy, memory: &mut Vec<Held<P>>) -> Result<(), Halt> {
+        let finals = (noisy.explored + 1) * self.study.val().len();
+        let mut idle = 0;
+        for step in 0.. {
+            let rows = self.study.train().select(self.minibatches.next());
+            let chosen = choose(memory, noisy);
+            let most = finals + 2 * chosen.len() * rows.len();
+            let again: Vec<(String, P)> = chosen
+                .iter()
+                .map(|at| (memory[*at].draft.scope.clone(), memory[*at].draft.program.clone()))
+                .collect();
+            let tasks: Vec<_> = again
+                .iter()
+                .flat_map(|(scope, program)| {
+                    rows.iter().map(move |row| Task::new(scope, program, row).sample(step).traced())
+                })
+                .collect();
+            // A step that was begun before is never the one to stop at.
+            let known = tasks.iter().any(|task| self.study.knows(task));
+            if !self.meter.has(most) || (!known && self.study.would_exceed(most).is_some()) {
+                return Ok(());
+            }
+            self.study.phase(&format!("step {step}"), 2 * chosen.len() * rows.len());
+            // All at once; each visit then reads its own.
+            self.study.rollouts(tasks).await?;
+            let before = memory.len();
+            for at in chosen {
+                self.visit(noisy, memory, at, step, &rows).await?;
+            }
+            idle = if memory.len() == before { idle + 1 } else { 0 };
+            // Scores of known candidates alone are no progress.
+            if idle > 2 * self.minibatches.per_epoch() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores a candidate again, and makes and scores a child of it on the same rows.
+    async fn visit(
+        &mut self,
+        noisy: Noisy,
+        memory: &mut Vec<Held<P>>,
+        at: usize,
+        step: u64,
+        rows: &crate::Rows<'_, E>,
+    ) -> Result<(), Halt> {
+        let Draft { candidate: base, program, scope, .. } = &memory[at].draft;
+        let (base, program, scope) = (base.clone(), program.clone(), scope.clone());
+        let used = Use { scope: &scope, rows, sample: Some(step), traced: true };
+        let rollouts = self.run(&program, used).await?;
+        memory[at].learn(&rollouts);
+        self.find_tools(&rollouts);
+        let steps = rollouts.iter().flat_map(|rollout| &rollout.steps);
+        let ran: BTreeSet<&str> = steps.map(|step| step.predictor.as_str()).collect();
+        let count = self.components.len();
+        let turn = (0..count).map(|offset| (memory[at].next + offset) % count);
+        let component = turn.into_iter().find(|at| ran.contains(self.components[*at].predictor()));
+        let Some(component) = component else { return Ok(()) };
+        memory[at].next = component + 1;
+        let component = self.components[component].clone();
+        let name = format!("reflect-{step}-{at}");
+        let material = Material {
+            name: &name,
+            sample: step,
+            base: &base,
+            program: &program,
+            scope: &scope,
+            rows,
+            rollouts: &rollouts,
+        };
+        let (values, usage) = self.improve(&material, std::slice::from_ref(&component)).await?;
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut draft = self.child(at, &material, values, usage)?;
+        let words = self.words(&draft);
+        if memory.iter().any(|held| are_near(&held.words, &words, noisy.distance)) {
+            return Ok(());
+        }
+        let used = Use { scope: &draft.scope, rows, sample: Some(step), traced: true };
+        let rollouts = self.run(&draft.program, used).await?;
+        rollouts.iter().for_each(|rollout| draft.usage += rollout.usage);
+        let next = memory[at].next;
+        let mut held = Held { draft, count: 0.0, sum: 0.0, next, words };
+        held.learn(&rollouts);
+        memory.push(held);
+        Ok(())
+    }
+
+    /// Scores the original program and the best candidates on the valset, and records all candidates.
+    async fn finals(&mut self, noisy: Noisy, memory: Vec<Held<P>>) -> Result<Stopped, Halt> {
+        let mut finalists: Vec<usize> = by_key(&memory, Held::mean);
+        finalists.retain(|at| *at != 0);
+        finalists.truncate(noisy.explored);
+        finalists.insert(0, 0);
+        let val = self.study.val();
+        self.study.phase("finals", finalists.len() * val.len());
+        let contestants: Vec<_> = finalists
+            .iter()
+            .map(|at| Contestant::new(&*memory[*at].draft.scope, memory[*at].draft.program.clone()))
+            .collect();
+        let race = match self.settings.accept {
+            Accept::Full => Race::new().alpha(0.0),
+            Accept::Race(race) => race.unwrap_or_default(),
+        };
+        let raced = self.study.race(&race, &contestants, val).await?;
+        let standings = finalists.iter().copied().zip(&raced.standings).collect();
+        self.record_all(memory, &standings);
+        Ok(raced.stopped.map_or(Stopped::Finished, Stopped::Budget))
+    }
+
+    /// Records all candidates as trials, and returns their indices.
+    fn record_all(
+        &self,
+        memory: Vec<Held<P>>,
+        standings: &BTreeMap<usize, &crate::engine::Standing>,
+    ) -> Vec<usize> {
+        let mut trials: Vec<usize> = Vec::with_capacity(memory.len());
+        for (at, held) in memory.into_iter().enumerate() {
+            let (mean, count) = (held.mean(), held.count);
+            let Draft { label, program, parents, usage, .. } = held.draft;
+            let mut trial = crate::report::Trial::new(label, &program);
+            trial.parents = parents.iter().map(|parent| trials[*parent]).collect();
+            trial.usage = usage;
+            trial.notes.push(format!("{} over {count} scores in the search", percent(mean)));
+            if let Some(standing) = standings.get(&at) {
+                trial = trial.raced(standing);
+            }
+            trials.push(self.study.record(trial, program));
+        }
+        trials
+    }
+
+    fn words(&self, draft: &Draft<P>) -> Words {
+        let value = |component: &Component| {
+            let value = draft.candidate.get(component).or_else(|| self.given.get(component));
+            match value {
+                Some(ComponentValue::Text(text)) => words(text),
+                Some(ComponentValue::Demos(demos)) => {
+                    words(&serde_json::to_string(demos).unwrap_or_default())
+                }
+                None => BTreeMap::new(),
+            }
+        };
+        // Tools are found later, and would make all earlier vectors shorter.
+        let all = self.components.iter().filter(|part| !matches!(part.kind(), ComponentKind::Tool { .. }));
+        let tools = self.components.iter().filter(|part| matches!(part.kind(), ComponentKind::Tool { .. }));
+        all.chain(tools).map(value).collect()
+    }
+}
+
+/// Returns the candidates to explore: those with the highest mean + c √(ln t / n), and always the best mean.
+fn choose<P>(memory: &[Held<P>], noisy: Noisy) -> Vec<usize> {
+    let total: f64 = memory.iter().map(|held| held.count).sum();
+    let bound = |held: &Held<P>| {
+        if held.count == 0.0 {
+            return f64::INFINITY;
+        }
+        held.mean() + noisy.exploration * (total.max(1.0).ln() / held.count).sqrt()
+    };
+    let mut chosen = by_key(memory, bound);
+    chosen.truncate(noisy.explored);
+    if let Some(best) = by_key(memory, Held::mean).first().filter(|best| !chosen.contains(best)) {
+        chosen.pop();
+        chosen.insert(0, *best);
+    }
+    chosen
+}
+
+/// Returns the indices in descending order of a key, the first one in case of ties.
+fn by_key<P>(memory: &[Held<P>], key: impl Fn(&Held<P>) -> f64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..memory.len()).collect();
+    order.sort_by(|a, b| key(&memory[*b]).total_cmp(&key(&memory[*a])));
+    order
+}
+
+/// Returns the word counts of some text, as a vector of length 1.
+fn words(text: &str) -> BTreeMap<String, f64> {
+    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
+    let all = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    all.for_each(|word| *counts.entry(word.to_lowercase()).or_default() += 1.0);
+    let length = counts.values().map(|count| count * count).sum::<f64>().sqrt();
+    counts.values_mut().for_each(|count| *count /= length);
+    counts
+}
+
+/// Returns whether the texts of all components are within a distance.
+fn are_near(a: &Words, b: &Words, distance: f64) -> bool {
+    let empty = BTreeMap::new();
+    (0..a.len().max(b.len())).all(|at| {
+        let (a, b) = (a.get(at).unwrap_or(&empty), b.get(at).unwrap_or(&empty));
+        if a == b {
+            return true;
+        }
+        let all: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        let gap = |word: &String| a.get(word).unwrap_or(&0.0) - b.get(word).unwrap_or(&0.0);
+        all.into_iter().map(|word| gap(word).powi(2)).sum::<f64>().sqrt() <= distance
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy_core::lm::Usage;
+
+    use super::*;
+    use crate::Candidate;
+
+    fn held(sum: f64, count: f64) -> Held<()> {
+        let draft = Draft {
+            label: String::new(),
+            candidate: Candidate::new(),
+            program: (),
+            scope: String::new(),
+            parents: Vec::new(),
+            notes: Vec::new(),
+            usage: Usage::default(),
+        };
+        Held { draft, count, sum, next: 0, words: Vec::new() }
+    }
+
+    #[test]
+    fn the_little_known_and_the_best_are_explored() {
+        // Well known and good; lucky; well known and poor.
+        let memory = [held(70.0, 100.0), held(2.0, 3.0), held(40.0, 100.0)];
+        assert_eq!(choose(&memory, Noisy::new().explored(1)), [0], "the best mean is always there");
+        assert_eq!(choose(&memory, Noisy::new().explored(2)), [1, 0]);
+        assert_eq!(choose(&memory, Noisy::new().explored(2).exploration(0.0)), [0, 1]);
+        assert_eq!(choose(&[held(0.0, 0.0)], Noisy::new()), [0]);
+    }
+
+    #[test]
+    fn near_duplicates_differ_in_few_words() {
+        let of = |text: &str| vec![words(text)];
+        assert!(are_near(&of("Say yes, or no."), &of("say YES or no"), 0.0));
+        assert!(!are_near(&of("Say yes."), &of("Say no."), 0.1));
+        let long: String = (0..400).map(|n| format!("word{n} ")).collect();
+        assert!(are_near(&of(&long), &of(&format!("{long} more")), 0.1));
+        assert!(!are_near(&of(""), &of("word"), 0.1));
+        assert!(!are_near(&vec![words("a"), words("b")], &vec![words("a"), words("c")], 0.1));
+    }
+}

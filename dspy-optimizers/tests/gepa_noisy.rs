@@ -1,0 +1,158 @@
+//! `Gepa` with a model whose answers vary: means over many scores decide, not single lucky ones.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Row, calls_in, folder, journal_of, leave, right, rows};
+use dspy_core::Seed;
+use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, Request, Response};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::HasPredictors as _;
+use dspy_core::signature::Values;
+use dspy_optimizers::gepa::Noisy;
+use dspy_optimizers::proposer::TextRequest;
+use dspy_optimizers::{Budget, Data, Gepa, Limit, OptimizeError, Report, Stopped};
+
+/// A model that answers right with the probability that its instruction states, in percent: `skill=70`. Samples of one
+/// request differ.
+#[derive(Debug, Default)]
+struct Moody {
+    calls: AtomicUsize,
+}
+
+impl LanguageModel for Moody {
+    fn id(&self) -> &'static str {
+        "moody"
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let (system, asked) = (request.messages[0].text(), request.messages.last().unwrap().text());
+            let skill: f64 = system.split("skill=").nth(1).map_or(40.0, |rest| {
+                rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+            });
+            let animal = asked.split("does ").nth(1).unwrap().split(' ').next().unwrap();
+            let hint = common::HINTS.iter().find(|hint| hint.starts_with(animal)).unwrap();
+            let sound = hint.split('=').nth(1).unwrap();
+            let seed = Seed::new(request.rollout.unwrap_or_default()).branch(&system).branch(&asked);
+            let answer = if seed.rng().unit() * 100.0 < skill { sound } else { "silence" };
+            Ok(Response::text(format!("[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]")))
+        })
+    }
+}
+
+fn program(lm: &Arc<Moody>) -> DynPredict {
+    let mut program =
+        DynPredict::new("question -> answer".parse().unwrap()).with_instruction("Answer. skill=40");
+    program.set_lm(Lm::shared(lm.clone()));
+    program
+}
+
+/// Texts of any skill from 10 to 70, at random.
+async fn guess(request: TextRequest) -> dspy_core::Result<Vec<String>> {
+    let mut rng = Seed::new(request.sample).branch(&request.current).rng();
+    let skill = rng.between(10, 70);
+    Ok(vec![format!("Answer {} {} skill={skill}", rng.bits(), rng.bits())])
+}
+
+fn noisy() -> Gepa {
+    Gepa::builder().proposer(guess).noisy(Noisy::new().explored(3))
+}
+
+async fn run(
+    lm: &Arc<Moody>,
+    rollouts: usize,
+    folder: Option<&Path>,
+    concurrency: usize,
+) -> Result<Report, OptimizeError> {
+    let mut optimizer = noisy().metric(right).max_rollouts(rollouts).concurrency(concurrency);
+    if let Some(folder) = folder {
+        optimizer = optimizer.run_dir(folder);
+    }
+    let data = Data::new(rows(9)).valset(rows(20));
+    Ok(optimizer.build().compile(program(lm), data).await?.report().clone())
+}
+
+fn skill(report: &Report) -> usize {
+    let instruction = &report.best_trial().unwrap().parameters["self"].instruction;
+    instruction.split("skill=").nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn lucky_candidates_fall_and_good_ones_are_found() {
+    let lm = Arc::new(Moody::default());
+    let report = run(&lm, 600, None, 8).await.unwrap();
+    assert_eq!(report.stopped, Stopped::Finished);
+    assert!(skill(&report) >= 55, "{report}");
+    assert!(lm.calls.load(Ordering::SeqCst) <= 600);
+    // All candidates are in the report, only the finalists with a score: three and the given program.
+    assert!(report.trials.len() > 10);
+    assert!((1..=4).contains(&report.trials.iter().filter(|trial| trial.score.is_some()).count()));
+    assert!(report.trials[1..].iter().all(|trial| trial.parents.len() == 1));
+    let scores = |at: usize| -> usize {
+        report.trials[at].notes[0].split(" over ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(scores(report.best) >= 9, "it was scored again: {:?}", report.trials[report.best].notes);
+}
+
+#[tokio::test]
+async fn it_resumes_exactly_at_any_concurrency() {
+    let (whole, part) = (folder("noisy-whole"), folder("noisy-part"));
+    let lm = Arc::new(Moody::default());
+    let report = run(&lm, 150, Some(&whole), 4).await.unwrap();
+    let (total, journal) = (lm.calls.load(Ordering::SeqCst), journal_of(&whole));
+    for end in journal.match_indices('\n').map(|(at, _)| at + 1).step_by(7) {
+        leave(&part, &journal[..end]);
+        let lm = Arc::new(Moody::default());
+        assert!(run(&lm, 150, Some(&part), 16).await.unwrap() == report, "cut at {end}");
+        assert_eq!(lm.calls.load(Ordering::SeqCst), total - calls_in(&journal[..end]), "cut at {end}");
+    }
+    assert!(run(&Arc::new(Moody::default()), 150, None, 1).await.unwrap() == report);
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_budget_leaves_enough_for_the_finals() {
+    for calls in [120, 300] {
+        let lm = Arc::new(Moody::default());
+        let optimizer = noisy().metric(right).budget(Budget::calls(calls)).build();
+        let data = Data::new(rows(9)).valset(rows(20));
+        let optimized = optimizer.compile(program(&lm), data).await.unwrap();
+        let report = optimized.report();
+        assert!(report.score().is_some() && report.stopped == Stopped::Finished, "{report}");
+        assert!(lm.calls.load(Ordering::SeqCst) as u64 <= calls);
+    }
+    // Not even for the first step: the given program is the result.
+    let optimizer = noisy().metric(right).budget(Budget::calls(2)).build();
+    let data = Data::new(rows(9)).valset(rows(20));
+    let report =
+        optimizer.compile(program(&Arc::new(Moody::default())), data).await.unwrap().report().clone();
+    assert_eq!((skill(&report), report.stopped), (40, Stopped::Budget(Limit::Calls)), "{report}");
+}
+
+#[tokio::test]
+async fn near_duplicates_are_refused() {
+    let same = async |request: TextRequest| Ok(vec![request.current + "!"]);
+    let lm = Arc::new(Moody::default());
+    let optimizer = noisy().proposer(same).metric(right).max_rollouts(10_000).build();
+    let report = optimizer.compile(program(&lm), &rows(9)).await.unwrap().report().clone();
+    assert_eq!(report.trials.len(), 1);
+    assert!(lm.calls.load(Ordering::SeqCst) < 100, "nothing new is tried");
+}
+
+#[test]
+fn settings_are_checked() {
+    let wrong = noisy().noisy(Noisy::new().exploration(f64::NAN)).metric(|_: &Row, _: &Values| 1.0).build();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(wrong.compile(program(&Arc::default()), &rows(3))).unwrap_err();
+    assert!(error.to_string().starts_with("`noisy` cannot be exploration NaN"), "{error}");
+}
