@@ -142,6 +142,15 @@ pub mod guide {
     #[doc = include_str!("../docs/testing-models.md")]
     pub mod testing_models {}
 
+    /// Optimizers, one guide each: when to use it, its settings, its cost.
+    pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/better-together.md")]
+        pub mod better_together {}
+
+        #[doc = include_str!("../docs/optimizers/ensemble.md")]
+        pub mod ensemble {}
+    }
+
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/fine-tuning.md")]
     pub mod fine_tuning {}

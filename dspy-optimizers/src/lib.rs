@@ -5,6 +5,8 @@
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
+//! | several good candidates | [`Ensemble`]: one program that decides by majority, or by another [`Reducer`] |
+//! | several optimizers | [`BetterTogether`]: one after the other, by a strategy such as `p -> w -> p` |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -61,6 +63,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod better_together;
 mod bootstrap_few_shot;
 mod budget;
 mod component;
@@ -82,6 +85,7 @@ mod random_search;
 mod report;
 mod verify;
 
+pub use better_together::{BetterTogether, StrategyError};
 pub use bootstrap_few_shot::BootstrapFewShot;
 pub use budget::{Budget, Limit};
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};

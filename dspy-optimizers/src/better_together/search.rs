@@ -16,14 +16,11 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         steps: &[usize],
         given_val: bool,
     ) -> Result<Stopped, Stop> {
-        let (train, val) = if given_val {
-            (study.train().clone(), study.val().clone())
-        } else {
-            self.split(study)?
-        };
+        let (train, val) =
+            if given_val { (study.train().clone(), study.val().clone()) } else { self.split(study)? };
         let mut program = study.program().clone();
         self.score(study, "as it was given", Vec::new(), &program, &val).await?;
-        let mut label = String::new();
+        let (mut label, mut stopped) = (String::new(), Stopped::Finished);
         for (index, at) in steps.iter().enumerate() {
             let (name, optimizer) = &self.optimizers[*at];
             label = if label.is_empty() { name.clone() } else { format!("{label} {ARROW} {name}") };
@@ -43,17 +40,24 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                         study.warn(format!("step {}, `{name}`: {warning}", index + 1));
                     }
                     let notes = vec![summary(report)];
+                    // A step returns the best that its budget, or the whole one, has allowed.
+                    if matches!(report.stopped, Stopped::Budget(_)) {
+                        stopped = report.stopped;
+                    }
                     program = optimized.into_program();
                     self.score(study, &label, notes, &program, &val).await?;
                 }
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
-                    study.warn(format!("step {}, `{name}`, failed, and later ones did not run: {error}", index + 1));
+                    study.warn(format!(
+                        "step {}, `{name}`, failed, and later ones did not run: {error}",
+                        index + 1
+                    ));
                     break;
                 }
             }
         }
-        Ok(Stopped::Finished)
+        Ok(stopped)
     }
 
     async fn score(
@@ -100,5 +104,9 @@ fn is_final(error: &OptimizeError) -> bool {
 
 fn summary(report: &Report) -> String {
     let score = report.score().map_or_else(String::new, |score| format!(": {}", percent(score)));
-    format!("{}{score}", report.optimizer)
+    let stopped = match report.stopped {
+        Stopped::Budget(_) => format!(", {}", report.stopped),
+        _ => String::new(),
+    };
+    format!("{}{score}{stopped}", report.optimizer)
 }

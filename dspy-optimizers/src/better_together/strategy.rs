@@ -22,7 +22,9 @@ pub enum StrategyError {
         known: Vec<String>,
     },
     /// A step is empty, as in `p -> -> w`.
-    #[error("step {step} of the strategy, at character {position}, is empty; write names with `->` between them")]
+    #[error(
+        "step {step} of the strategy, at character {position}, is empty; write names with `->` between them"
+    )]
     Empty {
         /// The number of the step, from 1.
         step: usize,

@@ -57,11 +57,19 @@ pub(super) struct Found<P> {
     /// The index of the trial that the algorithm has chosen.
     pub(super) chosen: Option<usize>,
     pub(super) peak_cost: PeakCost,
+    /// The warnings of the algorithm.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<P> Default for Found<P> {
     fn default() -> Self {
-        Found { trials: Vec::new(), programs: Vec::new(), chosen: None, peak_cost: PeakCost::default() }
+        Found {
+            trials: Vec::new(),
+            programs: Vec::new(),
+            chosen: None,
+            peak_cost: PeakCost::default(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -146,6 +154,11 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         index
     }
 
+    /// Adds a warning to the report.
+    pub fn warn(&self, warning: impl Into<String>) {
+        self.found().warnings.push(warning.into());
+    }
+
     /// Sets the result of the study to a recorded trial, regardless of its score. An index out of range has
     /// no effect.
     pub fn choose(&self, trial: usize) {
@@ -225,7 +238,8 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         let warning = |model| {
             format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
         };
-        unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
+        let own = std::mem::take(&mut self.found().warnings);
+        unpriced.map(warning).into_iter().chain(self.journal.loss()).chain(own).collect()
     }
 
     /// Returns the reason why calls are refused, if they are.
