@@ -5,6 +5,7 @@
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
+//! | many labelled rows | [`KnnFewShot`]: each input is shown the nearest of them as demonstrations |
 //! | several good candidates | [`Ensemble`]: one program that decides by majority, or by another [`Reducer`] |
 //! | several optimizers | [`BetterTogether`]: one after the other, by a strategy such as `p -> w -> p` |
 //! | a custom algorithm | the [`engine`] |
@@ -75,6 +76,7 @@ mod ensemble;
 mod error;
 mod events;
 mod journal;
+mod knn_few_shot;
 mod labeled_few_shot;
 mod optimized;
 mod optimizer;
@@ -94,6 +96,7 @@ pub use ensemble::{Ensemble, EnsembleOptimizer, Reducer};
 pub use error::OptimizeError;
 pub use events::StudyEvent;
 pub use journal::JournalError;
+pub use knn_few_shot::{KnnFewShot, NearestDemos};
 pub use labeled_few_shot::LabeledFewShot;
 pub use optimized::Optimized;
 pub use optimizer::{BoxOptimizer, Optimizer};

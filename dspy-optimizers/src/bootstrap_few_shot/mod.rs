@@ -2,14 +2,17 @@
 
 mod algorithm;
 mod choose;
+mod every_row;
 mod roles;
 mod settings;
 
 use serde_json::Value;
 
 pub(crate) use self::algorithm::{Bootstrap, Bootstrapped};
+pub(crate) use self::choose::demonstrations;
+pub(crate) use self::every_row::{EveryRow, RowRuns};
 pub(crate) use self::roles::Roles;
-pub(crate) use self::settings::{Settings, bootstrap_setters};
+pub(crate) use self::settings::{Settings, bootstrap_setters, teacher_setters};
 use crate::OptimizeError;
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::options::{NoMetric, Options, SharedMetric, optimizer};
