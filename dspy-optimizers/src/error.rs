@@ -50,6 +50,24 @@ pub enum OptimizeError {
     /// The strategy of a [`BetterTogether`](crate::BetterTogether) cannot be carried out.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
+    /// The metric has accepted no run of the teacher, so there is nothing to train on. No job was started.
+    #[error(
+        "no run of the teacher on {tried} rows was accepted, so there is nothing to train on; see the scores of \
+             the teacher with `Evaluate`, or set a stronger teacher or another `metric_threshold`"
+    )]
+    NoTrainingRows {
+        /// The number of rows on which the teacher has run.
+        tried: usize,
+    },
+    /// A training job cannot be started or has failed. Jobs that were started go on; run again with the same
+    /// `run_dir` to collect them.
+    #[error("the training of {job} failed: {source}")]
+    Training {
+        /// The name of the job.
+        job: String,
+        /// The error of the trainer.
+        source: BoxError,
+    },
     /// A trainset is too small, or the share too large, to hold out a valset.
     #[error("holding out {ratio} of {rows} rows leaves no {set}; set a valset, add rows or change the ratio")]
     Split {

@@ -7,6 +7,7 @@
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
 //! | many labelled rows | [`KnnFewShot`]: each input is shown the nearest of them as demonstrations |
 //! | several good candidates | [`Ensemble`]: one program that decides by majority, or by another [`Reducer`] |
+//! | an endpoint that trains models | [`BootstrapFinetune`]: weights learnt from successful runs |
 //! | several optimizers | [`BetterTogether`]: one after the other, by a strategy such as `p -> w -> p` |
 //! | a custom algorithm | the [`engine`] |
 //!
@@ -66,6 +67,8 @@
 
 mod better_together;
 mod bootstrap_few_shot;
+#[cfg(feature = "http")]
+mod bootstrap_finetune;
 mod budget;
 mod component;
 mod data;
@@ -89,6 +92,8 @@ mod verify;
 
 pub use better_together::{BetterTogether, StrategyError};
 pub use bootstrap_few_shot::BootstrapFewShot;
+#[cfg(feature = "http")]
+pub use bootstrap_finetune::{ApiTrainer, BootstrapFinetune, Trainer, TrainingJob};
 pub use budget::{Budget, Limit};
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};
 pub use data::{Data, IntoData, Row, RowSet, Rows};

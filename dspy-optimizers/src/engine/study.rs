@@ -232,6 +232,12 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         peak_cost.exceeds(rollouts, self.ledger.remaining())
     }
 
+    /// Returns the folder of the journal, which belongs to the outermost study.
+    #[cfg(feature = "http")]
+    pub(crate) fn run_dir(&self) -> Option<&std::path::Path> {
+        self.run_dir.as_deref()
+    }
+
     /// Returns the warnings of the report.
     pub(super) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
@@ -252,7 +258,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         }
     }
 
-    pub(super) fn outage(&self, source: BoxError) -> Stop {
+    pub(crate) fn outage(&self, source: BoxError) -> Stop {
         self.ledger.abort();
         OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
     }
