@@ -48,7 +48,8 @@ impl Trainer for ByHeart {
             Ok(Lm::from_fn(move |request: Request| {
                 let (known, base) = (known.clone(), base.clone());
                 async move {
-                    let asked = request.messages.last().map(|turn| turn.text().into_owned()).unwrap_or_default();
+                    let asked =
+                        request.messages.last().map(|turn| turn.text().into_owned()).unwrap_or_default();
                     match known.get(&asked) {
                         Some(reply) => Ok(dspy::lm::Response::text(reply.clone())),
                         None => base.complete(request).await,
@@ -72,7 +73,8 @@ async fn main() -> dspy::Result<()> {
     let student = Predict::<Route>::new();
     let teacher = LabeledFewShot::builder().k(24).build().compile(student.clone(), &teaching).await?;
     let data = dspy::optimizers::Data::new(&train).teacher(teacher.into_program());
-    let optimized = BootstrapFinetune::builder(ByHeart).metric(right).build().compile(student.clone(), data).await?;
+    let optimized =
+        BootstrapFinetune::builder(ByHeart).metric(right).build().compile(student.clone(), data).await?;
     println!("{}", optimized.report());
 
     let evaluate = Evaluate::new(right).concurrency(16);

@@ -49,7 +49,8 @@ impl LanguageModel for Zoo {
             let asked = request.messages.last().unwrap().text().into_owned();
             let field = if request.messages[0].text().contains("`answer`") { "answer" } else { "note" };
             let sounds = [("cow", "moo"), ("cat", "meow"), ("dog", "woof"), ("duck", "quack")];
-            let sound = sounds.iter().find(|(animal, _)| asked.contains(animal)).map_or("silence", |(_, s)| *s);
+            let sound =
+                sounds.iter().find(|(animal, _)| asked.contains(animal)).map_or("silence", |(_, s)| *s);
             let value = match (field, self.knows) {
                 ("answer", true) => sound,
                 ("answer", false) => "silence",
@@ -155,7 +156,10 @@ async fn rows_go_to_the_model_of_their_predictor() {
         if !multitask {
             for (job, field) in [(0, "note"), (1, "answer")] {
                 for row in trainer.lines(job) {
-                    let last = row["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+                    let last = row["messages"].as_array().unwrap().last().unwrap()["content"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned();
                     assert!(last.starts_with(&format!("[[ ## {field} ## ]]")), "{last}");
                 }
             }
@@ -220,7 +224,12 @@ async fn nothing_is_started_without_rows() {
     unbound.for_each_predictor(|_, predictor| predictor.set_lm(None));
     let error = finetune(&trainer).build().compile(unbound, &rows(10)).await.unwrap_err();
     assert!(error.to_string().contains("no language model"), "{error}");
-    let optimized = finetune(&trainer).budget(Budget::calls(19)).build().compile(program(&a, &a), &rows(10)).await.unwrap();
+    let optimized = finetune(&trainer)
+        .budget(Budget::calls(19))
+        .build()
+        .compile(program(&a, &a), &rows(10))
+        .await
+        .unwrap();
     assert!(matches!(optimized.report().stopped, Stopped::Budget(_)));
     assert_eq!(models(&optimized), ["a", "a"]);
     let nan = finetune(&trainer).metric_threshold(f64::NAN).build();
@@ -277,7 +286,10 @@ async fn jobs_go_on_after_an_outage() {
         optimizer.compile(program(&a, &a), &rows(5)).await
     };
     let error = run().await.unwrap_err();
-    assert!(matches!(error, OptimizeError::Outage { .. }) && error.to_string().contains("run again"), "{error}");
+    assert!(
+        matches!(error, OptimizeError::Outage { .. }) && error.to_string().contains("run again"),
+        "{error}"
+    );
     assert_eq!(trainer.done().len(), 1, "the other job went on to its end");
     assert_eq!(models(&run().await.unwrap()), ["a, `note`-tuned", "a, `answer`-tuned"]);
     std::fs::remove_dir_all(dir).unwrap();
@@ -333,7 +345,8 @@ async fn server() -> Server {
                 ok(&job)
             }
             ("GET", _) => {
-                let mut job = jobs.iter().find(|job| path.ends_with(job["id"].as_str().unwrap())).unwrap().clone();
+                let mut job =
+                    jobs.iter().find(|job| path.ends_with(job["id"].as_str().unwrap())).unwrap().clone();
                 job["status"] = "succeeded".into();
                 job["fine_tuned_model"] = format!("ft:{}:org", job["model"].as_str().unwrap()).into();
                 ok(&job)
@@ -354,7 +367,8 @@ async fn the_api_trains_a_model_that_then_answers() {
     let (server, dir) = (server().await, folder("finetune-api"));
     let endpoint = Endpoint::new(server.url()).api_key("sk-very-private-key").retries(0);
     let run = async |rows_in_set: usize, dir: Option<&Path>| {
-        let client = FineTuning::new(endpoint.clone()).polling(Duration::from_millis(1), Duration::from_millis(2));
+        let client =
+            FineTuning::new(endpoint.clone()).polling(Duration::from_millis(1), Duration::from_millis(2));
         let trainer = ApiTrainer::new(client).configure(|tune, job| tune.suffix("zoo").seed(job.seed));
         let optimizer = BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true));
         let optimizer = match dir {
@@ -367,7 +381,10 @@ async fn the_api_trains_a_model_that_then_answers() {
     };
     // Too few rows, or no place for the ids of jobs: nothing is sent.
     let error = run(5, Some(&dir)).await.unwrap_err();
-    assert!(matches!(error, OptimizeError::Training { .. }) && error.to_string().contains("too few"), "{error}");
+    assert!(
+        matches!(error, OptimizeError::Training { .. }) && error.to_string().contains("too few"),
+        "{error}"
+    );
     let error = run(20, None).await.unwrap_err();
     assert!(error.to_string().contains("`run_dir`"), "{error}");
     assert!(server.seen().is_empty());
@@ -395,11 +412,13 @@ async fn the_api_trains_a_model_that_then_answers() {
 #[tokio::test]
 async fn a_model_of_another_provider_needs_a_name() {
     let server = server().await;
-    let client = FineTuning::new(Endpoint::new(server.url())).polling(Duration::from_millis(1), Duration::from_millis(2));
+    let client = FineTuning::new(Endpoint::new(server.url()))
+        .polling(Duration::from_millis(1), Duration::from_millis(2));
     let dir = folder("finetune-other");
     let run = async |trainer: ApiTrainer| {
         let trainer = trainer.limits(Limits::default().rows(1));
-        let optimizer = BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true)).run_dir(&dir);
+        let optimizer =
+            BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true)).run_dir(&dir);
         optimizer.build().compile(program(&zoo("other/a", false), &zoo("other/a", false)), &rows(5)).await
     };
     let named = run(ApiTrainer::new(client.clone()).model("small")).await.unwrap();

@@ -94,7 +94,7 @@ async fn labels_are_enough_to_lift_a_program() {
     std::fs::create_dir_all(&folder).unwrap();
     optimized.save(folder.join("knn.json")).unwrap();
     let loaded = program.load(folder.join("knn.json")).unwrap();
-    assert_eq!(loaded.call(question("owl")).await.unwrap()["answer"], "hoot");
+    assert_eq!(loaded.call(question("cow")).await.unwrap()["answer"], "moo");
     let plain = TwoSteps::new(&lm).load(folder.join("knn.json")).unwrap();
     assert_eq!(ProgramState::of(&plain).predictors, ProgramState::of(&loaded).predictors);
     assert_eq!(
@@ -188,7 +188,7 @@ async fn a_teacher_makes_demonstrations_of_steps_without_labels() {
         assert_eq!(notes.len(), 12);
         assert!(notes.iter().all(|demo| demo.augmented && demo.values["note"].is_string()));
         let before = lm.calls();
-        assert_eq!(optimized.call(question("owl")).await.unwrap()["answer"], "hoot");
+        assert_eq!(optimized.call(question("cow")).await.unwrap()["answer"], "moo");
         assert_eq!(lm.calls() - before, 2, "no call for demonstrations");
         runs.push(report.clone());
     }
@@ -211,8 +211,7 @@ async fn a_row_does_not_teach_itself() {
 async fn demonstrations_of_inner_steps_are_found_by_the_input_of_the_program() {
     // The second step sees the note only, and the notes are all alike.
     let lm = Lm::from_fn(|request: Request| async move {
-        let system = request.messages[0].text();
-        if system.contains("`note` (str)") && !system.contains("`answer`") {
+        if !request.messages[0].text().contains("`answer`") {
             return Response::text("[[ ## note ## ]]\nthe same");
         }
         let last = request.messages[request.messages.len() - 2].text().into_owned();
@@ -240,8 +239,8 @@ async fn demonstrations_of_inner_steps_are_found_by_the_input_of_the_program() {
     let data = rows(10);
     let data = Data::new(&data).teacher(NearestDemos::new(teacher));
     let optimized = optimizer.compile(NearestDemos::new(steps).k(1), data).await.unwrap();
-    for (animal, sound) in [("dog", "woof"), ("owl", "hoot")] {
-        assert_eq!(optimized.call(question(animal)).await.unwrap()["answer"], sound);
+    for (asked, sound) in [("What does dog number 2 say?", "woof"), ("What does owl number 4 say?", "hoot")] {
+        assert_eq!(optimized.call(asking(asked)).await.unwrap()["answer"], sound);
     }
 }
 
