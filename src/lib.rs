@@ -74,6 +74,7 @@
 //! | measure a program | [`Evaluate`](evaluate::Evaluate) with a [`Metric`](evaluate::Metric), sync or async |
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
+//! | choose an optimizer | [`optimizers`], [the guides](guide::optimizers) |
 //! | write a custom optimizer | [`optimizers::engine`] |
 //! | save a program, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
 //! | cache replies | [`Cache`](lm::Cache), [the guide](guide::caching) |
@@ -142,8 +143,24 @@ pub mod guide {
     #[doc = include_str!("../docs/testing-models.md")]
     pub mod testing_models {}
 
-    #[doc = include_str!("../docs/optimizers/gepa.md")]
-    pub mod gepa {}
+    /// Optimizers, one guide each: when to use it, its settings, its cost.
+    pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/better-together.md")]
+        pub mod better_together {}
+
+        #[cfg(feature = "http")]
+        #[doc = include_str!("../docs/optimizers/bootstrap-finetune.md")]
+        pub mod bootstrap_finetune {}
+
+        #[doc = include_str!("../docs/optimizers/ensemble.md")]
+        pub mod ensemble {}
+
+        #[doc = include_str!("../docs/optimizers/gepa.md")]
+        pub mod gepa {}
+
+        #[doc = include_str!("../docs/optimizers/knn-few-shot.md")]
+        pub mod knn_few_shot {}
+    }
 
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/fine-tuning.md")]

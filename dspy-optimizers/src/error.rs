@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::component::ComponentError;
 use crate::journal::JournalError;
+use crate::strategy::StrategyError;
 
 /// The reason why an optimization returned no program. If the run has a journal, it holds all paid calls.
 ///
@@ -47,6 +48,37 @@ pub enum OptimizeError {
         value: String,
         /// The values that it can have.
         expected: &'static str,
+    },
+    /// The strategy of a [`BetterTogether`](crate::BetterTogether) cannot be carried out.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// The metric has accepted no run of the teacher, so there is nothing to train on. No job was started.
+    #[error(
+        "no run of the teacher on {tried} rows was accepted, so there is nothing to train on; see the scores of \
+             the teacher with `Evaluate`, or set a stronger teacher or another `metric_threshold`"
+    )]
+    NoTrainingRows {
+        /// The number of rows on which the teacher has run.
+        tried: usize,
+    },
+    /// A training job cannot be started or has failed. Jobs that were started go on; run again with the same
+    /// `run_dir` to collect them.
+    #[error("the training of {job} failed: {source}")]
+    Training {
+        /// The name of the job.
+        job: String,
+        /// The error of the trainer.
+        source: BoxError,
+    },
+    /// A trainset is too small, or the share too large, to hold out a valset.
+    #[error("holding out {ratio} of {rows} rows leaves no {set}; set a valset, add rows or change the ratio")]
+    Split {
+        /// The set that would be empty: `valset` or `trainset`.
+        set: &'static str,
+        /// The number of rows to divide.
+        rows: usize,
+        /// The share to hold out.
+        ratio: f64,
     },
     /// The only limit is in US dollars, but the price of the model is unknown: it is in no
     /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its

@@ -6,6 +6,10 @@
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
 //! | a metric that says in words what is wrong | [`Gepa`]: instructions that evolve by reflection on runs |
+//! | many labelled rows | [`KnnFewShot`]: each input is shown the nearest of them as demonstrations |
+//! | several good candidates | [`Ensemble`]: one program that decides by majority, or by another [`Reducer`] |
+//! | an endpoint that trains models | [`BootstrapFinetune`]: weights learnt from successful runs |
+//! | several optimizers | [`BetterTogether`]: one after the other, by a strategy such as `p -> w -> p` |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -62,18 +66,23 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod better_together;
 mod bootstrap_few_shot;
+#[cfg(feature = "http")]
+mod bootstrap_finetune;
 mod budget;
 mod builder;
 mod component;
 mod data;
 mod demos;
 pub mod engine;
+mod ensemble;
 mod error;
 mod events;
 pub mod gepa;
 mod identity;
 mod journal;
+mod knn_few_shot;
 mod labeled_few_shot;
 mod metric;
 mod optimized;
@@ -84,17 +93,23 @@ mod race;
 mod random_search;
 mod report;
 pub mod samplers;
+mod strategy;
 mod verify;
 
+pub use better_together::BetterTogether;
 pub use bootstrap_few_shot::BootstrapFewShot;
+#[cfg(feature = "http")]
+pub use bootstrap_finetune::{ApiTrainer, BootstrapFinetune, Trainer, TrainingJob};
 pub use builder::{HasMetric, NoMetric};
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};
 pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use dspy_core::lm::{Budget, Limit};
+pub use ensemble::{Ensemble, EnsembleOptimizer, Reducer};
 pub use error::OptimizeError;
 pub use events::StudyEvent;
 pub use gepa::Gepa;
 pub use journal::JournalError;
+pub use knn_few_shot::{KnnFewShot, NearestDemos};
 pub use labeled_few_shot::LabeledFewShot;
 pub use metric::SharedMetric;
 pub use optimized::Optimized;
@@ -103,4 +118,5 @@ pub use options::Options;
 pub use race::Race;
 pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial, Verification, Verified};
+pub use strategy::StrategyError;
 pub use verify::Verify;

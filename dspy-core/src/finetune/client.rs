@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::error::FineTuneError;
 use super::job::{Job, JobEvent, Page, UploadedFile};
 use super::multipart;
-use crate::lm::Endpoint;
+use crate::lm::{Endpoint, Lm};
 use dspy_lm::internal::{Api, Payload};
 
 /// The fine-tuning API of an endpoint.
@@ -46,6 +46,24 @@ impl FineTuning {
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Returns the name at this endpoint of the model of a handle, without the name of the provider; `None` if
+    /// it is no model of this endpoint's provider.
+    ///
+    /// ```
+    /// use dspy_core::finetune::FineTuning;
+    /// use dspy_core::lm::Endpoint;
+    /// let endpoint = Endpoint::new("http://localhost:8000/v1");
+    /// let lm = endpoint.model("org/small")?;
+    /// assert_eq!(FineTuning::new(endpoint).name_of(&lm).as_deref(), Some("org/small"));
+    /// # Ok::<(), dspy_core::lm::LmError>(())
+    /// ```
+    pub fn name_of(&self, lm: &Lm) -> Option<String> {
+        let id = lm.id();
+        let names = [Some(id), id.split_once('/').map(|(_, name)| name)];
+        let same = |name: &&str| self.api.model(name).is_ok_and(|model| model.id() == id);
+        names.into_iter().flatten().find(same).map(str::to_owned)
     }
 
     /// Uploads a file of training rows. The upload is retried only if the endpoint refused it for too many

@@ -33,7 +33,7 @@ pub use observer::Observer;
 pub(crate) use observer::bridged;
 pub(crate) use operation::{Failure, ModuleCall, Operation, module, predictor, tool};
 pub(crate) use paths::{Named, PredictorRef};
-pub(crate) use scope::{NamedScope, leaf};
+pub(crate) use scope::{NamedScope, leaf, register_copies};
 pub(crate) use trace::TraceScope;
 pub use trace::{Trace, TraceStep, trace};
 pub use watch::status;

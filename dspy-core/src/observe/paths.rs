@@ -47,6 +47,19 @@ impl Paths {
         known.by_id.extend(new);
     }
 
+    /// Gives copies of predictors, made during the run, the paths of their originals. Each pair is an original and
+    /// its copy.
+    pub(crate) fn register_copies(&self, pairs: &[(PredictorRef, PredictorRef)]) {
+        let mut known = self.0.lock_any();
+        for (original, copy) in pairs {
+            let Some(path) = known.by_place.get(original).cloned() else { continue };
+            // Most copies are known by their id. One that is not replaces an earlier copy at its address.
+            if known.by_id.get(&copy.id) != Some(&path) || known.by_place.contains_key(copy) {
+                known.by_place.insert(*copy, path);
+            }
+        }
+    }
+
     pub(crate) fn of(&self, predictor: PredictorRef) -> Arc<str> {
         let known = self.0.lock_any();
         let path = known.by_place.get(&predictor).or_else(|| known.by_id.get(&predictor.id));

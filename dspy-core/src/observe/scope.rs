@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::paths::{Named, Paths, PredictorRef};
+use super::watch::Watched;
 use dspy_lm::observe::{Scope, may_be_observed};
 
 /// Returns this scope with the paths of a program that is about to run. Those of an enclosing program stay.
@@ -31,6 +32,15 @@ fn paths(scope: &Scope) -> Option<&Paths> {
 /// Registers the paths of a module that is a single predictor, if they are needed.
 pub(crate) fn leaf(predictors: Named<'_>) -> Option<NamedScope> {
     may_be_observed().then(|| NamedScope::new(registered(&Scope::current(), predictors)))
+}
+
+/// Gives copies of predictors, made while their program runs, the paths of their originals. Each pair is an original
+/// and its copy.
+pub(crate) fn register_copies(pairs: &[(PredictorRef, PredictorRef)]) {
+    Watched::current().register_copies(pairs);
+    if let Some(paths) = paths(&Scope::current()) {
+        paths.register_copies(pairs);
+    }
 }
 
 /// A scope with known paths of predictors.

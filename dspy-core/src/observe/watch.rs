@@ -52,6 +52,16 @@ impl Watched {
             events.register(named);
         }
     }
+
+    /// Gives copies of predictors the paths of their originals.
+    pub(super) fn register_copies(&self, pairs: &[(PredictorRef, PredictorRef)]) {
+        if let Some(trace) = &self.trace {
+            trace.paths.register_copies(pairs);
+        }
+        if let Some(events) = &self.events {
+            events.chain().for_each(|scope| scope.paths.register_copies(pairs));
+        }
+    }
 }
 
 /// Sends a progress message to the watchers of the program that the current task belongs to. Does nothing if

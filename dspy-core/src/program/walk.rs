@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::lm::Lm;
-use crate::observe::PredictorRef;
+use crate::observe::{self, PredictorRef};
 use crate::predictor::Predictor;
 use crate::state::ProgramState;
 
@@ -90,6 +90,17 @@ pub trait HasPredictors {
 pub(super) fn named_refs(module: &(impl HasPredictors + ?Sized)) -> Vec<(String, PredictorRef)> {
     let named = module.named_predictors().into_iter();
     named.map(|(path, predictor)| (path, predictor.reference())).collect()
+}
+
+/// Gives the predictors of a copy of `original`, made while it runs, the paths of those in `original`. Needed only
+/// if several predictors are clones of one another; all others are known by their ids. Not covered by semantic
+/// versioning.
+#[doc(hidden)]
+pub fn register_copy<M: HasPredictors>(original: &M, copy: &M) {
+    let originals = original.named_predictors().into_iter();
+    let pairs = originals.zip(copy.named_predictors());
+    let pairs: Vec<_> = pairs.map(|((_, old), (_, new))| (old.reference(), new.reference())).collect();
+    observe::register_copies(&pairs);
 }
 
 impl HasPredictors for Predictor {

@@ -149,7 +149,7 @@ impl Bootstrap<'_> {
                 predictor.set_demos(others);
             }
         });
-        let keep = |outcome: &Outcome| self.accepts(outcome);
+        let keep = |outcome: &Outcome| self.settings.accepts(outcome);
         let mut usage = Usage::default();
         let mut round = 0;
         loop {
@@ -166,17 +166,12 @@ impl Bootstrap<'_> {
             }
             let rollout = study.rollout(task).await?;
             usage += rollout.usage;
-            let success = self.accepts(&rollout.outcome);
+            let success = self.settings.accepts(&rollout.outcome);
             round += 1;
             if success || round >= self.settings.max_rounds {
                 return Ok(RowResult { rollout, success, usage });
             }
         }
-    }
-
-    fn accepts(&self, outcome: &Outcome) -> bool {
-        let Outcome::Scored(score) = outcome else { return false };
-        self.settings.metric_threshold.map_or(score.value > 0.0, |threshold| score.value >= threshold)
     }
 }
 

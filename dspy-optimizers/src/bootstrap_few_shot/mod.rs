@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod choose;
+mod every_row;
 mod roles;
 mod settings;
 
@@ -9,8 +10,9 @@ use serde_json::Value;
 
 pub(crate) use self::algorithm::{Bootstrap, Bootstrapped};
 pub(crate) use self::choose::demonstrations;
+pub(crate) use self::every_row::{EveryRow, RowRuns};
 pub(crate) use self::roles::Roles;
-pub(crate) use self::settings::{Settings, bootstrap_setters};
+pub(crate) use self::settings::{Settings, bootstrap_setters, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;

@@ -32,11 +32,16 @@ impl<P: Program> Roles<P> {
         Ok(Roles { student, teacher })
     }
 
+    /// Returns the teacher of the data, or else the student.
+    pub(crate) fn given(&self) -> &P {
+        self.teacher.as_ref().unwrap_or(&self.student)
+    }
+
     /// Returns the teacher of a bootstrap. One that has demonstrations is used unchanged; otherwise it gets
     /// labelled ones.
     pub(super) fn teacher<E>(&self, bootstrap: &Bootstrap<'_>, study: &Study<'_, P, E>) -> P {
         let Bootstrap { order, settings, seed, .. } = bootstrap;
-        let mut teacher = self.teacher.as_ref().unwrap_or(&self.student).clone();
+        let mut teacher = self.given().clone();
         let taught = teacher.named_predictors().iter().any(|(_, predictor)| !predictor.demos().is_empty());
         if !taught && settings.max_labeled_demos > 0 {
             let sample = sampling(seed.branch("teacher"));

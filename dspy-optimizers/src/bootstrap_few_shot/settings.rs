@@ -3,6 +3,7 @@
 use dspy_core::lm::Lm;
 use serde_json::{Value, json};
 
+use crate::engine::Outcome;
 use crate::error::OptimizeError;
 use crate::identity::model_identity;
 
@@ -39,6 +40,12 @@ impl Settings {
         }
     }
 
+    /// Returns whether a run of the teacher with this outcome is a success.
+    pub(crate) fn accepts(&self, outcome: &Outcome) -> bool {
+        let Outcome::Scored(score) = outcome else { return false };
+        self.metric_threshold.map_or(score.value > 0.0, |threshold| score.value >= threshold)
+    }
+
     /// Returns the identity of the settings for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
         json!({
@@ -51,30 +58,15 @@ impl Settings {
     }
 }
 
-/// The setters of [`Settings`], for an `impl` block of a type with a field `settings`.
-macro_rules! bootstrap_setters {
+/// The setters of the parts of [`Settings`] that concern the teacher, for an `impl` block of a type with a field
+/// `settings`.
+macro_rules! teacher_setters {
     () => {
         /// Sets the smallest score at which a run of the teacher is a success; 0 is allowed. By default,
         /// every score above 0 is a success.
         #[must_use]
         pub fn metric_threshold(mut self, score: f64) -> Self {
             self.settings.metric_threshold = Some(score);
-            self
-        }
-
-        /// Sets the largest number of bootstrapped demonstrations per predictor, 4 by default. With 0, none
-        /// are made and no model is called for them.
-        #[must_use]
-        pub fn max_bootstrapped_demos(mut self, count: usize) -> Self {
-            self.settings.max_bootstrapped_demos = count;
-            self
-        }
-
-        /// Sets the number of demonstrations, including bootstrapped ones, up to which labelled rows are
-        /// added, 16 by default. The teacher gets up to this many labelled rows.
-        #[must_use]
-        pub fn max_labeled_demos(mut self, count: usize) -> Self {
-            self.settings.max_labeled_demos = count;
             self
         }
 
@@ -93,6 +85,30 @@ macro_rules! bootstrap_setters {
             self.settings.teacher_lm = Some(lm);
             self
         }
+    };
+}
+pub(crate) use teacher_setters;
+
+/// The setters of [`Settings`], for an `impl` block of a type with a field `settings`.
+macro_rules! bootstrap_setters {
+    () => {
+        /// Sets the largest number of bootstrapped demonstrations per predictor, 4 by default. With 0, none
+        /// are made and no model is called for them.
+        #[must_use]
+        pub fn max_bootstrapped_demos(mut self, count: usize) -> Self {
+            self.settings.max_bootstrapped_demos = count;
+            self
+        }
+
+        /// Sets the number of demonstrations, including bootstrapped ones, up to which labelled rows are
+        /// added, 16 by default. The teacher gets up to this many labelled rows.
+        #[must_use]
+        pub fn max_labeled_demos(mut self, count: usize) -> Self {
+            self.settings.max_labeled_demos = count;
+            self
+        }
+
+        crate::bootstrap_few_shot::teacher_setters!();
     };
 }
 pub(crate) use bootstrap_setters;

@@ -23,7 +23,7 @@ pub(super) struct Journaled<T> {
 
 impl<P: Program, E> Study<'_, P, E> {
     /// Returns the full name of an effect in the journal.
-    pub(super) fn effect_name(&self, name: &str) -> String {
+    pub(crate) fn effect_name(&self, name: &str) -> String {
         format!("{}{name}", self.name)
     }
 

@@ -62,11 +62,19 @@ pub(super) struct Found<P> {
     /// The index of the trial that the algorithm has chosen.
     pub(super) chosen: Option<usize>,
     pub(super) peak_cost: PeakCost,
+    /// The warnings of the algorithm.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<P> Default for Found<P> {
     fn default() -> Self {
-        Found { trials: Vec::new(), programs: Vec::new(), chosen: None, peak_cost: PeakCost::default() }
+        Found {
+            trials: Vec::new(),
+            programs: Vec::new(),
+            chosen: None,
+            peak_cost: PeakCost::default(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -151,6 +159,11 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         index
     }
 
+    /// Adds a warning to the report.
+    pub fn warn(&self, warning: impl Into<String>) {
+        self.found().warnings.push(warning.into());
+    }
+
     /// Sets the result of the study to a recorded trial, regardless of its score. An index out of range has
     /// no effect.
     pub fn choose(&self, trial: usize) {
@@ -224,6 +237,12 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         peak_cost.exceeds(rollouts, self.ledger.remaining())
     }
 
+    /// Returns the folder of the journal, which belongs to the outermost study.
+    #[cfg(feature = "http")]
+    pub(crate) fn run_dir(&self) -> Option<&std::path::Path> {
+        self.run_dir.as_deref()
+    }
+
     /// Returns the warnings of the report.
     pub(super) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
@@ -232,7 +251,8 @@ impl<'d, P: Program, E> Study<'d, P, E> {
                 "the price of `{model}` is unknown, so the limit in US dollars was not enforced; set it with `Lm::price`"
             )
         };
-        unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
+        let own = std::mem::take(&mut self.found().warnings);
+        unpriced.map(warning).into_iter().chain(self.journal.loss()).chain(own).collect()
     }
 
     /// Returns the reason why calls are refused, if they are.
@@ -245,7 +265,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         }
     }
 
-    pub(super) fn outage(&self, source: BoxError) -> Stop {
+    pub(crate) fn outage(&self, source: BoxError) -> Stop {
         self.ledger.abort();
         OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
     }

@@ -60,8 +60,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let tool_inputs: BTreeMap<String, String> = tool_inputs_of(study.program()).collect();
         let tools = settings.components.contains(&Evolve::Tools) && !tool_inputs.is_empty();
         if components.is_empty() && !tools {
-            let value = format!("{:?}, of which the program has none", settings.components);
-            return Err(OptimizeError::Option { option: "components", value }.into());
+            let value = format!("{:?}", settings.components);
+            let expected = "components that the program has";
+            return Err(OptimizeError::Option { option: "components", value, expected }.into());
         }
         let predictors = study.program().named_predictors().len();
         let limit = settings.rollouts(study.options().budget, predictors, study.val().len());
@@ -69,8 +70,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             Minibatches::new(study.train().len(), settings.minibatch, study.seed().branch("minibatches"));
         let least = study.val().len() + 2 * minibatches.size();
         if let Some(limit) = limit.filter(|limit| *limit < least) {
-            let value = format!("{limit}: the valset and one minibatch need {least}");
-            return Err(OptimizeError::Option { option: "max_rollouts", value }.into());
+            let value = format!("{limit}, less than {least},");
+            let expected = "enough for the valset and two minibatches";
+            return Err(OptimizeError::Option { option: "max_rollouts", value, expected }.into());
         }
         Ok(Search {
             study,

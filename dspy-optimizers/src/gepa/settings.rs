@@ -206,27 +206,31 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), OptimizeError> {
-        let wrong = |option, value: String| Err(OptimizeError::Option { option, value });
+        let wrong = |option, value: String, expected| Err(OptimizeError::Option { option, value, expected });
         if self.minibatch == 0 {
-            return wrong("minibatch", "0".into());
+            return wrong("minibatch", "0".into(), "at least 1");
         }
         if self.components.is_empty() {
-            return wrong("components", "empty".into());
+            return wrong("components", "[]".into(), "at least one kind");
         }
         if self.perfect_score.is_nan() {
-            return wrong("perfect_score", self.perfect_score.to_string());
+            return wrong("perfect_score", self.perfect_score.to_string(), "a number");
         }
         match self.selector {
             Selector::EpsilonGreedy(epsilon) if !(0.0..=1.0).contains(&epsilon) => {
-                return wrong("selector", format!("epsilon-greedy with {epsilon}"));
+                return wrong("selector", format!("epsilon-greedy with {epsilon}"), "an epsilon from 0 to 1");
             }
-            Selector::TopKPareto(0) => return wrong("selector", "the best 0 candidates".into()),
+            Selector::TopKPareto(0) => return wrong("selector", "top-k with 0".into(), "at least 1"),
             _ => {}
         }
         if let Some(Noisy { exploration, distance, .. }) = self.noisy
             && !(exploration >= 0.0 && exploration.is_finite() && distance >= 0.0)
         {
-            return wrong("noisy", format!("exploration {exploration} with distance {distance}"));
+            return wrong(
+                "noisy",
+                format!("{exploration} and {distance}"),
+                "an exploration and a distance of at least 0",
+            );
         }
         match self.accept {
             Accept::Race(Some(race)) => race.check(),

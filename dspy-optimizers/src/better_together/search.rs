@@ -1,0 +1,112 @@
+//! The steps, and the scores after each.
+
+use super::BetterTogether;
+use crate::data::{Data, Rows};
+use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::metric::SharedMetric;
+use crate::report::{Report, Stopped, Trial, percent};
+use crate::strategy::ARROW;
+use crate::{Budget, OptimizeError, Optimizer as _};
+
+impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Output>> {
+    /// Runs the steps. `given_val` says whether the data has a valset.
+    pub(super) async fn search(
+        &self,
+        study: &Study<'_, P, E>,
+        steps: &[usize],
+        given_val: bool,
+    ) -> Result<Stopped, Stop> {
+        let (train, val) =
+            if given_val { (study.train().clone(), study.val().clone()) } else { self.split(study)? };
+        let mut program = study.program().clone();
+        self.score(study, "as it was given", Vec::new(), &program, &val).await?;
+        let (mut label, mut stopped) = (String::new(), Stopped::Finished);
+        for (index, at) in steps.iter().enumerate() {
+            let (name, optimizer) = &self.optimizers[*at];
+            label = if label.is_empty() { name.clone() } else { format!("{label} {ARROW} {name}") };
+            let order = study.seed().branch("step").index(index as u64);
+            let data = Data {
+                train: if self.shuffle { train.shuffled(order) } else { train.clone() },
+                val: Some(val.clone()),
+                holdout: None,
+                teacher: study.teacher().cloned(),
+            };
+            study.phase(&label, 0);
+            let work = optimizer.compile(program.clone(), data);
+            match study.nested(&format!("step-{index}"), Budget::UNLIMITED, work).await {
+                Ok(optimized) => {
+                    let report = optimized.report();
+                    for warning in &report.warnings {
+                        study.warn(format!("step {}, `{name}`: {warning}", index + 1));
+                    }
+                    let notes = vec![summary(report)];
+                    // A step returns the best that its budget, or the whole one, has allowed.
+                    if matches!(report.stopped, Stopped::Budget(_)) {
+                        stopped = report.stopped;
+                    }
+                    program = optimized.into_program();
+                    self.score(study, &label, notes, &program, &val).await?;
+                }
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => {
+                    study.warn(format!(
+                        "step {}, `{name}`, failed, and later ones did not run: {error}",
+                        index + 1
+                    ));
+                    break;
+                }
+            }
+        }
+        Ok(stopped)
+    }
+
+    async fn score(
+        &self,
+        study: &Study<'_, P, E>,
+        label: &str,
+        notes: Vec<String>,
+        program: &P,
+        val: &Rows<'_, E>,
+    ) -> Result<(), Stop> {
+        study.phase(label, val.len());
+        let scores = study.evaluate(&study.scope_of(program), program, val).await?;
+        let trial = Trial { notes, ..Trial::new(label, program) };
+        study.record(trial.scored(&scores), program.clone());
+        Ok(())
+    }
+
+    /// Holds out a part of the trainset as the valset.
+    fn split<'d>(&self, study: &Study<'d, P, E>) -> Result<(Rows<'d, E>, Rows<'d, E>), OptimizeError> {
+        let (rows, ratio) = (study.train().len(), self.valset_ratio);
+        // A product such as 0.29 × 100 is slightly less than the number that is meant.
+        let count = (ratio * rows as f64 + 1e-9).floor() as usize;
+        let error = |set| OptimizeError::Split { set, rows, ratio };
+        if count == 0 {
+            return Err(error("valset"));
+        }
+        if count >= rows {
+            return Err(error("trainset"));
+        }
+        let mut held = study.seed().branch("valset").rng().sample(rows, count);
+        held.sort_unstable();
+        let rest = (0..rows).filter(|row| held.binary_search(row).is_err());
+        Ok((study.train().select(rest), study.train().select(held.iter().copied())))
+    }
+}
+
+/// Returns whether an error of a step ends the optimization: one that says nothing about the step.
+fn is_final(error: &OptimizeError) -> bool {
+    matches!(
+        error,
+        OptimizeError::Outage { .. } | OptimizeError::Journal(_) | OptimizeError::UnknownPrice { .. }
+    )
+}
+
+fn summary(report: &Report) -> String {
+    let score = report.score().map_or_else(String::new, |score| format!(": {}", percent(score)));
+    let stopped = match report.stopped {
+        Stopped::Budget(_) => format!(", {}", report.stopped),
+        _ => String::new(),
+    };
+    format!("{}{score}{stopped}", report.optimizer)
+}

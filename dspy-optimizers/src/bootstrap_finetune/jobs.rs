@@ -1,0 +1,97 @@
+//! The jobs of a program: its rows by model, or by model and predictor.
+
+use std::path::Path;
+
+use dspy_base::digest::Digest;
+use dspy_core::finetune::{TrainingRow, TrainingSet};
+use dspy_core::lm::Lm;
+use dspy_core::program::{HasPredictors, TraceStep, current_lm};
+use dspy_core::{Error, Seed};
+
+use super::trainer::TrainingJob;
+use crate::error::OptimizeError;
+
+/// The predictors that share a tuned model.
+struct Group {
+    name: String,
+    lm: Lm,
+    predictors: Vec<String>,
+    rows: Vec<TrainingRow>,
+}
+
+/// Returns the jobs of a program, without rows: one for each model or, unless `multitask`, for each predictor.
+fn groups(program: &impl HasPredictors, multitask: bool) -> Result<Vec<Group>, OptimizeError> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (path, predictor) in program.named_predictors() {
+        let lm = predictor.lm().cloned().or_else(current_lm).ok_or(Error::NoLm)?;
+        let same = |group: &&mut Group| {
+            multitask && group.lm.id() == lm.id() && group.lm.deployment() == lm.deployment()
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.predictors.push(path),
+            None => {
+                let name = if multitask { lm.id().to_owned() } else { format!("{}, `{path}`", lm.id()) };
+                groups.push(Group { name, lm, predictors: vec![path], rows: Vec::new() });
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// The settings of jobs.
+pub(super) struct Plan<'a> {
+    pub(super) multitask: bool,
+    pub(super) seed: Seed,
+    /// The folder for states, and the name of the study in it.
+    pub(super) folder: Option<&'a Path>,
+    pub(super) study: String,
+}
+
+impl Plan<'_> {
+    /// Returns the jobs that have rows, and the predictors that have none.
+    pub(super) fn jobs<'s>(
+        &self,
+        program: &impl HasPredictors,
+        successes: impl Iterator<Item = &'s [TraceStep]>,
+    ) -> Result<(Vec<TrainingJob>, Vec<String>), OptimizeError> {
+        let mut groups = groups(program, self.multitask)?;
+        let predictors = program.named_predictors();
+        let mut seen: Vec<&str> = Vec::new();
+        for step in successes.flatten().filter(|step| step.error.is_none() && !step.outputs.is_empty()) {
+            // Calls of predictors outside the program have no path in it.
+            let Some((path, predictor)) = predictors.iter().find(|(path, _)| *path == step.predictor) else {
+                continue;
+            };
+            let row = TrainingRow::of(predictor, &step.inputs, &step.outputs)?;
+            if let Some(group) = groups.iter_mut().find(|group| group.predictors.contains(path)) {
+                group.rows.push(row);
+                if !seen.contains(&path.as_str()) {
+                    seen.push(path);
+                }
+            }
+        }
+        let without = predictors.iter().map(|(path, _)| path).filter(|path| !seen.contains(&path.as_str()));
+        let without = without.cloned().collect();
+        let jobs = groups.into_iter().filter(|group| !group.rows.is_empty());
+        Ok((jobs.map(|group| self.job(group)).collect(), without))
+    }
+
+    fn job(&self, group: Group) -> TrainingJob {
+        let Group { name, lm, predictors, mut rows } = group;
+        // The deployment tells models of one name at different endpoints apart.
+        let deployment = lm.deployment();
+        let digest = Digest::new().add_text(&self.study).add_text(&name).add_text(&deployment).short();
+        let file = format!("training-{digest}.json");
+        let seed = self.seed.branch("training").branch(&name);
+        seed.branch("order").rng().shuffle(&mut rows);
+        TrainingJob {
+            name,
+            model: lm,
+            predictors,
+            rows: rows.into_iter().collect::<TrainingSet>(),
+            state: self.folder.map(|folder| folder.join(file)),
+            // Within the range that JSON numbers of all servers have.
+            seed: seed.value() >> 33,
+        }
+    }
+}

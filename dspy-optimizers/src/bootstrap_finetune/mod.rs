@@ -1,0 +1,253 @@
+//! `BootstrapFinetune`: weights learnt from successful runs of the program.
+
+mod api;
+mod jobs;
+mod trainer;
+
+use std::fmt;
+use std::sync::Arc;
+
+use dspy_core::error::BoxError;
+use dspy_core::finetune::FineTuneError;
+use dspy_core::lm::{Lm, LmError};
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+pub use self::api::ApiTrainer;
+use self::jobs::Plan;
+pub use self::trainer::{Trainer, TrainingJob};
+use crate::bootstrap_few_shot::{EveryRow, Roles, Settings, teacher_setters};
+use crate::builder::{NoMetric, optimizer};
+use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::metric::SharedMetric;
+use crate::options::Options;
+use crate::report::{Stopped, Trial};
+use crate::{OptimizeError, demos};
+
+/// An optimizer that trains the models of a program on its own successful runs.
+///
+/// A teacher runs on every row of the trainset. Each call of a predictor in the runs that the metric accepts
+/// is a training row: the prompt of the predictor in the program, and the outputs of the teacher. By default,
+/// the rows of all predictors with the same model train one model; with [`multitask`](Self::multitask) off,
+/// each predictor gets its own. Rows belong to predictors by path, and only the last turn of a row is learnt:
+/// demonstrations are context.
+///
+/// The teacher is the program itself, unless another one is [set](crate::Data::teacher); with
+/// [`teacher_lm`](Self::teacher_lm) a strong model teaches a small one. The result is the program with the
+/// tuned models; they keep the parameters of the former handles, such as the temperature. Predictors that were
+/// called in no accepted run keep their models if they have no rows in common with others, and
+/// [`Report::warnings`](crate::Report::warnings) names them.
+///
+/// If no run is accepted, or a job has too few rows, the optimization ends with an error before any job is
+/// started, and if the budget is exhausted before, with the program as it was given. The budget does not limit
+/// the cost of the training. If a job fails or the process is killed, run again with the same `run_dir`:
+/// finished jobs are not repeated.
+///
+/// Cost: one run of the teacher for each row, and for each further round of rows that have failed; the jobs.
+///
+/// ```
+/// # use dspy_core::error::BoxError;
+/// # use dspy_core::lm::{BoxFuture, Lm};
+/// # use dspy_core::predict::DynPredict;
+/// # use dspy_core::program::HasPredictors;
+/// # use dspy_core::signature::{Example, FieldError, Values};
+/// # use dspy_optimizers::{Trainer, TrainingJob};
+/// use dspy_optimizers::BootstrapFinetune;
+/// # struct Prepared;
+/// # impl Trainer for Prepared {
+/// #     fn identity(&self) -> String { "prepared".into() }
+/// #     fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
+/// #         Box::pin(async move { Ok(job.model.clone()) })
+/// #     }
+/// # }
+/// # struct Row(&'static str, &'static str);
+/// # impl Example for Row {
+/// #     type Input = Values;
+/// #     fn input(&self) -> Result<Values, FieldError> { Ok(Values::from_iter([("text".to_owned(), self.0.into())])) }
+/// #     fn values(&self) -> Result<Values, FieldError> { self.input() }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
+/// # program.set_lm(Lm::builtin());
+/// # let trainer = Prepared;
+/// # let train = [Row("A good day", "good"), Row("A bad day", "bad")];
+/// // In practice: `ApiTrainer::new(FineTuning::new(Endpoint::provider("openai")?))`.
+/// let optimizer = BootstrapFinetune::builder(trainer)
+///     .metric(|row: &Row, output: &Values| output["mood"] == row.1)
+///     .build();
+/// let optimized = optimizer.compile(program, &train).await?;
+/// println!("{}", optimized.report()); // with the rows of each job
+/// # assert!(optimized.report().trials[0].notes[1].contains("2 rows"));
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
+///
+/// Source: `BootstrapFinetune` in Khattab et al., "DSPy: Compiling Declarative Language Model Calls into
+/// Self-Improving Pipelines" (2023).
+#[derive(Clone)]
+pub struct BootstrapFinetune<M = NoMetric> {
+    trainer: Arc<dyn Trainer>,
+    metric: M,
+    options: Options,
+    settings: Settings,
+    multitask: bool,
+    exclude_demos: bool,
+}
+
+impl BootstrapFinetune {
+    /// Creates a builder with the defaults.
+    pub fn builder(trainer: impl Trainer) -> Self {
+        BootstrapFinetune {
+            trainer: Arc::new(trainer),
+            metric: NoMetric,
+            options: Options::default(),
+            settings: Settings::default(),
+            multitask: true,
+            exclude_demos: false,
+        }
+    }
+}
+
+impl<M> BootstrapFinetune<M> {
+    /// Sets whether all predictors with the same model share one tuned model, which is the default, or each
+    /// predictor gets its own.
+    #[must_use]
+    pub fn multitask(mut self, on: bool) -> Self {
+        self.multitask = on;
+        self
+    }
+
+    /// Sets whether the demonstrations are removed from the rows and from the result, which makes prompts
+    /// shorter. Off by default.
+    #[must_use]
+    pub fn exclude_demos(mut self, on: bool) -> Self {
+        self.exclude_demos = on;
+        self
+    }
+
+    teacher_setters!();
+}
+
+optimizer!(BootstrapFinetune { trainer, settings, multitask, exclude_demos });
+
+impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
+    fn check(&self) -> Result<(), OptimizeError> {
+        self.settings.check()
+    }
+
+    fn settings(&self) -> Value {
+        let mut settings = self.settings.identity();
+        settings["trainer"] = self.trainer.identity().into();
+        settings["multitask"] = self.multitask.into();
+        settings["exclude_demos"] = self.exclude_demos.into();
+        settings
+    }
+
+    async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>
+    where
+        P: Program<Output = O>,
+        E: ExampleFor<P>,
+    {
+        let mut program = study.program().clone();
+        if self.exclude_demos {
+            demos::clear(&mut program);
+        }
+        Roles::of(study)?;
+        let mut teacher = study.teacher().unwrap_or(study.program()).clone();
+        if let Some(lm) = &self.settings.teacher_lm {
+            teacher.set_lm(lm.clone());
+        }
+        let EveryRow { rows, stopped } = EveryRow::run(study, &self.settings, "teacher", &teacher).await?;
+        study.sync()?;
+        if let Some(limit) = stopped {
+            // A job costs more than what is left, and more rows would have been better.
+            return Err(Stop::Budget(limit));
+        }
+        let (jobs, without) = Plan {
+            multitask: self.multitask,
+            seed: study.seed(),
+            folder: study.run_dir(),
+            study: study.effect_name(""),
+        }
+        .jobs(&program, rows.iter().filter_map(|row| row.success.as_deref()))?;
+        if jobs.is_empty() {
+            return Err(OptimizeError::NoTrainingRows { tried: rows.len() }.into());
+        }
+        let models = self.train(study, &jobs).await?;
+        let successes = rows.iter().filter(|row| row.success.is_some()).count();
+        let mut notes = vec![format!("{successes} of {} rows tried succeeded", rows.len())];
+        for (job, lm) in jobs.iter().zip(&models) {
+            notes.push(format!("{}: {} rows, tuned as {}", job.name, job.rows.rows().len(), lm.id()));
+            bind(&mut program, job, lm);
+        }
+        for path in without {
+            study.warn(format!("`{path}` was called in no accepted run, so no row is of it"));
+        }
+        let mut trial = Trial { notes, ..Trial::new("tuned models", &program) };
+        for row in rows {
+            trial.usage += row.item.usage;
+            trial.items.push(row.item);
+        }
+        let trial = study.record(trial, program);
+        study.choose(trial);
+        Ok(Stopped::Finished)
+    }
+
+    /// Checks all jobs, then runs them.
+    async fn train<P>(&self, study: &Study<'_, P, E>, jobs: &[TrainingJob]) -> Result<Vec<Lm>, Stop>
+    where
+        P: Program<Output = O>,
+        E: ExampleFor<P>,
+    {
+        for job in jobs {
+            self.trainer.check(job).map_err(|source| failed(job, source))?;
+        }
+        study.phase("training", jobs.len());
+        let runs: Vec<_> = jobs.iter().map(|job| self.trainer.train(job)).collect();
+        // All jobs end before errors are looked at, so that none is left without its state.
+        let results: Vec<_> = stream::iter(runs).buffered(study.concurrency()).collect().await;
+        let mut models = Vec::new();
+        for (job, result) in jobs.iter().zip(results) {
+            match result {
+                Ok(lm) => models.push(lm),
+                Err(source) if is_outage(&source) => return Err(study.outage(source)),
+                Err(source) => return Err(failed(job, source).into()),
+            }
+        }
+        Ok(models)
+    }
+}
+
+fn failed(job: &TrainingJob, source: BoxError) -> OptimizeError {
+    OptimizeError::Training { job: job.name.clone(), source }
+}
+
+/// Returns whether a trainer has failed for external reasons.
+fn is_outage(error: &BoxError) -> bool {
+    let of_lm = |error: &LmError| error.is_outage();
+    match error.downcast_ref::<FineTuneError>() {
+        Some(FineTuneError::Endpoint(error)) => of_lm(error),
+        Some(FineTuneError::Deadline { .. }) => true,
+        Some(_) => false,
+        None => error.downcast_ref::<LmError>().is_some_and(of_lm),
+    }
+}
+
+/// Binds the tuned model of a job to its predictors.
+fn bind(program: &mut impl dspy_core::program::HasPredictors, job: &TrainingJob, tuned: &Lm) {
+    program.for_each_predictor(|path, predictor| {
+        if job.predictors.iter().any(|of_job| of_job == path) {
+            let params = predictor.lm().unwrap_or(&job.model).params().clone();
+            predictor.set_lm(tuned.clone().with_params(params));
+        }
+    });
+}
+
+impl<M> fmt::Debug for BootstrapFinetune<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BootstrapFinetune")
+            .field("trainer", &self.trainer.identity())
+            .field("settings", &json!([self.multitask, self.exclude_demos]))
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! Trainers: ways to train a model on rows.
+
+use std::path::PathBuf;
+
+use dspy_core::error::BoxError;
+use dspy_core::finetune::TrainingSet;
+use dspy_core::lm::{BoxFuture, Lm};
+
+/// A way to train models. Object-safe; [`ApiTrainer`](crate::ApiTrainer) is the one of the OpenAI-compatible
+/// fine-tuning API.
+///
+/// A trainer must be resumable: [`train`](Self::train) with a job whose [state](TrainingJob::state) it has
+/// written before goes on with it, and starts nothing twice. It trains on the reply of each row only, not on
+/// the replies of demonstrations before it.
+///
+/// ```
+/// use dspy_core::error::BoxError;
+/// use dspy_core::lm::{BoxFuture, Lm};
+/// use dspy_optimizers::{Trainer, TrainingJob};
+///
+/// /// Returns a given model instead of training one.
+/// struct Prepared(Lm);
+///
+/// impl Trainer for Prepared {
+///     fn identity(&self) -> String {
+///         format!("prepared {}", self.0.id())
+///     }
+///
+///     fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
+///         Box::pin(async move {
+///             println!("{}: {} rows", job.name, job.rows.rows().len());
+///             Ok(self.0.clone())
+///         })
+///     }
+/// }
+/// ```
+pub trait Trainer: Send + Sync + 'static {
+    /// Returns a string that identifies the trainer with its settings. A journal cannot be resumed with another
+    /// one.
+    fn identity(&self) -> String;
+
+    /// Checks a job. All jobs are checked before the first one is started.
+    ///
+    /// # Errors
+    /// If the job would be refused, for example because it has too few rows.
+    fn check(&self, job: &TrainingJob) -> Result<(), BoxError> {
+        let _ = job;
+        Ok(())
+    }
+
+    /// Trains the model of the job on its rows and returns the tuned one. Called again with the same job, it
+    /// resumes.
+    fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>>;
+}
+
+/// The training of one model.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TrainingJob {
+    /// A name for messages: the model, with the path of the predictor if it is for one predictor only.
+    pub name: String,
+    /// The model to begin with.
+    pub model: Lm,
+    /// The paths of the predictors that will use the tuned model.
+    pub predictors: Vec<String>,
+    /// The rows to train on, in random order.
+    pub rows: TrainingSet,
+    /// A file for what the trainer needs to resume, in the `run_dir`; it does not exist before the first run.
+    /// `None` without a `run_dir`.
+    pub state: Option<PathBuf>,
+    /// A seed for the random decisions of the training.
+    pub seed: u64,
+}

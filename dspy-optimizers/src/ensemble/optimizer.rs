@@ -1,0 +1,209 @@
+//! The optimizer of an ensemble: each member by an optimizer with another seed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dspy_core::program::Module;
+use dspy_core::signature::Example;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Ensemble;
+use crate::builder::{HasMetric, NoMetric};
+use crate::data::{Data, IntoData};
+use crate::engine::{Candidate, ExampleFor, Program, Stop, Study, inherit};
+use crate::metric::SharedMetric;
+use crate::options::{Options, option_setters};
+use crate::report::{Stopped, Trial, percent};
+use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
+
+/// An optimizer of an [`Ensemble`] that optimizes its members one after the other, each with another seed and
+/// the trainset in another order, so that members which are equal at the start become different.
+///
+/// The ensemble is scored on the valset before and after; the better one is the result, the former in case of
+/// a tie. If the budget is exhausted before, the result has the members that are optimized so far. A
+/// [teacher](Data::teacher) must have as many members as the ensemble.
+///
+/// Cost: the cost of the inner optimizer for each member, and twice the size of the valset in runs of the
+/// ensemble.
+///
+/// ```
+/// # use dspy_core::lm::Lm;
+/// # use dspy_core::predict::DynPredict;
+/// # use dspy_core::program::HasPredictors;
+/// # use dspy_core::signature::{Example, FieldError, Values};
+/// use dspy_optimizers::{Ensemble, EnsembleOptimizer, LabeledFewShot, Optimizer};
+/// # #[derive(Clone)]
+/// # struct Row(&'static str, &'static str);
+/// # impl Example for Row {
+/// #     type Input = Values;
+/// #     fn input(&self) -> Result<Values, FieldError> { Ok(Values::from_iter([("text".to_owned(), self.0.into())])) }
+/// #     fn values(&self) -> Result<Values, FieldError> {
+/// #         Ok(Values::from_iter([("text".to_owned(), self.0.into()), ("mood".to_owned(), self.1.into())]))
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
+/// # program.set_lm(Lm::builtin());
+/// # let train = [Row("I love it", "good"), Row("Again this rain", "bad"), Row("Lovely", "good")];
+/// let optimizer = EnsembleOptimizer::builder(|seed| LabeledFewShot::builder().k(2).seed(seed).boxed())
+///     .metric(|row: &Row, output: &Values| output["mood"] == row.1)
+///     .build();
+/// let ensemble = Ensemble::new(vec![program; 3]);
+/// let optimized = optimizer.compile(ensemble, &train).await?;
+/// assert_eq!(optimized.programs().len(), 3);
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
+///
+/// Source: after Breiman, "Bagging Predictors" (1996); the rows are not resampled but reordered.
+#[doc(alias = "Bagging")]
+pub struct EnsembleOptimizer<P, E, M = NoMetric> {
+    inner: Arc<dyn Fn(u64) -> BoxOptimizer<P, E> + Send + Sync>,
+    metric: M,
+    options: Options,
+}
+
+impl<P, E> EnsembleOptimizer<P, E> {
+    /// Creates a builder. `inner` creates the optimizer of a member with this seed; it must not have a
+    /// `run_dir`.
+    pub fn builder(inner: impl Fn(u64) -> BoxOptimizer<P, E> + Send + Sync + 'static) -> Self {
+        EnsembleOptimizer { inner: Arc::new(inner), metric: NoMetric, options: Options::default() }
+    }
+}
+
+impl<P, E, M> EnsembleOptimizer<P, E, M> {
+    /// Sets the metric by which the ensemble is scored. Required. Usually it is that of the inner optimizer.
+    #[must_use]
+    pub fn metric<K: 'static>(
+        self,
+        metric: impl dspy_core::evaluate::Metric<E, P::Output, K> + 'static,
+    ) -> EnsembleOptimizer<P, E, SharedMetric<E, P::Output>>
+    where
+        P: Module<Output: 'static>,
+        E: 'static,
+    {
+        EnsembleOptimizer { inner: self.inner, metric: SharedMetric::new(metric), options: self.options }
+    }
+
+    option_setters!(self, self.options);
+
+    /// Returns the optimizer. A metric must be set before; everything else is optional.
+    #[must_use]
+    pub fn build(self) -> Self
+    where
+        M: HasMetric,
+    {
+        self
+    }
+}
+
+impl<P, E> EnsembleOptimizer<P, E, SharedMetric<E, P::Output>>
+where
+    P: Program<Input: Clone + Serialize + Sync>,
+    E: ExampleFor<P>,
+{
+    /// Optimizes the ensemble on rows or [`Data`].
+    ///
+    /// # Errors
+    /// See [`OptimizeError`]. With a `run_dir`, the same call resumes the optimization.
+    pub fn compile<D>(
+        &self,
+        program: Ensemble<P>,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<Ensemble<P>>, OptimizeError>> + Send + use<P, E, D>
+    where
+        D: IntoData<Ensemble<P>, E>,
+    {
+        let this = self.clone();
+        let data = data.into_data();
+        inherit(async move {
+            if let Some(teacher) = &data.teacher
+                && teacher.programs.len() != program.programs.len()
+            {
+                let (found, wanted) = (teacher.programs.len(), program.programs.len());
+                let problem = format!("it has {found} members, the ensemble has {wanted}");
+                return Err(OptimizeError::Teacher(vec![problem]));
+            }
+            let ensemble = json!({"size": program.size, "seed": program.seed});
+            let study = Study::builder("EnsembleOptimizer", program, &data)
+                .settings(&ensemble)
+                .options(&this.options)
+                .start(&this.metric)?;
+            let searched = this.search(&study).await;
+            study.finish(searched).await
+        })
+    }
+
+    async fn search(&self, study: &Study<'_, Ensemble<P>, E>) -> Result<Stopped, Stop> {
+        study.score("as it was given", &Candidate::new()).await?;
+        let given = study.program();
+        let (mut members, mut notes, mut stopped) = (Vec::new(), Vec::new(), None);
+        for (index, member) in given.programs.iter().enumerate() {
+            let seed = study.seed().branch("member").index(index as u64);
+            let data = Data {
+                train: study.train().shuffled(seed.branch("order")),
+                val: Some(study.val().clone()),
+                holdout: None,
+                teacher: study.teacher().map(|teacher| teacher.programs[index].clone()),
+            };
+            let optimizer = (self.inner)(seed.value());
+            let work = optimizer.compile(member.clone(), data);
+            let made = study.nested(&format!("member-{index}"), Budget::UNLIMITED, work).await?;
+            let score =
+                made.report().score().map_or_else(String::new, |score| format!(": {}", percent(score)));
+            notes.push(format!("member {index}{score}"));
+            if let Stopped::Budget(limit) = made.report().stopped {
+                stopped = Some(limit);
+            }
+            members.push(made.into_program());
+        }
+        let ensemble = given.with_programs(members);
+        study.phase("the optimized members", study.val().len());
+        let trial = Trial { notes, ..Trial::new("optimized members", &ensemble) };
+        match study.evaluate(&study.scope_of(&ensemble), &ensemble, study.val()).await {
+            Ok(scores) => {
+                study.record(trial.scored(&scores), ensemble);
+                Ok(stopped.map_or(Stopped::Finished, Stopped::Budget))
+            }
+            Err(Stop::Budget(limit)) => {
+                let trial = study.record(trial, ensemble);
+                study.choose(trial);
+                Ok(Stopped::Budget(limit))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+}
+
+impl<P, E> Optimizer<Ensemble<P>, E> for EnsembleOptimizer<P, E, SharedMetric<E, P::Output>>
+where
+    P: Program<Input: Clone + Serialize + Sync>,
+    E: ExampleFor<P> + Example,
+{
+    fn compile<D>(
+        &self,
+        program: Ensemble<P>,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<Ensemble<P>>, OptimizeError>> + Send
+    where
+        D: IntoData<Ensemble<P>, E>,
+    {
+        self.compile(program, data)
+    }
+}
+
+impl<P, E, M: Clone> Clone for EnsembleOptimizer<P, E, M> {
+    fn clone(&self) -> Self {
+        EnsembleOptimizer {
+            inner: self.inner.clone(),
+            metric: self.metric.clone(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+impl<P, E, M> fmt::Debug for EnsembleOptimizer<P, E, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnsembleOptimizer").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,259 @@
+//! Ensembles: their answers, their members, their state, and the optimization of each member.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
+
+mod common;
+#[path = "common/cuts.rs"]
+mod cuts;
+
+use common::{HINTS, Obedient, Parrot, Row, TwoSteps, folder, one_step, question, right, rows};
+use dspy_core::lm::{Lm, LmError, LmErrorKind};
+use dspy_core::predict::{DynPredict, Prediction};
+use dspy_core::program::{HasPredictors as _, Module as _, trace};
+use dspy_core::signature::Values;
+use dspy_core::state::ProgramState;
+use dspy_optimizers::{
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer,
+    OptimizeError, Optimizer as _, Reducer, Report, Stopped,
+};
+
+fn member(reply: &'static str) -> DynPredict {
+    let lm = Lm::from_fn(move |_| async move { reply });
+    DynPredict::new("question -> answer: int".parse().unwrap()).with_lm(lm)
+}
+
+fn saying(numbers: &[&'static str]) -> Vec<DynPredict> {
+    numbers.iter().map(|number| member(number)).collect()
+}
+
+#[test]
+fn reducers_keep_to_the_order_of_the_answers() {
+    let of = |answers: &[f64]| answers.iter().map(|answer| Prediction::new(*answer)).collect::<Vec<_>>();
+    let voted = |answers: &[f64]| *Reducer::majority().reduce(of(answers)).unwrap();
+    assert_eq!(voted(&[1.0, 2.0, 2.0]), 2.0);
+    assert_eq!(voted(&[3.0, 1.0, 2.0, 1.0, 3.0]), 3.0, "a tie: the first");
+    assert_eq!(voted(&[2.0]), 2.0);
+    let whole = Reducer::majority_by(|number: &f64| number.trunc() as i64);
+    assert_eq!(*whole.reduce(of(&[1.0, 2.5, 2.25])).unwrap(), 2.5, "the first of the majority");
+    let mean = Reducer::mean(|number: &f64| *number, |number, mean| *number = mean);
+    assert_eq!(*mean.reduce(of(&[1.0, f64::NAN, 2.0])).unwrap(), 1.5);
+    assert!(mean.reduce(of(&[f64::NAN])).unwrap().is_nan());
+    let best = Reducer::best_by(|number: &Prediction<f64>| **number);
+    assert_eq!(*best.reduce(of(&[f64::NAN, 1.0, 3.0, f64::NAN, 2.0])).unwrap(), 3.0);
+    let last = Reducer::new(|mut all: Vec<Prediction<f64>>| Ok(all.remove(all.len() - 1)));
+    assert_eq!(*last.reduce(of(&[1.0, 3.0])).unwrap(), 3.0);
+    assert!(last.reduce(Vec::new()).is_err());
+    // Members of objects in another order are the same answer.
+    let object = |text: &str| Prediction::new(serde_json::from_str::<Values>(text).unwrap());
+    let objects = [r#"{"a": 2}"#, r#"{"a": 1, "b": 2}"#, r#"{"b": 2, "a": 1}"#].map(object);
+    assert_eq!(Reducer::majority().reduce(objects.into()).unwrap()["a"], 1);
+}
+
+#[tokio::test]
+async fn the_majority_decides_and_all_members_are_paid() {
+    let ensemble = Ensemble::new(saying(&["1", "2", "2"])).concurrency(1);
+    let answer = ensemble.call(question("cow")).await.unwrap();
+    assert_eq!(answer["answer"], 2);
+    assert_eq!(answer.usage().requests, 3);
+    let boxed = Ensemble::new(saying(&["1", "2"]).into_iter().map(dspy_core::program::Module::boxed));
+    assert_eq!(boxed.call(question("cow")).await.unwrap()["answer"], 1);
+    let none: Ensemble<DynPredict> = Ensemble::new([]);
+    assert!(none.call(question("cow")).await.unwrap_err().to_string().contains("ensemble is empty"));
+}
+
+#[tokio::test]
+async fn a_failed_member_is_left_out_and_an_outage_is_an_error() {
+    let failing = Ensemble::new(saying(&["no number", "7", "nor this"]));
+    assert_eq!(failing.call(question("cow")).await.unwrap()["answer"], 7);
+    let hopeless = Ensemble::new(saying(&["no number", "nor this"])).call(question("cow")).await;
+    let error = hopeless.unwrap_err();
+    assert!(error.as_parse().is_some() && error.to_string().contains("number"), "{error}");
+    let down = Lm::from_fn(|_| async { Err::<&str, _>(LmError::new(LmErrorKind::Server, "m", "down")) });
+    let mut members = saying(&["7", "7", "7"]);
+    members[1].set_lm(down);
+    assert!(Ensemble::new(members).call(question("cow")).await.unwrap_err().is_outage());
+}
+
+#[tokio::test]
+async fn a_sample_depends_on_the_seed_and_the_input_only() {
+    let ensemble = |seed: u64| {
+        let all = Reducer::mean(
+            |output: &Values| output["answer"].as_f64().unwrap(),
+            |output, mean| output["answer"] = mean.into(),
+        );
+        Ensemble::new(saying(&["1", "10", "100", "1000"])).reduce(all).size(2).seed(seed)
+    };
+    let answers = async |seed: u64| {
+        let mut answers = Vec::new();
+        for animal in ["cow", "cat", "dog", "duck", "owl", "cow"] {
+            let answer = ensemble(seed).call(question(animal)).await.unwrap();
+            assert_eq!(answer.usage().requests, 2);
+            answers.push(answer["answer"].as_f64().unwrap());
+        }
+        answers
+    };
+    let first = answers(0).await;
+    assert_eq!(first, answers(0).await);
+    assert_eq!(first[0], first[5], "the same input has the same members");
+    assert!(first.iter().any(|answer| *answer != first[0]), "other inputs have others: {first:?}");
+    assert_ne!(first, answers(1).await);
+}
+
+#[tokio::test]
+async fn it_saves_and_loads_and_its_members_have_paths() {
+    let lm = Parrot::new();
+    let mut ensemble = Ensemble::new(vec![TwoSteps::new(&lm); 2]);
+    ensemble.for_each_predictor(|path, predictor| predictor.set_instruction(format!("I am {path}.")));
+    let paths: Vec<_> = ensemble.named_predictors().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["programs[0].note", "programs[0].answer", "programs[1].note", "programs[1].answer"]);
+    let folder = folder("ensemble-state");
+    std::fs::create_dir_all(&folder).unwrap();
+    ensemble.save(folder.join("state.json")).unwrap();
+    let loaded = Ensemble::new(vec![TwoSteps::new(&lm); 2]).load(folder.join("state.json")).unwrap();
+    assert_eq!(ProgramState::of(&loaded).predictors, ProgramState::of(&ensemble).predictors);
+    let fewer = Ensemble::new([TwoSteps::new(&lm)]).load(folder.join("state.json"));
+    assert!(fewer.unwrap_err().to_string().contains("programs[1].note"));
+    std::fs::remove_dir_all(folder).unwrap();
+
+    let (_, steps) = trace(loaded.call(question("cow"))).await;
+    let mut called: Vec<_> = steps.steps.into_iter().map(|step| step.predictor).collect();
+    called.sort();
+    let mut all = paths;
+    all.sort();
+    assert_eq!(called, all, "clones of one program have the paths of their places");
+}
+
+#[tokio::test]
+async fn the_best_candidates_become_members() {
+    let lm = Parrot::new();
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(4).build();
+    let optimized = search.compile(TwoSteps::new(&lm), &rows(20)).await.unwrap();
+    let ensemble = Ensemble::of_best(&optimized, 3).unwrap();
+    let ranking = optimized.report().ranking();
+    assert_eq!(ensemble.programs().len(), 3);
+    let states: Vec<_> =
+        ensemble.programs().iter().map(|program| ProgramState::of(program).predictors).collect();
+    assert_eq!(states[0], optimized.report().best_trial().unwrap().parameters);
+    assert!(states.iter().all(|state| ranking.iter().any(|trial| trial.parameters == *state)));
+    assert!((0..3).all(|at| !states[..at].contains(&states[at])), "all differ");
+    assert!(Ensemble::of_best(&optimized, 100).unwrap().programs().len() <= 7);
+    assert!(matches!(
+        Ensemble::of_best(&optimized, 0).unwrap_err(),
+        OptimizeError::Option { option: "k", .. }
+    ));
+
+    // An optimizer that scores nothing has one candidate.
+    let bootstrap = BootstrapFewShot::builder().metric(right).build();
+    let optimized = bootstrap.compile(TwoSteps::new(&lm), &rows(20)).await.unwrap();
+    let single = Ensemble::of_best(&optimized, 3).unwrap();
+    assert_eq!(ProgramState::of(&single.programs()[0]), ProgramState::of(&*optimized));
+    assert_eq!(single.programs().len(), 1);
+}
+
+/// Three members that learn by bootstrapping.
+fn optimizer() -> EnsembleOptimizer<TwoSteps, Row, dspy_optimizers::SharedMetric<Row, Values>> {
+    let inner = |seed| {
+        let bootstrap = BootstrapFewShot::builder().metric(right).max_bootstrapped_demos(2);
+        bootstrap.max_labeled_demos(3).max_rounds(2).seed(seed).build().boxed()
+    };
+    EnsembleOptimizer::builder(inner).metric(right).build()
+}
+
+#[tokio::test]
+async fn every_member_is_optimized_and_differently() {
+    let mut runs: Vec<(Report, usize)> = Vec::new();
+    for concurrency in [1, 16] {
+        let lm = Parrot::new();
+        let ensemble = Ensemble::new(vec![TwoSteps::new(&lm); 3]);
+        let optimized = optimizer().concurrency(concurrency).compile(ensemble, &rows(10)).await.unwrap();
+        let report = optimized.report();
+        assert_eq!(report.trials.len(), 2, "{report}");
+        assert_eq!(report.baseline, Some(0.0));
+        assert!(report.score().unwrap() > 0.0, "{report}");
+        let states: Vec<_> =
+            optimized.programs().iter().map(|member| ProgramState::of(member).predictors).collect();
+        assert!(states[0] != states[1] && states[1] != states[2], "{report}");
+        runs.push((report.clone(), lm.calls()));
+    }
+    assert_eq!(runs[0], runs[1]);
+    let lm = Parrot::new();
+    let other = optimizer().seed(1).compile(Ensemble::new(vec![TwoSteps::new(&lm); 3]), &rows(10)).await;
+    assert_ne!(other.unwrap().report().trials[1].parameters, runs[0].0.trials[1].parameters);
+}
+
+#[tokio::test]
+async fn a_kill_changes_nothing() {
+    cuts::same_after_every_kill("ensemble", async |folder| {
+        let lm = Parrot::new();
+        let ensemble = Ensemble::new(vec![TwoSteps::new(&lm); 2]);
+        let optimized = optimizer().run_dir(folder).compile(ensemble, &rows(3)).await.unwrap();
+        (optimized.report().clone(), lm.calls())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_budget_ends_it_with_the_best_so_far() {
+    let total = {
+        let lm = Parrot::new();
+        optimizer().compile(Ensemble::new(vec![TwoSteps::new(&lm); 2]), &rows(5)).await.unwrap();
+        lm.calls()
+    };
+    for calls in 0..total {
+        let lm = Parrot::new();
+        let ensemble = Ensemble::new(vec![TwoSteps::new(&lm); 2]);
+        let optimizer = optimizer().budget(Budget::calls(calls as u64));
+        let optimized = optimizer.compile(ensemble, &rows(5)).await.unwrap();
+        assert!(matches!(optimized.report().stopped, Stopped::Budget(_)), "{calls} of {total}");
+        assert!(lm.calls() <= calls);
+    }
+}
+
+#[tokio::test]
+async fn a_teacher_teaches_member_by_member() {
+    let lm = Obedient::new();
+    let pair = |first: &str, second: &str| {
+        let mut members = [one_step(&lm), one_step(&lm)];
+        for (member, hint) in members.iter_mut().zip([first, second]) {
+            member.for_each_predictor(|_, predictor| predictor.set_instruction(hint));
+        }
+        Ensemble::new(members)
+    };
+    let inner = |seed| {
+        let bootstrap = BootstrapFewShot::builder().metric(right).max_labeled_demos(0);
+        bootstrap.seed(seed).build().boxed()
+    };
+    let optimizer = EnsembleOptimizer::builder(inner).metric(right).build();
+    let data = rows(5);
+    let taught = Data::new(&data).teacher(pair(HINTS[0], HINTS[1]));
+    let optimized = optimizer.compile(pair("a", "b"), taught).await.unwrap();
+    let shown: Vec<_> = optimized
+        .report()
+        .trials
+        .last()
+        .unwrap()
+        .parameters
+        .values()
+        .map(|state| state.demos.iter().map(|demo| demo.values["answer"].clone()).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(shown, [["moo"], ["meow"]]);
+    let single = Data::new(&data).teacher(Ensemble::new([one_step(&lm)]));
+    let error = optimizer.compile(pair("a", "b"), single).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_dead_model_is_an_error_and_an_inner_folder_too() {
+    let lm = Parrot::down_from(40);
+    let ensemble = Ensemble::new(vec![TwoSteps::new(&lm); 2]);
+    let error = optimizer().compile(ensemble.clone(), &rows(8)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
+    let inner = |_| BootstrapFewShot::builder().metric(right).run_dir("runs/inner").build().boxed();
+    let nested = EnsembleOptimizer::builder(inner).metric(right).build();
+    let lm = Parrot::new();
+    let error = nested.compile(Ensemble::new([TwoSteps::new(&lm)]), &rows(3)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Option { option: "run_dir", .. }), "{error}");
+    let empty: Ensemble<TwoSteps> = Ensemble::new([]);
+    let error = optimizer().compile(empty, &rows(3)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::NoPredictors), "{error}");
+}

@@ -1,0 +1,354 @@
+//! Demonstrations that are chosen for each input.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
+
+mod common;
+#[path = "common/cuts.rs"]
+mod cuts;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Hops, Parrot, Row, Steps, TwoSteps, folder, question, right, rows};
+use dspy_core::evaluate::Evaluate;
+use dspy_core::lm::{
+    BoxFuture, Embedder, EmbeddingModel, Embeddings, Lm, LmError, LmErrorKind, Request, Response,
+};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::{HasPredictors as _, Module as _, trace};
+use dspy_core::signature::{Demo, Values};
+use dspy_core::state::ProgramState;
+use dspy_optimizers::{
+    BootstrapFewShot, Budget, Data, Ensemble, KnnFewShot, NearestDemos, OptimizeError, Optimized,
+    Optimizer as _, Stopped,
+};
+use serde_json::json;
+
+fn demos<P>(optimized: &Optimized<P>, path: &str) -> Vec<Demo> {
+    optimized.report().best_trial().unwrap().parameters[path].demos.clone()
+}
+
+/// A program that answers with the questions of the demonstrations that it is shown, in their order.
+fn shown(k: usize, demos: &[&str]) -> NearestDemos<DynPredict> {
+    let lm = Lm::from_fn(|request: Request| async move {
+        let turns = &request.messages[1..request.messages.len() - 1];
+        let asked: Vec<String> = turns.chunks(2).map(|turn| turn[0].text().into_owned()).collect();
+        let line = |text: &String| {
+            text.lines().find(|line| !line.starts_with("[[") && !line.is_empty()).unwrap().to_owned()
+        };
+        let all = asked.iter().map(line).collect::<Vec<_>>().join("|");
+        Response::text(format!("[[ ## answer ## ]]\n{all}"))
+    });
+    let mut program = DynPredict::new("question -> answer".parse().unwrap()).with_lm(lm);
+    let demo =
+        |text: &&str| Demo::new(serde_json::from_value(json!({"question": text, "answer": "x"})).unwrap());
+    program
+        .for_each_predictor(|_, predictor| predictor.set_demos(demos.iter().map(demo).collect::<Vec<_>>()));
+    NearestDemos::new(program).k(k)
+}
+
+fn asking(text: &str) -> Values {
+    serde_json::from_value(json!({"question": text})).unwrap()
+}
+
+#[tokio::test]
+async fn the_nearest_are_shown_the_nearest_last() {
+    let all = ["a red lamp", "a green river", "the red river in France", "a blue lamp"];
+    let ask = async |program: &NearestDemos<DynPredict>, text: &str| {
+        program.call(asking(text)).await.unwrap()["answer"].as_str().unwrap().to_owned()
+    };
+    let program = shown(2, &all);
+    assert_eq!(ask(&program, "red river France").await, "a red lamp|the red river in France");
+    assert_eq!(ask(&program, "blue lamp").await, "a red lamp|a blue lamp");
+    assert_eq!(ask(&program, "zzz").await, "a green river|a red lamp", "the first ones if nothing fits");
+    assert_eq!(ask(&program.clone().k(1), "blue").await, "a blue lamp");
+    assert_eq!(ask(&program.clone().k(9), "blue").await, all.join("|"), "all, in their order");
+    assert_eq!(ask(&program.clone().k(0), "blue").await, "");
+    let vectors = program.clone().embedder(Embedder::hashed(256));
+    assert_eq!(ask(&vectors, "the red river in Franc").await, "a red lamp|the red river in France");
+    // A change of the demonstrations is a new index; clones keep theirs.
+    let mut changed = program.clone();
+    changed.for_each_predictor(|_, predictor| {
+        let demos = predictor.demos().iter().rev().take(3).cloned().collect::<Vec<_>>();
+        predictor.set_demos(demos);
+    });
+    assert_eq!(ask(&changed, "red lamp").await, "the red river in France|a blue lamp");
+    assert_eq!(ask(&program, "red lamp").await, "a blue lamp|a red lamp");
+}
+
+#[tokio::test]
+async fn labels_are_enough_to_lift_a_program() {
+    let lm = Parrot::new();
+    let optimizer = KnnFewShot::builder().build();
+    let program = NearestDemos::new(TwoSteps::new(&lm)).k(1);
+    let optimized = optimizer.compile(program.clone(), &rows(20)).await.unwrap();
+    assert_eq!(lm.calls(), 0);
+    assert_eq!((demos(&optimized, "note").len(), demos(&optimized, "answer").len()), (0, 20));
+    assert_eq!(optimized.report().trials[0].notes, ["`note` has 0", "`answer` has 20"]);
+    let evaluate = Evaluate::new(right);
+    let unseen = rows(40).split_off(20);
+    assert_eq!(evaluate.run(&program, &unseen).await.unwrap().score(), Some(0.0));
+    assert_eq!(evaluate.run(&optimized, &unseen).await.unwrap().score(), Some(1.0));
+
+    let folder = folder("knn-state");
+    std::fs::create_dir_all(&folder).unwrap();
+    optimized.save(folder.join("knn.json")).unwrap();
+    let loaded = program.load(folder.join("knn.json")).unwrap();
+    assert_eq!(loaded.call(question("cow")).await.unwrap()["answer"], "moo");
+    let plain = TwoSteps::new(&lm).load(folder.join("knn.json")).unwrap();
+    assert_eq!(ProgramState::of(&plain).predictors, ProgramState::of(&loaded).predictors);
+    assert_eq!(
+        plain.named_predictors().iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+        ["note", "answer"]
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Hashed vectors, with the number of texts that were embedded.
+struct Counting {
+    texts: Arc<AtomicUsize>,
+    down: bool,
+}
+
+impl EmbeddingModel for Counting {
+    fn id(&self) -> &'static str {
+        "counting"
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        _: Option<u32>,
+    ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
+        self.texts.fetch_add(texts.len(), Ordering::SeqCst);
+        Box::pin(async move {
+            if self.down {
+                return Err(LmError::new(LmErrorKind::Server, "counting", "down"));
+            }
+            Embedder::hashed(64).embed(texts.iter().map(String::as_str)).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn every_text_is_embedded_once() {
+    let texts = Arc::new(AtomicUsize::new(0));
+    let embedder = Embedder::custom(Counting { texts: texts.clone(), down: false });
+    let mut program = shown(1, &["red", "green", "blue", "red"]).embedder(embedder);
+    program.call(asking("a red lamp")).await.unwrap();
+    assert_eq!(texts.load(Ordering::SeqCst), 3 + 1);
+    program.call(asking("a red lamp")).await.unwrap();
+    program.call(asking("a blue lamp")).await.unwrap();
+    assert_eq!(texts.load(Ordering::SeqCst), 5);
+    program.for_each_predictor(|_, predictor| predictor.set_instruction("Paint."));
+    program.call(asking("a blue lamp")).await.unwrap();
+    assert_eq!(texts.load(Ordering::SeqCst), 5, "the vectors outlive the index");
+    let down = Embedder::custom(Counting { texts, down: true });
+    let error = program.embedder(down).call(asking("red")).await.unwrap_err();
+    assert!(error.is_outage(), "{error}");
+}
+
+#[tokio::test]
+async fn calls_have_the_paths_of_the_program() {
+    let lm = Parrot::new();
+    let mut steps = Steps(vec![DynPredict::new("question -> answer".parse().unwrap()); 2]);
+    steps.set_lm(Lm::shared(lm.clone()));
+    let program = NearestDemos::new(steps).k(1);
+    let optimized = KnnFewShot::builder().build().compile(program, &rows(5)).await.unwrap();
+    let paths = async |program: &Ensemble<NearestDemos<Steps>>| {
+        let (answer, steps) = trace(program.call(question("cow"))).await;
+        assert_eq!(answer.unwrap()["answer"], "moo");
+        let mut paths: Vec<_> = steps.steps.into_iter().map(|step| step.predictor).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(
+        paths(&Ensemble::new([optimized.clone().into_program()])).await,
+        ["programs[0][0]", "programs[0][1]"]
+    );
+    let ensemble = Ensemble::new(vec![optimized.into_program(); 2]);
+    let all = ["programs[0][0]", "programs[0][1]", "programs[1][0]", "programs[1][1]"];
+    assert_eq!(paths(&ensemble).await, all);
+}
+
+#[tokio::test]
+async fn a_teacher_makes_demonstrations_of_steps_without_labels() {
+    let mut runs = Vec::new();
+    for concurrency in [1, 16] {
+        let lm = Parrot::new();
+        let optimizer = KnnFewShot::builder().metric(right).max_rounds(2).concurrency(concurrency).build();
+        let data = rows(12);
+        let optimized = optimizer.compile(NearestDemos::new(TwoSteps::new(&lm)).k(1), &data).await.unwrap();
+        let report = optimized.report();
+        // Five animals: each of these rows has another one of its animal.
+        let items = &report.trials[0].items;
+        assert!(items.iter().all(|item| item.score == Some(1.0)), "{report}");
+        assert_eq!((lm.calls(), report.usage.requests), (24, 24), "one run for each row");
+        let notes = demos(&optimized, "note");
+        assert_eq!(notes.len(), 12);
+        assert!(notes.iter().all(|demo| demo.augmented && demo.values["note"].is_string()));
+        let before = lm.calls();
+        assert_eq!(optimized.call(question("cow")).await.unwrap()["answer"], "moo");
+        assert_eq!(lm.calls() - before, 2, "no call for demonstrations");
+        runs.push(report.clone());
+    }
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[tokio::test]
+async fn a_row_does_not_teach_itself() {
+    let lm = Parrot::new();
+    let optimizer = KnnFewShot::builder().metric(right).max_rounds(2).build();
+    // With one row for each animal, only a row's own label could tell the teacher its sound.
+    let optimized = optimizer.compile(NearestDemos::new(TwoSteps::new(&lm)), &rows(5)).await.unwrap();
+    assert_eq!(lm.calls(), 5 * 2 * 2, "five rows, two rounds, two predictors");
+    let answers = demos(&optimized, "answer");
+    assert!(answers.len() == 5 && answers.iter().all(|demo| !demo.augmented), "labels remain");
+    assert_eq!(optimized.report().trials[0].notes[0], "0 of 5 rows tried succeeded");
+}
+
+#[tokio::test]
+async fn demonstrations_of_inner_steps_are_found_by_the_input_of_the_program() {
+    // The second step sees the note only, and the notes are all alike.
+    let lm = Lm::from_fn(|request: Request| async move {
+        if !request.messages[0].text().contains("`answer`") {
+            return Response::text("[[ ## note ## ]]\nthe same");
+        }
+        let last = request.messages[request.messages.len() - 2].text().into_owned();
+        let answer =
+            last.split("]]\n").nth(1).and_then(|text| text.lines().next()).unwrap_or("none").to_owned();
+        Response::text(format!("[[ ## answer ## ]]\n{answer}"))
+    });
+    let mut steps = Pipeline {
+        note: DynPredict::new("question -> note".parse().unwrap()),
+        answer: DynPredict::new("note -> answer".parse().unwrap()),
+    };
+    steps.set_lm(lm);
+    let mut teacher = steps.clone();
+    let knows = Lm::from_fn(|request: Request| async move {
+        let asked = request.messages.last().unwrap().text().into_owned();
+        let sound = ["moo", "meow", "woof", "quack", "hoot"];
+        let animals = ["cow", "cat", "dog", "duck", "owl"];
+        let at = animals.iter().position(|animal| asked.contains(animal)).unwrap_or_default();
+        let field = if request.messages[0].text().contains("`answer`") { "answer" } else { "note" };
+        let value = if field == "note" { animals[at] } else { sound[at] };
+        Response::text(format!("[[ ## {field} ## ]]\n{value}"))
+    });
+    teacher.set_lm(knows);
+    let optimizer = KnnFewShot::builder().metric(right).build();
+    let data = rows(10);
+    let data = Data::new(&data).teacher(NearestDemos::new(teacher));
+    let optimized = optimizer.compile(NearestDemos::new(steps).k(1), data).await.unwrap();
+    for (asked, sound) in [("What does dog number 2 say?", "woof"), ("What does owl number 4 say?", "hoot")] {
+        assert_eq!(optimized.call(asking(asked)).await.unwrap()["answer"], sound);
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Pipeline {
+    note: DynPredict,
+    answer: DynPredict,
+}
+
+impl dspy_core::program::HasPredictors for Pipeline {
+    fn visit<'a>(&'a self, visitor: &mut dspy_core::program::Visitor<'a, '_>) {
+        visitor.field("note", &self.note);
+        visitor.field("answer", &self.answer);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut dspy_core::program::VisitorMut<'_>) {
+        visitor.field("note", &mut self.note);
+        visitor.field("answer", &mut self.answer);
+    }
+}
+
+impl dspy_core::program::Module for Pipeline {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<dspy_core::predict::Prediction<Values>> {
+        let note = self.note.call(input).await?.into_output();
+        self.answer.call(note).await
+    }
+}
+
+#[tokio::test]
+async fn a_kill_changes_nothing() {
+    cuts::same_after_every_kill("knn", async |folder| {
+        let lm = Parrot::new();
+        let optimizer = KnnFewShot::builder().metric(right).max_rounds(2).run_dir(folder).build();
+        let optimized =
+            optimizer.compile(NearestDemos::new(TwoSteps::new(&lm)).k(1), &rows(7)).await.unwrap();
+        (optimized.report().clone(), lm.calls())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_budget_ends_it_with_what_was_made_and_an_outage_is_an_error() {
+    let total = 2 * (7 + 3);
+    for calls in 0..total {
+        let lm = Parrot::new();
+        let optimizer = KnnFewShot::builder().metric(right).max_rounds(2);
+        let optimizer = optimizer.concurrency(3).budget(Budget::calls(calls as u64)).build();
+        let program = NearestDemos::new(TwoSteps::new(&lm)).k(1);
+        let optimized = optimizer.compile(program.clone(), &rows(7)).await.unwrap();
+        let report = optimized.report();
+        assert!(matches!(report.stopped, Stopped::Budget(_)) && lm.calls() <= calls, "{calls}: {report}");
+        let made = demos_of(report, "note");
+        assert!(made <= calls / 2, "{calls}: {made}");
+        assert!(calls < 14 || made == 4, "after the first round, all successes: {calls}: {made}");
+        let lm = Parrot::down_from(calls);
+        let optimizer = KnnFewShot::builder().metric(right).max_rounds(2).build();
+        let error =
+            optimizer.compile(NearestDemos::new(TwoSteps::new(&lm)).k(1), &rows(7)).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
+    }
+}
+
+fn demos_of(report: &dspy_optimizers::Report, path: &str) -> usize {
+    report.best_trial().map_or(0, |trial| trial.parameters[path].demos.len())
+}
+
+#[tokio::test]
+async fn seeds_choose_among_the_calls_of_a_loop() {
+    let mut chosen = Vec::new();
+    for seed in [0, 1, 0] {
+        let lm = Parrot::new();
+        let optimizer = KnnFewShot::builder().metric(right).seed(seed).build();
+        let optimized =
+            optimizer.compile(NearestDemos::new(Hops::new(&lm, 3)).k(2), &rows(20)).await.unwrap();
+        let rounds =
+            demos(&optimized, "hop").iter().map(|demo| demo.values["round"].as_u64()).collect::<Vec<_>>();
+        chosen.push(rounds);
+    }
+    assert_eq!(chosen[0], chosen[2]);
+    assert_ne!(chosen[0], chosen[1]);
+}
+
+#[tokio::test]
+async fn other_optimizers_can_fill_it_and_bad_input_is_refused() {
+    let lm = Parrot::new();
+    let bootstrap = BootstrapFewShot::builder().metric(right).max_bootstrapped_demos(8).max_labeled_demos(20);
+    let program = NearestDemos::new(TwoSteps::new(&lm)).k(2);
+    let optimized = bootstrap.build().boxed().compile(program.clone(), rows(20)).await.unwrap();
+    assert_eq!(demos(&optimized, "answer").len(), 20);
+    assert_eq!(optimized.call(question("owl")).await.unwrap()["answer"], "hoot");
+
+    let labels = KnnFewShot::builder().build();
+    let empty: &[Row] = &[];
+    let error = labels.compile(program.clone(), empty).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Empty { set: "trainset" }), "{error}");
+    let error = labels.compile(NearestDemos::new(Steps(Vec::new())), &rows(3)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::NoPredictors), "{error}");
+    let nan = KnnFewShot::builder().metric(right).metric_threshold(f64::NAN).build();
+    let error = nan.compile(program, &rows(3)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Option { option: "metric_threshold", .. }), "{error}");
+    let steps = |count: usize| {
+        let step = DynPredict::new("question -> answer".parse().unwrap());
+        NearestDemos::new(Steps(vec![step; count]))
+    };
+    let taught = KnnFewShot::builder().metric(right).build();
+    let error = taught.compile(steps(1), Data::new(rows(3)).teacher(steps(2))).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");
+}
