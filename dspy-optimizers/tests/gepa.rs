@@ -496,14 +496,24 @@ async fn what_cannot_work_is_a_clear_error() {
         let error = optimizer.proposer(ramble).compile(one_step(&lm), &rows(9)).await.unwrap_err();
         error.to_string()
     };
-    assert_eq!(fails(gepa().minibatch(0)).await, "`minibatch` cannot be 0");
-    assert_eq!(fails(gepa().components([] as [Evolve; 0])).await, "`components` cannot be empty");
+    assert_eq!(
+        fails(gepa().minibatch(0)).await,
+        "invalid value 0 of the option `minibatch`; expected at least 1"
+    );
+    assert!(
+        fails(gepa().components([] as [Evolve; 0]))
+            .await
+            .contains("`components`; expected at least one kind")
+    );
     let message = fails(gepa().components([Evolve::Variants])).await;
-    assert_eq!(message, "`components` cannot be [Variants], of which the program has none");
+    assert!(
+        message.contains("[Variants] of the option `components`; expected components that the"),
+        "{message}"
+    );
     let message = fails(gepa().max_rollouts(10)).await;
-    assert_eq!(message, "`max_rollouts` cannot be 10: the valset and one minibatch need 15");
+    assert!(message.contains("10, less than 15, of the option `max_rollouts`"), "{message}");
     let message = fails(gepa().selector(Selector::EpsilonGreedy(2.0))).await;
-    assert_eq!(message, "`selector` cannot be epsilon-greedy with 2");
+    assert!(message.contains("epsilon-greedy with 2 of the option `selector`"), "{message}");
     let unknown = gepa().components([Component::instruction("answer")]).proposer(ramble);
     let error = unknown.compile(one_step(&lm), &rows(9)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Component(ComponentError::Unknown { .. })), "{error}");
