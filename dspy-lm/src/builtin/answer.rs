@@ -318,7 +318,7 @@ fn parallel(
     }
     let weights = Weights::estimate(cases.iter().map(|case| &case.bag));
     let weighed: Vec<_> = cases.iter().map(|case| weights.weigh(&case.bag)).collect();
-    let hints = ChoiceHints::read(field, choices, &fitted.brief.instruction);
+    let hints = ChoiceHints::read(field, choices, fitted.brief.prose());
     let classifier = Classifier::learn(choices.to_vec(), hints, &cases, &weighed, &weights, &labels);
     let pick = |item: &Input| {
         let verdict = classifier.judge(item, &weights.weigh(&item.bag), &weighed, &weights);

@@ -2,7 +2,9 @@
 
 mod answer;
 mod choice_hints;
+mod choice_names;
 mod classify;
+mod conditions;
 mod extract;
 mod features;
 mod fitted;
@@ -14,6 +16,7 @@ mod prompt;
 mod sampler;
 mod sections;
 mod spans;
+mod tokens;
 mod value_type;
 mod words;
 
