@@ -213,7 +213,7 @@ impl ChoiceHints {
         }
         let mut add_words = |found: &[Word], choice: usize, weight: f64| {
             for word in found.iter().filter(|word| !word.stop && !context.skipped.contains(&word.stem)) {
-                if !CONNECTING.contains(&&*word.written(clause).to_lowercase()) {
+                if !is_connecting(&word.written(clause).to_lowercase()) {
                     self.add(&word.stem, choice, weight);
                 }
             }
@@ -340,6 +340,11 @@ impl ChoiceHints {
             entries.iter().map(move |(choice, weight)| (stem.as_str(), *choice, weight * shared))
         })
     }
+}
+
+/// Returns whether a word in lower case only connects the words of a rule with its choice.
+pub(super) fn is_connecting(lower: &str) -> bool {
+    CONNECTING.contains(&lower)
 }
 
 /// Returns whether a sentence is about another output only: "For `urgency`, …".

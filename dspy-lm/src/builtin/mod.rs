@@ -13,9 +13,11 @@ mod number;
 mod passages;
 mod prepared;
 mod prompt;
+mod propose;
 mod sampler;
 mod sections;
 mod spans;
+mod text_rules;
 mod tokens;
 mod value_type;
 mod words;
@@ -165,7 +167,10 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
 fn reply(prepared: &Prepared<'_>, sampler: &mut Sampler) -> String {
     let brief = &prepared.fitted.brief;
     if brief.outputs.is_empty() {
-        let text = extract::free_form(&prepared.question.text, &brief.instruction, sampler);
+        let text = match &prepared.proposal {
+            Some(proposal) => proposal.prose(sampler),
+            None => extract::free_form(&prepared.question.text, &brief.instruction, sampler),
+        };
         return match brief.layout {
             Layout::Json => prompt::object([("answer".to_owned(), Value::from(text))]).to_string(),
             Layout::Sections | Layout::Free => text,
