@@ -62,15 +62,26 @@ impl Draft {
             learned.retain(|sentence| !has_condition(sentence));
         }
         merge::merge_lists(&mut old, &mut learned);
+        let count = learned.len();
+        learned.rotate_left(style.below(count));
         let mut instruction = merge::add_harmless(tables, learned.clone(), old.clone());
         if material.is_untaught() {
             instruction = restated(material, old, &mut style);
         } else if !instruction.iter().any(|sentence| !learned.contains(sentence)) {
             instruction.insert(0, opening(tables, material));
         }
+        if style.varies() && style.below(2) == 1 {
+            let closing = CLOSINGS[style.variant % CLOSINGS.len()].to_owned();
+            instruction.extend(merge::unknown(&instruction, vec![closing]));
+        }
         let observations = observations(material, &learned);
         let diagnosis = diagnosis(material, &learned);
-        Draft { instruction: merge::shortened(instruction, most_bytes), learned, diagnosis, observations }
+        Draft {
+            instruction: merge::shortened(instruction, &learned, most_bytes),
+            learned,
+            diagnosis,
+            observations,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn patterns() -> &'static [Regex] {
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         const SAYS: &str = r"(?:is|was|are|would be|would have been|:|=)";
         [
-            r"(?i)\bshould (?:have )?(?:be|been|say|said|read|answer|return|output)\s*:?\s*(.+)".to_owned(),
+            r"(?i)\bshould (?:have )?(?:been|be|said|say|read|answer|return|output)\b\s*:?\s*(.+)".to_owned(),
             format!(r"(?i)\b(?:expected|gold|correct|right|reference|true|desired)(?: \w+)?\s*{SAYS}\s*(.+)"),
             r"(?i)\bexpected (?:the \w+ )?(.+)".to_owned(),
             format!(r"(?i)\bthe (?:answer|label|output|class|category|value)(?: here)? {SAYS}\s*(.+)"),

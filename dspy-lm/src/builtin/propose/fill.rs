@@ -18,6 +18,22 @@ pub(super) fn value(field: &Field, wish: Wish, draft: &Draft, material: &Materia
     fill(&field.kind, &field.name, wish, draft, material, 0)
 }
 
+/// Returns whether values are lists of objects with prose or ratings.
+pub(super) fn holds_sentences(kind: &ValueType) -> bool {
+    let ValueType::List(item) = kind else { return false };
+    let ValueType::Object(members) = &**item else { return false };
+    members.iter().any(|member| {
+        let names = roles::name_words(&member.name);
+        let is_prose = names.iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "content" | "text" | "rule" | "bullet" | "lesson" | "advice" | "insight" | "instruction"
+            )
+        });
+        rating(&member.kind).is_some() || (member.kind.is_text() && is_prose)
+    })
+}
+
 fn fill(
     kind: &ValueType,
     name: &str,

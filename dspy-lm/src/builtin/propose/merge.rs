@@ -10,8 +10,8 @@ use super::table::Table;
 use super::trial;
 use crate::builtin::words::{sentences, words};
 
-/// The maximum number of words of an instruction, of words of a list, and of sentences that are tried.
-const MOST_WORDS: usize = 600;
+/// The maximum number of bytes of an instruction, of words of a list, and of sentences that are tried.
+const MOST_BYTES: usize = 12_000;
 const MOST_LISTED: usize = 18;
 const MOST_TRIED: usize = 48;
 
@@ -138,21 +138,26 @@ pub(super) fn add_harmless(tables: &[Table], base: Vec<String>, more: Vec<String
     general.into_iter().chain(out).collect()
 }
 
-/// Leaves out sentences at the end until the instruction is short enough.
-pub(super) fn shortened(mut instruction: Vec<String>, most_bytes: Option<usize>) -> Vec<String> {
-    let mut count = 0;
+/// Leaves out sentences until the instruction is short enough: the later ones of those that are not in `learned` first.
+pub(super) fn shortened(
+    instruction: Vec<String>,
+    learned: &[String],
+    most_bytes: Option<usize>,
+) -> Vec<String> {
+    let most = most_bytes.unwrap_or(MOST_BYTES).min(MOST_BYTES);
     let mut bytes = 0;
-    instruction.retain(|sentence| {
-        let length = sentence.split_whitespace().count();
-        let fits =
-            count + length <= MOST_WORDS && most_bytes.is_none_or(|most| bytes + sentence.len() < most);
-        if fits {
-            count += length;
-            bytes += sentence.len() + 1;
-        }
+    let mut fits = |sentence: &String| {
+        let fits = bytes + sentence.len() <= most;
+        bytes += if fits { sentence.len() + 1 } else { 0 };
         fits
-    });
-    instruction
+    };
+    let is_learned: HashSet<&String> = learned.iter().collect();
+    let mut kept: Vec<bool> =
+        instruction.iter().map(|sentence| is_learned.contains(sentence) && fits(sentence)).collect();
+    for (kept, sentence) in kept.iter_mut().zip(&instruction) {
+        *kept |= !is_learned.contains(sentence) && fits(sentence);
+    }
+    instruction.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(sentence, _)| sentence).collect()
 }
 
 #[cfg(test)]

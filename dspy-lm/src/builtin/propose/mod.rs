@@ -91,7 +91,10 @@ impl Proposal {
             let current = self.material.current.join("\n");
             return Some(ratings.value(fill::rated(&current, &self.material)));
         }
-        fill::value(field, self.wishes.get(at).copied().flatten()?, draft, &self.material)
+        // Objects with prose, such as the operations on a playbook, are parts of the proposal under any name.
+        let wish = self.wishes.get(at).copied().flatten();
+        let wish = wish.or_else(|| fill::holds_sentences(&field.kind).then_some(Wish::Instruction))?;
+        fill::value(field, wish, draft, &self.material)
     }
 
     /// Returns an explanation of the proposal.

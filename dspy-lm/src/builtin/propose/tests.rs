@@ -161,22 +161,20 @@ impl Synthetic {
                 let record = |(inputs, label): &(Vec<(String, String)>, String)| json!({"inputs": object(inputs), "outputs": {self.output.as_str(): label}, "score": 1.0});
                 Value::Array(rows.iter().map(record).collect()).to_string()
             }
-            1 => rows.iter().fold(String::new(), |mut out, (inputs, label)| {
-                inputs.iter().for_each(|(name, value)| drop(writeln!(out, "{name}: {value}")));
+            1 => rows.iter().fold(String::new(), |mut out: String, (inputs, label)| {
+                inputs.iter().for_each(|(name, value)| out += &format!("{name}: {value}\n"));
                 let _ = writeln!(out, "expected: {label}\n");
                 out
             }),
-            2 => rows.iter().enumerate().fold(String::new(), |mut out, (at, (inputs, label))| {
+            2 => rows.iter().enumerate().fold(String::new(), |mut out: String, (at, (inputs, label))| {
                 let _ = writeln!(out, "# Example {}\n## Inputs", at + 1);
-                inputs.iter().for_each(|(name, value)| drop(writeln!(out, "### {name}\n{value}\n")));
+                inputs.iter().for_each(|(name, value)| out += &format!("### {name}\n{value}\n\n"));
                 let _ = writeln!(out, "## Generated Outputs\n### {}\n{}\n", self.output, wrong(label));
                 let _ = writeln!(out, "## Feedback\nExpected {label}, got {}.\n", wrong(label));
                 out
             }),
-            _ => rows.iter().fold(String::new(), |mut out, (inputs, label)| {
-                inputs
-                    .iter()
-                    .for_each(|(name, value)| drop(writeln!(out, "[[ \\## {name} ## ]]\n{value}\n")));
+            _ => rows.iter().fold(String::new(), |mut out: String, (inputs, label)| {
+                inputs.iter().for_each(|(name, value)| out += &format!("[[ \\## {name} ## ]]\n{value}\n\n"));
                 let _ = writeln!(out, "[[ \\## {} ## ]]\n{label}\n\n[[ \\## completed ## ]]\n", self.output);
                 out
             }),
@@ -331,12 +329,10 @@ fn several_outputs_are_filled() {
     let mut request = Request::new(prompt(&inputs, &outputs_wanted, wanted));
     request.params.temperature = Some(0.0);
     let found = outputs(&ask(&request));
-    assert_eq!(found.len(), outputs_wanted.len() + 1, "{found:?}");
+    assert_eq!(found.len(), outputs_wanted.len(), "{found:?}");
     for ((name, text), (wanted, _)) in found.iter().zip(outputs_wanted) {
         assert_eq!(name, wanted);
-        if wanted != "tags" {
-            assert!(text.len() > 20, "{name}: {text}");
-        }
+        assert!(text.len() > 20, "{name}: {text}");
     }
 }
 
@@ -376,7 +372,7 @@ fn ordinary_tasks_are_not_taken_for_proposals() {
 #[test]
 fn hostile_prompts_are_survived_in_time() {
     let long = "word ".repeat(20_000);
-    let many: String = (0..3_000).fold(String::new(), |mut out, at| {
+    let many: String = (0..3_000).fold(String::new(), |mut out: String, at| {
         let _ = writeln!(out, "input: a{at} b{} c\nlabel: l{}\n", at % 7, at % 90);
         out
     });
