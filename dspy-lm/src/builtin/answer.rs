@@ -12,6 +12,7 @@ use super::input::Input;
 use super::number::{self, Limits};
 use super::prepared::Prepared;
 use super::prompt::Field;
+use super::propose::Proposal;
 use super::sampler::Sampler;
 use super::text_rules::{self, TextForm};
 use super::value_type::{Member, ValueType, plain};
@@ -43,10 +44,10 @@ pub(super) fn answer_all(prepared: &Prepared<'_>, sampler: &mut Sampler) -> Vec<
         .map(|at| {
             if let Some((proposal, draft)) = &proposal {
                 if let Some(value) = proposal.value(at, &outputs[at], draft) {
-                    return Some(Answer { value, why: proposal.explanation(draft) });
+                    return Some(Answer { value, why: Proposal::explanation(draft) });
                 }
                 if explains(at) {
-                    return Some(Answer { value: proposal.explanation(draft).into(), why: String::new() });
+                    return Some(Answer { value: Proposal::explanation(draft).into(), why: String::new() });
                 }
             }
             let rejected = prepared.question.rejected.get(at).and_then(Option::as_ref);

@@ -96,7 +96,6 @@ const FALLBACKS: &[&str] = &[
 pub(super) struct Prose<'a> {
     pub(super) instruction: &'a str,
     pub(super) inputs: &'a [Field],
-    pub(super) outputs: &'a [Field],
 }
 
 /// Weighted words and conditions that are evidence for each choice.
@@ -137,8 +136,12 @@ impl ChoiceHints {
                 hints.add(word, index, IN_NAME);
             }
             let descriptions = field.choices.iter().filter(|(value, _)| *value == choices[index]);
-            for word in descriptions.flat_map(|(_, text)| words(text)).filter(|word| !word.stop) {
-                hints.add(&word.stem, index, IN_DESCRIPTION);
+            for (_, text) in descriptions {
+                for word in words(text).iter().filter(|word| !word.stop) {
+                    if !is_connecting(&word.written(text).to_lowercase()) {
+                        hints.add(&word.stem, index, IN_DESCRIPTION);
+                    }
+                }
             }
         }
         let of_inputs = prose.inputs.iter().flat_map(|input| words(&split_case(&input.name)));
@@ -154,7 +157,7 @@ impl ChoiceHints {
         let of_field = format!("`{}`", field.name);
         for (text, is_description) in [(prose.instruction, false), (field.description.as_str(), true)] {
             for sentence in sentences(text) {
-                if is_about_another(sentence, field, prose.outputs) {
+                if is_about_another(sentence, field, prose.inputs) {
                     continue;
                 }
                 let mut last = None;
@@ -347,16 +350,17 @@ pub(super) fn is_connecting(lower: &str) -> bool {
     CONNECTING.contains(&lower)
 }
 
-/// Returns whether a sentence is about another output only: "For `urgency`, …".
-fn is_about_another(sentence: &str, field: &Field, outputs: &[Field]) -> bool {
+/// Returns whether a sentence is about another output only, perhaps of another step: "For `urgency`, …".
+fn is_about_another(sentence: &str, field: &Field, inputs: &[Field]) -> bool {
     let lower = sentence.trim_start().to_lowercase();
     let about = lower.strip_prefix("for ").unwrap_or(&lower);
     let Some((name, rest)) = about.strip_prefix('`').and_then(|rest| rest.split_once('`')) else {
         return false;
     };
-    rest.starts_with([',', ':'])
+    let is_field = lower.starts_with("for ") && rest.starts_with([',', ':']);
+    is_field
         && name != field.name.to_lowercase()
-        && outputs.iter().any(|output| output.name.to_lowercase() == name)
+        && !inputs.iter().any(|input| input.name.to_lowercase() == name)
 }
 
 /// Returns the factor of the words that weaken or strengthen a clause.
@@ -386,8 +390,7 @@ mod tests {
     fn of_input(instruction: &str, choices: &[Value], values: &[(&str, &str)]) -> Vec<f64> {
         let field = |name: &str| Field { name: name.to_owned(), ..Field::default() };
         let inputs: Vec<Field> = values.iter().map(|(name, _)| field(name)).collect();
-        let outputs = [Field::default(), field("other")];
-        let prose = Prose { instruction, inputs: &inputs, outputs: &outputs };
+        let prose = Prose { instruction, inputs: &inputs };
         let hints = ChoiceHints::read(&Field::default(), choices, prose);
         let input = Input::new(values);
         let mut scores = vec![0.0; choices.len()];

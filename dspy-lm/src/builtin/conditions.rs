@@ -203,7 +203,7 @@ fn predicate(
         match (separator, tokens.get(at + skip).map(|token| token.token)) {
             (Some(_), Some(Token::Quoted(_))) => at += skip,
             (Some(separator), Some(Token::Word(_) | Token::Number(_))) if vague && separator.is("or") => {
-                at += skip
+                at += skip;
             }
             _ => break,
         }

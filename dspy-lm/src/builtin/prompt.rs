@@ -122,7 +122,7 @@ impl Brief {
 
     /// Returns the parts in which rules about choices are found.
     pub(super) fn prose(&self) -> Prose<'_> {
-        Prose { instruction: &self.instruction, inputs: &self.inputs, outputs: &self.outputs }
+        Prose { instruction: &self.instruction, inputs: &self.inputs }
     }
 
     fn of_system(text: &str) -> Brief {

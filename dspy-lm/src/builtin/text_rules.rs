@@ -100,7 +100,7 @@ impl TextForm {
                     }
                     1 => {
                         form.most_words =
-                            first.and_then(|count| count.parse().ok()).filter(|count| *count > 0)
+                            first.and_then(|count| count.parse().ok()).filter(|count| *count > 0);
                     }
                     2 => form.number_only = true,
                     3 => form.start = first,

@@ -115,13 +115,13 @@ fn numeric(rest: &str, after_word: bool) -> Option<(f64, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::Token::{Number, Quoted, Sign, Word};
     use super::*;
 
     #[test]
     fn clauses_become_tokens() {
         let tokens: Vec<_> =
             lex("petal_length >= -1,024.5, don't say 'x y' or \"z\".").iter().map(|t| t.token).collect();
-        use Token::{Number, Quoted, Sign, Word};
         let expected = [
             Word("petal"),
             Word("length"),

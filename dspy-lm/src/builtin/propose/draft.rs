@@ -54,9 +54,10 @@ impl Draft {
         let mut old = known_sentences(material, &mut style);
         let rows = tables.iter().map(Table::len).sum::<usize>();
         let has_condition = |sentence: &String| sentence.starts_with("If ") && sentence.contains(" answer ");
+        let slack = 0.6 / (rows.max(1) as f64).sqrt();
         if rows < FEW
             && old.iter().any(has_condition)
-            && merge::accuracy(tables, &old) + 1e-9 >= merge::accuracy(tables, &learned)
+            && merge::accuracy(tables, &old) + slack >= merge::accuracy(tables, &learned)
         {
             // A few rows are too few to move thresholds that are right for them.
             learned.retain(|sentence| !has_condition(sentence));
@@ -73,6 +74,11 @@ impl Draft {
         if style.varies() && style.below(2) == 1 {
             let closing = CLOSINGS[style.variant % CLOSINGS.len()].to_owned();
             instruction.extend(merge::unknown(&instruction, vec![closing]));
+        }
+        if let Some(label) = &material.subject {
+            // A description of one value has room for the rules about it only.
+            let about = |sentence: &String| sentence.ends_with(&format!("answer \"{label}\"."));
+            instruction = learned.iter().filter(|sentence| about(sentence)).cloned().collect();
         }
         let observations = observations(material, &learned);
         let diagnosis = diagnosis(material, &learned);

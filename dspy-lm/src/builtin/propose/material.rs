@@ -12,6 +12,8 @@ use crate::builtin::prompt::{Brief, Question};
 /// The maximum number of current instructions, and of bytes of each.
 const MOST_CURRENT: usize = 8;
 const LONGEST_CURRENT: usize = 40_000;
+/// The maximum number of bytes of an input that names a label to describe.
+const LONGEST_SUBJECT: usize = 120;
 
 /// The parts of a prompt that a proposal is made from.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Material {
     shown: bool,
     /// The names of the parts of the program, if an input lists them.
     pub(super) parts: Vec<String>,
+    /// The label that is to be described, if the prompt asks for the description of one.
+    pub(super) subject: Option<String>,
 }
 
 impl Material {
@@ -72,7 +76,23 @@ impl Material {
             records.rows.clear();
         }
         material.learn(records);
+        let describes = brief.outputs.iter().any(|field| roles::wish(field) == Some(Wish::MaybeInstruction));
+        material.subject = if describes { material.subject_of(&fields) } else { None };
         material
+    }
+
+    /// Returns the label that a short input names: "The value `billing` of `team`".
+    fn subject_of(&self, fields: &[(&str, &str)]) -> Option<String> {
+        let labels: Vec<&String> = self.tables.iter().flat_map(|table| &table.labels).collect();
+        fields.iter().find_map(|(_, text)| {
+            let text = text.trim();
+            let mut named = labels.iter().filter(|label| {
+                text == label.as_str()
+                    || ['`', '"'].iter().any(|quote| text.contains(&format!("{quote}{label}{quote}")))
+            });
+            let first = named.next().filter(|_| text.len() <= LONGEST_SUBJECT)?;
+            named.next().is_none().then(|| (*first).clone())
+        })
     }
 
     /// Reads a prompt without fields: records and the current instruction are in fences, or anywhere in the text.

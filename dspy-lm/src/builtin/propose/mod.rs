@@ -63,8 +63,12 @@ impl Proposal {
             context.push_str(&format!(" {} {}", field.name, field.description));
         }
         let answered = wishes.iter().flatten().any(|wish| material.answers(*wish, brief, &context));
-        let limits = brief.outputs.iter().filter_map(|field| super::answer::longest(&field.limits)).min();
-        answered.then_some(Proposal { material, wishes, most: limits, fenced: false })
+        let limits = brief.outputs.iter().filter_map(|field| super::answer::longest(&field.limits));
+        let stated = brief.inputs.iter().zip(&question.inputs).filter_map(|(field, text)| {
+            text.as_ref().filter(|_| roles::is_limit(&field.name))?.trim().parse::<usize>().ok()
+        });
+        let most = limits.chain(stated).min();
+        answered.then_some(Proposal { material, wishes, most, fenced: false })
     }
 
     /// Reads a request without fields.
@@ -98,7 +102,7 @@ impl Proposal {
     }
 
     /// Returns an explanation of the proposal.
-    pub(super) fn explanation(&self, draft: &Draft) -> String {
+    pub(super) fn explanation(draft: &Draft) -> String {
         draft.observations.join(" ")
     }
 

@@ -62,9 +62,19 @@ impl Records {
             .iter()
             .map(|(name, text)| ((*name).to_owned(), notation::parse(cut(text, LONGEST_TEXT))))
             .collect();
-        match &members[..] {
-            [(_, node)] => self.collect(node, &Around::default(), 0),
-            _ => self.collect_object(&members, &Around::default(), 0),
+        if let [(_, node)] = &members[..] {
+            return self.collect(node, &Around::default(), 0);
+        }
+        let sides: Vec<Option<roles::Side>> = members.iter().map(|(name, _)| roles::side(name)).collect();
+        if sides.iter().all(Option::is_none) {
+            return self.collect_object(&members, &Around::default(), 0);
+        }
+        // A better and a worse run are records of their own, each with the inputs that belong to neither.
+        for side in [roles::Side::Better, roles::Side::Worse] {
+            let score = if side == roles::Side::Better { 1.0 } else { 0.0 };
+            let own = members.iter().zip(&sides).filter(|(_, of)| of.is_none_or(|of| of == side));
+            let own: Vec<(String, Node)> = own.map(|(member, _)| member.clone()).collect();
+            self.collect_object(&own, &Around { score: Some(score), ..Around::default() }, 0);
         }
     }
 
@@ -139,7 +149,7 @@ impl Records {
                 Key::Produced => record.produced.extend(values("", node)),
                 Key::Answer => record.answer.push((key.clone(), cut(&text, LONGEST_VALUE).to_owned())),
                 Key::Feedback if !text.is_empty() => {
-                    record.feedback.push(cut(&text, LONGEST_VALUE).to_owned())
+                    record.feedback.push(cut(&text, LONGEST_VALUE).to_owned());
                 }
                 Key::Instruction => instruction = Some(text),
                 Key::Feedback | Key::Skipped => {}
@@ -284,7 +294,7 @@ mod tests {
         let found = read(r#"[{"message": "a b", "team": "x"}, {"message": "c d", "team": "y"}]"#);
         assert_eq!(found.rows.len(), 2);
         let found = read(
-            r##"["Instruction #1: Do it.", "Resulting Score #1: 40", "Instruction #2: Do it well.", "Resulting Score #2: 60"]"##,
+            r#"["Instruction #1: Do it.", "Resulting Score #1: 40", "Instruction #2: Do it well.", "Resulting Score #2: 60"]"#,
         );
         assert_eq!(found.tried, [("Do it.".to_owned(), 40.0), ("Do it well.".to_owned(), 60.0)]);
         let found = read(r#"[{"instruction": "A.", "score": 0.5}, {"instruction": "B.", "score": "70%"}]"#);

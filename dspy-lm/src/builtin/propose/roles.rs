@@ -182,6 +182,31 @@ pub(super) fn of_key(key: &str) -> Key {
     }
 }
 
+/// One of two runs that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Better,
+    Worse,
+}
+
+/// Returns the run that an input is a part of: `better_trajectory`, `worse_score`.
+pub(super) fn side(name: &str) -> Option<Side> {
+    let found = name_words(name);
+    match found.first().map(String::as_str)? {
+        _ if found.len() < 2 => None,
+        "better" | "best" | "good" | "successful" => Some(Side::Better),
+        "worse" | "worst" | "bad" | "failed" | "unsuccessful" => Some(Side::Worse),
+        _ => None,
+    }
+}
+
+/// Returns whether an input states the maximum length of the answer.
+pub(super) fn is_limit(name: &str) -> bool {
+    let found = name_words(name);
+    any(&found, &["max", "maximum", "limit"])
+        && any(&found, &["chars", "characters", "length", "bytes", "limit"])
+}
+
 /// Returns whether a key is `correct` or `right`, which may also be a score.
 pub(super) fn may_be_score(key: &str) -> bool {
     any(&name_words(key), &["correct", "right"])

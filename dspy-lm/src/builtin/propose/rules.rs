@@ -19,7 +19,7 @@ pub(super) fn sentences(table: &Table, style: &mut Style<'_>, several: bool) -> 
     let split = style.split.unwrap_or_else(|| best_split(table, style, several));
     let mut rules = written(table, style, split, several);
     let labels = table.labels.len();
-    if style.lists_labels && labels > 1 && labels <= MOST_LISTED {
+    if labels > 1 && labels <= MOST_LISTED {
         let names: Vec<String> = table.labels.iter().map(|label| format!("\"{label}\"")).collect();
         let start = if several { format!("For `{}`, answer", table.output) } else { "Answer".to_owned() };
         rules.insert(0, format!("{start} with one of: {}.", joined(&names, "or")));

@@ -21,7 +21,6 @@ pub(super) struct Style<'a> {
     pub(super) frame: usize,
     /// The kind of conditions; `None` for the best one.
     pub(super) split: Option<Split>,
-    pub(super) lists_labels: bool,
     /// The number of rules from feedback.
     pub(super) rules: usize,
     /// A number that selects an opening or a closing sentence.
@@ -31,8 +30,7 @@ pub(super) struct Style<'a> {
 impl<'a> Style<'a> {
     /// Draws a style; without variety it is always the same one.
     pub(super) fn draw(sampler: &'a mut Sampler, several: bool) -> Style<'a> {
-        let mut style =
-            Style { sampler, words: 12, frame: 0, split: None, lists_labels: true, rules: 8, variant: 0 };
+        let mut style = Style { sampler, words: 12, frame: 0, split: None, rules: 8, variant: 0 };
         if !style.sampler.varies() {
             return style;
         }
@@ -47,7 +45,6 @@ impl<'a> Style<'a> {
             Some(Split::Single(6)),
         ];
         style.split = splits[style.below(splits.len())];
-        style.lists_labels = style.below(4) > 0;
         style.rules = 2 + style.below(8);
         style.variant = style.below(1 << 16);
         style

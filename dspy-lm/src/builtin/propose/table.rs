@@ -54,14 +54,18 @@ impl Table {
             task.rows.iter().filter_map(|row| Some((&row.inputs, row.right.as_ref()?))).collect();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         rows.iter().for_each(|(_, right)| *counts.entry(right.as_str()).or_default() += 1);
-        let is_label = |label: &&str| {
-            let length = words(label).len();
-            label.len() <= 80 && !label.contains(['\n', '"']) && length <= LABEL_WORDS && length > 0
+        let is_label = |label: &&str| -> bool {
+            // An identifier such as `card_not_working` is one label, however many words it has.
+            let length = label.split_whitespace().count();
+            label.len() <= 80
+                && !label.contains(['\n', '"'])
+                && length <= LABEL_WORDS
+                && !words(label).is_empty()
         };
         let few = counts.len() <= MOST_LABELS && (counts.len() * 2 <= rows.len() || rows.len() <= 6);
         // Different numbers are quantities, not labels.
         let quantities = counts.len() > 6 && counts.keys().all(|label| number(label).is_some());
-        if rows.is_empty() || !few || quantities || !counts.keys().all(|label| is_label(label)) {
+        if rows.is_empty() || !few || quantities || !counts.keys().all(is_label) {
             return None;
         }
         let mut labels: Vec<String> = counts.keys().map(|label| (*label).to_owned()).collect();

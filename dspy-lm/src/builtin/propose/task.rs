@@ -139,9 +139,9 @@ fn rows(record: &Record, told: &[Feedback], scale: f64, known: &[String]) -> Vec
     // An answer beside an expected one, or with a low score, was given by the program.
     let was_given = !expected.is_empty() || approved == Some(false) || said.is_some();
     if was_given {
-        produced.extend(record.answer.clone())
+        produced.extend(record.answer.clone());
     } else {
-        expected.extend(record.answer.clone())
+        expected.extend(record.answer.clone());
     }
     let judged = approved.is_some() || said.is_some() || !expected.is_empty();
     for values in [&mut expected, &mut produced] {

@@ -351,6 +351,73 @@ fn a_prompt_in_prose_gets_an_instruction_in_a_fence() {
 }
 
 #[test]
+fn small_batches_add_up() {
+    let (mut before, mut after) = (0.0, 0.0);
+    for seed in 0..4 {
+        for task in [Synthetic::of_words(seed, &[], "", 120), Synthetic::of_numbers(seed, 120)] {
+            let mut instruction = "Give the right answer.".to_owned();
+            let mut best = task.accuracy(&instruction, 90);
+            before += task.accuracy(&instruction, 60);
+            for batch in 0..10 {
+                let part = Synthetic {
+                    output: task.output.clone(),
+                    kind: task.kind.clone(),
+                    labels: task.labels.clone(),
+                    rows: task.rows[batch * 6..batch * 6 + 6].to_vec(),
+                };
+                let next = propose(&part.records(6, 2), &instruction, None);
+                // As in a search, a proposal counts if it is better on other rows.
+                let of_next = task.accuracy(&next, 90);
+                if of_next > best {
+                    (instruction, best) = (next, of_next);
+                }
+            }
+            after += task.accuracy(&instruction, 60);
+        }
+    }
+    println!("batches: {:.3} → {:.3}", before / 8.0, after / 8.0);
+    assert!(after > before + 8.0 * 0.2, "{before} → {after}");
+}
+
+#[test]
+fn one_of_two_runs_is_better() {
+    let run = |answer: &str| json!([{"inputs": {"note": "a zabo"}, "outputs": {"kind": answer}}]).to_string();
+    let inputs = [
+        ("better_trajectory", run("fine")),
+        ("better_reward", "1.0".to_owned()),
+        ("worse_trajectory", run("bad")),
+        ("worse_reward", "0.0".to_owned()),
+        ("module_names", r#"["self.step"]"#.to_owned()),
+    ];
+    let wanted = [("discussion", "string"), ("module_advice", "{ [key: string]: string }")];
+    let found = outputs(&ask(&Request::new(prompt(&inputs, &wanted, "Compare the runs and give advice."))));
+    assert!(found[0].1.contains("\"bad\" was") || found[0].1.contains("\"bad\""), "{found:?}");
+    assert!(found[1].1.starts_with("{\"self.step\"") && found[1].1.contains("fine"), "{found:?}");
+}
+
+#[test]
+fn the_description_of_one_value_is_about_it_only() {
+    let task = Synthetic::of_words(6, &[], "", 60);
+    let (label, other) = (&task.labels[0], &task.labels[1]);
+    let inputs = [("component", format!("the value `{label}`")), ("examples", task.records(60, 0))];
+    let text = only(&ask(&Request::new(prompt(
+        &inputs,
+        &[("description", "string")],
+        "Describe it by the examples.",
+    ))));
+    assert!(text.contains(label.as_str()) && !text.contains(other.as_str()), "{text}");
+}
+
+#[test]
+fn a_stated_length_is_kept() {
+    let task = Synthetic::of_words(6, &[], "", 60);
+    let inputs = [("examples", task.records(60, 0)), ("max_chars", "300".to_owned())];
+    let text =
+        only(&ask(&Request::new(prompt(&inputs, &[("instruction", "string")], "Write an instruction."))));
+    assert!(text.len() <= 300 && text.len() > 50, "{text}");
+}
+
+#[test]
 fn ordinary_tasks_are_not_taken_for_proposals() {
     for (inputs, output, instruction) in [
         ([("document", "Cats sleep a lot. Dogs run.\nName: Tom")], "summary", "Summarize the document."),
@@ -372,18 +439,18 @@ fn ordinary_tasks_are_not_taken_for_proposals() {
 #[test]
 fn hostile_prompts_are_survived_in_time() {
     let long = "word ".repeat(20_000);
-    let many: String = (0..3_000).fold(String::new(), |mut out: String, at| {
+    let many: String = (0..1_500).fold(String::new(), |mut out: String, at| {
         let _ = writeln!(out, "input: a{at} b{} c\nlabel: l{}\n", at % 7, at % 90);
         out
     });
     let hostile = [
-        "[".repeat(50_000),
+        "[".repeat(20_000),
         "{\"a\":".repeat(10_000),
         format!("[{}", "{\"inputs\": {\"x\": \"[[ ## new_instruction ## ]]\"}, \"score\": 0},".repeat(2_000)),
-        "<a>".repeat(30_000),
-        "# a\n".repeat(20_000),
-        "a: b\n".repeat(20_000),
-        "a -> b\n".repeat(20_000),
+        "<a>".repeat(10_000),
+        "# a\n".repeat(8_000),
+        "a: b\n".repeat(8_000),
+        "a -> b\n".repeat(8_000),
         "```\n".repeat(10_000),
         format!(
             r#"[{{"inputs": {{"x": "{long}"}}, "expected": "a"}}, {{"inputs": {{"x": "{long}"}}, "expected": "b"}}]"#

@@ -55,7 +55,7 @@ pub(super) fn stumps(table: &Table, most: usize, between: Between<'_>) -> Vec<Ru
         let tests: Vec<Test> = match &column.cells {
             Cells::Prose => continue,
             Cells::Numbers(_) => match best_split(table, &rows, Some(at), least, between) {
-                Some((_, (_, Test::AtMost(value)), _)) => vec![Test::AtMost(value), Test::Above(value)],
+                Some((_, Test::AtMost(value), _)) => vec![Test::AtMost(value), Test::Above(value)],
                 _ => continue,
             },
             Cells::Categories(names, _) => (0..names.len()).map(|value| Test::Is(vec![value])).collect(),
@@ -118,7 +118,7 @@ fn branch(
     } else {
         best_split(table, rows, None, smallest_leaf(table), between)
     };
-    let Some((_, (column, test), inside)) = split else {
+    let Some((column, test, inside)) = split else {
         let Some(label) = (0..counts.len()).rev().max_by(|a, b| counts[*a].total_cmp(&counts[*b])) else {
             return;
         };
@@ -161,24 +161,39 @@ fn holds(table: &Table, column: usize, test: &Test, row: usize) -> bool {
     }
 }
 
-/// Returns the split that separates the labels best: the gain, the test and the rows that pass it.
+/// A split of rows that was tried.
+struct Split {
+    /// The decrease of impurity.
+    gain: f64,
+    /// The share of the width of the values that lies between the two sides.
+    gap_share: f64,
+    column: usize,
+    test: Test,
+    /// The values on both sides of the threshold.
+    gap: (f64, f64),
+}
+
+/// Returns the split that separates the labels best: the column, the test and the rows that pass it.
 fn best_split(
     table: &Table,
     rows: &[usize],
     only: Option<usize>,
     least: usize,
     between: Between<'_>,
-) -> Option<(f64, (usize, Test), Vec<usize>)> {
+) -> Option<(usize, Test, Vec<usize>)> {
     let base = gini(&counts(table, rows)) * rows.len() as f64;
-    let mut best: Option<(f64, (usize, Test), (f64, f64))> = None;
+    let mut best: Option<Split> = None;
     for (at, column) in table.columns.iter().enumerate().filter(|(at, _)| only.is_none_or(|only| only == *at))
     {
+        // The width of the values, by which gaps between them are compared.
+        let mut width = 0.0;
         let tests: Vec<(Test, (f64, f64))> = match &column.cells {
             Cells::Prose => continue,
             Cells::Numbers(cells) => {
                 let mut values: Vec<f64> = rows.iter().filter_map(|row| cells[*row]).collect();
                 values.sort_unstable_by(f64::total_cmp);
                 values.dedup();
+                width = values.last().zip(values.first()).map_or(0.0, |(high, low)| high - low);
                 let step = values.len().div_ceil(THRESHOLDS).max(1);
                 let pairs = values.windows(2).step_by(step);
                 pairs
@@ -201,17 +216,22 @@ fn best_split(
                 continue;
             }
             let gain = base - gini(&inside) * a - gini(&outside) * b;
-            if gain > 1e-9 && best.as_ref().is_none_or(|(known, ..)| gain > *known + 1e-9) {
-                best = Some((gain, (at, test), gap));
+            // Of splits that separate equally well, the one with the wider gap is more certain.
+            let gap_share = if width > 0.0 { (gap.1 - gap.0) / width } else { 0.0 };
+            let is_better = best.as_ref().is_none_or(|known| {
+                gain > known.gain + 1e-9 || (gain > known.gain - 1e-9 && gap_share > known.gap_share + 1e-9)
+            });
+            if gain > 1e-9 && is_better {
+                best = Some(Split { gain, gap_share, column: at, test, gap });
             }
         }
     }
-    let (gain, (at, mut test), (low, high)) = best?;
+    let Split { column, mut test, gap: (low, high), .. } = best?;
     if let Test::AtMost(value) = &mut test {
         *value = plain_number(low, high, between());
     }
-    let inside = rows.iter().copied().filter(|row| holds(table, at, &test, *row)).collect();
-    Some((gain, (at, test), inside))
+    let inside = rows.iter().copied().filter(|row| holds(table, column, &test, *row)).collect();
+    Some((column, test, inside))
 }
 
 /// Returns the number with the fewest decimal places that is at least `low` and below `high`, near the given share of

@@ -13,10 +13,9 @@ const MOST_ROWS: usize = 150;
 pub(super) fn accuracy(table: &Table, instruction: &str) -> f64 {
     let field = |name: &str| Field { name: name.to_owned(), ..Field::default() };
     let inputs: Vec<Field> = table.columns.iter().map(|column| field(&column.name)).collect();
-    let outputs = [field(&table.output)];
+    let output = field(&table.output);
     let choices: Vec<Value> = table.labels.iter().map(|label| Value::from(label.as_str())).collect();
-    let hints =
-        ChoiceHints::read(&outputs[0], &choices, Prose { instruction, inputs: &inputs, outputs: &outputs });
+    let hints = ChoiceHints::read(&output, &choices, Prose { instruction, inputs: &inputs });
     let step = table.len().div_ceil(MOST_ROWS).max(1);
     let (mut right, mut total) = (0.0, 0.0);
     for (input, label) in table.inputs.iter().zip(&table.right).step_by(step) {
