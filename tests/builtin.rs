@@ -81,6 +81,45 @@ async fn instructions_teach() {
     assert!(told > bare + 0.1, "{bare} → {told}");
 }
 
+/// Write a better instruction for the program that made these records.
+#[signature]
+struct Propose {
+    #[input]
+    current_instruction: String,
+    #[input]
+    examples_with_feedback: Vec<serde_json::Value>,
+    #[output]
+    new_instruction: String,
+}
+
+/// Returns the instruction that the model proposes for labelled rows.
+async fn proposed<E: Example + serde::Serialize>(rows: &[E], current: &str, rollout: Option<u64>) -> String {
+    let records = rows.iter().map(|row| serde_json::to_value(row).unwrap()).collect();
+    let mut lm = Lm::builtin().temperature(1.0);
+    if let Some(rollout) = rollout {
+        lm = lm.rollout(rollout);
+    }
+    let propose = Predict::<Propose>::new().with_lm(lm);
+    let input = ProposeInput { current_instruction: current.into(), examples_with_feedback: records };
+    propose.call(input).await.unwrap().new_instruction.clone()
+}
+
+#[tokio::test]
+async fn it_writes_instructions_that_it_obeys() {
+    let (train, test) = tickets();
+    let bare = "Decide which team should answer a customer's message.";
+    let before = score(&builtin(), &test).await;
+    let mut sum = 0.0;
+    for rollout in [None, Some(1), Some(2)] {
+        let instruction = proposed(&train, bare, rollout).await;
+        let after = score(&builtin().with_instruction(&*instruction), &test).await;
+        println!("{before:.3} → {after:.3}\n{instruction}\n");
+        assert!(instruction.starts_with(bare));
+        sum += after / 3.0;
+    }
+    assert!(sum > before + 0.1, "{before} → {sum}");
+}
+
 #[tokio::test]
 async fn an_optimizer_lifts_it_on_rows_that_it_never_saw() {
     let (train, test) = tickets();
@@ -212,5 +251,10 @@ async fn it_learns_real_data_sets() {
     let taught = LabeledFewShot::builder().build().compile(program, &train).await.unwrap();
     let after = Evaluate::new(right).run(&taught, &test).await.unwrap().score().unwrap();
     println!("iris: {before:.3} without, {after:.3} with {} demonstrations", train.len());
+    let instruction = proposed(&train, "Name the species.", None).await;
+    let told = program.with_instruction(&*instruction);
+    let told = Evaluate::new(right).run(&told, &test).await.unwrap().score().unwrap();
+    println!("iris: {told:.3} with the instruction\n{instruction}");
+    assert!(told > 0.8, "{told}\n{instruction}");
     assert!(after > 0.8 && after > before + 0.2, "{before} → {after}");
 }

@@ -12,7 +12,9 @@ use super::input::Input;
 use super::number::{self, Limits};
 use super::prepared::Prepared;
 use super::prompt::Field;
+use super::propose::Proposal;
 use super::sampler::Sampler;
+use super::text_rules::{self, TextForm};
 use super::value_type::{Member, ValueType, plain};
 
 /// The maximum depth of nested values; deeper ones are null.
@@ -37,8 +39,17 @@ pub(super) fn answer_all(prepared: &Prepared<'_>, sampler: &mut Sampler) -> Vec<
     let explains = |at: usize| {
         at + 1 < outputs.len() && outputs[at].kind.is_text() && mentions(&outputs[at], REASON_STEMS)
     };
+    let proposal = prepared.proposal.as_ref().map(|proposal| (proposal, proposal.draft(sampler)));
     let mut answers: Vec<Option<Answer>> = (0..outputs.len())
         .map(|at| {
+            if let Some((proposal, draft)) = &proposal {
+                if let Some(value) = proposal.value(at, &outputs[at], draft) {
+                    return Some(Answer { value, why: Proposal::explanation(draft) });
+                }
+                if explains(at) {
+                    return Some(Answer { value: Proposal::explanation(draft).into(), why: String::new() });
+                }
+            }
             let rejected = prepared.question.rejected.get(at).and_then(Option::as_ref);
             (!explains(at)).then(|| answer(prepared, &outputs[at], &fitted.targets[at], rejected, sampler, 0))
         })
@@ -128,7 +139,15 @@ fn text(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>], sampl
         let classifier = prepared.fitted.classifier(field, &choices, targets);
         return judged(prepared, &classifier, None, sampler);
     }
-    let Extract { mut text, why } = extract(prepared, field, targets, sampler);
+    let instruction = &prepared.fitted.brief.instruction;
+    let labels = text_rules::stated_labels(field, instruction);
+    if labels.len() > 1 && targets.iter().flatten().all(|target| labels.contains(target)) {
+        let classifier = prepared.fitted.classifier(field, &labels, targets);
+        return judged(prepared, &classifier, None, sampler);
+    }
+    let form = TextForm::read(field, instruction);
+    let Extract { text, why } = extract(prepared, field, targets, &form, sampler);
+    let mut text = form.apply(text);
     if let Some(limit) = longest(&field.limits)
         && let Some((end, _)) = text.char_indices().nth(limit)
     {
@@ -138,7 +157,7 @@ fn text(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>], sampl
 }
 
 /// Returns the maximum number of characters of a string, if the limits state one.
-fn longest(limits: &str) -> Option<usize> {
+pub(super) fn longest(limits: &str) -> Option<usize> {
     limits.split("; ").find_map(|phrase| {
         let phrase = phrase.strip_suffix(" characters")?;
         phrase.rsplit(' ').next()?.parse().ok().filter(|_| !phrase.starts_with("at least"))
@@ -235,7 +254,9 @@ fn numeric(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>]) ->
             Some(number::Example { text, similarity: *similarity, target })
         })
         .collect();
-    let (number, why) = number::estimate(&prepared.text(), &examples, Limits::read(&field.limits, whole));
+    let stated = number::Pattern::stated(&prepared.fitted.brief.instruction);
+    let limits = Limits::read(&field.limits, whole);
+    let (number, why) = number::estimate(&prepared.text(), &examples, limits, stated);
     Answer { value: number::to_value(number, whole), why }
 }
 
@@ -318,7 +339,7 @@ fn parallel(
     }
     let weights = Weights::estimate(cases.iter().map(|case| &case.bag));
     let weighed: Vec<_> = cases.iter().map(|case| weights.weigh(&case.bag)).collect();
-    let hints = ChoiceHints::read(field, choices, &fitted.brief.instruction);
+    let hints = ChoiceHints::read(field, choices, fitted.brief.prose());
     let classifier = Classifier::learn(choices.to_vec(), hints, &cases, &weighed, &weights, &labels);
     let pick = |item: &Input| {
         let verdict = classifier.judge(item, &weights.weigh(&item.bag), &weighed, &weights);

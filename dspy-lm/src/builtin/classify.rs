@@ -186,6 +186,12 @@ impl Classifier {
             hints[choice] += weight;
             verdict.words.push((word.to_owned(), choice, weight));
         }
+        for (rule, choice, weight) in self.hints.rules(input) {
+            hints[choice] += weight;
+            if !rule.is_empty() {
+                verdict.words.push((rule.to_owned(), choice, weight));
+            }
+        }
         ([votes, words, hints, prior], verdict)
     }
 

@@ -7,6 +7,7 @@ use super::prepared::{Parted, Prepared, part};
 use super::prompt::Field;
 use super::sampler::Sampler;
 use super::spans;
+use super::text_rules::TextForm;
 use super::value_type::plain;
 use super::words::{Word, words};
 
@@ -35,6 +36,7 @@ pub(super) fn extract(
     prepared: &Prepared<'_>,
     field: &Field,
     targets: &[Option<Value>],
+    form: &TextForm,
     sampler: &mut Sampler,
 ) -> Extract {
     let shown = |case: usize| targets.get(case)?.as_ref().map(plain).filter(|text| !text.is_empty());
@@ -58,7 +60,7 @@ pub(super) fn extract(
     }
     let mut sentences = passages::split(parted.material.iter().copied());
     passages::score(&mut sentences, &asked);
-    if wants_spans(prepared, field, &near) {
+    if wants_spans(prepared, field, &near) || (near.is_empty() && form.is_short()) {
         let pairs: Vec<(String, &str)> = near
             .iter()
             .map(|(case, answer)| (part(&prepared.fitted.texts[*case]).asked.join(" "), answer.as_str()))

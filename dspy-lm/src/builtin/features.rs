@@ -60,7 +60,8 @@ impl Bag {
     }
 }
 
-fn whole_value(name: &str, found: &[Word]) -> u64 {
+/// Returns the feature of a short value as a whole.
+pub(super) fn whole_value(name: &str, found: &[Word]) -> u64 {
     let text: Vec<&str> = found.iter().map(|word| word.stem.as_str()).collect();
     hash(&format!("{name}={}", text.join(" ")))
 }

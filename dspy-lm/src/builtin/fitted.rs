@@ -55,7 +55,7 @@ impl Fitted {
         choices: &[Value],
         targets: &[Option<Value>],
     ) -> Classifier {
-        let hints = ChoiceHints::read(field, choices, &self.brief.instruction);
+        let hints = ChoiceHints::read(field, choices, self.brief.prose());
         Classifier::learn(choices.to_vec(), hints, &self.cases, &self.weighed, &self.weights, targets)
     }
 

@@ -2,7 +2,9 @@
 
 mod answer;
 mod choice_hints;
+mod choice_names;
 mod classify;
+mod conditions;
 mod extract;
 mod features;
 mod fitted;
@@ -11,9 +13,12 @@ mod number;
 mod passages;
 mod prepared;
 mod prompt;
+mod propose;
 mod sampler;
 mod sections;
 mod spans;
+mod text_rules;
+mod tokens;
 mod value_type;
 mod words;
 
@@ -49,6 +54,19 @@ const MOST_COMPLETIONS: u32 = 64;
 /// from the input, and extracts free text from the inputs. Better demonstrations and instructions improve its
 /// answers, so programs can be optimized offline and tests can observe real learning. Its knowledge of
 /// language is limited to English word endings, function words and the form of names and numbers.
+///
+/// These statements in an instruction or a description are obeyed: words that go with a value ("refunds and
+/// parcels go to returns", "when the text mentions a refund, answer \"returns\""), conditions on the inputs ("if
+/// petal_length is at most 2.45 and colour is \"blue\", answer \"setosa\""), the value of all other cases
+/// ("otherwise, answer \"sales\""), denials ("not billing"), the possible answers of a text ("answer with one of: a
+/// or b"), and the form of a text ("in lower case", "at most 3 words", "end the answer with \".\""). "Usually" and
+/// "sometimes" weaken a rule, "always" strengthens it.
+///
+/// Asked for an instruction, rules, advice or a playbook, with records in its prompt, it writes such statements. The
+/// records may have any plain notation and any of labels, scores and feedback. It induces which words, values and
+/// ranges go with which answer, carries over the rules in the feedback, and keeps the sentences of shown
+/// instructions that do not contradict the records. It may overfit. Samples differ in the rows, the words and the
+/// thresholds.
 ///
 /// It is deterministic. A request marked as another [rollout](Request::rollout) with a temperature above zero
 /// gets a sample, which depends only on the request.
@@ -175,7 +193,10 @@ fn lesson_key(request: &Request, asking: usize) -> blake3::Hash {
 fn reply(prepared: &Prepared<'_>, sampler: &mut Sampler) -> String {
     let brief = &prepared.fitted.brief;
     if brief.outputs.is_empty() {
-        let text = extract::free_form(&prepared.question.text, &brief.instruction, sampler);
+        let text = match &prepared.proposal {
+            Some(proposal) => proposal.prose(sampler),
+            None => extract::free_form(&prepared.question.text, &brief.instruction, sampler),
+        };
         return match brief.layout {
             Layout::Json => prompt::object([("answer".to_owned(), Value::from(text))]).to_string(),
             Layout::Sections | Layout::Free => text,

@@ -76,7 +76,7 @@ impl Limits {
 
 /// The rule that selects the number to copy from an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pattern {
+pub(super) enum Pattern {
     First,
     Last,
     Largest,
@@ -84,9 +84,26 @@ enum Pattern {
 }
 
 impl Pattern {
-    const ALL: [Pattern; 4] = [Pattern::First, Pattern::Last, Pattern::Largest, Pattern::Smallest];
+    /// Returns the word for it in prose.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Pattern::First => "first",
+            Pattern::Last => "last",
+            Pattern::Largest => "largest",
+            Pattern::Smallest => "smallest",
+        }
+    }
 
-    fn apply(self, numbers: &[f64]) -> Option<f64> {
+    /// Finds a statement such as "the last number" in an instruction.
+    pub(super) fn stated(instruction: &str) -> Option<Pattern> {
+        let lower = instruction.to_lowercase();
+        Pattern::ALL.into_iter().find(|pattern| lower.contains(&format!("the {} number", pattern.name())))
+    }
+
+    pub(super) const ALL: [Pattern; 4] = [Pattern::First, Pattern::Last, Pattern::Largest, Pattern::Smallest];
+
+    /// Returns the number that is copied.
+    pub(super) fn apply(self, numbers: &[f64]) -> Option<f64> {
         match self {
             Pattern::First => numbers.first().copied(),
             Pattern::Last => numbers.last().copied(),
@@ -119,8 +136,19 @@ pub(super) struct Example<'a> {
 
 /// Returns a number for the input `text`, and the reason for it. `examples` are sorted by similarity, the
 /// highest first.
-pub(super) fn estimate(text: &str, examples: &[Example<'_>], limits: Limits) -> (f64, String) {
+pub(super) fn estimate(
+    text: &str,
+    examples: &[Example<'_>],
+    limits: Limits,
+    stated: Option<Pattern>,
+) -> (f64, String) {
     let here = numbers_in(text);
+    if let Some(pattern) = stated
+        && let Some(number) = pattern.apply(&here)
+    {
+        let why = format!("The instruction asks for the {} number, which is {number}.", pattern.name());
+        return (limits.fit(number), why);
+    }
     if let Some(pattern) = copying(examples)
         && let Some(number) = pattern.apply(&here)
     {
@@ -200,12 +228,12 @@ mod tests {
     fn numbers_are_estimated_or_copied() {
         let open = Limits::read("", false);
         let example = |text, similarity, target| Example { text, similarity, target };
-        assert_eq!(estimate("it costs 12 or -3", &[], open).0, 12.0);
-        assert_eq!(estimate("nothing", &[], Limits::read("from 0 to 10", true)).0, 5.0);
+        assert_eq!(estimate("it costs 12 or -3", &[], open, None).0, 12.0);
+        assert_eq!(estimate("nothing", &[], Limits::read("from 0 to 10", true), None).0, 5.0);
         let near = [example("a", 0.9, 10.0), example("b", 0.8, 12.0), example("c", 0.01, 500.0)];
-        let (number, _) = estimate("a b", &near, open);
+        let (number, _) = estimate("a b", &near, open, None);
         assert!((10.0..12.0).contains(&number), "{number}");
         let copies = [example("2 of 9", 0.5, 9.0), example("8 or 7", 0.5, 8.0), example("1 and 3", 0.4, 3.0)];
-        assert_eq!(estimate("5 against 4", &copies, open).0, 5.0);
+        assert_eq!(estimate("5 against 4", &copies, open, None).0, 5.0);
     }
 }

@@ -4,6 +4,7 @@ use super::features::Weighed;
 use super::fitted::Fitted;
 use super::input::{Input, readable};
 use super::prompt::Question;
+use super::propose::Proposal;
 use super::words::{sentences, words};
 
 /// The number of words above which an input counts as material instead of as a question.
@@ -20,6 +21,8 @@ pub(super) struct Prepared<'a> {
     pub(super) weighed: Weighed,
     /// The 16 most similar demonstrations with their similarities, the most similar one first.
     pub(super) nearest: Vec<(usize, f64)>,
+    /// The request for a proposal, if the question is one.
+    pub(super) proposal: Option<Proposal>,
 }
 
 /// The inputs, divided into questions and the material that may contain the answer.
@@ -35,7 +38,8 @@ impl<'a> Prepared<'a> {
         let input = Input::of_fields(&fitted.brief.inputs, &texts);
         let weighed = fitted.weights.weigh(&input.bag);
         let nearest = fitted.nearest(&weighed, 16);
-        Prepared { fitted, question, texts, input, weighed, nearest }
+        let proposal = Proposal::read(&fitted.brief, question);
+        Prepared { fitted, question, texts, input, weighed, nearest, proposal }
     }
 
     /// Returns all inputs, one per line.

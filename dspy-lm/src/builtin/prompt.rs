@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::choice_hints::Prose;
 use super::sections::{self, unescape};
 use super::value_type::ValueType;
 use crate::{Message, Request, ResponseFormat, Role};
@@ -117,6 +118,11 @@ impl Brief {
             .filter(|demo| demo.outputs.iter().any(Option::is_some))
             .collect();
         brief
+    }
+
+    /// Returns the parts in which rules about choices are found.
+    pub(super) fn prose(&self) -> Prose<'_> {
+        Prose { instruction: &self.instruction, inputs: &self.inputs }
     }
 
     fn of_system(text: &str) -> Brief {

@@ -16,6 +16,15 @@ fn marker(line: &str) -> Option<&str> {
 /// Returns the sections of `text` as pairs of name and trimmed content. Text after the closing marker is
 /// ignored.
 pub(super) fn read(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    sections(text, true)
+}
+
+/// Returns the sections of a text that may hold several replies, without the closing markers.
+pub(super) fn read_all(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    sections(text, false).filter(|(name, _)| *name != COMPLETED)
+}
+
+fn sections(text: &str, to_closing: bool) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     let mut open: Option<&str> = None;
     let mut ended = false;
@@ -31,7 +40,7 @@ pub(super) fn read(text: &str) -> impl Iterator<Item = (&str, &str)> {
                 Some((name, start, end)) => {
                     let body = &rest[..start];
                     rest = &rest[end..];
-                    ended = name == COMPLETED;
+                    ended = to_closing && name == COMPLETED;
                     (Some(name), body)
                 }
                 None => {

@@ -1,0 +1,188 @@
+//! Everything in a prompt that a proposal is made from.
+
+use super::merge;
+use super::node::Node;
+use super::notation;
+use super::records::Records;
+use super::roles::{self, Wish};
+use super::table::Table;
+use super::task::{self, Task};
+use crate::builtin::prompt::{Brief, Question};
+
+/// The maximum number of current instructions, and of bytes of each.
+const MOST_CURRENT: usize = 8;
+const LONGEST_CURRENT: usize = 40_000;
+/// The maximum number of bytes of an input that names a label to describe.
+const LONGEST_SUBJECT: usize = 120;
+
+/// The parts of a prompt that a proposal is made from.
+#[derive(Debug, Default)]
+pub(super) struct Material {
+    pub(super) tasks: Vec<Task>,
+    /// The tasks whose answers are labels.
+    pub(super) tables: Vec<Table>,
+    /// Rules in feedback, with the number of times that they occur.
+    pub(super) rules: Vec<(String, usize)>,
+    /// Instructions with scores.
+    pub(super) tried: Vec<(String, f64)>,
+    /// Instructions to improve.
+    pub(super) current: Vec<String>,
+    /// The names of fields of the program, if the prompt only names them.
+    pub(super) fields: Vec<String>,
+    /// Whether any record says anything about the quality of an answer.
+    judged: bool,
+    /// Whether there are records at all.
+    shown: bool,
+    /// The names of the parts of the program, if an input lists them.
+    pub(super) parts: Vec<String>,
+    /// The label that is to be described, if the prompt asks for the description of one.
+    pub(super) subject: Option<String>,
+}
+
+impl Material {
+    /// Reads the inputs of a prompt with fields.
+    pub(super) fn of_fields(brief: &Brief, question: &Question) -> Material {
+        let mut material = Material::default();
+        let mut records = Records::default();
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        for (field, text) in brief.inputs.iter().zip(&question.inputs) {
+            let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+            let named = roles::is_instruction(&field.name);
+            let described = !named && roles::is_instruction(&field.description);
+            if !named && !described {
+                if let Some(parts) = list_of_parts(&field.name, text) {
+                    material.parts = parts;
+                }
+                fields.push((&field.name, text));
+                continue;
+            }
+            let mut own = Records::default();
+            own.read(text);
+            if !own.tried.is_empty() || own.list.iter().any(super::records::Record::is_judged) {
+                records.tried.append(&mut own.tried);
+                records.list.append(&mut own.list);
+            } else if named || own.is_empty() {
+                material.add_current(text);
+            } else {
+                fields.push((&field.name, text));
+            }
+        }
+        if !fields.is_empty() {
+            records.read_fields(&fields);
+        }
+        if records.is_empty() {
+            // Records may stand in the instruction itself.
+            records.read(&brief.instruction);
+            records.rows.clear();
+        }
+        material.learn(records);
+        let describes = brief.outputs.iter().any(|field| roles::wish(field) == Some(Wish::MaybeInstruction));
+        material.subject = if describes { material.subject_of(&fields) } else { None };
+        material
+    }
+
+    /// Returns the label that a short input names: "The value `billing` of `team`".
+    fn subject_of(&self, fields: &[(&str, &str)]) -> Option<String> {
+        let labels: Vec<&String> = self.tables.iter().flat_map(|table| &table.labels).collect();
+        fields.iter().find_map(|(_, text)| {
+            let text = text.trim();
+            let mut named = labels.iter().filter(|label| {
+                text == label.as_str()
+                    || ['`', '"'].iter().any(|quote| text.contains(&format!("{quote}{label}{quote}")))
+            });
+            let first = named.next().filter(|_| text.len() <= LONGEST_SUBJECT)?;
+            named.next().is_none().then(|| (*first).clone())
+        })
+    }
+
+    /// Reads a prompt without fields: records and the current instruction are in fences, or anywhere in the text.
+    pub(super) fn of_text(system: &str, text: &str) -> Material {
+        let mut material = Material::default();
+        let mut records = Records::default();
+        for (at, part) in text.split("```").enumerate() {
+            let mut own = Records::default();
+            own.read(part);
+            let judged = own.list.iter().any(super::records::Record::is_judged);
+            if judged || !own.tried.is_empty() || (at % 2 == 1 && !own.is_empty()) {
+                records.list.append(&mut own.list);
+                records.rows.append(&mut own.rows);
+                records.tried.append(&mut own.tried);
+                records.feedback.append(&mut own.feedback);
+            } else if at % 2 == 1 {
+                material.add_current(part);
+            }
+        }
+        if records.is_empty() {
+            records.read(system);
+        }
+        material.learn(records);
+        material
+    }
+
+    fn add_current(&mut self, text: &str) {
+        if self.current.len() < MOST_CURRENT {
+            let lines = match notation::parse(text) {
+                node @ Node::List(_) if text.trim_start().starts_with('[') => node.flat(),
+                _ => text.to_owned(),
+            };
+            self.current.push(lines.chars().take(LONGEST_CURRENT).collect());
+        }
+    }
+
+    fn learn(&mut self, mut records: Records) {
+        self.judged = records.list.iter().any(super::records::Record::is_judged);
+        self.shown = !records.list.is_empty() || records.rows.len() > 1;
+        self.tried.append(&mut records.tried);
+        let learned = task::learn(&records);
+        self.tables = learned.tasks.iter().filter_map(Table::of).collect();
+        self.tasks = learned.tasks;
+        self.rules = learned.rules;
+    }
+
+    /// Returns whether nothing was learned from records.
+    pub(super) fn is_untaught(&self) -> bool {
+        self.tasks.is_empty() && self.rules.is_empty()
+    }
+
+    /// Returns whether the material fits what an output asks for, in a prompt that says `context`.
+    pub(super) fn answers(&self, wish: Wish, brief: &Brief, context: &str) -> bool {
+        let evidence = self.judged || !self.tried.is_empty();
+        let shown = self.shown
+            && (roles::speaks_of_records(context) || roles::asks_for_instruction(&brief.instruction));
+        let current = !self.current.is_empty();
+        match wish {
+            Wish::Instruction => {
+                evidence || shown || current || roles::asks_for_instruction(&brief.instruction)
+            }
+            Wish::MaybeInstruction => {
+                evidence || shown && current || current && roles::asks_for_instruction(context)
+            }
+            Wish::Diagnosis | Wish::Observation => evidence || shown,
+        }
+    }
+
+    /// Returns the list items with identifiers in the current instructions, as (identifier, text).
+    pub(super) fn bullets(&self) -> Vec<(String, String)> {
+        let lines = self.current.iter().flat_map(|text| text.lines());
+        lines
+            .filter_map(|line| match merge::bullet(line) {
+                (Some(id), text) => Some((id.to_owned(), text.to_owned())),
+                (None, _) => None,
+            })
+            .take(500)
+            .collect()
+    }
+}
+
+/// Returns the items of an input that lists the parts of a program.
+fn list_of_parts(name: &str, text: &str) -> Option<Vec<String>> {
+    let names = roles::name_words(name);
+    let of_parts = names.iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "module" | "modules" | "predictor" | "predictors" | "component" | "components"
+        )
+    });
+    let items: Vec<String> = if of_parts { serde_json::from_str(text).ok()? } else { return None };
+    (items.len() <= 64).then_some(items)
+}
