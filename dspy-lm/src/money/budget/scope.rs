@@ -80,7 +80,7 @@ impl BudgetScope {
     }
 
     /// Closes the account: no further call starts, and calls in flight may finish. Waiting and later calls
-    /// fail with [`BudgetRefusal::Closed`](super::BudgetRefusal::Closed).
+    /// fail with [`BudgetRefusal::Closed`](crate::BudgetRefusal::Closed).
     pub fn close(&self) {
         self.0.close();
     }
