@@ -27,7 +27,7 @@ pub(super) struct Observed {
 }
 
 /// An estimate of the noise in scores.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Noise {
     /// The mean and the standard deviation of the scores of configurations.
     mean: f64,

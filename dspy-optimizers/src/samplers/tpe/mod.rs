@@ -163,10 +163,10 @@ impl Tpe {
             return if self.history.trials.len() < self.startup {
                 self.random(rng)
             } else {
-                self.largest_ratio(&self.history.noise(), rng).unwrap_or_else(|| self.random(rng))
+                self.largest_ratio(&self.noise(), rng).unwrap_or_else(|| self.random(rng))
             };
         }
-        let noise = self.history.noise();
+        let noise = self.noise();
         let starting = self.history.trials.len() < self.startup;
         let repeat = !starting && !noise.absent && rng.unit() < self.repeats;
         if (repeat || self.is_exhausted())
@@ -181,12 +181,17 @@ impl Tpe {
     /// Returns the configuration with the highest expected score, the first one of equals; `None` before the first
     /// observation.
     pub fn best(&self) -> Option<&[usize]> {
-        self.history.best(&self.history.noise()).map(|known| &known.choices[..])
+        self.history.best(&self.noise()).map(|known| &known.choices[..])
     }
 
     /// Returns whether every configuration was observed.
     pub fn is_exhausted(&self) -> bool {
         self.size == Some(self.history.configurations.len())
+    }
+
+    /// The published algorithm knows of no noise.
+    fn noise(&self) -> Noise {
+        if self.published { Noise::default() } else { self.history.noise() }
     }
 
     fn random(&self, rng: &mut Rng) -> Vec<usize> {
@@ -201,14 +206,14 @@ impl Tpe {
             split::by_mean(&self.history, noise)
         };
         let (good, bad) = (Density::new(&self.choices, good), Density::new(&self.choices, bad));
+        let candidates: Vec<Vec<usize>> = (0..self.candidates)
+            .map(|_| if self.published || rng.unit() < 0.5 { good.joint(rng) } else { good.independent(rng) })
+            .filter(|candidate| self.published || !self.history.contains(candidate))
+            .collect();
         let mut best: Option<(f64, Vec<usize>)> = None;
-        for _ in 0..self.candidates {
-            let candidate =
-                if self.published || rng.unit() < 0.5 { good.joint(rng) } else { good.independent(rng) };
-            if !self.published && self.history.contains(&candidate) {
-                continue;
-            }
-            let mut ratio = good.ln_joint(&candidate) - bad.ln_joint(&candidate);
+        let (in_good, in_bad) = (good.ln_joint(&candidates), bad.ln_joint(&candidates));
+        for ((candidate, in_good), in_bad) in candidates.into_iter().zip(in_good).zip(in_bad) {
+            let mut ratio = in_good - in_bad;
             if !self.published {
                 ratio += good.ln_independent(&candidate) - bad.ln_independent(&candidate);
             }
