@@ -98,10 +98,8 @@ async fn lessons(request: TextRequest) -> dspy::Result<Vec<String>> {
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
         rules.entry(right.to_owned()).or_default().extend(words.into_iter().take(3).map(str::to_owned));
     }
-    let rule = |(right, words): (String, Vec<String>)| match right.as_str() {
-        "true" => format!("Messages about {} are urgent.", words.join(", ")),
-        "false" => format!("Messages about {} are not urgent.", words.join(", ")),
-        team => format!("Messages about {} go to {team}.", words.join(", ")),
+    let rule = |(right, words): (String, Vec<String>)| {
+        format!("Answer `{right}` if the message is about {}.", words.join(", "))
     };
     let rules: Vec<String> = rules.into_iter().map(rule).collect();
     Ok(vec![format!("{} {}", request.current, rules.join(" "))])
@@ -128,7 +126,6 @@ async fn main() -> dspy::Result<()> {
     let optimizer = if builtin { optimizer.proposer(lessons) } else { optimizer };
     let optimized = optimizer.build().compile(program, Data::new(&train).valset(&val)).await?;
     println!("{}", optimized.report());
-    println!("{}", optimized.report().changes());
 
     let after = evaluate.run(&optimized, &heldout).await?;
     println!("held out   {after}   (baseline {before}; rows that the search has not seen)");

@@ -30,6 +30,8 @@ fn a_choice_has_its_description_in_the_prompt_and_in_the_saved_program() {
     let mut program = classifier();
     let plain = ProgramState::of(&program);
     assert!(!plain.to_json().contains("choices"));
+    program.predictor_mut().set_choice_description("mood", "good", "");
+    assert_eq!(program.predictor().spec(), program.predictor().declared(), "as it was");
     program.predictor_mut().set_choice_description("mood", "bad", "Rain counts, too.");
     program.predictor_mut().set_choice_description("mood", "other", "There is no such choice.");
     let shown = prompt(&program, json!({"text": "x"}));

@@ -1,5 +1,7 @@
 //! The descriptions of the choices of an enum, in its JSON Schema.
 
+use std::collections::HashSet;
+
 use dspy_base::keyword;
 use serde_json::{Map, Value};
 
@@ -57,7 +59,7 @@ fn set(members: &mut Map<String, Value>, name: &str, text: &str) {
 fn places(schema: &Value) -> Vec<Place> {
     let mut found = Vec::new();
     collect(schema, String::new(), 0, &mut found);
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     found.retain(|place| seen.insert(place.name.clone()));
     found
 }

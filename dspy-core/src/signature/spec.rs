@@ -467,8 +467,10 @@ impl SignatureSpec {
     #[must_use]
     pub fn describe_choice(mut self, name: &str, choice: &str, description: &str) -> Self {
         if let Some(field) = self.fields.iter_mut().find(|field| field.name() == name) {
+            let is_new = |(known, text): (String, String)| known == choice && text != description;
             let mut schema = field.kind.schema.clone();
-            if choices::describe(&mut schema, choice, description) {
+            if field.choices().into_iter().any(is_new) && choices::describe(&mut schema, choice, description)
+            {
                 field.kind = Arc::new(Kind::new(schema));
                 self.reply = Arc::default();
             }
