@@ -377,7 +377,7 @@ async fn the_api_trains_a_model_that_then_answers() {
         };
         let mut program = DynPredict::new("question -> answer".parse().unwrap());
         program.set_lm(endpoint.model("small").unwrap());
-        optimizer.build().compile(program, &rows(rows_in_set)).await
+        Box::pin(optimizer.build().compile(program, &rows(rows_in_set))).await
     };
     // Too few rows, or no place for the ids of jobs: nothing is sent.
     let error = run(5, Some(&dir)).await.unwrap_err();

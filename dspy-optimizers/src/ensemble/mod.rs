@@ -228,6 +228,6 @@ impl<P: Module> fmt::Debug for Ensemble<P> {
             .field("size", &self.size)
             .field("seed", &self.seed)
             .field("concurrency", &self.concurrency)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -42,9 +42,10 @@ impl EmbeddingModel for Remembering {
             };
             missing.sort_unstable();
             missing.dedup();
-            let new = match missing.is_empty() {
-                true => Embeddings::default(),
-                false => self.inner.embed(missing.iter().map(|text| text.as_str())).await?,
+            let new = if missing.is_empty() {
+                Embeddings::default()
+            } else {
+                self.inner.embed(missing.iter().map(|text| text.as_str())).await?
             };
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let vector = |text: &String| {
