@@ -142,6 +142,12 @@ pub mod guide {
     #[doc = include_str!("../docs/testing-models.md")]
     pub mod testing_models {}
 
+    /// Guides of the optimizers.
+    pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/copro.md")]
+        pub mod copro {}
+    }
+
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/fine-tuning.md")]
     pub mod fine_tuning {}

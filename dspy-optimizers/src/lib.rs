@@ -5,6 +5,7 @@
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
+//! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -64,6 +65,7 @@
 mod bootstrap_few_shot;
 mod budget;
 mod component;
+mod copro;
 mod data;
 mod demos;
 mod digest;
@@ -84,6 +86,7 @@ mod verify;
 pub use bootstrap_few_shot::BootstrapFewShot;
 pub use budget::{Budget, Limit};
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};
+pub use copro::Copro;
 pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use error::OptimizeError;
 pub use events::StudyEvent;

@@ -108,6 +108,7 @@ use dspy_core::signature::Example;
 
 pub use self::effect::Effect;
 pub use self::evaluate::Scores;
+pub(crate) use self::evaluate::mean;
 pub(crate) use self::nested::inherit;
 pub use self::rollout::{Outcome, Rollout, Task};
 pub use self::start::StudyBuilder;

@@ -57,11 +57,19 @@ pub(super) struct Found<P> {
     /// The index of the trial that the algorithm has chosen.
     pub(super) chosen: Option<usize>,
     pub(super) peak_cost: PeakCost,
+    /// The warnings of the algorithm.
+    warnings: Vec<String>,
 }
 
 impl<P> Default for Found<P> {
     fn default() -> Self {
-        Found { trials: Vec::new(), programs: Vec::new(), chosen: None, peak_cost: PeakCost::default() }
+        Found {
+            trials: Vec::new(),
+            programs: Vec::new(),
+            chosen: None,
+            peak_cost: PeakCost::default(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -197,6 +205,14 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         self.tally().usage()
     }
 
+    /// Adds a [warning](crate::Report::warnings) to the report, unless it has an equal one.
+    pub fn warn(&self, warning: impl Into<String>) {
+        let (warning, mut found) = (warning.into(), self.found());
+        if !found.warnings.contains(&warning) {
+            found.warnings.push(warning);
+        }
+    }
+
     pub(crate) fn tally(&self) -> Tally {
         self.journal.total(&self.name)
     }
@@ -225,7 +241,8 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         let warning = |model| {
             format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
         };
-        unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
+        let own = self.found().warnings.clone();
+        own.into_iter().chain(unpriced.map(warning)).chain(self.journal.loss()).collect()
     }
 
     /// Returns the reason why calls are refused, if they are.

@@ -16,6 +16,7 @@
 //! });
 //! ```
 
+mod effect;
 mod program;
 mod prompts;
 mod reply;

@@ -3,10 +3,13 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "in tests a panic is the report")]
 
+pub mod laws;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dspy_core::Seed;
 use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Request, Response, Usage};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
@@ -313,6 +316,9 @@ pub struct Obedient {
     down_from: Option<usize>,
 }
 
+/// The outputs of the proposers.
+const WRITTEN: [&str; 5] = ["instruction", "revised_text", "rules", "merged_instruction", "paraphrase"];
+
 /// What there is to know, one hint for each animal.
 pub const HINTS: [&str; 5] = ["cow=moo", "cat=meow", "dog=woof", "duck=quack", "owl=hoot"];
 
@@ -329,7 +335,21 @@ impl Obedient {
         self.calls.load(Ordering::SeqCst)
     }
 
-    fn answer(system: &str, asked: &str) -> String {
+    /// Writes a text: the hints of its prompt, and another one that depends on the prompt and the sample.
+    fn write(field: &str, prompt: &str, rollout: Option<u64>) -> String {
+        let draw = Seed::new(rollout.unwrap_or_default()).branch(prompt).rng().below(HINTS.len());
+        let mut hints: Vec<&str> = HINTS.into_iter().filter(|hint| prompt.contains(hint)).collect();
+        hints.push(HINTS[draw]);
+        hints.dedup();
+        format!("[[ ## {field} ## ]]\nAnswer so: {}\n\n[[ ## completed ## ]]", hints.join(" "))
+    }
+
+    fn answer(system: &str, asked: &str, rollout: Option<u64>) -> String {
+        for field in WRITTEN {
+            if system.contains(&format!("`{field}`")) {
+                return Self::write(field, asked, rollout);
+            }
+        }
         if system.contains("`idea`") {
             let attempt: usize = number(asked, "attempt-").unwrap_or_default();
             return format!("[[ ## idea ## ]]\n{}\n\n[[ ## completed ## ]]", HINTS[attempt % HINTS.len()]);
@@ -360,7 +380,7 @@ impl LanguageModel for Obedient {
                 return Err(LmError::new(LmErrorKind::Server, "obedient", "out of reach"));
             }
             let asked = request.messages.last().unwrap().text().into_owned();
-            let reply = Self::answer(&request.messages[0].text(), &asked);
+            let reply = Self::answer(&request.messages[0].text(), &asked, request.rollout);
             Ok(Response::text(reply).with_usage(Usage::tokens(20, 5).at_cost(0.001)))
         })
     }
