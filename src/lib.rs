@@ -146,6 +146,9 @@ pub mod guide {
     pub mod optimizers {
         #[doc = include_str!("../docs/optimizers/copro.md")]
         pub mod copro {}
+
+        #[doc = include_str!("../docs/optimizers/module-opro.md")]
+        pub mod module_opro {}
     }
 
     #[cfg(feature = "http")]

@@ -106,7 +106,8 @@ fn exports(root: &str) -> BTreeMap<String, String> {
             continue;
         }
         let Some(room) = first_name(path.trim_start().trim_start_matches("crate::")) else { continue };
-        let names = path.rsplit_once('{').map_or_else(|| path.rsplit("::").next().unwrap(), |(_, names)| names);
+        let names =
+            path.rsplit_once('{').map_or_else(|| path.rsplit("::").next().unwrap(), |(_, names)| names);
         for name in names.trim_end_matches(|c: char| c == '}' || c.is_whitespace()).split(',') {
             let name = name.rsplit(" as ").next().unwrap().rsplit("::").next().unwrap().trim();
             if !name.is_empty() && name != room {

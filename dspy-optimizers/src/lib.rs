@@ -6,6 +6,7 @@
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
 //! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
+//! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -74,6 +75,7 @@ mod error;
 mod events;
 mod journal;
 mod labeled_few_shot;
+mod module_opro;
 mod optimized;
 mod optimizer;
 mod options;
@@ -92,6 +94,7 @@ pub use error::OptimizeError;
 pub use events::StudyEvent;
 pub use journal::JournalError;
 pub use labeled_few_shot::LabeledFewShot;
+pub use module_opro::ModuleOpro;
 pub use optimized::Optimized;
 pub use optimizer::{BoxOptimizer, Optimizer};
 pub use options::{HasMetric, NoMetric, Options, SharedMetric};

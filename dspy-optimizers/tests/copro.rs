@@ -7,10 +7,10 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::laws::{self, Run, with_run};
-use common::{HINTS, Obedient, Row, one_step, right, rows};
+use common::{HINTS, Obedient, Row, one_step, pair, right, rows};
 use dspy_core::lm::{BoxFuture, Lm, ScriptedLm};
-use dspy_core::predict::{DynPredict, Prediction};
-use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::{Proposer, TextRequest};
 use dspy_optimizers::{Budget, Copro, Data, OptimizeError, Report, Stopped};
@@ -67,43 +67,6 @@ async fn a_race_finds_the_same_with_fewer_calls() {
     let ((full, all), (raced, fewer)) = (run(true).await, run(false).await);
     assert_eq!((full, raced), (Some(1.0), Some(1.0)));
     assert!(fewer < all * 3 / 4, "{fewer} of {all}");
-}
-
-/// Two predictors whose answers together decide the score.
-#[derive(Debug, Clone)]
-struct Pair {
-    left: DynPredict,
-    right: DynPredict,
-}
-
-impl HasPredictors for Pair {
-    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        visitor.field("left", &self.left);
-        visitor.field("right", &self.right);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        visitor.field("left", &mut self.left);
-        visitor.field("right", &mut self.right);
-    }
-}
-
-impl Module for Pair {
-    type Input = Values;
-    type Output = Values;
-
-    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
-        let left = self.left.call(input.clone()).await?;
-        let right = self.right.call(input).await?;
-        let both = [("left", &left), ("right", &right)]
-            .map(|(name, side)| (name.to_owned(), side["answer"].clone()));
-        Ok(Prediction::new(Values::from_iter(both)))
-    }
-}
-
-fn pair() -> Pair {
-    let step = || DynPredict::new("question -> answer".parse().unwrap());
-    Pair { left: step(), right: step() }
 }
 
 /// `a` is best while the right side is silent, `b` once it says `c`.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use dspy_core::lm::Usage;
 use dspy_core::predict::Predictor;
 use dspy_core::signature::SignatureSpec;
-use futures_util::future::join_all;
 
 use super::Settings;
 use crate::demos;
@@ -14,10 +13,7 @@ use crate::engine::{
     Candidate, Component, Contestant, ExampleFor, Program, Raced, Standing, Stop, Study, mean,
 };
 use crate::proposer::{ScoredText, TextRequest};
-use crate::report::{Stopped, Trial};
-
-/// The label of the trial of the original program.
-const GIVEN: &str = "the program as it was given";
+use crate::report::{GIVEN, Stopped, Trial};
 
 /// The state of a search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
@@ -92,8 +88,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             let name = format!("propose-{round}/{}", coordinate.path);
             async move { this.study.propose(&name, &this.settings.proposer, &request).await }
         });
-        // All are completed, even if one of them stops the search.
-        let proposed: Vec<_> = join_all(requests).await.into_iter().collect::<Result<_, Stop>>()?;
+        let proposed = self.study.several(requests.collect()).await?;
         self.study.sync()?;
         for (coordinate, proposed) in self.coordinates.iter_mut().zip(proposed) {
             let first = coordinate.texts.len();
@@ -123,10 +118,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         request.count = if round == 0 { breadth - 1 } else { breadth };
         request.temperature = Some(temperature);
         request.sample = seed.branch("sample").value();
-        let train = self.study.train();
-        let places: Vec<usize> = (0..train.len()).collect();
-        let shown = demos::pick(train, &places, spec, examples, Some(seed.branch("examples")));
-        request.demos = shown.into_iter().map(|demo| demo.values).collect();
+        request.demos = demos::shown(self.study.train(), spec, examples, seed.branch("examples"));
         if round > 0 {
             request.history = coordinate.history(breadth);
         }
@@ -189,9 +181,7 @@ impl Coordinate {
     /// Returns the best instructions with their scores, the best one last.
     fn history(&self, most: usize) -> Vec<ScoredText> {
         let scored = |tried: &Tried| Some(ScoredText { text: tried.text.clone(), score: tried.score? });
-        let mut history: Vec<_> = self.texts.iter().filter_map(scored).collect();
-        history.sort_by(|a, b| a.score.total_cmp(&b.score));
-        history.split_off(history.len().saturating_sub(most))
+        ScoredText::best_last(self.texts.iter().filter_map(scored), most)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Contestant, ExampleFor, Program, Raced, Stop, Study};
 use crate::data::Rows;
 use crate::events::StudyEvent;
 use crate::race::Race;
-use crate::report::{Report, Stopped, Trial};
+use crate::report::{GIVEN, Report, Stopped, Trial};
 use crate::verify::{Verification, Verified};
 use crate::{OptimizeError, Optimized};
 
@@ -120,7 +120,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Some(best) => (best, programs.swap_remove(best)),
             None => {
                 if !trials.is_empty() {
-                    let given = Trial::new("the program as it was given", &self.program);
+                    let given = Trial::new(GIVEN, &self.program);
                     trials.push(Trial { score: baseline, ..given });
                 }
                 (trials.len().saturating_sub(1), self.program)

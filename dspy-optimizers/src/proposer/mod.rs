@@ -24,6 +24,7 @@ mod request;
 mod shared;
 mod view;
 
+pub(crate) use self::effect::no_text;
 pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};

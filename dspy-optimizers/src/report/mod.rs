@@ -16,6 +16,9 @@ use crate::budget::Limit;
 use crate::engine::{Scores, Standing};
 use crate::verify::Verification;
 
+/// The label of the trial of the original program.
+pub(crate) const GIVEN: &str = "the program as it was given";
+
 /// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
 pub(crate) type Parameters = BTreeMap<String, PredictorState>;
 

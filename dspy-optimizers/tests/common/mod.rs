@@ -156,6 +156,43 @@ impl Module for Steps {
     }
 }
 
+/// Two predictors whose answers together decide the score.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    left: DynPredict,
+    right: DynPredict,
+}
+
+impl HasPredictors for Pair {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("left", &self.left);
+        visitor.field("right", &self.right);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("left", &mut self.left);
+        visitor.field("right", &mut self.right);
+    }
+}
+
+impl Module for Pair {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let left = self.left.call(input.clone()).await?;
+        let right = self.right.call(input).await?;
+        let both = [("left", &left), ("right", &right)]
+            .map(|(name, side)| (name.to_owned(), side["answer"].clone()));
+        Ok(Prediction::new(Values::from_iter(both)))
+    }
+}
+
+pub fn pair() -> Pair {
+    let step = || DynPredict::new("question -> answer".parse().unwrap());
+    Pair { left: step(), right: step() }
+}
+
 /// A program that does something of its own about the errors of its model.
 #[derive(Debug, Clone)]
 pub struct Caught {
