@@ -51,7 +51,6 @@ async fn main() -> dspy::Result<()> {
         .build();
     let optimized = optimizer.compile(Predict::<Route>::new(), Data::new(&train).valset(&val)).await?;
     println!("{}", optimized.report());
-    println!("{}", optimized.report().changes());
 
     let evaluate = Evaluate::new(right).concurrency(16);
     let before = evaluate.run(&Predict::<Route>::new(), &heldout).await?;

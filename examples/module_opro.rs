@@ -53,7 +53,6 @@ struct Ticket {
 
 /// Two steps.
 #[module]
-#[derive(Clone)]
 struct HelpDesk {
     summarize: Predict<Summarize>,
     route: Predict<Route>,

@@ -147,6 +147,9 @@ pub mod guide {
         #[doc = include_str!("../docs/optimizers/copro.md")]
         pub mod copro {}
 
+        #[doc = include_str!("../docs/optimizers/infer-rules.md")]
+        pub mod infer_rules {}
+
         #[doc = include_str!("../docs/optimizers/module-opro.md")]
         pub mod module_opro {}
     }

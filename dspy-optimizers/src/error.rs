@@ -46,6 +46,16 @@ pub enum OptimizeError {
         /// Its value.
         value: String,
     },
+    /// A trainset is too small, or the share too large, to hold out a valset.
+    #[error("holding out {ratio} of {rows} rows leaves no {set}; set a valset, add rows or change the ratio")]
+    Split {
+        /// The set that would be empty: `valset` or `trainset`.
+        set: &'static str,
+        /// The number of rows to divide.
+        rows: usize,
+        /// The share to hold out.
+        ratio: f64,
+    },
     /// The only limit is in US dollars, but the price of the model is unknown: it is in no
     /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its
     /// replies report none. The run would therefore be unlimited.

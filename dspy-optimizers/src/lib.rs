@@ -7,6 +7,7 @@
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
 //! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
 //! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
+//! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -73,6 +74,7 @@ mod digest;
 pub mod engine;
 mod error;
 mod events;
+mod infer_rules;
 mod journal;
 mod labeled_few_shot;
 mod module_opro;
@@ -92,6 +94,7 @@ pub use copro::Copro;
 pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use error::OptimizeError;
 pub use events::StudyEvent;
+pub use infer_rules::InferRules;
 pub use journal::JournalError;
 pub use labeled_few_shot::LabeledFewShot;
 pub use module_opro::ModuleOpro;

@@ -34,6 +34,7 @@ pub struct Study<'d, P: Program, E> {
     pub(super) teacher: Option<P>,
     pub(super) train: Rows<'d, E>,
     pub(super) val: Rows<'d, E>,
+    pub(super) given_val: bool,
     /// The rows to verify on, or their number if there are too few.
     pub(super) holdout: Result<Rows<'d, E>, usize>,
     pub(super) verify: Option<Verify>,
@@ -183,6 +184,11 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     /// Returns the rows to score candidates on: the valset, or the trainset if there is none.
     pub fn val(&self) -> &Rows<'d, E> {
         &self.val
+    }
+
+    /// Returns whether the data has a valset. Otherwise [`val`](Self::val) is the trainset.
+    pub(crate) fn has_valset(&self) -> bool {
+        self.given_val
     }
 
     /// Returns the seed of all random decisions.

@@ -1,5 +1,6 @@
 //! Requests to proposers as effects of a study.
 
+use dspy_core::error::clipped;
 use dspy_core::lm::Usage;
 
 use super::{SharedProposer, TextRequest, clean};
@@ -45,5 +46,10 @@ impl<P: Program, E> Study<'_, P, E> {
 /// # Errors
 /// If it cannot work until its configuration changes.
 pub(crate) fn no_text(error: dspy_core::Error) -> Result<String, Stop> {
-    if error.is_configuration() { Err(error.into()) } else { Ok(format!("the proposer failed: {error}")) }
+    if error.is_configuration() {
+        return Err(error.into());
+    }
+    // The message of a reply that cannot be read quotes the whole reply below its first line.
+    let message = error.to_string();
+    Ok(format!("the proposer failed: {}", clipped(message.lines().next().unwrap_or_default())))
 }

@@ -17,6 +17,7 @@
 //! ```
 
 mod effect;
+pub(crate) mod fields;
 mod program;
 mod prompts;
 mod reply;
@@ -29,4 +30,5 @@ pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
+pub(crate) use self::view::show_rows;
 pub use self::view::{describe_program, describe_signature};

@@ -354,7 +354,7 @@ pub struct Obedient {
 }
 
 /// The outputs of the proposers.
-const WRITTEN: [&str; 5] = ["instruction", "revised_text", "rules", "merged_instruction", "paraphrase"];
+const WRITTEN: [&str; 5] = ["rules", "merged_instruction", "paraphrase", "revised_text", "instruction"];
 
 /// What there is to know, one hint for each animal.
 pub const HINTS: [&str; 5] = ["cow=moo", "cat=meow", "dog=woof", "duck=quack", "owl=hoot"];
