@@ -144,6 +144,9 @@ pub mod guide {
 
     /// Guides of the optimizers.
     pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/capo.md")]
+        pub mod capo {}
+
         #[doc = include_str!("../docs/optimizers/copro.md")]
         pub mod copro {}
 

@@ -8,6 +8,7 @@
 //! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
 //! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
 //! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
+//! | sixty rows or more, few calls, long prompts | [`Capo`]: instructions and demonstrations that evolve by races |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -66,6 +67,7 @@
 
 mod bootstrap_few_shot;
 mod budget;
+mod capo;
 mod component;
 mod copro;
 mod data;
@@ -89,6 +91,7 @@ mod verify;
 
 pub use bootstrap_few_shot::BootstrapFewShot;
 pub use budget::{Budget, Limit};
+pub use capo::Capo;
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};
 pub use copro::Copro;
 pub use data::{Data, IntoData, Row, RowSet, Rows};

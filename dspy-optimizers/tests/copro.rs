@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod common;
+#[path = "common/laws.rs"]
+mod laws;
 
 use std::sync::{Arc, Mutex};
 
-use common::laws::{self, Run, with_run};
 use common::{HINTS, Obedient, Row, one_step, pair, right, rows};
 use dspy_core::lm::{BoxFuture, Lm, ScriptedLm};
 use dspy_core::predict::DynPredict;
@@ -14,6 +15,7 @@ use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::{Proposer, TextRequest};
 use dspy_optimizers::{Budget, Copro, Data, OptimizeError, Report, Stopped};
+use laws::{Run, with_run};
 
 type Requests = Arc<Mutex<Vec<TextRequest>>>;
 

@@ -3,16 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod common;
+#[path = "common/laws.rs"]
+mod laws;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::laws::{self, Run, with_run};
 use common::{HINTS, Obedient, Parrot, Row, TwoSteps, one_step, right, rows};
 use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::signature::Values;
 use dspy_optimizers::{Data, InferRules, OptimizeError, Report, Stopped};
+use laws::{Run, with_run};
 
 /// A writer of rules with these replies in turn, and the number of its calls.
 fn writer(replies: &'static [&'static str]) -> (Arc<ScriptedLm>, Lm) {

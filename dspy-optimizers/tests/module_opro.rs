@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod common;
+#[path = "common/laws.rs"]
+mod laws;
 
 use std::sync::{Arc, Mutex};
 
-use common::laws::{self, Run, with_run};
 use common::{HINTS, Obedient, Row, one_step, pair, right, rows};
 use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
@@ -14,6 +15,7 @@ use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::{Grounding, GroundingRequest, TextProposer, TextRequest};
 use dspy_optimizers::{Data, ModuleOpro, OptimizeError, Report, Stopped};
+use laws::{Run, with_run};
 
 /// A proposer that adds one hint after the other to the best instruction, and keeps what it was asked.
 #[derive(Clone, Default)]

@@ -10,7 +10,7 @@ use dspy_core::signature::Demo;
 ///
 /// For a predictor with several calls it is the last one with probability ½, otherwise one of the earlier
 /// ones at random. The last call of a loop has the most context, but only earlier ones show how to begin.
-pub(super) fn demonstrations(steps: Vec<TraceStep>, seed: Seed) -> HashMap<String, Demo> {
+pub(crate) fn demonstrations(steps: Vec<TraceStep>, seed: Seed) -> HashMap<String, Demo> {
     let mut by_path: HashMap<String, Vec<Demo>> = HashMap::new();
     for TraceStep { predictor, inputs, outputs, .. } in steps.into_iter().filter(|step| step.error.is_none())
     {

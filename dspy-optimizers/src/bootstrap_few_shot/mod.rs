@@ -8,6 +8,7 @@ mod settings;
 use serde_json::Value;
 
 pub(crate) use self::algorithm::{Bootstrap, Bootstrapped};
+pub(crate) use self::choose::demonstrations;
 pub(crate) use self::roles::Roles;
 pub(crate) use self::settings::{Settings, bootstrap_setters};
 use crate::OptimizeError;

@@ -136,17 +136,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             return Ok(None);
         }
         let component = Component::instruction(&*coordinate.path);
-        let programs = compared.iter().map(|at| {
-            let candidate = self.holds.clone().with(component.clone(), coordinate.texts[*at].text.as_str());
-            candidate.applied_to(self.study.program())
-        });
-        let programs = programs.collect::<Result<Vec<P>, _>>()?;
-        let scopes: Vec<String> = programs.iter().map(|program| self.study.scope_of(program)).collect();
-        let contestants: Vec<_> = scopes
-            .iter()
-            .zip(&programs)
-            .map(|(scope, program)| Contestant::new(scope, program.clone()))
-            .collect();
+        // Different texts may be the same prompt.
+        let mut contenders: Vec<(usize, Contestant<P>)> = Vec::new();
+        for at in compared {
+            let candidate = self.holds.clone().with(component.clone(), coordinate.texts[at].text.as_str());
+            let program = candidate.applied_to(self.study.program())?;
+            let scope = self.study.scope_of(&program);
+            if contenders.iter().all(|(_, known)| known.scope != scope) {
+                contenders.push((at, Contestant::new(scope, program)));
+            }
+        }
+        let (compared, contestants): (Vec<usize>, Vec<_>) = contenders.into_iter().unzip();
         let val = self.study.val();
         let phase = format!("round {}: `{}`", round + 1, coordinate.path);
         self.study.phase(&phase, contestants.len() * val.len());
@@ -155,12 +155,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let scores = comparable(&raced);
         let texts = &mut self.coordinates[place].texts;
         let mut trials = Vec::new();
-        for (index, program) in programs.into_iter().enumerate() {
+        for (index, Contestant { scope, program, .. }) in contestants.into_iter().enumerate() {
             let (tried, standing) = (&mut texts[compared[index]], &raced.standings[index]);
             tried.score = scores[index].or(tried.score);
             tried.dropped = standing.dropped.is_some();
             let study = self.study;
-            let trial = *self.trials.entry(scopes[index].clone()).or_insert_with(|| {
+            let trial = *self.trials.entry(scope).or_insert_with(|| {
                 let mut trial = Trial::new(tried.label.as_str(), &program).raced(standing);
                 trial.usage += std::mem::take(&mut tried.usage);
                 study.record(trial, program)

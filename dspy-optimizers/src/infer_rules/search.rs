@@ -2,6 +2,7 @@
 
 use dspy_core::lm::Usage;
 use dspy_core::predict::Predictor;
+use dspy_core::program::HasPredictors;
 use dspy_core::signature::Values;
 
 use super::RuleSettings;
@@ -55,7 +56,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         all.push(self.scored(trial, &made.program, &val).await?);
 
         study.phase("rules", self.rules.num_candidates);
-        let learners = self.learners(&made.program, &train);
+        let learners = learners(&made.program, &train);
         let candidates = 0..self.rules.num_candidates;
         let candidates: Vec<_> =
             candidates.map(|number| self.candidate(number, &made.program, &learners)).collect();
@@ -103,20 +104,6 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         Ok(Built { trial, program: program.clone(), scope })
     }
 
-    /// Returns the predictors for which there is something to induce rules from.
-    fn learners(&self, bootstrapped: &P, train: &Rows<'_, E>) -> Vec<Learner> {
-        let learner = |(path, predictor): (String, &Predictor)| {
-            let labelled = train.iter().filter_map(|row| demos::labelled(row.values, predictor.spec()));
-            let mut examples: Vec<Values> = labelled.map(|demo| demo.values).collect();
-            if examples.is_empty() {
-                examples = predictor.demos().iter().map(|demo| demo.values.clone()).collect();
-            }
-            Learner { path, examples }
-        };
-        let learners = bootstrapped.named_predictors().into_iter().map(learner);
-        learners.filter(|learner| !learner.examples.is_empty()).collect()
-    }
-
     /// Makes a candidate, and tells what went wrong; `None` if there are no rules for any predictor.
     async fn candidate(
         &self,
@@ -153,4 +140,18 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let trial = Trial { usage, ..Trial::new(format!("rules {}", number + 1), &program) };
         Ok((Some(Built { scope: study.scope_of(&program), trial, program }), problems))
     }
+}
+
+/// Returns the predictors for which there is something to induce rules from.
+fn learners<E>(bootstrapped: &impl HasPredictors, train: &Rows<'_, E>) -> Vec<Learner> {
+    let learner = |(path, predictor): (String, &Predictor)| {
+        let labelled = train.iter().filter_map(|row| demos::labelled(row.values, predictor.spec()));
+        let mut examples: Vec<Values> = labelled.map(|demo| demo.values).collect();
+        if examples.is_empty() {
+            examples = predictor.demos().iter().map(|demo| demo.values.clone()).collect();
+        }
+        Learner { path, examples }
+    };
+    let learners = bootstrapped.named_predictors().into_iter().map(learner);
+    learners.filter(|learner| !learner.examples.is_empty()).collect()
 }

@@ -10,7 +10,7 @@ use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::program::Settings;
 use dspy_optimizers::{Budget, OptimizeError, Report, Stopped};
 
-use super::{Obedient, calls_in, folder, journal_of, leave};
+use crate::common::{Obedient, calls_in, folder, journal_of, leave};
 
 /// The options of one run.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ pub async fn resumes_at_every_event(name: &str, optimize: Optimize) {
         leave(&part, &journal[..*end]);
         let run = Run { folder: Some(part.clone()), ..Run::new(Obedient::new()) };
         let resumed = run.clone().start(optimize).await.unwrap();
-        assert_eq!(resumed, report, "cut at byte {end}");
+        assert!(resumed == report, "cut at byte {end}: {resumed}\ninstead of {report}");
         assert_eq!(run.lm.calls(), total - calls_in(&journal[..*end]), "cut at byte {end}");
     }
     for folder in [whole, part] {
@@ -75,14 +75,15 @@ pub async fn resumes_at_every_event(name: &str, optimize: Optimize) {
 pub async fn depends_on_the_seed_alone(optimize: Optimize) {
     let mut reports = Vec::new();
     for (seed, concurrency) in [(0, 1), (0, 16), (1, 1), (1, 64)] {
-        let run = Run { seed, concurrency, ..Run::new(Obedient::new()) };
+        let run = Run { concurrency, seed, ..Run::new(Obedient::new()) };
         let report = run.clone().start(optimize).await.unwrap();
         assert_eq!(report.usage.requests as usize, run.lm.calls());
         reports.push(report);
     }
-    assert_eq!(reports[0], reports[1]);
-    assert_eq!(reports[2], reports[3]);
-    assert_ne!(reports[0].trials, reports[2].trials);
+    for (one, other) in [(0, 1), (2, 3)] {
+        assert!(reports[one] == reports[other], "{}\ninstead of {}", reports[one], reports[other]);
+    }
+    assert!(reports[0].trials != reports[2].trials, "{}", reports[0]);
 }
 
 /// A budget is never exceeded, and the result is the best program so far.
@@ -113,7 +114,7 @@ pub async fn outages_are_errors(name: &str, optimize: Optimize) {
         assert!(matches!(&error, OptimizeError::Outage { run_dir: Some(_), .. }), "{down_from}: {error}");
         let run = Run { folder: Some(folder.clone()), ..Run::new(Obedient::new()) };
         let resumed = run.start(optimize).await.unwrap();
-        assert_eq!((&resumed.trials, resumed.best), (&report.trials, report.best), "{down_from}");
+        assert!((&resumed.trials, resumed.best) == (&report.trials, report.best), "{down_from}: {resumed}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -3,8 +3,6 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "in tests a panic is the report")]
 
-pub mod laws;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
