@@ -199,7 +199,7 @@ async fn bad_input_is_a_typed_error() {
         match result {
             Ok(optimized) => assert!(!optimized.predictor().instruction().contains('='), "{constant}"),
             Err(error) => {
-                assert!(constant.is_nan() && matches!(error, OptimizeError::Metric { .. }), "{error}")
+                assert!(constant.is_nan() && matches!(error, OptimizeError::Metric { .. }), "{error}");
             }
         }
     }

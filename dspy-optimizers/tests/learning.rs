@@ -129,11 +129,12 @@ async fn module_opro_learns() {
 #[tokio::test]
 async fn infer_rules_learns() {
     let infer = InferRules::builder().metric(exact).num_candidates(5).prompt_lm(writer());
-    lift(infer.max_bootstrapped_demos(0).max_labeled_demos(0).build().compile(program(), data()), 0.2).await;
+    let infer = infer.max_bootstrapped_demos(0).max_labeled_demos(0).build();
+    lift(Box::pin(infer.compile(program(), data())), 0.2).await;
 }
 
 #[tokio::test]
 async fn capo_learns() {
     let capo = Capo::builder().metric(exact).population(6).steps(4).examples(30).prompt_lm(writer());
-    lift(capo.build().compile(program(), data()), 0.2).await;
+    lift(Box::pin(capo.build().compile(program(), data())), 0.2).await;
 }
