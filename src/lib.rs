@@ -160,6 +160,18 @@ pub mod guide {
 
         #[doc = include_str!("../docs/optimizers/knn-few-shot.md")]
         pub mod knn_few_shot {}
+
+        #[doc = include_str!("../docs/optimizers/capo.md")]
+        pub mod capo {}
+
+        #[doc = include_str!("../docs/optimizers/copro.md")]
+        pub mod copro {}
+
+        #[doc = include_str!("../docs/optimizers/infer-rules.md")]
+        pub mod infer_rules {}
+
+        #[doc = include_str!("../docs/optimizers/module-opro.md")]
+        pub mod module_opro {}
     }
 
     #[cfg(feature = "http")]

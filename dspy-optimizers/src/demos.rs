@@ -61,6 +61,13 @@ pub(crate) fn pick<E>(
     chosen.into_iter().filter_map(|at| place(usable[at])).collect()
 }
 
+/// Returns the values of a random sample of rows that a proposer sees as examples of a predictor: its fields, of rows
+/// that have its outputs.
+pub(crate) fn shown<E>(rows: &Rows<'_, E>, spec: &SignatureSpec, count: usize, seed: Seed) -> Vec<Values> {
+    let places: Vec<usize> = (0..rows.len()).collect();
+    pick(rows, &places, spec, count, Some(seed)).into_iter().map(|demo| demo.values).collect()
+}
+
 /// Removes all demonstrations of a program.
 pub(crate) fn clear(program: &mut impl HasPredictors) {
     program.for_each_predictor(|_, predictor| {

@@ -121,6 +121,15 @@ pub enum OptimizeError {
 }
 
 impl OptimizeError {
+    /// Checks the temperature of a proposer.
+    pub(crate) fn check_temperature(temperature: f64) -> Result<(), Self> {
+        if temperature.is_finite() && temperature >= 0.0 {
+            return Ok(());
+        }
+        let value = temperature.to_string();
+        Err(OptimizeError::Option { option: "temperature", value, expected: "a number of at least 0" })
+    }
+
     /// Creates an error of the algorithm itself, for custom optimizers.
     pub fn other(error: impl Into<BoxError>) -> Self {
         OptimizeError::Other(error.into())

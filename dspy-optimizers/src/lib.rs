@@ -10,6 +10,10 @@
 //! | several good candidates | [`Ensemble`]: one program that decides by majority, or by another [`Reducer`] |
 //! | an endpoint that trains models | [`BootstrapFinetune`]: weights learnt from successful runs |
 //! | several optimizers | [`BetterTogether`]: one after the other, by a strategy such as `p -> w -> p` |
+//! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
+//! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
+//! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
+//! | sixty rows or more, few calls, long prompts | [`Capo`]: instructions and demonstrations that evolve by races |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -72,7 +76,9 @@ mod bootstrap_few_shot;
 mod bootstrap_finetune;
 mod budget;
 mod builder;
+mod capo;
 mod component;
+mod copro;
 mod data;
 mod demos;
 pub mod engine;
@@ -81,10 +87,12 @@ mod error;
 mod events;
 pub mod gepa;
 mod identity;
+mod infer_rules;
 mod journal;
 mod knn_few_shot;
 mod labeled_few_shot;
 mod metric;
+mod module_opro;
 mod optimized;
 mod optimizer;
 mod options;
@@ -101,17 +109,21 @@ pub use bootstrap_few_shot::BootstrapFewShot;
 #[cfg(feature = "http")]
 pub use bootstrap_finetune::{ApiTrainer, BootstrapFinetune, Trainer, TrainingJob};
 pub use builder::{HasMetric, NoMetric};
+pub use capo::Capo;
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};
+pub use copro::Copro;
 pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use dspy_core::lm::{Budget, Limit};
 pub use ensemble::{Ensemble, EnsembleOptimizer, Reducer};
 pub use error::OptimizeError;
 pub use events::StudyEvent;
 pub use gepa::Gepa;
+pub use infer_rules::InferRules;
 pub use journal::JournalError;
 pub use knn_few_shot::{KnnFewShot, NearestDemos};
 pub use labeled_few_shot::LabeledFewShot;
 pub use metric::SharedMetric;
+pub use module_opro::ModuleOpro;
 pub use optimized::Optimized;
 pub use optimizer::{BoxOptimizer, Optimizer};
 pub use options::Options;

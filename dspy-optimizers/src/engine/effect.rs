@@ -1,6 +1,10 @@
 //! Model calls other than rollouts.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use dspy_core::lm::Usage;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 
 use super::call::{Journaled, RETRIES};
 use super::{Program, Stop, Study};
@@ -60,5 +64,27 @@ impl<P: Program, E> Study<'_, P, E> {
                 output => return Ok(Effect { output, usage }),
             }
         }
+    }
+
+    /// Runs a few effects, [several at a time](Self::concurrency), and returns their results in order.
+    ///
+    /// # Errors
+    /// If the search has to stop. No effect is started after that; those in flight are completed.
+    pub(crate) async fn several<T, F>(&self, effects: Vec<F>) -> Result<Vec<T>, Stop>
+    where
+        F: Future<Output = Result<T, Stop>>,
+    {
+        let (slots, stopped) = (Semaphore::new(self.concurrency()), AtomicBool::new(false));
+        let (slots, stopped) = (&slots, &stopped);
+        let effects = effects.into_iter().map(|effect| async move {
+            let _slot = slots.acquire().await;
+            if stopped.load(Ordering::Relaxed) {
+                return None;
+            }
+            let result = effect.await;
+            stopped.fetch_or(result.is_err(), Ordering::Relaxed);
+            Some(result)
+        });
+        join_all(effects).await.into_iter().flatten().collect()
     }
 }

@@ -6,7 +6,7 @@ use super::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::events::StudyEvent;
 use crate::optimized::Optimized;
-use crate::report::{Report, Stopped, Trial, Verification};
+use crate::report::{ORIGINAL, Report, Stopped, Trial, Verification};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Ends the study: verifies the best trial, if requested, and returns its program with the report. If the
@@ -55,7 +55,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Some(best) => (best, programs.swap_remove(best)),
             None => {
                 if !trials.is_empty() {
-                    let original = Trial::new("original program", &self.program);
+                    let original = Trial::new(ORIGINAL, &self.program);
                     trials.push(Trial { score: baseline, ..original });
                 }
                 (trials.len().saturating_sub(1), self.program)

@@ -109,6 +109,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             teacher: data.teacher.clone(),
             train: splits.train,
             val: splits.val,
+            given_val: splits.given_val,
             holdout: splits.holdout,
             verify: splits.verify,
             journal: resources.journal,

@@ -39,6 +39,7 @@ pub struct Study<'d, P: Program, E> {
     pub(super) teacher: Option<P>,
     pub(super) train: Rows<'d, E>,
     pub(super) val: Rows<'d, E>,
+    pub(super) given_val: bool,
     /// The rows to verify on, or their number if there are too few.
     pub(super) holdout: Result<Rows<'d, E>, usize>,
     pub(super) verify: Option<Verify>,
@@ -159,11 +160,6 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         index
     }
 
-    /// Adds a warning to the report.
-    pub fn warn(&self, warning: impl Into<String>) {
-        self.found().warnings.push(warning.into());
-    }
-
     /// Sets the result of the study to a recorded trial, regardless of its score. An index out of range has
     /// no effect.
     pub fn choose(&self, trial: usize) {
@@ -195,6 +191,11 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         &self.val
     }
 
+    /// Returns whether the data has a valset. Otherwise [`val`](Self::val) is the trainset.
+    pub(crate) fn has_valset(&self) -> bool {
+        self.given_val
+    }
+
     /// Returns the seed of all random decisions.
     pub fn seed(&self) -> Seed {
         Seed::new(self.options.seed)
@@ -213,6 +214,14 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     /// Returns the cost of all calls so far, including those of earlier processes.
     pub fn spent(&self) -> Usage {
         self.tally().usage()
+    }
+
+    /// Adds a [warning](crate::Report::warnings) to the report, unless it has an equal one.
+    pub fn warn(&self, warning: impl Into<String>) {
+        let (warning, mut found) = (warning.into(), self.found());
+        if !found.warnings.contains(&warning) {
+            found.warnings.push(warning);
+        }
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -16,6 +16,8 @@
 //! });
 //! ```
 
+mod effect;
+pub(crate) mod fields;
 mod program;
 mod prompts;
 mod reply;
@@ -23,9 +25,11 @@ mod request;
 mod shared;
 mod view;
 
+pub(crate) use self::effect::no_text;
 pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
 pub(crate) use self::view::cut;
+pub(crate) use self::view::show_rows;
 pub use self::view::{describe_program, describe_signature};

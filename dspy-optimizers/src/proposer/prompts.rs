@@ -1,6 +1,8 @@
 //! The signatures of the default proposer. All its prompts are in this file.
 
-use dspy_core::signature::{FieldSpec, Role, SignatureSpec};
+use dspy_core::signature::{FieldSpec, SignatureSpec};
+
+use super::fields::{input, output};
 
 /// Records, a few at a time, to observations about the data.
 pub(super) fn observe() -> SignatureSpec {
@@ -86,12 +88,4 @@ pub(super) fn reflect() -> SignatureSpec {
 
 fn signature<const N: usize>(name: &str, instruction: &str, fields: [FieldSpec; N]) -> SignatureSpec {
     SignatureSpec::new(name, instruction, fields)
-}
-
-fn input<T: dspy_core::signature::FieldType>(name: &str, description: &str) -> FieldSpec {
-    FieldSpec::of::<T>(Role::Input, name, description)
-}
-
-fn output(name: &str, description: &str) -> FieldSpec {
-    FieldSpec::text(Role::Output, name, description)
 }

@@ -116,6 +116,15 @@ impl TextRequest {
     }
 }
 
+impl ScoredText {
+    /// Returns the best texts, at most `most`, the best one last. Of equal scores, the later text is the better one.
+    pub(crate) fn best_last(texts: impl Iterator<Item = ScoredText>, most: usize) -> Vec<ScoredText> {
+        let mut texts: Vec<_> = texts.collect();
+        texts.sort_by(|a, b| a.score.total_cmp(&b.score));
+        texts.split_off(texts.len().saturating_sub(most))
+    }
+}
+
 impl Record {
     /// Creates a record of a call in a trace.
     pub fn of(step: &TraceStep) -> Self {

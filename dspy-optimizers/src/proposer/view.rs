@@ -61,6 +61,11 @@ pub(super) struct Room {
     pub(super) total: usize,
 }
 
+/// Returns rows as text, as many as fit into `most` characters; a single value is cut at a twentieth of it.
+pub(crate) fn show_rows(shown: &[Values], most: usize) -> String {
+    rows(shown, &Room { value: (most / 20).max(1), total: most })
+}
+
 /// Returns rows as text, as many as there is room for.
 pub(super) fn rows(rows: &[Values], room: &Room) -> String {
     numbered("Example", rows.iter().map(|row| fields("", row, room.value)), room)

@@ -19,6 +19,9 @@ pub(crate) use self::show::percent;
 pub(crate) use self::verification::FEWEST_ROWS;
 pub use self::verification::{Verification, Verified};
 
+/// The label of the trial of the original program.
+pub(crate) const ORIGINAL: &str = "original program";
+
 /// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
 pub(crate) type Parameters = BTreeMap<String, PredictorState>;
 

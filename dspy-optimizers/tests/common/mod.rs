@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dspy_core::Seed;
 use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Request, Response, Usage};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
@@ -151,6 +152,43 @@ impl Module for Steps {
         }
         Ok(last)
     }
+}
+
+/// Two predictors whose answers together decide the score.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    left: DynPredict,
+    right: DynPredict,
+}
+
+impl HasPredictors for Pair {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("left", &self.left);
+        visitor.field("right", &self.right);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("left", &mut self.left);
+        visitor.field("right", &mut self.right);
+    }
+}
+
+impl Module for Pair {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let left = self.left.call(input.clone()).await?;
+        let right = self.right.call(input).await?;
+        let both = [("left", &left), ("right", &right)]
+            .map(|(name, side)| (name.to_owned(), side["answer"].clone()));
+        Ok(Prediction::new(Values::from_iter(both)))
+    }
+}
+
+pub fn pair() -> Pair {
+    let step = || DynPredict::new("question -> answer".parse().unwrap());
+    Pair { left: step(), right: step() }
 }
 
 /// A program that does something of its own about the errors of its model.
@@ -313,6 +351,9 @@ pub struct Obedient {
     down_from: Option<usize>,
 }
 
+/// The outputs of the proposers.
+const WRITTEN: [&str; 5] = ["rules", "merged_instruction", "paraphrase", "revised_text", "instruction"];
+
 /// What there is to know, one hint for each animal.
 pub const HINTS: [&str; 5] = ["cow=moo", "cat=meow", "dog=woof", "duck=quack", "owl=hoot"];
 
@@ -329,7 +370,21 @@ impl Obedient {
         self.calls.load(Ordering::SeqCst)
     }
 
-    fn answer(system: &str, asked: &str) -> String {
+    /// Writes a text: the hints of its prompt, and another one that depends on the prompt and the sample.
+    fn write(field: &str, prompt: &str, rollout: Option<u64>) -> String {
+        let draw = Seed::new(rollout.unwrap_or_default()).branch(prompt).rng().below(HINTS.len());
+        let mut hints: Vec<&str> = HINTS.into_iter().filter(|hint| prompt.contains(hint)).collect();
+        hints.push(HINTS[draw]);
+        hints.dedup();
+        format!("[[ ## {field} ## ]]\nAnswer so: {}\n\n[[ ## completed ## ]]", hints.join(" "))
+    }
+
+    fn answer(system: &str, asked: &str, rollout: Option<u64>) -> String {
+        for field in WRITTEN {
+            if system.contains(&format!("`{field}`")) {
+                return Self::write(field, asked, rollout);
+            }
+        }
         if system.contains("`idea`") {
             let attempt: usize = number(asked, "attempt-").unwrap_or_default();
             return format!("[[ ## idea ## ]]\n{}\n\n[[ ## completed ## ]]", HINTS[attempt % HINTS.len()]);
@@ -360,7 +415,7 @@ impl LanguageModel for Obedient {
                 return Err(LmError::new(LmErrorKind::Server, "obedient", "out of reach"));
             }
             let asked = request.messages.last().unwrap().text().into_owned();
-            let reply = Self::answer(&request.messages[0].text(), &asked);
+            let reply = Self::answer(&request.messages[0].text(), &asked, request.rollout);
             Ok(Response::text(reply).with_usage(Usage::tokens(20, 5).at_cost(0.001)))
         })
     }

@@ -1,0 +1,167 @@
+//! The search: steps of children and races.
+
+use super::Settings;
+use super::individual::{Individual, prompt_length};
+use super::variation::{Made, Step};
+use super::writer::Writer;
+use crate::data::Rows;
+use crate::engine::{Contestant, ExampleFor, Program, Raced, Standing, Stop, Study};
+use crate::race::Race;
+use crate::report::{ORIGINAL, Stopped, Trial, percent};
+
+/// The state of one search.
+pub(super) struct Search<'s, 'd, P: Program, E> {
+    pub(super) study: &'s Study<'d, P, E>,
+    pub(super) settings: &'s Settings,
+    pub(super) writer: Writer,
+    /// The predictors with their signatures.
+    pub(super) specs: Vec<Step>,
+    /// The rows for shots.
+    pub(super) pool: Rows<'d, E>,
+    /// The rows to race on.
+    val: Rows<'d, E>,
+    pub(super) population: Vec<Member<P>>,
+    /// The length of the longest prompt of the initial population.
+    longest: usize,
+}
+
+/// A member of the population.
+pub(super) struct Member<P> {
+    pub(super) individual: Individual,
+    program: P,
+    scope: String,
+    trial: Trial,
+}
+
+impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
+    pub(super) fn new(study: &'s Study<'d, P, E>, settings: &'s Settings, writer: Writer) -> Self {
+        let train = study.train();
+        let (pool, val) = if study.has_valset() {
+            (train.clone(), study.val().clone())
+        } else {
+            let shots = (train.len() / 5).max(settings.max_shots).min(train.len() / 2);
+            train.shuffled(study.seed().branch("split")).split_at(shots)
+        };
+        let predictors = study.program().named_predictors().into_iter();
+        let specs = predictors.map(|(path, predictor)| (path, predictor.spec().clone())).collect();
+        let longest = prompt_length(study.program());
+        Search { study, settings, writer, specs, pool, val, population: Vec::new(), longest }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
+        let (study, program) = (self.study, self.study.program());
+        study.phase(ORIGINAL, self.val.len());
+        let scope = study.scope_of(program);
+        let scores = study.evaluate(&scope, program, &self.val).await?;
+        study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
+        let stopped = match self.evolve().await {
+            Ok(()) => None,
+            Err(Stop::Budget(limit)) => Some(limit),
+            Err(stop) => return Err(stop),
+        };
+
+        // If the budget is exhausted, this race is over the blocks that the members have run on.
+        let penalty = self.penalty(program);
+        let mut contestants = vec![Contestant::new(&scope, program.clone()).penalty(penalty)];
+        contestants.extend(self.population.iter().map(|member| self.contestant(member)));
+        study.phase("the last race", contestants.len() * self.val.len());
+        let race = self.settings.race.survivors(1).to_the_end(true);
+        let raced = study.race(&race, &contestants, &self.val).await?;
+        let winner = raced.winner();
+        if winner == Some(0) {
+            study.choose(0);
+        }
+        let members = std::mem::take(&mut self.population);
+        for (place, (member, standing)) in members.into_iter().zip(&raced.standings[1..]).enumerate() {
+            let trial = self.record(member, standing);
+            if winner == Some(place + 1) {
+                study.choose(trial);
+            }
+        }
+        Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
+    }
+
+    async fn evolve(&mut self) -> Result<(), Stop> {
+        self.study.phase("initial population", self.settings.population);
+        let initial = self.initial().await?;
+        self.study.sync()?;
+        for made in initial {
+            self.admit(made)?;
+        }
+        let lengths = self.population.iter().map(|member| prompt_length(&member.program));
+        self.longest = lengths.chain([self.longest]).max().unwrap_or_default();
+        for step in 0..self.settings.steps {
+            self.study.phase(&format!("children of step {}", step + 1), self.settings.crossovers);
+            let this = &*self;
+            let children: Vec<_> =
+                (0..self.settings.crossovers).map(|number| this.child(step, number)).collect();
+            let children = self.study.several(children).await?;
+            self.study.sync()?;
+            for child in children {
+                self.admit(child)?;
+            }
+            self.select(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds a new member, unless there is an equal one.
+    fn admit(&mut self, made: Made) -> Result<(), Stop> {
+        let Made { label, individual, usage, problems } = made;
+        problems.into_iter().for_each(|problem| self.study.warn(problem));
+        let program = individual.candidate().applied_to(self.study.program())?;
+        let scope = self.study.scope_of(&program);
+        if self.population.iter().all(|member| member.scope != scope) {
+            let trial = Trial { usage, ..Trial::new(label, &program) };
+            self.population.push(Member { individual, program, scope, trial });
+        }
+        Ok(())
+    }
+
+    /// Races the members down to the size of the population.
+    async fn select(&mut self, step: usize) -> Result<(), Stop> {
+        let size = self.settings.population;
+        let contestants: Vec<_> = self.population.iter().map(|member| self.contestant(member)).collect();
+        self.study.phase(&format!("race of step {}", step + 1), contestants.len() * self.val.len());
+        let race: Race = self.settings.race.survivors(size).to_the_end(false);
+        let raced = self.study.race(&race, &contestants, &self.val).await?;
+        let mut kept = raced.ranking();
+        kept.truncate(size);
+        let members = std::mem::take(&mut self.population);
+        let mut survivors: Vec<(usize, Member<P>)> = Vec::new();
+        for (place, (member, standing)) in members.into_iter().zip(&raced.standings).enumerate() {
+            match kept.iter().position(|at| *at == place) {
+                Some(rank) => survivors.push((rank, member)),
+                None => {
+                    self.record(member, standing);
+                }
+            }
+        }
+        survivors.sort_by_key(|(rank, _)| *rank);
+        self.population = survivors.into_iter().map(|(_, member)| member).collect();
+        let Raced { stopped, .. } = raced;
+        stopped.map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+    }
+
+    fn contestant(&self, member: &Member<P>) -> Contestant<P> {
+        Contestant::new(&member.scope, member.program.clone()).penalty(self.penalty(&member.program))
+    }
+
+    /// Returns the penalty on the length of the prompts of a program.
+    fn penalty(&self, program: &P) -> f64 {
+        self.settings.length_penalty * prompt_length(program) as f64 / self.longest.max(1) as f64
+    }
+
+    /// Records the trial of a member with its last standing.
+    fn record(&self, member: Member<P>, standing: &Standing) -> usize {
+        let mut trial = member.trial.raced(standing);
+        let rows = trial.items.len();
+        if rows < self.val.len()
+            && let Some(score) = trial.score.take()
+        {
+            // The score is not comparable with those on all rows.
+            trial.notes.push(format!("{} on {rows} rows", percent(score)));
+        }
+        self.study.record(trial, member.program)
+    }
+}

@@ -1,0 +1,196 @@
+//! The search: rounds of proposals, and the turn of each predictor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dspy_core::lm::Usage;
+use dspy_core::predict::Predictor;
+use dspy_core::signature::SignatureSpec;
+
+use super::Settings;
+use crate::demos;
+use crate::engine::{Candidate, Component, Contestant, ExampleFor, Program, Raced, Standing, Stop, Study};
+use crate::proposer::{ScoredText, TextRequest};
+use crate::report::{ORIGINAL, Stopped, Trial, mean};
+
+/// The state of a search.
+pub(super) struct Search<'s, 'd, P: Program, E> {
+    study: &'s Study<'d, P, E>,
+    settings: &'s Settings,
+    coordinates: Vec<Coordinate>,
+    /// The present instructions of all predictors.
+    holds: Candidate,
+    /// The trials of the programs that were compared, by their scope.
+    trials: BTreeMap<String, usize>,
+}
+
+/// A predictor with its instructions.
+struct Coordinate {
+    path: String,
+    texts: Vec<Tried>,
+    /// The index of the present instruction.
+    present: usize,
+}
+
+/// An instruction of a predictor.
+struct Tried {
+    text: String,
+    label: String,
+    /// The score in the last comparison.
+    score: Option<f64>,
+    dropped: bool,
+    /// The cost of the proposals that it is the first of, until a trial has it.
+    usage: Usage,
+}
+
+impl Tried {
+    fn new(text: String, label: String) -> Self {
+        Tried { text, label, score: None, dropped: false, usage: Usage::default() }
+    }
+}
+
+impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
+    pub(super) fn new(study: &'s Study<'d, P, E>, settings: &'s Settings) -> Self {
+        let coordinate = |(path, predictor): (String, &Predictor)| {
+            let original = Tried::new(predictor.instruction().to_owned(), ORIGINAL.to_owned());
+            Coordinate { path, texts: vec![original], present: 0 }
+        };
+        let coordinates = study.program().named_predictors().into_iter().map(coordinate).collect();
+        Search { study, settings, coordinates, holds: Candidate::new(), trials: BTreeMap::new() }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
+        // Its runs are those of the first comparison, and it is the result if there is no budget for more.
+        let score = self.study.score(ORIGINAL, &self.holds).await?;
+        self.trials.insert(self.study.scope_of(self.study.program()), 0);
+        self.coordinates.iter_mut().for_each(|coordinate| coordinate.texts[0].score = Some(score));
+        for round in 0..self.settings.depth {
+            self.propose(round).await?;
+            for place in 0..self.coordinates.len() {
+                if let Some(stopped) = self.turn(round, place).await? {
+                    return Ok(stopped);
+                }
+            }
+        }
+        Ok(Stopped::Finished)
+    }
+
+    /// Adds new instructions to all predictors.
+    async fn propose(&mut self, round: usize) -> Result<(), Stop> {
+        let present = self.holds.applied_to(self.study.program())?;
+        self.study.phase(&format!("proposals of round {}", round + 1), 0);
+        let predictors = present.named_predictors();
+        let this = &*self;
+        let requests = self.coordinates.iter().zip(predictors).map(|(coordinate, (_, predictor))| {
+            let request = this.request(round, coordinate, predictor.spec());
+            let name = format!("propose-{round}/{}", coordinate.path);
+            async move { this.study.propose(&name, &this.settings.proposer, &request).await }
+        });
+        let proposed = self.study.several(requests.collect()).await?;
+        self.study.sync()?;
+        for (coordinate, proposed) in self.coordinates.iter_mut().zip(proposed) {
+            let first = coordinate.texts.len();
+            for (number, text) in proposed.texts.into_iter().enumerate() {
+                if coordinate.texts.iter().all(|known| known.text != text) {
+                    let (path, round, number) = (&coordinate.path, round + 1, number + 1);
+                    let label = format!("`{path}`: round {round}, instruction {number}");
+                    coordinate.texts.push(Tried::new(text, label));
+                }
+            }
+            if let Some(tried) = coordinate.texts.get_mut(first) {
+                tried.usage = proposed.usage;
+            }
+            if let Some(problem) = proposed.problem {
+                self.study.warn(format!("no instructions for `{}`: {problem}", coordinate.path));
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, round: usize, coordinate: &Coordinate, spec: &Arc<SignatureSpec>) -> TextRequest {
+        let Settings { breadth, temperature, examples, .. } = *self.settings;
+        let seed = self.study.seed().branch("propose").index(round as u64).branch(&coordinate.path);
+        let component = Component::instruction(&*coordinate.path);
+        let current = coordinate.texts[coordinate.present].text.as_str();
+        let mut request = TextRequest::new(component, spec.clone(), current);
+        request.count = if round == 0 { breadth - 1 } else { breadth };
+        request.temperature = Some(temperature);
+        request.sample = seed.branch("sample").value();
+        request.demos = demos::shown(self.study.train(), spec, examples, seed.branch("examples"));
+        if round > 0 {
+            request.history = coordinate.history(breadth);
+        }
+        request
+    }
+
+    /// Compares the instructions of a predictor under the present ones of the others, and keeps the best.
+    async fn turn(&mut self, round: usize, place: usize) -> Result<Option<Stopped>, Stop> {
+        let coordinate = &self.coordinates[place];
+        // In a tie the first contestant wins.
+        let others = (0..coordinate.texts.len())
+            .filter(|at| *at != coordinate.present && !coordinate.texts[*at].dropped);
+        let compared: Vec<usize> = std::iter::once(coordinate.present).chain(others).collect();
+        if compared.len() < 2 {
+            return Ok(None);
+        }
+        let component = Component::instruction(&*coordinate.path);
+        // Different texts may be the same prompt.
+        let mut contenders: Vec<(usize, Contestant<P>)> = Vec::new();
+        for at in compared {
+            let candidate = self.holds.clone().with(component.clone(), coordinate.texts[at].text.as_str());
+            let program = candidate.applied_to(self.study.program())?;
+            let scope = self.study.scope_of(&program);
+            if contenders.iter().all(|(_, known)| known.scope != scope) {
+                contenders.push((at, Contestant::new(scope, program)));
+            }
+        }
+        let (compared, contestants): (Vec<usize>, Vec<_>) = contenders.into_iter().unzip();
+        let val = self.study.val();
+        let phase = format!("round {}: `{}`", round + 1, coordinate.path);
+        self.study.phase(&phase, contestants.len() * val.len());
+        let raced = self.study.race(&self.settings.race, &contestants, val).await?;
+
+        let scores = comparable(&raced);
+        let texts = &mut self.coordinates[place].texts;
+        let mut trials = Vec::new();
+        for (index, Contestant { scope, program, .. }) in contestants.into_iter().enumerate() {
+            let (tried, standing) = (&mut texts[compared[index]], &raced.standings[index]);
+            tried.score = scores[index].or(tried.score);
+            tried.dropped = standing.dropped.is_some();
+            let study = self.study;
+            let trial = *self.trials.entry(scope).or_insert_with(|| {
+                let mut trial = Trial::new(tried.label.as_str(), &program).raced(standing);
+                trial.usage += std::mem::take(&mut tried.usage);
+                study.record(trial, program)
+            });
+            trials.push(trial);
+        }
+        if let Some(winner) = raced.winner() {
+            let coordinate = &mut self.coordinates[place];
+            coordinate.present = compared[winner];
+            self.holds.set(component, coordinate.texts[coordinate.present].text.as_str());
+            self.study.choose(trials[winner]);
+        }
+        Ok(raced.stopped.map(Stopped::Budget))
+    }
+}
+
+impl Coordinate {
+    /// Returns the best instructions with their scores, the best one last.
+    fn history(&self, most: usize) -> Vec<ScoredText> {
+        let scored = |tried: &Tried| Some(ScoredText { text: tried.text.clone(), score: tried.score? });
+        ScoredText::best_last(self.texts.iter().filter_map(scored), most)
+    }
+}
+
+/// Returns the scores of the contestants as if all had run on the rows of the winner: one that was dropped is as far
+/// from the winner as on the rows that both have run on.
+fn comparable(raced: &Raced) -> Vec<Option<f64>> {
+    let winner = raced.winner().map(|winner| &raced.standings[winner]);
+    let score = |standing: &Standing| {
+        let winner = winner?;
+        let shared = mean(&winner.items[..standing.items.len().min(winner.items.len())])?;
+        Some(standing.mean? - shared + winner.mean?)
+    };
+    raced.standings.iter().map(score).collect()
+}

@@ -1,0 +1,157 @@
+//! The search: demonstrations, rules, and the comparison of the candidates.
+
+use dspy_core::lm::Usage;
+use dspy_core::predict::Predictor;
+use dspy_core::program::HasPredictors;
+use dspy_core::signature::Values;
+
+use super::RuleSettings;
+use super::inducer::{Inducer, Induction};
+use super::prompts::with_rules;
+use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
+use crate::data::Rows;
+use crate::engine::{Candidate, Contestant, ExampleFor, Program, Stop, Study};
+use crate::proposer::no_text;
+use crate::report::{ORIGINAL, Stopped, Trial};
+use crate::{OptimizeError, demos};
+
+/// The state of one search.
+pub(super) struct Search<'s, 'd, P: Program, E> {
+    pub(super) study: &'s Study<'d, P, E>,
+    pub(super) inducer: Inducer,
+    pub(super) rules: &'s RuleSettings,
+    pub(super) settings: &'s Settings,
+}
+
+/// A predictor with the examples that its rules are induced from.
+struct Learner {
+    path: String,
+    examples: Vec<Values>,
+}
+
+/// A candidate that is made but not compared.
+struct Built<P> {
+    trial: Trial,
+    program: P,
+    scope: String,
+}
+
+impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
+    pub(super) async fn run(&self) -> Result<Stopped, Stop> {
+        let study = self.study;
+        let (train, val) = self.split()?;
+        let roles = Roles::of(study)?;
+        // The first two run on all rows, so that there is a result if the budget ends the search.
+        let mut all = vec![self.scored(Trial::new(ORIGINAL, study.program()), study.program(), &val).await?];
+
+        let order: Vec<usize> = (0..train.len()).collect();
+        let seed = study.seed();
+        let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings: self.settings, seed };
+        let made = bootstrap.run(study, &roles).await?;
+        if let Some(limit) = made.stopped {
+            return Err(Stop::Budget(limit));
+        }
+        let trial = Trial::new("bootstrapped demonstrations", &made.program);
+        let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
+        all.push(self.scored(trial, &made.program, &val).await?);
+
+        study.phase("rules", self.rules.num_candidates);
+        let learners = learners(&made.program, &train);
+        let candidates = 0..self.rules.num_candidates;
+        let candidates: Vec<_> =
+            candidates.map(|number| self.candidate(number, &made.program, &learners)).collect();
+        for (built, problems) in study.several(candidates).await? {
+            problems.into_iter().for_each(|problem| study.warn(problem));
+            all.extend(built.filter(|built| all.iter().all(|known| known.scope != built.scope)));
+        }
+        study.sync()?;
+
+        study.phase("race", all.len() * val.len());
+        let contestants: Vec<_> =
+            all.iter().map(|built| Contestant::new(&built.scope, built.program.clone())).collect();
+        let raced = study.race(&self.rules.race, &contestants, &val).await?;
+        let winner = raced.winner();
+        for (place, (built, standing)) in all.into_iter().zip(&raced.standings).enumerate() {
+            // The trials of the first two are in the report.
+            let trial =
+                if place < 2 { place } else { study.record(built.trial.raced(standing), built.program) };
+            if winner == Some(place) {
+                study.choose(trial);
+            }
+        }
+        Ok(raced.stopped.map_or(Stopped::Finished, Stopped::Budget))
+    }
+
+    /// Returns the rows to learn from and those to compare on.
+    fn split(&self) -> Result<(Rows<'d, E>, Rows<'d, E>), OptimizeError> {
+        let (train, val) = (self.study.train(), self.study.val());
+        if self.study.has_valset() {
+            return Ok((train.clone(), val.clone()));
+        }
+        let (learn, compare) = train.split_at(train.len() / 2);
+        if learn.is_empty() {
+            return Err(OptimizeError::Split { set: "trainset", rows: train.len(), ratio: 0.5 });
+        }
+        Ok((learn, compare))
+    }
+
+    /// Scores a program on all rows and records its trial.
+    async fn scored(&self, trial: Trial, program: &P, rows: &Rows<'_, E>) -> Result<Built<P>, Stop> {
+        let (study, scope) = (self.study, self.study.scope_of(program));
+        study.phase(&trial.label, rows.len());
+        let scores = study.evaluate(&scope, program, rows).await?;
+        study.record(trial.clone().scored(&scores), program.clone());
+        Ok(Built { trial, program: program.clone(), scope })
+    }
+
+    /// Makes a candidate, and tells what went wrong; `None` if there are no rules for any predictor.
+    async fn candidate(
+        &self,
+        number: usize,
+        bootstrapped: &P,
+        learners: &[Learner],
+    ) -> Result<(Option<Built<P>>, Vec<String>), Stop> {
+        let study = self.study;
+        let mut candidate = Candidate::new();
+        let (mut usage, mut problems) = (Usage::default(), Vec::new());
+        for Learner { path, examples } in learners {
+            let predictors = study.program().named_predictors();
+            let Some((_, predictor)) = predictors.into_iter().find(|(other, _)| other == path) else {
+                continue;
+            };
+            let seed = study.seed().branch("rules").index(number as u64).branch(path);
+            let (spec, most_rules, sample) = (predictor.spec(), self.rules.num_rules, seed.value());
+            let request = Induction { spec, examples, most_rules, sample };
+            let name = format!("rules-{number}/{path}");
+            let effect = study.effect(&name, || self.inducer.induce(&request)).await?;
+            usage += effect.usage;
+            match effect.output {
+                Ok(Some(rules)) => {
+                    candidate = candidate.instruction(path, with_rules(spec.instruction(), &rules));
+                }
+                Ok(None) => {}
+                Err(error) => problems.push(format!("no rules for `{path}`: {}", no_text(error)?)),
+            }
+        }
+        if candidate.is_empty() {
+            return Ok((None, problems));
+        }
+        let program = candidate.applied_to(bootstrapped)?;
+        let trial = Trial { usage, ..Trial::new(format!("rules {}", number + 1), &program) };
+        Ok((Some(Built { scope: study.scope_of(&program), trial, program }), problems))
+    }
+}
+
+/// Returns the predictors for which there is something to induce rules from.
+fn learners<E>(bootstrapped: &impl HasPredictors, train: &Rows<'_, E>) -> Vec<Learner> {
+    let learner = |(path, predictor): (String, &Predictor)| {
+        let labelled = train.iter().filter_map(|row| demos::labelled(row.values, predictor.spec()));
+        let mut examples: Vec<Values> = labelled.map(|demo| demo.values).collect();
+        if examples.is_empty() {
+            examples = predictor.demos().iter().map(|demo| demo.values.clone()).collect();
+        }
+        Learner { path, examples }
+    };
+    let learners = bootstrapped.named_predictors().into_iter().map(learner);
+    learners.filter(|learner| !learner.examples.is_empty()).collect()
+}

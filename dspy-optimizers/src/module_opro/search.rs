@@ -1,0 +1,235 @@
+//! The search: joint steps of all predictors, and the credit that each instruction gets.
+
+use std::collections::BTreeMap;
+
+use dspy_core::lm::Usage;
+use dspy_core::predict::Predictor;
+
+use super::Settings;
+use crate::demos;
+use crate::engine::{Candidate, Component, ExampleFor, Program, Scores, Stop, Study};
+use crate::proposer::{
+    Grounding, GroundingRequest, ScoredText, TextRequest, describe_program, describe_signature, no_text,
+};
+use crate::report::mean;
+use crate::report::{ORIGINAL, Stopped, Trial, percent};
+
+/// The largest number of rows that the proposer's view of the data is made from.
+const GROUNDING_ROWS: usize = 100;
+
+/// The state of a search.
+pub(super) struct Search<'s, 'd, P: Program, E> {
+    study: &'s Study<'d, P, E>,
+    settings: &'s Settings,
+    modules: Vec<Module>,
+    grounding: Grounding,
+    /// The scores of the best program on the whole valset.
+    best: Scores,
+    best_scope: String,
+}
+
+/// A predictor with its history.
+struct Module {
+    path: String,
+    texts: Vec<Tried>,
+}
+
+/// An instruction with the scores of the programs that used it.
+struct Tried {
+    text: String,
+    scores: Vec<f64>,
+}
+
+impl Tried {
+    /// Returns the mean score of the programs that used it; `None` if there are none.
+    fn score(&self) -> Option<f64> {
+        (!self.scores.is_empty()).then(|| self.scores.iter().sum::<f64>() / self.scores.len() as f64)
+    }
+}
+
+/// A program of new instructions: for each predictor the index of its text.
+struct Joint {
+    label: String,
+    texts: Vec<usize>,
+    usage: Usage,
+}
+
+impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
+    /// Scores the original program and describes data and program.
+    pub(super) async fn start(study: &'s Study<'d, P, E>, settings: &'s Settings) -> Result<Self, Stop> {
+        let (program, val) = (study.program(), study.val());
+        study.phase(ORIGINAL, val.len());
+        let best_scope = study.scope_of(program);
+        let best = study.evaluate(&best_scope, program, val).await?;
+        study.choose(study.record(Trial::new(ORIGINAL, program).scored(&best), program.clone()));
+        let module = |(path, predictor): (String, &Predictor)| {
+            let original = Tried { text: predictor.instruction().to_owned(), scores: vec![best.mean] };
+            Module { path, texts: vec![original] }
+        };
+        let modules = program.named_predictors().into_iter().map(module).collect();
+        let mut search =
+            Search { study, settings, modules, grounding: Grounding::default(), best, best_scope };
+        if settings.grounding && settings.steps > 0 {
+            search.grounding = search.ground().await?;
+        }
+        Ok(search)
+    }
+
+    async fn ground(&self) -> Result<Grounding, Stop> {
+        let (study, program) = (self.study, self.study.program());
+        let mut request = GroundingRequest::new();
+        let rows = study.train().shuffled(study.seed().branch("ground"));
+        request.examples = rows.iter().take(GROUNDING_ROWS).map(|row| row.values.clone()).collect();
+        request.program = Some(describe_program(program));
+        let predictors = program.named_predictors().into_iter();
+        request.modules =
+            predictors.map(|(path, predictor)| (path, describe_signature(predictor.spec()))).collect();
+        study.phase("grounding", 0);
+        let effect = study.effect("ground", || self.settings.proposer.ground(request.clone())).await?;
+        match effect.output {
+            Ok(grounding) => Ok(grounding),
+            Err(error) => {
+                study.warn(format!("no grounding: {}", no_text(error)?));
+                Ok(Grounding::default())
+            }
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
+        for step in 0..self.settings.steps {
+            if let Some(joint) = self.propose(step).await? {
+                self.try_program(joint, step).await?;
+            }
+        }
+        Ok(Stopped::Finished)
+    }
+
+    /// Returns the program of a step; `None` if there is no new instruction for any predictor.
+    async fn propose(&mut self, step: usize) -> Result<Option<Joint>, Stop> {
+        let (this, study) = (&*self, self.study);
+        let requests =
+            self.modules.iter().zip(study.program().named_predictors()).map(|(module, (_, predictor))| {
+                let seed = study.seed().branch("propose").index(step as u64).branch(&module.path);
+                let (component, current) =
+                    (Component::instruction(&*module.path), &module.texts[module.best()].text);
+                let mut request = TextRequest::new(component, predictor.spec().clone(), current.as_str());
+                request.history = module.history(this.settings.history);
+                request.temperature = Some(this.settings.temperature);
+                request.sample = seed.branch("sample").value();
+                if this.settings.grounding {
+                    request.grounding = this.grounding.clone();
+                    request.demos = demos::shown(
+                        study.train(),
+                        predictor.spec(),
+                        this.settings.examples,
+                        seed.branch("examples"),
+                    );
+                }
+                let name = format!("propose-{step}/{}", module.path);
+                async move { study.propose(&name, &this.settings.proposer, &request).await }
+            });
+        let proposed = study.several(requests.collect()).await?;
+        study.sync()?;
+        let (mut joint, mut new) = (Joint::of_step(step), false);
+        for (module, proposed) in self.modules.iter_mut().zip(proposed) {
+            joint.usage += proposed.usage;
+            if let Some(problem) = proposed.problem {
+                study.warn(format!("no instruction for `{}`: {problem}", module.path));
+            }
+            let known = |text: &String| module.texts.iter().position(|tried| tried.text == *text);
+            let place = match proposed.texts.into_iter().next() {
+                None => module.best(),
+                Some(text) => known(&text).unwrap_or_else(|| {
+                    new = true;
+                    module.texts.push(Tried { text, scores: Vec::new() });
+                    module.texts.len() - 1
+                }),
+            };
+            joint.texts.push(place);
+        }
+        Ok(new.then_some(joint))
+    }
+
+    /// Scores a program, credits the score to its instructions, and makes it the best one if it is.
+    async fn try_program(&mut self, joint: Joint, step: usize) -> Result<(), Stop> {
+        let (study, val) = (self.study, self.study.val());
+        let instruct = |candidate: Candidate, (module, place): (&Module, &usize)| {
+            candidate.instruction(&*module.path, module.texts[*place].text.as_str())
+        };
+        let candidate = self.modules.iter().zip(&joint.texts).fold(Candidate::new(), instruct);
+        let program = candidate.applied_to(study.program())?;
+        let scope = study.scope_of(&program);
+        if scope == self.best_scope {
+            return Ok(());
+        }
+        let seed = study.seed().branch("minibatch").index(step as u64);
+        let rows = match self.settings.minibatch {
+            Some(rows) if rows < val.len() => {
+                // A minibatch is the beginning of a random order of the valset.
+                val.shuffled(seed).select(0..rows)
+            }
+            _ => val.clone(),
+        };
+        study.phase(&joint.label, rows.len());
+        let mut scores = study.evaluate(&scope, &program, &rows).await?;
+        let rival = self.best_on(&scores);
+        let (batch, whole) = (scores.mean, rows.len() == val.len());
+        let mut note = None;
+        if !whole && batch > rival {
+            study.phase(&format!("{}: the whole valset", joint.label), val.len());
+            scores = study.evaluate(&scope, &program, val).await?;
+        } else if !whole {
+            let (own, best) = (percent(batch), percent(rival));
+            note = Some(format!(
+                "{own} on a minibatch of {} rows, where the best program had {best}",
+                rows.len()
+            ));
+        }
+        let full = scores.items.len() == val.len();
+        let credited = if full { scores.mean } else { self.best.mean + batch - rival };
+        for (module, place) in self.modules.iter_mut().zip(&joint.texts) {
+            module.texts[*place].scores.push(credited);
+        }
+        let mut trial = Trial::new(joint.label, &program).scored(&scores);
+        trial.usage += joint.usage;
+        if !full {
+            // Scores on different rows are not comparable.
+            trial.score = None;
+        }
+        trial.notes.extend(note);
+        let trial = study.record(trial, program);
+        if full && scores.mean > self.best.mean {
+            (self.best, self.best_scope) = (scores, scope);
+            study.choose(trial);
+        }
+        Ok(())
+    }
+
+    /// Returns the mean score of the best program on the rows of these scores.
+    fn best_on(&self, scores: &Scores) -> f64 {
+        let of: BTreeMap<usize, _> = self.best.items.iter().map(|item| (item.index, item)).collect();
+        let items: Vec<_> =
+            scores.items.iter().filter_map(|item| of.get(&item.index).copied().cloned()).collect();
+        mean(&items).unwrap_or(self.best.mean)
+    }
+}
+
+impl Joint {
+    fn of_step(step: usize) -> Self {
+        Joint { label: format!("step {}", step + 1), texts: Vec::new(), usage: Usage::default() }
+    }
+}
+
+impl Module {
+    /// Returns the index of the instruction with the best mean score, the first one in a tie.
+    fn best(&self) -> usize {
+        let score = |place: usize| self.texts[place].score().unwrap_or(f64::NEG_INFINITY);
+        (0..self.texts.len()).fold(0, |best, place| if score(place) > score(best) { place } else { best })
+    }
+
+    /// Returns the best instructions with their mean scores, the best one last.
+    fn history(&self, most: usize) -> Vec<ScoredText> {
+        let scored = |tried: &Tried| Some(ScoredText { text: tried.text.clone(), score: tried.score()? });
+        ScoredText::best_last(self.texts.iter().filter_map(scored), most)
+    }
+}

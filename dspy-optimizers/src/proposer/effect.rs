@@ -1,0 +1,55 @@
+//! Requests to proposers as effects of a study.
+
+use dspy_core::error::clipped;
+use dspy_core::lm::Usage;
+
+use super::{SharedProposer, TextRequest, clean};
+use crate::engine::{Program, Stop, Study};
+
+/// The largest length of a proposed text in characters, whatever the proposer.
+const LONGEST: usize = 50_000;
+
+/// The answer of a proposer.
+pub(crate) struct Proposed {
+    /// The texts, at most as many as requested; none if the proposer's reply could not be read.
+    pub(crate) texts: Vec<String>,
+    /// The cost of its calls.
+    pub(crate) usage: Usage,
+    /// The reason why there are no texts, if the proposer failed.
+    pub(crate) problem: Option<String>,
+}
+
+impl<P: Program, E> Study<'_, P, E> {
+    /// Requests texts from a proposer as an effect with this name.
+    ///
+    /// # Errors
+    /// If the search has to stop, or the proposer cannot work until its configuration changes. A reply that cannot
+    /// be read is no text and no error.
+    pub(crate) async fn propose(
+        &self,
+        name: &str,
+        proposer: &SharedProposer,
+        request: &TextRequest,
+    ) -> Result<Proposed, Stop> {
+        let effect = self.effect(name, || proposer.propose(request.clone())).await?;
+        let (texts, problem) = match effect.output {
+            Ok(texts) => (texts, None),
+            Err(error) => (Vec::new(), Some(no_text(error)?)),
+        };
+        let texts = texts.iter().filter_map(|text| clean(text, LONGEST)).take(request.count.max(1));
+        Ok(Proposed { texts: texts.collect(), usage: effect.usage, problem })
+    }
+}
+
+/// Returns the note of a trial about a proposer that failed.
+///
+/// # Errors
+/// If it cannot work until its configuration changes.
+pub(crate) fn no_text(error: dspy_core::Error) -> Result<String, Stop> {
+    if error.is_configuration() {
+        return Err(error.into());
+    }
+    // The message of a reply that cannot be read quotes the whole reply below its first line.
+    let message = error.to_string();
+    Ok(format!("the proposer failed: {}", clipped(message.lines().next().unwrap_or_default())))
+}

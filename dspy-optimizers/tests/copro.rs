@@ -1,0 +1,214 @@
+//! `Copro`: rounds of proposals, turns of predictors, and what every optimizer keeps.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+#[path = "common/laws.rs"]
+mod laws;
+
+use std::sync::{Arc, Mutex};
+
+use common::{HINTS, Obedient, Row, one_step, pair, right, rows};
+use dspy_core::lm::{BoxFuture, Lm, ScriptedLm};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::HasPredictors as _;
+use dspy_core::signature::Values;
+use dspy_optimizers::proposer::{Proposer, TextRequest};
+use dspy_optimizers::{Budget, Copro, Data, OptimizeError, Report, Stopped};
+use laws::{Run, with_run};
+
+type Requests = Arc<Mutex<Vec<TextRequest>>>;
+
+/// A proposer that adds one hint after the other to the best instruction, and keeps the requests.
+fn hinting(requests: &Requests) -> impl dspy_optimizers::proposer::TextProposer + use<> {
+    let requests = requests.clone();
+    move |request: TextRequest| {
+        let best = request.history.last().map_or(request.current.clone(), |best| best.text.clone());
+        let missing = HINTS.iter().filter(|hint| !best.contains(**hint));
+        let texts = missing.map(|hint| format!("{best} {hint}")).take(request.count).collect();
+        requests.lock().unwrap().push(request);
+        async move { Ok(texts) }
+    }
+}
+
+#[tokio::test]
+async fn it_makes_the_published_calls_and_climbs() {
+    let (lm, requests) = (Obedient::new(), Requests::default());
+    let copro = Copro::builder().metric(right).breadth(3).depth(2).published().proposer(hinting(&requests));
+    let optimized = copro.build().compile(one_step(&lm), &rows(10)).await.unwrap();
+    let report = optimized.report();
+    // Published: breadth × depth programs on the whole set, the original among those of the first round.
+    assert_eq!((lm.calls(), report.trials.len()), (3 * 2 * 10, 6));
+    assert_eq!((report.baseline, report.score()), (Some(0.0), Some(0.4)));
+    let requests = requests.lock().unwrap();
+    let asked: Vec<_> = requests.iter().map(|request| (request.count, request.temperature)).collect();
+    assert_eq!(asked, [(2, Some(1.4)), (3, Some(1.4))]);
+    assert_eq!((requests[0].history.len(), requests[0].demos.len()), (0, 0));
+    let scores: Vec<f64> = requests[1].history.iter().map(|text| text.score).collect();
+    assert_eq!(scores, [0.0, 0.2, 0.2], "in ascending order");
+    assert!(optimized.predictor().instruction().contains("cat=meow"), "{report}");
+}
+
+#[tokio::test]
+async fn a_race_finds_the_same_with_fewer_calls() {
+    let run = |published: bool| async move {
+        let lm = Obedient::new();
+        // One instruction of four is better than the best so far.
+        let propose = move |request: TextRequest| async move {
+            assert_eq!(request.demos.len(), if published { 0 } else { 10 });
+            let best = request.history.last().map_or(request.current, |best| best.text.clone());
+            let hint = HINTS.iter().find(|hint| !best.contains(**hint)).copied().unwrap_or_default();
+            let useless = (1..request.count).map(|number| format!("Guess {number}, not like this: {hint}"));
+            Ok(useless.map(|text| text.replace('=', " ")).chain([format!("{best} {hint}")]).collect())
+        };
+        let copro = Copro::builder().metric(right).breadth(4).depth(5).proposer(propose);
+        let copro = if published { copro.published() } else { copro };
+        let optimized = copro.build().compile(one_step(&lm), &rows(100)).await.unwrap();
+        (optimized.report().score(), lm.calls())
+    };
+    let ((full, all), (raced, fewer)) = (run(true).await, run(false).await);
+    assert_eq!((full, raced), (Some(1.0), Some(1.0)));
+    assert!(fewer < all * 3 / 4, "{fewer} of {all}");
+}
+
+/// `a` is best while the right side is silent, `b` once it says `c`.
+fn together(_: &Row, output: &Values) -> f64 {
+    match (output["left"].as_str().unwrap(), output["right"].as_str().unwrap()) {
+        ("a", "silence") => 0.6,
+        ("b", "silence") => 0.4,
+        ("a", "c") => 0.7,
+        ("b", "c") => 0.9,
+        _ => 0.5,
+    }
+}
+
+#[tokio::test]
+async fn an_instruction_is_compared_under_those_that_the_others_have_now() {
+    let propose = async |request: TextRequest| {
+        let left = request.component.predictor() == "left";
+        Ok(if left { vec!["cow=a".to_owned(), "cow=b".to_owned()] } else { vec!["cow=c".to_owned()] })
+    };
+    for (depth, score) in [(1, 0.7), (2, 0.9)] {
+        let mut program = pair();
+        program.set_lm(Lm::shared(Obedient::new()));
+        let copro = Copro::builder().metric(together).breadth(3).depth(depth).published().proposer(propose);
+        let cows = vec![rows(1)[0].clone(); 4];
+        let optimized = copro.build().compile(program, &cows).await.unwrap();
+        let report = optimized.report();
+        assert_eq!(report.score(), Some(score), "{report}");
+        let best = report.ranking()[0].score;
+        assert_eq!(best, report.score(), "the result is the best program that was scored");
+    }
+}
+
+/// A small run in which a model writes the instructions.
+fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let copro = Copro::builder().metric(together).breadth(2).depth(2).examples(2);
+        let optimized = with_run!(copro, run).build().compile(pair(), &rows(3)).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+fn single(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let copro = Copro::builder().metric(right).breadth(3).depth(2).examples(2);
+        let program = DynPredict::new("question -> answer".parse().unwrap());
+        let optimized = with_run!(copro, run).build().compile(program, &rows(10)).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+#[tokio::test]
+async fn a_killed_run_ends_as_the_unbroken_one() {
+    laws::resumes_at_every_event("copro", small).await;
+}
+
+#[tokio::test]
+async fn the_seed_alone_decides() {
+    laws::depends_on_the_seed_alone(single).await;
+}
+
+#[tokio::test]
+async fn budgets_are_kept() {
+    laws::keeps_to_budgets(single).await;
+}
+
+#[tokio::test]
+async fn an_outage_is_an_error() {
+    laws::outages_are_errors("copro", single).await;
+}
+
+#[tokio::test]
+async fn a_proposer_that_says_nothing_of_use_changes_nothing() {
+    let same = |text: &'static str| async move |_: TextRequest| Ok(vec![text.to_owned(); 100]);
+    let long = async |request: TextRequest| Ok(vec!["long ".repeat(20_000); request.count]);
+    let lm = Obedient::new();
+    let copro = Copro::builder().metric(right).breadth(3).depth(2);
+    for silly in [
+        copro.clone().proposer(same("")),
+        copro.clone().proposer(same("[[ ## completed ## ]]")),
+        copro.clone().proposer(long),
+        copro.clone().proposer(Proposer::new().with_lm(Lm::shared(Arc::new(ScriptedLm::from_fn(|_| ""))))),
+    ] {
+        let optimized = silly.build().compile(one_step(&lm), &rows(5)).await.unwrap();
+        assert_eq!((optimized.report().trials.len(), optimized.report().stopped), (1, Stopped::Finished));
+        assert_eq!(optimized.report().baseline, Some(0.0));
+    }
+    // Always the same text is one candidate.
+    let optimized = copro.proposer(same("cow=moo")).build().compile(one_step(&lm), &rows(5)).await.unwrap();
+    assert_eq!((optimized.report().trials.len(), optimized.report().score()), (2, Some(0.2)));
+}
+
+#[tokio::test]
+async fn a_proposer_that_fails_is_in_the_warnings() {
+    let copro = Copro::builder().metric(right).breadth(2).depth(2);
+    let failing = copro.clone().proposer(async |_: TextRequest| Err(dspy_core::Error::other("no ideas")));
+    let optimized = failing.build().compile(one_step(&Obedient::new()), &rows(5)).await.unwrap();
+    assert_eq!(optimized.report().warnings, ["no instructions for `self`: the proposer failed: no ideas"]);
+    // Without a model there is none to ask.
+    let error = copro.build().compile(one_step(&Obedient::new()), &rows(5)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn bad_input_is_a_typed_error() {
+    let (lm, requests) = (Obedient::new(), Requests::default());
+    let copro = || Copro::builder().metric(right).breadth(2).depth(1).proposer(hinting(&requests));
+    let empty = copro().build().compile(one_step(&lm), &[] as &[Row; 0]).await.unwrap_err();
+    assert!(matches!(empty, OptimizeError::Empty { set: "trainset" }));
+    let empty =
+        copro().build().compile(one_step(&lm), Data::new(rows(3)).valset(Vec::new())).await.unwrap_err();
+    assert!(matches!(empty, OptimizeError::Empty { set: "valset" }));
+    for temperature in [f64::NAN, -1.0] {
+        let error =
+            copro().temperature(temperature).build().compile(one_step(&lm), &rows(3)).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Option { option: "temperature", .. }), "{error}");
+    }
+    let none = copro().build().compile(common::Steps(Vec::new()), &rows(3)).await.unwrap_err();
+    assert!(matches!(none, OptimizeError::NoPredictors));
+    let failing = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let copro = Copro::builder().metric(failing).breadth(2).proposer(hinting(&requests)).build();
+    let error = copro.compile(one_step(&lm), &rows(3)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
+    // A constant metric, or one that is NaN, keeps the program.
+    for constant in [0.0, 1.0, f64::NAN] {
+        let copro =
+            Copro::builder().metric(move |_: &Row, _: &Values| constant).breadth(3).depth(1).max_errors(100);
+        let result = copro.proposer(hinting(&requests)).build().compile(one_step(&lm), &rows(1)).await;
+        match result {
+            Ok(optimized) => assert!(!optimized.predictor().instruction().contains('='), "{constant}"),
+            Err(error) => {
+                assert!(constant.is_nan() && matches!(error, OptimizeError::Metric { .. }), "{error}");
+            }
+        }
+    }
+    let tiny = copro_of_one(&lm, &requests).await;
+    assert_eq!(tiny.stopped, Stopped::Finished);
+}
+
+async fn copro_of_one(lm: &Arc<Obedient>, requests: &Requests) -> Report {
+    let copro =
+        Copro::builder().metric(right).proposer(hinting(requests)).budget(Budget::calls(1_000)).build();
+    copro.compile(one_step(lm), &rows(1)).await.unwrap().report().clone()
+}

@@ -1,0 +1,59 @@
+//! Rules from labelled rows, in the instruction of the program: a model writes them, a race on the valset selects them.
+//!
+//! Run: `cargo run --example infer_rules`
+//! Needs: nothing; see `quickstart` for how to use a real model.
+
+use dspy::data;
+use dspy::optimizers::{Budget, Data, InferRules, Verify};
+use dspy::prelude::*;
+
+/// The teams of a shop's help desk.
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    Billing,
+    Shipping,
+    Returns,
+    Technical,
+    Account,
+    Sales,
+}
+
+/// Decide which team should answer a customer's message.
+#[signature]
+#[derive(Clone)]
+struct Route {
+    #[input]
+    message: String,
+    #[output]
+    team: Team,
+}
+
+#[tokio::main]
+async fn main() -> dspy::Result<()> {
+    dspy::configure(Lm::from_env()?);
+    let tickets: Vec<Route> =
+        data::parse_jsonl(include_str!("data/tickets.jsonl")).map_err(dspy::Error::other)?;
+    let (train, rest) = data::split(tickets, 0.3, dspy::Seed::new(1));
+    let (val, heldout) = data::split(rest, 0.6, dspy::Seed::new(2));
+
+    let right = |example: &Route, output: &RouteOutput| example.team == output.team;
+    let optimizer = InferRules::builder()
+        .metric(right)
+        .num_candidates(5)
+        // Rules only: no demonstrations.
+        .max_bootstrapped_demos(0)
+        .max_labeled_demos(0)
+        .verify(Verify::rows(40))
+        .budget(Budget::calls(3_000))
+        .build();
+    let optimized = optimizer.compile(Predict::<Route>::new(), Data::new(&train).valset(&val)).await?;
+    println!("{}", optimized.report());
+
+    let evaluate = Evaluate::new(right).concurrency(16);
+    let before = evaluate.run(&Predict::<Route>::new(), &heldout).await?;
+    let after = evaluate.run(&optimized, &heldout).await?;
+    println!("held out   {after}   (baseline {before})");
+    Ok(())
+}
