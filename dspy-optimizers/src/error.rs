@@ -17,7 +17,7 @@ use crate::journal::JournalError;
 #[non_exhaustive]
 pub enum OptimizeError {
     /// A data set has no examples.
-    #[error("the {set} is empty")]
+    #[error("the {set} has no examples")]
     Empty {
         /// The name of the data set, such as `trainset` or `valset`.
         set: &'static str,
@@ -33,32 +33,34 @@ pub enum OptimizeError {
         source: FieldError,
     },
     /// The program has no predictors, so there is nothing to optimize.
-    #[error("the program has no predictors")]
+    #[error("the program has no predictors, so there is nothing to optimize")]
     NoPredictors,
     /// The teacher does not have the same predictors and signatures as the program.
-    #[error("the teacher does not fit the program: {}", .0.join("; "))]
+    #[error("the predictors of the teacher differ from those of the program: {}", .0.join("; "))]
     Teacher(Vec<String>),
     /// An option has an invalid value.
-    #[error("`{option}` cannot be {value}")]
+    #[error("invalid value {value} of the option `{option}`; expected {expected}")]
     Option {
         /// Its name.
         option: &'static str,
         /// Its value.
         value: String,
+        /// The values that it can have.
+        expected: &'static str,
     },
     /// The only limit is in US dollars, but the price of the model is unknown: it is in no
     /// [table](dspy_core::lm::PriceTable), its handle has no [price](dspy_core::lm::Lm::price) and its
     /// replies report none. The run would therefore be unlimited.
     #[error(
-        "what `{model}` costs is not known, so a budget of dollars alone limits nothing; tell by `Lm::price`, or add a \
-         limit of calls or tokens"
+        "the price of `{model}` is unknown, so a budget in US dollars alone would limit nothing; set the price with \
+         `Lm::price`, or add a limit on calls or tokens"
     )]
     UnknownPrice {
         /// The model.
         model: String,
     },
     /// The model cannot be reached, or another external service failed, after all retries.
-    #[error("{source}{}", how_to_go_on(.run_dir.as_ref()))]
+    #[error("{source}{}", how_to_resume(.run_dir.as_ref()))]
     Outage {
         /// The last error.
         source: BoxError,
@@ -66,7 +68,7 @@ pub enum OptimizeError {
         run_dir: Option<PathBuf>,
     },
     /// The metric failed on too many examples for its scores to be meaningful.
-    #[error("the metric failed on {failed} examples, at last: {last}{}", how_to_go_on(.run_dir.as_ref()))]
+    #[error("the metric failed on {failed} examples, the last error is: {last}{}", how_to_resume(.run_dir.as_ref()))]
     Metric {
         /// The number of examples on which it has failed.
         failed: usize,
@@ -105,12 +107,10 @@ impl fmt::Debug for OptimizeError {
     }
 }
 
-fn how_to_go_on(run_dir: Option<&PathBuf>) -> String {
+fn how_to_resume(run_dir: Option<&PathBuf>) -> String {
     match run_dir {
-        Some(folder) => {
-            format!("; nothing that was paid is lost: run again with the run_dir `{}`", folder.display())
-        }
-        None => "; with a `run_dir` such a run can go on where it was".into(),
+        Some(folder) => format!("; to resume, run again with the run_dir `{}`", folder.display()),
+        None => "; set a `run_dir` to be able to resume such a run".into(),
     }
 }
 

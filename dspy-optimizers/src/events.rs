@@ -1,14 +1,14 @@
 //! Events of a study.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use dspy_base::locks::MutexExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::options::{Listener, Options};
-use crate::verify::Verification;
+use crate::report::Verification;
 
-/// An event of a study; see [`Options::on_event`].
+/// An event of a study; see [`Options::on_event`](crate::Options::on_event).
 ///
 /// Rollouts are reported in the order in which they end, all other events in the order of the algorithm,
 /// regardless of the concurrency. On resume, the events of recorded effects are reported again.
@@ -65,6 +65,9 @@ pub enum StudyEvent {
     },
 }
 
+/// A function that receives the events of a study.
+pub(crate) type Listener = Arc<dyn Fn(&StudyEvent) + Send + Sync>;
+
 /// The receivers of events: the progress bar and the listener.
 pub(crate) struct Events {
     bar: ProgressBar,
@@ -73,12 +76,12 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(options: &Options) -> Self {
-        // The bar is hidden if there is no terminal.
-        let bar = if options.progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    /// Creates the receivers. `progress` is whether to show the bar, which stays hidden without a terminal.
+    pub(crate) fn new(progress: bool, listener: Option<Listener>) -> Self {
+        let bar = if progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let template = "{prefix}  {bar:24} {pos}/{len}  {msg}  {elapsed}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        Events { bar: bar.with_style(style), best: Mutex::default(), listener: options.listener.clone() }
+        Events { bar: bar.with_style(style), best: Mutex::default(), listener }
     }
 
     pub(crate) fn emit(&self, event: &StudyEvent) {
@@ -102,7 +105,7 @@ impl Events {
                 self.bar.set_prefix(name.clone());
             }
             StudyEvent::Trial { score: Some(score), .. } => {
-                let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut best = self.best.lock_any();
                 let highest = best.map_or(*score, |best| best.max(*score));
                 *best = Some(highest);
                 self.bar.set_message(format!("best {:.1} %", highest * 100.0));

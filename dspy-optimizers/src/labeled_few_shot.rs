@@ -5,8 +5,11 @@ use dspy_core::program::HasPredictors;
 use dspy_core::signature::Example;
 
 use crate::data::{IntoData, RowSet as _, Rows};
+use crate::demos;
+use crate::error::OptimizeError;
+use crate::optimized::Optimized;
+use crate::optimizer::Optimizer;
 use crate::report::{Report, Trial};
-use crate::{OptimizeError, Optimized, Optimizer, demos};
 
 /// An optimizer that sets up to `k` rows of the trainset as demonstrations of every predictor. It calls no
 /// model and needs no metric.

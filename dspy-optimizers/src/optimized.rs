@@ -9,7 +9,7 @@ use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
 use dspy_core::signature::IntoInput;
 use dspy_core::state::{ProgramState, StateError};
 
-use crate::Report;
+use crate::report::Report;
 
 /// An optimized program with the report of its optimization. Dereferences to the program, and implements
 /// [`Module`] if the program does, so it can be called, evaluated and optimized again.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dspy_core::lm::BoxFuture;
 
 use crate::data::{Data, IntoData, RowSet, Rows};
-use crate::{OptimizeError, Optimized};
+use crate::error::OptimizeError;
+use crate::optimized::Optimized;
 
 /// An algorithm that improves a program with data.
 ///
@@ -63,7 +64,7 @@ use crate::{OptimizeError, Optimized};
 /// ```
 #[doc(alias = "Teleprompter")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no optimizer of programs `{P}` with examples `{E}`",
+    message = "`{Self}` is not an optimizer of programs `{P}` with examples `{E}`",
     note = "an optimizer must have its metric: `.metric(…)`, for the examples and outputs of the program"
 )]
 pub trait Optimizer<P, E>: Send + Sync {

@@ -1,16 +1,10 @@
-//! Verification of a search result on held-out rows.
-
-use std::fmt;
+//! The settings of the verification of a result on held-out rows.
 
 use dspy_core::Seed;
-use serde::{Deserialize, Serialize};
 
-use crate::OptimizeError;
 use crate::data::Rows;
-use crate::report::percent;
-
-/// The smallest number of rows to hold out; fewer would not be meaningful.
-const FEWEST: usize = 10;
+use crate::error::OptimizeError;
+use crate::report::FEWEST_ROWS;
 
 /// Settings of the verification of a result on rows that the search never uses.
 ///
@@ -64,7 +58,8 @@ impl Verify {
         if (0.0..=1.0).contains(&self.reserve) {
             return Ok(());
         }
-        Err(OptimizeError::Option { option: "verify.reserve", value: self.reserve.to_string() })
+        let (value, expected) = (self.reserve.to_string(), "a number from 0 to 1");
+        Err(OptimizeError::Option { option: "verify.reserve", value, expected })
     }
 
     /// Splits rows into those for the search and those to hold out. If there are too few of the latter,
@@ -75,7 +70,7 @@ impl Verify {
         seed: Seed,
     ) -> (Rows<'d, E>, Result<Rows<'d, E>, usize>) {
         let count = self.rows.min(rows.len() / 2);
-        if count < FEWEST {
+        if count < FEWEST_ROWS {
             return (rows.clone(), Err(count));
         }
         let mut held = seed.branch("holdout").rng().sample(rows.len(), count);
@@ -89,73 +84,5 @@ impl Default for Verify {
     /// Returns settings that hold out up to 100 rows.
     fn default() -> Self {
         Verify::rows(100)
-    }
-}
-
-/// The result of a [verification](Verify).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Verification {
-    /// No verification was requested.
-    #[default]
-    Off,
-    /// There were too few rows to hold any out, so the result is that of the search.
-    TooFewRows {
-        /// The number of rows that could be held out.
-        rows: usize,
-    },
-    /// The search has found no program better than the original one.
-    NothingFound,
-    /// The budget was exhausted before all programs had run on a block of rows, so the result is that of the
-    /// search.
-    OutOfBudget,
-    /// The best candidate is not worse than the original program, and is the result.
-    Passed(Verified),
-    /// The original program is better than all candidates, and is the result.
-    Failed(Verified),
-}
-
-/// The scores on held-out rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Verified {
-    /// The number of rows on which all programs have run.
-    pub rows: usize,
-    /// The index in [`Report::trials`](crate::Report::trials) of the best candidate on these rows.
-    pub trial: usize,
-    /// Its mean score on these rows.
-    pub score: f64,
-    /// Half the width of the 95 % confidence interval of that score.
-    pub margin: f64,
-    /// The mean score of the original program on these rows.
-    pub baseline: f64,
-    /// The mean score of the candidate in the search. Its difference from `score` is mostly luck.
-    pub search_score: Option<f64>,
-}
-
-impl fmt::Display for Verification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verification::Off => f.write_str("not verified"),
-            Verification::TooFewRows { rows } => {
-                write!(f, "not verified: {rows} rows are too few to hold out")
-            }
-            Verification::NothingFound => f.write_str("nothing to verify: the program is as it was given"),
-            Verification::OutOfBudget => f.write_str("not verified: the budget was used up"),
-            Verification::Passed(verified) => verified.fmt(f),
-            Verification::Failed(verified) => {
-                write!(f, "{verified}; not returned, the program is as it was given")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verified { rows, score, margin, baseline, search_score, .. } = self;
-        let (score, margin, baseline) = (percent(*score), margin * 100.0, percent(*baseline));
-        write!(f, "verified on {rows} unseen rows: {score} (± {margin:.1}), from {baseline}")?;
-        search_score.map_or(Ok(()), |seen| write!(f, "; {} in the search", percent(seen)))
     }
 }

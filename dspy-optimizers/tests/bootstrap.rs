@@ -92,7 +92,7 @@ async fn a_teacher_must_have_the_same_predictors() {
     assert!(matches!(error, OptimizeError::Teacher(_)));
     let message = error.to_string();
     assert!(
-        message.contains("its `[0]` has another signature") && message.contains("it has `[1]`"),
+        message.contains("`[0]` has another signature") && message.contains("the program has no `[1]`"),
         "{message}"
     );
 }

@@ -108,7 +108,7 @@ async fn dollars_without_prices_are_no_silent_promise() {
     let (lm, _) = meter(Usage::tokens(10, 1));
     let report = search(lm, Budget::calls(10_000).usd(1.0), 16).await.unwrap();
     assert_eq!(report.stopped, Stopped::Finished);
-    assert!(report.to_string().contains("`meter` reports no price"), "{report}");
+    assert!(report.to_string().contains("the price of `meter` is unknown"), "{report}");
     assert_eq!(report.usage.cost_usd, None);
 }
 

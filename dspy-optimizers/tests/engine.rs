@@ -53,7 +53,7 @@ impl<E, O> Climb<E, O> {
         E: ExampleFor<P>,
     {
         let mut best = Candidate::new();
-        let mut highest = study.score("as it was given", &best).await?;
+        let mut highest = study.score("original program", &best).await?;
         for step in 0..self.steps {
             // Which idea it is depends on the seed.
             let attempt = study.seed().branch("attempt").index(step as u64).rng().below(HINTS.len());
@@ -308,9 +308,26 @@ impl Optimizer<DynPredict, Row> for Eager {
         let (data, metric) = (data.into_data(), SharedMetric::new(right));
         let study = Study::builder("Eager", program, &data).start(&metric)?;
         let work = self.0.compile(study.program().clone(), study.train().clone());
-        study.nested("eager", Budget::UNLIMITED, Box::pin(work)).await?;
+        study.nested("eager", Budget::UNLIMITED, work).await?;
         study.finish(Ok(Stopped::Finished)).await
     }
+}
+
+#[tokio::test]
+async fn the_future_of_a_nested_study_is_small_and_borrows_nothing() {
+    let nested = {
+        let (data, metric) = (Data::new(rows(12)), SharedMetric::new(right));
+        let study = Study::builder("Own", one_step(&Obedient::new()), &data).start(&metric).unwrap();
+        let work = async {
+            let held = [1_u8; 4096];
+            tokio::task::yield_now().await;
+            held.len()
+        };
+        assert!(size_of_val(&work) >= 4096);
+        study.nested(&String::from("large"), Budget::UNLIMITED, work)
+    };
+    assert!(size_of_val(&nested) <= 64, "{}", size_of_val(&nested));
+    assert_eq!(nested.await, 4096);
 }
 
 #[tokio::test]
@@ -351,7 +368,10 @@ async fn a_candidate_that_does_not_fit_is_an_error_that_names_the_parts() {
     let study = Study::builder("Own", one_step(&lm), &data).start(&metric).unwrap();
     let stop = study.score("x", &Candidate::new().instruction("answer", "y")).await.unwrap_err();
     let Stop::Error(error) = stop else { panic!("{stop:?}") };
-    assert!(error.to_string().contains("`answer:instruction`; there are `self:instruction`"), "{error}");
+    assert!(
+        error.to_string().contains("`answer:instruction`; its components are `self:instruction`"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -412,7 +432,7 @@ async fn journals_of_earlier_versions_are_a_clear_error() {
     let error = run(&lm, at(&folder)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Journal(JournalError::OtherVersion { .. })), "{error}");
     assert!(
-        error.to_string().contains("its format is dspy-journal/1, this one writes dspy-journal/2"),
+        error.to_string().contains("its format is dspy-journal/1, this one writes dspy-journal/3"),
         "{error}"
     );
     assert_eq!(lm.calls(), 0);

@@ -110,7 +110,7 @@ async fn an_empty_run_dir_is_refused() {
     let lm = Parrot::new();
     let error = run(&lm, Path::new("")).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Journal(JournalError::Io { .. })), "{error}");
-    assert!(error.to_string().contains("run_dir is empty"), "{error}");
+    assert!(error.to_string().contains("run_dir is an empty path"), "{error}");
     assert_eq!(lm.calls(), 0);
     assert!(!Path::new("journal.jsonl").exists());
 }

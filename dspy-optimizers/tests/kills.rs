@@ -107,7 +107,7 @@ async fn a_run_that_is_killed_three_times_makes_no_more_calls_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_budget_too_small_for_a_candidate_gives_the_program_as_it_was() {
+async fn a_budget_too_small_for_a_candidate_returns_the_original_program() {
     for budget in [Budget::calls(0), Budget::calls(1), Budget::calls(5), Budget::UNLIMITED.tokens(1)] {
         let lm = Parrot::new();
         let mut program = TwoSteps::new(&lm);
@@ -121,7 +121,7 @@ async fn a_budget_too_small_for_a_candidate_gives_the_program_as_it_was() {
         assert!(matches!(report.stopped, Stopped::Budget(_)), "{report}");
         assert_eq!(ProgramState::of(&*optimized).predictors, given, "{budget}");
         assert_eq!((report.score(), report.trials.len()), (None, 0));
-        assert!(report.to_string().contains("the program is as it was given"), "{report}");
+        assert!(report.to_string().contains("the result is the original program"), "{report}");
         assert!(report.changes().is_empty(), "{report}");
 
         if budget.calls != Some(5) {

@@ -197,7 +197,7 @@ async fn an_outage_or_a_spent_budget_is_no_loss() {
     let down = Parrot::down_from(20);
     let error = run(&down, &folder, Budget::UNLIMITED).await.unwrap_err();
     assert!(matches!(&error, OptimizeError::Outage { run_dir: Some(_), .. }), "{error}");
-    assert!(error.to_string().contains("run again with the run_dir"), "{error}");
+    assert!(error.to_string().contains("to resume, run again with the run_dir"), "{error}");
     let lm = Parrot::new();
     let spent = run(&lm, &folder, Budget::calls(40)).await.unwrap();
     assert_eq!(spent.stopped, Stopped::Budget(Limit::Calls));

@@ -10,9 +10,11 @@ use serde_json::Value;
 pub(crate) use self::algorithm::{Bootstrap, Bootstrapped};
 pub(crate) use self::roles::Roles;
 pub(crate) use self::settings::{Settings, bootstrap_setters};
-use crate::OptimizeError;
+use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
-use crate::options::{NoMetric, Options, SharedMetric, optimizer};
+use crate::error::OptimizeError;
+use crate::metric::SharedMetric;
+use crate::options::Options;
 use crate::report::{Stopped, Trial};
 
 /// An optimizer that makes demonstrations from successful runs. It runs a teacher on rows of the trainset;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use dspy_core::program::HasPredictors;
 
 use super::Bootstrap;
+use crate::demos;
 use crate::engine::{Program, Study};
+use crate::error::OptimizeError;
 use crate::labeled_few_shot::sampling;
-use crate::{OptimizeError, demos};
 
 /// The teacher, which makes the demonstrations, and the student, which receives them.
 pub(crate) struct Roles<P> {
@@ -51,12 +52,12 @@ impl<P: Program> Roles<P> {
 fn differences(student: &impl HasPredictors, teacher: &impl HasPredictors) -> Vec<String> {
     let (own, other) = (signatures(student), signatures(teacher));
     let missing = own.iter().filter_map(|(path, signature)| match other.get(path) {
-        None => Some(format!("it has no `{path}`")),
-        Some(other) if other != signature => Some(format!("its `{path}` has another signature")),
+        None => Some(format!("the teacher has no `{path}`")),
+        Some(other) if other != signature => Some(format!("`{path}` has another signature")),
         Some(_) => None,
     });
     let extra = other.keys().filter(|path| !own.contains_key(*path));
-    missing.chain(extra.map(|path| format!("it has `{path}`, the program has not"))).collect()
+    missing.chain(extra.map(|path| format!("the program has no `{path}`"))).collect()
 }
 
 fn signatures(program: &impl HasPredictors) -> BTreeMap<String, String> {

@@ -3,8 +3,8 @@
 use dspy_core::lm::Lm;
 use serde_json::{Value, json};
 
-use crate::OptimizeError;
-use crate::journal::model_identity;
+use crate::error::OptimizeError;
+use crate::identity::model_identity;
 
 /// The parameters of a bootstrap that determine its result.
 #[derive(Debug, Clone)]
@@ -32,7 +32,8 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<(), OptimizeError> {
         match self.metric_threshold {
             Some(value) if value.is_nan() => {
-                Err(OptimizeError::Option { option: "metric_threshold", value: value.to_string() })
+                let (value, expected) = (value.to_string(), "a number");
+                Err(OptimizeError::Option { option: "metric_threshold", value, expected })
             }
             _ => Ok(()),
         }

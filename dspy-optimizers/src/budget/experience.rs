@@ -8,10 +8,10 @@ use dspy_core::lm::{BudgetScope, Response, Usage};
 const KEPT: usize = 8;
 
 /// The usage of a few replies of each model.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Experience(HashMap<String, Kept>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Kept {
     longest: Usage,
     others: Vec<Usage>,

@@ -1,11 +1,24 @@
 //! The ledger of a study: the account that pays its calls, and the reason why no further call is made.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dspy_core::lm::{Budget, BudgetRefusal, BudgetScope, Limit, LmError, LmScope};
+use dspy_base::locks::MutexExt as _;
+use dspy_core::lm::{Budget, BudgetLog, BudgetRefusal, BudgetScope, Limit, LmError, LmScope, Usage};
 
-use crate::journal::{AccountLog, Journal};
+use super::Experience;
+
+/// The history of an account, with which a ledger is opened.
+pub(crate) struct History {
+    /// The amount that earlier processes spent from it.
+    pub(crate) spent: Usage,
+    /// The time that counts against its time limit already.
+    pub(crate) elapsed: Duration,
+    /// The usage of calls of earlier processes, for cost estimates.
+    pub(crate) experience: Experience,
+    /// The log of its further calls.
+    pub(crate) log: Arc<dyn BudgetLog>,
+}
 
 /// An account for the calls of a study or of one of its phases. The first call that does not fit closes it;
 /// otherwise, whether a later, cheaper call fits would depend on the concurrency.
@@ -29,29 +42,20 @@ pub(crate) enum Closed {
 }
 
 impl Ledger {
-    /// Creates the ledger of a whole study, charged with the cost of earlier processes.
-    pub(crate) fn new(budget: Budget, journal: &Arc<Journal>) -> Arc<Self> {
-        let log = Arc::new(AccountLog { journal: journal.clone(), account: String::new() });
-        let account = budget.resume_logged(journal.spent_before(""), journal.elapsed(), log);
-        Self::with(account, None, journal)
+    /// Opens the ledger of a whole study.
+    pub(crate) fn open(budget: Budget, history: History) -> Arc<Self> {
+        Self::with(budget, history, None)
     }
 
-    /// Creates a ledger with additional limits, whose calls are charged to this one as well. `name` is the
-    /// name of its account in the journal; `elapsed` counts against its time limit.
-    pub(crate) fn below(
-        self: &Arc<Self>,
-        budget: Budget,
-        name: &str,
-        elapsed: Duration,
-        journal: &Arc<Journal>,
-    ) -> Arc<Self> {
-        let log = Arc::new(AccountLog { journal: journal.clone(), account: name.to_owned() });
-        let account = budget.resume_logged(journal.spent_before(name), elapsed, log);
-        Self::with(account, Some(self.clone()), journal)
+    /// Opens a ledger with additional limits, whose calls are charged to this one as well.
+    pub(crate) fn below(self: &Arc<Self>, budget: Budget, history: History) -> Arc<Self> {
+        Self::with(budget, history, Some(self.clone()))
     }
 
-    fn with(account: BudgetScope, outer: Option<Arc<Ledger>>, journal: &Journal) -> Arc<Self> {
-        journal.teach(&account);
+    fn with(budget: Budget, history: History, outer: Option<Arc<Ledger>>) -> Arc<Self> {
+        let History { spent, elapsed, experience, log } = history;
+        let account = budget.resume_logged(spent, elapsed, log);
+        experience.tell(&account);
         Arc::new(Ledger { account, outer, closed: Mutex::default() })
     }
 
@@ -72,7 +76,7 @@ impl Ledger {
 
     /// Returns the reason why the ledger is closed, or `None` if it is open.
     pub(crate) fn closed(&self) -> Option<Closed> {
-        self.state().clone()
+        self.closed.lock_any().clone()
     }
 
     /// Closes the ledger, so that no further call is made.
@@ -96,12 +100,8 @@ impl Ledger {
     }
 
     fn close(&self, why: Closed) {
-        self.state().get_or_insert(why);
+        self.closed.lock_any().get_or_insert(why);
         self.account.close();
-    }
-
-    fn state(&self) -> MutexGuard<'_, Option<Closed>> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,5 @@
 mod experience;
 mod ledger;
 
-pub use dspy_core::lm::{Budget, Limit};
-
 pub(crate) use self::experience::Experience;
-pub(crate) use self::ledger::{Closed, Ledger, tighter, without_share};
+pub(crate) use self::ledger::{Closed, History, Ledger, tighter, without_share};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use dspy_base::digest::Digest;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::Demo;
 use serde::{Deserialize, Serialize};
 
 use super::{Component, ComponentError, ComponentKind, ComponentValue};
-use crate::digest;
 
 /// Values for [components](Component) of a program. Components without a value stay as they are.
 ///
@@ -152,7 +152,7 @@ impl Candidate {
     /// Returns a digest of the values, which is stable across processes.
     pub fn digest(&self) -> String {
         // Serialising a candidate never fails.
-        digest::of_value(&serde_json::to_value(self).unwrap_or_default())
+        Digest::new().add_value(&serde_json::to_value(self).unwrap_or_default()).short()
     }
 
     fn check(&self, program: &impl HasPredictors) -> Result<(), ComponentError> {
@@ -227,7 +227,10 @@ mod tests {
         let given = Candidate::of(&program);
         let unknown = Candidate::new().instruction("self", "Feel.").instruction("other", "Think.");
         let error = unknown.apply(&mut program).unwrap_err();
-        assert!(error.to_string().contains("`other:instruction`; there are `self:instruction`"), "{error}");
+        assert!(
+            error.to_string().contains("`other:instruction`; its components are `self:instruction`"),
+            "{error}"
+        );
         let field = Candidate::new().description("self", "tone", "x").apply(&mut program);
         assert!(matches!(field, Err(ComponentError::Unknown { .. })));
         let kind = Candidate::new().with(Component::demos("self"), "text").apply(&mut program);

@@ -13,7 +13,7 @@ pub enum ComponentError {
     )]
     Name(String),
     /// The program has no such component.
-    #[error("the program has no component `{component}`; there are {}", known.join(", "))]
+    #[error("the program has no component `{component}`; its components are {}", known.join(", "))]
     Unknown {
         /// The name of the component.
         component: String,
@@ -21,6 +21,8 @@ pub enum ComponentError {
         known: Vec<String>,
     },
     /// The value is not of the kind of the component: text for demonstrations, or the reverse.
-    #[error("`{0}` cannot have a value of this kind")]
+    #[error(
+        "the value of `{0}` is of the wrong kind; `demos` needs demonstrations, every other component text"
+    )]
     Kind(String),
 }

@@ -59,8 +59,8 @@ impl<P, T> Data<P, T> {
 /// An argument for the data of `compile`: a trainset (`&rows`, a `Vec`, an `Arc<[Row]>`, anything that
 /// implements `AsRef<[E]>`, or [`Rows`]), or [`Data`], which can also have a valset, a holdout and a teacher.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no data to learn from",
-    note = "give a slice or a `Vec` of examples, or `Data::new(&train).valset(&val)`"
+    message = "`{Self}` is not data to optimize with",
+    note = "pass a slice or a `Vec` of examples, or `Data::new(&train).valset(&val)`"
 )]
 pub trait IntoData<P, E>: Send {
     /// The type that owns or borrows the rows.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use dspy_base::digest::Digest;
 use dspy_core::Seed;
 use dspy_core::signature::{Example, Values};
 use serde_json::Value;
 
-use crate::{OptimizeError, digest};
+use crate::error::OptimizeError;
 
 /// A selection of the rows of a data set, in any order. It borrows the rows and is cheap to clone.
 ///
@@ -161,9 +162,11 @@ impl<E> Rows<'_, E> {
 
     /// Returns the identity of the rows for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
-        let mut hash = blake3::Hasher::new();
-        self.picked.iter().for_each(|at| digest::add_members(&mut hash, &self.values[*at]));
-        serde_json::json!({"rows": self.len(), "digest": digest::short(&hash)})
+        let mut digest = Digest::new();
+        for at in &*self.picked {
+            digest.add_members(&self.values[*at]);
+        }
+        serde_json::json!({"rows": self.len(), "digest": digest.short()})
     }
 }
 

@@ -1,32 +1,11 @@
 //! Concurrent rollouts and evaluations.
 
-use dspy_core::lm::Usage;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::{ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::data::{Row, Rows};
-use crate::report::ItemReport;
-
-/// The scores of a program on rows.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Scores {
-    /// The mean score. Rows on which the program failed count as 0; those on which the metric failed are
-    /// excluded.
-    pub mean: f64,
-    /// The results by row, in the order of the rows.
-    pub items: Vec<ItemReport>,
-}
-
-impl Scores {
-    /// Returns the total cost of the rollouts.
-    pub fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        self.items.iter().for_each(|item| usage += item.usage);
-        usage
-    }
-}
+use crate::report::{ItemReport, Scores, mean};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Runs rollouts, [several at a time](Self::concurrency), and returns their results in the order of the
@@ -72,24 +51,18 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let rollouts = self.rollouts(tasks).await?;
         self.sync()?;
         let items = rows.iter().zip(rollouts);
-        self.scores(items.map(|(row, rollout)| ItemReport::of(row, &rollout)).collect())
-    }
-
-    pub(crate) fn scores(&self, items: Vec<ItemReport>) -> Result<Scores, Stop> {
+        let items: Vec<_> = items.map(|(row, rollout)| ItemReport::of(row, &rollout)).collect();
         match mean(&items) {
             Some(mean) => Ok(Scores { mean, items }),
-            None => {
-                let last = items.iter().rev().find_map(|item| item.error.as_deref());
-                Err(self.metric_error(items.len(), last.unwrap_or("no examples")))
-            }
+            None => Err(self.unscored(&items)),
         }
     }
-}
 
-/// Returns the mean of the scores, without rows on which the metric failed; `None` if there are no others.
-pub(crate) fn mean(items: &[ItemReport]) -> Option<f64> {
-    let counted: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
-    (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)
+    /// Returns the error of a metric that failed on every row.
+    pub(super) fn unscored(&self, items: &[ItemReport]) -> Stop {
+        let last = items.iter().rev().find_map(|item| item.error.as_deref());
+        self.metric_error(items.len(), last.unwrap_or("no examples"))
+    }
 }
 
 impl ItemReport {

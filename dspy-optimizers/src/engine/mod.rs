@@ -58,7 +58,7 @@
 //!         P: Program<Output = O>,
 //!         E: ExampleFor<P>,
 //!     {
-//!         study.score("as it was given", &Candidate::new()).await?;
+//!         study.score("original program", &Candidate::new()).await?;
 //!         for text in &self.texts {
 //!             let paths = study.program().named_predictors();
 //!             let instruct = |candidate: Candidate, (path, _)| candidate.instruction(path, text);
@@ -98,16 +98,17 @@ mod effect;
 mod evaluate;
 mod finish;
 mod nested;
+mod race;
 mod rollout;
 mod start;
 mod stop;
 mod study;
+mod verification;
 
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 
 pub use self::effect::Effect;
-pub use self::evaluate::Scores;
 pub(crate) use self::nested::inherit;
 pub use self::rollout::{Outcome, Rollout, Task};
 pub use self::start::StudyBuilder;
@@ -116,6 +117,7 @@ pub use self::study::Study;
 #[doc(no_inline)]
 pub use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
 pub use crate::race::{Contestant, Dropped, Raced, Standing};
+pub use crate::report::Scores;
 
 /// A program that can be optimized: a [`Module`] that is `Clone`, with an output that is `Sync`.
 #[diagnostic::on_unimplemented(
@@ -129,7 +131,7 @@ impl<P: Module<Output: Sync> + Clone + 'static> Program for P {}
 
 /// An example with an input that converts into the input of the program.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no example for the program `{P}`",
+    message = "`{Self}` is not an example for the program `{P}`",
     note = "the input of the example must be, or convert into, the `Input` of the program"
 )]
 pub trait ExampleFor<P: Module>: Example<Input: Into<P::Input>> {}

@@ -52,6 +52,8 @@ pub(super) fn detached<F: Future>(work: F) -> impl Future<Output = F::Output> {
 /// another study than the one that it was made in, the other study encloses it.
 pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let made_in = Parent::current();
+    // Boxed, as every wrapper would otherwise add the size of the future to its own.
+    let future = Box::pin(future);
     dspy_core::program::inherit(async move {
         let parent = PARENT.try_with(Clone::clone).unwrap_or(made_in);
         PARENT.scope(parent, future).await
@@ -62,6 +64,9 @@ impl<P: Program, E> Study<'_, P, E> {
     /// Runs another optimizer inside this study. It writes to the same journal, under `name`, and spends from
     /// the same budget, up to `budget`. Its own budget applies as well; it cannot have a `run_dir`. Time
     /// limits of nested optimizers restart on resume.
+    ///
+    /// The future holds `work` in a box and does not borrow the study, so its size does not depend on the
+    /// depth of nesting.
     ///
     /// ```
     /// # use dspy_optimizers::engine::{ExampleFor, Program, Stop, Study};
@@ -75,7 +80,12 @@ impl<P: Program, E> Study<'_, P, E> {
     ///     Ok(study.nested("first", Budget::calls(200), work).await?)
     /// }
     /// ```
-    pub async fn nested<F: Future>(&self, name: &str, budget: Budget, work: F) -> F::Output {
+    pub fn nested<F: Future>(
+        &self,
+        name: &str,
+        budget: Budget,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<P, E, F> {
         let parent = Parent {
             journal: self.journal.clone(),
             ledger: self.ledger.clone(),
@@ -85,6 +95,6 @@ impl<P: Program, E> Study<'_, P, E> {
             name: self.effect_name(name),
             started: AtomicUsize::new(0),
         };
-        PARENT.scope(Some(Arc::new(parent)), work).await
+        PARENT.scope(Some(Arc::new(parent)), Box::pin(work))
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{Journaled, RETRIES};
 use super::{ExampleFor, Program, Stop, Study};
-use crate::OptimizeError;
 use crate::data::Row;
+use crate::error::OptimizeError;
 use crate::events::StudyEvent;
 
 /// The result of a rollout.

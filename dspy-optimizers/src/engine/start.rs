@@ -16,12 +16,14 @@ use super::study::Found;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
 use crate::data::{Data, RowSet, Rows};
+use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
-use crate::journal::{Header, Journal, program_identity};
-use crate::options::{Options, SharedMetric};
+use crate::identity::program_identity;
+use crate::journal::{Header, Journal, JournalError};
+use crate::metric::SharedMetric;
+use crate::options::Options;
 use crate::report::parameters;
 use crate::verify::Verify;
-use crate::{JournalError, OptimizeError};
 
 /// A builder of a [`Study`]; see [`Study::builder`].
 #[derive(Debug)]
@@ -186,8 +188,8 @@ impl Resources {
         Ok(Resources {
             name: String::new(),
             budget: options.budget,
-            ledger: Ledger::new(options.budget, &journal),
-            events: Arc::new(Events::new(options)),
+            ledger: Ledger::open(options.budget, journal.history("", journal.elapsed())),
+            events: Arc::new(Events::new(options.progress, options.listener.clone())),
             run_dir: options.run_dir.clone(),
             elapsed: journal.elapsed(),
             journal,
@@ -195,15 +197,16 @@ impl Resources {
     }
 
     fn inside(parent: &Parent, options: &Options, header: &Header) -> Result<Self, OptimizeError> {
-        if options.run_dir.is_some() {
-            let value = "set for an optimizer inside of another, whose journal it shares".into();
-            return Err(OptimizeError::Option { option: "run_dir", value });
+        if let Some(folder) = &options.run_dir {
+            let expected = "none, as a nested optimizer writes to the journal of the outer one";
+            let value = format!("`{}`", folder.display());
+            return Err(OptimizeError::Option { option: "run_dir", value, expected });
         }
         let (name, journal) = (parent.next_name(), parent.journal.clone());
         journal.begin(&name, header)?;
         let budget = tighter(parent.budget, options.budget);
         Ok(Resources {
-            ledger: parent.ledger.below(budget, &name, Duration::ZERO, &journal),
+            ledger: parent.ledger.below(budget, journal.history(&name, Duration::ZERO)),
             budget,
             events: parent.events.clone(),
             run_dir: parent.run_dir.clone(),
@@ -216,6 +219,6 @@ impl Resources {
     /// Creates the ledger of the search, which excludes the part of the budget reserved for the verification.
     fn searching(&self, budget: Budget) -> Arc<Ledger> {
         let name = format!("{}search", self.name);
-        self.ledger.below(budget, &name, self.elapsed, &self.journal)
+        self.ledger.below(budget, self.journal.history(&name, self.elapsed))
     }
 }

@@ -2,7 +2,7 @@
 
 use dspy_core::lm::Limit;
 
-use crate::OptimizeError;
+use crate::error::OptimizeError;
 
 /// The reason why a search has to stop. Return it with `?` and pass it to
 /// [`Study::finish`](super::Study::finish).

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use dspy_base::digest::Digest;
+use dspy_base::locks::MutexExt as _;
 use dspy_core::Seed;
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::Evaluate;
@@ -11,13 +13,16 @@ use dspy_core::lm::{Budget, Limit, Tally, Usage};
 
 use super::{ExampleFor, Program, Stop, StudyBuilder};
 use crate::budget::{Closed, Ledger};
+use crate::component::Candidate;
 use crate::data::{Data, RowSet, Rows};
+use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
-use crate::journal::{Journal, program_identity};
-use crate::options::{Options, SharedMetric};
+use crate::identity::program_identity;
+use crate::journal::Journal;
+use crate::metric::SharedMetric;
+use crate::options::Options;
 use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
-use crate::{Candidate, OptimizeError, digest};
 
 /// An optimization of one program: its rows, metric, journal, budget and the trials so far.
 ///
@@ -122,7 +127,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
     /// Returns a scope derived from the content of a program: its prompts, models and parameters. Equal
     /// programs have equal scopes, so no program is run twice on a row.
     pub fn scope_of(&self, program: &P) -> String {
-        format!("program-{}", digest::of_value(&program_identity(program)))
+        format!("program-{}", Digest::new().add_value(&program_identity(program)).short())
     }
 
     /// Reports the start of a phase with this many steps to the progress bar and to listeners.
@@ -223,7 +228,9 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     pub(super) fn warnings(&self) -> Vec<String> {
         let unpriced = self.ledger.unpriced();
         let warning = |model| {
-            format!("`{model}` reports no price and has none, so the limit in US dollars was not enforced")
+            format!(
+                "the price of `{model}` is unknown, so the limit in US dollars was not enforced; set it with `Lm::price`"
+            )
         };
         unpriced.map(warning).into_iter().chain(self.journal.loss()).collect()
     }
@@ -259,7 +266,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     }
 
     pub(super) fn found(&self) -> MutexGuard<'_, Found<P>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found.lock_any()
     }
 }
 

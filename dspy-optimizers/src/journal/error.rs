@@ -25,7 +25,7 @@ pub enum JournalError {
     },
     /// The journal belongs to another run: the options, data, program or model differ.
     #[error(
-        "`{}` is the journal of another run: {}; choose another run_dir, or delete the file to start anew",
+        "`{}` is the journal of another run: {}; choose another run_dir, or delete the file to start over",
         path.display(), differences.join("; ")
     )]
     OtherRun {
@@ -37,7 +37,7 @@ pub enum JournalError {
     /// The journal was written by a version of this library with another journal format.
     #[error(
         "`{}` was written by another version of this library: its format is {found}, this one writes {expected}; choose \
-         another run_dir, or delete the file to start anew", path.display()
+         another run_dir, or delete the file to start over", path.display()
     )]
     OtherVersion {
         /// The file.
@@ -48,7 +48,7 @@ pub enum JournalError {
         expected: String,
     },
     /// The file `journal.jsonl` in the folder is not a journal, or is a link. It was not modified.
-    #[error("`{}` is not a journal of this library and was left alone: {reason}; choose another run_dir", path.display())]
+    #[error("`{}` is not a journal of this library and was not modified: {reason}; choose another run_dir", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -58,8 +58,8 @@ pub enum JournalError {
     /// A line cannot be parsed. (An incomplete last line, as left by a killed process, is dropped without an
     /// error.)
     #[error(
-        "`{}` is damaged at line {line}: {problem}; delete this line and those below to go on from there, or the \
-         file to start anew", path.display()
+        "`{}` is damaged at line {line}: {problem}; delete this line and all lines after it to resume from there, or \
+         delete the file to start over", path.display()
     )]
     Corrupt {
         /// The file.
@@ -70,7 +70,7 @@ pub enum JournalError {
         problem: String,
     },
     /// A result cannot be serialised as JSON.
-    #[error("a result cannot be written down: {0}")]
+    #[error("a result cannot be serialised as JSON: {0}")]
     Encode(serde_json::Error),
 }
 

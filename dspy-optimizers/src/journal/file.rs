@@ -42,7 +42,7 @@ impl JournalFile {
         let path = folder.join("journal.jsonl");
         let io = |source| JournalError::Io { path: path.clone(), source };
         if folder.as_os_str().is_empty() {
-            let empty = "the run_dir is empty; `.` is the folder that the process runs in";
+            let empty = "the run_dir is an empty path; use `.` for the current directory";
             return Err(io(std::io::Error::new(ErrorKind::InvalidInput, empty)));
         }
         files::create_dirs(folder).map_err(io)?;
@@ -56,7 +56,7 @@ impl JournalFile {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path }),
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
-                tracing::warn!(path = %path.display(), "this file system knows no locks: start no second run here");
+                tracing::warn!(path = %path.display(), "the file system does not support locks; do not start a second run in this folder");
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
@@ -84,7 +84,9 @@ impl JournalFile {
     /// killed.
     pub(super) fn append(&mut self, line: &str) -> Result<(), JournalError> {
         if self.broken {
-            return Err(self.io(std::io::Error::other("an earlier line could not be written")));
+            return Err(self.io(std::io::Error::other(
+                "an earlier line could not be written, so the file may end in a partial one",
+            )));
         }
         if let Err(error) = self.file.write_all(line.as_bytes()) {
             self.broken = true;

@@ -1,16 +1,12 @@
 //! The header of a journal: its first line, which identifies the run.
 
 use dspy_core::error::clipped;
-use dspy_core::lm::{Lm, Params, Request};
-use dspy_core::program::{HasPredictors, current_lm};
-use dspy_core::signature::Values;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::error::JournalError;
-use crate::digest;
 
 /// The name and version of the format.
-const FORMAT: &str = "dspy-journal/2";
+const FORMAT: &str = "dspy-journal/3";
 
 /// Everything that determines the behaviour of a run except the results of its effects. Limits, concurrency
 /// and display are excluded: they may change when the run is resumed.
@@ -81,37 +77,4 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
         let shown = |value: &Value| clipped(value.to_string());
         differences.push(format!("`{}` was {}, is now {}", clipped(path), shown(then), shown(now)));
     }
-}
-
-/// Returns the identity of a program for the header: by predictor path, everything that determines its
-/// replies.
-pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
-    let ambient = current_lm();
-    let predictors = program.named_predictors().into_iter().map(|(path, predictor)| {
-        let model = predictor.lm().or(ambient.as_ref()).map(model_identity);
-        // The rendered prompt covers the adapter, the instruction, the descriptions and the demonstrations.
-        let blank: Values =
-            predictor.spec().inputs().map(|field| (field.name().to_owned(), Value::Null)).collect();
-        let prompt = predictor.render(&blank).unwrap_or_default();
-        let prompt = [Request::new(prompt).digest().to_string()];
-        let identity = json!({
-            "signature": predictor.declared().fingerprint(),
-            "prompt": digest::of_strings(prompt),
-            "params": params_digest(predictor.params()),
-            "model": model,
-        });
-        (path, identity)
-    });
-    Value::Object(predictors.collect())
-}
-
-/// Returns the identity of a model for the header. Parts of the address that may be secret are digests.
-pub(crate) fn model_identity(lm: &Lm) -> Value {
-    json!({"name": lm.id(), "endpoint": lm.deployment(), "params": params_digest(lm.params())})
-}
-
-fn params_digest(params: &Params) -> String {
-    let mut request = Request::new(Vec::new());
-    request.params = params.clone();
-    digest::of_strings([request.digest().to_string()])
 }

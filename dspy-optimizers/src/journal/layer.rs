@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use dspy_base::locks::MutexExt as _;
 use dspy_core::lm::{Layer, Lm, LmError, LmErrorKind, LmFuture, Next, Request, Response, Tally};
 
+use super::Journal;
 use super::event::{CallId, Outcome};
-use super::{Journal, lock};
 use crate::budget::Ledger;
 
 /// The layer for the calls of one effect.
@@ -32,23 +33,23 @@ impl CallScope {
 
     /// Returns the cost of its calls, including those of earlier processes.
     pub(crate) fn tally(&self) -> Tally {
-        lock(&self.state).tally
+        self.state.lock_any().tally
     }
 
     /// Returns whether a call was refused by a budget.
     pub(crate) fn was_refused(&self) -> bool {
-        lock(&self.state).refused
+        self.state.lock_any().refused
     }
 
     /// Returns the last outage that a call has met.
     pub(crate) fn outage(&self) -> Option<LmError> {
-        lock(&self.state).outage.clone()
+        self.state.lock_any().outage.clone()
     }
 
     async fn answer(&self, lm: &Lm, request: &Request, next: Next<'_>) -> Result<Response, LmError> {
         let mut id = CallId::first(lm, request);
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock_any();
             let repeat = state.repeats.entry(id.clone()).or_default();
             id.repeat = *repeat;
             *repeat += 1;
@@ -61,8 +62,8 @@ impl CallScope {
         if let Some(outcome) = Outcome::of(&result)
             && let Err(error) = self.journal.record(&self.name, id, outcome)
         {
-            let message = format!("its answer cannot be written to the journal: {error}");
-            lock(&self.journal.failure).get_or_insert(error);
+            let message = format!("the reply cannot be written to the journal: {error}");
+            self.journal.failure.lock_any().get_or_insert(error);
             result = Err(LmError::new(LmErrorKind::Other, lm.id(), message));
         }
         self.look_at(&result);
@@ -70,7 +71,7 @@ impl CallScope {
     }
 
     fn look_at(&self, result: &Result<Response, LmError>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock_any();
         match result {
             Ok(response) => state.tally.add(Tally::answered(response)),
             Err(error) if error.kind == LmErrorKind::Budget => {

@@ -22,10 +22,11 @@ mod layer;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use dspy_core::lm::{BudgetLog, BudgetScope, LmError, Response, Tally, Usage};
+use dspy_base::locks::MutexExt as _;
+use dspy_core::lm::{BudgetLog, LmError, Response, Tally, Usage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -33,9 +34,9 @@ use serde_json::{Map, Value};
 pub use self::error::JournalError;
 use self::event::{CallId, Cost, Event, Outcome};
 use self::file::JournalFile;
-pub(crate) use self::header::{Header, model_identity, program_identity};
+pub(crate) use self::header::Header;
 pub(crate) use self::layer::CallScope;
-use crate::budget::Experience;
+use crate::budget::{Experience, History};
 
 /// The effects of a run so far, in memory and, with a `run_dir`, in a file.
 pub(crate) struct Journal {
@@ -110,30 +111,21 @@ impl Journal {
         self.earlier + self.started.elapsed()
     }
 
-    /// Passes the usage of calls of earlier processes to an account, which estimates later calls from it.
-    pub(crate) fn teach(&self, account: &BudgetScope) {
-        self.known().experience.tell(account);
+    /// Returns the history of an account: `account` is its name, which is empty for that of the whole study,
+    /// and `elapsed` the time that counts against its time limit already.
+    pub(crate) fn history(self: &Arc<Self>, account: &str, elapsed: Duration) -> History {
+        let known = self.known();
+        History {
+            spent: known.spent(account),
+            elapsed,
+            experience: known.experience.clone(),
+            log: Arc::new(AccountLog { journal: self.clone(), account: account.to_owned() }),
+        }
     }
 
     /// Returns the cost of all calls of a study, including its nested studies.
     pub(crate) fn total(&self, study: &str) -> Tally {
         self.known().totals.get(study).copied().unwrap_or_default()
-    }
-
-    /// Returns the amount that earlier processes spent from an account, including the worst-case cost of
-    /// calls that were in flight when a process ended.
-    pub(crate) fn spent_before(&self, account: &str) -> Usage {
-        let known = self.known();
-        let mut spent = known.settled.get(account).copied().unwrap_or_default();
-        let open = known.in_flight.values().filter(|(name, _)| name == account);
-        open.for_each(|(_, cost)| spent.add(*cost));
-        if account.is_empty() {
-            // Answered calls count even if their reservation is not in the journal.
-            let total = known.totals.get("").copied().unwrap_or_default();
-            let answered = Cost { calls: total.calls, ..Cost::of(&total.usage()) };
-            spent = spent.max(answered);
-        }
-        spent.usage()
     }
 
     /// Records the start of a nested study, or checks that it has the header that was recorded before.
@@ -181,16 +173,16 @@ impl Journal {
     /// Flushes the file to disk, so that a power failure loses nothing. Writes survive a killed process
     /// without this.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.file.as_ref().map_or(Ok(()), |file| lock(file).sync())
+        self.file.as_ref().map_or(Ok(()), |file| file.lock_any().sync())
     }
 
     /// Returns a warning if the journal is lost, because its folder was removed or the file was replaced.
     pub(crate) fn loss(&self) -> Option<String> {
-        let file = lock(self.file.as_ref()?);
+        let file = self.file.as_ref()?.lock_any();
         let lost = || {
             format!(
-                "`{}` was removed or replaced while the run went on: the run cannot be resumed, and what it has paid for \
-                 is written down nowhere",
+                "`{}` was removed or replaced during the run, so the run cannot be resumed; keep the `run_dir` until a \
+                 run has ended",
                 file.path().display()
             )
         };
@@ -199,7 +191,7 @@ impl Journal {
 
     /// Takes the first error of writing a call. The program that made the call may have ignored it.
     pub(crate) fn take_failure(&self) -> Option<JournalError> {
-        lock(&self.failure).take()
+        self.failure.lock_any().take()
     }
 
     fn answer(&self, scope: &str, id: &CallId) -> Option<Result<Response, LmError>> {
@@ -221,19 +213,19 @@ impl Journal {
         let Some(file) = &self.file else { return Ok(()) };
         let mut line = serde_json::to_string(event).map_err(JournalError::Encode)?;
         line.push('\n');
-        lock(file).append(&line)
+        file.lock_any().append(&line)
     }
 
     fn record_cost(&self, event: &Event) -> Result<(), String> {
         self.append(event).map_err(|error| {
-            let message = format!("it cannot be written to the journal: {error}");
-            lock(&self.failure).get_or_insert(error);
+            let message = format!("the call cannot be written to the journal: {error}");
+            self.failure.lock_any().get_or_insert(error);
             message
         })
     }
 
     fn path(&self) -> PathBuf {
-        self.file.as_ref().map(|file| lock(file).path().to_owned()).unwrap_or_default()
+        self.file.as_ref().map(|file| file.lock_any().path().to_owned()).unwrap_or_default()
     }
 
     fn now(&self) -> u64 {
@@ -241,15 +233,14 @@ impl Journal {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        lock(&self.known)
+        self.known.lock_any()
     }
 }
 
 /// A log of the reserved and the actual cost of the calls of one account.
-pub(crate) struct AccountLog {
-    pub(crate) journal: Arc<Journal>,
-    /// The name of the account; empty for that of the whole study.
-    pub(crate) account: String,
+struct AccountLog {
+    journal: Arc<Journal>,
+    account: String,
 }
 
 impl BudgetLog for AccountLog {
@@ -269,6 +260,21 @@ impl BudgetLog for AccountLog {
 }
 
 impl Known {
+    /// Returns the amount that earlier processes spent from an account, including the worst-case cost of
+    /// calls that were in flight when a process ended.
+    fn spent(&self, account: &str) -> Usage {
+        let mut spent = self.settled.get(account).copied().unwrap_or_default();
+        let open = self.in_flight.values().filter(|(name, _)| name == account);
+        open.for_each(|(_, cost)| spent.add(*cost));
+        if account.is_empty() {
+            // Answered calls count even if their reservation is not in the journal.
+            let total = self.totals.get("").copied().unwrap_or_default();
+            let answered = Cost { calls: total.calls, ..Cost::of(&total.usage()) };
+            spent = spent.max(answered);
+        }
+        spent.usage()
+    }
+
     fn reserved(&mut self, call: u64, account: String, cost: Cost) {
         self.next_call = self.next_call.max(call.saturating_add(1));
         self.in_flight.insert(call, (account, cost));
@@ -313,8 +319,4 @@ impl Known {
             self.totals.iter_mut().filter(|(study, _)| !study.is_empty() && scope.starts_with(&**study));
         studies.for_each(|(_, total)| total.add(cost));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

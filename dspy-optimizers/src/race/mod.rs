@@ -1,17 +1,17 @@
-//! Races: comparisons of programs on the same rows that drop the worse ones early.
+//! Races: comparisons of programs on the same rows that drop the worse ones early. The rules and the results
+//! are here; [`Study::race`](crate::engine::Study::race) runs the programs.
 
 mod paired;
-mod run;
-#[cfg(test)]
-mod simulation;
+mod progress;
+mod standing;
 
 use dspy_core::Seed;
-use dspy_core::lm::Limit;
 use serde_json::{Value, json};
 
-use crate::OptimizeError;
+pub(crate) use self::progress::Progress;
+pub use self::standing::{Dropped, Raced, Standing};
 use crate::data::Rows;
-use crate::report::ItemReport;
+use crate::error::OptimizeError;
 
 /// Settings of a race, which selects the best of several programs without running all of them on all rows.
 ///
@@ -84,7 +84,8 @@ impl Race {
         if (0.0..=1.0).contains(&self.alpha) {
             return Ok(());
         }
-        Err(OptimizeError::Option { option: "race.alpha", value: self.alpha.to_string() })
+        let (value, expected) = (self.alpha.to_string(), "a number from 0 to 1");
+        Err(OptimizeError::Option { option: "race.alpha", value, expected })
     }
 
     /// Returns the identity of the settings for the header of a journal.
@@ -143,85 +144,5 @@ impl<P> Contestant<P> {
     }
 }
 
-/// The result of a race.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Raced {
-    /// The contestants in the order in which they were given.
-    pub standings: Vec<Standing>,
-    /// The limit of the budget that ended the race early, after a complete block, if one did.
-    pub stopped: Option<Limit>,
-}
-
-/// The result of a contestant.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Standing {
-    /// The mean score on the rows on which it has run, without its penalty; `None` if there are no such rows.
-    pub mean: Option<f64>,
-    /// The rows on which it has run, in the order of the race.
-    pub items: Vec<ItemReport>,
-    /// The reason for which it was dropped, if it was.
-    pub dropped: Option<Dropped>,
-    penalty: f64,
-}
-
-/// The reason for which a contestant was dropped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Dropped {
-    /// The number of rows on which it had run.
-    pub rows: usize,
-    /// The indices of the contestants that had beaten it.
-    pub beaten_by: Vec<usize>,
-}
-
-impl Raced {
-    /// Returns the indices of the contestants, the best first. Survivors are ordered by their mean score
-    /// minus their penalty; ties keep the order of the contestants. Dropped ones follow, those that ran on
-    /// more rows first.
-    pub fn ranking(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..self.standings.len()).collect();
-        let key = |place: &usize| {
-            let Standing { mean, dropped, penalty, .. } = &self.standings[*place];
-            let rows = dropped.as_ref().map_or(usize::MAX, |dropped| dropped.rows);
-            (rows, mean.map_or(f64::NEG_INFINITY, |mean| mean - penalty))
-        };
-        places.sort_by(|a, b| {
-            let ((a_rows, a_score), (b_rows, b_score)) = (key(a), key(b));
-            b_rows.cmp(&a_rows).then(b_score.total_cmp(&a_score))
-        });
-        places
-    }
-
-    /// Returns the index of the best survivor, or `None` if it has no score.
-    pub fn winner(&self) -> Option<usize> {
-        let first = *self.ranking().first()?;
-        self.standings[first].mean.map(|_| first)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn standing(mean: f64, penalty: f64, dropped: Option<usize>) -> Standing {
-        let dropped = dropped.map(|rows| Dropped { rows, beaten_by: vec![0] });
-        Standing { mean: Some(mean), items: Vec::new(), dropped, penalty }
-    }
-
-    #[test]
-    fn survivors_are_ranked_before_those_that_were_dropped() {
-        let standings = vec![
-            standing(0.5, 0.0, None),
-            standing(0.9, 0.0, Some(20)),
-            standing(0.55, 0.1, None),
-            standing(0.5, 0.0, None),
-            standing(0.1, 0.0, Some(40)),
-        ];
-        let raced = Raced { standings, stopped: None };
-        assert_eq!(raced.ranking(), [0, 3, 2, 4, 1]);
-        assert_eq!(raced.winner(), Some(0));
-        assert_eq!(Raced { standings: Vec::new(), stopped: None }.winner(), None);
-    }
-}
+mod simulation;

@@ -2,8 +2,7 @@
 
 use dspy_core::{Rng, Seed};
 
-use super::Race;
-use super::run::Runner;
+use super::{Progress, Race};
 
 /// Whether a contestant is right on a row, by the index of the contestant and of the row.
 type Scores = Vec<Vec<bool>>;
@@ -11,25 +10,21 @@ type Scores = Vec<Vec<bool>>;
 /// Runs a race over scores and returns the survivors, the number of rollouts and the winner.
 fn run(race: Race, scores: &Scores) -> (Vec<usize>, usize, usize) {
     let ends = race.ends(scores[0].len());
-    let level = race.level(ends.len());
-    let mut runners: Vec<Runner> = scores.iter().map(|_| Runner::default()).collect();
+    let mut progress = Progress::with(race, scores.iter().map(|_| 0.0), ends.len());
     let (mut start, mut rollouts) = (0, 0);
-    let live = |runners: &[Runner]| -> Vec<usize> {
-        (0..runners.len()).filter(|place| runners[*place].dropped.is_none()).collect()
-    };
     for &end in &ends {
-        let places = live(&runners);
+        let places = progress.remaining();
         rollouts += places.len() * (end - start);
-        for &place in &places {
+        for place in places {
             let block = scores[place][start..end].iter();
-            runners[place].scores.extend(block.map(|right| Some(f64::from(u8::from(*right)))));
+            progress.runners[place].scores.extend(block.map(|right| Some(f64::from(u8::from(*right)))));
         }
         start = end;
         if end < scores[0].len() {
-            race.drop_beaten(&mut runners, &places, level);
+            progress.drop_beaten();
         }
     }
-    let survivors = live(&runners);
+    let survivors = progress.remaining();
     let winner = best(&survivors, scores);
     (survivors, rollouts, winner)
 }

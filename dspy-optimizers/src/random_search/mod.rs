@@ -5,10 +5,12 @@ mod search;
 use serde_json::{Value, json};
 
 use self::search::Search;
-use crate::OptimizeError;
 use crate::bootstrap_few_shot::{Roles, Settings, bootstrap_setters};
+use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
-use crate::options::{NoMetric, Options, SharedMetric, optimizer};
+use crate::error::OptimizeError;
+use crate::metric::SharedMetric;
+use crate::options::Options;
 use crate::race::Race;
 use crate::report::Stopped;
 
@@ -117,7 +119,8 @@ optimizer!(BootstrapFewShotWithRandomSearch { settings, num_candidate_programs, 
 impl<E, O> BootstrapFewShotWithRandomSearch<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
         if let Some(value) = self.stop_at_score.filter(|score| score.is_nan()) {
-            return Err(OptimizeError::Option { option: "stop_at_score", value: value.to_string() });
+            let (value, expected) = (value.to_string(), "a number");
+            return Err(OptimizeError::Option { option: "stop_at_score", value, expected });
         }
         self.race.map_or(Ok(()), |race| race.check())?;
         self.settings.check()

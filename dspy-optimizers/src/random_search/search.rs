@@ -3,6 +3,7 @@
 use dspy_core::lm::Usage;
 
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
+use crate::data::Rows;
 use crate::demos;
 use crate::engine::{Contestant, ExampleFor, Program, Stop, Study};
 use crate::labeled_few_shot::sampling;
@@ -117,7 +118,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
     }
 
-    async fn build_and_start(&self, kind: Kind, first: &crate::Rows<'_, E>) -> Result<Built<P>, Stop> {
+    async fn build_and_start(&self, kind: Kind, first: &Rows<'_, E>) -> Result<Built<P>, Stop> {
         let built = self.build(kind).await?;
         self.study.phase(&kind.label(), first.len());
         self.study.evaluate(&kind.evaluation(), &built.program, first).await?;

@@ -1,20 +1,23 @@
 //! The report of an optimization.
 
 mod changes;
+mod scores;
 mod show;
+mod verification;
 
 use std::collections::BTreeMap;
 
-use dspy_core::lm::Usage;
+use dspy_core::lm::{Limit, Usage};
 use dspy_core::program::HasPredictors;
 use dspy_core::state::{PredictorState, ProgramState};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Changes, PredictorChange};
+pub(crate) use self::scores::mean;
+pub use self::scores::{ItemReport, Scores};
 pub(crate) use self::show::percent;
-use crate::budget::Limit;
-use crate::engine::{Scores, Standing};
-use crate::verify::Verification;
+pub(crate) use self::verification::FEWEST_ROWS;
+pub use self::verification::{Verification, Verified};
 
 /// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
 pub(crate) type Parameters = BTreeMap<String, PredictorState>;
@@ -71,21 +74,6 @@ pub struct Trial {
     /// Remarks on how it was made, for example how many rows succeeded.
     pub notes: Vec<String>,
     /// The cost of making and scoring it.
-    pub usage: Usage,
-}
-
-/// The result of a trial on one example.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ItemReport {
-    /// The index of the example in the data set, from 0.
-    pub index: usize,
-    /// Its score; `None` if the metric failed.
-    pub score: Option<f64>,
-    /// The error message, if the program or the metric failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The cost of the run.
     pub usage: Usage,
 }
 
@@ -164,22 +152,6 @@ impl Trial {
         self.score = Some(scores.mean);
         self.items.clone_from(&scores.items);
         self.usage += scores.usage();
-        self
-    }
-
-    /// Sets the result of the candidate in a race and adds its cost. A dropped candidate gets a note but no
-    /// score: it ran on fewer rows, so its score would not be comparable.
-    #[must_use]
-    pub fn raced(mut self, standing: &Standing) -> Self {
-        standing.items.iter().for_each(|item| self.usage += item.usage);
-        self.items.clone_from(&standing.items);
-        self.score = standing.mean;
-        if let Some(dropped) = &standing.dropped {
-            let mean = self.score.take().map(percent).unwrap_or_default();
-            let (rows, others) = (dropped.rows, dropped.beaten_by.len());
-            let others = if others == 1 { "another".to_owned() } else { format!("{others} others") };
-            self.notes.push(format!("dropped after {rows} rows at {mean}, beaten by {others}"));
-        }
         self
     }
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::{Report, Stopped, Trial};
-use crate::verify::Verification;
+use super::{Report, Stopped, Trial, Verification};
 
 /// The largest number of candidates that are listed.
 const LISTED: usize = 10;
@@ -11,9 +10,9 @@ const LISTED: usize = 10;
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stopped::Finished => f.write_str("everything was tried"),
+            Stopped::Finished => f.write_str("all candidates were tried"),
             Stopped::ScoreReached => f.write_str("the score to stop at was reached"),
-            Stopped::Budget(limit) => write!(f, "the budget ({limit}) was used up"),
+            Stopped::Budget(limit) => write!(f, "the budget was exhausted ({limit})"),
         }
     }
 }
@@ -29,7 +28,7 @@ impl fmt::Display for Report {
         }
         writeln!(f)?;
         if self.trials.is_empty() {
-            writeln!(f, "  no candidate was done: the program is as it was given")?;
+            writeln!(f, "  no candidate was completed, so the result is the original program")?;
         }
         let best = self.best_trial();
         for trial in self.ranking().into_iter().take(LISTED) {
@@ -40,7 +39,7 @@ impl fmt::Display for Report {
             writeln!(f, "    … and {} more", self.trials.len() - LISTED)?;
         }
         let usage = self.usage;
-        write!(f, "paid: {} calls, {} tokens", usage.requests, usage.total_tokens())?;
+        write!(f, "cost: {} calls, {} tokens", usage.requests, usage.total_tokens())?;
         if let Some(usd) = usage.cost_usd {
             write!(f, ", ${usd:.4}")?;
         }

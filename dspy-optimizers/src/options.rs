@@ -1,0 +1,144 @@
+//! The options of all optimizers that call a model.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use dspy_core::lm::Budget;
+
+use crate::events::Listener;
+use crate::verify::Verify;
+
+/// Options of an optimization: budget, journal, seed, concurrency, progress, verification.
+///
+/// The built-in optimizers have the same setters. A custom optimizer holds an `Options` and passes it to its
+/// [`Study`](crate::engine::Study).
+///
+/// ```
+/// use dspy_optimizers::{Budget, Options};
+/// let options = Options::default().budget(Budget::calls(500)).run_dir("runs/qa").seed(7);
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) budget: Budget,
+    pub(crate) run_dir: Option<PathBuf>,
+    pub(crate) concurrency: usize,
+    pub(crate) seed: u64,
+    pub(crate) progress: bool,
+    pub(crate) max_errors: usize,
+    pub(crate) verify: Option<Verify>,
+    pub(crate) listener: Option<Listener>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            budget: Budget::UNLIMITED,
+            run_dir: None,
+            concurrency: 8,
+            seed: 0,
+            progress: false,
+            max_errors: 10,
+            verify: None,
+            listener: None,
+        }
+    }
+}
+
+impl Options {
+    option_setters!(self, self);
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options { budget, run_dir, concurrency, seed, progress, max_errors, verify, listener } = self;
+        f.debug_struct("Options")
+            .field("budget", budget)
+            .field("run_dir", run_dir)
+            .field("concurrency", concurrency)
+            .field("seed", seed)
+            .field("progress", progress)
+            .field("max_errors", max_errors)
+            .field("verify", verify)
+            .field("on_event", &listener.is_some())
+            .finish()
+    }
+}
+
+/// The setters of [`Options`], for an `impl` block of a type with options at `$options`.
+macro_rules! option_setters {
+    ($self:ident, $options:expr) => {
+        /// Sets limits on calls, tokens, US dollars and time. When one is reached, the best program so far is
+        /// the result and [`Report::stopped`](crate::Report::stopped) names the limit. Unlimited by default.
+        #[doc(alias = "max_metric_calls")]
+        #[must_use]
+        pub fn budget(mut $self, budget: dspy_core::lm::Budget) -> Self {
+            $options.budget = budget;
+            $self
+        }
+
+        /// Sets the folder of the journal. An optimization that was killed, or stopped by an outage or a
+        /// budget, resumes when it is started again with the same folder. By default, there is no journal on
+        /// disk.
+        ///
+        /// A folder belongs to one optimization: starting with other data, options or programs is an error,
+        /// and so is a `journal.jsonl` that is not a journal. The journal contains prompts and replies; on
+        /// Unix, only its owner can read it. If it is removed during the optimization,
+        /// [`Report::warnings`](crate::Report::warnings) has a warning.
+        #[doc(alias = "log_dir")]
+        #[must_use]
+        pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
+            $options.run_dir = Some(folder.into());
+            $self
+        }
+
+        /// Sets the largest number of examples in flight, 8 by default and at least 1. The result does not
+        /// depend on it.
+        #[doc(alias = "num_threads")]
+        #[must_use]
+        pub fn concurrency(mut $self, examples: usize) -> Self {
+            $options.concurrency = examples.max(1);
+            $self
+        }
+
+        /// Sets the seed of all random decisions, 0 by default.
+        #[must_use]
+        pub fn seed(mut $self, seed: u64) -> Self {
+            $options.seed = seed;
+            $self
+        }
+
+        /// Sets whether to show a progress bar if there is a terminal. Off by default.
+        #[must_use]
+        pub fn progress(mut $self, on: bool) -> Self {
+            $options.progress = on;
+            $self
+        }
+
+        /// Sets a function that receives every event, such as phases, rollouts and trials.
+        #[doc(alias = "callbacks")]
+        #[must_use]
+        pub fn on_event(mut $self, listener: impl Fn(&crate::StudyEvent) + Send + Sync + 'static) -> Self {
+            $options.listener = Some(std::sync::Arc::new(listener));
+            $self
+        }
+
+        /// Sets the number of examples on which the metric may fail before the optimization ends with
+        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. Examples on which it fails
+        /// are excluded from the score. A failure of the program does not count as an error but scores 0.
+        #[must_use]
+        pub fn max_errors(mut $self, examples: usize) -> Self {
+            $options.max_errors = examples;
+            $self
+        }
+
+        /// Sets that the result is verified on rows that the search never uses: it is returned only if its
+        /// score there is not lower than that of the original program. Off by default, unless the data has a
+        /// [holdout](crate::Data::holdout).
+        #[must_use]
+        pub fn verify(mut $self, verify: crate::Verify) -> Self {
+            $options.verify = Some(verify);
+            $self
+        }
+    };
+}
+pub(crate) use option_setters;

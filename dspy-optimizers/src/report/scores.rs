@@ -1,0 +1,45 @@
+//! The scores of a program on rows.
+
+use dspy_core::lm::Usage;
+use serde::{Deserialize, Serialize};
+
+/// The scores of a program on rows.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Scores {
+    /// The mean score. Rows on which the program failed count as 0; those on which the metric failed are
+    /// excluded.
+    pub mean: f64,
+    /// The results by row, in the order of the rows.
+    pub items: Vec<ItemReport>,
+}
+
+/// The result of a program on one example.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ItemReport {
+    /// The index of the example in the data set, from 0.
+    pub index: usize,
+    /// Its score; `None` if the metric failed.
+    pub score: Option<f64>,
+    /// The error message, if the program or the metric failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The cost of the run.
+    pub usage: Usage,
+}
+
+impl Scores {
+    /// Returns the total cost of the rollouts.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        self.items.iter().for_each(|item| usage += item.usage);
+        usage
+    }
+}
+
+/// Returns the mean of the scores, without rows on which the metric failed; `None` if there are no others.
+pub(crate) fn mean(items: &[ItemReport]) -> Option<f64> {
+    let counted: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
+    (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)
+}
