@@ -252,7 +252,7 @@ async fn it_learns_real_data_sets() {
     let after = Evaluate::new(right).run(&taught, &test).await.unwrap().score().unwrap();
     println!("iris: {before:.3} without, {after:.3} with {} demonstrations", train.len());
     let instruction = proposed(&train, "Name the species.", None).await;
-    let told = program.with_instruction(&*instruction);
+    let told = Predict::<Iris>::new().with_lm(Lm::builtin()).with_instruction(&*instruction);
     let told = Evaluate::new(right).run(&told, &test).await.unwrap().score().unwrap();
     println!("iris: {told:.3} with the instruction\n{instruction}");
     assert!(told > 0.8, "{told}\n{instruction}");
