@@ -9,15 +9,27 @@ use dspy::optimizers::{
 };
 use dspy::prelude::*;
 
+/// The teams of a shop's help desk.
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    Billing,
+    Shipping,
+    Returns,
+    Technical,
+    Account,
+    Sales,
+}
+
 /// Decide which team should answer a customer's message.
 #[signature]
 #[derive(Clone)]
 struct Route {
     #[input]
     message: String,
-    /// One of: billing, shipping, returns, technical, account, sales.
     #[output]
-    team: String,
+    team: Team,
 }
 
 #[tokio::main]

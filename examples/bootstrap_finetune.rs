@@ -13,15 +13,27 @@ use dspy::lm::{BoxFuture, Request};
 use dspy::optimizers::{BootstrapFinetune, LabeledFewShot, Trainer, TrainingJob};
 use dspy::prelude::*;
 
+/// The teams of a shop's help desk.
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    Billing,
+    Shipping,
+    Returns,
+    Technical,
+    Account,
+    Sales,
+}
+
 /// Decide which team should answer a customer's message.
 #[signature]
 #[derive(Clone)]
 struct Route {
     #[input]
     message: String,
-    /// One of: billing, shipping, returns, technical, account, sales.
     #[output]
-    team: String,
+    team: Team,
 }
 
 /// A trainer whose models know their training rows by heart, and answer as the built-in model to everything else.

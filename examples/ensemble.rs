@@ -7,15 +7,27 @@ use dspy::data;
 use dspy::optimizers::{BootstrapFewShotWithRandomSearch, Budget, Ensemble, Reducer};
 use dspy::prelude::*;
 
+/// The teams of a shop's help desk.
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    Billing,
+    Shipping,
+    Returns,
+    Technical,
+    Account,
+    Sales,
+}
+
 /// Decide which team should answer a customer's message.
 #[signature]
 #[derive(Clone)]
 struct Route {
     #[input]
     message: String,
-    /// One of: billing, shipping, returns, technical, account, sales.
     #[output]
-    team: String,
+    team: Team,
 }
 
 #[tokio::main]
@@ -37,8 +49,8 @@ async fn main() -> dspy::Result<()> {
 
     let evaluate = Evaluate::new(right).concurrency(16);
     println!("best       {}", evaluate.run(&optimized, &heldout).await?);
-    // Answers are compared in lower case; in case of a tie, the best candidate decides.
-    let vote = Reducer::majority_by(|output: &RouteOutput| output.team.to_lowercase());
+    // In case of a tie, the best candidate decides.
+    let vote = Reducer::majority_by(|output: &RouteOutput| output.team);
     let ensemble = Ensemble::of_best(&optimized, 5)?.reduce(vote);
     let members = ensemble.programs().len();
     println!("ensemble   {}   ({members} members)", evaluate.run(&ensemble, &heldout).await?);
@@ -49,6 +61,6 @@ async fn main() -> dspy::Result<()> {
     let empty = vec![Predict::<Route>::new(); members];
     let loaded = Ensemble::new(empty).load("runs/ensemble.json")?.size(3);
     let answer = loaded.call("Where is my parcel?").await?;
-    println!("loaded     {}, by {} calls", answer.team, answer.usage().requests);
+    println!("loaded     {:?}, by {} calls", answer.team, answer.usage().requests);
     Ok(())
 }

@@ -8,15 +8,27 @@ use dspy::lm::Embedder;
 use dspy::optimizers::{KnnFewShot, LabeledFewShot, NearestDemos};
 use dspy::prelude::*;
 
+/// The teams of a shop's help desk.
+#[field_type]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Team {
+    Billing,
+    Shipping,
+    Returns,
+    Technical,
+    Account,
+    Sales,
+}
+
 /// Decide which team should answer a customer's message.
 #[signature]
 #[derive(Clone)]
 struct Route {
     #[input]
     message: String,
-    /// One of: billing, shipping, returns, technical, account, sales.
     #[output]
-    team: String,
+    team: Team,
 }
 
 #[tokio::main]
@@ -47,6 +59,6 @@ async fn main() -> dspy::Result<()> {
     nearest.save("runs/knn_few_shot.json")?;
     let loaded = NearestDemos::new(plain).k(5).load("runs/knn_few_shot.json")?;
     let answer = loaded.call("The parcel was left in the rain and the box is soaked.").await?;
-    println!("loaded                      {}", answer.team);
+    println!("loaded                      {:?}", answer.team);
     Ok(())
 }

@@ -37,7 +37,8 @@ use crate::{OptimizeError, Optimized, Optimizer};
 /// have failed.
 ///
 /// ```
-/// # /// # use dspy_core::predict::DynPredict;
+/// # use dspy_core::lm::Lm;
+/// # use dspy_core::predict::DynPredict;
 /// # use dspy_core::program::{HasPredictors, Module};
 /// # use dspy_core::signature::{Example, FieldError, Values};
 /// use dspy_optimizers::{KnnFewShot, NearestDemos};
