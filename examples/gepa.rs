@@ -76,7 +76,7 @@ impl Module for HelpDesk {
 fn judged(example: &Ticket, output: &TicketOutput) -> Score {
     let (team, urgent) = (example.team == output.team, example.urgent == output.urgent);
     let name = format!("{:?}", example.team).to_lowercase();
-    let score = (f64::from(u8::from(team)) + f64::from(u8::from(urgent))) / 2.0;
+    let score = f64::midpoint(f64::from(u8::from(team)), f64::from(u8::from(urgent)));
     Score::new(score)
         .with_feedback_for("route", format!("{}: {name}", if team { "right" } else { "wrong" }))
         .with_feedback_for(
