@@ -118,7 +118,7 @@ struct Rule {
     text: String,
 }
 
-/// What a clause is read with.
+/// The names and fields with which a clause is read.
 struct Context<'a> {
     names: &'a [Name],
     inputs: &'a [Field],

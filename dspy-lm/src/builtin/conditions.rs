@@ -15,7 +15,7 @@ const FILLERS: &[&str] =
     &["the", "a", "an", "value", "values", "be", "being", "with", "has", "have", "that", "which"];
 /// Words that say that a field has a value.
 const EQUALS: &[&str] = &["is", "are", "was", "of", "equals", "equal", "=", ":"];
-/// Words that end a value without quotes, or the words that a text is said to mention.
+/// Words that end a value without quotes, or the words that a string is said to mention.
 const ENDS: &[&str] = &[
     ",",
     ";",
@@ -46,7 +46,7 @@ const ENDS: &[&str] = &[
     "belong",
     "belongs",
 ];
-/// Verbs after which the words that a text contains are listed.
+/// Verbs after which the words that a string contains are listed.
 const MENTIONS: &[&str] = &["mention", "mentions", "contain", "contains", "include", "includes"];
 
 /// A condition in a clause, and its position there.

@@ -58,8 +58,8 @@ const MOST_COMPLETIONS: u32 = 64;
 /// These statements in an instruction or a description are obeyed: words that go with a value ("refunds and
 /// parcels go to returns", "when the text mentions a refund, answer \"returns\""), conditions on the inputs ("if
 /// petal_length is at most 2.45 and colour is \"blue\", answer \"setosa\""), the value of all other cases
-/// ("otherwise, answer \"sales\""), denials ("not billing"), the possible answers of a text ("answer with one of: a
-/// or b"), and the form of a text ("in lower case", "at most 3 words", "end the answer with \".\""). "Usually" and
+/// ("otherwise, answer \"sales\""), denials ("not billing"), the possible answers of a string ("answer with one of: a
+/// or b"), and the form of a string ("in lower case", "at most 3 words", "end the answer with \".\""). "Usually" and
 /// "sometimes" weaken a rule, "always" strengthens it.
 ///
 /// Asked for an instruction, rules, advice or a playbook, with records in its prompt, it writes such statements. The

@@ -19,7 +19,7 @@ pub(super) fn read(text: &str) -> impl Iterator<Item = (&str, &str)> {
     sections(text, true)
 }
 
-/// Returns the sections of a text that may hold several replies, without the closing markers.
+/// Returns the sections of a string that may hold several replies, without the closing markers.
 pub(super) fn read_all(text: &str) -> impl Iterator<Item = (&str, &str)> {
     sections(text, false).filter(|(name, _)| *name != COMPLETED)
 }

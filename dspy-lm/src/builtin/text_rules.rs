@@ -117,7 +117,7 @@ impl TextForm {
         self.number_only || self.most_words.is_some_and(|most| most <= LABEL_WORDS)
     }
 
-    /// Brings a text into this form.
+    /// Brings a string into this form.
     pub(super) fn apply(&self, mut text: String) -> String {
         if self.number_only {
             let found = lex(&text).into_iter().find(|token| matches!(token.token, Token::Number(_)));

@@ -72,7 +72,7 @@ pub(super) fn read(text: &str) -> Feedback {
     found
 }
 
-/// Returns the answer at the start of a text, if it is short.
+/// Returns the answer at the start of a string, if it is short.
 fn answer(text: &str) -> Option<String> {
     let text = text.trim();
     let open = text.chars().next()?;

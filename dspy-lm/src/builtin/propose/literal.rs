@@ -1,4 +1,4 @@
-//! A lenient reader of JSON and of literals of Python, found anywhere in a text.
+//! A lenient reader of JSON and of literals of Python, found anywhere in a string.
 
 use super::node::Node;
 
@@ -21,7 +21,7 @@ pub(super) fn whole(text: &str) -> Option<Vec<Node>> {
     }
 }
 
-/// Returns the objects, and the lists of objects, that occur in a text.
+/// Returns the objects, and the lists of objects, that occur in a string.
 pub(super) fn inside(text: &str) -> Vec<Node> {
     let mut reader = Reader::new(text);
     let mut found = Vec::new();

@@ -39,7 +39,7 @@ use super::value_type::ValueType;
 #[derive(Debug)]
 pub(super) struct Proposal {
     material: Material,
-    /// What each output asks for.
+    /// The wish of each output.
     wishes: Vec<Option<Wish>>,
     /// The maximum number of bytes of an instruction.
     most: Option<usize>,

@@ -1,6 +1,6 @@
 //! Structured text: what a notation of records is parsed to.
 
-/// A text, a list, or names with values.
+/// A string, a list, or names with values.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
     Text(String),

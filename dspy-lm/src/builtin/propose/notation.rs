@@ -12,7 +12,7 @@ const KEY_LENGTH: usize = 40;
 /// Signs between an input and its label on one line.
 const ARROWS: &[&str] = &[" -> ", " => ", " → ", "\t"];
 
-/// Parses a text in the first notation that fits it.
+/// Parses a string in the first notation that fits it.
 pub(super) fn parse(text: &str) -> Node {
     let text = text.trim();
     if let Some(mut nodes) = literal::whole(text) {
@@ -133,7 +133,7 @@ fn headings(text: &str) -> Node {
     }
 }
 
-/// Returns the elements `<name>…</name>` at the top level of a text.
+/// Returns the elements `<name>…</name>` at the top level of a string.
 fn elements(text: &str, depth: usize) -> Vec<(String, Node)> {
     let mut found = Vec::new();
     let mut rest = text;

@@ -5,7 +5,7 @@ use super::notation;
 use super::roles::{self, Key};
 use crate::builtin::features::number;
 
-/// The maximum number of records that are kept, of bytes of a value and of bytes of a text that is parsed.
+/// The maximum number of records that are kept, of bytes of a value and of bytes of a string that is parsed.
 const MOST_RECORDS: usize = 400;
 const LONGEST_VALUE: usize = 4_000;
 const LONGEST_TEXT: usize = 1_000_000;
@@ -47,7 +47,7 @@ pub(super) struct Records {
     pub(super) feedback: Vec<String>,
 }
 
-/// What a record inherits from the one around it.
+/// The parts that a record inherits from the one around it.
 #[derive(Debug, Default, Clone)]
 struct Around {
     score: Option<f64>,
@@ -78,7 +78,7 @@ impl Records {
         }
     }
 
-    /// Adds the records in a text.
+    /// Adds the records in a string.
     pub(super) fn read(&mut self, text: &str) {
         let text = cut(text, LONGEST_TEXT);
         self.collect(&notation::parse(text), &Around::default(), 0);
@@ -244,7 +244,7 @@ fn score(text: &str) -> Option<f64> {
     number(text)
 }
 
-/// Returns the start of a text of at most `most` bytes.
+/// Returns the start of a string of at most `most` bytes.
 fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]

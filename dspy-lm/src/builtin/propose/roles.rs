@@ -7,11 +7,11 @@ use crate::builtin::words::words;
 /// The role of a key in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    /// What the program was given.
+    /// The inputs of the program.
     Inputs,
-    /// What it replied.
+    /// Its reply.
     Produced,
-    /// What it ought to reply.
+    /// The reply that is right.
     Expected,
     /// An answer: the expected one, or the one that was given, if there is a score.
     Answer,
@@ -25,16 +25,16 @@ pub(super) enum Key {
     Field,
 }
 
-/// What an output asks for.
+/// The part of a proposal that an output asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// An instruction, rules or advice.
     Instruction,
     /// The same under a name that is also common for other things, such as `description` or `hint`.
     MaybeInstruction,
-    /// What went wrong, and why.
+    /// The errors and their causes.
     Diagnosis,
-    /// What the records have in common.
+    /// Statements about the records.
     Observation,
 }
 
@@ -234,7 +234,7 @@ pub(super) fn wish(field: &Field) -> Option<Wish> {
     })
 }
 
-/// Returns whether a text asks for an instruction: "Propose a better instruction".
+/// Returns whether a string asks for an instruction: "Propose a better instruction".
 pub(super) fn asks_for_instruction(text: &str) -> bool {
     const VERBS: &[&str] = &[
         "propose",
@@ -261,7 +261,7 @@ pub(super) fn asks_for_instruction(text: &str) -> bool {
     any(&found, VERBS) && any(&found, INSTRUCTION)
 }
 
-/// Returns whether a text speaks of examples, records or data.
+/// Returns whether a string speaks of examples, records or data.
 pub(super) fn speaks_of_records(text: &str) -> bool {
     const RECORDS: &[&str] = &[
         "example",

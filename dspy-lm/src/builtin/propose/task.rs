@@ -29,7 +29,7 @@ pub(super) struct Task {
     pub(super) rows: Vec<Row>,
 }
 
-/// What records teach.
+/// The tasks and rules in records.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     pub(super) tasks: Vec<Task>,

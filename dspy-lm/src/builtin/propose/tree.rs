@@ -28,7 +28,7 @@ pub(super) struct Rule {
     pub(super) rows: usize,
 }
 
-/// Where a threshold lies between two neighbouring values: 0.5 in the middle.
+/// The position of a threshold between two neighbouring values: 0.5 in the middle.
 pub(super) type Between<'a> = &'a mut dyn FnMut() -> f64;
 
 /// Returns the rules of a decision tree of at most `depth` conditions.
