@@ -27,7 +27,18 @@
 //! 1 the mean of all configurations. Noise 1 has the standard deviation of the landscape. "Published" is
 //! [`Tpe::published`], which has the numbers of Optuna.
 //!
-//! REGRETS
+//! | landscapes | trials | random | Optuna 5.0 | published | `Tpe` | `Tpe` − Optuna |
+//! |---|---:|---:|---:|---:|---:|---:|
+//! | no noise | 20 | 0.482 ± 0.015 | 0.419 ± 0.015 | 0.429 ± 0.015 | 0.369 ± 0.014 | -0.050 ± 0.012 |
+//! |  | 50 | 0.389 ± 0.015 | 0.291 ± 0.013 | 0.303 ± 0.014 | 0.227 ± 0.012 | -0.064 ± 0.007 |
+//! |  | 100 | 0.343 ± 0.015 | 0.228 ± 0.012 | 0.226 ± 0.012 | 0.160 ± 0.010 | -0.068 ± 0.006 |
+//! | noise 1 | 20 | 0.624 ± 0.015 | 0.601 ± 0.016 | 0.593 ± 0.017 | 0.562 ± 0.016 | -0.039 ± 0.017 |
+//! |  | 50 | 0.555 ± 0.016 | 0.501 ± 0.016 | 0.499 ± 0.016 | 0.445 ± 0.015 | -0.056 ± 0.016 |
+//! |  | 100 | 0.525 ± 0.015 | 0.409 ± 0.015 | 0.444 ± 0.015 | 0.370 ± 0.014 | -0.039 ± 0.014 |
+//!
+//! By kind of landscape, the mean of `Tpe` is lower than that of Optuna or equal at all budgets, except for four
+//! variables of 6 to 18 choices with noise (0.046 ± 0.046 higher at 20 trials, 0.001 ± 0.045 at 50). The settings
+//! were chosen on other landscapes of the same kinds.
 //!
 //! `scripts/tpe-vs-optuna` measures it and prints the rows of each kind of landscape, too;
 //! `cargo run --release -p dspy-benches --example tpe_regret -- cost` measures the cost. With 20 variables, a

@@ -38,19 +38,19 @@ pub(super) struct Noise {
     pub(super) absent: bool,
 }
 
-impl Noise {
-    /// Returns the expected score of a configuration: the mean of its trials, shrunk to the mean of all configurations
-    /// the more noise there is and the fewer rows.
-    pub(super) fn expected(&self, known: &Observed) -> f64 {
-        if self.prior_rows == 0.0 {
-            return known.mean;
-        }
-        self.mean + (known.mean - self.mean) * (known.rows / (known.rows + self.prior_rows))
-    }
-}
-
 /// The number of repeated trials with equal scores after which scores count as free of noise.
 const EQUAL_REPEATS: usize = 2;
+
+impl Observed {
+    /// Returns the expected score: the mean of the trials, shrunk to the mean of all configurations the more noise
+    /// there is and the fewer rows.
+    pub(super) fn expected(&self, noise: &Noise) -> f64 {
+        if noise.prior_rows == 0.0 {
+            return self.mean;
+        }
+        noise.mean + (self.mean - noise.mean) * (self.rows / (self.rows + noise.prior_rows))
+    }
+}
 
 impl History {
     pub(super) fn add(&mut self, choices: &[usize], score: f64, rows: f64) {
@@ -100,7 +100,7 @@ impl History {
 
     /// Returns the configuration with the highest expected score, the first one of equals.
     pub(super) fn best(&self, noise: &Noise) -> Option<&Observed> {
-        self.highest(|known| noise.expected(known))
+        self.highest(|known| known.expected(noise))
     }
 
     /// Returns a configuration to score again: one of those that may be the best, the less certain the likelier.
@@ -108,7 +108,7 @@ impl History {
         let rows_of_trial = self.rows / self.trials.len().max(1) as f64;
         let spread = if noise.absent { 0.0 } else { 0.5 * noise.deviation };
         self.highest(|known| {
-            noise.expected(known) + spread * normal(rng) / (known.rows / rows_of_trial).sqrt()
+            known.expected(noise) + spread * normal(rng) / (known.rows / rows_of_trial).sqrt()
         })
     }
 

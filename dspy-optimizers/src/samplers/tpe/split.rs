@@ -13,7 +13,7 @@ const RECENT: usize = 25;
 /// configurations are in both groups, with a part of their weight in each.
 pub(super) fn by_mean<'a>(history: &'a History, noise: &Noise) -> (Points<'a>, Points<'a>) {
     let mut points: Vec<(f64, &[usize])> =
-        history.configurations.iter().map(|known| (noise.expected(known), &known.choices[..])).collect();
+        history.configurations.iter().map(|known| (known.expected(noise), &known.choices[..])).collect();
     points.sort_by(|one, other| other.0.total_cmp(&one.0));
     let count = points.len().div_ceil(5).min(MOST_GOOD);
     let Some(&(threshold, _)) = count.checked_sub(1).and_then(|last| points.get(last)) else {
