@@ -50,6 +50,7 @@ impl<P: Program, E> Study<'_, P, E> {
         F: Future<Output = dspy_core::Result<T>>,
     {
         let name = self.effect_name(name);
+        let _turn = self.running.turn(&name).await;
         let mut attempts = 0;
         loop {
             let Journaled { output, usage, outage } = self.journaled(&name, None, work()).await?;

@@ -17,7 +17,7 @@
 //! killed study resumes exactly:
 //!
 //! 1. **Names are unique and depend only on the decisions of the algorithm.** An effect is executed once per
-//!    study; the same name returns the recorded result at no cost.
+//!    study; the same name returns the recorded result at no cost, and waits for one in flight.
 //! 2. **Every random decision draws from a [branch](dspy_core::Seed) of [`Study::seed`]** that is named after
 //!    it, and never depends on the clock, the order in which effects end, or the iteration order of a hash
 //!    map.
@@ -100,6 +100,7 @@ mod finish;
 mod nested;
 mod race;
 mod rollout;
+mod running;
 mod start;
 mod stop;
 mod study;

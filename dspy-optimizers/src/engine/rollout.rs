@@ -153,14 +153,25 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let plain = self.effect_name(&task.name());
         let traced = format!("{plain}/traced");
         let name = if matches!(task.trace, Keep::None) { &plain } else { &traced };
-        let mut known = self.journal.done::<Rollout>(name)?;
-        if known.is_none() && *name == plain {
-            known =
-                self.journal.done::<Rollout>(&traced)?.map(|known| Rollout { steps: Vec::new(), ..known });
-        }
-        let rollout = match known {
+        let recorded = || -> Result<Option<Rollout>, Stop> {
+            if let Some(known) = self.journal.done::<Rollout>(name)? {
+                return Ok(Some(known));
+            }
+            if *name != plain {
+                return Ok(None);
+            }
+            let known = self.journal.done::<Rollout>(&traced)?;
+            Ok(known.map(|known| Rollout { steps: Vec::new(), ..known }))
+        };
+        let rollout = match recorded()? {
             Some(known) => known,
-            None => self.run(name, &task).await?,
+            None => {
+                let _turn = self.running.turn(&plain).await;
+                match recorded()? {
+                    Some(known) => known,
+                    None => self.run(name, &task).await?,
+                }
+            }
         };
         self.found().peak_cost.look_at(&rollout.usage);
         self.events.emit(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });

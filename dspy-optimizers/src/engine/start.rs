@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::nested::Parent;
+use super::running::Running;
 use super::study::Found;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
@@ -119,6 +120,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             // Demonstrations are made from traces, and metrics may inspect them.
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
+            running: Running::default(),
             found: Mutex::new(Found::default()),
             options,
         })

@@ -11,6 +11,7 @@ use dspy_core::error::BoxError;
 use dspy_core::evaluate::Evaluate;
 use dspy_core::lm::{Budget, Limit, Tally, Usage};
 
+use super::running::Running;
 use super::{ExampleFor, Program, Stop, StudyBuilder};
 use crate::budget::{Closed, Ledger};
 use crate::component::Candidate;
@@ -52,6 +53,7 @@ pub struct Study<'d, P: Program, E> {
     pub(super) evaluate: Evaluate<SharedMetric<E, P::Output>>,
     /// The number of examples on which the metric has failed.
     pub(super) metric_failures: AtomicUsize,
+    pub(super) running: Running,
     pub(super) found: Mutex<Found<P>>,
 }
 
