@@ -140,7 +140,7 @@ fn aliases_count_in_every_format() {
 fn a_name_and_its_alias_are_the_same_section() {
     let reply = "[[ ## level ## ]]\nlow\n\n[[ ## priority ## ]]\nmedium\n\n[[ ## completed ## ]]";
     let error = read(&ChatAdapter, reply).unwrap_err();
-    assert!(error.to_string().contains("`level`: stands there twice with different values"), "{error}");
+    assert!(error.to_string().contains("`level`: duplicate, with different values"), "{error}");
 }
 
 #[test]

@@ -37,13 +37,17 @@ async fn main_shows_errors_in_words() {
     let qa = qa.with_lm(Lm::scripted(["no"]));
     let error = qa.call("?").await.unwrap_err();
     assert!(
-        shown(&error).contains("; and re-prompting failed: scripted: the script is used up"),
+        shown(&error).contains("; and re-prompting failed: scripted: the script has no more replies"),
         "{error:?}"
     );
-    assert_eq!(shown(&error).matches("used up").count(), 1, "sources are not told twice: {error:?}");
+    assert_eq!(
+        shown(&error).matches("the budget is exhausted").count(),
+        1,
+        "sources are not shown twice: {error:?}"
+    );
 
     let spent = Budget::calls(0).scope(qa.call("?")).await.unwrap_err();
-    assert!(shown(&spent).starts_with("scripted: the budget is used up: the limit of calls is reached"));
+    assert!(shown(&spent).starts_with("scripted: the budget is exhausted: the limit of calls is reached"));
 
     let refused = LmError::new(LmErrorKind::Auth, "m", "who are you?");
     assert_eq!(shown(&refused), "m: the key was refused: who are you?");

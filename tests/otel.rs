@@ -120,11 +120,7 @@ invoke_workflow TwoSteps
     ] {
         assert_eq!(sent.attributes[name], value, "{name}");
     }
-    assert!(
-        sent.events.iter().any(|event| event == "request failed, will be sent again"),
-        "{:?}",
-        sent.events
-    );
+    assert!(sent.events.iter().any(|event| event == "request failed, will be retried"), "{:?}", sent.events);
     assert_eq!(find("POST").attributes["error.type"], "rate_limit");
     assert_eq!(find("execute_tool look").attributes["gen_ai.tool.name"], "look");
     assert_eq!(collector.services(), ["test"]);

@@ -91,7 +91,7 @@ async fn failures_are_typed_and_hold_the_reply() {
 async fn a_failed_re_prompt_holds_all_attempts_and_its_cause() {
     const BAD: [&str; 2] = ["nothing of use", "[[ ## answer ## ]]\nmany"];
     let failures: [(Option<LmErrorKind>, &str); 4] = [
-        (None, "the script is used up"),
+        (None, "the script has no more replies"),
         (Some(LmErrorKind::RateLimit), "rate limited"),
         (Some(LmErrorKind::Server), "the endpoint failed"),
         (Some(LmErrorKind::ContentFilter), "refused by a content filter"),

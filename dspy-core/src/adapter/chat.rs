@@ -105,7 +105,7 @@ impl Adapter for ChatAdapter {
             let told = problems.iter().any(|problem| problem.field == field.name());
             match found[index] {
                 (Some(_), true) => {
-                    let message = "stands there twice with different values; write it once";
+                    let message = "duplicate, with different values; write it once";
                     problems.push(FieldProblem::new(field.name(), message));
                 }
                 (Some(section), false) => {
@@ -170,7 +170,7 @@ fn end_of_answer(spec: &SignatureSpec, index: usize, text: &str, values: &Values
         if digits.chars().all(|c| c.is_ascii_digit()) {
             return Some(FieldProblem::new(
                 field.name(),
-                "breaks off behind the point; write the whole number",
+                "is truncated after the point; write the whole number",
             ));
         }
     }
@@ -178,7 +178,7 @@ fn end_of_answer(spec: &SignatureSpec, index: usize, text: &str, values: &Values
     let (_, behind) = text.split_once('\n').filter(|_| single)?;
     let change = trailing_text::change(spec, behind, values, |other| other != index)?;
     let message = format!(
-        "`{}` stands behind the answer; write the answer once, and nothing behind it",
+        "`{}` follows the answer; write the answer once, and nothing after it",
         outside::shorten(change)
     );
     Some(FieldProblem::new("", message))

@@ -38,7 +38,7 @@ impl ParseErrorKind {
         match self {
             ParseErrorKind::Empty => "the reply is empty",
             ParseErrorKind::Truncated => {
-                "the reply is cut off; if the token limit did it, raise `max_tokens` or ask for less"
+                "the reply is truncated; if the token limit did it, raise `max_tokens` or ask for less"
             }
             ParseErrorKind::Malformed => "the reply does not fit the signature",
             ParseErrorKind::Check => "the reply fails checks of the signature",

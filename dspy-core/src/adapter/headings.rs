@@ -109,7 +109,7 @@ fn sections(
     let Some((_, first)) = ours.first() else { return Err(None) };
     let (kind, first) = (first.kind, first.at);
     if let Some(index) = (0..fields.len()).find(|index| count(*index) > 1) {
-        return miss(format!("`{}` stands there twice", fields[index].name()));
+        return miss(format!("duplicate `{}`", fields[index].name()));
     }
     if ours.iter().any(|(_, heading)| heading.kind != kind) {
         return miss("the headings of the outputs are of several kinds".into());

@@ -44,9 +44,7 @@ pub(super) fn check(spec: &SignatureSpec, field: &FieldSpec, history: &Value) ->
                 }
                 Some(known) if known.is_history() => {
                     if messages(value).next().is_some() {
-                        return fail(format!(
-                            "turn {number} holds a history of its own in `{name}`; leave it out"
-                        ));
+                        return fail(format!("turn {number} contains a history in `{name}`; omit it"));
                     }
                 }
                 Some(known) => {

@@ -14,7 +14,7 @@ pub(crate) fn check(spec: &SignatureSpec, inputs: &Values) -> Result<(), FieldEr
     for field in spec.outputs() {
         if field.has_media() || field.is_history() {
             let message = format!(
-                "a model cannot answer with this type ({}); make the field an input, or ask for a text",
+                "a model cannot answer with this type ({}); make the field an input, or request a string",
                 field.type_text().notation
             );
             return Err(FieldError::new(field.name(), message));

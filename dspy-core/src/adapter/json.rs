@@ -193,9 +193,8 @@ pub(super) fn parse_object(
             if let Some(change) =
                 behind_object(spec, &reply[start..]).and_then(|behind| change(spec, behind, &values))
             {
-                let message = format!(
-                    "`{change}` stands behind the object; write the answer once, and nothing behind it"
-                );
+                let message =
+                    format!("`{change}` follows the object; write the answer once, and nothing after it");
                 return Err(fail(ParseErrorKind::Malformed, vec![FieldProblem::new("", message)]));
             }
             Ok(Parsed { values, report })

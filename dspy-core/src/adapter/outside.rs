@@ -225,7 +225,7 @@ impl Outside<'_> {
         let begins = |field: &FieldSpec| field.name().to_lowercase().starts_with(&name.to_lowercase());
         if last && end.is_none() && (self.lacks() || !name.is_empty() && self.spec.outputs().any(begins)) {
             if name.is_empty() || name.starts_with(char::is_alphabetic) {
-                self.problem(None, "it breaks off in a tag; write the whole reply".into());
+                self.problem(None, "it is truncated in a tag; write the whole reply".into());
             }
             return;
         }

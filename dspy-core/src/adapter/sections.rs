@@ -393,7 +393,7 @@ impl Sections {
         let labels = |line| label(line).is_some_and(|name| matches!(named(spec, name), Named::Output(_)));
         if !farewell::is_farewell(behind) || behind.lines().any(labels) {
             let message = format!(
-                "text stands behind `[[ ## {COMPLETED} ## ]]` that may change the answer; write the answer once, and nothing behind it"
+                "text after `[[ ## {COMPLETED} ## ]]` may change the answer; write the answer once, and nothing after it"
             );
             self.problem(None, message);
         }
@@ -418,13 +418,13 @@ impl Sections {
         let has = |index: usize| self.closed.iter().chain(&self.open).any(|section| section.index == index);
         let lacks = spec.outputs().enumerate().any(|(index, field)| field.is_optional() && !has(index));
         if markers::breaks_off(&text[self.base..], lacks) {
-            self.problem(None, "the reply breaks off in a marker; write the whole reply".into());
+            self.problem(None, "the reply is truncated in a marker; write the whole reply".into());
         } else if let Some(open) = &self.open
             && !self.closed.is_empty()
             && spec.outputs().nth(open.index).is_some_and(FieldSpec::is_optional)
             && text[open.text.start..].trim().is_empty()
         {
-            let message = "the reply breaks off behind its marker; write its value, and the closing marker";
+            let message = "the reply is truncated after its marker; write its value, and the closing marker";
             self.problem(Some(open.index), message.into());
         }
     }

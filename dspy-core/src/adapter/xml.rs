@@ -106,9 +106,7 @@ impl Adapter for XmlAdapter {
                 // an apology.
                 None if field.is_optional() && !elements.closed.is_empty() => continue,
                 None => told(format!("missing; write it as `<{0}>…</{0}>`", field.name())),
-                Some(_) if twice[index] => {
-                    told("stands there twice with different values; write it once".into())
-                }
+                Some(_) if twice[index] => told("duplicate, with different values; write it once".into()),
                 Some(element) => {
                     parsed.report.called(field.name(), &reply[element.name.clone()], element.name.clone());
                     let text = text_of(element);

@@ -87,7 +87,7 @@ pub(super) fn check(rows: &[TrainingRow], limits: &Limits) -> Result<Summary, Fi
         let replies = std::iter::once(&row.reply).chain(&row.worse);
         for reply in replies {
             if reply.role != Role::Assistant {
-                wrong(format!("the reply is said by `{}`, not by the assistant", reply.role.as_str()));
+                wrong(format!("the reply has the role `{}`, not assistant", reply.role.as_str()));
             } else if says_nothing(reply) {
                 wrong("the reply is empty".into());
             }
@@ -96,10 +96,10 @@ pub(super) fn check(rows: &[TrainingRow], limits: &Limits) -> Result<Summary, Fi
             wrong("there is no message of the user".into());
         }
         if row.messages.last().is_some_and(|message| message.role == Role::Assistant) {
-            wrong("the assistant speaks twice in a row".into());
+            wrong("two assistant messages in a row".into());
         }
         if row.messages.iter().skip(1).any(|message| message.role == Role::System) {
-            wrong("a system message stands after the first place".into());
+            wrong("a system message is not first".into());
         }
         if row.worse.as_ref() == Some(&row.reply) {
             wrong("the preferred reply is the same as the other".into());

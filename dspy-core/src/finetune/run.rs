@@ -228,7 +228,7 @@ impl FineTuning {
             return Err(error);
         }
         *tries += 1;
-        tracing::debug!(%error, "a step of a fine-tuning failed, will be looked for and tried again");
+        tracing::debug!(%error, "a step of a fine-tuning job failed and will be retried");
         sleep(self.polling.0.min(self.polling.1)).await;
         Ok(())
     }
@@ -260,7 +260,7 @@ impl FineTuning {
                     }
                 }
                 Err(FineTuneError::Endpoint(error)) if error.is_retryable() => {
-                    tracing::warn!(job = id, %error, "a fine-tuning job could not be asked for");
+                    tracing::warn!(job = id, %error, "a fine-tuning job could not be created");
                 }
                 Err(error) => return Err(error),
             }

@@ -52,7 +52,7 @@ impl RunState {
         }
         if state.key != key {
             let message = "it belongs to a fine-tuning with other rows, settings or endpoint; choose another path, or \
-                           delete the file to start anew";
+                           delete the file to start again";
             return Err(wrong(message.into()));
         }
         Ok(state)

@@ -253,7 +253,10 @@ mod tests {
         let lm = Lm::scripted(Vec::<String>::new()).layer(history.clone());
         lm.ask("What?").await.unwrap_err();
         let shown = history.inspect(1).colours(false).to_string();
-        assert!(shown.contains("User\n  What?\nError\n  scripted: the script is used up"), "{shown}");
+        assert!(
+            shown.contains("User\n  What?\nError\n  scripted: the script has no more replies"),
+            "{shown}"
+        );
     }
 
     #[tokio::test]

@@ -88,7 +88,7 @@ pub(super) fn refused(span: &Span, class: &str, adapter: &str) {
         target: "dspy",
         parent: span,
         Level::DEBUG,
-        message = "reply refused, the model is asked again",
+        message = "reply refused, the model is re-prompted",
         { ERROR_TYPE } = class,
         { ADAPTER } = adapter,
     );

@@ -30,7 +30,7 @@ pub(super) struct Arriving {
 pub(super) enum News {
     /// More of an output of the signature.
     Output(FieldChange),
-    /// The outputs start anew.
+    /// The outputs start again from nothing.
     Restarted,
     /// Anything else.
     Beside,

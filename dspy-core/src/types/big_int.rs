@@ -170,7 +170,7 @@ impl<'de> Deserialize<'de> for BigInt {
             type Value = BigInt;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number, as a string of digits if 64 bits do not hold it")
+                f.write_str("a whole number, as a string of digits if 64 bits are too few")
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<BigInt, E> {

@@ -419,7 +419,7 @@ fn a_model_is_told_the_place_and_the_fault() {
     }
     let section = cut(format!("[[ ## rows ## ]]\n{}", list("{\"name\": \"b\", \"pt\": 1}")));
     let error = ChatAdapter.parse(&spec, &Completion::new(section)).unwrap_err().feedback();
-    assert!(error.contains("breaks off: `…") && error.contains("\"row 38\""), "{error}");
+    assert!(error.contains("truncated text: `…") && error.contains("\"row 38\""), "{error}");
     let all = format!("[[ ## rows ## ]]\n{}", list("0").replace("\"pt\"", "\"points\""));
     let error = ChatAdapter.parse(&spec, &Completion::new(all)).unwrap_err().feedback();
     assert!(error.lines().count() < 14 && error.contains("more of its parts are wrong"), "{error}");

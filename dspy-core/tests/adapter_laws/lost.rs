@@ -204,10 +204,7 @@ fn plain_labels() {
         }
     }
     for (reply, part) in [
-        (
-            "Reasoning: x\nSentiment: positive\nConfidence: 0.9\nSentiment: negative",
-            "`sentiment` stands there twice",
-        ),
+        ("Reasoning: x\nSentiment: positive\nConfidence: 0.9\nSentiment: negative", "duplicate `sentiment`"),
         ("Reasoning: x\nSentiment: positive", "`confidence` is missing"),
         ("Reasoning: x\nOwner: Bo\nSentiment: positive\nConfidence: 0.9", "`Owner` is no output field"),
         ("Reasoning: x\n**Owner:** Bo\nSentiment: positive\nConfidence: 0.9", "`Owner` is no output field"),

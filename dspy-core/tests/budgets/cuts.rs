@@ -40,7 +40,7 @@ async fn a_reply_that_there_is_no_room_for_is_an_error_and_not_an_answer() {
     let account = Budget::UNLIMITED.tokens(6_000).start();
     let over = refused(account.enter(Lm::custom(Verbose { cost: None }).complete(request("10000"))).await);
     assert_eq!((over.why, over.cut), (BudgetRefusal::Limit(Limit::Tokens), Some(4_096)));
-    assert!(over.to_string().contains("cut off after 4096 tokens"), "{over}");
+    assert!(over.to_string().contains("truncated after 4096 tokens"), "{over}");
     assert_eq!(account.spent().completion_tokens, 4_096);
 }
 

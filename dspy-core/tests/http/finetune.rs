@@ -424,10 +424,10 @@ fn unusable_rows_are_named() {
         problems(odd, Limits::default().rows(1).row_tokens(100)),
         [
             "1: the reply is empty",
-            "2: the reply is said by `user`, not by the assistant",
+            "2: the reply has the role `user`, not assistant",
             "3: there is no message of the user",
-            "4: the assistant speaks twice in a row",
-            "5: a system message stands after the first place",
+            "4: two assistant messages in a row",
+            "5: a system message is not first",
             "6: about 271 tokens are more than 100",
         ]
     );

@@ -187,7 +187,7 @@ fn behind(text: &str, mention: &mut Mention<'_>, mut currency: bool) -> Result<(
         "quintillion" => 1e18,
         "k" if gap == 0 && (word == "k" || currency) => 1e3,
         "am" | "pm" => return Err("looks like a time"),
-        "e" if gap == 0 => return Err("breaks off in an exponent"),
+        "e" if gap == 0 => return Err("is truncated in an exponent"),
         "k" | "m" | "b" | "t" | "mm" if gap == 0 && (currency || word != lower) => {
             return Err("holds a letter that may scale the number");
         }

@@ -94,7 +94,7 @@ impl Coercion<'_> {
     }
 
     pub(super) fn truncated(&mut self, id: NodeId, tree: &Tree<'_>, path: &Path<'_>) -> Option<Value> {
-        let found = format!("a text that breaks off: `{}`", snippet_of_end(&self.written(tree)));
+        let found = format!("a truncated text: `{}`", snippet_of_end(&self.written(tree)));
         self.problem(ProblemKind::Truncated, path, id, found, tree.span);
         None
     }

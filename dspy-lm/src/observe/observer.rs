@@ -58,7 +58,7 @@ impl Observers {
     pub fn each(&self, tell: impl Fn(&dyn CallObserver)) {
         for observer in self.iter() {
             if catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err() {
-                tracing::error!(target: "dspy", "an observer panicked; the call goes on without it");
+                tracing::error!(target: "dspy", "an observer panicked; the call continues without it");
             }
         }
     }

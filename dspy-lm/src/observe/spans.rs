@@ -99,7 +99,7 @@ pub(super) fn retried(error: &LmError, wait: Duration, message: impl FnOnce() ->
     event!(
         target: "dspy",
         Level::DEBUG,
-        message = "request failed, will be sent again",
+        message = "request failed, will be retried",
         { ERROR_TYPE } = lm_error_type(error.kind),
         { STATUS } = error.status.map(i64::from),
         wait = wait.as_secs_f64(),

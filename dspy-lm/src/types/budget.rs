@@ -176,7 +176,7 @@ impl OverBudget {
         let OverBudget { why, budget, spent, asked, cut } = self;
         if let Some(cut) = cut {
             return format!(
-                "the reply was cut off after {cut} tokens, and there is no room for a longer one in the budget ({budget})"
+                "the reply was truncated after {cut} tokens, and the budget ({budget}) has no room for a longer one"
             );
         }
         let of = |limit: &Limit| match limit {

@@ -91,8 +91,8 @@ impl LmErrorKind {
             LmErrorKind::Decode => "the answer cannot be read",
             LmErrorKind::CircuitOpen => "the endpoint is out of service",
             LmErrorKind::Denied => "live requests are denied",
-            LmErrorKind::Budget => "the budget is used up",
-            LmErrorKind::Exhausted => "the script is used up",
+            LmErrorKind::Budget => "the budget is exhausted",
+            LmErrorKind::Exhausted => "the script has no more replies",
             LmErrorKind::Unrecorded => "no recorded answer",
             LmErrorKind::Other => "the model failed",
         }

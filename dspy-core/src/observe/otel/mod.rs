@@ -255,7 +255,7 @@ pub enum OtelError {
     #[error("the thread that sends telemetry cannot be started: {0}")]
     Start(#[source] std::io::Error),
     /// The process already has a `tracing` subscriber.
-    #[error("spans go elsewhere already: {0}; put the layer of `Otlp::layer` into that subscriber")]
+    #[error("another `tracing` subscriber is installed: {0}; add `Otlp::layer` to it")]
     Subscriber(#[source] BoxError),
     /// The collector did not accept the telemetry.
     #[error("the telemetry was not sent: {0}")]

@@ -20,7 +20,7 @@ pub enum MediaError {
         source: std::io::Error,
     },
     /// The media type follows neither from the content nor from the file name.
-    #[error("cannot tell what {} is; give its media type with `from_bytes`", .path.display())]
+    #[error("unknown media type of {}; set it with `from_bytes`", .path.display())]
     UnknownType {
         /// The file.
         path: PathBuf,

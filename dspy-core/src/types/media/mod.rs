@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(note.url(), "data:text/plain;base64,aGVsbG8=");
         assert_eq!(serde_json::to_value(&note).unwrap()["name"], "note.txt");
         let unknown = File::from_path(path("thing.xyz", b"?")).unwrap_err();
-        assert!(unknown.to_string().contains("cannot tell what"), "{unknown}");
+        assert!(unknown.to_string().contains("unknown media type of"), "{unknown}");
         assert!(matches!(Audio::from_path(path("b.txt", b"hello")), Err(MediaError::WrongType { .. })));
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -114,7 +114,7 @@ impl NotAdmitted {
             NotAdmitted::Closed { remaining, failures, last } => {
                 let until = remaining.map_or_else(
                     || "one request is trying whether it is back".to_owned(),
-                    |left| format!("it is tried again in {} s", left.as_secs() + 1),
+                    |left| format!("the next attempt is in {} s", left.as_secs() + 1),
                 );
                 let message = format!(
                     "nothing was sent after {failures} failures in a row, {until}; the last failure: {last}"

@@ -17,7 +17,9 @@ impl Responses {
     ) -> Result<Value, String> {
         let params = &request.params;
         if self.dialect.stop && !params.stop.is_empty() {
-            return Err("responses know no stop sequences; use `Protocol::Chat`, or leave `stop` out".into());
+            return Err(
+                "the responses protocol has no stop sequences; use `Protocol::Chat`, or omit `stop`".into()
+            );
         }
         let able = self.dialect.capabilities;
         let mut body = Map::new();

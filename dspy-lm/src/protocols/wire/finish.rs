@@ -78,7 +78,7 @@ pub(crate) fn finish_word(reason: &str) -> Result<Option<FinishReason>, Failure>
             return Err(Failure::new(LmErrorKind::Server, message));
         }
         _ => {
-            tracing::debug!(reason, "unknown finish reason: the reply is not taken for a whole one");
+            tracing::debug!(reason, "unknown finish reason: the reply counts as incomplete");
             FinishReason::Other
         }
     }))

@@ -184,7 +184,7 @@ impl<C: Codec> Served<C> {
     ) -> Result<Outgoing, LmError> {
         let taken = refused.apply(request);
         let body = self.codec.body(&taken, format, refused, streamed).map_err(|why| {
-            let message = format!("the request cannot be put into this endpoint's form: {why}");
+            let message = format!("the request cannot be expressed for this endpoint: {why}");
             LmError::new(LmErrorKind::InvalidRequest, &self.id, message)
         })?;
         Ok(Outgoing::new(body, request))
@@ -211,12 +211,7 @@ impl<C: Codec> Served<C> {
 
     fn note_refusal(&self, parameter: Parameter, error: &LmError) {
         let (model, refusal) = (&*self.id, &*error.message);
-        tracing::warn!(
-            model,
-            ?parameter,
-            refusal,
-            "the endpoint refuses a parameter: asked again without it"
-        );
+        tracing::warn!(model, ?parameter, refusal, "the endpoint refuses a parameter; retrying without it");
     }
 
     fn note_stop(&self) {

@@ -56,7 +56,7 @@ impl Matching {
         };
         let next = all().find(|one| !one.used);
         if equal > 0 && (self != Matching::Strict || next.is_none()) {
-            return format!("it was recorded {equal} times and is asked for once more");
+            return format!("it was recorded {equal} times and requested once more");
         }
         match (self, next) {
             (Matching::Strict, Some(next)) => {

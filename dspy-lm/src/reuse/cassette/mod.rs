@@ -378,7 +378,7 @@ impl LanguageModel for StandIn {
     }
 
     fn complete<'a>(&'a self, _: &'a Request) -> LmFuture<'a> {
-        let message = "this model is only recorded, and a layer asked past the cassette";
+        let message = "no model to call: the cassette replays, and a layer bypassed it";
         let error = LmError::new(LmErrorKind::Unrecorded, &self.id, message);
         Box::pin(std::future::ready(Err(error)))
     }

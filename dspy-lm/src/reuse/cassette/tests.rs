@@ -130,7 +130,7 @@ async fn repeated_requests_get_their_answers_in_order_and_no_more() {
     }
     let error = lm.complete(ask("a")).await.unwrap_err();
     assert_eq!(error.kind, LmErrorKind::Unrecorded);
-    assert!(error.message.contains("recorded 2 times and is asked for once more"), "{error}");
+    assert!(error.message.contains("recorded 2 times and requested once more"), "{error}");
 }
 
 #[tokio::test]
