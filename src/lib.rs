@@ -172,6 +172,9 @@ pub mod guide {
 
         #[doc = include_str!("../docs/optimizers/module-opro.md")]
         pub mod module_opro {}
+
+        #[doc = include_str!("../docs/optimizers/simba.md")]
+        pub mod simba {}
     }
 
     #[cfg(feature = "http")]

@@ -290,6 +290,13 @@ const CRATES: &[Crate] = &[
                 ],
             ),
             (
+                "simba",
+                &[
+                    "identity", "samplers", "metric", "report", "error", "data", "race", "options", "engine",
+                    "proposer", "builder",
+                ],
+            ),
+            (
                 "module_opro",
                 &["metric", "report", "error", "options", "engine", "proposer", "builder", "demos"],
             ),

@@ -123,11 +123,16 @@ pub enum OptimizeError {
 impl OptimizeError {
     /// Checks the temperature of a proposer.
     pub(crate) fn check_temperature(temperature: f64) -> Result<(), Self> {
-        if temperature.is_finite() && temperature >= 0.0 {
+        Self::check_at_least_0("temperature", temperature)
+    }
+
+    /// Checks an option that is a number of at least 0.
+    pub(crate) fn check_at_least_0(option: &'static str, value: f64) -> Result<(), Self> {
+        if value.is_finite() && value >= 0.0 {
             return Ok(());
         }
-        let value = temperature.to_string();
-        Err(OptimizeError::Option { option: "temperature", value, expected: "a number of at least 0" })
+        let value = value.to_string();
+        Err(OptimizeError::Option { option, value, expected: "a number of at least 0" })
     }
 
     /// Creates an error of the algorithm itself, for custom optimizers.

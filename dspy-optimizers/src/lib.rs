@@ -13,6 +13,7 @@
 //! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
 //! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
 //! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
+//! | runs that differ in how well they succeed | [`Simba`]: advice and demonstrations from comparing them |
 //! | sixty rows or more, few calls, long prompts | [`Capo`]: instructions and demonstrations that evolve by races |
 //! | a custom algorithm | the [`engine`] |
 //!
@@ -101,6 +102,7 @@ mod race;
 mod random_search;
 mod report;
 pub mod samplers;
+mod simba;
 mod strategy;
 mod verify;
 
@@ -130,5 +132,6 @@ pub use options::Options;
 pub use race::Race;
 pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial, Verification, Verified};
+pub use simba::Simba;
 pub use strategy::StrategyError;
 pub use verify::Verify;

@@ -58,5 +58,6 @@ mod thompson;
 mod tpe;
 
 pub use error::SamplerError;
+pub(crate) use random::{poisson, weighted};
 pub use thompson::Thompson;
 pub use tpe::Tpe;

@@ -9,7 +9,7 @@ pub(super) fn normal(rng: &mut Rng) -> f64 {
 }
 
 /// Returns an index with a probability in proportion to its weight; the last one if no weight is positive.
-pub(super) fn weighted(weights: &[f64], rng: &mut Rng) -> usize {
+pub(crate) fn weighted(weights: &[f64], rng: &mut Rng) -> usize {
     let mut rest = rng.unit() * weights.iter().sum::<f64>();
     for (index, weight) in weights.iter().enumerate() {
         rest -= weight;
@@ -18,6 +18,17 @@ pub(super) fn weighted(weights: &[f64], rng: &mut Rng) -> usize {
         }
     }
     weights.len().saturating_sub(1)
+}
+
+/// Returns a draw from the Poisson distribution with this mean, but at most `most` (Knuth).
+pub(crate) fn poisson(mean: f64, most: usize, rng: &mut Rng) -> usize {
+    let (end, mut product) = ((-mean).exp(), rng.unit());
+    let mut count = 0;
+    while count < most && product > end {
+        product *= rng.unit();
+        count += 1;
+    }
+    count
 }
 
 /// Returns the logarithm of a draw from the gamma distribution of a finite, positive shape (Marsaglia and
@@ -37,4 +48,21 @@ pub(super) fn ln_gamma(shape: f64, rng: &mut Rng) -> f64 {
         }
     }
     scale.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy_core::Seed;
+
+    use super::*;
+
+    #[test]
+    fn a_poisson_draw_has_its_mean_and_stays_below_its_bound() {
+        let mut rng = Seed::new(3).rng();
+        for mean in [0.0, 0.5, 2.0] {
+            let total: usize = (0..20_000).map(|_| poisson(mean, 100, &mut rng)).sum();
+            assert!((total as f64 / 20_000.0 - mean).abs() < 0.05, "{mean}: {total}");
+        }
+        assert!((0..100).all(|_| poisson(1_000.0, 3, &mut rng) == 3));
+    }
 }

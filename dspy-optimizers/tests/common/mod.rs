@@ -385,6 +385,14 @@ impl Obedient {
                 return Self::write(field, asked, rollout);
             }
         }
+        if system.contains("`module_advice`") {
+            let written = Self::write("module_advice", asked, rollout);
+            let advice = written.lines().nth(1).unwrap();
+            let advice = json!({"self": advice});
+            return format!(
+                "[[ ## discussion ## ]]\nx\n\n[[ ## module_advice ## ]]\n{advice}\n\n[[ ## completed ## ]]"
+            );
+        }
         if system.contains("`idea`") {
             let attempt: usize = number(asked, "attempt-").unwrap_or_default();
             return format!("[[ ## idea ## ]]\n{}\n\n[[ ## completed ## ]]", HINTS[attempt % HINTS.len()]);

@@ -1,0 +1,139 @@
+//! The pool of programs, and their scores.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dspy_core::Rng;
+
+use crate::report::Trial;
+use crate::samplers::weighted;
+
+/// A program of the pool.
+pub(super) struct Member<P> {
+    pub(super) program: P,
+    pub(super) scope: String,
+    pub(super) trial: Trial,
+    /// The rows of the trainset that its demonstrations may be made of.
+    pub(super) taught: BTreeSet<usize>,
+    /// Its scores by row of the trainset.
+    pub(super) scores: BTreeMap<usize, f64>,
+}
+
+/// All programs so far. The first one is the original.
+pub(super) struct Pool<P>(Vec<Member<P>>);
+
+impl<P> Pool<P> {
+    pub(super) fn new(original: Member<P>) -> Self {
+        Pool(vec![original])
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn original(&self) -> &Member<P> {
+        &self.0[0]
+    }
+
+    pub(super) fn get(&self, place: usize) -> &Member<P> {
+        &self.0[place]
+    }
+
+    pub(super) fn knows(&self, scope: &str) -> bool {
+        self.0.iter().any(|member| member.scope == scope)
+    }
+
+    pub(super) fn push(&mut self, member: Member<P>) {
+        self.0.push(member);
+    }
+
+    pub(super) fn into_members(self) -> Vec<Member<P>> {
+        self.0
+    }
+
+    /// Adds scores of the original program.
+    pub(super) fn add_original(&mut self, scores: BTreeMap<usize, f64>) {
+        self.0[0].scores.extend(scores);
+    }
+
+    /// Returns the gain of a program: the mean difference to the original program on the same rows, without those
+    /// that its demonstrations are made of; 0 if there are no such rows. Gains on different minibatches are comparable,
+    /// scores are not.
+    pub(super) fn gain(&self, place: usize) -> f64 {
+        let member = self.get(place);
+        let original = &self.original().scores;
+        let scores = member.scores.iter().filter(|(row, _)| !member.taught.contains(row));
+        let gains: Vec<f64> = scores.filter_map(|(row, score)| Some(score - original.get(row)?)).collect();
+        if gains.is_empty() { 0.0 } else { gains.iter().sum::<f64>() / gains.len() as f64 }
+    }
+
+    /// Returns the places of the best programs, at most `count`, the original one always among them.
+    pub(super) fn top(&self, count: usize) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.len()).collect();
+        places.sort_by(|a, b| self.gain(*b).total_cmp(&self.gain(*a)));
+        places.truncate(count.max(1));
+        if !places.contains(&0) {
+            places.pop();
+            places.push(0);
+        }
+        places
+    }
+
+    /// Draws an index of `top`, with the softmax of the gains at this temperature as probability.
+    pub(super) fn draw(&self, top: &[usize], temperature: f64, rng: &mut Rng) -> usize {
+        let gains: Vec<f64> = top.iter().map(|place| self.gain(*place)).collect();
+        let most = gains.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weight = |gain: &f64| if *gain == most { 1.0 } else { ((gain - most) / temperature).exp() };
+        weighted(&gains.iter().map(weight).collect::<Vec<_>>(), rng)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy_core::Seed;
+    use dspy_core::predict::DynPredict;
+
+    use super::*;
+
+    fn member(scores: &[(usize, f64)], taught: &[usize]) -> Member<()> {
+        let program = DynPredict::new("a -> b".parse().unwrap());
+        Member {
+            program: (),
+            scope: String::new(),
+            trial: Trial::new("", &program),
+            taught: taught.iter().copied().collect(),
+            scores: scores.iter().copied().collect(),
+        }
+    }
+
+    fn pool() -> Pool<()> {
+        let mut pool = Pool::new(member(&[(0, 1.0), (1, 1.0), (2, 0.0), (3, 0.0)], &[]));
+        // Better on hard rows, and worse, although with a higher score, on easy ones.
+        pool.push(member(&[(2, 0.4), (3, 0.4)], &[]));
+        pool.push(member(&[(0, 1.0), (1, 0.6)], &[]));
+        // Right only on the row that it has seen.
+        pool.push(member(&[(1, 0.9), (2, 1.0)], &[2]));
+        pool
+    }
+
+    #[test]
+    fn gains_are_paired_with_the_original() {
+        let pool = pool();
+        let gains: Vec<f64> = (0..4).map(|place| pool.gain(place)).collect();
+        for (gain, expected) in gains.iter().zip([0.0, 0.4, -0.2, -0.1]) {
+            assert!((gain - expected).abs() < 1e-9, "{gains:?}");
+        }
+        assert_eq!(pool.top(3), [1, 0, 3]);
+        assert_eq!(pool.top(1), [0], "the original is always there");
+    }
+
+    #[test]
+    fn draws_are_a_softmax() {
+        let (pool, top) = (pool(), [1, 0]);
+        let mut rng = Seed::new(1).rng();
+        let mut drawn = [0; 2];
+        (0..2000).for_each(|_| drawn[pool.draw(&top, 0.2, &mut rng)] += 1);
+        // exp(2) : 1
+        assert!((1720..1800).contains(&drawn[0]), "{drawn:?}");
+        assert!((0..50).all(|_| pool.draw(&top, 0.0, &mut rng) == 0), "at 0 it is the best one");
+    }
+}

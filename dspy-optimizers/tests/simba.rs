@@ -1,0 +1,174 @@
+//! `Simba`: runs that are compared, what they teach, and what every optimizer keeps.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+#[path = "common/laws.rs"]
+mod laws;
+
+use std::sync::Arc;
+
+use common::{Obedient, Row, one_step, right, rows};
+use dspy_core::Seed;
+use dspy_core::lm::{BoxFuture, Lm, Request, ScriptedLm};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::HasPredictors;
+use dspy_core::signature::Values;
+use dspy_optimizers::{Data, OptimizeError, Report, Simba, Stopped};
+use laws::{Run, with_run};
+use serde_json::json;
+
+/// A model that knows what its instruction or a demonstration says, and at a temperature guesses right in a third of
+/// the runs.
+fn wavering() -> Arc<ScriptedLm> {
+    let reply = |request: &Request| {
+        let asked = request.messages.last().unwrap().text().into_owned();
+        let sounds = common::HINTS.map(|hint| hint.split_once('=').unwrap());
+        let known = |text: &str| sounds.into_iter().find(|(animal, _)| text.contains(&format!(" {animal} ")));
+        let (animal, sound) = known(&asked).unwrap();
+        let told = request.messages[0].text().contains(&format!("{animal}={sound}"));
+        let seed = Seed::new(request.rollout.unwrap_or_default()).branch(&asked);
+        let lucky = request.params.temperature == Some(1.0) && seed.rng().unit() < 0.33;
+        let answer = if told || lucky { sound } else { "silence" };
+        format!("[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]")
+    };
+    Arc::new(ScriptedLm::from_fn(reply))
+}
+
+/// A model that reads the answer of the better run and writes it down.
+fn advisor() -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::from_fn(|request: &Request| {
+        let asked = request.messages.last().unwrap().text().into_owned();
+        let better = asked.split("[[ ## better_trajectory ## ]]").nth(1).unwrap_or_default();
+        let better = better.split("[[ ##").next().unwrap_or_default();
+        let hint = common::HINTS.into_iter().find(|hint| better.contains(hint.split_once('=').unwrap().1));
+        let advice = json!({"self": hint.unwrap_or("?"), "unknown": "x"});
+        format!("[[ ## discussion ## ]]\nx\n\n[[ ## module_advice ## ]]\n{advice}\n\n[[ ## completed ## ]]")
+    }))
+}
+
+fn program(lm: &Arc<ScriptedLm>) -> DynPredict {
+    let mut program = DynPredict::new("question -> answer".parse().unwrap());
+    program.set_lm(Lm::shared(lm.clone()));
+    program
+}
+
+#[tokio::test]
+async fn what_made_the_difference_becomes_a_rule() {
+    let (lm, writer) = (wavering(), advisor());
+    let optimizer = Simba::builder()
+        .metric(right)
+        .minibatch(10)
+        .num_candidates(3)
+        .max_steps(4)
+        .max_demos(0)
+        .prompt_lm(Lm::shared(writer.clone()))
+        .published()
+        .build();
+    let optimized = optimizer.compile(program(&lm), &rows(10)).await.unwrap();
+    let report = optimized.report();
+    let new = report.trials.len() - 1;
+    assert!((4..=4 * 4).contains(&new), "{report}");
+    // The original program, the runs to compare, the new programs; the rows of the end have been run before.
+    assert_eq!(lm.requests().len(), 10 + 4 * 10 * 3 + 10 * new);
+    assert!(writer.requests().len() >= new, "each new program has advice");
+    assert_eq!(report.baseline, Some(0.0));
+    assert!(report.score() >= Some(0.6), "{report}");
+    assert!(optimized.predictor().instruction().matches('=').count() >= 3);
+    let prompt = writer.requests()[0].messages.last().unwrap().text().into_owned();
+    for shown in ["better_score ## ]]\n1", "worse_score ## ]]\n0", "\"module\":\"self\"", "silence"] {
+        assert!(prompt.contains(shown), "{shown}: {prompt}");
+    }
+}
+
+#[tokio::test]
+async fn the_best_runs_become_demonstrations() {
+    let (lm, writer) = (wavering(), Arc::new(ScriptedLm::from_fn(|_: &Request| "nonsense".to_owned())));
+    let optimizer = Simba::builder()
+        .metric(right)
+        .minibatch(5)
+        .num_candidates(4)
+        .max_steps(3)
+        .max_demos(2)
+        .prompt_lm(Lm::shared(writer))
+        .build();
+    let optimized = optimizer.compile(program(&lm), Data::new(rows(20)).valset(rows(10))).await.unwrap();
+    let report = optimized.report();
+    let demos = report.trials.iter().map(|trial| &trial.parameters["self"].demos);
+    let most = demos.clone().map(Vec::len).max().unwrap();
+    assert!((1..=2).contains(&most), "{report}");
+    assert!(demos.flatten().all(|demo| demo.augmented && demo.values["answer"] != "silence"));
+    assert!(report.warnings.iter().any(|warning| warning.contains("no advice")), "{:?}", report.warnings);
+    // Demonstrations are no use to this model.
+    assert_eq!((report.best, report.score()), (0, Some(0.0)), "{report}");
+}
+
+/// A metric with values between 0 and 1.
+fn graded(example: &Row, output: &Values) -> f64 {
+    let question = example.0["question"].as_str().unwrap();
+    let digit = question.chars().filter_map(|c| c.to_digit(10)).sum::<u32>() % 3;
+    if right(example, output) { 1.0 } else { f64::from(digit) * 0.3 }
+}
+
+/// A small run in which the current model writes the advice.
+fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let optimizer =
+            Simba::builder().metric(graded).minibatch(5).num_candidates(2).max_steps(3).max_demos(2);
+        let program = DynPredict::new("question -> answer".parse().unwrap());
+        let optimized = with_run!(optimizer, run).build().compile(program, &rows(9)).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+#[tokio::test]
+async fn a_killed_run_ends_as_the_unbroken_one() {
+    laws::resumes_at_every_event("simba", small).await;
+}
+
+#[tokio::test]
+async fn the_seed_alone_decides() {
+    laws::depends_on_the_seed_alone(small).await;
+}
+
+#[tokio::test]
+async fn budgets_are_kept() {
+    laws::keeps_to_budgets(small).await;
+}
+
+#[tokio::test]
+async fn an_outage_is_an_error() {
+    laws::outages_are_errors("simba", small).await;
+}
+
+#[tokio::test]
+async fn bad_input_changes_nothing_or_is_a_typed_error() {
+    let lm = Obedient::new();
+    let simba = || Simba::builder().metric(graded).minibatch(3).num_candidates(2).max_steps(2);
+    let large = simba().minibatch(7).build().compile(one_step(&lm), &rows(6)).await.unwrap_err();
+    assert!(matches!(large, OptimizeError::Option { option: "minibatch", .. }), "{large}");
+    assert_eq!(lm.calls(), 0);
+    let endless: &'static str = "z".repeat(100_000).leak();
+    for reply in
+        ["", "nonsense", "[[ ## module_advice ## ]]", "[[ ## module_advice ## ]]\n{\"self\": 3}", endless]
+    {
+        let silly = simba().prompt_lm(Lm::from_fn(move |_| std::future::ready(reply)));
+        let optimized = silly.build().compile(one_step(&lm), &rows(6)).await.unwrap();
+        assert_eq!(optimized.report().stopped, Stopped::Finished);
+        assert_eq!(optimized.predictor().instruction(), one_step(&lm).predictor().instruction());
+    }
+    for constant in [0.0, 1.0] {
+        let optimizer = simba().metric(move |_: &Row, _: &Values| constant).prompt_lm(Lm::shared(lm.clone()));
+        let optimized = optimizer.build().compile(one_step(&lm), &rows(6)).await.unwrap();
+        assert_eq!((optimized.report().best, optimized.report().score()), (0, Some(constant)));
+    }
+    let one = simba().minibatch(1).prompt_lm(Lm::shared(lm.clone())).build();
+    assert_eq!(one.compile(one_step(&lm), &rows(1)).await.unwrap().report().stopped, Stopped::Finished);
+    let error = simba().temperature_for_sampling(f64::NAN).build().compile(one_step(&lm), &rows(3)).await;
+    assert!(matches!(error, Err(OptimizeError::Option { option: "temperature_for_sampling", .. })));
+    let none = simba().build().compile(common::Steps(Vec::new()), &rows(3)).await.unwrap_err();
+    assert!(matches!(none, OptimizeError::NoPredictors));
+    let metric = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let error = simba().metric(metric).build().compile(one_step(&lm), &rows(6)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
+}
