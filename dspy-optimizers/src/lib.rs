@@ -14,6 +14,7 @@
 //! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
 //! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
 //! | sixty rows or more, few calls, long prompts | [`Capo`]: instructions and demonstrations that evolve by races |
+//! | sixty rows or more, both instructions and demonstrations matter | [`MiproV2`]: a search over combinations of both |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -70,6 +71,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod auto;
 mod better_together;
 mod bootstrap_few_shot;
 #[cfg(feature = "http")]
@@ -92,6 +94,7 @@ mod journal;
 mod knn_few_shot;
 mod labeled_few_shot;
 mod metric;
+mod mipro_v2;
 mod module_opro;
 mod optimized;
 mod optimizer;
@@ -104,6 +107,7 @@ pub mod samplers;
 mod strategy;
 mod verify;
 
+pub use auto::Auto;
 pub use better_together::BetterTogether;
 pub use bootstrap_few_shot::BootstrapFewShot;
 #[cfg(feature = "http")]
@@ -123,6 +127,7 @@ pub use journal::JournalError;
 pub use knn_few_shot::{KnnFewShot, NearestDemos};
 pub use labeled_few_shot::LabeledFewShot;
 pub use metric::SharedMetric;
+pub use mipro_v2::MiproV2;
 pub use module_opro::ModuleOpro;
 pub use optimized::Optimized;
 pub use optimizer::{BoxOptimizer, Optimizer};
