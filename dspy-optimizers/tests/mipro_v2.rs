@@ -160,14 +160,12 @@ async fn demonstrations_alone_are_searched() {
     program.set_lm(Lm::shared(lm.clone()));
     let asked = Asked::default();
     let mipro = MiproV2::builder().metric(right).demos_only().proposer(asked.clone());
+    let instruction = program.predictor().instruction().to_owned();
     let optimized = mipro.build().compile(program, &rows(60)).await.unwrap();
     assert!(asked.0.lock().unwrap().0.is_empty());
     let report = optimized.report();
     assert!(report.score() > report.baseline, "{report}");
-    assert_eq!(
-        optimized.predictor().instruction(),
-        "Given the fields `question`, produce the fields `answer`."
-    );
+    assert_eq!(optimized.predictor().instruction(), instruction);
     // The demonstrations are of the first fifth.
     for demo in optimized.predictor().demos() {
         let question = demo.values["question"].as_str().unwrap();
@@ -194,9 +192,9 @@ async fn instructions_alone_keep_the_demonstrations() {
 /// A small run in which a model writes the instructions.
 fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
     Box::pin(async move {
-        let mipro = MiproV2::builder().metric(sides).num_candidates(3).num_trials(4).minibatch(2);
+        let mipro = MiproV2::builder().metric(sides).num_candidates(3).num_trials(3).minibatch(2);
         let mipro = mipro.full_eval_steps(2).max_bootstrapped_demos(1).max_labeled_demos(1);
-        let data = Data::new(rows(2)).valset(rows(4));
+        let data = Data::new(rows(2)).valset(rows(3));
         let optimized = with_run!(mipro, run).build().compile(pair(), data).await?;
         Ok(optimized.report().clone())
     })

@@ -39,6 +39,7 @@ pub(super) enum Minibatch {
 }
 
 /// The parameters of the search that determine the result.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 #[derive(Debug, Clone)]
 pub(super) struct MiproSettings {
     pub(super) searched: Searched,
