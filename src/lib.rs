@@ -170,6 +170,9 @@ pub mod guide {
         #[doc = include_str!("../docs/optimizers/infer-rules.md")]
         pub mod infer_rules {}
 
+        #[doc = include_str!("../docs/optimizers/mipro-v2.md")]
+        pub mod mipro_v2 {}
+
         #[doc = include_str!("../docs/optimizers/module-opro.md")]
         pub mod module_opro {}
 

@@ -125,6 +125,7 @@ const CRATES: &[Crate] = &[
             ("events", &["report"]),
             ("optimized", &["report"]),
             ("samplers", &[]),
+            ("auto", &[]),
             ("strategy", &[]),
             ("error", &["component", "journal", "strategy"]),
             ("data", &["error"]),
@@ -180,8 +181,6 @@ const CRATES: &[Crate] = &[
                     "options",
                     "engine",
                     "builder",
-                    "demos",
-                    "labeled_few_shot",
                     "bootstrap_few_shot",
                 ],
             ),
@@ -221,6 +220,7 @@ const CRATES: &[Crate] = &[
             (
                 "gepa",
                 &[
+                    "auto",
                     "component",
                     "metric",
                     "report",

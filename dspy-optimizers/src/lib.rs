@@ -15,6 +15,7 @@
 //! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
 //! | runs that differ in how well they succeed | [`Simba`]: advice and demonstrations from comparing them |
 //! | sixty rows or more, few calls, long prompts | [`Capo`]: instructions and demonstrations that evolve by races |
+//! | sixty rows or more, both instructions and demonstrations matter | [`MiproV2`]: a search over combinations of both |
 //! | a custom algorithm | the [`engine`] |
 //!
 //! All implement [`Optimizer`]: they take a program and return an [`Optimized`] one, which is a program
@@ -71,6 +72,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod auto;
 mod better_together;
 mod bootstrap_few_shot;
 #[cfg(feature = "http")]
@@ -93,6 +95,7 @@ mod journal;
 mod knn_few_shot;
 mod labeled_few_shot;
 mod metric;
+mod mipro_v2;
 mod module_opro;
 mod optimized;
 mod optimizer;
@@ -106,6 +109,7 @@ mod simba;
 mod strategy;
 mod verify;
 
+pub use auto::Auto;
 pub use better_together::BetterTogether;
 pub use bootstrap_few_shot::BootstrapFewShot;
 #[cfg(feature = "http")]
@@ -125,6 +129,7 @@ pub use journal::JournalError;
 pub use knn_few_shot::{KnnFewShot, NearestDemos};
 pub use labeled_few_shot::LabeledFewShot;
 pub use metric::SharedMetric;
+pub use mipro_v2::MiproV2;
 pub use module_opro::ModuleOpro;
 pub use optimized::Optimized;
 pub use optimizer::{BoxOptimizer, Optimizer};

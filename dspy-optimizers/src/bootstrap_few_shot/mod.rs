@@ -4,6 +4,7 @@ mod algorithm;
 mod choose;
 mod every_row;
 mod roles;
+mod sets;
 mod settings;
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ pub(crate) use self::algorithm::{Bootstrap, Bootstrapped};
 pub(crate) use self::choose::demonstrations;
 pub(crate) use self::every_row::{EveryRow, RowRuns};
 pub(crate) use self::roles::Roles;
+pub(crate) use self::sets::{DemoSet, WithDemos};
 pub(crate) use self::settings::{Settings, bootstrap_setters, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};

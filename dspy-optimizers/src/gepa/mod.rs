@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use self::meter::Halt;
 use self::search::Search;
 use self::settings::{Accept, Settings, Size};
-pub use self::settings::{Auto, ComponentOrder, Evolve, Front, Noisy, Selector};
+pub use self::settings::{ComponentOrder, Evolve, Front, Noisy, Selector};
 use crate::OptimizeError;
+#[doc(no_inline)]
+pub use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::metric::SharedMetric;

@@ -8,9 +8,7 @@ use dspy_core::predict::Predictor;
 use super::Settings;
 use crate::demos;
 use crate::engine::{Candidate, Component, ExampleFor, Program, Scores, Stop, Study};
-use crate::proposer::{
-    Grounding, GroundingRequest, ScoredText, TextRequest, describe_program, describe_signature, no_text,
-};
+use crate::proposer::{Grounding, GroundingRequest, ScoredText, TextRequest};
 use crate::report::mean;
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 
@@ -76,23 +74,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     async fn ground(&self) -> Result<Grounding, Stop> {
-        let (study, program) = (self.study, self.study.program());
-        let mut request = GroundingRequest::new();
+        let study = self.study;
+        let mut request = GroundingRequest::new().describing(study.program());
         let rows = study.train().shuffled(study.seed().branch("ground"));
         request.examples = rows.iter().take(GROUNDING_ROWS).map(|row| row.values.clone()).collect();
-        request.program = Some(describe_program(program));
-        let predictors = program.named_predictors().into_iter();
-        request.modules =
-            predictors.map(|(path, predictor)| (path, describe_signature(predictor.spec()))).collect();
-        study.phase("grounding", 0);
-        let effect = study.effect("ground", || self.settings.proposer.ground(request.clone())).await?;
-        match effect.output {
-            Ok(grounding) => Ok(grounding),
-            Err(error) => {
-                study.warn(format!("no grounding: {}", no_text(error)?));
-                Ok(Grounding::default())
-            }
-        }
+        study.ground("ground", &self.settings.proposer, &request).await
     }
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {

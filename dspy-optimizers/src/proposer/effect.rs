@@ -3,8 +3,8 @@
 use dspy_core::error::clipped;
 use dspy_core::lm::Usage;
 
-use super::{SharedProposer, TextRequest, clean};
-use crate::engine::{Program, Stop, Study};
+use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, clean};
+use crate::engine::{ExampleFor, Program, Stop, Study};
 
 /// The largest length of a proposed text in characters, whatever the proposer.
 const LONGEST: usize = 50_000;
@@ -38,6 +38,33 @@ impl<P: Program, E> Study<'_, P, E> {
         };
         let texts = texts.iter().filter_map(|text| clean(text, LONGEST)).take(request.count.max(1));
         Ok(Proposed { texts: texts.collect(), usage: effect.usage, problem })
+    }
+}
+
+impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
+    /// Requests descriptions of data and program as an effect with this name. If there is nothing to describe, or the
+    /// proposer fails, there are none.
+    ///
+    /// # Errors
+    /// If the search has to stop, or the proposer cannot work until its configuration changes.
+    pub(crate) async fn ground(
+        &self,
+        name: &str,
+        proposer: &SharedProposer,
+        request: &GroundingRequest,
+    ) -> Result<Grounding, Stop> {
+        if request.examples.is_empty() && request.program.is_none() {
+            return Ok(Grounding::default());
+        }
+        self.phase("grounding", 0);
+        let effect = self.effect(name, || proposer.ground(request.clone())).await?;
+        match effect.output {
+            Ok(grounding) => Ok(grounding),
+            Err(error) => {
+                self.warn(format!("no grounding: {}", no_text(error)?));
+                Ok(Grounding::default())
+            }
+        }
     }
 }
 

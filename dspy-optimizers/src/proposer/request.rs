@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dspy_core::observe::TraceStep;
+use dspy_core::program::HasPredictors;
 use dspy_core::signature::{SignatureSpec, Values};
 use serde::{Deserialize, Serialize};
 
+use super::{describe_program, describe_signature};
 use crate::Component;
 
 /// A request for new texts of one component.
@@ -140,5 +142,14 @@ impl GroundingRequest {
     /// Creates a request that asks for nothing.
     pub fn new() -> Self {
         GroundingRequest { batch: 10, ..GroundingRequest::default() }
+    }
+
+    /// Adds the program and its predictors.
+    pub(crate) fn describing(mut self, program: &impl HasPredictors) -> Self {
+        self.program = Some(describe_program(program));
+        let predictors = program.named_predictors().into_iter();
+        self.modules =
+            predictors.map(|(path, predictor)| (path, describe_signature(predictor.spec()))).collect();
+        self
     }
 }
