@@ -100,6 +100,7 @@ pub mod proposer;
 mod race;
 mod random_search;
 mod report;
+mod report_html;
 pub mod samplers;
 mod strategy;
 mod verify;
