@@ -29,15 +29,15 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
     open(f, "rows", "Results by row")?;
     writeln!(
         f,
-        "<p>Scores from 0 to 1, the hardest rows first; darker is higher. ✕: the program or the metric failed. ·: not run. \
-         ★: the result. O: the original program.</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+        "<p>The hardest rows come first. The stronger the shade, the higher the score, from 0 to 1. ✕: the program or the \
+         metric failed. ·: not run. ★: the result. ■: the original program.</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" \
          aria-labelledby=\"rows\">\n<table class=\"matrix\">\n<thead>\n<tr><th scope=\"col\">Row</th>"
     )?;
     for index in &columns {
         let mark = if *index == report.best {
             "★"
         } else if report.trials[*index].parameters == report.initial {
-            "O"
+            "■"
         } else {
             ""
         };
