@@ -127,7 +127,7 @@ fn points(report: &Report) -> Vec<Point> {
     if scored.len() <= ALL {
         return scored;
     }
-    let mut kept: Vec<Point> = Vec::with_capacity(2 * GROUPS + 1);
+    let mut kept: Vec<Point> = Vec::with_capacity(2 * GROUPS + 2);
     for group in scored.chunks(scored.len().div_ceil(GROUPS)) {
         let first = group[0];
         let high = group.iter().fold(first, |a, b| if b.score > a.score { *b } else { a });
@@ -135,6 +135,7 @@ fn points(report: &Report) -> Vec<Point> {
         kept.extend([low, high]);
     }
     kept.extend(scored.iter().find(|point| point.trial == report.best));
+    kept.extend(scored.iter().find(|point| report.trials[point.trial].parameters == report.initial));
     kept.sort_by_key(|point| point.trial);
     kept.dedup_by_key(|point| point.trial);
     kept

@@ -34,7 +34,7 @@ pub(super) fn words(old: &str, new: &str) -> Option<Vec<(Kind, String)>> {
     (same * 2 >= shorter && same > 0).then(|| joined(parts))
 }
 
-/// Splits a text into words and the whitespace between them.
+/// Splits text into words and the whitespace between them.
 fn split(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = 0;

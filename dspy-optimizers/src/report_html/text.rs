@@ -48,7 +48,7 @@ impl fmt::Display for Text<'_> {
 
 const REPLACED: char = '\u{fffd}';
 
-/// The beginning of a text.
+/// The beginning of some text.
 #[derive(Clone, Copy)]
 pub(super) struct Clipped<'a> {
     pub(super) shown: &'a str,
