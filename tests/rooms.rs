@@ -122,6 +122,7 @@ const CRATES: &[Crate] = &[
             ("budget", &[]),
             ("journal", &["budget"]),
             ("report", &[]),
+            ("report_html", &["report"]),
             ("events", &["report"]),
             ("optimized", &["report"]),
             ("samplers", &[]),

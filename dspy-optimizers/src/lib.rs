@@ -104,6 +104,7 @@ pub mod proposer;
 mod race;
 mod random_search;
 mod report;
+mod report_html;
 pub mod samplers;
 mod simba;
 mod strategy;

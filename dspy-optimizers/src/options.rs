@@ -80,6 +80,9 @@ macro_rules! option_setters {
         /// budget, resumes when it is started again with the same folder. By default, there is no journal on
         /// disk.
         ///
+        /// At the end, the folder also has the [report](crate::Report) as `report.json` and, for a browser, as
+        /// `report.html`.
+        ///
         /// A folder belongs to one optimization: starting with other data, options or programs is an error,
         /// and so is a `journal.jsonl` that is not a journal. The journal contains prompts and replies; on
         /// Unix, only its owner can read it. If it is removed during the optimization,

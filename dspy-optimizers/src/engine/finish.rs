@@ -1,5 +1,7 @@
 //! The end of a study: its result and report.
 
+use std::path::{Path, PathBuf};
+
 use dspy_base::locks::MutexExt as _;
 
 use super::{ExampleFor, Program, Stop, Study};
@@ -46,6 +48,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 
     fn report(self, best: Option<usize>, stopped: Stopped, verification: Verification) -> Optimized<P> {
         let (usage, warnings) = (self.spent(), self.warnings());
+        let folder = self.report_folder();
         self.events.emit(&StudyEvent::Finished { study: self.name.clone() });
         let found = std::mem::take(&mut *self.found.lock_any());
         let (mut trials, mut programs) = (found.trials, found.programs);
@@ -61,7 +64,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 (trials.len().saturating_sub(1), self.program)
             }
         };
-        let report = Report {
+        let mut report = Report {
             optimizer: self.optimizer,
             seed: self.options.seed,
             trials,
@@ -73,8 +76,24 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             verification,
             warnings,
         };
+        if let Some(folder) = folder {
+            write_report(&mut report, &folder);
+        }
         Optimized::new(program, report)
     }
+
+    /// Returns the folder for the files of the report. Nested studies have none, and neither has a study that lost its
+    /// folder, which may belong to another process by now.
+    fn report_folder(&self) -> Option<PathBuf> {
+        if self.name.is_empty() && self.journal.loss().is_none() { self.run_dir.clone() } else { None }
+    }
+}
+
+/// Writes the files of a report. The result of a study is not lost if that fails: the report has a warning.
+fn write_report(report: &mut Report, folder: &Path) {
+    let written =
+        [report.write_json(folder.join("report.json")), report.write_html(folder.join("report.html"))];
+    report.warnings.extend(written.into_iter().filter_map(Result::err).map(|error| error.to_string()));
 }
 
 /// Returns the indices of the trials that have a score, the best first; ties keep their order.

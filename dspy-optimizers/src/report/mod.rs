@@ -1,6 +1,7 @@
 //! The report of an optimization.
 
 mod changes;
+mod files;
 mod scores;
 mod show;
 mod verification;
@@ -13,6 +14,7 @@ use dspy_core::state::{PredictorState, ProgramState};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Changes, PredictorChange};
+pub(crate) use self::files::write_file;
 pub(crate) use self::scores::mean;
 pub use self::scores::{ItemReport, Scores};
 pub(crate) use self::show::percent;
@@ -31,8 +33,9 @@ pub(crate) fn parameters(program: &impl HasPredictors) -> Parameters {
 
 /// The candidates that an optimization tried, their scores and costs, and the result.
 ///
-/// `Display` prints a summary; serialisation includes everything. A report contains no times, so equal runs
-/// have equal reports.
+/// `Display` prints a summary, [`to_html`](Self::to_html) returns a page for a browser, and
+/// [`write_json`](Self::write_json) writes everything. With a `run_dir`, the folder has both as `report.html` and
+/// `report.json`. A report contains no times, so equal runs have equal reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -127,15 +130,25 @@ impl Report {
     /// Returns the candidates in descending order of their scores. Ties keep the order of the trials;
     /// candidates without a score come last.
     pub fn ranking(&self) -> Vec<&Trial> {
-        let mut trials: Vec<_> = self.trials.iter().collect();
-        let key = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
-        trials.sort_by(|a, b| key(b).total_cmp(&key(a)));
-        trials
+        self.ranked().into_iter().map(|index| &self.trials[index]).collect()
+    }
+
+    /// Returns the indices of the trials in the order of the [ranking](Self::ranking).
+    pub(crate) fn ranked(&self) -> Vec<usize> {
+        let mut indices: Vec<usize> = (0..self.trials.len()).collect();
+        let key = |index: &usize| self.trials[*index].score.unwrap_or(f64::NEG_INFINITY);
+        indices.sort_by(|a, b| key(b).total_cmp(&key(a)));
+        indices
     }
 
     /// Returns the differences between the original program and the chosen candidate, which print as a diff.
     pub fn changes(&self) -> Changes {
-        Changes::between(&self.initial, self.best_trial().map_or(&self.initial, |trial| &trial.parameters))
+        self.best_trial().map(|trial| self.changes_to(trial)).unwrap_or_default()
+    }
+
+    /// Returns the differences between the original program and a candidate.
+    pub(crate) fn changes_to(&self, trial: &Trial) -> Changes {
+        Changes::between(&self.initial, &trial.parameters)
     }
 }
 

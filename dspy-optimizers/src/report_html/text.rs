@@ -1,0 +1,109 @@
+//! Text, numbers and scores in HTML.
+
+use std::fmt;
+
+use dspy_core::lm::Usage;
+
+use crate::report::percent;
+
+/// Text that prints escaped, for elements and attributes. Control characters, and characters that change the direction
+/// of text, print as visible signs, so that no text can look like another one.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a>(pub(super) &'a str);
+
+impl<'a> Text<'a> {
+    /// Limits the text to this many characters; the number of the others follows.
+    pub(super) fn most(self, chars: usize) -> Clipped<'a> {
+        let end = self.0.char_indices().nth(chars).map_or(self.0.len(), |(at, _)| at);
+        Clipped { shown: &self.0[..end], more: self.0[end..].chars().count() }
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for c in self.0.chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                '\n' | '\t' => f.write_char(c)?,
+                // The signs for control characters have their order.
+                '\0'..='\u{1f}' => f.write_char(char::from_u32(0x2400 + c as u32).unwrap_or(REPLACED))?,
+                '\u{7f}' => f.write_char('\u{2421}')?,
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    write!(f, "[U+{:04X}]", c as u32)?;
+                }
+                '\u{80}'..='\u{9f}' | '\u{fdd0}'..='\u{fdef}' => f.write_char(REPLACED)?,
+                // The last two characters of each plane are none.
+                _ if c as u32 & 0xfffe == 0xfffe => f.write_char(REPLACED)?,
+                _ => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+const REPLACED: char = '\u{fffd}';
+
+/// The beginning of some text.
+#[derive(Clone, Copy)]
+pub(super) struct Clipped<'a> {
+    pub(super) shown: &'a str,
+    more: usize,
+}
+
+impl Clipped<'_> {
+    /// Returns the remark on the rest, or nothing if there is none.
+    pub(super) fn rest(self) -> String {
+        if self.more == 0 {
+            String::new()
+        } else {
+            format!(" … ({} more characters)", count(self.more as u64))
+        }
+    }
+}
+
+impl fmt::Display for Clipped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Text(self.shown), self.rest())
+    }
+}
+
+/// Formats a number with separators of thousands.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Formats a score, or a dash if there is none.
+pub(super) fn score(score: Option<f64>) -> String {
+    score.map_or_else(|| "–".into(), percent)
+}
+
+/// Formats a cost in US dollars; `unknown` if the price of any part is.
+pub(super) fn dollars(usage: &Usage) -> String {
+    match usage.cost_usd {
+        Some(usd) => format!("${usd:.4}"),
+        None if usage.requests == 0 => "–".into(),
+        None => "unknown".into(),
+    }
+}
+
+/// Writes a note on what a list leaves out, if it leaves out anything.
+pub(super) fn left_out(f: &mut fmt::Formatter<'_>, shown: usize, total: usize, what: &str) -> fmt::Result {
+    if shown >= total {
+        return Ok(());
+    }
+    let left = count((total - shown) as u64);
+    writeln!(f, "<p class=\"note\">{left} more {what} are left out; <code>report.json</code> has all.</p>")
+}
