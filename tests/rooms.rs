@@ -221,10 +221,10 @@ const CRATES: &[Crate] = &[
             (
                 "gepa",
                 &[
-                    "auto",
                     "component",
                     "metric",
                     "report",
+                    "auto",
                     "error",
                     "data",
                     "race",
@@ -293,13 +293,29 @@ const CRATES: &[Crate] = &[
             (
                 "simba",
                 &[
-                    "identity", "samplers", "metric", "report", "error", "data", "race", "options", "engine",
+                    "identity", "metric", "report", "samplers", "error", "data", "race", "options", "engine",
                     "proposer", "builder",
                 ],
             ),
             (
                 "module_opro",
                 &["metric", "report", "error", "options", "engine", "proposer", "builder", "demos"],
+            ),
+            (
+                "mipro_v2",
+                &[
+                    "metric",
+                    "report",
+                    "samplers",
+                    "auto",
+                    "error",
+                    "data",
+                    "options",
+                    "engine",
+                    "proposer",
+                    "builder",
+                    "bootstrap_few_shot",
+                ],
             ),
         ],
     ),
