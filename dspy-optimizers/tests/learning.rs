@@ -15,7 +15,7 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::Proposer;
-use dspy_optimizers::{Capo, Copro, Data, InferRules, MiproV2, ModuleOpro, OptimizeError, Optimized};
+use dspy_optimizers::{Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
 use serde_json::json;
 
 const GOOD: [&str; 6] = ["lovely", "cheerful", "melody", "sunshine", "generous", "delicious"];
@@ -137,11 +137,4 @@ async fn infer_rules_learns() {
 async fn capo_learns() {
     let capo = Capo::builder().metric(exact).population(6).steps(4).examples(30).prompt_lm(writer());
     lift(Box::pin(capo.build().compile(program(), data())), 0.2).await;
-}
-
-#[tokio::test]
-async fn mipro_learns() {
-    let mipro = MiproV2::builder().metric(exact).instructions_only().max_bootstrapped_demos(0);
-    let mipro = mipro.num_candidates(8).num_trials(20).proposer(Proposer::new().with_lm(writer()));
-    lift(Box::pin(mipro.build().compile(program(), data())), 0.2).await;
 }
