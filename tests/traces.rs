@@ -179,7 +179,7 @@ async fn attempts_over_http_are_spans_of_their_own() {
     );
     assert_eq!(posts[1].fields["http.request.resend_count"], "1");
     let sent = capture.span("chat tiny");
-    assert!(sent.events.iter().any(|event| event.contains("will be sent again")), "{:?}", sent.events);
+    assert!(sent.events.iter().any(|event| event.contains("will be retried")), "{:?}", sent.events);
     let (host, port) = server.address.split_once(':').unwrap();
     for (field, value) in [
         ("server.address", host),

@@ -22,7 +22,7 @@ use crate::identity::program_identity;
 /// | `summarize` | summarizes the notes |
 /// | `describe` | describes the program and each of its steps |
 /// | `instruct` | writes an instruction from this material, from examples and from earlier attempts |
-/// | `reflect` | rewrites a text after calls with scores and feedback |
+/// | `reflect` | rewrites text after calls with scores and feedback |
 ///
 /// Its model is the current one, unless [`with_lm`](Self::with_lm) binds another. Texts of more than
 /// [`max_chars`](Self::max_chars) characters are no proposals, and what it shows to the model is bounded by

@@ -1,4 +1,4 @@
-//! What is made of the replies of a proposer.
+//! Cleaning of the replies of a proposer.
 
 /// Returns a proposed text without what models put around it: code fences, quotes, a label such as
 /// `Instruction:`, adapter markers. `None` if nothing is left, or more than `most` characters.
@@ -26,7 +26,7 @@ pub fn clean(text: &str, most: usize) -> Option<String> {
     (!text.is_empty() && text.chars().nth(most).is_none()).then(|| text.to_owned())
 }
 
-/// Returns the content of a text that is one fenced block.
+/// Returns the content of text that is one fenced block.
 fn unfenced(text: &str) -> &str {
     let Some(rest) = text.strip_prefix("```") else { return text };
     let Some(inner) = rest.strip_suffix("```") else { return text };
@@ -37,7 +37,7 @@ fn unfenced(text: &str) -> &str {
     inner.trim()
 }
 
-/// Removes a label that says that an instruction or a text follows, such as `New instruction:`.
+/// Removes a label that says that an instruction follows, such as `New instruction:`.
 fn unlabelled(text: &str) -> &str {
     const NOUNS: [&str; 5] = ["instruction", "instructions", "prompt", "text", "description"];
     const BEFORE: [&str; 9] =

@@ -1,4 +1,4 @@
-//! What a proposer is asked, as data.
+//! Requests to a proposer, as data.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct TextRequest {
     pub signature: Arc<SignatureSpec>,
     /// The current text.
     pub current: String,
-    /// What is known of the data and the program.
+    /// The knowledge of the data and the program.
     pub grounding: Grounding,
     /// Input and output values of successful calls of the predictor.
     pub demos: Vec<Values>,
@@ -40,7 +40,7 @@ pub struct TextRequest {
     pub temperature: Option<f64>,
 }
 
-/// A text that was tried before.
+/// An instruction, or other text, that was tried before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoredText {
     /// The text.
@@ -87,7 +87,7 @@ pub struct GroundingRequest {
     pub modules: Vec<(String, String)>,
 }
 
-/// What a proposer knows of the data and the program.
+/// The knowledge of a proposer of the data and the program.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Grounding {

@@ -1,4 +1,4 @@
-//! How programs, rows and calls are shown to a proposer.
+//! The form in which a proposer sees programs, rows and calls.
 
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ fn push_field(out: &mut String, field: &FieldSpec) {
     }
 }
 
-/// Returns what a text of this kind is used for.
+/// Returns the use of text of this kind.
 pub(super) fn role(kind: &ComponentKind) -> String {
     match kind {
         ComponentKind::Instruction => "The instruction of the task.".to_owned(),
@@ -144,7 +144,7 @@ fn fields(indent: &str, values: &Values, most: usize) -> String {
     out
 }
 
-/// Returns at most `most` characters of a text; what is left out is marked.
+/// Returns at most `most` characters of text; an omission is marked.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
