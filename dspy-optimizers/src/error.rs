@@ -18,7 +18,7 @@ use crate::strategy::StrategyError;
 #[non_exhaustive]
 pub enum OptimizeError {
     /// A data set has no examples.
-    #[error("the {set} has no examples")]
+    #[error("the {set} is empty")]
     Empty {
         /// The name of the data set, such as `trainset` or `valset`.
         set: &'static str,

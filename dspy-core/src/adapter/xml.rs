@@ -327,7 +327,7 @@ mod tests {
         for (reply, part) in [
             ("no element", "missing; write it as `<answer>…</answer>`"),
             ("<answer>4", "never closed"),
-            ("<answer>4</answer><answer>5</answer>", "twice"),
+            ("<answer>4</answer><answer>5</answer>", "duplicate"),
             ("<answer>four or five</answer>", "expected an integer"),
         ] {
             let error = read("q -> answer: int", reply).unwrap_err();

@@ -294,7 +294,7 @@ mod tests {
             ("q -> a: list[str", 16, "expected `]`"),
             ("q -> a: list[str, int]", 8, "takes 0 to 1"),
             ("q -> q", 5, "both an input and an output"),
-            ("q, q -> a", 3, "twice"),
+            ("q, q -> a", 3, "duplicate"),
             ("q -> a: Literal['x", 16, "never closed"),
             ("q -> a: Literal['x', 'X']", 21, "differ only in case"),
             ("q -> a b", 7, "the end"),

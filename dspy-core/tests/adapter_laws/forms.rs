@@ -86,7 +86,7 @@ fn sections_that_nobody_can_tell() {
             "[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n</think>\n[[ ## answer ## ]]\nParis",
             "thought ends after",
         ),
-        ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n\n[[ ## answer ## ]]\nParis", "twice"),
+        ("[[ ## reasoning ## ]]\na\n\n[[ ## answer ## ]]\nRome\n\n[[ ## answer ## ]]\nParis", "duplicate"),
         ("[[ ## reasoning ## ]]\nI leave [[ ## answer ## ]] out.", "mid-line"),
         ("[[ ## reasoning ## ]] It goes last. `[[ ## answer ## ]]` Paris", "mid-line"),
         (
@@ -199,7 +199,7 @@ fn elements_that_nobody_can_tell() {
         ("<answer value=\"Paris\"/>", "attributes"),
         ("<answer/>Paris</answer>", "closes nothing"),
         ("<think><answer>Rome</answer>", "never closed"),
-        ("<answer>Rome</answer><answer>Paris</answer>", "twice"),
+        ("<answer>Rome</answer><answer>Paris</answer>", "duplicate"),
     ] {
         for optional in [false, true] {
             let error = read(&XmlAdapter, &spec("q -> answer", optional), reply).expect_err(reply);
