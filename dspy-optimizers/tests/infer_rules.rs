@@ -86,7 +86,7 @@ async fn demonstrations_and_rules_go_together() {
     let report = optimized.report();
     // Two samples of the same rules are one candidate.
     let labels: Vec<_> = report.trials.iter().map(|trial| trial.label.as_str()).collect();
-    assert_eq!(labels, ["the program as it was given", "bootstrapped demonstrations", "rules 1"]);
+    assert_eq!(labels, ["original program", "bootstrapped demonstrations", "rules 1"]);
     let with_rules = &report.trials[2].parameters;
     // No row has a note, so the rules of the first step come from its demonstrations.
     for path in ["note", "answer"] {

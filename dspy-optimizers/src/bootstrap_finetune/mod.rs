@@ -39,7 +39,7 @@ use crate::{OptimizeError, demos};
 /// [`Report::warnings`](crate::Report::warnings) names them.
 ///
 /// If no run is accepted, or a job has too few rows, the optimization ends with an error before any job is
-/// started, and if the budget is exhausted before, with the program as it was given. The budget does not limit
+/// started, and if the budget is exhausted before, with the original program. The budget does not limit
 /// the cost of the training. If a job fails or the process is killed, run again with the same `run_dir`:
 /// finished jobs are not repeated.
 ///

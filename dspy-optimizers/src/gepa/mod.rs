@@ -30,7 +30,7 @@ use crate::report::Stopped;
 
 /// An optimizer that evolves instructions, and other texts of the prompts, by reflection on runs with feedback.
 ///
-/// It keeps a pool of candidates, of which the first is the program as it was given. In each iteration it
+/// It keeps a pool of candidates, of which the first is the original program. In each iteration it
 ///
 /// 1. selects a candidate of the Pareto front: those that no other one beats on some row of the valset;
 /// 2. runs it on a minibatch of the trainset, with a trace of each predictor;

@@ -94,7 +94,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     pub(super) fn seed_draft(&self) -> Draft<P> {
         let program = self.study.program().clone();
         Draft {
-            label: "the program as it was given".into(),
+            label: crate::report::ORIGINAL.into(),
             candidate: Candidate::new(),
             scope: self.study.scope_of(&program),
             program,
