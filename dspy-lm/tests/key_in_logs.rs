@@ -98,7 +98,7 @@ async fn the_key_is_in_no_log_and_in_no_message_of_the_gates() {
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert!(log.contains("the endpoint is out of service") && log.contains("will be sent again"), "{log}");
+    assert!(log.contains("the endpoint is out of service") && log.contains("will be retried"), "{log}");
     for text in [&shown, &*log] {
         assert!(!text.contains("sk-planted"), "{text}");
     }
