@@ -11,6 +11,7 @@
 //! | [`keyword`] | the keywords that `dspy` adds to JSON Schema |
 //! | [`locks`] | locks that ignore poisoning |
 //! | [`panics`] | the messages of caught panics |
+//! | [`prompt_format`] | words of prompts that adapters write and the built-in model reads |
 //! | [`seed`] | reproducible randomness |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -22,6 +23,7 @@ pub mod fold;
 pub mod keyword;
 pub mod locks;
 pub mod panics;
+pub mod prompt_format;
 pub mod seed;
 
 pub use error::BoxError;

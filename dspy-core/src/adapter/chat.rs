@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use dspy_base::prompt_format::{ANSWER_WITH, COMPLETED};
 use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind, refusals};
@@ -42,7 +43,7 @@ impl Adapter for ChatAdapter {
             system.push_str(field.name());
             system.push_str("}\n\n");
         }
-        markers::push(&mut system, markers::COMPLETED);
+        markers::push(&mut system, COMPLETED);
         system.push_str("\n\n");
         prompt_parts::push_task(&mut system, spec);
         let demos = demos::demo_turns(
@@ -64,7 +65,7 @@ impl Adapter for ChatAdapter {
         let mut canvas = MessageBuilder::with_capacity(256);
         prompt_parts::push_input_sections(&mut canvas, prompt.spec, inputs);
         let text = &mut canvas.text;
-        text.push_str("Answer with ");
+        text.push_str(ANSWER_WITH);
         for (index, field) in prompt.spec.outputs().enumerate() {
             text.push_str(if index == 0 { "`" } else { ", then `" });
             markers::push(text, field.name());
@@ -72,7 +73,7 @@ impl Adapter for ChatAdapter {
             prompt_parts::push_reminder(text, field);
         }
         text.push_str(", and end with `");
-        markers::push(text, markers::COMPLETED);
+        markers::push(text, COMPLETED);
         text.push_str("`.");
         canvas.into_message(Role::User)
     }
@@ -150,7 +151,7 @@ impl Adapter for ChatAdapter {
 fn reply(spec: &SignatureSpec, values: &Values, absent: Option<&str>) -> String {
     let mut canvas = MessageBuilder::default();
     prompt_parts::push_sections(&mut canvas, spec.outputs(), values, absent);
-    markers::push(&mut canvas.text, markers::COMPLETED);
+    markers::push(&mut canvas.text, COMPLETED);
     canvas.text.push('\n');
     canvas.text
 }

@@ -1,12 +1,11 @@
 //! Demonstrations as turns of the conversation.
 
+use dspy_base::prompt_format::NOT_GIVEN;
+
 use super::Prompt;
 use super::message_builder::MessageBuilder;
 use crate::lm::{Message, Role};
 use crate::signature::{Demo, FieldSpec, Values};
-
-/// Placeholder for an output that a demonstration lacks.
-pub(super) const NOT_GIVEN: &str = "(not given in this example)";
 
 /// Returns the demonstrations as turns of the conversation, incomplete ones first. `question` appends inputs;
 /// `reply` renders outputs and receives the placeholder for missing ones.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use dspy_base::prompt_format::ANSWER_WITH;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -69,7 +70,8 @@ impl Adapter for JsonAdapter {
         let mut canvas = MessageBuilder::with_capacity(256);
         prompt_parts::push_input_sections(&mut canvas, prompt.spec, inputs);
         let text = &mut canvas.text;
-        text.push_str("Answer with one JSON object that has the members ");
+        text.push_str(ANSWER_WITH);
+        text.push_str("one JSON object that has the members ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}{}", Value::from(field.name())));

@@ -3,20 +3,16 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use dspy_base::prompt_format::{MARKER_END, MARKER_START};
+
 use super::value;
 use crate::decode::thoughts;
 
-/// The name in the marker that ends a reply.
-pub(super) const COMPLETED: &str = "completed";
-
-const OPENING: &[u8] = b"[[ ## ";
-const CLOSING: &[u8] = b" ## ]]";
-
 /// Appends the marker of `field`.
 pub(super) fn push(out: &mut String, field: &str) {
-    out.push_str("[[ ## ");
+    out.push_str(MARKER_START);
     out.push_str(field);
-    out.push_str(" ## ]]");
+    out.push_str(MARKER_END);
 }
 
 /// The largest number of decoration characters before a marker that starts its line.
@@ -70,14 +66,14 @@ fn plain(text: &str, open: usize, base: usize) -> Option<Marker> {
     if open != base && bytes[open - 1] != b'\n' {
         return None;
     }
-    let name = open + OPENING.len();
-    if bytes.get(open..name)? != OPENING {
+    let name = open + MARKER_START.len();
+    if bytes.get(open..name)? != MARKER_START.as_bytes() {
         return None;
     }
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     let length = bytes[name..].iter().take(LONGEST_NAME).position(|b| !is_name(b)).filter(|at| *at > 0)?;
-    let after = name + length + CLOSING.len();
-    if bytes.get(name + length..after)? != CLOSING || bytes.get(after) != Some(&b'\n') {
+    let after = name + length + MARKER_END.len();
+    if bytes.get(name + length..after)? != MARKER_END.as_bytes() || bytes.get(after) != Some(&b'\n') {
         return None;
     }
     let name = name..name + length;

@@ -2,8 +2,10 @@
 //!
 //! An optional output must not vanish because of a broken tag, another format, or words in place of a tag.
 
+use dspy_base::prompt_format::COMPLETED;
+
 use super::elements::{Element, Elements, field_of_tag};
-use super::markers::{self, COMPLETED, Read};
+use super::markers::{self, Read};
 use super::markup::{CDATA, Tag, tag, unescape};
 use super::sections::{field_index, label};
 use super::{FieldProblem, trailing_text};

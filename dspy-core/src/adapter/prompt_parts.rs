@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use dspy_base::prompt_format::{INPUT_FIELDS, OUTPUT_FIELDS, TASK};
+
 use super::message_builder::MessageBuilder;
 use super::{markers, value};
 use crate::signature::check::checks_in_words;
@@ -29,8 +31,8 @@ pub(super) fn push_reminder(out: &mut String, field: &FieldSpec) {
 
 /// Appends the description of the fields: their meaning and their type.
 pub(super) fn push_fields(out: &mut String, spec: &SignatureSpec) {
-    push_group(out, "Input fields:\n", spec.shown_inputs());
-    push_group(out, "Output fields:\n", spec.outputs());
+    push_group(out, INPUT_FIELDS, spec.shown_inputs());
+    push_group(out, OUTPUT_FIELDS, spec.outputs());
     for rules in checks_in_words(spec.checks()) {
         let _ = writeln!(out, "All outputs together. {rules}");
     }
@@ -58,6 +60,7 @@ fn push_group<'a>(out: &mut String, title: &str, fields: impl Iterator<Item = &'
     for (index, field) in fields.enumerate() {
         if index == 0 {
             out.push_str(title);
+            out.push('\n');
         }
         push_field(out, index + 1, field);
     }
@@ -83,7 +86,7 @@ fn push_field(out: &mut String, number: usize, field: &FieldSpec) {
 
 /// Appends the instruction, indented so that nothing in it can be read as a part of the prompt.
 pub(super) fn push_task(out: &mut String, spec: &SignatureSpec) {
-    out.push_str("Your task:");
+    out.push_str(TASK);
     for line in spec.instruction().lines() {
         out.push_str("\n        ");
         out.push_str(line);

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::farewell;
-use super::markers::{self, COMPLETED, Fence, Marker, Read};
+use super::markers::{self, Fence, Marker, Read};
 use crate::decode::thoughts::{self, Head, Tag, Thoughts};
 use crate::signature::{FieldSpec, SignatureSpec};
 use dspy_base::fold::fold_accented;
+use dspy_base::prompt_format::COMPLETED;
 
 /// The meaning of the name in a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

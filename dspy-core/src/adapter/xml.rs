@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dspy_base::prompt_format::ANSWER_WITH;
 use serde_json::Value;
 
 use super::children::{self, is_unclear};
@@ -61,7 +62,9 @@ impl Adapter for XmlAdapter {
         let mut canvas = MessageBuilder::with_capacity(256);
         push_elements(&mut canvas, prompt.spec.shown_inputs(), inputs, None);
         let text = &mut canvas.text;
-        text.push_str("\nAnswer with the elements ");
+        text.push('\n');
+        text.push_str(ANSWER_WITH);
+        text.push_str("the elements ");
         for (index, field) in prompt.spec.outputs().enumerate() {
             let separator = if index == 0 { "" } else { ", then " };
             text.push_str(&format!("{separator}`<{}>`", field.name()));

@@ -1,5 +1,6 @@
 //! A parser for the chat messages of adapters: fields, instruction, demonstrations and the current question.
 
+use dspy_base::prompt_format::{ANSWER_WITH, COMPLETED, NOT_GIVEN, TASK};
 use serde_json::{Map, Value};
 
 use super::choice_hints::Prose;
@@ -7,10 +8,8 @@ use super::sections::{self, unescape};
 use super::value_type::ValueType;
 use crate::{Message, Request, ResponseFormat, Role};
 
-/// The start of the placeholder that adapters write for a missing value in a demonstration.
-const NOT_GIVEN: &str = "(not given";
-/// Headings of the instruction in a system message.
-const TASK_HEADINGS: [&str; 2] = ["Your task:", "your objective is:"];
+/// Headings of the instruction in a system message: of the adapters, and of Python DSPy.
+const TASK_HEADINGS: [&str; 2] = [TASK, "your objective is:"];
 
 /// The layout of the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +205,7 @@ impl Field {
 
 /// Returns a user message without the closing request for the format of the answer.
 fn without_request(text: &str) -> &str {
-    let starts = ["Answer with ", "Respond with "];
+    let starts = [ANSWER_WITH, "Respond with "];
     let tail = starts.iter().filter_map(|start| text.rfind(start));
     let tail = tail.filter(|at| *at == 0 || text[..*at].ends_with('\n')).max();
     tail.map_or(text, |at| &text[..at])
@@ -218,7 +217,7 @@ fn asked_outputs(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for part in tail.split('`').skip(1).step_by(2) {
         let name = part.trim_matches(|c: char| matches!(c, '[' | ']' | '#' | ' '));
-        if !name.is_empty() && name != sections::COMPLETED && !names.iter().any(|known| known == name) {
+        if !name.is_empty() && name != COMPLETED && !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
     }

@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
+use dspy_base::prompt_format::{COMPLETED, MARKER_END, MARKER_START};
 use serde_json::Value;
-
-/// The name in the marker at the end of a reply.
-pub(super) const COMPLETED: &str = "completed";
 
 /// Returns the name in a line that consists of a marker only.
 fn marker(line: &str) -> Option<&str> {
-    let name = line.trim().strip_prefix("[[ ## ")?.strip_suffix(" ## ]]")?;
+    let name = line.trim().strip_prefix(MARKER_START)?.strip_suffix(MARKER_END)?;
     (!name.is_empty() && !name.contains(['[', ']', '#'])).then_some(name)
 }
 
@@ -110,7 +108,7 @@ fn guards(text: &str, edit: impl Fn(&mut String, &str)) -> String {
 
 /// Appends a value below the marker of its field.
 pub(super) fn push(out: &mut String, name: &str, value: &Value, is_text: bool) {
-    let _ = writeln!(out, "[[ ## {name} ## ]]");
+    let _ = writeln!(out, "{MARKER_START}{name}{MARKER_END}");
     match value {
         Value::String(text) if is_text || !looks_native(text) => out.push_str(&escape(text)),
         // In JSON strings `#` is written as an escape, so that no marker remains.
@@ -126,7 +124,7 @@ fn looks_native(text: &str) -> bool {
 
 /// Appends the marker for the end of a reply.
 pub(super) fn push_completed(out: &mut String) {
-    let _ = writeln!(out, "[[ ## {COMPLETED} ## ]]");
+    let _ = writeln!(out, "{MARKER_START}{COMPLETED}{MARKER_END}");
 }
 
 #[cfg(test)]
