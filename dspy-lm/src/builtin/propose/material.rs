@@ -47,6 +47,9 @@ impl Material {
         let mut fields: Vec<(&str, &str)> = Vec::new();
         for (field, text) in brief.inputs.iter().zip(&question.inputs) {
             let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+            if lists_fields(text) {
+                continue;
+            }
             let named = roles::is_instruction(&field.name);
             let described = !named && roles::is_instruction(&field.description);
             if !named && !described {
@@ -185,4 +188,66 @@ fn list_of_parts(name: &str, text: &str) -> Option<Vec<String>> {
     });
     let items: Vec<String> = if of_parts { serde_json::from_str(text).ok()? } else { return None };
     (items.len() <= 64).then_some(items)
+}
+
+/// Returns whether a string only lists fields with their types, with or without prose between the lists: below titles
+/// such as "Inputs:" there are items such as "- size (number): in metres". Such a list is no record.
+fn lists_fields(text: &str) -> bool {
+    let (mut items, mut titled) = (0, false);
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let item = is_typed_item(line);
+        if titled && !item {
+            return false;
+        }
+        titled = notation::key_line(line).is_some_and(|(_, value)| value.is_empty());
+        let below = items > 0 && line.starts_with(char::is_whitespace);
+        let starts_record = line.starts_with(['#', '[', '{', '<']) || notation::key_line(line).is_some();
+        if starts_record && !item && !titled && !below {
+            return false;
+        }
+        items += usize::from(item);
+    }
+    items > 0 && !titled
+}
+
+/// Returns whether a line is a list item of a name with a type in parentheses.
+fn is_typed_item(line: &str) -> bool {
+    let (_, rest) = merge::bullet(line);
+    let Some((name, kind)) = rest.split_once(" (").filter(|_| rest.len() < line.trim().len()) else {
+        return false;
+    };
+    let name = name.trim_matches('`');
+    let named = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    // Types may have parentheses of their own, and a description may follow.
+    named && kind.contains(')') && (kind.ends_with(')') || kind.contains("):"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_fields_are_no_records() {
+        for text in [
+            "Inputs:\n- message (string)\nOutputs:\n- team (\"billing\" | \"sales\")",
+            "Inputs:\n- width (number): in metres\n  or feet\nOutputs:\n- kind (one of a (b), c): the kind\n  - a: first\n  \
+             - c: second",
+            "Step `self.route`: Decide which team answers.\nInputs:\n- message (string)\nOutputs:\n- team \
+             (string): The team.\n\nStep `self.rank`: Rank it.\nInputs:\n- team (string)\nOutputs:\n- rank (integer)",
+            "1. `message` (string)\n2. `team` (string): The team.",
+        ] {
+            assert!(lists_fields(text), "{text}");
+        }
+        for text in [
+            "",
+            "Inputs:",
+            "Decide which team answers.",
+            "Inputs:\nmessage: late\nOutputs:\nteam: shipping",
+            "Inputs:\n- message (string)\nOutputs:\n- team (string)\n# Example 1\nmessage: late",
+            "- message (string)\nmessage: late\nteam: shipping",
+            "- Refunds (also partial) go to returns.",
+        ] {
+            assert!(!lists_fields(text), "{text}");
+        }
+    }
 }

@@ -300,6 +300,26 @@ fn a_history_with_scores_does_no_harm() {
 }
 
 #[test]
+fn the_lines_of_a_history_are_not_sentences() {
+    let task = Synthetic::of_words(4, &[], "", 40);
+    let history = "# Attempt 1\n## Instruction\nGuess.\n## Score\n0.25\n\n# Attempt 2\n## Instruction\nThink of the \
+                   words.\n## Score\n0.5";
+    for records in [String::new(), task.records(40, 2)] {
+        let inputs = [
+            ("current_instruction", "Give the right answer.".to_owned()),
+            ("examples", records),
+            ("attempts", history.to_owned()),
+        ];
+        let inputs: Vec<_> = inputs.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        let request =
+            Request::new(prompt(&inputs, &[("new_instruction", "string")], "Write an instruction."));
+        let text = only(&ask(&request));
+        assert!(text.contains("Think of the words."), "{text}");
+        assert!(["Attempt", "Score", "0.25", "#"].iter().all(|part| !text.contains(part)), "{text}");
+    }
+}
+
+#[test]
 fn contradicted_sentences_are_dropped_and_others_kept() {
     let task = Synthetic::of_words(5, &[], "", 60);
     let good = propose(&task.records(60, 0), "Be kind to all.", None);
