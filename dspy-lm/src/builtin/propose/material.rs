@@ -23,6 +23,8 @@ pub(super) struct Material {
     pub(super) tables: Vec<Table>,
     /// Rules in feedback, with the number of times that they occur.
     pub(super) rules: Vec<(String, usize)>,
+    /// Rules in notes on records that the prompt does not show.
+    pub(super) notes: Vec<String>,
     /// Instructions with scores.
     pub(super) tried: Vec<(String, f64)>,
     /// Instructions to improve.
@@ -53,6 +55,9 @@ impl Material {
             let named = roles::is_instruction(&field.name);
             let described = !named && roles::is_instruction(&field.description);
             if !named && !described {
+                if roles::is_notes(&field.name) && material.add_notes(text) {
+                    continue;
+                }
                 if let Some(parts) = list_of_parts(&field.name, text) {
                     material.parts = parts;
                 }
@@ -122,6 +127,22 @@ impl Material {
         material
     }
 
+    /// Adds the rules in notes, and returns whether there are any.
+    fn add_notes(&mut self, text: &str) -> bool {
+        let text: String = text.chars().take(LONGEST_CURRENT).collect();
+        let rules: Vec<String> =
+            merge::split(&text).into_iter().filter(|sentence| merge::is_rule(sentence)).collect();
+        let found = !rules.is_empty();
+        // Lists about the same answer become one.
+        rules.into_iter().for_each(|rule| {
+            let mut old = vec![rule];
+            merge::merge_lists(&mut old, &mut self.notes);
+            let new = merge::unknown(&self.notes, old);
+            self.notes.extend(new);
+        });
+        found
+    }
+
     fn add_current(&mut self, text: &str) {
         if self.current.len() < MOST_CURRENT {
             let lines = match notation::parse(text) {
@@ -144,7 +165,7 @@ impl Material {
 
     /// Returns whether nothing was learned from records.
     pub(super) fn is_untaught(&self) -> bool {
-        self.tasks.is_empty() && self.rules.is_empty()
+        self.tasks.is_empty() && self.rules.is_empty() && self.notes.is_empty()
     }
 
     /// Returns whether the material fits what an output asks for, in a prompt that says `context`.
@@ -160,7 +181,8 @@ impl Material {
             Wish::MaybeInstruction => {
                 evidence || shown && current || current && roles::asks_for_instruction(context)
             }
-            Wish::Diagnosis | Wish::Observation => evidence || shown,
+            Wish::Diagnosis => evidence || shown,
+            Wish::Observation => evidence || shown || !self.notes.is_empty(),
         }
     }
 

@@ -128,6 +128,12 @@ impl Records {
     }
 
     fn collect_object(&mut self, members: &[(String, Node)], around: &Around, depth: usize) {
+        if let [(key, Node::Text(text))] = members
+            && roles::of_key(key) == Key::Field
+            && let Some(fields) = titled_fields(text)
+        {
+            return self.rows.push(fields);
+        }
         let mut record = Record::default();
         let mut fields: Values = Vec::new();
         let mut nested: Vec<&Node> = Vec::new();
@@ -218,6 +224,14 @@ fn values(unnamed: &str, node: &Node) -> Values {
             _ => vec![(unnamed.to_owned(), short(text))],
         },
     }
+}
+
+/// Returns the fields below a title such as "Example 1": several `name: value` lines.
+fn titled_fields(text: &str) -> Option<Values> {
+    let fields = notation::members(text).filter(|fields| fields.len() > 1)?;
+    let named = fields.iter().all(|(name, _)| is_field_name(name));
+    let short = |node: &Node| cut(node.flat().trim(), LONGEST_VALUE).to_owned();
+    named.then(|| fields.iter().map(|(name, node)| (name.clone(), short(node))).collect())
 }
 
 /// Returns whether a key is written as the names of fields are: `petal_width`, not `Note` or `by the way`.
@@ -311,6 +325,10 @@ mod tests {
                 (vec![pair("message", "dear")], vec![pair("team", "billing")]),
             ]
         );
+        // Titles may stand above whole rows.
+        let found =
+            read("# Example 1\nmessage: late\nteam: shipping\n\n# Example 2\nmessage: dear\nteam: billing");
+        assert_eq!(found.rows[1], [pair("message", "dear"), pair("team", "billing")]);
         // Prose with a colon is no field.
         for prose in ["Note: it is late", "by the way: it is late", "P.S.: late"] {
             let found = read(&format!("# Example 1\n## Inputs\n{prose}\n## Expected\nteam: shipping"));
