@@ -217,16 +217,14 @@ fn list_of_parts(name: &str, text: &str) -> Option<Vec<String>> {
 fn lists_fields(text: &str) -> bool {
     let (mut items, mut titled) = (0, false);
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let item = is_typed_item(line);
-        if titled && !item {
-            return false;
-        }
-        titled = notation::key_line(line).is_some_and(|(_, value)| value.is_empty());
+        let (item, key) = (is_typed_item(line), notation::key_line(line));
+        let title = !item && key.is_some_and(|(_, value)| value.is_empty());
         let below = items > 0 && line.starts_with(char::is_whitespace);
-        let starts_record = line.starts_with(['#', '[', '{', '<']) || notation::key_line(line).is_some();
-        if starts_record && !item && !titled && !below {
+        let starts_record = key.is_some() || line.starts_with(['#', '[', '{', '<']);
+        if !item && !title && (titled || starts_record && !below) {
             return false;
         }
+        titled = title;
         items += usize::from(item);
     }
     items > 0 && !titled
@@ -256,6 +254,7 @@ mod tests {
              - c: second",
             "Step `self.route`: Decide which team answers.\nInputs:\n- message (string)\nOutputs:\n- team \
              (string): The team.\n\nStep `self.rank`: Rank it.\nInputs:\n- team (string)\nOutputs:\n- rank (integer)",
+            "Inputs:\nOutputs:\n- team (string)",
             "1. `message` (string)\n2. `team` (string): The team.",
         ] {
             assert!(lists_fields(text), "{text}");
