@@ -3,8 +3,8 @@
 use super::merge;
 use super::node::Node;
 use super::notation;
-use super::records::Records;
-use super::roles::{self, Wish};
+use super::records::{Records, is_field_name};
+use super::roles::{self, Key, Wish};
 use super::table::Table;
 use super::task::{self, Task};
 use crate::builtin::prompt::{Brief, Question};
@@ -218,9 +218,13 @@ fn lists_fields(text: &str) -> bool {
     let (mut items, mut titled) = (0, false);
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let (item, key) = (is_typed_item(line), notation::key_line(line));
-        let title = !item && key.is_some_and(|(_, value)| value.is_empty());
+        let role = key.map(|(key, _)| roles::of_key(key));
+        let title = matches!(role, Some(Key::Inputs | Key::Produced))
+            && key.is_some_and(|(_, value)| value.is_empty());
         let below = items > 0 && line.starts_with(char::is_whitespace);
-        let starts_record = key.is_some() || line.starts_with(['#', '[', '{', '<']);
+        let starts_record = line.starts_with(['#', '[', '{', '<'])
+            || role.is_some_and(|role| role != Key::Field)
+            || key.is_some_and(|(key, _)| is_field_name(key));
         if !item && !title && (titled || starts_record && !below) {
             return false;
         }
@@ -252,7 +256,7 @@ mod tests {
             "Inputs:\n- message (string)\nOutputs:\n- team (\"billing\" | \"sales\")",
             "Inputs:\n- width (number): in metres\n  or feet\nOutputs:\n- kind (one of a (b), c): the kind\n  - a: first\n  \
              - c: second",
-            "Step `self.route`: Decide which team answers.\nInputs:\n- message (string)\nOutputs:\n- team \
+            "Step `self.route`: Decide which team answers.\nAnswer with one of: \"a\" or \"b\".\nBe brief:\nInputs:\n- message (string)\nOutputs:\n- team \
              (string): The team.\n\nStep `self.rank`: Rank it.\nInputs:\n- team (string)\nOutputs:\n- rank (integer)",
             "Inputs:\nOutputs:\n- team (string)",
             "1. `message` (string)\n2. `team` (string): The team.",

@@ -235,7 +235,7 @@ fn titled_fields(text: &str) -> Option<Values> {
 }
 
 /// Returns whether a key is written as the names of fields are: `petal_width`, not `Note` or `by the way`.
-fn is_field_name(key: &str) -> bool {
+pub(super) fn is_field_name(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_lowercase())
         && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
