@@ -5,7 +5,7 @@ use dspy::adapter::JsonAdapter;
 use dspy::lm::{Message, Request};
 use dspy::optimizers::{
     Auto, BootstrapFewShotWithRandomSearch, BoxOptimizer, Copro, Data, Gepa, InferRules, LabeledFewShot,
-    MiproV2, Optimizer as _, Simba, Verify,
+    MiproV2, Optimizer as _, Verify,
 };
 use dspy::prelude::*;
 use proptest::prelude::*;
@@ -179,7 +179,11 @@ async fn optimizers_of_instructions_lift_it_with_their_own_prompts() {
         let infer = InferRules::builder().metric(exact).num_candidates(4);
         infer.max_bootstrapped_demos(0).max_labeled_demos(0).seed(seed).build().boxed()
     };
-    let gepa = |seed| Gepa::builder().metric(judged).auto(Auto::Light).seed(seed).build().boxed();
+    let gepa = |seed| {
+        // More rows in a reflection than the default, as the model has nothing to go by but their words.
+        let gepa = Gepa::builder().metric(judged).auto(Auto::Medium).minibatch(12);
+        gepa.seed(seed).build().boxed()
+    };
     for (name, (before, after)) in [
         ("Copro", lift("Copro", copro).await),
         ("InferRules", lift("InferRules", infer_rules).await),
@@ -190,20 +194,13 @@ async fn optimizers_of_instructions_lift_it_with_their_own_prompts() {
 }
 
 #[tokio::test]
-async fn optimizers_of_instructions_and_demonstrations_lift_it_past_their_verification() {
+async fn mipro_v2_lifts_it_past_its_verification() {
     let mipro = |seed| {
         let mipro = MiproV2::builder().metric(exact).auto(Auto::Light).verify(Verify::rows(40));
         mipro.seed(seed).build().boxed()
     };
-    let simba = |seed| {
-        let simba = Simba::builder().metric(exact).max_steps(4).verify(Verify::rows(40));
-        simba.seed(seed).build().boxed()
-    };
-    for (name, (before, after)) in
-        [("MiproV2", lift("MiproV2", mipro).await), ("Simba", lift("Simba", simba).await)]
-    {
-        assert!(after > before + 0.1, "{name}: {before} → {after}");
-    }
+    let (before, after) = lift("MiproV2", mipro).await;
+    assert!(after > before + 0.1, "{before} → {after}");
 }
 
 #[tokio::test]
