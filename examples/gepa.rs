@@ -1,14 +1,10 @@
 //! Reflective evolution: the instructions of two predictors, improved by feedback in words for each of them.
 //!
 //! Run: `cargo run --example gepa`
-//! Needs: nothing; see `quickstart` for how to use a real model. A real model also writes the instructions; without
-//! one, `lessons` in this file turns the feedback into rules, which the built-in model obeys.
-
-use std::collections::BTreeMap;
+//! Needs: nothing; see `quickstart` for how to use a real model.
 
 use dspy::data;
 use dspy::optimizers::gepa::Auto;
-use dspy::optimizers::proposer::TextRequest;
 use dspy::optimizers::{Data, Gepa};
 use dspy::prelude::*;
 
@@ -76,39 +72,15 @@ impl Module for HelpDesk {
 fn judged(example: &Ticket, output: &TicketOutput) -> Score {
     let (team, urgent) = (example.team == output.team, example.urgent == output.urgent);
     let name = format!("{:?}", example.team).to_lowercase();
-    let score = f64::midpoint(f64::from(u8::from(team)), f64::from(u8::from(urgent)));
-    Score::new(score)
-        .with_feedback_for("route", format!("{}: {name}", if team { "right" } else { "wrong" }))
-        .with_feedback_for(
-            "urgency",
-            format!("{}: {}", if urgent { "right" } else { "wrong" }, example.urgent),
-        )
-}
-
-/// Adds a rule for each message that was answered wrongly: what its longest words say.
-async fn lessons(request: TextRequest) -> dspy::Result<Vec<String>> {
-    let mut rules: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for record in &request.records {
-        let Some(right) = record.feedback.as_deref().and_then(|text| text.strip_prefix("wrong: ")) else {
-            continue;
-        };
-        let message = record.inputs["message"].as_str().unwrap_or_default().to_lowercase();
-        let mut words: Vec<&str> =
-            message.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 4).collect();
-        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-        rules.entry(right.to_owned()).or_default().extend(words.into_iter().take(3).map(str::to_owned));
-    }
-    let rule = |(right, words): (String, Vec<String>)| {
-        format!("Answer `{right}` if the message is about {}.", words.join(", "))
-    };
-    let rules: Vec<String> = rules.into_iter().map(rule).collect();
-    Ok(vec![format!("{} {}", request.current, rules.join(" "))])
+    let feedback = |right, expected| if right { "right".to_owned() } else { format!("expected {expected}") };
+    Score::new(f64::midpoint(f64::from(u8::from(team)), f64::from(u8::from(urgent))))
+        .with_feedback_for("route", feedback(team, name))
+        .with_feedback_for("urgency", feedback(urgent, example.urgent.to_string()))
 }
 
 #[tokio::main]
 async fn main() -> dspy::Result<()> {
     let lm = Lm::from_env()?;
-    let builtin = lm.id() == Lm::builtin().id();
     println!("model      {}", lm.id());
     dspy::configure(lm);
 
@@ -122,9 +94,8 @@ async fn main() -> dspy::Result<()> {
     let before = evaluate.run(&program, &heldout).await?;
     println!("baseline   {before}");
 
-    let optimizer = Gepa::builder().metric(judged).auto(Auto::Medium).progress(true);
-    let optimizer = if builtin { optimizer.proposer(lessons) } else { optimizer };
-    let optimized = optimizer.build().compile(program, Data::new(&train).valset(&val)).await?;
+    let optimizer = Gepa::builder().metric(judged).auto(Auto::Medium).progress(true).build();
+    let optimized = optimizer.compile(program, Data::new(&train).valset(&val)).await?;
     println!("{}", optimized.report());
 
     let after = evaluate.run(&optimized, &heldout).await?;

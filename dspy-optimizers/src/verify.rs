@@ -1,5 +1,7 @@
 //! The settings of the verification of a result on held-out rows.
 
+use std::collections::BTreeSet;
+
 use dspy_core::Seed;
 
 use crate::data::Rows;
@@ -15,7 +17,9 @@ use crate::report::FEWEST_ROWS;
 ///
 /// The rows are those of [`Data::holdout`](crate::Data::holdout). Without it, rows are drawn at random from
 /// the valset (or from the trainset, if there is no valset) before the search begins, at most half of them.
-/// If these would be fewer than 10, the result is not verified.
+/// Each label has the same share of them as of the valset, up to one row: a program that always returns the
+/// same label is otherwise the better one in an unlucky draw. If these would be fewer than 10 rows, the result
+/// is not verified.
 ///
 /// ```
 /// use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Verify};
@@ -62,27 +66,120 @@ impl Verify {
         Err(OptimizeError::Option { option: "verify.reserve", value, expected })
     }
 
-    /// Splits rows into those for the search and those to hold out. If there are too few of the latter,
-    /// returns all rows and the number that could have been held out.
+    /// Splits rows into those for the search and those to hold out, by the values of the fields `labels`. If
+    /// there are too few of the latter, returns all rows and the number that could have been held out.
     pub(crate) fn split<'d, E>(
         &self,
         rows: &Rows<'d, E>,
+        labels: &BTreeSet<String>,
         seed: Seed,
     ) -> (Rows<'d, E>, Result<Rows<'d, E>, usize>) {
         let count = self.rows.min(rows.len() / 2);
         if count < FEWEST_ROWS {
             return (rows.clone(), Err(count));
         }
-        let mut held = seed.branch("holdout").rng().sample(rows.len(), count);
+        let mut held = stratified(rows, labels, count, seed.branch("holdout"));
         held.sort_unstable();
         let rest = rows.select((0..rows.len()).filter(|index| held.binary_search(index).is_err()));
         (rest, Ok(rows.select(held)))
     }
 }
 
+/// Returns the indices of `count` rows: a systematic sample of the rows in the order of their labels, and in random
+/// order within a label. All rows have the same probability.
+fn stratified<E>(rows: &Rows<'_, E>, labels: &BTreeSet<String>, count: usize, seed: Seed) -> Vec<usize> {
+    let mut rng = seed.rng();
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    rng.shuffle(&mut order);
+    let of_row = |at: &usize| {
+        let values = rows.get(*at).map(|row| row.values);
+        labels.iter().map(|name| values?.get(name).map(ToString::to_string)).collect::<Vec<_>>()
+    };
+    order.sort_by_cached_key(of_row);
+    let (start, step) = (rng.unit(), order.len() as f64 / count as f64);
+    let at = |number: usize| (((start + number as f64) * step) as usize).min(order.len() - 1);
+    (0..count).map(|number| order[at(number)]).collect()
+}
+
 impl Default for Verify {
     /// Returns settings that hold out up to 100 rows.
     fn default() -> Self {
         Verify::rows(100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy_core::signature::{Example, FieldError, Values};
+    use serde_json::json;
+
+    use super::*;
+
+    struct Labelled(usize, &'static str);
+
+    impl Example for Labelled {
+        type Input = Values;
+
+        fn input(&self) -> Result<Values, FieldError> {
+            Ok(Values::from_iter([("text".to_owned(), json!(self.0))]))
+        }
+
+        fn values(&self) -> Result<Values, FieldError> {
+            let mut values = self.input()?;
+            values.insert("label".to_owned(), json!(self.1));
+            Ok(values)
+        }
+    }
+
+    /// Rows of three labels with shares of 61, 29 and 10 %.
+    fn data() -> Vec<Labelled> {
+        let label = |at| {
+            if at < 61 {
+                "a"
+            } else if at < 90 {
+                "b"
+            } else {
+                "c"
+            }
+        };
+        (0..100).map(|at| Labelled(at, label(at))).collect()
+    }
+
+    fn held_out(data: &[Labelled], labels: &[&str], seed: u64) -> Vec<usize> {
+        let labels = labels.iter().map(|name| (*name).to_owned()).collect();
+        let rows = Rows::new("valset", data).unwrap();
+        let (rest, held) = Verify::rows(40).split(&rows, &labels, Seed::new(seed));
+        let held: Vec<usize> = held.unwrap().iter().map(|row| row.position).collect();
+        assert_eq!((rest.len(), held.len()), (60, 40));
+        assert!(rest.iter().all(|row| !held.contains(&row.position)));
+        held
+    }
+
+    #[test]
+    fn every_row_is_held_out_with_the_same_probability() {
+        const SEEDS: u64 = 2_000;
+        let data = data();
+        for labels in [&["label"][..], &["label", "text"], &["other"], &[]] {
+            let mut counts = vec![0_u32; data.len()];
+            for seed in 0..SEEDS {
+                held_out(&data, labels, seed).into_iter().for_each(|at| counts[at] += 1);
+            }
+            // Five standard deviations of 2,000 draws with a probability of 0.4.
+            let (mean, deviation) = (0.4 * SEEDS as f64, (0.24 * SEEDS as f64).sqrt());
+            let far = |count: &&u32| (f64::from(**count) - mean).abs() > 5.0 * deviation;
+            assert_eq!(counts.iter().find(far), None, "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn each_label_has_its_share() {
+        let data = data();
+        for seed in 0..200 {
+            let held = held_out(&data, &["label"], seed);
+            for (label, share) in [("a", 0.61), ("b", 0.29), ("c", 0.1)] {
+                let count = held.iter().filter(|at| data[**at].1 == label).count();
+                assert!((count as f64 - share * 40.0).abs() <= 1.0, "{label}: {count}");
+            }
+        }
     }
 }

@@ -5,10 +5,11 @@
 mod common;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{HINTS, Obedient, Row, calls_in, folder, journal_of, leave, one_step, right, rows};
-use dspy_core::lm::Lm;
+use dspy_core::lm::{Lm, Request};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, Module as _};
 use dspy_core::signature::Values;
@@ -394,6 +395,33 @@ async fn a_rollout_happens_once_and_its_trace_is_kept_where_it_is_wanted() {
     assert_eq!(lm.calls(), 2);
     study.rollout(task.sample(1)).await.unwrap();
     assert_eq!(lm.calls(), 3, "another sample is another rollout");
+}
+
+#[tokio::test]
+async fn effects_of_one_name_that_start_together_happen_once() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    // Each reply is another one, and takes a while.
+    let lm = Lm::from_fn(move |_: Request| {
+        let number = counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::task::yield_now().await;
+            format!("[[ ## idea ## ]]\nidea {number}\n\n[[ ## completed ## ]]")
+        }
+    });
+    let mut proposer = DynPredict::new("attempt -> idea".parse().unwrap());
+    proposer.set_lm(lm);
+    let (data, metric) = (Data::new(rows(3)), SharedMetric::new(right));
+    let study = Study::builder("Own", one_step(&Obedient::new()), &data).start(&metric).unwrap();
+    let input = Values::from_iter([("attempt".to_owned(), "first".into())]);
+    let idea = async |name: &str| {
+        let effect = study.effect(name, || proposer.call(input.clone())).await.unwrap();
+        effect.output.unwrap()["idea"].clone()
+    };
+    let (first, second, other) = tokio::join!(idea("same"), idea("same"), idea("other"));
+    assert_eq!(first, second, "the second takes the reply of the first");
+    assert_ne!(first, other);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn several_texts_are_samples_of_their_own() {
     let rollouts: Vec<_> = requests.iter().map(|request| request.rollout).collect();
     assert_eq!(rollouts, [Some(2000), Some(2001), Some(2002)]);
     assert!(requests.iter().all(|request| request.params.temperature == Some(1.4)));
-    assert!(prompts(&model)[0].contains("Score 0.25:\nGuess."));
+    assert!(prompts(&model)[0].contains("# Attempt 1\n## Instruction\nGuess.\n## Score\n0.25"));
 }
 
 #[tokio::test]

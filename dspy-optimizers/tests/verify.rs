@@ -126,6 +126,18 @@ async fn the_next_best_may_be_the_one_that_holds() {
 }
 
 #[tokio::test]
+async fn the_rows_to_verify_on_are_a_fair_sample_for_every_seed() {
+    let lm = Obedient::new();
+    let all = HINTS.join(" \n");
+    for seed in 0..20 {
+        // The original program is right on two of five animals, and each animal has a fifth of the rows.
+        let optimized = run(&pick(&[&all], false, verify(20).seed(seed)), &lm, 60).await;
+        let Verification::Passed(verified) = &optimized.report().verification else { panic!() };
+        assert_eq!((verified.rows, verified.baseline), (20, 0.4), "{seed}");
+    }
+}
+
+#[tokio::test]
 async fn the_search_never_sees_the_rows_that_are_set_aside() {
     for (own_holdout, count) in [(false, 60), (true, 40)] {
         let seen = Arc::new(Mutex::new((BTreeSet::new(), BTreeSet::new())));

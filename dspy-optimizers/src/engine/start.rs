@@ -1,5 +1,6 @@
 //! The start of a study.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -76,7 +77,11 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         T: RowSet<E>,
     {
         let StudyBuilder { optimizer, program, data, settings, options } = self;
-        let splits = Splits::of(data, &options)?;
+        let predictors = program.named_predictors().into_iter();
+        let outputs = predictors.flat_map(|(_, predictor)| {
+            predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
+        });
+        let splits = Splits::of(data, &options, &outputs.collect())?;
         let initial = parameters(&program);
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
@@ -128,7 +133,12 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
 }
 
 impl<'d, E> Splits<'d, E> {
-    fn of<P, T>(data: &'d Data<P, T>, options: &Options) -> Result<Self, OptimizeError>
+    /// Splits the data. `outputs` are the names of the fields that may be labels.
+    fn of<P, T>(
+        data: &'d Data<P, T>,
+        options: &Options,
+        outputs: &BTreeSet<String>,
+    ) -> Result<Self, OptimizeError>
     where
         T: RowSet<E>,
     {
@@ -151,7 +161,7 @@ impl<'d, E> Splits<'d, E> {
         let Some(verify) = options.verify else {
             return Ok(Splits { train, val, given_val, holdout: Err(0), verify: None });
         };
-        let (rest, holdout) = verify.split(&val, Seed::new(options.seed));
+        let (rest, holdout) = verify.split(&val, outputs, Seed::new(options.seed));
         if holdout.is_ok() {
             if !given_val {
                 train = rest.clone();

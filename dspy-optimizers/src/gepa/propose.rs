@@ -135,7 +135,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     ) -> Result<(Option<String>, Usage), Halt> {
         let path = component.predictor();
         let Some(spec) = spec_of(material.program, path) else { return Ok((None, Usage::default())) };
-        let lens = Lens { path, labels: &self.labels, trajectories: self.settings.trajectories };
+        let outputs: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
+        let trajectories = self.settings.trajectories;
+        let lens = Lens { path, outputs: &outputs, labels: &self.labels, trajectories };
         let runs = material.rows.iter().zip(material.rollouts);
         let value = material.base.get(component).or_else(|| self.given.get(component));
         let current = value.and_then(ComponentValue::as_text).unwrap_or_default();

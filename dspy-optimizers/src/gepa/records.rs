@@ -22,6 +22,8 @@ const MOST_STEPS: usize = 12;
 pub(super) struct Lens<'l> {
     /// The predictor.
     pub(super) path: &'l str,
+    /// The names of its outputs.
+    pub(super) outputs: &'l [String],
     /// The names of fields that may be labels.
     pub(super) labels: &'l BTreeSet<String>,
     /// Whether records show the other steps of the run.
@@ -49,10 +51,22 @@ impl Lens<'_> {
         let labels = row.values.iter().filter(|(name, value)| {
             self.labels.contains(*name) && !value.is_null() && !step.inputs.contains_key(*name)
         });
-        record.expected = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
+        record.expected = expected(labels, self.outputs);
         record.context = (self.trajectories && rollout.steps.len() > 1).then(|| others(&rollout.steps, at));
         record
     }
+}
+
+/// Returns the labels for a step with these outputs: its own ones if there are any. The labels of other steps only help
+/// where it has none, as then they are what its outputs lead to.
+fn expected(labels: Values, outputs: &[String]) -> Values {
+    let own: Values = labels
+        .iter()
+        .filter(|(name, _)| outputs.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if own.is_empty() { labels } else { own }
 }
 
 /// Returns the other steps of a run, each on a line, those nearest to the call if there are many.
@@ -79,4 +93,23 @@ fn short(values: &Values) -> String {
     };
     let values = values.iter().map(|(name, value)| format!("{name} = {}", text(value)));
     values.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_with_labels_sees_no_others() {
+        let labels =
+            || Values::from_iter([("team".to_owned(), "sales".into()), ("urgent".to_owned(), true.into())]);
+        let of = |outputs: &[&str]| {
+            let outputs: Vec<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
+            expected(labels(), &outputs).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["urgent"]), ["urgent"]);
+        assert_eq!(of(&["team", "reasoning"]), ["team"]);
+        assert_eq!(of(&["summary"]), ["team", "urgent"], "a step without labels sees those of the program");
+        assert!(expected(Values::new(), &["team".to_owned()]).is_empty());
+    }
 }

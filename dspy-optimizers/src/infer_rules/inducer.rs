@@ -8,7 +8,7 @@ use dspy_core::signature::{SignatureSpec, Values};
 use serde_json::Value;
 
 use super::prompts;
-use crate::proposer::{clean, describe_signature, show_rows};
+use crate::proposer::{Room, clean, describe_signature, labelled};
 
 /// The largest length of rules, in characters.
 const LONGEST: usize = 10_000;
@@ -50,7 +50,8 @@ impl Inducer {
     /// the last tenth of the examples.
     pub(super) async fn induce(&self, request: &Induction<'_>) -> Result<Option<String>> {
         let mut examples = request.examples;
-        let mut shown = show_rows(examples, MOST_SHOWN);
+        let room = Room::of(MOST_SHOWN);
+        let mut shown = labelled(examples, request.spec, &room);
         loop {
             let mut inputs = Values::new();
             inputs.insert("task".into(), describe_signature(request.spec).into());
@@ -67,7 +68,7 @@ impl Inducer {
                     // There may be more examples than the prompt has shown.
                     while examples.len() > 1 && (shown.is_empty() || shown == before) {
                         examples = &examples[..examples.len() - (examples.len() / 10).max(1)];
-                        shown = show_rows(examples, MOST_SHOWN);
+                        shown = labelled(examples, request.spec, &room);
                     }
                 }
                 Err(error) => return Err(error),

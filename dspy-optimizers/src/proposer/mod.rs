@@ -30,6 +30,5 @@ pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
-pub(crate) use self::view::cut;
-pub(crate) use self::view::show_rows;
+pub(crate) use self::view::{Room, cut, labelled};
 pub use self::view::{describe_program, describe_signature};

@@ -87,7 +87,7 @@ impl Proposer {
     }
 
     fn room(&self) -> Room {
-        Room { value: (self.max_shown / 20).max(1), total: self.max_shown }
+        Room::of(self.max_shown)
     }
 
     async fn dataset(&self, request: &GroundingRequest) -> Result<Option<String>> {
@@ -152,7 +152,7 @@ impl Proposer {
         let room = self.room();
         let mut inputs = Inputs::new();
         inputs.set("task", describe_signature(&request.signature));
-        inputs.set_some("attempts", &view::history(&request.history, &room));
+        inputs.set_some("attempts", &view::history(&request.history, request.component.kind(), &room));
         let (predictor, output) = if request.records.is_empty() {
             let Grounding { dataset, program, modules } = &request.grounding;
             let step = modules.get(request.component.predictor());
@@ -160,7 +160,7 @@ impl Proposer {
             inputs.set_some("dataset_summary", dataset.as_deref().unwrap_or_default());
             inputs.set_some("program_description", program.as_deref().unwrap_or_default());
             inputs.set_some("step_description", step.map(String::as_str).unwrap_or_default());
-            inputs.set_some("examples", &view::rows(&request.demos, &room));
+            inputs.set_some("examples", &view::labelled(&request.demos, &request.signature, &room));
             inputs.set_some("tip", request.tip.as_deref().unwrap_or_default());
             (&self.instruct, "instruction")
         } else {

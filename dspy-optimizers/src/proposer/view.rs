@@ -32,7 +32,8 @@ fn push_field(out: &mut String, field: &FieldSpec) {
     let text = field.type_text();
     let _ = write!(out, "- {} ({})", field.name(), text.notation);
     if !field.description().is_empty() {
-        let _ = write!(out, ": {}", field.description());
+        // The further lines of a description are parts of the list item.
+        let _ = write!(out, ": {}", field.description().replace('\n', "\n  "));
     }
     out.push('\n');
     for (choice, description) in &text.choices {
@@ -54,34 +55,53 @@ pub(super) fn role(kind: &ComponentKind) -> String {
 }
 
 /// The room for shown material, in characters.
-pub(super) struct Room {
+pub(crate) struct Room {
     /// The largest length of one value.
-    pub(super) value: usize,
+    value: usize,
     /// The largest length of the whole.
-    pub(super) total: usize,
+    total: usize,
 }
 
-/// Returns rows as text, as many as fit into `most` characters; a single value is cut at a twentieth of it.
-pub(crate) fn show_rows(shown: &[Values], most: usize) -> String {
-    rows(shown, &Room { value: (most / 20).max(1), total: most })
+impl Room {
+    /// Creates a room of `most` characters, a twentieth of them for a single value.
+    pub(crate) fn of(most: usize) -> Self {
+        Room { value: (most / 20).max(1), total: most }
+    }
+}
+
+/// Returns labelled calls of a predictor as text, as many as there is room for: the inputs, then the right outputs.
+pub(crate) fn labelled(calls: &[Values], spec: &SignatureSpec, room: &Room) -> String {
+    let is_output = |name: &str| spec.outputs().any(|field| field.name() == name);
+    let shown = calls.iter().map(|call| {
+        let mut out = String::new();
+        for (title, outputs) in [("Inputs", false), ("Expected", true)] {
+            let part = call.iter().filter(|(name, _)| is_output(name) == outputs);
+            let part = fields(part, room.value);
+            if !part.is_empty() {
+                let _ = write!(out, "## {title}\n{part}");
+            }
+        }
+        out
+    });
+    numbered("Example", shown, room)
 }
 
 /// Returns rows as text, as many as there is room for.
 pub(super) fn rows(rows: &[Values], room: &Room) -> String {
-    numbered("Example", rows.iter().map(|row| fields("", row, room.value)), room)
+    numbered("Example", rows.iter().map(|row| fields(row, room.value)), room)
 }
 
 /// Returns calls as text, as many as there is room for.
 pub(super) fn records(records: &[Record], room: &Room) -> String {
     let shown = records.iter().map(|record| {
         let mut out = String::from("## Inputs\n");
-        out += &fields("", &record.inputs, room.value);
+        out += &fields(&record.inputs, room.value);
         out += "## Outputs\n";
         match &record.error {
             Some(error) => {
                 let _ = writeln!(out, "The call failed: {}", cut(error, room.value));
             }
-            None => out += &fields("", &record.outputs, room.value),
+            None => out += &fields(&record.outputs, room.value),
         }
         if let Some(context) = &record.context {
             let _ =
@@ -89,7 +109,7 @@ pub(super) fn records(records: &[Record], room: &Room) -> String {
         }
         if !record.expected.is_empty() {
             out += "## Expected\n";
-            out += &fields("", &record.expected, room.value);
+            out += &fields(&record.expected, room.value);
         }
         if let Some(score) = record.score {
             let _ = writeln!(out, "## Score\n{}", rounded(score));
@@ -102,20 +122,22 @@ pub(super) fn records(records: &[Record], room: &Room) -> String {
     numbered("Example", shown, room)
 }
 
-/// Returns earlier texts as text, the best one last; the worst ones are left out if there is no room.
-pub(super) fn history(texts: &[ScoredText], room: &Room) -> String {
+/// Returns earlier texts of this kind with their scores as text, the best one last; the worst ones are left out if
+/// there is no room.
+pub(super) fn history(texts: &[ScoredText], kind: &ComponentKind, room: &Room) -> String {
+    let title = if *kind == ComponentKind::Instruction { "Instruction" } else { "Text" };
     let mut shown = Vec::new();
     let mut length = 0;
     for text in texts.iter().rev() {
-        let entry = format!("Score {}:\n{}\n", rounded(text.score), cut(&text.text, room.value));
+        let (score, text) = (rounded(text.score), cut(&text.text, room.value));
+        let entry = format!("## {title}\n{text}\n## Score\n{score}\n");
         length += entry.chars().count();
         if length > room.total && !shown.is_empty() {
             break;
         }
         shown.push(entry);
     }
-    shown.reverse();
-    shown.join("\n").trim_end().to_owned()
+    numbered("Attempt", shown.into_iter().rev(), &Room { total: usize::MAX, ..*room })
 }
 
 fn numbered(title: &str, entries: impl Iterator<Item = String>, room: &Room) -> String {
@@ -132,14 +154,14 @@ fn numbered(title: &str, entries: impl Iterator<Item = String>, room: &Room) -> 
     out.trim_end().to_owned()
 }
 
-fn fields(indent: &str, values: &Values, most: usize) -> String {
+fn fields<'v>(values: impl IntoIterator<Item = (&'v String, &'v Value)>, most: usize) -> String {
     let mut out = String::new();
     for (name, value) in values {
         let text = match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let _ = writeln!(out, "{indent}{name}: {}", cut(&text, most));
+        let _ = writeln!(out, "{name}: {}", cut(&text, most));
     }
     out
 }
@@ -172,8 +194,26 @@ mod tests {
         assert!(shown.contains("[…]"));
         let texts: Vec<_> =
             (0..100).map(|n| ScoredText { text: format!("text {n}"), score: f64::from(n) }).collect();
-        let shown = history(&texts, &Room { value: 100, total: 60 });
-        assert!(shown.ends_with("text 99") && !shown.contains("text 90\n"), "{shown}");
+        let shown = history(&texts, &ComponentKind::Instruction, &Room { value: 100, total: 200 });
+        assert!(shown.starts_with("# Attempt 1\n") && !shown.contains("text 90\n"), "{shown}");
+        assert!(shown.ends_with("## Instruction\ntext 99\n## Score\n99"), "{shown}");
+        let tool = ComponentKind::Tool { name: "search".into() };
+        let shown = history(&texts[..1], &tool, &Room::of(1_000));
+        assert_eq!(shown, "# Attempt 1\n## Text\ntext 0\n## Score\n0");
+    }
+
+    #[test]
+    fn labels_are_apart_from_inputs() {
+        let spec: SignatureSpec = "text -> mood: Literal['good', 'bad']".parse().unwrap();
+        let mut without = row("b");
+        without.remove("mood");
+        // The order of the values of a row does not matter.
+        let mixed = Values::from_iter([("mood".to_owned(), "bad".into()), ("text".to_owned(), "c".into())]);
+        assert_eq!(
+            labelled(&[row("a"), without, mixed], &spec, &Room::of(1_000)),
+            "# Example 1\n## Inputs\ntext: a\n## Expected\nmood: good\n\n# Example 2\n## Inputs\ntext: b\n\n\
+             # Example 3\n## Inputs\ntext: c\n## Expected\nmood: bad"
+        );
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::builtin::sampler::Sampler;
 const FEW: usize = 20;
 /// The number of tried instructions whose sentences are used.
 const BEST_TRIED: usize = 3;
+/// The number of learned sentences in observations.
+const MOST_NOTED: usize = 12;
 /// Sentences without any content that an instruction may end with.
 const CLOSINGS: &[&str] = &[
     "Read the inputs with care before you answer.",
@@ -49,6 +51,9 @@ impl Draft {
         material.tasks.iter().filter(|task| !is_tabled(task, tables)).for_each(|task| {
             learned.extend(text_form::sentences(task));
         });
+        let mut notes = material.notes.clone();
+        merge::merge_lists(&mut notes, &mut learned);
+        learned = merge::add_harmless(tables, learned, notes);
         let told = told_rules(material, &mut style);
         learned = rules_first(merge::add_harmless(tables, learned, told), tables);
         let mut old = known_sentences(material, &mut style);
@@ -252,7 +257,7 @@ fn observations(material: &Material, learned: &[String]) -> Vec<String> {
             .collect();
         found.push(format!("The answers for `{}` are {}.", table.output, rules::joined(&counts, "and")));
     }
-    found.extend(learned.iter().take(6).cloned());
+    found.extend(learned.iter().take(MOST_NOTED).cloned());
     if found.is_empty() {
         found.push("The prompt shows no records to describe.".to_owned());
     }

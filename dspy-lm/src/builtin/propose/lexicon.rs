@@ -23,7 +23,11 @@ pub(super) struct Clue {
     pub(super) certain: bool,
 }
 
-/// Returns at most `most` words for each label, the most telling first.
+/// The maximum number of words for the only label of a table.
+const MOST_OF_ONE: usize = 6;
+
+/// Returns at most `most` words for each label, the most telling first. Nothing tells the words of a single label from
+/// others, so they are the long ones, which are less common.
 pub(super) fn clues(table: &Table, most: usize) -> Vec<Vec<Clue>> {
     let skipped: HashSet<String> = table
         .columns
@@ -63,6 +67,7 @@ pub(super) fn clues(table: &Table, most: usize) -> Vec<Vec<Clue>> {
         }
     }
     let rows = table.len() as f64;
+    let alone = totals.len() == 1;
     let mut found: Vec<Vec<(f64, Clue)>> = vec![Vec::new(); totals.len()];
     for (stem, counts) in &counts {
         let all: f64 = counts.iter().sum();
@@ -72,14 +77,17 @@ pub(super) fn clues(table: &Table, most: usize) -> Vec<Vec<Clue>> {
             (0..counts.len()).max_by(|a, b| (counts[*a] * odds(*a)).total_cmp(&(counts[*b] * odds(*b))));
         let Some(label) = best else { continue };
         let support = if totals[label] >= ENOUGH { 2.0 } else { 1.0 };
-        if counts[label] < support || odds(label) < TELLING || own[label].contains(stem) {
+        let telling = alone || odds(label) >= TELLING;
+        if counts[label] < support || !telling || own[label].contains(stem) {
             continue;
         }
         let forms = written.get(stem).into_iter().flatten();
         let Some((form, _)) = forms.max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0))) else { continue };
-        let clue = Clue { word: form.clone(), certain: counts[label] / all >= CERTAIN };
-        found[label].push((counts[label] * odds(label), clue));
+        let clue = Clue { word: form.clone(), certain: !alone && counts[label] / all >= CERTAIN };
+        let weight = if alone { form.chars().count() as f64 } else { odds(label) };
+        found[label].push((counts[label] * weight, clue));
     }
+    let most = if alone { most.min(MOST_OF_ONE) } else { most };
     let best = |mut clues: Vec<(f64, Clue)>| {
         clues.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.word.cmp(&b.1.word)));
         clues.into_iter().take(most).map(|(_, clue)| clue).collect()

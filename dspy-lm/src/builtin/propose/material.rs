@@ -3,8 +3,8 @@
 use super::merge;
 use super::node::Node;
 use super::notation;
-use super::records::Records;
-use super::roles::{self, Wish};
+use super::records::{Records, is_field_name};
+use super::roles::{self, Key, Wish};
 use super::table::Table;
 use super::task::{self, Task};
 use crate::builtin::prompt::{Brief, Question};
@@ -23,6 +23,8 @@ pub(super) struct Material {
     pub(super) tables: Vec<Table>,
     /// Rules in feedback, with the number of times that they occur.
     pub(super) rules: Vec<(String, usize)>,
+    /// Rules in notes on records that the prompt does not show.
+    pub(super) notes: Vec<String>,
     /// Instructions with scores.
     pub(super) tried: Vec<(String, f64)>,
     /// Instructions to improve.
@@ -47,9 +49,15 @@ impl Material {
         let mut fields: Vec<(&str, &str)> = Vec::new();
         for (field, text) in brief.inputs.iter().zip(&question.inputs) {
             let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+            if lists_fields(text) {
+                continue;
+            }
             let named = roles::is_instruction(&field.name);
             let described = !named && roles::is_instruction(&field.description);
             if !named && !described {
+                if roles::is_notes(&field.name) && material.add_notes(text) {
+                    continue;
+                }
                 if let Some(parts) = list_of_parts(&field.name, text) {
                     material.parts = parts;
                 }
@@ -119,6 +127,22 @@ impl Material {
         material
     }
 
+    /// Adds the rules in notes, and returns whether there are any.
+    fn add_notes(&mut self, text: &str) -> bool {
+        let text: String = text.chars().take(LONGEST_CURRENT).collect();
+        let rules: Vec<String> =
+            merge::split(&text).into_iter().filter(|sentence| merge::is_rule(sentence)).collect();
+        let found = !rules.is_empty();
+        // Lists about the same answer become one.
+        rules.into_iter().for_each(|rule| {
+            let mut old = vec![rule];
+            merge::merge_lists(&mut old, &mut self.notes);
+            let new = merge::unknown(&self.notes, old);
+            self.notes.extend(new);
+        });
+        found
+    }
+
     fn add_current(&mut self, text: &str) {
         if self.current.len() < MOST_CURRENT {
             let lines = match notation::parse(text) {
@@ -141,7 +165,7 @@ impl Material {
 
     /// Returns whether nothing was learned from records.
     pub(super) fn is_untaught(&self) -> bool {
-        self.tasks.is_empty() && self.rules.is_empty()
+        self.tasks.is_empty() && self.rules.is_empty() && self.notes.is_empty()
     }
 
     /// Returns whether the material fits what an output asks for, in a prompt that says `context`.
@@ -157,7 +181,8 @@ impl Material {
             Wish::MaybeInstruction => {
                 evidence || shown && current || current && roles::asks_for_instruction(context)
             }
-            Wish::Diagnosis | Wish::Observation => evidence || shown,
+            Wish::Diagnosis => evidence || shown,
+            Wish::Observation => evidence || shown || !self.notes.is_empty(),
         }
     }
 
@@ -185,4 +210,69 @@ fn list_of_parts(name: &str, text: &str) -> Option<Vec<String>> {
     });
     let items: Vec<String> = if of_parts { serde_json::from_str(text).ok()? } else { return None };
     (items.len() <= 64).then_some(items)
+}
+
+/// Returns whether a string only lists fields with their types, with or without prose between the lists: below titles
+/// such as "Inputs:" there are items such as "- size (number): in metres". Such a list is no record.
+fn lists_fields(text: &str) -> bool {
+    let (mut items, mut titled) = (0, false);
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let (item, key) = (is_typed_item(line), notation::key_line(line));
+        let role = key.map(|(key, _)| roles::of_key(key));
+        let title = matches!(role, Some(Key::Inputs | Key::Produced))
+            && key.is_some_and(|(_, value)| value.is_empty());
+        let below = items > 0 && line.starts_with(char::is_whitespace);
+        let starts_record = line.starts_with(['#', '[', '{', '<'])
+            || role.is_some_and(|role| role != Key::Field)
+            || key.is_some_and(|(key, _)| is_field_name(key));
+        if !item && !title && (titled || starts_record && !below) {
+            return false;
+        }
+        titled = title;
+        items += usize::from(item);
+    }
+    items > 0 && !titled
+}
+
+/// Returns whether a line is a list item of a name with a type in parentheses.
+fn is_typed_item(line: &str) -> bool {
+    let (_, rest) = merge::bullet(line);
+    let Some((name, kind)) = rest.split_once(" (").filter(|_| rest.len() < line.trim().len()) else {
+        return false;
+    };
+    let name = name.trim_matches('`');
+    let named = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    // Types may have parentheses of their own, and a description may follow.
+    named && kind.contains(')') && (kind.ends_with(')') || kind.contains("):"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_fields_are_no_records() {
+        for text in [
+            "Inputs:\n- message (string)\nOutputs:\n- team (\"billing\" | \"sales\")",
+            "Inputs:\n- width (number): in metres\n  or feet\nOutputs:\n- kind (one of a (b), c): the kind\n  - a: first\n  \
+             - c: second",
+            "Step `self.route`: Decide which team answers.\nAnswer with one of: \"a\" or \"b\".\nBe brief:\nInputs:\n- message (string)\nOutputs:\n- team \
+             (string): The team.\n\nStep `self.rank`: Rank it.\nInputs:\n- team (string)\nOutputs:\n- rank (integer)",
+            "Inputs:\nOutputs:\n- team (string)",
+            "1. `message` (string)\n2. `team` (string): The team.",
+        ] {
+            assert!(lists_fields(text), "{text}");
+        }
+        for text in [
+            "",
+            "Inputs:",
+            "Decide which team answers.",
+            "Inputs:\nmessage: late\nOutputs:\nteam: shipping",
+            "Inputs:\n- message (string)\nOutputs:\n- team (string)\n# Example 1\nmessage: late",
+            "- message (string)\nmessage: late\nteam: shipping",
+            "- Refunds (also partial) go to returns.",
+        ] {
+            assert!(!lists_fields(text), "{text}");
+        }
+    }
 }

@@ -48,6 +48,11 @@ pub(super) fn bullet(line: &str) -> (Option<&str>, &str) {
     (Some(id), rest.trim_start_matches([':', ' ']))
 }
 
+/// Returns whether a sentence states a rule in the form in which this model writes them.
+pub(super) fn is_rule(sentence: &str) -> bool {
+    sentence.contains("answer \"") || sentence.contains("point to \"")
+}
+
 /// Returns a sentence in the form in which sentences are compared.
 fn normal(sentence: &str) -> String {
     words(sentence).into_iter().map(|word| word.stem).collect::<Vec<_>>().join(" ")

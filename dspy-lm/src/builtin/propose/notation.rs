@@ -161,7 +161,7 @@ fn elements(text: &str, depth: usize) -> Vec<(String, Node)> {
 }
 
 /// Returns the key and the value of a line such as `**Key**: value` or `- key = value`.
-fn key_line(line: &str) -> Option<(&str, &str)> {
+pub(super) fn key_line(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_start().trim_start_matches(['-', '*', '•', ' ']);
     let at = line.find([':', '='])?;
     let key = line[..at].trim().trim_matches(['*', '`', '"']);

@@ -128,6 +128,12 @@ impl Records {
     }
 
     fn collect_object(&mut self, members: &[(String, Node)], around: &Around, depth: usize) {
+        if let [(key, Node::Text(text))] = members
+            && roles::of_key(key) == Key::Field
+            && let Some(fields) = titled_fields(text)
+        {
+            return self.rows.push(fields);
+        }
         let mut record = Record::default();
         let mut fields: Values = Vec::new();
         let mut nested: Vec<&Node> = Vec::new();
@@ -212,10 +218,26 @@ fn values(unnamed: &str, node: &Node) -> Values {
         Node::Object(members) => of_members(members),
         Node::List(_) => vec![(unnamed.to_owned(), short(&node.flat()))],
         Node::Text(text) => match notation::members(text) {
-            Some(members) if text.contains('\n') || members.len() > 1 => of_members(&members),
+            Some(members) if text.contains('\n') || members.iter().all(|(key, _)| is_field_name(key)) => {
+                of_members(&members)
+            }
             _ => vec![(unnamed.to_owned(), short(text))],
         },
     }
+}
+
+/// Returns the fields below a title such as "Example 1": several `name: value` lines.
+fn titled_fields(text: &str) -> Option<Values> {
+    let fields = notation::members(text).filter(|fields| fields.len() > 1)?;
+    let named = fields.iter().all(|(name, _)| is_field_name(name));
+    let short = |node: &Node| cut(node.flat().trim(), LONGEST_VALUE).to_owned();
+    named.then(|| fields.iter().map(|(name, node)| (name.clone(), short(node))).collect())
+}
+
+/// Returns whether a key is written as the names of fields are: `petal_width`, not `Note` or `by the way`.
+pub(super) fn is_field_name(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_lowercase())
+        && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// Returns whether the value of a key such as `correct` is a verdict, not an answer.
@@ -290,6 +312,31 @@ mod tests {
     }
 
     #[test]
+    fn a_single_field_has_its_name() {
+        let text = "# Example 1\n## Inputs\nmessage: late\n## Expected\nteam: shipping\n\n# Example 2\n## \
+                    Inputs\nmessage: dear\n## Expected\nteam: billing";
+        let found = read(text);
+        let records: Vec<_> =
+            found.list.iter().map(|record| (record.inputs.clone(), record.expected.clone())).collect();
+        assert_eq!(
+            records,
+            [
+                (vec![pair("message", "late")], vec![pair("team", "shipping")]),
+                (vec![pair("message", "dear")], vec![pair("team", "billing")]),
+            ]
+        );
+        // Titles may stand above whole rows.
+        let found =
+            read("# Example 1\nmessage: late\nteam: shipping\n\n# Example 2\nmessage: dear\nteam: billing");
+        assert_eq!(found.rows[1], [pair("message", "dear"), pair("team", "billing")]);
+        // Prose with a colon is no field.
+        for prose in ["Note: it is late", "by the way: it is late", "P.S.: late"] {
+            let found = read(&format!("# Example 1\n## Inputs\n{prose}\n## Expected\nteam: shipping"));
+            assert_eq!(found.list[0].inputs, [pair("input", prose)]);
+        }
+    }
+
+    #[test]
     fn tables_and_histories_are_read() {
         let found = read(r#"[{"message": "a b", "team": "x"}, {"message": "c d", "team": "y"}]"#);
         assert_eq!(found.rows.len(), 2);
@@ -299,6 +346,11 @@ mod tests {
         assert_eq!(found.tried, [("Do it.".to_owned(), 40.0), ("Do it well.".to_owned(), 60.0)]);
         let found = read(r#"[{"instruction": "A.", "score": 0.5}, {"instruction": "B.", "score": "70%"}]"#);
         assert_eq!(found.tried, [("A.".to_owned(), 0.5), ("B.".to_owned(), 0.7)]);
+        let found = read(
+            "# Attempt 1\n## Instruction\nDo it.\nDo it now.\n## Score\n0.25\n\n# Attempt 2\n## Instruction\nDo it \
+             well.\n## Score\n0.5",
+        );
+        assert_eq!(found.tried, [("Do it.\nDo it now.".to_owned(), 0.25), ("Do it well.".to_owned(), 0.5)]);
         let found = read("question: what is it?\nanswer: a cat\n\nquestion: and this?\nanswer: a dog");
         assert_eq!(found.list.len(), 2);
         assert_eq!(found.list[0].answer, [pair("answer", "a cat")]);

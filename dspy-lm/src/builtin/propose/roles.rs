@@ -217,6 +217,12 @@ pub(super) fn is_instruction(name: &str) -> bool {
     any(&name_words(name), INSTRUCTION)
 }
 
+/// Returns whether a name is that of notes on records, in which there may be rules.
+pub(super) fn is_notes(name: &str) -> bool {
+    let found = name_words(name);
+    any(&found, OBSERVATION) || any(&found, &["note", "notes"])
+}
+
 /// Returns what an output asks for, by its name or else by its description.
 pub(super) fn wish(field: &Field) -> Option<Wish> {
     let of = |found: &[String]| {

@@ -11,6 +11,8 @@ const ALL_WORDS: usize = 300;
 /// The number of rows from which kinds of conditions are compared on held-out rows, and the number of parts.
 const COMPARED: usize = 12;
 const PARTS: usize = 3;
+/// The number of rows from which the only label is the answer in doubt, whatever else is known.
+const ENOUGH: usize = 5;
 /// The maximum number of labels that are listed.
 const MOST_LISTED: usize = 30;
 
@@ -31,7 +33,9 @@ pub(super) fn sentences(table: &Table, style: &mut Style<'_>, several: bool) -> 
         if trial::accuracy(table, &with) > before + 1e-9 {
             rules.push(fallback);
         }
-    } else if let Some(label) = table.labels.first() {
+    } else if let Some(label) = table.labels.first()
+        && (rules.is_empty() || table.len() >= ENOUGH)
+    {
         rules.push(format!("{}, answer \"{label}\".", opened("In doubt", table, several)));
     }
     rules

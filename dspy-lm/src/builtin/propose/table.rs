@@ -62,7 +62,13 @@ impl Table {
                 && length <= LABEL_WORDS
                 && !words(label).is_empty()
         };
-        let few = counts.len() <= MOST_LABELS && (counts.len() * 2 <= rows.len() || rows.len() <= 6);
+        // Of few rows, many may have a label of their own.
+        let repeated = match rows.len() {
+            0..=6 => true,
+            7..=20 => counts.len() * 3 <= rows.len() * 2,
+            many => counts.len() * 2 <= many,
+        };
+        let few = counts.len() <= MOST_LABELS && repeated;
         // Different numbers are quantities, not labels.
         let quantities = counts.len() > 6 && counts.keys().all(|label| number(label).is_some());
         if rows.is_empty() || !few || quantities || !counts.keys().all(is_label) {

@@ -35,6 +35,7 @@ impl Random {
 }
 
 /// A synthetic task: rows of inputs with a label.
+#[derive(Clone)]
 struct Synthetic {
     output: String,
     kind: String,
@@ -135,6 +136,37 @@ impl Synthetic {
         Synthetic { output: random.word(), kind: choices(&labels), labels, rows }
     }
 
+    /// The label of the middle of a range is another one than those of its ends; a second number is noise.
+    fn of_bands(seed: u64, rows: usize) -> Synthetic {
+        let mut random = Random(seed);
+        let (names, labels) = (random.words(2), random.words(2));
+        let (low, high) = (25 + random.below(15), 60 + random.below(15));
+        let rows = (0..rows)
+            .map(|_| {
+                let values = [random.below(100), random.below(100)];
+                let label = usize::from((low..high).contains(&values[0]));
+                let inputs = names.iter().zip(values).map(|(name, value)| (name.clone(), value.to_string()));
+                (inputs.collect(), labels[label].clone())
+            })
+            .collect();
+        Synthetic { output: random.word(), kind: choices(&labels), labels, rows }
+    }
+
+    /// Of two texts, only the words of the second one decide. The first one has other words.
+    fn of_two_texts(seed: u64, rows: usize) -> Synthetic {
+        let mut random = Random(seed);
+        let names = random.words(2);
+        let mut task = Synthetic::of_words(seed, &[], "", rows);
+        let noise = random.words(40);
+        for (inputs, _) in &mut task.rows {
+            let Some((name, _)) = inputs.first_mut() else { continue };
+            *name = names[1].clone();
+            let text: Vec<&str> = (0..9).map(|_| noise[random.below(noise.len())].as_str()).collect();
+            inputs.insert(0, (names[0].clone(), format!("The {}.", text.join(" "))));
+        }
+        task
+    }
+
     /// Returns the share of the last rows that are answered right under an instruction.
     fn accuracy(&self, instruction: &str, from: usize) -> f64 {
         let lm = BuiltinLm::new();
@@ -171,6 +203,12 @@ impl Synthetic {
                 inputs.iter().for_each(|(name, value)| out += &format!("### {name}\n{value}\n\n"));
                 let _ = writeln!(out, "## Generated Outputs\n### {}\n{}\n", self.output, wrong(label));
                 let _ = writeln!(out, "## Feedback\nExpected {label}, got {}.\n", wrong(label));
+                out
+            }),
+            4 => rows.iter().enumerate().fold(String::new(), |mut out: String, (at, (inputs, label))| {
+                let _ = writeln!(out, "# Example {}", at + 1);
+                inputs.iter().for_each(|(name, value)| out += &format!("{name}: {value}\n"));
+                let _ = writeln!(out, "{}: {label}\n", self.output);
                 out
             }),
             _ => rows.iter().fold(String::new(), |mut out: String, (inputs, label)| {
@@ -228,6 +266,16 @@ fn labels_of_a_free_text_are_learned() {
 #[test]
 fn ranges_are_learned() {
     assert_lifts("numbers", SEEDS.map(|seed| Synthetic::of_numbers(seed, 84)), 60, 0.4);
+}
+
+#[test]
+fn the_middle_of_a_range_is_learned() {
+    assert_lifts("bands", SEEDS.map(|seed| Synthetic::of_bands(seed, 84)), 60, 0.25);
+}
+
+#[test]
+fn the_text_that_decides_is_found() {
+    assert_lifts("two texts", SEEDS.map(|seed| Synthetic::of_two_texts(seed, 84)), 60, 0.3);
 }
 
 #[test]
@@ -297,6 +345,56 @@ fn a_history_with_scores_does_no_harm() {
         let text = only(&ask(&request));
         assert!(task.accuracy(&text, 60) >= task.accuracy(&good, 60) - 0.05, "{good}\n\n{text}");
     }
+}
+
+#[test]
+fn the_lines_of_a_history_are_not_sentences() {
+    let task = Synthetic::of_words(4, &[], "", 40);
+    let history = "# Attempt 1\n## Instruction\nGuess.\n## Score\n0.25\n\n# Attempt 2\n## Instruction\nThink of the \
+                   words.\n## Score\n0.5";
+    for records in [String::new(), task.records(40, 2)] {
+        let inputs = [
+            ("current_instruction", "Give the right answer.".to_owned()),
+            ("examples", records),
+            ("attempts", history.to_owned()),
+        ];
+        let inputs: Vec<_> = inputs.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        let request =
+            Request::new(prompt(&inputs, &[("new_instruction", "string")], "Write an instruction."));
+        let text = only(&ask(&request));
+        assert!(text.contains("Think of the words."), "{text}");
+        assert!(["Attempt", "Score", "0.25", "#"].iter().all(|part| !text.contains(part)), "{text}");
+    }
+}
+
+#[test]
+fn rules_survive_notes_and_their_summary() {
+    let (mut before, mut after) = (0.0, 0.0);
+    for seed in 0..4 {
+        let task = Synthetic::of_words(seed, &[], "", 100);
+        let noted: Vec<String> = (0..6)
+            .map(|batch| {
+                let rows =
+                    Synthetic { rows: task.rows[batch * 10..batch * 10 + 10].to_vec(), ..task.clone() };
+                let inputs = [("rows", rows.records(10, 4))];
+                only(&ask(&Request::new(prompt(
+                    &inputs,
+                    &[("observations", "string")],
+                    "Note what the rows show.",
+                ))))
+            })
+            .collect();
+        let inputs = [("observations", noted.join("\n"))];
+        let summary =
+            only(&ask(&Request::new(prompt(&inputs, &[("summary", "string")], "Summarize the notes."))));
+        let inputs =
+            [("current_instruction", "Give the right answer.".to_owned()), ("dataset_summary", summary)];
+        let wanted = [("instruction", "string")];
+        let text = only(&ask(&Request::new(prompt(&inputs, &wanted, "Write a better instruction."))));
+        before += task.accuracy("Give the right answer.", 60);
+        after += task.accuracy(&text, 60);
+    }
+    assert!(after > before + 4.0 * 0.2, "{before} → {after}");
 }
 
 #[test]
