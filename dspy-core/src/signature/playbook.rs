@@ -156,6 +156,11 @@ impl Playbook {
         item.map(counter).map(|counter| *counter = counter.saturating_add(1)).is_some()
     }
 
+    /// Makes later items get other ids than those that the other playbook has or had, such as a later state of this one.
+    pub fn avoid_ids_of(&mut self, other: &Playbook) {
+        self.last = self.last.max(other.last);
+    }
+
     /// Returns whether both have the same sections, ids and texts, so that prompts show the same.
     pub fn reads_as(&self, other: &Playbook) -> bool {
         let shown = |item: &PlaybookItem| (item.id.clone(), item.section.clone(), item.text.clone());
@@ -248,7 +253,9 @@ impl fmt::Display for Playbook {
             let blank = if sections.is_empty() { "" } else { "\n\n" };
             write!(f, "{blank}### {}", item.section)?;
             sections.push(&item.section);
-            for PlaybookItem { id, text, .. } in self.items.iter().filter(|other| other.section == item.section) {
+            for PlaybookItem { id, text, .. } in
+                self.items.iter().filter(|other| other.section == item.section)
+            {
                 write!(f, "\n- [{id}] {text}")?;
             }
         }
@@ -279,7 +286,10 @@ impl TryFrom<Saved> for Playbook {
             item.text = one_line(&item.text);
             item.section = section_name(&item.section);
             if !is_id(&item.id) || item.text.is_empty() {
-                return Err(format!("the item `{}` of a playbook has no valid id or no text", short(&item.id)));
+                return Err(format!(
+                    "the item `{}` of a playbook has no valid id or no text",
+                    short(&item.id)
+                ));
             }
             if !ids.insert(item.id.clone()) {
                 return Err(format!("duplicate item `{}` of a playbook", item.id));
@@ -355,10 +365,17 @@ mod tests {
         assert!(playbook.remove("rul-3") && !playbook.remove("rul-3"));
         assert_eq!(playbook.add("rules", "New.").as_deref(), Some("rul-4"), "no id is used again");
         assert_eq!(playbook.add("rules", " \n"), None);
-        assert!(playbook.mark_harmful("rul-1") && playbook.mark_helpful("rul-1") && !playbook.mark_helpful("x"));
+        assert!(
+            playbook.mark_harmful("rul-1") && playbook.mark_helpful("rul-1") && !playbook.mark_helpful("x")
+        );
         let json = serde_json::to_string(&playbook).unwrap();
         assert_eq!(serde_json::from_str::<Playbook>(&json).unwrap(), playbook);
-        assert!(playbook.set_text("rul-1", "Refunds and bills go to billing.") && !playbook.set_text("rul-1", ""));
+        let mut earlier = Playbook::new();
+        earlier.avoid_ids_of(&playbook);
+        assert_eq!(earlier.add("rules", "x").as_deref(), Some("rul-5"));
+        assert!(
+            playbook.set_text("rul-1", "Refunds and bills go to billing.") && !playbook.set_text("rul-1", "")
+        );
         assert_eq!((playbook.items()[0].helpful(), playbook.items()[0].harmful()), (0, 0));
     }
 
@@ -388,7 +405,8 @@ mod tests {
         playbook.mark_helpful("gen-2");
         let same = playbook.revised(&playbook.below("")).to_string();
         assert_eq!(same, playbook.to_string());
-        let edited = playbook.revised("[rul-1] Refunds go to billing.\n* [gen-2] Be kind.\n1. [rul-1] Twice.\n[x] New.");
+        let edited = playbook
+            .revised("[rul-1] Refunds go to billing.\n* [gen-2] Be kind.\n1. [rul-1] Twice.\n[x] New.");
         let shown = "### rules\n- [rul-1] Refunds go to billing.\n\n### general\n- [gen-2] Be kind.\n- [gen-4] Twice.\n\
                      - [gen-5] New.";
         assert_eq!(edited.to_string(), shown);
