@@ -141,7 +141,7 @@ impl Rules {
             let counts = WordCounts::of(&text);
             let twin = words
                 .iter()
-                .find(|(id, known)| own != Some(id) && known.similarity(&counts) >= self.similarity);
+                .find(|(id, known)| own != Some(id.as_str()) && known.similarity(&counts) >= self.similarity);
             match twin {
                 Some((id, _)) => Err(format!("a duplicate of `{id}`")),
                 None => Ok((text, counts)),
@@ -156,7 +156,7 @@ impl Rules {
                 }
             }),
             Delta::Update { id, .. } | Delta::Remove { id } if playbook.get(id).is_none() => Err(unknown(id)),
-            Delta::Update { id, text } => checked(text, Some(id), words).map(|(text, counts)| {
+            Delta::Update { id, text } => checked(text, Some(id.as_str()), words).map(|(text, counts)| {
                 if playbook.get(id).is_some_and(|item| item.text() != text) && playbook.set_text(id, &text) {
                     words
                         .iter_mut()

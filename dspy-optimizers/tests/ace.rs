@@ -101,7 +101,7 @@ async fn lessons_become_items_by_the_published_number_of_calls() {
     // the valset.
     assert_eq!(lm.calls(), 20 + 5 + 5 + 8 + 12);
     assert_eq!(report.usage.requests as usize, lm.calls());
-    assert!(report.changes().to_string().contains("  playbook\n    + ### sounds\n"), "{}", report.changes());
+    assert!(report.changes().to_string().contains("  playbook\n  + ### sounds\n"), "{}", report.changes());
     assert!(report.to_html().contains("<h4>Playbook</h4>"));
 }
 
@@ -125,8 +125,7 @@ async fn rows_are_run_again_until_a_lesson_helps() {
 #[tokio::test]
 async fn a_worse_playbook_is_rejected() {
     let lm = Obedient::new();
-    // Each proposal spoils the cows; hints are read from the front.
-    let spoil = async |request: TextRequest| Ok(vec![format!("### sounds\n- cow=meow\n{}", request.current)]);
+    let spoil = async |request: TextRequest| Ok(vec![request.current.replace("cow=moo", "cow=meow")]);
     let ace = Ace::builder().metric(right).batch(5).epochs(2).proposer(spoil).build();
     let known = ["cow=moo", "cat=meow", "dog=woof", "duck=quack"];
     let program = knowing(&lm, &known);
@@ -221,7 +220,7 @@ fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
             .acceptance_rows(4)
             .max_harmful(2);
         let program = DynPredict::new("question -> answer".parse().unwrap());
-        let data = Data::new(rows(9)).valset(rows(10));
+        let data = Data::new(rows(6)).valset(rows(7));
         let optimized = with_run!(ace, run).build().compile(program, data).await?;
         Ok(optimized.report().clone())
     })
@@ -265,7 +264,7 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
         let report = optimized.report();
         assert_eq!((report.stopped, report.trials.len()), (Stopped::Finished, 1), "{report}");
         assert!(!report.warnings.is_empty() && report.warnings.len() < 12, "{:?}", report.warnings);
-        assert!(report.warnings.iter().all(|warning| warning.len() < 500), "{:?}", report.warnings);
+        assert!(report.warnings.iter().all(|warning| warning.len() < 2_000), "{:?}", report.warnings);
         assert!(optimized.predictor().playbook().is_empty());
     }
     for constant in [0.0, 1.0] {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use common::{HINTS, Obedient, Row, one_step, question, right, rows};
 use dspy_core::evaluate::Score;
-use dspy_core::lm::{BoxFuture, Budget, Lm, LmError, LmErrorKind};
+use dspy_core::lm::{BoxFuture, Budget, Lm};
 use dspy_core::predict::DynPredict;
-use dspy_core::program::{HasPredictors as _, Module as _, Trace, trace};
+use dspy_core::program::{Module as _, Trace, trace};
 use dspy_optimizers::ace::{Feedback, Learned, OnlineAce};
-use dspy_optimizers::proposer::{CurationRequest, Delta, TextProposer, TextRequest};
+use dspy_optimizers::proposer::{CurationRequest, Delta, Proposer, TextProposer, TextRequest};
 use dspy_optimizers::{Ace, OptimizeError, Verify};
 
 /// A curator that adds the feedback of each run, after it has waited for a while.
@@ -76,10 +76,8 @@ async fn feedback_becomes_an_item_if_it_is_accepted() {
         online.learn(run(&online, "dog").await, good).await.unwrap(),
         Learned::Unchanged { notes: vec![] }
     );
-    // An item in front of the others would spoil the cows.
-    let spoiled = Ace::builder().metric(right).batch(1).proposer(async |request: TextRequest| {
-        Ok(vec![format!("### sounds\n- cow=meow\n{}", request.current)])
-    });
+    let spoil = async |request: TextRequest| Ok(vec![request.current.replace("moo", "meow")]);
+    let spoiled = Ace::builder().metric(right).batch(1).proposer(spoil);
     let spoiled = spoiled.build().online(online.program(), rows(5)).unwrap();
     let learned = spoiled.learn(run(&online, "cow").await, "wrong").await.unwrap();
     assert!(
@@ -217,14 +215,13 @@ async fn a_budget_limits_all_updates_together() {
 #[tokio::test]
 async fn an_outage_keeps_the_run() {
     let lm = Obedient::new();
-    let down = Lm::from_fn(|_| async { Err(LmError::new(LmErrorKind::Server, "down", "out of reach")) });
-    let proposer = dspy_optimizers::proposer::Proposer::new().with_lm(down);
+    let proposer = Proposer::new().with_lm(Lm::shared(Obedient::down_from(0)));
     let online = Ace::builder().metric(right).batch(1).proposer(proposer).build();
     let online = online.online(one_step(&lm), rows(5)).unwrap();
-    for waiting in 1..30 {
+    for waiting in 1..210 {
         let error = online.learn(run(&online, "cow").await, "cow=moo").await.unwrap_err();
         assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
-        assert_eq!(online.waiting(), waiting.min(10), "what waits is bounded");
+        assert_eq!(online.waiting(), waiting.min(200), "what waits is bounded");
     }
     assert_eq!(online.version(), 0);
 }

@@ -168,7 +168,7 @@ impl Playbook {
     }
 
     /// Returns the playbook as an edited rendering of it states it. An item whose id the rendering keeps also keeps its
-    /// counters, unless its text has changed; other lines are new items.
+    /// counters, unless its text has changed; other lines are new items, except for those that repeat one.
     ///
     /// ```
     /// use dspy_core::signature::Playbook;
@@ -197,6 +197,7 @@ impl Playbook {
                     revised.items.push(item);
                     revised.set_text(&known.id, &text);
                 }
+                _ if revised.items.iter().any(|item| item.text == text) => {}
                 _ => drop(revised.add(section.unwrap_or_default(), &text)),
             }
         }
@@ -406,7 +407,7 @@ mod tests {
         let same = playbook.revised(&playbook.below("")).to_string();
         assert_eq!(same, playbook.to_string());
         let edited = playbook
-            .revised("[rul-1] Refunds go to billing.\n* [gen-2] Be kind.\n1. [rul-1] Twice.\n[x] New.");
+            .revised("[rul-1] Refunds go to billing.\n* [gen-2] Be kind.\n1. [rul-1] Twice.\n[x] New.\nNew.");
         let shown = "### rules\n- [rul-1] Refunds go to billing.\n\n### general\n- [gen-2] Be kind.\n- [gen-4] Twice.\n\
                      - [gen-5] New.";
         assert_eq!(edited.to_string(), shown);

@@ -6,6 +6,8 @@ mod online;
 mod search;
 mod settings;
 
+use serde_json::Value;
+
 pub use self::online::{Feedback, Learned, OnlineAce, Snapshot};
 use self::search::Search;
 use self::settings::Settings;
@@ -17,7 +19,6 @@ use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
-use serde_json::Value;
 
 /// An optimizer that collects lessons from runs in a [`Playbook`](dspy_core::signature::Playbook) for each predictor,
 /// below its instruction: agentic context engineering.
@@ -36,8 +37,7 @@ use serde_json::Value;
 ///
 /// Cost for a trainset of `t` rows and a valset of `v`, with the defaults and `w` wrong runs in `c` batches, for one
 /// predictor: `t` + `v` runs of the program, 2 × `w` calls of the reflector and `w` further runs, `c` calls of the
-/// curator, `c` × 60 runs to compare playbooks, and 4 × `v` at the end, each at most. The
-/// [guide](https://docs.rs/dspy) has the formula.
+/// curator, `c` × 60 runs to compare playbooks, and 4 × `v` at the end, each at most. The guide has the formula.
 ///
 /// Source: Zhang et al., "Agentic Context Engineering: Evolving Contexts for Self-Improving Language Models" (2025).
 ///

@@ -23,8 +23,9 @@ use crate::proposer::{Record, SharedProposer};
 /// The largest number of snapshots that are kept besides the first; the oldest ones go.
 const MOST_SNAPSHOTS: usize = 100;
 
-/// The number of batches that may wait; beyond it, the oldest runs go.
-const MOST_WAITING: usize = 10;
+/// The number of batches, and of runs, that may wait; beyond both, the oldest runs go.
+const MOST_BATCHES: usize = 10;
+const MOST_RUNS: usize = 200;
 
 /// The largest number of calls of a predictor in one run that are kept: the last ones.
 const MOST_CALLS: usize = 8;
@@ -177,8 +178,8 @@ impl From<String> for Feedback {
 /// The score of a metric with its feedback.
 impl From<Score> for Feedback {
     fn from(score: Score) -> Self {
-        let predictors = score.predictors.into_iter().collect();
-        Feedback { text: score.feedback, score: Some(score.value), predictors, ..Feedback::default() }
+        let Score { value, feedback, predictors, .. } = score;
+        Feedback { text: feedback, score: Some(value), predictors, ..Feedback::default() }
     }
 }
 
@@ -330,7 +331,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         let number = state.run;
         state.run += 1;
         state.waiting.push_back((number, Waiting { right, calls }));
-        while state.waiting.len() > self.settings.batch.saturating_mul(MOST_WAITING) {
+        while state.waiting.len() > self.settings.batch.saturating_mul(MOST_BATCHES).max(MOST_RUNS) {
             state.waiting.pop_front();
         }
         Ok(())
