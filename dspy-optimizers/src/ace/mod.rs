@@ -1,6 +1,7 @@
 //! `Ace`: playbooks that grow by lessons from runs.
 
 mod acceptance;
+mod feedback;
 mod lesson;
 mod online;
 mod search;
@@ -8,7 +9,8 @@ mod settings;
 
 use serde_json::Value;
 
-pub use self::online::{Feedback, Learned, OnlineAce, Snapshot};
+pub use self::feedback::{Feedback, Learned, Snapshot};
+pub use self::online::OnlineAce;
 use self::search::Search;
 use self::settings::Settings;
 use crate::OptimizeError;
