@@ -176,6 +176,9 @@ pub mod guide {
         #[doc = include_str!("../docs/optimizers/module-opro.md")]
         pub mod module_opro {}
 
+        #[doc = include_str!("../docs/optimizers/ace.md")]
+        pub mod ace {}
+
         #[doc = include_str!("../docs/optimizers/simba.md")]
         pub mod simba {}
     }

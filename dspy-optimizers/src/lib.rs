@@ -11,6 +11,7 @@
 //! | an endpoint that trains models | [`BootstrapFinetune`]: weights learnt from successful runs |
 //! | several optimizers | [`BetterTogether`]: one after the other, by a strategy such as `p -> w -> p` |
 //! | a program whose instructions matter | [`Copro`]: instructions from a proposer, one predictor at a time |
+//! | many lessons to keep, runs with feedback while the program is in use | [`Ace`]: playbooks that grow by lessons |
 //! | several predictors whose instructions matter | [`ModuleOpro`]: new instructions for all predictors in each step |
 //! | labels that follow conditions | [`InferRules`]: rules that a model induces from the rows |
 //! | runs that differ in how well they succeed | [`Simba`]: advice and demonstrations from comparing them |
@@ -72,6 +73,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod ace;
 mod auto;
 mod better_together;
 mod bootstrap_few_shot;
@@ -100,6 +102,7 @@ mod module_opro;
 mod optimized;
 mod optimizer;
 mod options;
+mod playbook;
 pub mod proposer;
 mod race;
 mod random_search;
@@ -109,7 +112,9 @@ pub mod samplers;
 mod simba;
 mod strategy;
 mod verify;
+mod words;
 
+pub use ace::Ace;
 pub use auto::Auto;
 pub use better_together::BetterTogether;
 pub use bootstrap_few_shot::BootstrapFewShot;

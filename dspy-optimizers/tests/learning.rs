@@ -15,7 +15,7 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::Proposer;
-use dspy_optimizers::{Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
+use dspy_optimizers::{Ace, Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
 use serde_json::json;
 
 const GOOD: [&str; 6] = ["lovely", "cheerful", "melody", "sunshine", "generous", "delicious"];
@@ -193,4 +193,12 @@ async fn the_builtin_model_writes_ranges_of_numbers() {
 #[tokio::test]
 async fn the_builtin_model_writes_rules_about_one_of_two_texts() {
     lifts_itself("title, body -> answer: Literal['good', 'bad']", pairs, 0.2).await;
+}
+
+/// Its reflector and curator are the built-in model, too.
+#[tokio::test]
+async fn ace_learns() {
+    let ace =
+        Ace::builder().metric(exact).batch(20).epochs(2).proposer(Proposer::new().with_lm(Lm::builtin()));
+    lift(Box::pin(ace.build().compile(program(), data())), 0.2).await;
 }

@@ -13,7 +13,7 @@ use super::message_builder::MessageBuilder;
 use super::{Adapter, Parsed, Prompt, prompt_parts};
 use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
-use crate::signature::{FieldError, FieldSpec, Native, Role, SignatureSpec, Values};
+use crate::signature::{FieldError, FieldSpec, Native, Playbook, Role, SignatureSpec, Values};
 use crate::tools::text_calls::{self, Written};
 use crate::tools::{ToolCalls, check_calls};
 
@@ -340,10 +340,13 @@ fn is_call(value: &Value, names: &[&str]) -> bool {
 fn with_own_instruction(spec: &SignatureSpec, left: SignatureSpec) -> SignatureSpec {
     let unwritten = SignatureSpec::new(spec.name(), "", spec.fields().iter().cloned());
     let nothing_left = left.outputs().next().is_none();
-    if nothing_left || unwritten.instruction() != spec.instruction() {
+    let (own, playbook) = Playbook::split(spec.instruction());
+    if nothing_left || **unwritten.instruction() != *own {
         return left;
     }
-    SignatureSpec::new(left.name(), "", left.fields().iter().cloned())
+    let left = SignatureSpec::new(left.name(), "", left.fields().iter().cloned());
+    let shown = playbook.below(left.instruction());
+    left.with_instruction(shown)
 }
 
 /// Returns a reply with its native calls, to be quoted in errors.

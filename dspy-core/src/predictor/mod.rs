@@ -20,7 +20,7 @@ use crate::lm::{Capabilities, Lm, Params};
 use crate::locks::MutexExt as _;
 use crate::observe::PredictorRef;
 use crate::recovery::Recovery;
-use crate::signature::{Demo, SignatureSpec, Values};
+use crate::signature::{Demo, Playbook, SignatureSpec, Values};
 
 pub use attempt::Attempt;
 pub(crate) use call::split_outputs;
@@ -46,8 +46,11 @@ pub struct Predictor {
 struct State {
     /// The signature as declared in code.
     declared: Arc<SignatureSpec>,
-    /// The signature as optimized, with another instruction or other descriptions.
+    /// The signature as optimized, with another instruction, a playbook below it, or other descriptions.
     spec: Arc<SignatureSpec>,
+    /// The instruction without the playbook.
+    instruction: Arc<str>,
+    playbook: Arc<Playbook>,
     /// The descriptions of tools by name, which replace those of the tools that are passed in.
     tools: Arc<BTreeMap<String, String>>,
     demos: Arc<[Demo]>,
@@ -63,6 +66,8 @@ impl Clone for State {
         State {
             declared: self.declared.clone(),
             spec: self.spec.clone(),
+            instruction: self.instruction.clone(),
+            playbook: self.playbook.clone(),
             tools: self.tools.clone(),
             demos: self.demos.clone(),
             lm: self.lm.clone(),
@@ -117,7 +122,9 @@ impl Predictor {
         let spec = spec.into();
         let state = State {
             declared: spec.clone(),
+            instruction: spec.instruction().clone(),
             spec,
+            playbook: Arc::default(),
             tools: Arc::default(),
             demos: Arc::from([]),
             lm: None,
@@ -134,7 +141,8 @@ impl Predictor {
         PredictorRef { address: std::ptr::from_ref(self).addr(), id: self.id }
     }
 
-    /// Returns the signature, with the current instruction and descriptions.
+    /// Returns the signature as prompts show it: with the current instruction, the [playbook](Self::playbook) below
+    /// it, and the current descriptions.
     pub fn spec(&self) -> &Arc<SignatureSpec> {
         &self.state.spec
     }
@@ -145,14 +153,33 @@ impl Predictor {
         &self.state.declared
     }
 
-    /// Returns the current instruction.
+    /// Returns the current instruction, without the playbook.
     pub fn instruction(&self) -> &str {
-        self.state.spec.instruction()
+        &self.state.instruction
     }
 
-    /// Replaces the instruction.
+    /// Replaces the instruction. The playbook stays.
     pub fn set_instruction(&mut self, instruction: impl Into<Arc<str>>) {
-        self.change_spec(|spec| spec.with_instruction(instruction));
+        self.state_mut().instruction = instruction.into();
+        self.show_instruction();
+    }
+
+    /// Returns the lessons of earlier runs, which prompts show below the instruction. Empty by default.
+    pub fn playbook(&self) -> &Playbook {
+        &self.state.playbook
+    }
+
+    /// Replaces the playbook.
+    pub fn set_playbook(&mut self, playbook: impl Into<Arc<Playbook>>) {
+        self.state_mut().playbook = playbook.into();
+        self.show_instruction();
+    }
+
+    fn show_instruction(&mut self) {
+        let State { instruction, playbook, .. } = &*self.state;
+        let shown: Arc<str> =
+            if playbook.is_empty() { instruction.clone() } else { playbook.below(instruction).into() };
+        self.change_spec(|spec| spec.with_instruction(shown));
     }
 
     /// Replaces the description of a field; does nothing if there is no such field.

@@ -12,6 +12,7 @@ mod field_trait;
 mod map_order;
 mod native;
 mod partial;
+mod playbook;
 mod reply_schema;
 pub(crate) mod schema_keywords;
 mod spec;
@@ -29,6 +30,7 @@ pub(crate) use partial::update_values;
 pub use partial::{FieldChange, FieldState, FieldUpdate, PartialValues};
 #[doc(hidden)]
 pub use partial::{ReadField, WriteField, update_field};
+pub use playbook::{Playbook, PlaybookItem};
 pub use spec::{FieldSpec, Role, SignatureSpec};
 pub use string_form::GrammarError;
 pub use traits::{Example, FieldError, Fields, IntoInput, Signature};

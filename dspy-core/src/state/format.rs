@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{StateError, python};
 use crate::predictor::Predictor;
-use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
+use crate::signature::{Demo, FieldSpec, Playbook, Role, SignatureSpec};
 use dspy_base::error::clipped;
 
 /// The name of the format and its version, written to every file.
@@ -35,6 +35,9 @@ pub struct PredictorState {
     pub fingerprint: Option<String>,
     /// The instruction.
     pub instruction: String,
+    /// The lessons of earlier runs. A file for Python has them as a part of the instruction.
+    #[serde(default, skip_serializing_if = "Playbook::is_empty")]
+    pub playbook: Playbook,
     /// The fields, inputs before outputs.
     pub fields: Vec<FieldState>,
     /// The descriptions that replace those of tools, by the name of the tool.
@@ -164,6 +167,7 @@ impl PredictorState {
             signature: spec.name().into(),
             fingerprint: Some(spec.fingerprint()),
             instruction: predictor.instruction().into(),
+            playbook: predictor.playbook().clone(),
             fields: shown(spec)
                 .map(|field| FieldState::of(field).beside(field, predictor.declared().field(field.name())))
                 .collect(),
@@ -227,6 +231,9 @@ impl PredictorState {
 
     pub(crate) fn apply(&self, predictor: &mut Predictor) {
         predictor.set_instruction(self.instruction.as_str());
+        if *predictor.playbook() != self.playbook {
+            predictor.set_playbook(self.playbook.clone());
+        }
         let names: Vec<String> = shown(predictor.spec()).map(|field| field.name().to_owned()).collect();
         for (position, field) in self.fields.iter().enumerate() {
             let name = if field.name.is_empty() { names.get(position) } else { Some(&field.name) };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{FieldState, PredictorState, ProgramState, StateError};
-use crate::signature::Demo;
+use crate::signature::{Demo, Playbook};
 
 /// The keys of a predictor in a Python file.
 const PREDICTOR: [&str; 2] = ["signature", "demos"];
@@ -43,6 +43,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
     let signature = &value["signature"];
     let instruction =
         signature["instructions"].as_str().ok_or_else(|| wrong("no `signature.instructions`"))?;
+    let (instruction, playbook) = Playbook::split(instruction);
     let fields = signature["fields"].as_array().ok_or_else(|| wrong("no `signature.fields`"))?;
     let fields = fields.iter().map(|field| {
         let description = field["description"].as_str().unwrap_or_default();
@@ -67,6 +68,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
         signature: String::new(),
         fingerprint: None,
         instruction: instruction.into(),
+        playbook,
         fields: fields.collect(),
         tools: BTreeMap::new(),
         demos: demos?,
@@ -134,7 +136,7 @@ fn write_predictor(predictor: &PredictorState) -> Value {
         "traces": [],
         "train": [],
         "demos": predictor.demos,
-        "signature": {"instructions": predictor.instruction, "fields": fields.collect::<Vec<_>>()},
+        "signature": {"instructions": predictor.playbook.below(&predictor.instruction), "fields": fields.collect::<Vec<_>>()},
         "lm": null,
     })
 }

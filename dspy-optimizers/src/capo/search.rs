@@ -1,5 +1,9 @@
 //! The search: steps of children and races.
 
+use std::sync::Arc;
+
+use dspy_core::predict::Predictor;
+
 use super::Settings;
 use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
@@ -43,7 +47,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             train.shuffled(study.seed().branch("split")).split_at(shots)
         };
         let predictors = study.program().named_predictors().into_iter();
-        let specs = predictors.map(|(path, predictor)| (path, predictor.spec().clone())).collect();
+        // Instructions are written without the playbook, which stays below them.
+        let bare =
+            |predictor: &Predictor| (**predictor.spec()).clone().with_instruction(predictor.instruction());
+        let specs = predictors.map(|(path, predictor)| (path, Arc::new(bare(predictor)))).collect();
         let longest = prompt_length(study.program());
         Search { study, settings, writer, specs, pool, val, population: Vec::new(), longest }
     }

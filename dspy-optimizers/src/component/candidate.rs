@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dspy_base::digest::Digest;
 use dspy_core::program::HasPredictors;
-use dspy_core::signature::{Demo, FieldSpec, Role};
+use dspy_core::signature::{Demo, FieldSpec, Playbook, Role};
 use serde::{Deserialize, Serialize};
 
 use super::{Component, ComponentError, ComponentKind, ComponentValue};
@@ -18,8 +18,9 @@ use super::{Component, ComponentError, ComponentKind, ComponentValue};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let program = DynPredict::new("text -> mood".parse()?);
 /// let found: Vec<_> = Candidate::of(&program).components().map(ToString::to_string).collect();
-/// let names = ["self:instruction", "self:description.text", "self:description.mood", "self:demos"];
-/// assert!(found.len() == 4 && names.iter().all(|name| found.iter().any(|known| known == name)));
+/// let texts = ["self:instruction", "self:description.text", "self:description.mood"];
+/// let names = [&texts[..], &["self:demos", "self:playbook"]].concat();
+/// assert!(found.len() == 5 && names.iter().all(|name| found.iter().any(|known| known == name)));
 ///
 /// let blunt = Candidate::new().with(Component::instruction("self"), "One word.");
 /// let changed = blunt.applied_to(&program)?;
@@ -54,6 +55,7 @@ impl Candidate {
                 values.insert(Component::tool(&*path, name), text.as_str().into());
             }
             values.insert(Component::demos(&*path), predictor.demos().to_vec().into());
+            values.insert(Component::playbook(&*path), predictor.playbook().clone().into());
             values.insert(Component::instruction(path), predictor.instruction().into());
         }
         Candidate { values }
@@ -87,6 +89,12 @@ impl Candidate {
     #[must_use]
     pub fn demos(self, path: impl Into<String>, demos: impl Into<Vec<Demo>>) -> Self {
         self.with(Component::demos(path), demos.into())
+    }
+
+    /// Sets the playbook of the predictor at `path`.
+    #[must_use]
+    pub fn playbook(self, path: impl Into<String>, playbook: Playbook) -> Self {
+        self.with(Component::playbook(path), playbook)
     }
 
     /// Sets the value of a component in place.
@@ -146,6 +154,9 @@ impl Candidate {
                     (ComponentKind::Demos, ComponentValue::Demos(demos)) => {
                         predictor.set_demos(demos.as_slice());
                     }
+                    (ComponentKind::Playbook, ComponentValue::Playbook(playbook)) => {
+                        predictor.set_playbook(playbook.clone());
+                    }
                     // `check` has refused all other combinations.
                     _ => {}
                 }
@@ -175,7 +186,7 @@ impl Candidate {
         let exists = |component: &Component| {
             let predictor = predictors.iter().find(|(path, _)| path == component.predictor());
             predictor.is_some_and(|(_, predictor)| match component.kind() {
-                ComponentKind::Instruction | ComponentKind::Demos => true,
+                ComponentKind::Instruction | ComponentKind::Demos | ComponentKind::Playbook => true,
                 ComponentKind::Description { field } => {
                     let spec = predictor.spec();
                     spec.inputs().chain(spec.outputs()).any(|known| known.name() == field)
@@ -195,7 +206,8 @@ impl Candidate {
             }
             let fits = match value {
                 ComponentValue::Text(_) => component.is_text(),
-                ComponentValue::Demos(_) => !component.is_text(),
+                ComponentValue::Demos(_) => *component.kind() == ComponentKind::Demos,
+                ComponentValue::Playbook(_) => *component.kind() == ComponentKind::Playbook,
             };
             if !fits {
                 return Err(ComponentError::Kind(component.to_string()));
@@ -255,6 +267,8 @@ mod tests {
         assert!(matches!(field, Err(ComponentError::Unknown { .. })));
         let kind = Candidate::new().with(Component::demos("self"), "text").apply(&mut program);
         assert_eq!(kind, Err(ComponentError::Kind("self:demos".into())));
+        let kind = Candidate::new().with(Component::playbook("self"), vec![demo("good")]).apply(&mut program);
+        assert_eq!(kind, Err(ComponentError::Kind("self:playbook".into())));
         assert_eq!(Candidate::of(&program), given);
     }
 
@@ -273,6 +287,25 @@ mod tests {
             assert!(Candidate::new().with(wrong, "x").applied_to(&before).is_err());
         }
         assert!(Candidate::new().with(Component::tool("self", "find"), "x").applied_to(&program()).is_err());
+    }
+
+    #[test]
+    fn a_playbook_is_set_below_the_instruction() {
+        let before = program().with_instruction("Feel.");
+        let mut playbook = Playbook::new();
+        playbook.add("words", "Rain is bad.");
+        let candidate = Candidate::new().playbook("self", playbook.clone());
+        let after = candidate.applied_to(&before).unwrap();
+        assert_eq!((after.predictor().instruction(), after.predictor().playbook()), ("Feel.", &playbook));
+        assert!(after.predictor().spec().instruction().ends_with("### words\n- [wor-1] Rain is bad."));
+        let other = Candidate::new().instruction("self", "Sense.").applied_to(&after).unwrap();
+        assert!(other.predictor().spec().instruction().starts_with("Sense.\n\n## Playbook\n"));
+        assert_eq!(
+            Candidate::of(&before).applied_to(&other).unwrap().predictor().spec(),
+            before.predictor().spec()
+        );
+        let json = serde_json::to_string(&candidate).unwrap();
+        assert_eq!(serde_json::from_str::<Candidate>(&json).unwrap(), candidate);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub enum ComponentError {
     /// The string is not the name of a component.
     #[error(
         "`{0}` is not the name of a component; names are `path:instruction`, `path:description.field`, \
-         `path:variant.field.choice`, `path:tool.name` and `path:demos`"
+         `path:variant.field.choice`, `path:tool.name`, `path:demos` and `path:playbook`"
     )]
     Name(String),
     /// The program has no such component.
@@ -21,9 +21,10 @@ pub enum ComponentError {
         /// The names of the components of the program.
         known: Vec<String>,
     },
-    /// The value is not of the kind of the component: text for demonstrations, or the reverse.
+    /// The value is not of the kind of the component, such as text for demonstrations.
     #[error(
-        "the value of `{0}` is of the wrong kind; `demos` needs demonstrations, every other component text"
+        "the value of `{0}` is of the wrong kind; `demos` needs demonstrations, `playbook` a playbook, every other \
+         component text"
     )]
     Kind(String),
 }

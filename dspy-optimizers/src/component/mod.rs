@@ -6,7 +6,7 @@ mod error;
 use std::fmt;
 use std::str::FromStr;
 
-use dspy_core::signature::Demo;
+use dspy_core::signature::{Demo, Playbook};
 use serde::{Deserialize, Serialize};
 
 pub use self::candidate::Candidate;
@@ -57,6 +57,8 @@ pub enum ComponentKind {
     },
     /// The demonstrations of a predictor.
     Demos,
+    /// The lessons of earlier runs, which prompts show below the instruction of a predictor.
+    Playbook,
 }
 
 /// The value of a [`Component`].
@@ -68,6 +70,8 @@ pub enum ComponentValue {
     Text(String),
     /// The demonstrations of a predictor, in the order of the prompt.
     Demos(Vec<Demo>),
+    /// The playbook of a predictor.
+    Playbook(Playbook),
 }
 
 impl Component {
@@ -97,6 +101,11 @@ impl Component {
         Component { predictor: path.into(), kind: ComponentKind::Demos }
     }
 
+    /// Creates the component for the playbook of the predictor at `path`.
+    pub fn playbook(path: impl Into<String>) -> Self {
+        Component { predictor: path.into(), kind: ComponentKind::Playbook }
+    }
+
     /// Returns the path of the predictor.
     pub fn predictor(&self) -> &str {
         &self.predictor
@@ -109,7 +118,7 @@ impl Component {
 
     /// Returns whether its value is text.
     pub fn is_text(&self) -> bool {
-        !matches!(self.kind, ComponentKind::Demos)
+        !matches!(self.kind, ComponentKind::Demos | ComponentKind::Playbook)
     }
 }
 
@@ -122,6 +131,7 @@ impl fmt::Display for Component {
             ComponentKind::Variant { field, choice } => write!(f, "variant.{field}.{}", escaped(choice)),
             ComponentKind::Tool { name } => write!(f, "tool.{}", escaped(name)),
             ComponentKind::Demos => f.write_str("demos"),
+            ComponentKind::Playbook => f.write_str("playbook"),
         }
     }
 }
@@ -153,6 +163,7 @@ impl FromStr for Component {
             Some(("tool", name)) if !name.is_empty() => Ok(Component::tool(path, unescaped(name))),
             None if kind == "instruction" => Ok(Component::instruction(path)),
             None if kind == "demos" => Ok(Component::demos(path)),
+            None if kind == "playbook" => Ok(Component::playbook(path)),
             _ => Err(unknown()),
         }
     }
@@ -173,19 +184,27 @@ impl From<Component> for String {
 }
 
 impl ComponentValue {
-    /// Returns the text, or `None` for demonstrations.
+    /// Returns the text, or `None` for values of another kind.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             ComponentValue::Text(text) => Some(text),
-            ComponentValue::Demos(_) => None,
+            _ => None,
         }
     }
 
-    /// Returns the demonstrations, or `None` for text.
+    /// Returns the demonstrations, or `None` for values of another kind.
     pub fn as_demos(&self) -> Option<&[Demo]> {
         match self {
             ComponentValue::Demos(demos) => Some(demos),
-            ComponentValue::Text(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Returns the playbook, or `None` for values of another kind.
+    pub fn as_playbook(&self) -> Option<&Playbook> {
+        match self {
+            ComponentValue::Playbook(playbook) => Some(playbook),
+            _ => None,
         }
     }
 }
@@ -208,6 +227,12 @@ impl From<Vec<Demo>> for ComponentValue {
     }
 }
 
+impl From<Playbook> for ComponentValue {
+    fn from(playbook: Playbook) -> Self {
+        ComponentValue::Playbook(playbook)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +243,7 @@ mod tests {
             Component::instruction("self"),
             Component::description("steps[0].predict", "query"),
             Component::demos("by_kind['a:demos b.c']"),
+            Component::playbook("self"),
             Component::variant("self", "mood", "50%3A: so.so"),
             Component::tool("self", "find"),
         ] {

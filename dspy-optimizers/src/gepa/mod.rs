@@ -11,9 +11,12 @@ mod records;
 mod search;
 mod settings;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use self::meter::Halt;
+use self::records::Lens;
 use self::search::Search;
 use self::settings::{Accept, Settings, Size};
 pub use self::settings::{ComponentOrder, Evolve, Front, Noisy, Selector};
@@ -21,10 +24,11 @@ use crate::OptimizeError;
 #[doc(no_inline)]
 pub use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
-use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::data::Row;
+use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
 use crate::metric::SharedMetric;
 use crate::options::Options;
-use crate::proposer::{SharedProposer, TextProposer};
+use crate::proposer::{Record, SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
 
@@ -272,6 +276,17 @@ impl<M> Gepa<M> {
         self.settings.noisy = Some(noisy);
         self
     }
+}
+
+/// Returns the records of a run on a row: each call of the predictor at `path` with its feedback and the other steps in
+/// short. `labels` are the names of fields that may be labels.
+pub(crate) fn records_of<E>(
+    path: &str,
+    labels: &BTreeSet<String>,
+    row: Row<'_, E>,
+    rollout: &Rollout,
+) -> Vec<Record> {
+    Lens { path, labels, trajectories: true }.records(row, rollout)
 }
 
 optimizer!(Gepa { settings, proposer });

@@ -11,6 +11,7 @@ use crate::component::{Component, ComponentKind, ComponentValue};
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Task};
 use crate::race::Race;
 use crate::report::{Stopped, percent};
+use crate::words::WordCounts;
 
 /// A candidate with the scores that it has had so far.
 struct Held<P> {
@@ -22,8 +23,8 @@ struct Held<P> {
     words: Words,
 }
 
-/// The word counts of each component, as vectors of length 1.
-type Words = Vec<BTreeMap<String, f64>>;
+/// The words of each component.
+type Words = Vec<WordCounts>;
 
 impl<P> Held<P> {
     fn mean(&self) -> f64 {
@@ -200,11 +201,12 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let value = |component: &Component| {
             let value = draft.candidate.get(component).or_else(|| self.given.get(component));
             match value {
-                Some(ComponentValue::Text(text)) => words(text),
+                Some(ComponentValue::Text(text)) => WordCounts::of(text),
                 Some(ComponentValue::Demos(demos)) => {
-                    words(&serde_json::to_string(demos).unwrap_or_default())
+                    WordCounts::of(&serde_json::to_string(demos).unwrap_or_default())
                 }
-                None => BTreeMap::new(),
+                Some(ComponentValue::Playbook(playbook)) => WordCounts::of(&playbook.to_string()),
+                None => WordCounts::default(),
             }
         };
         // Tools are found later, and would make all earlier vectors shorter.
@@ -239,28 +241,11 @@ fn by_key<P>(memory: &[Held<P>], key: impl Fn(&Held<P>) -> f64) -> Vec<usize> {
     order
 }
 
-/// Returns the word counts of some text, as a vector of length 1.
-fn words(text: &str) -> BTreeMap<String, f64> {
-    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
-    let all = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    all.for_each(|word| *counts.entry(word.to_lowercase()).or_default() += 1.0);
-    let length = counts.values().map(|count| count * count).sum::<f64>().sqrt();
-    counts.values_mut().for_each(|count| *count /= length);
-    counts
-}
-
 /// Returns whether the texts of all components are within a distance.
 fn are_near(a: &Words, b: &Words, distance: f64) -> bool {
-    let empty = BTreeMap::new();
-    (0..a.len().max(b.len())).all(|at| {
-        let (a, b) = (a.get(at).unwrap_or(&empty), b.get(at).unwrap_or(&empty));
-        if a == b {
-            return true;
-        }
-        let all: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-        let gap = |word: &String| a.get(word).unwrap_or(&0.0) - b.get(word).unwrap_or(&0.0);
-        all.into_iter().map(|word| gap(word).powi(2)).sum::<f64>().sqrt() <= distance
-    })
+    let empty = WordCounts::default();
+    (0..a.len().max(b.len()))
+        .all(|at| a.get(at).unwrap_or(&empty).distance(b.get(at).unwrap_or(&empty)) <= distance)
 }
 
 #[cfg(test)]
@@ -295,12 +280,13 @@ mod tests {
 
     #[test]
     fn near_duplicates_differ_in_few_words() {
-        let of = |text: &str| vec![words(text)];
+        let of = |text: &str| vec![WordCounts::of(text)];
         assert!(are_near(&of("Say yes, or no."), &of("say YES or no"), 0.0));
         assert!(!are_near(&of("Say yes."), &of("Say no."), 0.1));
         let long: String = (0..400).map(|n| format!("word{n} ")).collect();
         assert!(are_near(&of(&long), &of(&format!("{long} more")), 0.1));
         assert!(!are_near(&of(""), &of("word"), 0.1));
-        assert!(!are_near(&vec![words("a"), words("b")], &vec![words("a"), words("c")], 0.1));
+        let both = |a: &str, b: &str| [of(a), of(b)].concat();
+        assert!(!are_near(&both("a", "b"), &both("a", "c"), 0.1));
     }
 }

@@ -53,7 +53,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 .components()
                 .filter(|component| match (evolve, component.kind()) {
                     (Evolve::Instructions, ComponentKind::Instruction)
-                    | (Evolve::Demos, ComponentKind::Demos) => true,
+                    | (Evolve::Demos, ComponentKind::Demos)
+                    | (Evolve::Playbooks, ComponentKind::Playbook) => true,
                     (Evolve::Descriptions, ComponentKind::Description { field })
                     | (Evolve::Variants, ComponentKind::Variant { field, .. }) => {
                         is_output(component.predictor(), field)
@@ -98,12 +99,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     ) -> Result<(Vec<(Component, ComponentValue)>, Usage), Halt> {
         let (mut values, mut usage) = (Vec::new(), Usage::default());
         for component in components {
-            let (value, cost) = if component.is_text() {
-                let (text, cost) = self.reflect(material, component).await?;
-                (text.map(ComponentValue::Text), cost)
-            } else {
+            let (value, cost) = if *component.kind() == ComponentKind::Demos {
                 let (demos, cost) = self.another_demo(material, component).await?;
                 (demos.map(ComponentValue::Demos), cost)
+            } else {
+                self.reflect(material, component).await?
             };
             usage += cost;
             values.extend(value.map(|value| (component.clone(), value)));
@@ -132,7 +132,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         &self,
         material: &Material<'_, '_, P, E>,
         component: &Component,
-    ) -> Result<(Option<String>, Usage), Halt> {
+    ) -> Result<(Option<ComponentValue>, Usage), Halt> {
         let path = component.predictor();
         let Some(spec) = spec_of(material.program, path) else { return Ok((None, Usage::default())) };
         let outputs: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
@@ -140,8 +140,12 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let lens = Lens { path, outputs: &outputs, labels: &self.labels, trajectories };
         let runs = material.rows.iter().zip(material.rollouts);
         let value = material.base.get(component).or_else(|| self.given.get(component));
-        let current = value.and_then(ComponentValue::as_text).unwrap_or_default();
-        let mut request = TextRequest::new(component.clone(), spec, current);
+        let playbook = value.and_then(ComponentValue::as_playbook);
+        let current = match playbook {
+            Some(playbook) => playbook.to_string(),
+            None => value.and_then(ComponentValue::as_text).unwrap_or_default().to_owned(),
+        };
+        let mut request = TextRequest::new(component.clone(), spec, &*current);
         request.records = runs.flat_map(|(row, rollout)| lens.records(row, rollout)).collect();
         request.sample = material.sample;
         if request.records.is_empty() {
@@ -154,7 +158,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             Vec::new()
         });
         let text = texts.iter().find_map(|text| clean(text, self.settings.max_chars));
-        Ok((text.filter(|text| text != current), effect.usage))
+        let value = text.filter(|text| *text != current).and_then(|text| match playbook {
+            // An edited playbook may have become an equal one.
+            Some(playbook) => {
+                Some(playbook.revised(&text)).filter(|new| !new.reads_as(playbook)).map(Into::into)
+            }
+            None => Some(text.into()),
+        });
+        Ok((value, effect.usage))
     }
 
     /// Returns the demonstrations of a predictor with another one: a row outside of the minibatch, so that the child

@@ -62,6 +62,8 @@ pub enum Evolve {
     Tools,
     /// The demonstrations of all predictors: labelled rows, or calls of successful runs.
     Demos,
+    /// The playbooks of all predictors: lessons below the instructions, whose ids and counters stay.
+    Playbooks,
     /// This component.
     Only(Component),
 }

@@ -120,7 +120,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
                 continue;
             };
             let seed = study.seed().branch("rules").index(number as u64).branch(path);
-            let (spec, most_rules, sample) = (predictor.spec(), self.rules.num_rules, seed.value());
+            // Rules are written without the playbook, which stays below them.
+            let spec = &(**predictor.spec()).clone().with_instruction(predictor.instruction());
+            let (most_rules, sample) = (self.rules.num_rules, seed.value());
             let request = Induction { spec, examples, most_rules, sample };
             let name = format!("rules-{number}/{path}");
             let effect = study.effect(&name, || self.inducer.induce(&request)).await?;

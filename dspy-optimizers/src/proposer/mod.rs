@@ -1,7 +1,7 @@
 //! Proposers: programs that write new texts for the components of another program.
 //!
 //! Every optimizer of instructions asks a [`TextProposer`] for texts. The default is [`Proposer`], an LM program of
-//! five predictors. It can be optimized, saved and loaded as any other program, and each optimizer accepts another
+//! seven predictors. It can be optimized, saved and loaded as any other program, and each optimizer accepts another
 //! one by its `proposer` setter: a changed `Proposer`, a closure, or a custom type.
 //!
 //! ```
@@ -18,6 +18,7 @@
 
 mod effect;
 pub(crate) mod fields;
+mod playbook;
 mod program;
 mod prompts;
 mod reply;
@@ -26,9 +27,11 @@ mod shared;
 mod view;
 
 pub(crate) use self::effect::no_text;
+pub use self::playbook::{CurationRequest, Diagnosis, DiagnosisRequest};
 pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
 pub(crate) use self::view::{Room, cut, labelled};
 pub use self::view::{describe_program, describe_signature};
+pub use crate::playbook::{Delta, Effect};

@@ -10,11 +10,12 @@ use dspy_core::signature::Values;
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use super::playbook::{self, CurationRequest, Diagnosis, DiagnosisRequest};
 use super::view::{self, Room, describe_signature};
-use super::{Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
+use super::{Delta, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
 use crate::identity::program_identity;
 
-/// The default [`TextProposer`], an LM program of five predictors:
+/// The default [`TextProposer`], an LM program of seven predictors:
 ///
 /// | path | what it does |
 /// |---|---|
@@ -23,13 +24,16 @@ use crate::identity::program_identity;
 /// | `describe` | describes the program and each of its steps |
 /// | `instruct` | writes an instruction from this material, from examples and from earlier attempts |
 /// | `reflect` | rewrites text after calls with scores and feedback |
+/// | `diagnose` | finds the cause and the lesson of a run, and the effects of items of a playbook |
+/// | `curate` | proposes changes of a playbook |
 ///
 /// Its model is the current one, unless [`with_lm`](Self::with_lm) binds another. Texts of more than
 /// [`max_chars`](Self::max_chars) characters are no proposals, and what it shows to the model is bounded by
 /// [`max_shown`](Self::max_shown).
 ///
 /// Source of the material and its order: Opsahl-Ong et al., "Optimizing Instructions and Demonstrations for
-/// Multi-Stage Language Model Programs" (2024), and Agrawal et al., "GEPA" (2025), for `reflect`.
+/// Multi-Stage Language Model Programs" (2024); Agrawal et al., "GEPA" (2025), for `reflect`; Zhang et al., "Agentic
+/// Context Engineering" (2025), for `diagnose` and `curate`.
 #[derive(Debug, Clone)]
 pub struct Proposer {
     observe: DynPredict,
@@ -37,6 +41,8 @@ pub struct Proposer {
     describe: DynPredict,
     instruct: DynPredict,
     reflect: DynPredict,
+    diagnose: DynPredict,
+    curate: DynPredict,
     max_chars: usize,
     max_shown: usize,
 }
@@ -59,6 +65,8 @@ impl Proposer {
             describe: DynPredict::new(prompts::describe()),
             instruct: DynPredict::new(prompts::instruct()),
             reflect: DynPredict::new(prompts::reflect()),
+            diagnose: DynPredict::new(prompts::diagnose()),
+            curate: DynPredict::new(prompts::curate()),
             max_chars: 10_000,
             max_shown: 40_000,
         }
@@ -199,6 +207,32 @@ impl Proposer {
     }
 }
 
+impl Proposer {
+    async fn diagnosis(&self, request: DiagnosisRequest) -> Result<Diagnosis> {
+        let mut inputs = Inputs::new();
+        inputs.set("task", describe_signature(&request.signature));
+        inputs.set_some("playbook", &request.playbook.to_string());
+        inputs.set("examples", view::records(&request.records, &self.room()));
+        inputs.set_some("tried_lesson", request.tried.as_deref().unwrap_or_default());
+        let call = self.diagnose.call(inputs.0);
+        let said = Settings::new().rollout(request.sample).scope(call).await?;
+        Ok(Diagnosis::read(&said["root_cause"], &said["key_insight"], &said["item_tags"]))
+    }
+
+    async fn changes(&self, request: CurationRequest) -> Result<Vec<Delta>> {
+        let room = self.room();
+        let mut inputs = Inputs::new();
+        inputs.set("task", describe_signature(&request.signature));
+        inputs.set_some("playbook", &playbook::with_counters(&request.playbook));
+        inputs.set("examples", view::records(&request.records, &room));
+        inputs.set_some("diagnoses", &request.shown_diagnoses(room.total));
+        inputs.0.insert("max_characters".into(), request.max_chars.into());
+        let call = self.curate.call(inputs.0);
+        let said = Settings::new().rollout(request.sample).scope(call).await?;
+        Ok(playbook::read_operations(&said["operations"]))
+    }
+}
+
 impl Default for Proposer {
     fn default() -> Self {
         Proposer::new()
@@ -212,6 +246,14 @@ impl TextProposer for Proposer {
 
     fn ground(&self, request: GroundingRequest) -> BoxFuture<'_, Result<Grounding>> {
         Box::pin(self.grounding(request))
+    }
+
+    fn diagnose(&self, request: DiagnosisRequest) -> BoxFuture<'_, Result<Diagnosis>> {
+        Box::pin(self.diagnosis(request))
+    }
+
+    fn curate(&self, request: CurationRequest) -> BoxFuture<'_, Result<Vec<Delta>>> {
+        Box::pin(self.changes(request))
     }
 
     fn identity(&self) -> Value {
@@ -230,6 +272,8 @@ impl HasPredictors for Proposer {
         visitor.field("describe", &self.describe);
         visitor.field("instruct", &self.instruct);
         visitor.field("reflect", &self.reflect);
+        visitor.field("diagnose", &self.diagnose);
+        visitor.field("curate", &self.curate);
     }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
@@ -238,6 +282,8 @@ impl HasPredictors for Proposer {
         visitor.field("describe", &mut self.describe);
         visitor.field("instruct", &mut self.instruct);
         visitor.field("reflect", &mut self.reflect);
+        visitor.field("diagnose", &mut self.diagnose);
+        visitor.field("curate", &mut self.curate);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The signatures of the default proposer. All its prompts are in this file.
 
-use dspy_core::signature::{FieldSpec, SignatureSpec};
+use dspy_core::signature::{FieldSpec, Role, SignatureSpec};
 
 use super::fields::{input, output};
+use super::playbook::{operations_schema, tags_schema};
 
 /// Records, a few at a time, to observations about the data.
 pub(super) fn observe() -> SignatureSpec {
@@ -82,6 +83,49 @@ pub(super) fn reflect() -> SignatureSpec {
             input::<String>("examples", "The calls, with scores and feedback."),
             input::<Option<String>>("attempts", "Earlier texts with their scores, the best one last."),
             output("revised_text", "The text that replaces the current one, such as an instruction."),
+        ],
+    )
+}
+
+/// A run with the playbook that guided it to its lesson.
+pub(super) fn diagnose() -> SignatureSpec {
+    signature(
+        "DiagnoseRun",
+        "A language model did a task with the help of a playbook of lessons, and the result was scored. Find the cause \
+         of what went wrong, and state as one or two general sentences what a model has to know to get similar cases \
+         right: facts, rules, steps. If nothing went wrong, leave the cause empty. Then tag each item of the playbook \
+         that mattered here: helpful if it led towards the right result, harmful if it misled, neutral otherwise.",
+        [
+            input::<String>("task", "The inputs and outputs of the calls."),
+            input::<Option<String>>("playbook", "The items that guided the calls."),
+            input::<String>("examples", "The calls, with scores and feedback."),
+            input::<Option<String>>("tried_lesson", "A lesson with which the result was still wrong."),
+            output("root_cause", "The cause of the error; empty if there is none."),
+            output("key_insight", "The lesson for similar cases; empty if there is none."),
+            FieldSpec::new(Role::Output, "item_tags", "The effects of items, by their ids.", tags_schema()),
+        ],
+    )
+}
+
+/// Lessons to changes of a playbook.
+pub(super) fn curate() -> SignatureSpec {
+    signature(
+        "CuratePlaybook",
+        "Keep a playbook of lessons for a task up to date. From the examples, and from the diagnoses of what went \
+         wrong in them, decide what the playbook lacks and which items are wrong or vague. Answer with operations: ADD \
+         a lesson with its section, UPDATE the content of an item by its id, REMOVE an item by its id. A lesson is one \
+         general, precise sentence that helps with other inputs of the same kind. Do not repeat what an item already \
+         says, and answer with an empty list if nothing is missing.",
+        [
+            input::<String>("task", "The inputs and outputs of the calls."),
+            input::<Option<String>>(
+                "playbook",
+                "The items so far, with how often each was helpful or harmful.",
+            ),
+            input::<String>("examples", "Calls with scores and feedback."),
+            input::<Option<String>>("diagnoses", "Causes and lessons of the calls that went wrong."),
+            input::<usize>("max_characters", "The largest length of the whole playbook."),
+            FieldSpec::new(Role::Output, "operations", "The changes of the playbook.", operations_schema()),
         ],
     )
 }

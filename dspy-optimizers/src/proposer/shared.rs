@@ -8,7 +8,10 @@ use dspy_core::Result;
 use dspy_core::lm::BoxFuture;
 use serde_json::Value;
 
-use super::{Grounding, GroundingRequest, Proposer, TextRequest};
+use super::{
+    CurationRequest, Delta, Diagnosis, DiagnosisRequest, Grounding, GroundingRequest, Proposer, TextRequest,
+};
+use crate::playbook::difference;
 
 /// A source of new texts for components, usually an LM program.
 ///
@@ -31,6 +34,24 @@ pub trait TextProposer: Send + Sync + 'static {
     /// Describes the data and the program. By default, nothing is described.
     fn ground(&self, _request: GroundingRequest) -> BoxFuture<'_, Result<Grounding>> {
         Box::pin(async { Ok(Grounding::default()) })
+    }
+
+    /// Returns what a run teaches: the reflector of [`Ace`](crate::Ace). By default, nothing.
+    fn diagnose(&self, _request: DiagnosisRequest) -> BoxFuture<'_, Result<Diagnosis>> {
+        Box::pin(async { Ok(Diagnosis::default()) })
+    }
+
+    /// Returns changes of a playbook: the curator of [`Ace`](crate::Ace). By default, those that make the first
+    /// [proposed](Self::propose) text of the playbook out of the present one.
+    fn curate(&self, request: CurationRequest) -> BoxFuture<'_, Result<Vec<Delta>>> {
+        let CurationRequest { component, signature, playbook, records, sample, .. } = request;
+        let mut texts = TextRequest::new(component, signature, playbook.to_string());
+        (texts.records, texts.sample) = (records, sample);
+        Box::pin(async move {
+            let proposed = self.propose(texts).await?;
+            let revised = proposed.first().map(|text| playbook.revised(text));
+            Ok(revised.map(|revised| difference(&playbook, &revised)).unwrap_or_default())
+        })
     }
 
     /// Returns what determines the texts besides the requests, for the header of the journal: a run resumes only

@@ -51,6 +51,7 @@ pub(super) fn role(kind: &ComponentKind) -> String {
         }
         ComponentKind::Tool { name } => format!("The description of the tool `{name}`."),
         ComponentKind::Demos => "Demonstrations.".to_owned(),
+        ComponentKind::Playbook => super::playbook::ROLE.to_owned(),
     }
 }
 

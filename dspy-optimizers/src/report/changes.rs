@@ -33,6 +33,9 @@ pub struct PredictorChange {
     /// is `field.choice` for a choice of an enum and `tool.name` for a tool; the description before is then empty
     /// if it was that of the code.
     pub descriptions: Vec<(String, String, String)>,
+    /// The playbook before and after, as prompts show it; `None` if that is unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<(String, String)>,
     /// The new demonstrations.
     pub added: Vec<Demo>,
     /// The removed demonstrations.
@@ -75,6 +78,8 @@ impl PredictorChange {
             path: path.to_owned(),
             instruction,
             descriptions: descriptions.chain(choices).chain(tools).collect(),
+            playbook: (!old.playbook.reads_as(&new.playbook))
+                .then(|| (old.playbook.to_string(), new.playbook.to_string())),
             added: without(&new.demos, &old.demos),
             removed: without(&old.demos, &new.demos),
         }
@@ -83,6 +88,7 @@ impl PredictorChange {
     fn is_empty(&self) -> bool {
         self.instruction.is_none()
             && self.descriptions.is_empty()
+            && self.playbook.is_none()
             && self.added.is_empty()
             && self.removed.is_empty()
     }
@@ -121,6 +127,13 @@ impl fmt::Display for PredictorChange {
             writeln!(f, "  description of {field}")?;
             old.lines().try_for_each(|line| writeln!(f, "  - {line}"))?;
             new.lines().try_for_each(|line| writeln!(f, "  + {line}"))?;
+        }
+        if let Some((old, new)) = &self.playbook {
+            writeln!(f, "  playbook")?;
+            let (kept, now): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+            let changed = |line: &&&str, others: &[&str]| !line.is_empty() && !others.contains(*line);
+            kept.iter().filter(|line| changed(line, &now)).try_for_each(|line| writeln!(f, "  - {line}"))?;
+            now.iter().filter(|line| changed(line, &kept)).try_for_each(|line| writeln!(f, "  + {line}"))?;
         }
         for (sign, demos) in [('-', &self.removed), ('+', &self.added)] {
             if demos.is_empty() {

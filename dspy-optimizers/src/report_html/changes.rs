@@ -76,6 +76,10 @@ fn predictor(f: &mut fmt::Formatter<'_>, change: &PredictorChange, limits: Limit
         texts(f, old, new, limits)?;
     }
     left_out(f, limits.texts, change.descriptions.len(), "changed descriptions")?;
+    if let Some((old, new)) = &change.playbook {
+        writeln!(f, "<h4>Playbook</h4>")?;
+        texts(f, old, new, limits)?;
+    }
     demos(f, "Added demonstrations", "+", &change.added, limits)?;
     demos(f, "Removed demonstrations", "−", &change.removed, limits)
 }

@@ -385,6 +385,21 @@ impl Obedient {
                 return Self::write(field, asked, rollout);
             }
         }
+        let hint =
+            |field: &str| Self::write(field, "", rollout).lines().nth(1).unwrap_or_default().to_owned();
+        if system.contains("`operations`") {
+            let operations = json!([{"type": "ADD", "section": "hints", "content": hint("operations")}]);
+            return format!("[[ ## operations ## ]]\n{operations}\n\n[[ ## completed ## ]]");
+        }
+        if system.contains("`item_tags`") {
+            let (insight, shown) = (hint("key_insight"), asked.split("- [").nth(1));
+            let id = shown.and_then(|rest| rest.split(']').next()).unwrap_or("none");
+            let tags = json!([{"id": id, "tag": "harmful"}]);
+            return format!(
+                "[[ ## root_cause ## ]]\nx\n\n[[ ## key_insight ## ]]\n{insight}\n\n[[ ## item_tags ## ]]\n{tags}\n\n\
+                 [[ ## completed ## ]]"
+            );
+        }
         if system.contains("`module_advice`") {
             let written = Self::write("module_advice", asked, rollout);
             let advice = written.lines().nth(1).unwrap();

@@ -1,0 +1,250 @@
+//! `Ace`: playbooks that grow by lessons from runs.
+
+mod acceptance;
+mod feedback;
+mod lesson;
+mod online;
+mod search;
+mod settings;
+
+use serde_json::Value;
+
+pub use self::feedback::{Feedback, Learned, Snapshot};
+pub use self::online::OnlineAce;
+use self::search::Search;
+use self::settings::Settings;
+use crate::OptimizeError;
+use crate::builder::{NoMetric, optimizer};
+use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::metric::SharedMetric;
+use crate::options::Options;
+use crate::proposer::{SharedProposer, TextProposer};
+use crate::race::Race;
+use crate::report::Stopped;
+
+/// An optimizer that collects lessons from runs in a [`Playbook`](dspy_core::signature::Playbook) for each predictor,
+/// below its instruction: agentic context engineering.
+///
+/// It goes through the trainset in batches. The program runs on each row. For each run that went wrong, a reflector
+/// finds the cause and a lesson, and says which items of the playbook were helpful or harmful; the row is run again
+/// with the lesson, and if it still goes wrong, the reflector tries again. Then a curator proposes changes: items to
+/// add, to update or to remove. Code merges them: duplicates are dropped, harmful items are removed, and the length is
+/// bounded. The program with the new playbook is adopted only if it is not worse than before on the same rows of the
+/// valset. At the end, the original program and the latest adopted ones race on the valset, and the best one is the
+/// result.
+///
+/// Reflector and curator are the predictors `diagnose` and `curate` of the [proposer](Self::proposer).
+///
+/// While a program is in use, [`online`](Self::online) learns from finished runs with feedback by the same rules.
+///
+/// Cost for a trainset of `t` rows and a valset of `v`, with the defaults and `w` wrong runs in `c` batches, for one
+/// predictor: `t` + `v` runs of the program, 2 × `w` calls of the reflector and `w` further runs, `c` calls of the
+/// curator, `c` × 60 runs to compare playbooks, and 4 × `v` at the end, each at most. The guide has the formula.
+///
+/// Source: Zhang et al., "Agentic Context Engineering: Evolving Contexts for Self-Improving Language Models" (2025).
+///
+/// ```
+/// # use dspy_core::lm::Lm;
+/// # use dspy_core::predict::DynPredict;
+/// # use dspy_core::program::HasPredictors;
+/// # use dspy_core::signature::{Example, FieldError, Values};
+/// use dspy_optimizers::{Ace, Budget};
+/// # struct Row(&'static str, &'static str);
+/// # impl Example for Row {
+/// #     type Input = Values;
+/// #     fn input(&self) -> Result<Values, FieldError> { Ok(Values::from_iter([("text".to_owned(), self.0.into())])) }
+/// #     fn values(&self) -> Result<Values, FieldError> {
+/// #         let mut values = self.input()?;
+/// #         values.insert("mood".to_owned(), self.1.into());
+/// #         Ok(values)
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
+/// # program.set_lm(Lm::builtin());
+/// # let row = |text, mood| Row(text, mood);
+/// # let trainset = [row("I love it", "good"), row("Rain", "bad"), row("My love", "good"), row("So much rain", "bad")];
+/// # dspy_core::configure(Lm::builtin());
+/// let optimizer = Ace::builder()
+///     .metric(|example: &Row, output: &Values| output["mood"] == example.1)
+///     .epochs(2)
+///     .budget(Budget::calls(1_000))
+///     .build();
+/// let optimized = optimizer.compile(program, &trainset).await?;
+/// println!("{}", optimized.predictor().playbook());
+/// assert!(optimized.report().score() >= optimized.report().baseline);
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
+#[doc(alias = "ACE")]
+#[derive(Debug, Clone)]
+pub struct Ace<M = NoMetric> {
+    metric: M,
+    options: Options,
+    settings: Settings,
+    proposer: SharedProposer,
+}
+
+impl Ace {
+    /// Creates a builder with the defaults.
+    pub fn builder() -> Self {
+        Ace {
+            metric: NoMetric,
+            options: Options::default(),
+            settings: Settings::default(),
+            proposer: SharedProposer::default(),
+        }
+    }
+}
+
+impl<M> Ace<M> {
+    /// Sets the number of passes over the trainset, 1 by default.
+    #[must_use]
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.settings.epochs = epochs;
+        self
+    }
+
+    /// Sets the number of rows, or of finished runs [online](Self::online), after which the playbooks are changed, 10
+    /// by default and at least 1.
+    #[must_use]
+    pub fn batch(mut self, rows: usize) -> Self {
+        self.settings.batch = rows.max(1);
+        self
+    }
+
+    /// Sets the number of rows of a batch that one call of the curator sees, at least 1. By default it sees all of
+    /// them. The changes of several calls are merged in the order of the rows.
+    #[must_use]
+    pub fn rows_per_curation(mut self, rows: usize) -> Self {
+        self.settings.rows_per_curation = rows.max(1);
+        self
+    }
+
+    /// Sets the largest number of reflections on a run that went wrong, 2 by default and at least 1. Between them, the
+    /// row is run again with the lesson of the last one.
+    #[doc(alias = "max_refinement_rounds")]
+    #[must_use]
+    pub fn reflections(mut self, most: usize) -> Self {
+        self.settings.reflections = most.max(1);
+        self
+    }
+
+    /// Sets the score from which on a run went right, 1 by default. There is no reflection on it if all items that it
+    /// used were found helpful or harmful before.
+    #[must_use]
+    pub fn perfect_score(mut self, score: f64) -> Self {
+        self.settings.perfect_score = score;
+        self
+    }
+
+    /// Sets the number of rows of the valset on which a changed playbook is compared with the one before, 30 by default
+    /// and at least 1. They are other rows each time, until all were used.
+    #[must_use]
+    pub fn acceptance_rows(mut self, rows: usize) -> Self {
+        self.settings.acceptance_rows = rows.max(1);
+        self
+    }
+
+    /// Sets the largest length of a playbook as prompts show it, 8,000 characters by default. Beyond it, the items that
+    /// were least often helpful are removed.
+    #[must_use]
+    pub fn max_chars(mut self, chars: usize) -> Self {
+        self.settings.rules.max_chars = chars;
+        self
+    }
+
+    /// Sets the similarity of words from which on an item is a duplicate, above 0 and at most 1 (the same words), 0.9 by
+    /// default. Duplicates are dropped.
+    #[must_use]
+    pub fn similarity(mut self, similarity: f64) -> Self {
+        self.settings.rules.similarity = similarity;
+        self
+    }
+
+    /// Sets the number of harmful uses from which on an item is removed, if it was more often harmful than helpful; 3 by
+    /// default and at least 1.
+    #[must_use]
+    pub fn max_harmful(mut self, uses: u32) -> Self {
+        self.settings.rules.max_harmful = uses.max(1);
+        self
+    }
+
+    /// Sets the predictors that have a playbook, by path. By default all.
+    #[must_use]
+    pub fn predictors(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.settings.predictors = Some(paths.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets the number of adopted playbooks, the latest ones, that are compared with the original program at the end, 4
+    /// by default and at least 1.
+    #[must_use]
+    pub fn finalists(mut self, count: usize) -> Self {
+        self.settings.finalists = count.max(1);
+        self
+    }
+
+    /// Sets the race at the end. By default, beaten programs are dropped.
+    #[must_use]
+    pub fn race(mut self, race: Race) -> Self {
+        self.settings.race = race;
+        self
+    }
+
+    /// Sets the reflector and curator, the default [`Proposer`](crate::proposer::Proposer) by default. Other proposers
+    /// propose whole texts of playbooks, unless they implement
+    /// [`diagnose`](TextProposer::diagnose) and [`curate`](TextProposer::curate).
+    #[doc(alias("reflector", "curator"))]
+    #[must_use]
+    pub fn proposer(mut self, proposer: impl TextProposer) -> Self {
+        self.proposer = SharedProposer::new(proposer);
+        self
+    }
+
+    /// Sets the published form: a curator for each row, up to 5 reflections, and no race at the end.
+    #[must_use]
+    pub fn published(self) -> Self {
+        self.batch(1).rows_per_curation(1).reflections(5).race(Race::new().alpha(0.0))
+    }
+}
+
+optimizer!(Ace { settings, proposer });
+
+impl<E, O> Ace<SharedMetric<E, O>> {
+    fn check(&self) -> Result<(), OptimizeError> {
+        self.settings.check()
+    }
+
+    fn settings(&self) -> Value {
+        let mut settings = self.settings.identity();
+        settings["proposer"] = self.proposer.identity();
+        settings
+    }
+
+    async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>
+    where
+        P: Program<Output = O>,
+        E: ExampleFor<P>,
+    {
+        Search::new(study, &self.settings, &self.proposer)?.run().await
+    }
+
+    /// Returns a handle that improves the playbooks of a program in use, from finished runs with feedback. A changed
+    /// playbook is adopted only if the program with it is not worse on `rows`, of which each comparison uses the next
+    /// [`acceptance_rows`](Self::acceptance_rows).
+    ///
+    /// The [budget](Self::budget) limits all updates together, a limit of time each of them. Epochs, repeated runs of
+    /// rows, the race at the end and the verification do not apply.
+    ///
+    /// # Errors
+    /// If an option is invalid, there are no rows, or one cannot be used. A `run_dir` is invalid, too: save the program.
+    pub fn online<P>(&self, program: P, rows: Vec<E>) -> Result<OnlineAce<P, E>, OptimizeError>
+    where
+        P: Program<Output = O>,
+        E: ExampleFor<P>,
+    {
+        self.check()?;
+        let (settings, proposer) = (self.settings.clone(), self.proposer.clone());
+        OnlineAce::new(settings, proposer, self.options.clone(), self.metric.clone(), program, rows)
+    }
+}

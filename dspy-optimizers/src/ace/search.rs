@@ -1,0 +1,276 @@
+//! The search: batches of rows, their lessons, and the snapshots of the playbooks.
+
+use std::collections::BTreeSet;
+
+use dspy_core::lm::Limit;
+
+use super::acceptance::{Blocks, Comparison};
+use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
+use super::settings::Settings;
+use crate::data::{Row, Rows};
+use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
+use crate::gepa::records_of;
+use crate::playbook::item_text;
+use crate::proposer::SharedProposer;
+use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, percent};
+
+/// The section of a lesson that a row is run again with.
+const THIS_CASE: &str = "this case";
+
+/// A program with playbooks that was compared with the one before.
+struct Snapshot<P> {
+    trial: Trial,
+    program: P,
+    scope: String,
+    adopted: bool,
+}
+
+/// The state of one search.
+pub(super) struct Search<'s, 'd, P: Program, E> {
+    teacher: Teacher<'s, 'd, P, E>,
+    paths: Vec<String>,
+    /// The names of all outputs, which may be labels in rows.
+    labels: BTreeSet<String>,
+    blocks: Blocks<'d, E>,
+    /// The number of comparisons so far.
+    compared: usize,
+    /// The original program and all later ones.
+    snapshots: Vec<Snapshot<P>>,
+    /// The index of the snapshot that was adopted last.
+    current: usize,
+    /// Its playbooks, with the counters so far.
+    playbooks: Playbooks,
+}
+
+impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
+    pub(super) fn new(
+        study: &'s Study<'d, P, E>,
+        settings: &'s Settings,
+        proposer: &'s SharedProposer,
+    ) -> Result<Self, Stop> {
+        let program = study.program();
+        let paths = settings.paths(program)?;
+        let outputs = program.named_predictors().into_iter();
+        let labels = outputs
+            .flat_map(|(_, predictor)| {
+                predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
+            })
+            .collect();
+        let original = Snapshot {
+            trial: Trial::new(ORIGINAL, program),
+            program: program.clone(),
+            scope: study.scope_of(program),
+            adopted: true,
+        };
+        Ok(Search {
+            teacher: Teacher::new(study, settings, proposer, &paths),
+            labels,
+            blocks: Blocks::new(study.val(), settings.acceptance_rows, &settings.race, study.seed()),
+            compared: 0,
+            snapshots: vec![original],
+            current: 0,
+            playbooks: playbooks_of(program, &paths),
+            paths,
+        })
+    }
+
+    pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
+        let study = self.teacher.study;
+        study.phase(ORIGINAL, study.val().len());
+        let Snapshot { trial, program, scope, .. } = &self.snapshots[0];
+        let scores = study.evaluate(scope, program, study.val()).await?;
+        study.choose(study.record(trial.clone().scored(&scores), program.clone()));
+        match self.epochs().await {
+            Ok(()) => self.finals(None).await,
+            Err(Stop::Budget(limit)) => self.finals(Some(limit)).await,
+            Err(stop) => Err(stop),
+        }
+    }
+
+    async fn epochs(&mut self) -> Result<(), Stop> {
+        let (study, settings) = (self.teacher.study, self.teacher.settings);
+        let mut number = 0;
+        for epoch in 0..settings.epochs {
+            let order = study.train().shuffled(study.seed().branch("epoch").index(epoch as u64));
+            for start in (0..order.len()).step_by(settings.batch) {
+                let end = start.saturating_add(settings.batch).min(order.len());
+                number += 1;
+                self.batch(number, epoch, &order.select(start..end)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from a batch of rows.
+    async fn batch(&mut self, number: usize, epoch: usize, rows: &Rows<'d, E>) -> Result<(), Stop> {
+        let study = self.teacher.study;
+        study.phase(&format!("batch {number}: runs"), rows.len());
+        let Snapshot { program, scope, .. } = &self.snapshots[self.current];
+        let tasks = rows.iter().map(|row| Task::new(scope, program, row).traced()).collect();
+        let rollouts = study.rollouts(tasks).await?;
+        study.sync()?;
+        study.phase(&format!("batch {number}: lessons"), rows.len());
+        let lessons = rows.iter().zip(&rollouts).map(|(row, rollout)| self.lesson(number, row, rollout));
+        let lessons = study.several(lessons.collect()).await?;
+        let update = self.teacher.curate(&number.to_string(), &self.playbooks, &lessons).await?;
+        study.sync()?;
+        let label = format!("epoch {}, batch {number}: {}", epoch + 1, update.summary);
+        self.consider(label, update).await
+    }
+
+    /// Finds the lesson of a run on a row.
+    async fn lesson(&self, number: usize, row: Row<'_, E>, rollout: &Rollout) -> Result<Lesson, Stop> {
+        let settings = self.teacher.settings;
+        // A run without a score teaches nothing.
+        let Some(score) = rollout.outcome.score() else {
+            return Ok(Lesson { right: true, ..Lesson::default() });
+        };
+        let mut lesson = Lesson { right: score >= settings.perfect_score, ..Lesson::default() };
+        for path in &self.paths {
+            let records = records_of(path, &self.labels, row, rollout);
+            let Some(playbook) = self.playbooks.get(path).filter(|_| !records.is_empty()) else { continue };
+            lesson.records.insert(path.clone(), records);
+            let used = used(playbook, path, rollout.steps.iter());
+            let is_known = used.items().iter().all(|item| item.helpful() > 0 || item.harmful() > 0);
+            if !(lesson.right && is_known) {
+                self.reflect(number, row, path, used, &mut lesson).await?;
+            }
+        }
+        Ok(lesson)
+    }
+
+    /// Reflects on a run; if it went wrong, the row is run again with the lesson, until it goes right or there are
+    /// enough reflections.
+    async fn reflect(
+        &self,
+        number: usize,
+        row: Row<'_, E>,
+        path: &str,
+        used: dspy_core::signature::Playbook,
+        lesson: &mut Lesson,
+    ) -> Result<(), Stop> {
+        let (study, settings) = (self.teacher.study, self.teacher.settings);
+        let rounds = if lesson.right { 1 } else { settings.reflections };
+        let mut records = lesson.records.get(path).cloned().unwrap_or_default();
+        let mut tried = None;
+        for round in 1..=rounds {
+            let name = format!("diagnose-{number}-{}-{round}", row.position);
+            let question = Question { name, path, playbook: used.clone(), records, tried };
+            let Some(mut found) = self.teacher.diagnose(question, lesson).await? else { return Ok(()) };
+            // The effects are those in the run with the playbook as it is.
+            if let Some(first) = lesson.diagnoses.get(path) {
+                found.effects.clone_from(&first.effects);
+            }
+            let text = item_text(&found.lesson);
+            lesson.diagnoses.insert(path.to_owned(), found);
+            let (Ok(text), true) = (text, round < rounds) else { return Ok(()) };
+            let mut playbooks = self.playbooks.clone();
+            if let Some(playbook) = playbooks.get_mut(path) {
+                playbook.add(THIS_CASE, &text);
+            }
+            let program = with_playbooks(study.program(), &playbooks)?;
+            let scope = study.scope_of(&program);
+            let again = study.rollout(Task::new(&scope, &program, row).traced()).await?;
+            lesson.usage += again.usage;
+            if again.outcome.score().is_none_or(|score| score >= settings.perfect_score) {
+                return Ok(());
+            }
+            records = records_of(path, &self.labels, row, &again);
+            if records.is_empty() {
+                return Ok(());
+            }
+            tried = Some(text);
+        }
+        Ok(())
+    }
+
+    /// Compares the program with new playbooks with the present one, and adopts it unless it is worse.
+    async fn consider(&mut self, label: String, update: Update) -> Result<(), Stop> {
+        let study = self.teacher.study;
+        self.recount(&update.counted)?;
+        if update.is_empty() {
+            update.notes.into_iter().for_each(|note| study.warn(note));
+            return Ok(());
+        }
+        let program = with_playbooks(study.program(), &update.merged)?;
+        let scope = study.scope_of(&program);
+        if self.snapshots.iter().any(|known| known.scope == scope) {
+            return Ok(());
+        }
+        let rows = self.blocks.get(self.compared);
+        self.compared += 1;
+        study.phase("acceptance", 2 * rows.len());
+        let now = &self.snapshots[self.current];
+        let compared = Comparison::run(study, (&now.scope, &now.program), (&scope, &program), &rows).await?;
+        let mut trial = Trial::new(label, &program);
+        trial.parents = vec![self.current];
+        trial.notes.push(compared.note());
+        trial.notes.extend(update.notes);
+        trial.usage = update.usage;
+        let adopted = compared.is_accepted();
+        trial.items = compared.items;
+        self.snapshots.push(Snapshot { trial, program, scope, adopted });
+        if adopted {
+            self.current = self.snapshots.len() - 1;
+            self.playbooks = update.merged;
+        }
+        Ok(())
+    }
+
+    /// Sets the counters of the present playbooks.
+    fn recount(&mut self, counted: &Playbooks) -> Result<(), Stop> {
+        self.playbooks.clone_from(counted);
+        // The original program stays as it was given.
+        if self.current > 0 {
+            let Snapshot { program, trial, .. } = &mut self.snapshots[self.current];
+            *program = with_playbooks(program, counted)?;
+            trial.parameters = crate::report::parameters(program);
+        }
+        Ok(())
+    }
+
+    /// Compares the original program with the latest adopted ones on the valset, records all and chooses the result.
+    async fn finals(self, stopped: Option<Limit>) -> Result<Stopped, Stop> {
+        let (study, settings) = (self.teacher.study, self.teacher.settings);
+        let adopted = self.snapshots.iter().enumerate().skip(1).filter(|(_, known)| known.adopted);
+        let adopted: Vec<usize> = adopted.map(|(at, _)| at).collect();
+        let latest = adopted.len().saturating_sub(settings.finalists);
+        let finalists: Vec<usize> = std::iter::once(0).chain(adopted[latest..].iter().copied()).collect();
+        let contestants: Vec<_> = finalists
+            .iter()
+            .map(|at| Contestant::new(&self.snapshots[*at].scope, self.snapshots[*at].program.clone()))
+            .collect();
+        study.phase("race", finalists.len() * study.val().len());
+        let raced = study.race(&settings.race, &contestants, study.val()).await?;
+        let winner = raced.winner().map_or(0, |winner| finalists[winner]);
+        for (at, known) in self.snapshots.into_iter().enumerate().skip(1) {
+            let mut trial = known.trial;
+            let own = std::mem::take(&mut trial.items);
+            let standing =
+                finalists.iter().position(|other| *other == at).map(|place| &raced.standings[place]);
+            match standing.filter(|standing| !standing.items.is_empty()) {
+                Some(standing) => {
+                    // Rows of the comparison that are in the race, too, are paid once.
+                    let again =
+                        |item: &&ItemReport| standing.items.iter().any(|other| other.index == item.index);
+                    own.iter().filter(|item| !again(item)).for_each(|item| trial.usage += item.usage);
+                    trial = trial.raced(standing);
+                    if trial.items.len() < study.val().len()
+                        && let Some(score) = trial.score.take()
+                    {
+                        trial.notes.push(format!("{} on {} rows", percent(score), trial.items.len()));
+                    }
+                }
+                None => {
+                    own.iter().for_each(|item| trial.usage += item.usage);
+                    trial.items = own;
+                }
+            }
+            let trial = study.record(trial, known.program);
+            if at == winner {
+                study.choose(trial);
+            }
+        }
+        Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
+    }
+}
