@@ -161,6 +161,9 @@ pub mod guide {
         #[doc = include_str!("../docs/optimizers/knn-few-shot.md")]
         pub mod knn_few_shot {}
 
+        #[doc = include_str!("../docs/optimizers/bootstrap-with-tpe.md")]
+        pub mod bootstrap_with_tpe {}
+
         #[doc = include_str!("../docs/optimizers/capo.md")]
         pub mod capo {}
 

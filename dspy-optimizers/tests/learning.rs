@@ -15,7 +15,7 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::Proposer;
-use dspy_optimizers::{Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
+use dspy_optimizers::{BootstrapFewShotWithTpe, Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
 use serde_json::json;
 
 const GOOD: [&str; 6] = ["lovely", "cheerful", "melody", "sunshine", "generous", "delicious"];
@@ -137,4 +137,10 @@ async fn infer_rules_learns() {
 async fn capo_learns() {
     let capo = Capo::builder().metric(exact).population(6).steps(4).examples(30).prompt_lm(writer());
     lift(Box::pin(capo.build().compile(program(), data())), 0.2).await;
+}
+
+#[tokio::test]
+async fn the_search_over_demonstrations_learns() {
+    let tpe = BootstrapFewShotWithTpe::builder().metric(exact).demos_per_predictor(6);
+    lift(Box::pin(tpe.build().compile(program(), data())), 0.2).await;
 }
