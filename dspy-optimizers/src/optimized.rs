@@ -5,8 +5,9 @@ use std::path::Path;
 
 use dspy_core::Result;
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut};
 use dspy_core::signature::IntoInput;
+use dspy_core::signature::shape::Depth;
 use dspy_core::state::{ProgramState, StateError};
 
 use crate::report::Report;
@@ -77,6 +78,11 @@ impl<P: HasPredictors> HasPredictors for Optimized<P> {
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.program.visit_mut(visitor);
     }
+}
+
+#[doc(hidden)]
+impl<N: Depth, P: HasShape<N>> HasShape<N> for Optimized<P> {
+    const SHAPE: &'static ProgramShape = P::SHAPE;
 }
 
 impl<P: Module> Module for Optimized<P> {

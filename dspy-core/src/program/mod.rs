@@ -1,6 +1,7 @@
 //! Programs: modules that contain predictors, their settings and their traces.
 
 mod batch;
+mod embedded;
 mod events;
 mod module;
 mod running;
@@ -10,6 +11,11 @@ mod walk;
 pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};
 pub use crate::recovery::Recovery;
 pub use crate::settings::{Settings, configure, current_lm, inherit, spawn};
+#[doc(hidden)]
+pub use embedded::{
+    HasShape, ProgramProbe, ProgramShape, SavedField, SavedPredictor, SavedProgram, UnknownProgram,
+};
+pub use embedded::Embedded;
 pub use batch::{Batch, BatchResults, Written};
 pub use events::EventStream;
 pub(crate) use events::watched;
