@@ -139,7 +139,7 @@ enum Found {
 /// Finds the predictor at a path.
 const fn find(program: &ProgramShape, path: &str) -> Found {
     let mut here = program;
-    let mut rest = if same(path, "self") { &[] } else { path.as_bytes() };
+    let mut rest: &[u8] = if same(path, "self") { &[] } else { path.as_bytes() };
     loop {
         match here {
             ProgramShape::Unknown => return Found::Unknown,

@@ -53,10 +53,10 @@ impl Text {
     }
 
     pub(super) const fn add_number(&mut self, number: usize) {
+        const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
         if number >= 10 {
             self.add_number(number / 10);
         }
-        const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
         self.add(&[DIGITS[number % 10]]);
     }
 }
