@@ -106,9 +106,7 @@ pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program,
     retrieve, signature, state, testing, tools, types,
 };
-pub use dspy_macros::{
-    chain_of_thought, field_type, include_optimized, module, predict, sig, signature,
-};
+pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
@@ -219,7 +217,5 @@ pub mod prelude {
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
     pub use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
     pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, Reasoning, language};
-    pub use dspy_macros::{
-        chain_of_thought, field_type, include_optimized, module, predict, sig, signature,
-    };
+    pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
 }

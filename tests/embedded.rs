@@ -104,7 +104,10 @@ async fn a_saved_program_predicts_from_the_binary() {
     assert_eq!(program.call("They love it").await.unwrap().mood, Mood::Good);
     // Copies are the same program.
     let copy = DESK;
-    assert_eq!(ProgramState::of(&copy.apply_to(desk(2)).unwrap()).predictors, copy.state().unwrap().predictors);
+    assert_eq!(
+        ProgramState::of(&copy.apply_to(desk(2)).unwrap()).predictors,
+        copy.state().unwrap().predictors
+    );
     assert_eq!(format!("{copy:?}"), "Embedded { file: \"embedded/desk.json\", .. }");
 }
 

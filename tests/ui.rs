@@ -12,8 +12,19 @@ const RUSTC: &str = "rustc 1.95.";
 fn ui() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/ui/pass/*.rs");
-    for topic in ["structure", "role", "name", "attribute", "doc", "demo", "all", "module", "string", "check", "embedded"]
-    {
+    for topic in [
+        "structure",
+        "role",
+        "name",
+        "attribute",
+        "doc",
+        "demo",
+        "all",
+        "module",
+        "string",
+        "check",
+        "embedded",
+    ] {
         cases.compile_fail(format!("tests/ui/{topic}/*.rs"));
     }
     // Errors that rustc itself reports, at our tokens and with our notes, but in words that change with its version.

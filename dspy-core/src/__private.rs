@@ -18,9 +18,9 @@ pub use crate::program::{
     Embedded, HasPredictors, HasShape, ProgramProbe, ProgramShape, SavedField, SavedPredictor, SavedProgram,
     UnknownProgram, Visitor, VisitorMut,
 };
-pub use crate::signature::shape;
 pub use crate::signature::check::{Check, CheckFault, Enforce, enforce, enforced, run_checks};
 pub use crate::signature::schema_keywords::variant_aliases;
+pub use crate::signature::shape;
 pub use crate::signature::{ErasedField, property_schema};
 
 /// A type with the error message for `sig!` used as an item; never constructed.

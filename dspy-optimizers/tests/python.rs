@@ -16,9 +16,9 @@ use dspy_core::signature::Values;
 use dspy_core::state::{ProgramState, PythonNotice};
 use dspy_optimizers::{
     BetterTogether, BootstrapFewShot, BootstrapFewShotWithRandomSearch, BootstrapFewShotWithTpe,
-    BootstrapFinetune, Candidate, Capo, Component, Copro, Data, Ensemble, EnsembleOptimizer, Gepa, InferRules,
-    KnnFewShot, LabeledFewShot, MiproV2, ModuleOpro, NearestDemos, Optimized, Optimizer, Simba, Trainer,
-    TrainingJob,
+    BootstrapFinetune, Candidate, Capo, Component, Copro, Data, Ensemble, EnsembleOptimizer, Gepa,
+    InferRules, KnnFewShot, LabeledFewShot, MiproV2, ModuleOpro, NearestDemos, Optimized, Optimizer, Simba,
+    Trainer, TrainingJob,
 };
 use serde_json::{Value, json};
 

@@ -199,10 +199,13 @@ mod tests {
     struct Tree;
 
     impl<N: Depth> Shaped<N> for Tree {
-        const SHAPE: Shape = members("", &[
-            ("name", "", Probe::<String, N::Less>::SHAPE),
-            ("children", "", Probe::<Vec<Tree>, N::Less>::SHAPE),
-        ]);
+        const SHAPE: Shape = members(
+            "",
+            &[
+                ("name", "", Probe::<String, N::Less>::SHAPE),
+                ("children", "", Probe::<Vec<Tree>, N::Less>::SHAPE),
+            ],
+        );
     }
 
     const fn shape_of<T: Shaped<FullDepth> + ?Sized>() -> Shape {

@@ -187,7 +187,8 @@ fn write_predictor(predictor: &PredictorState) -> Value {
     let fields = predictor.fields.iter().enumerate().map(|(at, field)| {
         let own = Some(field.description.clone()).filter(|text| !text.is_empty());
         let tools = tools.clone().filter(|_| field_of_tools == Some(at));
-        let parts: Vec<String> = own.into_iter().chain(listed("Choices", &field.choices)).chain(tools).collect();
+        let parts: Vec<String> =
+            own.into_iter().chain(listed("Choices", &field.choices)).chain(tools).collect();
         let description = if parts.is_empty() { format!("${{{}}}", field.name) } else { parts.join(" ") };
         json!({"prefix": format!("{}:", title(&field.name)), "description": description})
     });

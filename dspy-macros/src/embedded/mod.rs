@@ -19,7 +19,8 @@ struct Arguments {
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         if input.is_empty() || input.peek(LitStr) {
-            let remedy = "the type of the program is missing; write `include_optimized!(Type, \"file.json\")`";
+            let remedy =
+                "the type of the program is missing; write `include_optimized!(Type, \"file.json\")`";
             return Err(input.error(remedy));
         }
         let program = input.parse()?;

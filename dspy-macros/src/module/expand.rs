@@ -54,9 +54,9 @@ pub(super) fn shape(model: &Model, item: &ItemStruct) -> TokenStream {
     with_depth.params.push(parse_quote!(__N: #private::shape::Depth));
     let (parameters, _, _) = with_depth.split_for_impl();
     let (_, arguments, clause) = generics.split_for_impl();
-    let parts = model.parts.iter().map(|Part { ty, name, cfgs, .. }| {
-        quote!(#(#cfgs)* (#name, #private::ProgramProbe::<#ty, #less>::SHAPE))
-    });
+    let parts = model.parts.iter().map(
+        |Part { ty, name, cfgs, .. }| quote!(#(#cfgs)* (#name, #private::ProgramProbe::<#ty, #less>::SHAPE)),
+    );
     quote! {
         #[automatically_derived]
         #[allow(private_bounds)]

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dspy_core::lm::Embedder;
 use dspy_core::predict::{Prediction, Predictor};
-use dspy_core::program::{
-    HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut, register_copy,
-};
+use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut, register_copy};
 use dspy_core::signature::Demo;
 use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result};
