@@ -1,6 +1,7 @@
 //! `include_optimized!`: saved programs in the binary. What does not compile is in `ui/embedded` and `ui/drift`.
 //!
-//! After a change of the format: `EMBEDDED=overwrite cargo test --test embedded`, and read the difference.
+//! After a change of the format: `EMBEDDED=overwrite cargo test --test embedded`, and read the difference. If that does
+//! not compile, remove the members `shape` from the files before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::collections::BTreeMap;
