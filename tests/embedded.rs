@@ -121,9 +121,10 @@ async fn a_program_with_a_default_is_loaded_in_one_step() {
 
 #[test]
 fn what_is_not_known_at_compile_time_is_compared_when_it_is_applied() {
-    let Err(dspy::Error::State(StateError::Mismatch(problems))) = DESK.apply_to(desk(3)) else {
+    let Err(dspy::Error::State(error)) = DESK.apply_to(desk(3)) else {
         panic!("the state has two more, the program three")
     };
+    let StateError::Mismatch(problems) = *error else { panic!("{error}") };
     assert_eq!(problems, ["`more[2]` is not in the saved state"]);
 }
 

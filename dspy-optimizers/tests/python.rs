@@ -71,7 +71,7 @@ async fn compiled<O: Optimizer<DynPredict, Row>>(name: &str, optimizer: O) {
     let data = Data::new(rows(10)).valset(rows(10));
     let lm = Lm::shared(Obedient::new());
     let optimized: Optimized<DynPredict> =
-        Settings::new().lm(lm).scope(optimizer.compile(program(), data)).await.unwrap();
+        Settings::new().lm(lm).scope(async { optimizer.compile(program(), data).await }).await.unwrap();
     check(name, &*optimized, program());
     assert!(optimized.state().python_notices().is_empty(), "{name}");
 }
@@ -116,7 +116,7 @@ async fn an_ensemble_is_a_list_of_programs() {
     let optimizer = EnsembleOptimizer::builder(|seed| LabeledFewShot::builder().k(2).seed(seed).boxed());
     let optimizer = optimizer.metric(right).build();
     let lm = Lm::shared(Obedient::new());
-    let compiled = optimizer.compile(ensemble(), Data::new(rows(10)).valset(rows(5)));
+    let compiled = async { optimizer.compile(ensemble(), Data::new(rows(10)).valset(rows(5))).await };
     let optimized = Settings::new().lm(lm).scope(compiled).await.unwrap();
     let file = check("Ensemble", &*optimized, ensemble());
     assert_eq!(keys(&file), ["programs[0]", "programs[1]", "metadata"]);
@@ -154,7 +154,8 @@ impl Trainer for Untrained {
 async fn a_trained_model_is_a_notice() {
     let tune = BootstrapFinetune::builder(Untrained).metric(right).build();
     let lm = Lm::shared(Obedient::new());
-    let optimized = Settings::new().lm(lm).scope(tune.compile(program(), &rows(10))).await.unwrap();
+    let optimized =
+        Settings::new().lm(lm).scope(async { tune.compile(program(), &rows(10)).await }).await.unwrap();
     let file = check("BootstrapFinetune", &*optimized, program());
     assert_eq!(file["lm"], Value::Null);
     let notices = optimized.state().python_notices();

@@ -15,19 +15,23 @@ pub struct SavedProgram {
     pub json: &'static str,
     /// The name and version of its format.
     pub format: &'static str,
+    /// Its predictors.
     pub predictors: &'static [SavedPredictor],
 }
 
 /// A predictor of a saved program.
 #[derive(Debug)]
 pub struct SavedPredictor {
+    /// The path in the program.
     pub path: &'static str,
+    /// Its inputs and outputs.
     pub fields: &'static [SavedField],
 }
 
 /// A field of a saved predictor.
 #[derive(Debug)]
 pub struct SavedField {
+    /// The name in prompts.
     pub name: &'static str,
     /// `input` or `output`.
     pub role: &'static str,

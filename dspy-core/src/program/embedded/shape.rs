@@ -26,6 +26,7 @@ pub enum ProgramShape {
 
 /// A type of program whose predictors are known at compile time, up to a depth of nesting.
 pub trait HasShape<N: Depth> {
+    /// Its predictors.
     const SHAPE: &'static ProgramShape;
 }
 
@@ -35,12 +36,14 @@ pub trait HasShape<N: Depth> {
 pub struct ProgramProbe<P: ?Sized, N>(PhantomData<(N, P)>);
 
 impl<P: HasShape<N> + ?Sized, N: Depth> ProgramProbe<P, N> {
+    /// The predictors of `P`.
     pub const SHAPE: &'static ProgramShape =
         if N::IS_ZERO { &ProgramShape::Unknown } else { deeper::<P, N>() };
 }
 
 /// A type of program whose predictors are not known at compile time.
 pub trait UnknownProgram {
+    /// Any predictors.
     const SHAPE: &'static ProgramShape = &ProgramShape::Unknown;
 }
 
