@@ -57,7 +57,7 @@ pub(super) const fn check(saved: &SavedProgram, program: &ProgramShape) {
             check_predictor(&saved.predictors[at], program, &mut problems);
             at += 1;
         }
-        missing(saved, program, Text::new(), &mut problems);
+        missing(saved, program, &Text::new(), &mut problems);
     } else {
         problems.add(&["its format is `", saved.format, "`, this version reads `", FORMAT, "`"]);
     }
@@ -222,7 +222,7 @@ const fn after_key(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// Reports the predictors that every value of the program has and the saved program has not.
-const fn missing(saved: &SavedProgram, here: &ProgramShape, path: Text, problems: &mut Text) {
+const fn missing(saved: &SavedProgram, here: &ProgramShape, path: &Text, problems: &mut Text) {
     match here {
         // How many there are is known when a program is loaded.
         ProgramShape::Unknown
@@ -242,21 +242,21 @@ const fn missing(saved: &SavedProgram, here: &ProgramShape, path: Text, problems
         ProgramShape::Fields(fields) => {
             let mut at = 0;
             while at < fields.len() {
-                let mut inner = path;
+                let mut inner = *path;
                 inner.add(if path.is_empty() { &[""] } else { &["."] });
                 inner.add(&[fields[at].0]);
-                missing(saved, fields[at].1, inner, problems);
+                missing(saved, fields[at].1, &inner, problems);
                 at += 1;
             }
         }
         ProgramShape::Items(Some(count), item) => {
             let mut at = 0;
             while at < *count {
-                let mut inner = path;
+                let mut inner = *path;
                 inner.add(&["["]);
                 inner.add_number(at);
                 inner.add(&["]"]);
-                missing(saved, item, inner, problems);
+                missing(saved, item, &inner, problems);
                 at += 1;
             }
         }
