@@ -188,6 +188,19 @@ const CRATES: &[Crate] = &[
                 ],
             ),
             (
+                "tpe_search",
+                &[
+                    "metric",
+                    "report",
+                    "samplers",
+                    "error",
+                    "options",
+                    "engine",
+                    "builder",
+                    "bootstrap_few_shot",
+                ],
+            ),
+            (
                 "better_together",
                 &[
                     "metric",

@@ -5,6 +5,7 @@
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
+//! | fifty rows or more, a metric, several predictors | [`BootstrapFewShotWithTpe`]: a search over the demonstrations of each |
 //! | a metric that says in words what is wrong | [`Gepa`]: instructions that evolve by reflection on runs |
 //! | many labelled rows | [`KnnFewShot`]: each input is shown the nearest of them as demonstrations |
 //! | several good candidates | [`Ensemble`]: one program that decides by majority, or by another [`Reducer`] |
@@ -111,6 +112,7 @@ mod report_html;
 pub mod samplers;
 mod simba;
 mod strategy;
+mod tpe_search;
 mod verify;
 mod words;
 
@@ -145,4 +147,5 @@ pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial, Verification, Verified};
 pub use simba::Simba;
 pub use strategy::StrategyError;
+pub use tpe_search::BootstrapFewShotWithTpe;
 pub use verify::Verify;

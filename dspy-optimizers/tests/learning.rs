@@ -15,7 +15,9 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::Proposer;
-use dspy_optimizers::{Ace, Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
+use dspy_optimizers::{
+    Ace, BootstrapFewShotWithTpe, Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized,
+};
 use serde_json::json;
 
 const GOOD: [&str; 6] = ["lovely", "cheerful", "melody", "sunshine", "generous", "delicious"];
@@ -201,4 +203,10 @@ async fn ace_learns() {
     let ace =
         Ace::builder().metric(exact).batch(20).epochs(2).proposer(Proposer::new().with_lm(Lm::builtin()));
     lift(Box::pin(ace.build().compile(program(), data())), 0.2).await;
+}
+
+#[tokio::test]
+async fn the_search_over_demonstrations_learns() {
+    let tpe = BootstrapFewShotWithTpe::builder().metric(exact).demos_per_predictor(6);
+    lift(Box::pin(tpe.build().compile(program(), data())), 0.2).await;
 }

@@ -15,6 +15,8 @@ mod partial;
 mod playbook;
 mod reply_schema;
 pub(crate) mod schema_keywords;
+#[doc(hidden)]
+pub mod shape;
 mod spec;
 mod string_form;
 mod traits;
