@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::view::{self, Room, describe_signature};
-use super::{Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
+use super::{AdviceRequest, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
 use crate::identity::program_identity;
 
-/// The default [`TextProposer`], an LM program of five predictors:
+/// The default [`TextProposer`], an LM program of six predictors:
 ///
 /// | path | what it does |
 /// |---|---|
@@ -23,6 +23,7 @@ use crate::identity::program_identity;
 /// | `describe` | describes the program and each of its steps |
 /// | `instruct` | writes an instruction from this material, from examples and from earlier attempts |
 /// | `reflect` | rewrites text after calls with scores and feedback |
+/// | `advise` | sums up what runs of several candidates show |
 ///
 /// Its model is the current one, unless [`with_lm`](Self::with_lm) binds another. Texts of more than
 /// [`max_chars`](Self::max_chars) characters are no proposals, and what it shows to the model is bounded by
@@ -37,6 +38,7 @@ pub struct Proposer {
     describe: DynPredict,
     instruct: DynPredict,
     reflect: DynPredict,
+    advise: DynPredict,
     max_chars: usize,
     max_shown: usize,
 }
@@ -59,6 +61,7 @@ impl Proposer {
             describe: DynPredict::new(prompts::describe()),
             instruct: DynPredict::new(prompts::instruct()),
             reflect: DynPredict::new(prompts::reflect()),
+            advise: DynPredict::new(prompts::advise()),
             max_chars: 10_000,
             max_shown: 40_000,
         }
@@ -148,6 +151,19 @@ impl Proposer {
         Ok(grounding)
     }
 
+    async fn advice(&self, request: AdviceRequest) -> Result<Option<String>> {
+        if request.runs.is_empty() {
+            return Ok(None);
+        }
+        let mut inputs = Inputs::new();
+        inputs.set("program", request.program);
+        inputs.set_some("earlier_advice", request.earlier.as_deref().unwrap_or_default());
+        inputs.set("runs", view::records(&request.runs, &self.room()));
+        let call = text_of(&self.advise, inputs, "advice");
+        let advice = Settings::new().rollout(request.sample).scope(call).await?;
+        Ok(clean(&advice, self.max_chars))
+    }
+
     async fn texts(&self, request: TextRequest) -> Result<Vec<String>> {
         let room = self.room();
         let mut inputs = Inputs::new();
@@ -167,6 +183,7 @@ impl Proposer {
             inputs.set("role_of_text", view::role(request.component.kind()));
             inputs.set("current_text", request.current);
             inputs.set("examples", view::records(&request.records, &room));
+            inputs.set_some("advice", request.advice.as_deref().unwrap_or_default());
             (&self.reflect, "revised_text")
         };
         let mut predictor = predictor.clone();
@@ -214,6 +231,10 @@ impl TextProposer for Proposer {
         Box::pin(self.grounding(request))
     }
 
+    fn advise(&self, request: AdviceRequest) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(self.advice(request))
+    }
+
     fn identity(&self) -> Value {
         serde_json::json!({
             "program": program_identity(self),
@@ -230,6 +251,7 @@ impl HasPredictors for Proposer {
         visitor.field("describe", &self.describe);
         visitor.field("instruct", &self.instruct);
         visitor.field("reflect", &self.reflect);
+        visitor.field("advise", &self.advise);
     }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
@@ -238,6 +260,7 @@ impl HasPredictors for Proposer {
         visitor.field("describe", &mut self.describe);
         visitor.field("instruct", &mut self.instruct);
         visitor.field("reflect", &mut self.reflect);
+        visitor.field("advise", &mut self.advise);
     }
 }
 

@@ -8,7 +8,7 @@ use dspy_core::Result;
 use dspy_core::lm::BoxFuture;
 use serde_json::Value;
 
-use super::{Grounding, GroundingRequest, Proposer, TextRequest};
+use super::{AdviceRequest, Grounding, GroundingRequest, Proposer, TextRequest};
 
 /// A source of new texts for components, usually an LM program.
 ///
@@ -31,6 +31,11 @@ pub trait TextProposer: Send + Sync + 'static {
     /// Describes the data and the program. By default, nothing is described.
     fn ground(&self, _request: GroundingRequest) -> BoxFuture<'_, Result<Grounding>> {
         Box::pin(async { Ok(Grounding::default()) })
+    }
+
+    /// Sums up what runs of several candidates show, as advice for later requests. By default, there is none.
+    fn advise(&self, _request: AdviceRequest) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(async { Ok(None) })
     }
 
     /// Returns what determines the texts besides the requests, for the header of the journal: a run resumes only
