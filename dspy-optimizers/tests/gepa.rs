@@ -102,6 +102,18 @@ async fn a_rejected_child_costs_two_minibatches() {
 }
 
 #[tokio::test]
+async fn without_a_valset_the_first_runs_are_those_of_its_minibatches() {
+    let lm = Obedient::new();
+    // Each rejected child of the original program costs one minibatch.
+    let optimizer = gepa().published().proposer(ramble).max_rollouts(9 + 5 * 3 + 3 + 6 - 1).build();
+    optimizer.compile(one_step(&lm), &rows(9)).await.unwrap();
+    assert_eq!(lm.calls(), 9 + 5 * 3);
+    let scored = gepa().perfect_score(0.0).published().proposer(ramble).max_rollouts(30).build();
+    let optimized = scored.compile(one_step(&Obedient::new()), &rows(9)).await.unwrap();
+    assert_eq!(optimized.report().stopped, Stopped::ScoreReached, "the scale is that of the metric");
+}
+
+#[tokio::test]
 async fn an_accepted_child_costs_the_valset_besides() {
     let lm = Obedient::new();
     let optimizer = gepa().published().proposer(learn).max_merges(0).max_rollouts(12 + 3 * 18).build();

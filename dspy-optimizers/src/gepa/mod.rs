@@ -241,12 +241,13 @@ impl<M> Gepa<M> {
         self
     }
 
-    /// Sets everything but the components, the size and the proposer to the published settings: those of the
-    /// defaults, with [`full_valset`](Self::full_valset).
+    /// Sets everything but the components, the size, the score of a perfect output and the proposer to the published
+    /// settings: those of the defaults, with [`full_valset`](Self::full_valset).
     #[must_use]
     pub fn published(mut self) -> Self {
-        let Settings { components, size, .. } = self.settings;
-        self.settings = Settings { components, size, accept: Accept::Full, ..Settings::default() };
+        let Settings { components, size, perfect_score, .. } = self.settings;
+        self.settings =
+            Settings { components, size, perfect_score, accept: Accept::Full, ..Settings::default() };
         self
     }
 

@@ -18,7 +18,7 @@ use crate::component::{Candidate, Component};
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::proposer::SharedProposer;
 use crate::race::Race;
-use crate::report::{ItemReport, Stopped, Trial, percent};
+use crate::report::{ItemReport, Scores, Stopped, Trial, mean, percent};
 
 /// The number of iterations without a new rollout, besides those of an epoch, after which a search ends.
 const IDLE: usize = 20;
@@ -265,10 +265,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let race = rival.and_then(|rival| Some((rival, self.settings.race(val.len())?)));
         let (trial, items) = match race {
             None => {
-                let used = Use { scope: &draft.scope, rows: val, sample: None, traced: false };
-                self.meter.spend(used)?;
-                let scores = self.study.evaluate(&draft.scope, &draft.program, val).await?;
-                self.look_at(used, scores.items.iter().map(|item| (item.index, item.score)));
+                let scores = self.score(&draft, rival.is_none()).await?;
                 (self.trial(&draft).scored(&scores), scores.items)
             }
             Some((rival, race)) => match self.race(&draft, rival, &race).await? {
@@ -284,6 +281,24 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let index = self.study.record(trial, draft.program.clone());
         self.pool.add(draft, standing, index);
         Ok(true)
+    }
+
+    /// Scores a candidate on the whole valset.
+    async fn score(&mut self, draft: &Draft<P>, first: bool) -> Result<Scores, Halt> {
+        let val = self.study.val();
+        // The original program is the one that most often runs on minibatches, with a trace. If they are of the same
+        // rows, these runs serve both.
+        let traced = first && !self.study.has_valset();
+        let used = Use { scope: &draft.scope, rows: val, sample: None, traced };
+        let rollouts = self.run(&draft.program, used).await?;
+        self.study.sync()?;
+        let items = val.iter().zip(&rollouts).map(|(row, rollout)| ItemReport::of(row, rollout));
+        let items: Vec<ItemReport> = items.collect();
+        match mean(&items) {
+            Some(mean) => Ok(Scores { mean, items }),
+            // Returns the error of a metric that fails on every row.
+            None => Ok(self.study.evaluate(&draft.scope, &draft.program, val).await?),
+        }
     }
 
     /// Runs a candidate against its rival. If it is beaten, it is recorded and `None` is returned.

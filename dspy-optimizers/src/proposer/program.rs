@@ -156,7 +156,7 @@ impl Proposer {
             return Ok(None);
         }
         let mut inputs = Inputs::new();
-        inputs.set("program", request.program);
+        inputs.set("program", view::cut(&request.program, self.max_shown));
         inputs.set_some("earlier_advice", request.earlier.as_deref().unwrap_or_default());
         inputs.set("runs", view::records(&request.runs, &self.room()));
         let call = text_of(&self.advise, inputs, "advice");
