@@ -161,6 +161,22 @@ async fn beaten_members_are_dropped_early() {
     );
 }
 
+#[tokio::test]
+async fn children_that_the_budget_does_not_cover_hide_no_member() {
+    for calls in (170..300).step_by(10) {
+        let (lm, (script, prompt_lm)) = (Obedient::new(), joiner());
+        // The population is never full, so that nobody has to go.
+        let capo = Capo::builder().metric(right).population(30).steps(6).max_shots(0).prompt_lm(prompt_lm);
+        let capo = capo.proposer(one_hint_each).budget(Budget::calls(calls)).build();
+        let optimized = capo.compile(one_step(&lm), Data::new(rows(5)).valset(rows(20))).await.unwrap();
+        let report = optimized.report();
+        assert!(matches!(report.stopped, Stopped::Budget(_)), "{report}");
+        assert!((lm.calls() + script.requests().len()) as u64 <= calls);
+        // The original program and five members with a hint each are scored; the first race is 208 calls.
+        assert!(calls < 210 || report.score() > Some(0.1), "{calls}: {report}");
+    }
+}
+
 /// A small run in which the current model writes the instructions.
 fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
     Box::pin(async move {
@@ -220,6 +236,17 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
         let error = bad.compile(one_step(&lm), &rows(3)).await.unwrap_err();
         assert!(matches!(&error, OptimizeError::Option { option: name, .. } if *name == option), "{error}");
     }
+    for (bad, option) in
+        [(capo().population(usize::MAX), "population"), (capo().crossovers(usize::MAX), "crossovers")]
+    {
+        let error = bad.build().compile(one_step(&lm), &rows(3)).await.unwrap_err();
+        assert!(matches!(&error, OptimizeError::Option { option: name, .. } if *name == option), "{error}");
+    }
+    let (_, prompt_lm) = joiner();
+    let many =
+        capo().max_shots(usize::MAX).examples(usize::MAX).prompt_lm(prompt_lm).proposer(silent).build();
+    let optimized = many.compile(one_step(&lm), &rows(9)).await.unwrap();
+    assert_eq!(optimized.report().stopped, Stopped::Finished);
     let empty = capo().build().compile(one_step(&lm), &[] as &[Row; 0]).await.unwrap_err();
     assert!(matches!(empty, OptimizeError::Empty { set: "trainset" }));
     let none = capo().build().compile(common::Steps(Vec::new()), &rows(3)).await.unwrap_err();

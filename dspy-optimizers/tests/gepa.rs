@@ -13,7 +13,7 @@ use dspy_core::lm::Lm;
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
 use dspy_core::signature::Values;
-use dspy_optimizers::gepa::{Auto, ComponentOrder, Evolve, Front, Selector};
+use dspy_optimizers::gepa::{Auto, ComponentOrder, Evolve, Front, Proposals, Selector};
 use dspy_optimizers::proposer::{Record, TextRequest};
 use dspy_optimizers::{
     Budget, Component, ComponentError, Data, Gepa, OptimizeError, Optimized, Report, SharedMetric, Stopped,
@@ -87,16 +87,30 @@ async fn it_learns_the_facts_that_the_feedback_names() {
 
 #[tokio::test]
 async fn a_rejected_child_costs_two_minibatches() {
+    // A child that could not run on the valset any more is not made.
+    let enough = 12 + 3 * 6 + 6 + 12;
+    for (rollouts, children) in [(enough, 4), (enough - 1, 3)] {
+        let lm = Obedient::new();
+        let optimizer = gepa().published().proposer(ramble).max_rollouts(rollouts).build();
+        let data = Data::new(rows(30)).valset(rows(12));
+        let report = optimizer.compile(one_step(&lm), data).await.unwrap().report().clone();
+        assert_eq!(
+            (lm.calls(), report.trials.len(), report.stopped),
+            (12 + children * 6, 1, Stopped::Finished)
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_valset_the_first_runs_are_those_of_its_minibatches() {
     let lm = Obedient::new();
-    let optimizer = gepa().published().proposer(ramble).max_rollouts(12 + 4 * 6).build();
-    let data = Data::new(rows(30)).valset(rows(12));
-    let report = optimizer.compile(one_step(&lm), data).await.unwrap().report().clone();
-    assert_eq!((lm.calls(), report.trials.len(), report.stopped), (36, 1, Stopped::Finished));
-    // Nothing is started that does not fit.
-    let lm = Obedient::new();
-    let optimizer = gepa().published().proposer(ramble).max_rollouts(12 + 4 * 6 - 1).minibatch(3).build();
-    optimizer.compile(one_step(&lm), Data::new(rows(30)).valset(rows(12))).await.unwrap();
-    assert_eq!(lm.calls(), 12 + 3 * 6 + 3);
+    // Each rejected child of the original program costs one minibatch.
+    let optimizer = gepa().published().proposer(ramble).max_rollouts(9 + 5 * 3 + 3 + 6 - 1).build();
+    optimizer.compile(one_step(&lm), &rows(9)).await.unwrap();
+    assert_eq!(lm.calls(), 9 + 5 * 3);
+    let scored = gepa().perfect_score(0.0).published().proposer(ramble).max_rollouts(30).build();
+    let optimized = scored.compile(one_step(&Obedient::new()), &rows(9)).await.unwrap();
+    assert_eq!(optimized.report().stopped, Stopped::ScoreReached, "the scale is that of the metric");
 }
 
 #[tokio::test]
@@ -514,6 +528,18 @@ async fn what_cannot_work_is_a_clear_error() {
     assert!(message.contains("10, less than 15, of the option `max_rollouts`"), "{message}");
     let message = fails(gepa().selector(Selector::EpsilonGreedy(2.0))).await;
     assert!(message.contains("epsilon-greedy with 2 of the option `selector`"), "{message}");
+    let message = fails(gepa().max_chars(0)).await;
+    assert!(message.contains("invalid value 0 of the option `max_chars`"), "{message}");
+    for proposals in [
+        Proposals::new(0, 1),
+        Proposals::new(1, 0),
+        Proposals::new(usize::MAX, usize::MAX),
+        Proposals::new(1, 1_001),
+        Proposals::new(2, 2).keep(0),
+    ] {
+        let message = fails(gepa().proposals(proposals)).await;
+        assert!(message.contains("of the option `proposals`; expected 1 to 1000 children"), "{message}");
+    }
     let unknown = gepa().components([Component::instruction("answer")]).proposer(ramble);
     let error = unknown.compile(one_step(&lm), &rows(9)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Component(ComponentError::Unknown { .. })), "{error}");
@@ -539,6 +565,175 @@ async fn tiny_sets_and_constant_metrics_end() {
         let report = optimizer.compile(one_step(&Obedient::new()), &rows(9)).await.unwrap().report().clone();
         assert_eq!((report.trials.len(), report.score()), (1, Some(constant)));
     }
+}
+
+#[tokio::test]
+async fn a_metric_of_another_scale_is_not_perfect_at_1() {
+    let percent = |row: &Row, output: &Values| {
+        let score = taught(row, output);
+        Score::new(40.0 + 60.0 * score.value).with_feedback(score.feedback.unwrap())
+    };
+    let learn_below_100 = async |mut request: TextRequest| {
+        for record in &mut request.records {
+            record.score = record.score.map(|score| (score - 40.0) / 60.0);
+        }
+        learn(request).await
+    };
+    let run = async |optimizer: Builder| {
+        let optimizer = optimizer.proposer(learn_below_100).max_rollouts(400).build();
+        optimizer.compile(one_step(&Obedient::new()), &rows(20)).await.unwrap().report().clone()
+    };
+    let report = run(Gepa::builder().metric(percent)).await;
+    assert_eq!(
+        (report.baseline, report.score(), report.stopped),
+        (Some(40.0), Some(100.0), Stopped::Finished)
+    );
+    assert!(report.warnings.iter().any(|warning| warning.contains("perfect_score")), "{:?}", report.warnings);
+    let told = run(Gepa::builder().metric(percent).perfect_score(100.0)).await;
+    assert_eq!((told.score(), told.stopped), (Some(100.0), Stopped::ScoreReached));
+    assert!(told.warnings.is_empty(), "{:?}", told.warnings);
+    // All the same, and below 1: nothing is known to be perfect.
+    let zero = run(Gepa::builder().metric(|_: &Row, _: &Values| -3.0)).await;
+    assert_eq!((zero.trials.len(), zero.stopped), (1, Stopped::Finished));
+}
+
+#[tokio::test]
+async fn all_fronts_find_something() {
+    // An objective for each animal, on its rows only.
+    let metric = |row: &Row, output: &Values| {
+        let score = taught(row, output);
+        let animal = score.feedback.as_deref().unwrap().split('=').next().unwrap().to_owned();
+        let value = score.value;
+        score.with_objective(animal, value)
+    };
+    for front in [Front::Instance, Front::Objective, Front::Hybrid, Front::Cartesian] {
+        let lm = Obedient::new();
+        let optimizer = Gepa::builder().metric(metric).front(front).proposer(learn).max_rollouts(400).build();
+        let data = Data::new(rows(20)).valset(rows(10));
+        let report = optimizer.compile(one_step(&lm), data).await.unwrap().report().clone();
+        assert_eq!(report.score(), Some(1.0), "{front:?} {report}");
+        assert!(lm.calls() <= 400);
+        assert_eq!(report.usage.requests as usize, lm.calls());
+        // Without objectives, all are the front of the rows.
+        let optimizer = gepa().front(front).proposer(learn).max_rollouts(400).build();
+        let data = Data::new(rows(20)).valset(rows(10));
+        let report = optimizer.compile(one_step(&Obedient::new()), data).await.unwrap().report().clone();
+        assert_eq!(report.score(), Some(1.0), "{front:?} {report}");
+    }
+}
+
+#[tokio::test]
+async fn rows_on_which_the_metric_fails_do_not_exceed_the_limit() {
+    let metric = |row: &Row, output: &Values| {
+        if row.0["question"].as_str().unwrap().contains("number 3 ") {
+            Err("no opinion")
+        } else {
+            Ok(taught(row, output))
+        }
+    };
+    for (front, merges) in [(Front::Instance, 5), (Front::Hybrid, 0)] {
+        let lm = Obedient::new();
+        let optimizer = Gepa::builder().metric(metric).front(front).proposer(learn).max_merges(merges);
+        let optimizer = optimizer.max_errors(1_000).max_rollouts(200).build();
+        let report = optimizer.compile(one_step(&lm), &rows(25)).await.unwrap().report().clone();
+        assert!(report.score() > report.baseline, "{report}");
+        assert!(lm.calls() <= 200, "{front:?}: {}", lm.calls());
+    }
+}
+
+/// The ideas of a model, two candidates at a time and two children of each.
+async fn parallel(lm: &Arc<Obedient>, folder: Option<&Path>, concurrency: usize) -> Result<Report> {
+    let optimizer = gepa().proposer(ideas(lm)).proposals(Proposals::new(2, 2).keep(2)).max_rollouts(90);
+    let optimizer = match folder {
+        Some(folder) => optimizer.run_dir(folder),
+        None => optimizer,
+    };
+    let data = Data::new(rows(9)).valset(rows(5));
+    let optimizer = optimizer.concurrency(concurrency).build();
+    Ok(optimizer.compile(one_step(lm), data).await?.report().clone())
+}
+
+#[tokio::test]
+async fn several_proposals_resume_exactly_at_any_concurrency() {
+    let (whole, part) = (folder("gepa-several-whole"), folder("gepa-several-part"));
+    let lm = Obedient::new();
+    let report = parallel(&lm, Some(&whole), 4).await.unwrap();
+    assert!(report.trials.len() > 2 && report.score() > report.baseline, "{report}");
+    let (total, journal) = (lm.calls(), journal_of(&whole));
+    for concurrency in [1, 64] {
+        assert!(parallel(&Obedient::new(), None, concurrency).await.unwrap() == report);
+    }
+    for end in journal.match_indices('\n').map(|(at, _)| at + 1).step_by(2) {
+        leave(&part, &journal[..end]);
+        let lm = Obedient::new();
+        assert!(parallel(&lm, Some(&part), 16).await.unwrap() == report, "cut at byte {end}");
+        assert_eq!(lm.calls(), total - calls_in(&journal[..end]), "cut at byte {end}");
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn children_of_one_candidate_share_its_minibatch() {
+    let (lm, seen) = (Obedient::new(), Arc::new(Mutex::new(Vec::new())));
+    let requests = seen.clone();
+    let noted = move |request: TextRequest| {
+        requests.lock().unwrap().push((request.sample, request.temperature, request.records.len()));
+        ramble(request)
+    };
+    // Two iterations of 3 + 4 × 3 rollouts, of which none is better; the last one has room for three children.
+    let limit = 12 + 15 + 12 + 12;
+    let optimizer = gepa().published().proposals(Proposals::new(1, 4)).proposer(noted).max_rollouts(limit);
+    let data = Data::new(rows(30)).valset(rows(12));
+    let report = optimizer.build().compile(one_step(&lm), data).await.unwrap().report().clone();
+    assert_eq!((lm.calls(), report.trials.len()), (12 + 15 + 12, 1));
+    let seen = seen.lock().unwrap().clone();
+    let another = Some(1.0);
+    let expected = [(0, None, 3), (1, another, 3), (2, another, 3), (3, another, 3)];
+    assert_eq!(seen[..4], expected);
+    assert_eq!(seen.len(), 4 + 3);
+
+    // Of several that are better, only the best goes on.
+    let both = async |request: TextRequest| {
+        let text = if request.sample % 2 == 0 {
+            "cow=moo "
+        } else {
+            "cow=moo cat=meow dog=woof duck=quack owl=hoot "
+        };
+        Ok(vec![text.to_owned()])
+    };
+    for (kept, candidates) in [(1, 2), (2, 3)] {
+        let proposals = Proposals::new(1, 2).keep(kept);
+        let optimizer =
+            gepa().full_valset().proposals(proposals).minibatch(5).proposer(both).max_rollouts(10_000);
+        let data = Data::new(rows(5)).valset(rows(10));
+        let report =
+            optimizer.build().compile(one_step(&Obedient::new()), data).await.unwrap().report().clone();
+        assert_eq!((report.trials.len(), report.score()), (candidates, Some(1.0)), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_proposer_that_cannot_work_is_an_error_and_one_that_fails_a_warning() {
+    let cannot = |_: TextRequest| async {
+        "a -> b: Nonsense<".parse::<dspy_core::signature::SignatureSpec>()?;
+        Ok(Vec::new())
+    };
+    let optimizer = gepa().proposer(cannot).build();
+    let error = optimizer.compile(one_step(&Obedient::new()), &rows(9)).await.unwrap_err();
+    assert!(!matches!(error, OptimizeError::Outage { .. }), "{error}");
+    let failing = |_: TextRequest| async { Err(dspy_core::Error::other("no idea")) };
+    let long = |_: TextRequest| async { Ok(vec!["x".repeat(20_000)]) };
+    let warnings = async |optimizer: Builder| {
+        let optimized = optimizer.build().compile(one_step(&Obedient::new()), &rows(9)).await.unwrap();
+        optimized.report().warnings.concat()
+    };
+    let warning = warnings(gepa().proposer(failing)).await;
+    assert!(warning.contains("proposals were none") && warning.contains("no idea"), "{warning}");
+    let warning = warnings(gepa().proposer(long)).await;
+    assert!(warning.contains("20000 characters, more than `max_chars`"), "{warning}");
+    assert_eq!(warnings(gepa().proposer(learn)).await, "");
 }
 
 #[test]

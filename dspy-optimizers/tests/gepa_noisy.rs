@@ -5,8 +5,8 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::{Row, calls_in, folder, journal_of, leave, right, rows};
 use dspy_core::Seed;
@@ -15,7 +15,7 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::gepa::Noisy;
-use dspy_optimizers::proposer::TextRequest;
+use dspy_optimizers::proposer::{AdviceRequest, TextProposer, TextRequest};
 use dspy_optimizers::{Budget, Data, Gepa, Limit, OptimizeError, Report, Stopped};
 
 /// A model that answers right with the probability that its instruction states, in percent: `skill=70`. Samples of one
@@ -139,6 +139,65 @@ async fn a_budget_leaves_enough_for_the_finals() {
     assert_eq!((skill(&report), report.stopped), (40, Stopped::Budget(Limit::Calls)), "{report}");
 }
 
+/// Guesses, and notes the advice that it is asked with. Its advice counts the runs that it has seen.
+#[derive(Debug, Default, Clone)]
+struct Adviser {
+    heard: Arc<Mutex<Vec<Option<String>>>>,
+    asked: Arc<Mutex<Vec<AdviceRequest>>>,
+}
+
+impl TextProposer for Adviser {
+    fn propose(&self, request: TextRequest) -> BoxFuture<'_, dspy_core::Result<Vec<String>>> {
+        self.heard.lock().unwrap().push(request.advice.clone());
+        Box::pin(guess(request))
+    }
+
+    fn advise(&self, request: AdviceRequest) -> BoxFuture<'_, dspy_core::Result<Option<String>>> {
+        let number = request.sample;
+        self.asked.lock().unwrap().push(request);
+        // The third time it has nothing to say, the fourth time it fails.
+        Box::pin(async move {
+            match number {
+                2 => Ok(None),
+                3 => Err(dspy_core::Error::other("no idea")),
+                number => Ok(Some(format!("advice {number}"))),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn runs_become_advice_for_the_proposer() {
+    let adviser = Adviser::default();
+    let run = async |noisy: Noisy| {
+        let lm = Arc::new(Moody::default());
+        let optimizer = Gepa::builder().metric(right).noisy(noisy).proposer(adviser.clone());
+        let data = Data::new(rows(9)).valset(rows(20));
+        optimizer.max_rollouts(300).build().compile(program(&lm), data).await.unwrap().report().clone()
+    };
+    let report = run(Noisy::new().explored(3)).await;
+    assert!(report.warnings.concat().contains("no idea"), "{:?}", report.warnings);
+    let heard = std::mem::take(&mut *adviser.heard.lock().unwrap());
+    let heard: Vec<&str> = heard.iter().map(|advice| advice.as_deref().unwrap()).collect();
+    assert_eq!(heard[0], "advice 0");
+    assert!(heard.windows(2).all(|two| two[0] <= two[1]) && heard.contains(&"advice 4"), "{heard:?}");
+    // Without new advice, the earlier one holds.
+    assert!(!heard.contains(&"advice 2") && !heard.contains(&"advice 3"), "{heard:?}");
+    let asked = std::mem::take(&mut *adviser.asked.lock().unwrap());
+    let earlier: Vec<Option<&str>> = asked.iter().take(5).map(|request| request.earlier.as_deref()).collect();
+    assert_eq!(earlier, [None, Some("advice 0"), Some("advice 1"), Some("advice 1"), Some("advice 1")]);
+    // The best and the worst run of each of three rows, with labels, outputs and scores.
+    assert!(asked.iter().all(|request| (3..=6).contains(&request.runs.len())));
+    let shown = &asked[0].runs[0];
+    assert!(shown.expected.contains_key("answer") && shown.outputs.contains_key("answer"), "{shown:?}");
+    assert!(shown.inputs.contains_key("question") && shown.score.is_some());
+    assert!(asked[0].program.contains("skill=40"));
+
+    let report = run(Noisy::new().explored(3).advice(false)).await;
+    assert!(report.warnings.is_empty() && adviser.asked.lock().unwrap().is_empty());
+    assert!(adviser.heard.lock().unwrap().iter().all(Option::is_none));
+}
+
 #[tokio::test]
 async fn near_duplicates_are_refused() {
     let same = async |request: TextRequest| Ok(vec![request.current + "!"]);
@@ -155,4 +214,23 @@ fn settings_are_checked() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(wrong.compile(program(&Arc::default()), &rows(3))).unwrap_err();
     assert!(error.to_string().contains("NaN and 0.1 of the option `noisy`"), "{error}");
+    // At this distance, every text is near to any other.
+    let wrong = noisy().noisy(Noisy::new().distance(1.5)).metric(|_: &Row, _: &Values| 1.0).build();
+    let error = runtime.block_on(wrong.compile(program(&Arc::default()), &rows(3))).unwrap_err();
+    assert!(error.to_string().contains("0.3 and 1.5 of the option `noisy`"), "{error}");
+    let small = noisy().max_rollouts(11).metric(|_: &Row, _: &Values| 1.0).build();
+    let error = runtime.block_on(small.compile(program(&Arc::default()), &rows(3))).unwrap_err();
+    assert!(error.to_string().contains("11, less than 12, of the option `max_rollouts`"), "{error}");
+}
+
+#[tokio::test]
+async fn limits_are_kept_at_any_size() {
+    for (explored, rollouts) in [(usize::MAX, 300), (usize::MAX, 46), (1, 46), (3, 100), (0, 100)] {
+        let lm = Arc::new(Moody::default());
+        let optimizer = noisy().noisy(Noisy::new().explored(explored)).metric(right).max_rollouts(rollouts);
+        let data = Data::new(rows(9)).valset(rows(20));
+        let report = optimizer.build().compile(program(&lm), data).await.unwrap().report().clone();
+        assert!(report.trials.len() > 1 && report.score().is_some(), "{explored} {rollouts}: {report}");
+        assert!(lm.calls.load(Ordering::SeqCst) <= rollouts, "{explored} {rollouts}");
+    }
 }

@@ -10,8 +10,8 @@ use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::Component;
 use dspy_optimizers::proposer::{
-    GroundingRequest, Proposer, Record, ScoredText, SharedProposer, TextProposer as _, TextRequest,
-    describe_program, describe_signature,
+    AdviceRequest, GroundingRequest, Proposer, Record, ScoredText, SharedProposer, TextProposer as _,
+    TextRequest, describe_program, describe_signature,
 };
 
 fn predict() -> DynPredict {
@@ -88,6 +88,29 @@ async fn feedback_leads_to_a_revision() {
         prompt.contains("## Feedback\nRain is bad.") && prompt.contains("The instruction of the task."),
         "{prompt}"
     );
+}
+
+#[tokio::test]
+async fn runs_are_summed_up_and_the_advice_is_shown() {
+    let (proposer, model) =
+        proposer(vec![reply("advice", "Name the animal."), reply("revised_text", "Better.")]);
+    let mut record = Record::default();
+    record.inputs = values(&[("text", "rain")]);
+    record.score = Some(0.25);
+    record.feedback = Some("Rain is bad.".into());
+    let mut runs = AdviceRequest::new(describe_program(&predict()), vec![record.clone()]);
+    runs.earlier = Some("Be brief.".into());
+    assert_eq!(proposer.advise(runs).await.unwrap().as_deref(), Some("Name the animal."));
+    assert_eq!(proposer.advise(AdviceRequest::new("", Vec::new())).await.unwrap(), None, "nothing to sum up");
+    let mut request = request();
+    request.records = vec![record];
+    request.advice = Some("Name the animal.".into());
+    assert_eq!(proposer.propose(request).await.unwrap(), ["Better."]);
+    let prompts = prompts(&model);
+    for shown in ["Step `self`", "[[ ## earlier_advice ## ]]\nBe brief.", "## Score\n0.25", "Rain is bad."] {
+        assert!(prompts[0].contains(shown), "{shown}: {}", prompts[0]);
+    }
+    assert!(prompts[1].contains("[[ ## advice ## ]]\nName the animal."), "{}", prompts[1]);
 }
 
 #[tokio::test]

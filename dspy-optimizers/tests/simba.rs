@@ -164,6 +164,8 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     }
     let one = simba().minibatch(1).prompt_lm(Lm::shared(lm.clone())).build();
     assert_eq!(one.compile(one_step(&lm), &rows(1)).await.unwrap().report().stopped, Stopped::Finished);
+    let error = simba().num_candidates(usize::MAX).build().compile(one_step(&lm), &rows(3)).await;
+    assert!(matches!(error, Err(OptimizeError::Option { option: "num_candidates", .. })));
     let error = simba().temperature_for_sampling(f64::NAN).build().compile(one_step(&lm), &rows(3)).await;
     assert!(matches!(error, Err(OptimizeError::Option { option: "temperature_for_sampling", .. })));
     let none = simba().build().compile(common::Steps(Vec::new()), &rows(3)).await.unwrap_err();

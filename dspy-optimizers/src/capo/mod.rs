@@ -90,6 +90,9 @@ pub struct Capo<M = NoMetric> {
     settings: Settings,
 }
 
+/// The largest size of a population, and number of children in a step.
+const MOST_MEMBERS: usize = 1_000;
+
 /// The parameters that determine the result.
 #[derive(Debug, Clone)]
 struct Settings {
@@ -125,7 +128,7 @@ impl Capo {
 }
 
 impl<M> Capo<M> {
-    /// Sets the size of the population, 10 by default and at least 2.
+    /// Sets the size of the population, 10 by default, at least 2 and at most 1000.
     #[must_use]
     pub fn population(mut self, members: usize) -> Self {
         self.settings.population = members.max(2);
@@ -139,7 +142,7 @@ impl<M> Capo<M> {
         self
     }
 
-    /// Sets the number of children in a step, 4 by default and at least 1.
+    /// Sets the number of children in a step, 4 by default, at least 1 and at most 1000.
     #[must_use]
     pub fn crossovers(mut self, children: usize) -> Self {
         self.settings.crossovers = children.max(1);
@@ -206,7 +209,13 @@ optimizer!(Capo { settings });
 
 impl<E, O> Capo<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
-        let Settings { length_penalty, metric_threshold, race, .. } = &self.settings;
+        let Settings { population, crossovers, length_penalty, metric_threshold, race, .. } = &self.settings;
+        for (option, value) in [("population", population), ("crossovers", crossovers)] {
+            if *value > MOST_MEMBERS {
+                let (value, expected) = (value.to_string(), "at most 1000");
+                return Err(OptimizeError::Option { option, value, expected });
+            }
+        }
         if !length_penalty.is_finite() || *length_penalty < 0.0 {
             let (option, value) = ("length_penalty", length_penalty.to_string());
             return Err(OptimizeError::Option { option, value, expected: "a number of at least 0" });

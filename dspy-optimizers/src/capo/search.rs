@@ -104,10 +104,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 (0..self.settings.crossovers).map(|number| this.child(step, number)).collect();
             let children = self.study.several(children).await?;
             self.study.sync()?;
+            let before = self.population.len();
             for child in children {
                 self.admit(child)?;
             }
-            self.select(step).await?;
+            self.select(step, before).await?;
         }
         Ok(())
     }
@@ -125,14 +126,19 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Ok(())
     }
 
-    /// Races the members down to the size of the population.
-    async fn select(&mut self, step: usize) -> Result<(), Stop> {
+    /// Races the members down to the size of the population. The first `before` of them have been in it.
+    async fn select(&mut self, step: usize, before: usize) -> Result<(), Stop> {
         let size = self.settings.population;
         let contestants: Vec<_> = self.population.iter().map(|member| self.contestant(member)).collect();
         self.study.phase(&format!("race of step {}", step + 1), contestants.len() * self.val.len());
         let race: Race = self.settings.race.survivors(size).to_the_end(false);
         let raced = self.study.race(&race, &contestants, &self.val).await?;
         let mut kept = raced.ranking();
+        if raced.standings.iter().all(|standing| standing.items.is_empty()) {
+            // The budget has ended before a block was complete. Children without a score would keep the members from
+            // being compared on the rows that they have run on.
+            kept.retain(|place| *place < before);
+        }
         kept.truncate(size);
         let members = std::mem::take(&mut self.population);
         let mut survivors: Vec<(usize, Member<P>)> = Vec::new();

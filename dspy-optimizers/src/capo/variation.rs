@@ -55,7 +55,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let mut wanted = Vec::new();
         for (number, member) in made.iter().enumerate() {
             let mut rng = self.study.seed().branch("initial").index(number as u64).rng();
-            let count = rng.between(0, self.settings.max_shots);
+            let count = rng.between(0, self.settings.max_shots.min(self.pool.len()));
             for row in rng.sample(self.pool.len(), count) {
                 wanted.push((number, self.shot(format!("initial-{number}"), &member.individual, row)));
             }

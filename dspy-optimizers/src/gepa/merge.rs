@@ -160,6 +160,15 @@ pub(super) fn subsample(
     drawn
 }
 
+/// Returns whether a merge is no worse than both of its parents, on the rows that it has scores on.
+pub(super) fn is_no_worse(merge: &BTreeMap<usize, f64>, parents: [&BTreeMap<usize, Option<f64>>; 2]) -> bool {
+    let reached: f64 = merge.values().sum();
+    let sum = |scores: &BTreeMap<usize, Option<f64>>| -> f64 {
+        merge.keys().filter_map(|row| scores.get(row).copied().flatten()).sum()
+    };
+    !merge.is_empty() && parents.into_iter().all(|parent| reached >= sum(parent))
+}
+
 #[cfg(test)]
 mod tests {
     use dspy_core::Seed;
@@ -219,6 +228,15 @@ mod tests {
             let triple = Triple { first: 1, second: 2, ancestor: 0 };
             assert_eq!(lineage.combine(triple, &mut Seed::new(0).rng()), [source, 1, 1]);
         }
+    }
+
+    #[test]
+    fn rows_without_a_score_of_the_merge_do_not_count() {
+        let first = BTreeMap::from([(0, Some(1.0)), (1, Some(1.0)), (2, Some(0.0))]);
+        let second = BTreeMap::from([(0, Some(0.0)), (1, Some(1.0)), (2, Some(0.0))]);
+        let no_worse = |of: &[(usize, f64)]| is_no_worse(&of.iter().copied().collect(), [&first, &second]);
+        assert!(no_worse(&[(0, 1.0), (1, 1.0), (2, 0.0)]) && no_worse(&[(1, 1.0), (2, 0.0)]));
+        assert!(!no_worse(&[(0, 0.0), (1, 1.0), (2, 0.5)]) && !no_worse(&[]));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Meter {
 
     /// Returns whether this number of rollouts is left.
     pub(super) fn has(&self, rollouts: usize) -> bool {
-        self.limit.is_none_or(|limit| self.spent + rollouts <= limit)
+        self.limit.is_none_or(|limit| self.spent.saturating_add(rollouts) <= limit)
     }
 
     /// Counts rollouts before they are made.
@@ -82,6 +82,13 @@ impl Meter {
         if self.has(self.new_ones(used)) { Ok(()) } else { Err(Halt::Done(Stopped::Finished)) }
     }
 
+    /// Takes back that a rollout is known: the metric failed, so that it is run again when it is needed again.
+    pub(super) fn forget<E>(&mut self, used: Use<'_, '_, E>, row: usize) {
+        if let Some(seen) = self.seen.get_mut(used.scope) {
+            seen.retain(|run| (run.set, run.row, run.sample) != (used.rows.set(), row, used.sample));
+        }
+    }
+
     /// Counts the first `most` of these rollouts.
     pub(super) fn count<E>(&mut self, used: Use<'_, '_, E>, most: usize) {
         let seen = self.seen.entry(used.scope.to_owned()).or_default();
@@ -93,7 +100,8 @@ impl Meter {
         }
     }
 
-    fn new_ones<E>(&self, used: Use<'_, '_, E>) -> usize {
+    /// Returns the number of these rollouts that were not made before.
+    pub(super) fn new_ones<E>(&self, used: Use<'_, '_, E>) -> usize {
         let seen = self.seen.get(used.scope);
         used.runs().filter(|run| seen.is_none_or(|seen| !is_known(seen, *run))).count()
     }
@@ -116,5 +124,49 @@ impl<E> Use<'_, '_, E> {
     fn runs(&self) -> impl Iterator<Item = Run> {
         let (sample, traced) = (self.sample, self.traced);
         self.rows.iter().map(move |row| Run { set: row.set, row: row.position, sample, traced })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dspy_core::signature::{Example, FieldError, Values};
+
+    use super::*;
+
+    struct Row;
+
+    impl Example for Row {
+        type Input = Values;
+
+        fn input(&self) -> Result<Values, FieldError> {
+            Ok(Values::new())
+        }
+
+        fn values(&self) -> Result<Values, FieldError> {
+            Ok(Values::new())
+        }
+    }
+
+    #[test]
+    fn a_rollout_is_counted_once_unless_it_has_to_be_made_again() {
+        let data = [Row, Row, Row];
+        let rows = Rows::new("trainset", &data).unwrap();
+        let mut meter = Meter::new(Some(6));
+        let plain = Use { scope: "a", rows: &rows, sample: None, traced: false };
+        let traced = Use { traced: true, ..plain };
+        meter.spend(traced).unwrap();
+        meter.spend(plain).unwrap();
+        assert_eq!((meter.spent(), meter.new_ones(traced)), (3, 0), "a traced one serves both");
+        // The metric has failed on this row, so nothing is recorded of it.
+        meter.forget(plain, 1);
+        assert_eq!((meter.new_ones(plain), meter.new_ones(traced)), (1, 1));
+        meter.spend(traced).unwrap();
+        assert_eq!(
+            (meter.spent(), meter.has(2), meter.has(3), meter.has(usize::MAX)),
+            (4, true, false, false)
+        );
+        let sampled = Use { sample: Some(0), ..plain };
+        assert_eq!(meter.new_ones(sampled), 3, "another sample is another rollout");
+        assert!(matches!(meter.spend(sampled), Err(Halt::Done(Stopped::Finished))));
     }
 }

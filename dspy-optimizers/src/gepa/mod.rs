@@ -1,13 +1,17 @@
 //! `Gepa`: texts that evolve by reflection on runs with feedback.
 
+mod advice;
+mod iterate;
 mod merge;
 mod meter;
 mod minibatch;
 mod noisy;
+mod objectives;
 mod pareto;
 mod pool;
 mod propose;
 mod records;
+mod scale;
 mod search;
 mod settings;
 
@@ -19,7 +23,7 @@ use self::meter::Halt;
 use self::records::Lens;
 use self::search::Search;
 use self::settings::{Accept, Settings, Size};
-pub use self::settings::{ComponentOrder, Evolve, Front, Noisy, Selector};
+pub use self::settings::{ComponentOrder, Evolve, Front, Noisy, Proposals, Selector};
 use crate::OptimizeError;
 #[doc(no_inline)]
 pub use crate::auto::Auto;
@@ -53,8 +57,9 @@ use crate::report::Stopped;
 ///
 /// **Cost**, in runs of the program, with minibatches of b rows and a valset of V: V for the given program, then per
 /// iteration b if the minibatch is perfect, 2b for a rejected child, 2b + 20 to 2b + V for a child that reaches the
-/// valset, 5 more for each merge; and one call of the proposer for each child. A run is not paid twice. The number of
-/// runs is limited by [`auto`](Self::auto) or [`max_rollouts`](Self::max_rollouts), and by the
+/// valset, 5 more for each merge; and one call of the proposer for each child. Several
+/// [children](Self::proposals) of one candidate share its minibatch. A run is not paid twice, and no iteration starts
+/// whose child could not run on the whole valset. The number of runs is limited by [`auto`](Self::auto) or [`max_rollouts`](Self::max_rollouts), and by the
 /// [budget](Self::budget); with none of them it is that of [`Auto::Light`].
 ///
 /// Source: Agrawal et al., "GEPA: Reflective Prompt Evolution Can Outperform Reinforcement Learning" (2025);
@@ -189,11 +194,21 @@ impl<M> Gepa<M> {
         self
     }
 
-    /// Sets the score of a perfect output, 1 by default. There is no reflection on a minibatch without a lower score,
-    /// and a candidate with this mean on the valset ends the search.
+    /// Sets the score of a perfect output. There is no reflection on a minibatch without a lower score, and a candidate
+    /// with this mean on the valset ends the search. By default it is 1 until there is a score above 1; then the scale
+    /// of the metric is not known, nothing counts as perfect, and the report has a warning. Set it if the scores of
+    /// the metric may lie around 1 but end elsewhere, such as grades from 1 to 5.
     #[must_use]
     pub fn perfect_score(mut self, score: f64) -> Self {
-        self.settings.perfect_score = score;
+        self.settings.perfect_score = Some(score);
+        self
+    }
+
+    /// Sets how many children an iteration has, by default one of one candidate.
+    #[doc(alias("sampling_strategy", "proposal_sampling"))]
+    #[must_use]
+    pub fn proposals(mut self, proposals: Proposals) -> Self {
+        self.settings.proposals = proposals;
         self
     }
 
@@ -230,12 +245,13 @@ impl<M> Gepa<M> {
         self
     }
 
-    /// Sets everything but the components, the size and the proposer to the published settings: those of the
-    /// defaults, with [`full_valset`](Self::full_valset).
+    /// Sets everything but the components, the size, the score of a perfect output and the proposer to the published
+    /// settings: those of the defaults, with [`full_valset`](Self::full_valset).
     #[must_use]
     pub fn published(mut self) -> Self {
-        let Settings { components, size, .. } = self.settings;
-        self.settings = Settings { components, size, accept: Accept::Full, ..Settings::default() };
+        let Settings { components, size, perfect_score, .. } = self.settings;
+        self.settings =
+            Settings { components, size, perfect_score, accept: Accept::Full, ..Settings::default() };
         self
     }
 
@@ -255,7 +271,8 @@ impl<M> Gepa<M> {
         self
     }
 
-    /// Sets the largest length of a proposed text, 10,000 characters by default. A longer one is no proposal.
+    /// Sets the largest length of a proposed text, 10,000 characters by default and at least 1. A longer one is no
+    /// proposal.
     #[must_use]
     pub fn max_chars(mut self, chars: usize) -> Self {
         self.settings.max_chars = chars;
@@ -267,10 +284,10 @@ impl<M> Gepa<M> {
     /// There is no front. Every candidate is kept with the number and the mean of its scores. Each step draws a
     /// minibatch and, for each of the [most promising](Noisy::exploration) candidates, scores it again, so that the
     /// mean of a lucky one falls, and makes a child of it. A child whose texts are nearly those of a known candidate
-    /// is refused; any other is kept. At the end the best means and the given program run on the valset. There are no
-    /// merges.
+    /// is refused; any other is kept. The proposer [sums up](Noisy::advice) the runs of a step as advice. At the end the
+    /// best means and the given program run on the valset. There are no merges.
     ///
-    /// Source: the memory of POLCA.
+    /// Source: the memory of POLCA (arXiv 2603.14769).
     #[must_use]
     pub fn noisy(mut self, noisy: Noisy) -> Self {
         self.settings.noisy = Some(noisy);
@@ -313,6 +330,7 @@ impl<E, O> Gepa<SharedMetric<E, O>> {
             None => search.run_all().await,
             Some(noisy) => search.run_noisy(noisy).await,
         };
+        search.failures.warn(study);
         match searched {
             Ok(stopped) | Err(Halt::Done(stopped)) => Ok(stopped),
             Err(Halt::Stop(stop)) => Err(stop),

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::meter::{Halt, Use};
 use super::pool::Draft;
 use super::propose::Material;
-use super::search::Search;
+use super::search::{Search, Work};
 use super::settings::{Accept, Noisy};
 use crate::component::{Component, ComponentKind, ComponentValue};
-use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Task};
+use crate::data::Rows;
+use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop};
 use crate::race::Race;
 use crate::report::{Stopped, percent};
 use crate::words::WordCounts;
@@ -25,6 +26,16 @@ struct Held<P> {
 
 /// The words of each component.
 type Words = Vec<WordCounts>;
+
+/// A candidate with its new rollouts on a minibatch.
+struct Visit<'v, 'd, E> {
+    /// Its place in the memory.
+    at: usize,
+    step: u64,
+    rows: &'v Rows<'d, E>,
+    rollouts: &'v [Rollout],
+    advice: Option<&'v str>,
+}
 
 impl<P> Held<P> {
     fn mean(&self) -> f64 {
@@ -64,33 +75,42 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
 
     /// Explores until no budget is left but that of the finals, or nothing new is tried.
     async fn explore(&mut self, noisy: Noisy, memory: &mut Vec<Held<P>>) -> Result<(), Halt> {
-        let finals = (noisy.explored + 1) * self.study.val().len();
-        let mut idle = 0;
+        let (mut idle, mut advice) = (0, None);
         for step in 0.. {
             let rows = self.study.train().select(self.minibatches.next());
             let chosen = choose(memory, noisy);
-            let most = finals + 2 * chosen.len() * rows.len();
+            // The original program and the finalists that there can be after this step.
+            let finalists = noisy.explored.min(memory.len() - 1 + chosen.len()) + 1;
+            let most = finalists * self.study.val().len() + 2 * chosen.len() * rows.len();
             let again: Vec<(String, P)> = chosen
                 .iter()
                 .map(|at| (memory[*at].draft.scope.clone(), memory[*at].draft.program.clone()))
                 .collect();
-            let tasks: Vec<_> = again
+            let works: Vec<_> = again
                 .iter()
-                .flat_map(|(scope, program)| {
-                    rows.iter().map(move |row| Task::new(scope, program, row).sample(step).traced())
+                .map(|(scope, program)| {
+                    let used = Use { scope, rows: &rows, sample: Some(step), traced: true };
+                    Work { program, used }
                 })
                 .collect();
             // A step that was begun before is never the one to stop at.
-            let known = tasks.iter().any(|task| self.study.knows(task));
-            if !self.meter.has(most) || (!known && self.study.would_exceed(most).is_some()) {
+            let tasks = works.iter().flat_map(Work::tasks);
+            let known = tasks.into_iter().any(|task| self.study.knows(&task));
+            // The calls of the proposer count as much as runs.
+            let calls = chosen.len() + usize::from(noisy.advice);
+            if !self.meter.has(most) || (!known && self.study.would_exceed(most + calls).is_some()) {
                 return Ok(());
             }
             self.study.phase(&format!("step {step}"), 2 * chosen.len() * rows.len());
             // All at once; each visit then reads its own.
-            self.study.rollouts(tasks).await?;
+            let runs = self.run_several(&works).await?;
+            if noisy.advice {
+                advice = self.advice(step, &rows, &runs, advice).await?;
+            }
             let before = memory.len();
-            for at in chosen {
-                self.visit(noisy, memory, at, step, &rows).await?;
+            for (at, rollouts) in chosen.into_iter().zip(&runs) {
+                let visit = Visit { at, step, rows: &rows, rollouts, advice: advice.as_deref() };
+                self.visit(noisy, memory, visit).await?;
             }
             idle = if memory.len() == before { idle + 1 } else { 0 };
             // Scores of known candidates alone are no progress.
@@ -101,21 +121,17 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(())
     }
 
-    /// Scores a candidate again, and makes and scores a child of it on the same rows.
+    /// Learns the new scores of a candidate, and makes and scores a child of it on the same rows.
     async fn visit(
         &mut self,
         noisy: Noisy,
         memory: &mut Vec<Held<P>>,
-        at: usize,
-        step: u64,
-        rows: &crate::Rows<'_, E>,
+        Visit { at, step, rows, rollouts, advice }: Visit<'_, '_, E>,
     ) -> Result<(), Halt> {
         let Draft { candidate: base, program, scope, .. } = &memory[at].draft;
         let (base, program, scope) = (base.clone(), program.clone(), scope.clone());
-        let used = Use { scope: &scope, rows, sample: Some(step), traced: true };
-        let rollouts = self.run(&program, used).await?;
-        memory[at].learn(&rollouts);
-        self.find_tools(&rollouts);
+        memory[at].learn(rollouts);
+        self.find_tools(rollouts);
         let steps = rollouts.iter().flat_map(|rollout| &rollout.steps);
         let ran: BTreeSet<&str> = steps.map(|step| step.predictor.as_str()).collect();
         let count = self.components.len();
@@ -124,21 +140,24 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let Some(component) = component else { return Ok(()) };
         memory[at].next = component + 1;
         let component = self.components[component].clone();
-        let name = format!("reflect-{step}-{at}");
         let material = Material {
-            name: &name,
+            name: format!("reflect-{step}-{at}"),
             sample: step,
+            another: false,
+            advice,
+            parent: at,
             base: &base,
             program: &program,
             scope: &scope,
             rows,
-            rollouts: &rollouts,
+            rollouts,
         };
-        let (values, usage) = self.improve(&material, std::slice::from_ref(&component)).await?;
-        if values.is_empty() {
+        let wanted = [vec![component]];
+        let improved = self.improve(std::slice::from_ref(&material), &wanted).await?;
+        let Some((values, usage)) = improved.into_iter().find(|(values, _)| !values.is_empty()) else {
             return Ok(());
-        }
-        let mut draft = self.child(at, &material, values, usage)?;
+        };
+        let mut draft = self.child(&material, values, usage)?;
         let words = self.words(&draft);
         if memory.iter().any(|held| are_near(&held.words, &words, noisy.distance)) {
             return Ok(());

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dspy_core::Rng;
 
-/// A row or an objective.
+use super::settings::Front;
+
+/// A row, an objective, or both.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// The position of a row.
     Row(usize),
     /// The name of an objective.
     Objective(String),
+    /// An objective on a row.
+    Both(usize, String),
 }
 
 /// The fronts by key, each with its score and the candidates that have it.
@@ -30,9 +34,17 @@ impl Fronts {
         }
     }
 
-    /// Returns the sets of candidates with the best scores.
-    pub(super) fn sets(&self) -> Vec<BTreeSet<usize>> {
-        self.0.values().map(|(_, holders)| holders.clone()).collect()
+    /// Returns the sets of candidates with the best scores. Without objectives, they are those of the rows.
+    pub(super) fn sets(&self, front: Front) -> Vec<BTreeSet<usize>> {
+        let stated = self.0.keys().any(|key| matches!(key, Key::Objective(_)));
+        let wanted = |key: &Key| match (key, front) {
+            (Key::Row(_), Front::Instance | Front::Hybrid)
+            | (Key::Objective(_), Front::Objective | Front::Hybrid)
+            | (Key::Both(..), Front::Cartesian) => true,
+            (Key::Row(_), _) => !stated,
+            _ => false,
+        };
+        self.0.iter().filter(|(key, _)| wanted(key)).map(|(_, (_, holders))| holders.clone()).collect()
     }
 }
 
@@ -88,7 +100,22 @@ mod tests {
             fronts.add(candidate, Key::Row(3), score);
             fronts.add(candidate, Key::Objective("brief".into()), -score);
         }
-        assert_eq!(fronts.sets(), sets(&[&[3, 4], &[1]]));
+        assert_eq!(fronts.sets(Front::Hybrid), sets(&[&[3, 4], &[1]]));
+        assert_eq!(fronts.sets(Front::Instance), sets(&[&[3, 4]]));
+        assert_eq!(fronts.sets(Front::Objective), sets(&[&[1]]));
+        fronts.add(2, Key::Both(3, "brief".into()), 1.0);
+        assert_eq!(fronts.sets(Front::Cartesian), sets(&[&[2]]));
+    }
+
+    #[test]
+    fn a_front_of_objectives_is_one_of_rows_until_there_are_some() {
+        let mut fronts = Fronts::default();
+        fronts.add(0, Key::Row(0), 1.0);
+        assert_eq!(fronts.sets(Front::Objective), sets(&[&[0]]));
+        assert_eq!(fronts.sets(Front::Cartesian), sets(&[&[0]]));
+        // The first candidate has failed everywhere and has no objectives: it is no longer on the front.
+        fronts.add(1, Key::Objective("brief".into()), 0.3);
+        assert_eq!(fronts.sets(Front::Objective), sets(&[&[1]]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use dspy_core::Seed;
 use dspy_core::lm::Usage;
 
 use super::merge::Lineage;
+use super::objectives::Objectives;
 use super::pareto::{self, Fronts, Key};
 use super::settings::{Front, Selector};
 use crate::component::{Candidate, Component, ComponentValue};
@@ -30,8 +31,7 @@ pub(super) struct Standing {
     pub(super) mean: f64,
     /// The scores by the position of the row; `None` where the metric failed.
     pub(super) rows: BTreeMap<usize, Option<f64>>,
-    /// The means of the objectives.
-    pub(super) objectives: BTreeMap<String, f64>,
+    pub(super) objectives: Objectives,
 }
 
 /// A candidate with scores on the whole valset.
@@ -68,14 +68,14 @@ impl<P: Clone> Pool<P> {
 
     pub(super) fn add(&mut self, draft: Draft<P>, standing: Standing, trial: usize) {
         let index = self.members.len();
-        if self.front != Front::Objective || standing.objectives.is_empty() {
-            for (row, score) in &standing.rows {
-                score.iter().for_each(|score| self.fronts.add(index, Key::Row(*row), *score));
-            }
+        for (row, score) in &standing.rows {
+            score.iter().for_each(|score| self.fronts.add(index, Key::Row(*row), *score));
         }
-        if self.front != Front::Instance {
-            for (name, mean) in &standing.objectives {
-                self.fronts.add(index, Key::Objective(name.clone()), *mean);
+        for (name, values) in &standing.objectives {
+            let mean = values.values().sum::<f64>() / values.len() as f64;
+            self.fronts.add(index, Key::Objective(name.clone()), mean);
+            for (row, value) in values {
+                self.fronts.add(index, Key::Both(*row, name.clone()), *value);
             }
         }
         let next = draft.parents.iter().map(|parent| self.members[*parent].next).max().unwrap_or_default();
@@ -97,7 +97,7 @@ impl<P: Clone> Pool<P> {
     /// Returns the candidate to improve next.
     pub(super) fn select(&self, selector: Selector, seed: Seed) -> usize {
         let mut rng = seed.rng();
-        let sets = || self.fronts.sets();
+        let sets = || self.fronts.sets(self.front);
         let drawn = match selector {
             Selector::CurrentBest => None,
             Selector::EpsilonGreedy(epsilon) => (rng.unit() < epsilon).then(|| rng.below(self.members.len())),
@@ -112,7 +112,7 @@ impl<P: Clone> Pool<P> {
 
     /// Returns the candidates of the front that are not dominated.
     pub(super) fn survivors(&self) -> BTreeSet<usize> {
-        pareto::without_dominated(self.fronts.sets(), &self.means).into_iter().flatten().collect()
+        pareto::without_dominated(self.fronts.sets(self.front), &self.means).into_iter().flatten().collect()
     }
 
     /// Returns the next component of a candidate in turn that is usable.

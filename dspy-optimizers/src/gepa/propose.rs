@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dspy_core::lm::Usage;
-use dspy_core::signature::{Demo, FieldSpec, SignatureSpec};
+use dspy_core::signature::{Demo, FieldSpec, Playbook, SignatureSpec};
 
 use super::meter::{Halt, Use};
 use super::pool::Draft;
@@ -15,20 +15,55 @@ use crate::bootstrap_few_shot::demonstrations;
 use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
 use crate::data::Rows;
 use crate::demos;
-use crate::engine::{ExampleFor, Program, Rollout};
-use crate::proposer::{TextRequest, clean};
+use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
+use crate::proposer::{TextRequest, clean, no_text};
 
 /// A run of a candidate on a minibatch, from which its components are improved.
 pub(super) struct Material<'m, 'd, P, E> {
     /// A unique name.
-    pub(super) name: &'m str,
+    pub(super) name: String,
     /// The number of the request, which distinguishes equal ones.
     pub(super) sample: u64,
+    /// Whether there is an earlier request with the same runs.
+    pub(super) another: bool,
+    /// What runs of many candidates have shown.
+    pub(super) advice: Option<&'m str>,
+    /// The place of the candidate.
+    pub(super) parent: usize,
     pub(super) base: &'m Candidate,
     pub(super) program: &'m P,
     pub(super) scope: &'m str,
     pub(super) rows: &'m Rows<'d, E>,
     pub(super) rollouts: &'m [Rollout],
+}
+
+/// New values for components, with their cost.
+type Improved = (Vec<(Component, ComponentValue)>, Usage);
+
+/// The proposals that were none.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    asked: usize,
+    failed: usize,
+    last: String,
+}
+
+impl Failures {
+    pub(super) fn add(&mut self, problem: Option<String>) {
+        self.asked += 1;
+        if let Some(problem) = problem {
+            self.failed += 1;
+            self.last = problem;
+        }
+    }
+
+    /// Adds a warning to the report, if there is a reason.
+    pub(super) fn warn<P: Program, E>(&self, study: &Study<'_, P, E>) {
+        let Failures { asked, failed, last } = self;
+        if *failed > 0 {
+            study.warn(format!("{failed} of {asked} proposals were none; the last one: {last}"));
+        }
+    }
 }
 
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
@@ -91,30 +126,87 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         }
     }
 
-    /// Returns new values for the components of a candidate, with their cost.
+    /// Returns new values for the wanted components of each candidate. The texts are requested several at a time.
     pub(super) async fn improve(
         &mut self,
-        material: &Material<'_, '_, P, E>,
-        components: &[Component],
-    ) -> Result<(Vec<(Component, ComponentValue)>, Usage), Halt> {
-        let (mut values, mut usage) = (Vec::new(), Usage::default());
-        for component in components {
-            let (value, cost) = if *component.kind() == ComponentKind::Demos {
-                let (demos, cost) = self.another_demo(material, component).await?;
-                (demos.map(ComponentValue::Demos), cost)
-            } else {
-                self.reflect(material, component).await?
-            };
-            usage += cost;
-            values.extend(value.map(|value| (component.clone(), value)));
+        materials: &[Material<'_, '_, P, E>],
+        wanted: &[Vec<Component>],
+    ) -> Result<Vec<Improved>, Halt> {
+        let requests = materials.iter().zip(wanted).flat_map(|(material, components)| {
+            let texts = components.iter().filter(|component| *component.kind() != ComponentKind::Demos);
+            texts.map(|component| self.request(material, component))
+        });
+        let requests: Vec<Option<(String, TextRequest)>> = requests.collect();
+        let (study, proposer) = (self.study, self.proposer);
+        let proposals = requests.iter().flatten().map(|(name, request)| async move {
+            study.effect(name, || proposer.propose(request.clone())).await
+        });
+        let mut proposals = study.several(proposals.collect()).await?.into_iter();
+        let mut requests = requests.into_iter();
+
+        let mut improved = Vec::new();
+        for (material, components) in materials.iter().zip(wanted) {
+            let (mut values, mut usage) = (Vec::new(), Usage::default());
+            for component in components {
+                let value = if *component.kind() != ComponentKind::Demos {
+                    let request = requests.next().flatten();
+                    let Some(((_, request), effect)) =
+                        request.and_then(|request| Some((request, proposals.next()?)))
+                    else {
+                        continue;
+                    };
+                    usage += effect.usage;
+                    let text = self.text(&request, effect.output)?;
+                    text.and_then(|text| match self.playbook(material, component) {
+                        // An edited playbook may have become an equal one.
+                        Some(playbook) => Some(playbook.revised(&text))
+                            .filter(|new| !new.reads_as(playbook))
+                            .map(Into::into),
+                        None => Some(text.into()),
+                    })
+                } else {
+                    let (demos, cost) = self.another_demo(material, component).await?;
+                    usage += cost;
+                    demos.map(ComponentValue::Demos)
+                };
+                values.extend(value.map(|value| (component.clone(), value)));
+            }
+            improved.push((values, usage));
         }
-        Ok((values, usage))
+        Ok(improved)
+    }
+
+    /// Returns a usable text of a proposer's answer, if there is one.
+    ///
+    /// # Errors
+    /// If the proposer cannot work until its configuration changes.
+    fn text(
+        &mut self,
+        request: &TextRequest,
+        answer: dspy_core::Result<Vec<String>>,
+    ) -> Result<Option<String>, Stop> {
+        let (text, problem) = match answer {
+            Ok(texts) => {
+                let most = self.settings.max_chars;
+                let text = texts.iter().find_map(|text| clean(text, most));
+                let problem =
+                    text.is_none().then(|| match texts.iter().map(|text| text.chars().count()).max() {
+                        Some(length) if length > most => {
+                            format!("{length} characters, more than `max_chars`")
+                        }
+                        _ => "an empty text".to_owned(),
+                    });
+                (text, problem)
+            }
+            Err(error) => (None, Some(no_text(error)?)),
+        };
+        self.failures.add(problem);
+        Ok(text.filter(|text| text != request.current.trim()))
     }
 
     /// Returns the draft of a child with new values.
     pub(super) fn child(
         &self,
-        parent: usize,
         material: &Material<'_, '_, P, E>,
         values: Vec<(Component, ComponentValue)>,
         usage: Usage,
@@ -125,47 +217,50 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let program = candidate.applied_to(self.study.program())?;
         let scope = self.study.scope_of(&program);
         let label = format!("another {}", names.join(", "));
-        Ok(Draft { label, candidate, program, scope, parents: vec![parent], notes: Vec::new(), usage })
+        Ok(Draft {
+            label,
+            candidate,
+            program,
+            scope,
+            parents: vec![material.parent],
+            notes: Vec::new(),
+            usage,
+        })
     }
 
-    async fn reflect(
+    /// Returns the playbook that a component has as its value, if it is one.
+    fn playbook<'m>(
+        &'m self,
+        material: &'m Material<'_, '_, P, E>,
+        component: &Component,
+    ) -> Option<&'m Playbook> {
+        let value = material.base.get(component).or_else(|| self.given.get(component));
+        value.and_then(ComponentValue::as_playbook)
+    }
+
+    /// Returns the request for a new text, with its name; `None` if there is no call to learn from.
+    fn request(
         &self,
         material: &Material<'_, '_, P, E>,
         component: &Component,
-    ) -> Result<(Option<ComponentValue>, Usage), Halt> {
+    ) -> Option<(String, TextRequest)> {
         let path = component.predictor();
-        let Some(spec) = spec_of(material.program, path) else { return Ok((None, Usage::default())) };
+        let spec = spec_of(material.program, path)?;
         let outputs: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
         let trajectories = self.settings.trajectories;
         let lens = Lens { path, outputs: &outputs, labels: &self.labels, trajectories };
         let runs = material.rows.iter().zip(material.rollouts);
         let value = material.base.get(component).or_else(|| self.given.get(component));
-        let playbook = value.and_then(ComponentValue::as_playbook);
-        let current = match playbook {
+        let current = match self.playbook(material, component) {
             Some(playbook) => playbook.to_string(),
             None => value.and_then(ComponentValue::as_text).unwrap_or_default().to_owned(),
         };
         let mut request = TextRequest::new(component.clone(), spec, &*current);
         request.records = runs.flat_map(|(row, rollout)| lens.records(row, rollout)).collect();
         request.sample = material.sample;
-        if request.records.is_empty() {
-            return Ok((None, Usage::default()));
-        }
-        let name = format!("{}/{component}", material.name);
-        let effect = self.study.effect(&name, || self.proposer.propose(request.clone())).await?;
-        let texts = effect.output.unwrap_or_else(|error| {
-            tracing::info!(name, error = %error, "no proposal");
-            Vec::new()
-        });
-        let text = texts.iter().find_map(|text| clean(text, self.settings.max_chars));
-        let value = text.filter(|text| *text != current).and_then(|text| match playbook {
-            // An edited playbook may have become an equal one.
-            Some(playbook) => {
-                Some(playbook.revised(&text)).filter(|new| !new.reads_as(playbook)).map(Into::into)
-            }
-            None => Some(text.into()),
-        });
-        Ok((value, effect.usage))
+        request.advice = material.advice.map(str::to_owned);
+        request.temperature = material.another.then_some(1.0);
+        (!request.records.is_empty()).then(|| (format!("{}/{component}", material.name), request))
     }
 
     /// Returns the demonstrations of a predictor with another one: a row outside of the minibatch, so that the child
@@ -186,7 +281,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let free = (0..train.len())
             .filter(|at| train.get(*at).is_some_and(|row| !taken.contains(&row.position) && !shown(row)));
         let free: Vec<usize> = free.collect();
-        let seed = self.study.seed().branch("demo").branch(material.name).branch(path);
+        let seed = self.study.seed().branch("demo").branch(&material.name).branch(path);
         let mut rng = seed.rng();
         let Some(at) = free.get(rng.below(free.len())).copied() else { return Ok((None, usage)) };
         let row = train.select([at]);
@@ -198,7 +293,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 let rollouts = self.run(material.program, used).await?;
                 rollouts.iter().for_each(|rollout| usage += rollout.usage);
                 let good = |rollout: &Rollout| {
-                    rollout.outcome.score().is_some_and(|score| score >= self.settings.perfect_score)
+                    rollout.outcome.score().is_some_and(|score| self.scale.is_good(score))
                 };
                 let steps = rollouts.into_iter().filter(good).flat_map(|rollout| rollout.steps).collect();
                 demonstrations(steps, seed).remove(path)

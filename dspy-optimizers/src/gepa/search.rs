@@ -1,4 +1,4 @@
-//! The search: parents, minibatches, children, acceptance.
+//! The search: its state, rollouts, merges, and the evaluation of candidates on the valset.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,17 @@ use dspy_core::lm::Usage;
 use super::merge::{self, Merges};
 use super::meter::{Halt, Meter, Use};
 use super::minibatch::Minibatches;
+use super::objectives::{Lowest, Objectives};
 use super::pool::{Draft, Pool, Standing};
-use super::propose::{Material, outputs_of, tool_inputs_of};
-use super::settings::{ComponentOrder, Evolve, Front, Settings};
+use super::propose::{Failures, outputs_of, tool_inputs_of};
+use super::scale::Scale;
+use super::settings::{Evolve, Front, Settings};
 use crate::OptimizeError;
 use crate::component::{Candidate, Component};
-use crate::engine::{Contestant, ExampleFor, Outcome, Program, Rollout, Stop, Study, Task};
+use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::proposer::SharedProposer;
 use crate::race::Race;
-use crate::report::{ItemReport, Stopped, Trial, percent};
+use crate::report::{ItemReport, Scores, Stopped, Trial, mean, percent};
 
 /// The number of iterations without a new rollout, besides those of an epoch, after which a search ends.
 const IDLE: usize = 20;
@@ -36,10 +38,31 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) tool_inputs: BTreeMap<String, String>,
     pub(super) meter: Meter,
     pub(super) minibatches: Minibatches,
-    pool: Pool<P>,
+    pub(super) pool: Pool<P>,
     /// The scopes of the candidates that were evaluated on the valset, completely or in a race.
-    known: BTreeSet<String>,
-    merges: Merges,
+    pub(super) known: BTreeSet<String>,
+    pub(super) merges: Merges,
+    pub(super) scale: Scale,
+    /// The proposals that were none.
+    pub(super) failures: Failures,
+    lowest: Lowest,
+}
+
+/// A program to run.
+pub(super) struct Work<'w, 'd, P, E> {
+    pub(super) program: &'w P,
+    pub(super) used: Use<'w, 'd, E>,
+}
+
+impl<'w, P, E> Work<'w, '_, P, E> {
+    pub(super) fn tasks(&self) -> Vec<Task<'w, P, E>> {
+        let task = |row| {
+            let task = Task::new(self.used.scope, self.program, row);
+            let task = self.used.sample.map_or(task, |sample| task.sample(sample));
+            if self.used.traced { task.traced() } else { task }
+        };
+        self.used.rows.iter().map(task).collect()
+    }
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
@@ -68,10 +91,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let limit = settings.rollouts(study.options().budget, predictors, study.val().len());
         let minibatches =
             Minibatches::new(study.train().len(), settings.minibatch, study.seed().branch("minibatches"));
-        let least = study.val().len() + 2 * minibatches.size();
+        // In the noisy mode, the original program and one more run on the valset at the end.
+        let finals = if settings.noisy.is_some() { 2 } else { 1 };
+        let least = finals * study.val().len() + 2 * minibatches.size();
         if let Some(limit) = limit.filter(|limit| *limit < least) {
             let value = format!("{limit}, less than {least},");
-            let expected = "enough for the valset and two minibatches";
+            let expected = "enough for the valset (twice in the noisy mode) and two minibatches";
             return Err(OptimizeError::Option { option: "max_rollouts", value, expected }.into());
         }
         Ok(Search {
@@ -87,6 +112,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             pool: Pool::new(settings.front),
             known: BTreeSet::new(),
             merges: Merges::default(),
+            scale: Scale::new(settings.perfect_score),
+            failures: Failures::default(),
+            lowest: Lowest::default(),
         })
     }
 
@@ -112,13 +140,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (mut number, mut idle) = (0, 0);
         while idle < most_idle {
             let best = self.pool.get(self.pool.best()).standing.mean;
-            if self.settings.skip_perfect && best >= self.settings.perfect_score {
+            if self.settings.skip_perfect && self.scale.is_perfect(best) {
                 return Ok(Stopped::ScoreReached);
             }
             let before = self.meter.spent();
             let seed = self.study.seed().branch("iteration").index(number);
             if !self.merge(seed).await? {
-                self.mutate(number, seed).await?;
+                self.iterate(number, seed).await?;
             }
             idle = if self.meter.spent() == before { idle + 1 } else { 0 };
             number += 1;
@@ -128,87 +156,56 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     /// Runs a program on rows.
     pub(super) async fn run(&mut self, program: &P, used: Use<'_, '_, E>) -> Result<Vec<Rollout>, Halt> {
-        self.meter.spend(used)?;
-        let task = |row| {
-            let task = Task::new(used.scope, program, row);
-            let task = used.sample.map_or(task, |sample| task.sample(sample));
-            if used.traced { task.traced() } else { task }
-        };
-        Ok(self.study.rollouts(used.rows.iter().map(task).collect()).await?)
+        Ok(self.run_several(&[Work { program, used }]).await?.pop().unwrap_or_default())
     }
 
-    /// Changes a candidate after reflection on a minibatch.
-    async fn mutate(&mut self, number: u64, seed: Seed) -> Result<(), Halt> {
-        let parent = self.pool.select(self.settings.selector, seed.branch("parent"));
-        let rows = self.study.train().select(self.minibatches.next());
-        let Draft { candidate: base, program, scope, .. } = &self.pool.get(parent).draft;
-        let (base, program, scope) = (base.clone(), program.clone(), scope.clone());
-        self.study.phase(&format!("iteration {number}"), 2 * rows.len());
-        let used = Use { scope: &scope, rows: &rows, sample: None, traced: true };
-        let before = self.run(&program, used).await?;
-        self.find_tools(&before);
-        if self.settings.skip_perfect && self.is_perfect(&before) {
-            return Ok(());
+    /// Runs programs on rows, all at once, and returns the rollouts of each.
+    pub(super) async fn run_several(
+        &mut self,
+        works: &[Work<'_, '_, P, E>],
+    ) -> Result<Vec<Vec<Rollout>>, Halt> {
+        let mut tasks = Vec::new();
+        for work in works {
+            self.meter.spend(work.used)?;
+            tasks.extend(work.tasks());
         }
-        let components = self.choose_components(parent, &before);
-        let name = format!("reflect-{number}");
-        let material = Material {
-            name: &name,
-            sample: number,
-            base: &base,
-            program: &program,
-            scope: &scope,
-            rows: &rows,
-            rollouts: &before,
-        };
-        let (values, usage) = self.improve(&material, &components).await?;
-        if values.is_empty() {
-            return Ok(());
+        let mut rollouts = self.study.rollouts(tasks).await?.into_iter();
+        let results = works.iter().map(|work| rollouts.by_ref().take(work.used.rows.len()).collect());
+        let results: Vec<Vec<Rollout>> = results.collect();
+        for (Work { used, .. }, rollouts) in works.iter().zip(&results) {
+            let scores = used.rows.iter().zip(rollouts);
+            self.look_at(*used, scores.map(|(row, rollout)| (row.position, rollout.outcome.score())));
         }
-        let mut child = self.child(parent, &material, values, usage)?;
-        if self.known.contains(&child.scope) {
-            return Ok(());
-        }
-        let used = Use { scope: &child.scope, rows: &rows, sample: None, traced: false };
-        let after = self.run(&child.program, used).await?;
-        after.iter().for_each(|rollout| child.usage += rollout.usage);
-        let (old, new) = paired_sums(&before, &after);
-        if new <= old {
-            return Ok(());
-        }
-        child.notes.push(format!("minibatch of {}: {old:.2} → {new:.2}", rows.len()));
-        if self.promote(child, Some(parent)).await? && self.merges.tested < self.settings.max_merges {
-            self.merges.due += 1;
-            self.merges.found_new = true;
-        }
-        Ok(())
+        Ok(results)
     }
 
-    fn is_perfect(&self, rollouts: &[Rollout]) -> bool {
-        let perfect = self.settings.perfect_score;
-        rollouts.iter().all(|rollout| rollout.outcome.score().is_some_and(|score| score >= perfect))
-    }
-
-    /// Returns the components to change, of predictors that have run.
-    fn choose_components(&mut self, of: usize, rollouts: &[Rollout]) -> Vec<Component> {
-        let steps = rollouts.iter().flat_map(|rollout| &rollout.steps);
-        let ran: BTreeSet<&str> = steps.map(|step| step.predictor.as_str()).collect();
-        let usable = |component: &Component| ran.contains(component.predictor());
-        match self.settings.order {
-            ComponentOrder::All => self.components.iter().filter(|part| usable(part)).cloned().collect(),
-            ComponentOrder::RoundRobin => {
-                self.pool.next_component(of, &self.components, usable).into_iter().collect()
+    /// Learns from scores by row what the scale of the metric is, and which rollouts are not known although they were
+    /// made.
+    fn look_at(&mut self, used: Use<'_, '_, E>, scores: impl Iterator<Item = (usize, Option<f64>)>) {
+        for (row, score) in scores {
+            match score {
+                Some(score) => self.scale.look_at(score),
+                None => self.meter.forget(used, row),
             }
+        }
+        if self.settings.skip_perfect && self.scale.perfect().is_none() {
+            self.study.warn(
+                "there are scores above 1, so none counts as perfect; set `Gepa::perfect_score` to the highest score \
+                 of the metric",
+            );
         }
     }
 
     /// Tries a merge, if one is due. Returns whether one was evaluated.
     async fn merge(&mut self, seed: Seed) -> Result<bool, Halt> {
         let Merges { due, tested, found_new, .. } = self.merges;
+        let val = self.study.val();
         if due == 0
             || !found_new
             || tested >= self.settings.max_merges
-            || self.study.val().len() < merge::ROWS
+            || val.len() < merge::ROWS
+            // Nothing is begun that cannot be completed.
+            || !self.meter.has(val.len())
         {
             return Ok(false);
         }
@@ -233,11 +230,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         let (own, other) = (&self.pool.get(first).standing.rows, &self.pool.get(second).standing.rows);
         let positions = merge::subsample(own, other, &mut rng);
-        let sum = |rows: &BTreeMap<usize, Option<f64>>| -> f64 {
-            positions.iter().filter_map(|row| rows.get(row).copied().flatten()).sum()
-        };
-        let needed = sum(own).max(sum(other));
-        let val = self.study.val();
+        if positions.len() < merge::ROWS {
+            return Ok(false);
+        }
+        let (own, other) = (own.clone(), other.clone());
         let at =
             (0..val.len()).filter(|at| val.get(*at).is_some_and(|row| positions.contains(&row.position)));
         let rows = val.select(at);
@@ -245,8 +241,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let used = Use { scope: &scope, rows: &rows, sample: None, traced: false };
         let rollouts = self.run(&program, used).await?;
         self.merges.tested += 1;
-        let reached: f64 = rollouts.iter().filter_map(|rollout| rollout.outcome.score()).sum();
-        if reached < needed {
+        let reached = rows.iter().zip(&rollouts);
+        let reached = reached.filter_map(|(row, rollout)| Some((row.position, rollout.outcome.score()?)));
+        if !merge::is_no_worse(&reached.collect(), [&own, &other]) {
             return Ok(true);
         }
         let [a, b] = [first, second].map(|index| self.pool.get(index).trial);
@@ -261,15 +258,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     /// Evaluates a candidate on the valset and adds it to the pool, unless its rival beats it in a race. Returns
     /// whether it was added.
-    async fn promote(&mut self, draft: Draft<P>, rival: Option<usize>) -> Result<bool, Halt> {
+    pub(super) async fn promote(&mut self, draft: Draft<P>, rival: Option<usize>) -> Result<bool, Halt> {
         let val = self.study.val();
         self.known.insert(draft.scope.clone());
         self.study.phase(&draft.label, val.len());
         let race = rival.and_then(|rival| Some((rival, self.settings.race(val.len())?)));
         let (trial, items) = match race {
             None => {
-                self.meter.spend(Use { scope: &draft.scope, rows: val, sample: None, traced: false })?;
-                let scores = self.study.evaluate(&draft.scope, &draft.program, val).await?;
+                let scores = self.score(&draft, rival.is_none()).await?;
                 (self.trial(&draft).scored(&scores), scores.items)
             }
             Some((rival, race)) => match self.race(&draft, rival, &race).await? {
@@ -280,11 +276,29 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let mut standing = Standing { mean: trial.score.unwrap_or_default(), ..Standing::default() };
         standing.rows = items.iter().map(|item| (item.index, item.score)).collect();
         if self.settings.front != Front::Instance {
-            standing.objectives = self.objectives(&draft).await?;
+            standing.objectives = self.objectives(&draft, &standing.rows).await?;
         }
         let index = self.study.record(trial, draft.program.clone());
         self.pool.add(draft, standing, index);
         Ok(true)
+    }
+
+    /// Scores a candidate on the whole valset.
+    async fn score(&mut self, draft: &Draft<P>, first: bool) -> Result<Scores, Halt> {
+        let val = self.study.val();
+        // The original program is the one that most often runs on minibatches, with a trace. If they are of the same
+        // rows, these runs serve both.
+        let traced = first && !self.study.has_valset();
+        let used = Use { scope: &draft.scope, rows: val, sample: None, traced };
+        let rollouts = self.run(&draft.program, used).await?;
+        self.study.sync()?;
+        let items = val.iter().zip(&rollouts).map(|(row, rollout)| ItemReport::of(row, rollout));
+        let items: Vec<ItemReport> = items.collect();
+        match mean(&items) {
+            Some(mean) => Ok(Scores { mean, items }),
+            // Returns the error of a metric that fails on every row.
+            None => Ok(self.study.evaluate(&draft.scope, &draft.program, val).await?),
+        }
     }
 
     /// Runs a candidate against its rival. If it is beaten, it is recorded and `None` is returned.
@@ -297,13 +311,21 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let val = self.study.val();
         // In the order of the race, so that the rows that it has run on are the first ones.
         let order = race.schedule(val, self.study.seed()).0;
-        let used = Use { scope: &draft.scope, rows: &order, sample: None, traced: false };
-        self.meter.afford(used)?;
         let rival = &self.pool.get(rival).draft;
+        let scopes = [rival.scope.clone(), draft.scope.clone()];
+        let used =
+            [0, 1].map(|place| Use { scope: &scopes[place], rows: &order, sample: None, traced: false });
+        // Only the rows of the rival on which the metric failed are run again.
+        if !self.meter.has(used.iter().map(|used| self.meter.new_ones(*used)).sum()) {
+            return Err(Halt::Done(Stopped::Finished));
+        }
         let contestants = [rival, draft].map(|draft| Contestant::new(&*draft.scope, draft.program.clone()));
         let raced = self.study.race(race, &contestants, val).await?;
-        let [_, standing] = &raced.standings[..] else { return Ok(None) };
-        self.meter.count(used, standing.items.len());
+        let [other, standing] = &raced.standings[..] else { return Ok(None) };
+        for (used, standing) in used.into_iter().zip([other, standing]) {
+            self.meter.count(used, standing.items.len());
+            self.look_at(used, standing.items.iter().map(|item| (item.index, item.score)));
+        }
         let mut trial = self.trial(draft).raced(standing);
         if standing.items.len() == val.len() && standing.dropped.is_none() {
             return Ok(Some((trial, standing.items.clone())));
@@ -325,18 +347,19 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         trial
     }
 
-    /// Returns the mean of each objective on the valset. The rollouts are known.
-    async fn objectives(&self, draft: &Draft<P>) -> Result<BTreeMap<String, f64>, Stop> {
-        let tasks = self.study.val().iter().map(|row| Task::new(&draft.scope, &draft.program, row)).collect();
-        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-        let mut rows = 0.0;
-        for rollout in self.study.rollouts(tasks).await? {
-            // A failure of the program counts as 0 in each.
-            rows += f64::from(u8::from(rollout.outcome.score().is_some()));
-            let Outcome::Scored(score) = rollout.outcome else { continue };
-            score.objectives.into_iter().for_each(|(name, value)| *sums.entry(name).or_default() += value);
-        }
-        Ok(sums.into_iter().map(|(name, sum)| (name, sum / rows)).collect())
+    /// Returns the objectives of a candidate on the rows of the valset that have scores. Their rollouts are known.
+    async fn objectives(
+        &mut self,
+        draft: &Draft<P>,
+        scores: &BTreeMap<usize, Option<f64>>,
+    ) -> Result<Objectives, Stop> {
+        let scored = |position: &usize| scores.get(position).is_some_and(Option::is_some);
+        let rows = self.study.val().iter().filter(|row| scored(&row.position));
+        let rows: Vec<_> = rows.collect();
+        let tasks = rows.iter().map(|row| Task::new(&draft.scope, &draft.program, *row)).collect();
+        let rollouts = self.study.rollouts(tasks).await?;
+        let runs: Vec<(usize, Rollout)> = rows.iter().map(|row| row.position).zip(rollouts).collect();
+        Ok(self.lowest.values(&runs))
     }
 }
 

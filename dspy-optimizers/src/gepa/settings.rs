@@ -14,11 +14,14 @@ pub enum Front {
     /// The score on each row of the valset.
     #[default]
     Instance,
-    /// The mean over the valset of each objective that the metric
-    /// [states](dspy_core::evaluate::Score::with_objective). Without objectives, as `Instance`.
+    /// The mean of each objective that the metric [states](dspy_core::evaluate::Score::with_objective), over the rows
+    /// of the valset for which it does. A failure of the program counts as the lowest value so far, at most 0. Without
+    /// objectives, as `Instance`.
     Objective,
     /// Both.
     Hybrid,
+    /// Each objective on each row of the valset. Without objectives, as `Instance`.
+    Cartesian,
 }
 
 /// The choice of the candidate to improve next.
@@ -74,18 +77,63 @@ impl From<Component> for Evolve {
     }
 }
 
+/// The children of an iteration: those of several candidates, and several of each.
+///
+/// Each candidate is drawn by the [`Selector`] and runs on a minibatch of its own, once for all of its children. The
+/// calls of the proposer are made concurrently. A child is another sample of the proposal, at temperature 1 from the
+/// second one on, and changes the next component in turn.
+///
+/// ```
+/// use dspy_optimizers::Gepa;
+/// use dspy_optimizers::gepa::Proposals;
+/// // Of three children of one candidate, the best one runs on the valset.
+/// let optimizer = Gepa::builder().proposals(Proposals::new(1, 3).keep(1));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposals {
+    pub(super) parents: usize,
+    pub(super) children: usize,
+    pub(super) kept: Option<usize>,
+}
+
+/// The largest number of children in an iteration.
+const MOST_CHILDREN: usize = 1_000;
+
+impl Proposals {
+    /// Creates the setting for this number of candidates, and of children of each.
+    pub const fn new(parents: usize, children: usize) -> Self {
+        Proposals { parents, children, kept: None }
+    }
+
+    /// Sets the largest number of children of an iteration that run on the valset: those whose sums of scores on the
+    /// minibatch have grown most. By default, all that are better than their parents.
+    #[must_use]
+    pub const fn keep(mut self, most: usize) -> Self {
+        self.kept = Some(most);
+        self
+    }
+}
+
+impl Default for Proposals {
+    /// Creates the published setting: one child of one candidate.
+    fn default() -> Self {
+        Proposals::new(1, 1)
+    }
+}
+
 /// A mode for metrics whose scores vary from run to run; see [`Gepa::noisy`](crate::Gepa::noisy).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noisy {
     pub(super) explored: usize,
     pub(super) exploration: f64,
     pub(super) distance: f64,
+    pub(super) advice: bool,
 }
 
 impl Noisy {
     /// Creates the mode with the defaults.
     pub const fn new() -> Self {
-        Noisy { explored: 5, exploration: 0.3, distance: 0.1 }
+        Noisy { explored: 5, exploration: 0.3, distance: 0.1, advice: true }
     }
 
     /// Sets the number of candidates that are improved and scored again in each step, 5 by default and at least 1.
@@ -109,6 +157,15 @@ impl Noisy {
     #[must_use]
     pub const fn distance(mut self, distance: f64) -> Self {
         self.distance = distance;
+        self
+    }
+
+    /// Sets whether the proposer [sums up](crate::proposer::TextProposer::advise) the runs of each step as advice for
+    /// its proposals, and revises it from step to step. On by default; it costs one call in each step. Proposers that
+    /// are closures give no advice.
+    #[must_use]
+    pub const fn advice(mut self, on: bool) -> Self {
+        self.advice = on;
         self
     }
 }
@@ -145,7 +202,8 @@ pub(super) struct Settings {
     pub(super) components: Vec<Evolve>,
     pub(super) minibatch: usize,
     pub(super) skip_perfect: bool,
-    pub(super) perfect_score: f64,
+    pub(super) perfect_score: Option<f64>,
+    pub(super) proposals: Proposals,
     pub(super) max_merges: usize,
     pub(super) accept: Accept,
     pub(super) size: Size,
@@ -164,7 +222,8 @@ impl Default for Settings {
             components: vec![Evolve::Instructions],
             minibatch: 3,
             skip_perfect: true,
-            perfect_score: 1.0,
+            perfect_score: None,
+            proposals: Proposals::default(),
             max_merges: 5,
             accept: Accept::Race(None),
             size: Size::Default,
@@ -185,8 +244,17 @@ impl Settings {
         if self.components.is_empty() {
             return wrong("components", "[]".into(), "at least one kind");
         }
-        if self.perfect_score.is_nan() {
-            return wrong("perfect_score", self.perfect_score.to_string(), "a number");
+        if let Some(score) = self.perfect_score.filter(|score| score.is_nan()) {
+            return wrong("perfect_score", score.to_string(), "a number");
+        }
+        if self.max_chars == 0 {
+            return wrong("max_chars", "0".into(), "at least 1");
+        }
+        let Proposals { parents, children, kept } = self.proposals;
+        let all = parents.checked_mul(children).filter(|all| (1..=MOST_CHILDREN).contains(all));
+        if all.is_none() || kept == Some(0) {
+            let expected = "1 to 1000 children in all, of which at least 1 is kept";
+            return wrong("proposals", format!("{:?}", self.proposals), expected);
         }
         match self.selector {
             Selector::EpsilonGreedy(epsilon) if !(0.0..=1.0).contains(&epsilon) => {
@@ -196,12 +264,14 @@ impl Settings {
             _ => {}
         }
         if let Some(Noisy { exploration, distance, .. }) = self.noisy
-            && !(exploration >= 0.0 && exploration.is_finite() && distance >= 0.0)
+            && !(exploration >= 0.0
+                && exploration.is_finite()
+                && (0.0..std::f64::consts::SQRT_2).contains(&distance))
         {
             return wrong(
                 "noisy",
                 format!("{exploration} and {distance}"),
-                "an exploration and a distance of at least 0",
+                "an exploration of at least 0 and a distance from 0 to less than √2",
             );
         }
         match self.accept {
@@ -254,13 +324,16 @@ impl Settings {
             "components": components,
             "minibatch": self.minibatch,
             "skip_perfect": self.skip_perfect,
-            "perfect_score": self.perfect_score,
+            "perfect_score": self.perfect_score.map(|score| score.to_string()),
+            "proposals": [Some(self.proposals.parents), Some(self.proposals.children), self.proposals.kept],
             "max_merges": self.max_merges,
             "accept": accept,
             "trajectories": self.trajectories,
             "max_demos": self.max_demos,
             "max_chars": self.max_chars,
-            "noisy": self.noisy.map(|noisy| [noisy.explored as f64, noisy.exploration, noisy.distance]),
+            "noisy": self.noisy.map(|noisy| {
+                json!([noisy.explored, noisy.exploration, noisy.distance, noisy.advice])
+            }),
         })
     }
 }

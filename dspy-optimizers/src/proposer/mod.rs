@@ -1,7 +1,7 @@
 //! Proposers: programs that write new texts for the components of another program.
 //!
 //! Every optimizer of instructions asks a [`TextProposer`] for texts. The default is [`Proposer`], an LM program of
-//! seven predictors. It can be optimized, saved and loaded as any other program, and each optimizer accepts another
+//! eight predictors. It can be optimized, saved and loaded as any other program, and each optimizer accepts another
 //! one by its `proposer` setter: a changed `Proposer`, a closure, or a custom type.
 //!
 //! ```
@@ -30,7 +30,7 @@ pub(crate) use self::effect::no_text;
 pub use self::playbook::{CurationRequest, Diagnosis, DiagnosisRequest};
 pub use self::program::Proposer;
 pub use self::reply::clean;
-pub use self::request::{Grounding, GroundingRequest, Record, ScoredText, TextRequest};
+pub use self::request::{AdviceRequest, Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
 pub(crate) use self::view::{Room, cut, labelled};
 pub use self::view::{describe_program, describe_signature};

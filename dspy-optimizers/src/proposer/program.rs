@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use super::playbook::{self, CurationRequest, Diagnosis, DiagnosisRequest};
 use super::view::{self, Room, describe_signature};
-use super::{Delta, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
+use super::{AdviceRequest, Delta, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
 use crate::identity::program_identity;
 
-/// The default [`TextProposer`], an LM program of seven predictors:
+/// The default [`TextProposer`], an LM program of eight predictors:
 ///
 /// | path | what it does |
 /// |---|---|
@@ -26,6 +26,7 @@ use crate::identity::program_identity;
 /// | `reflect` | rewrites text after calls with scores and feedback |
 /// | `diagnose` | finds the cause and the lesson of a run, and the effects of items of a playbook |
 /// | `curate` | proposes changes of a playbook |
+/// | `advise` | sums up what runs of several candidates show |
 ///
 /// Its model is the current one, unless [`with_lm`](Self::with_lm) binds another. Texts of more than
 /// [`max_chars`](Self::max_chars) characters are no proposals, and what it shows to the model is bounded by
@@ -43,6 +44,7 @@ pub struct Proposer {
     reflect: DynPredict,
     diagnose: DynPredict,
     curate: DynPredict,
+    advise: DynPredict,
     max_chars: usize,
     max_shown: usize,
 }
@@ -67,6 +69,7 @@ impl Proposer {
             reflect: DynPredict::new(prompts::reflect()),
             diagnose: DynPredict::new(prompts::diagnose()),
             curate: DynPredict::new(prompts::curate()),
+            advise: DynPredict::new(prompts::advise()),
             max_chars: 10_000,
             max_shown: 40_000,
         }
@@ -156,6 +159,19 @@ impl Proposer {
         Ok(grounding)
     }
 
+    async fn advice(&self, request: AdviceRequest) -> Result<Option<String>> {
+        if request.runs.is_empty() {
+            return Ok(None);
+        }
+        let mut inputs = Inputs::new();
+        inputs.set("program", view::cut(&request.program, self.max_shown));
+        inputs.set_some("earlier_advice", request.earlier.as_deref().unwrap_or_default());
+        inputs.set("runs", view::records(&request.runs, &self.room()));
+        let call = text_of(&self.advise, inputs, "advice");
+        let advice = Settings::new().rollout(request.sample).scope(call).await?;
+        Ok(clean(&advice, self.max_chars))
+    }
+
     async fn texts(&self, request: TextRequest) -> Result<Vec<String>> {
         let room = self.room();
         let mut inputs = Inputs::new();
@@ -175,6 +191,7 @@ impl Proposer {
             inputs.set("role_of_text", view::role(request.component.kind()));
             inputs.set("current_text", request.current);
             inputs.set("examples", view::records(&request.records, &room));
+            inputs.set_some("advice", request.advice.as_deref().unwrap_or_default());
             (&self.reflect, "revised_text")
         };
         let mut predictor = predictor.clone();
@@ -256,6 +273,10 @@ impl TextProposer for Proposer {
         Box::pin(self.changes(request))
     }
 
+    fn advise(&self, request: AdviceRequest) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(self.advice(request))
+    }
+
     fn identity(&self) -> Value {
         serde_json::json!({
             "program": program_identity(self),
@@ -274,6 +295,7 @@ impl HasPredictors for Proposer {
         visitor.field("reflect", &self.reflect);
         visitor.field("diagnose", &self.diagnose);
         visitor.field("curate", &self.curate);
+        visitor.field("advise", &self.advise);
     }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
@@ -284,6 +306,7 @@ impl HasPredictors for Proposer {
         visitor.field("reflect", &mut self.reflect);
         visitor.field("diagnose", &mut self.diagnose);
         visitor.field("curate", &mut self.curate);
+        visitor.field("advise", &mut self.advise);
     }
 }
 

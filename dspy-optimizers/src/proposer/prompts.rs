@@ -81,6 +81,7 @@ pub(super) fn reflect() -> SignatureSpec {
             input::<String>("role_of_text", "What the text is used for."),
             input::<String>("current_text", "The text to rewrite."),
             input::<String>("examples", "The calls, with scores and feedback."),
+            input::<Option<String>>("advice", "What runs with many other texts have shown."),
             input::<Option<String>>("attempts", "Earlier texts with their scores, the best one last."),
             output("revised_text", "The text that replaces the current one, such as an instruction."),
         ],
@@ -126,6 +127,27 @@ pub(super) fn curate() -> SignatureSpec {
             input::<Option<String>>("diagnoses", "Causes and lessons of the calls that went wrong."),
             input::<usize>("max_characters", "The largest length of the whole playbook."),
             FieldSpec::new(Role::Output, "operations", "The changes of the playbook.", operations_schema()),
+        ],
+    )
+}
+
+/// Runs of several candidates to advice for the one that writes their texts.
+pub(super) fn advise() -> SignatureSpec {
+    signature(
+        "SumUpRuns",
+        "Variants of a program ran on the same examples, with scores and feedback; of each example you see the best run \
+         and, if it differs, the worst one. Scores are noisy, so trust what repeats and doubt what occurs once. Sum up \
+         in a few sentences what the instructions of the program should say: which mistakes recur, what avoids them, \
+         which facts the feedback reveals. Revise the earlier advice: keep what still holds, drop what these runs \
+         contradict. Answer with the advice only.",
+        [
+            input::<String>(
+                "program",
+                "The steps of the program with their inputs, outputs and instructions.",
+            ),
+            input::<Option<String>>("earlier_advice", "The advice so far."),
+            input::<String>("runs", "The runs, with scores and feedback."),
+            output("advice", "The revised advice."),
         ],
     )
 }

@@ -29,6 +29,8 @@ pub struct TextRequest {
     pub history: Vec<ScoredText>,
     /// Calls of the predictor with their scores and feedback.
     pub records: Vec<Record>,
+    /// What runs of many candidates have shown, as by [`advise`](super::TextProposer::advise).
+    pub advice: Option<String>,
     /// A hint at the style of the text.
     pub tip: Option<String>,
     /// The number of texts wanted, at least 1.
@@ -68,6 +70,27 @@ pub struct Record {
     pub score: Option<f64>,
     /// The feedback of the metric.
     pub feedback: Option<String>,
+}
+
+/// A request for advice that runs of several candidates on the same examples show.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AdviceRequest {
+    /// A rendering of the program's predictors, as by [`describe_program`](super::describe_program).
+    pub program: String,
+    /// The advice so far, which is to be revised.
+    pub earlier: Option<String>,
+    /// Runs of the whole program: for each example the best one and, if it is not as good, the worst one.
+    pub runs: Vec<Record>,
+    /// The number of the request among equal ones.
+    pub sample: u64,
+}
+
+impl AdviceRequest {
+    /// Creates a request.
+    pub fn new(program: impl Into<String>, runs: Vec<Record>) -> Self {
+        AdviceRequest { program: program.into(), earlier: None, runs, sample: 0 }
+    }
 }
 
 /// A request for a description of data and program.
@@ -110,6 +133,7 @@ impl TextRequest {
             demos: Vec::new(),
             history: Vec::new(),
             records: Vec::new(),
+            advice: None,
             tip: None,
             count: 1,
             sample: 0,

@@ -9,7 +9,8 @@ use dspy_core::lm::BoxFuture;
 use serde_json::Value;
 
 use super::{
-    CurationRequest, Delta, Diagnosis, DiagnosisRequest, Grounding, GroundingRequest, Proposer, TextRequest,
+    AdviceRequest, CurationRequest, Delta, Diagnosis, DiagnosisRequest, Grounding, GroundingRequest,
+    Proposer, TextRequest,
 };
 use crate::playbook::difference;
 
@@ -52,6 +53,11 @@ pub trait TextProposer: Send + Sync + 'static {
             let revised = proposed.first().map(|text| playbook.revised(text));
             Ok(revised.map(|revised| difference(&playbook, &revised)).unwrap_or_default())
         })
+    }
+
+    /// Sums up what runs of several candidates show, as advice for later requests. By default, there is none.
+    fn advise(&self, _request: AdviceRequest) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(async { Ok(None) })
     }
 
     /// Returns what determines the texts besides the requests, for the header of the journal: a run resumes only

@@ -84,6 +84,9 @@ pub struct Simba<M = NoMetric> {
     settings: Settings,
 }
 
+/// The largest number of runs on each row of a minibatch.
+const MOST_CANDIDATES: usize = 1_000;
+
 /// The parameters that determine the result.
 #[derive(Debug, Clone)]
 struct Settings {
@@ -123,9 +126,9 @@ impl<M> Simba<M> {
         self
     }
 
-    /// Sets the number of runs on each row of a minibatch, 6 by default and at least 1. Each step makes up to one more
-    /// new program than that, and as many programs of different steps, besides the original one, are compared at the
-    /// end.
+    /// Sets the number of runs on each row of a minibatch, 6 by default, at least 1 and at most 1000. Each step makes
+    /// up to one more new program than that, and as many programs of different steps, besides the original one, are
+    /// compared at the end.
     #[must_use]
     pub fn num_candidates(mut self, count: usize) -> Self {
         self.settings.num_candidates = count.max(1);
@@ -147,16 +150,16 @@ impl<M> Simba<M> {
         self
     }
 
-    /// Sets the temperature of the softmax by which the programs to run are drawn, 0.2 by default. With 0, it is the
-    /// best one.
+    /// Sets the temperature of the softmax by which the programs to run are drawn, in the unit of the metric, 0.2 by
+    /// default. With 0, it is the best one.
     #[must_use]
     pub fn temperature_for_sampling(mut self, temperature: f64) -> Self {
         self.settings.temperature_for_sampling = temperature;
         self
     }
 
-    /// Sets the temperature of the softmax by which the programs to change are drawn, 0.2 by default. With 0, it is
-    /// the best one.
+    /// Sets the temperature of the softmax by which the programs to change are drawn, in the unit of the metric, 0.2 by
+    /// default. With 0, it is the best one.
     #[must_use]
     pub fn temperature_for_candidates(mut self, temperature: f64) -> Self {
         self.settings.temperature_for_candidates = temperature;
@@ -190,12 +193,20 @@ optimizer!(Simba { settings });
 impl<E, O> Simba<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
         let Settings {
-            temperature_for_sampling: sampling, temperature_for_candidates: candidates, race, ..
+            num_candidates,
+            temperature_for_sampling: sampling,
+            temperature_for_candidates: candidates,
+            race,
+            ..
         } = &self.settings;
         for (option, value) in
             [("temperature_for_sampling", sampling), ("temperature_for_candidates", candidates)]
         {
             OptimizeError::check_at_least_0(option, *value)?;
+        }
+        if *num_candidates > MOST_CANDIDATES {
+            let (option, value) = ("num_candidates", num_candidates.to_string());
+            return Err(OptimizeError::Option { option, value, expected: "at most 1000" });
         }
         race.check()
     }
