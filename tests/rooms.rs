@@ -152,6 +152,7 @@ const CRATES: &[Crate] = &[
                     "options",
                 ],
             ),
+            ("minibatch", &["report", "data", "engine"]),
             ("proposer", &["identity", "component", "engine"]),
             ("builder", &["metric", "optimized", "error", "data", "options", "optimizer", "engine"]),
             ("demos", &["data"]),
