@@ -252,7 +252,7 @@ async fn a_dropped_compilation_stops_its_work() {
 }
 
 #[tokio::test]
-async fn a_predictor_that_never_runs_is_in_nobodys_way() {
+async fn a_predictor_that_never_runs_changes_nothing() {
     let all = async |_: TextRequest| Ok(vec![HINTS.join(" ")]);
     let (lm, data) = (Obedient::new(), || Data::new(rows(10)).valset(rows(10)));
     let copro = Copro::builder().metric(right).breadth(2).depth(2).proposer(all).build();
