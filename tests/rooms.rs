@@ -154,6 +154,7 @@ const CRATES: &[Crate] = &[
                     "options",
                 ],
             ),
+            ("minibatch", &["report", "data", "engine"]),
             ("proposer", &["identity", "component", "playbook", "engine"]),
             ("builder", &["metric", "optimized", "error", "data", "options", "optimizer", "engine"]),
             ("demos", &["data"]),

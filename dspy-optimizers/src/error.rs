@@ -11,6 +11,9 @@ use crate::component::ComponentError;
 use crate::journal::JournalError;
 use crate::strategy::StrategyError;
 
+/// The largest number of candidates that are held in memory at the same time.
+const MOST_COUNT: usize = 10_000;
+
 /// The reason why an optimization returned no program. If the run has a journal, it holds all paid calls.
 ///
 /// `Debug` prints the message with its sources, which is what a `main` shows that returns the error.
@@ -133,6 +136,14 @@ impl OptimizeError {
         }
         let value = value.to_string();
         Err(OptimizeError::Option { option, value, expected: "a number of at least 0" })
+    }
+
+    /// Checks an option that is a number of things to hold in memory at the same time.
+    pub(crate) fn check_count(option: &'static str, value: usize) -> Result<(), Self> {
+        if value <= MOST_COUNT {
+            return Ok(());
+        }
+        Err(OptimizeError::Option { option, value: value.to_string(), expected: "at most 10,000" })
     }
 
     /// Creates an error of the algorithm itself, for custom optimizers.

@@ -98,6 +98,7 @@ mod journal;
 mod knn_few_shot;
 mod labeled_few_shot;
 mod metric;
+mod minibatch;
 mod mipro_v2;
 mod module_opro;
 mod optimized;

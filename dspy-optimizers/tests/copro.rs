@@ -8,13 +8,13 @@ mod laws;
 
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Row, one_step, pair, right, rows};
+use common::{HINTS, Obedient, Row, first_block, lucky, one_step, pair, right, rows, writer};
 use dspy_core::lm::{BoxFuture, Lm, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::{Proposer, TextRequest};
-use dspy_optimizers::{Budget, Copro, Data, OptimizeError, Report, Stopped};
+use dspy_optimizers::{Budget, Copro, Data, Limit, OptimizeError, Race, Report, Stopped};
 use laws::{Run, with_run};
 
 type Requests = Arc<Mutex<Vec<TextRequest>>>;
@@ -99,6 +99,68 @@ async fn an_instruction_is_compared_under_those_that_the_others_have_now() {
         let best = report.ranking()[0].score;
         assert_eq!(best, report.score(), "the result is the best program that was scored");
     }
+}
+
+#[tokio::test]
+async fn the_calls_of_several_predictors_are_those_of_the_formula() {
+    let (lm, model) = (Obedient::new(), writer());
+    let mut program = pair();
+    program.set_lm(Lm::shared(lm.clone()));
+    let (breadth, depth, predictors, rows_of_val) = (3, 2, 2, 4);
+    let copro = Copro::builder().metric(together).breadth(breadth).depth(depth).published();
+    let copro = copro.proposer(Proposer::new().with_lm(Lm::shared(model.clone())));
+    let optimized = copro.build().compile(program, &rows(rows_of_val)).await.unwrap();
+    assert_eq!(model.requests().len(), predictors * (breadth * depth - 1));
+    // All score the same, so each program differs from the original in one instruction, and none runs twice.
+    let programs = 1 + predictors * (breadth * depth - 1);
+    assert_eq!((optimized.report().trials.len(), optimized.report().best), (programs, 0));
+    assert_eq!(lm.calls(), 2 * programs * rows_of_val);
+    assert!(programs <= 1 + predictors * breadth * depth * (depth + 1) / 2);
+}
+
+#[tokio::test]
+async fn a_race_that_the_budget_ends_replaces_no_instruction_that_is_not_beaten() {
+    let all = async |_: TextRequest| Ok(vec![HINTS.join(" ")]);
+    let first = first_block(60).await;
+    for calls in [90, 1_000] {
+        let copro =
+            Copro::builder().metric(lucky(first.clone(), [1.0, 0.1], 0.0)).breadth(2).depth(1).proposer(all);
+        let copro = copro.budget(Budget::calls(calls)).build();
+        let optimized = copro.compile(one_step(&Obedient::new()), &rows(60)).await.unwrap();
+        let report = optimized.report();
+        // On the first 20 rows, the new instruction has 0.55, on all rows less than 0.5.
+        assert_eq!((report.best, report.score()), (0, Some(0.5)), "{report}");
+        if calls == 90 {
+            assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
+            assert_eq!((report.trials[1].score, report.trials[1].items.len()), (None, 20), "{report}");
+            assert_eq!(report.trials[1].notes, ["55.0 % on 20 of 60 rows"], "{report}");
+        } else {
+            assert!(report.trials[1].score < Some(0.5), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_with_a_higher_score_on_all_rows_is_not_lost_in_a_race() {
+    let all = async |_: TextRequest| Ok(vec![HINTS.join(" ")]);
+    let copro = Copro::builder().metric(lucky(first_block(60).await, [1.0, 1.0], 0.2)).breadth(2).depth(1);
+    let copro = copro.proposer(all).build();
+    let optimized = copro.compile(one_step(&Obedient::new()), &rows(60)).await.unwrap();
+    let report = optimized.report();
+    // The original program is dropped after the first 20 rows.
+    assert!(report.trials[1].score.is_some_and(|score| (0.46..0.47).contains(&score)), "{report}");
+    assert_eq!((report.best, report.score()), (0, Some(0.5)), "{report}");
+}
+
+#[tokio::test]
+async fn a_race_that_does_not_go_to_the_end_has_no_scores() {
+    let all = async |_: TextRequest| Ok(vec![HINTS.join(" ")]);
+    let copro = Copro::builder().metric(right).breadth(2).depth(1).proposer(all);
+    let copro = copro.race(Race::new().to_the_end(false)).build();
+    let optimized = copro.compile(one_step(&Obedient::new()), &rows(60)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!((report.best, report.baseline, report.score()), (1, Some(0.0), None), "{report}");
+    assert_eq!(report.trials[1].notes, ["100.0 % on 20 of 60 rows"], "{report}");
 }
 
 /// A small run in which a model writes the instructions.

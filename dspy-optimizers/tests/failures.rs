@@ -7,13 +7,15 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Caught, Parrot, Row, TwoSteps, folder, right, rows};
+use common::{Caught, HINTS, Idle, Obedient, Parrot, Row, TwoSteps, folder, right, rows};
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, Settings};
 use dspy_core::signature::Values;
+use dspy_optimizers::proposer::TextRequest;
 use dspy_optimizers::{
-    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, JournalError, OptimizeError, Stopped,
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Copro, Data, InferRules, JournalError,
+    MiproV2, ModuleOpro, OptimizeError, Stopped,
 };
 
 fn predict() -> DynPredict {
@@ -247,4 +249,23 @@ async fn a_dropped_compilation_stops_its_work() {
         tokio::task::yield_now().await;
     }
     assert_eq!(started.load(Ordering::SeqCst), 4, "nothing else begins");
+}
+
+#[tokio::test]
+async fn a_predictor_that_never_runs_changes_nothing() {
+    let all = async |_: TextRequest| Ok(vec![HINTS.join(" ")]);
+    let (lm, data) = (Obedient::new(), || Data::new(rows(10)).valset(rows(10)));
+    let copro = Copro::builder().metric(right).breadth(2).depth(2).proposer(all).build();
+    let opro = ModuleOpro::builder().metric(right).steps(3).proposer(all).build();
+    let mipro = MiproV2::builder().metric(right).num_candidates(4).num_trials(8).proposer(all).build();
+    let (_, writer) = scripted(|_| format!("[[ ## rules ## ]]\n{}", HINTS.join(" ")));
+    let infer = InferRules::builder().metric(right).num_candidates(2).prompt_lm(writer).build();
+    for report in [
+        copro.compile(Idle::new(&lm), data()).await.unwrap().report().clone(),
+        opro.compile(Idle::new(&lm), data()).await.unwrap().report().clone(),
+        mipro.compile(Idle::new(&lm), data()).await.unwrap().report().clone(),
+        infer.compile(Idle::new(&lm), data()).await.unwrap().report().clone(),
+    ] {
+        assert_eq!((report.score(), report.stopped), (Some(1.0), Stopped::Finished), "{report}");
+    }
 }

@@ -9,11 +9,11 @@ mod laws;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{HINTS, Obedient, Parrot, Row, TwoSteps, one_step, right, rows};
+use common::{HINTS, Obedient, Parrot, Row, TwoSteps, first_block, lucky, one_step, right, rows};
 use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::signature::Values;
-use dspy_optimizers::{Data, InferRules, OptimizeError, Report, Stopped};
+use dspy_optimizers::{Budget, Data, InferRules, Limit, OptimizeError, Report, Stopped};
 use laws::{Run, with_run};
 
 /// A writer of rules with these replies in turn, and the number of its calls.
@@ -74,7 +74,7 @@ async fn without_a_valset_the_first_half_is_for_learning() {
 
 #[tokio::test]
 async fn demonstrations_and_rules_go_together() {
-    let (lm, (_, prompt_lm)) = (Parrot::new(), writer(&["Imitate the animal."]));
+    let (lm, (script, prompt_lm)) = (Parrot::new(), writer(&["Imitate the animal."]));
     let optimizer = InferRules::builder()
         .metric(right)
         .num_candidates(2)
@@ -84,6 +84,7 @@ async fn demonstrations_and_rules_go_together() {
     let optimized =
         optimizer.compile(TwoSteps::new(&lm), Data::new(rows(20)).valset(rows(10))).await.unwrap();
     let report = optimized.report();
+    assert_eq!(script.requests().len(), 2 * 2, "one call for each candidate and predictor");
     // Two samples of the same rules are one candidate.
     let labels: Vec<_> = report.trials.iter().map(|trial| trial.label.as_str()).collect();
     assert_eq!(labels, ["original program", "bootstrapped demonstrations", "rules 1"]);
@@ -119,6 +120,41 @@ async fn rows_that_exceed_the_context_window_are_left_out() {
         .collect();
     let expected: Vec<usize> = [20].into_iter().chain((4..=18).rev()).collect();
     assert_eq!(shown, expected);
+}
+
+#[tokio::test]
+async fn a_race_that_the_budget_ends_replaces_no_program_that_is_not_beaten() {
+    let first = first_block(60).await;
+    for calls in [95, 1_000] {
+        let (_, prompt_lm) = writer(&["cow=moo cat=meow dog=woof duck=quack owl=hoot"]);
+        let metric = lucky(first.clone(), [1.0, 0.1], 0.0);
+        let infer = InferRules::builder().metric(metric).num_candidates(1).prompt_lm(prompt_lm);
+        let infer = infer.max_bootstrapped_demos(0).max_labeled_demos(0).budget(Budget::calls(calls));
+        let data = Data::new(rows(4)).valset(rows(60));
+        let optimized = infer.build().compile(one_step(&Obedient::new()), data).await.unwrap();
+        let report = optimized.report();
+        // On the first 20 rows, the rules have 0.55, on all rows less than 0.5.
+        assert_eq!((report.best, report.score()), (0, Some(0.5)), "{report}");
+        if calls == 95 {
+            assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
+            assert_eq!((report.trials[2].score, report.trials[2].items.len()), (None, 20), "{report}");
+        } else {
+            assert!(report.trials[2].score < Some(0.5), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_with_a_higher_score_on_all_rows_is_not_lost_in_a_race() {
+    let (_, prompt_lm) = writer(&["cow=moo cat=meow dog=woof duck=quack owl=hoot"]);
+    let infer = InferRules::builder().metric(lucky(first_block(60).await, [1.0, 1.0], 0.2)).num_candidates(1);
+    let infer = infer.prompt_lm(prompt_lm).max_bootstrapped_demos(0).max_labeled_demos(0).build();
+    let data = Data::new(rows(4)).valset(rows(60));
+    let optimized = infer.compile(one_step(&Obedient::new()), data).await.unwrap();
+    let report = optimized.report();
+    // The original program is dropped after the first 20 rows.
+    assert!(report.trials[2].score.is_some_and(|score| (0.46..0.47).contains(&score)), "{report}");
+    assert_eq!((report.best, report.score()), (0, Some(0.5)), "{report}");
 }
 
 /// A small run in which the current model writes the rules.
@@ -165,6 +201,9 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     }
     let optimized = infer().num_candidates(0).build().compile(one_step(&lm), &rows(6)).await.unwrap();
     assert_eq!(optimized.report().trials.len(), 2);
+    let error =
+        infer().num_candidates(usize::MAX).build().compile(one_step(&lm), &rows(6)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Option { option: "num_candidates", .. }), "{error}");
     let one = infer().build().compile(one_step(&lm), &rows(1)).await.unwrap_err();
     assert!(matches!(one, OptimizeError::Split { set: "trainset", rows: 1, .. }), "{one}");
     let two = infer().prompt_lm(writer(&HINTS).1).build().compile(one_step(&lm), &rows(2)).await.unwrap();

@@ -9,12 +9,12 @@ mod laws;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Parrot, Row, one_step, pair, right, rows};
+use common::{HINTS, Obedient, Parrot, Row, one_step, pair, right, rows, writer};
 use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
-use dspy_optimizers::proposer::{Grounding, GroundingRequest, TextProposer, TextRequest};
+use dspy_optimizers::proposer::{Grounding, GroundingRequest, Proposer, TextProposer, TextRequest};
 use dspy_optimizers::{Auto, Data, MiproV2, OptimizeError, Report, Stopped, Trial};
 use laws::{Run, with_run};
 
@@ -80,6 +80,44 @@ async fn a_light_run_has_the_published_trials() {
     assert_eq!(report.score(), report.ranking()[0].score);
     // The bootstraps try the 20 rows of the trainset and never succeed without a hint.
     assert!(lm.calls() <= 4 * 20 + 3 * 80 + 10 * 35, "{}", lm.calls());
+}
+
+/// The runs of programs on rows in a report, without repeated ones.
+fn runs(report: &Report) -> usize {
+    let runs = report.trials.iter().flat_map(|trial| {
+        let program = format!("{:?}", trial.parameters);
+        trial.items.iter().map(move |item| (program.clone(), item.index))
+    });
+    runs.collect::<BTreeSet<_>>().len()
+}
+
+#[tokio::test]
+async fn the_calls_are_those_of_the_formulas() {
+    let (lm, model) = (Obedient::new(), writer());
+    let mut program = pair();
+    program.set_lm(Lm::shared(lm.clone()));
+    let mipro =
+        MiproV2::builder().metric(always).proposer(Proposer::new().with_lm(Lm::shared(model.clone())));
+    let data = || Data::new(rows(120)).valset(rows(60));
+    let optimized = mipro.clone().build().compile(program.clone(), data()).await.unwrap();
+    // Ten batches of rows, their summary, the program and two predictors; two instructions for each predictor.
+    assert_eq!(model.requests().len(), 12 + 2 + 2 * 2);
+    let report = optimized.report();
+    let (sampled, full) = parts(report);
+    assert_eq!((sampled.len(), full.len()), (20, 5), "25 for two predictors, as published: {report}");
+    // One set has 4 demonstrations, and each of three others 1 to 4. There are two calls in a run.
+    let bootstraps = lm.calls() / 2 - runs(report);
+    assert!((7..=16).contains(&bootstraps), "{bootstraps}");
+    assert!(runs(report) <= 60 + 20 * 35 + 4 * 60, "{report}");
+
+    // With less grounding, fewer calls; without a search over demonstrations, as many instructions as candidates.
+    let zero = mipro.instructions_only().data_summary(false).shown_demos(false).no_minibatch();
+    let (before, asked) = (lm.calls(), model.requests().len());
+    let optimized = zero.build().compile(program, data()).await.unwrap();
+    assert_eq!(model.requests().len() - asked, 1 + 2 + 2 * 5);
+    let report = optimized.report();
+    assert_eq!(report.trials.len(), 1 + 10, "{report}");
+    assert_eq!((lm.calls() - before, runs(report)), (2 * 11 * 60, 11 * 60));
 }
 
 #[tokio::test]
@@ -253,6 +291,12 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
         error => unreachable!("{error}"),
     };
     let calls = lm.calls();
+    let error =
+        mipro().num_candidates(usize::MAX).build().compile(one_step(&lm), &rows(3)).await.unwrap_err();
+    assert_eq!(option(error), "num_candidates");
+    let data = Data::new(rows(10)).teacher(DynPredict::new("question -> other".parse().unwrap()));
+    let error = MiproV2::builder().metric(right).build().compile(one_step(&lm), data).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");
     let error = mipro().minibatch(9).build().compile(one_step(&lm), &rows(10)).await.unwrap_err();
     assert_eq!(option(error), "minibatch");
     let error = mipro().temperature(f64::NAN).build().compile(one_step(&lm), &rows(3)).await.unwrap_err();
@@ -280,4 +324,65 @@ async fn a_constant_metric_keeps_the_program_and_auto_limits_the_valset() {
     let optimized = mipro.compile(one_step(&lm), Data::new(rows(10)).valset(rows(150))).await.unwrap();
     let report = optimized.report();
     assert_eq!((report.best, report.trials[0].items.len()), (0, 100), "{report}");
+}
+
+/// A proposer that can describe a part of what it is asked for.
+struct Half;
+
+impl TextProposer for Half {
+    fn propose(&self, request: TextRequest) -> BoxFuture<'_, dspy_core::Result<Vec<String>>> {
+        assert!(request.grounding.problems.is_empty());
+        Box::pin(async move { Ok(request.grounding.dataset.into_iter().collect()) })
+    }
+
+    fn ground(&self, _request: GroundingRequest) -> BoxFuture<'_, dspy_core::Result<Grounding>> {
+        let mut grounding = Grounding::default();
+        grounding.dataset = Some("cow=moo".into());
+        grounding.problems = vec!["no description of the program".into()];
+        Box::pin(async move { Ok(grounding) })
+    }
+}
+
+#[tokio::test]
+async fn missing_parts_of_the_grounding_are_in_the_warnings() {
+    let mipro = MiproV2::builder().metric(right).instructions_only().shown_demos(false).proposer(Half);
+    let data = Data::new(rows(5)).valset(rows(5));
+    let optimized = mipro.build().compile(one_step(&Obedient::new()), data).await.unwrap();
+    let report = optimized.report();
+    assert_eq!(
+        (report.warnings.as_slice(), report.score()),
+        (&["no description of the program".to_owned()][..], Some(0.2))
+    );
+}
+
+#[tokio::test]
+async fn labelled_demonstrations_alone_are_searched() {
+    // Without bootstrapped ones, every set is a sample of labelled rows.
+    let lm = Parrot::new();
+    let mut program = DynPredict::new("question -> answer".parse().unwrap());
+    program.set_lm(Lm::shared(lm.clone()));
+    let mipro = MiproV2::builder().metric(right).demos_only().max_bootstrapped_demos(0).max_labeled_demos(3);
+    let data = Data::new(rows(20)).valset(rows(10));
+    let optimized = mipro.num_trials(12).build().compile(program, data).await.unwrap();
+    let report = optimized.report();
+    assert_eq!(lm.calls(), runs(report), "no row is bootstrapped");
+    assert!(report.score() > report.baseline && report.trials.len() > 3, "{report}");
+    assert!(report.trials[1..].iter().all(|trial| trial.parameters["self"].demos.len() == 3), "{report}");
+}
+
+#[tokio::test]
+async fn a_metric_that_fails_on_a_whole_minibatch_is_no_error() {
+    let metric = |row: &Row, output: &Values| match row.0["answer"].as_str() {
+        Some("woof") => Err("cannot judge dogs"),
+        _ => Ok(right(row, output)),
+    };
+    let mipro = MiproV2::builder().metric(metric).instructions_only().shown_demos(false).proposer(hints);
+    let mipro = mipro.num_candidates(12).num_trials(30).minibatch(1).max_errors(1_000).build();
+    let data = Data::new(rows(5)).valset(rows(10));
+    let optimized = mipro.compile(one_step(&Obedient::new()), data).await.unwrap();
+    let report = optimized.report();
+    let note = "no score on a minibatch of 1 rows";
+    let unscored = |trial: &&Trial| trial.notes.iter().any(|known| known == note);
+    assert!(report.trials.iter().any(|trial| unscored(&trial)), "{report}");
+    assert!(report.score() > report.baseline, "{report}");
 }

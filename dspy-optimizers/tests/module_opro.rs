@@ -6,14 +6,15 @@ mod common;
 #[path = "common/laws.rs"]
 mod laws;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Row, one_step, pair, right, rows};
+use common::{HINTS, Obedient, Row, one_step, pair, right, rows, writer};
 use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
-use dspy_optimizers::proposer::{Grounding, GroundingRequest, TextProposer, TextRequest};
+use dspy_optimizers::proposer::{Grounding, GroundingRequest, Proposer, TextProposer, TextRequest};
 use dspy_optimizers::{Data, ModuleOpro, OptimizeError, Report, Stopped};
 use laws::{Run, with_run};
 
@@ -74,6 +75,24 @@ async fn all_predictors_change_in_each_step_and_get_the_score_of_the_program() {
         grounding.modules.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
         ["left", "right"]
     );
+}
+
+#[tokio::test]
+async fn the_calls_are_those_of_the_formulas() {
+    let (lm, model) = (Obedient::new(), writer());
+    let mut program = pair();
+    program.set_lm(Lm::shared(lm.clone()));
+    let opro = ModuleOpro::builder().metric(sides).steps(4).minibatch(10);
+    let opro = opro.proposer(Proposer::new().with_lm(Lm::shared(model.clone())));
+    let data = || Data::new(rows(120)).valset(rows(30));
+    let optimized = opro.clone().build().compile(program.clone(), data()).await.unwrap();
+    // Four steps of two predictors; ten batches of rows, their summary, the program and two predictors.
+    assert_eq!(model.requests().len(), 4 * 2 + 12 + 2);
+    // No instruction helps, so none runs on the whole valset. There are two calls in a run.
+    assert_eq!(lm.calls(), 2 * (30 + 4 * 10), "{}", optimized.report());
+    opro.grounding(false).published().build().compile(program, data()).await.unwrap();
+    assert_eq!(model.requests().len(), 2 * 4 * 2 + 12 + 2);
+    assert_eq!(lm.calls(), 2 * (30 + 4 * 10) + 2 * 30 * (4 + 1));
 }
 
 #[tokio::test]
@@ -210,4 +229,23 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let error =
         ModuleOpro::builder().metric(metric).build().compile(one_step(&lm), &rows(3)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_metric_that_fails_on_a_whole_minibatch_is_no_error() {
+    let metric = |row: &Row, output: &Values| match row.0["answer"].as_str() {
+        Some("woof") => Err("cannot judge dogs"),
+        _ => Ok(right(row, output)),
+    };
+    let count = AtomicUsize::new(0);
+    let guess = move |_: TextRequest| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        async move { Ok(vec![format!("{} Guess {number}.", HINTS[number % 5])]) }
+    };
+    let opro = ModuleOpro::builder().metric(metric).steps(20).minibatch(1).max_errors(1_000).proposer(guess);
+    let optimized = opro.build().compile(one_step(&Obedient::new()), &rows(10)).await.unwrap();
+    let report = optimized.report();
+    let unscored = |trial: &dspy_optimizers::Trial| trial.notes == ["no score on a minibatch of 1 rows"];
+    assert!(report.trials.iter().any(unscored), "{report}");
+    assert!(report.score() > report.baseline, "{report}");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::DynPredict;
@@ -169,4 +170,94 @@ async fn what_determines_the_texts_is_its_identity() {
         });
     };
     assert_ne!(same, identity(&french));
+}
+
+/// A request for the description of ten batches of rows and of a program with two steps.
+fn grounding() -> GroundingRequest {
+    let mut request = GroundingRequest::new();
+    request.examples = vec![values(&[("text", "rain"), ("mood", "bad")]); 20];
+    request.batch = 2;
+    request.program = Some("A program.".into());
+    request.modules = ["one", "two"].map(|path| (path.to_owned(), "- text".to_owned())).into();
+    request
+}
+
+#[tokio::test]
+async fn a_part_of_the_grounding_that_cannot_be_read_is_left_out_and_no_other() {
+    let ground = |unreadable: &'static str| {
+        let model = ScriptedLm::from_fn(move |request| {
+            let (system, asked) = (request.messages[0].text(), request.messages.last().unwrap().text());
+            let field = ["summary", "observations", "description"]
+                .into_iter()
+                .find(|field| system.contains(&format!("`{field}`")))
+                .unwrap();
+            let text = format!("[[ ## {field} ## ]]\nA {field}.\n\n[[ ## completed ## ]]");
+            if unreadable == field || asked.contains(unreadable) { String::new() } else { text }
+        });
+        async move { Proposer::new().with_lm(Lm::shared(Arc::new(model))).ground(grounding()).await.unwrap() }
+    };
+    let whole = ground("nothing").await;
+    assert!(whole.problems.is_empty() && whole.modules.len() == 2, "{whole:?}");
+    let steps = whole.modules.clone();
+    for (unreadable, data, program, modules, problem) in [
+        ("summary", false, true, 2, "no summary of the data: the proposer failed: "),
+        ("observations", false, true, 2, "no notes on some rows: the proposer failed: "),
+        ("Step `one`", true, true, 1, "no description of `one`: the proposer failed: "),
+        ("description", true, false, 0, "no description of the program: the proposer failed: "),
+    ] {
+        let part = ground(unreadable).await;
+        assert_eq!((part.dataset.is_some(), part.program.is_some()), (data, program), "{part:?}");
+        assert_eq!(part.modules.len(), modules, "{part:?}");
+        assert!(part.modules.iter().all(|(path, text)| steps[path] == *text));
+        assert!(part.problems[0].starts_with(problem), "{:?}", part.problems);
+    }
+}
+
+#[tokio::test]
+async fn only_complete_says_that_there_is_nothing_to_add() {
+    for (observed, calls) in [
+        ("Complete sentences in all rows.", 11),
+        ("COMPLETE", 5),
+        ("**Complete.**", 5),
+        ("COMPLETE: nothing to add.", 5),
+    ] {
+        let model = Arc::new(ScriptedLm::from_fn(move |request| {
+            let summary = request.messages[0].text().contains("`summary`");
+            reply(if summary { "summary" } else { "observations" }, if summary { "Rows." } else { observed })
+        }));
+        let mut request = grounding();
+        request.program = None;
+        let grounding = Proposer::new().with_lm(Lm::shared(model.clone())).ground(request).await.unwrap();
+        assert_eq!(model.requests().len(), calls, "{observed}");
+        assert_eq!(grounding.dataset.is_some(), calls == 11, "{observed}");
+    }
+}
+
+#[tokio::test]
+async fn long_observations_are_shown_in_part() {
+    let model = Arc::new(ScriptedLm::from_fn(|request| {
+        let summary = request.messages[0].text().contains("`summary`");
+        reply(if summary { "summary" } else { "observations" }, &"long ".repeat(1_000))
+    }));
+    let proposer = Proposer::new().max_shown(2_000).with_lm(Lm::shared(model.clone()));
+    let grounding = proposer.ground(grounding()).await.unwrap();
+    assert_eq!(grounding.dataset.unwrap().chars().count(), 4_999);
+    assert!(prompts(&model).iter().all(|prompt| prompt.chars().count() < 10_000));
+}
+
+#[tokio::test]
+async fn any_number_of_samples_can_be_wanted() {
+    let count = AtomicUsize::new(0);
+    let model = Arc::new(ScriptedLm::from_fn(move |_| {
+        let call = count.fetch_add(1, Ordering::SeqCst);
+        if call < 100 {
+            reply("instruction", &format!("Text {call}."))
+        } else {
+            LmError::new(LmErrorKind::Transport, "scripted", "no route").into()
+        }
+    }));
+    let mut request = request();
+    request.count = usize::MAX;
+    let error = Proposer::new().with_lm(Lm::shared(model.clone())).propose(request).await.unwrap_err();
+    assert!(error.is_outage() && model.requests().len() < 1_000, "{error}");
 }

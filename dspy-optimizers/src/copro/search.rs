@@ -20,6 +20,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     coordinates: Vec<Coordinate>,
     /// The present instructions of all predictors.
     holds: Candidate,
+    /// The score of the program with them on the whole valset, if it is known.
+    score: Option<f64>,
     /// The trials of the programs that were compared, by their scope.
     trials: BTreeMap<String, usize>,
 }
@@ -56,13 +58,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             Coordinate { path, texts: vec![original], present: 0 }
         };
         let coordinates = study.program().named_predictors().into_iter().map(coordinate).collect();
-        Search { study, settings, coordinates, holds: Candidate::new(), trials: BTreeMap::new() }
+        Search { study, settings, coordinates, holds: Candidate::new(), score: None, trials: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
         // Its runs are those of the first comparison, and it is the result if there is no budget for more.
         let score = self.study.score(ORIGINAL, &self.holds).await?;
         self.trials.insert(self.study.scope_of(self.study.program()), 0);
+        self.score = Some(score);
         self.coordinates.iter_mut().for_each(|coordinate| coordinate.texts[0].score = Some(score));
         for round in 0..self.settings.depth {
             self.propose(round).await?;
@@ -159,13 +162,16 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             tried.dropped = standing.dropped.is_some();
             let study = self.study;
             let trial = *self.trials.entry(scope).or_insert_with(|| {
-                let mut trial = Trial::new(tried.label.as_str(), &program).raced(standing);
+                let mut trial = raced.scored(index, Trial::new(tried.label.as_str(), &program), val.len());
                 trial.usage += std::mem::take(&mut tried.usage);
                 study.record(trial, program)
             });
             trials.push(trial);
         }
-        if let Some(winner) = raced.winner() {
+        // The first contestant has the present instruction.
+        if let Some(winner) = raced.winner_over(0, self.score, val.len()) {
+            let standing = &raced.standings[winner];
+            self.score = standing.mean.filter(|_| standing.items.len() == val.len());
             let coordinate = &mut self.coordinates[place];
             coordinate.present = compared[winner];
             self.holds.set(component, coordinate.texts[coordinate.present].text.as_str());

@@ -103,7 +103,7 @@ impl InferRules {
 }
 
 impl<M> InferRules<M> {
-    /// Sets the number of candidates with rules, 10 by default.
+    /// Sets the number of candidates with rules, 10 by default and at most 10,000.
     #[must_use]
     pub fn num_candidates(mut self, count: usize) -> Self {
         self.rules.num_candidates = count;
@@ -153,6 +153,7 @@ optimizer!(InferRules { settings, rules });
 impl<E, O> InferRules<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
         OptimizeError::check_temperature(self.rules.temperature)?;
+        OptimizeError::check_count("num_candidates", self.rules.num_candidates)?;
         self.rules.race.check()?;
         self.settings.check()
     }

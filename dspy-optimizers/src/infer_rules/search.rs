@@ -42,7 +42,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let (train, val) = self.split()?;
         let roles = Roles::of(study)?;
         // The first two run on all rows, so that there is a result if the budget ends the search.
-        let mut all = vec![self.scored(Trial::new(ORIGINAL, study.program()), study.program(), &val).await?];
+        let (original, baseline) =
+            self.scored(Trial::new(ORIGINAL, study.program()), study.program(), &val).await?;
+        let mut all = vec![original];
 
         let order: Vec<usize> = (0..train.len()).collect();
         let seed = study.seed();
@@ -53,7 +55,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         let trial = Trial::new("bootstrapped demonstrations", &made.program);
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
-        all.push(self.scored(trial, &made.program, &val).await?);
+        let (with_demos, score) = self.scored(trial, &made.program, &val).await?;
+        all.push(with_demos);
+        let present = usize::from(score > baseline);
 
         study.phase("rules", self.rules.num_candidates);
         let learners = learners(&made.program, &train);
@@ -70,11 +74,14 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(&built.scope, built.program.clone())).collect();
         let raced = study.race(&self.rules.race, &contestants, &val).await?;
-        let winner = raced.winner();
-        for (place, (built, standing)) in all.into_iter().zip(&raced.standings).enumerate() {
+        let winner = raced.winner_over(present, Some(score.max(baseline)), val.len());
+        for (place, built) in all.into_iter().enumerate() {
             // The trials of the first two are in the report.
-            let trial =
-                if place < 2 { place } else { study.record(built.trial.raced(standing), built.program) };
+            let trial = if place < 2 {
+                place
+            } else {
+                study.record(raced.scored(place, built.trial, val.len()), built.program)
+            };
             if winner == Some(place) {
                 study.choose(trial);
             }
@@ -95,13 +102,13 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         Ok((learn, compare))
     }
 
-    /// Scores a program on all rows and records its trial.
-    async fn scored(&self, trial: Trial, program: &P, rows: &Rows<'_, E>) -> Result<Built<P>, Stop> {
+    /// Scores a program on all rows, records its trial, and returns it with its score.
+    async fn scored(&self, trial: Trial, program: &P, rows: &Rows<'_, E>) -> Result<(Built<P>, f64), Stop> {
         let (study, scope) = (self.study, self.study.scope_of(program));
         study.phase(&trial.label, rows.len());
         let scores = study.evaluate(&scope, program, rows).await?;
         study.record(trial.clone().scored(&scores), program.clone());
-        Ok(Built { trial, program: program.clone(), scope })
+        Ok((Built { trial, program: program.clone(), scope }, scores.mean))
     }
 
     /// Makes a candidate, and tells what went wrong; `None` if there are no rules for any predictor.

@@ -51,14 +51,18 @@ impl Module {
 }
 
 impl Making<'_> {
-    /// Makes the candidates of all predictors.
+    /// Makes the candidates of all predictors. Without roles, there are no sets of demonstrations to make.
     pub(super) async fn run<P: Program, E: ExampleFor<P>>(
         &self,
         study: &Study<'_, P, E>,
+        roles: Option<&Roles<P>>,
     ) -> Result<Vec<Module>, Stop> {
         let mut modules: Vec<Module> =
             study.program().named_predictors().into_iter().map(Module::of).collect();
-        let sets = self.sets(study).await?;
+        let sets = match roles {
+            Some(roles) => self.sets(study, roles).await?,
+            None => Vec::new(),
+        };
         if self.settings.searched != Searched::Instructions {
             for set in &sets {
                 for (module, (_, predictor)) in modules.iter_mut().zip(set.named_predictors()) {
@@ -73,8 +77,11 @@ impl Making<'_> {
     }
 
     /// Makes the sets of demonstrations, each as a program.
-    async fn sets<P: Program, E: ExampleFor<P>>(&self, study: &Study<'_, P, E>) -> Result<Vec<P>, Stop> {
-        let roles = Roles::of(study)?;
+    async fn sets<P: Program, E: ExampleFor<P>>(
+        &self,
+        study: &Study<'_, P, E>,
+        roles: &Roles<P>,
+    ) -> Result<Vec<P>, Stop> {
         let mut settings = self.bootstrap.clone();
         if self.settings.searched == Searched::Instructions {
             (settings.max_bootstrapped_demos, settings.max_labeled_demos) = (MOST_SHOWN, 0);
@@ -84,7 +91,7 @@ impl Making<'_> {
         let places: Vec<usize> = (0..self.learn).collect();
         let mut sets = Vec::new();
         for set in first.chain((0..).map(DemoSet::Shuffled)).take(self.plan.sets) {
-            sets.push(set.make(study, &roles, &settings, &places).await?.program);
+            sets.push(set.make(study, roles, &settings, &places).await?.program);
         }
         Ok(sets)
     }

@@ -113,7 +113,8 @@ impl<M> MiproV2<M> {
     /// Sets the size of the search, [`Auto::Light`] by default. It determines the number of candidates `n` (6, 12,
     /// 18), the number of trials, and the largest number of rows of the valset (100, 300, 1,000; a random sample of a
     /// larger one). There are `n` sets of demonstrations and `n` / 2 instructions per predictor, or `n` instructions
-    /// without a search over demonstrations.
+    /// without a search over demonstrations. Numbers that were set by [`num_candidates`](Self::num_candidates) and
+    /// [`num_trials`](Self::num_trials) before are dropped.
     #[must_use]
     pub fn auto(mut self, auto: Auto) -> Self {
         (self.mipro.auto, self.mipro.num_candidates, self.mipro.num_trials) = (auto, None, None);
@@ -121,7 +122,7 @@ impl<M> MiproV2<M> {
     }
 
     /// Sets the number of instructions and of sets of demonstrations per predictor, instead of [`auto`](Self::auto);
-    /// at least 2. The whole valset is used.
+    /// at least 2 and at most 10,000. The whole valset is used.
     #[must_use]
     pub fn num_candidates(mut self, count: usize) -> Self {
         self.mipro.num_candidates = Some(count.max(2));
@@ -276,6 +277,7 @@ impl<E, O> MiproV2<SharedMetric<E, O>> {
 
     fn check(&self) -> Result<(), OptimizeError> {
         OptimizeError::check_temperature(self.mipro.temperature)?;
+        OptimizeError::check_count("num_candidates", self.mipro.num_candidates.unwrap_or_default())?;
         if self.mipro.searched == Searched::Demos && !self.makes_demos() {
             let (option, value) = ("max_bootstrapped_demos", "0".to_owned());
             return Err(OptimizeError::Option {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::candidates::{Making, Module};
 use super::plan::{MiproSettings, Plan};
 use crate::OptimizeError;
-use crate::bootstrap_few_shot::Settings;
+use crate::bootstrap_few_shot::{Roles, Settings};
 use crate::data::Rows;
 use crate::engine::{Candidate, ExampleFor, Program, Stop, Study};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
@@ -42,11 +42,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let plan = Plan::new(settings, program.named_predictors().len());
         let (learn, val) = plan.rows(study)?;
         let minibatch = settings.minibatch.of(val.len())?;
+        // Before anything is paid: the teacher may not fit the program.
+        let roles = (plan.sets > 0).then(|| Roles::of(study)).transpose()?;
         study.phase(ORIGINAL, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, &val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone()));
 
-        let modules = Making { settings, bootstrap, plan: &plan, learn }.run(study).await?;
+        let making = Making { settings, bootstrap, plan: &plan, learn };
+        let modules = making.run(study, roles.as_ref()).await?;
         let choices = modules.iter().flat_map(|module| [module.instructions.len(), module.demos.len()]);
         let tpe = Tpe::new(choices).map_err(refused)?;
         let tpe = match minibatch {
@@ -95,17 +98,20 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let program = self.program(&choice)?;
         let batch = self.val.shuffled(seed.branch("minibatch").index(number as u64)).select(0..rows);
         study.phase(&label, rows);
-        let scores = study.evaluate(&study.scope_of(&program), &program, &batch).await?;
-        let mut trial = Trial::new(label, &program).scored(&scores);
-        // Scores on different rows are not comparable.
-        trial.score = None;
-        trial.notes =
-            vec![self.describe(&choice), format!("{} on a minibatch of {rows} rows", percent(scores.mean))];
+        let (score, items) = study.sample(&study.scope_of(&program), &program, &batch).await?;
+        // Scores on different rows are not comparable, so it is in a note.
+        let mut trial = Trial::new(label, &program);
+        items.iter().for_each(|item| trial.usage += item.usage);
+        let shown = score.map_or("no score".to_owned(), percent);
+        trial.notes = vec![self.describe(&choice), format!("{shown} on a minibatch of {rows} rows")];
+        let scored = items.iter().filter(|item| item.score.is_some()).count();
+        trial.items = items;
         study.record(trial, program);
-        self.tpe.observe_rows(&choice, scores.mean, rows).map_err(refused)?;
+        let Some(score) = score else { return Ok(()) };
+        self.tpe.observe_rows(&choice, score, scored).map_err(refused)?;
         match self.sampled.iter_mut().find(|(known, _)| *known == choice) {
-            Some((_, all)) => all.push(scores.mean),
-            None => self.sampled.push((choice, vec![scores.mean])),
+            Some((_, all)) => all.push(score),
+            None => self.sampled.push((choice, vec![score])),
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::report::Stopped;
 /// different minibatches are comparable. [`published`](Self::published) runs every program on the whole valset.
 ///
 /// Cost for `s` steps, `p` predictors, a valset of `v` rows and minibatches of `b` rows: `s` × `p` calls of the
-/// proposer, up to 13 + `p` for the grounding, and `v` + `s` × `b` runs of the program, plus at most `v` − `b`
+/// proposer, up to 12 + `p` for the grounding, and `v` + `s` × `b` runs of the program, plus at most `v` − `b`
 /// for each program that beats the best one on its minibatch. In the published form, `v` × (`s` + 1) runs.
 ///
 /// Source: Module-Level OPRO in Opsahl-Ong et al., "Optimizing Instructions and Demonstrations for Multi-Stage

@@ -9,8 +9,7 @@ use super::Settings;
 use crate::demos;
 use crate::engine::{Candidate, Component, ExampleFor, Program, Scores, Stop, Study};
 use crate::proposer::{Grounding, GroundingRequest, ScoredText, TextRequest};
-use crate::report::mean;
-use crate::report::{ORIGINAL, Stopped, Trial, percent};
+use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, percent};
 
 /// The largest number of rows that the proposer's view of the data is made from.
 const GROUNDING_ROWS: usize = 100;
@@ -138,7 +137,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     /// Scores a program, credits the score to its instructions, and makes it the best one if it is.
     async fn try_program(&mut self, joint: Joint, step: usize) -> Result<(), Stop> {
-        let (study, val) = (self.study, self.study.val());
+        let study = self.study;
+        let val = study.val();
         let instruct = |candidate: Candidate, (module, place): (&Module, &usize)| {
             candidate.instruction(&*module.path, module.texts[*place].text.as_str())
         };
@@ -148,55 +148,63 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         if scope == self.best_scope {
             return Ok(());
         }
-        let seed = study.seed().branch("minibatch").index(step as u64);
-        let rows = match self.settings.minibatch {
-            Some(rows) if rows < val.len() => {
-                // A minibatch is the beginning of a random order of the valset.
-                val.shuffled(seed).select(0..rows)
+        let usage = joint.usage;
+        let batch = self.settings.minibatch.filter(|rows| *rows < val.len());
+        if let Some(size) = batch {
+            // A minibatch is the beginning of a random order of the valset.
+            let seed = study.seed().branch("minibatch").index(step as u64);
+            let rows = val.shuffled(seed).select(0..size);
+            study.phase(&joint.label, size);
+            let (_, items) = study.sample(&scope, &program, &rows).await?;
+            let compared = self.compare(&items);
+            if compared.is_none_or(|(own, best)| own <= best) {
+                let note = match compared {
+                    Some((own, best)) => {
+                        self.credit(&joint, self.best.mean + own - best);
+                        let (own, best) = (percent(own), percent(best));
+                        format!("{own} on a minibatch of {size} rows, where the best program had {best}")
+                    }
+                    None => format!("no score on a minibatch of {size} rows"),
+                };
+                // Scores on different rows are not comparable.
+                let mut trial = Trial::new(joint.label, &program);
+                items.iter().for_each(|item| trial.usage += item.usage);
+                trial.usage += usage;
+                (trial.items, trial.notes) = (items, vec![note]);
+                study.record(trial, program);
+                return Ok(());
             }
-            _ => val.clone(),
-        };
-        study.phase(&joint.label, rows.len());
-        let mut scores = study.evaluate(&scope, &program, &rows).await?;
-        let rival = self.best_on(&scores);
-        let (batch, whole) = (scores.mean, rows.len() == val.len());
-        let mut note = None;
-        if !whole && batch > rival {
-            study.phase(&format!("{}: the whole valset", joint.label), val.len());
-            scores = study.evaluate(&scope, &program, val).await?;
-        } else if !whole {
-            let (own, best) = (percent(batch), percent(rival));
-            note = Some(format!(
-                "{own} on a minibatch of {} rows, where the best program had {best}",
-                rows.len()
-            ));
         }
-        let full = scores.items.len() == val.len();
-        let credited = if full { scores.mean } else { self.best.mean + batch - rival };
-        for (module, place) in self.modules.iter_mut().zip(&joint.texts) {
-            module.texts[*place].scores.push(credited);
-        }
+        let phase = if batch.is_some() { ": the whole valset" } else { "" };
+        study.phase(&format!("{}{phase}", joint.label), val.len());
+        let scores = study.evaluate(&scope, &program, val).await?;
+        self.credit(&joint, scores.mean);
         let mut trial = Trial::new(joint.label, &program).scored(&scores);
-        trial.usage += joint.usage;
-        if !full {
-            // Scores on different rows are not comparable.
-            trial.score = None;
-        }
-        trial.notes.extend(note);
+        trial.usage += usage;
         let trial = study.record(trial, program);
-        if full && scores.mean > self.best.mean {
+        if scores.mean > self.best.mean {
             (self.best, self.best_scope) = (scores, scope);
             study.choose(trial);
         }
         Ok(())
     }
 
-    /// Returns the mean score of the best program on the rows of these scores.
-    fn best_on(&self, scores: &Scores) -> f64 {
-        let of: BTreeMap<usize, _> = self.best.items.iter().map(|item| (item.index, item)).collect();
-        let items: Vec<_> =
-            scores.items.iter().filter_map(|item| of.get(&item.index).copied().cloned()).collect();
-        mean(&items).unwrap_or(self.best.mean)
+    /// Adds the score of a program to those of its instructions.
+    fn credit(&mut self, joint: &Joint, score: f64) {
+        for (module, place) in self.modules.iter_mut().zip(&joint.texts) {
+            module.texts[*place].scores.push(score);
+        }
+    }
+
+    /// Returns the mean score of a program and that of the best one, on the rows on which both have a score; `None` if
+    /// there are no such rows.
+    fn compare(&self, items: &[ItemReport]) -> Option<(f64, f64)> {
+        let best: BTreeMap<usize, f64> =
+            self.best.items.iter().filter_map(|item| Some((item.index, item.score?))).collect();
+        let both = items.iter().filter_map(|item| Some((item.score?, *best.get(&item.index)?)));
+        let (count, own, best) =
+            both.fold((0.0, 0.0, 0.0), |(count, own, best), (a, b)| (count + 1.0, own + a, best + b));
+        (count > 0.0).then(|| (own / count, best / count))
     }
 }
 

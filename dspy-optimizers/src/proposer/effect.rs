@@ -43,7 +43,7 @@ impl<P: Program, E> Study<'_, P, E> {
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Requests descriptions of data and program as an effect with this name. If there is nothing to describe, or the
-    /// proposer fails, there are none.
+    /// proposer fails, there are none. The report has a warning of the parts that are missing.
     ///
     /// # Errors
     /// If the search has to stop, or the proposer cannot work until its configuration changes.
@@ -59,7 +59,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         self.phase("grounding", 0);
         let effect = self.effect(name, || proposer.ground(request.clone())).await?;
         match effect.output {
-            Ok(grounding) => Ok(grounding),
+            Ok(mut grounding) => {
+                std::mem::take(&mut grounding.problems).into_iter().for_each(|problem| self.warn(problem));
+                Ok(grounding)
+            }
             Err(error) => {
                 self.warn(format!("no grounding: {}", no_text(error)?));
                 Ok(Grounding::default())
@@ -76,7 +79,11 @@ pub(crate) fn no_text(error: dspy_core::Error) -> Result<String, Stop> {
     if error.is_configuration() {
         return Err(error.into());
     }
-    // The message of a reply that cannot be read quotes the whole reply below its first line.
+    Ok(format!("the proposer failed: {}", first_line(&error)))
+}
+
+/// Returns the message of an error. That of a reply that cannot be read quotes the whole reply below its first line.
+pub(super) fn first_line(error: &dspy_core::Error) -> String {
     let message = error.to_string();
-    Ok(format!("the proposer failed: {}", clipped(message.lines().next().unwrap_or_default())))
+    clipped(message.lines().next().unwrap_or_default())
 }

@@ -10,6 +10,7 @@ use dspy_core::signature::Values;
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use super::effect::first_line;
 use super::playbook::{self, CurationRequest, Diagnosis, DiagnosisRequest};
 use super::view::{self, Room, describe_signature};
 use super::{AdviceRequest, Delta, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
@@ -54,6 +55,9 @@ const MOST_BATCHES: usize = 10;
 
 /// The number of batches without a new observation after which there are no more.
 const ENOUGH_SKIPS: usize = 5;
+
+/// The largest number of samples of a request in flight.
+const AT_ONCE: usize = 32;
 
 /// The distance between the numbers of the first samples of two requests.
 const SAMPLES: u64 = 1_000;
@@ -101,32 +105,33 @@ impl Proposer {
         Room::of(self.max_shown)
     }
 
-    async fn dataset(&self, request: &GroundingRequest) -> Result<Option<String>> {
-        if request.examples.is_empty() {
-            return Ok(None);
-        }
+    /// Returns a summary of the rows; `None` if there is nothing to say. A batch of rows whose notes cannot be read is
+    /// left out.
+    async fn dataset(&self, request: &GroundingRequest, parts: &mut Parts) -> Result<Option<String>> {
         let (mut notes, mut skips) = (String::new(), 0);
         for batch in request.examples.chunks(request.batch.max(1)).take(MOST_BATCHES) {
             let mut inputs = Inputs::new();
             inputs.set("rows", view::rows(batch, &self.room()));
-            inputs.set_some("earlier_notes", &notes);
-            let observed = text_of(&self.observe, inputs, "observations").await?;
-            if observed.trim_start().to_uppercase().starts_with("COMPLETE") {
+            inputs.set_some("earlier_notes", &view::cut(&notes, self.max_shown));
+            let observed = text_of(&self.observe, inputs, "observations").await;
+            let Some(observed) = parts.read(observed.map(Some), "notes on some rows")? else { continue };
+            if adds_nothing(&observed) {
                 skips += 1;
                 if skips == ENOUGH_SKIPS {
                     break;
                 }
             } else {
                 let separator = if notes.is_empty() { "" } else { "\n" };
-                notes = notes + separator + observed.trim();
+                notes = notes + separator + view::cut(observed.trim(), self.max_shown).as_str();
             }
         }
         if notes.is_empty() {
             return Ok(None);
         }
         let mut inputs = Inputs::new();
-        inputs.set("observations", notes);
-        text_of(&self.summarize, inputs, "summary").await.map(|summary| clean(&summary, self.max_chars))
+        inputs.set("observations", view::cut(&notes, self.max_shown));
+        let summary = text_of(&self.summarize, inputs, "summary").await;
+        parts.read(summary.map(|summary| clean(&summary, self.max_chars)), "summary of the data")
     }
 
     async fn description(
@@ -143,19 +148,23 @@ impl Proposer {
     }
 
     async fn grounding(&self, request: GroundingRequest) -> Result<Grounding> {
-        let dataset = self.dataset(&request).await?;
+        let mut parts = Parts::default();
+        let dataset = self.dataset(&request, &mut parts).await?;
         let mut grounding = Grounding { dataset, ..Grounding::default() };
         if let Some(program) = &request.program {
-            grounding.program = self.description(&request, program, None).await?;
+            let text = self.description(&request, program, None).await;
+            grounding.program = parts.read(text, "description of the program")?;
             let mut modules = BTreeMap::new();
             for (path, signature) in &request.modules {
                 let step = format!("Step `{path}`\n{signature}");
-                if let Some(text) = self.description(&request, program, Some(&step)).await? {
+                let text = self.description(&request, program, Some(&step)).await;
+                if let Some(text) = parts.read(text, &format!("description of `{path}`"))? {
                     modules.insert(path.clone(), text);
                 }
             }
             grounding.modules = modules;
         }
+        grounding.problems = parts.problems;
         Ok(grounding)
     }
 
@@ -178,7 +187,7 @@ impl Proposer {
         inputs.set("task", describe_signature(&request.signature));
         inputs.set_some("attempts", &view::history(&request.history, request.component.kind(), &room));
         let (predictor, output) = if request.records.is_empty() {
-            let Grounding { dataset, program, modules } = &request.grounding;
+            let Grounding { dataset, program, modules, .. } = &request.grounding;
             let step = modules.get(request.component.predictor());
             inputs.set("current_instruction", request.current);
             inputs.set_some("dataset_summary", dataset.as_deref().unwrap_or_default());
@@ -201,22 +210,25 @@ impl Proposer {
             predictor.predictor_mut().set_params(params);
         }
         // Samples of their own instead of several completions of one: not every endpoint returns several.
-        let count = request.count.max(1) as u64;
+        let count = request.count.max(1);
         let (predictor, inputs) = (&predictor, &inputs);
-        let samples = (0..count).map(|index| async move {
+        let sample = |index: usize| async move {
             let call = text_of(predictor, inputs.clone(), output);
             Settings::new()
-                .rollout(request.sample.wrapping_mul(SAMPLES).wrapping_add(index))
+                .rollout(request.sample.wrapping_mul(SAMPLES).wrapping_add(index as u64))
                 .scope(call)
                 .await
-        });
+        };
         let mut texts = Vec::new();
         let mut failed = None;
-        for text in join_all(samples).await {
-            match text {
-                Ok(text) => texts.extend(clean(&text, self.max_chars)),
-                Err(error) if error.is_outage() => return Err(error),
-                Err(error) => failed = failed.or(Some(error)),
+        for first in (0..count).step_by(AT_ONCE) {
+            let samples = (first..first.saturating_add(AT_ONCE).min(count)).map(sample);
+            for text in join_all(samples).await {
+                match text {
+                    Ok(text) => texts.extend(clean(&text, self.max_chars)),
+                    Err(error) if error.is_outage() => return Err(error),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
         }
         // One unreadable reply of several is one proposal less.
@@ -308,6 +320,37 @@ impl HasPredictors for Proposer {
         visitor.field("curate", &mut self.curate);
         visitor.field("advise", &mut self.advise);
     }
+}
+
+/// The parts of a grounding that are missing because of replies that cannot be read.
+#[derive(Default)]
+struct Parts {
+    problems: Vec<String>,
+}
+
+impl Parts {
+    /// Returns a part, or `None` if the reply cannot be read.
+    ///
+    /// # Errors
+    /// If the other parts would have the same error.
+    fn read(&mut self, part: Result<Option<String>>, name: &str) -> Result<Option<String>> {
+        match part {
+            Err(error) if !error.is_outage() && !error.is_configuration() => {
+                let problem = format!("no {name}: the proposer failed: {}", first_line(&error));
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+                Ok(None)
+            }
+            part => part,
+        }
+    }
+}
+
+/// Returns whether a reply says that there are no new observations. One may begin with the same word.
+fn adds_nothing(observed: &str) -> bool {
+    let word = observed.trim_matches(|c: char| !c.is_alphanumeric());
+    word.is_empty() || word.eq_ignore_ascii_case("complete") || word.starts_with("COMPLETE")
 }
 
 /// The inputs of a call. Optional ones that are empty are left out.

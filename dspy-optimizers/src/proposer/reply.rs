@@ -10,6 +10,9 @@
 /// assert_eq!(clean("  ", 100), None);
 /// ```
 pub fn clean(text: &str, most: usize) -> Option<String> {
+    // First, as a label or a fence may follow a marker.
+    let lines = text.lines().filter(|line| !is_marker(line));
+    let text = lines.collect::<Vec<_>>().join("\n");
     let mut text = text.trim();
     loop {
         let before = text;
@@ -20,9 +23,6 @@ pub fn clean(text: &str, most: usize) -> Option<String> {
             break;
         }
     }
-    let lines = text.lines().filter(|line| !is_marker(line));
-    let text = lines.collect::<Vec<_>>().join("\n");
-    let text = text.trim();
     (!text.is_empty() && text.chars().nth(most).is_none()).then(|| text.to_owned())
 }
 
@@ -81,6 +81,7 @@ mod tests {
             "```\nAnswer yes.\n```",
             "Proposed Instruction: ```markdown\nAnswer yes.\n```",
             "[[ ## instruction ## ]]\nAnswer yes.\n[[ ## completed ## ]]",
+            "[[ ## instruction ## ]]\nInstruction: \"Answer yes.\"\n\n[[ ## completed ## ]]",
         ] {
             assert_eq!(clean(text, 100).as_deref(), Some("Answer yes."), "{text}");
         }

@@ -120,6 +120,10 @@ pub struct Grounding {
     pub program: Option<String>,
     /// A description of the role of each predictor, by path.
     pub modules: BTreeMap<String, String>,
+    /// The parts that are missing because of replies that could not be read, for the
+    /// [warnings](crate::Report::warnings) of the report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 impl TextRequest {

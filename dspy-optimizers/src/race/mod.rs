@@ -22,9 +22,10 @@ use crate::error::OptimizeError;
 ///
 /// The significance level of each test is [`alpha`](Self::alpha) divided by the number of comparisons of a
 /// pair in the race. Of two equally good contestants, a given one is therefore dropped in less than `alpha`
-/// of all races. In simulated races of 19 contestants on 100 rows at the default of 0.2, the best one was
-/// dropped in one of six races, usually in favour of one nearly as good: the winners had 98 % of the gain of
-/// full evaluations, for half of the rollouts.
+/// of all races. On `n` rows no p-value is below 2⁻ⁿ, so this also holds for small blocks of scores that are 0
+/// or 1. In simulated races of 19 contestants on 100 rows at the default of 0.2, the best one was dropped in
+/// one of six races, usually in favour of one nearly as good: the winners had 98 % of the gain of full
+/// evaluations, for half of the rollouts.
 ///
 /// ```
 /// use dspy_optimizers::Race;

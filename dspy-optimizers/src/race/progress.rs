@@ -53,7 +53,9 @@ impl Progress {
     pub(crate) fn drop_beaten(&mut self) -> Vec<usize> {
         let (runners, remaining, most) = (&self.runners, self.remaining(), self.race.survivors);
         let beats = |a: usize, b: usize| {
-            self.level > 0.0 && p_value(&runners[a].scores, &runners[b].scores) <= self.level
+            let p = p_value(&runners[a].scores, &runners[b].scores);
+            // One that is not better beats none, even at a level of 1.
+            self.level > 0.0 && p < 1.0 && p <= self.level
         };
         let mut beaten = Vec::new();
         for &place in &remaining {

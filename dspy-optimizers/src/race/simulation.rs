@@ -67,6 +67,23 @@ fn equals_are_dropped_less_often_than_stated() {
 }
 
 #[test]
+fn small_blocks_drop_equals_no_more_often() {
+    for (block, rows) in [(2, 20), (2, 60), (3, 30), (5, 50)] {
+        for differing in [0.3, 1.0] {
+            let share = dropped(Race::new().block(block), rows, differing, 0.5);
+            assert!(share <= 0.2, "blocks of {block}, {rows} rows, {differing}: {share}");
+        }
+    }
+}
+
+#[test]
+fn at_any_level_the_better_one_stays() {
+    // Two blocks, so that each comparison has the whole alpha as its level.
+    let scores: Scores = vec![vec![true; 40], vec![false; 40], vec![true; 40]];
+    assert_eq!(run(Race::new().alpha(1.0), &scores).0, [0, 2]);
+}
+
+#[test]
 fn the_better_one_is_hardly_ever_dropped_and_the_worse_one_usually() {
     assert!(dropped(Race::new(), 100, 0.4, 0.7) < 0.01);
     assert!(dropped(Race::new(), 100, 0.4, 0.3) > 0.6);

@@ -46,7 +46,8 @@ impl Raced {
         let key = |place: &usize| {
             let Standing { mean, dropped, penalty, .. } = &self.standings[*place];
             let rows = dropped.as_ref().map_or(usize::MAX, |dropped| dropped.rows);
-            (rows, mean.map_or(f64::NEG_INFINITY, |mean| mean - penalty))
+            let score = mean.map(|mean| mean - penalty).filter(|score| !score.is_nan());
+            (rows, score.unwrap_or(f64::NEG_INFINITY))
         };
         places.sort_by(|a, b| {
             let ((a_rows, a_score), (b_rows, b_score)) = (key(a), key(b));
@@ -59,6 +60,34 @@ impl Raced {
     pub fn winner(&self) -> Option<usize> {
         let first = *self.ranking().first()?;
         self.standings[first].mean.map(|_| first)
+    }
+
+    /// Returns the index of the contestant to take in place of a present one, whose score on all `rows` may be known:
+    /// the winner if it is better on all rows, or, if the race has ended before, unless only the budget is the reason.
+    pub(crate) fn winner_over(&self, present: usize, score: Option<f64>, rows: usize) -> Option<usize> {
+        let winner = self.winner().filter(|winner| *winner != present)?;
+        let Standing { mean, items, .. } = &self.standings[winner];
+        let taken = if items.len() < rows {
+            // The best one on the rows before the budget was exhausted may be there by luck.
+            self.stopped.is_none() || self.standings[present].dropped.is_some()
+        } else {
+            // The present one may have been dropped on rows that are not like the others.
+            score.is_none_or(|score| mean.is_some_and(|mean| mean > score))
+        };
+        taken.then_some(winner)
+    }
+
+    /// Adds the result of a contestant to its trial. If the race has ended before the last of the rows, the trial has a
+    /// note instead of a score, which would not be comparable with scores on all rows.
+    pub(crate) fn scored(&self, place: usize, trial: Trial, rows: usize) -> Trial {
+        let mut trial = trial.raced(&self.standings[place]);
+        let ran = trial.items.len();
+        if ran < rows
+            && let Some(score) = trial.score.take()
+        {
+            trial.notes.push(format!("{} on {ran} of {rows} rows", percent(score)));
+        }
+        trial
     }
 }
 
@@ -102,5 +131,28 @@ mod tests {
         assert_eq!(raced.ranking(), [0, 3, 2, 4, 1]);
         assert_eq!(raced.winner(), Some(0));
         assert_eq!(Raced { standings: Vec::new(), stopped: None }.winner(), None);
+    }
+
+    #[test]
+    fn a_penalty_that_is_no_number_wins_no_race() {
+        let standings = vec![standing(0.1, 0.0, None), standing(0.9, f64::NAN, None)];
+        assert_eq!(Raced { standings, stopped: None }.winner(), Some(0));
+    }
+
+    #[test]
+    fn a_present_one_stays_unless_another_is_better_on_all_rows_or_has_beaten_it() {
+        let raced = |present, other, stopped| {
+            let standings = vec![standing(0.5, 0.0, present), standing(other, 0.0, None)];
+            Raced { standings, stopped }
+        };
+        // The standings of these races have no rows.
+        let (all, more) = (0, 1);
+        assert_eq!(raced(None, 0.9, None).winner_over(0, Some(0.5), all), Some(1));
+        assert_eq!(raced(Some(20), 0.6, None).winner_over(0, Some(0.7), all), None, "dropped by luck");
+        assert_eq!(raced(Some(20), 0.6, None).winner_over(0, None, all), Some(1));
+        assert_eq!(raced(None, 0.4, None).winner_over(0, Some(0.5), all), None);
+        assert_eq!(raced(Some(20), 0.6, None).winner_over(0, Some(0.7), more), Some(1));
+        assert_eq!(raced(None, 0.9, Some(Limit::Calls)).winner_over(0, Some(0.5), more), None);
+        assert_eq!(raced(Some(20), 0.9, Some(Limit::Calls)).winner_over(0, Some(0.5), more), Some(1));
     }
 }

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy_core::Seed;
-use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Request, Response, Usage};
+use dspy_core::lm::{
+    BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Request, Response, ScriptedLm, Usage,
+};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
 use dspy_core::signature::{Example, FieldError, Values};
+use dspy_optimizers::engine::{Contestant, Study};
+use dspy_optimizers::{Data, Race, SharedMetric};
 use serde_json::json;
 
 /// A labelled row.
@@ -189,6 +193,40 @@ impl Module for Pair {
 pub fn pair() -> Pair {
     let step = || DynPredict::new("question -> answer".parse().unwrap());
     Pair { left: step(), right: step() }
+}
+
+/// A program with a predictor that it never calls.
+#[derive(Debug, Clone)]
+pub struct Idle {
+    answer: DynPredict,
+    idle: DynPredict,
+}
+
+impl Idle {
+    pub fn new(lm: &Arc<Obedient>) -> Self {
+        Idle { answer: one_step(lm), idle: one_step(lm) }
+    }
+}
+
+impl HasPredictors for Idle {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("answer", &self.answer);
+        visitor.field("idle", &self.idle);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("answer", &mut self.answer);
+        visitor.field("idle", &mut self.idle);
+    }
+}
+
+impl Module for Idle {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        self.answer.call(input).await
+    }
 }
 
 /// A program that does something of its own about the errors of its model.
@@ -441,6 +479,45 @@ impl LanguageModel for Obedient {
             let reply = Self::answer(&request.messages[0].text(), &asked, request.rollout);
             Ok(Response::text(reply).with_usage(Usage::tokens(20, 5).at_cost(0.001)))
         })
+    }
+}
+
+/// A model that writes whatever a proposer asks for, other text in each call.
+pub fn writer() -> Arc<ScriptedLm> {
+    let count = AtomicUsize::new(0);
+    Arc::new(ScriptedLm::from_fn(move |request| {
+        let system = request.messages[0].text();
+        let written = ["rules", "summary", "observations", "description", "instruction"];
+        let field = written.into_iter().find(|field| system.contains(&format!("`{field}`"))).unwrap();
+        let call = count.fetch_add(1, Ordering::SeqCst);
+        format!("[[ ## {field} ## ]]\nText {call}.\n\n[[ ## completed ## ]]")
+    }))
+}
+
+/// The rows that come first in a race on `count` rows, with the default options.
+pub async fn first_block(count: usize) -> Vec<usize> {
+    let (lm, data) = (Obedient::new(), Data::new(rows(count)));
+    let metric = SharedMetric::new(right);
+    let study = Study::builder("Own", one_step(&lm), &data).start(&metric).unwrap();
+    let contestant = Contestant::new("one", one_step(&lm));
+    let raced = study.race(&Race::new(), &[contestant], study.val()).await.unwrap();
+    raced.standings[0].items[..20].iter().map(|item| item.index).collect()
+}
+
+/// A metric with 0.5 for `silence`, and other scores for other answers: these two in turn on the rows that come first
+/// in a race, and `late` on the others.
+pub fn lucky(
+    first: Vec<usize>,
+    early: [f64; 2],
+    late: f64,
+) -> impl Fn(&Row, &Values) -> f64 + Send + Sync + 'static {
+    move |row, output| {
+        let row = number(row.0["question"].as_str().unwrap(), "number ").unwrap();
+        match first.iter().position(|known| *known == row) {
+            _ if output["answer"] == "silence" => 0.5,
+            Some(place) => early[place % 2],
+            None => late,
+        }
     }
 }
 
