@@ -14,7 +14,7 @@ use crate::data::{Data, IntoData};
 use crate::engine::{Candidate, ExampleFor, Program, Stop, Study, inherit};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
-use crate::report::{Stopped, Trial, percent};
+use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
 
 /// An optimizer of an [`Ensemble`] that optimizes its members one after the other, each with another seed and
@@ -124,7 +124,8 @@ where
                 let problem = format!("it has {found} members, the ensemble has {wanted}");
                 return Err(OptimizeError::Teacher(vec![problem]));
             }
-            let ensemble = json!({"size": program.size, "seed": program.seed});
+            let reducer = program.reducer.name();
+            let ensemble = json!({"size": program.size, "seed": program.seed, "reducer": reducer});
             let study = Study::builder("EnsembleOptimizer", program, &data)
                 .settings(&ensemble)
                 .options(&this.options)
@@ -135,14 +136,15 @@ where
     }
 
     async fn search(&self, study: &Study<'_, Ensemble<P>, E>) -> Result<Stopped, Stop> {
-        study.score("as it was given", &Candidate::new()).await?;
+        study.score(ORIGINAL, &Candidate::new()).await?;
         let given = study.program();
         let (mut members, mut notes, mut stopped) = (Vec::new(), Vec::new(), None);
         for (index, member) in given.programs.iter().enumerate() {
             let seed = study.seed().branch("member").index(index as u64);
             let data = Data {
                 train: study.train().shuffled(seed.branch("order")),
-                val: Some(study.val().clone()),
+                // Without a valset, the inner optimizer decides which rows it selects by.
+                val: study.has_valset().then(|| study.val().clone()),
                 holdout: None,
                 teacher: study.teacher().map(|teacher| teacher.programs[index].clone()),
             };
