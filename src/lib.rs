@@ -153,6 +153,9 @@ pub mod guide {
         #[doc = include_str!("../docs/optimizers/ensemble.md")]
         pub mod ensemble {}
 
+        #[doc = include_str!("../docs/optimizers/few-shot.md")]
+        pub mod few_shot {}
+
         #[doc = include_str!("../docs/optimizers/gepa.md")]
         pub mod gepa {}
 

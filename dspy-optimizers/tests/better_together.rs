@@ -209,27 +209,26 @@ async fn mistakes_in_the_first_step_are_errors() {
     let lm = Parrot::new();
     let dir = folder("together-inner");
     let with = |strategy: &str| {
-        let own_folder = BootstrapFewShot::builder().metric(right).run_dir(&dir).build();
-        let good = BootstrapFewShot::builder().metric(right).build();
-        let together = BetterTogether::builder().optimizer("bad", own_folder.boxed());
-        together.optimizer("good", good.boxed()).strategy(strategy).metric(right).build().unwrap()
+        let bad: BoxOptimizer<TwoSteps, Row> =
+            BootstrapFewShot::builder().metric(right).run_dir(&dir).build().boxed();
+        let good = BootstrapFewShot::builder().metric(right).build().boxed();
+        let together = BetterTogether::builder().optimizer("bad", bad).optimizer("good", good);
+        together.strategy(strategy).metric(right).build().unwrap()
     };
     let error = with("bad -> good").compile(TwoSteps::new(&lm), rows(20)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Option { option: "run_dir", .. }), "{error}");
-    let teacher = Data::new(rows(20)).teacher(TwoSteps::new(&lm));
-    let optimized = with("good -> bad").compile(TwoSteps::new(&lm), teacher).await.unwrap();
+    let optimized = with("good -> bad").compile(TwoSteps::new(&lm), rows(20)).await.unwrap();
     assert_eq!(labels(optimized.report()), ["original program", "good"], "what was paid is not lost");
     assert!(optimized.report().warnings[0].contains("step 2, `bad`, failed"), "{}", optimized.report());
     assert!(!dir.exists());
 
-    let steps = |count| Steps(vec![DynPredict::new("question -> answer".parse().unwrap()); count]);
     let program = |count| {
-        let mut program = steps(count);
+        let mut program = Steps(vec![DynPredict::new("question -> answer".parse().unwrap()); count]);
         program.set_lm(Lm::shared(lm.clone()));
         program
     };
-    let bootstrap = BootstrapFewShot::builder().metric(right).build();
-    let together = BetterTogether::builder().optimizer("p", bootstrap.boxed()).strategy("p").metric(right);
+    let bootstrap: BoxOptimizer<Steps, Row> = BootstrapFewShot::builder().metric(right).build().boxed();
+    let together = BetterTogether::builder().optimizer("p", bootstrap).strategy("p").metric(right);
     let data = Data::new(rows(20)).teacher(program(2));
     let error = together.build().unwrap().compile(program(1), data).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");

@@ -277,7 +277,10 @@ async fn a_row_with_a_value_that_a_step_returns_does_not_teach_itself_either() {
             async move { Response::text(format!("[[ ## {field} ## ]]\nsomething")) }
         })
     };
-    let mut steps = TwoSteps::new(&Parrot::new());
+    let mut steps = Pipeline {
+        note: DynPredict::new("question -> note".parse().unwrap()),
+        answer: DynPredict::new("note -> answer".parse().unwrap()),
+    };
     steps.set_lm(lm);
     let data: Vec<Row> = rows(10)
         .into_iter()
@@ -289,7 +292,8 @@ async fn a_row_with_a_value_that_a_step_returns_does_not_teach_itself_either() {
     // The largest number, as an overflow would show here.
     for k in [1, 3, usize::MAX] {
         let optimizer = KnnFewShot::builder().metric(right).build();
-        optimizer.compile(NearestDemos::new(steps.clone()).k(k), &data).await.unwrap();
+        let optimized = optimizer.compile(NearestDemos::new(steps.clone()).k(k), &data).await.unwrap();
+        assert_eq!(optimized.report().usage.requests, 20, "{}", optimized.report());
         assert_eq!(leaked.load(Ordering::SeqCst), 0, "{k}");
     }
 }
@@ -354,7 +358,8 @@ impl dspy_core::program::Module for Pipeline {
     type Output = Values;
 
     async fn forward(&self, input: Values) -> dspy_core::Result<dspy_core::predict::Prediction<Values>> {
-        let note = self.note.call(input).await?.into_output();
+        let question: Values = input.into_iter().filter(|(name, _)| name == "question").collect();
+        let note = self.note.call(question).await?.into_output();
         self.answer.call(note).await
     }
 }

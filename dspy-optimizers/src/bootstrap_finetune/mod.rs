@@ -211,7 +211,7 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         study.phase("training", jobs.len());
         let runs: Vec<_> = jobs
             .iter()
-            .map(|job| async {
+            .map(|job| async move {
                 let result = self.tuned(job).await;
                 study.events().step();
                 result

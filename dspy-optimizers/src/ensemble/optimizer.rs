@@ -21,7 +21,7 @@ use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
 /// the trainset in another order, so that members which are equal at the start become different.
 ///
 /// The ensemble is scored on the valset before and after; the better one is the result, the former in case of
-/// a tie. If the budget is exhausted before, the result has the members that are optimized so far. A
+/// a tie. Without a valset that is the trainset, and the inner optimizers have no valset either. If the budget is exhausted before, the result has the members that are optimized so far. A
 /// [teacher](Data::teacher) must have as many members as the ensemble.
 ///
 /// Cost: the cost of the inner optimizer for each member, and twice the size of the valset in runs of the
