@@ -186,6 +186,13 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         let mut notes = notes(&items, accepted);
         for (job, lm) in jobs.iter().zip(&models) {
             notes.push(format!("{}: {} rows, tuned as {}", job.name, job.rows.rows().len(), lm.id()));
+            if (lm.id(), lm.deployment()) == (job.model.id(), job.model.deployment()) {
+                study.warn(format!(
+                    "the tuned model of {} has the name and the address of the former one, so journals and saved \
+                     programs cannot tell them apart; give it another name",
+                    job.name
+                ));
+            }
             bind(&mut program, job, lm);
         }
         for path in without {

@@ -62,6 +62,9 @@ pub trait Trainer: Send + Sync + 'static {
     /// Trains the model of the job on its rows and returns the tuned one. Called again with the same job, it
     /// resumes. Several jobs run concurrently.
     ///
+    /// The tuned model must have another [name](Lm::id) or [endpoint](Lm::endpoint) than the former one, as journals and
+    /// saved programs refer to models by these.
+    ///
     /// # Errors
     /// If the job fails. An [`LmError`] or a [`dspy_core::Error`] that is an
     /// [outage](dspy_core::Error::is_outage) ends the optimization as one.
