@@ -47,12 +47,9 @@ impl Trainer for ByHeart {
     fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
         Box::pin(async move {
             let mut known = HashMap::new();
-            for line in job.rows.to_jsonl()?.lines() {
-                let row: serde_json::Value = serde_json::from_str(line)?;
-                let turns = row["messages"].as_array().cloned().unwrap_or_default();
-                let text = |turn: &serde_json::Value| turn["content"].as_str().unwrap_or_default().to_owned();
-                if let [.., asked, reply] = &turns[..] {
-                    known.insert(text(asked), text(reply));
+            for row in job.rows.rows() {
+                if let Some(asked) = row.messages().last() {
+                    known.insert(asked.text().into_owned(), row.reply().text().into_owned());
                 }
             }
             println!("trained    {}: {} rows, {} prompts", job.name, job.rows.rows().len(), known.len());

@@ -96,15 +96,13 @@
 
 #[doc(hidden)]
 pub use dspy_core::__private;
-#[cfg(feature = "http")]
-pub use dspy_core::finetune;
 pub use dspy_core::observe::inspect_history;
 pub use dspy_core::program::{configure, inherit, spawn};
 #[doc(hidden)]
 pub use dspy_core::{__literal_enum, __serde_by_fields};
 pub use dspy_core::{
-    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program,
-    retrieve, signature, state, testing, tools, types,
+    Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, finetune, lm, observe, predict,
+    program, retrieve, signature, state, testing, tools, types,
 };
 pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
@@ -155,6 +153,9 @@ pub mod guide {
 
         #[doc = include_str!("../docs/optimizers/ensemble.md")]
         pub mod ensemble {}
+
+        #[doc = include_str!("../docs/optimizers/few-shot.md")]
+        pub mod few_shot {}
 
         #[doc = include_str!("../docs/optimizers/gepa.md")]
         pub mod gepa {}

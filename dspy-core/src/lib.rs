@@ -16,7 +16,6 @@ pub mod adapter;
 pub mod data;
 pub mod error;
 pub mod evaluate;
-#[cfg(feature = "http")]
 pub mod finetune;
 pub mod observe;
 pub mod predict;

@@ -55,14 +55,24 @@ pub enum OptimizeError {
     /// The strategy of a [`BetterTogether`](crate::BetterTogether) cannot be carried out.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
-    /// The metric has accepted no run of the teacher, so there is nothing to train on. No job was started.
-    #[error(
-        "no run of the teacher on {tried} rows was accepted, so there is nothing to train on; see the scores of \
-             the teacher with `Evaluate`, or set a stronger teacher or another `metric_threshold`"
-    )]
+    /// The metric has accepted no run of the teacher, or the accepted ones have called no predictor of the program, so
+    /// there is nothing to train on. No job was started.
+    #[error("{}", no_training_rows(*.tried, *.accepted, .failure.as_deref()))]
     NoTrainingRows {
         /// The number of rows on which the teacher has run.
         tried: usize,
+        /// The number of rows on which the metric has accepted a run.
+        accepted: usize,
+        /// The error of the first run that has failed, if one has.
+        failure: Option<String>,
+    },
+    /// A trainer cannot train a model of the program. No call was made.
+    #[error("the trainer cannot train {model}: {source}")]
+    Trainer {
+        /// The model, with the path of the predictor if its job is for one predictor only.
+        model: String,
+        /// The error of the trainer.
+        source: BoxError,
     },
     /// A training job cannot be started or has failed. Jobs that were started go on; run again with the same
     /// `run_dir` to collect them.
@@ -162,6 +172,20 @@ impl fmt::Debug for OptimizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_chain(self, f)
     }
+}
+
+fn no_training_rows(tried: usize, accepted: usize, failure: Option<&str>) -> String {
+    if accepted > 0 {
+        return format!(
+            "{accepted} of {tried} runs of the teacher were accepted, but they called no predictor of the program, so \
+             there is nothing to train on; check that `forward` calls the predictors that the program has"
+        );
+    }
+    let failure = failure.map(|error| format!("; the first error is: {error}")).unwrap_or_default();
+    format!(
+        "no run of the teacher on {tried} rows was accepted, so there is nothing to train on; see the scores of the \
+         teacher with `Evaluate`, or set a stronger teacher or another `metric_threshold`{failure}"
+    )
 }
 
 fn how_to_resume(run_dir: Option<&PathBuf>) -> String {

@@ -78,7 +78,6 @@ pub mod ace;
 mod auto;
 mod better_together;
 mod bootstrap_few_shot;
-#[cfg(feature = "http")]
 mod bootstrap_finetune;
 mod budget;
 mod builder;
@@ -122,7 +121,8 @@ pub use auto::Auto;
 pub use better_together::BetterTogether;
 pub use bootstrap_few_shot::BootstrapFewShot;
 #[cfg(feature = "http")]
-pub use bootstrap_finetune::{ApiTrainer, BootstrapFinetune, Trainer, TrainingJob};
+pub use bootstrap_finetune::ApiTrainer;
+pub use bootstrap_finetune::{BootstrapFinetune, Trainer, TrainingJob};
 pub use builder::{HasMetric, NoMetric};
 pub use capo::Capo;
 pub use component::{Candidate, Component, ComponentError, ComponentKind, ComponentValue};

@@ -58,9 +58,11 @@ pub(crate) fn parse(strategy: &str, known: &[&str]) -> Result<Vec<usize>, Strate
         let (step, name) = (index + 1, part.trim());
         let blank = part.chars().count() - part.trim_start().chars().count();
         let position = before + blank + 1;
+        if name.is_empty() {
+            return Err(StrategyError::Empty { step, position: before + 1 });
+        }
         match known.iter().position(|one| *one == name) {
             Some(at) => steps.push(at),
-            None if name.is_empty() => return Err(StrategyError::Empty { step, position: before + 1 }),
             None => {
                 let known = known.iter().map(|name| (*name).to_owned()).collect();
                 return Err(StrategyError::Unknown { name: name.into(), step, position, known });
@@ -101,6 +103,7 @@ mod tests {
         assert!(matches!(parse("p > p", &["p"]), Err(StrategyError::Unknown { step: 1, position: 1, .. })));
         assert!(matches!(parse("P", &["p"]), Err(StrategyError::Unknown { .. })), "case counts");
         assert_eq!(parse("p", &["p", "w", "p"]), Err(StrategyError::Duplicate { name: "p".into() }));
+        assert_eq!(parse("p ->", &["p", ""]), Err(StrategyError::Empty { step: 2, position: 5 }));
         assert!(parse("p", &[]).unwrap_err().to_string().contains("no optimizers"));
     }
 }

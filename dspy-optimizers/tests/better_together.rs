@@ -8,9 +8,10 @@ mod cuts;
 
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Parrot, Row, TwoSteps, one_step, right, rows};
+use common::{HINTS, Obedient, Parrot, Row, Steps, TwoSteps, folder, one_step, right, rows};
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score};
+use dspy_core::lm::Lm;
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::{Example, Values};
@@ -72,7 +73,7 @@ async fn each_step_goes_on_from_the_one_before() {
     let data = Data::new(&train[..]).valset(&val[..]);
     let optimized = together.compile(one_step(&lm), data).await.unwrap();
     let report = optimized.report();
-    assert_eq!(labels(report), ["as it was given", "a", "a -> b", "a -> b -> c"]);
+    assert_eq!(labels(report), ["original program", "a", "a -> b", "a -> b -> c"]);
     let scores: Vec<_> = report.trials.iter().map(|trial| trial.score.unwrap()).collect();
     assert_eq!(scores, [0.0, 0.2, 0.4, 0.6]);
     assert_eq!((report.baseline, report.best), (Some(0.0), 3));
@@ -184,7 +185,7 @@ async fn a_failed_step_ends_the_sequence_with_the_best_so_far() {
     let (train, val) = (rows(5), rows(5));
     let optimized = together.compile(one_step(&lm), Data::new(&train[..]).valset(&val[..])).await.unwrap();
     let report = optimized.report();
-    assert_eq!((labels(report), report.best), (vec!["as it was given", "a"], 1));
+    assert_eq!((labels(report), report.best), (vec!["original program", "a"], 1));
     assert_eq!(report.stopped, Stopped::Finished);
     assert!(
         report.warnings[1].contains("step 2, `x`, failed, and later ones did not run: no idea"),
@@ -201,6 +202,36 @@ async fn a_failed_step_ends_the_sequence_with_the_best_so_far() {
         "{}",
         optimized.report()
     );
+}
+
+#[tokio::test]
+async fn mistakes_in_the_first_step_are_errors() {
+    let lm = Parrot::new();
+    let dir = folder("together-inner");
+    let with = |strategy: &str| {
+        let bad: BoxOptimizer<TwoSteps, Row> =
+            BootstrapFewShot::builder().metric(right).run_dir(&dir).build().boxed();
+        let good = BootstrapFewShot::builder().metric(right).build().boxed();
+        let together = BetterTogether::builder().optimizer("bad", bad).optimizer("good", good);
+        together.strategy(strategy).metric(right).build().unwrap()
+    };
+    let error = with("bad -> good").compile(TwoSteps::new(&lm), rows(20)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Option { option: "run_dir", .. }), "{error}");
+    let optimized = with("good -> bad").compile(TwoSteps::new(&lm), rows(20)).await.unwrap();
+    assert_eq!(labels(optimized.report()), ["original program", "good"], "what was paid is not lost");
+    assert!(optimized.report().warnings[0].contains("step 2, `bad`, failed"), "{}", optimized.report());
+    assert!(!dir.exists());
+
+    let program = |count| {
+        let mut program = Steps(vec![DynPredict::new("question -> answer".parse().unwrap()); count]);
+        program.set_lm(Lm::shared(lm.clone()));
+        program
+    };
+    let bootstrap: BoxOptimizer<Steps, Row> = BootstrapFewShot::builder().metric(right).build().boxed();
+    let together = BetterTogether::builder().optimizer("p", bootstrap).strategy("p").metric(right);
+    let data = Data::new(rows(20)).teacher(program(2));
+    let error = together.build().unwrap().compile(program(1), data).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");
 }
 
 #[derive(Clone)]

@@ -1,65 +1,31 @@
-//! Weights learnt from successful runs: the rows of each job, errors before any job, and the API on the wire.
+//! Weights learnt from successful runs: the rows of each job, and errors before any job. Needs no HTTP.
 
-#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod common;
 #[path = "common/cuts.rs"]
 mod cuts;
+#[path = "common/zoo.rs"]
+mod zoo;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::{Hops, Parrot, Row, TwoSteps, folder, question, right, rows};
 use dspy_core::error::BoxError;
-use dspy_core::finetune::{FineTuning, Limits};
-use dspy_core::lm::{BoxFuture, Endpoint, LanguageModel, Lm, LmError, LmErrorKind, Request, Response};
-use dspy_core::predict::DynPredict;
-use dspy_core::program::{HasPredictors as _, Module as _};
+use dspy_core::finetune::TrainingRow;
+use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind, Role};
+use dspy_core::predict::Prediction;
+use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
 use dspy_core::signature::{Demo, Values};
 use dspy_core::state::ProgramState;
 use dspy_optimizers::{
-    ApiTrainer, BetterTogether, BootstrapFewShot, BootstrapFinetune, Budget, Data, OptimizeError, Optimized,
-    Optimizer as _, SharedMetric, Stopped, Trainer, TrainingJob,
+    BetterTogether, BootstrapFewShot, BootstrapFinetune, Budget, Data, OptimizeError, Optimizer as _,
+    SharedMetric, Stopped, Trainer, TrainingJob,
 };
-use dspy_test_server::{Seen, Server, chat, reply};
-use serde_json::{Value, json};
-
-/// A model that knows the sounds of all animals but owls.
-struct Zoo {
-    id: String,
-    knows: bool,
-    calls: Arc<AtomicUsize>,
-}
-
-fn zoo(id: &str, knows: bool) -> Lm {
-    Lm::custom(Zoo { id: id.into(), knows, calls: Arc::default() })
-}
-
-impl LanguageModel for Zoo {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async move {
-            let asked = request.messages.last().unwrap().text().into_owned();
-            let field = if request.messages[0].text().contains("`answer`") { "answer" } else { "note" };
-            let sounds = [("cow", "moo"), ("cat", "meow"), ("dog", "woof"), ("duck", "quack")];
-            let sound =
-                sounds.iter().find(|(animal, _)| asked.contains(animal)).map_or("silence", |(_, s)| *s);
-            let value = match (field, self.knows) {
-                ("answer", true) => sound,
-                ("answer", false) => "silence",
-                _ => "it is an animal",
-            };
-            Ok(Response::text(format!("[[ ## {field} ## ]]\n{value}\n\n[[ ## completed ## ]]")))
-        })
-    }
-}
+use serde_json::json;
+use zoo::{Zoo, models, program, zoo};
 
 /// A trainer that keeps its jobs, and whose models know everything.
 #[derive(Clone, Default)]
@@ -68,11 +34,22 @@ struct Fake {
     /// The error of jobs that contain this name: when they are checked, or when they run for the first time.
     refuses: Option<&'static str>,
     breaks: Option<&'static str>,
+    /// The jobs that contain this name panic.
+    panics: Option<&'static str>,
+    /// The model that it does not have.
+    unknown: Option<&'static str>,
+    /// The folders of the optimization.
+    folders: Arc<Mutex<Vec<Option<PathBuf>>>>,
 }
 
 impl Trainer for Fake {
     fn identity(&self) -> String {
         "fake".into()
+    }
+
+    fn check_model(&self, model: &Lm, run_dir: Option<&Path>) -> Result<(), BoxError> {
+        self.folders.lock().unwrap().push(run_dir.map(Into::into));
+        if self.unknown == Some(model.id()) { Err("no such model".into()) } else { Ok(()) }
     }
 
     fn check(&self, job: &TrainingJob) -> Result<(), BoxError> {
@@ -93,6 +70,7 @@ impl Trainer for Fake {
                 let error: LmError = LmError::new(LmErrorKind::Server, "fake", "the server went away");
                 return Err(error.into());
             }
+            assert!(!self.panics.is_some_and(|name| job.name.contains(name)), "out of memory");
             self.jobs.lock().unwrap().push(job.clone());
             Ok(zoo(&format!("{}-tuned", job.name), true))
         })
@@ -105,30 +83,15 @@ impl Fake {
         self.jobs.lock().unwrap().iter().map(|job| (job.name.clone(), job.rows.rows().len())).collect()
     }
 
-    fn lines(&self, job: usize) -> Vec<Value> {
-        let text = self.jobs.lock().unwrap()[job].rows.to_jsonl().unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    fn rows(&self, job: usize) -> Vec<TrainingRow> {
+        self.jobs.lock().unwrap()[job].rows.rows().to_vec()
     }
-}
-
-/// The two steps on these models.
-fn program(note: &Lm, answer: &Lm) -> TwoSteps {
-    let mut program = TwoSteps::new(&Parrot::new());
-    program.for_each_predictor(|path, predictor| {
-        predictor.set_lm(if path == "note" { note.clone() } else { answer.clone() });
-    });
-    program
 }
 
 type Finetune = BootstrapFinetune<SharedMetric<Row, Values>>;
 
 fn finetune(trainer: &Fake) -> Finetune {
     BootstrapFinetune::builder(trainer.clone()).metric(right).teacher_lm(zoo("big", true))
-}
-
-fn models(optimized: &Optimized<TwoSteps>) -> Vec<String> {
-    let predictors = optimized.named_predictors().into_iter();
-    predictors.map(|(_, predictor)| predictor.lm().unwrap().id().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -155,12 +118,9 @@ async fn rows_go_to_the_model_of_their_predictor() {
         assert_eq!(state.predictors["note"].lm, Some(tuned[0].into()), "it is saved under its name");
         if !multitask {
             for (job, field) in [(0, "note"), (1, "answer")] {
-                for row in trainer.lines(job) {
-                    let last = row["messages"].as_array().unwrap().last().unwrap()["content"]
-                        .as_str()
-                        .unwrap()
-                        .to_owned();
-                    assert!(last.starts_with(&format!("[[ ## {field} ## ]]")), "{last}");
+                for row in trainer.rows(job) {
+                    let reply = row.reply().text().into_owned();
+                    assert!(reply.starts_with(&format!("[[ ## {field} ## ]]")), "{reply}");
                 }
             }
         }
@@ -188,15 +148,9 @@ async fn demonstrations_are_context_or_left_out() {
         let trainer = Fake::default();
         let optimizer = finetune(&trainer).exclude_demos(exclude).build();
         let optimized = optimizer.compile(given.clone(), &rows(5)).await.unwrap();
-        for row in trainer.lines(0) {
-            let replies: Vec<_> = row["messages"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|message| message["role"] == "assistant")
-                .map(|message| message["weight"].clone())
-                .collect();
-            assert_eq!(replies, if exclude { vec![Value::Null] } else { vec![0.into(), Value::Null] });
+        for row in trainer.rows(0) {
+            let shown = row.messages().iter().filter(|message| message.role == Role::Assistant).count();
+            assert_eq!(shown, usize::from(!exclude), "demonstrations are earlier turns");
         }
         let left = optimized.named_predictors()[0].1.demos().len();
         assert_eq!(left, usize::from(!exclude));
@@ -210,7 +164,10 @@ async fn nothing_is_started_without_rows() {
     // The program teaches itself, and knows nothing.
     let own = BootstrapFinetune::builder(trainer.clone()).metric(right).max_rounds(2).build();
     let error = own.compile(program(&a, &a), &rows(10)).await.unwrap_err();
-    assert!(matches!(error, OptimizeError::NoTrainingRows { tried: 10 }), "{error}");
+    assert!(
+        matches!(error, OptimizeError::NoTrainingRows { tried: 10, accepted: 0, failure: None }),
+        "{error}"
+    );
     assert!(error.to_string().contains("nothing to train on"), "{error}");
     let strict = finetune(&trainer).metric_threshold(2.0).build();
     let error = strict.compile(program(&a, &a), &rows(10)).await.unwrap_err();
@@ -238,6 +195,144 @@ async fn nothing_is_started_without_rows() {
     assert!(trainer.jobs.lock().unwrap().is_empty());
 }
 
+/// The model of a teacher, with the number of its calls.
+fn counted() -> (Lm, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    (Lm::custom(Zoo { id: "big".into(), knows: true, calls: calls.clone() }), calls)
+}
+
+#[tokio::test]
+async fn models_that_cannot_be_trained_are_errors_before_any_call() {
+    let (a, b) = (zoo("a", false), zoo("b", false));
+    let (big, calls) = counted();
+    let trainer = Fake { unknown: Some("b"), ..Fake::default() };
+    let dir = folder("finetune-unknown");
+    let run = async |program: TwoSteps| {
+        let optimizer = finetune(&trainer).teacher_lm(big.clone()).run_dir(&dir).build();
+        optimizer.compile(program, &rows(10)).await.unwrap_err()
+    };
+    let error = run(program(&a, &b)).await;
+    assert!(matches!(&error, OptimizeError::Trainer { model, .. } if model == "b"), "{error}");
+    assert_eq!(error.to_string(), "the trainer cannot train b: no such model");
+    assert_eq!(*trainer.folders.lock().unwrap(), vec![Some(dir.clone()); 2]);
+    let mut unbound = program(&a, &a);
+    unbound.for_each_predictor(|_, predictor| predictor.set_lm(None));
+    std::fs::remove_dir_all(&dir).unwrap();
+    let error = run(unbound).await;
+    assert!(error.to_string().contains("no language model"), "{error}");
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// A program that calls no predictor, or fails.
+#[derive(Debug, Clone)]
+struct Silent {
+    step: dspy_core::predict::DynPredict,
+    fails: bool,
+}
+
+impl HasPredictors for Silent {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("step", &self.step);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("step", &mut self.step);
+    }
+}
+
+impl Module for Silent {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        if self.fails { Err(dspy_core::Error::other("the file is gone")) } else { Ok(Prediction::new(input)) }
+    }
+}
+
+#[tokio::test]
+async fn errors_say_why_there_is_nothing_to_train_on() {
+    let trainer = Fake::default();
+    let run = async |fails| {
+        let step = dspy_core::predict::DynPredict::new("question -> answer".parse().unwrap());
+        let program = Silent { step: step.with_lm(zoo("a", true)), fails };
+        let optimizer =
+            BootstrapFinetune::builder(trainer.clone()).metric(|_: &Row, _: &Values| true).build();
+        optimizer.compile(program, &rows(3)).await.unwrap_err()
+    };
+    let error = run(false).await;
+    assert!(
+        matches!(error, OptimizeError::NoTrainingRows { tried: 3, accepted: 3, failure: None }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("called no predictor"), "{error}");
+    let error = run(true).await;
+    let OptimizeError::NoTrainingRows { tried: 3, accepted: 0, failure: Some(failure) } = &error else {
+        panic!("{error}")
+    };
+    assert!(failure.contains("the file is gone") && error.to_string().contains(failure), "{error}");
+    // A metric that fails on every row says nothing about the teacher.
+    let failing = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let optimizer = BootstrapFinetune::builder(trainer.clone()).metric(failing).build();
+    let a = zoo("a", true);
+    let error = optimizer.compile(program(&a, &a), &rows(3)).await.unwrap_err();
+    assert!(
+        matches!(&error, OptimizeError::Metric { failed: 3, last, .. } if last == "no opinion"),
+        "{error}"
+    );
+    assert!(trainer.done().is_empty());
+}
+
+#[tokio::test]
+async fn a_panic_of_the_trainer_is_an_error_and_other_jobs_end() {
+    let a = zoo("a", false);
+    let trainer = Fake { panics: Some("`note`"), ..Fake::default() };
+    let optimizer = finetune(&trainer).multitask(false).build();
+    let error = optimizer.compile(program(&a, &a), &rows(5)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Training { job, .. } if job == "a, `note`"), "{error}");
+    assert!(error.to_string().contains("the trainer panicked: out of memory"), "{error}");
+    assert_eq!(trainer.done(), [("a, `answer`".to_owned(), 4)]);
+}
+
+#[tokio::test]
+async fn a_tuned_model_with_the_old_name_is_a_warning() {
+    /// Returns models under the name of the former ones.
+    struct SameName;
+
+    impl Trainer for SameName {
+        fn identity(&self) -> String {
+            "same name".into()
+        }
+
+        fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
+            Box::pin(async move { Ok(zoo(job.model.id(), true)) })
+        }
+    }
+
+    let a = zoo("a", false);
+    let optimizer = BootstrapFinetune::builder(SameName).metric(right).teacher_lm(zoo("big", true)).build();
+    let optimized = optimizer.compile(program(&a, &a), &rows(5)).await.unwrap();
+    let [warning] = &optimized.report().warnings[..] else { panic!("{}", optimized.report()) };
+    assert!(warning.contains("the tuned model of a has the name"), "{warning}");
+    let other = finetune(&Fake::default()).build().compile(program(&a, &a), &rows(5)).await.unwrap();
+    assert!(other.report().warnings.is_empty(), "{}", other.report());
+}
+
+#[tokio::test]
+async fn the_calls_are_those_of_the_formula() {
+    let a = zoo("a", false);
+    for (count, rounds) in [(1, 1), (10, 1), (10, 3), (5, 2)] {
+        let (big, calls) = counted();
+        let optimizer = finetune(&Fake::default()).teacher_lm(big).max_rounds(rounds).concurrency(64).build();
+        let optimized = optimizer.compile(program(&a, &a), &rows(count)).await.unwrap();
+        // One run of two calls for each row, and for each further round of rows that have failed.
+        let owls = count / 5;
+        let calls = calls.load(Ordering::SeqCst);
+        assert_eq!(calls, 2 * (count + owls * (rounds - 1)), "{count} {rounds}");
+        assert_eq!(optimized.report().usage.requests as usize, calls);
+    }
+}
+
 #[tokio::test]
 async fn a_teacher_of_the_data_makes_the_rows() {
     let trainer = Fake::default();
@@ -256,7 +351,7 @@ async fn the_result_does_not_depend_on_the_concurrency_but_on_the_seed() {
         let trainer = Fake::default();
         let optimizer = finetune(&trainer).max_rounds(2).concurrency(concurrency).seed(seed).build();
         let optimized = optimizer.compile(program(&a, &a), &rows(10)).await.unwrap();
-        (optimized.report().trials.clone(), trainer.lines(0))
+        (optimized.report().trials.clone(), trainer.rows(0))
     };
     let first = run(1, 0).await;
     assert_eq!(first, run(16, 0).await);
@@ -272,7 +367,7 @@ async fn a_kill_changes_nothing() {
         let trainer = Fake::default();
         let optimizer = finetune(&trainer).teacher_lm(big).multitask(false).run_dir(folder).build();
         let optimized = optimizer.compile(program(&a, &a), &rows(4)).await.unwrap();
-        ((optimized.report().clone(), trainer.lines(0)), calls.load(Ordering::SeqCst))
+        ((optimized.report().clone(), trainer.rows(0)), calls.load(Ordering::SeqCst))
     })
     .await;
 }
@@ -318,110 +413,5 @@ async fn it_is_a_step_of_better_together() {
     assert_eq!((done.len(), done[0].0.as_str(), done[1].0.as_str()), (2, "a", "a-tuned"), "{report}");
     let states: Vec<_> = trainer.jobs.lock().unwrap().iter().map(|job| job.state.clone().unwrap()).collect();
     assert!(states[0] != states[1] && states.iter().all(|state| state.starts_with(&dir)), "{states:?}");
-    std::fs::remove_dir_all(dir).unwrap();
-}
-
-/// A server for chats, files and jobs.
-async fn server() -> Server {
-    let store: Mutex<(Vec<Value>, Vec<Value>)> = Mutex::default();
-    Server::start(move |_, seen| {
-        let (files, jobs) = &mut *store.lock().unwrap();
-        let ok = |value: &Value| reply(200, &[], &value.to_string());
-        let path = seen.path().split('?').next().unwrap().trim_start_matches("/v1").to_owned();
-        match (seen.head.split(' ').next().unwrap(), path.as_str()) {
-            ("POST", "/chat/completions") => chat("[[ ## answer ## ]]\nmoo\n\n[[ ## completed ## ]]"),
-            ("GET", "/files") => ok(&json!({"data": files})),
-            ("POST", "/files") => {
-                let file = json!({"id": format!("file-{}", files.len() + 1), "bytes": seen.body.len()});
-                files.push(file.clone());
-                ok(&file)
-            }
-            ("GET", "/fine_tuning/jobs") => ok(&json!({"data": jobs})),
-            ("POST", "/fine_tuning/jobs") => {
-                let mut job = seen.json();
-                job["id"] = format!("ftjob-{}", jobs.len() + 1).into();
-                job["status"] = "queued".into();
-                jobs.push(job.clone());
-                ok(&job)
-            }
-            ("GET", _) => {
-                let mut job =
-                    jobs.iter().find(|job| path.ends_with(job["id"].as_str().unwrap())).unwrap().clone();
-                job["status"] = "succeeded".into();
-                job["fine_tuned_model"] = format!("ft:{}:org", job["model"].as_str().unwrap()).into();
-                ok(&job)
-            }
-            other => panic!("{other:?}"),
-        }
-    })
-    .await
-}
-
-fn posts(server: &Server, path: &str) -> Vec<Seen> {
-    let posts = server.seen().into_iter();
-    posts.filter(|seen| seen.head.starts_with("POST") && seen.path().ends_with(path)).collect()
-}
-
-#[tokio::test]
-async fn the_api_trains_a_model_that_then_answers() {
-    let (server, dir) = (server().await, folder("finetune-api"));
-    let endpoint = Endpoint::new(server.url()).api_key("sk-very-private-key").retries(0);
-    let run = async |rows_in_set: usize, dir: Option<&Path>| {
-        let client =
-            FineTuning::new(endpoint.clone()).polling(Duration::from_millis(1), Duration::from_millis(2));
-        let trainer = ApiTrainer::new(client).configure(|tune, job| tune.suffix("zoo").seed(job.seed));
-        let optimizer = BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true));
-        let optimizer = match dir {
-            Some(dir) => optimizer.run_dir(dir),
-            None => optimizer,
-        };
-        let mut program = DynPredict::new("question -> answer".parse().unwrap());
-        program.set_lm(endpoint.model("small").unwrap());
-        Box::pin(optimizer.build().compile(program, &rows(rows_in_set))).await
-    };
-    // Too few rows, or no place for the ids of jobs: nothing is sent.
-    let error = run(5, Some(&dir)).await.unwrap_err();
-    assert!(
-        matches!(error, OptimizeError::Training { .. }) && error.to_string().contains("too few"),
-        "{error}"
-    );
-    let error = run(20, None).await.unwrap_err();
-    assert!(error.to_string().contains("`run_dir`"), "{error}");
-    assert!(server.seen().is_empty());
-    std::fs::remove_dir_all(&dir).unwrap();
-
-    let optimized = run(20, Some(&dir)).await.unwrap();
-    assert_eq!(optimized.report().trials[0].notes[1], "small: 16 rows, tuned as ft:small:org");
-    let (files, jobs) = (posts(&server, "/files"), posts(&server, "/jobs"));
-    assert_eq!((files.len(), jobs.len()), (1, 1));
-    let body = String::from_utf8(files[0].body.clone()).unwrap();
-    assert_eq!(body.lines().filter(|line| line.starts_with("{\"messages\"")).count(), 16);
-    let job = jobs[0].json();
-    assert_eq!((&job["model"], &job["suffix"]), (&json!("small"), &json!("zoo")));
-    assert!(job["seed"].is_u64());
-    optimized.call(question("cow")).await.unwrap();
-    assert_eq!(posts(&server, "/completions")[0].json()["model"], "ft:small:org");
-
-    // The same call again pays for nothing.
-    let again = run(20, Some(&dir)).await.unwrap();
-    assert_eq!(again.report(), optimized.report());
-    assert_eq!((posts(&server, "/files").len(), posts(&server, "/jobs").len()), (1, 1));
-    std::fs::remove_dir_all(&dir).unwrap();
-}
-
-#[tokio::test]
-async fn a_model_of_another_provider_needs_a_name() {
-    let server = server().await;
-    let client = FineTuning::new(Endpoint::new(server.url()))
-        .polling(Duration::from_millis(1), Duration::from_millis(2));
-    let dir = folder("finetune-other");
-    let run = async |trainer: ApiTrainer| {
-        let trainer = trainer.limits(Limits::default().rows(1));
-        let optimizer =
-            BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true)).run_dir(&dir);
-        optimizer.build().compile(program(&zoo("other/a", false), &zoo("other/a", false)), &rows(5)).await
-    };
-    let named = run(ApiTrainer::new(client.clone()).model("small")).await.unwrap();
-    assert_eq!(models(&named), ["ft:small:org", "ft:small:org"]);
     std::fs::remove_dir_all(dir).unwrap();
 }

@@ -6,15 +6,18 @@ mod common;
 #[path = "common/cuts.rs"]
 mod cuts;
 
+use std::sync::{Arc, Mutex};
+
 use common::{HINTS, Obedient, Parrot, Row, TwoSteps, folder, one_step, question, right, rows};
 use dspy_core::lm::{Lm, LmError, LmErrorKind};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors as _, Module as _, trace};
 use dspy_core::signature::Values;
 use dspy_core::state::ProgramState;
+use dspy_optimizers::engine::Study;
 use dspy_optimizers::{
-    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer,
-    OptimizeError, Optimizer as _, Reducer, Report, Stopped,
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer, IntoData,
+    OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
 };
 
 fn member(reply: &'static str) -> DynPredict {
@@ -113,6 +116,16 @@ async fn it_saves_and_loads_and_its_members_have_paths() {
     assert_eq!(ProgramState::of(&loaded).predictors, ProgramState::of(&ensemble).predictors);
     let fewer = Ensemble::new([TwoSteps::new(&lm)]).load(folder.join("state.json"));
     assert!(fewer.unwrap_err().to_string().contains("programs[1].note"));
+    // A truncated file, and the file of another program.
+    let text = std::fs::read_to_string(folder.join("state.json")).unwrap();
+    for end in [0, 1, text.len() / 2, text.trim_end().len() - 1] {
+        std::fs::write(folder.join("part.json"), &text[..end]).unwrap();
+        let part = Ensemble::new(vec![TwoSteps::new(&lm); 2]).load(folder.join("part.json"));
+        assert!(part.unwrap_err().to_string().contains("part.json"), "{end}");
+    }
+    TwoSteps::new(&lm).save(folder.join("other.json")).unwrap();
+    let other = Ensemble::new(vec![TwoSteps::new(&lm); 2]).load(folder.join("other.json"));
+    assert!(other.unwrap_err().to_string().contains("programs[0].note"));
     std::fs::remove_dir_all(folder).unwrap();
 
     let (_, steps) = trace(loaded.call(question("cow"))).await;
@@ -240,6 +253,60 @@ async fn a_teacher_teaches_member_by_member() {
     let single = Data::new(&data).teacher(Ensemble::new([one_step(&lm)]));
     let error = optimizer.compile(pair("a", "b"), single).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");
+}
+
+/// The order of the rows to learn from and of those to score on, for each member.
+type Orders = Arc<Mutex<Vec<[Vec<usize>; 2]>>>;
+
+/// Records the rows that it is given.
+struct Given(Orders);
+
+impl Optimizer<DynPredict, Row> for Given {
+    async fn compile<D>(&self, program: DynPredict, data: D) -> Result<Optimized<DynPredict>, OptimizeError>
+    where
+        D: IntoData<DynPredict, Row>,
+    {
+        let data = data.into_data();
+        let study = Study::builder("Given", program, &data).start(&SharedMetric::new(right))?;
+        let places = |rows: &Rows<'_, Row>| rows.iter().map(|row| row.position).collect::<Vec<_>>();
+        self.0.lock().unwrap().push([places(study.train()), places(study.val())]);
+        study.finish(Ok(Stopped::Finished)).await
+    }
+}
+
+#[tokio::test]
+async fn members_have_a_valset_only_if_the_data_has_one() {
+    let lm = Obedient::new();
+    let orders = Orders::default();
+    let inner = {
+        let orders = orders.clone();
+        move |_| Given(orders.clone()).boxed()
+    };
+    let optimizer = EnsembleOptimizer::builder(inner).metric(right).build();
+    let ensemble = Ensemble::new([one_step(&lm), one_step(&lm)]);
+    let (train, val) = (rows(20), rows(5));
+    optimizer.compile(ensemble.clone(), &train).await.unwrap();
+    let without = std::mem::take(&mut *orders.lock().unwrap());
+    assert!(without.len() == 2 && without.iter().all(|[train, val]| train == val), "{without:?}");
+    assert_ne!(without[0], without[1], "each member has another order");
+    optimizer.compile(ensemble, Data::new(&train[..]).valset(&val[..])).await.unwrap();
+    let with = std::mem::take(&mut *orders.lock().unwrap());
+    assert!(with.iter().all(|[train, val]| train.len() == 20 && *val == [0, 1, 2, 3, 4]), "{with:?}");
+}
+
+#[tokio::test]
+async fn a_journal_is_not_resumed_with_another_reducer() {
+    let lm = Parrot::new();
+    let dir = folder("ensemble-reducer");
+    let run = async |reducer: Reducer<Values>| {
+        let ensemble = Ensemble::new(vec![TwoSteps::new(&lm); 2]).reduce(reducer);
+        optimizer().run_dir(&dir).compile(ensemble, &rows(3)).await
+    };
+    run(Reducer::majority()).await.unwrap();
+    let error = run(Reducer::best_by(|_| 0.0)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Journal(_)), "{error}");
+    run(Reducer::majority()).await.unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use dspy_core::signature::{Demo, Values};
 use dspy_core::state::ProgramState;
 use dspy_optimizers::{
     BootstrapFewShot, Budget, Data, Ensemble, KnnFewShot, NearestDemos, OptimizeError, Optimized,
-    Optimizer as _, Stopped,
+    Optimizer as _, Stopped, Verify,
 };
 use serde_json::json;
 
@@ -101,6 +101,15 @@ async fn labels_are_enough_to_lift_a_program() {
         plain.named_predictors().iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
         ["note", "answer"]
     );
+    // A truncated file, and the file of another program.
+    let text = std::fs::read_to_string(folder.join("knn.json")).unwrap();
+    for end in [0, 1, text.len() / 2, text.trim_end().len() - 1] {
+        std::fs::write(folder.join("part.json"), &text[..end]).unwrap();
+        let part = NearestDemos::new(TwoSteps::new(&lm)).load(folder.join("part.json"));
+        assert!(part.unwrap_err().to_string().contains("part.json"), "{end}");
+    }
+    let other = NearestDemos::new(shown(1, &[]).program().clone()).load(folder.join("knn.json"));
+    assert!(other.unwrap_err().to_string().contains("note"));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -146,6 +155,51 @@ async fn every_text_is_embedded_once() {
     let down = Embedder::custom(Counting { texts, down: true });
     let error = program.embedder(down).call(asking("red")).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
+}
+
+/// Vectors that are computed by a function of the text.
+struct Odd(fn(&str) -> Vec<f32>);
+
+impl EmbeddingModel for Odd {
+    fn id(&self) -> &'static str {
+        "odd"
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        _: Option<u32>,
+    ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
+        let vectors = texts.iter().map(|text| self.0(text)).collect();
+        Box::pin(async move { Ok(Embeddings::new(vectors)) })
+    }
+}
+
+#[tokio::test]
+async fn vectors_that_cannot_be_compared_are_errors_and_zeros_are_like_nothing() {
+    let ask = async |vector: fn(&str) -> Vec<f32>| {
+        let program = shown(2, &["a red lamp", "a green river", "a blue lamp"]);
+        let answer = program.embedder(Embedder::custom(Odd(vector))).call(asking("a blue lamp")).await;
+        answer.map(|answer| answer["answer"].clone())
+    };
+    let bad: [fn(&str) -> Vec<f32>; 5] = [
+        |_| vec![f32::NAN, 1.0],
+        |_| vec![f32::INFINITY],
+        |_| Vec::new(),
+        |text| vec![1.0; text.len()],
+        |text| if text.contains("blue") { vec![f32::NAN] } else { vec![1.0] },
+    ];
+    for vector in bad {
+        let error = ask(vector).await.unwrap_err();
+        assert!(error.is_outage() && error.to_string().contains("a vector"), "{error}");
+    }
+    assert_eq!(ask(|_| vec![0.0, 0.0]).await.unwrap(), "a green river|a red lamp", "the first ones");
+    // In an optimization it is an error, too, not a set of failed runs.
+    let lm = Parrot::new();
+    let program =
+        NearestDemos::new(TwoSteps::new(&lm)).k(1).embedder(Embedder::custom(Odd(|_| vec![f32::NAN])));
+    let error = KnnFewShot::builder().metric(right).build().compile(program, &rows(5)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -208,6 +262,43 @@ async fn a_row_does_not_teach_itself() {
 }
 
 #[tokio::test]
+async fn a_row_with_a_value_that_a_step_returns_does_not_teach_itself_either() {
+    // The note is an input of the program and an output of its first step.
+    let leaked = Arc::new(AtomicUsize::new(0));
+    let lm = {
+        let leaked = leaked.clone();
+        Lm::from_fn(move |request: Request| {
+            let asked = request.messages.last().unwrap().text().into_owned();
+            let same = request.messages[1..request.messages.len() - 1].iter().any(|turn| {
+                turn.text().lines().nth(1) == asked.lines().nth(1) && turn.role == dspy_core::lm::Role::User
+            });
+            leaked.fetch_add(usize::from(same), Ordering::SeqCst);
+            let field = if request.messages[0].text().contains("`answer`") { "answer" } else { "note" };
+            async move { Response::text(format!("[[ ## {field} ## ]]\nsomething")) }
+        })
+    };
+    let mut steps = Pipeline {
+        note: DynPredict::new("question -> note".parse().unwrap()),
+        answer: DynPredict::new("note -> answer".parse().unwrap()),
+    };
+    steps.set_lm(lm);
+    let data: Vec<Row> = rows(10)
+        .into_iter()
+        .map(|Row(mut values)| {
+            values.insert("note".into(), "a draft".into());
+            Row(values)
+        })
+        .collect();
+    // The largest number, as an overflow would show here.
+    for k in [1, 3, usize::MAX] {
+        let optimizer = KnnFewShot::builder().metric(right).build();
+        let optimized = optimizer.compile(NearestDemos::new(steps.clone()).k(k), &data).await.unwrap();
+        assert_eq!(optimized.report().usage.requests, 20, "{}", optimized.report());
+        assert_eq!(leaked.load(Ordering::SeqCst), 0, "{k}");
+    }
+}
+
+#[tokio::test]
 async fn demonstrations_of_inner_steps_are_found_by_the_input_of_the_program() {
     // The second step sees the note only, and the notes are all alike.
     let lm = Lm::from_fn(|request: Request| async move {
@@ -267,7 +358,8 @@ impl dspy_core::program::Module for Pipeline {
     type Output = Values;
 
     async fn forward(&self, input: Values) -> dspy_core::Result<dspy_core::predict::Prediction<Values>> {
-        let note = self.note.call(input).await?.into_output();
+        let question: Values = input.into_iter().filter(|(name, _)| name == "question").collect();
+        let note = self.note.call(question).await?.into_output();
         self.answer.call(note).await
     }
 }
@@ -341,6 +433,21 @@ async fn other_optimizers_can_fill_it_and_bad_input_is_refused() {
     assert!(matches!(error, OptimizeError::Empty { set: "trainset" }), "{error}");
     let error = labels.compile(NearestDemos::new(Steps(Vec::new())), &rows(3)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::NoPredictors), "{error}");
+    // Nothing can be verified without a metric.
+    let verified = KnnFewShot::builder().verify(Verify::rows(2)).build();
+    let error = verified.compile(program.clone(), &rows(20)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Option { option: "verify", .. }), "{error}");
+    let error = labels.compile(program.clone(), Data::new(rows(5)).holdout(rows(5))).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Option { option: "holdout", .. }), "{error}");
+    // A metric that fails on every row says nothing about the teacher.
+    let failing = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let error =
+        KnnFewShot::builder().metric(failing).build().compile(program.clone(), &rows(3)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Metric { failed: 3, .. }), "{error}");
+    // A single row has nothing to learn from.
+    let single =
+        KnnFewShot::builder().metric(right).build().compile(program.clone(), &rows(1)).await.unwrap();
+    assert_eq!((demos(&single, "note").len(), demos(&single, "answer").len()), (0, 1));
     let nan = KnnFewShot::builder().metric(right).metric_threshold(f64::NAN).build();
     let error = nan.compile(program, &rows(3)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Option { option: "metric_threshold", .. }), "{error}");

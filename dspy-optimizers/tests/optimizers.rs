@@ -122,6 +122,56 @@ async fn the_search_finds_the_better_program_at_any_concurrency() {
 }
 
 #[tokio::test]
+async fn the_search_costs_what_the_formula_says() {
+    for (candidates, most, labelled) in [(0, 4, 4), (3, 4, 16), (5, 1, 0), (2, 0, 3)] {
+        let lm = Parrot::new();
+        let optimized = BootstrapFewShotWithRandomSearch::builder()
+            .metric(|_: &Row, _: &Values| true)
+            .num_candidate_programs(candidates)
+            .max_bootstrapped_demos(most)
+            .max_labeled_demos(labelled)
+            .concurrency(64)
+            .build()
+            .compile(TwoSteps::new(&lm), Data::new(&rows(12)).valset(&rows(7)))
+            .await
+            .unwrap();
+        let trials = &optimized.report().trials;
+        assert_eq!(trials.len(), candidates + 3);
+        let made: Vec<usize> = trials
+            .iter()
+            .map(|trial| trial.parameters["answer"].demos.iter().filter(|demo| demo.augmented).count())
+            .collect();
+        assert_eq!(made[..3], [0, 0, most]);
+        assert!(made[3..].iter().all(|made| (1.min(most)..=most).contains(made)), "{made:?}");
+        // Every run succeeds, so a bootstrap tries as many rows as it makes demonstrations. A run is two calls.
+        let runs = (candidates + 3) * 7 + made.iter().sum::<usize>();
+        assert_eq!(lm.calls(), 2 * runs, "{made:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_metric_that_fails_on_every_row_is_an_error_of_small_sets_too() {
+    let failing = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let panicking = |_: &Row, _: &Values| -> bool { panic!("no opinion") };
+    let lm = Parrot::new();
+    for count in [1, 3, 10] {
+        let optimizer = BootstrapFewShot::builder().metric(failing).build();
+        let error = optimizer.compile(TwoSteps::new(&lm), &rows(count)).await.unwrap_err();
+        assert!(matches!(&error, OptimizeError::Metric { failed, .. } if *failed == count), "{error}");
+        let optimizer = BootstrapFewShot::builder().metric(panicking).build();
+        let error = optimizer.compile(TwoSteps::new(&lm), &rows(count)).await.unwrap_err();
+        assert!(error.to_string().contains("no opinion"), "{error}");
+    }
+    // One row with a score is enough to go on.
+    let some = |row: &Row, _: &Values| {
+        if row.0["answer"] == "moo" { Ok(1.0) } else { Err("no opinion") }
+    };
+    let optimizer = BootstrapFewShot::builder().metric(some).build();
+    let optimized = optimizer.compile(TwoSteps::new(&lm), &rows(5)).await.unwrap();
+    assert_eq!(demos(optimized.report(), "note"), (1, 1));
+}
+
+#[tokio::test]
 async fn the_search_may_stop_early_and_another_seed_is_another_run() {
     let search = |seed: u64, stop: Option<f64>| async move {
         let lm = Parrot::new();

@@ -1,5 +1,5 @@
-//! Fine-tuning with the OpenAI-compatible API: training rows from traces of programs, and jobs that survive a
-//! restart.
+//! Fine-tuning: training rows from traces of programs and, with the feature `http`, jobs of the OpenAI-compatible API
+//! that survive a restart.
 //!
 //! ```no_run
 //! # async fn tune(program: dspy_core::predict::DynPredict, traces: Vec<dspy_core::program::Trace>)
@@ -20,18 +20,32 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "http")]
 mod check;
+#[cfg(feature = "http")]
 mod client;
+#[cfg(feature = "http")]
 mod error;
+#[cfg(feature = "http")]
 mod job;
+#[cfg(feature = "http")]
+mod jsonl;
+#[cfg(feature = "http")]
 mod multipart;
 mod rows;
+#[cfg(feature = "http")]
 mod run;
+#[cfg(feature = "http")]
 mod state;
 
+#[cfg(feature = "http")]
 pub use check::{Limits, RowProblem, Summary};
+#[cfg(feature = "http")]
 pub use client::FineTuning;
+#[cfg(feature = "http")]
 pub use error::FineTuneError;
+#[cfg(feature = "http")]
 pub use job::{FineTune, Job, JobError, JobEvent, JobStatus, Page, UploadedFile};
 pub use rows::{TrainingRow, TrainingSet};
+#[cfg(feature = "http")]
 pub use run::TunedModel;

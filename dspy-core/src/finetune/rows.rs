@@ -1,15 +1,12 @@
 //! Training rows: conversations that end in the reply that the model should give.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::check::{self, Limits, Summary};
-use super::error::FineTuneError;
 use crate::error::Result;
-use crate::lm::{Completion, Message, Role, ToolSpec};
+use crate::lm::{Completion, Message, ToolSpec};
 use crate::predictor::Predictor;
 use crate::program::{HasPredictors, Trace};
 use crate::signature::{Demo, Values};
-use dspy_lm::internal::{message_value, tool_value};
 
 /// A conversation, and the reply to learn.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +37,8 @@ impl TrainingRow {
     /// let predictor = Predictor::new("question -> answer".parse::<SignatureSpec>()?);
     /// let value = |name: &str, text: &str| Values::from_iter([(name.to_owned(), text.into())]);
     /// let row = TrainingRow::of(&predictor, &value("question", "2 + 2?"), &value("answer", "4"))?;
-    /// assert!(row.to_json()?.ends_with(r#""content":"[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]\n"}]}"#));
+    /// assert_eq!(row.messages().len(), 2);
+    /// assert_eq!(row.reply().text(), "[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]\n");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -66,42 +64,24 @@ impl TrainingRow {
         Ok(self)
     }
 
-    /// Returns the row as a line of the training file.
-    ///
-    /// # Errors
-    /// If a message holds media that the format does not support.
-    pub fn to_json(&self) -> Result<String, FineTuneError> {
-        let value = |message: &Message| {
-            message_value(message).map_err(|error| FineTuneError::Row { message: error.to_string() })
-        };
-        let tools = self.tools.iter().map(tool_value).collect::<Result<Vec<Value>, _>>();
-        let tools = tools.map_err(|error| FineTuneError::Row { message: error.to_string() })?;
-        let mut messages = self.messages.iter().map(value).collect::<Result<Vec<Value>, _>>()?;
-        let reply = value(&self.reply)?;
-        let row = match &self.worse {
-            Some(worse) => {
-                let mut input = json!({"messages": messages});
-                if !tools.is_empty() {
-                    input["tools"] = tools.into();
-                }
-                json!({"input": input, "preferred_output": [reply], "non_preferred_output": [value(worse)?]})
-            }
-            None => {
-                // Demonstrations are part of the prompt and are not trained on.
-                for message in
-                    messages.iter_mut().filter(|message| message["role"] == Role::Assistant.as_str())
-                {
-                    message["weight"] = 0.into();
-                }
-                messages.push(reply);
-                let mut row = json!({"messages": messages});
-                if !tools.is_empty() {
-                    row["tools"] = tools.into();
-                }
-                row
-            }
-        };
-        Ok(row.to_string())
+    /// Returns the conversation up to the reply: the prompt, with demonstrations as earlier turns.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Returns the tools that are offered with the prompt.
+    pub fn tools(&self) -> &[ToolSpec] {
+        &self.tools
+    }
+
+    /// Returns the reply to learn, which is the only part of the row that is trained on.
+    pub fn reply(&self) -> &Message {
+        &self.reply
+    }
+
+    /// Returns the reply that the other one is preferred to, in rows of preferences.
+    pub fn rejected(&self) -> Option<&Message> {
+        self.worse.as_ref()
     }
 }
 
@@ -174,32 +154,6 @@ impl TrainingSet {
             self.rows.push(TrainingRow::of(predictor, &of(false), &of(true))?);
         }
         Ok(())
-    }
-
-    /// Returns the training file: one JSON object per line.
-    ///
-    /// # Errors
-    /// The same as those of [`TrainingRow::to_json`].
-    pub fn to_jsonl(&self) -> Result<String, FineTuneError> {
-        let mut out = String::new();
-        for row in &self.rows {
-            out.push_str(&row.to_json()?);
-            out.push('\n');
-        }
-        Ok(out)
-    }
-
-    /// Checks the rows against the limits of an endpoint and returns their sizes.
-    ///
-    /// # Errors
-    /// [`FineTuneError::Rows`] with each invalid row.
-    pub fn check(&self, limits: &Limits) -> Result<Summary, FineTuneError> {
-        check::check(&self.rows, limits)
-    }
-
-    /// Returns whether the rows are preferences.
-    pub(super) fn is_preference(&self) -> bool {
-        self.rows.iter().any(|row| row.worse.is_some())
     }
 }
 

@@ -12,9 +12,7 @@ use crate::adapter::{
     self, Adapter, FieldProblem, JsonAdapter, NativeKey, ParseError, ParseErrorKind, Parsed,
 };
 use crate::error::{Error, RepromptError, Result};
-#[cfg(feature = "http")]
-use crate::lm::Completion;
-use crate::lm::{Capabilities, Lm, Message, Request};
+use crate::lm::{Capabilities, Completion, Lm, Message, Request};
 use crate::observe::{self, EventKind, Failure, Operation, TraceScope, TraceStep, Watched, spans};
 use crate::recovery::{Attempts, Step};
 use crate::settings::Context;
@@ -39,7 +37,6 @@ impl Predictor {
 
     /// Returns a call as training data: the messages of its first request, the tools offered with them, and
     /// the completion that has these outputs.
-    #[cfg(feature = "http")]
     pub(crate) fn lesson(&self, inputs: &Values, outputs: &Values) -> Result<(Request, Completion)> {
         self.check_inputs(inputs)?;
         if let Some(missing) =

@@ -155,7 +155,7 @@ impl Embedder {
     ///
     /// # Errors
     /// Errors of the model; [`Decode`](crate::LmErrorKind::Decode) if it does not return one vector for each
-    /// text.
+    /// text, or a vector is empty or has a number that is not finite.
     pub async fn embed<T: Into<String>>(
         &self,
         texts: impl IntoIterator<Item = T>,
@@ -184,10 +184,14 @@ impl Embedder {
 
     async fn request(&self, texts: &[String]) -> Result<Embeddings, LmError> {
         let answer = self.model.embed(texts, self.dimensions).await?;
-        if answer.vectors.len() == texts.len() {
+        let usable = |vector: &Vec<f32>| !vector.is_empty() && vector.iter().all(|number| number.is_finite());
+        let message = if answer.vectors.len() != texts.len() {
+            format!("{} vectors came for {} texts", answer.vectors.len(), texts.len())
+        } else if answer.vectors.iter().all(usable) {
             return Ok(answer);
-        }
-        let message = format!("{} vectors came for {} texts", answer.vectors.len(), texts.len());
+        } else {
+            "a vector is empty, or has a number that is not finite".into()
+        };
         Err(LmError::new(crate::LmErrorKind::Decode, self.id(), message))
     }
 }

@@ -27,7 +27,8 @@ use crate::{BoxOptimizer, OptimizeError, Optimized, Optimizer};
 ///   rows for it, the optimization ends with [`OptimizeError::Split`] before anything is called.
 /// - The trainset of each step is in another order, unless [`shuffle`](Self::shuffle) is off.
 /// - A step that fails ends the sequence; the result is the best program so far, and
-///   [`Report::warnings`](crate::Report::warnings) has the error. An outage is an error of the optimization.
+///   [`Report::warnings`](crate::Report::warnings) has the error. An outage is an error of the optimization, and so are
+///   settings or data with which the first step cannot begin.
 /// - The steps share its journal and its budget, and cannot have a `run_dir`.
 ///
 /// Cost: the cost of each step, and (steps + 1) × the size of the valset in runs of the program.

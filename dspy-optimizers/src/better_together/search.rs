@@ -4,7 +4,7 @@ use super::BetterTogether;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::metric::SharedMetric;
-use crate::report::{Report, Stopped, Trial, percent};
+use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
 use crate::{Budget, OptimizeError, Optimizer as _};
 
@@ -19,7 +19,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let (train, val) =
             if given_val { (study.train().clone(), study.val().clone()) } else { self.split(study)? };
         let mut program = study.program().clone();
-        self.score(study, "as it was given", Vec::new(), &program, &val).await?;
+        self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
         let (mut label, mut stopped) = (String::new(), Stopped::Finished);
         for (index, at) in steps.iter().enumerate() {
             let (name, optimizer) = &self.optimizers[*at];
@@ -47,7 +47,9 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                     program = optimized.into_program();
                     self.score(study, &label, notes, &program, &val).await?;
                 }
-                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) if is_final(&error) || (index == 0 && is_mistake(&error)) => {
+                    return Err(error.into());
+                }
                 Err(error) => {
                     study.warn(format!(
                         "step {}, `{name}`, failed, and later ones did not run: {error}",
@@ -99,6 +101,23 @@ fn is_final(error: &OptimizeError) -> bool {
     matches!(
         error,
         OptimizeError::Outage { .. } | OptimizeError::Journal(_) | OptimizeError::UnknownPrice { .. }
+    )
+}
+
+/// Returns whether a step could not begin because of its settings or data. If an earlier step has found a program, that
+/// is not lost.
+fn is_mistake(error: &OptimizeError) -> bool {
+    use OptimizeError::{Empty, Example, NoPredictors, Option, Split, Strategy, Teacher, Trainer};
+    matches!(
+        error,
+        Empty { .. }
+            | Example { .. }
+            | NoPredictors
+            | Option { .. }
+            | Split { .. }
+            | Strategy(_)
+            | Teacher(_)
+            | Trainer { .. }
     )
 }
 

@@ -8,6 +8,7 @@ use dspy_core::signature::Demo;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
+use super::outcomes::{check_metric, notes};
 use super::{Roles, Settings, choose};
 use crate::data::Row;
 use crate::demos;
@@ -69,6 +70,9 @@ impl Bootstrap<'_> {
                     made.entry(path).or_default().push(demo);
                 }
             }
+        }
+        if stopped.is_none() {
+            check_metric(study, &items)?;
         }
         let rest: Vec<usize> =
             self.order.iter().copied().filter(|index| !successes.contains(index)).collect();
@@ -173,16 +177,4 @@ impl Bootstrap<'_> {
             }
         }
     }
-}
-
-fn notes(items: &[ItemReport], successes: usize) -> Vec<String> {
-    let mut notes = Vec::new();
-    if !items.is_empty() {
-        notes.push(format!("{successes} of {} rows tried succeeded", items.len()));
-    }
-    let mut failures = items.iter().filter_map(|item| item.error.as_deref());
-    if let Some(first) = failures.next() {
-        notes.push(format!("{} failed, the first: {first}", 1 + failures.count()));
-    }
-    notes
 }

@@ -4,6 +4,7 @@ use dspy_core::lm::{Limit, Usage};
 use dspy_core::program::TraceStep;
 
 use super::Settings;
+use super::outcomes::check_metric;
 use crate::engine::{ExampleFor, Outcome, Program, Rollout, Stop, Study, Task};
 use crate::report::ItemReport;
 
@@ -73,7 +74,12 @@ impl EveryRow {
             let success = settings.accepts(&last.outcome).then_some(last.steps);
             Some(RowRuns { item, success })
         });
-        Ok(EveryRow { rows: rows.collect(), stopped })
+        let rows: Vec<RowRuns> = rows.collect();
+        if stopped.is_none() {
+            let items: Vec<ItemReport> = rows.iter().map(|row| row.item.clone()).collect();
+            check_metric(study, &items)?;
+        }
+        Ok(EveryRow { rows, stopped })
     }
 }
 

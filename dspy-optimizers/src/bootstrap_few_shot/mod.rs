@@ -3,6 +3,7 @@
 mod algorithm;
 mod choose;
 mod every_row;
+mod outcomes;
 mod roles;
 mod sets;
 mod settings;
@@ -12,6 +13,7 @@ use serde_json::Value;
 pub(crate) use self::algorithm::{Bootstrap, Bootstrapped};
 pub(crate) use self::choose::demonstrations;
 pub(crate) use self::every_row::{EveryRow, RowRuns};
+pub(crate) use self::outcomes::notes;
 pub(crate) use self::roles::Roles;
 pub(crate) use self::sets::{DemoSet, WithDemos};
 pub(crate) use self::settings::{Settings, bootstrap_setters, teacher_setters};

@@ -1,13 +1,16 @@
 //! The trainer of the fine-tuning API.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use dspy_core::error::BoxError;
-use dspy_core::finetune::{FineTune, FineTuning, Limits};
+use dspy_core::finetune::{FineTune, FineTuneError, FineTuning, Limits};
 use dspy_core::lm::{BoxFuture, Lm};
 
 use super::trainer::{Trainer, TrainingJob};
+
+const NO_RUN_DIR: &str = "the fine-tuning API needs a `run_dir`, so that no job is lost or paid twice";
 
 type Configure = dyn Fn(FineTune, &TrainingJob) -> FineTune + Send + Sync;
 
@@ -67,10 +70,10 @@ impl ApiTrainer {
         self
     }
 
-    fn base(&self, job: &TrainingJob) -> Result<String, BoxError> {
-        let known = self.model.clone().or_else(|| self.client.name_of(&job.model));
+    fn base(&self, model: &Lm) -> Result<String, BoxError> {
+        let known = self.model.clone().or_else(|| self.client.name_of(model));
         known.ok_or_else(|| {
-            let model = job.model.id();
+            let model = model.id();
             format!(
                 "`{model}` is no model of the endpoint; name the one to begin with by `ApiTrainer::model`"
             )
@@ -84,23 +87,37 @@ impl Trainer for ApiTrainer {
         format!("fine-tuning API, model {}", self.model.as_deref().unwrap_or("of the predictors"))
     }
 
-    fn check(&self, job: &TrainingJob) -> Result<(), BoxError> {
-        self.base(job)?;
-        job.rows.check(&self.limits)?;
-        if job.state.is_none() {
-            return Err("the fine-tuning API needs a `run_dir`, so that no job is lost or paid twice".into());
+    fn check_model(&self, model: &Lm, run_dir: Option<&Path>) -> Result<(), BoxError> {
+        self.base(model)?;
+        if run_dir.is_none() {
+            return Err(NO_RUN_DIR.into());
         }
+        Ok(())
+    }
+
+    fn check(&self, job: &TrainingJob) -> Result<(), BoxError> {
+        self.base(&job.model)?;
+        job.rows.check(&self.limits)?;
         Ok(())
     }
 
     fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
         Box::pin(async move {
             self.check(job)?;
-            let tune = FineTune::new(self.base(job)?, job.rows.clone()).limits(self.limits);
+            let tune = FineTune::new(self.base(&job.model)?, job.rows.clone()).limits(self.limits);
             let tune = (self.configure)(tune, job);
-            let state = job.state.clone().unwrap_or_default();
+            let state = job.state.as_ref().ok_or(NO_RUN_DIR)?;
             Ok(self.client.run(&tune, state).await?.lm()?)
         })
+    }
+}
+
+/// Returns whether a fine-tuning has failed for external reasons.
+pub(super) fn is_outage(error: &FineTuneError) -> bool {
+    match error {
+        FineTuneError::Endpoint(error) => error.is_outage(),
+        FineTuneError::Deadline { .. } => true,
+        _ => false,
     }
 }
 

@@ -12,15 +12,15 @@ use super::trainer::TrainingJob;
 use crate::error::OptimizeError;
 
 /// The predictors that share a tuned model.
-struct Group {
-    name: String,
-    lm: Lm,
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) lm: Lm,
     predictors: Vec<String>,
     rows: Vec<TrainingRow>,
 }
 
 /// Returns the jobs of a program, without rows: one for each model or, unless `multitask`, for each predictor.
-fn groups(program: &impl HasPredictors, multitask: bool) -> Result<Vec<Group>, OptimizeError> {
+pub(super) fn groups(program: &impl HasPredictors, multitask: bool) -> Result<Vec<Group>, OptimizeError> {
     let mut groups: Vec<Group> = Vec::new();
     for (path, predictor) in program.named_predictors() {
         let lm = predictor.lm().cloned().or_else(current_lm).ok_or(Error::NoLm)?;
@@ -40,7 +40,6 @@ fn groups(program: &impl HasPredictors, multitask: bool) -> Result<Vec<Group>, O
 
 /// The settings of jobs.
 pub(super) struct Plan<'a> {
-    pub(super) multitask: bool,
     pub(super) seed: Seed,
     /// The folder for states, and the name of the study in it.
     pub(super) folder: Option<&'a Path>,
@@ -48,13 +47,13 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Returns the jobs that have rows, and the predictors that have none.
+    /// Returns the jobs of the groups that have rows, and the predictors that have none.
     pub(super) fn jobs<'s>(
         &self,
         program: &impl HasPredictors,
+        mut groups: Vec<Group>,
         successes: impl Iterator<Item = &'s [TraceStep]>,
     ) -> Result<(Vec<TrainingJob>, Vec<String>), OptimizeError> {
-        let mut groups = groups(program, self.multitask)?;
         let predictors = program.named_predictors();
         let mut seen: Vec<&str> = Vec::new();
         for step in successes.flatten().filter(|step| step.error.is_none() && !step.outputs.is_empty()) {

@@ -1,27 +1,31 @@
 //! `BootstrapFinetune`: weights learnt from successful runs of the program.
 
+#[cfg(feature = "http")]
 mod api;
 mod jobs;
 mod trainer;
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use dspy_base::panics;
 use dspy_core::error::BoxError;
-use dspy_core::finetune::FineTuneError;
-use dspy_core::lm::{Lm, LmError};
-use futures_util::{StreamExt as _, stream};
+use dspy_core::lm::Lm;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 
+#[cfg(feature = "http")]
 pub use self::api::ApiTrainer;
-use self::jobs::Plan;
+use self::jobs::{Plan, groups};
+use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
-use crate::bootstrap_few_shot::{EveryRow, Roles, Settings, teacher_setters};
+use crate::bootstrap_few_shot::{EveryRow, Roles, Settings, notes, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::metric::SharedMetric;
 use crate::options::Options;
-use crate::report::{Stopped, Trial};
+use crate::report::{ItemReport, Stopped, Trial};
 use crate::{OptimizeError, demos};
 
 /// An optimizer that trains the models of a program on its own successful runs.
@@ -38,8 +42,9 @@ use crate::{OptimizeError, demos};
 /// called in no accepted run keep their models if they have no rows in common with others, and
 /// [`Report::warnings`](crate::Report::warnings) names them.
 ///
-/// If no run is accepted, or a job has too few rows, the optimization ends with an error before any job is
-/// started, and if the budget is exhausted before, with the original program. The budget does not limit
+/// If the trainer cannot train a model of the program, that is an error before any call. If no run is accepted, or a
+/// job has too few rows, the optimization ends with an error before any job is started, and if the budget is exhausted
+/// before, with the original program. The budget does not limit
 /// the cost of the training. If a job fails or the process is killed, run again with the same `run_dir`:
 /// finished jobs are not repeated.
 ///
@@ -152,6 +157,12 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             demos::clear(&mut program);
         }
         Roles::of(study)?;
+        // Mistakes that no run of the teacher can repair are errors before the first one is paid.
+        let groups = groups(&program, self.multitask)?;
+        for group in &groups {
+            let checked = self.trainer.check_model(&group.lm, study.run_dir());
+            checked.map_err(|source| OptimizeError::Trainer { model: group.name.clone(), source })?;
+        }
         let mut teacher = study.teacher().unwrap_or(study.program()).clone();
         if let Some(lm) = &self.settings.teacher_lm {
             teacher.set_lm(lm.clone());
@@ -162,31 +173,34 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             // A job costs more than what is left, and more rows would have been better.
             return Err(Stop::Budget(limit));
         }
-        let (jobs, without) = Plan {
-            multitask: self.multitask,
-            seed: study.seed(),
-            folder: study.run_dir(),
-            study: study.effect_name(""),
-        }
-        .jobs(&program, rows.iter().filter_map(|row| row.success.as_deref()))?;
+        let plan = Plan { seed: study.seed(), folder: study.run_dir(), study: study.effect_name("") };
+        let successes: Vec<_> = rows.iter().filter_map(|row| row.success.as_deref()).collect();
+        let (jobs, without) = plan.jobs(&program, groups, successes.iter().copied())?;
+        let items: Vec<ItemReport> = rows.iter().map(|row| row.item.clone()).collect();
+        let accepted = successes.len();
         if jobs.is_empty() {
-            return Err(OptimizeError::NoTrainingRows { tried: rows.len() }.into());
+            let failure = items.iter().find_map(|item| item.error.clone());
+            return Err(OptimizeError::NoTrainingRows { tried: items.len(), accepted, failure }.into());
         }
         let models = self.train(study, &jobs).await?;
-        let successes = rows.iter().filter(|row| row.success.is_some()).count();
-        let mut notes = vec![format!("{successes} of {} rows tried succeeded", rows.len())];
+        let mut notes = notes(&items, accepted);
         for (job, lm) in jobs.iter().zip(&models) {
             notes.push(format!("{}: {} rows, tuned as {}", job.name, job.rows.rows().len(), lm.id()));
+            if (lm.id(), lm.deployment()) == (job.model.id(), job.model.deployment()) {
+                study.warn(format!(
+                    "the tuned model of {} has the name and the address of the former one, so journals and saved \
+                     programs cannot tell them apart; give it another name",
+                    job.name
+                ));
+            }
             bind(&mut program, job, lm);
         }
         for path in without {
             study.warn(format!("`{path}` was called in no accepted run, so no row is of it"));
         }
         let mut trial = Trial { notes, ..Trial::new("tuned models", &program) };
-        for row in rows {
-            trial.usage += row.item.usage;
-            trial.items.push(row.item);
-        }
+        items.iter().for_each(|item| trial.usage += item.usage);
+        trial.items = items;
         let trial = study.record(trial, program);
         study.choose(trial);
         Ok(Stopped::Finished)
@@ -199,10 +213,17 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         E: ExampleFor<P>,
     {
         for job in jobs {
-            self.trainer.check(job).map_err(|source| failed(job, source))?;
+            self.trainer.check(job).map_err(|source| failed(&job.name, source))?;
         }
         study.phase("training", jobs.len());
-        let runs: Vec<_> = jobs.iter().map(|job| self.trainer.train(job)).collect();
+        let runs: Vec<_> = jobs
+            .iter()
+            .map(|job| async move {
+                let result = self.tuned(job).await;
+                study.events().step();
+                result
+            })
+            .collect();
         // All jobs end before errors are looked at, so that none is left without its state.
         let results: Vec<_> = stream::iter(runs).buffered(study.concurrency()).collect().await;
         let mut models = Vec::new();
@@ -210,26 +231,27 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             match result {
                 Ok(lm) => models.push(lm),
                 Err(source) if is_outage(&source) => return Err(study.outage(source)),
-                Err(source) => return Err(failed(job, source).into()),
+                Err(source) => return Err(failed(&job.name, source).into()),
             }
         }
         Ok(models)
     }
-}
 
-fn failed(job: &TrainingJob, source: BoxError) -> OptimizeError {
-    OptimizeError::Training { job: job.name.clone(), source }
-}
-
-/// Returns whether a trainer has failed for external reasons.
-fn is_outage(error: &BoxError) -> bool {
-    let of_lm = |error: &LmError| error.is_outage();
-    match error.downcast_ref::<FineTuneError>() {
-        Some(FineTuneError::Endpoint(error)) => of_lm(error),
-        Some(FineTuneError::Deadline { .. }) => true,
-        Some(_) => false,
-        None => error.downcast_ref::<LmError>().is_some_and(of_lm),
+    /// Runs a job. A panic of the trainer is an error, so that the other jobs end as usual.
+    async fn tuned(&self, job: &TrainingJob) -> Result<Lm, BoxError> {
+        let work = async { self.trainer.train(job).await };
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(result) => result,
+            Err(panic) => {
+                let message = panics::message(&*panic).unwrap_or("without a message");
+                Err(format!("the trainer panicked: {message}").into())
+            }
+        }
     }
+}
+
+fn failed(job: &str, source: BoxError) -> OptimizeError {
+    OptimizeError::Training { job: job.to_owned(), source }
 }
 
 /// Binds the tuned model of a job to its predictors.

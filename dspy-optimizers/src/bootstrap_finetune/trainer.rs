@@ -1,17 +1,18 @@
 //! Trainers: ways to train a model on rows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dspy_core::error::BoxError;
 use dspy_core::finetune::TrainingSet;
-use dspy_core::lm::{BoxFuture, Lm};
+use dspy_core::lm::{BoxFuture, Lm, LmError};
 
-/// A way to train models. Object-safe; [`ApiTrainer`](crate::ApiTrainer) is the one of the OpenAI-compatible
-/// fine-tuning API.
+/// A way to train models. Object-safe. With the feature `http` there is [`ApiTrainer`](crate::ApiTrainer), for the
+/// OpenAI-compatible fine-tuning API.
 ///
 /// A trainer must be resumable: [`train`](Self::train) with a job whose [state](TrainingJob::state) it has
-/// written before goes on with it, and starts nothing twice. It trains on the reply of each row only, not on
-/// the replies of demonstrations before it.
+/// written before goes on with it, and starts nothing twice. It trains on the
+/// [reply](dspy_core::finetune::TrainingRow::reply) of each row only, not on the replies of demonstrations before
+/// it.
 ///
 /// ```
 /// use dspy_core::error::BoxError;
@@ -39,7 +40,17 @@ pub trait Trainer: Send + Sync + 'static {
     /// one.
     fn identity(&self) -> String;
 
-    /// Checks a job. All jobs are checked before the first one is started.
+    /// Checks that a model can be trained, before any call is paid: once for each job of the program. `run_dir` is
+    /// the folder of the optimization, if it has one.
+    ///
+    /// # Errors
+    /// If no job of this model could start, for example because the trainer does not have it.
+    fn check_model(&self, model: &Lm, run_dir: Option<&Path>) -> Result<(), BoxError> {
+        let _ = (model, run_dir);
+        Ok(())
+    }
+
+    /// Checks a job with its rows. All jobs are checked before the first one is started.
     ///
     /// # Errors
     /// If the job would be refused, for example because it has too few rows.
@@ -49,7 +60,14 @@ pub trait Trainer: Send + Sync + 'static {
     }
 
     /// Trains the model of the job on its rows and returns the tuned one. Called again with the same job, it
-    /// resumes.
+    /// resumes. Several jobs run concurrently.
+    ///
+    /// The tuned model must have another [name](Lm::id) or [endpoint](Lm::endpoint) than the former one, as journals and
+    /// saved programs refer to models by these.
+    ///
+    /// # Errors
+    /// If the job fails. An [`LmError`] or a [`dspy_core::Error`] that is an
+    /// [outage](dspy_core::Error::is_outage) ends the optimization as one.
     fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>>;
 }
 
@@ -70,4 +88,16 @@ pub struct TrainingJob {
     pub state: Option<PathBuf>,
     /// A seed for the random decisions of the training.
     pub seed: u64,
+}
+
+/// Returns whether a trainer has failed for external reasons.
+pub(super) fn is_outage(error: &BoxError) -> bool {
+    #[cfg(feature = "http")]
+    if let Some(error) = error.downcast_ref() {
+        return super::api::is_outage(error);
+    }
+    match error.downcast_ref::<dspy_core::Error>() {
+        Some(error) => error.is_outage(),
+        None => error.downcast_ref::<LmError>().is_some_and(LmError::is_outage),
+    }
 }

@@ -249,7 +249,6 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     }
 
     /// Returns the folder of the journal, which belongs to the outermost study.
-    #[cfg(feature = "http")]
     pub(crate) fn run_dir(&self) -> Option<&std::path::Path> {
         self.run_dir.as_deref()
     }

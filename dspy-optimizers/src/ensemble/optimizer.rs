@@ -14,14 +14,14 @@ use crate::data::{Data, IntoData};
 use crate::engine::{Candidate, ExampleFor, Program, Stop, Study, inherit};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
-use crate::report::{Stopped, Trial, percent};
+use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
 
 /// An optimizer of an [`Ensemble`] that optimizes its members one after the other, each with another seed and
 /// the trainset in another order, so that members which are equal at the start become different.
 ///
 /// The ensemble is scored on the valset before and after; the better one is the result, the former in case of
-/// a tie. If the budget is exhausted before, the result has the members that are optimized so far. A
+/// a tie. Without a valset that is the trainset, and the inner optimizers have no valset either. If the budget is exhausted before, the result has the members that are optimized so far. A
 /// [teacher](Data::teacher) must have as many members as the ensemble.
 ///
 /// Cost: the cost of the inner optimizer for each member, and twice the size of the valset in runs of the
@@ -124,7 +124,8 @@ where
                 let problem = format!("it has {found} members, the ensemble has {wanted}");
                 return Err(OptimizeError::Teacher(vec![problem]));
             }
-            let ensemble = json!({"size": program.size, "seed": program.seed});
+            let reducer = program.reducer.name();
+            let ensemble = json!({"size": program.size, "seed": program.seed, "reducer": reducer});
             let study = Study::builder("EnsembleOptimizer", program, &data)
                 .settings(&ensemble)
                 .options(&this.options)
@@ -135,14 +136,15 @@ where
     }
 
     async fn search(&self, study: &Study<'_, Ensemble<P>, E>) -> Result<Stopped, Stop> {
-        study.score("as it was given", &Candidate::new()).await?;
+        study.score(ORIGINAL, &Candidate::new()).await?;
         let given = study.program();
         let (mut members, mut notes, mut stopped) = (Vec::new(), Vec::new(), None);
         for (index, member) in given.programs.iter().enumerate() {
             let seed = study.seed().branch("member").index(index as u64);
             let data = Data {
                 train: study.train().shuffled(seed.branch("order")),
-                val: Some(study.val().clone()),
+                // Without a valset, the inner optimizer decides which rows it selects by.
+                val: study.has_valset().then(|| study.val().clone()),
                 holdout: None,
                 teacher: study.teacher().map(|teacher| teacher.programs[index].clone()),
             };

@@ -109,6 +109,11 @@ impl<O: 'static> Reducer<O> {
 }
 
 impl<O> Reducer<O> {
+    /// Returns the name of its constructor.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Reduces predictions to one.
     ///
     /// # Errors

@@ -1,19 +1,42 @@
 //! An embedder that remembers its vectors.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use dspy_base::locks::MutexExt as _;
 use dspy_core::lm::{BoxFuture, Embedder, EmbeddingModel, Embeddings, LmError};
 
-/// The largest number of remembered vectors; beyond it, all are forgotten.
-const MOST: usize = 100_000;
+/// The largest number of remembered numbers, of four bytes each; beyond it, all vectors are forgotten.
+const MOST: usize = 64 << 20;
 
 /// An embedding model that asks another one only for texts that it does not know. Candidates of an optimization
 /// share most of their demonstrations, and an index is built for each of them.
 #[derive(Debug)]
 struct Remembering {
     inner: Embedder,
-    known: Mutex<HashMap<String, Vec<f32>>>,
+    known: Mutex<Known>,
+}
+
+/// The remembered vectors.
+#[derive(Debug, Default)]
+struct Known {
+    vectors: HashMap<String, Vec<f32>>,
+    /// The number of numbers in them.
+    size: usize,
+}
+
+impl Known {
+    fn add(&mut self, new: Vec<(String, Vec<f32>)>, most: usize) {
+        let size: usize = new.iter().map(|(_, vector)| vector.len()).sum();
+        if self.size + size > most {
+            *self = Known::default();
+        }
+        if size <= most {
+            // Too much is counted if another call has added the same texts, never too little.
+            self.size += size;
+            self.vectors.extend(new);
+        }
+    }
 }
 
 /// Returns an embedder whose vectors are remembered by all of its clones.
@@ -36,29 +59,47 @@ impl EmbeddingModel for Remembering {
         _dimensions: Option<u32>,
     ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
         Box::pin(async move {
-            let mut missing: Vec<&String> = {
-                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                texts.iter().filter(|text| !known.contains_key(*text)).collect()
+            // The known vectors are taken now, as others may make the embedder forget them while this call waits.
+            let mut all: Vec<Option<Vec<f32>>> = {
+                let known = self.known.lock_any();
+                texts.iter().map(|text| known.vectors.get(text).cloned()).collect()
             };
+            let of_missing = texts.iter().zip(&all).filter(|(_, vector)| vector.is_none());
+            let mut missing: Vec<&String> = of_missing.map(|(text, _)| text).collect();
             missing.sort_unstable();
             missing.dedup();
-            let new = if missing.is_empty() {
-                Embeddings::default()
-            } else {
-                self.inner.embed(missing.iter().map(|text| text.as_str())).await?
-            };
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let vector = |text: &String| {
-                let at = missing.binary_search(&text).ok();
-                at.map(|at| new.vectors[at].clone()).or_else(|| known.get(text).cloned()).unwrap_or_default()
-            };
-            let mut all = Embeddings::new(texts.iter().map(vector).collect());
-            all.usage = new.usage;
-            if known.len() + missing.len() > MOST {
-                known.clear();
+            if missing.is_empty() {
+                return Ok(Embeddings::new(all.into_iter().flatten().collect()));
             }
-            known.extend(missing.into_iter().cloned().zip(new.vectors));
-            Ok(all)
+            let new = self.inner.embed(missing.iter().map(|text| text.as_str())).await?;
+            for (text, vector) in texts.iter().zip(&mut all).filter(|(_, vector)| vector.is_none()) {
+                *vector = missing.binary_search(&text).ok().and_then(|at| new.vectors.get(at).cloned());
+            }
+            let mut whole = Embeddings::new(all.into_iter().flatten().collect());
+            whole.usage = new.usage;
+            let new = missing.into_iter().cloned().zip(new.vectors).collect();
+            self.known.lock_any().add(new, MOST);
+            Ok(whole)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_bounded_by_the_size_of_the_vectors() {
+        let vectors = |name: &str, count: usize| {
+            (0..count).map(|at| (format!("{name} {at}"), vec![1.0; 3])).collect::<Vec<_>>()
+        };
+        let mut known = Known::default();
+        known.add(vectors("a", 3), 15);
+        known.add(vectors("b", 2), 15);
+        assert_eq!((known.vectors.len(), known.size), (5, 15));
+        known.add(vectors("c", 1), 15);
+        assert_eq!((known.vectors.len(), known.size), (1, 3), "all others are forgotten");
+        known.add(vectors("d", 6), 15);
+        assert_eq!((known.vectors.len(), known.size), (0, 0), "they would be too many");
     }
 }

@@ -12,21 +12,41 @@ use serde_json::{Map, Value};
 /// The input of a program in comparable form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Query {
-    /// The names of its fields; empty if it has none, such as a string.
-    pub(super) names: Vec<String>,
+    /// Its fields; empty if it has none, such as a string.
+    fields: Map<String, Value>,
     pub(super) text: String,
 }
 
 impl Query {
-    pub(super) fn of(input: &Value) -> Self {
+    pub(super) fn of(input: Value) -> Self {
         match input {
-            Value::Object(fields) => {
-                let names = fields.keys().cloned().collect();
-                Query { names, text: text_of(fields.values()) }
-            }
-            other => Query { names: Vec::new(), text: text_of([other]) },
+            Value::Object(fields) => Query { text: text_of(fields.values()), fields },
+            other => Query { text: text_of([&other]), fields: Map::new() },
         }
     }
+
+    /// Returns the names of its fields.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.fields.keys().cloned().collect()
+    }
+
+    /// Returns whether a demonstration is about this input: its values of the input's fields are the same. Outputs of
+    /// its predictor are not compared, as other inputs may have them.
+    pub(super) fn is_of(&self, demo: &Demo, spec: &SignatureSpec) -> bool {
+        let mut same = self
+            .fields
+            .iter()
+            .filter(|(name, _)| !is_output(spec, name))
+            .filter_map(|(name, value)| Some(demo.values.get(name.as_str())? == value));
+        match same.next() {
+            Some(first) => first && same.all(|same| same),
+            None => key(demo, spec, &[]) == self.text,
+        }
+    }
+}
+
+fn is_output(spec: &SignatureSpec, name: &str) -> bool {
+    spec.outputs().any(|field| field.name() == name)
 }
 
 fn text_of<'v>(values: impl IntoIterator<Item = &'v Value>) -> String {
@@ -41,14 +61,13 @@ fn text_of<'v>(values: impl IntoIterator<Item = &'v Value>) -> String {
 /// Returns the text by which a demonstration is found: its values of the program's input fields, or, if it has
 /// none, all values except the outputs of its predictor.
 fn key(demo: &Demo, spec: &SignatureSpec, names: &[String]) -> String {
-    let is_output = |name: &str| spec.outputs().any(|field| field.name() == name);
     let of_input: Vec<&Value> = names
         .iter()
-        .filter(|name| !is_output(name))
+        .filter(|name| !is_output(spec, name))
         .filter_map(|name| demo.values.get(name.as_str()))
         .collect();
     if of_input.is_empty() {
-        text_of(demo.values.iter().filter(|(name, _)| !is_output(name)).map(|(_, value)| value))
+        text_of(demo.values.iter().filter(|(name, _)| !is_output(spec, name)).map(|(_, value)| value))
     } else {
         text_of(of_input)
     }
@@ -66,8 +85,8 @@ pub(super) fn add_input(demo: &mut Demo, input: &Map<String, Value>, spec: &Sign
 
 /// The search over the demonstrations of each predictor of a program.
 pub(super) struct Index {
-    /// The searches over different lists of texts, with the lists.
-    searches: Vec<(Vec<String>, Arc<dyn Retriever>)>,
+    /// The searches over different lists of texts, with the lengths of the lists.
+    searches: Vec<(usize, Arc<dyn Retriever>)>,
     /// The position in `searches` of each predictor, in the order of the program; `None` if all of its
     /// demonstrations are shown.
     of_predictor: Vec<Option<usize>>,
@@ -97,44 +116,66 @@ impl Index {
                 lists.len() - 1
             })));
         }
-        let mut searches: Vec<(Vec<String>, Arc<dyn Retriever>)> = Vec::new();
+        let mut searches: Vec<(usize, Arc<dyn Retriever>)> = Vec::new();
         for list in lists {
+            let length = list.len();
             let search: Arc<dyn Retriever> = match embedder {
-                Some(embedder) => Arc::new(VectorIndex::new(embedder.clone(), list.iter().cloned()).await?),
-                None => Arc::new(Bm25::new(list.iter().cloned())),
+                Some(embedder) => Arc::new(VectorIndex::new(embedder.clone(), list).await?),
+                None => Arc::new(Bm25::new(list)),
             };
-            searches.push((list, search));
+            searches.push((length, search));
         }
         Ok(Index { searches, of_predictor })
     }
 
     /// Returns the demonstrations to show, by predictor in the order of the program: the indices of the `k`
-    /// nearest, the nearest last; `None` for all. Those with the same text are left out if `leave_out` is set.
+    /// nearest, the nearest last; `None` for all. `omitted` has those that are not shown, by predictor and in order;
+    /// none if it is empty.
     pub(super) async fn nearest(
         &self,
         query: &str,
         k: usize,
-        leave_out: bool,
+        omitted: &[Vec<usize>],
     ) -> Result<Vec<Option<Vec<usize>>>> {
-        let mut found = Vec::new();
-        for (texts, search) in &self.searches {
-            let usable = |at: &usize| !leave_out || texts[*at] != query;
-            let same = (0..texts.len()).filter(|at| !usable(at)).count();
-            let hits = search.search(query, k + same).await?.into_iter().map(|hit| hit.index);
-            let mut best: Vec<usize> = hits.filter(usable).take(k).collect();
-            // Demonstrations that have nothing in common with the input show the format, if nothing else.
-            for other in (0..texts.len()).filter(usable) {
-                if best.len() >= k {
-                    break;
+        let mut found: Vec<(usize, &[usize], Vec<usize>)> = Vec::new();
+        let mut shown = Vec::new();
+        for (place, search) in self.of_predictor.iter().enumerate() {
+            let Some(search) = *search else {
+                shown.push(None);
+                continue;
+            };
+            let omitted = omitted.get(place).map_or(&[][..], Vec::as_slice);
+            let known = found.iter().find(|(other, others, _)| (*other, *others) == (search, omitted));
+            let best = match known {
+                Some((_, _, best)) => best.clone(),
+                None => {
+                    let best = self.best(search, query, k, omitted).await?;
+                    found.push((search, omitted, best.clone()));
+                    best
                 }
-                if !best.contains(&other) {
-                    best.push(other);
-                }
-            }
-            best.reverse();
-            found.push(best);
+            };
+            shown.push(Some(best));
         }
-        Ok(self.of_predictor.iter().map(|at| at.map(|at| found[at].clone())).collect())
+        Ok(shown)
+    }
+
+    async fn best(&self, search: usize, query: &str, k: usize, omitted: &[usize]) -> Result<Vec<usize>> {
+        let (length, search) = &self.searches[search];
+        let usable = |at: &usize| omitted.binary_search(at).is_err();
+        let wanted = k.saturating_add(omitted.len()).min(*length);
+        let hits = search.search(query, wanted).await?.into_iter().map(|hit| hit.index);
+        let mut best: Vec<usize> = hits.filter(usable).take(k).collect();
+        // Demonstrations that have nothing in common with the input show the format, if nothing else.
+        for other in (0..*length).filter(usable) {
+            if best.len() >= k {
+                break;
+            }
+            if !best.contains(&other) {
+                best.push(other);
+            }
+        }
+        best.reverse();
+        Ok(best)
     }
 }
 
@@ -158,8 +199,25 @@ mod tests {
         assert_eq!(demo.values["answer"], "a");
         assert_eq!(key(&demo, &spec, &names), "q");
         assert_eq!(key(&demo, &spec, &[]), "n\nq\n3");
-        let query = Query::of(&json!({"question": "q", "tags": ["x"], "none": null}));
-        assert_eq!((query.names.len(), query.text.as_str()), (3, "q\n[\"x\"]\n"));
-        assert_eq!(Query::of(&json!("q")), Query { names: Vec::new(), text: "q".into() });
+        let query = Query::of(json!({"question": "q", "tags": ["x"], "none": null}));
+        assert_eq!((query.names().len(), query.text.as_str()), (3, "q\n[\"x\"]\n"));
+        assert_eq!(Query::of(json!("q")), Query { fields: Map::new(), text: "q".into() });
+    }
+
+    #[test]
+    fn a_demonstration_is_about_an_input_if_all_values_that_both_have_are_the_same() {
+        let spec: SignatureSpec = "question -> note".parse().unwrap();
+        let demo = |value: Value| Demo::new(values(value));
+        let query = Query::of(json!({"question": "q", "note": "given", "more": null}));
+        for (value, wanted) in [
+            (json!({"question": "q", "note": "n"}), true),
+            (json!({"question": "q", "note": "given", "more": null}), true),
+            (json!({"question": "q", "note": "n", "more": 1}), false),
+            (json!({"question": "other", "note": "given"}), false),
+            (json!({"note": "given"}), false),
+        ] {
+            assert_eq!(query.is_of(&demo(value.clone()), &spec), wanted, "{value}");
+        }
+        assert!(Query::of(json!("q")).is_of(&demo(json!({"question": "q", "note": "n"})), &spec));
     }
 }

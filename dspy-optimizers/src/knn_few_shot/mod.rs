@@ -103,8 +103,11 @@ impl<M> KnnFewShot<M> {
 impl KnnFewShot<NoMetric> {
     /// Sets the labelled rows of the trainset as demonstrations.
     ///
+    /// Only the trainset of the data is used.
+    ///
     /// # Errors
-    /// If the trainset is empty, a row cannot be used, or the program has no predictors.
+    /// If the trainset is empty, a row cannot be used, the program has no predictors, or the result is to be verified,
+    /// which needs a metric.
     pub fn compile<P, E, D>(
         &self,
         program: NearestDemos<P>,
@@ -115,11 +118,16 @@ impl KnnFewShot<NoMetric> {
         E: ExampleFor<P>,
         D: IntoData<NearestDemos<P>, E>,
     {
-        let (seed, data) = (self.options.seed, data.into_data());
+        let (options, data) = (self.options.clone(), data.into_data());
         async move {
             let mut program = program;
+            let unscored = [("verify", options.verify.is_some()), ("holdout", data.holdout.is_some())];
+            if let Some((option, _)) = unscored.into_iter().find(|(_, set)| *set) {
+                let (value, expected) = ("set".into(), "none, or a `metric` that scores the result");
+                return Err(OptimizeError::Option { option, value, expected });
+            }
             let rows = data.train.rows("trainset")?;
-            let mut report = Report { seed, ..Report::new("KnnFewShot", &program) };
+            let mut report = Report { seed: options.seed, ..Report::new("KnnFewShot", &program) };
             if report.initial.is_empty() {
                 return Err(OptimizeError::NoPredictors);
             }

@@ -53,7 +53,7 @@ pub struct NearestDemos<P> {
     program: P,
     k: usize,
     embedder: Option<Embedder>,
-    /// Whether demonstrations with the same text as the input are not shown.
+    /// Whether demonstrations about the input itself are not shown.
     leave_out: bool,
     index: Arc<Mutex<Latest>>,
 }
@@ -79,9 +79,9 @@ impl<P> NearestDemos<P> {
         self
     }
 
-    /// Sets a model whose vectors are compared, by the cosine of their angle. Each call embeds its input; the
-    /// vectors of demonstrations are kept in memory. A budget does not limit these requests. By default, texts
-    /// are compared by BM25.
+    /// Sets a model whose vectors are compared, by the cosine of their angle. Each call embeds its input. Up to
+    /// 256 MiB of vectors of demonstrations and inputs are kept in memory, besides those of the index. A budget does
+    /// not limit these requests. By default, texts are compared by BM25.
     #[doc(alias = "vectorizer")]
     #[must_use]
     pub fn embedder(mut self, embedder: Embedder) -> Self {
@@ -95,8 +95,8 @@ impl<P> NearestDemos<P> {
         &self.program
     }
 
-    /// Returns the program with the setting that demonstrations with the same text as the input are not shown, for
-    /// runs on the rows that the demonstrations are made of.
+    /// Returns the program with the setting that demonstrations about the input itself are not shown, for runs on
+    /// the rows that the demonstrations are made of.
     pub(super) fn leaving_out(mut self) -> Self {
         self.leave_out = true;
         self.index = Arc::default();
@@ -127,17 +127,19 @@ impl<P: Module<Input: Serialize> + Clone> NearestDemos<P> {
     pub async fn nearest(&self, input: &P::Input) -> Result<P> {
         let input = serde_json::to_value(input)
             .map_err(|error| Error::other(format!("the input has no JSON form: {error}")))?;
-        let query = Query::of(&input);
+        let query = Query::of(input);
         let mut program = self.program.clone();
         let few = |predictor: &Predictor| predictor.demos().len() <= self.k;
         if !self.leave_out && program.named_predictors().iter().all(|(_, predictor)| few(predictor)) {
             return Ok(program);
         }
-        let cell = self.index(&query.names);
+        let names = query.names();
+        let cell = self.index(&names);
         let all = if self.leave_out { 0 } else { self.k };
-        let build = || Index::new(&self.program, &query.names, all, self.embedder.as_ref());
+        let build = || Index::new(&self.program, &names, all, self.embedder.as_ref());
         let index = cell.get_or_try_init(build).await?;
-        let nearest = index.nearest(&query.text, self.k, self.leave_out).await?;
+        let omitted = if self.leave_out { omitted(&self.program, &query) } else { Vec::new() };
+        let nearest = index.nearest(&query.text, self.k, &omitted).await?;
         let mut nearest = nearest.into_iter();
         program.for_each_predictor(|_, predictor| {
             if let Some(Some(shown)) = nearest.next() {
@@ -150,6 +152,15 @@ impl<P: Module<Input: Serialize> + Clone> NearestDemos<P> {
         });
         Ok(program)
     }
+}
+
+/// Returns the indices of the demonstrations about an input, by predictor in the order of the program.
+fn omitted(program: &impl HasPredictors, query: &Query) -> Vec<Vec<usize>> {
+    let of = |predictor: &Predictor| {
+        let demos = predictor.demos().iter().enumerate();
+        demos.filter(|(_, demo)| query.is_of(demo, predictor.spec())).map(|(at, _)| at).collect()
+    };
+    program.named_predictors().iter().map(|(_, predictor)| of(predictor)).collect()
 }
 
 impl<P: HasPredictors> HasPredictors for NearestDemos<P> {

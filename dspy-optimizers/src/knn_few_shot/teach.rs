@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::NearestDemos;
 use super::index::add_input;
-use crate::bootstrap_few_shot::{EveryRow, Roles, RowRuns, Settings, demonstrations};
+use crate::bootstrap_few_shot::{EveryRow, Roles, RowRuns, Settings, demonstrations, notes};
 use crate::data::Rows;
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::report::{Stopped, Trial};
@@ -88,7 +88,7 @@ where
         trial.items.push(item);
     }
     let successes = made.iter().filter(|demos| !demos.is_empty()).count();
-    trial.notes.push(format!("{successes} of {} rows tried succeeded", trial.items.len()));
+    trial.notes = notes(&trial.items, successes);
     trial.notes.extend(label(&mut program, train, &made)?);
     trial.parameters = Trial::new("", &program).parameters;
     let trial = study.record(trial, program);
