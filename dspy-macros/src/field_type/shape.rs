@@ -4,7 +4,7 @@
 //! matter.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens as _, quote};
+use quote::{ToTokens, quote};
 use syn::{Attribute, Fields, Generics, Ident, ItemEnum, ItemStruct};
 
 use crate::krate::Krate;
@@ -73,5 +73,5 @@ fn attributes(attrs: &[Attribute]) -> String {
 }
 
 fn cfgs(attrs: &[Attribute]) -> TokenStream {
-    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).map(|attr| attr.to_token_stream()).collect()
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).map(ToTokens::to_token_stream).collect()
 }

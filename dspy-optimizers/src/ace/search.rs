@@ -127,7 +127,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         };
         let mut lesson = Lesson { right: score >= settings.perfect_score, ..Lesson::default() };
         for path in &self.paths {
-            let records = records_of(path, &self.labels, row, rollout);
+            let records = records_of(self.teacher.study.program(), path, &self.labels, row, rollout);
             let Some(playbook) = self.playbooks.get(path).filter(|_| !records.is_empty()) else { continue };
             lesson.records.insert(path.clone(), records);
             let used = used(playbook, path, rollout.steps.iter());
@@ -175,7 +175,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             if again.outcome.score().is_none_or(|score| score >= settings.perfect_score) {
                 return Ok(());
             }
-            records = records_of(path, &self.labels, row, &again);
+            records = records_of(study.program(), path, &self.labels, row, &again);
             if records.is_empty() {
                 return Ok(());
             }

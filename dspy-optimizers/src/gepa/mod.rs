@@ -297,13 +297,16 @@ impl<M> Gepa<M> {
 
 /// Returns the records of a run on a row: each call of the predictor at `path` with its feedback and the other steps in
 /// short. `labels` are the names of fields that may be labels.
-pub(crate) fn records_of<E>(
+pub(crate) fn records_of<P: Program, E>(
+    program: &P,
     path: &str,
     labels: &BTreeSet<String>,
     row: Row<'_, E>,
     rollout: &Rollout,
 ) -> Vec<Record> {
-    Lens { path, labels, trajectories: true }.records(row, rollout)
+    let Some(spec) = propose::spec_of(program, path) else { return Vec::new() };
+    let outputs: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
+    Lens { path, outputs: &outputs, labels, trajectories: true }.records(row, rollout)
 }
 
 optimizer!(Gepa { settings, proposer });

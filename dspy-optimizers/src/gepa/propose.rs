@@ -308,7 +308,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     }
 }
 
-fn spec_of(program: &impl Program, path: &str) -> Option<Arc<SignatureSpec>> {
+pub(super) fn spec_of(program: &impl Program, path: &str) -> Option<Arc<SignatureSpec>> {
     let predictors = program.named_predictors();
     predictors.into_iter().find(|(known, _)| known == path).map(|(_, predictor)| predictor.spec().clone())
 }

@@ -60,7 +60,7 @@ pub(crate) struct Room {
     /// The largest length of one value.
     value: usize,
     /// The largest length of the whole.
-    total: usize,
+    pub(super) total: usize,
 }
 
 impl Room {
