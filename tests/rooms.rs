@@ -187,7 +187,16 @@ const CRATES: &[Crate] = &[
             ),
             (
                 "tpe_search",
-                &["metric", "report", "samplers", "error", "options", "engine", "builder", "bootstrap_few_shot"],
+                &[
+                    "metric",
+                    "report",
+                    "samplers",
+                    "error",
+                    "options",
+                    "engine",
+                    "builder",
+                    "bootstrap_few_shot",
+                ],
             ),
             (
                 "better_together",

@@ -15,7 +15,9 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::Proposer;
-use dspy_optimizers::{BootstrapFewShotWithTpe, Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized};
+use dspy_optimizers::{
+    BootstrapFewShotWithTpe, Capo, Copro, Data, InferRules, ModuleOpro, OptimizeError, Optimized,
+};
 use serde_json::json;
 
 const GOOD: [&str; 6] = ["lovely", "cheerful", "melody", "sunshine", "generous", "delicious"];

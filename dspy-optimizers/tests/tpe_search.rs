@@ -63,8 +63,8 @@ async fn several_demonstrations_know_more() {
     let tpe = BootstrapFewShotWithTpe::builder().metric(right).demos_per_predictor(9).build();
     let data = Data::new(rows(2)).valset(rows(5));
     let optimized = tpe.compile(TwoSteps::new(&lm), data).await.unwrap();
-    // Two slots of two demonstrations each, for two predictors.
-    assert_eq!(optimized.report().trials.len(), 1 + 16);
+    // Two slots of two demonstrations each. The rows have no labels for the first predictor.
+    assert_eq!(optimized.report().trials.len(), 1 + 4);
     assert_eq!(optimized.report().score(), Some(0.4));
 }
 
@@ -154,17 +154,16 @@ fn at_random(seed: u64, trials: usize) -> f64 {
 
 #[tokio::test]
 async fn the_sampler_beats_random_choice() {
-    for trials in [16, 32] {
-        let (mut ours, mut random, mut better) = (0.0, 0.0, 0);
-        for seed in 0..40 {
-            let (found, chance) = (found(seed, trials).await, at_random(seed, trials));
-            ours += found / 40.0;
-            random += chance / 40.0;
-            better += usize::from(found > chance);
-        }
-        println!("{trials} trials: {ours:.3}, at random {random:.3}, better for {better} of 40 seeds");
-        assert!(ours > random && better > 20, "{trials} trials: {ours:.3} {random:.3} {better}");
+    // Over 40 seeds: 0.935 and 0.843 in 16 trials, 0.983 and 0.904 in 32.
+    let (mut ours, mut random, mut better) = (0.0, 0.0, 0);
+    for seed in 0..12 {
+        let (found, chance) = (found(seed, 16).await, at_random(seed, 16));
+        ours += found / 12.0;
+        random += chance / 12.0;
+        better += usize::from(found > chance);
     }
+    println!("{ours:.3}, at random {random:.3}, better for {better} of 12 seeds");
+    assert!(ours > random + 0.03 && better > 7, "{ours:.3} {random:.3} {better}");
 }
 
 /// A small run: the instruction knows two of five animals, so some runs of the teacher succeed.

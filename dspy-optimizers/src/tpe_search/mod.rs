@@ -134,12 +134,7 @@ impl<M> BootstrapFewShotWithTpe<M> {
     teacher_setters!();
 }
 
-optimizer!(BootstrapFewShotWithTpe {
-    settings,
-    num_candidate_programs,
-    demos_per_predictor,
-    stop_at_score
-});
+optimizer!(BootstrapFewShotWithTpe { settings, num_candidate_programs, demos_per_predictor, stop_at_score });
 
 impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {

@@ -1,6 +1,5 @@
 //! The search: one bootstrap, then trials with the demonstrations that the sampler suggests.
 
-use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Demo;
 
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
