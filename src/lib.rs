@@ -77,6 +77,7 @@
 //! | choose an optimizer | [`optimizers`], [the guides](guide::optimizers) |
 //! | write a custom optimizer | [`optimizers::engine`] |
 //! | save a program, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
+//! | build a saved program into the binary | [`include_optimized!`] |
 //! | cache replies | [`Cache`](lm::Cache), [the guide](guide::caching) |
 //! | test without a model | [`Lm::scripted`](lm::Lm::scripted), [`FakeLm`](testing::FakeLm), [the guide](guide::testing_models) |
 //! | replay recorded replies | [`Cassette`](lm::Cassette), [the guide](guide::testing) |
@@ -105,7 +106,7 @@ pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, lm, observe, predict, program,
     retrieve, signature, state, testing, tools, types,
 };
-pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
+pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
@@ -216,5 +217,5 @@ pub mod prelude {
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
     pub use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
     pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, Reasoning, language};
-    pub use dspy_macros::{chain_of_thought, field_type, module, predict, sig, signature};
+    pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
 }

@@ -12,8 +12,19 @@ const RUSTC: &str = "rustc 1.95.";
 fn ui() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/ui/pass/*.rs");
-    for topic in ["structure", "role", "name", "attribute", "doc", "demo", "all", "module", "string", "check"]
-    {
+    for topic in [
+        "structure",
+        "role",
+        "name",
+        "attribute",
+        "doc",
+        "demo",
+        "all",
+        "module",
+        "string",
+        "check",
+        "embedded",
+    ] {
         cases.compile_fail(format!("tests/ui/{topic}/*.rs"));
     }
     // Errors that rustc itself reports, at our tokens and with our notes, but in words that change with its version.
@@ -21,6 +32,8 @@ fn ui() {
         Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
     if String::from_utf8_lossy(&version).starts_with(RUSTC) {
         cases.compile_fail("tests/ui/rustc/*.rs");
+        // Saved programs that do not fit the code.
+        cases.compile_fail("tests/ui/drift/*.rs");
         // What is tried first, and must lead to what is right.
         cases.compile_fail("tests/ui/first/*.rs");
     }

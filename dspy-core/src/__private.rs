@@ -14,9 +14,13 @@ pub use crate::signature::{
     Fields, Role, Signature, SignatureSpec, Values, update_field,
 };
 
-pub use crate::program::{HasPredictors, Visitor, VisitorMut};
+pub use crate::program::{
+    Embedded, HasPredictors, HasShape, ProgramProbe, ProgramShape, SavedField, SavedPredictor, SavedProgram,
+    UnknownProgram, Visitor, VisitorMut,
+};
 pub use crate::signature::check::{Check, CheckFault, Enforce, enforce, enforced, run_checks};
 pub use crate::signature::schema_keywords::variant_aliases;
+pub use crate::signature::shape;
 pub use crate::signature::{ErasedField, property_schema};
 
 /// A type with the error message for `sig!` used as an item; never constructed.
@@ -81,6 +85,17 @@ pub fn signature_spec(
         if field.defaulted { spec.defaulted() } else { spec }
     });
     Arc::new(SignatureSpec::new(name, instruction, fields).with_checks(check_specs(checks)))
+}
+
+/// The signature with the fields in the code that it was declared by.
+pub fn declared_by(
+    spec: Arc<SignatureSpec>,
+    fields: Option<&'static [shape::FieldShape]>,
+) -> Arc<SignatureSpec> {
+    match fields {
+        Some(fields) => Arc::new(Arc::unwrap_or_clone(spec).declared_by(fields)),
+        None => spec,
+    }
 }
 
 /// The signature in its cell, built when it is first asked for.
@@ -269,6 +284,7 @@ macro_rules! __literal_enum {
         }
 
         $crate::__literal_enum!(@schema $name $([$text])*);
+        $crate::__literal_enum!(@shape $name $($text)*);
     };
     // The rule for values other than strings, which serialize as these values.
     ($(#[$attr:meta])* $vis:vis enum $name:ident { $($variant:ident = $text:literal as ($value:expr),)* }) => {
@@ -303,6 +319,13 @@ macro_rules! __literal_enum {
         }
 
         $crate::__literal_enum!(@schema $name $([$value])*);
+        $crate::__literal_enum!(@shape $name $($text)*);
+    };
+    (@shape $name:ident $($text:literal)*) => {
+        impl<N: $crate::__private::shape::Depth> $crate::__private::shape::Shaped<N> for $name {
+            const SHAPE: $crate::__private::shape::Shape =
+                $crate::__private::shape::members("Literal", &[$(($text, "", ::core::option::Option::Some(0))),*]);
+        }
     };
     (@schema $name:ident $([$value:expr])*) => {
         impl $crate::__private::schemars::JsonSchema for $name {

@@ -7,6 +7,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod docs;
+mod embedded;
 mod errors;
 mod field_type;
 mod krate;
@@ -242,6 +243,44 @@ pub fn predict(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 #[proc_macro]
 pub fn chain_of_thought(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("chain_of_thought!", || string::strategy("ChainOfThought", input.into()))
+}
+
+/// Embeds a saved program into the binary, and compares it with the type of the program at compile time.
+///
+/// The arguments are the type of the program and the path of a file that `save` has written. As for
+/// `include_str!`, the path is relative to the source file. The value is an `Embedded` of the type; `apply_to`
+/// applies it to a program, and `load` to a new one.
+///
+/// ```ignore
+/// use dspy::prelude::*;
+/// use dspy::program::Embedded;
+///
+/// sig!(pub Qa: "question -> answer");
+///
+/// static QA: Embedded<ChainOfThought<Qa>> = include_optimized!(ChainOfThought<Qa>, "qa.json");
+///
+/// # async fn example() -> dspy::Result<()> {
+/// let answer = QA.load()?.call("What is the capital of Peru?").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is compared
+/// At compile time: the paths of predictors in fields of `#[module]` structs and arrays, the names and roles of
+/// the fields of their signatures, and the types of these fields, if they consist of standard types, types of
+/// the library and types with `#[field_type]` and without parameters. A difference is an error at the path of
+/// the file, which names the predictor and the field.
+///
+/// When it is applied: everything else, as by `load`. That is the number of modules in a list or a map, the
+/// predictors behind `BoxModule` and in types with a hand-written `HasPredictors`, signatures that are known
+/// only at run time, all other types, and demonstrations.
+///
+/// Files that Python DSPy has saved have neither names nor types of fields; load and save them once.
+///
+/// If `dspy` has another name, write `include_optimized!(crate = ::path, Type, "file.json")`.
+#[proc_macro]
+pub fn include_optimized(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("include_optimized!", || embedded::expand(input.into()))
 }
 
 /// Reports a panic of the macro as a bug of the library instead of a bare "custom attribute panicked".

@@ -7,7 +7,8 @@ use super::{Predict, PredictStream, Prediction};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
-use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
+use crate::program::{HasPredictors, HasShape, Module, ProgramShape, Recovery, Visitor, VisitorMut};
+use crate::signature::shape::Depth;
 use crate::signature::{FieldError, FieldSpec, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
 /// A strategy that lets the model reason step by step before it answers.
@@ -107,6 +108,11 @@ impl<S> HasPredictors for ChainOfThought<S> {
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.predict.visit_mut(visitor);
     }
+}
+
+impl<N: Depth, S: Signature> HasShape<N> for ChainOfThought<S> {
+    const SHAPE: &'static ProgramShape =
+        &ProgramShape::Fields(&[("predict", &ProgramShape::Predictor(S::FIELDS))]);
 }
 
 impl<S: Signature> Module for ChainOfThought<S> {

@@ -8,7 +8,8 @@ use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
-use crate::program::{HasPredictors, Module, Recovery, Visitor, VisitorMut};
+use crate::program::{HasPredictors, HasShape, Module, ProgramShape, Recovery, Visitor, VisitorMut};
+use crate::signature::shape::Depth;
 use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Role, Signature, SignatureSpec};
 
 /// A strategy that requests the outputs of a signature from the model and nothing else.
@@ -162,6 +163,10 @@ impl<S> HasPredictors for Predict<S> {
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.leaf.visit_mut(visitor);
     }
+}
+
+impl<N: Depth, S: Signature> HasShape<N> for Predict<S> {
+    const SHAPE: &'static ProgramShape = &ProgramShape::Predictor(S::FIELDS);
 }
 
 impl<S: Signature> Module for Predict<S> {

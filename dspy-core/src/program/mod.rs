@@ -1,6 +1,7 @@
 //! Programs: modules that contain predictors, their settings and their traces.
 
 mod batch;
+mod embedded;
 mod events;
 mod module;
 mod running;
@@ -11,6 +12,11 @@ pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};
 pub use crate::recovery::Recovery;
 pub use crate::settings::{Settings, configure, current_lm, inherit, spawn};
 pub use batch::{Batch, BatchResults, Written};
+pub use embedded::Embedded;
+#[doc(hidden)]
+pub use embedded::{
+    HasShape, ProgramProbe, ProgramShape, SavedField, SavedPredictor, SavedProgram, UnknownProgram,
+};
 pub use events::EventStream;
 pub(crate) use events::watched;
 pub(crate) use module::named;

@@ -14,6 +14,8 @@ mod native;
 mod partial;
 mod reply_schema;
 pub(crate) mod schema_keywords;
+#[doc(hidden)]
+pub mod shape;
 mod spec;
 mod string_form;
 mod traits;

@@ -8,6 +8,7 @@ use super::check::Enforce;
 use super::field_properties::{Facets, Form};
 use super::native::Native;
 use super::reply_schema::reply_schema;
+use super::shape::FieldShape;
 use super::{CheckSpec, FieldType, choices, schema_keywords};
 use crate::decode::{Plan, SchemaError};
 use crate::types::TypeText;
@@ -33,6 +34,8 @@ pub struct FieldSpec {
     aliases: Arc<[Arc<str>]>,
     checks: Arc<[CheckSpec]>,
     kind: Arc<Kind>,
+    /// The field in the code, if a macro has declared it.
+    declared: Option<&'static FieldShape>,
 }
 
 /// The type of a field: its schema and everything that is derived from it on first use.
@@ -78,6 +81,7 @@ impl FieldSpec {
             aliases: Arc::default(),
             checks: Arc::default(),
             kind: Arc::new(Kind::new(schema)),
+            declared: None,
         }
     }
 
@@ -127,6 +131,11 @@ impl FieldSpec {
     pub(crate) fn with_checks(mut self, checks: Vec<CheckSpec>) -> Self {
         self.checks = checks.into();
         self
+    }
+
+    /// Returns the field in the code, if a macro has declared it.
+    pub(crate) fn declared(&self) -> Option<&'static FieldShape> {
+        self.declared
     }
 
     /// Returns the name, as used in prompts and saved files.
@@ -336,6 +345,14 @@ impl SignatureSpec {
 
     pub(crate) fn enforced_by(mut self, enforce: Enforce) -> Self {
         self.enforce = Some(enforce);
+        self
+    }
+
+    /// Returns the signature with the fields in the code that it was declared by.
+    pub(crate) fn declared_by(mut self, fields: &'static [FieldShape]) -> Self {
+        for field in &mut self.fields {
+            field.declared = fields.iter().find(|declared| declared.name == field.name());
+        }
         self
     }
 

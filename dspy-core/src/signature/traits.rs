@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::shape::FieldShape;
 use super::{CheckFailure, CheckPanic, Demo, FieldChange, SignatureSpec, Values};
 use dspy_base::error::clipped;
 
@@ -99,6 +100,10 @@ pub trait Signature: Fields {
     type Output: Fields;
     /// The struct of the output fields of an unfinished reply, each with its state.
     type Partial: Default + Serialize + Send + 'static;
+
+    /// The fields as constants, if the macro has written them.
+    #[doc(hidden)]
+    const FIELDS: Option<&'static [FieldShape]> = None;
 
     /// Returns the signature as data.
     fn spec() -> &'static Arc<SignatureSpec>;

@@ -2,6 +2,7 @@
 //! the decoder needs beside them.
 
 mod names;
+mod shape;
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -16,14 +17,16 @@ use names::{SerdeOptions, VariantName};
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = errors.ok(options.parse2(args)).unwrap_or_default();
-    let item = match syn::parse2::<Item>(item.clone()) {
+    let (item, shape) = match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Struct(mut item)) => {
+            let shape = shape::of_struct(&item, &krate);
             fields(&mut item.fields, &mut errors);
-            quote!(#item)
+            (quote!(#item), shape)
         }
         Ok(Item::Enum(mut item)) => {
+            let shape = shape::of_enum(&item, &krate);
             variants(&mut item, &krate, &mut errors);
-            quote!(#item)
+            (quote!(#item), shape)
         }
         Ok(other) => {
             errors.on(other, "`#[field_type]` goes on a struct or an enum");
@@ -42,6 +45,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
         #[serde(crate = #serde)]
         #[schemars(crate = #schemars)]
         #item
+        #shape
     }
 }
 

@@ -36,6 +36,40 @@ pub(super) fn module(model: &Model, item: &ItemStruct) -> TokenStream {
     }
 }
 
+/// Returns the predictors as a constant, for the comparison with saved programs at compile time. Parts with type
+/// parameters must have a shape; all others may have one.
+pub(super) fn shape(model: &Model, item: &ItemStruct) -> TokenStream {
+    let private = model.krate.private();
+    let ident = &item.ident;
+    let mut generics = item.generics.clone();
+    let parameters: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
+    let less = quote!(<__N as #private::shape::Depth>::Less);
+    for Part { ty, .. } in &model.parts {
+        if mentions(ty.to_token_stream(), &parameters) {
+            let predicate: WherePredicate = parse_quote!(#ty: #private::HasShape<#less>);
+            generics.make_where_clause().predicates.push(predicate);
+        }
+    }
+    let mut with_depth = generics.clone();
+    with_depth.params.push(parse_quote!(__N: #private::shape::Depth));
+    let (parameters, _, _) = with_depth.split_for_impl();
+    let (_, arguments, clause) = generics.split_for_impl();
+    let parts = model.parts.iter().map(
+        |Part { ty, name, cfgs, .. }| quote!(#(#cfgs)* (#name, #private::ProgramProbe::<#ty, #less>::SHAPE)),
+    );
+    quote! {
+        #[automatically_derived]
+        #[allow(private_bounds)]
+        impl #parameters #private::HasShape<__N> for #ident #arguments #clause {
+            const SHAPE: &'static #private::ProgramShape = {
+                #[allow(unused_imports)]
+                use #private::UnknownProgram as _;
+                &#private::ProgramShape::Fields(&[#(#parts),*])
+            };
+        }
+    }
+}
+
 /// Returns `impl Clone` for structs whose fields are `Clone`. Unlike a derive, it does not require `Clone` of
 /// the type parameters, which are signatures.
 pub(super) fn clone(model: &Model, item: &ItemStruct) -> TokenStream {

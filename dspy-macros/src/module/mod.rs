@@ -41,6 +41,7 @@ fn expand_struct(options: Options, mut item: ItemStruct, mut errors: Errors) -> 
     }
     let model = parse::module(options, &mut item, &mut errors);
     let implementation = expand::module(&model, &item);
+    let shape = expand::shape(&model, &item);
     let clone = model.clone.then(|| expand::clone(&model, &item));
-    quote!(#errors #item #implementation #clone)
+    quote!(#errors #item #implementation #shape #clone)
 }

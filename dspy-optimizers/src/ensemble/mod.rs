@@ -7,7 +7,8 @@ use std::fmt;
 
 use dspy_base::digest::Digest;
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut};
+use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result, Seed};
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
@@ -157,6 +158,12 @@ impl<P: Module> Ensemble<P> {
         drawn.sort_unstable();
         Ok(drawn.into_iter().map(|at| &self.programs[at]).collect())
     }
+}
+
+#[doc(hidden)]
+impl<N: Depth, P: Module + HasShape<N>> HasShape<N> for Ensemble<P> {
+    const SHAPE: &'static ProgramShape =
+        &ProgramShape::Fields(&[("programs", &ProgramShape::Items(None, P::SHAPE))]);
 }
 
 impl<P: Module> HasPredictors for Ensemble<P> {

@@ -20,6 +20,8 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
     if !checks.is_empty() {
         spec = quote!(#private::enforced(#spec, #private::enforce::<Self>));
     }
+    spec = quote!(#private::declared_by(#spec, <Self as #private::Signature>::FIELDS));
+    let shapes = shapes(model);
     let outputs: Vec<&Field> = model.fields_of(Role::Output).collect();
     let updates = outputs.iter().map(|Field { ident, ty, name, .. }| {
         let ty = field_type(&model.krate, ty);
@@ -33,6 +35,8 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
             type Input = #input;
             type Output = #output;
             type Partial = #partial;
+
+            const FIELDS: ::core::option::Option<&'static [#private::shape::FieldShape]> = #shapes;
 
             fn spec() -> &'static ::std::sync::Arc<#private::SignatureSpec> {
                 static SPEC: ::std::sync::OnceLock<::std::sync::Arc<#private::SignatureSpec>> =
@@ -55,6 +59,42 @@ pub(super) fn implementation(model: &Model) -> TokenStream {
     }
 }
 
+/// Returns the fields as constants, for the comparison with saved programs at compile time.
+fn shapes(model: &Model) -> TokenStream {
+    let private = model.krate.private();
+    let fields = model.fields.iter().map(|field| {
+        let Field { name, ty, schema, .. } = field;
+        let role = role(field, &private);
+        let constraints = quote!(#(#schema),*).to_string();
+        quote! {
+            #private::shape::FieldShape {
+                role: #role,
+                name: #name,
+                shape: #private::shape::constrained(
+                    #private::shape::Probe::<#ty, #private::shape::FullDepth>::SHAPE,
+                    #constraints,
+                ),
+            }
+        }
+    });
+    quote!({
+        #[allow(unused_imports)]
+        use #private::shape::Unshaped as _;
+        ::core::option::Option::Some(&[#(#fields),*])
+    })
+}
+
+/// Returns the role of a field as data.
+fn role(field: &Field, private: &TokenStream) -> TokenStream {
+    let role = match field.role {
+        Role::Input => "Input",
+        Role::Output => "Output",
+        Role::Hint => "Hint",
+    };
+    let role = Ident::new(role, Span::call_site());
+    quote!(#private::Role::#role)
+}
+
 /// Returns an expression that builds the signature as data.
 pub(crate) fn spec(
     krate: &Krate,
@@ -74,19 +114,12 @@ fn data(krate: &Krate, field: &Field) -> TokenStream {
     let private = krate.private();
     let Field { name, docs, default, aliases, .. } = field;
     let checks = checks::texts(&field.checks);
-    let role = Ident::new(
-        match field.role {
-            Role::Input => "Input",
-            Role::Output => "Output",
-            Role::Hint => "Hint",
-        },
-        Span::call_site(),
-    );
+    let role = role(field, &private);
     let defaulted = default.is_some();
     let schema = schema(krate, field);
     quote! {
         #private::FieldData {
-            role: #private::Role::#role,
+            role: #role,
             name: #name,
             description: #docs,
             schema: #schema,

@@ -1,0 +1,31 @@
+use dspy::prelude::*;
+
+#[field_type]
+#[derive(Debug, Clone, PartialEq)]
+enum Mood {
+    Good,
+    Bad,
+}
+
+/// Say how the writer feels.
+#[signature]
+struct Feel {
+    #[input]
+    text: String,
+    #[output]
+    mood: Mood,
+    #[output]
+    sure: Option<f64>,
+    #[output]
+    why: String,
+}
+
+#[module]
+struct Desk {
+    feel: ChainOfThought<Feel>,
+    check: Predict<Feel>,
+}
+
+fn main() {
+    let _ = include_optimized!(Desk, "saved.json");
+}

@@ -1,0 +1,7 @@
+use dspy::prelude::*;
+
+sig!(Qa: "question -> answer");
+
+fn main() {
+    let _ = include_optimized!(Predict<Qa>, "python.json");
+}
