@@ -3,31 +3,65 @@
 use std::ops::Deref;
 use std::path::Path;
 
+use dspy_base::digest::Digest;
 use dspy_core::Result;
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut};
 use dspy_core::signature::IntoInput;
+use dspy_core::signature::shape::Depth;
 use dspy_core::state::{ProgramState, StateError};
 
 use crate::report::Report;
 
 /// An optimized program with the report of its optimization. Dereferences to the program, and implements
 /// [`Module`] if the program does, so it can be called, evaluated and optimized again.
+///
+/// A part of a program can be an optimized one: `#[module]` structs hold it as any other module, under the same
+/// paths.
+///
+/// ```
+/// # use dspy_core::lm::Lm;
+/// # use dspy_core::predict::DynPredict;
+/// # use dspy_core::program::{HasPredictors, Module};
+/// # use dspy_core::signature::{Example, FieldError, Values};
+/// use dspy_optimizers::LabeledFewShot;
+/// # struct Row(&'static str, &'static str);
+/// # impl Row { fn values(text: &str) -> Values { Values::from_iter([("text".to_owned(), text.into())]) } }
+/// # impl Example for Row {
+/// #     type Input = Values;
+/// #     fn input(&self) -> Result<Values, FieldError> { Ok(Row::values(self.0)) }
+/// #     fn values(&self) -> Result<Values, FieldError> {
+/// #         Ok(Values::from_iter([("text".to_owned(), self.0.into()), ("mood".to_owned(), self.1.into())]))
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
+/// # program.set_lm(Lm::builtin());
+/// # let trainset = [Row("I love it", "good"), Row("Again this rain", "bad")];
+/// let optimized = LabeledFewShot::builder().build().compile(program, &trainset).await?;
+/// let answers = optimized.batch([Row::values("Love"), Row::values("Rain")]).collect().await;
+/// assert_eq!(answers[1].as_ref().unwrap()["mood"], "bad");
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct Optimized<P> {
     program: P,
     report: Report,
+    /// The digest of the program that the report is about.
+    reported: String,
 }
 
 impl<P: HasPredictors> Optimized<P> {
     /// Creates the result of an optimization from a program and a report, for custom optimizers.
     pub fn new(program: P, report: Report) -> Self {
-        Optimized { program, report }
+        let reported = digest(&program);
+        Optimized { program, report, reported }
     }
 
     /// Saves the state of the program to a file. [`HasPredictors::load`] applies it to a new program.
     ///
-    /// The metadata names the optimizer, its seed and the score. Equal runs write equal files.
+    /// The metadata names the optimizer, its seed and the score, unless the program was changed since. Equal runs
+    /// write equal files.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -38,6 +72,9 @@ impl<P: HasPredictors> Optimized<P> {
     /// Returns the state that [`save`](Self::save) writes.
     pub fn state(&self) -> ProgramState {
         let mut state = ProgramState::of(&self.program);
+        if self.reported != digest(&self.program) {
+            return state;
+        }
         let Report { optimizer, seed, .. } = &self.report;
         state.metadata.insert("optimizer".into(), optimizer.as_str().into());
         state.metadata.insert("seed".into(), (*seed).into());
@@ -46,6 +83,14 @@ impl<P: HasPredictors> Optimized<P> {
         }
         state
     }
+}
+
+/// Returns the digest of everything that is saved of a program, except its models.
+fn digest(program: &impl HasPredictors) -> String {
+    let mut predictors = ProgramState::of(program).predictors;
+    predictors.values_mut().for_each(|predictor| predictor.lm = None);
+    // Strings, numbers and lists under string keys always have a JSON form.
+    Digest::new().add_value(&serde_json::to_value(predictors).unwrap_or_default()).short()
 }
 
 impl<P> Optimized<P> {
@@ -73,10 +118,16 @@ impl<P: HasPredictors> HasPredictors for Optimized<P> {
         self.program.visit(visitor);
     }
 
-    /// Visits the predictors of the program. Changes to them do not change the report.
+    /// Visits the predictors of the program. Changes to them do not change the report, which a changed program is no
+    /// longer saved with.
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.program.visit_mut(visitor);
     }
+}
+
+#[doc(hidden)]
+impl<N: Depth, P: HasShape<N>> HasShape<N> for Optimized<P> {
+    const SHAPE: &'static ProgramShape = P::SHAPE;
 }
 
 impl<P: Module> Module for Optimized<P> {

@@ -3,14 +3,15 @@
 use dspy_base::error::clipped;
 
 use super::HasPredictors;
+use super::walk::{Found, found};
 use crate::state::{PredictorState, ProgramState, StateError};
 
 impl ProgramState {
     /// Returns the state of a program.
     pub fn of(program: &(impl HasPredictors + ?Sized)) -> Self {
-        let predictors = program.named_predictors();
-        let predictors =
-            predictors.into_iter().map(|(path, predictor)| (path, PredictorState::of(predictor)));
+        let predictors = found(program).into_iter().map(|Found { path, predictor, shown }| {
+            (path, PredictorState { shown, ..PredictorState::of(predictor) })
+        });
         ProgramState { predictors: predictors.collect(), metadata: serde_json::Map::new() }
     }
 

@@ -41,9 +41,7 @@ pub trait HasPredictors {
 
     /// Returns the predictors with their paths.
     fn named_predictors(&self) -> Vec<(String, &Predictor)> {
-        let mut found = Vec::new();
-        self.visit(&mut Visitor { path: String::new(), found: &mut found });
-        found
+        found(self).into_iter().map(|Found { path, predictor, .. }| (path, predictor)).collect()
     }
 
     /// Calls `change` with every predictor and its path.
@@ -86,6 +84,21 @@ pub trait HasPredictors {
     }
 }
 
+/// A predictor of a program.
+pub(super) struct Found<'a> {
+    pub(super) path: String,
+    pub(super) predictor: &'a Predictor,
+    /// The number of demonstrations that a call shows, if it selects them.
+    pub(super) shown: Option<usize>,
+}
+
+/// Returns the predictors of a program, in their order.
+pub(super) fn found(module: &(impl HasPredictors + ?Sized)) -> Vec<Found<'_>> {
+    let mut found = Vec::new();
+    module.visit(&mut Visitor { path: String::new(), shown: None, found: &mut found });
+    found
+}
+
 /// Returns references to the predictors of a module, which identify them while it runs.
 pub(super) fn named_refs(module: &(impl HasPredictors + ?Sized)) -> Vec<(String, PredictorRef)> {
     let named = module.named_predictors().into_iter();
@@ -116,7 +129,8 @@ impl HasPredictors for Predictor {
 /// A collector of predictors; passed through a program by [`HasPredictors::visit`].
 pub struct Visitor<'a, 'f> {
     path: String,
-    found: &'f mut Vec<(String, &'a Predictor)>,
+    shown: Option<usize>,
+    found: &'f mut Vec<Found<'a>>,
 }
 
 /// A mutator of predictors; passed through a program by [`HasPredictors::visit_mut`].
@@ -162,7 +176,15 @@ fn push_key(path: &mut String, key: &str) {
 impl<'a> Visitor<'a, '_> {
     /// Visits a predictor at the current path.
     pub fn predictor(&mut self, predictor: &'a Predictor) {
-        self.found.push((leaf(&self.path).to_owned(), predictor));
+        self.found.push(Found { path: leaf(&self.path).to_owned(), predictor, shown: self.shown });
+    }
+
+    /// Visits a module at the current path, each call of which shows only this many of its demonstrations. Saved
+    /// programs say so.
+    pub fn showing(&mut self, demos: usize, module: &'a (impl HasPredictors + ?Sized)) {
+        let outer = self.shown.replace(demos);
+        module.visit(self);
+        self.shown = outer;
     }
 
     /// Visits a module in the field `name`.

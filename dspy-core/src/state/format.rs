@@ -11,7 +11,7 @@ use crate::signature::{Demo, FieldSpec, Role, SignatureSpec};
 use dspy_base::error::clipped;
 
 /// The name of the format and its version, written to every file.
-const FORMAT: &str = "dspy-rust/1";
+pub(crate) const FORMAT: &str = "dspy-rust/1";
 
 /// The saved state of a program.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,6 +43,9 @@ pub struct PredictorState {
     /// The demonstrations.
     #[serde(default)]
     pub demos: Vec<Demo>,
+    /// The number of demonstrations that each call shows, for information only; absent if it shows all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<usize>,
     /// The id of the bound model, for information only; never a key. Loading does not bind the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lm: Option<Value>,
@@ -64,6 +67,10 @@ pub struct FieldState {
     /// The type, for information and for the error message if it has changed.
     #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
+    /// The digest of the type that `include_optimized!` compares; `unknown` if the type has none. Empty for fields that
+    /// no signature in the code has declared.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shape: String,
     /// The description; empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
@@ -125,6 +132,11 @@ impl FieldState {
             prefix: String::new(),
             role: if field.role() == Role::Input { "input" } else { "output" }.into(),
             kind: field.type_text().notation.clone(),
+            shape: match field.declared().map(|declared| declared.shape) {
+                None => String::new(),
+                Some(None) => "unknown".into(),
+                Some(Some(digest)) => format!("{digest:016x}"),
+            },
             description: field.description().into(),
             choices: BTreeMap::new(),
         }
@@ -169,6 +181,7 @@ impl PredictorState {
                 .collect(),
             tools: predictor.tool_descriptions().clone(),
             demos: predictor.demos().to_vec(),
+            shown: None,
             lm: predictor.lm().map(|lm| Value::from(lm.id())),
         }
     }

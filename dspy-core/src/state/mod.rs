@@ -9,7 +9,9 @@ use std::path::Path;
 pub use crate::error::StateError;
 use crate::files;
 use dspy_base::error::clipped;
+pub(crate) use format::FORMAT;
 pub use format::{FieldState, PredictorState, ProgramState};
+pub use python::PythonNotice;
 
 impl ProgramState {
     /// Parses the library's own format or the JSON that Python DSPy saves. A leading byte order mark is
@@ -34,9 +36,32 @@ impl ProgramState {
     }
 
     /// Serializes to the JSON that Python DSPy's `load` reads. Field names and types are lost, because that
-    /// format stores fields by position.
+    /// format stores fields by position. It has no place for the descriptions of choices and tools, so those that
+    /// were changed are added to the descriptions of their fields. [`python_notices`](Self::python_notices) lists
+    /// everything that it cannot contain.
     pub fn to_python_json(&self) -> String {
         python::write(self)
+    }
+
+    /// Returns the parts of the state that a file for Python DSPy cannot contain: bound models, and the selection of
+    /// demonstrations for each call.
+    ///
+    /// ```
+    /// use dspy_core::lm::Lm;
+    /// use dspy_core::predict::DynPredict;
+    /// use dspy_core::program::HasPredictors;
+    /// use dspy_core::state::ProgramState;
+    ///
+    /// let mut program = DynPredict::new("question -> answer".parse()?);
+    /// program.set_lm(Lm::builtin());
+    /// for notice in ProgramState::of(&program).python_notices() {
+    ///     println!("{notice}"); // `self` is bound to the model …
+    /// }
+    /// # assert_eq!(ProgramState::of(&program).python_notices().len(), 1);
+    /// # Ok::<(), dspy_core::Error>(())
+    /// ```
+    pub fn python_notices(&self) -> Vec<PythonNotice> {
+        python::notices(self)
     }
 
     /// Reads a file in either format.

@@ -1,11 +1,68 @@
 //! The JSON format of Python DSPy: predictors by path, fields by position.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 
 use super::{FieldState, PredictorState, ProgramState, StateError};
 use crate::signature::Demo;
+
+/// A part of a saved program that a file for Python DSPy cannot contain, with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PythonNotice {
+    /// A predictor is bound to a model, such as a fine-tuned one. The file names none.
+    Model {
+        /// The path of the predictor.
+        predictor: String,
+        /// The id of the model.
+        model: String,
+    },
+    /// Each call of a predictor shows only some of its demonstrations. Python DSPy shows all.
+    Selection {
+        /// The path of the predictor.
+        predictor: String,
+        /// The number of demonstrations that a call shows.
+        shown: usize,
+        /// The number of demonstrations in the file.
+        of: usize,
+    },
+}
+
+impl fmt::Display for PythonNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PythonNotice::Model { predictor, model } => write!(
+                f,
+                "`{predictor}` is bound to the model `{model}`, which the file does not name; bind it in Python by \
+                 `set_lm`"
+            ),
+            PythonNotice::Selection { predictor, shown, of } => write!(
+                f,
+                "each call of `{predictor}` shows {shown} of its {of} demonstrations, Python shows all; compile it \
+                 there with `KNNFewShot`"
+            ),
+        }
+    }
+}
+
+pub(super) fn notices(state: &ProgramState) -> Vec<PythonNotice> {
+    let mut notices = Vec::new();
+    for (path, PredictorState { lm, shown, demos, .. }) in &state.predictors {
+        if let Some(model) = lm.as_ref().and_then(Value::as_str) {
+            notices.push(PythonNotice::Model { predictor: path.clone(), model: model.to_owned() });
+        }
+        if let Some(shown) = shown.filter(|shown| *shown < demos.len()) {
+            let (predictor, of) = (path.clone(), demos.len());
+            notices.push(PythonNotice::Selection { predictor, shown, of });
+        }
+    }
+    notices
+}
+
+/// The type of a field for tools, in the notation of prompts.
+const TOOLS: &str = "tools";
 
 /// The keys of a predictor in a Python file.
 const PREDICTOR: [&str; 2] = ["signature", "demos"];
@@ -53,6 +110,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
             prefix: field["prefix"].as_str().unwrap_or_default().into(),
             role: String::new(),
             kind: String::new(),
+            shape: String::new(),
             description: if name.is_some() { String::new() } else { description.into() },
             choices: BTreeMap::new(),
         }
@@ -70,6 +128,7 @@ fn read_predictor(path: &str, value: &Value) -> Result<PredictorState, StateErro
         fields: fields.collect(),
         tools: BTreeMap::new(),
         demos: demos?,
+        shown: None,
         lm,
     })
 }
@@ -123,20 +182,38 @@ pub(super) fn write(state: &ProgramState) -> String {
 }
 
 fn write_predictor(predictor: &PredictorState) -> Value {
-    let fields = predictor.fields.iter().map(|field| {
-        let description = match field.description.as_str() {
-            "" => format!("${{{}}}", field.name),
-            text => text.to_owned(),
-        };
+    let tools = listed("Tools", &predictor.tools);
+    let field_of_tools = predictor.fields.iter().position(|field| field.kind == TOOLS);
+    let fields = predictor.fields.iter().enumerate().map(|(at, field)| {
+        let own = Some(field.description.clone()).filter(|text| !text.is_empty());
+        let tools = tools.clone().filter(|_| field_of_tools == Some(at));
+        let parts: Vec<String> =
+            own.into_iter().chain(listed("Choices", &field.choices)).chain(tools).collect();
+        let description = if parts.is_empty() { format!("${{{}}}", field.name) } else { parts.join(" ") };
         json!({"prefix": format!("{}:", title(&field.name)), "description": description})
     });
+    // Without a field for them, such as in a file that was written by hand, they are part of the instruction.
+    let tools = tools.as_ref().filter(|_| field_of_tools.is_none());
+    let instruction: Vec<&str> =
+        [predictor.instruction.as_str()].into_iter().chain(tools.map(String::as_str)).collect();
     json!({
         "traces": [],
         "train": [],
         "demos": predictor.demos,
-        "signature": {"instructions": predictor.instruction, "fields": fields.collect::<Vec<_>>()},
+        "signature": {"instructions": instruction.join("\n\n"), "fields": fields.collect::<Vec<_>>()},
         "lm": null,
     })
+}
+
+/// Returns descriptions by name as one line, such as "Choices: `good`: Joy; `bad`: Rain".
+fn listed(title: &str, descriptions: &BTreeMap<String, String>) -> Option<String> {
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let items: Vec<String> = descriptions
+        .iter()
+        .filter(|(_, text)| !text.trim().is_empty())
+        .map(|(name, text)| format!("`{name}`: {}", line(text).trim_end_matches(['.', ';'])))
+        .collect();
+    (!items.is_empty()).then(|| format!("{title}: {}.", items.join("; ")))
 }
 
 /// Converts `camelCaseText` and `snake_case_text` to `Camel Case Text` and `Snake Case Text`.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dspy_core::lm::Embedder;
 use dspy_core::predict::{Prediction, Predictor};
-use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut, register_copy};
+use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut, register_copy};
 use dspy_core::signature::Demo;
+use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -153,7 +154,7 @@ impl<P: Module<Input: Serialize> + Clone> NearestDemos<P> {
 
 impl<P: HasPredictors> HasPredictors for NearestDemos<P> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        self.program.visit(visitor);
+        visitor.showing(self.k, &self.program);
     }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
@@ -161,6 +162,11 @@ impl<P: HasPredictors> HasPredictors for NearestDemos<P> {
         self.index = Arc::default();
         self.program.visit_mut(visitor);
     }
+}
+
+#[doc(hidden)]
+impl<N: Depth, P: HasShape<N>> HasShape<N> for NearestDemos<P> {
+    const SHAPE: &'static ProgramShape = P::SHAPE;
 }
 
 impl<P> Module for NearestDemos<P>
