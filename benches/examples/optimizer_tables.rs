@@ -10,7 +10,8 @@
 //!
 //! Each optimizer has up to three rows: its default, its published form, and the default once more with another seed
 //! of its own (A/A). The difference of default and published form says something if it is larger than that of the
-//! A/A row, which is noise. `nothing` returns the original program.
+//! A/A row, which is noise. `nothing` returns the original program. A published form may differ in more than the race:
+//! that of `Copro` shows no rows to the proposer, so the built-in model has nothing to learn from.
 //!
 //! Figures are means over the seeds with their standard errors. Gains and differences are paired by seed.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run should say so loudly")]
