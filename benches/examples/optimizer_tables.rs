@@ -1,4 +1,4 @@
-//! What optimizers gain on held-out rows with the built-in model, each with the same budget of calls.
+//! Tables of the gain of optimizers on held-out rows with the built-in model, each with the same budget of calls.
 //!
 //! `cargo run --release -p dspy-benches --example optimizer_tables -- --data iris,tickets --optimizers copro,gepa
 //! --seeds 5 --calls 2000` prints a Markdown table for each data set. Each argument is optional; `--help` lists the
