@@ -1,4 +1,4 @@
-//! What optimizers gain on held-out rows with the built-in model, each with the same budget of calls.
+//! Tables of the gain of optimizers on held-out rows with the built-in model, each with the same budget of calls.
 //!
 //! `cargo run --release -p dspy-benches --example optimizer_tables -- --data iris,tickets --optimizers copro,gepa
 //! --seeds 5 --calls 2000` prints a Markdown table for each data set. Each argument is optional; `--help` lists the
@@ -10,7 +10,8 @@
 //!
 //! Each optimizer has up to three rows: its default, its published form, and the default once more with another seed
 //! of its own (A/A). The difference of default and published form says something if it is larger than that of the
-//! A/A row, which is noise. `nothing` returns the original program.
+//! A/A row, which is noise. `nothing` returns the original program. A published form may differ in more than the race:
+//! that of `Copro` shows no rows to the proposer, so the built-in model has nothing to learn from.
 //!
 //! Figures are means over the seeds with their standard errors. Gains and differences are paired by seed.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run should say so loudly")]

@@ -154,7 +154,8 @@ impl Synthetic {
 
     /// Of two texts, only the words of the second one decide. The first one has other words.
     fn of_two_texts(seed: u64, rows: usize) -> Synthetic {
-        let mut random = Random(seed);
+        // Not the words of the task itself.
+        let mut random = Random(seed + 1_000_000);
         let names = random.words(2);
         let mut task = Synthetic::of_words(seed, &[], "", rows);
         let noise = random.words(40);
@@ -275,7 +276,7 @@ fn the_middle_of_a_range_is_learned() {
 
 #[test]
 fn the_text_that_decides_is_found() {
-    assert_lifts("two texts", SEEDS.map(|seed| Synthetic::of_two_texts(seed, 84)), 60, 0.3);
+    assert_lifts("two texts", SEEDS.map(|seed| Synthetic::of_two_texts(seed, 84)), 60, 0.2);
 }
 
 #[test]
