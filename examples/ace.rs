@@ -63,10 +63,9 @@ async fn main() -> dspy::Result<()> {
     for ticket in served {
         let (answer, trace) = dspy::program::trace(online.program().call(ticket.message.as_str())).await;
         let team = answer?.team;
-        let right =
-            Values::from_iter([("team".to_owned(), serde_json::to_value(ticket.team).unwrap_or_default())]);
+        let labels = ticket.values().map_err(dspy::Error::other)?;
         let said = format!("The team was {:?}, the right one is {:?}.", team, ticket.team);
-        let feedback = Feedback::new(said).score(f64::from(team == ticket.team)).expected(right);
+        let feedback = Feedback::new(said).score(f64::from(team == ticket.team)).expected(labels);
         online.learn(trace, feedback).await?;
     }
     println!("{:?}", online.update().await?);
