@@ -1,6 +1,6 @@
 //! Changes of playbooks, and the rules by which they are merged.
 
-use dspy_core::signature::Playbook;
+use dspy_core::signature::{Playbook, PlaybookItem};
 use serde::{Deserialize, Serialize};
 
 use crate::words::WordCounts;
@@ -208,7 +208,7 @@ fn short(text: &str) -> String {
 pub(crate) fn difference(old: &Playbook, new: &Playbook) -> Vec<Delta> {
     let mut deltas = Vec::new();
     for item in old.items() {
-        let (id, text) = (item.id().to_owned(), new.get(item.id()).map(|item| item.text()));
+        let (id, text) = (item.id().to_owned(), new.get(item.id()).map(PlaybookItem::text));
         match text {
             None => deltas.push(Delta::Remove { id }),
             Some(text) if text != item.text() => deltas.push(Delta::Update { id, text: text.to_owned() }),

@@ -696,7 +696,7 @@ async fn children_of_one_candidate_share_its_minibatch() {
 
     // Of several that are better, only the best goes on.
     let both = async |request: TextRequest| {
-        let text = if request.sample % 2 == 0 {
+        let text = if request.sample.is_multiple_of(2) {
             "cow=moo "
         } else {
             "cow=moo cat=meow dog=woof duck=quack owl=hoot "

@@ -164,7 +164,7 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
                 if !group.iter().any(|lesson| !lesson.right && lesson.records.contains_key(path)) {
                     continue;
                 }
-                let records = group.iter().flat_map(|lesson| lesson.records.get(path)).flatten().cloned();
+                let records = group.iter().filter_map(|lesson| lesson.records.get(path)).flatten().cloned();
                 let (component, records) = (Component::playbook(path), records.collect());
                 let mut request = CurationRequest::new(component, spec.clone(), playbook.clone(), records);
                 request.diagnoses =

@@ -148,7 +148,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         for (material, components) in materials.iter().zip(wanted) {
             let (mut values, mut usage) = (Vec::new(), Usage::default());
             for component in components {
-                let value = if *component.kind() != ComponentKind::Demos {
+                let value = if *component.kind() == ComponentKind::Demos {
+                    let (demos, cost) = self.another_demo(material, component).await?;
+                    usage += cost;
+                    demos.map(ComponentValue::Demos)
+                } else {
                     let request = requests.next().flatten();
                     let Some(((_, request), effect)) =
                         request.and_then(|request| Some((request, proposals.next()?)))
@@ -164,10 +168,6 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                             .map(Into::into),
                         None => Some(text.into()),
                     })
-                } else {
-                    let (demos, cost) = self.another_demo(material, component).await?;
-                    usage += cost;
-                    demos.map(ComponentValue::Demos)
                 };
                 values.extend(value.map(|value| (component.clone(), value)));
             }
