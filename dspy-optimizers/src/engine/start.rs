@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dspy_core::Seed;
 use dspy_core::evaluate::Evaluate;
@@ -11,9 +11,10 @@ use dspy_core::lm::Budget;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::found::Found;
 use super::nested::Parent;
+use super::phase::CurrentPhase;
 use super::running::Running;
-use super::study::Found;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
 use crate::data::{Data, RowSet, Rows};
@@ -23,7 +24,7 @@ use crate::identity::program_identity;
 use crate::journal::{Header, Journal, JournalError};
 use crate::metric::SharedMetric;
 use crate::options::Options;
-use crate::report::parameters;
+use crate::report::Parameters;
 use crate::verify::Verify;
 
 /// A builder of a [`Study`]; see [`Study::builder`].
@@ -77,7 +78,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
     {
         let StudyBuilder { optimizer, program, data, settings, options } = self;
         let splits = Splits::of(data, &options)?;
-        let initial = parameters(&program);
+        let initial = Parameters::of(&program);
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
@@ -120,8 +121,10 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             // Demonstrations are made from traces, and metrics may inspect them.
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
-            running: Running::default(),
+            running: Arc::new(Running::default()),
             found: Mutex::new(Found::default()),
+            phase: Mutex::new(CurrentPhase::default()),
+            started: Instant::now(),
             options,
         })
     }
@@ -192,7 +195,11 @@ impl Resources {
             name: String::new(),
             budget: options.budget,
             ledger: Ledger::open(options.budget, journal.history("", journal.elapsed())),
-            events: Arc::new(Events::new(options.progress, options.listener.clone())),
+            events: Arc::new(Events::new(
+                options.progress,
+                options.listener.clone(),
+                journal.total("").usage(),
+            )),
             run_dir: options.run_dir.clone(),
             elapsed: journal.elapsed(),
             journal,

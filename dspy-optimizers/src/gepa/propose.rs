@@ -152,6 +152,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             Vec::new()
         });
         let text = texts.iter().find_map(|text| clean(text, self.settings.max_chars));
+        self.study.proposed(&name, usize::from(text.is_some()));
         Ok((text.filter(|text| text != current), effect.usage))
     }
 

@@ -143,7 +143,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let rows = self.study.train().select(self.minibatches.next());
         let Draft { candidate: base, program, scope, .. } = &self.pool.get(parent).draft;
         let (base, program, scope) = (base.clone(), program.clone(), scope.clone());
-        self.study.phase(&format!("iteration {number}"), 2 * rows.len());
+        self.study.part("search", &format!("iteration {number}"), 2 * rows.len());
         let used = Use { scope: &scope, rows: &rows, sample: None, traced: true };
         let before = self.run(&program, used).await?;
         self.find_tools(&before);
@@ -241,7 +241,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let at =
             (0..val.len()).filter(|at| val.get(*at).is_some_and(|row| positions.contains(&row.position)));
         let rows = val.select(at);
-        self.study.phase("merge", rows.len());
+        self.study.part("search", "merge", rows.len());
         let used = Use { scope: &scope, rows: &rows, sample: None, traced: false };
         let rollouts = self.run(&program, used).await?;
         self.merges.tested += 1;
@@ -264,7 +264,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     async fn promote(&mut self, draft: Draft<P>, rival: Option<usize>) -> Result<bool, Halt> {
         let val = self.study.val();
         self.known.insert(draft.scope.clone());
-        self.study.phase(&draft.label, val.len());
+        self.study.part("search", &draft.label, val.len());
         let race = rival.and_then(|rival| Some((rival, self.settings.race(val.len())?)));
         let (trial, items) = match race {
             None => {

@@ -55,7 +55,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
         all.push(self.scored(trial, &made.program, &val).await?);
 
-        study.phase("rules", self.rules.num_candidates);
+        study.part("propose", "rules", self.rules.num_candidates);
         let learners = learners(&made.program, &train);
         let candidates = 0..self.rules.num_candidates;
         let candidates: Vec<_> =
@@ -66,7 +66,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         study.sync()?;
 
-        study.phase("race", all.len() * val.len());
+        study.part("search", "race", all.len() * val.len());
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(&built.scope, built.program.clone())).collect();
         let raced = study.race(&self.rules.race, &contestants, &val).await?;
@@ -98,7 +98,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
     /// Scores a program on all rows and records its trial.
     async fn scored(&self, trial: Trial, program: &P, rows: &Rows<'_, E>) -> Result<Built<P>, Stop> {
         let (study, scope) = (self.study, self.study.scope_of(program));
-        study.phase(&trial.label, rows.len());
+        study.part("search", &trial.label, rows.len());
         let scores = study.evaluate(&scope, program, rows).await?;
         study.record(trial.clone().scored(&scores), program.clone());
         Ok(Built { trial, program: program.clone(), scope })
@@ -125,6 +125,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             let name = format!("rules-{number}/{path}");
             let effect = study.effect(&name, || self.inducer.induce(&request)).await?;
             usage += effect.usage;
+            study.proposed(&name, usize::from(matches!(effect.output, Ok(Some(_)))));
             match effect.output {
                 Ok(Some(rules)) => {
                     candidate = candidate.instruction(path, with_rules(spec.instruction(), &rules));

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use dspy_core::lm::{BoxFuture, Embedder, EmbeddingModel, Embeddings, LmError};
 
+use crate::engine::embed;
+
 /// The largest number of remembered vectors; beyond it, all are forgotten.
 const MOST: usize = 100_000;
 
@@ -42,22 +44,18 @@ impl EmbeddingModel for Remembering {
             };
             missing.sort_unstable();
             missing.dedup();
-            let new = if missing.is_empty() {
-                Embeddings::default()
-            } else {
-                self.inner.embed(missing.iter().map(|text| text.as_str())).await?
-            };
+            let unknown: Vec<&str> = missing.iter().map(|text| text.as_str()).collect();
+            let new = if unknown.is_empty() { Vec::new() } else { embed(&self.inner, &unknown).await? };
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let vector = |text: &String| {
                 let at = missing.binary_search(&text).ok();
-                at.map(|at| new.vectors[at].clone()).or_else(|| known.get(text).cloned()).unwrap_or_default()
+                at.map(|at| new[at].clone()).or_else(|| known.get(text).cloned()).unwrap_or_default()
             };
-            let mut all = Embeddings::new(texts.iter().map(vector).collect());
-            all.usage = new.usage;
+            let all = Embeddings::new(texts.iter().map(vector).collect());
             if known.len() + missing.len() > MOST {
                 known.clear();
             }
-            known.extend(missing.into_iter().cloned().zip(new.vectors));
+            known.extend(missing.into_iter().cloned().zip(new));
             Ok(all)
         })
     }

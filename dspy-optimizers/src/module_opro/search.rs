@@ -56,7 +56,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Scores the original program and describes data and program.
     pub(super) async fn start(study: &'s Study<'d, P, E>, settings: &'s Settings) -> Result<Self, Stop> {
         let (program, val) = (study.program(), study.val());
-        study.phase(ORIGINAL, val.len());
+        study.part("search", ORIGINAL, val.len());
         let best_scope = study.scope_of(program);
         let best = study.evaluate(&best_scope, program, val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&best), program.clone()));
@@ -156,13 +156,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
             _ => val.clone(),
         };
-        study.phase(&joint.label, rows.len());
+        study.part("search", &joint.label, rows.len());
         let mut scores = study.evaluate(&scope, &program, &rows).await?;
         let rival = self.best_on(&scores);
         let (batch, whole) = (scores.mean, rows.len() == val.len());
         let mut note = None;
         if !whole && batch > rival {
-            study.phase(&format!("{}: the whole valset", joint.label), val.len());
+            study.part("search", &format!("{}: the whole valset", joint.label), val.len());
             scores = study.evaluate(&scope, &program, val).await?;
         } else if !whole {
             let (own, best) = (percent(batch), percent(rival));
