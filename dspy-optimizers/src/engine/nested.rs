@@ -57,7 +57,7 @@ pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let future = Box::pin(future);
     dspy_core::program::inherit(async move {
         let parent = PARENT.try_with(Clone::clone).unwrap_or(made_in);
-        let publisher = Publisher::set().unwrap_or(made_for);
+        let publisher = Publisher::current_or(made_for);
         PARENT.scope(parent, heard_by(publisher, future)).await
     })
 }

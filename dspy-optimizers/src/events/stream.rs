@@ -122,12 +122,12 @@ tokio::task_local! {
 impl Publisher {
     /// Returns the publisher of the current task, if it runs in a [`StudyEvents::of`].
     pub(crate) fn current() -> Option<Self> {
-        Self::set().flatten()
+        Self::current_or(None)
     }
 
-    /// Returns the publisher of the current task, or `None` outside any scope.
-    pub(crate) fn set() -> Option<Option<Self>> {
-        PUBLISHER.try_with(Clone::clone).ok()
+    /// Returns the publisher of the current task, which may be none, or `other` outside any scope.
+    pub(crate) fn current_or(other: Option<Self>) -> Option<Self> {
+        PUBLISHER.try_with(Clone::clone).unwrap_or(other)
     }
 
     pub(super) fn publish(&self, event: &StudyEvent) {
