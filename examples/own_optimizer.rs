@@ -1,7 +1,7 @@
 //! A custom optimizer on the public engine: instructions from a list race on the valset, the winner is verified.
 //!
 //! The engine gives it what the optimizers of the library have: a journal from which it resumes, a budget, the same
-//! result at any concurrency, a report.
+//! result at any concurrency, a report, and events: the program prints each better score as soon as it is known.
 //!
 //! Run: `cargo run --example own_optimizer`
 //! Needs: nothing; see `quickstart` for how to use a real model.
@@ -9,8 +9,8 @@
 use dspy::data;
 use dspy::optimizers::engine::{Candidate, Contestant, ExampleFor, Program, Stop, Study};
 use dspy::optimizers::{
-    Budget, Data, IntoData, OptimizeError, Optimized, Optimizer, Options, Race, SharedMetric, Stopped, Trial,
-    Verify,
+    Budget, Data, IntoData, OptimizeError, Optimized, Optimizer, Options, Race, SharedMetric, Stopped,
+    StudyEvent, StudyEvents, Trial, Verify,
 };
 use dspy::prelude::*;
 
@@ -46,9 +46,20 @@ impl<E, O> PickInstruction<E, O> {
             let instruct = |candidate: Candidate, (path, _)| candidate.instruction(path, text);
             programs.push(paths.into_iter().fold(Candidate::new(), instruct).applied_to(study.program())?);
         }
+        let race = Race::new();
+        study.plan(programs.len() * study.val().len());
+        // Each program runs on the first block on its own, so that there are scores however early the budget ends.
+        // The race does not run these rows again.
+        let (rows, ends) = race.schedule(study.val(), study.seed());
+        let first = rows.select(0..ends[0]);
+        for (number, program) in programs.iter().enumerate() {
+            study.part("search", &format!("first rows of instruction {number}"), first.len());
+            study.evaluate(&study.scope_of(program), program, &first).await?;
+        }
+        study.part("search", "race", programs.len() * rows.len());
         let contestant = |program: &P| Contestant::new(study.scope_of(program), program.clone());
         let contestants: Vec<_> = programs.iter().map(contestant).collect();
-        let raced = study.race(&Race::new(), &contestants, study.val()).await?;
+        let raced = study.race(&race, &contestants, study.val()).await?;
         for (number, (program, standing)) in programs.into_iter().zip(&raced.standings).enumerate() {
             study.record(Trial::new(format!("instruction {number}"), &program).raced(standing), program);
         }
@@ -103,7 +114,20 @@ async fn main() -> dspy::Result<()> {
         options: Options::default().budget(Budget::calls(2_000)).verify(Verify::rows(40)),
     };
     let program = Predict::<Route>::new();
-    let optimized = optimizer.compile(program, Data::new(&train).valset(&val)).await?;
+    let (run, mut events) = StudyEvents::of(optimizer.compile(program, Data::new(&train).valset(&val)));
+    let show = async {
+        while let Some(event) = events.next().await {
+            match event {
+                StudyEvent::Phase { name, part, .. } => println!("{name}: {part}"),
+                StudyEvent::Best { label, score: Some(score), .. } => {
+                    println!("{:.1} %: {label}", score * 100.0)
+                }
+                _ => {}
+            }
+        }
+    };
+    let (optimized, ()) = tokio::join!(run, show);
+    let optimized = optimized?;
     println!("{}", optimized.report());
 
     let after = Evaluate::new(right).concurrency(16).run(&optimized, &heldout).await?;

@@ -49,6 +49,12 @@ impl Digest {
     pub fn long(&self) -> String {
         self.0.finalize().to_hex()[..32].to_owned()
     }
+
+    /// Returns the first 128 bits.
+    pub fn bytes(&self) -> [u8; 16] {
+        let hash = self.0.finalize();
+        std::array::from_fn(|at| hash.as_bytes()[at])
+    }
 }
 
 #[cfg(test)]

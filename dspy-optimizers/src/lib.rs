@@ -32,6 +32,8 @@
 //!   When the budget is exhausted, the best program so far is the result.
 //! - **Outages do not affect scores.** The run stops with an error that says how to resume.
 //!
+//! [`StudyEvents`] has the events of a running optimization as a stream.
+//!
 //! Two options are off by default: a [`Race`] drops beaten candidates before they have run on all rows, and
 //! [`Verify`] returns a program only if it is not worse than the original on rows that the search did not
 //! use.
@@ -131,7 +133,7 @@ pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use dspy_core::lm::{Budget, Limit};
 pub use ensemble::{Ensemble, EnsembleOptimizer, Reducer};
 pub use error::OptimizeError;
-pub use events::StudyEvent;
+pub use events::{BudgetLeft, StudyEvent, StudyEvents};
 pub use gepa::Gepa;
 pub use infer_rules::InferRules;
 pub use journal::JournalError;
@@ -145,7 +147,10 @@ pub use optimizer::{BoxOptimizer, Optimizer};
 pub use options::Options;
 pub use race::Race;
 pub use random_search::BootstrapFewShotWithRandomSearch;
-pub use report::{Changes, ItemReport, PredictorChange, Report, Stopped, Trial, Verification, Verified};
+pub use report::{
+    CallKind, Changes, ItemReport, Parameters, PhaseTime, PredictorChange, Report, RunFacts, Spend,
+    SpendEntry, SpendSum, Stopped, Trial, Verification, Verified,
+};
 pub use simba::Simba;
 pub use strategy::StrategyError;
 pub use tpe_search::BootstrapFewShotWithTpe;

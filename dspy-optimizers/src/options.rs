@@ -110,14 +110,16 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets whether to show a progress bar if there is a terminal. Off by default.
+        /// Sets whether to show a line with the phase, the best score, the cost and the time left, if there is a
+        /// terminal. Off by default.
         #[must_use]
         pub fn progress(mut $self, on: bool) -> Self {
             $options.progress = on;
             $self
         }
 
-        /// Sets a function that receives every event, such as phases, rollouts and trials.
+        /// Sets a function that receives every event, such as phases, rollouts and trials. The search waits for it;
+        /// [`StudyEvents`](crate::StudyEvents) is a stream that the search does not wait for.
         #[doc(alias = "callbacks")]
         #[must_use]
         pub fn on_event(mut $self, listener: impl Fn(&crate::StudyEvent) + Send + Sync + 'static) -> Self {

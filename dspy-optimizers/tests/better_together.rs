@@ -283,6 +283,30 @@ async fn a_kill_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_step_that_its_own_budget_ends_does_not_end_the_whole() {
+    let lm = Parrot::new();
+    let step = BootstrapFewShot::builder().metric(right).max_bootstrapped_demos(4).budget(Budget::calls(3));
+    let together = |budget| {
+        let together =
+            BetterTogether::builder().optimizer("p", step.clone().build().boxed()).strategy("p -> p");
+        together.valset_ratio(0.4).metric(right).budget(budget).build().unwrap()
+    };
+    let run = |budget| together(budget).compile(TwoSteps::new(&lm), rows(10));
+    for budget in [Budget::UNLIMITED, Budget::calls(1_000)] {
+        let optimized = run(budget).await.unwrap();
+        let report = optimized.report();
+        assert_eq!((report.stopped, report.trials.len()), (Stopped::Finished, 3), "{report}");
+        let note = &report.trials[1].notes[0];
+        assert!(note.ends_with(", the budget was exhausted (calls)"), "{note}");
+    }
+    // The whole is ended in the first step, whose own budget is not: 8 calls are the score of the program.
+    let stopped = Stopped::Budget(dspy_optimizers::Limit::Calls);
+    assert_eq!(run(Budget::calls(9)).await.unwrap().report().stopped, stopped);
+    // The step spends all of what is left for it and for the whole.
+    assert_eq!(run(Budget::calls(8 + 3)).await.unwrap().report().stopped, stopped);
+}
+
+#[tokio::test]
 async fn a_budget_ends_it_with_the_best_so_far_and_an_outage_is_an_error() {
     let total = {
         let lm = Parrot::new();

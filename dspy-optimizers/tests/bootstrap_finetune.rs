@@ -116,6 +116,17 @@ async fn rows_go_to_the_model_of_their_predictor() {
         assert_eq!(optimized.named_predictors()[0].1.lm().unwrap().params().temperature, Some(0.25));
         let state = ProgramState::of(&*optimized);
         assert_eq!(state.predictors["note"].lm, Some(tuned[0].into()), "it is saved under its name");
+        let changed: Vec<_> = report.changes().predictors.into_iter().map(|change| change.model).collect();
+        let model = |before: &str, after: &str| Some((Some(before.to_owned()), Some(after.to_owned())));
+        assert_eq!(changed, [model(answer.id(), tuned[1]), model(note.id(), tuned[0])], "sorted by path");
+        assert!(
+            report.to_string().contains(&format!("  model\n  - {}\n  + {}", note.id(), tuned[0])),
+            "{report}"
+        );
+        let page = report.to_html();
+        assert!(page.contains("<h4>Model</h4>"), "{page}");
+        let change = &serde_json::to_value(report.changes()).unwrap()["predictors"][1];
+        assert_eq!(change["model"], json!([note.id(), tuned[0]]));
         if !multitask {
             for (job, field) in [(0, "note"), (1, "answer")] {
                 for row in trainer.rows(job) {

@@ -434,7 +434,7 @@ async fn listeners_are_told_of_everything_in_order() {
     let report = run(&lm, Options::default().on_event(listener)).await.unwrap();
     let told = told.lock().unwrap();
     assert!(
-        matches!(&told[0], StudyEvent::Started { optimizer, study } if optimizer == "Climb" && study.is_empty())
+        matches!(&told[0], StudyEvent::Started { optimizer, study, .. } if optimizer == "Climb" && study.is_empty())
     );
     assert!(matches!(told.last(), Some(StudyEvent::Finished { .. })));
     let rollouts =
@@ -443,7 +443,7 @@ async fn listeners_are_told_of_everything_in_order() {
     let trials: Vec<_> = told
         .iter()
         .filter_map(|event| match event {
-            StudyEvent::Trial { index, label, score } => Some((*index, label.clone(), *score)),
+            StudyEvent::Trial { index, label, score, .. } => Some((*index, label.clone(), *score)),
             _ => None,
         })
         .collect();

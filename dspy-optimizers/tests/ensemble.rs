@@ -246,7 +246,8 @@ async fn a_teacher_teaches_member_by_member() {
         .last()
         .unwrap()
         .parameters
-        .values()
+        .iter()
+        .map(|(_, state)| state)
         .map(|state| state.demos.iter().map(|demo| demo.values["answer"].clone()).collect::<Vec<_>>())
         .collect();
     assert_eq!(shown, [["moo"], ["meow"]]);

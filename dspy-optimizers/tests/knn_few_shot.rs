@@ -6,20 +6,21 @@ mod common;
 #[path = "common/cuts.rs"]
 mod cuts;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Hops, Parrot, Row, Steps, TwoSteps, folder, question, right, rows};
+use common::{Hops, Parrot, Row, Steps, TwoSteps, folder, journal_of, leave, question, right, rows};
 use dspy_core::evaluate::Evaluate;
 use dspy_core::lm::{
-    BoxFuture, Embedder, EmbeddingModel, Embeddings, Lm, LmError, LmErrorKind, Request, Response,
+    BoxFuture, Embedder, EmbeddingModel, Embeddings, Lm, LmError, LmErrorKind, Request, Response, Usage,
 };
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, Module as _, trace};
 use dspy_core::signature::{Demo, Values};
 use dspy_core::state::ProgramState;
 use dspy_optimizers::{
-    BootstrapFewShot, Budget, Data, Ensemble, KnnFewShot, NearestDemos, OptimizeError, Optimized,
+    BootstrapFewShot, Budget, CallKind, Data, Ensemble, KnnFewShot, NearestDemos, OptimizeError, Optimized,
     Optimizer as _, Stopped, Verify,
 };
 use serde_json::json;
@@ -416,6 +417,75 @@ async fn seeds_choose_among_the_calls_of_a_loop() {
     }
     assert_eq!(chosen[0], chosen[2]);
     assert_ne!(chosen[0], chosen[1]);
+}
+
+/// Hashed vectors of a model at an address, at a price, with the number of texts that were embedded.
+#[derive(Debug, Default, Clone)]
+struct Priced(Arc<AtomicUsize>);
+
+impl EmbeddingModel for Priced {
+    fn id(&self) -> &'static str {
+        "priced"
+    }
+
+    fn endpoint(&self) -> &'static str {
+        "http://127.0.0.1:1"
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        _: Option<u32>,
+    ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
+        self.0.fetch_add(texts.len(), Ordering::SeqCst);
+        Box::pin(async move {
+            let mut embeddings = Embedder::hashed(16).embed(texts.iter().map(String::as_str)).await?;
+            embeddings.usage = Usage::tokens(10, 0).at_cost(0.25);
+            Ok(embeddings)
+        })
+    }
+}
+
+#[tokio::test]
+async fn embeddings_are_recorded_and_paid_while_it_optimizes() {
+    let run = |folder: PathBuf, budget: Budget, concurrency: usize| async move {
+        let (lm, priced) = (Parrot::new(), Priced::default());
+        let program = NearestDemos::new(TwoSteps::new(&lm)).k(1).embedder(Embedder::custom(priced.clone()));
+        let optimizer = KnnFewShot::builder().metric(right).run_dir(&folder).budget(budget);
+        let optimized = optimizer.concurrency(concurrency).build().compile(program, &rows(7)).await.unwrap();
+        (optimized.report().clone(), lm.calls(), priced.0.load(Ordering::SeqCst))
+    };
+    let whole = folder("knn-embeddings");
+    let (report, calls, texts) = run(whole.clone(), Budget::UNLIMITED, 1).await;
+    let embeddings = report.spend.of(CallKind::Embedding).usage;
+    assert_eq!(
+        (embeddings.requests, embeddings.cost_usd, texts),
+        (1, Some(0.25), 7),
+        "one batch of seven rows"
+    );
+    assert_eq!(report.usage.requests as usize, calls + 1);
+    let journal = journal_of(&whole);
+    let part = folder("knn-embeddings-part");
+    for end in journal.match_indices('\n').map(|(at, _)| at + 1) {
+        leave(&part, &journal[..end]);
+        let (resumed, again, texts) = run(part.clone(), Budget::UNLIMITED, 1).await;
+        assert_eq!(resumed, report, "cut at byte {end}");
+        let recorded = journal[..end].contains("\"kind\":\"embedding\"");
+        assert_eq!(texts, if recorded { 0 } else { 7 }, "cut at byte {end}");
+        assert!(again <= calls);
+        std::fs::remove_dir_all(&part).unwrap();
+    }
+    let (other, ..) = run(part.clone(), Budget::UNLIMITED, 16).await;
+    assert_eq!(other, report);
+    std::fs::remove_dir_all(&part).unwrap();
+    for limit in 0..4 {
+        let (report, calls, texts) = run(part.clone(), Budget::calls(limit), 4).await;
+        assert!(matches!(report.stopped, Stopped::Budget(_)), "{report}");
+        assert_eq!((report.usage.requests, texts > 0), (limit, limit > 0), "{report}");
+        assert!(calls as u64 + 1 <= limit.max(1));
+        std::fs::remove_dir_all(&part).unwrap();
+    }
+    std::fs::remove_dir_all(whole).unwrap();
 }
 
 #[tokio::test]

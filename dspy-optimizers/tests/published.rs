@@ -18,7 +18,7 @@ fn digest(report: &Report, calls: usize) -> String {
         for item in &trial.items {
             writeln!(text, "{} {:?} {:?}", item.index, item.score, item.error).unwrap();
         }
-        for (path, predictor) in &trial.parameters {
+        for (path, predictor) in trial.parameters.iter() {
             let demos = serde_json::to_string(&predictor.demos).unwrap();
             writeln!(text, "{path} {} {demos}", predictor.instruction).unwrap();
         }

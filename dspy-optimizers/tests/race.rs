@@ -120,7 +120,7 @@ async fn a_race_is_the_same_at_any_concurrency_and_is_told_of() {
     let listener = {
         let told = told.clone();
         move |event: &StudyEvent| {
-            if let StudyEvent::Dropped { contestant, rows } = event {
+            if let StudyEvent::Dropped { contestant, rows, .. } = event {
                 told.lock().unwrap().push((contestant.clone(), *rows));
             }
         }

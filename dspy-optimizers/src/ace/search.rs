@@ -76,7 +76,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
         let study = self.teacher.study;
-        study.phase(ORIGINAL, study.val().len());
+        study.part("search", ORIGINAL, study.val().len());
         let Snapshot { trial, program, scope, .. } = &self.snapshots[0];
         let scores = study.evaluate(scope, program, study.val()).await?;
         study.choose(study.record(trial.clone().scored(&scores), program.clone()));
@@ -104,12 +104,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Learns from a batch of rows.
     async fn batch(&mut self, number: usize, epoch: usize, rows: &Rows<'d, E>) -> Result<(), Stop> {
         let study = self.teacher.study;
-        study.phase(&format!("batch {number}: runs"), rows.len());
+        study.part("search", &format!("batch {number}: runs"), rows.len());
         let Snapshot { program, scope, .. } = &self.snapshots[self.current];
         let tasks = rows.iter().map(|row| Task::new(scope, program, row).traced()).collect();
         let rollouts = study.rollouts(tasks).await?;
         study.sync()?;
-        study.phase(&format!("batch {number}: lessons"), rows.len());
+        study.part("reflection", &format!("batch {number}"), rows.len());
         let lessons = rows.iter().zip(&rollouts).map(|(row, rollout)| self.lesson(number, row, rollout));
         let lessons = study.several(lessons.collect()).await?;
         let update = self.teacher.curate(&number.to_string(), &self.playbooks, &lessons).await?;
@@ -199,7 +199,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         let rows = self.blocks.get(self.compared);
         self.compared += 1;
-        study.phase("acceptance", 2 * rows.len());
+        study.part("search", "acceptance", 2 * rows.len());
         let now = &self.snapshots[self.current];
         let compared = Comparison::run(study, (&now.scope, &now.program), (&scope, &program), &rows).await?;
         let mut trial = Trial::new(label, &program);

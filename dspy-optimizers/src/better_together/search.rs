@@ -20,7 +20,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             if given_val { (study.train().clone(), study.val().clone()) } else { self.split(study)? };
         let mut program = study.program().clone();
         self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
-        let (mut label, mut stopped) = (String::new(), Stopped::Finished);
+        let mut label = String::new();
         for (index, at) in steps.iter().enumerate() {
             let (name, optimizer) = &self.optimizers[*at];
             label = if label.is_empty() { name.clone() } else { format!("{label} {ARROW} {name}") };
@@ -31,7 +31,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                 holdout: None,
                 teacher: study.teacher().cloned(),
             };
-            study.phase(&label, 0);
+            study.part("steps", &label, 0);
             let work = optimizer.compile(program.clone(), data);
             match study.nested(&format!("step-{index}"), Budget::UNLIMITED, work).await {
                 Ok(optimized) => {
@@ -40,10 +40,6 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                         study.warn(format!("step {}, `{name}`: {warning}", index + 1));
                     }
                     let notes = vec![summary(report)];
-                    // A step returns the best that its budget, or the whole one, has allowed.
-                    if matches!(report.stopped, Stopped::Budget(_)) {
-                        stopped = report.stopped;
-                    }
                     program = optimized.into_program();
                     self.score(study, &label, notes, &program, &val).await?;
                 }
@@ -59,7 +55,8 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                 }
             }
         }
-        Ok(stopped)
+        // A step that its own budget has ended says so in its note.
+        Ok(study.exhausted().map_or(Stopped::Finished, Stopped::Budget))
     }
 
     async fn score(
@@ -70,7 +67,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         program: &P,
         val: &Rows<'_, E>,
     ) -> Result<(), Stop> {
-        study.phase(label, val.len());
+        study.part("scores", label, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, val).await?;
         let trial = Trial { notes, ..Trial::new(label, program) };
         study.record(trial.scored(&scores), program.clone());

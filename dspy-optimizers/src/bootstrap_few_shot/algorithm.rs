@@ -97,7 +97,7 @@ impl Bootstrap<'_> {
         teacher: &P,
     ) -> Result<(Vec<RowResult>, Option<Limit>), Stop> {
         let wanted = self.settings.max_bootstrapped_demos;
-        study.phase(self.scope, wanted);
+        study.part("bootstrap", self.scope, wanted);
         let mut rows = self.order.iter().filter_map(|index| study.train().get(*index));
         let mut results: Vec<Option<RowResult>> = Vec::new();
         let mut running = FuturesUnordered::new();
@@ -119,7 +119,7 @@ impl Bootstrap<'_> {
                 Some((place, Ok(result))) => {
                     if result.success {
                         successes += 1;
-                        study.events().step();
+                        study.advance(1);
                     }
                     results[place] = Some(result);
                 }

@@ -48,7 +48,7 @@ impl EveryRow {
             let succeeded = |run: &Rollout| settings.accepts(&run.outcome);
             let open = |at: &usize| !runs[*at].last().is_some_and(succeeded);
             let open: Vec<usize> = (0..train.len()).filter(open).collect();
-            study.phase(&format!("{scope}, round {}", round + 1), open.len());
+            study.part("bootstrap", &format!("{scope}, round {}", round + 1), open.len());
             let keep = |outcome: &Outcome| settings.accepts(outcome);
             let task = |at: &usize| {
                 let task = Task::new(scope, &teacher, train.get(*at)?).traced_if(&keep);

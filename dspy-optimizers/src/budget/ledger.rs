@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
-use dspy_core::lm::{Budget, BudgetLog, BudgetRefusal, BudgetScope, Limit, LmError, LmScope, Usage};
+use dspy_core::lm::{
+    Budget, BudgetLog, BudgetRefusal, BudgetScope, Limit, LmError, LmScope, OverBudget, Usage,
+};
 
 use super::Experience;
 
@@ -27,6 +29,8 @@ pub(crate) struct Ledger {
     /// The enclosing ledger, which pays the calls as well.
     outer: Option<Arc<Ledger>>,
     closed: Mutex<Option<Closed>>,
+    /// The limit that work was not begun for, as it would have exceeded it.
+    short: Mutex<Option<Limit>>,
 }
 
 /// The reason why no further call is made.
@@ -56,7 +60,7 @@ impl Ledger {
         let History { spent, elapsed, experience, log } = history;
         let account = budget.resume_logged(spent, elapsed, log);
         experience.tell(&account);
-        Arc::new(Ledger { account, outer, closed: Mutex::default() })
+        Arc::new(Ledger { account, outer, closed: Mutex::default(), short: Mutex::default() })
     }
 
     /// Returns `scope` with its calls charged to this ledger.
@@ -84,14 +88,45 @@ impl Ledger {
         self.close(Closed::Aborted);
     }
 
-    /// Closes the ledger because a budget, this one or an enclosing one, has refused a call.
+    /// Closes the ledger because a budget, this one or an enclosing one, has refused a call. If it was an enclosing
+    /// one, that is closed, too.
     pub(crate) fn refused(&self, error: &LmError) {
-        let closed = match error.budget.as_deref().map(|over| over.why) {
+        let over = error.budget.as_deref();
+        let closed = match over.map(|over| over.why) {
             Some(BudgetRefusal::Limit(limit)) => Closed::Limit(limit),
             Some(BudgetRefusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
             _ => Closed::Aborted,
         };
-        self.close(closed);
+        self.close(closed.clone());
+        if let (Some(outer), Some(over)) = (&self.outer, over)
+            && closed != Closed::Aborted
+            && (over.budget != self.account.budget() || outer.is_like(over))
+        {
+            outer.refused(error);
+        }
+    }
+
+    /// Returns whether the account has these limits and has spent this amount.
+    fn is_like(&self, over: &OverBudget) -> bool {
+        over.budget == self.account.budget() && over.spent == self.account.spent()
+    }
+
+    /// Returns the limit that work would exceed, according to `exceeds`, of this ledger or an enclosing one.
+    pub(crate) fn lacks(&self, exceeds: &dyn Fn(Budget) -> Option<Limit>) -> Option<Limit> {
+        let outer = self.outer.as_ref().and_then(|outer| outer.lacks(exceeds));
+        let own = exceeds(self.account.remaining());
+        if own.is_some() {
+            *self.short.lock_any() = own;
+        }
+        own.or(outer)
+    }
+
+    /// Returns the limit that has ended the work on this ledger, including that of ledgers below it, if one has.
+    pub(crate) fn exhausted(&self) -> Option<Limit> {
+        match self.closed() {
+            Some(Closed::Limit(limit)) => Some(limit),
+            _ => *self.short.lock_any(),
+        }
     }
 
     /// Returns a model whose calls have no price although there is a limit in US dollars.

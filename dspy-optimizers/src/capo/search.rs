@@ -57,7 +57,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
         let (study, program) = (self.study, self.study.program());
-        study.phase(ORIGINAL, self.val.len());
+        study.part("search", ORIGINAL, self.val.len());
         let scope = study.scope_of(program);
         let scores = study.evaluate(&scope, program, &self.val).await?;
         study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
@@ -71,7 +71,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let penalty = self.penalty(program);
         let mut contestants = vec![Contestant::new(&scope, program.clone()).penalty(penalty)];
         contestants.extend(self.population.iter().map(|member| self.contestant(member)));
-        study.phase("the last race", contestants.len() * self.val.len());
+        study.phase("final race", contestants.len() * self.val.len());
         let race = self.settings.race.survivors(1).to_the_end(true);
         let raced = study.race(&race, &contestants, &self.val).await?;
         let winner = raced.winner();
@@ -89,7 +89,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     async fn evolve(&mut self) -> Result<(), Stop> {
-        self.study.phase("initial population", self.settings.population);
+        self.study.part("propose", "initial population", self.settings.population);
         let initial = self.initial().await?;
         self.study.sync()?;
         for made in initial {
@@ -98,7 +98,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let lengths = self.population.iter().map(|member| prompt_length(&member.program));
         self.longest = lengths.chain([self.longest]).max().unwrap_or_default();
         for step in 0..self.settings.steps {
-            self.study.phase(&format!("children of step {}", step + 1), self.settings.crossovers);
+            self.study.part("propose", &format!("children of step {}", step + 1), self.settings.crossovers);
             let this = &*self;
             let children: Vec<_> =
                 (0..self.settings.crossovers).map(|number| this.child(step, number)).collect();
@@ -130,7 +130,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     async fn select(&mut self, step: usize, before: usize) -> Result<(), Stop> {
         let size = self.settings.population;
         let contestants: Vec<_> = self.population.iter().map(|member| self.contestant(member)).collect();
-        self.study.phase(&format!("race of step {}", step + 1), contestants.len() * self.val.len());
+        self.study.part("search", &format!("race of step {}", step + 1), contestants.len() * self.val.len());
         let race: Race = self.settings.race.survivors(size).to_the_end(false);
         let raced = self.study.race(&race, &contestants, &self.val).await?;
         let mut kept = raced.ranking();

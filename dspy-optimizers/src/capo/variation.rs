@@ -164,6 +164,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     {
         let effect = self.study.effect(name, work).await?;
         made.usage += effect.usage;
+        self.study.proposed(name, usize::from(matches!(effect.output, Ok(Some(_)))));
         match effect.output {
             Ok(text) => Ok(text),
             Err(error) => {

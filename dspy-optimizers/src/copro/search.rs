@@ -81,7 +81,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Adds new instructions to all predictors.
     async fn propose(&mut self, round: usize) -> Result<(), Stop> {
         let present = self.holds.applied_to(self.study.program())?;
-        self.study.phase(&format!("proposals of round {}", round + 1), 0);
+        self.study.part("propose", &format!("round {}", round + 1), 0);
         let predictors = present.named_predictors();
         let this = &*self;
         let requests = self.coordinates.iter().zip(predictors).map(|(coordinate, (_, predictor))| {
@@ -150,7 +150,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (compared, contestants): (Vec<usize>, Vec<_>) = contenders.into_iter().unzip();
         let val = self.study.val();
         let phase = format!("round {}: `{}`", round + 1, coordinate.path);
-        self.study.phase(&phase, contestants.len() * val.len());
+        self.study.part("search", &phase, contestants.len() * val.len());
         let raced = self.study.race(&self.settings.race, &contestants, val).await?;
 
         let scores = comparable(&raced);

@@ -20,11 +20,16 @@ pub use self::rows::{Row, RowSet, Rows};
 /// // optimizer.compile(program, data).await?
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Data<P, T> {
-    pub(crate) train: T,
-    pub(crate) val: Option<T>,
-    pub(crate) holdout: Option<T>,
-    pub(crate) teacher: Option<P>,
+    /// The rows to learn from.
+    pub train: T,
+    /// The rows on which candidates are scored, if they are not those of the trainset.
+    pub val: Option<T>,
+    /// The rows on which the result is verified, if they are given.
+    pub holdout: Option<T>,
+    /// The program that makes the demonstrations, if it is not the optimized program.
+    pub teacher: Option<P>,
 }
 
 impl<P, T> Data<P, T> {

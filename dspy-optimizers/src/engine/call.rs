@@ -5,9 +5,11 @@ use std::sync::Arc;
 use dspy_core::lm::{LmError, Usage, current_scope};
 use dspy_core::program::Settings;
 
+use super::embedding::{StudyCalls, as_part_of};
 use super::nested::detached;
 use super::{Program, Stop, Study};
 use crate::journal::CallScope;
+use crate::report::CallKind;
 
 /// The number of retries of an effect after an outage. The transport of the model has its own retries before
 /// that, and replies that were paid come from the journal.
@@ -34,13 +36,27 @@ impl<P: Program, E> Study<'_, P, E> {
         &self,
         name: &str,
         sample: Option<u64>,
+        kind: CallKind,
         work: F,
     ) -> Result<Journaled<F::Output>, Stop> {
-        let calls = Arc::new(CallScope::new(self.journal.clone(), self.ledger.clone(), name));
+        let (journal, ledger) = (self.journal.clone(), self.ledger.clone());
+        let phase = self.phase_name();
+        let calls = Arc::new(CallScope::new(journal.clone(), ledger.clone(), name, phase.clone(), kind));
         // Order of the layers: the journal, those of the caller, the budget.
-        let scope = self.ledger.paying(current_scope()).layered(calls.clone());
+        let scope = self.ledger.paying(current_scope());
+        let embeddings = StudyCalls {
+            journal,
+            ledger,
+            name: self.effect_name("embeddings"),
+            phase,
+            scope: scope.clone(),
+            effect: calls.clone(),
+            requested: self.running.clone(),
+        };
+        let scope = scope.layered(calls.clone());
+        let work = as_part_of(Some(embeddings), detached(work));
         let settings = sample.map_or_else(Settings::new, |sample| Settings::new().rollout(sample));
-        let output = scope.enter(settings.scope(detached(work))).await;
+        let output = scope.enter(settings.scope(work)).await;
         if let Some(failure) = self.journal.take_failure() {
             self.ledger.abort();
             return Err(failure.into());

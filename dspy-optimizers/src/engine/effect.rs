@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::call::{Journaled, RETRIES};
 use super::{Program, Stop, Study};
+use crate::report::CallKind;
 
 /// The result of an [effect](Study::effect).
 #[derive(Debug)]
@@ -53,7 +54,8 @@ impl<P: Program, E> Study<'_, P, E> {
         let _turn = self.running.turn(&name).await;
         let mut attempts = 0;
         loop {
-            let Journaled { output, usage, outage } = self.journaled(&name, None, work()).await?;
+            let Journaled { output, usage, outage } =
+                self.journaled(&name, None, CallKind::Proposer, work()).await?;
             match output {
                 Err(error) if error.is_outage() || outage.is_some() => {
                     let retryable = outage.is_some_and(|outage| outage.is_retryable());
@@ -61,17 +63,21 @@ impl<P: Program, E> Study<'_, P, E> {
                         return Err(self.outage(Box::new(error)));
                     }
                     attempts += 1;
+                    self.retried(&name, attempts, &error);
                 }
-                output => return Ok(Effect { output, usage }),
+                output => {
+                    self.report_cost();
+                    return Ok(Effect { output, usage });
+                }
             }
         }
     }
 
-    /// Runs a few effects, [several at a time](Self::concurrency), and returns their results in order.
+    /// Runs effects or other work, [several at a time](Self::concurrency), and returns the results in order.
     ///
     /// # Errors
-    /// If the search has to stop. No effect is started after that; those in flight are completed.
-    pub(crate) async fn several<T, F>(&self, effects: Vec<F>) -> Result<Vec<T>, Stop>
+    /// If the search has to stop. No work is started after that; work in flight is completed.
+    pub async fn several<T, F>(&self, effects: Vec<F>) -> Result<Vec<T>, Stop>
     where
         F: Future<Output = Result<T, Stop>>,
     {

@@ -27,7 +27,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 None => break,
                 Some((index, Ok(rollout))) => {
                     results[index] = Some(rollout);
-                    self.events.step();
+                    self.advance(1);
                 }
                 Some((_, Err(stop))) => {
                     stopped.get_or_insert(stop);
@@ -66,7 +66,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 }
 
 impl ItemReport {
-    pub(crate) fn of<E>(row: Row<'_, E>, rollout: &Rollout) -> Self {
+    /// Creates the result of a rollout on this row.
+    pub fn of<E>(row: Row<'_, E>, rollout: &Rollout) -> Self {
         let Rollout { outcome, usage, .. } = rollout;
         let error = outcome.error().map(str::to_owned);
         ItemReport { index: row.position, score: outcome.score(), error, usage: *usage }

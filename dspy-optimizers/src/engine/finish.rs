@@ -1,14 +1,16 @@
 //! The end of a study: its result and report.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
+use dspy_core::error::clipped;
 
 use super::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::events::StudyEvent;
 use crate::optimized::Optimized;
-use crate::report::{ORIGINAL, Report, Stopped, Trial, Verification};
+use crate::report::{ORIGINAL, Report, RunFacts, Stopped, Trial, Verification};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Ends the study: verifies the best trial, if requested, and returns its program with the report. If the
@@ -21,13 +23,13 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let stopped = match searched {
             Ok(stopped) => stopped,
             Err(Stop::Budget(limit)) => Stopped::Budget(limit),
-            Err(Stop::Error(error)) => return Err(*error),
+            Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
             Err(Stop::Budget(_)) => Verification::OutOfBudget,
-            Err(Stop::Error(error)) => return Err(*error),
+            Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         match &verification {
             Verification::Passed(verified) => best = Some(verified.trial),
@@ -35,9 +37,18 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             _ => {}
         }
         if verification != Verification::Off {
-            self.events.emit(&StudyEvent::Verified { verification: verification.clone() });
+            let (study, verification) = (self.name.clone(), verification.clone());
+            self.events.emit(&StudyEvent::Verified { study, verification });
         }
-        Ok(self.report(best, stopped, verification))
+        self.report(best, stopped, verification)
+    }
+
+    /// Reports an error that ends the study.
+    fn failed(&self, error: OptimizeError) -> OptimizeError {
+        self.end_phase();
+        let (study, message) = (self.name.clone(), clipped(error.to_string()));
+        self.events.emit(&StudyEvent::Failed { study, error: message });
+        error
     }
 
     /// Returns the trial that is the result of the search.
@@ -46,16 +57,26 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         found.chosen.or_else(|| by_score(&found.trials).first().copied())
     }
 
-    fn report(self, best: Option<usize>, stopped: Stopped, verification: Verification) -> Optimized<P> {
+    fn report(
+        self,
+        best: Option<usize>,
+        stopped: Stopped,
+        verification: Verification,
+    ) -> Result<Optimized<P>, OptimizeError> {
         let (usage, warnings) = (self.spent(), self.warnings());
         let folder = self.report_folder();
-        self.events.emit(&StudyEvent::Finished { study: self.name.clone() });
+        self.end_phase();
+        let (spend, run) = (self.journal.spend(&self.name), self.run_facts());
         let found = std::mem::take(&mut *self.found.lock_any());
-        let (mut trials, mut programs) = (found.trials, found.programs);
+        let chosen = best.map(|best| found.program(best, &self.program)).transpose();
+        let chosen = chosen.map_err(|error| self.failed(error))?;
+        let mut trials = found.trials;
         let unchanged = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
         let baseline = unchanged.and_then(|trial| trial.score);
-        let (best, program) = match best {
-            Some(best) => (best, programs.swap_remove(best)),
+        let score = best.map_or(baseline, |best| trials[best].score);
+        self.events.emit(&StudyEvent::Finished { study: self.name.clone(), stopped, best, score });
+        let (best, program) = match best.zip(chosen) {
+            Some((best, program)) => (best, program),
             None => {
                 if !trials.is_empty() {
                     let original = Trial::new(ORIGINAL, &self.program);
@@ -72,14 +93,31 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             baseline,
             initial: self.initial,
             usage,
+            spend,
             stopped,
             verification,
             warnings,
+            run,
         };
         if let Some(folder) = folder {
             write_report(&mut report, &folder);
         }
-        Optimized::new(program, report)
+        Ok(Optimized::new(program, report))
+    }
+
+    fn run_facts(&self) -> RunFacts {
+        let is_outermost = self.name.is_empty();
+        let (time, earlier) = if is_outermost {
+            (self.journal.elapsed(), self.journal.earlier())
+        } else {
+            (self.started.elapsed(), Duration::ZERO)
+        };
+        RunFacts {
+            seconds: time.as_secs_f64(),
+            earlier_seconds: earlier.as_secs_f64(),
+            paid_earlier: self.journal.paid_earlier(&self.name).usage(),
+            phases: self.events.times(&self.name),
+        }
     }
 
     /// Returns the folder for the files of the report. Nested studies have none, and neither has a study that lost its

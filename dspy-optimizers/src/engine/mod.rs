@@ -11,6 +11,17 @@
 //! | other calls of models, such as those of a proposer | [`effect`](Study::effect) |
 //! | another optimizer, on the same journal and budget | [`nested`](Study::nested) |
 //!
+//! It also reports what the algorithm does, to the [stream of events](crate::StudyEvents), the progress line
+//! and the report:
+//!
+//! | fact | method |
+//! |---|---|
+//! | a phase, or a part of one, has begun | [`phase`](Study::phase), [`part`](Study::part) |
+//! | steps of it are done; rollouts count by themselves | [`advance`](Study::advance) |
+//! | the number of rollouts to expect | [`plan`](Study::plan) |
+//! | a candidate was proposed, scored, is the result | [`proposed`](Study::proposed), [`record`](Study::record), [`choose`](Study::choose) |
+//! | something to know about the result | [`warn`](Study::warn) |
+//!
 //! The result of an effect is written to the journal under its name before it is used. A call starts only if
 //! its worst-case cost fits the budget. After an outage the effect is retried; if it persists, the study ends
 //! with an error. If the algorithm follows two rules, its result does not depend on the concurrency, and a
@@ -95,9 +106,12 @@
 
 mod call;
 mod effect;
+mod embedding;
 mod evaluate;
 mod finish;
+mod found;
 mod nested;
+mod phase;
 mod race;
 mod rollout;
 mod running;
@@ -110,6 +124,7 @@ use dspy_core::program::Module;
 use dspy_core::signature::Example;
 
 pub use self::effect::Effect;
+pub(crate) use self::embedding::embed;
 pub(crate) use self::nested::inherit;
 pub use self::rollout::{Outcome, Rollout, Task};
 pub use self::start::StudyBuilder;

@@ -8,7 +8,7 @@ use dspy_core::lm::Budget;
 
 use super::{Program, Study};
 use crate::budget::Ledger;
-use crate::events::Events;
+use crate::events::{Events, Publisher, heard_by};
 use crate::journal::Journal;
 
 /// The parts of a study that its nested studies share.
@@ -43,20 +43,22 @@ impl Parent {
     }
 }
 
-/// Runs a future outside any study, so that a program that runs an optimizer starts an independent study.
+/// Runs a future outside any study, so that a program that runs an optimizer starts an independent study, whose events
+/// are not those of this one.
 pub(super) fn detached<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    PARENT.scope(None, work)
+    PARENT.scope(None, heard_by(None, work))
 }
 
-/// Carries the settings of the current task, including the enclosing study, into `future`. If the future runs inside
-/// another study than the one that it was made in, the other study encloses it.
+/// Carries the settings of the current task, including the enclosing study and the reader of its events, into
+/// `future`. If the future runs inside another study than the one that it was made in, the other study encloses it.
 pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let made_in = Parent::current();
+    let (made_in, made_for) = (Parent::current(), Publisher::current());
     // Boxed, as every wrapper would otherwise add the size of the future to its own.
     let future = Box::pin(future);
     dspy_core::program::inherit(async move {
         let parent = PARENT.try_with(Clone::clone).unwrap_or(made_in);
-        PARENT.scope(parent, future).await
+        let publisher = Publisher::current_or(made_for);
+        PARENT.scope(parent, heard_by(publisher, future)).await
     })
 }
 

@@ -42,7 +42,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             if number + 1 < ends.len() {
                 for place in progress.drop_beaten() {
                     let contestant = contestants[place].scope.clone();
-                    self.events.emit(&StudyEvent::Dropped { contestant, rows: end });
+                    let study = self.name.clone();
+                    self.events.emit(&StudyEvent::Dropped { study, contestant, rows: end });
                 }
             }
         }

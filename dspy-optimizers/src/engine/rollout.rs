@@ -11,6 +11,7 @@ use super::{ExampleFor, Program, Stop, Study};
 use crate::data::Row;
 use crate::error::OptimizeError;
 use crate::events::StudyEvent;
+use crate::report::CallKind;
 
 /// The result of a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -163,23 +164,25 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             let known = self.journal.done::<Rollout>(&traced)?;
             Ok(known.map(|known| Rollout { steps: Vec::new(), ..known }))
         };
-        let rollout = match recorded()? {
-            Some(known) => known,
+        let (rollout, made) = match recorded()? {
+            Some(known) => (known, false),
             None => {
                 let _turn = self.running.turn(&plain).await;
                 match recorded()? {
-                    Some(known) => known,
-                    None => self.run(name, &task).await?,
+                    Some(known) => (known, false),
+                    None => (self.run(name, &task).await?, true),
                 }
             }
         };
         self.found().peak_cost.look_at(&rollout.usage);
+        self.events.count(made);
         self.events.emit(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });
+        self.report_cost();
         Ok(rollout)
     }
 
-    /// Returns whether a rollout was run or begun before.
-    pub(crate) fn knows(&self, task: &Task<'_, P, E>) -> bool {
+    /// Returns whether a rollout was run or begun before, so that its result, or a part of its calls, costs nothing.
+    pub fn knows(&self, task: &Task<'_, P, E>) -> bool {
         let plain = self.effect_name(&task.name());
         self.journal.knows(&plain) || self.journal.knows(&format!("{plain}/traced"))
     }
@@ -189,7 +192,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let rollout = loop {
             match self.attempt(name, task).await? {
                 Attempt::Done(rollout) => break rollout,
-                Attempt::Outage(_, true) if attempts < RETRIES => attempts += 1,
+                Attempt::Outage(error, true) if attempts < RETRIES => {
+                    attempts += 1;
+                    self.retried(name, attempts, &error);
+                }
                 Attempt::Outage(error, _) => return Err(self.outage(error)),
             }
         };
@@ -205,7 +211,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     async fn attempt(&self, name: &str, task: &Task<'_, P, E>) -> Result<Attempt, Stop> {
         let Row { position, example, set, .. } = task.row;
         let work = self.evaluate.item(task.program, position, example);
-        let Journaled { output: item, usage, outage } = self.journaled(name, task.sample, work).await?;
+        let Journaled { output: item, usage, outage } =
+            self.journaled(name, task.sample, CallKind::Program, work).await?;
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
             // The program may have wrapped the error of the model in a custom one.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dspy_core::Seed;
 use dspy_core::evaluate::Evaluate;
@@ -12,9 +12,10 @@ use dspy_core::lm::Budget;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::found::Found;
 use super::nested::Parent;
+use super::phase::CurrentPhase;
 use super::running::Running;
-use super::study::Found;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
 use crate::data::{Data, RowSet, Rows};
@@ -24,7 +25,7 @@ use crate::identity::program_identity;
 use crate::journal::{Header, Journal, JournalError};
 use crate::metric::SharedMetric;
 use crate::options::Options;
-use crate::report::parameters;
+use crate::report::Parameters;
 use crate::verify::Verify;
 
 /// A builder of a [`Study`]; see [`Study::builder`].
@@ -82,7 +83,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
         });
         let splits = Splits::of(data, &options, &outputs.collect())?;
-        let initial = parameters(&program);
+        let initial = Parameters::of(&program);
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
@@ -125,8 +126,10 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             // Demonstrations are made from traces, and metrics may inspect them.
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
-            running: Running::default(),
+            running: Arc::new(Running::default()),
             found: Mutex::new(Found::default()),
+            phase: Mutex::new(CurrentPhase::default()),
+            started: Instant::now(),
             options,
         })
     }
@@ -202,7 +205,11 @@ impl Resources {
             name: String::new(),
             budget: options.budget,
             ledger: Ledger::open(options.budget, journal.history("", journal.elapsed())),
-            events: Arc::new(Events::new(options.progress, options.listener.clone())),
+            events: Arc::new(Events::new(
+                options.progress,
+                options.listener.clone(),
+                journal.total("").usage(),
+            )),
             run_dir: options.run_dir.clone(),
             elapsed: journal.elapsed(),
             journal,

@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use dspy_base::digest::Digest;
 use dspy_base::locks::MutexExt as _;
 use dspy_core::Seed;
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::Evaluate;
-use dspy_core::lm::{Budget, Limit, Tally, Usage};
+use dspy_core::lm::{Limit, Tally, Usage};
 
+use super::found::Found;
+use super::phase::CurrentPhase;
 use super::running::Running;
 use super::{ExampleFor, Program, Stop, StudyBuilder};
 use crate::budget::{Closed, Ledger};
@@ -24,6 +27,9 @@ use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
+
+/// The phase of [`Study::score`].
+const SEARCH: &str = "search";
 
 /// An optimization of one program: its rows, metric, journal, budget and the trials so far.
 ///
@@ -53,61 +59,10 @@ pub struct Study<'d, P: Program, E> {
     pub(super) evaluate: Evaluate<SharedMetric<E, P::Output>>,
     /// The number of examples on which the metric has failed.
     pub(super) metric_failures: AtomicUsize,
-    pub(super) running: Running,
+    pub(super) running: Arc<Running>,
     pub(super) found: Mutex<Found<P>>,
-}
-
-/// The trials so far.
-pub(super) struct Found<P> {
-    pub(super) trials: Vec<Trial>,
-    /// The program of each trial.
-    pub(super) programs: Vec<P>,
-    /// The index of the trial that the algorithm has chosen.
-    pub(super) chosen: Option<usize>,
-    pub(super) peak_cost: PeakCost,
-    /// The warnings of the algorithm.
-    pub(super) warnings: Vec<String>,
-}
-
-impl<P> Default for Found<P> {
-    fn default() -> Self {
-        Found {
-            trials: Vec::new(),
-            programs: Vec::new(),
-            chosen: None,
-            peak_cost: PeakCost::default(),
-            warnings: Vec::new(),
-        }
-    }
-}
-
-/// The highest cost of a rollout so far, per unit.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct PeakCost {
-    calls: u64,
-    tokens: u64,
-    usd: f64,
-}
-
-impl PeakCost {
-    pub(super) fn look_at(&mut self, usage: &Usage) {
-        self.calls = self.calls.max(usage.requests);
-        self.tokens = self.tokens.max(usage.total_tokens());
-        self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
-    }
-
-    /// Returns the limit that this many rollouts at the peak cost would exceed.
-    fn exceeds(self, rollouts: usize, left: Budget) -> Option<Limit> {
-        let count = rollouts as u64;
-        let over = |left: Option<u64>, each: u64| left.is_some_and(|left| each.saturating_mul(count) > left);
-        if over(left.calls, self.calls) {
-            Some(Limit::Calls)
-        } else if over(left.tokens, self.tokens) {
-            Some(Limit::Tokens)
-        } else {
-            left.usd.filter(|left| self.usd * rollouts as f64 > *left).map(|_| Limit::Usd)
-        }
-    }
+    pub(super) phase: Mutex<CurrentPhase>,
+    pub(super) started: Instant,
 }
 
 impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
@@ -128,7 +83,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
     pub async fn score(&self, label: impl Into<String>, candidate: &Candidate) -> Result<f64, Stop> {
         let label = label.into();
         let program = candidate.applied_to(&self.program)?;
-        self.phase(&label, self.val.len());
+        self.part(SEARCH, &label, self.val.len());
         let scores = self.evaluate(&self.scope_of(&program), &program, &self.val).await?;
         let trial = Trial::new(label, &program).scored(&scores);
         self.record(trial, program);
@@ -141,34 +96,44 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
         format!("program-{}", Digest::new().add_value(&program_identity(program)).short())
     }
 
-    /// Reports the start of a phase with this many steps to the progress bar and to listeners.
-    pub fn phase(&self, name: &str, steps: usize) {
-        self.events.emit(&StudyEvent::Phase { name: name.to_owned(), steps });
-    }
-
     /// Records a trial with its program and returns its index in the report. The result of the study is the
     /// trial with the highest score, the first one in case of ties, unless another one is
     /// [chosen](Self::choose).
-    pub fn record(&self, trial: Trial, program: P) -> usize {
-        let (index, event) = {
+    ///
+    /// Trials share equal states of predictors. Only a limited number of programs is kept; others are made again
+    /// from the parameters of their trials when they are needed.
+    pub fn record(&self, mut trial: Trial, program: P) -> usize {
+        let (study, label, score, rows) =
+            (self.name.clone(), trial.label.clone(), trial.score, trial.items.len());
+        let (index, best, result) = {
             let mut found = self.found();
-            let index = found.trials.len();
-            let event = StudyEvent::Trial { index, label: trial.label.clone(), score: trial.score };
-            found.trials.push(trial);
-            found.programs.push(program);
-            (index, event)
+            trial.parameters = found.states.share(&trial.parameters);
+            let (index, best) = found.add(trial, program, &self.program);
+            let is_result = best && found.chosen.is_none() && found.announce(index);
+            (index, best, is_result.then(|| self.best_event(&found, index)))
         };
-        self.events.emit(&event);
+        self.events.emit(&StudyEvent::Trial { study, index, label, score, rows, best });
+        result.iter().for_each(|event| self.events.emit(event));
         index
     }
 
     /// Sets the result of the study to a recorded trial, regardless of its score. An index out of range has
     /// no effect.
     pub fn choose(&self, trial: usize) {
-        let mut found = self.found();
-        if trial < found.trials.len() {
+        let event = {
+            let mut found = self.found();
+            if trial >= found.trials.len() {
+                return;
+            }
             found.chosen = Some(trial);
-        }
+            found.announce(trial).then(|| self.best_event(&found, trial))
+        };
+        event.iter().for_each(|event| self.events.emit(event));
+    }
+
+    fn best_event(&self, found: &Found<P>, trial: usize) -> StudyEvent {
+        let Trial { label, score, .. } = &found.trials[trial];
+        StudyEvent::Best { study: self.name.clone(), trial, label: label.clone(), score: *score }
     }
 }
 
@@ -194,7 +159,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     }
 
     /// Returns whether the data has a valset. Otherwise [`val`](Self::val) is the trainset.
-    pub(crate) fn has_valset(&self) -> bool {
+    pub fn has_valset(&self) -> bool {
         self.given_val
     }
 
@@ -230,22 +195,28 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         self.journal.total(&self.name)
     }
 
-    pub(crate) fn events(&self) -> &Events {
-        &self.events
-    }
-
-    /// Flushes the journal to disk, at the end of each phase.
-    pub(crate) fn sync(&self) -> Result<(), Stop> {
+    /// Flushes the journal to disk, so that a power failure loses nothing; a killed process loses nothing
+    /// without it. [`evaluate`](Self::evaluate) and [`race`](Self::race) do so at their ends.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn sync(&self) -> Result<(), Stop> {
         Ok(self.journal.sync()?)
     }
 
     /// Returns the limit that this many more rollouts would exceed, each at the highest cost so far.
     ///
     /// On resume, everything in the journal counts as spent from the start, so the result may differ from the
-    /// first run. Use it only to decide whether to begin work that is not in the journal.
-    pub(crate) fn would_exceed(&self, rollouts: usize) -> Option<Limit> {
+    /// first run. Use it only to decide whether to begin work that is [not in the journal](Self::knows).
+    pub fn would_exceed(&self, rollouts: usize) -> Option<Limit> {
         let peak_cost = self.found().peak_cost;
-        peak_cost.exceeds(rollouts, self.ledger.remaining())
+        self.ledger.lacks(&|left| peak_cost.exceeds(rollouts, left))
+    }
+
+    /// Returns the limit of the budget of this study that has ended work, its own or that of a nested study. A
+    /// nested study that was ended by its own budget does not count.
+    pub fn exhausted(&self) -> Option<Limit> {
+        self.ledger.exhausted()
     }
 
     /// Returns the folder of the journal, which belongs to the outermost study.

@@ -62,9 +62,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 
     /// Runs the original program and these trials on the same blocks of rows.
     async fn pair(&self, finalists: &[usize], rows: &Rows<'_, E>) -> Result<Raced, Stop> {
-        let programs: Vec<P> = {
+        let programs = {
             let found = self.found();
-            finalists.iter().map(|trial| found.programs[*trial].clone()).collect()
+            let program = |trial: &usize| found.program(*trial, &self.program);
+            finalists.iter().map(program).collect::<Result<Vec<P>, _>>()?
         };
         let contestant = |program: P| Contestant::new(format!("verify-{}", self.scope_of(&program)), program);
         let contestants: Vec<_> =

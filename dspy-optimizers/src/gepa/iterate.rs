@@ -37,7 +37,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
     pub(super) async fn iterate(&mut self, number: u64, seed: Seed) -> Result<(), Halt> {
         let parents = self.parents(seed)?;
         let steps = parents.iter().map(|parent| parent.rows.len() * (1 + parent.children));
-        self.study.phase(&format!("iteration {number}"), steps.sum());
+        self.study.part("search", &format!("iteration {number}"), steps.sum());
         let works: Vec<_> =
             parents.iter().map(|parent| Work { program: &parent.program, used: parent.used() }).collect();
         let before = self.run_several(&works).await?;

@@ -101,7 +101,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             if !self.meter.has(most) || (!known && self.study.would_exceed(most + calls).is_some()) {
                 return Ok(());
             }
-            self.study.phase(&format!("step {step}"), 2 * chosen.len() * rows.len());
+            self.study.part("search", &format!("step {step}"), 2 * chosen.len() * rows.len());
             // All at once; each visit then reads its own.
             let runs = self.run_several(&works).await?;
             if noisy.advice {
@@ -179,7 +179,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         finalists.truncate(noisy.explored);
         finalists.insert(0, 0);
         let val = self.study.val();
-        self.study.phase("finals", finalists.len() * val.len());
+        self.study.phase("final race", finalists.len() * val.len());
         let contestants: Vec<_> = finalists
             .iter()
             .map(|at| Contestant::new(&*memory[*at].draft.scope, memory[*at].draft.program.clone()))

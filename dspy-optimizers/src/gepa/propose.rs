@@ -154,13 +154,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                     demos.map(ComponentValue::Demos)
                 } else {
                     let request = requests.next().flatten();
-                    let Some(((_, request), effect)) =
+                    let Some(((name, request), effect)) =
                         request.and_then(|request| Some((request, proposals.next()?)))
                     else {
                         continue;
                     };
                     usage += effect.usage;
                     let text = self.text(&request, effect.output)?;
+                    self.study.proposed(&name, usize::from(text.is_some()));
                     text.and_then(|text| match self.playbook(material, component) {
                         // An edited playbook may have become an equal one.
                         Some(playbook) => Some(playbook.revised(&text))

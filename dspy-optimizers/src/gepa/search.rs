@@ -237,7 +237,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let at =
             (0..val.len()).filter(|at| val.get(*at).is_some_and(|row| positions.contains(&row.position)));
         let rows = val.select(at);
-        self.study.phase("merge", rows.len());
+        self.study.part("search", "merge", rows.len());
         let used = Use { scope: &scope, rows: &rows, sample: None, traced: false };
         let rollouts = self.run(&program, used).await?;
         self.merges.tested += 1;
@@ -261,7 +261,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     pub(super) async fn promote(&mut self, draft: Draft<P>, rival: Option<usize>) -> Result<bool, Halt> {
         let val = self.study.val();
         self.known.insert(draft.scope.clone());
-        self.study.phase(&draft.label, val.len());
+        self.study.part("search", &draft.label, val.len());
         let race = rival.and_then(|rival| Some((rival, self.settings.race(val.len())?)));
         let (trial, items) = match race {
             None => {

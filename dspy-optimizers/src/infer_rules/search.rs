@@ -59,7 +59,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         all.push(with_demos);
         let present = usize::from(score > baseline);
 
-        study.phase("rules", self.rules.num_candidates);
+        study.part("propose", "rules", self.rules.num_candidates);
         let learners = learners(&made.program, &train);
         let candidates = 0..self.rules.num_candidates;
         let candidates: Vec<_> =
@@ -70,7 +70,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         study.sync()?;
 
-        study.phase("race", all.len() * val.len());
+        study.part("search", "race", all.len() * val.len());
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(&built.scope, built.program.clone())).collect();
         let raced = study.race(&self.rules.race, &contestants, &val).await?;
@@ -105,7 +105,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
     /// Scores a program on all rows, records its trial, and returns it with its score.
     async fn scored(&self, trial: Trial, program: &P, rows: &Rows<'_, E>) -> Result<(Built<P>, f64), Stop> {
         let (study, scope) = (self.study, self.study.scope_of(program));
-        study.phase(&trial.label, rows.len());
+        study.part("search", &trial.label, rows.len());
         let scores = study.evaluate(&scope, program, rows).await?;
         study.record(trial.clone().scored(&scores), program.clone());
         Ok((Built { trial, program: program.clone(), scope }, scores.mean))
@@ -134,6 +134,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             let name = format!("rules-{number}/{path}");
             let effect = study.effect(&name, || self.inducer.induce(&request)).await?;
             usage += effect.usage;
+            study.proposed(&name, usize::from(matches!(effect.output, Ok(Some(_)))));
             match effect.output {
                 Ok(Some(rules)) => {
                     candidate = candidate.instruction(path, with_rules(spec.instruction(), &rules));

@@ -4,6 +4,8 @@ use dspy_core::lm::{Lm, LmError, LmErrorKind, Request, Response, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::report::CallKind;
+
 /// An event, which is one line of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -13,6 +15,11 @@ pub(super) enum Event {
         /// Milliseconds since the run began.
         at: u64,
         scope: String,
+        /// The phase of the study, and the purpose of the call.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        phase: String,
+        #[serde(default, skip_serializing_if = "is_program")]
+        kind: CallKind,
         #[serde(flatten)]
         id: CallId,
         outcome: Outcome,
@@ -59,6 +66,11 @@ pub(super) struct Cost {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_program(kind: &CallKind) -> bool {
+    *kind == CallKind::Program
 }
 
 impl Cost {

@@ -9,12 +9,15 @@ use dspy_core::lm::{Layer, Lm, LmError, LmErrorKind, LmFuture, Next, Request, Re
 use super::Journal;
 use super::event::{CallId, Outcome};
 use crate::budget::Ledger;
+use crate::report::CallKind;
 
 /// The layer for the calls of one effect.
 pub(crate) struct CallScope {
     journal: Arc<Journal>,
     ledger: Arc<Ledger>,
     name: String,
+    phase: Arc<str>,
+    kind: CallKind,
     state: Mutex<State>,
 }
 
@@ -27,8 +30,15 @@ struct State {
 }
 
 impl CallScope {
-    pub(crate) fn new(journal: Arc<Journal>, ledger: Arc<Ledger>, name: impl Into<String>) -> Self {
-        CallScope { journal, ledger, name: name.into(), state: Mutex::default() }
+    /// Creates the layer of the effect with this name. The calls are recorded as of this phase and kind.
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        ledger: Arc<Ledger>,
+        name: impl Into<String>,
+        phase: Arc<str>,
+        kind: CallKind,
+    ) -> Self {
+        CallScope { journal, ledger, name: name.into(), phase, kind, state: Mutex::default() }
     }
 
     /// Returns the cost of its calls, including those of earlier processes.
@@ -46,6 +56,16 @@ impl CallScope {
         self.state.lock_any().outage.clone()
     }
 
+    /// Notes an error of work beside the calls of this effect, such as an embedding.
+    pub(crate) fn note(&self, error: &LmError) {
+        let mut state = self.state.lock_any();
+        if error.kind == LmErrorKind::Budget {
+            state.refused = true;
+        } else if error.is_outage() {
+            state.outage = Some(error.clone());
+        }
+    }
+
     async fn answer(&self, lm: &Lm, request: &Request, next: Next<'_>) -> Result<Response, LmError> {
         let mut id = CallId::first(lm, request);
         {
@@ -60,7 +80,7 @@ impl CallScope {
         }
         let mut result = next.run(lm, request).await;
         if let Some(outcome) = Outcome::of(&result)
-            && let Err(error) = self.journal.record(&self.name, id, outcome)
+            && let Err(error) = self.journal.record(&self.name, (&self.phase, self.kind), id, outcome)
         {
             let message = format!("the reply cannot be written to the journal: {error}");
             self.journal.failure.lock_any().get_or_insert(error);

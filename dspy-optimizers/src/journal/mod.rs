@@ -18,6 +18,8 @@ mod event;
 mod file;
 mod header;
 mod layer;
+mod packed;
+mod spend;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -36,7 +38,10 @@ use self::event::{CallId, Cost, Event, Outcome};
 use self::file::JournalFile;
 pub(crate) use self::header::Header;
 pub(crate) use self::layer::CallScope;
+use self::packed::{Key, Packed, Packer};
+use self::spend::SpendBook;
 use crate::budget::{Experience, History};
+use crate::report::{CallKind, Spend};
 
 /// The effects of a run so far, in memory and, with a `run_dir`, in a file.
 pub(crate) struct Journal {
@@ -53,8 +58,10 @@ pub(crate) struct Journal {
 /// The contents of the journal, indexed.
 #[derive(Default)]
 struct Known {
-    /// The results of finished effects by scope: the line number in the file and the JSON.
-    done: HashMap<String, (usize, Box<str>)>,
+    /// The results of finished effects by scope, with the line number in the file. There are as many as rollouts in
+    /// a run, so they are packed.
+    done: HashMap<Key, (u32, Packed)>,
+    packer: Packer,
     /// The calls of unfinished effects, by scope.
     calls: HashMap<String, HashMap<CallId, Outcome>>,
     /// The headers of nested studies, by name.
@@ -63,6 +70,9 @@ struct Known {
     experience: Experience,
     /// The total cost of calls, by the name of the study.
     totals: BTreeMap<String, Tally>,
+    /// The same at the start of this process.
+    earlier: BTreeMap<String, Tally>,
+    spend: SpendBook,
     /// The cost of completed calls of earlier processes by account, followed by the worst-case cost of calls
     /// without a recorded end.
     settled: HashMap<String, Cost>,
@@ -84,13 +94,16 @@ impl Journal {
         let file = JournalFile::open(folder, header, |line, event| {
             earlier = earlier.max(event.at());
             match event {
-                Event::Call { scope, id, outcome, .. } => known.call(scope, id, outcome),
-                Event::Done { scope, value, .. } => known.done(scope, line, &value),
+                Event::Call { scope, phase, kind, id, outcome, .. } => {
+                    known.call(scope, (&phase, kind), id, outcome);
+                }
+                Event::Done { scope, value, .. } => known.done(&scope, line, &value),
                 Event::Began { scope, header, .. } => known.began(scope, header),
                 Event::Reserved { call, account, cost, .. } => known.reserved(call, account, cost),
                 Event::Settled { call, cost, .. } => known.settled(call, cost),
             }
         })?;
+        known.earlier.clone_from(&known.totals);
         let lost = known.in_flight.len();
         if lost > 0 {
             tracing::warn!(
@@ -128,6 +141,21 @@ impl Journal {
         self.known().totals.get(study).copied().unwrap_or_default()
     }
 
+    /// Returns the part of [`total`](Self::total) that earlier processes have paid.
+    pub(crate) fn paid_earlier(&self, study: &str) -> Tally {
+        self.known().earlier.get(study).copied().unwrap_or_default()
+    }
+
+    /// Returns the cost of a study by phase, kind and model.
+    pub(crate) fn spend(&self, study: &str) -> Spend {
+        self.known().spend.of(study)
+    }
+
+    /// Returns the duration of earlier processes.
+    pub(crate) fn earlier(&self) -> Duration {
+        self.earlier
+    }
+
     /// Records the start of a nested study, or checks that it has the header that was recorded before.
     pub(crate) fn begin(&self, study: &str, header: &Header) -> Result<(), JournalError> {
         if let Some(before) = self.known().began.get(study) {
@@ -145,28 +173,33 @@ impl Journal {
 
     /// Returns the result of a finished effect.
     pub(crate) fn done<T: DeserializeOwned>(&self, scope: &str) -> Result<Option<T>, JournalError> {
-        let (line, read) = match self.known().done.get(scope) {
-            Some((line, json)) => (*line, serde_json::from_str(json)),
-            None => return Ok(None),
+        let (line, value) = {
+            let known = self.known();
+            match known.done.get(&Key::of(scope)) {
+                Some((line, packed)) => (*line, known.packer.unpack(packed)),
+                None => return Ok(None),
+            }
         };
-        read.map(Some).map_err(|error| {
-            let problem = format!("the result of `{scope}`: {error}");
-            JournalError::Corrupt { path: self.path(), line, problem }
+        serde_json::from_value(value).map(Some).map_err(|error| {
+            let (path, problem) = (self.path(), format!("the result of `{scope}`: {error}"));
+            JournalError::Corrupt { path, line: line as usize, problem }
         })
     }
 
     /// Returns whether an effect is finished or was begun.
     pub(crate) fn knows(&self, scope: &str) -> bool {
         let known = self.known();
-        known.done.contains_key(scope) || known.calls.contains_key(scope)
+        known.done.contains_key(&Key::of(scope)) || known.calls.contains_key(scope)
     }
 
     /// Writes the result of an effect, whose calls are no longer needed.
     pub(crate) fn finish(&self, scope: &str, result: &impl Serialize) -> Result<(), JournalError> {
         let value = serde_json::to_value(result).map_err(JournalError::Encode)?;
-        let json = value.to_string();
-        self.append(&Event::Done { at: self.now(), scope: scope.to_owned(), value })?;
-        self.known().finished(scope.to_owned(), 0, json);
+        let event = Event::Done { at: self.now(), scope: scope.to_owned(), value };
+        self.append(&event)?;
+        if let Event::Done { value, .. } = event {
+            self.known().done(scope, 0, &value);
+        }
         Ok(())
     }
 
@@ -198,12 +231,19 @@ impl Journal {
         self.known().calls.get(scope)?.get(id).map(|outcome| outcome.replay(&id.model))
     }
 
-    fn record(&self, scope: &str, id: CallId, outcome: Outcome) -> Result<(), JournalError> {
-        let event = Event::Call { at: self.now(), scope: scope.to_owned(), id, outcome };
+    fn record(
+        &self,
+        scope: &str,
+        (phase, kind): (&str, CallKind),
+        id: CallId,
+        outcome: Outcome,
+    ) -> Result<(), JournalError> {
+        let (at, scope, phase) = (self.now(), scope.to_owned(), phase.to_owned());
+        let event = Event::Call { at, scope, phase, kind, id, outcome };
         self.append(&event)?;
-        if let Event::Call { scope, id, outcome, .. } = event {
+        if let Event::Call { scope, phase, id, outcome, .. } = event {
             let mut known = self.known();
-            known.count(&scope, &outcome);
+            known.count(&scope, (&phase, kind), &id.model, &outcome);
             known.calls.entry(scope).or_default().insert(id, outcome);
         }
         Ok(())
@@ -285,23 +325,20 @@ impl Known {
         self.settled.entry(account).or_default().add(cost);
     }
 
-    fn call(&mut self, scope: String, id: CallId, outcome: Outcome) {
-        self.count(&scope, &outcome);
+    fn call(&mut self, scope: String, label: (&str, CallKind), id: CallId, outcome: Outcome) {
+        self.count(&scope, label, &id.model, &outcome);
         if let Outcome::Answered(response) = &outcome {
             self.experience.learn(&id.model, response);
         }
-        if !self.done.contains_key(&scope) {
+        if !self.done.contains_key(&Key::of(&scope)) {
             self.calls.entry(scope).or_default().insert(id, outcome);
         }
     }
 
-    fn done(&mut self, scope: String, line: usize, value: &Value) {
-        self.finished(scope, line, value.to_string());
-    }
-
-    fn finished(&mut self, scope: String, line: usize, json: String) {
-        self.calls.remove(&scope);
-        self.done.insert(scope, (line, json.into()));
+    fn done(&mut self, scope: &str, line: usize, value: &Value) {
+        self.calls.remove(scope);
+        let packed = self.packer.pack(value);
+        self.done.insert(Key::of(scope), (u32::try_from(line).unwrap_or(u32::MAX), packed));
     }
 
     fn began(&mut self, study: String, header: Map<String, Value>) {
@@ -309,14 +346,18 @@ impl Known {
         self.began.insert(study, header);
     }
 
-    fn count(&mut self, scope: &str, outcome: &Outcome) {
-        let cost = match outcome {
-            Outcome::Answered(response) => Tally::answered(response),
-            Outcome::Refused(_) => Tally::refused(),
-        };
+    fn count(&mut self, scope: &str, (phase, kind): (&str, CallKind), model: &str, outcome: &Outcome) {
+        let cost = spend::cost(outcome);
         self.totals.entry(String::new()).or_default().add(cost);
-        let studies =
-            self.totals.iter_mut().filter(|(study, _)| !study.is_empty() && scope.starts_with(&**study));
-        studies.for_each(|(_, total)| total.add(cost));
+        let mut innermost = "";
+        for (study, total) in &mut self.totals {
+            if !study.is_empty() && scope.starts_with(&**study) {
+                total.add(cost);
+                if study.len() > innermost.len() {
+                    innermost = study;
+                }
+            }
+        }
+        self.spend.add(innermost, phase, kind, model, outcome);
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use dspy_base::locks::MutexExt as _;
 use dspy_core::lm::{BoxFuture, Embedder, EmbeddingModel, Embeddings, LmError};
 
+use crate::engine::embed;
+
 /// The largest number of remembered numbers, of four bytes each; beyond it, all vectors are forgotten.
 const MOST: usize = 64 << 20;
 
@@ -71,14 +73,13 @@ impl EmbeddingModel for Remembering {
             if missing.is_empty() {
                 return Ok(Embeddings::new(all.into_iter().flatten().collect()));
             }
-            let new = self.inner.embed(missing.iter().map(|text| text.as_str())).await?;
+            let unknown: Vec<&str> = missing.iter().map(|text| text.as_str()).collect();
+            let new = embed(&self.inner, &unknown).await?;
             for (text, vector) in texts.iter().zip(&mut all).filter(|(_, vector)| vector.is_none()) {
-                *vector = missing.binary_search(&text).ok().and_then(|at| new.vectors.get(at).cloned());
+                *vector = missing.binary_search(&text).ok().and_then(|at| new.get(at).cloned());
             }
-            let mut whole = Embeddings::new(all.into_iter().flatten().collect());
-            whole.usage = new.usage;
-            let new = missing.into_iter().cloned().zip(new.vectors).collect();
-            self.known.lock_any().add(new, MOST);
+            let whole = Embeddings::new(all.into_iter().flatten().collect());
+            self.known.lock_any().add(missing.into_iter().cloned().zip(new).collect(), MOST);
             Ok(whole)
         })
     }

@@ -80,8 +80,10 @@ impl<P> NearestDemos<P> {
     }
 
     /// Sets a model whose vectors are compared, by the cosine of their angle. Each call embeds its input. Up to
-    /// 256 MiB of vectors of demonstrations and inputs are kept in memory, besides those of the index. A budget does
-    /// not limit these requests. By default, texts are compared by BM25.
+    /// 256 MiB of vectors of demonstrations and inputs are kept in memory, besides those of the index. In an
+    /// optimization, these requests are recorded in its journal, paid from its budget and
+    /// [reported](crate::Report::spend) as of [`CallKind::Embedding`](crate::CallKind); elsewhere, a budget does not
+    /// limit them. By default, texts are compared by BM25.
     #[doc(alias = "vectorizer")]
     #[must_use]
     pub fn embedder(mut self, embedder: Embedder) -> Self {

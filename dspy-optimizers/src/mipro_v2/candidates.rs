@@ -123,7 +123,7 @@ impl Making<'_> {
                 requests.push((format!("propose-{number}/{path}"), request));
             }
         }
-        study.phase("instructions", requests.len());
+        study.part("propose", "instructions", requests.len());
         let proposed =
             requests.iter().map(|(name, request)| study.propose(name, &settings.proposer, request));
         let proposed = study.several(proposed.collect()).await?;

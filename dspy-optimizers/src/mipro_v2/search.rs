@@ -44,7 +44,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let minibatch = settings.minibatch.of(val.len())?;
         // Before anything is paid: the teacher may not fit the program.
         let roles = (plan.sets > 0).then(|| Roles::of(study)).transpose()?;
-        study.phase(ORIGINAL, val.len());
+        study.part("search", ORIGINAL, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, &val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone()));
 
@@ -67,6 +67,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
+        let whole = self.val.len();
+        let per_trial = self.minibatch.unwrap_or(whole);
+        let whole_trials =
+            self.minibatch.map_or(0, |_| self.trials.div_ceil(self.settings.full_eval_steps.max(1)));
+        self.study.plan(self.trials * per_trial + whole_trials * whole);
         for number in 0..self.trials {
             if self.is_exhausted() {
                 break;
@@ -97,7 +102,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
         let program = self.program(&choice)?;
         let batch = self.val.shuffled(seed.branch("minibatch").index(number as u64)).select(0..rows);
-        study.phase(&label, rows);
+        study.part("search", &label, rows);
         let (score, items) = study.sample(&study.scope_of(&program), &program, &batch).await?;
         // Scores on different rows are not comparable, so it is in a note.
         let mut trial = Trial::new(label, &program);
@@ -132,7 +137,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Runs a combination on the whole valset, and makes it the best one if it is.
     async fn evaluate(&mut self, choice: Vec<usize>, label: String) -> Result<(), Stop> {
         let (study, program) = (self.study, self.program(&choice)?);
-        study.phase(&label, self.val.len());
+        study.part("search", &label, self.val.len());
         let scores = study.evaluate(&study.scope_of(&program), &program, &self.val).await?;
         let notes = vec![self.describe(&choice)];
         let trial = Trial { notes, ..Trial::new(label, &program).scored(&scores) };

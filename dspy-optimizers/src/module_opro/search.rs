@@ -55,7 +55,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Scores the original program and describes data and program.
     pub(super) async fn start(study: &'s Study<'d, P, E>, settings: &'s Settings) -> Result<Self, Stop> {
         let (program, val) = (study.program(), study.val());
-        study.phase(ORIGINAL, val.len());
+        study.part("search", ORIGINAL, val.len());
         let best_scope = study.scope_of(program);
         let best = study.evaluate(&best_scope, program, val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&best), program.clone()));
@@ -154,7 +154,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             // A minibatch is the beginning of a random order of the valset.
             let seed = study.seed().branch("minibatch").index(step as u64);
             let rows = val.shuffled(seed).select(0..size);
-            study.phase(&joint.label, size);
+            study.part("search", &joint.label, size);
             let (_, items) = study.sample(&scope, &program, &rows).await?;
             let compared = self.compare(&items);
             if compared.is_none_or(|(own, best)| own <= best) {
@@ -175,8 +175,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 return Ok(());
             }
         }
-        let phase = if batch.is_some() { ": the whole valset" } else { "" };
-        study.phase(&format!("{}{phase}", joint.label), val.len());
+        let part = if batch.is_some() { ": the whole valset" } else { "" };
+        study.part("search", &format!("{}{part}", joint.label), val.len());
         let scores = study.evaluate(&scope, &program, val).await?;
         self.credit(&joint, scores.mean);
         let mut trial = Trial::new(joint.label, &program).scored(&scores);

@@ -37,7 +37,9 @@ impl<P: Program, E> Study<'_, P, E> {
             Err(error) => (Vec::new(), Some(no_text(error)?)),
         };
         let texts = texts.iter().filter_map(|text| clean(text, LONGEST)).take(request.count.max(1));
-        Ok(Proposed { texts: texts.collect(), usage: effect.usage, problem })
+        let texts: Vec<String> = texts.collect();
+        self.proposed(name, texts.len());
+        Ok(Proposed { texts, usage: effect.usage, problem })
     }
 }
 

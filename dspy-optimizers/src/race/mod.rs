@@ -95,8 +95,28 @@ impl Race {
         json!({"block": block, "alpha": alpha, "survivors": survivors, "to_the_end": to_the_end})
     }
 
-    /// Returns the rows in the order of the race, and the end indices of its blocks.
-    pub(crate) fn schedule<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
+    /// Returns the rows in the order of the race, and the end indices of its blocks. `seed` is that of the study.
+    ///
+    /// A candidate can run on the first blocks before the race begins; the race does not run these rows again.
+    ///
+    /// ```
+    /// # use dspy_core::Seed;
+    /// # use dspy_core::signature::{Example, FieldError, Values};
+    /// # use dspy_optimizers::{Race, Rows};
+    /// # struct Row;
+    /// # impl Example for Row {
+    /// #     type Input = Values;
+    /// #     fn input(&self) -> Result<Values, FieldError> { Ok(Values::new()) }
+    /// #     fn values(&self) -> Result<Values, FieldError> { Ok(Values::new()) }
+    /// # }
+    /// # fn main() -> Result<(), dspy_optimizers::OptimizeError> {
+    /// # let data: Vec<Row> = (0..50).map(|_| Row).collect();
+    /// let rows = Rows::new("valset", &data)?;
+    /// let (rows, ends) = Race::new().block(20).schedule(&rows, Seed::new(0));
+    /// assert_eq!((rows.len(), ends), (50, vec![20, 40, 50]));
+    /// # Ok(()) }
+    /// ```
+    pub fn schedule<'d, E>(&self, rows: &Rows<'d, E>, seed: Seed) -> (Rows<'d, E>, Vec<usize>) {
         // The order is the same in every race of a study, so that scores of different races are comparable.
         (rows.shuffled(seed.branch("race")), self.ends(rows.len()))
     }

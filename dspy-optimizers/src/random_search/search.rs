@@ -41,9 +41,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// Scores each candidate on the whole valset.
     pub(super) async fn one_by_one(&self, stop_at_score: Option<f64>) -> Result<Stopped, Stop> {
         let val = self.study.val();
+        self.study.plan(self.sets().count() * val.len());
         for set in self.sets() {
             let built = self.build(set).await?;
-            self.study.phase(&set.label(), val.len());
+            self.study.part("search", &set.label(), val.len());
             let scores = self.study.evaluate(&built.evaluation(), &built.made.program, val).await?;
             self.study.record(built.trial().scored(&scores), built.made.program);
             if stop_at_score.is_some_and(|enough| scores.mean >= enough) {
@@ -72,7 +73,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 Err(stop) => return Err(stop),
             }
         }
-        self.study.phase("race", all.len() * val.len());
+        self.study.part("search", "race", all.len() * val.len());
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(built.evaluation(), built.made.program.clone())).collect();
         let raced = self.study.race(race, &contestants, val).await?;
@@ -84,7 +85,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
 
     async fn build_and_start(&self, set: DemoSet, first: &Rows<'_, E>) -> Result<Built<P>, Stop> {
         let built = self.build(set).await?;
-        self.study.phase(&set.label(), first.len());
+        self.study.part("search", &set.label(), first.len());
         self.study.evaluate(&built.evaluation(), &built.made.program, first).await?;
         Ok(built)
     }

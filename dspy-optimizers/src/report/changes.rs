@@ -8,6 +8,8 @@ use dspy_core::state::PredictorState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Parameters;
+
 /// The largest number of demonstrations that are printed for each predictor.
 const SHOWN: usize = 3;
 /// The largest number of characters of a value that are printed.
@@ -27,6 +29,10 @@ pub struct Changes {
 pub struct PredictorChange {
     /// Its path.
     pub path: String,
+    /// The names of the bound model before and after, `None` for the model of the settings; `None` if the names
+    /// are equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<(Option<String>, Option<String>)>,
     /// The instruction before and after; `None` if it is unchanged.
     pub instruction: Option<(String, String)>,
     /// The changed descriptions: the name of the field, the description before, the description after. The name
@@ -43,10 +49,7 @@ pub struct PredictorChange {
 }
 
 impl Changes {
-    pub(super) fn between(
-        before: &BTreeMap<String, PredictorState>,
-        after: &BTreeMap<String, PredictorState>,
-    ) -> Self {
+    pub(super) fn between(before: &Parameters, after: &Parameters) -> Self {
         let pairs = after.iter().filter_map(|(path, new)| Some((path, before.get(path)?, new)));
         let changes = pairs.map(|(path, old, new)| PredictorChange::between(path, old, new));
         Changes { predictors: changes.filter(|change| !change.is_empty()).collect() }
@@ -74,8 +77,11 @@ impl PredictorChange {
         let without = |from: &[Demo], others: &[Demo]| -> Vec<Demo> {
             from.iter().filter(|demo| !others.contains(demo)).cloned().collect()
         };
+        let model = |state: &PredictorState| Some(state.lm.as_ref()?.as_str()?.to_owned());
+        let models = (model(old), model(new));
         PredictorChange {
             path: path.to_owned(),
+            model: (models.0 != models.1).then_some(models),
             instruction,
             descriptions: descriptions.chain(choices).chain(tools).collect(),
             playbook: (!old.playbook.reads_as(&new.playbook))
@@ -86,7 +92,8 @@ impl PredictorChange {
     }
 
     fn is_empty(&self) -> bool {
-        self.instruction.is_none()
+        self.model.is_none()
+            && self.instruction.is_none()
             && self.descriptions.is_empty()
             && self.playbook.is_none()
             && self.added.is_empty()
@@ -118,6 +125,11 @@ impl fmt::Display for Changes {
 impl fmt::Display for PredictorChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "`{}`", self.path)?;
+        if let Some((old, new)) = &self.model {
+            writeln!(f, "  model")?;
+            writeln!(f, "  - {}", model_name(old.as_deref()))?;
+            writeln!(f, "  + {}", model_name(new.as_deref()))?;
+        }
         if let Some((old, new)) = &self.instruction {
             writeln!(f, "  instruction")?;
             old.lines().try_for_each(|line| writeln!(f, "  - {line}"))?;
@@ -151,6 +163,11 @@ impl fmt::Display for PredictorChange {
         }
         Ok(())
     }
+}
+
+/// Returns the name of a bound model.
+pub(crate) fn model_name(model: Option<&str>) -> &str {
+    model.unwrap_or("the model of the settings")
 }
 
 /// Formats a demonstration on one line.

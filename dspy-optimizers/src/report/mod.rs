@@ -2,41 +2,39 @@
 
 mod changes;
 mod files;
+mod format;
+mod parameters;
 mod scores;
 mod show;
+mod spend;
 mod verification;
-
-use std::collections::BTreeMap;
 
 use dspy_core::lm::{Limit, Usage};
 use dspy_core::program::HasPredictors;
-use dspy_core::state::{PredictorState, ProgramState};
+use dspy_core::state::ProgramState;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::changes::model_name;
 pub use self::changes::{Changes, PredictorChange};
 pub(crate) use self::files::write_file;
+pub use self::parameters::Parameters;
+pub(crate) use self::parameters::SharedStates;
 pub(crate) use self::scores::mean;
 pub use self::scores::{ItemReport, Scores};
 pub(crate) use self::show::percent;
+pub use self::spend::{CallKind, PhaseTime, RunFacts, Spend, SpendEntry, SpendSum};
 pub(crate) use self::verification::FEWEST_ROWS;
 pub use self::verification::{Verification, Verified};
 
 /// The label of the trial of the original program.
 pub(crate) const ORIGINAL: &str = "original program";
 
-/// The parameters of a program by predictor path: instruction, descriptions, demonstrations.
-pub(crate) type Parameters = BTreeMap<String, PredictorState>;
-
-pub(crate) fn parameters(program: &impl HasPredictors) -> Parameters {
-    ProgramState::of(program).predictors
-}
-
 /// The candidates that an optimization tried, their scores and costs, and the result.
 ///
 /// `Display` prints a summary, [`to_html`](Self::to_html) returns a page for a browser, and
 /// [`write_json`](Self::write_json) writes everything. With a `run_dir`, the folder has both as `report.html` and
-/// `report.json`. A report contains no times, so equal runs have equal reports.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `report.json`. Equal runs have equal reports: times and other [facts of the run](Self::run) are not compared.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
     /// The name of the optimizer.
@@ -52,16 +50,43 @@ pub struct Report {
     /// The mean score of the original program, if it was among the candidates.
     pub baseline: Option<f64>,
     /// The parameters of the original program, by predictor path.
-    pub initial: BTreeMap<String, PredictorState>,
+    pub initial: Parameters,
     /// The total cost, including earlier processes of a resumed run.
     pub usage: Usage,
+    /// The same by phase, kind of call and model.
+    pub spend: Spend,
     /// The reason why the optimization ended.
     pub stopped: Stopped,
     /// The result of the verification on rows that the search did not use.
-    #[serde(default)]
     pub verification: Verification,
     /// Problems to know about before relying on the result, such as a limit that was not enforced.
     pub warnings: Vec<String>,
+    /// The times of the run, and the part that earlier processes have paid.
+    pub run: RunFacts,
+}
+
+impl PartialEq for Report {
+    /// Compares everything except the [facts of the run](Self::run).
+    fn eq(&self, other: &Self) -> bool {
+        let Report {
+            optimizer,
+            seed,
+            trials,
+            best,
+            baseline,
+            initial,
+            usage,
+            spend,
+            stopped,
+            verification,
+            warnings,
+            run: _,
+        } = self;
+        (optimizer, seed, trials, best, baseline)
+            == (&other.optimizer, &other.seed, &other.trials, &other.best, &other.baseline)
+            && (initial, usage, spend) == (&other.initial, &other.usage, &other.spend)
+            && (stopped, verification, warnings) == (&other.stopped, &other.verification, &other.warnings)
+    }
 }
 
 /// A candidate that was tried.
@@ -79,7 +104,7 @@ pub struct Trial {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<usize>,
     /// Its parameters, by predictor path.
-    pub parameters: BTreeMap<String, PredictorState>,
+    pub parameters: Parameters,
     /// Remarks on how it was made, for example how many rows succeeded.
     pub notes: Vec<String>,
     /// The cost of making and scoring it.
@@ -109,11 +134,13 @@ impl Report {
             trials: Vec::new(),
             best: 0,
             baseline: None,
-            initial: parameters(program),
+            initial: Parameters::of(program),
             usage: Usage::default(),
+            spend: Spend::default(),
             stopped: Stopped::Finished,
             verification: Verification::Off,
             warnings: Vec::new(),
+            run: RunFacts::default(),
         }
     }
 
@@ -160,7 +187,7 @@ impl Trial {
             score: None,
             items: Vec::new(),
             parents: Vec::new(),
-            parameters: parameters(program),
+            parameters: Parameters::of(program),
             notes: Vec::new(),
             usage: Usage::default(),
         }
@@ -179,7 +206,7 @@ impl Trial {
     /// program or saved.
     pub fn state(&self) -> ProgramState {
         let mut state = ProgramState::default();
-        state.predictors.clone_from(&self.parameters);
+        state.predictors = (&self.parameters).into();
         state
     }
 }

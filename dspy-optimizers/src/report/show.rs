@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Report, Stopped, Trial, Verification};
+use dspy_core::lm::Usage;
+
+use super::{Report, Spend, SpendEntry, Stopped, Trial, Verification};
 
 /// The largest number of candidates that are listed.
 const LISTED: usize = 10;
@@ -38,12 +40,14 @@ impl fmt::Display for Report {
         if self.trials.len() > LISTED {
             writeln!(f, "    … and {} more", self.trials.len() - LISTED)?;
         }
-        let usage = self.usage;
-        write!(f, "cost: {} calls, {} tokens", usage.requests, usage.total_tokens())?;
-        if let Some(usd) = usage.cost_usd {
-            write!(f, ", ${usd:.4}")?;
+        write!(f, "cost: {}", cost(&self.usage))?;
+        if self.run.paid_earlier.requests > 0 {
+            write!(f, " ({} by earlier processes)", cost(&self.run.paid_earlier))?;
         }
         writeln!(f, "; {}", self.stopped)?;
+        if self.spend.entries().len() > 1 {
+            self.spend.fmt(f)?;
+        }
         if self.verification != Verification::Off {
             writeln!(f, "{}", self.verification)?;
         }
@@ -66,6 +70,46 @@ impl fmt::Display for Trial {
         }
         if self.notes.is_empty() { Ok(()) } else { write!(f, ")") }
     }
+}
+
+/// Prints a table: phase, kind of call, model, cost.
+impl fmt::Display for Spend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = &self.entries()[..self.entries().len().min(LISTED)];
+        let rows = entries.iter().map(|SpendEntry { study, phase, kind, model, usage, cached }| {
+            let usd = match usage.cost_usd {
+                Some(usd) => format!("${usd:.4}"),
+                None if usage.requests == 0 => "-".into(),
+                None => "price unknown".into(),
+            };
+            let cached = if *cached > 0 { format!(", {cached} from a cache") } else { String::new() };
+            let tokens = format!("{} + {} tokens", usage.prompt_tokens, usage.completion_tokens);
+            [
+                format!("{study}{phase}"),
+                kind.to_string(),
+                model.clone(),
+                format!("{} calls", usage.requests),
+                tokens,
+                usd + &cached,
+            ]
+        });
+        let rows: Vec<[String; 6]> = rows.collect();
+        let widths: [usize; 5] = std::array::from_fn(|column| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        });
+        for [phase, kind, model, calls, tokens, usd] in &rows {
+            let [a, b, c, d, e] = widths;
+            writeln!(f, "  {phase:a$}  {kind:b$}  {model:c$}  {calls:>d$}  {tokens:>e$}  {usd}")?;
+        }
+        let more = self.entries().len() - rows.len();
+        if more > 0 { writeln!(f, "  … and {more} more") } else { Ok(()) }
+    }
+}
+
+/// Formats a cost; dollars are left out if a price is unknown.
+fn cost(usage: &Usage) -> String {
+    let usd = usage.cost_usd.map_or_else(String::new, |usd| format!(", ${usd:.4}"));
+    format!("{} calls, {} tokens{usd}", usage.requests, usage.total_tokens())
 }
 
 pub(crate) fn percent(score: f64) -> String {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::diff::{self, Kind};
 use super::text::{Text, left_out, score};
 use super::{LABEL, close, open};
-use crate::report::{Changes, PredictorChange, Report};
+use crate::report::{Changes, PredictorChange, Report, model_name};
 
 /// The number of candidates beside the result.
 const OTHERS: usize = 5;
@@ -67,6 +67,10 @@ fn program(f: &mut fmt::Formatter<'_>, changes: &Changes, limits: Limits) -> fmt
 }
 
 fn predictor(f: &mut fmt::Formatter<'_>, change: &PredictorChange, limits: Limits) -> fmt::Result {
+    if let Some((old, new)) = &change.model {
+        writeln!(f, "<h4>Model</h4>")?;
+        texts(f, model_name(old.as_deref()), model_name(new.as_deref()), limits)?;
+    }
     if let Some((old, new)) = &change.instruction {
         writeln!(f, "<h4>Instruction</h4>")?;
         texts(f, old, new, limits)?;

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use dspy_core::lm::Usage;
+
 use super::text::{Text, count, dollars, left_out, score};
 use super::{LABEL, close, open};
-use crate::report::{Report, Verification};
+use crate::report::{Report, SpendEntry, Verification};
 
 /// The largest number of warnings.
 const WARNINGS: usize = 50;
@@ -68,12 +70,17 @@ fn capitalised(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Writes the total cost. Reports have no costs by phase or by model.
+/// The largest number of rows of a table of costs.
+const COSTS: usize = 60;
+
+/// Writes the cost: the total, by phase and kind of call, by model, and the times.
 pub(super) fn spend(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let usage = &report.usage;
     open(f, "cost", "Cost")?;
     writeln!(f, "<table class=\"facts\">\n<tbody>")?;
-    let rows = [
+    let run = &report.run;
+    let earlier = &run.paid_earlier;
+    let mut rows = vec![
         ("Calls", count(usage.requests)),
         ("Input tokens", count(usage.prompt_tokens)),
         ("of these read from the prompt cache", count(usage.cache_read_tokens)),
@@ -82,6 +89,16 @@ pub(super) fn spend(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         ("of these for reasoning", count(usage.reasoning_tokens)),
         ("US dollars", dollars(usage)),
     ];
+    if run.seconds > 0.0 {
+        rows.push(("Time", seconds(run.seconds)));
+    }
+    if earlier.requests > 0 {
+        rows.push(("Calls paid by earlier processes", count(earlier.requests)));
+        rows.push(("US dollars paid by earlier processes", dollars(earlier)));
+    }
+    if run.earlier_seconds > 0.0 {
+        rows.push(("Time of earlier processes", seconds(run.earlier_seconds)));
+    }
     for (name, value) in rows {
         writeln!(f, "<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>")?;
     }
@@ -90,5 +107,85 @@ pub(super) fn spend(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         "</tbody>\n</table>\n<p class=\"note\">The total includes earlier processes of a resumed run. The costs of single \
          trials are in the table of candidates; trials that share results each count them.</p>"
     )?;
+    by_phase(f, report)?;
+    by_model(f, report)?;
     close(f)
+}
+
+fn by_phase(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let entries = report.spend.entries();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    head(f, "By phase", &["Phase", "Calls of", "Model"])?;
+    for entry in entries.iter().take(COSTS) {
+        let SpendEntry { study, phase, kind, model, usage, cached } = entry;
+        write!(
+            f,
+            "<tr><th scope=\"row\">{}{}</th><td>{kind}</td><td>{}</td>",
+            Text(study).most(LABEL / 3),
+            Text(phase).most(LABEL / 3),
+            Text(model).most(LABEL / 3)
+        )?;
+        numbers(f, usage, *cached)?;
+    }
+    writeln!(f, "</tbody>\n</table>\n</div>")?;
+    left_out(f, COSTS, entries.len(), "rows")?;
+    let times = report.run.phases.iter().take(COSTS);
+    let times = times.map(|time| format!("{}{} {}", time.study, time.phase, seconds(time.seconds)));
+    let times: Vec<String> = times.collect();
+    if !times.is_empty() {
+        let times = times.join(", ");
+        writeln!(
+            f,
+            "<p class=\"note\">Time of the phases in this process: {}.</p>",
+            Text(&times).most(20 * LABEL)
+        )?;
+    }
+    Ok(())
+}
+
+fn by_model(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let sums = report.spend.by_model();
+    if sums.len() < 2 {
+        return Ok(());
+    }
+    head(f, "By model", &["Model"])?;
+    for sum in sums.iter().take(COSTS) {
+        write!(f, "<tr><th scope=\"row\">{}</th>", Text(&sum.name).most(LABEL / 3))?;
+        numbers(f, &sum.usage, sum.cached)?;
+    }
+    writeln!(f, "</tbody>\n</table>\n</div>")?;
+    left_out(f, COSTS, sums.len(), "models")
+}
+
+/// Writes the beginning of a table of costs.
+fn head(f: &mut fmt::Formatter<'_>, title: &str, names: &[&str]) -> fmt::Result {
+    write!(
+        f,
+        "<h3>{title}</h3>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n<thead>\n<tr>"
+    )?;
+    names.iter().try_for_each(|name| write!(f, "<th scope=\"col\">{name}</th>"))?;
+    for name in ["Calls", "From a cache", "Input tokens", "Output tokens", "US dollars"] {
+        write!(f, "<th scope=\"col\" class=\"n\">{name}</th>")?;
+    }
+    writeln!(f, "</tr>\n</thead>\n<tbody>")
+}
+
+/// Writes the cells of a cost and the end of its row.
+fn numbers(f: &mut fmt::Formatter<'_>, usage: &Usage, cached: u64) -> fmt::Result {
+    let cells = [
+        count(usage.requests),
+        count(cached),
+        count(usage.prompt_tokens),
+        count(usage.completion_tokens),
+        dollars(usage),
+    ];
+    cells.iter().try_for_each(|cell| write!(f, "<td class=\"n\">{cell}</td>"))?;
+    writeln!(f, "</tr>")
+}
+
+/// Formats a time in seconds.
+fn seconds(seconds: f64) -> String {
+    if seconds < 100.0 { format!("{seconds:.1} s") } else { format!("{} s", count(seconds as u64)) }
 }

@@ -48,7 +48,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             return Err(OptimizeError::Option { option: "minibatch", value, expected }.into());
         }
         let (program, val) = (study.program(), study.val());
-        study.phase(ORIGINAL, val.len());
+        study.part("search", ORIGINAL, val.len());
         let scope = study.scope_of(program);
         let scores = study.evaluate(&scope, program, val).await?;
         let trial = Trial::new(ORIGINAL, program).scored(&scores);
@@ -104,7 +104,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         top: &[usize],
     ) -> Result<Buckets, Stop> {
         let (study, samples) = (self.study, self.settings.num_candidates);
-        study.phase(&format!("step {}: runs", number + 1), rows.len() * samples);
+        study.part("explore", &format!("step {}", number + 1), rows.len() * samples);
         let varied = top.iter().map(|place| {
             let mut program = self.pool.get(*place).program.clone();
             program.for_each_predictor(|_, predictor| {
@@ -133,7 +133,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Makes new programs out of the buckets, in their order, until there are enough.
     async fn build(&self, step: &Step<'_, 'd, E>) -> Result<Vec<Member<P>>, Stop> {
         let (study, wanted) = (self.study, self.settings.num_candidates + 1);
-        study.phase(&format!("step {}: programs", step.number + 1), wanted);
+        study.part("propose", &format!("step {}", step.number + 1), wanted);
         let mut buckets = step.buckets.list.iter().enumerate();
         let mut built: Vec<Member<P>> = Vec::new();
         while built.len() < wanted {
@@ -188,6 +188,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             let work = || strategy::advice(&self.advisor, &program, &comparison);
             let effect = study.effect(&name, work).await?;
             usage += effect.usage;
+            study.proposed(&name, effect.output.as_ref().map_or(0, |texts| texts.len()));
             match effect.output {
                 Ok(advised) if advised.is_empty() => {}
                 Ok(advised) => {
@@ -212,7 +213,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             return Ok(());
         }
         let study = self.study;
-        study.phase(&format!("step {}: scores", number + 1), rows.len() * (built.len() + 1));
+        study.part("search", &format!("step {}", number + 1), rows.len() * (built.len() + 1));
         let members = std::iter::once(self.pool.original()).chain(&built);
         let tasks = members
             .flat_map(|member| rows.iter().map(move |row| Task::new(&member.scope, &member.program, row)));

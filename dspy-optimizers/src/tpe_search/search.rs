@@ -68,7 +68,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
 
     async fn scores(&self, label: &str, program: &P) -> Result<Scores, Stop> {
         let val = self.study.val();
-        self.study.phase(label, val.len());
+        self.study.part("search", label, val.len());
         self.study.evaluate(&self.study.scope_of(program), program, val).await
     }
 
