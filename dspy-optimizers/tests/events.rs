@@ -123,7 +123,7 @@ async fn a_slow_reader_gets_the_latest_result_and_the_end() {
     // Nothing was read while it ran. As a stream, too.
     let events: Vec<StudyEvent> = events.collect().await;
     assert!(events.len() <= 1 + 1_024, "{}", events.len());
-    assert!(matches!(events[0], StudyEvent::Lagged { events: 1_000.. }), "{:?}", events[0]);
+    assert!(matches!(events[0], StudyEvent::Lagged { events: 1_000.., .. }), "{:?}", events[0]);
     assert!(events.iter().any(|event| matches!(event, StudyEvent::Started { .. })));
     let best =
         events.iter().any(|event| matches!(event, StudyEvent::Best { trial, .. } if *trial == report.best));
