@@ -12,7 +12,7 @@ use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task}
 use crate::gepa::records_of;
 use crate::playbook::item_text;
 use crate::proposer::SharedProposer;
-use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, percent};
+use crate::report::{ItemReport, ORIGINAL, Parameters, Stopped, Trial, percent};
 
 /// The section of a lesson that a row is run again with.
 const THIS_CASE: &str = "this case";
@@ -224,7 +224,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         if self.current > 0 {
             let Snapshot { program, trial, .. } = &mut self.snapshots[self.current];
             *program = with_playbooks(program, counted)?;
-            trial.parameters = crate::report::parameters(program);
+            trial.parameters = Parameters::of(program);
         }
         Ok(())
     }

@@ -220,7 +220,7 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             .iter()
             .map(|job| async move {
                 let result = self.tuned(job).await;
-                study.events().step();
+                study.advance(1);
                 result
             })
             .collect();

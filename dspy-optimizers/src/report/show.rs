@@ -98,8 +98,11 @@ impl fmt::Display for Spend {
             rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
         });
         for [phase, kind, model, calls, tokens, usd] in &rows {
-            let [a, b, c, d, e] = widths;
-            writeln!(f, "  {phase:a$}  {kind:b$}  {model:c$}  {calls:>d$}  {tokens:>e$}  {usd}")?;
+            let [of_phase, of_kind, of_model, of_calls, of_tokens] = widths;
+            writeln!(
+                f,
+                "  {phase:of_phase$}  {kind:of_kind$}  {model:of_model$}  {calls:>of_calls$}  {tokens:>of_tokens$}  {usd}"
+            )?;
         }
         let more = self.entries().len() - rows.len();
         if more > 0 { writeln!(f, "  … and {more} more") } else { Ok(()) }
