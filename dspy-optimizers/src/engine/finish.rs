@@ -21,12 +21,13 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let stopped = match searched {
             Ok(stopped) => stopped,
             Err(Stop::Budget(limit)) => Stopped::Budget(limit),
+            Err(Stop::NoHeadroom) => Stopped::NoHeadroom,
             Err(Stop::Error(error)) => return Err(*error),
         };
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
-            Err(Stop::Budget(_)) => Verification::OutOfBudget,
+            Err(Stop::Budget(_) | Stop::NoHeadroom) => Verification::OutOfBudget,
             Err(Stop::Error(error)) => return Err(*error),
         };
         match &verification {
@@ -74,6 +75,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             usage,
             stopped,
             verification,
+            headroom: found.headroom,
+            decisions: found.decisions,
             warnings,
         };
         if let Some(folder) = folder {

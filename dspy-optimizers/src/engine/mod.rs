@@ -97,6 +97,7 @@ mod call;
 mod effect;
 mod evaluate;
 mod finish;
+mod headroom;
 mod nested;
 mod race;
 mod rollout;
@@ -111,6 +112,7 @@ use dspy_core::signature::Example;
 
 pub use self::effect::Effect;
 pub(crate) use self::nested::inherit;
+pub(crate) use self::start::Splits;
 pub use self::rollout::{Outcome, Rollout, Task};
 pub use self::start::StudyBuilder;
 pub use self::stop::Stop;

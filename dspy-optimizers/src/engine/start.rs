@@ -11,6 +11,7 @@ use dspy_core::lm::Budget;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::headroom::check_best_score;
 use super::nested::Parent;
 use super::running::Running;
 use super::study::Found;
@@ -37,12 +38,12 @@ pub struct StudyBuilder<'d, P, T> {
 }
 
 /// The rows of a study by use.
-struct Splits<'d, E> {
-    train: Rows<'d, E>,
-    val: Rows<'d, E>,
-    given_val: bool,
-    holdout: Result<Rows<'d, E>, usize>,
-    verify: Option<Verify>,
+pub(crate) struct Splits<'d, E> {
+    pub(crate) train: Rows<'d, E>,
+    pub(crate) val: Rows<'d, E>,
+    pub(crate) given_val: bool,
+    pub(crate) holdout: Result<Rows<'d, E>, usize>,
+    pub(crate) verify: Option<Verify>,
 }
 
 impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
@@ -76,6 +77,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         T: RowSet<E>,
     {
         let StudyBuilder { optimizer, program, data, settings, options } = self;
+        check_best_score(options.best_score)?;
         let splits = Splits::of(data, &options)?;
         let initial = parameters(&program);
         if initial.is_empty() {
@@ -121,6 +123,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
             running: Running::default(),
+            shares: Mutex::new(resources.shares),
             found: Mutex::new(Found::default()),
             options,
         })
@@ -128,7 +131,11 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
 }
 
 impl<'d, E> Splits<'d, E> {
-    fn of<P, T>(data: &'d Data<P, T>, options: &Options) -> Result<Self, OptimizeError>
+    /// Divides the data as the options say.
+    ///
+    /// # Errors
+    /// If a set is empty, or a row cannot be used.
+    pub(crate) fn of<P, T>(data: &'d Data<P, T>, options: &Options) -> Result<Self, OptimizeError>
     where
         T: RowSet<E>,
     {
@@ -173,6 +180,8 @@ struct Resources {
     run_dir: Option<PathBuf>,
     /// The duration of earlier processes.
     elapsed: Duration,
+    /// The names of the studies that share their rollouts.
+    shares: Vec<String>,
 }
 
 impl Resources {
@@ -195,6 +204,7 @@ impl Resources {
             events: Arc::new(Events::new(options.progress, options.listener.clone())),
             run_dir: options.run_dir.clone(),
             elapsed: journal.elapsed(),
+            shares: Vec::new(),
             journal,
         })
     }
@@ -214,6 +224,7 @@ impl Resources {
             events: parent.events.clone(),
             run_dir: parent.run_dir.clone(),
             elapsed: Duration::ZERO,
+            shares: parent.shares.clone(),
             journal,
             name,
         })

@@ -18,12 +18,16 @@ use crate::component::Candidate;
 use crate::data::{Data, RowSet, Rows};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
+use crate::headroom::Headroom;
 use crate::identity::program_identity;
 use crate::journal::Journal;
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
+
+/// The beginning of a scope that is derived from the content of a program.
+pub(super) const PROGRAM: &str = "program-";
 
 /// An optimization of one program: its rows, metric, journal, budget and the trials so far.
 ///
@@ -54,6 +58,8 @@ pub struct Study<'d, P: Program, E> {
     /// The number of examples on which the metric has failed.
     pub(super) metric_failures: AtomicUsize,
     pub(super) running: Running,
+    /// The names of the studies whose rollouts are also those of this one.
+    pub(super) shares: Mutex<Vec<String>>,
     pub(super) found: Mutex<Found<P>>,
 }
 
@@ -67,6 +73,10 @@ pub(super) struct Found<P> {
     pub(super) peak_cost: PeakCost,
     /// The warnings of the algorithm.
     pub(super) warnings: Vec<String>,
+    /// The headroom that the original program leaves, once it is known.
+    pub(super) headroom: Option<Headroom>,
+    /// The decisions of the algorithm with their reasons.
+    pub(super) decisions: Vec<String>,
 }
 
 impl<P> Default for Found<P> {
@@ -77,6 +87,8 @@ impl<P> Default for Found<P> {
             chosen: None,
             peak_cost: PeakCost::default(),
             warnings: Vec::new(),
+            headroom: None,
+            decisions: Vec::new(),
         }
     }
 }
@@ -138,7 +150,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
     /// Returns a scope derived from the content of a program: its prompts, models and parameters. Equal
     /// programs have equal scopes, so no program is run twice on a row.
     pub fn scope_of(&self, program: &P) -> String {
-        format!("program-{}", Digest::new().add_value(&program_identity(program)).short())
+        format!("{PROGRAM}{}", Digest::new().add_value(&program_identity(program)).short())
     }
 
     /// Reports the start of a phase with this many steps to the progress bar and to listeners.
@@ -224,6 +236,11 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         if !found.warnings.contains(&warning) {
             found.warnings.push(warning);
         }
+    }
+
+    /// Adds a [decision](crate::Report::decisions) with its reason to the report.
+    pub fn decide(&self, decision: impl Into<String>) {
+        self.found().decisions.push(decision.into());
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -17,6 +17,7 @@ use crate::data::Rows;
 use crate::demos;
 use crate::engine::{ExampleFor, Program, Rollout};
 use crate::proposer::{TextRequest, clean};
+use crate::report::Stopped;
 
 /// A run of a candidate on a minibatch, from which its components are improved.
 pub(super) struct Material<'m, 'd, P, E> {
@@ -99,6 +100,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let (mut values, mut usage) = (Vec::new(), Usage::default());
         for component in components {
             let (value, cost) = if component.is_text() {
+                if !self.meter.reflects() {
+                    return Err(Halt::Done(Stopped::Finished));
+                }
                 let (text, cost) = self.reflect(material, component).await?;
                 (text.map(ComponentValue::Text), cost)
             } else {

@@ -3,14 +3,11 @@
 use dspy_core::predict::Predictor;
 use dspy_core::signature::{Demo, Values};
 
-use super::plan::{MiproSettings, Plan, Searched};
+use super::plan::{MOST_SHOWN, MiproSettings, Plan, Searched};
 use super::prompts;
 use crate::bootstrap_few_shot::{DemoSet, Roles, Settings};
 use crate::engine::{Candidate, Component, ExampleFor, Program, Stop, Study};
 use crate::proposer::{GroundingRequest, TextRequest};
-
-/// The largest number of demonstrations in a request for an instruction.
-const MOST_SHOWN: usize = 3;
 
 /// The largest number of batches of rows that the summary of the data is made from.
 const BATCHES: usize = 10;
@@ -75,10 +72,7 @@ impl Making<'_> {
     /// Makes the sets of demonstrations, each as a program.
     async fn sets<P: Program, E: ExampleFor<P>>(&self, study: &Study<'_, P, E>) -> Result<Vec<P>, Stop> {
         let roles = Roles::of(study)?;
-        let mut settings = self.bootstrap.clone();
-        if self.settings.searched == Searched::Instructions {
-            (settings.max_bootstrapped_demos, settings.max_labeled_demos) = (MOST_SHOWN, 0);
-        }
+        let settings = self.plan.bootstrap(self.settings, self.bootstrap);
         let labelled = (settings.max_labeled_demos > 0).then_some(DemoSet::Labelled);
         let first = [DemoSet::ZeroShot].into_iter().chain(labelled).chain([DemoSet::Bootstrapped]);
         let places: Vec<usize> = (0..self.learn).collect();

@@ -45,6 +45,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.phase(ORIGINAL, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, &val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone()));
+        study.check_headroom(&scores)?;
 
         let modules = Making { settings, bootstrap, plan: &plan, learn }.run(study).await?;
         let choices = modules.iter().flat_map(|module| [module.instructions.len(), module.demos.len()]);

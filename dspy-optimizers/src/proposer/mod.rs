@@ -16,6 +16,7 @@
 //! });
 //! ```
 
+mod cost;
 mod effect;
 pub(crate) mod fields;
 mod program;
@@ -25,6 +26,7 @@ mod request;
 mod shared;
 mod view;
 
+pub(crate) use self::cost::grounding_calls;
 pub(crate) use self::effect::no_text;
 pub use self::program::Proposer;
 pub use self::reply::clean;
