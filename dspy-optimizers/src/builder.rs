@@ -119,7 +119,7 @@ macro_rules! optimizer {
                 D: crate::IntoData<P, E>,
             {
                 self.check()?;
-                crate::builder::estimate(program, &data.into_data(), &self.options, |sizes| self.cost(sizes))
+                crate::builder::estimate::<P, E, _>(program, &data.into_data(), &self.options, |sizes| self.cost(sizes))
             }
         }
 
@@ -161,7 +161,7 @@ where
     P: HasPredictors,
     T: RowSet<E>,
 {
-    let splits = Splits::of(data, options)?;
+    let splits = Splits::<E>::of(data, options)?;
     let Splits { train, val, given_val, verify, holdout } = &splits;
     let predictors = program.named_predictors().len();
     if predictors == 0 {

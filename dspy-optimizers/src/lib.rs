@@ -1,7 +1,11 @@
 //! Optimizers for `dspy` programs, which find the instructions and demonstrations that maximise a metric.
 //!
+//! Those who start need not choose: [`Portfolio`] runs the optimizers that suit the program and the data on one budget,
+//! and combines them.
+//!
 //! | I have | use |
 //! |---|---|
+//! | twenty rows or more, a metric and a budget | [`Portfolio`]: chooses among the others, and says why |
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
@@ -29,6 +33,9 @@
 //! - **Hard limits.** The worst-case cost of a call is reserved from the [`Budget`] before the call starts.
 //!   When the budget is exhausted, the best program so far is the result.
 //! - **Outages do not affect scores.** The run stops with an error that says how to resume.
+//! - **An estimate** before the run: [`Optimizer::estimate`] says how many calls, tokens and US dollars it takes.
+//! - **No search without headroom.** An optimizer that scores the original program ends there if no gain could be
+//!   seen; see [`Headroom`].
 //!
 //! Two options are off by default: a [`Race`] drops beaten candidates before they have run on all rows, and
 //! [`Verify`] returns a program only if it is not worse than the original on rows that the search did not

@@ -142,26 +142,28 @@ where
 }
 
 /// Returns data with its rows as selections.
-fn selected<P, E, T: RowSet<E>>(data: &Data<P, T>, teacher: Option<P>) -> Result<Data<P, Rows<'_, E>>, OptimizeError> {
+fn selected<'r, P, E, T: RowSet<E>>(
+    (train, val, holdout): (&'r T, Option<&'r T>, Option<&'r T>),
+    teacher: Option<P>,
+) -> Result<Data<P, Rows<'r, E>>, OptimizeError> {
     Ok(Data {
-        train: data.train.rows("trainset")?,
-        val: data.val.as_ref().map(|val| val.rows("valset")).transpose()?,
-        holdout: data.holdout.as_ref().map(|holdout| holdout.rows("holdout")).transpose()?,
+        train: train.rows("trainset")?,
+        val: val.map(|val| val.rows("valset")).transpose()?,
+        holdout: holdout.map(|holdout| holdout.rows("holdout")).transpose()?,
         teacher,
     })
 }
 
 impl<P: Send + 'static, E: Send + Sync + 'static> Optimizer<P, E> for BoxOptimizer<P, E> {
     async fn compile<D: IntoData<P, E>>(&self, program: P, data: D) -> Result<Optimized<P>, OptimizeError> {
-        let mut data = data.into_data();
-        let teacher = data.teacher.take();
-        self.0.compile_erased(program, selected(&data, teacher)?).await
+        let Data { train, val, holdout, teacher } = data.into_data();
+        let data = selected((&train, val.as_ref(), holdout.as_ref()), teacher)?;
+        self.0.compile_erased(program, data).await
     }
 
     fn estimate<D: IntoData<P, E>>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError> {
-        let mut data = data.into_data();
-        let teacher = data.teacher.take();
-        self.0.estimate_erased(program, selected(&data, teacher)?)
+        let Data { train, val, holdout, teacher } = data.into_data();
+        self.0.estimate_erased(program, selected((&train, val.as_ref(), holdout.as_ref()), teacher)?)
     }
 }
 

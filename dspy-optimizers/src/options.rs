@@ -52,7 +52,17 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { budget, run_dir, concurrency, seed, progress, max_errors, verify, best_score, listener } = self;
+        let Options {
+            budget,
+            run_dir,
+            concurrency,
+            seed,
+            progress,
+            max_errors,
+            verify,
+            best_score,
+            listener,
+        } = self;
         f.debug_struct("Options")
             .field("budget", budget)
             .field("run_dir", run_dir)

@@ -196,14 +196,14 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         D: IntoData<P, E>,
     {
         let (steps, data) = (self.checked_steps()?, data.into_data());
-        let Splits { train, val, given_val, .. } = Splits::of(&data, &self.options)?;
+        let Splits { train, val, given_val, .. } = Splits::<E>::of(&data, &self.options)?;
         let seed = Seed::new(self.options.seed);
         let (train, val) = if given_val { (train, val) } else { self.split(&train, seed)? };
         let rows = val.len() as u64;
         // A step that changes nothing is not scored again.
         let scores = Span::between(rows, rows.saturating_mul(steps.len() as u64 + 1));
         let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
-        let mut all = estimate(program, &data, &self.options, cost)?;
+        let mut all = estimate::<P, E, _>(program, &data, &self.options, cost)?;
         for at in steps {
             let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
             let mut step = self.optimizers[at].1.estimate(program, data)?;

@@ -18,8 +18,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         steps: &[usize],
         given_val: bool,
     ) -> Result<Stopped, Stop> {
-        let (train, val) =
-            if given_val {
+        let (train, val) = if given_val {
             (study.train().clone(), study.val().clone())
         } else {
             self.split(study.train(), study.seed())?

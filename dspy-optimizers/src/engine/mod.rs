@@ -112,8 +112,8 @@ use dspy_core::signature::Example;
 
 pub use self::effect::Effect;
 pub(crate) use self::nested::inherit;
-pub(crate) use self::start::Splits;
 pub use self::rollout::{Outcome, Rollout, Task};
+pub(crate) use self::start::Splits;
 pub use self::start::StudyBuilder;
 pub use self::stop::Stop;
 pub use self::study::Study;

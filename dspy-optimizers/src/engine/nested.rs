@@ -101,7 +101,8 @@ impl<P: Program, E> Study<'_, P, E> {
         budget: Budget,
         work: F,
     ) -> impl Future<Output = F::Output> + use<P, E, F> {
-        let shares = std::iter::once(self.name.clone()).chain(self.shares.lock_any().iter().cloned()).collect();
+        let shares =
+            std::iter::once(self.name.clone()).chain(self.shares.lock_any().iter().cloned()).collect();
         let work = self.nest(name, budget, shares, work);
         self.shares.lock_any().push(format!("{}/", self.effect_name(name)));
         work

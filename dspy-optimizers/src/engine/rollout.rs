@@ -165,7 +165,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             let known = self.journal.done::<Rollout>(&traced)?;
             Ok(known.map(|known| Rollout { steps: Vec::new(), ..known }))
         };
-        let recorded = || recorded().and_then(|known| known.map_or_else(|| self.shared(&task), |known| Ok(Some(known))));
+        let recorded =
+            || recorded().and_then(|known| known.map_or_else(|| self.shared(&task), |known| Ok(Some(known))));
         let rollout = match recorded()? {
             Some(known) => known,
             None => {

@@ -146,11 +146,11 @@ where
         D: IntoData<Ensemble<P>, E>,
     {
         let data = data.into_data();
-        let Splits { train, val, .. } = Splits::of(&data, &self.options)?;
+        let Splits { train, val, .. } = Splits::<E>::of(&data, &self.options)?;
         let rows = val.len() as u64;
         let scores = Span::between(rows, rows.saturating_mul(2));
         let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
-        let mut all = estimate(program, &data, &self.options, cost)?;
+        let mut all = estimate::<_, E, _>(program, &data, &self.options, cost)?;
         if let Some(size) = program.size {
             // A run asks a random part of the members.
             let counts = program.programs.iter().map(|member| member.named_predictors().len() as u64);

@@ -3,7 +3,7 @@
 use dspy_core::lm::Lm;
 use dspy_core::program::{HasPredictors, current_lm};
 
-use super::tokens::{self, Prices};
+use super::tokens::{Prices, Tokens};
 use super::{Estimate, Span};
 use crate::data::Rows;
 
@@ -83,7 +83,7 @@ impl Cost {
 
     /// Returns the estimate for a program on rows, with the settings of the current task.
     pub(crate) fn estimate<E>(&self, program: &impl HasPredictors, rows: &Rows<'_, E>) -> Estimate {
-        let sizes = tokens::Sizes::of(program, rows);
+        let sizes = Tokens::of(program, rows);
         let predictors = program.named_predictors();
         let current = current_lm();
         let per_rollout = predictors.len().max(1) as u64;
@@ -97,7 +97,7 @@ impl Cost {
         };
         let prompt = sizes.prompt + sizes.demo * self.demos as f64;
         let asked = sizes.proposer_prompt(self.shown);
-        let written = tokens::Sizes::proposer_reply();
+        let written = Tokens::proposer_reply();
         let total = |rollouts: u64, prompt: f64, proposals: u64| {
             (rollouts as f64 * (prompt + sizes.reply) + proposals as f64 * (asked + written)) as u64
         };
@@ -106,7 +106,8 @@ impl Cost {
             // Without proposals, the price of their model does not matter.
             let writer = writer.map_or(Some(program), |writer| writer)?;
             let cost = |(rollouts, proposals): (u64, u64)| {
-                rollouts as f64 * program.most(prompt, sizes.reply) + proposals as f64 * writer.most(asked, written)
+                rollouts as f64 * program.most(prompt, sizes.reply)
+                    + proposals as f64 * writer.most(asked, written)
             };
             let least = self.rollouts.least as f64 * program.least(sizes.prompt, sizes.reply)
                 + self.proposals.least as f64 * writer.least(asked, written);

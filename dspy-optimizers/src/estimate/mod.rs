@@ -110,9 +110,8 @@ impl Estimate {
             least: (tokens.least as f64 * least) as u64,
             most: tokens.most.map(|tokens| (tokens as f64 * most) as u64),
         });
-        self.usd = self
-            .usd
-            .map(|usd| Span { least: usd.least * least, most: usd.most.map(|usd| usd * most) });
+        self.usd =
+            self.usd.map(|usd| Span { least: usd.least * least, most: usd.most.map(|usd| usd * most) });
         self.calls_per_rollout = calls;
         self
     }

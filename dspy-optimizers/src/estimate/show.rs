@@ -16,7 +16,10 @@ impl fmt::Display for Estimate {
             known(self.tokens.map(counts)),
             self.usd.map_or_else(
                 || "at an unknown price".into(),
-                |usd| range(Span { least: format!("${:.4}", usd.least), most: usd.most.map(|most| format!("${most:.4}")) })
+                |usd| range(Span {
+                    least: format!("${:.4}", usd.least),
+                    most: usd.most.map(|most| format!("${most:.4}"))
+                })
             ),
         )
     }

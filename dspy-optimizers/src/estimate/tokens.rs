@@ -25,7 +25,7 @@ const WRITTEN: u64 = 200;
 
 /// The tokens of the calls of a run of a program, summed over its predictors.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sizes {
+pub(super) struct Tokens {
     pub(super) prompt: f64,
     pub(super) reply: f64,
     /// A demonstration in the prompt of each predictor.
@@ -36,12 +36,12 @@ pub(super) struct Sizes {
     task: f64,
 }
 
-impl Sizes {
+impl Tokens {
     /// Measures the prompts of a program on some rows. They are rendered with the settings of the current task.
     pub(super) fn of<E>(program: &impl HasPredictors, rows: &Rows<'_, E>) -> Self {
         let sample: Vec<&Values> = rows.iter().take(SAMPLE).map(|row| row.values).collect();
         let count = sample.len().max(1) as f64;
-        let mut all = Sizes::default();
+        let mut all = Tokens::default();
         for values in &sample {
             all.row += text(values.values().map(length).sum::<usize>()) as f64 / count;
             for (_, predictor) in program.named_predictors() {
@@ -65,10 +65,17 @@ impl Sizes {
         let describe = |field: &FieldSpec| field.name().len() + field.description().len();
         let task = text(spec.instruction().len() + spec.fields().iter().map(describe).sum::<usize>());
         // Without an input, such as that of a later step, the prompt is not rendered.
-        let rendered = predictor.render(row).map(|messages| messages.iter().map(tokens).sum());
-        let shown: u64 = predictor.demos().iter().map(|demo| text(demo.values.values().map(length).sum())).sum();
+        let rendered = predictor.render(row).map(|messages| messages.iter().map(tokens).sum::<u64>());
+        let shown: u64 =
+            predictor.demos().iter().map(|demo| text(demo.values.values().map(length).sum())).sum();
         let prompt = rendered.unwrap_or(2 * task + shown + inputs + outputs);
-        Sizes { prompt: prompt as f64, reply: outputs as f64, demo: (inputs + outputs) as f64, task: task as f64, row: 0.0 }
+        Tokens {
+            prompt: prompt as f64,
+            reply: outputs as f64,
+            demo: (inputs + outputs) as f64,
+            task: task as f64,
+            row: 0.0,
+        }
     }
 
     /// Returns the tokens of the prompt of a proposer that shows this many rows.

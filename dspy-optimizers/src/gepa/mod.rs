@@ -293,7 +293,8 @@ impl<E, O> Gepa<SharedMetric<E, O>> {
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
         let limit = self.settings.rollouts(self.options.budget, sizes.predictors, sizes.val);
         let (val, limit) = (sizes.val as u64, limit.map(|limit| limit as u64));
-        let demos = if self.settings.components.contains(&Evolve::Demos) { self.settings.max_demos } else { 0 };
+        let demos =
+            if self.settings.components.contains(&Evolve::Demos) { self.settings.max_demos } else { 0 };
         Ok(Cost {
             baseline: Some(val),
             // No more reflections than runs are made.

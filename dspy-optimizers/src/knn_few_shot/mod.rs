@@ -164,7 +164,7 @@ impl<E: Example, O: Send + Sync + 'static> KnnFewShot<SharedMetric<E, O>> {
         D: IntoData<NearestDemos<P>, E>,
     {
         self.settings.check()?;
-        estimate(program, &data.into_data(), &self.options, |sizes| {
+        estimate::<_, E, _>(program, &data.into_data(), &self.options, |sizes| {
             let cost = self.settings.cost_of_every_row(sizes.train);
             Ok(Cost { demos: program.shown(), ..cost })
         })

@@ -126,12 +126,8 @@ impl Plan {
         study: &Study<'d, P, E>,
     ) -> Result<(usize, Rows<'d, E>), OptimizeError> {
         let (train, val) = (study.train(), study.val());
-        let sizes = Sizes {
-            train: train.len(),
-            val: val.len(),
-            given_val: study.has_valset(),
-            predictors: 0,
-        };
+        let sizes =
+            Sizes { train: train.len(), val: val.len(), given_val: study.has_valset(), predictors: 0 };
         let (learn, count) = self.sizes(&sizes)?;
         let val = if sizes.given_val { val.clone() } else { train.split_at(learn).1 };
         if val.len() <= count {

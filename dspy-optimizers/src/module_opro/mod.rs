@@ -192,7 +192,8 @@ impl<E, O> ModuleOpro<SharedMetric<E, O>> {
         let mut proposals = Span::exactly(steps.saturating_mul(sizes.predictors as u64));
         if *grounding && steps > 0 {
             let rows = sizes.train.min(search::GROUNDING_ROWS);
-            proposals = proposals + grounding_calls(rows, GroundingRequest::new().batch, Some(sizes.predictors));
+            proposals =
+                proposals + grounding_calls(rows, GroundingRequest::new().batch, Some(sizes.predictors));
         }
         Ok(Cost {
             baseline: Some(val),

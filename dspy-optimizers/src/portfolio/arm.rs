@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::race::Race;
 use crate::{
     BootstrapFewShotWithRandomSearch, Capo, Copro, Gepa, InferRules, LabeledFewShot, MiproV2, ModuleOpro,
-    OptimizeError, Optimized, Simba,
+    OptimizeError, Optimized, Optimizer, Simba,
 };
 
 /// An optimizer of a portfolio.
@@ -82,7 +82,10 @@ impl Arm {
     }
 
     /// Runs the optimizer in a size that its share pays for.
-    pub(super) async fn run<P, E>(self, work: Work<'_, '_, P, E, P::Output>) -> Result<Optimized<P>, OptimizeError>
+    pub(super) async fn run<P, E>(
+        self,
+        work: Work<'_, '_, P, E, P::Output>,
+    ) -> Result<Optimized<P>, OptimizeError>
     where
         P: Program,
         E: ExampleFor<P>,
@@ -91,16 +94,25 @@ impl Arm {
         let rollouts = work.share.rollouts;
         let sizes = Scale { rollouts, val: val.max(1), predictors: predictors.max(1) };
         match self {
-            Arm::Labeled => LabeledFewShot::builder().seed(work.seed).build().compile(work.program, work.data).await,
+            Arm::Labeled => {
+                let labelled = LabeledFewShot::builder().seed(work.seed).build();
+                Optimizer::<P, E>::compile(&labelled, work.program, work.data).await
+            }
             Arm::Gepa => compile!(Gepa::builder().max_rollouts(sizes.evolution()), work),
             Arm::RandomSearch => {
                 let search = BootstrapFewShotWithRandomSearch::builder().race(Race::new());
-                compile!(search.num_candidate_programs(sizes.candidates().saturating_sub(3).clamp(1, 16)), work)
+                compile!(
+                    search.num_candidate_programs(sizes.candidates().saturating_sub(3).clamp(1, 16)),
+                    work
+                )
             }
             Arm::Copro => compile!(Copro::builder().depth(2).breadth(sizes.breadth()), work),
             Arm::ModuleOpro => compile!(ModuleOpro::builder().steps(sizes.steps()), work),
             Arm::InferRules => {
-                compile!(InferRules::builder().num_candidates(sizes.candidates().saturating_sub(2).clamp(1, 10)), work)
+                compile!(
+                    InferRules::builder().num_candidates(sizes.candidates().saturating_sub(2).clamp(1, 10)),
+                    work
+                )
             }
             Arm::Mipro => {
                 let trials = sizes.trials();

@@ -129,18 +129,19 @@ impl<E, O> Portfolio<SharedMetric<E, O>> {
     }
 
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        let (_, val) = plan::split(sizes)?;
+        let val = plan::split(sizes)?.1;
+        let runs = plan::unlimited(self.auto, sizes.predictors, val) as u64;
         let val = val as u64;
-        let limited = self.options.budget.calls.is_some();
-        let most = if plan::is_limited(self.options.budget) {
-            // The budget is the only limit.
-            Span { least: val, most: None }
-        } else {
-            let runs = plan::unlimited(self.auto, sizes.predictors, sizes.val.min(plan::MOST_VAL)) as u64;
-            Span::between(val, runs.saturating_add((plan::most_results() as u64 + 1).saturating_mul(val)))
-        };
-        let proposals = if limited { Span::at_least(0) } else { Span { least: 0, most: most.most } };
-        Ok(Cost { baseline: Some(val), proposals, demos: 16, shown: 10, ..Cost::of_rollouts(most) })
+        let scores = (plan::most_results() as u64 + 1).saturating_mul(val);
+        // Otherwise the budget is the only limit.
+        let most = (!plan::is_limited(self.options.budget)).then(|| runs.saturating_add(scores));
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: Span { least: 0, most },
+            demos: 16,
+            shown: 10,
+            ..Cost::of_rollouts(Span { least: val, most })
+        })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

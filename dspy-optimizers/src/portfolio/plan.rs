@@ -129,7 +129,10 @@ mod tests {
         assert_eq!(rungs(8), [8, 4, 2, 1]);
         assert_eq!(rungs(5), [5, 3, 2, 1]);
         assert_eq!(rungs(1), [1]);
-        let usage = Usage { requests: 20, ..Usage::default() };
+        let usage = (0..20).fold(Usage::default(), |mut sum, _| {
+            sum += Usage::tokens(1, 1);
+            sum
+        });
         let purse = Purse::new(Budget::calls(1_600), &usage, 10, 0);
         let shares: Vec<usize> = rungs(8).into_iter().map(|arms| purse.share(4, arms).rollouts).collect();
         assert_eq!(shares, [17, 35, 70, 140], "of 1120 calls, two for each run");
@@ -143,7 +146,11 @@ mod tests {
 
     #[test]
     fn every_limit_counts() {
-        let usage = Usage { requests: 10, prompt_tokens: 900, completion_tokens: 100, cost_usd: Some(0.01), ..Usage::default() };
+        // Ten runs of one call each.
+        let usage = (0..10).fold(Usage::default(), |mut sum, _| {
+            sum += Usage::tokens(90, 10).at_cost(0.001);
+            sum
+        });
         let share = |budget| Purse::new(budget, &usage, 10, 500).share(1, 1);
         assert_eq!(share(Budget::calls(1_000)).rollouts, 700);
         assert_eq!(share(Budget::calls(1_000).tokens(10_000)).rollouts, 70);

@@ -64,7 +64,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let tasks = val.iter().map(|row| Task::new(&scope, program, row)).collect();
         let rollouts = study.rollouts(tasks).await?;
         study.sync()?;
-        let items: Vec<_> = val.iter().zip(&rollouts).map(|(row, rollout)| ItemReport::of(row, rollout)).collect();
+        let items: Vec<_> =
+            val.iter().zip(&rollouts).map(|(row, rollout)| ItemReport::of(row, rollout)).collect();
         let scores = match mean(&items) {
             Some(mean) => Scores { mean, items },
             // The metric has failed on every row.

@@ -48,7 +48,8 @@ impl Case {
         let with_labels = |closed: fn(&FieldSpec) -> bool| {
             predictors.iter().any(|(_, predictor)| {
                 let spec = predictor.spec();
-                spec.outputs().any(closed) && learn.iter().any(|row| demos::labelled(row.values, spec).is_some())
+                spec.outputs().any(closed)
+                    && learn.iter().any(|row| demos::labelled(row.values, spec).is_some())
             })
         };
         let scores = || baseline.iter().filter_map(|rollout| rollout.outcome.score());
@@ -72,7 +73,8 @@ impl Case {
     /// Returns the reason why an optimizer suits, or, as an error, why it does not.
     pub(super) fn suits(&self, arm: Arm) -> Result<String, String> {
         let Case { predictors, learn, val, labelled, closed, feedback, succeeds, varied } = *self;
-        let when = |suits: bool, yes: &str, no: &str| if suits { Ok(yes.to_owned()) } else { Err(no.to_owned()) };
+        let when =
+            |suits: bool, yes: &str, no: &str| if suits { Ok(yes.to_owned()) } else { Err(no.to_owned()) };
         let many = || {
             let (suits, found) = (learn + val >= MANY, learn + val);
             let text = format!("there are {found} rows to learn from and to score on");
@@ -90,7 +92,9 @@ impl Case {
                 "no run has a score above 0, and the rows have no labels",
             ),
             Arm::Copro => when(predictors == 1, "there is one predictor", "there are several predictors"),
-            Arm::ModuleOpro => when(predictors > 1, "there are several predictors", "there is only one predictor"),
+            Arm::ModuleOpro => {
+                when(predictors > 1, "there are several predictors", "there is only one predictor")
+            }
             Arm::InferRules => {
                 when(closed, "the labels are of a closed set", "no predictor has labels of a closed set")
             }
