@@ -173,5 +173,6 @@ where
         cost = cost.verifying((holdout.len() * (1 + verify.finalists)) as u64);
     }
     let cost = cost.may_lack_headroom(options.best_score.is_some());
-    Ok(cost.estimate(program, train).within(options.budget))
+    let sure = cost.baseline.unwrap_or(0).saturating_mul(predictors as u64);
+    Ok(cost.estimate(program, train).ended_by(options.budget, sure))
 }

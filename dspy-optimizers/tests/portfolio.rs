@@ -8,7 +8,7 @@ mod laws;
 
 use std::sync::Arc;
 
-use common::{Obedient, Row, Steps, one_step, pair, right, rows};
+use common::{Obedient, Row, Steps, folder, journal_of, one_step, pair, right, rows};
 use dspy_core::evaluate::Score;
 use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
@@ -101,7 +101,7 @@ fn moody() -> DynPredict {
 #[tokio::test]
 async fn the_case_decides_which_optimizers_run() {
     let lm = Obedient::new();
-    let budget = Budget::calls(3_000);
+    let budget = Budget::calls(5_000);
     // Labels of a closed set, many rows, scores that differ, no feedback.
     let metric = |row: &Mood, output: &Values| output["mood"] == if row.0 % 2 == 0 { "good" } else { "bad" };
     let portfolio = Portfolio::builder(budget).metric(metric).build();
@@ -148,22 +148,23 @@ async fn a_program_is_not_run_twice_on_a_row() {
     let lm = Obedient::new();
     let (train, val) = (rows(40), rows(20));
     let portfolio = Portfolio::builder(Budget::calls(1_500)).metric(taught).build();
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let listener = seen.clone();
-    let portfolio = portfolio.on_event(move |event| {
-        if let dspy_optimizers::StudyEvent::Rollout { name, .. } = event {
-            listener.lock().unwrap().push(name.clone());
-        }
-    });
+    let folder = folder("portfolio-once");
     let data = Data::new(&train[..]).valset(&val[..]);
-    let run = portfolio.compile(one_step(&lm), data);
+    let run = portfolio.run_dir(&folder).compile(one_step(&lm), data);
     let report = Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap().report().clone();
-    // The original program is read from the outer study by every optimizer that runs it under its own name.
-    let names = seen.lock().unwrap();
-    let first = names.iter().find(|name| name.starts_with("program-")).unwrap();
-    let again = names.iter().filter(|name| name.ends_with(first.as_str())).count();
-    assert!(again > 1, "{report}");
     assert_eq!(report.usage.requests as usize, lm.calls());
+    // The names of the runs that were paid, without the study that has paid them. A traced run is another one.
+    let journal = journal_of(&folder);
+    let calls = journal.lines().filter(|line| line.starts_with("{\"event\":\"call\""));
+    let scopes = calls.filter_map(|line| line.split("\"scope\":\"").nth(1)?.split('"').next());
+    let runs = scopes.filter_map(|scope| scope.find("program-").map(|at| &scope[at..]));
+    let mut runs: Vec<&str> = runs.filter(|run| !run.ends_with("/traced")).collect();
+    let all = runs.len();
+    runs.sort_unstable();
+    runs.dedup();
+    assert!(all > 100, "{report}");
+    assert_eq!(runs.len(), all, "{report}");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// A small run. Without a budget of the test, it has one of its own.

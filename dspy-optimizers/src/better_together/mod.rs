@@ -204,6 +204,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let scores = Span::between(rows, rows.saturating_mul(steps.len() as u64 + 1));
         let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
         let mut all = estimate::<P, E, _>(program, &data, &self.options, cost)?;
+        let sure = all.program_calls.least;
         for at in steps {
             let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
             let mut step = self.optimizers[at].1.estimate(program, data)?;
@@ -212,7 +213,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             }
             all = all.then(step);
         }
-        Ok(all.within(self.options.budget))
+        Ok(all.ended_by(self.options.budget, sure))
     }
 
     /// Returns the index of the optimizer of each step, after a check of the options.

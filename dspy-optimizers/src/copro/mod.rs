@@ -188,7 +188,7 @@ impl<E, O> Copro<SharedMetric<E, O>> {
             val.saturating_mul(breadth).saturating_mul(depth)
         } else {
             let rounds = depth.saturating_mul(depth.saturating_add(1)) / 2;
-            predictors.saturating_mul(val).saturating_mul(breadth).saturating_mul(rounds)
+            predictors.saturating_mul(val).saturating_mul(breadth).saturating_mul(rounds).saturating_add(val)
         };
         let proposals = predictors.saturating_mul(breadth.saturating_mul(depth) - 1);
         Ok(Cost {

@@ -160,6 +160,7 @@ where
             let ratio = fewest as f64 / counts.iter().sum::<u64>().max(1) as f64;
             all.program_calls.least = (all.program_calls.least as f64 * ratio).floor() as u64;
         }
+        let sure = all.program_calls.least;
         for (index, member) in program.programs.iter().enumerate() {
             let seed = Seed::new(self.options.seed).branch("member").index(index as u64);
             let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
@@ -169,7 +170,7 @@ where
             }
             all = all.then(of_member);
         }
-        Ok(all.within(self.options.budget))
+        Ok(all.ended_by(self.options.budget, sure))
     }
 
     async fn search(&self, study: &Study<'_, Ensemble<P>, E>) -> Result<Stopped, Stop> {

@@ -128,6 +128,26 @@ impl Estimate {
         }
     }
 
+    /// Returns the estimate of a run with this budget, which may end it after its first `sure` calls of the program.
+    pub(crate) fn ended_by(mut self, budget: Budget, sure: u64) -> Self {
+        let other = budget.tokens.is_some() || budget.usd.is_some() || budget.time.is_some();
+        let calls =
+            budget.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
+        if other || calls {
+            let before = self.program_calls.least;
+            let least = if other { 0 } else { before.min(sure) };
+            let part = if before == 0 { 0.0 } else { least as f64 / before as f64 };
+            (self.program_calls.least, self.proposer_calls.least) = (least, 0);
+            if let Some(tokens) = &mut self.tokens {
+                tokens.least = (tokens.least as f64 * part) as u64;
+            }
+            if let Some(usd) = &mut self.usd {
+                usd.least *= part;
+            }
+        }
+        self.within(budget)
+    }
+
     /// Returns the estimate of work that may not be done.
     pub(crate) fn or_nothing(mut self) -> Self {
         self.program_calls.least = 0;

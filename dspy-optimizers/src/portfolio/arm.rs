@@ -43,7 +43,7 @@ macro_rules! compile {
         let Work { metric, options, program, data, share, seed, .. } = $work;
         let optimizer = $builder
             .metric(metric.clone())
-            .budget(share.budget)
+            .budget(share.limit())
             .seed(seed)
             .concurrency(options.concurrency)
             .max_errors(options.max_errors)

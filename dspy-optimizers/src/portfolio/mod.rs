@@ -53,9 +53,9 @@ use crate::verify::Verify;
 /// Without a [valset](crate::Data::valset), half of the trainset that is left after the verification rows were held
 /// out is used as one. At most 100 rows of a valset are used.
 ///
-/// Cost: the budget. 70 % of the part that is not reserved for the verification is for the optimizers, the rest for
-/// scores. With [`Budget::UNLIMITED`], the optimizers get three times the runs of [`Auto`], and each of their results
-/// may run on the valset once.
+/// Cost: the budget. 70 % of the part that is not reserved for the verification is planned for the optimizers, the rest
+/// is for scores. An optimizer gets a size that its share typically pays for, and may spend up to twice as much. With
+/// [`Budget::UNLIMITED`], the share of all optimizers is three times the runs of [`Auto`].
 ///
 /// ```
 /// # use dspy_core::lm::Lm;
@@ -130,11 +130,10 @@ impl<E, O> Portfolio<SharedMetric<E, O>> {
 
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
         let val = plan::split(sizes)?.1;
-        let runs = plan::unlimited(self.auto, sizes.predictors, val) as u64;
-        let val = val as u64;
-        let scores = (plan::most_results() as u64 + 1).saturating_mul(val);
+        let runs = plan::unlimited(self.auto, sizes.predictors, val);
         // Otherwise the budget is the only limit.
-        let most = (!plan::is_limited(self.options.budget)).then(|| runs.saturating_add(scores));
+        let most = (!plan::is_limited(self.options.budget)).then(|| plan::most(runs, val));
+        let val = val as u64;
         Ok(Cost {
             baseline: Some(val),
             proposals: Span { least: 0, most },

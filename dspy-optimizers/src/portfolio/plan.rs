@@ -5,7 +5,6 @@ use dspy_core::lm::{Budget, Usage};
 use super::arm::Arm;
 use crate::OptimizeError;
 use crate::auto::Auto;
-use crate::budget::without_share;
 use crate::estimate::Sizes;
 
 /// The largest number of rows to compare on.
@@ -35,9 +34,17 @@ pub(super) fn is_limited(budget: Budget) -> bool {
     budget.calls.is_some() || budget.tokens.is_some() || budget.usd.is_some()
 }
 
-/// Returns the runs of all optimizers if the budget has no limit.
+/// Returns the runs of all optimizers, as planned, if the budget has no limit.
 pub(super) fn unlimited(auto: Auto, predictors: usize, val: usize) -> usize {
     UNLIMITED.saturating_mul(auto.rollouts(predictors, val))
+}
+
+/// Returns the largest number of runs that a portfolio makes for this planned number.
+pub(super) fn most(planned: usize, val: usize) -> u64 {
+    // Each result of an optimizer is scored at most once.
+    let results = rungs(Arm::ALL.len()).iter().sum::<usize>();
+    let scores = (results as u64 + 1).saturating_mul(val as u64);
+    ((planned as f64 * GUARD) as u64).saturating_add(scores)
 }
 
 /// Returns the number of optimizers in each rung.
@@ -49,17 +56,35 @@ pub(super) fn rungs(arms: usize) -> Vec<usize> {
     rungs
 }
 
-/// Returns the largest number of results of optimizers that are scored.
-pub(super) fn most_results() -> usize {
-    rungs(Arm::ALL.len()).iter().sum()
-}
-
 /// The budget of an optimizer in a rung.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Share {
     pub(super) budget: Budget,
     /// The number of runs of the program that it pays.
     pub(super) rollouts: usize,
+}
+
+/// The limit of an optimizer, in units of its share. The sizes of an optimizer follow from its share and are those of a
+/// typical run: a race needs about half of the runs that it may need.
+const GUARD: f64 = 2.0;
+
+impl Share {
+    /// Returns the limit of the optimizer. It is above the share, so that calls that were charged twice because the
+    /// process died do not change the result.
+    pub(super) fn limit(&self) -> Budget {
+        times(self.budget, GUARD)
+    }
+}
+
+/// Returns a budget with each limit multiplied, without one on time.
+fn times(budget: Budget, factor: f64) -> Budget {
+    let mut product = budget;
+    product.calls = budget.calls.map(|calls| (calls as f64 * factor) as u64);
+    product.tokens = budget.tokens.map(|tokens| (tokens as f64 * factor) as u64);
+    product.usd = budget.usd.map(|usd| usd * factor);
+    // The clock of a nested study restarts on resume; that of the whole study limits all.
+    product.time = None;
+    product
 }
 
 /// The budget of all optimizers.
@@ -78,13 +103,11 @@ impl Purse {
         let mean = |total: f64| total / runs.max(1) as f64;
         // Replies of a cache are not counted, but those of other programs may not be cached.
         let calls = mean(usage.requests as f64).max(1.0);
-        let mut budget = if is_limited(search) {
-            without_share(search, 1.0 - FOR_ARMS)
+        let budget = if is_limited(search) {
+            times(search, FOR_ARMS)
         } else {
             Budget::calls((unlimited as f64 * calls).ceil() as u64)
         };
-        // The clock of a nested study restarts on resume; that of the whole study limits all.
-        budget.time = None;
         Purse {
             budget,
             calls,
@@ -96,10 +119,7 @@ impl Purse {
     /// Returns the part of one of `arms` optimizers in one of `rungs` rungs.
     pub(super) fn share(&self, rungs: usize, arms: usize) -> Share {
         let part = 1.0 / (rungs.max(1) * arms.max(1)) as f64;
-        let mut budget = self.budget;
-        budget.calls = self.budget.calls.map(|calls| (calls as f64 * part) as u64);
-        budget.tokens = self.budget.tokens.map(|tokens| (tokens as f64 * part) as u64);
-        budget.usd = self.budget.usd.map(|usd| usd * part);
+        let budget = times(self.budget, part);
         let pays = |limit: Option<f64>, each: f64| {
             limit.filter(|_| each > 0.0).map_or(f64::INFINITY, |limit| limit / each)
         };

@@ -164,7 +164,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 case: self.case,
             };
             let name = format!("rung-{number}/{}", arm.name());
-            let made = match study.nested_alike(&name, share.budget, arm.run(work)).await {
+            let made = match study.nested_alike(&name, share.limit(), arm.run(work)).await {
                 Ok(made) => made,
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
@@ -193,7 +193,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             trial.usage = usage;
             trial.notes.push(gain(&after, &before));
             if let Stopped::Budget(_) = stopped {
-                trial.notes.push("its share of the budget is spent".to_owned());
+                trial.notes.push(stopped.to_string());
             }
             let trial = study.record(trial, program.clone());
             if scores_of.mean > self.best.scores.mean {
