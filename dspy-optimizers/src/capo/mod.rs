@@ -14,7 +14,7 @@ use self::writer::Writer;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
-use crate::estimate::{Cost, Sizes, Span, Writer};
+use crate::estimate::{self, Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
@@ -262,7 +262,7 @@ impl<E, O> Capo<SharedMetric<E, O>> {
         let initial = settings.proposer.calls(Span::exactly(predictors.saturating_mul(population - 1)));
         let varied = predictors.saturating_mul(2).saturating_mul(children);
         let writer = match settings.proposer.writer() {
-            Writer::Lm(None) => Writer::Lm(settings.prompt_lm.clone()),
+            estimate::Writer::Lm(None) => estimate::Writer::Lm(settings.prompt_lm.clone()),
             writer => writer,
         };
         Ok(Cost {

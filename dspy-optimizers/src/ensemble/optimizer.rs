@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dspy_core::Seed;
-use dspy_core::program::{HasPredictors as _, Module};
+use dspy_core::program::Module;
 use dspy_core::signature::Example;
 use serde::Serialize;
 use serde_json::json;

@@ -126,7 +126,8 @@ impl Purse {
         let rollouts = pays(budget.calls.map(|calls| calls as f64), self.calls)
             .min(pays(budget.tokens.map(|tokens| tokens as f64), self.tokens))
             .min(pays(budget.usd, self.usd));
-        Share { budget, rollouts: (rollouts as usize).min(MOST_ROLLOUTS) }
+        // A quotient such as 0.007 ÷ 0.001 is slightly less than the number that is meant.
+        Share { budget, rollouts: ((rollouts + 1e-9) as usize).min(MOST_ROLLOUTS) }
     }
 
     /// Returns the number of the first of these optimizers that can all be run: each must at least be able to compare
@@ -159,7 +160,7 @@ mod tests {
         let spent: u64 =
             rungs(8).into_iter().map(|arms| purse.share(4, arms).budget.calls.unwrap() * arms as u64).sum();
         assert!(spent <= 1_120, "{spent}");
-        assert_eq!(purse.affords(8, 17), 6);
+        assert_eq!(purse.affords(8, 17), 4, "each of them runs on 34 rows");
         assert_eq!(purse.affords(8, 10_000), 1);
         assert_eq!(purse.affords(0, 10), 0);
     }
