@@ -29,7 +29,7 @@ async fn perfect<O: Optimizer<DynPredict, Row>>(optimizer: O) -> (Report, usize,
     let (lm, writer) = (Obedient::new(), Obedient::new());
     let (train, val) = (rows(25), rows(20));
     let data = Data::new(&train[..]).valset(&val[..]);
-    let run = optimizer.compile(knowing(&lm, &HINTS), data);
+    let run = async { optimizer.compile(knowing(&lm, &HINTS), data).await };
     let optimized = Settings::new().lm(Lm::shared(writer.clone())).scope(run).await.unwrap();
     assert!(optimized.predictor().instruction().contains("owl=hoot"));
     (optimized.report().clone(), lm.calls(), writer.calls())
@@ -93,7 +93,7 @@ async fn a_run_that_ended_for_it_goes_on_in_its_journal() {
     let lm = Obedient::new();
     let copro = || Copro::builder().metric(right).breadth(2).depth(1).run_dir(&folder);
     let run = async |best: Option<f64>| {
-        let run = copro().best_score(best).build().compile(knowing(&lm, &HINTS), rows(20));
+        let run = async { copro().best_score(best).build().compile(knowing(&lm, &HINTS), rows(20)).await };
         Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap().report().clone()
     };
     let first = run(Some(1.0)).await;
@@ -122,7 +122,7 @@ async fn a_gain_of_two_rows_in_many_cannot_be_seen() {
     {
         let lm = Obedient::new();
         let copro = Copro::builder().metric(but(failing)).breadth(2).depth(1).build();
-        let run = copro.compile(knowing(&lm, &HINTS), rows(rows_of));
+        let run = async { copro.compile(knowing(&lm, &HINTS), rows(rows_of)).await };
         let optimized = Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap();
         let report = optimized.report();
         assert_eq!(report.stopped, stopped, "{failing} of {rows_of}: {report}");
@@ -137,7 +137,7 @@ async fn another_scale_is_no_reason_to_stop() {
     let lm = Obedient::new();
     let run = async |best: Option<f64>| {
         let copro = Copro::builder().metric(percent).breadth(2).depth(1).best_score(best).build();
-        let run = copro.compile(knowing(&lm, &HINTS[..3]), rows(20));
+        let run = async { copro.compile(knowing(&lm, &HINTS[..3]), rows(20)).await };
         Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap().report().clone()
     };
     let report = run(Some(1.0)).await;

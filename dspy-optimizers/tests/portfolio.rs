@@ -33,7 +33,7 @@ where
     E: Example,
     O: Optimizer<P, E>,
 {
-    let run = optimizer.compile(program, Data::new(rows));
+    let run = async { optimizer.compile(program, Data::new(rows)).await };
     Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap()
 }
 
@@ -150,7 +150,7 @@ async fn a_program_is_not_run_twice_on_a_row() {
     let portfolio = Portfolio::builder(Budget::calls(1_500)).metric(taught).build();
     let folder = folder("portfolio-once");
     let data = Data::new(&train[..]).valset(&val[..]);
-    let run = portfolio.run_dir(&folder).compile(one_step(&lm), data);
+    let run = async { portfolio.run_dir(&folder).compile(one_step(&lm), data).await };
     let report = Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap().report().clone();
     assert_eq!(report.usage.requests as usize, lm.calls());
     // The names of the runs that were paid, without the study that has paid them. A traced run is another one.
