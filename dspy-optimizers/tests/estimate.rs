@@ -157,9 +157,10 @@ async fn optimizers_of_both_stay_within_their_estimates() {
         "Capo, no shots": Capo::builder().population(2).steps(2).max_shots(0),
         "Simba": Simba::builder().minibatch(4).num_candidates(2).max_steps(3),
         "Simba, published": Simba::builder().minibatch(3).num_candidates(3).max_steps(2).published(),
-        "Portfolio": Portfolio::builder(Budget::UNLIMITED),
         "Portfolio, limited": Portfolio::builder(Budget::calls(200)),
     }
+    let unlimited = Portfolio::builder(Budget::UNLIMITED).metric(right).build();
+    stays_within("Portfolio", &unlimited, one_step).await;
 }
 
 fn nearest(lm: &Arc<Obedient>) -> NearestDemos<DynPredict> {
