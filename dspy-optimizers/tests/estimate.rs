@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{HINTS, Obedient, Row, Steps, one_step, right, rows};
 use dspy_core::evaluate::Score;
-use dspy_core::lm::{
-    BoxFuture, LanguageModel, Lm, LmError, Price, Request, Response, Usage,
-};
+use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, Price, Request, Response, Usage};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{HasPredictors as _, Settings};
 use dspy_core::signature::Values;
@@ -44,7 +42,8 @@ impl LanguageModel for Scribe {
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
         let system = request.messages[0].text();
         let described = ["summary", "observations", "description"];
-        let Some(field) = described.iter().find(|field| system.contains(&format!("[[ ## {field} ## ]]"))) else {
+        let Some(field) = described.iter().find(|field| system.contains(&format!("[[ ## {field} ## ]]")))
+        else {
             return self.obedient.complete(request);
         };
         self.described.fetch_add(1, Ordering::SeqCst);

@@ -131,8 +131,7 @@ impl Estimate {
     /// Returns the estimate of a run with this budget, which may end it after its first `sure` calls of the program.
     pub(crate) fn ended_by(mut self, budget: Budget, sure: u64) -> Self {
         let other = budget.tokens.is_some() || budget.usd.is_some() || budget.time.is_some();
-        let calls =
-            budget.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
+        let calls = budget.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
         if other || calls {
             let before = self.program_calls.least;
             let least = if other { 0 } else { before.min(sure) };
