@@ -20,6 +20,7 @@ pub(crate) struct Sizes {
 }
 
 /// The models that write texts.
+#[expect(clippy::large_enum_variant, reason = "there is one for each estimate")]
 #[derive(Debug, Clone)]
 pub(crate) enum Writer {
     /// This model, or the current one.

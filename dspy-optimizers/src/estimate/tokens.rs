@@ -20,7 +20,7 @@ const UNKNOWN: u64 = 50;
 /// The tokens that the proposers' own instructions take up.
 const PROPOSER: u64 = 400;
 
-/// The tokens of a text that a proposer writes.
+/// The tokens of an instruction that a proposer writes.
 const WRITTEN: u64 = 200;
 
 /// The tokens of the calls of a run of a program, summed over its predictors.

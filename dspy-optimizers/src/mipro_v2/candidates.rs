@@ -72,7 +72,7 @@ impl Making<'_> {
     /// Makes the sets of demonstrations, each as a program.
     async fn sets<P: Program, E: ExampleFor<P>>(&self, study: &Study<'_, P, E>) -> Result<Vec<P>, Stop> {
         let roles = Roles::of(study)?;
-        let settings = self.plan.bootstrap(self.settings, self.bootstrap);
+        let settings = self.settings.bootstrap(self.bootstrap);
         let labelled = (settings.max_labeled_demos > 0).then_some(DemoSet::Labelled);
         let first = [DemoSet::ZeroShot].into_iter().chain(labelled).chain([DemoSet::Bootstrapped]);
         let places: Vec<usize> = (0..self.learn).collect();

@@ -316,7 +316,7 @@ impl<E, O> MiproV2<SharedMetric<E, O>> {
                 trials.saturating_mul(rows as u64).saturating_add(evaluations.saturating_mul(val))
             }
         };
-        let bootstrap = plan.bootstrap(&mipro, &self.settings);
+        let bootstrap = mipro.bootstrap(&self.settings);
         let labelled = usize::from(bootstrap.max_labeled_demos > 0);
         let bootstraps = bootstrap.runs_of(plan.sets.saturating_sub(1 + labelled), learn);
         let mut proposals = Span::exactly(0);

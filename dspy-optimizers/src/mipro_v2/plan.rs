@@ -66,6 +66,15 @@ pub(super) struct MiproSettings {
 }
 
 impl MiproSettings {
+    /// Returns the parameters of the bootstraps. Without a search over demonstrations, a few are made for the proposer.
+    pub(super) fn bootstrap(&self, given: &Settings) -> Settings {
+        let mut bootstrap = given.clone();
+        if self.searched == Searched::Instructions {
+            (bootstrap.max_bootstrapped_demos, bootstrap.max_labeled_demos) = (MOST_SHOWN, 0);
+        }
+        bootstrap
+    }
+
     pub(super) fn identity(&self) -> Value {
         let MiproSettings { searched, auto, num_candidates, num_trials, minibatch, .. } = self;
         json!({
@@ -147,15 +156,6 @@ impl Plan {
             return Err(OptimizeError::Split { set: "trainset", rows, ratio: SPLIT });
         }
         Ok((rows - held_out, held_out.min(self.valset)))
-    }
-
-    /// Returns the parameters of the bootstraps. Without a search over demonstrations, a few are made for the proposer.
-    pub(super) fn bootstrap(&self, settings: &MiproSettings, given: &Settings) -> Settings {
-        let mut bootstrap = given.clone();
-        if settings.searched == Searched::Instructions {
-            (bootstrap.max_bootstrapped_demos, bootstrap.max_labeled_demos) = (MOST_SHOWN, 0);
-        }
-        bootstrap
     }
 }
 

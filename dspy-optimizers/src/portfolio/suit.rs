@@ -18,6 +18,7 @@ pub(super) const MINIBATCH: usize = 16;
 const MANY: usize = 60;
 
 /// The properties of a program and its data that decide which optimizers suit.
+#[expect(clippy::struct_excessive_bools, reason = "independent properties")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {
     pub(super) predictors: usize,
