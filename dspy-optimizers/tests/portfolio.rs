@@ -87,7 +87,7 @@ impl Example for Mood {
 
     fn values(&self) -> Result<Values, FieldError> {
         let mut values = self.input()?;
-        values.insert("mood".into(), if self.0 % 2 == 0 { "good" } else { "bad" }.into());
+        values.insert("mood".into(), if self.0.is_multiple_of(2) { "good" } else { "bad" }.into());
         Ok(values)
     }
 }
@@ -103,7 +103,8 @@ async fn the_case_decides_which_optimizers_run() {
     let lm = Obedient::new();
     let budget = Budget::calls(5_000);
     // Labels of a closed set, many rows, scores that differ, no feedback.
-    let metric = |row: &Mood, output: &Values| output["mood"] == if row.0 % 2 == 0 { "good" } else { "bad" };
+    let metric =
+        |row: &Mood, output: &Values| output["mood"] == if row.0.is_multiple_of(2) { "good" } else { "bad" };
     let portfolio = Portfolio::builder(budget).metric(metric).build();
     let optimized = optimize(&lm, &portfolio, moody(), (0..120).map(Mood).collect()).await;
     let report = optimized.report();
@@ -226,7 +227,7 @@ async fn several_predictors_are_optimized_together() {
     let lm = Obedient::new();
     let both = |_: &Row, output: &Values| {
         let known = |side: &str| f64::from(u8::from(output[side] != "silence"));
-        (known("left") + known("right")) / 2.0
+        f64::midpoint(known("left"), known("right"))
     };
     let portfolio = Portfolio::builder(Budget::calls(1_500)).metric(both).verify(Verify::rows(10)).build();
     let optimized = optimize(&lm, &portfolio, pair(), rows(40)).await;
