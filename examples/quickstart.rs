@@ -4,10 +4,11 @@
 //! Needs: nothing. Without a key it uses the built-in model, a small in-context learner in this process; with
 //! `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, … or `DSPY_MODEL=provider/model` the same program runs on that
 //! model.
-//! Writes: `runs/quickstart/`, the journal of the run and the saved program. Delete it to start over.
+//! Writes: `runs/quickstart/`, the journal of the run, its report for a browser, and the saved program. Delete it to
+//! start over.
 
 use dspy::data;
-use dspy::optimizers::{BootstrapFewShotWithRandomSearch, Budget};
+use dspy::optimizers::{Budget, Portfolio};
 use dspy::prelude::*;
 
 /// The teams of a shop's help desk.
@@ -76,22 +77,21 @@ async fn main() -> dspy::Result<()> {
     let before = evaluate.run(&program, &heldout).await?;
     println!("baseline   {before}");
 
-    let optimized = BootstrapFewShotWithRandomSearch::builder()
+    // Chooses the optimizers that suit, gives more of the budget to the better ones, and combines them.
+    let folder = format!("runs/quickstart/{}", lm.id().replace('/', "-"));
+    let optimizer = Portfolio::builder(Budget::calls(3_000).usd(2.0))
         .metric(routed_well)
-        .max_bootstrapped_demos(8)
-        .max_labeled_demos(24)
-        .num_candidate_programs(6)
-        .budget(Budget::calls(5_000).usd(2.0))
         // An interrupted run resumes from here and repeats no paid call.
-        .run_dir(format!("runs/quickstart/{}", lm.id().replace('/', "-")))
+        .run_dir(&folder)
         .progress(true)
-        .build()
-        .compile(program, &train)
-        .await?;
+        .build();
+    println!("estimate   {}", optimizer.estimate(&program, &train)?);
+    let optimized = optimizer.compile(program, &train).await?;
     println!("{}", optimized.report());
 
     let after = evaluate.run(&optimized, &heldout).await?;
     println!("optimized  {after}   (baseline {before}; the same held-out rows)");
+    println!("report     {folder}/report.html");
 
     let path = "runs/quickstart/program.json";
     optimized.save(path)?;

@@ -144,6 +144,9 @@ pub mod guide {
 
     /// Optimizers, one guide each: when to use it, its settings, its cost.
     pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/portfolio.md")]
+        pub mod portfolio {}
+
         #[doc = include_str!("../docs/optimizers/better-together.md")]
         pub mod better_together {}
 

@@ -1,6 +1,13 @@
 //! The builders of the built-in optimizers. A missing metric is a compile error.
 
+use dspy_core::program::HasPredictors;
+
+use crate::data::{Data, RowSet};
+use crate::engine::Splits;
+use crate::error::OptimizeError;
+use crate::estimate::{Cost, Estimate, Sizes};
 use crate::metric::SharedMetric;
+use crate::options::Options;
 
 /// A placeholder for a metric that is not set.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +37,7 @@ impl<E, O> HasMetric for SharedMetric<E, O> {}
 ///
 /// - `fn settings(&self) -> Value`: everything that determines the result, for the header of the journal;
 /// - `fn check(&self) -> Result<(), OptimizeError>`: a check of the options;
+/// - `fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError>`: the cost of the algorithm;
 /// - `async fn search(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>`: the algorithm.
 macro_rules! optimizer {
     ($optimizer:ident { $($field:ident),* $(,)? }) => {
@@ -94,6 +102,27 @@ macro_rules! optimizer {
             }
         }
 
+        impl<E: dspy_core::signature::Example, O: Send + Sync + 'static> $optimizer<crate::SharedMetric<E, O>> {
+            /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments,
+            /// without a call.
+            ///
+            /// # Errors
+            /// As `compile`, if the data or the options cannot be used.
+            pub fn estimate<P, D>(
+                &self,
+                program: &P,
+                data: D,
+            ) -> Result<crate::Estimate, crate::OptimizeError>
+            where
+                P: crate::engine::Program<Output = O>,
+                E: crate::engine::ExampleFor<P>,
+                D: crate::IntoData<P, E>,
+            {
+                self.check()?;
+                crate::builder::estimate::<P, E, _>(program, &data.into_data(), &self.options, |sizes| self.cost(sizes))
+            }
+        }
+
         impl<P, E> crate::Optimizer<P, E> for $optimizer<crate::SharedMetric<E, P::Output>>
         where
             P: crate::engine::Program,
@@ -109,7 +138,41 @@ macro_rules! optimizer {
             {
                 self.compile(program, data)
             }
+
+            fn estimate<D>(&self, program: &P, data: D) -> Result<crate::Estimate, crate::OptimizeError>
+            where
+                D: crate::IntoData<P, E>,
+            {
+                self.estimate(program, data)
+            }
         }
     };
 }
 pub(crate) use optimizer;
+
+/// Returns the estimate of an algorithm with this cost on data.
+pub(crate) fn estimate<P, E, T>(
+    program: &P,
+    data: &Data<P, T>,
+    options: &Options,
+    cost: impl FnOnce(&Sizes) -> Result<Cost, OptimizeError>,
+) -> Result<Estimate, OptimizeError>
+where
+    P: HasPredictors,
+    T: RowSet<E>,
+{
+    let splits = Splits::<E>::of(program, data, options)?;
+    let Splits { train, val, given_val, verify, holdout } = &splits;
+    let predictors = program.named_predictors().len();
+    if predictors == 0 {
+        return Err(OptimizeError::NoPredictors);
+    }
+    let sizes = Sizes { train: train.len(), val: val.len(), given_val: *given_val, predictors };
+    let mut cost = cost(&sizes)?;
+    if let (Some(verify), Ok(holdout)) = (verify, holdout) {
+        cost = cost.verifying((holdout.len() * (1 + verify.finalists)) as u64);
+    }
+    let cost = cost.may_lack_headroom(options.best_score.is_some());
+    let sure = cost.baseline.unwrap_or(0).saturating_mul(predictors as u64);
+    Ok(cost.estimate(program, train).ended_by(options.budget, sure))
+}

@@ -7,6 +7,7 @@ use dspy_core::signature::Example;
 use crate::data::{IntoData, RowSet as _, Rows};
 use crate::demos;
 use crate::error::OptimizeError;
+use crate::estimate::Estimate;
 use crate::optimized::Optimized;
 use crate::optimizer::Optimizer;
 use crate::report::{Report, Trial};
@@ -99,6 +100,23 @@ impl LabeledFewShot {
         async move { this.run(program, &data.train.rows("trainset")?) }
     }
 
+    /// Returns the estimate of [`compile`](Self::compile): no call.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn estimate<P, E, D>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError>
+    where
+        P: HasPredictors,
+        E: Example,
+        D: IntoData<P, E>,
+    {
+        data.into_data().train.rows("trainset")?;
+        if program.named_predictors().is_empty() {
+            return Err(OptimizeError::NoPredictors);
+        }
+        Ok(Estimate::nothing())
+    }
+
     fn run<P: HasPredictors, E: Example>(
         &self,
         mut program: P,
@@ -123,6 +141,10 @@ impl<P: HasPredictors + Send + Sync, E: Example> Optimizer<P, E> for LabeledFewS
         data: D,
     ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send {
         self.compile(program, data)
+    }
+
+    fn estimate<D: IntoData<P, E>>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError> {
+        self.estimate(program, data)
     }
 }
 

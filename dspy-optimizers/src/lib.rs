@@ -1,7 +1,11 @@
 //! Optimizers for `dspy` programs, which find the instructions and demonstrations that maximise a metric.
 //!
+//! Those who start need not choose: [`Portfolio`] runs the optimizers that suit the program and the data on one budget,
+//! and combines them.
+//!
 //! | I have | use |
 //! |---|---|
+//! | twenty rows or more, a metric and a budget | [`Portfolio`]: chooses among the others, and says why |
 //! | labelled rows, no metric | [`LabeledFewShot`]: rows as demonstrations; calls no model |
 //! | about ten rows and a metric | [`BootstrapFewShot`]: successful runs of the program as demonstrations |
 //! | fifty rows or more and a metric | [`BootstrapFewShotWithRandomSearch`]: the best of several such sets |
@@ -31,6 +35,9 @@
 //! - **Hard limits.** The worst-case cost of a call is reserved from the [`Budget`] before the call starts.
 //!   When the budget is exhausted, the best program so far is the result.
 //! - **Outages do not affect scores.** The run stops with an error that says how to resume.
+//! - **An estimate** before the run: [`Optimizer::estimate`] says how many calls, tokens and US dollars it takes.
+//! - **No search without headroom.** An optimizer that scores the original program ends there if no gain could be
+//!   seen; see [`Headroom`].
 //!
 //! [`StudyEvents`] has the events of a running optimization as a stream.
 //!
@@ -91,8 +98,10 @@ mod demos;
 pub mod engine;
 mod ensemble;
 mod error;
+mod estimate;
 mod events;
 pub mod gepa;
+mod headroom;
 mod identity;
 mod infer_rules;
 mod journal;
@@ -105,7 +114,9 @@ mod module_opro;
 mod optimized;
 mod optimizer;
 mod options;
+mod paired;
 mod playbook;
+mod portfolio;
 pub mod proposer;
 mod race;
 mod random_search;
@@ -133,8 +144,10 @@ pub use data::{Data, IntoData, Row, RowSet, Rows};
 pub use dspy_core::lm::{Budget, Limit};
 pub use ensemble::{Ensemble, EnsembleOptimizer, Reducer};
 pub use error::OptimizeError;
+pub use estimate::{Estimate, Span};
 pub use events::{BudgetLeft, StudyEvent, StudyEvents};
 pub use gepa::Gepa;
+pub use headroom::Headroom;
 pub use infer_rules::InferRules;
 pub use journal::JournalError;
 pub use knn_few_shot::{KnnFewShot, NearestDemos};
@@ -145,6 +158,7 @@ pub use module_opro::ModuleOpro;
 pub use optimized::Optimized;
 pub use optimizer::{BoxOptimizer, Optimizer};
 pub use options::Options;
+pub use portfolio::Portfolio;
 pub use race::Race;
 pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{

@@ -7,6 +7,7 @@ use dspy_core::lm::BoxFuture;
 
 use crate::data::{Data, IntoData, RowSet, Rows};
 use crate::error::OptimizeError;
+use crate::estimate::Estimate;
 use crate::optimized::Optimized;
 
 /// An algorithm that improves a program with data.
@@ -80,6 +81,21 @@ pub trait Optimizer<P, E>: Send + Sync {
     where
         D: IntoData<P, E>;
 
+    /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments, without a call.
+    ///
+    /// The default says that nothing is known; the optimizers of this library all have an estimate. Prompts are
+    /// rendered, and prices looked up, with the settings of the current task.
+    ///
+    /// # Errors
+    /// As `compile`, if the data or the options cannot be used.
+    fn estimate<D>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<P, E>,
+    {
+        let _ = (program, data);
+        Ok(Estimate::unknown())
+    }
+
     /// Returns the optimizer with its type erased, for lists of optimizers.
     fn boxed(self) -> BoxOptimizer<P, E>
     where
@@ -102,6 +118,8 @@ trait ErasedOptimizer<P, E>: Send + Sync {
         program: P,
         data: Data<P, Rows<'a, E>>,
     ) -> BoxFuture<'a, Result<Optimized<P>, OptimizeError>>;
+
+    fn estimate_erased(&self, program: &P, data: Data<P, Rows<'_, E>>) -> Result<Estimate, OptimizeError>;
 }
 
 impl<P, E, O> ErasedOptimizer<P, E> for O
@@ -117,18 +135,35 @@ where
     ) -> BoxFuture<'a, Result<Optimized<P>, OptimizeError>> {
         Box::pin(self.compile(program, data))
     }
+
+    fn estimate_erased(&self, program: &P, data: Data<P, Rows<'_, E>>) -> Result<Estimate, OptimizeError> {
+        self.estimate(program, data)
+    }
+}
+
+/// Returns data with its rows as selections.
+fn selected<'r, P, E, T: RowSet<E>>(
+    (train, val, holdout): (&'r T, Option<&'r T>, Option<&'r T>),
+    teacher: Option<P>,
+) -> Result<Data<P, Rows<'r, E>>, OptimizeError> {
+    Ok(Data {
+        train: train.rows("trainset")?,
+        val: val.map(|val| val.rows("valset")).transpose()?,
+        holdout: holdout.map(|holdout| holdout.rows("holdout")).transpose()?,
+        teacher,
+    })
 }
 
 impl<P: Send + 'static, E: Send + Sync + 'static> Optimizer<P, E> for BoxOptimizer<P, E> {
     async fn compile<D: IntoData<P, E>>(&self, program: P, data: D) -> Result<Optimized<P>, OptimizeError> {
         let Data { train, val, holdout, teacher } = data.into_data();
-        let data = Data {
-            train: train.rows("trainset")?,
-            val: val.as_ref().map(|val| val.rows("valset")).transpose()?,
-            holdout: holdout.as_ref().map(|holdout| holdout.rows("holdout")).transpose()?,
-            teacher,
-        };
+        let data = selected((&train, val.as_ref(), holdout.as_ref()), teacher)?;
         self.0.compile_erased(program, data).await
+    }
+
+    fn estimate<D: IntoData<P, E>>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError> {
+        let Data { train, val, holdout, teacher } = data.into_data();
+        self.0.estimate_erased(program, selected((&train, val.as_ref(), holdout.as_ref()), teacher)?)
     }
 }
 
@@ -139,6 +174,13 @@ impl<P, E, O: Optimizer<P, E> + ?Sized> Optimizer<P, E> for &O {
         data: D,
     ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send {
         (**self).compile(program, data)
+    }
+
+    fn estimate<D>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<P, E>,
+    {
+        (**self).estimate(program, data)
     }
 }
 

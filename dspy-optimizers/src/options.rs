@@ -26,6 +26,7 @@ pub struct Options {
     pub(crate) progress: bool,
     pub(crate) max_errors: usize,
     pub(crate) verify: Option<Verify>,
+    pub(crate) best_score: Option<f64>,
     pub(crate) listener: Option<Listener>,
 }
 
@@ -39,6 +40,7 @@ impl Default for Options {
             progress: false,
             max_errors: 10,
             verify: None,
+            best_score: Some(1.0),
             listener: None,
         }
     }
@@ -50,7 +52,17 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { budget, run_dir, concurrency, seed, progress, max_errors, verify, listener } = self;
+        let Options {
+            budget,
+            run_dir,
+            concurrency,
+            seed,
+            progress,
+            max_errors,
+            verify,
+            best_score,
+            listener,
+        } = self;
         f.debug_struct("Options")
             .field("budget", budget)
             .field("run_dir", run_dir)
@@ -59,6 +71,7 @@ impl fmt::Debug for Options {
             .field("progress", progress)
             .field("max_errors", max_errors)
             .field("verify", verify)
+            .field("best_score", best_score)
             .field("on_event", &listener.is_some())
             .finish()
     }
@@ -142,6 +155,15 @@ macro_rules! option_setters {
         #[must_use]
         pub fn verify(mut $self, verify: crate::Verify) -> Self {
             $options.verify = Some(verify);
+            $self
+        }
+
+        /// Sets the best possible score of the metric, 1 by default. If the original program reaches it, or is so near
+        /// that no gain could be seen on the rows, the search ends before it spends more; see
+        /// [`Headroom`](crate::Headroom). With `None`, no search ends for that reason.
+        #[must_use]
+        pub fn best_score(mut $self, score: impl Into<Option<f64>>) -> Self {
+            $options.best_score = score.into();
             $self
         }
     };

@@ -16,7 +16,7 @@ use crate::report::FEWEST_ROWS;
 /// if it scores higher than all of them. [`Report::verification`] has the scores.
 ///
 /// The rows are those of [`Data::holdout`](crate::Data::holdout). Without it, rows are drawn at random from
-/// the valset (or from the trainset, if there is no valset) before the search begins, at most half of them.
+/// the valset (or from the trainset, if there is no valset) before the search begins, by default at most half of them.
 /// Each label has the same share of them as of the valset, up to one row: a program that always returns the
 /// same label is otherwise the better one in an unlucky draw. If these would be fewer than 10 rows, the result
 /// is not verified.
@@ -31,6 +31,7 @@ use crate::report::FEWEST_ROWS;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verify {
     rows: usize,
+    share: f64,
     pub(crate) finalists: usize,
     pub(crate) reserve: f64,
 }
@@ -39,7 +40,14 @@ impl Verify {
     /// Creates settings that hold out up to this many rows, verify the best three candidates and reserve 15 %
     /// of the budget for it.
     pub const fn rows(rows: usize) -> Self {
-        Verify { rows, finalists: 3, reserve: 0.15 }
+        Verify { rows, share: 0.5, finalists: 3, reserve: 0.15 }
+    }
+
+    /// Sets the largest share of the rows that is held out, from 0 to 1, one half by default.
+    #[must_use]
+    pub const fn at_most(mut self, share: f64) -> Self {
+        self.share = share;
+        self
     }
 
     /// Sets the number of best candidates that are verified, 3 by default and at least 1. The score of a
@@ -59,11 +67,13 @@ impl Verify {
 
     /// Checks that the settings are valid.
     pub(crate) fn check(&self) -> Result<(), OptimizeError> {
-        if (0.0..=1.0).contains(&self.reserve) {
-            return Ok(());
+        for (option, share) in [("verify.reserve", self.reserve), ("verify.at_most", self.share)] {
+            if !(0.0..=1.0).contains(&share) {
+                let (value, expected) = (share.to_string(), "a number from 0 to 1");
+                return Err(OptimizeError::Option { option, value, expected });
+            }
         }
-        let (value, expected) = (self.reserve.to_string(), "a number from 0 to 1");
-        Err(OptimizeError::Option { option: "verify.reserve", value, expected })
+        Ok(())
     }
 
     /// Splits rows into those for the search and those to hold out, by the values of the fields `labels`. If
@@ -74,7 +84,9 @@ impl Verify {
         labels: &BTreeSet<String>,
         seed: Seed,
     ) -> (Rows<'d, E>, Result<Rows<'d, E>, usize>) {
-        let count = self.rows.min(rows.len() / 2);
+        // Not all rows, as the search needs some.
+        let most = ((rows.len() as f64 * self.share) as usize).min(rows.len().saturating_sub(1));
+        let count = self.rows.min(most);
         if count < FEWEST_ROWS {
             return (rows.clone(), Err(count));
         }

@@ -4,12 +4,14 @@ mod search;
 
 use std::fmt;
 
+use dspy_core::Seed;
 use dspy_core::program::Module;
 use serde_json::json;
 
-use crate::builder::{HasMetric, NoMetric};
-use crate::data::IntoData;
-use crate::engine::{ExampleFor, Program, Study, inherit};
+use crate::builder::{HasMetric, NoMetric, estimate};
+use crate::data::{Data, IntoData};
+use crate::engine::{ExampleFor, Program, Splits, Study, inherit};
+use crate::estimate::{Cost, Estimate, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
 use crate::strategy;
@@ -173,12 +175,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let this = self.clone();
         let data = data.into_data();
         inherit(async move {
-            let steps = this.steps()?;
-            let ratio = this.valset_ratio;
-            if !(0.0..=1.0).contains(&ratio) {
-                let (option, value) = ("valset_ratio", ratio.to_string());
-                return Err(OptimizeError::Option { option, value, expected: "a share from 0 to 1" });
-            }
+            let (steps, ratio) = (this.checked_steps()?, this.valset_ratio);
             let names: Vec<_> = steps.iter().map(|at| &this.optimizers[*at].0).collect();
             let settings = json!({"strategy": names, "valset_ratio": ratio, "shuffle": this.shuffle});
             let study = Study::builder("BetterTogether", program, &data)
@@ -188,6 +185,47 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             let searched = this.search(&study, &steps, data.val.is_some()).await;
             study.finish(searched).await
         })
+    }
+
+    /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments, without a
+    /// call: the scores after each step, and the estimates of the steps, each for the original program.
+    ///
+    /// # Errors
+    /// As `compile`, if the data or the options cannot be used.
+    pub fn estimate<D>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<P, E>,
+    {
+        let (steps, data) = (self.checked_steps()?, data.into_data());
+        let Splits { train, val, given_val, .. } = Splits::<E>::of(program, &data, &self.options)?;
+        let seed = Seed::new(self.options.seed);
+        let (train, val) = if given_val { (train, val) } else { self.split(&train, seed)? };
+        let rows = val.len() as u64;
+        // A step that changes nothing is not scored again.
+        let scores = Span::between(rows, rows.saturating_mul(steps.len() as u64 + 1));
+        let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
+        let mut all = estimate::<P, E, _>(program, &data, &self.options, cost)?;
+        let sure = all.program_calls.least;
+        for at in steps {
+            let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
+            let mut step = self.optimizers[at].1.estimate(program, data)?;
+            if self.options.best_score.is_some() {
+                step = step.or_nothing();
+            }
+            all = all.then(step);
+        }
+        Ok(all.ended_by(self.options.budget, sure))
+    }
+
+    /// Returns the index of the optimizer of each step, after a check of the options.
+    fn checked_steps(&self) -> Result<Vec<usize>, OptimizeError> {
+        let steps = self.steps()?;
+        let ratio = self.valset_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            let (option, value) = ("valset_ratio", ratio.to_string());
+            return Err(OptimizeError::Option { option, value, expected: "a share from 0 to 1" });
+        }
+        Ok(steps)
     }
 }
 
@@ -201,6 +239,13 @@ impl<P: Program, E: ExampleFor<P>> Optimizer<P, E> for BetterTogether<P, E, Shar
         D: IntoData<P, E>,
     {
         self.compile(program, data)
+    }
+
+    fn estimate<D>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<P, E>,
+    {
+        self.estimate(program, data)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The steps, and the scores after each.
 
+use dspy_core::Seed;
+
 use super::BetterTogether;
 use crate::data::{Data, Rows};
-use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::engine::{ExampleFor, Program, Scores, Stop, Study};
 use crate::metric::SharedMetric;
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
@@ -16,10 +18,14 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         steps: &[usize],
         given_val: bool,
     ) -> Result<Stopped, Stop> {
-        let (train, val) =
-            if given_val { (study.train().clone(), study.val().clone()) } else { self.split(study)? };
+        let (train, val) = if given_val {
+            (study.train().clone(), study.val().clone())
+        } else {
+            self.split(study.train(), study.seed())?
+        };
         let mut program = study.program().clone();
-        self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
+        let scores = self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
+        study.check_headroom(&scores)?;
         let mut label = String::new();
         for (index, at) in steps.iter().enumerate() {
             let (name, optimizer) = &self.optimizers[*at];
@@ -66,17 +72,21 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         notes: Vec<String>,
         program: &P,
         val: &Rows<'_, E>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Scores, Stop> {
         study.part("scores", label, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, val).await?;
         let trial = Trial { notes, ..Trial::new(label, program) };
         study.record(trial.scored(&scores), program.clone());
-        Ok(())
+        Ok(scores)
     }
 
     /// Holds out a part of the trainset as the valset.
-    fn split<'d>(&self, study: &Study<'d, P, E>) -> Result<(Rows<'d, E>, Rows<'d, E>), OptimizeError> {
-        let (rows, ratio) = (study.train().len(), self.valset_ratio);
+    pub(super) fn split<'d>(
+        &self,
+        train: &Rows<'d, E>,
+        seed: Seed,
+    ) -> Result<(Rows<'d, E>, Rows<'d, E>), OptimizeError> {
+        let (rows, ratio) = (train.len(), self.valset_ratio);
         // A product such as 0.29 × 100 is slightly less than the number that is meant.
         let count = (ratio * rows as f64 + 1e-9).floor() as usize;
         let error = |set| OptimizeError::Split { set, rows, ratio };
@@ -86,10 +96,10 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         if count >= rows {
             return Err(error("trainset"));
         }
-        let mut held = study.seed().branch("valset").rng().sample(rows, count);
+        let mut held = seed.branch("valset").rng().sample(rows, count);
         held.sort_unstable();
         let rest = (0..rows).filter(|row| held.binary_search(row).is_err());
-        Ok((study.train().select(rest), study.train().select(held.iter().copied())))
+        Ok((train.select(rest), train.select(held.iter().copied())))
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) use self::settings::{Settings, bootstrap_setters, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
+use crate::estimate::{Cost, Sizes};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{Stopped, Trial};
@@ -92,6 +93,11 @@ impl<E, O> BootstrapFewShot<SharedMetric<E, O>> {
 
     fn settings(&self) -> Value {
         self.settings.identity()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        Ok(self.settings.cost(self.settings.runs(sizes.train, self.settings.max_bootstrapped_demos)))
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

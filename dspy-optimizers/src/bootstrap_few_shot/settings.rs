@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Outcome;
 use crate::error::OptimizeError;
+use crate::estimate::{Cost, Span};
 use crate::identity::model_identity;
 
 /// The parameters of a bootstrap that determine its result.
@@ -44,6 +45,39 @@ impl Settings {
     pub(crate) fn accepts(&self, outcome: &Outcome) -> bool {
         let Outcome::Scored(score) = outcome else { return false };
         self.metric_threshold.map_or(score.value > 0.0, |threshold| score.value >= threshold)
+    }
+
+    /// Returns the runs of a bootstrap on this many rows that makes up to `wanted` demonstrations.
+    pub(crate) fn runs(&self, rows: usize, wanted: usize) -> Span<u64> {
+        if wanted == 0 {
+            return Span::exactly(0);
+        }
+        Span::between(wanted.min(rows) as u64, (rows as u64).saturating_mul(self.max_rounds as u64))
+    }
+
+    /// Returns the runs of several bootstraps, each but the first with a random number of demonstrations.
+    pub(crate) fn runs_of(&self, bootstraps: usize, rows: usize) -> Span<u64> {
+        let wanted = self.max_bootstrapped_demos;
+        let later = self.runs(rows, wanted.min(1));
+        let count = bootstraps.saturating_sub(1) as u64;
+        let first = if bootstraps == 0 { Span::exactly(0) } else { self.runs(rows, wanted) };
+        first + later.map(|runs| runs.saturating_mul(count))
+    }
+
+    /// Returns the cost of runs whose demonstrations are those of these settings.
+    pub(crate) fn cost(&self, rollouts: Span<u64>) -> Cost {
+        Cost {
+            demos: self.max_bootstrapped_demos.max(self.max_labeled_demos),
+            teacher_lm: self.teacher_lm.clone(),
+            ..Cost::of_rollouts(rollouts)
+        }
+    }
+
+    /// Returns the cost of a run of a teacher on each row.
+    pub(crate) fn cost_of_every_row(&self, rows: usize) -> Cost {
+        let rows = rows as u64;
+        let rollouts = Span::between(rows, rows.saturating_mul(self.max_rounds as u64));
+        Cost { demos: 0, ..self.cost(rollouts) }
     }
 
     /// Returns the identity of the settings for the header of a journal.

@@ -23,6 +23,7 @@ pub use self::trainer::{Trainer, TrainingJob};
 use crate::bootstrap_few_shot::{EveryRow, Roles, Settings, notes, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{ItemReport, Stopped, Trial};
@@ -145,6 +146,11 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         settings["multitask"] = self.multitask.into();
         settings["exclude_demos"] = self.exclude_demos.into();
         settings
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        Ok(self.settings.cost_of_every_row(sizes.train))
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

@@ -14,6 +14,7 @@ use self::writer::Writer;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{self, Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
@@ -106,6 +107,13 @@ struct Settings {
     race: Race,
     prompt_lm: Option<Lm>,
     proposer: SharedProposer,
+}
+
+impl Settings {
+    /// Returns the number of rows of a trainset that are for shots if there is no valset.
+    fn pool(&self, train: usize) -> usize {
+        (train / 5).max(self.max_shots).min(train / 2)
+    }
 }
 
 impl Capo {
@@ -244,6 +252,35 @@ impl<E, O> Capo<SharedMetric<E, O>> {
             "race": settings.race.identity(),
             "writer": self.writer().identity(),
             "proposer": settings.proposer.identity(),
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let settings = &self.settings;
+        let [population, children, shots, predictors] = [
+            settings.population,
+            settings.crossovers.saturating_mul(settings.steps),
+            settings.max_shots,
+            sizes.predictors,
+        ]
+        .map(|size| size as u64);
+        let val = (if sizes.given_val { sizes.val } else { sizes.train - settings.pool(sizes.train) }) as u64;
+        let of_shots = if shots == 0 { 0 } else { population.saturating_mul(shots).saturating_add(children) };
+        let raced = population.saturating_add(children).saturating_add(1).saturating_mul(val);
+        let initial = settings.proposer.calls(Span::exactly(predictors.saturating_mul(population - 1)));
+        let varied = predictors.saturating_mul(2).saturating_mul(children);
+        let writer = match settings.proposer.writer() {
+            estimate::Writer::Lm(None) => estimate::Writer::Lm(settings.prompt_lm.clone()),
+            writer => writer,
+        };
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: initial + Span::between(0, varied),
+            demos: settings.max_shots,
+            shown: settings.examples,
+            writer,
+            ..Cost::of_rollouts(Span::between(val, raced.saturating_add(of_shots)))
         })
     }
 

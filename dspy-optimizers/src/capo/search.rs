@@ -43,8 +43,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (pool, val) = if study.has_valset() {
             (train.clone(), study.val().clone())
         } else {
-            let shots = (train.len() / 5).max(settings.max_shots).min(train.len() / 2);
-            train.shuffled(study.seed().branch("split")).split_at(shots)
+            train.shuffled(study.seed().branch("split")).split_at(settings.pool(train.len()))
         };
         let predictors = study.program().named_predictors().into_iter();
         // Instructions are written without the playbook, which stays below them.
@@ -61,6 +60,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let scope = study.scope_of(program);
         let scores = study.evaluate(&scope, program, &self.val).await?;
         study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
+        study.check_headroom(&scores)?;
         let stopped = match self.evolve().await {
             Ok(()) => None,
             Err(Stop::Budget(limit)) => Some(limit),

@@ -8,6 +8,7 @@ use self::search::Search;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
@@ -175,6 +176,27 @@ impl<E, O> Copro<SharedMetric<E, O>> {
             "examples": examples,
             "race": race.identity(),
             "proposer": proposer.identity(),
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let Settings { breadth, depth, examples, proposer, .. } = &self.settings;
+        let [breadth, depth, val, predictors] =
+            [*breadth, *depth, sizes.val, sizes.predictors].map(|size| size as u64);
+        let most = if predictors == 1 {
+            val.saturating_mul(breadth).saturating_mul(depth)
+        } else {
+            let rounds = depth.saturating_mul(depth.saturating_add(1)) / 2;
+            predictors.saturating_mul(val).saturating_mul(breadth).saturating_mul(rounds).saturating_add(val)
+        };
+        let proposals = predictors.saturating_mul(breadth.saturating_mul(depth) - 1);
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: proposer.calls(Span::exactly(proposals)),
+            shown: *examples,
+            writer: proposer.writer(),
+            ..Cost::of_rollouts(Span::between(val, most))
         })
     }
 

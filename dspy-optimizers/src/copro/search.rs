@@ -63,8 +63,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
         // Its runs are those of the first comparison, and it is the result if there is no budget for more.
-        let score = self.study.score(ORIGINAL, &self.holds).await?;
-        self.trials.insert(self.study.scope_of(self.study.program()), 0);
+        let (study, program) = (self.study, self.study.program());
+        let scope = study.scope_of(program);
+        study.part("search", ORIGINAL, study.val().len());
+        let scores = study.evaluate(&scope, program, study.val()).await?;
+        let trial = study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
+        study.check_headroom(&scores)?;
+        self.trials.insert(scope, trial);
+        let score = scores.mean;
         self.score = Some(score);
         self.coordinates.iter_mut().for_each(|coordinate| coordinate.texts[0].score = Some(score));
         for round in 0..self.settings.depth {

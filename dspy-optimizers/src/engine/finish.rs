@@ -23,12 +23,13 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let stopped = match searched {
             Ok(stopped) => stopped,
             Err(Stop::Budget(limit)) => Stopped::Budget(limit),
+            Err(Stop::NoHeadroom) => Stopped::NoHeadroom,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
-            Err(Stop::Budget(_)) => Verification::OutOfBudget,
+            Err(Stop::Budget(_) | Stop::NoHeadroom) => Verification::OutOfBudget,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         match &verification {
@@ -96,6 +97,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             spend,
             stopped,
             verification,
+            headroom: found.headroom,
+            decisions: found.decisions,
             warnings,
             run,
         };

@@ -5,6 +5,7 @@ use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
 
 use crate::error::OptimizeError;
+use crate::headroom::Headroom;
 use crate::identity::model_identity;
 use crate::report::{Parameters, SharedStates, Trial};
 
@@ -28,6 +29,10 @@ pub(super) struct Found<P> {
     /// The warnings of the algorithm.
     pub(super) warnings: Vec<String>,
     pub(super) states: SharedStates,
+    /// The headroom that the original program leaves, once it is known.
+    pub(super) headroom: Option<Headroom>,
+    /// The decisions of the algorithm with their reasons.
+    pub(super) decisions: Vec<String>,
 }
 
 impl<P> Default for Found<P> {
@@ -42,6 +47,8 @@ impl<P> Default for Found<P> {
             peak_cost: PeakCost::default(),
             warnings: Vec::new(),
             states: SharedStates::default(),
+            headroom: None,
+            decisions: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dspy_base::locks::MutexExt as _;
 use dspy_core::lm::Budget;
 
 use super::{Program, Study};
@@ -19,6 +20,8 @@ pub(super) struct Parent {
     pub(super) run_dir: Option<PathBuf>,
     /// The limits of each nested study.
     pub(super) budget: Budget,
+    /// The names of the studies whose rollouts are also those of the nested ones.
+    pub(super) shares: Vec<String>,
     name: String,
     /// The number of studies started so far.
     started: AtomicUsize,
@@ -88,12 +91,39 @@ impl<P: Program, E> Study<'_, P, E> {
         budget: Budget,
         work: F,
     ) -> impl Future<Output = F::Output> + use<P, E, F> {
+        self.nest(name, budget, Vec::new(), work)
+    }
+
+    /// Runs another optimizer with the metric of this study, as [`nested`](Self::nested) does. Neither repeats the
+    /// evaluations of the other, nor those of earlier optimizers that ran in this way. They must not run at the same
+    /// time.
+    pub(crate) fn nested_alike<F: Future>(
+        &self,
+        name: &str,
+        budget: Budget,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<P, E, F> {
+        let shares =
+            std::iter::once(self.name.clone()).chain(self.shares.lock_any().iter().cloned()).collect();
+        let work = self.nest(name, budget, shares, work);
+        self.shares.lock_any().push(format!("{}/", self.effect_name(name)));
+        work
+    }
+
+    fn nest<F: Future>(
+        &self,
+        name: &str,
+        budget: Budget,
+        shares: Vec<String>,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<P, E, F> {
         let parent = Parent {
             journal: self.journal.clone(),
             ledger: self.ledger.clone(),
             events: self.events.clone(),
             run_dir: self.run_dir.clone(),
             budget,
+            shares,
             name: self.effect_name(name),
             started: AtomicUsize::new(0),
         };

@@ -1,5 +1,6 @@
 //! Rollouts: runs of a program on one example, with a score.
 
+use dspy_base::locks::MutexExt as _;
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{ItemError, Score};
 use dspy_core::lm::Usage;
@@ -7,6 +8,7 @@ use dspy_core::program::TraceStep;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Journaled, RETRIES};
+use super::study::PROGRAM;
 use super::{ExampleFor, Program, Stop, Study};
 use crate::data::Row;
 use crate::error::OptimizeError;
@@ -164,6 +166,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             let known = self.journal.done::<Rollout>(&traced)?;
             Ok(known.map(|known| Rollout { steps: Vec::new(), ..known }))
         };
+        let recorded =
+            || recorded().and_then(|known| known.map_or_else(|| self.shared(&task), |known| Ok(Some(known))));
         let (rollout, made) = match recorded()? {
             Some(known) => (known, false),
             None => {
@@ -183,8 +187,33 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 
     /// Returns whether a rollout was run or begun before, so that its result, or a part of its calls, costs nothing.
     pub fn knows(&self, task: &Task<'_, P, E>) -> bool {
-        let plain = self.effect_name(&task.name());
-        self.journal.knows(&plain) || self.journal.knows(&format!("{plain}/traced"))
+        let known = |plain: &str| self.journal.knows(plain) || self.journal.knows(&format!("{plain}/traced"));
+        known(&self.effect_name(&task.name())) || self.shared_names(task).iter().any(|plain| known(plain))
+    }
+
+    /// Returns the names of a rollout in the studies that share theirs, if its scope says which program it is.
+    fn shared_names(&self, task: &Task<'_, P, E>) -> Vec<String> {
+        if !task.scope.starts_with(PROGRAM) {
+            return Vec::new();
+        }
+        self.shares.lock_any().iter().map(|study| format!("{study}{}", task.name())).collect()
+    }
+
+    /// Returns the result of a rollout of another study that shares it.
+    fn shared(&self, task: &Task<'_, P, E>) -> Result<Option<Rollout>, Stop> {
+        for plain in self.shared_names(task) {
+            let traced = self.journal.done::<Rollout>(&format!("{plain}/traced"))?;
+            if !matches!(task.trace, Keep::None) {
+                if traced.is_some() {
+                    return Ok(traced);
+                }
+                continue;
+            }
+            if let Some(known) = self.journal.done::<Rollout>(&plain)?.or(traced) {
+                return Ok(Some(Rollout { steps: Vec::new(), ..known }));
+            }
+        }
+        Ok(None)
     }
 
     async fn run(&self, name: &str, task: &Task<'_, P, E>) -> Result<Rollout, Stop> {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use dspy_core::Seed;
 use dspy_core::evaluate::Evaluate;
 use dspy_core::lm::Budget;
+use dspy_core::program::HasPredictors;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::found::Found;
+use super::headroom::check_best_score;
 use super::nested::Parent;
 use super::phase::CurrentPhase;
 use super::running::Running;
@@ -39,12 +41,12 @@ pub struct StudyBuilder<'d, P, T> {
 }
 
 /// The rows of a study by use.
-struct Splits<'d, E> {
-    train: Rows<'d, E>,
-    val: Rows<'d, E>,
-    given_val: bool,
-    holdout: Result<Rows<'d, E>, usize>,
-    verify: Option<Verify>,
+pub(crate) struct Splits<'d, E> {
+    pub(crate) train: Rows<'d, E>,
+    pub(crate) val: Rows<'d, E>,
+    pub(crate) given_val: bool,
+    pub(crate) holdout: Result<Rows<'d, E>, usize>,
+    pub(crate) verify: Option<Verify>,
 }
 
 impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
@@ -78,11 +80,8 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         T: RowSet<E>,
     {
         let StudyBuilder { optimizer, program, data, settings, options } = self;
-        let predictors = program.named_predictors().into_iter();
-        let outputs = predictors.flat_map(|(_, predictor)| {
-            predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
-        });
-        let splits = Splits::of(data, &options, &outputs.collect())?;
+        check_best_score(options.best_score)?;
+        let splits = Splits::of(&program, data, &options)?;
         let initial = Parameters::of(&program);
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
@@ -127,6 +126,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             evaluate: Evaluate::new(metric.clone()).traced(true),
             metric_failures: AtomicUsize::new(0),
             running: Arc::new(Running::default()),
+            shares: Mutex::new(resources.shares),
             found: Mutex::new(Found::default()),
             phase: Mutex::new(CurrentPhase::default()),
             started: Instant::now(),
@@ -136,13 +136,17 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
 }
 
 impl<'d, E> Splits<'d, E> {
-    /// Splits the data. `outputs` are the names of the fields that may be labels.
-    fn of<P, T>(
+    /// Divides the data as the options say. The outputs of the program may be labels.
+    ///
+    /// # Errors
+    /// If a set is empty, or a row cannot be used.
+    pub(crate) fn of<P, T>(
+        program: &P,
         data: &'d Data<P, T>,
         options: &Options,
-        outputs: &BTreeSet<String>,
     ) -> Result<Self, OptimizeError>
     where
+        P: HasPredictors,
         T: RowSet<E>,
     {
         options.verify.map_or(Ok(()), |verify| verify.check())?;
@@ -164,7 +168,11 @@ impl<'d, E> Splits<'d, E> {
         let Some(verify) = options.verify else {
             return Ok(Splits { train, val, given_val, holdout: Err(0), verify: None });
         };
-        let (rest, holdout) = verify.split(&val, outputs, Seed::new(options.seed));
+        let predictors = program.named_predictors().into_iter();
+        let outputs = predictors.flat_map(|(_, predictor)| {
+            predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
+        });
+        let (rest, holdout) = verify.split(&val, &outputs.collect(), Seed::new(options.seed));
         if holdout.is_ok() {
             if !given_val {
                 train = rest.clone();
@@ -186,6 +194,8 @@ struct Resources {
     run_dir: Option<PathBuf>,
     /// The duration of earlier processes.
     elapsed: Duration,
+    /// The names of the studies that share their rollouts.
+    shares: Vec<String>,
 }
 
 impl Resources {
@@ -212,6 +222,7 @@ impl Resources {
             )),
             run_dir: options.run_dir.clone(),
             elapsed: journal.elapsed(),
+            shares: Vec::new(),
             journal,
         })
     }
@@ -231,6 +242,7 @@ impl Resources {
             events: parent.events.clone(),
             run_dir: parent.run_dir.clone(),
             elapsed: Duration::ZERO,
+            shares: parent.shares.clone(),
             journal,
             name,
         })

@@ -11,6 +11,8 @@ use crate::error::OptimizeError;
 pub enum Stop {
     /// The budget is exhausted. The result is the best trial so far.
     Budget(Limit),
+    /// The original program leaves nothing to gain; see [`Headroom`](crate::Headroom).
+    NoHeadroom,
     /// The optimization fails with this error.
     Error(Box<OptimizeError>),
 }

@@ -21,6 +21,7 @@ use crate::component::Candidate;
 use crate::data::{Data, RowSet, Rows};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
+use crate::headroom::Headroom;
 use crate::identity::program_identity;
 use crate::journal::Journal;
 use crate::metric::SharedMetric;
@@ -30,6 +31,8 @@ use crate::verify::Verify;
 
 /// The phase of [`Study::score`].
 const SEARCH: &str = "search";
+/// The beginning of a scope that is derived from the content of a program.
+pub(super) const PROGRAM: &str = "program-";
 
 /// An optimization of one program: its rows, metric, journal, budget and the trials so far.
 ///
@@ -60,6 +63,8 @@ pub struct Study<'d, P: Program, E> {
     /// The number of examples on which the metric has failed.
     pub(super) metric_failures: AtomicUsize,
     pub(super) running: Arc<Running>,
+    /// The names of the studies whose rollouts are also those of this one.
+    pub(super) shares: Mutex<Vec<String>>,
     pub(super) found: Mutex<Found<P>>,
     pub(super) phase: Mutex<CurrentPhase>,
     pub(super) started: Instant,
@@ -93,7 +98,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
     /// Returns a scope derived from the content of a program: its prompts, models and parameters. Equal
     /// programs have equal scopes, so no program is run twice on a row.
     pub fn scope_of(&self, program: &P) -> String {
-        format!("program-{}", Digest::new().add_value(&program_identity(program)).short())
+        format!("{PROGRAM}{}", Digest::new().add_value(&program_identity(program)).short())
     }
 
     /// Records a trial with its program and returns its index in the report. The result of the study is the
@@ -189,6 +194,11 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         if !found.warnings.contains(&warning) {
             found.warnings.push(warning);
         }
+    }
+
+    /// Adds a [decision](crate::Report::decisions) with its reason to the report.
+    pub fn decide(&self, decision: impl Into<String>) {
+        self.found().decisions.push(decision.into());
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use dspy_core::Seed;
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 use serde::Serialize;
 use serde_json::json;
 
 use super::Ensemble;
-use crate::builder::{HasMetric, NoMetric};
+use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::data::{Data, IntoData};
-use crate::engine::{Candidate, ExampleFor, Program, Stop, Study, inherit};
+use crate::engine::{ExampleFor, Program, Splits, Stop, Study, inherit};
+use crate::estimate::{Cost, Estimate, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
@@ -135,9 +137,49 @@ where
         })
     }
 
+    /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments, without a
+    /// call: two scores of the ensemble, and the estimates of its members.
+    ///
+    /// # Errors
+    /// As `compile`, if the data or the options cannot be used.
+    pub fn estimate<D>(&self, program: &Ensemble<P>, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<Ensemble<P>, E>,
+    {
+        let data = data.into_data();
+        let Splits { train, val, .. } = Splits::<E>::of(program, &data, &self.options)?;
+        let rows = val.len() as u64;
+        let scores = Span::between(rows, rows.saturating_mul(2));
+        let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
+        let mut all = estimate::<_, E, _>(program, &data, &self.options, cost)?;
+        if let Some(size) = program.size {
+            // A run asks a random part of the members.
+            let counts = program.programs.iter().map(|member| member.named_predictors().len() as u64);
+            let mut counts: Vec<u64> = counts.collect();
+            counts.sort_unstable();
+            let fewest: u64 = counts.iter().take(size).sum();
+            let ratio = fewest as f64 / counts.iter().sum::<u64>().max(1) as f64;
+            all.program_calls.least = (all.program_calls.least as f64 * ratio).floor() as u64;
+        }
+        let sure = all.program_calls.least;
+        for (index, member) in program.programs.iter().enumerate() {
+            let seed = Seed::new(self.options.seed).branch("member").index(index as u64);
+            let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
+            let mut of_member = (self.inner)(seed.value()).estimate(member, data)?;
+            if self.options.best_score.is_some() {
+                of_member = of_member.or_nothing();
+            }
+            all = all.then(of_member);
+        }
+        Ok(all.ended_by(self.options.budget, sure))
+    }
+
     async fn search(&self, study: &Study<'_, Ensemble<P>, E>) -> Result<Stopped, Stop> {
-        study.score(ORIGINAL, &Candidate::new()).await?;
         let given = study.program();
+        study.phase(ORIGINAL, study.val().len());
+        let scores = study.evaluate(&study.scope_of(given), given, study.val()).await?;
+        study.record(Trial::new(ORIGINAL, given).scored(&scores), given.clone());
+        study.check_headroom(&scores)?;
         let (mut members, mut notes, mut stopped) = (Vec::new(), Vec::new(), None);
         for (index, member) in given.programs.iter().enumerate() {
             let seed = study.seed().branch("member").index(index as u64);
@@ -191,6 +233,13 @@ where
         D: IntoData<Ensemble<P>, E>,
     {
         self.compile(program, data)
+    }
+
+    fn estimate<D>(&self, program: &Ensemble<P>, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<Ensemble<P>, E>,
+    {
+        self.estimate(program, data)
     }
 }
 

@@ -34,6 +34,7 @@ impl From<ComponentError> for Halt {
 pub(super) struct Meter {
     limit: Option<usize>,
     spent: usize,
+    reflections: usize,
     seen: BTreeMap<String, BTreeSet<Run>>,
 }
 
@@ -56,6 +57,13 @@ struct Run {
 impl Meter {
     pub(super) fn new(limit: Option<usize>) -> Self {
         Meter { limit, ..Meter::default() }
+    }
+
+    /// Counts a reflection, and returns whether it may be made: no more reflections than rollouts are.
+    pub(super) fn reflects(&mut self) -> bool {
+        let free = self.limit.is_none_or(|limit| self.reflections < limit);
+        self.reflections += usize::from(free);
+        free
     }
 
     pub(super) fn spent(&self) -> usize {

@@ -30,6 +30,7 @@ pub use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
 use crate::data::Row;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{Record, SharedProposer, TextProposer};
@@ -321,6 +322,23 @@ impl<E, O> Gepa<SharedMetric<E, O>> {
         settings["size"] = json!(format!("{:?}", self.settings.size));
         settings["proposer"] = self.proposer.identity();
         settings
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let limit = self.settings.rollouts(self.options.budget, sizes.predictors, sizes.val);
+        let (val, limit) = (sizes.val as u64, limit.map(|limit| limit as u64));
+        let demos =
+            if self.settings.components.contains(&Evolve::Demos) { self.settings.max_demos } else { 0 };
+        Ok(Cost {
+            baseline: Some(val),
+            // No more reflections than runs are made.
+            proposals: Span { least: 0, most: limit },
+            demos,
+            shown: self.settings.minibatch,
+            writer: self.proposer.writer(),
+            ..Cost::of_rollouts(Span { least: val, most: limit })
+        })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

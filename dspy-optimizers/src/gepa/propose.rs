@@ -17,6 +17,7 @@ use crate::data::Rows;
 use crate::demos;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
 use crate::proposer::{TextRequest, clean, no_text};
+use crate::report::Stopped;
 
 /// A run of a candidate on a minibatch, from which its components are improved.
 pub(super) struct Material<'m, 'd, P, E> {
@@ -137,6 +138,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             texts.map(|component| self.request(material, component))
         });
         let requests: Vec<Option<(String, TextRequest)>> = requests.collect();
+        for _ in requests.iter().flatten() {
+            if !self.meter.reflects() {
+                return Err(Halt::Done(Stopped::Finished));
+            }
+        }
         let (study, proposer) = (self.study, self.proposer);
         let proposals = requests.iter().flatten().map(|(name, request)| async move {
             study.effect(name, || proposer.propose(request.clone())).await

@@ -143,6 +143,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             if self.settings.skip_perfect && self.scale.is_perfect(best) {
                 return Ok(Stopped::ScoreReached);
             }
+            if number == 0 && self.settings.skip_perfect {
+                let rows = &self.pool.get(0).standing.rows;
+                self.study.check_headroom_of(rows.values().copied().flatten())?;
+            }
             let before = self.meter.spent();
             let seed = self.study.seed().branch("iteration").index(number);
             if !self.merge(seed).await? {

@@ -13,6 +13,7 @@ use crate::OptimizeError;
 use crate::bootstrap_few_shot::{Settings, bootstrap_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span, Writer};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
@@ -169,6 +170,20 @@ impl<E, O> InferRules<SharedMetric<E, O>> {
         settings["race"] = self.rules.race.identity();
         settings["inducer"] = json!(self.inducer().identity());
         settings
+    }
+
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let (learn, val) = search::sizes(sizes)?;
+        let (val, candidates) = (val as u64, self.rules.num_candidates as u64);
+        let compared = Span::between(val, val.saturating_mul(candidates.saturating_add(2)));
+        let bootstrap = self.settings.runs(learn, self.settings.max_bootstrapped_demos);
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: Span::between(0, candidates.saturating_mul(sizes.predictors as u64)),
+            shown: learn,
+            writer: Writer::Lm(self.rules.prompt_lm.clone()),
+            ..self.settings.cost(compared + bootstrap)
+        })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

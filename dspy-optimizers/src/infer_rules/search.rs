@@ -10,7 +10,8 @@ use super::inducer::{Inducer, Induction};
 use super::prompts::with_rules;
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
 use crate::data::Rows;
-use crate::engine::{Candidate, Contestant, ExampleFor, Program, Stop, Study};
+use crate::engine::{Candidate, Contestant, ExampleFor, Program, Scores, Stop, Study};
+use crate::estimate::Sizes;
 use crate::proposer::no_text;
 use crate::report::{ORIGINAL, Stopped, Trial};
 use crate::{OptimizeError, demos};
@@ -42,8 +43,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let (train, val) = self.split()?;
         let roles = Roles::of(study)?;
         // The first two run on all rows, so that there is a result if the budget ends the search.
-        let (original, baseline) =
+        let (original, scores) =
             self.scored(Trial::new(ORIGINAL, study.program()), study.program(), &val).await?;
+        study.check_headroom(&scores)?;
         let mut all = vec![original];
 
         let order: Vec<usize> = (0..train.len()).collect();
@@ -55,9 +57,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         let trial = Trial::new("bootstrapped demonstrations", &made.program);
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
-        let (with_demos, score) = self.scored(trial, &made.program, &val).await?;
+        let (with_demos, scores_with_demos) = self.scored(trial, &made.program, &val).await?;
         all.push(with_demos);
-        let present = usize::from(score > baseline);
+        let present = usize::from(scores_with_demos.mean > scores.mean);
 
         study.part("propose", "rules", self.rules.num_candidates);
         let learners = learners(&made.program, &train);
@@ -95,20 +97,22 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         if self.study.has_valset() {
             return Ok((train.clone(), val.clone()));
         }
-        let (learn, compare) = train.split_at(train.len() / 2);
-        if learn.is_empty() {
-            return Err(OptimizeError::Split { set: "trainset", rows: train.len(), ratio: 0.5 });
-        }
-        Ok((learn, compare))
+        let rows = Sizes { train: train.len(), val: val.len(), given_val: false, predictors: 0 };
+        Ok(train.split_at(sizes(&rows)?.0))
     }
 
-    /// Scores a program on all rows, records its trial, and returns it with its score.
-    async fn scored(&self, trial: Trial, program: &P, rows: &Rows<'_, E>) -> Result<(Built<P>, f64), Stop> {
+    /// Scores a program on all rows, records its trial, and returns it with its scores.
+    async fn scored(
+        &self,
+        trial: Trial,
+        program: &P,
+        rows: &Rows<'_, E>,
+    ) -> Result<(Built<P>, Scores), Stop> {
         let (study, scope) = (self.study, self.study.scope_of(program));
         study.part("search", &trial.label, rows.len());
         let scores = study.evaluate(&scope, program, rows).await?;
         study.record(trial.clone().scored(&scores), program.clone());
-        Ok((Built { trial, program: program.clone(), scope }, scores.mean))
+        Ok((Built { trial, program: program.clone(), scope }, scores))
     }
 
     /// Makes a candidate, and tells what went wrong; `None` if there are no rules for any predictor.
@@ -149,6 +153,16 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let program = candidate.applied_to(bootstrapped)?;
         let trial = Trial { usage, ..Trial::new(format!("rules {}", number + 1), &program) };
         Ok((Some(Built { scope: study.scope_of(&program), trial, program }), problems))
+    }
+}
+
+/// Returns the number of rows to learn from, and of those to compare on.
+pub(super) fn sizes(sizes: &Sizes) -> Result<(usize, usize), OptimizeError> {
+    let Sizes { train: rows, val, given_val, .. } = *sizes;
+    match rows / 2 {
+        _ if given_val => Ok((rows, val)),
+        0 => Err(OptimizeError::Split { set: "trainset", rows, ratio: 0.5 }),
+        learn => Ok((learn, rows - learn)),
     }
 }
 

@@ -6,6 +6,7 @@ mod nearest;
 mod teach;
 
 use dspy_core::evaluate::Metric;
+use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Example;
 use serde::Serialize;
 use serde_json::json;
@@ -13,9 +14,10 @@ use serde_json::json;
 pub use self::nearest::NearestDemos;
 use self::teach::{label, teach};
 use crate::bootstrap_few_shot::{Settings, teacher_setters};
-use crate::builder::NoMetric;
+use crate::builder::{NoMetric, estimate};
 use crate::data::{IntoData, RowSet as _};
 use crate::engine::{ExampleFor, Program, Study, inherit};
+use crate::estimate::{Cost, Estimate};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
 use crate::report::{Report, Trial};
@@ -138,7 +140,44 @@ impl KnnFewShot<NoMetric> {
     }
 }
 
+impl KnnFewShot<NoMetric> {
+    /// Returns the estimate of [`compile`](Self::compile): no call.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn estimate<P, E, D>(&self, program: &NearestDemos<P>, data: D) -> Result<Estimate, OptimizeError>
+    where
+        P: Program,
+        E: ExampleFor<P>,
+        D: IntoData<NearestDemos<P>, E>,
+    {
+        data.into_data().train.rows("trainset")?;
+        if program.named_predictors().is_empty() {
+            return Err(OptimizeError::NoPredictors);
+        }
+        Ok(Estimate::nothing())
+    }
+}
+
 impl<E: Example, O: Send + Sync + 'static> KnnFewShot<SharedMetric<E, O>> {
+    /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments, without a
+    /// call.
+    ///
+    /// # Errors
+    /// As `compile`, if the data or the options cannot be used.
+    pub fn estimate<P, D>(&self, program: &NearestDemos<P>, data: D) -> Result<Estimate, OptimizeError>
+    where
+        P: Program<Input: Serialize + Sync, Output = O>,
+        E: ExampleFor<P>,
+        D: IntoData<NearestDemos<P>, E>,
+    {
+        self.settings.check()?;
+        estimate::<_, E, _>(program, &data.into_data(), &self.options, |sizes| {
+            let cost = self.settings.cost_of_every_row(sizes.train);
+            Ok(Cost { demos: program.shown(), ..cost })
+        })
+    }
+
     /// Makes demonstrations of the rows of the trainset. The future does not borrow the optimizer.
     ///
     /// # Errors
@@ -184,6 +223,13 @@ where
     {
         self.compile(program, data)
     }
+
+    fn estimate<D>(&self, program: &NearestDemos<P>, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<NearestDemos<P>, E>,
+    {
+        self.estimate(program, data)
+    }
 }
 
 impl<P, E> Optimizer<NearestDemos<P>, E> for KnnFewShot<SharedMetric<E, P::Output>>
@@ -200,5 +246,12 @@ where
         D: IntoData<NearestDemos<P>, E>,
     {
         self.compile(program, data)
+    }
+
+    fn estimate<D>(&self, program: &NearestDemos<P>, data: D) -> Result<Estimate, OptimizeError>
+    where
+        D: IntoData<NearestDemos<P>, E>,
+    {
+        self.estimate(program, data)
     }
 }

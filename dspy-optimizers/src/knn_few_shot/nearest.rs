@@ -106,6 +106,11 @@ impl<P> NearestDemos<P> {
     }
 
     /// Returns the identity of the selection for the header of a journal.
+    /// Returns the number of demonstrations of a predictor in a prompt.
+    pub(super) fn shown(&self) -> usize {
+        self.k
+    }
+
     pub(super) fn identity(&self) -> Value {
         let embedder = self.embedder.as_ref().map(|embedder| [embedder.id(), embedder.endpoint()]);
         json!({"k": self.k, "embedder": embedder})

@@ -3,14 +3,11 @@
 use dspy_core::predict::Predictor;
 use dspy_core::signature::{Demo, Values};
 
-use super::plan::{MiproSettings, Plan, Searched};
+use super::plan::{MOST_SHOWN, MiproSettings, Plan, Searched};
 use super::prompts;
 use crate::bootstrap_few_shot::{DemoSet, Roles, Settings};
 use crate::engine::{Candidate, Component, ExampleFor, Program, Stop, Study};
 use crate::proposer::{GroundingRequest, TextRequest};
-
-/// The largest number of demonstrations in a request for an instruction.
-const MOST_SHOWN: usize = 3;
 
 /// The largest number of batches of rows that the summary of the data is made from.
 const BATCHES: usize = 10;
@@ -82,10 +79,7 @@ impl Making<'_> {
         study: &Study<'_, P, E>,
         roles: &Roles<P>,
     ) -> Result<Vec<P>, Stop> {
-        let mut settings = self.bootstrap.clone();
-        if self.settings.searched == Searched::Instructions {
-            (settings.max_bootstrapped_demos, settings.max_labeled_demos) = (MOST_SHOWN, 0);
-        }
+        let settings = self.settings.bootstrap(self.bootstrap);
         let labelled = (settings.max_labeled_demos > 0).then_some(DemoSet::Labelled);
         let first = [DemoSet::ZeroShot].into_iter().chain(labelled).chain([DemoSet::Bootstrapped]);
         let places: Vec<usize> = (0..self.learn).collect();

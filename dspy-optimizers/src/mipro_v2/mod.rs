@@ -7,16 +7,17 @@ mod search;
 
 use serde_json::Value;
 
-use self::plan::{Minibatch, MiproSettings, Searched};
+use self::plan::{Minibatch, MiproSettings, Plan, Searched};
 use self::search::Search;
 use crate::OptimizeError;
 use crate::auto::Auto;
 use crate::bootstrap_few_shot::{Settings, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
-use crate::proposer::{SharedProposer, TextProposer};
+use crate::proposer::{SharedProposer, TextProposer, grounding_calls};
 use crate::report::Stopped;
 
 /// An optimizer that searches over combinations of instructions and sets of demonstrations of all predictors.
@@ -275,6 +276,15 @@ impl<E, O> MiproV2<SharedMetric<E, O>> {
         self.settings.max_bootstrapped_demos > 0 || self.settings.max_labeled_demos > 0
     }
 
+    /// Returns the parameters of the search; without demonstrations, only instructions are searched.
+    fn searching(&self) -> MiproSettings {
+        let mut mipro = self.mipro.clone();
+        if !self.makes_demos() {
+            mipro.searched = Searched::Instructions;
+        }
+        mipro
+    }
+
     fn check(&self) -> Result<(), OptimizeError> {
         OptimizeError::check_temperature(self.mipro.temperature)?;
         OptimizeError::check_count("num_candidates", self.mipro.num_candidates.unwrap_or_default())?;
@@ -295,15 +305,44 @@ impl<E, O> MiproV2<SharedMetric<E, O>> {
         settings
     }
 
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let mipro = self.searching();
+        let plan = Plan::new(&mipro, sizes.predictors);
+        let (learn, valset) = plan.sizes(sizes)?;
+        let minibatch = mipro.minibatch.of(valset)?;
+        let (val, trials) = (valset as u64, plan.trials as u64);
+        let full = match minibatch {
+            None => trials.saturating_mul(val),
+            Some(rows) => {
+                let evaluations = trials.div_ceil(mipro.full_eval_steps as u64);
+                trials.saturating_mul(rows as u64).saturating_add(evaluations.saturating_mul(val))
+            }
+        };
+        let bootstrap = mipro.bootstrap(&self.settings);
+        let labelled = usize::from(bootstrap.max_labeled_demos > 0);
+        let bootstraps = bootstrap.runs_of(plan.sets.saturating_sub(1 + labelled), learn);
+        let mut proposals = Span::exactly(0);
+        if plan.instructions > 1 {
+            let texts = sizes.predictors.saturating_mul(plan.instructions - 1) as u64;
+            let rows = if mipro.dataset { learn } else { 0 };
+            let program = mipro.program.then_some(sizes.predictors);
+            proposals = Span::exactly(texts) + grounding_calls(rows, mipro.batch, program);
+        }
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: mipro.proposer.calls(proposals),
+            shown: if mipro.demos { plan::MOST_SHOWN } else { 0 },
+            writer: mipro.proposer.writer(),
+            ..bootstrap.cost(Span::between(val, val.saturating_add(full)) + bootstraps)
+        })
+    }
+
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>
     where
         P: Program<Output = O>,
         E: ExampleFor<P>,
     {
-        let mut mipro = self.mipro.clone();
-        if !self.makes_demos() {
-            mipro.searched = Searched::Instructions;
-        }
+        let mipro = self.searching();
         Search::start(study, &mipro, &self.settings).await?.run().await
     }
 }

@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use crate::OptimizeError;
 use crate::auto::Auto;
+use crate::bootstrap_few_shot::Settings;
 use crate::data::Rows;
 use crate::engine::{Program, Study};
+use crate::estimate::Sizes;
 use crate::proposer::SharedProposer;
 
 /// The number of rows up to which the valset has no minibatches by default.
@@ -16,6 +18,9 @@ const MINIBATCH: usize = 35;
 
 /// The largest number of rows of the trainset that are split off as valset.
 const MOST_SPLIT: usize = 1_000;
+
+/// The largest number of demonstrations in a request for an instruction.
+pub(super) const MOST_SHOWN: usize = 3;
 
 /// The share of the trainset that is split off as valset.
 const SPLIT: f64 = 0.8;
@@ -61,6 +66,15 @@ pub(super) struct MiproSettings {
 }
 
 impl MiproSettings {
+    /// Returns the parameters of the bootstraps. Without a search over demonstrations, a few are made for the proposer.
+    pub(super) fn bootstrap(&self, given: &Settings) -> Settings {
+        let mut bootstrap = given.clone();
+        if self.searched == Searched::Instructions {
+            (bootstrap.max_bootstrapped_demos, bootstrap.max_labeled_demos) = (MOST_SHOWN, 0);
+        }
+        bootstrap
+    }
+
     pub(super) fn identity(&self) -> Value {
         let MiproSettings { searched, auto, num_candidates, num_trials, minibatch, .. } = self;
         json!({
@@ -120,21 +134,28 @@ impl Plan {
         &self,
         study: &Study<'d, P, E>,
     ) -> Result<(usize, Rows<'d, E>), OptimizeError> {
-        let train = study.train();
-        let (learn, val) = if study.has_valset() {
-            (train.len(), study.val().clone())
-        } else {
-            let held_out = ((train.len() as f64 * SPLIT) as usize).clamp(1, MOST_SPLIT);
-            let learn = train.len() - held_out;
-            if learn == 0 {
-                return Err(OptimizeError::Split { set: "trainset", rows: train.len(), ratio: SPLIT });
-            }
-            (learn, train.split_at(learn).1)
-        };
-        if val.len() <= self.valset {
+        let (train, val) = (study.train(), study.val());
+        let sizes =
+            Sizes { train: train.len(), val: val.len(), given_val: study.has_valset(), predictors: 0 };
+        let (learn, count) = self.sizes(&sizes)?;
+        let val = if sizes.given_val { val.clone() } else { train.split_at(learn).1 };
+        if val.len() <= count {
             return Ok((learn, val));
         }
-        Ok((learn, val.shuffled(study.seed().branch("valset")).select(0..self.valset)))
+        Ok((learn, val.shuffled(study.seed().branch("valset")).select(0..count)))
+    }
+
+    /// Returns the number of rows to learn from, and of those to score on.
+    pub(super) fn sizes(&self, sizes: &Sizes) -> Result<(usize, usize), OptimizeError> {
+        let Sizes { train: rows, val, given_val, .. } = *sizes;
+        if given_val {
+            return Ok((rows, val.min(self.valset)));
+        }
+        let held_out = ((rows as f64 * SPLIT) as usize).clamp(1, MOST_SPLIT);
+        if rows <= held_out {
+            return Err(OptimizeError::Split { set: "trainset", rows, ratio: SPLIT });
+        }
+        Ok((rows - held_out, held_out.min(self.valset)))
     }
 }
 

@@ -47,6 +47,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.part("search", ORIGINAL, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, &val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone()));
+        study.check_headroom(&scores)?;
 
         let making = Making { settings, bootstrap, plan: &plan, learn };
         let modules = making.run(study, roles.as_ref()).await?;

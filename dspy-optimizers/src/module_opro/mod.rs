@@ -8,9 +8,10 @@ use self::search::Search;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
-use crate::proposer::{SharedProposer, TextProposer};
+use crate::proposer::{GroundingRequest, SharedProposer, TextProposer, grounding_calls};
 use crate::report::Stopped;
 
 /// An optimizer of the instructions of all predictors at once: in each step a proposer writes a new instruction for
@@ -181,6 +182,25 @@ impl<E, O> ModuleOpro<SharedMetric<E, O>> {
             "grounding": grounding,
             "examples": examples,
             "proposer": proposer.identity(),
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let Settings { steps, grounding, examples, proposer, .. } = &self.settings;
+        let (val, steps) = (sizes.val as u64, *steps as u64);
+        let mut proposals = Span::exactly(steps.saturating_mul(sizes.predictors as u64));
+        if *grounding && steps > 0 {
+            let rows = sizes.train.min(search::GROUNDING_ROWS);
+            proposals =
+                proposals + grounding_calls(rows, GroundingRequest::new().batch, Some(sizes.predictors));
+        }
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: proposer.calls(proposals),
+            shown: if *grounding { *examples } else { 0 },
+            writer: proposer.writer(),
+            ..Cost::of_rollouts(Span::between(val, val.saturating_mul(steps.saturating_add(1))))
         })
     }
 

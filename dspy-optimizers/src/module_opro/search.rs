@@ -12,7 +12,7 @@ use crate::proposer::{Grounding, GroundingRequest, ScoredText, TextRequest};
 use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, percent};
 
 /// The largest number of rows that the proposer's view of the data is made from.
-const GROUNDING_ROWS: usize = 100;
+pub(super) const GROUNDING_ROWS: usize = 100;
 
 /// The state of a search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
@@ -59,6 +59,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let best_scope = study.scope_of(program);
         let best = study.evaluate(&best_scope, program, val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&best), program.clone()));
+        study.check_headroom(&best)?;
         let module = |(path, predictor): (String, &Predictor)| {
             let original = Tried { text: predictor.instruction().to_owned(), scores: vec![best.mean] };
             Module { path, texts: vec![original] }

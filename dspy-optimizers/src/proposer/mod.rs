@@ -16,6 +16,7 @@
 //! });
 //! ```
 
+mod cost;
 mod effect;
 pub(crate) mod fields;
 mod playbook;
@@ -26,6 +27,7 @@ mod request;
 mod shared;
 mod view;
 
+pub(crate) use self::cost::grounding_calls;
 pub(crate) use self::effect::no_text;
 pub use self::playbook::{CurationRequest, Diagnosis, DiagnosisRequest};
 pub use self::program::Proposer;

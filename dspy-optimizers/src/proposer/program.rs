@@ -51,10 +51,10 @@ pub struct Proposer {
 }
 
 /// The largest number of batches of rows to observe.
-const MOST_BATCHES: usize = 10;
+pub(super) const MOST_BATCHES: usize = 10;
 
 /// The number of batches without a new observation after which there are no more.
-const ENOUGH_SKIPS: usize = 5;
+pub(super) const ENOUGH_SKIPS: usize = 5;
 
 /// The largest number of samples of a request in flight.
 const AT_ONCE: usize = 32;

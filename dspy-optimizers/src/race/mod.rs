@@ -1,7 +1,6 @@
 //! Races: comparisons of programs on the same rows that drop the worse ones early. The rules and the results
 //! are here; [`Study::race`](crate::engine::Study::race) runs the programs.
 
-mod paired;
 mod progress;
 mod standing;
 
@@ -125,6 +124,11 @@ impl Race {
     fn ends(&self, rows: usize) -> Vec<usize> {
         let block = self.block.max(rows.div_ceil(MOST_BLOCKS)).max(1);
         (0..rows).step_by(block).skip(1).chain([rows]).collect()
+    }
+
+    /// Returns the number of rows of the first block.
+    pub(crate) fn first_block(&self, rows: usize) -> usize {
+        self.ends(rows).first().copied().unwrap_or(rows)
     }
 
     /// Returns the significance level of each comparison in a race of this many blocks. There is no

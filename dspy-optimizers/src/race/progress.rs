@@ -1,7 +1,7 @@
 //! The progress of a race: the scores so far, and the contestants that are dropped because of them.
 
-use super::paired::p_value;
 use super::{Contestant, Dropped, Race, Standing};
+use crate::paired::p_value;
 use crate::report::{ItemReport, mean};
 
 /// The state of a race between two blocks.

@@ -9,6 +9,7 @@ use crate::bootstrap_few_shot::{Roles, Settings, bootstrap_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
@@ -132,6 +133,23 @@ impl<E, O> BootstrapFewShotWithRandomSearch<SharedMetric<E, O>> {
         settings["stop_at_score"] = self.stop_at_score.into();
         settings["race"] = json!(self.race.map(|race| race.identity()));
         settings
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let (sets, val) = (self.num_candidate_programs as u64 + 3, sizes.val as u64);
+        let least = match &self.race {
+            None if self.stop_at_score.is_some() => val,
+            None => sets.saturating_mul(val),
+            Some(race) => sets.saturating_mul(race.first_block(sizes.val) as u64),
+        };
+        let bootstraps = self.settings.runs_of(self.num_candidate_programs.saturating_add(1), sizes.train);
+        let rollouts = if self.stop_at_score.is_some() && self.race.is_none() {
+            Span { least, most: (Span::between(0, sets.saturating_mul(val)) + bootstraps).most }
+        } else {
+            Span::between(least, sets.saturating_mul(val)) + bootstraps
+        };
+        Ok(Cost { baseline: Some(val), ..self.settings.cost(rollouts) })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

@@ -2,7 +2,7 @@
 
 use crate::bootstrap_few_shot::{DemoSet, Roles, Settings, WithDemos};
 use crate::data::Rows;
-use crate::engine::{Contestant, ExampleFor, Program, Stop, Study};
+use crate::engine::{Contestant, ExampleFor, Program, Scores, Stop, Study};
 use crate::race::Race;
 use crate::report::{Stopped, Trial};
 
@@ -50,6 +50,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             if stop_at_score.is_some_and(|enough| scores.mean >= enough) {
                 return Ok(Stopped::ScoreReached);
             }
+            if matches!(set, DemoSet::ZeroShot) {
+                self.study.check_headroom(&scores)?;
+            }
         }
         Ok(Stopped::Finished)
     }
@@ -65,7 +68,12 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             // Each candidate runs on the first block when it is made, so that there are scores if the budget
             // is exhausted.
             match self.build_and_start(set, &first).await {
-                Ok(built) => all.push(built),
+                Ok((built, scores)) => {
+                    if matches!(set, DemoSet::ZeroShot) {
+                        self.check_headroom(&built, &scores).await?;
+                    }
+                    all.push(built);
+                }
                 Err(Stop::Budget(limit)) => {
                     stopped = Some(limit);
                     break;
@@ -83,11 +91,25 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
     }
 
-    async fn build_and_start(&self, set: DemoSet, first: &Rows<'_, E>) -> Result<Built<P>, Stop> {
+    /// Checks the headroom of the program without demonstrations. If the first block of rows leaves none, it runs on
+    /// all rows.
+    async fn check_headroom(&self, built: &Built<P>, first: &Scores) -> Result<(), Stop> {
+        let Err(stop) = self.study.check_headroom(first) else { return Ok(()) };
+        let Stop::NoHeadroom = stop else { return Err(stop) };
+        let (program, val) = (&built.made.program, self.study.val());
+        let scores = self.study.evaluate(&built.evaluation(), program, val).await?;
+        let checked = self.study.check_headroom(&scores);
+        if checked.is_err() {
+            self.study.record(built.trial().scored(&scores), program.clone());
+        }
+        checked
+    }
+
+    async fn build_and_start(&self, set: DemoSet, first: &Rows<'_, E>) -> Result<(Built<P>, Scores), Stop> {
         let built = self.build(set).await?;
         self.study.part("search", &set.label(), first.len());
-        self.study.evaluate(&built.evaluation(), &built.made.program, first).await?;
-        Ok(built)
+        let scores = self.study.evaluate(&built.evaluation(), &built.made.program, first).await?;
+        Ok((built, scores))
     }
 
     async fn build(&self, set: DemoSet) -> Result<Built<P>, Stop> {

@@ -25,6 +25,7 @@ pub(crate) use self::show::percent;
 pub use self::spend::{CallKind, PhaseTime, RunFacts, Spend, SpendEntry, SpendSum};
 pub(crate) use self::verification::FEWEST_ROWS;
 pub use self::verification::{Verification, Verified};
+use crate::headroom::Headroom;
 
 /// The label of the trial of the original program.
 pub(crate) const ORIGINAL: &str = "original program";
@@ -59,6 +60,13 @@ pub struct Report {
     pub stopped: Stopped,
     /// The result of the verification on rows that the search did not use.
     pub verification: Verification,
+    /// The room for a gain that the original program leaves; `None` if the optimizer does not score it, or its best
+    /// possible score is not known.
+    #[serde(default)]
+    pub headroom: Option<Headroom>,
+    /// The decisions of an optimizer that chooses among others, in order, with their reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<String>,
     /// Problems to know about before relying on the result, such as a limit that was not enforced.
     pub warnings: Vec<String>,
     /// The times of the run, and the part that earlier processes have paid.
@@ -120,6 +128,10 @@ pub enum Stopped {
     Finished,
     /// A candidate reached the score at which the search was set to stop.
     ScoreReached,
+    /// The original program leaves nothing to gain that could be seen on so many rows;
+    /// [`Report::headroom`] has the figures. See [`Options::best_score`](crate::Options::best_score) to search all
+    /// the same.
+    NoHeadroom,
     /// The budget was exhausted. The run resumes if it is started again with a larger budget and the same
     /// `run_dir`.
     Budget(Limit),
@@ -139,6 +151,8 @@ impl Report {
             spend: Spend::default(),
             stopped: Stopped::Finished,
             verification: Verification::Off,
+            headroom: None,
+            decisions: Vec::new(),
             warnings: Vec::new(),
             run: RunFacts::default(),
         }

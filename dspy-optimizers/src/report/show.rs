@@ -13,6 +13,7 @@ impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stopped::Finished => f.write_str("all candidates were tried"),
+            Stopped::NoHeadroom => f.write_str("the original program leaves no headroom"),
             Stopped::ScoreReached => f.write_str("the score to stop at was reached"),
             Stopped::Budget(limit) => write!(f, "the budget was exhausted ({limit})"),
         }
@@ -48,8 +49,14 @@ impl fmt::Display for Report {
         if self.spend.entries().len() > 1 {
             self.spend.fmt(f)?;
         }
+        if let Some(headroom) = &self.headroom {
+            writeln!(f, "{headroom}")?;
+        }
         if self.verification != Verification::Off {
             writeln!(f, "{}", self.verification)?;
+        }
+        for decision in &self.decisions {
+            writeln!(f, "decision: {decision}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

@@ -8,8 +8,8 @@ use super::text::{Text, count, dollars, left_out, score};
 use super::{LABEL, close, open};
 use crate::report::{Report, SpendEntry, Verification};
 
-/// The largest number of warnings.
-const WARNINGS: usize = 50;
+/// The largest number of warnings, and of decisions.
+const LINES: usize = 50;
 
 pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     writeln!(f, "<header>\n<h1>{}</h1>", Text(&report.optimizer).most(LABEL))?;
@@ -39,20 +39,29 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     } else if let Some(best) = report.best_trial() {
         writeln!(f, "<p>The result is trial {}: {}.</p>", report.best, Text(&best.label).most(LABEL))?;
     }
+    if let Some(headroom) = &report.headroom {
+        writeln!(f, "<p>{}.</p>", Text(&capitalised(&headroom.to_string())))?;
+    }
     if report.verification != Verification::Off {
         writeln!(f, "<p>{}.</p>", Text(&capitalised(&report.verification.to_string())))?;
     }
     writeln!(f, "</header>")?;
-    if report.warnings.is_empty() {
+    lines(f, ("warnings", "Warnings"), &report.warnings)?;
+    lines(f, ("decisions", "Decisions"), &report.decisions)
+}
+
+/// Writes a section with a list, unless the list is empty.
+fn lines(f: &mut fmt::Formatter<'_>, (id, title): (&str, &str), lines: &[String]) -> fmt::Result {
+    if lines.is_empty() {
         return Ok(());
     }
-    open(f, "warnings", "Warnings")?;
-    writeln!(f, "<ul class=\"warnings\">")?;
-    for warning in report.warnings.iter().take(WARNINGS) {
-        writeln!(f, "<li>{}</li>", Text(warning).most(LABEL))?;
+    open(f, id, title)?;
+    writeln!(f, "<ul class=\"{id}\">")?;
+    for line in lines.iter().take(LINES) {
+        writeln!(f, "<li>{}</li>", Text(line).most(LABEL))?;
     }
     writeln!(f, "</ul>")?;
-    left_out(f, WARNINGS, report.warnings.len(), "warnings")?;
+    left_out(f, LINES, lines.len(), id)?;
     close(f)
 }
 

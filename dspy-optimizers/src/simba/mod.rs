@@ -15,6 +15,7 @@ use self::search::Search;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span, Writer};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
@@ -226,6 +227,27 @@ impl<E, O> Simba<SharedMetric<E, O>> {
             "temperature_for_candidates": settings.temperature_for_candidates,
             "race": settings.race.identity(),
             "advisor": self.advisor().identity(),
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let Settings { minibatch, num_candidates, max_steps, max_demos, prompt_lm, .. } = &self.settings;
+        let [batch, candidates, steps, val] =
+            [*minibatch, *num_candidates, *max_steps, sizes.val].map(|size| size as u64);
+        let runs = steps.saturating_mul(batch);
+        let least = val.saturating_add(runs.saturating_mul(candidates));
+        let most = runs
+            .saturating_mul(candidates.saturating_mul(2).saturating_add(2))
+            .saturating_add(val.saturating_mul(candidates.saturating_add(1)));
+        Ok(Cost {
+            baseline: Some(val),
+            // Each row of a minibatch is asked about at most once.
+            proposals: Span::between(0, runs),
+            demos: *max_demos,
+            shown: 3,
+            writer: Writer::Lm(prompt_lm.clone()),
+            ..Cost::of_rollouts(Span::between(least, most))
         })
     }
 

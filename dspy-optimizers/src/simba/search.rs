@@ -53,6 +53,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let scores = study.evaluate(&scope, program, val).await?;
         let trial = Trial::new(ORIGINAL, program).scored(&scores);
         study.choose(study.record(trial.clone(), program.clone()));
+        study.check_headroom(&scores)?;
         let original = Member {
             program: program.clone(),
             scope,

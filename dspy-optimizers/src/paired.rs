@@ -1,10 +1,10 @@
-//! The comparison of two contestants on the rows that both have run on.
+//! The comparison of two programs on the rows that both have run on.
 
 use std::f64::consts::PI;
 
-/// Returns the p-value of a one-sided paired t-test: the probability that two equally good contestants differ
+/// Returns the p-value of a one-sided paired t-test: the probability that two equally good programs differ
 /// in favour of the first by at least as much as these do; 1 if the first is not better.
-pub(super) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
+pub(crate) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
     let differences: Vec<f64> = rival.iter().zip(other).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
     let count = differences.len();
     let mean = differences.iter().sum::<f64>() / count.max(1) as f64;

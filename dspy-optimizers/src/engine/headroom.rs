@@ -1,0 +1,51 @@
+//! The headroom that the original program leaves.
+
+use super::{Program, Scores, Stop, Study};
+use crate::error::OptimizeError;
+use crate::headroom::Headroom;
+
+impl<P: Program, E> Study<'_, P, E> {
+    /// Reports the headroom that the original program leaves with these scores; see [`Headroom`]. Call it once, after
+    /// the original program was scored, and before anything else is spent.
+    ///
+    /// # Errors
+    /// If the search has to stop, because there is no headroom.
+    pub fn check_headroom(&self, scores: &Scores) -> Result<(), Stop> {
+        self.check_headroom_of(scores.items.iter().filter_map(|item| item.score))
+    }
+
+    pub(crate) fn check_headroom_of(&self, scores: impl Iterator<Item = f64>) -> Result<(), Stop> {
+        let Some(best) = self.options.best_score else { return Ok(()) };
+        let scores: Vec<f64> = scores.collect();
+        let headroom = Headroom::of(&scores, best);
+        if headroom.is_none() && scores.iter().any(|score| *score > best) {
+            self.warn(format!(
+                "a score is above {best}, the best one that was expected, so the headroom is not known; set `best_score`"
+            ));
+        }
+        self.found().headroom = headroom;
+        if headroom.is_some_and(|headroom| !headroom.exists()) { Err(Stop::NoHeadroom) } else { Ok(()) }
+    }
+}
+
+/// Checks the best possible score.
+pub(super) fn check_best_score(best: Option<f64>) -> Result<(), OptimizeError> {
+    match best.filter(|best| !best.is_finite()) {
+        None => Ok(()),
+        Some(best) => {
+            let (value, expected) = (best.to_string(), "a finite number, or none");
+            Err(OptimizeError::Option { option: "best_score", value, expected })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_best_score_is_a_number() {
+        assert!(check_best_score(Some(f64::NAN)).is_err() && check_best_score(Some(f64::INFINITY)).is_err());
+        assert!(check_best_score(None).is_ok() && check_best_score(Some(-3.0)).is_ok());
+    }
+}

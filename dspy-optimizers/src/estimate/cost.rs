@@ -1,0 +1,128 @@
+//! The cost of an algorithm as runs of the program and calls of a proposer, and its estimate.
+
+use dspy_core::lm::Lm;
+use dspy_core::program::{HasPredictors, current_lm};
+
+use super::tokens::{Prices, Tokens};
+use super::{Estimate, Span};
+use crate::data::Rows;
+
+/// The sizes that the cost of an algorithm depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// The rows of the trainset.
+    pub(crate) train: usize,
+    /// The rows of the valset, or of the trainset if there is none.
+    pub(crate) val: usize,
+    /// Whether the data has a valset.
+    pub(crate) given_val: bool,
+    pub(crate) predictors: usize,
+}
+
+/// The models that write texts.
+#[expect(clippy::large_enum_variant, reason = "there is one for each estimate")]
+#[derive(Debug, Clone)]
+pub(crate) enum Writer {
+    /// This model, or the current one.
+    Lm(Option<Lm>),
+    /// A custom proposer, whose models are not known.
+    Unknown,
+}
+
+impl Writer {
+    /// Returns the writer of an optimizer with a proposer that may be the default one.
+    pub(crate) fn proposer(is_default: bool) -> Self {
+        if is_default { Writer::Lm(None) } else { Writer::Unknown }
+    }
+}
+
+/// The cost of an algorithm without its budget and its verification.
+#[derive(Debug, Clone)]
+pub(crate) struct Cost {
+    /// The runs that score the original program, after which the search may end for lack of headroom.
+    pub(crate) baseline: Option<u64>,
+    /// The runs of the program.
+    pub(crate) rollouts: Span<u64>,
+    /// The calls of models that write texts.
+    pub(crate) proposals: Span<u64>,
+    /// The largest number of demonstrations of a predictor that the algorithm sets.
+    pub(crate) demos: usize,
+    /// The number of rows that a prompt of the proposer shows.
+    pub(crate) shown: usize,
+    pub(crate) writer: Writer,
+    pub(crate) teacher_lm: Option<Lm>,
+}
+
+impl Cost {
+    /// Creates the cost of runs of the program alone.
+    pub(crate) fn of_rollouts(rollouts: Span<u64>) -> Self {
+        Cost {
+            baseline: None,
+            rollouts,
+            proposals: Span::exactly(0),
+            demos: 0,
+            shown: 0,
+            writer: Writer::Lm(None),
+            teacher_lm: None,
+        }
+    }
+
+    /// Adds runs that may be made on held-out rows.
+    pub(crate) fn verifying(mut self, most: u64) -> Self {
+        self.rollouts = self.rollouts + Span::between(0, most);
+        self
+    }
+
+    /// Takes into account that the search may end after the original program was scored.
+    pub(crate) fn may_lack_headroom(mut self, on: bool) -> Self {
+        if let Some(baseline) = self.baseline.filter(|_| on) {
+            self.rollouts.least = self.rollouts.least.min(baseline);
+            self.proposals.least = 0;
+        }
+        self
+    }
+
+    /// Returns the estimate for a program on rows, with the settings of the current task.
+    pub(crate) fn estimate<E>(&self, program: &impl HasPredictors, rows: &Rows<'_, E>) -> Estimate {
+        let sizes = Tokens::of(program, rows);
+        let predictors = program.named_predictors();
+        let current = current_lm();
+        let per_rollout = predictors.len().max(1) as u64;
+        let models = predictors.iter().map(|(_, predictor)| predictor.lm().or(current.as_ref()));
+        let models = models.chain(self.teacher_lm.as_ref().map(Some));
+        let none = self.proposals.most == Some(0);
+        let writer = match &self.writer {
+            _ if none => None,
+            Writer::Lm(lm) => Some(Prices::of([lm.as_ref().or(current.as_ref())])),
+            Writer::Unknown => Some(None),
+        };
+        let prompt = sizes.prompt + sizes.demo * self.demos as f64;
+        let asked = sizes.proposer_prompt(self.shown);
+        let written = Tokens::proposer_reply();
+        let total = |rollouts: u64, prompt: f64, proposals: u64| {
+            (rollouts as f64 * (prompt + sizes.reply) + proposals as f64 * (asked + written)) as u64
+        };
+        let most = self.rollouts.most.zip(self.proposals.most);
+        let usd = Prices::of(models).and_then(|program| {
+            // Without proposals, the price of their model does not matter.
+            let writer = writer.map_or(Some(program), |writer| writer)?;
+            let cost = |(rollouts, proposals): (u64, u64)| {
+                rollouts as f64 * program.most(prompt, sizes.reply)
+                    + proposals as f64 * writer.most(asked, written)
+            };
+            let least = self.rollouts.least as f64 * program.least(sizes.prompt, sizes.reply)
+                + self.proposals.least as f64 * writer.least(asked, written);
+            Some(Span { least, most: most.map(cost) })
+        });
+        Estimate {
+            program_calls: self.rollouts.map(|rollouts| rollouts.saturating_mul(per_rollout)),
+            proposer_calls: self.proposals,
+            tokens: Some(Span {
+                least: total(self.rollouts.least, sizes.prompt, self.proposals.least),
+                most: most.map(|(rollouts, proposals)| total(rollouts, prompt, proposals)),
+            }),
+            usd,
+            calls_per_rollout: per_rollout,
+        }
+    }
+}

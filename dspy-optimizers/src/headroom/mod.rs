@@ -1,0 +1,145 @@
+//! The room for a gain that the original program leaves.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::paired::p_value;
+
+/// The number of rows from which on a program that is nearly perfect leaves no headroom. On fewer rows only a perfect
+/// one does.
+const MANY: usize = 30;
+
+/// The significance level of the comparison with a perfect program.
+const LEVEL: f64 = 0.05;
+
+/// The sum of the one-sided 5 % and 20 % quantiles of the normal distribution.
+const QUANTILES: f64 = 1.645 + 0.842;
+
+/// The room for a gain that the original program leaves, as known from its scores at the start of a search.
+///
+/// A search ends with [`Stopped::NoHeadroom`](crate::Stopped) after it has scored the original program, and before it
+/// spends anything else, if that program
+///
+/// - has the [best possible score](crate::Options::best_score) on every row, or,
+/// - on 30 rows or more, is so near to it that a paired t-test at 5 % could not tell a perfect program from it. That
+///   is the case if at most two rows have a score of 0, and all others the best one.
+///
+/// Half of the 72 optimizations in "Prompt Optimization Is a Coin Flip" (arXiv 2604.14585) ended below the original
+/// program: a gain smaller than [`detectable`](Self::detectable) can well be luck.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Headroom {
+    /// The number of rows with a score.
+    pub rows: usize,
+    /// The mean score of the original program on these rows.
+    pub score: f64,
+    /// Half the width of the 95 % confidence interval of that score.
+    pub margin: f64,
+    /// The best possible score.
+    pub best: f64,
+    /// The smallest gain that is seen in four of five searches on so many rows: by a one-sided paired test at 5 %, if
+    /// the scores of the two programs correlate by one half.
+    pub detectable: f64,
+    /// The p-value of a perfect program against the original one, from the one-sided paired t-test.
+    pub perfect: f64,
+}
+
+impl Headroom {
+    /// Computes the headroom from the scores on rows. Returns `None` if there are none, or one is above the best
+    /// possible score, which is then not known.
+    pub(crate) fn of(scores: &[f64], best: f64) -> Option<Self> {
+        let rows = scores.len();
+        let known = |score: &f64| score.is_finite() && *score <= best + 1e-9;
+        if rows == 0 || !scores.iter().all(known) {
+            return None;
+        }
+        let score = scores.iter().sum::<f64>() / rows as f64;
+        // Two scores at each end are added (Agresti and Coull, 1998), as equal scores on few rows are no proof that
+        // the next one will be equal.
+        let worst = scores.iter().copied().fold(0.0_f64.min(best), f64::min);
+        let all: Vec<f64> = scores.iter().copied().chain([worst, worst, best, best]).collect();
+        let count = all.len() as f64;
+        let mean = all.iter().sum::<f64>() / count;
+        let deviation = (all.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
+        let of_mean = deviation / (rows as f64).sqrt();
+        let own: Vec<Option<f64>> = scores.iter().copied().map(Some).collect();
+        let perfect = p_value(&vec![Some(best); rows], &own);
+        Some(Headroom { rows, score, margin: 1.96 * of_mean, best, detectable: QUANTILES * of_mean, perfect })
+    }
+
+    /// Returns whether a search could find a gain.
+    pub fn exists(&self) -> bool {
+        let perfect = self.score >= self.best - 1e-9;
+        !perfect && (self.rows < MANY || self.perfect <= LEVEL)
+    }
+}
+
+impl fmt::Display for Headroom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Headroom { rows, score, margin, best, detectable, .. } = self;
+        let [score, margin, best, detectable] = [score, margin, best, detectable].map(|part| part * 100.0);
+        if !self.exists() {
+            return write!(
+                f,
+                "no headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows} rows; \
+                 use harder or more rows, a finer metric, or another `best_score`"
+            );
+        }
+        write!(
+            f,
+            "headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows} rows, on \
+             which a gain of {detectable:.1} points can be seen"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(right: usize, rows: usize) -> Headroom {
+        let scores: Vec<f64> = (0..rows).map(|row| f64::from(u8::from(row < right))).collect();
+        Headroom::of(&scores, 1.0).unwrap()
+    }
+
+    #[test]
+    fn a_perfect_program_leaves_none_and_a_nearly_perfect_one_only_on_few_rows() {
+        for rows in [1, 5, 30, 100, 1_000] {
+            assert!(!binary(rows, rows).exists(), "{rows}");
+        }
+        for (right, rows, exists) in [
+            (4, 5, true),
+            (28, 29, true),
+            (29, 30, false),
+            (28, 30, false),
+            (27, 30, true),
+            (98, 100, false),
+            (97, 100, true),
+            (998, 1_000, false),
+            (997, 1_000, true),
+            (0, 100, true),
+        ] {
+            assert_eq!(binary(right, rows).exists(), exists, "{right} of {rows}: {:?}", binary(right, rows));
+        }
+    }
+
+    #[test]
+    fn the_figures_shrink_with_the_rows() {
+        let [few, many] = [binary(10, 20), binary(500, 1_000)];
+        assert!((many.margin - 1.96 * 0.5 / 1_000_f64.sqrt()).abs() < 1e-3, "{many:?}");
+        assert!((many.detectable - 2.487 * 0.5 / 1_000_f64.sqrt()).abs() < 1e-3, "{many:?}");
+        assert!(few.detectable > 0.25 && few.detectable < 0.35, "{few:?}");
+        assert!(binary(0, 20).detectable > 0.1, "equal scores on few rows prove little");
+    }
+
+    #[test]
+    fn scores_above_the_best_one_are_on_another_scale() {
+        assert_eq!(Headroom::of(&[37.0, 80.0], 1.0), None);
+        assert_eq!(Headroom::of(&[f64::NAN], 1.0), None);
+        assert_eq!(Headroom::of(&[], 1.0), None);
+        assert!(Headroom::of(&[37.0, 80.0], 100.0).unwrap().exists());
+        assert!(!Headroom::of(&[0.0, 0.0], 0.0).unwrap().exists(), "a loss");
+        assert!(Headroom::of(&[-1.0, 0.0], 0.0).unwrap().exists());
+    }
+}

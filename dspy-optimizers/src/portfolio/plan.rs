@@ -1,0 +1,191 @@
+//! The sizes of a portfolio: rows, rungs, and shares of the budget.
+
+use dspy_core::lm::{Budget, Usage};
+
+use super::arm::Arm;
+use crate::OptimizeError;
+use crate::auto::Auto;
+use crate::estimate::Sizes;
+
+/// The largest number of rows to compare on.
+pub(super) const MOST_VAL: usize = 100;
+
+/// The part of the budget of the search that is for the optimizers.
+const FOR_ARMS: f64 = 0.7;
+
+/// The runs of all optimizers if the budget has no limit, in units of those of a size.
+const UNLIMITED: usize = 3;
+
+/// Returns the number of rows to learn from, and of those to compare on.
+pub(super) fn split(sizes: &Sizes) -> Result<(usize, usize), OptimizeError> {
+    let Sizes { train: rows, val, given_val, .. } = *sizes;
+    if given_val {
+        return Ok((rows, val.min(MOST_VAL)));
+    }
+    let compare = (rows / 2).min(MOST_VAL);
+    if compare == 0 {
+        return Err(OptimizeError::Split { set: "valset", rows, ratio: 0.5 });
+    }
+    Ok((rows - compare, compare))
+}
+
+/// Returns whether a budget has a limit other than on time.
+pub(super) fn is_limited(budget: Budget) -> bool {
+    budget.calls.is_some() || budget.tokens.is_some() || budget.usd.is_some()
+}
+
+/// Returns the runs of all optimizers, as planned, if the budget has no limit.
+pub(super) fn unlimited(auto: Auto, predictors: usize, val: usize) -> usize {
+    UNLIMITED.saturating_mul(auto.rollouts(predictors, val))
+}
+
+/// Returns the largest number of runs that a portfolio makes for this planned number.
+pub(super) fn most(planned: usize, val: usize) -> u64 {
+    // Each result of an optimizer is scored at most once.
+    let results = rungs(Arm::ALL.len()).iter().sum::<usize>();
+    let scores = (results as u64 + 1).saturating_mul(val as u64);
+    ((planned as f64 * GUARD) as u64).saturating_add(scores)
+}
+
+/// Returns the number of optimizers in each rung.
+pub(super) fn rungs(arms: usize) -> Vec<usize> {
+    let mut rungs = vec![arms];
+    while let Some(last) = rungs.last().copied().filter(|last| *last > 1) {
+        rungs.push(last.div_ceil(2));
+    }
+    rungs
+}
+
+/// The budget of an optimizer in a rung.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share {
+    pub(super) budget: Budget,
+    /// The number of runs of the program that it pays.
+    pub(super) rollouts: usize,
+}
+
+/// The limit of an optimizer, in units of its share. The sizes of an optimizer follow from its share and are those of a
+/// typical run: a race needs about half of the runs that it may need.
+const GUARD: f64 = 2.0;
+
+impl Share {
+    /// Returns the limit of the optimizer. It is above the share, so that calls that were charged twice because the
+    /// process died do not change the result.
+    pub(super) fn limit(&self) -> Budget {
+        times(self.budget, GUARD)
+    }
+}
+
+/// Returns a budget with each limit multiplied, without one on time.
+fn times(budget: Budget, factor: f64) -> Budget {
+    let mut product = budget;
+    product.calls = budget.calls.map(|calls| (calls as f64 * factor) as u64);
+    product.tokens = budget.tokens.map(|tokens| (tokens as f64 * factor) as u64);
+    product.usd = budget.usd.map(|usd| usd * factor);
+    // The clock of a nested study restarts on resume; that of the whole study limits all.
+    product.time = None;
+    product
+}
+
+/// The budget of all optimizers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purse {
+    budget: Budget,
+    /// The mean cost of a run of the program.
+    calls: f64,
+    tokens: f64,
+    usd: f64,
+}
+
+impl Purse {
+    /// Creates the budget of all optimizers from that of the search and the cost of some runs of the original program.
+    pub(super) fn new(search: Budget, usage: &Usage, runs: usize, unlimited: usize) -> Self {
+        let mean = |total: f64| total / runs.max(1) as f64;
+        // Replies of a cache are not counted, but those of other programs may not be cached.
+        let calls = mean(usage.requests as f64).max(1.0);
+        let budget = if is_limited(search) {
+            times(search, FOR_ARMS)
+        } else {
+            Budget::calls((unlimited as f64 * calls).ceil() as u64)
+        };
+        Purse {
+            budget,
+            calls,
+            tokens: mean(usage.total_tokens() as f64),
+            usd: mean(usage.cost_usd.unwrap_or_default()),
+        }
+    }
+
+    /// Returns the part of one of `arms` optimizers in one of `rungs` rungs.
+    pub(super) fn share(&self, rungs: usize, arms: usize) -> Share {
+        let part = 1.0 / (rungs.max(1) * arms.max(1)) as f64;
+        let budget = times(self.budget, part);
+        let pays = |limit: Option<f64>, each: f64| {
+            limit.filter(|_| each > 0.0).map_or(f64::INFINITY, |limit| limit / each)
+        };
+        let rollouts = pays(budget.calls.map(|calls| calls as f64), self.calls)
+            .min(pays(budget.tokens.map(|tokens| tokens as f64), self.tokens))
+            .min(pays(budget.usd, self.usd));
+        // A quotient such as 0.007 ÷ 0.001 is slightly less than the number that is meant.
+        Share { budget, rollouts: ((rollouts + 1e-9) as usize).min(MOST_ROLLOUTS) }
+    }
+
+    /// Returns the number of the first of these optimizers that can all be run: each must at least be able to compare
+    /// two programs on the rows. One is always run.
+    pub(super) fn affords(&self, arms: usize, val: usize) -> usize {
+        let fits = |count: &usize| self.share(rungs(*count).len(), *count).rollouts >= 2 * val;
+        (1..=arms).rev().find(fits).unwrap_or(arms.min(1))
+    }
+}
+
+/// The largest number of runs of an optimizer, if nothing limits it.
+const MOST_ROLLOUTS: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rung_has_half_of_the_optimizers_and_each_of_them_twice_the_budget() {
+        assert_eq!(rungs(8), [8, 4, 2, 1]);
+        assert_eq!(rungs(5), [5, 3, 2, 1]);
+        assert_eq!(rungs(1), [1]);
+        let usage = (0..20).fold(Usage::default(), |mut sum, _| {
+            sum += Usage::tokens(1, 1);
+            sum
+        });
+        let purse = Purse::new(Budget::calls(1_600), &usage, 10, 0);
+        let shares: Vec<usize> = rungs(8).into_iter().map(|arms| purse.share(4, arms).rollouts).collect();
+        assert_eq!(shares, [17, 35, 70, 140], "of 1120 calls, two for each run");
+        let spent: u64 =
+            rungs(8).into_iter().map(|arms| purse.share(4, arms).budget.calls.unwrap() * arms as u64).sum();
+        assert!(spent <= 1_120, "{spent}");
+        assert_eq!(purse.affords(8, 17), 4, "each of them runs on 34 rows");
+        assert_eq!(purse.affords(8, 10_000), 1);
+        assert_eq!(purse.affords(0, 10), 0);
+    }
+
+    #[test]
+    fn every_limit_counts() {
+        // Ten runs of one call each.
+        let usage = (0..10).fold(Usage::default(), |mut sum, _| {
+            sum += Usage::tokens(90, 10).at_cost(0.001);
+            sum
+        });
+        let share = |budget| Purse::new(budget, &usage, 10, 500).share(1, 1);
+        assert_eq!(share(Budget::calls(1_000)).rollouts, 700);
+        assert_eq!(share(Budget::calls(1_000).tokens(10_000)).rollouts, 70);
+        assert_eq!(share(Budget::calls(1_000).usd(0.01)).rollouts, 7);
+        let unlimited = share(Budget::UNLIMITED);
+        assert_eq!((unlimited.rollouts, unlimited.budget.calls), (500, Some(500)));
+    }
+
+    #[test]
+    fn a_few_rows_are_enough() {
+        let sizes = |train, val, given_val| Sizes { train, val, given_val, predictors: 1 };
+        assert_eq!(split(&sizes(2, 2, false)).unwrap(), (1, 1));
+        assert_eq!(split(&sizes(1_000, 1_000, false)).unwrap(), (900, 100));
+        assert_eq!(split(&sizes(5, 300, true)).unwrap(), (5, 100));
+        assert!(matches!(split(&sizes(1, 1, false)), Err(OptimizeError::Split { set: "valset", .. })));
+    }
+}

@@ -1,0 +1,109 @@
+//! The choice of the optimizers that suit a program and its data.
+
+use dspy_core::program::HasPredictors;
+use dspy_core::signature::FieldSpec;
+
+use super::arm::Arm;
+use crate::data::Rows;
+use crate::demos;
+use crate::engine::{Outcome, Rollout};
+
+/// The fewest rows to learn from for bootstraps.
+const SOME: usize = 10;
+
+/// The fewest rows to learn from for [`Simba`](crate::Simba), the size of its minibatches.
+pub(super) const MINIBATCH: usize = 16;
+
+/// The fewest rows to learn from and to score on for the large searches.
+const MANY: usize = 60;
+
+/// The properties of a program and its data that decide which optimizers suit.
+#[expect(clippy::struct_excessive_bools, reason = "independent properties")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case {
+    pub(super) predictors: usize,
+    /// The number of rows to learn from.
+    pub(super) learn: usize,
+    /// The number of rows to compare on.
+    pub(super) val: usize,
+    /// Whether some predictor has labelled rows.
+    labelled: bool,
+    /// Whether the labels of some predictor are of a closed set.
+    closed: bool,
+    /// Whether the metric gives feedback.
+    feedback: bool,
+    /// Whether some run has a score above 0.
+    succeeds: bool,
+    /// Whether the scores differ.
+    varied: bool,
+}
+
+impl Case {
+    pub(super) fn of<E>(
+        program: &impl HasPredictors,
+        learn: &Rows<'_, E>,
+        val: &Rows<'_, E>,
+        baseline: &[Rollout],
+    ) -> Self {
+        let predictors = program.named_predictors();
+        let with_labels = |closed: fn(&FieldSpec) -> bool| {
+            predictors.iter().any(|(_, predictor)| {
+                let spec = predictor.spec();
+                spec.outputs().any(closed)
+                    && learn.iter().any(|row| demos::labelled(row.values, spec).is_some())
+            })
+        };
+        let scores = || baseline.iter().filter_map(|rollout| rollout.outcome.score());
+        let first = scores().next();
+        let feedback = |rollout: &Rollout| match &rollout.outcome {
+            Outcome::Scored(score) => score.feedback.is_some() || !score.predictors.is_empty(),
+            _ => false,
+        };
+        Case {
+            predictors: predictors.len(),
+            learn: learn.len(),
+            val: val.len(),
+            labelled: with_labels(|_| true),
+            closed: with_labels(|field| !field.choices().is_empty() || field.schema()["type"] == "boolean"),
+            feedback: baseline.iter().any(feedback),
+            succeeds: scores().any(|score| score > 0.0),
+            varied: scores().any(|score| Some(score) != first),
+        }
+    }
+
+    /// Returns the reason why an optimizer suits, or, as an error, why it does not.
+    pub(super) fn suits(&self, arm: Arm) -> Result<String, String> {
+        let Case { predictors, learn, val, labelled, closed, feedback, succeeds, varied } = *self;
+        let when =
+            |suits: bool, yes: &str, no: &str| if suits { Ok(yes.to_owned()) } else { Err(no.to_owned()) };
+        let many = || {
+            let (suits, found) = (learn + val >= MANY, learn + val);
+            let text = format!("there are {found} rows to learn from and to score on");
+            if suits { Ok(text) } else { Err(format!("{text}, fewer than {MANY}")) }
+        };
+        match arm {
+            Arm::Labeled => when(labelled, "the rows have labels", "the rows have no labels of a predictor"),
+            Arm::Gepa => when(feedback, "the metric gives feedback", "the metric gives no feedback"),
+            Arm::RandomSearch if learn < SOME => {
+                Err(format!("there are {learn} rows to learn from, fewer than {SOME}"))
+            }
+            Arm::RandomSearch => when(
+                succeeds || labelled,
+                "runs can succeed on the rows",
+                "no run has a score above 0, and the rows have no labels",
+            ),
+            Arm::Copro => when(predictors == 1, "there is one predictor", "there are several predictors"),
+            Arm::ModuleOpro => {
+                when(predictors > 1, "there are several predictors", "there is only one predictor")
+            }
+            Arm::InferRules => {
+                when(closed, "the labels are of a closed set", "no predictor has labels of a closed set")
+            }
+            Arm::Mipro | Arm::Capo => many(),
+            Arm::Simba if learn < MINIBATCH => {
+                Err(format!("there are {learn} rows to learn from, fewer than {MINIBATCH}"))
+            }
+            Arm::Simba => when(varied, "the scores differ from row to row", "all rows have the same score"),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! `Portfolio`: its choice, its rungs, and what every optimizer keeps.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
+
+mod common;
+#[path = "common/laws.rs"]
+mod laws;
+
+use std::sync::Arc;
+
+use common::{Obedient, Row, Steps, folder, journal_of, one_step, pair, right, rows};
+use dspy_core::evaluate::Score;
+use dspy_core::lm::{BoxFuture, Lm};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::Settings;
+use dspy_core::signature::{Example, FieldError, Values};
+use dspy_optimizers::engine::Program;
+use dspy_optimizers::{
+    Budget, Data, OptimizeError, Optimized, Optimizer, Portfolio, Report, Stopped, Verification, Verify,
+};
+use laws::{Run, with_run};
+
+/// The score of an answer, with the fact that it lacks.
+fn taught(row: &Row, output: &Values) -> Score {
+    let question = row.0["question"].as_str().unwrap();
+    let animal = question.split(' ').nth(2).unwrap();
+    Score::from(right(row, output)).with_feedback(format!("{animal}={}", row.0["answer"].as_str().unwrap()))
+}
+
+async fn optimize<P, E, O>(lm: &Arc<Obedient>, optimizer: &O, program: P, rows: Vec<E>) -> Optimized<P>
+where
+    P: Program,
+    E: Example,
+    O: Optimizer<P, E>,
+{
+    let run = async { optimizer.compile(program, Data::new(rows)).await };
+    Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap()
+}
+
+/// Returns the optimizers of the decisions that begin with these words.
+fn named<'r>(report: &'r Report, words: &str) -> Vec<&'r str> {
+    let of =
+        |decision: &'r String| decision.strip_prefix(words)?.split([':', ' ']).find(|word| !word.is_empty());
+    report.decisions.iter().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn it_improves_the_program_and_says_why() {
+    let lm = Obedient::new();
+    let portfolio = Portfolio::builder(Budget::calls(2_000)).metric(taught).build();
+    let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(90)).await;
+    let report = optimized.report();
+    assert!(report.score() > report.baseline && report.baseline == Some(0.0), "{report}");
+    assert!(lm.calls() <= 2_000, "{report}");
+    let chosen = named(report, "chose");
+    for arm in ["LabeledFewShot", "Gepa", "BootstrapFewShotWithRandomSearch", "Copro"] {
+        assert!(chosen.contains(&arm), "{arm}: {report}");
+    }
+    assert!(named(report, "left out").contains(&"ModuleOpro"), "{report}");
+    assert!(
+        report.decisions.iter().any(|decision| decision.contains("there is only one predictor")),
+        "{report}"
+    );
+    // Each of the others is dropped once, on evidence from the same rows.
+    let dropped = named(report, "dropped");
+    let finished = report.stopped == Stopped::Finished;
+    assert!(!finished || dropped.len() + 1 == chosen.len(), "{report}");
+    assert!(report.decisions.iter().any(|decision| decision.starts_with("rung 1 of ")), "{report}");
+    let Verification::Passed(verified) = &report.verification else { panic!("{report}") };
+    assert!(verified.rows == 30 && verified.score >= verified.baseline, "{report}");
+    // All scores are of the same rows.
+    let rows_of =
+        |trial: &dspy_optimizers::Trial| trial.items.iter().map(|item| item.index).collect::<Vec<_>>();
+    assert!(report.trials.iter().all(|trial| rows_of(trial) == rows_of(&report.trials[0])), "{report}");
+}
+
+/// A row of a closed set of labels.
+#[derive(Debug, Clone)]
+struct Mood(usize);
+
+impl Example for Mood {
+    type Input = Values;
+
+    fn input(&self) -> Result<Values, FieldError> {
+        Ok(Values::from_iter([("text".to_owned(), format!("Text {}.", self.0).into())]))
+    }
+
+    fn values(&self) -> Result<Values, FieldError> {
+        let mut values = self.input()?;
+        values.insert("mood".into(), if self.0.is_multiple_of(2) { "good" } else { "bad" }.into());
+        Ok(values)
+    }
+}
+
+/// Answers that are right for every other row.
+fn moody() -> DynPredict {
+    let lm = Lm::from_fn(|_| async { "[[ ## mood ## ]]\ngood\n\n[[ ## completed ## ]]" });
+    DynPredict::new("text -> mood: Literal['good', 'bad']".parse().unwrap()).with_lm(lm)
+}
+
+#[tokio::test]
+async fn the_case_decides_which_optimizers_run() {
+    let lm = Obedient::new();
+    let budget = Budget::calls(5_000);
+    // Labels of a closed set, many rows, scores that differ, no feedback.
+    let metric =
+        |row: &Mood, output: &Values| output["mood"] == if row.0.is_multiple_of(2) { "good" } else { "bad" };
+    let portfolio = Portfolio::builder(budget).metric(metric).build();
+    let optimized = optimize(&lm, &portfolio, moody(), (0..120).map(Mood).collect()).await;
+    let report = optimized.report();
+    let expected = [
+        "LabeledFewShot",
+        "BootstrapFewShotWithRandomSearch",
+        "Copro",
+        "InferRules",
+        "MiproV2",
+        "Capo",
+        "Simba",
+    ];
+    assert_eq!(named(report, "chose"), expected, "{report}");
+    assert_eq!(named(report, "left out"), ["Gepa", "ModuleOpro"], "{report}");
+
+    // Several predictors, few rows, nothing succeeds, no labels of a predictor.
+    let never = |_: &Row, _: &Values| false;
+    let unlabelled: Vec<Row> = rows(9)
+        .into_iter()
+        .map(|row| Row(row.0.into_iter().filter(|(name, _)| name == "question").collect()))
+        .collect();
+    let portfolio = Portfolio::builder(budget).metric(never).build();
+    let optimized = optimize(&lm, &portfolio, Steps(vec![one_step(&lm), one_step(&lm)]), unlabelled).await;
+    let report = optimized.report();
+    assert_eq!(named(report, "chose"), ["ModuleOpro"], "{report}");
+    assert_eq!(report.trials[0].parameters, report.best_trial().unwrap().parameters, "{report}");
+
+    // A small budget is for the first ones.
+    let portfolio = Portfolio::builder(Budget::calls(200)).metric(taught).build();
+    let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(60)).await;
+    let report = optimized.report();
+    let chosen = named(report, "chose");
+    assert!((1..4).contains(&chosen.len()) && chosen[0] == "LabeledFewShot", "{report}");
+    assert!(
+        report.decisions.iter().any(|decision| decision.contains("but the budget is enough for")),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn a_program_is_not_run_twice_on_a_row() {
+    let lm = Obedient::new();
+    let (train, val) = (rows(40), rows(20));
+    let portfolio = Portfolio::builder(Budget::calls(1_500)).metric(taught).build();
+    let folder = folder("portfolio-once");
+    let data = Data::new(&train[..]).valset(&val[..]);
+    let run = async { portfolio.run_dir(&folder).compile(one_step(&lm), data).await };
+    let report = Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap().report().clone();
+    assert_eq!(report.usage.requests as usize, lm.calls());
+    // The names of the runs that were paid, without the study that has paid them. A traced run is another one.
+    let journal = journal_of(&folder);
+    let calls = journal.lines().filter(|line| line.starts_with("{\"event\":\"call\""));
+    let scopes = calls.filter_map(|line| line.split("\"scope\":\"").nth(1)?.split('"').next());
+    let runs = scopes.filter_map(|scope| scope.find("program-").map(|at| &scope[at..]));
+    let mut runs: Vec<&str> = runs.filter(|run| !run.ends_with("/traced")).collect();
+    let all = runs.len();
+    runs.sort_unstable();
+    runs.dedup();
+    assert!(all > 100, "{report}");
+    assert_eq!(runs.len(), all, "{report}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A small run. Without a budget of the test, it has one of its own.
+fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let budget = if run.budget == Budget::UNLIMITED { Budget::calls(180) } else { run.budget };
+        let run = Run { budget, ..run };
+        let portfolio = Portfolio::builder(budget).metric(taught);
+        let program = DynPredict::new("question -> answer".parse().unwrap());
+        let optimized = with_run!(portfolio, run).build().compile(program, &rows(12)).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+#[tokio::test]
+async fn a_killed_run_ends_as_the_unbroken_one() {
+    laws::resumes_at_every_event("portfolio", small).await;
+}
+
+#[tokio::test]
+async fn the_seed_alone_decides() {
+    laws::depends_on_the_seed_alone(small).await;
+}
+
+#[tokio::test]
+async fn budgets_are_kept() {
+    for limit in [0, 1, 3, 4, 7, 20, 50, 90, 130, 180, 400] {
+        let run = Run { budget: Budget::calls(limit), ..Run::new(Obedient::new()) };
+        let lm = run.lm.clone();
+        let report = Settings::new().lm(Lm::shared(lm.clone())).scope(small(run)).await.unwrap();
+        assert!(lm.calls() as u64 <= limit, "{} of {limit}: {report}", lm.calls());
+        if let (Some(baseline), Some(score)) = (report.baseline, report.score()) {
+            assert!(score >= baseline, "{limit}: {report}");
+        }
+        assert_eq!(report.baseline.is_some(), limit >= 6, "{limit}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_an_error() {
+    laws::outages_are_errors("portfolio", small).await;
+}
+
+#[tokio::test]
+async fn every_limit_has_a_size_and_none_has_one_too() {
+    for budget in [Budget::UNLIMITED, Budget::UNLIMITED.tokens(20_000), Budget::UNLIMITED.usd(0.5)] {
+        let lm = Obedient::new();
+        let portfolio = Portfolio::builder(budget).metric(right).build();
+        let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(20)).await;
+        let report = optimized.report();
+        assert!(report.trials.len() > 1, "{budget:?}: {report}");
+        assert!(budget.tokens.is_none_or(|tokens| report.usage.total_tokens() <= tokens), "{report}");
+        assert!(budget.usd.is_none_or(|usd| report.usage.cost_usd.unwrap_or_default() <= usd), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn several_predictors_are_optimized_together() {
+    let lm = Obedient::new();
+    let both = |_: &Row, output: &Values| {
+        let known = |side: &str| f64::from(u8::from(output[side] != "silence"));
+        f64::midpoint(known("left"), known("right"))
+    };
+    let portfolio = Portfolio::builder(Budget::calls(1_500)).metric(both).verify(Verify::rows(10)).build();
+    let optimized = optimize(&lm, &portfolio, pair(), rows(40)).await;
+    let report = optimized.report();
+    assert!(named(report, "chose").contains(&"ModuleOpro"), "{report}");
+    assert!(report.score() > report.baseline, "{report}");
+}
+
+#[tokio::test]
+async fn bad_input_is_a_typed_error() {
+    let lm = Obedient::new();
+    let portfolio = Portfolio::builder(Budget::calls(100)).metric(right).build();
+    let empty: [Row; 0] = [];
+    let error = portfolio.compile(one_step(&lm), &empty).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Empty { set: "trainset" }), "{error}");
+    let error = portfolio.compile(one_step(&lm), &rows(1)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Split { set: "valset", .. }), "{error}");
+    let error = portfolio.compile(Steps(Vec::new()), &rows(9)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::NoPredictors), "{error}");
+    let failing = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
+    let portfolio = Portfolio::builder(Budget::calls(100)).metric(failing).build();
+    let error = portfolio.compile(one_step(&lm), &rows(9)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
+    // Two rows are enough.
+    let portfolio = Portfolio::builder(Budget::calls(100)).metric(right).build();
+    let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(2)).await;
+    assert!(optimized.report().score() >= optimized.report().baseline);
+}
