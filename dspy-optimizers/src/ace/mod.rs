@@ -16,6 +16,7 @@ use self::settings::Settings;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
@@ -219,6 +220,32 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let mut settings = self.settings.identity();
         settings["proposer"] = self.proposer.identity();
         settings
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let Settings { epochs, batch, rows_per_curation, reflections, acceptance_rows, finalists, .. } =
+            &self.settings;
+        let size = |size: usize| size as u64;
+        let [epochs, train, val, predictors] = [*epochs, sizes.train, sizes.val, sizes.predictors].map(size);
+        let product =
+            |factors: &[u64]| factors.iter().fold(1, |all: u64, factor| all.saturating_mul(*factor));
+        let runs = product(&[epochs, train]);
+        let again = product(&[runs, predictors, size(reflections.saturating_sub(1))]);
+        let batches = product(&[epochs, size(sizes.train.div_ceil((*batch).max(1)))]);
+        let accepted = product(&[2, batches, size((*acceptance_rows).min(sizes.val))]);
+        let finals = product(&[size(*finalists), val]);
+        let most = [runs, again, accepted, finals].into_iter().fold(val, u64::saturating_add);
+        let reflected = product(&[runs, predictors, size((*reflections).max(1))]);
+        let curations = size(batch.min(&sizes.train).div_ceil((*rows_per_curation).max(1)));
+        let curated = product(&[batches, predictors, curations]);
+        Ok(Cost {
+            baseline: Some(val),
+            proposals: self.proposer.calls(Span::between(0, reflected.saturating_add(curated))),
+            shown: (*batch).min(*rows_per_curation),
+            writer: self.proposer.writer(),
+            ..Cost::of_rollouts(Span::between(val, most))
+        })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

@@ -265,6 +265,8 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         match change {
             Ok(change) => Ok(self.settle(&base, change)),
             Err(Stop::Budget(limit)) => Ok(Learned::OutOfBudget(limit)),
+            // It runs no search whose start could leave no headroom.
+            Err(Stop::NoHeadroom) => Ok(Learned::Unchanged { notes: Vec::new() }),
             Err(Stop::Error(error)) => Err(*error),
         }
     }

@@ -80,6 +80,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let Snapshot { trial, program, scope, .. } = &self.snapshots[0];
         let scores = study.evaluate(scope, program, study.val()).await?;
         study.choose(study.record(trial.clone().scored(&scores), program.clone()));
+        study.check_headroom(&scores)?;
         match self.epochs().await {
             Ok(()) => self.finals(None).await,
             Err(Stop::Budget(limit)) => self.finals(Some(limit)).await,

@@ -21,7 +21,6 @@ use crate::component::Candidate;
 use crate::data::{Data, RowSet, Rows};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
-use crate::headroom::Headroom;
 use crate::identity::program_identity;
 use crate::journal::Journal;
 use crate::metric::SharedMetric;

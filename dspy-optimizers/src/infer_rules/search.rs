@@ -76,7 +76,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(&built.scope, built.program.clone())).collect();
         let raced = study.race(&self.rules.race, &contestants, &val).await?;
-        let winner = raced.winner_over(present, Some(score.max(baseline)), val.len());
+        let winner = raced.winner_over(present, Some(scores_with_demos.mean.max(scores.mean)), val.len());
         for (place, built) in all.into_iter().enumerate() {
             // The trials of the first two are in the report.
             let trial = if place < 2 {

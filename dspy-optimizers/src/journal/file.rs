@@ -188,6 +188,7 @@ impl Recovered {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one is made at a time")]
 enum Line {
     Header(serde_json::Value),
     Event(Event),

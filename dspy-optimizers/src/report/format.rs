@@ -8,6 +8,7 @@ use dspy_core::state::PredictorState;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ItemReport, Parameters, Report, RunFacts, Spend, Stopped, Trial, Verification};
+use crate::headroom::Headroom;
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -17,6 +18,9 @@ struct Written<'a> {
     baseline: Option<f64>,
     stopped: Stopped,
     verification: &'a Verification,
+    headroom: Option<&'a Headroom>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    decisions: &'a [String],
     warnings: &'a [String],
     usage: Usage,
     spend: &'a Spend,
@@ -49,6 +53,10 @@ struct Read {
     stopped: Stopped,
     #[serde(default)]
     verification: Verification,
+    #[serde(default)]
+    headroom: Option<Headroom>,
+    #[serde(default)]
+    decisions: Vec<String>,
     warnings: Vec<String>,
     usage: Usage,
     #[serde(default)]
@@ -102,6 +110,8 @@ impl Serialize for Report {
             baseline: self.baseline,
             stopped: self.stopped,
             verification: &self.verification,
+            headroom: self.headroom.as_ref(),
+            decisions: &self.decisions,
             warnings: &self.warnings,
             usage: self.usage,
             spend: &self.spend,
@@ -162,6 +172,8 @@ impl<'de> Deserialize<'de> for Report {
             baseline,
             stopped,
             verification,
+            headroom,
+            decisions,
             warnings,
             usage,
             spend,
@@ -201,6 +213,8 @@ impl<'de> Deserialize<'de> for Report {
             spend,
             stopped,
             verification,
+            headroom,
+            decisions,
             warnings,
             run,
         })

@@ -62,10 +62,8 @@ pub struct Report {
     pub verification: Verification,
     /// The room for a gain that the original program leaves; `None` if the optimizer does not score it, or its best
     /// possible score is not known.
-    #[serde(default)]
     pub headroom: Option<Headroom>,
     /// The decisions of an optimizer that chooses among others, in order, with their reasons.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<String>,
     /// Problems to know about before relying on the result, such as a limit that was not enforced.
     pub warnings: Vec<String>,
@@ -87,6 +85,8 @@ impl PartialEq for Report {
             spend,
             stopped,
             verification,
+            headroom,
+            decisions,
             warnings,
             run: _,
         } = self;
@@ -94,6 +94,7 @@ impl PartialEq for Report {
             == (&other.optimizer, &other.seed, &other.trials, &other.best, &other.baseline)
             && (initial, usage, spend) == (&other.initial, &other.usage, &other.spend)
             && (stopped, verification, warnings) == (&other.stopped, &other.verification, &other.warnings)
+            && (headroom, decisions) == (&other.headroom, &other.decisions)
     }
 }
 

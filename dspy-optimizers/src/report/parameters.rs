@@ -120,10 +120,12 @@ impl SharedStates {
     pub(crate) fn share(&mut self, parameters: &Parameters) -> Parameters {
         let shared: Vec<(Arc<str>, Arc<PredictorState>)> =
             parameters.shared().map(|(path, state)| (self.path(path), self.state(state))).collect();
-        let same = |((path, state), (other, last)): ((&Arc<str>, &Arc<PredictorState>), &(Arc<str>, _))| {
-            Arc::ptr_eq(state, last) && path == other
-        };
-        if self.last.len() != shared.len() || !self.last.shared().zip(&shared).all(same) {
+        let same = self
+            .last
+            .shared()
+            .zip(&shared)
+            .all(|((path, state), (other, last))| Arc::ptr_eq(state, last) && path == other);
+        if self.last.len() != shared.len() || !same {
             self.last = shared.into_iter().collect();
         }
         self.last.clone()

@@ -189,7 +189,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             let work = || strategy::advice(&self.advisor, &program, &comparison);
             let effect = study.effect(&name, work).await?;
             usage += effect.usage;
-            study.proposed(&name, effect.output.as_ref().map_or(0, |texts| texts.len()));
+            study.proposed(&name, effect.output.as_ref().map_or(0, BTreeMap::len));
             match effect.output {
                 Ok(advised) if advised.is_empty() => {}
                 Ok(advised) => {

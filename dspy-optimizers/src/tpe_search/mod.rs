@@ -9,6 +9,7 @@ use crate::bootstrap_few_shot::{Settings, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
+use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::Stopped;
@@ -155,6 +156,16 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         settings["demos_per_predictor"] = self.demos_per_predictor.into();
         settings["stop_at_score"] = self.stop_at_score.into();
         settings
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
+    fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
+        let val = sizes.val as u64;
+        let bootstrap = self.settings.runs_of(1, sizes.train);
+        let scores = Span::between(val, val.saturating_mul(self.num_candidate_programs as u64 + 1));
+        // The first score may be enough.
+        let most = (scores + bootstrap).most;
+        Ok(Cost { baseline: Some(val), ..self.settings.cost(Span { least: val, most }) })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

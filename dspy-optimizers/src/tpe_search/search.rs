@@ -35,6 +35,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         if self.is_enough(&scores) {
             return Ok(Stopped::ScoreReached);
         }
+        study.check_headroom(&scores)?;
         let pools = self.pools(&roles).await?;
         if pools.is_empty() {
             study.warn(
