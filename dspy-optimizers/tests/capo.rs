@@ -79,7 +79,12 @@ async fn shots_are_right_runs_or_labels_and_go_to_all_predictors() {
 
     // With a metric that every answer satisfies, they are the runs of both steps.
     let (_, prompt_lm) = joiner();
-    let capo = Capo::builder().metric(|_: &Row, _: &Values| 1.0).population(4).steps(1).prompt_lm(prompt_lm);
+    let capo = Capo::builder()
+        .metric(|_: &Row, _: &Values| 1.0)
+        .best_score(None)
+        .population(4)
+        .steps(1)
+        .prompt_lm(prompt_lm);
     let capo = capo.proposer(async |_: TextRequest| Ok(Vec::new())).build();
     let optimized = capo.compile(TwoSteps::new(&lm), &rows(30)).await.unwrap();
     let trials = &optimized.report().trials;

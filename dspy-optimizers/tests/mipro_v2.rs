@@ -96,8 +96,10 @@ async fn the_calls_are_those_of_the_formulas() {
     let (lm, model) = (Obedient::new(), writer());
     let mut program = pair();
     program.set_lm(Lm::shared(lm.clone()));
-    let mipro =
-        MiproV2::builder().metric(always).proposer(Proposer::new().with_lm(Lm::shared(model.clone())));
+    let mipro = MiproV2::builder()
+        .metric(always)
+        .best_score(None)
+        .proposer(Proposer::new().with_lm(Lm::shared(model.clone())));
     let data = || Data::new(rows(120)).valset(rows(60));
     let optimized = mipro.clone().build().compile(program.clone(), data()).await.unwrap();
     // Ten batches of rows, their summary, the program and two predictors; two instructions for each predictor.
@@ -159,7 +161,12 @@ async fn the_proposer_sees_what_is_switched_on() {
     let mut program = pair();
     program.set_lm(Lm::shared(Obedient::new()));
     let asked = Asked::default();
-    let mipro = MiproV2::builder().metric(always).num_candidates(8).num_trials(0).proposer(asked.clone());
+    let mipro = MiproV2::builder()
+        .metric(always)
+        .best_score(None)
+        .num_candidates(8)
+        .num_trials(0)
+        .proposer(asked.clone());
     // All scores are perfect.
     let mipro = mipro.best_score(None);
     let data = || Data::new(rows(30)).valset(rows(10));
@@ -322,7 +329,7 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
 #[tokio::test]
 async fn a_constant_metric_keeps_the_program_and_auto_limits_the_valset() {
     let lm = Obedient::new();
-    let mipro = MiproV2::builder().metric(always).auto(Auto::Light).proposer(hints).build();
+    let mipro = MiproV2::builder().metric(always).best_score(None).auto(Auto::Light).proposer(hints).build();
     let optimized = mipro.compile(one_step(&lm), Data::new(rows(10)).valset(rows(150))).await.unwrap();
     let report = optimized.report();
     assert_eq!((report.best, report.trials[0].items.len()), (0, 100), "{report}");

@@ -95,7 +95,8 @@ impl Ledger {
         let closed = match over.map(|over| over.why) {
             Some(BudgetRefusal::Limit(limit)) => Closed::Limit(limit),
             Some(BudgetRefusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
-            _ => Closed::Aborted,
+            // An enclosing ledger was closed before.
+            _ => self.outer.as_ref().and_then(|outer| outer.closed()).unwrap_or(Closed::Aborted),
         };
         self.close(closed.clone());
         if let (Some(outer), Some(over)) = (&self.outer, over)
