@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use syn::LitStr;
+
+use super::json::Json;
 
 /// The name of the format, without its version, which the library compares.
 const FAMILY: &str = "dspy-rust/";
@@ -53,8 +54,8 @@ impl File {
 
     fn parse(path: String, text: &str) -> Result<Self, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let saved: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let Some(format) = saved.get("format").and_then(Value::as_str) else {
+        let saved = Json::parse(text)?;
+        let Some(format) = saved.get("format").and_then(Json::text) else {
             return Err(if is_python(&saved) {
                 "Python DSPy has written it, without the names and types of fields; `load` it once and `save` it".into()
             } else {
@@ -65,19 +66,20 @@ impl File {
             return Err(format!("its format is `{format}`; write it by `save`"));
         }
         let format = format.to_owned();
-        let predictors = saved.get("predictors").and_then(Value::as_object);
-        let predictors = predictors.ok_or("it has no `predictors`; write it by `save`")?;
-        let predictors = predictors.iter().map(|(path, predictor)| Predictor {
+        let Some(predictors @ Json::Object(_)) = saved.get("predictors") else {
+            return Err("it has no `predictors`; write it by `save`".into());
+        };
+        let predictors = predictors.members().iter().map(|(path, predictor)| Predictor {
             path: path.clone(),
-            fields: predictor["fields"].as_array().into_iter().flatten().map(Field::of).collect(),
+            fields: predictor.get("fields").map_or(&[][..], Json::items).iter().map(Field::of).collect(),
         });
         Ok(File { path, format, predictors: predictors.collect() })
     }
 }
 
 impl Field {
-    fn of(field: &Value) -> Self {
-        let text = |key: &str| field[key].as_str().unwrap_or_default().to_owned();
+    fn of(field: &Json) -> Self {
+        let text = |key: &str| field.get(key).and_then(Json::text).unwrap_or_default().to_owned();
         let shape = text("shape");
         Field {
             name: text("name"),
@@ -89,9 +91,12 @@ impl Field {
     }
 }
 
-fn is_python(saved: &Value) -> bool {
-    let is_predictor = |value: &Value| value["signature"]["fields"].is_array() && value["demos"].is_array();
-    is_predictor(saved) || saved.as_object().is_some_and(|members| members.values().any(is_predictor))
+fn is_python(saved: &Json) -> bool {
+    let is_predictor = |value: &Json| {
+        let fields = value.get("signature").and_then(|signature| signature.get("fields"));
+        matches!((fields, value.get("demos")), (Some(Json::Array(_)), Some(Json::Array(_))))
+    };
+    is_predictor(saved) || saved.members().iter().any(|(_, value)| is_predictor(value))
 }
 
 /// Returns the folder of the source file. Tools that do not know it get that of the crate.
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         for (text, problem) in [
-            ("{", "EOF while parsing"),
+            ("{", "expected `\"`, found the end in line 1"),
             ("[]", "it has no `format`"),
             (r#"{"format": "cassette/1"}"#, "its format is `cassette/1`"),
             (r#"{"format": "dspy-rust/1"}"#, "it has no `predictors`"),

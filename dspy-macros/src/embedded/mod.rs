@@ -1,6 +1,7 @@
 //! `include_optimized!`: a saved program in the binary.
 
 mod file;
+mod json;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};

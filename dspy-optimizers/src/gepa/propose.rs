@@ -27,7 +27,7 @@ pub(super) struct Material<'m, 'd, P, E> {
     pub(super) sample: u64,
     /// Whether there is an earlier request with the same runs.
     pub(super) another: bool,
-    /// What runs of many candidates have shown.
+    /// Findings from runs of many candidates.
     pub(super) advice: Option<&'m str>,
     /// The place of the candidate.
     pub(super) parent: usize,

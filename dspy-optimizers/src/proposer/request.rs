@@ -29,7 +29,7 @@ pub struct TextRequest {
     pub history: Vec<ScoredText>,
     /// Calls of the predictor with their scores and feedback.
     pub records: Vec<Record>,
-    /// What runs of many candidates have shown, as by [`advise`](super::TextProposer::advise).
+    /// Findings from runs of many candidates, as by [`advise`](super::TextProposer::advise).
     pub advice: Option<String>,
     /// A hint at the style of the text.
     pub tip: Option<String>,
