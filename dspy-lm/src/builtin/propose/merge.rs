@@ -126,11 +126,14 @@ pub(super) fn merge_lists(old: &mut Vec<String>, new: &mut [String], most: usize
         let Some((_, list)) = lists.iter_mut().find(|(_, list)| list.is_about_the_same(&known)) else {
             return true;
         };
+        if list.answers {
+            // A list of answers keeps its order.
+            let more: Vec<String> = list.words.drain(..).filter(|word| !known.words.contains(word)).collect();
+            list.words = known.words.into_iter().chain(more).collect();
+            return false;
+        }
         for word in known.words {
-            if (list.words.len() < most || list.answers)
-                && !taken.contains(&word)
-                && !list.words.contains(&word)
-            {
+            if list.words.len() < most && !taken.contains(&word) && !list.words.contains(&word) {
                 list.words.push(word);
             }
         }

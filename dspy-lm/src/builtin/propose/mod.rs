@@ -129,5 +129,6 @@ fn wish(field: &Field) -> Option<Wish> {
             ValueType::Choice(_) | ValueType::Integer | ValueType::Number | ValueType::Tuple(_)
         ),
     };
-    if holds_prose { roles::wish(field) } else { None }
+    let is_list_of_changes = || Operations::of(&field.kind).map(|_| Wish::MaybeInstruction);
+    if holds_prose { roles::wish(field).or_else(is_list_of_changes) } else { None }
 }

@@ -74,7 +74,7 @@ impl<'a> Operations<'a> {
     }
 }
 
-/// Returns the changes: a list of words that has grown is an update, an item that the records contradict is removed,
+/// Returns the changes: a list of words that has grown is an update, a rule that the records contradict is removed,
 /// and what was learned besides is added.
 fn changes(draft: &Draft, items: &[(String, String)]) -> Vec<Change> {
     let mut new: Vec<String> =
