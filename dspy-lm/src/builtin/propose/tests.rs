@@ -486,10 +486,11 @@ fn items_are_added_updated_and_removed() {
         assert_eq!(old.rsplit("answer").next(), new.rsplit("answer").next(), "{old} → {new}");
         assert!(new.len() >= old.len(), "{old} → {new}");
     }
-    let word = texts.iter().find_map(|text| text.split("mentions ").nth(1)?.split(',').next()).unwrap();
-    let own = texts.iter().find(|text| text.contains(word)).unwrap();
+    let own = texts.iter().find(|text| text.contains(" mentions ") && !text.contains("usually")).unwrap();
+    let words =
+        own.split("mentions ").nth(1).unwrap().split(", answer").next().unwrap().replace(" or ", ", ");
     let other = task.labels.iter().find(|label| !own.ends_with(&format!("\"{label}\"."))).unwrap();
-    let wrong = format!("Always answer \"{other}\" for {word}.");
+    let wrong = format!("Words such as {words} point to \"{other}\".");
     let third = operations(records(0), &format!("[x-1] :: {wrong}\n[x-2] :: Be kind."), "");
     let gone: Vec<&Value> = third.iter().filter(|change| change["type"] == "REMOVE").collect();
     assert_eq!(gone, [&json!({"type": "REMOVE", "id": "x-1"})]);
