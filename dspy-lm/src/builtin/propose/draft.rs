@@ -38,11 +38,18 @@ pub(in crate::builtin) struct Draft {
 }
 
 impl Draft {
-    /// Writes a proposal of at most `most_bytes`.
-    pub(super) fn write(material: &Material, sampler: &mut Sampler, most_bytes: Option<usize>) -> Draft {
+    /// Writes a proposal of at most `most_bytes`. The sentences of one with `items` always have the same form, so that
+    /// those of a later proposal can extend them.
+    pub(super) fn write(
+        material: &Material,
+        sampler: &mut Sampler,
+        most_bytes: Option<usize>,
+        items: bool,
+    ) -> Draft {
         let tables = &material.tables;
         let several = tables.len() > 1;
-        let mut style = Style::draw(sampler, several);
+        let mut style = if items { Style::fixed(sampler) } else { Style::draw(sampler, several) };
+        let most_words = if items { merge::MOST_IN_ITEM } else { merge::MOST_LISTED };
         let mut learned: Vec<String> = Vec::new();
         for table in tables {
             let bag = style.bag(table.len()).map(|rows| table.sample(&rows));
@@ -52,7 +59,7 @@ impl Draft {
             learned.extend(text_form::sentences(task));
         });
         let mut notes = material.notes.clone();
-        merge::merge_lists(&mut notes, &mut learned);
+        merge::merge_lists(&mut notes, &mut learned, most_words);
         learned = merge::add_harmless(tables, learned, notes);
         let told = told_rules(material, &mut style);
         learned = rules_first(merge::add_harmless(tables, learned, told), tables);
@@ -67,7 +74,7 @@ impl Draft {
             // A few rows are too few to move thresholds that are right for them.
             learned.retain(|sentence| !has_condition(sentence));
         }
-        merge::merge_lists(&mut old, &mut learned);
+        merge::merge_lists(&mut old, &mut learned, most_words);
         let count = learned.len();
         learned.rotate_left(style.below(count));
         let mut instruction = merge::add_harmless(tables, learned.clone(), old.clone());

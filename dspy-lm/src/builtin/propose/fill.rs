@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::draft::Draft;
 use super::material::Material;
 use super::merge;
+use super::operations::Operations;
 use super::roles::{self, Wish};
 use crate::builtin::prompt::{Field, object};
 use crate::builtin::value_type::{Member, ValueType, plain};
@@ -44,6 +45,9 @@ fn fill(
 ) -> Option<Value> {
     if depth > DEPTH {
         return None;
+    }
+    if let Some(operations) = Operations::of(kind) {
+        return Some(operations.values(draft, material, MOST_ITEMS).into());
     }
     let sentences = sentences(name, wish, draft);
     Some(match kind {

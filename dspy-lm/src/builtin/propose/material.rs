@@ -8,6 +8,7 @@ use super::roles::{self, Key, Wish};
 use super::table::Table;
 use super::task::{self, Task};
 use crate::builtin::prompt::{Brief, Question};
+use crate::builtin::words::sentences;
 
 /// The maximum number of current instructions, and of bytes of each.
 const MOST_CURRENT: usize = 8;
@@ -47,9 +48,15 @@ impl Material {
         let mut material = Material::default();
         let mut records = Records::default();
         let mut fields: Vec<(&str, &str)> = Vec::new();
+        let mut diagnoses: Vec<&str> = Vec::new();
         for (field, text) in brief.inputs.iter().zip(&question.inputs) {
             let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
-            if lists_fields(text) {
+            let is_length = roles::is_limit(&field.name) && text.trim().parse::<usize>().is_ok();
+            if lists_fields(text) || is_length {
+                continue;
+            }
+            if roles::is_diagnosis(&field.name) && !holds_records(text) {
+                diagnoses.push(text);
                 continue;
             }
             let named = roles::is_instruction(&field.name);
@@ -77,6 +84,14 @@ impl Material {
         }
         if !fields.is_empty() {
             records.read_fields(&fields);
+        }
+        if records.is_empty() {
+            let fields: Vec<(&str, &str)> = diagnoses.iter().map(|text| ("diagnoses", *text)).collect();
+            records.read_fields(&fields);
+        } else {
+            // The rules that this model writes on single records say less than all records together.
+            let said = diagnoses.iter().flat_map(|text| lessons(text));
+            records.feedback.extend(said.filter(|sentence| !merge::is_rule(sentence)).map(str::to_owned));
         }
         if records.is_empty() {
             // Records may stand in the instruction itself.
@@ -136,7 +151,7 @@ impl Material {
         // Lists about the same answer become one.
         rules.into_iter().for_each(|rule| {
             let mut old = vec![rule];
-            merge::merge_lists(&mut old, &mut self.notes);
+            merge::merge_lists(&mut old, &mut self.notes, merge::MOST_LISTED);
             let new = merge::unknown(&self.notes, old);
             self.notes.extend(new);
         });
@@ -197,6 +212,23 @@ impl Material {
             .take(500)
             .collect()
     }
+}
+
+/// Returns whether a string has records with scores, feedback or expected values.
+fn holds_records(text: &str) -> bool {
+    let mut own = Records::default();
+    own.read(text);
+    own.list.iter().any(super::records::Record::is_judged)
+}
+
+/// Returns the sentences of diagnoses, without those about causes: the lines of `Cause: …` and `Lesson: …`.
+fn lessons(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter_map(|line| match notation::key_line(line) {
+        Some((key, _)) if roles::is_diagnosis(key) => None,
+        Some((key, value)) if roles::is_lesson(key) => Some(value),
+        _ => Some(line),
+    });
+    lines.flat_map(sentences)
 }
 
 /// Returns the items of an input that lists the parts of a program.

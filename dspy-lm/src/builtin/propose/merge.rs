@@ -10,9 +10,11 @@ use super::table::Table;
 use super::trial;
 use crate::builtin::words::{sentences, words};
 
-/// The maximum number of bytes of an instruction, of words of a list, and of sentences that are tried.
+/// The maximum number of words of a list in an instruction, and in an item of a list that grows.
+pub(super) const MOST_LISTED: usize = 18;
+pub(super) const MOST_IN_ITEM: usize = 60;
+/// The maximum number of bytes of an instruction, and of sentences that are tried.
 const MOST_BYTES: usize = 12_000;
-const MOST_LISTED: usize = 18;
 const MOST_TRIED: usize = 48;
 
 /// Splits an instruction into sentences. A list item is one sentence; its mark and number are left out.
@@ -64,11 +66,13 @@ pub(super) fn unknown(known: &[String], more: Vec<String>) -> Vec<String> {
     more.into_iter().filter(|sentence| seen.insert(normal(sentence))).collect()
 }
 
-/// A rule that lists words.
+/// A sentence that lists words, or the possible answers.
 struct WordList {
     start: String,
     words: Vec<String>,
     end: String,
+    /// Whether it lists answers.
+    answers: bool,
 }
 
 impl WordList {
@@ -76,29 +80,60 @@ impl WordList {
         static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
             Regex::new(r#"^(.*[Ww]hen the .{1,40} mentions )(.+)(, (?:usually )?answer "[^"]+"\.)$"#).ok()
         });
+        if let Some((start, answers)) = sentence.split_once("nswer with one of: ") {
+            let words: Vec<String> =
+                answers.split('"').skip(1).step_by(2).map(|name| format!("\"{name}\"")).collect();
+            let start = format!("{start}nswer with one of: ");
+            let is_list = answers == format!("{}.", joined(&words, "or"));
+            return is_list.then(|| WordList { start, words, end: ".".to_owned(), answers: true });
+        }
         let found = FORM.as_ref()?.captures(sentence)?;
         let list = found[2].replace(" or ", ", ");
         let words =
             list.split(", ").map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
-        Some(WordList { start: found[1].to_owned(), words, end: found[3].to_owned() })
+        Some(WordList { start: found[1].to_owned(), words, end: found[3].to_owned(), answers: false })
+    }
+
+    fn is_about_the_same(&self, other: &WordList) -> bool {
+        self.start == other.start && self.end == other.end
     }
 }
 
-/// Adds the words of old lists to new lists about the same answer, as long as no new list gives them to another one.
-/// The old sentences that were merged are removed.
-pub(super) fn merge_lists(old: &mut Vec<String>, new: &mut [String]) {
+/// Returns whether one of two sentences takes the place of the other: both list words for the same answer, or the
+/// possible answers, or both state the answer in all other cases.
+pub(super) fn replaces(new: &str, old: &str) -> bool {
+    if let (Some(new), Some(old)) = (WordList::read(new), WordList::read(old)) {
+        return new.is_about_the_same(&old);
+    }
+    let fallback = |sentence: &str| {
+        let (start, _) = sentence.split_once('"')?;
+        let lower = start.to_lowercase();
+        ["otherwise, answer ", "in doubt, answer "]
+            .iter()
+            .find_map(|end| lower.strip_suffix(end).map(str::to_owned))
+    };
+    fallback(new).is_some_and(|of| fallback(old) == Some(of))
+}
+
+/// Adds the words of old lists to new lists about the same answer, up to `most`, as long as no new list gives them to
+/// another one. The old sentences that were merged are removed.
+pub(super) fn merge_lists(old: &mut Vec<String>, new: &mut [String], most: usize) {
     let mut lists: Vec<(usize, WordList)> =
         new.iter().enumerate().filter_map(|(at, sentence)| Some((at, WordList::read(sentence)?))).collect();
     let taken: HashSet<String> = lists.iter().flat_map(|(_, list)| list.words.iter().cloned()).collect();
     old.retain(|sentence| {
         let Some(known) = WordList::read(sentence) else { return true };
-        let Some((_, list)) =
-            lists.iter_mut().find(|(_, list)| list.end == known.end && list.start == known.start)
-        else {
+        let Some((_, list)) = lists.iter_mut().find(|(_, list)| list.is_about_the_same(&known)) else {
             return true;
         };
+        if list.answers {
+            // A list of answers keeps its order.
+            let more: Vec<String> = list.words.drain(..).filter(|word| !known.words.contains(word)).collect();
+            list.words = known.words.into_iter().chain(more).collect();
+            return false;
+        }
         for word in known.words {
-            if list.words.len() < MOST_LISTED && !taken.contains(&word) && !list.words.contains(&word) {
+            if list.words.len() < most && !taken.contains(&word) && !list.words.contains(&word) {
                 list.words.push(word);
             }
         }
@@ -181,7 +216,7 @@ mod tests {
         let list = |words: &str, label: &str| format!("When the text mentions {words}, answer \"{label}\".");
         let mut old = vec![list("a or b", "x"), list("c", "y"), "Be kind.".to_owned()];
         let mut new = vec![list("d or e", "x"), list("b", "z")];
-        merge_lists(&mut old, &mut new);
+        merge_lists(&mut old, &mut new, MOST_LISTED);
         assert_eq!(old, [list("c", "y"), "Be kind.".to_owned()]);
         assert_eq!(new, [list("d, e or a", "x"), list("b", "z")]);
     }

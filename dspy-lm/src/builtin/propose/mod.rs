@@ -14,6 +14,7 @@ mod material;
 mod merge;
 mod node;
 mod notation;
+mod operations;
 mod records;
 mod roles;
 mod rules;
@@ -30,6 +31,7 @@ use serde_json::Value;
 
 pub(super) use self::draft::Draft;
 use self::material::Material;
+use self::operations::Operations;
 use self::roles::Wish;
 use super::prompt::{Brief, Field, Question};
 use super::sampler::Sampler;
@@ -45,6 +47,8 @@ pub(super) struct Proposal {
     most: Option<usize>,
     /// Whether the reply is to be in a fence.
     fenced: bool,
+    /// Whether changes of single items are asked for.
+    itemized: bool,
 }
 
 impl Proposal {
@@ -68,7 +72,8 @@ impl Proposal {
             text.as_ref().filter(|_| roles::is_limit(&field.name))?.trim().parse::<usize>().ok()
         });
         let most = limits.chain(stated).min();
-        answered.then_some(Proposal { material, wishes, most, fenced: false })
+        let itemized = brief.outputs.iter().any(|field| Operations::of(&field.kind).is_some());
+        answered.then_some(Proposal { material, wishes, most, fenced: false, itemized })
     }
 
     /// Reads a request without fields.
@@ -81,12 +86,12 @@ impl Proposal {
         let material = Material::of_text(&brief.instruction, &question.text);
         let fenced = question.text.contains("```");
         let evidence = !material.is_untaught() || !material.tried.is_empty() || !material.current.is_empty();
-        evidence.then_some(Proposal { material, wishes: Vec::new(), most: None, fenced })
+        evidence.then_some(Proposal { material, wishes: Vec::new(), most: None, fenced, itemized: false })
     }
 
     /// Writes one proposal.
     pub(super) fn draft(&self, sampler: &mut Sampler) -> Draft {
-        Draft::write(&self.material, sampler, self.most)
+        Draft::write(&self.material, sampler, self.most, self.itemized)
     }
 
     /// Returns the value of an output, if it asks for a part of the proposal.
@@ -124,5 +129,6 @@ fn wish(field: &Field) -> Option<Wish> {
             ValueType::Choice(_) | ValueType::Integer | ValueType::Number | ValueType::Tuple(_)
         ),
     };
-    if holds_prose { roles::wish(field) } else { None }
+    let is_list_of_changes = || Operations::of(&field.kind).map(|_| Wish::MaybeInstruction);
+    if holds_prose { roles::wish(field).or_else(is_list_of_changes) } else { None }
 }

@@ -217,6 +217,16 @@ pub(super) fn is_instruction(name: &str) -> bool {
     any(&name_words(name), INSTRUCTION)
 }
 
+/// Returns whether a name is that of diagnoses: "diagnoses", "root_cause".
+pub(super) fn is_diagnosis(name: &str) -> bool {
+    any(&name_words(name), &["cause", "causes", "diagnosis", "diagnoses", "mistakes", "weaknesses"])
+}
+
+/// Returns whether a name is that of a lesson: "lesson", "key_insight".
+pub(super) fn is_lesson(name: &str) -> bool {
+    any(&name_words(name), &["lesson", "lessons", "insight", "insights", "rule", "rules", "advice", "tip"])
+}
+
 /// Returns whether a name is that of notes on records, in which there may be rules.
 pub(super) fn is_notes(name: &str) -> bool {
     let found = name_words(name);

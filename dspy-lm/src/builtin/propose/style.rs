@@ -15,6 +15,7 @@ pub(super) enum Split {
 #[derive(Debug)]
 pub(super) struct Style<'a> {
     sampler: &'a mut Sampler,
+    varies: bool,
     /// The maximum number of words for each label.
     pub(super) words: usize,
     /// The form of rules about words.
@@ -30,8 +31,9 @@ pub(super) struct Style<'a> {
 impl<'a> Style<'a> {
     /// Draws a style; without variety it is always the same one.
     pub(super) fn draw(sampler: &'a mut Sampler, several: bool) -> Style<'a> {
-        let mut style = Style { sampler, words: 12, frame: 0, split: None, rules: 8, variant: 0 };
-        if !style.sampler.varies() {
+        let varies = sampler.varies();
+        let mut style = Style { varies, ..Style::fixed(sampler) };
+        if !varies {
             return style;
         }
         style.words = 4 + style.below(9);
@@ -50,9 +52,14 @@ impl<'a> Style<'a> {
         style
     }
 
+    /// Returns the style without variety.
+    pub(super) fn fixed(sampler: &'a mut Sampler) -> Style<'a> {
+        Style { sampler, varies: false, words: 12, frame: 0, split: None, rules: 8, variant: 0 }
+    }
+
     /// Returns a whole number below `count`; zero without variety.
     pub(super) fn below(&mut self, count: usize) -> usize {
-        if !self.sampler.varies() || count == 0 {
+        if !self.varies || count == 0 {
             return 0;
         }
         ((self.sampler.uniform() * count as f64) as usize).min(count - 1)
@@ -60,7 +67,7 @@ impl<'a> Style<'a> {
 
     /// Returns where a threshold lies between two values: in the middle, or near it.
     pub(super) fn between(&mut self) -> f64 {
-        if self.sampler.varies() { 0.15 + 0.7 * self.sampler.uniform() } else { 0.5 }
+        if self.varies { 0.15 + 0.7 * self.sampler.uniform() } else { 0.5 }
     }
 
     /// Returns the rows to learn from: all of them, or a sample with replacement.
@@ -69,6 +76,6 @@ impl<'a> Style<'a> {
     }
 
     pub(super) fn varies(&self) -> bool {
-        self.sampler.varies()
+        self.varies
     }
 }
