@@ -268,8 +268,8 @@ pub fn chain_of_thought(input: proc_macro::TokenStream) -> proc_macro::TokenStre
 /// # What is compared
 /// At compile time: the paths of predictors in fields of `#[module]` structs and arrays, the names and roles of
 /// the fields of their signatures, and the types of these fields, if they consist of standard types, types of
-/// the library and types with `#[field_type]` and without parameters. A difference is an error at the path of
-/// the file, which names the predictor and the field.
+/// the library and types with `#[field_type]` and without parameters. A difference is a compile
+/// error that names the predictor and the field.
 ///
 /// When it is applied: everything else, as by `load`. That is the number of modules in a list or a map, the
 /// predictors behind `BoxModule` and in types with a hand-written `HasPredictors`, signatures that are known
