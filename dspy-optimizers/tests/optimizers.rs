@@ -127,6 +127,7 @@ async fn the_search_costs_what_the_formula_says() {
         let lm = Parrot::new();
         let optimized = BootstrapFewShotWithRandomSearch::builder()
             .metric(|_: &Row, _: &Values| true)
+            .best_score(None)
             .num_candidate_programs(candidates)
             .max_bootstrapped_demos(most)
             .max_labeled_demos(labelled)

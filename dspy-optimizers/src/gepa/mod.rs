@@ -198,10 +198,12 @@ impl<M> Gepa<M> {
     /// Sets the score of a perfect output. There is no reflection on a minibatch without a lower score, and a candidate
     /// with this mean on the valset ends the search. By default it is 1 until there is a score above 1; then the scale
     /// of the metric is not known, nothing counts as perfect, and the report has a warning. Set it if the scores of
-    /// the metric may lie around 1 but end elsewhere, such as grades from 1 to 5.
+    /// the metric may lie around 1 but end elsewhere, such as grades from 1 to 5. It is the
+    /// [`best_score`](Self::best_score), too.
     #[must_use]
     pub fn perfect_score(mut self, score: f64) -> Self {
         self.settings.perfect_score = Some(score);
+        self.options.best_score = Some(score);
         self
     }
 
