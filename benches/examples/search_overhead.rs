@@ -81,7 +81,7 @@ impl LanguageModel for AtOnce {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let length: usize = request.messages.iter().map(|message| message.text().len()).sum();
-            let answer = if length % 3 == 0 { "yes" } else { "no" };
+            let answer = if length.is_multiple_of(3) { "yes" } else { "no" };
             let reply = format!("[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]");
             Ok(Response::text(reply).with_usage(Usage::tokens(length as u64 / 4, 10)))
         })

@@ -32,6 +32,7 @@
 mod fields;
 mod names;
 mod scan;
+pub mod shape;
 mod suggest;
 mod types;
 

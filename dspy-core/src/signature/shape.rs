@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+pub use dspy_grammar::shape::{Shape, constrained, of};
+use dspy_grammar::shape::{mix, start};
+
 use super::Role;
 use crate::types::{Audio, BigInt, Citations, Document, File, History, Image, Reasoning, ToolCalls};
-
-/// The digest of a type; `None` if a part of it has no shape.
-pub type Shape = Option<u64>;
 
 /// A field of a signature, for the comparison with a saved one.
 #[derive(Debug)]
@@ -78,33 +78,6 @@ const fn deeper<T: Shaped<N> + ?Sized, N: Depth>() -> Shape {
     T::SHAPE
 }
 
-/// Returns the FNV-1a digest of `text`, continued from `state`.
-const fn mix(mut state: u64, text: &[u8]) -> u64 {
-    let mut at = 0;
-    while at < text.len() {
-        state = (state ^ text[at] as u64).wrapping_mul(0x0100_0000_01b3);
-        at += 1;
-    }
-    // Without this, `ab` + `c` would be `a` + `bc`.
-    (state ^ 0xff).wrapping_mul(0x0100_0000_01b3)
-}
-
-const fn start(name: &str) -> u64 {
-    mix(0xcbf2_9ce4_8422_2325, name.as_bytes())
-}
-
-/// Returns the shape of a type constructor `name` with these parameters.
-pub const fn of(name: &str, parameters: &[Shape]) -> Shape {
-    let mut state = start(name);
-    let mut at = 0;
-    while at < parameters.len() {
-        let Some(part) = parameters[at] else { return None };
-        state = mix(state, &part.to_le_bytes());
-        at += 1;
-    }
-    Some(state)
-}
-
 /// Returns the shape of a struct or of a variant, with the text of its attributes and its members by name.
 pub const fn members(attributes: &str, members: &[(&str, &str, Shape)]) -> Shape {
     let mut state = mix(start("members"), attributes.as_bytes());
@@ -116,16 +89,6 @@ pub const fn members(attributes: &str, members: &[(&str, &str, Shape)]) -> Shape
         at += 1;
     }
     Some(state)
-}
-
-/// Returns the shape of a type with the text of its constraints.
-pub const fn constrained(shape: Shape, constraints: &str) -> Shape {
-    match shape {
-        Some(shape) if !constraints.is_empty() => {
-            Some(mix(mix(start("constrained"), &shape.to_le_bytes()), constraints.as_bytes()))
-        }
-        shape => shape,
-    }
 }
 
 /// Gives types without parameters the shape of a name.
@@ -210,6 +173,20 @@ mod tests {
 
     const fn shape_of<T: Shaped<FullDepth> + ?Sized>() -> Shape {
         T::SHAPE
+    }
+
+    #[test]
+    fn macros_compute_the_same_shapes() {
+        use dspy_grammar::shape::{of_constructor, of_name};
+        assert_eq!(of_name("String"), shape_of::<String>());
+        assert_eq!(of_name("u8"), shape_of::<u8>());
+        assert_eq!(of_name("Team"), None);
+        assert_eq!(of_constructor("Option", &[of_name("bool")]), shape_of::<Option<bool>>());
+        assert_eq!(of_constructor("Vec", &[of_name("f64")]), shape_of::<Vec<f64>>());
+        assert_eq!(of_constructor("HashSet", &[of_name("char")]), shape_of::<HashSet<char>>());
+        let map = of_constructor("HashMap", &[of_name("String"), of_name("i64")]);
+        assert_eq!(map, shape_of::<BTreeMap<String, i64>>());
+        assert_eq!(of_constructor("Vec", &[None]), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Expansion of `impl Signature`.
 
+use dspy_grammar::shape::{Shape, constrained, of_constructor, of_name};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
-use syn::{Expr, ExprLit, Lit, Type};
+use syn::{Expr, ExprLit, GenericArgument, Lit, PathArguments, Type, TypePath};
 
 use super::super::check::Check;
 use super::super::model::{Demo, Field, Model, Role};
@@ -66,22 +67,46 @@ fn shapes(model: &Model) -> TokenStream {
         let Field { name, ty, schema, .. } = field;
         let role = role(field, &private);
         let constraints = quote!(#(#schema),*).to_string();
-        quote! {
-            #private::shape::FieldShape {
-                role: #role,
-                name: #name,
-                shape: #private::shape::constrained(
+        let shape = match constrained(of_type(ty), &constraints) {
+            // Less work for the compiler than the same constant.
+            Some(shape) => quote!(::core::option::Option::Some(#shape)),
+            None => quote! {
+                #private::shape::constrained(
                     #private::shape::Probe::<#ty, #private::shape::FullDepth>::SHAPE,
                     #constraints,
-                ),
-            }
-        }
+                )
+            },
+        };
+        quote!(#private::shape::FieldShape { role: #role, name: #name, shape: #shape })
     });
+    let fields: Vec<TokenStream> = fields.collect();
     quote!({
         #[allow(unused_imports)]
         use #private::shape::Unshaped as _;
         ::core::option::Option::Some(&[#(#fields),*])
     })
+}
+
+/// Returns the shape of a type that is made of standard types only.
+fn of_type(ty: &Type) -> Shape {
+    let Type::Path(TypePath { qself: None, path, .. }) = ty else { return None };
+    let (segment, true) = (path.segments.first()?, path.segments.len() == 1 && path.leading_colon.is_none())
+    else {
+        return None;
+    };
+    let name = segment.ident.to_string();
+    match &segment.arguments {
+        PathArguments::None => of_name(&name),
+        PathArguments::AngleBracketed(arguments) => {
+            let parameter = |argument: &GenericArgument| match argument {
+                GenericArgument::Type(ty) => of_type(ty).map(Some),
+                _ => None,
+            };
+            let parameters: Option<Vec<Shape>> = arguments.args.iter().map(parameter).collect();
+            of_constructor(&name, &parameters?)
+        }
+        PathArguments::Parenthesized(_) => None,
+    }
 }
 
 /// Returns the role of a field as data.
