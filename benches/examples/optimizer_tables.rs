@@ -136,12 +136,13 @@ impl DataSet {
 
 /// Keeps the rows of the most frequent labels.
 fn most_frequent(rows: &mut Vec<Row>) {
+    let label = |row: &Row| row.0[LABEL].as_str().unwrap_or_default().to_owned();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    rows.iter().for_each(|row| *counts.entry(row.0[LABEL].to_string()).or_default() += 1);
+    rows.iter().for_each(|row| *counts.entry(label(row)).or_default() += 1);
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     counts.truncate(INTENTS);
-    rows.retain(|row| counts.iter().any(|(label, _)| *label == row.0[LABEL].to_string()));
+    rows.retain(|row| counts.iter().any(|(known, _)| *known == label(row)));
 }
 
 /// Returns the original program.
