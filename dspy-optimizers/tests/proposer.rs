@@ -197,7 +197,7 @@ async fn a_part_of_the_grounding_that_cannot_be_read_is_left_out_and_no_other() 
         });
         async move { Proposer::new().with_lm(Lm::shared(Arc::new(model))).ground(grounding()).await.unwrap() }
     };
-    let whole = ground("nothing").await;
+    let whole = ground("(in no message)").await;
     assert!(whole.problems.is_empty() && whole.modules.len() == 2, "{whole:?}");
     let steps = whole.modules.clone();
     for (unreadable, data, program, modules, problem) in [
