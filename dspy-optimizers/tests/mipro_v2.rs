@@ -103,8 +103,8 @@ async fn the_calls_are_those_of_the_formulas() {
     let data = || Data::new(rows(120)).valset(rows(60));
     let optimized = mipro.clone().build().compile(program.clone(), data()).await.unwrap();
     // Ten batches of rows, their summary, the program and two predictors; two instructions for each predictor.
-    assert_eq!(model.requests().len(), 12 + 2 + 2 * 2);
     let report = optimized.report();
+    assert_eq!(model.requests().len(), 12 + 2 + 2 * 2, "{report}");
     let (sampled, full) = parts(report);
     assert_eq!((sampled.len(), full.len()), (20, 5), "25 for two predictors, as published: {report}");
     // One set has 4 demonstrations, and each of three others 1 to 4. There are two calls in a run.

@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn saved_playbooks_are_checked() {
-        let read = serde_json::from_str::<Playbook>;
+        let read = |text: &str| serde_json::from_str::<Playbook>(text);
         let item = |id: &str, text: &str| format!(r#"{{"id": "{id}", "section": "", "text": "{text}"}}"#);
         let of = |items: &[String]| format!(r#"{{"items": [{}]}}"#, items.join(","));
         assert_eq!(read(&of(&[item("a-7", "x\\ny")])).unwrap().to_string(), "### general\n- [a-7] x y");
