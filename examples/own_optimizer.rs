@@ -120,7 +120,7 @@ async fn main() -> dspy::Result<()> {
             match event {
                 StudyEvent::Phase { name, part, .. } => println!("{name}: {part}"),
                 StudyEvent::Best { label, score: Some(score), .. } => {
-                    println!("{:.1} %: {label}", score * 100.0)
+                    println!("{:.1} %: {label}", score * 100.0);
                 }
                 _ => {}
             }
