@@ -161,10 +161,9 @@ impl Playbook {
         self.last = self.last.max(other.last);
     }
 
-    /// Returns whether both have the same sections, ids and texts, so that prompts show the same.
+    /// Returns whether prompts show both in the same way: sections, ids and texts.
     pub fn reads_as(&self, other: &Playbook) -> bool {
-        let shown = |item: &PlaybookItem| (item.id.clone(), item.section.clone(), item.text.clone());
-        self.items.iter().map(shown).eq(other.items.iter().map(shown))
+        self.to_string() == other.to_string()
     }
 
     /// Returns the playbook as an edited rendering of it states it. An item whose id the rendering keeps also keeps its
