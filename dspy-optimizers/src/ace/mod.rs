@@ -65,7 +65,7 @@ use crate::report::Stopped;
 /// # program.set_lm(Lm::builtin());
 /// # let row = |text, mood| Row(text, mood);
 /// # let trainset = [row("I love it", "good"), row("Rain", "bad"), row("My love", "good"), row("So much rain", "bad")];
-/// # dspy_core::configure(Lm::builtin());
+/// # dspy_core::program::configure(Lm::builtin());
 /// let optimizer = Ace::builder()
 ///     .metric(|example: &Row, output: &Values| output["mood"] == example.1)
 ///     .epochs(2)

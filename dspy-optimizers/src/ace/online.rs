@@ -56,7 +56,7 @@ const MOST_CALLS: usize = 8;
 /// #     fn values(&self) -> Result<Values, FieldError> { self.input() }
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # dspy_core::configure(Lm::builtin());
+/// # dspy_core::program::configure(Lm::builtin());
 /// # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
 /// # program.set_lm(Lm::builtin());
 /// # let rows = vec![Row("I love it", "good"), Row("Again this rain", "bad")];

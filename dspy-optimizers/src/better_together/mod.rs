@@ -61,6 +61,7 @@ use crate::{BoxOptimizer, OptimizeError, Optimized, Optimizer};
 ///     .optimizer("bootstrap", BootstrapFewShot::builder().metric(right).build().boxed())
 ///     .strategy("label -> bootstrap")
 ///     .metric(right)
+/// #   .best_score(None)
 ///     .build()?;
 /// let optimized = optimizer.compile(program, Data::new(&train[..]).valset(&val[..])).await?;
 /// println!("{}", optimized.report());

@@ -75,6 +75,7 @@ use crate::verify::Verify;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// # let mut program = DynPredict::new("text -> mood: Literal['good', 'bad']".parse()?);
 /// # program.set_lm(Lm::builtin());
+/// # dspy_core::program::configure(Lm::builtin());
 /// # let trainset = [Row("I love it", "good"), Row("Rain", "bad"), Row("My love", "good"), Row("More rain", "bad")];
 /// let optimizer = Portfolio::builder(Budget::calls(300))
 ///     .metric(|example: &Row, output: &Values| output["mood"] == example.1)
