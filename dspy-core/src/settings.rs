@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock, RwLock};
 
+use futures_util::FutureExt as _;
+use futures_util::future::lazy;
+
 use crate::adapter::{Adapter, ChatAdapter};
 use crate::lm::{Lm, current_scope};
 use crate::locks::RwLockExt as _;
@@ -88,9 +91,14 @@ impl Settings {
 
     /// Runs `future` under these settings.
     pub fn scope<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
-        let outer = Context::current();
+        let made_in = Context::current();
         let future = observe::observing(std::mem::take(&mut self.observation), future);
-        Arc::new(Context { settings: self.or(&outer.settings) }).enter(future)
+        // Evaluated when the future runs, so that the scopes around it apply too.
+        lazy(move |_| {
+            let outer = Context::entered().unwrap_or(made_in);
+            Arc::new(Context { settings: self.or(&outer.settings) }).enter(future)
+        })
+        .flatten()
     }
 
     fn or(mut self, outer: &Settings) -> Settings {
@@ -141,6 +149,19 @@ pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     context.enter(scope.enter(watched.enter(observe::inherit(future))))
 }
 
+/// Runs `future` with the settings, the trace, the observers, the span and the LM scope of the task that first polls it.
+/// Those that this task lacks, as a spawned one does, are those of the current task. For methods that return futures,
+/// which a caller can run in a scope as well as spawn.
+#[doc(hidden)]
+pub fn inherit_unless_given<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let (context, scope, watched) = (Context::current(), current_scope(), Watched::current());
+    let work = lazy(move |_| {
+        let context = Context::entered().unwrap_or(context);
+        context.enter(current_scope().or(scope).enter(Watched::current().or(watched).enter(future)))
+    });
+    observe::inherit_unless_given(work.flatten())
+}
+
 /// Spawns a part of a program with [`tokio::spawn`]: the settings of the current task apply in the new one,
 /// and its LM calls count as calls of the program.
 ///
@@ -162,7 +183,12 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn current() -> Arc<Context> {
-        CONTEXT.try_with(Arc::clone).unwrap_or_else(|_| DEFAULT.read_any().clone())
+        Context::entered().unwrap_or_else(|| DEFAULT.read_any().clone())
+    }
+
+    /// Returns the settings of the current task, if it is in a scope.
+    fn entered() -> Option<Arc<Context>> {
+        CONTEXT.try_with(Arc::clone).ok()
     }
 
     fn enter<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {

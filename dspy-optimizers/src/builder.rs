@@ -73,7 +73,7 @@ macro_rules! optimizer {
 
         impl<E: dspy_core::signature::Example, O: Send + Sync + 'static> $optimizer<crate::SharedMetric<E, O>> {
             /// Optimizes the program on rows or [`Data`](crate::Data). The future does not borrow the
-            /// optimizer. If it is spawned, it keeps the settings of the current task, such as the model.
+            /// optimizer. [`Optimizer::compile`](crate::Optimizer::compile) says which settings and budgets apply.
             ///
             /// # Errors
             /// See [`OptimizeError`](crate::OptimizeError). With a `run_dir`, the same call resumes the

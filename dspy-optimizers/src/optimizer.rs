@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dspy_core::lm::BoxFuture;
+use dspy_core::program::inherit_unless_given;
 
 use crate::data::{Data, IntoData, RowSet, Rows};
 use crate::error::OptimizeError;
@@ -70,6 +71,10 @@ use crate::optimized::Optimized;
 )]
 pub trait Optimizer<P, E>: Send + Sync {
     /// Optimizes the program on rows (`&rows`, a `Vec`, …) or [`Data`].
+    ///
+    /// The settings, budgets and other scopes around the future apply, as around any other future:
+    /// `Budget::calls(100).scope(optimizer.compile(program, &rows))`. In a task that is in no such scope, for example a
+    /// spawned one, those apply in which `compile` was called.
     ///
     /// # Errors
     /// See [`OptimizeError`].
@@ -155,10 +160,16 @@ fn selected<'r, P, E, T: RowSet<E>>(
 }
 
 impl<P: Send + 'static, E: Send + Sync + 'static> Optimizer<P, E> for BoxOptimizer<P, E> {
-    async fn compile<D: IntoData<P, E>>(&self, program: P, data: D) -> Result<Optimized<P>, OptimizeError> {
-        let Data { train, val, holdout, teacher } = data.into_data();
-        let data = selected((&train, val.as_ref(), holdout.as_ref()), teacher)?;
-        self.0.compile_erased(program, data).await
+    fn compile<D: IntoData<P, E>>(
+        &self,
+        program: P,
+        data: D,
+    ) -> impl Future<Output = Result<Optimized<P>, OptimizeError>> + Send {
+        inherit_unless_given(async move {
+            let Data { train, val, holdout, teacher } = data.into_data();
+            let data = selected((&train, val.as_ref(), holdout.as_ref()), teacher)?;
+            self.0.compile_erased(program, data).await
+        })
     }
 
     fn estimate<D: IntoData<P, E>>(&self, program: &P, data: D) -> Result<Estimate, OptimizeError> {

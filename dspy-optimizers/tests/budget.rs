@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Parrot, TwoSteps, right, rows};
+use common::{Parrot, Row, TwoSteps, right, rows};
 use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, Request, Response, Usage};
 use dspy_core::predict::DynPredict;
-use dspy_core::program::HasPredictors as _;
-use dspy_optimizers::{BootstrapFewShotWithRandomSearch, Budget, Limit, OptimizeError, Report, Stopped};
+use dspy_core::program::{HasPredictors as _, Settings};
+use dspy_optimizers::{
+    BootstrapFewShotWithRandomSearch, BoxOptimizer, Budget, Limit, OptimizeError, Optimized, Optimizer as _,
+    Report, Stopped,
+};
 
 async fn search(lm: impl LanguageModel, budget: Budget, concurrency: usize) -> Result<Report, OptimizeError> {
     let mut program = DynPredict::new("question -> answer".parse().unwrap());
@@ -145,4 +148,62 @@ async fn the_usage_of_trials_adds_up() {
     // (N + 3) evaluations of ten rows, two calls each, and the bootstraps.
     let bootstraps: u64 = report.trials.iter().map(|trial| trial.usage.requests - 20).sum();
     assert_eq!(report.usage.requests, (3 + 3) * 10 * 2 + bootstraps);
+}
+
+/// A search by the model of the current settings, which would make more than 50 calls.
+fn unlimited() -> BoxOptimizer<DynPredict, Row> {
+    BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(2).build().boxed()
+}
+
+fn unbound() -> DynPredict {
+    DynPredict::new("question -> answer".parse().unwrap())
+}
+
+fn stops(run: Result<Optimized<DynPredict>, OptimizeError>) {
+    assert_eq!(run.unwrap().report().stopped, Stopped::Budget(Limit::Calls));
+}
+
+#[tokio::test]
+async fn what_an_optimization_is_given_to_applies() {
+    let lm = || {
+        let (lm, spent) = meter(Usage::tokens(100, 10));
+        (Settings::new().lm(Lm::custom(lm)), move || spent.load(Ordering::SeqCst))
+    };
+    let typed = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(2).build();
+
+    // A budget around the future, and settings around both.
+    let (settings, spent) = lm();
+    stops(settings.scope(Budget::calls(7).scope(typed.compile(unbound(), rows(10)))).await);
+    assert_eq!(spent(), 7);
+    let (settings, spent) = lm();
+    stops(settings.scope(Budget::calls(7).scope(unlimited().compile(unbound(), rows(10)))).await);
+    assert_eq!(spent(), 7, "erased");
+
+    // A budget that was started before, with the settings inside.
+    let (settings, spent) = lm();
+    let account = Budget::calls(7).start();
+    stops(account.enter(settings.scope(typed.compile(unbound(), rows(10)))).await);
+    assert_eq!((spent(), account.spent().requests), (7, 7));
+
+    // The scopes of the task that runs the future go before those that it was made in.
+    let ((made_in, unused), (run_in, spent)) = (lm(), lm());
+    let run = made_in.scope(async { typed.compile(unbound(), rows(10)) }).await;
+    stops(run_in.scope(Budget::calls(7).scope(run)).await);
+    assert_eq!((unused(), spent()), (0, 7));
+
+    // A spawned task is in no scope, so those apply that the future was made in.
+    for erased in [false, true] {
+        let (settings, spent) = lm();
+        let (typed, boxed) = (typed.clone(), unlimited());
+        let made = settings.scope(Budget::calls(7).scope(async move {
+            if erased {
+                let boxed: &'static BoxOptimizer<DynPredict, Row> = Box::leak(Box::new(boxed));
+                tokio::spawn(boxed.compile(unbound(), rows(10)))
+            } else {
+                tokio::spawn(typed.compile(unbound(), rows(10)))
+            }
+        }));
+        stops(made.await.await.unwrap());
+        assert_eq!(spent(), 7, "spawned, erased: {erased}");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
+use futures_util::future::lazy;
 use serde::{Deserialize, Serialize};
 
 use super::paths::{Paths, PredictorRef};
@@ -51,9 +52,10 @@ pub struct Trace {
 ///
 /// Paths are relative to the program that is called inside `future`.
 pub fn trace<F: Future>(future: F) -> impl Future<Output = (F::Output, Trace)> {
-    let scope = Arc::new(TraceScope::default());
-    let work = Watched::current().traced(scope.clone()).enter(future);
+    let (scope, made_in) = (Arc::new(TraceScope::default()), Watched::current());
+    let traced = scope.clone();
     // An async block would hold the future twice.
+    let work = lazy(move |_| Watched::current().or(made_in).traced(traced).enter(future)).flatten();
     work.map(move |output| (output, scope.finish()))
 }
 

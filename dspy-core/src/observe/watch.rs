@@ -33,6 +33,11 @@ impl Watched {
         WATCHED.scope(self, future)
     }
 
+    /// Returns these watchers, and those of `other` where there are none.
+    pub(crate) fn or(self, other: Watched) -> Watched {
+        Watched { trace: self.trace.or(other.trace), events: self.events.or(other.events) }
+    }
+
     pub(super) fn traced(self, trace: Arc<TraceScope>) -> Watched {
         Watched { trace: Some(trace), ..self }
     }

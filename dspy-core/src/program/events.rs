@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use dspy_lm::internal::Driven;
-use futures_util::Stream;
+use futures_util::future::lazy;
+use futures_util::{FutureExt as _, Stream};
 
 use super::running::Running;
 use crate::error::Result;
 use crate::observe::{Event, EventKind, EventScope, Failure, Operation, Watched};
 use crate::predictor::Prediction;
-use crate::settings::inherit;
+use crate::settings::inherit_unless_given;
 
 /// Runs a module that is observed or watched.
 pub(super) async fn watch_module<'w>(
@@ -37,13 +38,15 @@ pub(super) async fn watch_module<'w>(
 }
 
 /// Creates a driver for work whose events are watched, in the settings, the trace and the LM scope of the
-/// current task.
+/// task that polls it first or, if that has none, of the current task.
 pub(crate) fn watched<'a, F>(work: F) -> Driven<'a, Event, F::Output>
 where
     F: Future + Send + 'a,
 {
-    // `inherit` takes the scopes of the caller; the result may be polled in another task.
-    Driven::new(|sender| inherit(Watched::current().told(sender).enter(work)))
+    Driven::new(|sender| {
+        let told = lazy(move |_| Watched::current().told(sender).enter(work));
+        inherit_unless_given(told.flatten())
+    })
 }
 
 type Outcome<O> = Result<Prediction<O>>;

@@ -10,6 +10,8 @@ mod walk;
 
 pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};
 pub use crate::recovery::Recovery;
+#[doc(hidden)]
+pub use crate::settings::inherit_unless_given;
 pub use crate::settings::{Settings, configure, current_lm, inherit, spawn};
 pub use batch::{Batch, BatchResults, Written};
 pub use embedded::Embedded;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::layer::{Layer, Next, Node};
-use super::scope::{current_scope, with_scope};
+use super::scope::{LmScope, current_scope, with_scope};
 use crate::types::driven::Driven;
 use crate::{
     Capabilities, DeltaSink, LanguageModel, LmError, LmStream, Message, Params, Price, ReasoningEffort,
@@ -188,11 +188,11 @@ impl Lm {
 
     /// Sends a request and streams the reply as it arrives. The request is sent when the stream is first polled.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
-        let (lm, scope) = (self.clone(), current_scope());
+        let lm = self.clone();
         LmStream(Driven::new(|sender| {
             // The stream may be polled outside of the scope.
-            observe::inherit(scope.clone().enter(async move {
-                scope.send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
+            observe::inherit_unless_given(LmScope::enter_changed(|scope| scope, async move {
+                current_scope().send(&lm, &lm.completed(request), Some(&DeltaSink::new(sender))).await
             }))
         }))
     }

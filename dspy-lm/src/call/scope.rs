@@ -5,6 +5,9 @@ use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::lazy;
+
 use super::hooks::{Payer, Tracker};
 use super::layer::{Layer, Next, Node};
 use crate::{DeltaSink, Lm, LmError, PriceTable, Request, Response, observe};
@@ -32,6 +35,29 @@ impl LmScope {
     /// Runs `future` in this scope.
     pub fn enter<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         SCOPE.scope(self, future)
+    }
+
+    /// Runs `future` in the scope that `change` makes of the present one when the future is first polled. Parts that
+    /// the present scope lacks then are those of the scope in which this method was called.
+    pub(crate) fn enter_changed<F: Future>(
+        change: impl FnOnce(LmScope) -> LmScope,
+        future: F,
+    ) -> impl Future<Output = F::Output> {
+        let made_in = current_scope();
+        lazy(move |_| change(current_scope().or(made_in)).enter(future)).flatten()
+    }
+
+    /// Returns this scope with the parts of `other` that it lacks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn or(self, other: LmScope) -> Self {
+        LmScope {
+            layers: self.layers.or(other.layers),
+            tracker: self.tracker.or(other.tracker),
+            payer: self.payer.or(other.payer),
+            prices: self.prices.or(other.prices),
+            offline: self.offline || other.offline,
+        }
     }
 
     /// Adds a layer, which sees a request before the other layers of the scope.
@@ -139,7 +165,7 @@ pub(super) fn with_scope<T>(look: impl FnOnce(&LmScope) -> T) -> Option<T> {
 
 /// Runs `future` so that all its LM calls pass through `layer` first.
 pub fn with_layer<F: Future>(layer: Arc<dyn Layer>, future: F) -> impl Future<Output = F::Output> {
-    current_scope().layered(layer).enter(future)
+    LmScope::enter_changed(move |scope| scope.layered(layer), future)
 }
 
 impl PriceTable {

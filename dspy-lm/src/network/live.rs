@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::current_scope;
+use crate::LmScope;
 #[cfg(feature = "http")]
-use crate::{LmError, LmErrorKind};
+use crate::{LmError, LmErrorKind, current_scope};
 
 static DENIED: AtomicBool = AtomicBool::new(false);
 
@@ -45,7 +45,7 @@ pub fn deny_live_requests() {
 /// # }
 /// ```
 pub fn without_live_requests<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    current_scope().offline().enter(future)
+    LmScope::enter_changed(LmScope::offline, future)
 }
 
 /// Returns an error if the current task must not send requests over the network.

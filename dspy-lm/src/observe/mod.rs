@@ -22,5 +22,6 @@ pub use observer::{Added, CallObserver, Observers};
 pub(crate) use operation::retried;
 pub(crate) use operation::{lm_call, lm_layer, lm_part};
 pub use scope::{
-    Observation, Scope, configure, inherit, may_be_observed, observe_for_good, observer_made, observing,
+    Observation, Scope, configure, inherit, inherit_unless_given, may_be_observed, observe_for_good,
+    observer_made, observing,
 };

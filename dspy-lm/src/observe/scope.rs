@@ -6,6 +6,8 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, RwLock};
 
+use futures_util::FutureExt as _;
+use futures_util::future::lazy;
 use tracing::level_filters::LevelFilter;
 use tracing::{Instrument as _, Span};
 
@@ -97,7 +99,12 @@ pub fn may_be_observed() -> bool {
 impl Scope {
     /// Returns the scope of the current task.
     pub fn current() -> Arc<Scope> {
-        SCOPE.try_with(Arc::clone).unwrap_or_default()
+        Scope::entered().unwrap_or_default()
+    }
+
+    /// Returns the scope of the current task, if it is in one.
+    fn entered() -> Option<Arc<Scope>> {
+        SCOPE.try_with(Arc::clone).ok()
     }
 
     /// Returns the observers of a call in this scope.
@@ -125,17 +132,33 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// Runs `future` with these settings added to the observation of the current task.
+/// Runs `future` with these settings added to the observation of the task that first polls it or, if that has none, of
+/// the current task.
 pub fn observing<F: Future>(observation: Observation, future: F) -> impl Future<Output = F::Output> {
-    let mut scope = (*Scope::current()).clone();
-    scope.observers = observation.observers.over(scope.observers);
-    scope.content = observation.content.or(scope.content);
-    Arc::new(scope).enter(future)
+    let made_in = Scope::current();
+    lazy(move |_| {
+        let mut scope = (*Scope::entered().unwrap_or(made_in)).clone();
+        scope.observers = observation.observers.over(scope.observers);
+        scope.content = observation.content.or(scope.content);
+        Arc::new(scope).enter(future)
+    })
+    .flatten()
 }
 
 /// Runs `future` with the observation and the span of the current task, also if it is spawned.
 pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     Scope::current().enter(future.instrument(Span::current()))
+}
+
+/// Runs `future` with the observation and the span of the task that first polls it. If that task has none, they are
+/// those of the current task.
+pub fn inherit_unless_given<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let (made_in, made_under) = (Scope::current(), Span::current());
+    lazy(move |_| {
+        let (scope, span) = (Scope::entered().unwrap_or(made_in), Span::current());
+        scope.enter(future.instrument(if span.is_none() { made_under } else { span }))
+    })
+    .flatten()
 }
 
 #[cfg(test)]

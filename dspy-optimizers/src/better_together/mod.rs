@@ -161,7 +161,8 @@ impl<P, E, M> BetterTogether<P, E, M> {
 }
 
 impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Output>> {
-    /// Optimizes the program on rows or [`Data`](crate::Data).
+    /// Optimizes the program on rows or [`Data`](crate::Data). [`Optimizer::compile`](crate::Optimizer::compile) says
+    /// which settings and budgets apply.
     ///
     /// # Errors
     /// See [`OptimizeError`]. With a `run_dir`, the same call resumes the optimization.

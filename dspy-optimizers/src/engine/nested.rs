@@ -52,13 +52,13 @@ pub(super) fn detached<F: Future>(work: F) -> impl Future<Output = F::Output> {
     PARENT.scope(None, heard_by(None, work))
 }
 
-/// Carries the settings of the current task, including the enclosing study and the reader of its events, into
-/// `future`. If the future runs inside another study than the one that it was made in, the other study encloses it.
+/// Runs `future` with the settings, the budgets, the enclosing study and the reader of events of the task that first
+/// polls it. Those that this task lacks, as a spawned one does, are those of the current task.
 pub(crate) fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let (made_in, made_for) = (Parent::current(), Publisher::current());
     // Boxed, as every wrapper would otherwise add the size of the future to its own.
     let future = Box::pin(future);
-    dspy_core::program::inherit(async move {
+    dspy_core::program::inherit_unless_given(async move {
         let parent = PARENT.try_with(Clone::clone).unwrap_or(made_in);
         let publisher = Publisher::current_or(made_for);
         PARENT.scope(parent, heard_by(publisher, future)).await

@@ -104,7 +104,8 @@ where
     P: Program<Input: Clone + Serialize + Sync>,
     E: ExampleFor<P>,
 {
-    /// Optimizes the ensemble on rows or [`Data`].
+    /// Optimizes the ensemble on rows or [`Data`]. [`Optimizer::compile`](crate::Optimizer::compile) says
+    /// which settings and budgets apply.
     ///
     /// # Errors
     /// See [`OptimizeError`]. With a `run_dir`, the same call resumes the optimization.

@@ -179,6 +179,7 @@ impl<E: Example, O: Send + Sync + 'static> KnnFewShot<SharedMetric<E, O>> {
     }
 
     /// Makes demonstrations of the rows of the trainset. The future does not borrow the optimizer.
+    /// [`Optimizer::compile`](crate::Optimizer::compile) says which settings and budgets apply.
     ///
     /// # Errors
     /// See [`OptimizeError`]. With a `run_dir`, the same call resumes the optimization.

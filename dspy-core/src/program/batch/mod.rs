@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 
-use super::{Module, inherit};
+use super::{Module, inherit_unless_given};
 use crate::error::{Error, Result};
 use crate::lm::BoxFuture;
 use crate::predictor::Prediction;
@@ -50,7 +50,7 @@ impl<'a, M: Module> Batch<'a, M> {
     pub fn results(self) -> BatchResults<'a, M::Output> {
         let Batch { program, inputs, concurrency } = self;
         BatchResults(Driven::new(|sender| {
-            inherit(async move {
+            inherit_unless_given(async move {
                 let mut results = inputs.map(|input| one(program, input)).buffered(concurrency);
                 while let Some(result) = results.next().await {
                     if sender.send(result).await.is_err() {
