@@ -105,12 +105,12 @@ impl<P> NearestDemos<P> {
         self
     }
 
-    /// Returns the identity of the selection for the header of a journal.
     /// Returns the number of demonstrations of a predictor in a prompt.
     pub(super) fn shown(&self) -> usize {
         self.k
     }
 
+    /// Returns the identity of the selection for the header of a journal.
     pub(super) fn identity(&self) -> Value {
         let embedder = self.embedder.as_ref().map(|embedder| [embedder.id(), embedder.endpoint()]);
         json!({"k": self.k, "embedder": embedder})
