@@ -1,5 +1,7 @@
 //! Laws of proposals, on synthetic tasks: random words, labels, fields and thresholds.
 
+mod operations;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -433,68 +435,6 @@ fn several_outputs_are_filled() {
         assert_eq!(name, wanted);
         assert!(text.len() > 20, "{name}: {text}");
     }
-}
-
-/// Asks for changes of the items of a playbook.
-fn operations(records: String, playbook: &str, diagnoses: &str) -> Vec<Value> {
-    let inputs = [
-        ("playbook", playbook.to_owned()),
-        ("examples", records),
-        ("diagnoses", diagnoses.to_owned()),
-        ("max_characters", "8000".to_owned()),
-    ];
-    let kind =
-        "{ type: \"ADD\" | \"UPDATE\" | \"REMOVE\", id?: string, section?: string, content?: string }[]";
-    let wanted = "From the examples, decide which items of the playbook to add, update or remove.";
-    let mut request = Request::new(prompt(&inputs, &[("operations", kind)], wanted));
-    request.rollout = Some(7);
-    request.params = Params { temperature: Some(1.0), ..Params::default() };
-    serde_json::from_str(&only(&ask(&request))).unwrap()
-}
-
-#[test]
-fn items_are_added_updated_and_removed() {
-    let task = Synthetic::of_words(3, &[], "", 120);
-    let records = |from: usize| {
-        let rows = task.rows[from..from + 40].to_vec();
-        Synthetic { rows, ..task.clone() }.records(40, 2)
-    };
-    let diagnoses = "Cause: The answer was wrong.\nLesson: Read the whole text before anything else.\n";
-    let first = operations(records(0), "", diagnoses);
-    let of_kind =
-        |changes: &[Value], kind: &str| changes.iter().filter(|change| change["type"] == kind).count();
-    assert_eq!(of_kind(&first, "ADD"), first.len());
-    let texts: Vec<&str> = first.iter().map(|change| change["content"].as_str().unwrap()).collect();
-    assert!(texts.contains(&"Read the whole text before anything else."), "{texts:?}");
-    let foreign = |text: &&&str| text.contains("8000") || text.starts_with("End ") || text.contains("Cause");
-    assert_eq!(texts.iter().find(foreign), None);
-    let lines = |texts: &[&str]| -> String {
-        texts
-            .iter()
-            .enumerate()
-            .map(|(at, text)| format!("[r-{at}] helpful=1 harmful=0 section=rules :: {text}\n"))
-            .collect()
-    };
-    // The same rows again teach nothing new.
-    assert_eq!(operations(records(0), &lines(&texts), diagnoses), [] as [Value; 0]);
-    // Lists of words grow in place, and a rule with the labels exchanged goes.
-    let second = operations(records(40), &lines(&texts), "");
-    assert!(of_kind(&second, "UPDATE") >= task.labels.len(), "{second:?}");
-    for change in second.iter().filter(|change| change["type"] == "UPDATE") {
-        let at: usize = change["id"].as_str().unwrap().trim_start_matches("r-").parse().unwrap();
-        let (old, new) = (texts[at], change["content"].as_str().unwrap());
-        assert_eq!(old.rsplit("answer").next(), new.rsplit("answer").next(), "{old} → {new}");
-        // What is only usual is set anew.
-        assert!(old.contains(", usually ") || new.len() >= old.len(), "{old} → {new}");
-    }
-    let own = texts.iter().find(|text| text.contains(" mentions ") && !text.contains("usually")).unwrap();
-    let words =
-        own.split("mentions ").nth(1).unwrap().split(", answer").next().unwrap().replace(" or ", ", ");
-    let other = task.labels.iter().find(|label| !own.ends_with(&format!("\"{label}\"."))).unwrap();
-    let wrong = format!("Words such as {words} point to \"{other}\".");
-    let third = operations(records(0), &format!("[x-1] :: {wrong}\n[x-2] :: Be kind."), "");
-    let gone: Vec<&Value> = third.iter().filter(|change| change["type"] == "REMOVE").collect();
-    assert_eq!(gone, [&json!({"type": "REMOVE", "id": "x-1"})]);
 }
 
 #[test]
