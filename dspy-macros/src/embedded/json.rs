@@ -18,7 +18,7 @@ impl Json {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// What is wrong, and in which line.
+    /// The problem, with its line.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut reader = Reader { rest: text.chars(), depth: 0 };
         let read = reader.value().and_then(|value| match reader.peek() {

@@ -7,7 +7,7 @@ use dspy_core::lm::Limit;
 use super::acceptance::{Blocks, Comparison};
 use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
 use super::settings::Settings;
-use crate::data::{Row, Rows};
+use crate::data::{Row, Rows, label_names};
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::gepa::records_of;
 use crate::playbook::item_text;
@@ -50,12 +50,6 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     ) -> Result<Self, Stop> {
         let program = study.program();
         let paths = settings.paths(program)?;
-        let outputs = program.named_predictors().into_iter();
-        let labels = outputs
-            .flat_map(|(_, predictor)| {
-                predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
-            })
-            .collect();
         let original = Snapshot {
             trial: Trial::new(ORIGINAL, program),
             program: program.clone(),
@@ -64,7 +58,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         };
         Ok(Search {
             teacher: Teacher::new(study, settings, proposer, &paths),
-            labels,
+            labels: label_names(program),
             blocks: Blocks::new(study.val(), settings.acceptance_rows, &settings.race, study.seed()),
             compared: 0,
             snapshots: vec![original],

@@ -2,6 +2,9 @@
 
 mod rows;
 
+use std::collections::BTreeSet;
+
+use dspy_core::program::HasPredictors;
 use dspy_core::signature::Example;
 
 pub use self::rows::{Row, RowSet, Rows};
@@ -97,4 +100,11 @@ impl<P: Send, E, T: RowSet<E>> IntoData<P, E> for Data<P, T> {
     fn into_data(self) -> Data<P, T> {
         self
     }
+}
+
+/// Returns the names of all outputs of a program, which are labels where rows have them.
+pub(crate) fn label_names(program: &impl HasPredictors) -> BTreeSet<String> {
+    let predictors = program.named_predictors();
+    let outputs = predictors.iter().flat_map(|(_, predictor)| predictor.spec().outputs());
+    outputs.map(|field| field.name().to_owned()).collect()
 }

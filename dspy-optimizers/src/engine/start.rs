@@ -19,7 +19,7 @@ use super::phase::CurrentPhase;
 use super::running::Running;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
-use crate::data::{Data, RowSet, Rows};
+use crate::data::{Data, RowSet, Rows, label_names};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
 use crate::identity::program_identity;
@@ -167,11 +167,7 @@ impl<'d, E> Splits<'d, E> {
         let Some(verify) = options.verify else {
             return Ok(Splits { train, val, given_val, holdout: Err(0), verify: None });
         };
-        let predictors = program.named_predictors().into_iter();
-        let outputs = predictors.flat_map(|(_, predictor)| {
-            predictor.spec().outputs().map(|field| field.name().to_owned()).collect::<Vec<_>>()
-        });
-        let (rest, holdout) = verify.split(&val, &outputs.collect(), Seed::new(options.seed));
+        let (rest, holdout) = verify.split(&val, &label_names(program), Seed::new(options.seed));
         if holdout.is_ok() {
             if !given_val {
                 train = rest.clone();

@@ -308,8 +308,7 @@ pub(crate) fn records_of<P: Program, E>(
     rollout: &Rollout,
 ) -> Vec<Record> {
     let Some(spec) = propose::spec_of(program, path) else { return Vec::new() };
-    let outputs: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
-    Lens { path, outputs: &outputs, labels, trajectories: true }.records(row, rollout)
+    Lens { path, spec: &spec, labels, trajectories: true }.records(row, rollout)
 }
 
 optimizer!(Gepa { settings, proposer });

@@ -253,16 +253,15 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     ) -> Option<(String, TextRequest)> {
         let path = component.predictor();
         let spec = spec_of(material.program, path)?;
-        let outputs: Vec<String> = spec.outputs().map(|field| field.name().to_owned()).collect();
         let trajectories = self.settings.trajectories;
-        let lens = Lens { path, outputs: &outputs, labels: &self.labels, trajectories };
+        let lens = Lens { path, spec: &spec, labels: &self.labels, trajectories };
         let runs = material.rows.iter().zip(material.rollouts);
         let value = material.base.get(component).or_else(|| self.given.get(component));
         let current = match self.playbook(material, component) {
             Some(playbook) => playbook.to_string(),
             None => value.and_then(ComponentValue::as_text).unwrap_or_default().to_owned(),
         };
-        let mut request = TextRequest::new(component.clone(), spec, &*current);
+        let mut request = TextRequest::new(component.clone(), spec.clone(), &*current);
         request.records = runs.flat_map(|(row, rollout)| lens.records(row, rollout)).collect();
         request.sample = material.sample;
         request.advice = material.advice.map(str::to_owned);

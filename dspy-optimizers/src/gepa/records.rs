@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use dspy_core::program::TraceStep;
-use dspy_core::signature::Values;
+use dspy_core::signature::{SignatureSpec, Values};
 use serde_json::Value;
 
 use crate::data::Row;
@@ -22,8 +22,8 @@ const MOST_STEPS: usize = 12;
 pub(super) struct Lens<'l> {
     /// The predictor.
     pub(super) path: &'l str,
-    /// The names of its outputs.
-    pub(super) outputs: &'l [String],
+    /// Its signature.
+    pub(super) spec: &'l SignatureSpec,
     /// The names of fields that may be labels.
     pub(super) labels: &'l BTreeSet<String>,
     /// Whether records show the other steps of the run.
@@ -52,18 +52,18 @@ impl Lens<'_> {
             self.labels.contains(*name) && !value.is_null() && !step.inputs.contains_key(*name)
         });
         let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
-        record.expected = expected(labels, self.outputs);
+        record.expected = expected(labels, self.spec);
         record.context = (self.trajectories && rollout.steps.len() > 1).then(|| others(&rollout.steps, at));
         record
     }
 }
 
-/// Returns the labels for a step with these outputs: its own ones if there are any. The labels of other steps only help
-/// where it has none, as then they are what its outputs lead to.
-fn expected(labels: Values, outputs: &[String]) -> Values {
+/// Returns the labels for a step with this signature: those of its own outputs if there are any. The labels of other
+/// steps only help where it has none, as then they are what its outputs lead to.
+fn expected(labels: Values, spec: &SignatureSpec) -> Values {
     let own: Values = labels
         .iter()
-        .filter(|(name, _)| outputs.contains(name))
+        .filter(|(name, _)| spec.outputs().any(|field| field.name() == *name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     if own.is_empty() { labels } else { own }
@@ -103,13 +103,13 @@ mod tests {
     fn a_step_with_labels_sees_no_others() {
         let labels =
             || Values::from_iter([("team".to_owned(), "sales".into()), ("urgent".to_owned(), true.into())]);
-        let of = |outputs: &[&str]| {
-            let outputs: Vec<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
-            expected(labels(), &outputs).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        let spec = |outputs: &str| format!("message -> {outputs}").parse::<SignatureSpec>().unwrap();
+        let of = |outputs: &str| {
+            expected(labels(), &spec(outputs)).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
-        assert_eq!(of(&["urgent"]), ["urgent"]);
-        assert_eq!(of(&["team", "reasoning"]), ["team"]);
-        assert_eq!(of(&["summary"]), ["team", "urgent"], "a step without labels sees those of the program");
-        assert!(expected(Values::new(), &["team".to_owned()]).is_empty());
+        assert_eq!(of("urgent: bool"), ["urgent"]);
+        assert_eq!(of("team, reasoning"), ["team"]);
+        assert_eq!(of("summary"), ["team", "urgent"], "a step without labels sees those of the program");
+        assert!(expected(Values::new(), &spec("team")).is_empty());
     }
 }

@@ -15,6 +15,7 @@ use super::scale::Scale;
 use super::settings::{Evolve, Front, Settings};
 use crate::OptimizeError;
 use crate::component::{Candidate, Component};
+use crate::data::label_names;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::proposer::SharedProposer;
 use crate::race::Race;
@@ -105,7 +106,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             proposer,
             given,
             components,
-            labels: outputs.into_iter().map(|(_, field)| field).collect(),
+            labels: label_names(study.program()),
             tool_inputs,
             meter: Meter::new(limit),
             minibatches,

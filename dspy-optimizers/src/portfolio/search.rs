@@ -163,7 +163,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 seed,
                 case: self.case,
             };
-            let name = format!("rung-{number}/{}", arm.name());
+            let name = format!("rung-{}/{}", number + 1, arm.name());
             let made = match study.nested_alike(&name, share.limit(), arm.run(work)).await {
                 Ok(made) => made,
                 Err(error) if is_final(&error) => return Err(error.into()),

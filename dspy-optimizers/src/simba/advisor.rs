@@ -10,6 +10,7 @@ use dspy_core::signature::Values;
 use serde_json::{Value, json};
 
 use super::prompts;
+use crate::data::label_names;
 use crate::engine::{Outcome, Rollout};
 use crate::proposer::{clean, cut, describe_program};
 
@@ -65,14 +66,11 @@ impl Advisor {
 
 fn inputs(program: &impl HasPredictors, comparison: &Comparison<'_>) -> Values {
     let Comparison { row, better, worse, .. } = comparison;
-    let predictors = program.named_predictors();
-    let is_output = |name: &String| {
-        predictors.iter().any(|(_, predictor)| predictor.spec().outputs().any(|field| field.name() == name))
-    };
+    let (predictors, labels) = (program.named_predictors(), label_names(program));
     let (expected, example): (Values, Values) = {
         let (mut expected, mut example) = (Values::new(), Values::new());
         for (name, value) in *row {
-            let part = if is_output(name) { &mut expected } else { &mut example };
+            let part = if labels.contains(name) { &mut expected } else { &mut example };
             part.insert(name.clone(), value.clone());
         }
         (expected, example)
