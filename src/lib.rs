@@ -75,6 +75,7 @@
 //! | load data | [`data`] |
 //! | improve a program | [`optimizers`] |
 //! | choose an optimizer | [`optimizers`], [the guides](guide::optimizers) |
+//! | resume and follow the run of an optimizer | [the guide](guide::optimizers::runs) |
 //! | write a custom optimizer | [`optimizers::engine`] |
 //! | save a program, for Python too | [`save` and `load`](program::HasPredictors), [the guide](guide::saved_programs) |
 //! | build a saved program into the binary | [`include_optimized!`] |
@@ -144,6 +145,9 @@ pub mod guide {
 
     /// Optimizers, one guide each: when to use it, its settings, its cost.
     pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/runs.md")]
+        pub mod runs {}
+
         #[doc = include_str!("../docs/optimizers/portfolio.md")]
         pub mod portfolio {}
 

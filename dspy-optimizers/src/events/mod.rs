@@ -42,7 +42,7 @@ pub enum StudyEvent {
         study: String,
         /// The name of the phase.
         name: String,
-        /// The name of its part, such as `trial 12`; empty for the whole phase.
+        /// The name of its part, such as `trial 12`; empty if the phase has no parts.
         part: String,
         /// The number of its steps, usually rollouts; 0 if it is unknown.
         steps: usize,
