@@ -89,7 +89,7 @@ impl Settings {
         self
     }
 
-    /// Runs `future` under these settings.
+    /// Runs `future` under these settings. Unset ones are those of the scope in which the future runs.
     pub fn scope<F: Future>(mut self, future: F) -> impl Future<Output = F::Output> {
         let made_in = Context::current();
         let future = observe::observing(std::mem::take(&mut self.observation), future);

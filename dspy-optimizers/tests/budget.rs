@@ -187,23 +187,25 @@ async fn what_an_optimization_is_given_to_applies() {
 
     // The scopes of the task that runs the future go before those that it was made in.
     let ((made_in, unused), (run_in, spent)) = (lm(), lm());
-    let run = made_in.scope(async { typed.compile(unbound(), rows(10)) }).await;
-    stops(run_in.scope(Budget::calls(7).scope(run)).await);
+    let mut run = None;
+    made_in.scope(async { run = Some(typed.compile(unbound(), rows(10))) }).await;
+    stops(run_in.scope(Budget::calls(7).scope(run.unwrap())).await);
     assert_eq!((unused(), spent()), (0, 7));
 
     // A spawned task is in no scope, so those apply that the future was made in.
     for erased in [false, true] {
         let (settings, spent) = lm();
         let (typed, boxed) = (typed.clone(), unlimited());
-        let made = settings.scope(Budget::calls(7).scope(async move {
-            if erased {
+        let spawned = settings.scope(Budget::calls(7).scope(async move {
+            let run = if erased {
                 let boxed: &'static BoxOptimizer<DynPredict, Row> = Box::leak(Box::new(boxed));
                 tokio::spawn(boxed.compile(unbound(), rows(10)))
             } else {
                 tokio::spawn(typed.compile(unbound(), rows(10)))
-            }
+            };
+            run.await.unwrap()
         }));
-        stops(made.await.await.unwrap());
+        stops(spawned.await);
         assert_eq!(spent(), 7, "spawned, erased: {erased}");
     }
 }

@@ -58,7 +58,8 @@ pub trait Module: HasPredictors + Send + Sync {
     }
 
     /// Returns a stream of all events of a [`call`](Self::call). Nothing runs until the stream is polled, and
-    /// dropping it stops the program.
+    /// dropping it stops the program. The settings, budgets and other scopes of the task that polls it first apply, or,
+    /// if that task is in no such scope, those of the task that called `events`.
     ///
     /// For the typed outputs of a strategy as they arrive, see
     /// [`Predict::stream`](crate::predict::Predict::stream).

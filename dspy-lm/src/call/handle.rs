@@ -186,7 +186,8 @@ impl Lm {
         async move { current_scope().send(self, &request, None).await }
     }
 
-    /// Sends a request and streams the reply as it arrives. The request is sent when the stream is first polled.
+    /// Sends a request and streams the reply as it arrives. The request is sent when the stream is first polled,
+    /// in the scope of the task that polls it or, if that has none, in that of the task that called `stream`.
     pub fn stream(&self, request: Request) -> LmStream<'static> {
         let lm = self.clone();
         LmStream(Driven::new(|sender| {

@@ -46,7 +46,8 @@ impl<'a, M: Module> Batch<'a, M> {
     }
 
     /// Returns the results as a stream, in the order of the inputs. Memory is bounded: the stream holds only
-    /// the inputs in progress and a limited number of finished results. Dropping the stream stops the work.
+    /// the inputs in progress and a limited number of finished results. Dropping the stream stops the work. The same
+    /// scopes apply as to [`Module::events`].
     pub fn results(self) -> BatchResults<'a, M::Output> {
         let Batch { program, inputs, concurrency } = self;
         BatchResults(Driven::new(|sender| {
