@@ -13,22 +13,30 @@
 //! A/A row, which is noise. `nothing` returns the original program. A published form may differ in more than the race:
 //! that of `Copro` shows no rows to the proposer, so the built-in model has nothing to learn from.
 //!
+//! The programs have one predictor, except for those of `hotpotqa` and `conditional`: there, the first predictor
+//! writes a search query from the passages that the question finds in a closed corpus, the second one answers from
+//! the passages of both searches. Their score is the F1 of words. In `conditional`, the form of the answer (lower case
+//! for a person, and so on) is half of the score, because the corpus has few of its passages; no instruction says it.
+//!
 //! Figures are means over the seeds with their standard errors. Gains and differences are paired by seed.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run should say so loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dspy::Seed;
 use dspy::data;
+use dspy::evaluate::token_f1;
 use dspy::optimizers::{
-    BootstrapFewShotWithRandomSearch, BoxOptimizer, Budget, Capo, Copro, Data, Gepa, InferRules, IntoData,
-    MiproV2, ModuleOpro, OptimizeError, Optimized, Optimizer, Report, Simba, Trial,
+    Ace, BetterTogether, BootstrapFewShot, BootstrapFewShotWithRandomSearch, BootstrapFewShotWithTpe,
+    BoxOptimizer, Budget, Capo, Copro, Data, Gepa, InferRules, IntoData, KnnFewShot, LabeledFewShot, MiproV2,
+    ModuleOpro, NearestDemos, OptimizeError, Optimized, Optimizer, Portfolio, Report, Simba, Trial,
 };
 use dspy::prelude::*;
 use dspy::signature::{FieldError, Values};
 
-type Boxed = BoxOptimizer<DynPredict, Row>;
+type Boxed = BoxOptimizer<Task, Row>;
 
 /// The label of all data sets.
 const LABEL: &str = "answer";
@@ -40,10 +48,29 @@ const INTENTS: usize = 10;
 const OTHER: u64 = 1_000;
 /// A size that no budget reaches.
 const LARGE: usize = 10_000;
+/// The number of passages of a search.
+const PASSAGES: usize = 3;
+
+/// How answers are scored.
+#[derive(Debug, Clone, PartialEq)]
+enum Measure {
+    /// The label, and no other.
+    Label,
+    /// The F1 of the words of answer and label.
+    Text,
+    /// Half for the F1 of words, half for the form that the category of the answer demands.
+    Form(String),
+}
 
 /// A labelled row.
 #[derive(Debug, Clone)]
-struct Row(Values);
+struct Row(Values, Measure);
+
+impl Row {
+    fn label(&self) -> &str {
+        self.0[LABEL].as_str().unwrap_or_default()
+    }
+}
 
 impl Example for Row {
     type Input = Values;
@@ -60,19 +87,77 @@ impl Example for Row {
 
 /// Scores the answer, and says what the right one is.
 fn judged(row: &Row, output: &Values) -> Score {
-    let (right, expected) = (row.0[LABEL] == output[LABEL], row.0[LABEL].as_str().unwrap_or_default());
-    Score::from(right).with_feedback(if right { "right".to_owned() } else { format!("expected {expected}") })
+    let (expected, answer) = (row.label(), output[LABEL].as_str().unwrap_or_default());
+    let (score, wanted) = match &row.1 {
+        Measure::Label => (f64::from(u8::from(expected == answer)), expected.to_owned()),
+        Measure::Text => (token_f1(expected, answer), expected.to_owned()),
+        Measure::Form(category) => {
+            let (formed, form) = formed(category, answer);
+            let score = f64::midpoint(token_f1(expected, answer), f64::from(u8::from(formed)));
+            (score, format!("{expected}; {form}"))
+        }
+    };
+    Score::from(score).with_feedback(if score == 1.0 {
+        "right".to_owned()
+    } else {
+        format!("expected {wanted}")
+    })
 }
 
-/// A data set: its rows, and the signature of the program.
+/// Whether an answer has the form that its category demands, and the form in words.
+fn formed(category: &str, answer: &str) -> (bool, &'static str) {
+    let lower = !answer.is_empty() && answer == answer.to_lowercase();
+    match category {
+        "person" => (lower, "answer in lower case"),
+        "place" => (!answer.contains(|c: char| c.is_ascii_punctuation()), "answer without punctuation"),
+        "date" => (answer.ends_with("Peace!"), "end the answer with \"Peace!\""),
+        _ => (!answer.is_empty() && answer == answer.to_uppercase(), "answer in upper case"),
+    }
+}
+
+/// The program: an answer, from passages if there is a corpus.
+#[module]
+#[derive(Clone)]
+struct Task {
+    query: Vec<DynPredict>,
+    answer: DynPredict,
+    #[module(skip)]
+    corpus: Option<Arc<Bm25>>,
+}
+
+impl Module for Task {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, mut input: Values) -> dspy::Result<Prediction<Values>> {
+        if let Some(corpus) = &self.corpus {
+            let question = input["question"].as_str().unwrap_or_default().to_owned();
+            let mut passages = corpus.search(&question, PASSAGES).await?.into_texts();
+            for hop in &self.query {
+                let mut asked = input.clone();
+                asked.insert("passages".to_owned(), passages.clone().into());
+                let found = hop.call(asked).await?;
+                let query = found["query"].as_str().unwrap_or_default();
+                for passage in corpus.search(query, PASSAGES).await?.into_texts() {
+                    if !passages.contains(&passage) {
+                        passages.push(passage);
+                    }
+                }
+            }
+            input.insert("passages".to_owned(), passages.into());
+        }
+        self.answer.call(input).await
+    }
+}
+
+/// A data set: its rows, and its program.
 struct DataSet {
     rows: Vec<Row>,
-    signature: String,
-    instruction: &'static str,
+    program: Task,
 }
 
 /// The name of a data set, the instruction of its program and the inputs.
-const DATA: [(&str, &str, &[&str]); 5] = [
+const DATA: [(&str, &str, &[&str]); 7] = [
     (
         "iris",
         "Name the species of the flower.",
@@ -89,30 +174,38 @@ const DATA: [(&str, &str, &[&str]); 5] = [
     ("banking77", "Find the intent of the customer's message.", &["text"]),
     ("scone", "Answer the question about the context.", &["context", "question"]),
     ("tickets", "Decide which team should answer the customer's message.", &["message"]),
+    ("hotpotqa", "Answer the question from the passages.", &["question"]),
+    ("conditional", "Answer the question from the passages.", &["question"]),
 ];
 
 impl DataSet {
     /// Reads a data set; `None` if its files are missing.
     fn read(name: &str, instruction: &'static str, inputs: &[&str]) -> Option<DataSet> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let (label, files) = if name == "tickets" {
-            ("team", vec![root.join("examples/data/tickets.jsonl")])
-        } else {
-            let folder = root.join("../shared/data").join(name);
-            (LABEL, ["train.jsonl", "val.jsonl"].map(|file| folder.join(file)).to_vec())
+        let shared = root.join("../shared/data");
+        let (label, files) = match name {
+            "tickets" => ("team", vec![root.join("examples/data/tickets.jsonl")]),
+            "conditional" => (
+                LABEL,
+                ["train", "dev"]
+                    .map(|part| shared.join(format!("hotpotqa_conditional/{part}.jsonl")))
+                    .to_vec(),
+            ),
+            _ => (LABEL, ["train", "val"].map(|part| shared.join(format!("{name}/{part}.jsonl"))).to_vec()),
         };
+        let searches = matches!(name, "hotpotqa" | "conditional");
         let mut rows = Vec::new();
-        for file in files {
-            let Ok(text) = std::fs::read_to_string(&file) else {
-                println!("skipped `{name}`: there is no {}\n", file.display());
-                return None;
-            };
-            rows.extend(text.lines().map(|line| {
-                let all: Values = serde_json::from_str(line).unwrap();
+        for file in &files {
+            rows.extend(lines(name, file)?.into_iter().map(|all| {
                 let mut row: Values =
                     inputs.iter().map(|input| ((*input).to_owned(), all[*input].clone())).collect();
                 row.insert(LABEL.to_owned(), all[label].clone());
-                Row(row)
+                let measure = match name {
+                    "hotpotqa" => Measure::Text,
+                    "conditional" => Measure::Form(all["category"].as_str().unwrap_or_default().to_owned()),
+                    _ => Measure::Label,
+                };
+                Row(row, measure)
             }));
         }
         if name == "banking77" {
@@ -120,74 +213,133 @@ impl DataSet {
         }
         Seed::new(0).branch(name).rng().shuffle(&mut rows);
         rows.truncate(MOST_ROWS);
-        let labels: BTreeSet<String> =
-            rows.iter().map(|row| row.0[LABEL].as_str().unwrap().to_owned()).collect();
-        let labels: Vec<String> = labels.into_iter().map(|label| format!("'{label}'")).collect();
-        let signature = format!("{} -> {LABEL}: Literal[{}]", inputs.join(", "), labels.join(", "));
-        Some(DataSet { rows, signature, instruction })
+        let program = if searches {
+            let passages = lines(name, &shared.join("hotpotqa/corpus.jsonl"))?;
+            let text = |passage: &Values, key: &str| passage[key].as_str().unwrap_or_default().to_owned();
+            let passages =
+                passages.iter().map(|one| format!("{} | {}", text(one, "title"), text(one, "text")));
+            let query = predictor(
+                "passages: list[str], question -> query",
+                "Write a search query for what the passages do not say.",
+            );
+            let answer = predictor("passages: list[str], question -> answer", instruction);
+            Task { query: vec![query], answer, corpus: Some(Arc::new(Bm25::new(passages))) }
+        } else {
+            let labels: BTreeSet<&str> = rows.iter().map(Row::label).collect();
+            let labels: Vec<String> = labels.into_iter().map(|label| format!("'{label}'")).collect();
+            let signature = format!("{} -> {LABEL}: Literal[{}]", inputs.join(", "), labels.join(", "));
+            Task { query: Vec::new(), answer: predictor(&signature, instruction), corpus: None }
+        };
+        Some(DataSet { rows, program })
     }
+}
 
-    fn program(&self) -> DynPredict {
-        let mut program = DynPredict::new(self.signature.parse().unwrap());
-        program.for_each_predictor(|_, predictor| predictor.set_instruction(self.instruction));
-        program
-    }
+fn predictor(signature: &str, instruction: &str) -> DynPredict {
+    let mut predictor = DynPredict::new(signature.parse().unwrap());
+    predictor.for_each_predictor(|_, predictor| predictor.set_instruction(instruction));
+    predictor
+}
+
+/// The objects of a file of lines; `None` if it is missing.
+fn lines(name: &str, file: &PathBuf) -> Option<Vec<Values>> {
+    let Ok(text) = std::fs::read_to_string(file) else {
+        println!("skipped `{name}`: there is no {}\n", file.display());
+        return None;
+    };
+    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
 /// Keeps the rows of the most frequent labels.
 fn most_frequent(rows: &mut Vec<Row>) {
-    let label = |row: &Row| row.0[LABEL].as_str().unwrap_or_default().to_owned();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    rows.iter().for_each(|row| *counts.entry(label(row)).or_default() += 1);
+    rows.iter().for_each(|row| *counts.entry(row.label().to_owned()).or_default() += 1);
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     counts.truncate(INTENTS);
-    rows.retain(|row| counts.iter().any(|(known, _)| *known == label(row)));
+    rows.retain(|row| counts.iter().any(|(known, _)| *known == row.label()));
 }
 
 /// Returns the original program.
 struct Nothing;
 
-impl Optimizer<DynPredict, Row> for Nothing {
-    async fn compile<D: IntoData<DynPredict, Row>>(
+impl Optimizer<Task, Row> for Nothing {
+    async fn compile<D: IntoData<Task, Row>>(
         &self,
-        program: DynPredict,
+        program: Task,
         _data: D,
-    ) -> Result<Optimized<DynPredict>, OptimizeError> {
+    ) -> Result<Optimized<Task>, OptimizeError> {
         let mut report = Report::new("Nothing", &program);
         report.trials.push(Trial::new("original program", &program));
         Ok(Optimized::new(program, report))
     }
 }
 
+/// An optimizer of the table.
+enum Entry {
+    Boxed(Boxed),
+    /// `KnnFewShot`, which returns another type of program.
+    Nearest(u64),
+}
+
 /// Makes an optimizer with a seed and a budget, in its published form or not; `None` if it has no such form.
-type Make = fn(u64, Budget, bool) -> Option<Boxed>;
+type Make = fn(u64, Budget, bool) -> Option<Entry>;
 
 /// Makes a builder with the metric, a seed and a budget into an optimizer.
 macro_rules! make {
     ($builder:expr, published) => {
         |seed, budget, published| {
             let builder = $builder.metric(judged).seed(seed).budget(budget);
-            Some(if published { builder.published().build().boxed() } else { builder.build().boxed() })
+            let optimizer =
+                if published { builder.published().build().boxed() } else { builder.build().boxed() };
+            Some(Entry::Boxed(optimizer))
         }
     };
     ($builder:expr) => {
         |seed, budget, published| {
-            (!published).then(|| $builder.metric(judged).seed(seed).budget(budget).build().boxed())
+            (!published)
+                .then(|| Entry::Boxed($builder.metric(judged).seed(seed).budget(budget).build().boxed()))
         }
     };
 }
 
-const OPTIMIZERS: [(&str, Make); 9] = [
-    ("nothing", |_, _, published| (!published).then(|| Nothing.boxed())),
+const OPTIMIZERS: [(&str, Make); 16] = [
+    ("nothing", |_, _, published| (!published).then(|| Entry::Boxed(Nothing.boxed()))),
+    ("portfolio", |seed, budget, published| {
+        let optimizer = || Portfolio::builder(budget).metric(judged).seed(seed).build().boxed();
+        (!published).then(|| Entry::Boxed(optimizer()))
+    }),
+    ("labeled", |seed, _, published| {
+        (!published).then(|| Entry::Boxed(LabeledFewShot::builder().seed(seed).build().boxed()))
+    }),
+    ("knn", |seed, _, published| (!published).then_some(Entry::Nearest(seed))),
+    ("bootstrap", make!(BootstrapFewShot::builder())),
+    ("random_search", make!(BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(LARGE))),
+    ("tpe_search", make!(BootstrapFewShotWithTpe::builder().num_candidate_programs(LARGE))),
     ("copro", make!(Copro::builder().depth(LARGE).examples(30), published)),
+    ("module_opro", make!(ModuleOpro::builder().steps(LARGE).examples(30), published)),
     ("infer_rules", make!(InferRules::builder().max_bootstrapped_demos(0).max_labeled_demos(0), published)),
     ("gepa", make!(Gepa::builder().max_rollouts(LARGE), published)),
     ("mipro_v2", make!(MiproV2::builder().num_candidates(10).num_trials(LARGE), published)),
-    ("module_opro", make!(ModuleOpro::builder().steps(LARGE).examples(30), published)),
     ("simba", make!(Simba::builder().minibatch(16).max_steps(LARGE), published)),
     ("capo", make!(Capo::builder().steps(LARGE).examples(30))),
-    ("random_search", make!(BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(64))),
+    ("ace", make!(Ace::builder().epochs(LARGE), published)),
+    ("better_together", |seed, budget, published| {
+        let copro = Copro::builder().depth(3).examples(30).metric(judged).seed(seed).build().boxed();
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(judged).seed(seed).build().boxed();
+        let both = || {
+            BetterTogether::builder()
+                .optimizer("instructions", copro)
+                .optimizer("demos", search)
+                .strategy("instructions -> demos")
+                .metric(judged)
+                .seed(seed)
+                .budget(budget)
+                .build()
+                .unwrap()
+                .boxed()
+        };
+        (!published).then(|| Entry::Boxed(both()))
+    }),
 ];
 
 /// The result of an optimizer for one seed.
@@ -308,15 +460,28 @@ async fn compare(name: &str, make: Make, set: &DataSet, arguments: &Arguments) {
 }
 
 /// Optimizes on one part of the rows and scores on the others.
-async fn measured(optimizer: &Boxed, set: &DataSet, seed: u64) -> Outcome {
+async fn measured(optimizer: &Entry, set: &DataSet, seed: u64) -> Outcome {
     let seed = Seed::new(seed);
     let (rest, heldout) = data::split(set.rows.clone(), 0.6, seed.branch("held out"));
     let (train, val) = data::split(rest, 0.5, seed.branch("valset"));
     let evaluate = Evaluate::new(judged).concurrency(16);
-    let before = evaluate.run(&set.program(), &heldout).await.unwrap().score().unwrap();
-    let optimized = optimizer.compile(set.program(), Data::new(train).valset(val)).await.unwrap();
-    let after = evaluate.run(&*optimized, &heldout).await.unwrap().score().unwrap();
-    Outcome { before, after, calls: optimized.report().usage.requests }
+    let program = set.program.clone();
+    let before = evaluate.run(&program, &heldout).await.unwrap().score().unwrap();
+    let (after, calls) = match optimizer {
+        Entry::Boxed(optimizer) => {
+            let optimized = optimizer.compile(program, Data::new(train).valset(val)).await.unwrap();
+            let after = evaluate.run(&*optimized, &heldout).await.unwrap().score().unwrap();
+            (after, optimized.report().usage.requests)
+        }
+        Entry::Nearest(seed) => {
+            let optimizer = KnnFewShot::builder().seed(*seed).build();
+            let optimized =
+                optimizer.compile(NearestDemos::new(program).k(8), Data::new(train)).await.unwrap();
+            let after = evaluate.run(&*optimized, &heldout).await.unwrap().score().unwrap();
+            (after, optimized.report().usage.requests)
+        }
+    };
+    Outcome { before, after, calls }
 }
 
 /// Returns the mean and its standard error.

@@ -71,7 +71,11 @@ impl Table {
         let few = counts.len() <= MOST_LABELS && repeated;
         // Different numbers are quantities, not labels.
         let quantities = counts.len() > 6 && counts.keys().all(|label| number(label).is_some());
-        if rows.is_empty() || !few || quantities || !counts.keys().all(is_label) {
+        // Answers that all differ, where the program wrote sentences, are free text.
+        let wrote_text =
+            task.rows.iter().filter_map(|row| row.wrong.as_deref()).any(|wrong| !is_label(&wrong));
+        let free = counts.len() > 1 && counts.len() == rows.len() && wrote_text;
+        if rows.is_empty() || !few || quantities || free || !counts.keys().all(is_label) {
             return None;
         }
         let mut labels: Vec<String> = counts.keys().map(|label| (*label).to_owned()).collect();

@@ -6,6 +6,8 @@ use crate::builtin::words::words;
 
 /// The maximum number of words of a short answer.
 const SHORT: usize = 6;
+/// The part of the answers that a length covers: a few long ones do not make an answer a sentence.
+const USUAL: (usize, usize) = (7, 8);
 
 /// Returns sentences about the form of the right answers of a task.
 pub(super) fn sentences(task: &Task) -> Vec<String> {
@@ -43,10 +45,12 @@ pub(super) fn sentences(task: &Task) -> Vec<String> {
     } else if all(&|answer| letters(answer) && answer.to_uppercase() == *answer) {
         found.push("Answer in upper case.".to_owned());
     }
-    let longest = pairs.iter().map(|(_, answer)| words(answer).len()).max().unwrap_or_default();
-    if (1..=SHORT).contains(&longest) {
-        let plural = if longest == 1 { "" } else { "s" };
-        found.push(format!("Answer with at most {longest} word{plural}."));
+    let mut lengths: Vec<usize> = pairs.iter().map(|(_, answer)| words(answer).len()).collect();
+    lengths.sort_unstable();
+    let usual = lengths[(lengths.len() * USUAL.0).div_ceil(USUAL.1) - 1];
+    if (1..=SHORT).contains(&usual) {
+        let plural = if usual == 1 { "" } else { "s" };
+        found.push(format!("Answer with at most {usual} word{plural}."));
     }
     let last = |answer: &str| answer.trim_end().chars().next_back().filter(|c| !c.is_alphanumeric());
     if let Some(mark) = pairs.first().and_then(|(_, answer)| last(answer))
