@@ -1,15 +1,30 @@
-//! A file as a multipart form body, sent in pieces so that it is in memory only once.
+//! A file as a multipart form body, sent without a copy of it.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use futures_util::stream;
+use bytes::Bytes;
+use http_body::Frame;
 use reqwest::Body;
 
 use dspy_lm::internal::Payload;
 
-/// The size of a piece in bytes.
-const PIECE: usize = 64 << 10;
+/// A body of several pieces.
+struct Pieces(std::vec::IntoIter<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece))))
+    }
+}
 
 /// Creates a form with the purpose and the file.
 pub(super) fn form(purpose: &str, name: &str, content: &Arc<[u8]>) -> Payload {
@@ -22,12 +37,8 @@ pub(super) fn form(purpose: &str, name: &str, content: &Arc<[u8]>) -> Payload {
     );
     let tail = format!("\r\n--{boundary}--\r\n");
     let length = (head.len() + content.len() + tail.len()) as u64;
-    let middle = (0..content.len().div_ceil(PIECE)).map({
-        let content = content.clone();
-        move |index| content[index * PIECE..((index + 1) * PIECE).min(content.len())].to_vec()
-    });
-    let pieces = std::iter::once(head.into_bytes()).chain(middle).chain([tail.into_bytes()]);
-    let body = Body::wrap_stream(stream::iter(pieces.map(Ok::<_, Infallible>)));
+    let pieces = vec![Bytes::from(head), Bytes::from_owner(content.clone()), Bytes::from(tail)];
+    let body = Body::wrap(Pieces(pieces.into_iter()));
     Payload { content_type: format!("multipart/form-data; boundary={boundary}"), length, body }
 }
 
