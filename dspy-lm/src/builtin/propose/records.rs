@@ -350,8 +350,8 @@ mod tests {
         );
         assert_eq!(found.list[0].inputs, [pair("message", "late")]);
         assert_eq!(found.list[0].expected, [pair("team", "shipping")]);
-        let found = read("Other steps of the run: late\nScore: 0\nExpected: shipping");
-        assert_eq!(found.list[0].inputs, [pair("Other steps of the run", "late")], "there is no other input");
+        let found = read("Text of the case: late\nScore: 0\nExpected: shipping");
+        assert_eq!(found.list[0].inputs, [pair("Text of the case", "late")], "there is no other input");
     }
 
     #[test]
