@@ -15,7 +15,7 @@ use crate::verify::Verify;
 ///
 /// ```
 /// use dspy_optimizers::{Budget, Options};
-/// let options = Options::default().budget(Budget::calls(500)).run_dir("runs/qa").seed(7);
+/// let options = Options::default().budget(Budget::calls(500)).run_dir("runs/qa").code_version("2").seed(7);
 /// ```
 #[derive(Clone)]
 pub struct Options {
@@ -103,9 +103,10 @@ macro_rules! option_setters {
         /// A folder belongs to one optimization: starting with other data, options or programs is an error,
         /// and so is a `journal.jsonl` that is not a journal. Code has no identity: if the metric or the `forward`
         /// of a program has changed, the results in the journal are those of the old code. Set a new
-        /// [`code_version`](Self::code_version) with each such change, or another folder. The journal contains prompts and replies; on
-        /// Unix, only its owner can read it. If it is removed during the optimization,
-        /// [`Report::warnings`](crate::Report::warnings) has a warning.
+        /// [`code_version`](Self::code_version) with each such change, or another folder.
+        ///
+        /// The journal contains prompts and replies; on Unix, only its owner can read it. If it is removed during
+        /// the optimization, [`Report::warnings`](crate::Report::warnings) has a warning.
         #[doc(alias = "log_dir")]
         #[must_use]
         pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
@@ -149,17 +150,6 @@ macro_rules! option_setters {
         /// Sets a version of the code that the journal of a [`run_dir`](Self::run_dir) cannot see: the metric, and the
         /// code of the program, such as its `forward`. With another version than that of the journal, the
         /// optimization is an error that names both, instead of a return of the old scores. None by default.
-        ///
-        /// ```
-        /// # use dspy_core::signature::Values;
-        /// use dspy_optimizers::Copro;
-        ///
-        /// let optimizer = Copro::builder()
-        ///     .metric(|row: &Values, output: &Values| row["answer"] == output["answer"])
-        ///     .run_dir("runs/qa")
-        ///     .code_version("2") // changed with the metric
-        ///     .build();
-        /// ```
         #[doc(alias = "metric_version")]
         #[must_use]
         pub fn code_version(mut $self, version: impl Into<String>) -> Self {
