@@ -116,32 +116,34 @@ const CRATES: &[Crate] = &[
     (
         "dspy-optimizers",
         &[
+            ("counts", &[]),
             ("identity", &[]),
             ("component", &[]),
             ("words", &[]),
-            ("playbook", &["words"]),
+            ("playbook", &["counts", "words"]),
             ("metric", &[]),
             ("budget", &[]),
             ("paired", &[]),
-            ("headroom", &["paired"]),
-            ("report", &["headroom"]),
+            ("headroom", &["counts", "paired"]),
+            ("report", &["counts", "headroom"]),
             ("journal", &["budget", "report"]),
-            ("report_html", &["report"]),
-            ("events", &["report"]),
+            ("report_html", &["counts", "report"]),
+            ("events", &["counts", "report"]),
             ("optimized", &["report"]),
-            ("samplers", &[]),
+            ("samplers", &["counts"]),
             ("auto", &[]),
             ("strategy", &[]),
-            ("error", &["component", "journal", "strategy"]),
+            ("error", &["counts", "component", "journal", "strategy"]),
             ("data", &["error"]),
             ("verify", &["report", "error", "data"]),
-            ("race", &["paired", "report", "error", "data"]),
+            ("race", &["counts", "paired", "report", "error", "data"]),
             ("options", &["events", "verify"]),
             ("estimate", &["data"]),
             ("optimizer", &["optimized", "error", "data", "estimate"]),
             (
                 "engine",
                 &[
+                    "counts",
                     "identity",
                     "component",
                     "metric",
@@ -169,6 +171,7 @@ const CRATES: &[Crate] = &[
             (
                 "bootstrap_few_shot",
                 &[
+                    "counts",
                     "identity",
                     "metric",
                     "report",
@@ -230,6 +233,7 @@ const CRATES: &[Crate] = &[
             (
                 "bootstrap_finetune",
                 &[
+                    "counts",
                     "metric",
                     "report",
                     "error",
@@ -244,6 +248,7 @@ const CRATES: &[Crate] = &[
             (
                 "ensemble",
                 &[
+                    "counts",
                     "metric",
                     "report",
                     "optimized",
@@ -259,6 +264,7 @@ const CRATES: &[Crate] = &[
             (
                 "gepa",
                 &[
+                    "counts",
                     "component",
                     "words",
                     "metric",
@@ -279,6 +285,7 @@ const CRATES: &[Crate] = &[
             (
                 "ace",
                 &[
+                    "counts",
                     "component",
                     "playbook",
                     "metric",
@@ -314,6 +321,7 @@ const CRATES: &[Crate] = &[
             (
                 "capo",
                 &[
+                    "counts",
                     "identity",
                     "metric",
                     "report",
@@ -357,20 +365,21 @@ const CRATES: &[Crate] = &[
             (
                 "simba",
                 &[
-                    "identity", "metric", "report", "samplers", "error", "data", "race", "options",
+                    "counts", "identity", "metric", "report", "samplers", "error", "data", "race", "options",
                     "estimate", "engine", "proposer", "builder",
                 ],
             ),
             (
                 "module_opro",
                 &[
-                    "metric", "report", "error", "options", "estimate", "engine", "proposer", "builder",
-                    "demos",
+                    "counts", "metric", "report", "error", "options", "estimate", "engine", "proposer",
+                    "builder", "demos",
                 ],
             ),
             (
                 "mipro_v2",
                 &[
+                    "counts",
                     "metric",
                     "report",
                     "samplers",
@@ -388,6 +397,7 @@ const CRATES: &[Crate] = &[
             (
                 "portfolio",
                 &[
+                    "counts",
                     "metric",
                     "budget",
                     "paired",

@@ -8,6 +8,7 @@ use dspy_core::signature::FieldError;
 use thiserror::Error;
 
 use crate::component::ComponentError;
+use crate::counts::counted;
 use crate::journal::JournalError;
 use crate::strategy::StrategyError;
 
@@ -21,7 +22,7 @@ const MOST_COUNT: usize = 10_000;
 #[non_exhaustive]
 pub enum OptimizeError {
     /// A data set has no examples.
-    #[error("the {set} is empty")]
+    #[error("the {set} is empty; it needs at least one row")]
     Empty {
         /// The name of the data set, such as `trainset` or `valset`.
         set: &'static str,
@@ -84,7 +85,9 @@ pub enum OptimizeError {
         source: BoxError,
     },
     /// A trainset is too small, or the share too large, to hold out a valset.
-    #[error("holding out {ratio} of {rows} rows leaves no {set}; set a valset, add rows or change the ratio")]
+    #[error(
+        "holding out {ratio} of {} leaves no {set}; set a valset, add rows or change the ratio", counted(*.rows, "row")
+    )]
     Split {
         /// The set that would be empty: `valset` or `trainset`.
         set: &'static str,
@@ -112,14 +115,35 @@ pub enum OptimizeError {
         /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
     },
-    /// The metric failed on too many examples for its scores to be meaningful.
-    #[error("the metric failed on {failed} examples, the last error is: {last}{}", how_to_resume(.run_dir.as_ref()))]
+    /// The metric failed on too many rows for its scores to be meaningful.
+    #[error(
+        "the metric failed on {}, for example {last}; fix the metric, or set `max_errors` if so many rows can be left \
+         out{}", counted(*.failed, "row"), how_to_resume(.run_dir.as_ref())
+    )]
     Metric {
-        /// The number of examples on which it has failed.
+        /// The number of rows on which it has failed.
         failed: usize,
-        /// The message of the last failure.
+        /// One of these rows, with the message of the failure.
         last: String,
         /// The folder of the journal, if the run has one; a new run with it resumes.
+        run_dir: Option<PathBuf>,
+    },
+    /// The program failed on every row of its first evaluation for reasons that no prompt can change: an error of its
+    /// own code, an input that does not fit, a request that is refused as invalid, a panic. Nothing else was spent.
+    ///
+    /// Replies that cannot be read, refusals by a content filter and prompts that are too long are no such reasons. If
+    /// other prompts may lead to fewer errors of a program's own code, such as a query that cannot be executed, return
+    /// an output in place of the error, which the metric scores.
+    #[error(
+        "the program failed on all {} that it ran on, and other prompts would not change that; for example {first}; fix \
+         the program or the rows{}", counted(*.failed, "row"), how_to_start_over(.run_dir.as_ref())
+    )]
+    Program {
+        /// The number of rows on which it has run.
+        failed: usize,
+        /// The first of these rows, with the message of the failure.
+        first: String,
+        /// The folder of the journal, if the run has one. The journal has the failures, so a new run needs another.
         run_dir: Option<PathBuf>,
     },
     /// A candidate cannot be applied to the program.
@@ -177,14 +201,16 @@ impl fmt::Debug for OptimizeError {
 fn no_training_rows(tried: usize, accepted: usize, failure: Option<&str>) -> String {
     if accepted > 0 {
         return format!(
-            "{accepted} of {tried} runs of the teacher were accepted, but they called no predictor of the program, so \
-             there is nothing to train on; check that `forward` calls the predictors that the program has"
+            "{accepted} of {} of the teacher succeeded, but called no predictor of the program, so \
+             there is nothing to train on; check that `forward` calls the predictors that the program has",
+            counted(tried, "run")
         );
     }
     let failure = failure.map(|error| format!("; the first error is: {error}")).unwrap_or_default();
     format!(
-        "no run of the teacher on {tried} rows was accepted, so there is nothing to train on; see the scores of the \
-         teacher with `Evaluate`, or set a stronger teacher or another `metric_threshold`{failure}"
+        "no run of the teacher on {} was accepted, so there is nothing to train on; see the scores of the teacher \
+         with `Evaluate`, or set a stronger teacher or another `metric_threshold`{failure}",
+        counted(tried, "row")
     )
 }
 
@@ -193,6 +219,16 @@ fn how_to_resume(run_dir: Option<&PathBuf>) -> String {
         Some(folder) => format!("; to resume, run again with the run_dir `{}`", folder.display()),
         None => "; set a `run_dir` to be able to resume such a run".into(),
     }
+}
+
+fn how_to_start_over(run_dir: Option<&PathBuf>) -> String {
+    let another = |folder: &PathBuf| {
+        format!(
+            ", then start with another run_dir, as the journal in `{}` has these failures",
+            folder.display()
+        )
+    };
+    run_dir.map(another).unwrap_or_default()
 }
 
 impl From<OptimizeError> for dspy_core::Error {

@@ -94,6 +94,7 @@ mod builder;
 mod capo;
 mod component;
 mod copro;
+mod counts;
 mod data;
 mod demos;
 pub mod engine;

@@ -15,7 +15,7 @@ use crate::verify::Verify;
 ///
 /// ```
 /// use dspy_optimizers::{Budget, Options};
-/// let options = Options::default().budget(Budget::calls(500)).run_dir("runs/qa").seed(7);
+/// let options = Options::default().budget(Budget::calls(500)).run_dir("runs/qa").code_version("2").seed(7);
 /// ```
 #[derive(Clone)]
 pub struct Options {
@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) seed: u64,
     pub(crate) progress: bool,
     pub(crate) max_errors: usize,
+    pub(crate) code_version: Option<String>,
     pub(crate) verify: Option<Verify>,
     pub(crate) best_score: Option<f64>,
     pub(crate) listener: Option<Listener>,
@@ -39,6 +40,7 @@ impl Default for Options {
             seed: 0,
             progress: false,
             max_errors: 10,
+            code_version: None,
             verify: None,
             best_score: Some(1.0),
             listener: None,
@@ -59,6 +61,7 @@ impl fmt::Debug for Options {
             seed,
             progress,
             max_errors,
+            code_version,
             verify,
             best_score,
             listener,
@@ -70,6 +73,7 @@ impl fmt::Debug for Options {
             .field("seed", seed)
             .field("progress", progress)
             .field("max_errors", max_errors)
+            .field("code_version", code_version)
             .field("verify", verify)
             .field("best_score", best_score)
             .field("on_event", &listener.is_some())
@@ -101,9 +105,12 @@ macro_rules! option_setters {
         /// `report.html`.
         ///
         /// A folder belongs to one optimization: starting with other data, options or programs is an error,
-        /// and so is a `journal.jsonl` that is not a journal. The journal contains prompts and replies; on
-        /// Unix, only its owner can read it. If it is removed during the optimization,
-        /// [`Report::warnings`](crate::Report::warnings) has a warning.
+        /// and so is a `journal.jsonl` that is not a journal. Code has no identity: if the metric or the `forward`
+        /// of a program has changed, the results in the journal are those of the old code. Set a new
+        /// [`code_version`](Self::code_version) with each such change, or another folder.
+        ///
+        /// The journal contains prompts and replies; on Unix, only its owner can read it. If it is removed during
+        /// the optimization, [`Report::warnings`](crate::Report::warnings) has a warning.
         #[doc(alias = "log_dir")]
         #[must_use]
         pub fn run_dir(mut $self, folder: impl Into<std::path::PathBuf>) -> Self {
@@ -144,12 +151,29 @@ macro_rules! option_setters {
             $self
         }
 
-        /// Sets the number of examples on which the metric may fail before the optimization ends with
-        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. Examples on which it fails
-        /// are excluded from the score. A failure of the program does not count as an error but scores 0.
+        /// Sets a version of the code that the journal of a [`run_dir`](Self::run_dir) cannot see: the metric, and the
+        /// code of the program, such as its `forward`. With another version than that of the journal, the
+        /// optimization is an error that names both, instead of a return of the old scores. None by default.
+        #[doc(alias = "metric_version")]
         #[must_use]
-        pub fn max_errors(mut $self, examples: usize) -> Self {
-            $options.max_errors = examples;
+        pub fn code_version(mut $self, version: impl Into<String>) -> Self {
+            $options.code_version = Some(version.into());
+            $self
+        }
+
+        /// Sets the number of rows on which the metric may fail, by an error, a panic or a score that is not a
+        /// finite number, before the optimization ends with
+        /// [`OptimizeError::Metric`](crate::OptimizeError::Metric), 10 by default. A row counts once, however many
+        /// candidates it fails for.
+        ///
+        /// Rows on which it fails are excluded from the score, as in
+        /// [`Evaluate`](dspy_core::evaluate::Evaluate), which has no such limit.
+        /// [`Report::warnings`](crate::Report::warnings) has their number and the first of them. A failure of the
+        /// program does not count as an error but scores 0; if it fails on every row, see
+        /// [`OptimizeError::Program`](crate::OptimizeError::Program).
+        #[must_use]
+        pub fn max_errors(mut $self, rows: usize) -> Self {
+            $options.max_errors = rows;
             $self
         }
 

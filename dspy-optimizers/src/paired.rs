@@ -18,6 +18,11 @@ pub(crate) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
     upper_tail(mean / error, count - 1).max((-(count as f64)).exp2())
 }
 
+/// Formats a p-value, such as `p = 0.031` and `p < 0.001`.
+pub(crate) fn shown(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".into() } else { format!("p = {p:.3}") }
+}
+
 /// Returns the probability that Student's t with this many degrees of freedom exceeds `t`, which must not be
 /// negative. It uses the finite series for integer degrees (Abramowitz and Stegun, 26.7.3 and 26.7.4).
 fn upper_tail(t: f64, degrees: usize) -> f64 {
@@ -57,6 +62,14 @@ mod tests {
         }
         assert_eq!(upper_tail(0.0, 7), 0.5);
         assert!(upper_tail(f64::INFINITY, 7) < 1e-12);
+    }
+
+    #[test]
+    fn no_p_value_is_shown_as_0() {
+        assert_eq!(
+            [0.0, 0.000_9, 0.001, 0.05, 1.0].map(shown),
+            ["p < 0.001", "p < 0.001", "p = 0.001", "p = 0.050", "p = 1.000"]
+        );
     }
 
     #[test]

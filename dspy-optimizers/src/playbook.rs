@@ -3,6 +3,7 @@
 use dspy_core::signature::{Playbook, PlaybookItem};
 use serde::{Deserialize, Serialize};
 
+use crate::counts::counted;
 use crate::words::WordCounts;
 
 /// A change of a playbook that a curator proposes.
@@ -105,9 +106,8 @@ impl Rules {
                 self.apply(delta, &mut merged, &mut words);
             }
             if proposal.len() > MOST {
-                merged
-                    .dropped
-                    .push(format!("{} changes beyond the first {MOST} of a reply", proposal.len() - MOST));
+                let further = counted(proposal.len() - MOST, "change");
+                merged.dropped.push(format!("{further} beyond the first {MOST} of a reply"));
             }
         }
         let playbook = &mut merged.playbook;

@@ -197,11 +197,7 @@ async fn a_failed_step_ends_the_sequence_with_the_best_so_far() {
         BootstrapFewShot::builder().metric(Failing).max_errors(1).build().boxed();
     let together = BetterTogether::builder().optimizer("p", bad).strategy("p").metric(right).build().unwrap();
     let optimized = together.compile(TwoSteps::new(&Parrot::new()), rows(20)).await.unwrap();
-    assert!(
-        optimized.report().warnings[0].contains("the metric failed on 2 examples"),
-        "{}",
-        optimized.report()
-    );
+    assert!(optimized.report().warnings[0].contains("the metric failed on 2 rows"), "{}", optimized.report());
 }
 
 #[tokio::test]

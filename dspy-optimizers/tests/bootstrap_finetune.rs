@@ -288,7 +288,7 @@ async fn errors_say_why_there_is_nothing_to_train_on() {
     let a = zoo("a", true);
     let error = optimizer.compile(program(&a, &a), &rows(3)).await.unwrap_err();
     assert!(
-        matches!(&error, OptimizeError::Metric { failed: 3, last, .. } if last == "no opinion"),
+        matches!(&error, OptimizeError::Metric { failed: 3, last, .. } if last == "row 2 of the trainset: no opinion"),
         "{error}"
     );
     assert!(trainer.done().is_empty());

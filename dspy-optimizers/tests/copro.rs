@@ -227,7 +227,7 @@ async fn a_proposer_that_fails_is_in_the_warnings() {
     let copro = Copro::builder().metric(right).breadth(2).depth(2);
     let failing = copro.clone().proposer(async |_: TextRequest| Err(dspy_core::Error::other("no ideas")));
     let optimized = failing.build().compile(one_step(&Obedient::new()), &rows(5)).await.unwrap();
-    assert_eq!(optimized.report().warnings, ["no instructions for `self`: the proposer failed: no ideas"]);
+    assert_eq!(optimized.report().warnings[0], "no instructions for `self`: the proposer failed: no ideas");
     // Without a model there is none to ask.
     let error = copro.build().compile(one_step(&Obedient::new()), &rows(5)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");

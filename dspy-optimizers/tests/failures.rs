@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Caught, HINTS, Idle, Obedient, Parrot, Row, TwoSteps, folder, right, rows};
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Reply, ScriptedLm};
-use dspy_core::predict::DynPredict;
-use dspy_core::program::{HasPredictors as _, Settings};
+use dspy_core::predict::{DynPredict, Prediction};
+use dspy_core::program::{HasPredictors, Module, Settings, Visitor, VisitorMut};
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::TextRequest;
 use dspy_optimizers::{
-    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Copro, Data, InferRules, JournalError,
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Copro, Data, Gepa, InferRules, JournalError,
     MiproV2, ModuleOpro, OptimizeError, Stopped,
 };
 
@@ -46,8 +46,29 @@ async fn a_metric_that_panics_is_at_fault_not_the_program() {
     assert_eq!(bare.score, Some(0.25), "two cows of the eight that could be judged");
     assert!(bare.items[2].score.is_none());
     assert!(bare.items[2].error.as_ref().unwrap().contains("cannot judge dogs"));
+    let [warning] = &optimized.report().warnings[..] else { panic!("{}", optimized.report()) };
+    assert!(warning.starts_with("the metric failed on 2 rows, left out"), "{warning}");
+    assert!(warning.contains("row 2 of the trainset") && warning.contains("cannot judge dogs"), "{warning}");
     let error = search.max_errors(1).build().compile(program, &rows(10)).await.unwrap_err();
     assert!(matches!(&error, OptimizeError::Metric { failed: 2, .. }), "{error}");
+    assert!(error.to_string().contains("row 7 of the trainset: the metric panicked"), "{error}");
+}
+
+#[tokio::test]
+async fn a_row_on_which_the_metric_fails_counts_once_for_all_candidates() {
+    let metric = |row: &Row, _: &Values| if row.0["answer"] == "woof" { f64::NAN } else { 0.5 };
+    let run = |concurrency, most| {
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(metric).num_candidate_programs(4);
+        let search = search.concurrency(concurrency).max_errors(most).build();
+        let mut program = predict();
+        program.set_lm(scripted(|_| GOOD).1);
+        async move { search.compile(program, &rows(5)).await }
+    };
+    let (one, eight) = (run(1, 1).await.unwrap(), run(8, 1).await.unwrap());
+    assert_eq!(one.report(), eight.report());
+    assert_eq!(one.report().trials.len(), 7);
+    let error = run(1, 0).await.unwrap_err().to_string();
+    assert!(error.contains("on 1 row, for example row 2 of the trainset: the score is NaN"), "{error}");
 }
 
 #[tokio::test]
@@ -82,6 +103,122 @@ async fn failures_of_the_program_are_scores_of_zero_with_their_reason() {
     assert_eq!(report.score(), Some(0.0));
     assert!(report.trials.iter().all(|trial| trial.items.iter().all(|item| item.error.is_some())));
     assert!(report.trials[2].notes[1].contains("12 failed, the first:"), "{report}");
+    let [warning] = &report.warnings[..] else { panic!("{report}") };
+    assert!(warning.contains("failed on every row that it ran on, 12 rows"), "{warning}");
+    assert!(warning.contains("row 0 of the trainset: the program failed: "), "{warning}");
+}
+
+/// A program that calls its model and then fails, on these rows.
+#[derive(Debug, Clone)]
+struct Faulty(DynPredict, fn(&Values) -> bool);
+
+impl HasPredictors for Faulty {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        self.0.visit(visitor);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.0.visit_mut(visitor);
+    }
+}
+
+impl Module for Faulty {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let fails = (self.1)(&input);
+        let prediction = self.0.call(input).await?;
+        if fails { Err(dspy_core::Error::other("there is no field `anwser`")) } else { Ok(prediction) }
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_fails_on_every_row_ends_the_search_before_it_begins() {
+    let (script, lm) = scripted(|_| GOOD);
+    let mut program = Faulty(predict(), |_| true);
+    program.set_lm(lm.clone());
+    let random = BootstrapFewShotWithRandomSearch::builder().metric(right).build();
+    let gepa = Gepa::builder().metric(right).max_rollouts(100).proposer(no_proposal()).build();
+    let error = random.compile(program.clone(), &rows(12)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Program { failed: 12, .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("row 0 of the trainset: the program failed: there is no field"), "{message}");
+    assert_eq!(script.requests().len(), 12);
+    let error = gepa.compile(program.clone(), &rows(3)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Program { failed: 3, .. }), "{error}");
+    assert_eq!(script.requests().len(), 15);
+
+    // One row is enough to go on, and the report says so.
+    program.1 = |input| input["question"] != "What does cow number 0 say?";
+    let copro =
+        Copro::builder().metric(|_: &Row, _: &Values| 0.5).breadth(2).depth(1).proposer(no_proposal());
+    let optimized = copro.build().compile(program, &rows(12)).await.unwrap();
+    let [.., warning] = &optimized.report().warnings[..] else { panic!("{}", optimized.report()) };
+    assert!(
+        warning.contains("failed on 11 of 12 rows") && warning.contains("the first is row 1: "),
+        "{warning}"
+    );
+}
+
+fn no_proposal() -> impl dspy_optimizers::proposer::TextProposer {
+    async |_: TextRequest| Ok(Vec::new())
+}
+
+#[tokio::test]
+async fn scores_that_are_all_zero_are_a_warning() {
+    let search = BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(0);
+    for (score, warns) in [(0.0, true), (0.1, false)] {
+        let mut program = predict();
+        program.set_lm(scripted(|_| GOOD).1);
+        let metric = move |_: &Row, _: &Values| score;
+        let optimized = search.clone().metric(metric).build().compile(program, &rows(4)).await.unwrap();
+        let warned = optimized.report().to_string().contains("warning: every score is 0");
+        assert_eq!(warned, warns, "{}", optimized.report());
+    }
+}
+
+#[tokio::test]
+async fn another_version_of_the_code_or_another_optimizer_is_another_run() {
+    let folder = folder("version");
+    let run = |version: Option<&str>| {
+        let mut search =
+            BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(0).run_dir(&folder);
+        if let Some(version) = version {
+            search = search.code_version(version);
+        }
+        let search = search.metric(right).build();
+        let mut program = predict();
+        program.set_lm(scripted(|_| GOOD).1);
+        async move { search.compile(program, rows(4)).await }
+    };
+    run(None).await.unwrap();
+    let error = run(Some("2")).await.unwrap_err().to_string();
+    assert!(error.contains("`code_version` was not set, is now \"2\"; choose another run_dir"), "{error}");
+    std::fs::remove_file(folder.join("journal.jsonl")).unwrap();
+    run(Some("1")).await.unwrap();
+    run(Some("1")).await.unwrap();
+    let error = run(Some("2")).await.unwrap_err().to_string();
+    assert!(error.contains("`code_version` was \"1\", is now \"2\""), "{error}");
+
+    let mut program = predict();
+    program.set_lm(scripted(|_| GOOD).1);
+    let other = BootstrapFewShot::builder().metric(right).run_dir(&folder).seed(3).build();
+    let error = other.compile(program, rows(4)).await.unwrap_err();
+    let OptimizeError::Journal(JournalError::OtherRun { differences, .. }) = error else { panic!("{error}") };
+    let only = "`optimizer` was \"BootstrapFewShotWithRandomSearch\", is now \"BootstrapFewShot\"";
+    assert_eq!(differences, [only]);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_time_limit_around_an_optimization_ends_it_in_time() {
+    let mut program = predict();
+    program.set_lm(Lm::builtin());
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).best_score(None);
+    let run = search.num_candidate_programs(200).build().compile(program, rows(40));
+    let ended = tokio::time::timeout(std::time::Duration::from_millis(1), run).await;
+    assert!(ended.is_err(), "the model lets the timer run between its calls");
 }
 
 #[tokio::test]
@@ -202,7 +339,8 @@ async fn a_folder_that_cannot_be_written_is_an_error_before_anything_is_paid() {
     let (script, lm) = scripted(|_| GOOD);
     let optimizer = BootstrapFewShot::builder().metric(right).run_dir(file.join("run")).build();
     let error = Settings::new().lm(lm).scope(optimizer.compile(predict(), rows(3))).await.unwrap_err();
-    assert!(matches!(error, OptimizeError::Journal(JournalError::Io { .. })), "{error}");
+    assert!(matches!(error, OptimizeError::Journal(JournalError::NoFolder { .. })), "{error}");
+    assert!(error.to_string().contains("not-a-folder") && error.to_string().contains("is a file"), "{error}");
     assert!(script.requests().is_empty());
     std::fs::remove_file(file).unwrap();
 }

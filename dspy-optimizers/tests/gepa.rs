@@ -730,7 +730,7 @@ async fn a_proposer_that_cannot_work_is_an_error_and_one_that_fails_a_warning() 
         optimized.report().warnings.concat()
     };
     let warning = warnings(gepa().proposer(failing)).await;
-    assert!(warning.contains("proposals were none") && warning.contains("no idea"), "{warning}");
+    assert!(warning.contains("could not be used") && warning.contains("no idea"), "{warning}");
     let warning = warnings(gepa().proposer(long)).await;
     assert!(warning.contains("20000 characters, more than `max_chars`"), "{warning}");
     assert_eq!(warnings(gepa().proposer(learn)).await, "");

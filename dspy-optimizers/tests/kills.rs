@@ -100,6 +100,11 @@ async fn a_run_that_is_killed_three_times_makes_no_more_calls_than_it_may() {
     let lm = Parrot::new();
     let report = run(&lm, &dir, Budget::calls(MOST)).await;
     assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
+    let off = report.run.written_off.requests;
+    assert!(off >= 3, "each kill met calls in flight: {off}");
+    let said = format!("the replies of {off} calls are unknown");
+    assert!(report.to_string().contains(&said) && report.to_html().contains(&said), "{report}");
+    assert_eq!(Report::read_json(dir.join("report.json")).unwrap().run, report.run);
     made += lm.calls();
     assert!(made as u64 <= MOST, "{made} of {MOST}");
     assert!(made as u64 >= MOST - 3, "what was not made is not lost: {made} of {MOST}");

@@ -283,7 +283,7 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let mipro = || MiproV2::builder().metric(right).instructions_only().shown_demos(false);
     let failing = mipro().proposer(async |_: TextRequest| Err(dspy_core::Error::other("no ideas")));
     let optimized = failing.build().compile(one_step(&lm), &rows(5)).await.unwrap();
-    assert_eq!(optimized.report().warnings, ["no instruction for `self`: the proposer failed: no ideas"]);
+    assert_eq!(optimized.report().warnings[0], "no instruction for `self`: the proposer failed: no ideas");
     for text in ["", "[[ ## completed ## ]]", &"long ".repeat(20_000)] {
         let text = text.to_owned();
         let silly = mipro().proposer(move |_: TextRequest| std::future::ready(Ok(vec![text.clone()])));
@@ -390,7 +390,7 @@ async fn a_metric_that_fails_on_a_whole_minibatch_is_no_error() {
     let data = Data::new(rows(5)).valset(rows(10));
     let optimized = mipro.compile(one_step(&Obedient::new()), data).await.unwrap();
     let report = optimized.report();
-    let note = "no score on a minibatch of 1 rows";
+    let note = "no score on a minibatch of 1 row";
     let unscored = |trial: &&Trial| trial.notes.iter().any(|known| known == note);
     assert!(report.trials.iter().any(|trial| unscored(&trial)), "{report}");
     assert!(report.score() > report.baseline, "{report}");

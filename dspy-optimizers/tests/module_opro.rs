@@ -204,7 +204,7 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let opro = || ModuleOpro::builder().metric(right).steps(3);
     let failing = opro().proposer(async |_: TextRequest| Err(dspy_core::Error::other("no ideas")));
     let optimized = failing.build().compile(one_step(&lm), &rows(5)).await.unwrap();
-    assert_eq!(optimized.report().warnings, ["no instruction for `self`: the proposer failed: no ideas"]);
+    assert_eq!(optimized.report().warnings[0], "no instruction for `self`: the proposer failed: no ideas");
     for text in ["", "[[ ## completed ## ]]", &"long ".repeat(20_000)] {
         let text = text.to_owned();
         let silly = opro().proposer(move |_: TextRequest| std::future::ready(Ok(vec![text.clone()])));
@@ -245,7 +245,7 @@ async fn a_metric_that_fails_on_a_whole_minibatch_is_no_error() {
     let opro = ModuleOpro::builder().metric(metric).steps(20).minibatch(1).max_errors(1_000).proposer(guess);
     let optimized = opro.build().compile(one_step(&Obedient::new()), &rows(10)).await.unwrap();
     let report = optimized.report();
-    let unscored = |trial: &dspy_optimizers::Trial| trial.notes == ["no score on a minibatch of 1 rows"];
+    let unscored = |trial: &dspy_optimizers::Trial| trial.notes == ["no score on a minibatch of 1 row"];
     assert!(report.trials.iter().any(unscored), "{report}");
     assert!(report.score() > report.baseline, "{report}");
 }

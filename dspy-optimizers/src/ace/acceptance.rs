@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dspy_core::Seed;
 
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Stop, Study};
 use crate::race::Race;
@@ -58,7 +59,7 @@ impl Comparison {
     pub(super) fn note(&self) -> String {
         let verdict = if self.is_accepted() { "adopted" } else { "rejected" };
         let (after, before) = (percent(self.after), percent(self.before));
-        format!("{verdict}: {after} on {} rows, {before} before", self.rows)
+        format!("{verdict}: {after} on {}, {before} before", counted(self.rows, "row"))
     }
 }
 

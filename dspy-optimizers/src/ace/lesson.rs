@@ -9,6 +9,7 @@ use dspy_core::signature::{Playbook, SignatureSpec};
 
 use super::settings::Settings;
 use crate::component::{Candidate, Component};
+use crate::counts;
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::playbook::{Effect, count};
 use crate::proposer::{CurationRequest, Diagnosis, DiagnosisRequest, Record, SharedProposer, no_text};
@@ -205,7 +206,7 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
         if notes.len() > MOST_NOTES {
             let more = notes.len() - MOST_NOTES;
             notes.truncate(MOST_NOTES);
-            notes.push(format!("and {more} more remarks"));
+            notes.push(format!("and {}", counts::counted(more, "more remark")));
         }
         Ok(Update { counted, merged, summary: parts.join("; "), notes, usage })
     }

@@ -7,6 +7,7 @@ use dspy_core::lm::Limit;
 use super::acceptance::{Blocks, Comparison};
 use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
 use super::settings::Settings;
+use crate::counts::counted;
 use crate::data::{Row, Rows, label_names};
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::gepa::records_of;
@@ -253,7 +254,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                     if trial.items.len() < study.val().len()
                         && let Some(score) = trial.score.take()
                     {
-                        trial.notes.push(format!("{} on {} rows", percent(score), trial.items.len()));
+                        trial.notes.push(format!(
+                            "{} on {}",
+                            percent(score),
+                            counted(trial.items.len(), "row")
+                        ));
                     }
                 }
                 None => {

@@ -1,6 +1,7 @@
 //! Results of the runs of a teacher on rows.
 
-use crate::engine::{Program, Study};
+use crate::counts::counted;
+use crate::engine::{Program, Study, on_row};
 use crate::error::OptimizeError;
 use crate::report::ItemReport;
 
@@ -8,7 +9,7 @@ use crate::report::ItemReport;
 pub(crate) fn notes(items: &[ItemReport], successes: usize) -> Vec<String> {
     let mut notes = Vec::new();
     if !items.is_empty() {
-        notes.push(format!("{successes} of {} rows tried succeeded", items.len()));
+        notes.push(format!("{successes} of {} tried succeeded", counted(items.len(), "row")));
     }
     let mut failures = items.iter().filter_map(|item| item.error.as_deref());
     if let Some(first) = failures.next() {
@@ -28,7 +29,7 @@ pub(super) fn check_metric<P: Program, E>(
     match items.last() {
         Some(last) if items.iter().all(|item| item.score.is_none()) => Err(OptimizeError::Metric {
             failed: items.len(),
-            last: last.error.clone().unwrap_or_default(),
+            last: on_row(study.train().set(), last.index, last.error.as_deref().unwrap_or_default()),
             run_dir: study.run_dir().map(Into::into),
         }),
         _ => Ok(()),

@@ -22,6 +22,7 @@ use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
 use crate::bootstrap_few_shot::{EveryRow, Roles, Settings, notes, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
+use crate::counts::counted;
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes};
 use crate::metric::SharedMetric;
@@ -191,7 +192,12 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         let models = self.train(study, &jobs).await?;
         let mut notes = notes(&items, accepted);
         for (job, lm) in jobs.iter().zip(&models) {
-            notes.push(format!("{}: {} rows, tuned as {}", job.name, job.rows.rows().len(), lm.id()));
+            notes.push(format!(
+                "{}: {}, tuned as {}",
+                job.name,
+                counted(job.rows.rows().len(), "row"),
+                lm.id()
+            ));
             if (lm.id(), lm.deployment()) == (job.model.id(), job.model.deployment()) {
                 study.warn(format!(
                     "the tuned model of {} has the name and the address of the former one, so journals and saved \

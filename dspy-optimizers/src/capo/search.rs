@@ -8,6 +8,7 @@ use super::Settings;
 use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
 use super::writer::Writer;
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Raced, Standing, Stop, Study};
 use crate::race::Race;
@@ -173,7 +174,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             && let Some(score) = trial.score.take()
         {
             // The score is not comparable with those on all rows.
-            trial.notes.push(format!("{} on {rows} rows", percent(score)));
+            trial.notes.push(format!("{} on {}", percent(score), counted(rows, "row")));
         }
         self.study.record(trial, member.program)
     }

@@ -45,23 +45,19 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// cost nothing.
     ///
     /// # Errors
-    /// If the search has to stop, or the metric failed on every row.
+    /// If the search has to stop, the metric failed on every row, or the program failed on every row for a reason
+    /// that no prompt can change; see [`OptimizeError::Program`](crate::OptimizeError::Program).
     pub async fn evaluate(&self, scope: &str, program: &P, rows: &Rows<'_, E>) -> Result<Scores, Stop> {
         let tasks = rows.iter().map(|row| Task::new(scope, program, row)).collect();
         let rollouts = self.rollouts(tasks).await?;
         self.sync()?;
+        self.check_program()?;
         let items = rows.iter().zip(rollouts);
         let items: Vec<_> = items.map(|(row, rollout)| ItemReport::of(row, &rollout)).collect();
         match mean(&items) {
             Some(mean) => Ok(Scores { mean, items }),
-            None => Err(self.unscored(&items)),
+            None => Err(self.unscored()),
         }
-    }
-
-    /// Returns the error of a metric that failed on every row.
-    pub(super) fn unscored(&self, items: &[ItemReport]) -> Stop {
-        let last = items.iter().rev().find_map(|item| item.error.as_deref());
-        self.metric_error(items.len(), last.unwrap_or("no examples"))
     }
 }
 

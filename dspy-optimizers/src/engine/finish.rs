@@ -6,6 +6,7 @@ use std::time::Duration;
 use dspy_base::locks::MutexExt as _;
 use dspy_core::error::clipped;
 
+use super::failures::failed_rows;
 use super::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::events::StudyEvent;
@@ -64,7 +65,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         stopped: Stopped,
         verification: Verification,
     ) -> Result<Optimized<P>, OptimizeError> {
-        let (usage, warnings) = (self.spent(), self.warnings());
+        let (usage, mut warnings) = (self.spent(), self.warnings());
         let folder = self.report_folder();
         self.end_phase();
         let (spend, run) = (self.journal.spend(&self.name), self.run_facts());
@@ -86,6 +87,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 (trials.len().saturating_sub(1), self.program)
             }
         };
+        warnings.extend(trials.get(best).and_then(failed_rows));
         let mut report = Report {
             optimizer: self.optimizer,
             seed: self.options.seed,
@@ -119,6 +121,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             seconds: time.as_secs_f64(),
             earlier_seconds: earlier.as_secs_f64(),
             paid_earlier: self.journal.paid_earlier(&self.name).usage(),
+            written_off: self.journal.written_off(&self.name),
             phases: self.events.times(&self.name),
         }
     }

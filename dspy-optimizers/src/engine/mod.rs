@@ -108,6 +108,7 @@ mod call;
 mod effect;
 mod embedding;
 mod evaluate;
+mod failures;
 mod finish;
 mod found;
 mod headroom;
@@ -126,6 +127,7 @@ use dspy_core::signature::Example;
 
 pub use self::effect::Effect;
 pub(crate) use self::embedding::embed;
+pub(crate) use self::failures::on_row;
 pub(crate) use self::nested::inherit;
 pub use self::rollout::{Outcome, Rollout, Task};
 pub(crate) use self::start::Splits;

@@ -49,10 +49,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         }
         self.sync()?;
         let standings = progress.standings();
-        match standings.iter().find(|standing| standing.mean.is_none() && !standing.items.is_empty()) {
-            Some(unscored) => Err(self.unscored(&unscored.items)),
-            None => Ok(Raced { standings, stopped }),
+        if standings.iter().any(|standing| standing.mean.is_none() && !standing.items.is_empty()) {
+            return Err(self.unscored());
         }
+        Ok(Raced { standings, stopped })
     }
 
     /// Runs the remaining contestants on one block.

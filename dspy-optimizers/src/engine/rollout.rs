@@ -8,6 +8,7 @@ use dspy_core::program::TraceStep;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Journaled, RETRIES};
+use super::failures::is_broken;
 use super::study::PROGRAM;
 use super::{ExampleFor, Program, Stop, Study};
 use crate::data::Row;
@@ -26,6 +27,9 @@ pub struct Rollout {
     /// The calls of predictors in order, failed ones included, if they were [requested](Task::traced).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<TraceStep>,
+    /// Whether the program has failed for a reason that no prompt can change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) broken: bool,
 }
 
 /// The outcome of a rollout. An outage is not an outcome but stops the search.
@@ -179,6 +183,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             }
         };
         self.found().peak_cost.look_at(&rollout.usage);
+        self.failures.lock_any().look_at(task.row.set, task.row.position, &plain, &rollout);
         self.events.count(made);
         self.events.emit(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });
         self.report_cost();
@@ -230,7 +235,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         if let Outcome::Unscored(error) = &rollout.outcome {
             tracing::warn!(name, error, "the metric failed");
-            self.metric_failed(error)?;
+            self.metric_failed(&task.row, name, error)?;
             return Ok(rollout);
         }
         self.journal.finish(name, &rollout)?;
@@ -242,6 +247,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let work = self.evaluate.item(task.program, position, example);
         let Journaled { output: item, usage, outage } =
             self.journaled(name, task.sample, CallKind::Program, work).await?;
+        let broken = is_broken(&item);
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
             // The program may have wrapped the error of the model in a custom one.
@@ -259,6 +265,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Err(error) => Outcome::Failed(error.to_string()),
         };
         let steps = if task.keeps(&outcome) { item.trace.map(|trace| trace.steps) } else { None };
-        Ok(Attempt::Done(Rollout { outcome, usage, steps: steps.unwrap_or_default() }))
+        let steps = steps.unwrap_or_default();
+        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken }))
     }
 }

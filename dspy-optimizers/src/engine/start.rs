@@ -1,7 +1,6 @@
 //! The start of a study.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -92,8 +91,13 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             "program": program_identity(&program),
             "teacher": data.teacher.as_ref().map(program_identity),
         });
-        if let (Ok(holdout), Value::Object(members)) = (&splits.holdout, &mut identity) {
-            members.insert("holdout".into(), holdout.identity());
+        if let Value::Object(members) = &mut identity {
+            if let Ok(holdout) = &splits.holdout {
+                members.insert("holdout".into(), holdout.identity());
+            }
+            if let Some(version) = &options.code_version {
+                members.insert("code_version".into(), version.as_str().into());
+            }
         }
         let header = Header::new(&optimizer, options.seed, identity);
         let resources = Resources::find(&options, &header)?;
@@ -123,7 +127,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             events: resources.events,
             // Demonstrations are made from traces, and metrics may inspect them.
             evaluate: Evaluate::new(metric.clone()).traced(true),
-            metric_failures: AtomicUsize::new(0),
+            failures: Mutex::default(),
             running: Arc::new(Running::default()),
             shares: Mutex::new(resources.shares),
             found: Mutex::new(Found::default()),

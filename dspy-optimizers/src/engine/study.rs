@@ -1,7 +1,6 @@
 //! Studies: the execution of an optimization.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use dspy_core::error::BoxError;
 use dspy_core::evaluate::Evaluate;
 use dspy_core::lm::{Limit, Tally, Usage};
 
+use super::failures::Failures;
 use super::found::Found;
 use super::phase::CurrentPhase;
 use super::running::Running;
@@ -59,8 +59,7 @@ pub struct Study<'d, P: Program, E> {
     pub(super) overall: Arc<Ledger>,
     pub(super) events: Arc<Events>,
     pub(super) evaluate: Evaluate<SharedMetric<E, P::Output>>,
-    /// The number of examples on which the metric has failed.
-    pub(super) metric_failures: AtomicUsize,
+    pub(super) failures: Mutex<Failures>,
     pub(super) running: Arc<Running>,
     /// The names of the studies whose rollouts are also those of this one.
     pub(super) shares: Mutex<Vec<String>>,
@@ -242,7 +241,8 @@ impl<'d, P: Program, E> Study<'d, P, E> {
             )
         };
         let own = std::mem::take(&mut self.found().warnings);
-        unpriced.map(warning).into_iter().chain(self.journal.loss()).chain(own).collect()
+        let failures = self.failures.lock_any().warnings(self.options.best_score);
+        unpriced.map(warning).into_iter().chain(self.journal.loss()).chain(own).chain(failures).collect()
     }
 
     /// Returns the reason why calls are refused, if they are.
@@ -258,21 +258,6 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     pub(crate) fn outage(&self, source: BoxError) -> Stop {
         self.ledger.abort();
         OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
-    }
-
-    /// Counts a failure of the metric.
-    ///
-    /// # Errors
-    /// If there are more than `max_errors`.
-    pub(super) fn metric_failed(&self, last: &str) -> Result<(), Stop> {
-        let failed = self.metric_failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failed > self.options.max_errors { Err(self.metric_error(failed, last)) } else { Ok(()) }
-    }
-
-    pub(super) fn metric_error(&self, failed: usize, last: &str) -> Stop {
-        self.ledger.abort();
-        let run_dir = self.run_dir.clone();
-        OptimizeError::Metric { failed, last: last.to_owned(), run_dir }.into()
     }
 
     pub(super) fn found(&self) -> MutexGuard<'_, Found<P>> {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Ensemble;
 use crate::builder::{HasMetric, NoMetric, estimate};
+use crate::counts::counted;
 use crate::data::{Data, IntoData};
 use crate::engine::{ExampleFor, Program, Splits, Stop, Study, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
@@ -124,7 +125,7 @@ where
                 && teacher.programs.len() != program.programs.len()
             {
                 let (found, wanted) = (teacher.programs.len(), program.programs.len());
-                let problem = format!("it has {found} members, the ensemble has {wanted}");
+                let problem = format!("it has {}, the ensemble has {wanted}", counted(found, "member"));
                 return Err(OptimizeError::Teacher(vec![problem]));
             }
             let reducer = program.reducer.name();

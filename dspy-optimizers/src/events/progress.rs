@@ -8,6 +8,7 @@ use dspy_core::lm::Usage;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use super::StudyEvent;
+use crate::counts::named;
 use crate::report::percent;
 
 /// A line with the phase, its progress, the best score, the number of trials, the cost and the time left.
@@ -24,6 +25,10 @@ struct Shown {
     spent: Usage,
     /// The estimated time left in seconds.
     left: Option<f64>,
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    format!("{} {}", HumanCount(number), named(number == 1, noun))
 }
 
 impl Progress {
@@ -93,11 +98,11 @@ impl Shown {
             parts.push(format!("best {}", percent(best)));
         }
         if self.trials > 0 {
-            parts.push(format!("{} trials", HumanCount(self.trials as u64)));
+            parts.push(counted(self.trials as u64, "trial"));
         }
         if self.spent.requests > 0 {
-            let (calls, tokens) = (HumanCount(self.spent.requests), HumanCount(self.spent.total_tokens()));
-            parts.push(format!("{calls} calls, {tokens} tokens"));
+            let (calls, tokens) = (self.spent.requests, self.spent.total_tokens());
+            parts.push(format!("{}, {}", counted(calls, "call"), counted(tokens, "token")));
         }
         if let Some(usd) = self.spent.cost_usd {
             parts.push(format!("${usd:.2}"));

@@ -8,6 +8,7 @@ use super::propose::Material;
 use super::search::{Search, Work};
 use super::settings::{Accept, Noisy};
 use crate::component::{Component, ComponentKind, ComponentValue};
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop};
 use crate::race::Race;
@@ -207,7 +208,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             let mut trial = crate::report::Trial::new(label, &program);
             trial.parents = parents.iter().map(|parent| trials[*parent]).collect();
             trial.usage = usage;
-            trial.notes.push(format!("{} over {count} scores in the search", percent(mean)));
+            trial.notes.push(format!("{} over {} in the search", percent(mean), counted(count, "score")));
             if let Some(standing) = standings.get(&at) {
                 trial = trial.raced(standing);
             }

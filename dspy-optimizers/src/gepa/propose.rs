@@ -13,6 +13,7 @@ use super::search::Search;
 use super::settings::Evolve;
 use crate::bootstrap_few_shot::demonstrations;
 use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
@@ -62,7 +63,10 @@ impl Failures {
     pub(super) fn warn<P: Program, E>(&self, study: &Study<'_, P, E>) {
         let Failures { asked, failed, last } = self;
         if *failed > 0 {
-            study.warn(format!("{failed} of {asked} proposals were none; the last one: {last}"));
+            study.warn(format!(
+                "{failed} of {} could not be used; the last one: {last}",
+                counted(*asked, "proposal")
+            ));
         }
     }
 }
@@ -199,7 +203,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 let problem =
                     text.is_none().then(|| match texts.iter().map(|text| text.chars().count()).max() {
                         Some(length) if length > most => {
-                            format!("{length} characters, more than `max_chars`")
+                            format!("{}, more than `max_chars`", counted(length, "character"))
                         }
                         _ => "an empty text".to_owned(),
                     });

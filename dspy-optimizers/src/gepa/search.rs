@@ -15,6 +15,7 @@ use super::scale::Scale;
 use super::settings::{Evolve, Front, Settings};
 use crate::OptimizeError;
 use crate::component::{Candidate, Component};
+use crate::counts::counted;
 use crate::data::label_names;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::proposer::SharedProposer;
@@ -137,6 +138,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     pub(super) async fn run_all(&mut self) -> Result<Stopped, Halt> {
         let seed = self.seed_draft();
         self.promote(seed, None).await?;
+        self.study.check_program()?;
         let most_idle = IDLE + self.minibatches.per_epoch();
         let (mut number, mut idle) = (0, 0);
         while idle < most_idle {
@@ -337,7 +339,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         // The mean of a part of the rows is not comparable.
         if let Some(mean) = trial.score.take() {
-            trial.notes.push(format!("{} on {} rows", percent(mean), standing.items.len()));
+            trial.notes.push(format!("{} on {}", percent(mean), counted(standing.items.len(), "row")));
         }
         self.study.record(trial, draft.program.clone());
         raced.stopped.map_or(Ok(None), |limit| Err(Stop::Budget(limit).into()))

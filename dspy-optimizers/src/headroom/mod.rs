@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counts::counted;
 use crate::paired::p_value;
 
 /// The number of rows from which on a program that is nearly perfect leaves no headroom. On fewer rows only a perfect
@@ -77,18 +78,19 @@ impl Headroom {
 
 impl fmt::Display for Headroom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Headroom { rows, score, margin, best, detectable, .. } = self;
+        let rows = counted(self.rows, "row");
+        let Headroom { score, margin, best, detectable, .. } = self;
         let [score, margin, best, detectable] = [score, margin, best, detectable].map(|part| part * 100.0);
         if !self.exists() {
             return write!(
                 f,
-                "no headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows} rows; \
+                "no headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows}; \
                  use harder or more rows, a finer metric, or another `best_score`"
             );
         }
         write!(
             f,
-            "headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows} rows, on \
+            "headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows}, on \
              which a gain of {detectable:.1} points can be seen"
         )
     }

@@ -17,6 +17,14 @@ pub enum JournalError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The `run_dir` is a file, or inside one.
+    #[error("the run_dir `{}` cannot be a folder, as `{}` is a file; choose another run_dir", run_dir.display(), file.display())]
+    NoFolder {
+        /// The `run_dir`.
+        run_dir: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
     /// The journal is locked by another process, or by another run in this process.
     #[error("`{}` is in use by another run; wait for it to end or choose another run_dir", path.display())]
     InUse {

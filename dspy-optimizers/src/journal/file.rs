@@ -45,6 +45,9 @@ impl JournalFile {
             let empty = "the run_dir is an empty path; use `.` for the current directory";
             return Err(io(std::io::Error::new(ErrorKind::InvalidInput, empty)));
         }
+        if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
+            return Err(JournalError::NoFolder { run_dir: folder.to_owned(), file: file.to_owned() });
+        }
         files::create_dirs(folder).map_err(io)?;
         let file = files::open_or_create(&path).map_err(|error| match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::IsADirectory => {

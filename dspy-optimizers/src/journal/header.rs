@@ -57,10 +57,18 @@ impl Header {
 
     /// Returns the differences between the header of a file and this one.
     pub(super) fn differences(&self, found: &Value) -> Vec<String> {
+        let optimizer = |header: &Value| header.get("optimizer").cloned().unwrap_or_default();
+        // The settings of another optimizer have nothing in common with these.
+        let same = |own: &Value| optimizer(found) == optimizer(own);
         // Serialised and parsed, so that it is compared in the form that would be read back.
         let own = serde_json::to_string(&self.0).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let own: Value = own.unwrap_or_default();
         let mut differences = Vec::new();
-        compare("", found, &own.unwrap_or_default(), &mut differences);
+        if same(&own) {
+            compare("", found, &own, &mut differences);
+        } else {
+            compare("optimizer", &optimizer(found), &optimizer(&own), &mut differences);
+        }
         differences
     }
 }
@@ -74,7 +82,8 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
             compare(&path, &member(then), &member(now), differences);
         }
     } else if then != now {
-        let shown = |value: &Value| clipped(value.to_string());
+        let shown =
+            |value: &Value| if value.is_null() { "not set".into() } else { clipped(value.to_string()) };
         differences.push(format!("`{}` was {}, is now {}", clipped(path), shown(then), shown(now)));
     }
 }

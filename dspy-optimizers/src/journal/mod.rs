@@ -104,7 +104,7 @@ impl Journal {
             }
         })?;
         known.earlier.clone_from(&known.totals);
-        let lost = known.in_flight.len();
+        let lost = known.in_flight("").calls;
         if lost > 0 {
             tracing::warn!(
                 calls = lost,
@@ -144,6 +144,11 @@ impl Journal {
     /// Returns the part of [`total`](Self::total) that earlier processes have paid.
     pub(crate) fn paid_earlier(&self, study: &str) -> Tally {
         self.known().earlier.get(study).copied().unwrap_or_default()
+    }
+
+    /// Returns the worst-case cost of the calls of an account that were in flight when an earlier process ended.
+    pub(crate) fn written_off(&self, account: &str) -> Usage {
+        self.known().in_flight(account).usage()
     }
 
     /// Returns the cost of a study by phase, kind and model.
@@ -304,8 +309,7 @@ impl Known {
     /// calls that were in flight when a process ended.
     fn spent(&self, account: &str) -> Usage {
         let mut spent = self.settled.get(account).copied().unwrap_or_default();
-        let open = self.in_flight.values().filter(|(name, _)| name == account);
-        open.for_each(|(_, cost)| spent.add(*cost));
+        spent.add(self.in_flight(account));
         if account.is_empty() {
             // Answered calls count even if their reservation is not in the journal.
             let total = self.totals.get("").copied().unwrap_or_default();
@@ -313,6 +317,14 @@ impl Known {
             spent = spent.max(answered);
         }
         spent.usage()
+    }
+
+    fn in_flight(&self, account: &str) -> Cost {
+        let open = self.in_flight.values().filter(|(name, _)| name == account);
+        open.fold(Cost::default(), |mut sum, (_, cost)| {
+            sum.add(*cost);
+            sum
+        })
     }
 
     fn reserved(&mut self, call: u64, account: String, cost: Cost) {

@@ -6,6 +6,7 @@ use super::candidates::{Making, Module};
 use super::plan::{MiproSettings, Plan};
 use crate::OptimizeError;
 use crate::bootstrap_few_shot::{Roles, Settings};
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Candidate, ExampleFor, Program, Stop, Study};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
@@ -109,7 +110,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let mut trial = Trial::new(label, &program);
         items.iter().for_each(|item| trial.usage += item.usage);
         let shown = score.map_or("no score".to_owned(), percent);
-        trial.notes = vec![self.describe(&choice), format!("{shown} on a minibatch of {rows} rows")];
+        trial.notes =
+            vec![self.describe(&choice), format!("{shown} on a minibatch of {}", counted(rows, "row"))];
         let scored = items.iter().filter(|item| item.score.is_some()).count();
         trial.items = items;
         study.record(trial, program);

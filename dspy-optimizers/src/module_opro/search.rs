@@ -6,6 +6,7 @@ use dspy_core::lm::Usage;
 use dspy_core::predict::Predictor;
 
 use super::Settings;
+use crate::counts::counted;
 use crate::demos;
 use crate::engine::{Candidate, Component, ExampleFor, Program, Scores, Stop, Study};
 use crate::proposer::{Grounding, GroundingRequest, ScoredText, TextRequest};
@@ -159,13 +160,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             let (_, items) = study.sample(&scope, &program, &rows).await?;
             let compared = self.compare(&items);
             if compared.is_none_or(|(own, best)| own <= best) {
+                let size = counted(size, "row");
                 let note = match compared {
                     Some((own, best)) => {
                         self.credit(&joint, self.best.mean + own - best);
                         let (own, best) = (percent(own), percent(best));
-                        format!("{own} on a minibatch of {size} rows, where the best program had {best}")
+                        format!("{own} on a minibatch of {size}, where the best program had {best}")
                     }
-                    None => format!("no score on a minibatch of {size} rows"),
+                    None => format!("no score on a minibatch of {size}"),
                 };
                 // Scores on different rows are not comparable.
                 let mut trial = Trial::new(joint.label, &program);

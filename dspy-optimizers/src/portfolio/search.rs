@@ -8,12 +8,13 @@ use super::suit::Case;
 use crate::OptimizeError;
 use crate::auto::Auto;
 use crate::budget::without_share;
+use crate::counts::counted;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program, Scores, Stop, Study, Task};
 use crate::estimate::Sizes;
 use crate::headroom::Headroom;
 use crate::metric::SharedMetric;
-use crate::paired::p_value;
+use crate::paired::{self, p_value};
 use crate::report::{ItemReport, ORIGINAL, Report, Stopped, Trial, mean, percent};
 
 /// The state of one search.
@@ -91,11 +92,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             let entries = self.rung(number, rungs.len(), &arms).await?;
             if !self.has_headroom() {
                 self.study.decide(format!(
-                    "stopped after rung {}: {} has {}, which leaves no headroom on {} rows",
+                    "stopped after rung {}: {} has {}, which leaves no headroom on {}",
                     number + 1,
                     self.best.name,
                     percent(self.best.scores.mean),
-                    self.val.len()
+                    counted(self.val.len(), "row")
                 ));
                 return Ok(Stopped::ScoreReached);
             }
@@ -120,9 +121,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         for (arm, why) in &suitable[affordable..] {
             self.study.decide(format!(
-                "left out {}: {why}, but the budget is enough for {affordable} optimizers on {} rows",
+                "left out {}: {why}, but the budget is enough for {} on {}",
                 arm.name(),
-                self.val.len()
+                counted(affordable, "optimizer"),
+                counted(self.val.len(), "row")
             ));
         }
         suitable.into_iter().take(affordable).map(|(arm, _)| arm).collect()
@@ -229,11 +231,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 (Some(own), Some(last)) => {
                     let (own_rows, last_rows) = (scores(own), scores(last));
                     format!(
-                        "{}, the last one that goes on has {}, on the same {} rows (p = {:.2})",
+                        "{}, the last one that goes on has {}, on the same {} ({})",
                         percent(own.mean),
                         percent(last.mean),
-                        own_rows.len(),
-                        p_value(&last_rows, &own_rows)
+                        counted(own_rows.len(), "row"),
+                        paired::shown(p_value(&last_rows, &own_rows))
                     )
                 }
                 (Some(own), None) => percent(own.mean),
@@ -297,7 +299,8 @@ fn gain(after: &[Option<f64>], before: &[Option<f64>]) -> String {
     if pairs.iter().all(|(a, b)| a == b) {
         return "no score has changed".to_owned();
     }
-    format!("{:+.1} points on {} rows, p = {:.2}", difference * 100.0, pairs.len(), p_value(after, before))
+    let (rows, p) = (counted(pairs.len(), "row"), paired::shown(p_value(after, before)));
+    format!("{:+.1} points on {rows}, {p}", difference * 100.0)
 }
 
 fn names(arms: &[Arm]) -> String {
@@ -305,8 +308,8 @@ fn names(arms: &[Arm]) -> String {
 }
 
 fn shown(budget: Budget) -> String {
-    let calls = budget.calls.map(|calls| format!("{calls} calls"));
-    let tokens = budget.tokens.map(|tokens| format!("{tokens} tokens"));
+    let calls = budget.calls.map(|calls| counted(calls, "call"));
+    let tokens = budget.tokens.map(|tokens| counted(tokens, "token"));
     let usd = budget.usd.map(|usd| format!("${usd:.4}"));
     let limits: Vec<String> = [calls, tokens, usd].into_iter().flatten().collect();
     limits.join(", ")

@@ -4,6 +4,7 @@ use dspy_core::program::HasPredictors;
 use dspy_core::signature::FieldSpec;
 
 use super::arm::Arm;
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
 use crate::engine::{Outcome, Rollout};
@@ -78,14 +79,14 @@ impl Case {
             |suits: bool, yes: &str, no: &str| if suits { Ok(yes.to_owned()) } else { Err(no.to_owned()) };
         let many = || {
             let (suits, found) = (learn + val >= MANY, learn + val);
-            let text = format!("there are {found} rows to learn from and to score on");
+            let text = format!("{} to learn from and to score on", counted(found, "row"));
             if suits { Ok(text) } else { Err(format!("{text}, fewer than {MANY}")) }
         };
         match arm {
             Arm::Labeled => when(labelled, "the rows have labels", "the rows have no labels of a predictor"),
             Arm::Gepa => when(feedback, "the metric gives feedback", "the metric gives no feedback"),
             Arm::RandomSearch if learn < SOME => {
-                Err(format!("there are {learn} rows to learn from, fewer than {SOME}"))
+                Err(format!("{} to learn from, fewer than {SOME}", counted(learn, "row")))
             }
             Arm::RandomSearch => when(
                 succeeds || labelled,
@@ -101,7 +102,7 @@ impl Case {
             }
             Arm::Mipro | Arm::Capo => many(),
             Arm::Simba if learn < MINIBATCH => {
-                Err(format!("there are {learn} rows to learn from, fewer than {MINIBATCH}"))
+                Err(format!("{} to learn from, fewer than {MINIBATCH}", counted(learn, "row")))
             }
             Arm::Simba => when(varied, "the scores differ from row to row", "all rows have the same score"),
         }

@@ -2,6 +2,7 @@
 
 use dspy_core::lm::Limit;
 
+use crate::counts::counted;
 use crate::report::{ItemReport, Trial, percent};
 
 /// The result of a race.
@@ -85,7 +86,7 @@ impl Raced {
         if ran < rows
             && let Some(score) = trial.score.take()
         {
-            trial.notes.push(format!("{} on {ran} of {rows} rows", percent(score)));
+            trial.notes.push(format!("{} on {ran} of {}", percent(score), counted(rows, "row")));
         }
         trial
     }
@@ -103,7 +104,8 @@ impl Trial {
             let mean = self.score.take().map(percent).unwrap_or_default();
             let (rows, others) = (dropped.rows, dropped.beaten_by.len());
             let others = if others == 1 { "another".to_owned() } else { format!("{others} others") };
-            self.notes.push(format!("dropped after {rows} rows at {mean}, beaten by {others}"));
+            let rows = counted(rows, "row");
+            self.notes.push(format!("dropped after {rows} at {mean}, beaten by {others}"));
         }
         self
     }

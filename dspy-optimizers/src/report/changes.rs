@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Parameters;
+use crate::counts::counted;
 
 /// The largest number of demonstrations that are printed for each predictor.
 const SHOWN: usize = 3;
@@ -153,7 +154,11 @@ impl fmt::Display for PredictorChange {
             }
             let made = demos.iter().filter(|demo| demo.augmented).count();
             let labelled = demos.len() - made;
-            writeln!(f, "  {sign} {} demonstrations: {made} bootstrapped, {labelled} labelled", demos.len())?;
+            writeln!(
+                f,
+                "  {sign} {}: {made} bootstrapped, {labelled} labelled",
+                counted(demos.len(), "demonstration")
+            )?;
             for demo in demos.iter().take(SHOWN) {
                 writeln!(f, "    {sign} {}", line(demo))?;
             }

@@ -65,7 +65,9 @@ pub struct Report {
     pub headroom: Option<Headroom>,
     /// The decisions of an optimizer that chooses among others, in order, with their reasons.
     pub decisions: Vec<String>,
-    /// Problems to know about before relying on the result, such as a limit that was not enforced.
+    /// Problems to know about before relying on the result, such as a limit that was not enforced, or rows on which the
+    /// metric or the program has failed. The printed report also warns of calls that were
+    /// [written off](RunFacts::written_off).
     pub warnings: Vec<String>,
     /// The times of the run, and the part that earlier processes have paid.
     pub run: RunFacts,

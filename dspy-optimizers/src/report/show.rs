@@ -5,6 +5,7 @@ use std::fmt;
 use dspy_core::lm::Usage;
 
 use super::{Report, Spend, SpendEntry, Stopped, Trial, Verification};
+use crate::counts::counted;
 
 /// The largest number of candidates that are listed.
 const LISTED: usize = 10;
@@ -58,7 +59,7 @@ impl fmt::Display for Report {
         for decision in &self.decisions {
             writeln!(f, "decision: {decision}")?;
         }
-        for warning in &self.warnings {
+        for warning in self.warnings.iter().chain(&self.run.warning()) {
             writeln!(f, "warning: {warning}")?;
         }
         write!(f, "{}", self.changes())
@@ -90,12 +91,12 @@ impl fmt::Display for Spend {
                 None => "price unknown".into(),
             };
             let cached = if *cached > 0 { format!(", {cached} from a cache") } else { String::new() };
-            let tokens = format!("{} + {} tokens", usage.prompt_tokens, usage.completion_tokens);
+            let tokens = format!("{} + {}", usage.prompt_tokens, counted(usage.completion_tokens, "token"));
             [
                 format!("{study}{phase}"),
                 kind.to_string(),
                 model.clone(),
-                format!("{} calls", usage.requests),
+                counted(usage.requests, "call"),
                 tokens,
                 usd + &cached,
             ]
@@ -117,9 +118,9 @@ impl fmt::Display for Spend {
 }
 
 /// Formats a cost; dollars are left out if a price is unknown.
-fn cost(usage: &Usage) -> String {
+pub(super) fn cost(usage: &Usage) -> String {
     let usd = usage.cost_usd.map_or_else(String::new, |usd| format!(", ${usd:.4}"));
-    format!("{} calls, {} tokens{usd}", usage.requests, usage.total_tokens())
+    format!("{}, {}{usd}", counted(usage.requests, "call"), counted(usage.total_tokens(), "token"))
 }
 
 pub(crate) fn percent(score: f64) -> String {

@@ -5,6 +5,9 @@ use std::fmt;
 use dspy_core::lm::Usage;
 use serde::{Deserialize, Serialize};
 
+use super::show::cost;
+use crate::counts::counted;
+
 /// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,8 +129,27 @@ pub struct RunFacts {
     /// The part of [`Report::usage`](crate::Report::usage) that earlier processes have paid, if the run was
     /// resumed. This process has read the replies from the journal.
     pub paid_earlier: Usage,
+    /// The worst-case cost of calls that were in flight when an earlier process ended. As it is not known whether they
+    /// were made, the budget counts them, and [`Report::usage`](crate::Report::usage) does not.
+    #[serde(default)]
+    pub written_off: Usage,
     /// The time of each phase in this process.
     pub phases: Vec<PhaseTime>,
+}
+
+impl RunFacts {
+    /// Returns a warning of calls whose replies are unknown, if there are any.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let calls = self.written_off.requests;
+        (calls > 0).then(|| {
+            format!(
+                "the replies of {} are unknown, as an earlier process ended meanwhile; the cost of this report leaves \
+                 them out, but they count against the budget at their highest possible cost: {}",
+                counted(calls, "call"),
+                cost(&self.written_off)
+            )
+        })
+    }
 }
 
 /// The time of a phase.

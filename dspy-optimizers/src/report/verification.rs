@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::percent;
+use crate::counts::counted;
 
 /// The smallest number of rows to hold out; a result on fewer would not be meaningful.
 pub(crate) const FEWEST_ROWS: usize = 10;
@@ -57,8 +58,9 @@ impl fmt::Display for Verification {
             Verification::Off => f.write_str("not verified"),
             Verification::TooFewRows { rows } => write!(
                 f,
-                "not verified: {rows} rows could be held out, at least {FEWEST_ROWS} are needed; add rows, or set \
-                 `Data::holdout`"
+                "not verified: {} could be held out, at least {FEWEST_ROWS} are needed; add rows, or set \
+                 `Data::holdout`",
+                counted(*rows, "row")
             ),
             Verification::NothingFound => {
                 f.write_str("not verified: no candidate has a higher score than the original program")
@@ -77,8 +79,9 @@ impl fmt::Display for Verification {
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verified { rows, score, margin, baseline, search_score, .. } = self;
+        let rows = counted(*rows, "held-out row");
         let (score, margin, baseline) = (percent(*score), margin * 100.0, percent(*baseline));
-        write!(f, "verified on {rows} held-out rows: {score} (± {margin:.1}), original program {baseline}")?;
+        write!(f, "verified on {rows}: {score} (± {margin:.1}), original program {baseline}")?;
         search_score.map_or(Ok(()), |seen| write!(f, "; score in the search {}", percent(seen)))
     }
 }

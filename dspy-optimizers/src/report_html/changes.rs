@@ -6,7 +6,7 @@ use dspy_core::signature::Demo;
 use serde_json::Value;
 
 use super::diff::{self, Kind};
-use super::text::{Text, left_out, score};
+use super::text::{Text, counted, left_out, score};
 use super::{LABEL, close, open};
 use crate::report::{Changes, PredictorChange, Report, model_name};
 
@@ -63,7 +63,7 @@ fn program(f: &mut fmt::Formatter<'_>, changes: &Changes, limits: Limits) -> fmt
         predictor(f, change, limits)?;
         writeln!(f, "</article>")?;
     }
-    left_out(f, limits.predictors, changes.predictors.len(), "changed predictors")
+    left_out(f, limits.predictors, changes.predictors.len(), "changed predictor")
 }
 
 fn predictor(f: &mut fmt::Formatter<'_>, change: &PredictorChange, limits: Limits) -> fmt::Result {
@@ -79,7 +79,7 @@ fn predictor(f: &mut fmt::Formatter<'_>, change: &PredictorChange, limits: Limit
         writeln!(f, "<h4>Description of <code>{}</code></h4>", Text(name).most(LABEL))?;
         texts(f, old, new, limits)?;
     }
-    left_out(f, limits.texts, change.descriptions.len(), "changed descriptions")?;
+    left_out(f, limits.texts, change.descriptions.len(), "changed description")?;
     if let Some((old, new)) = &change.playbook {
         writeln!(f, "<h4>Playbook</h4>")?;
         texts(f, old, new, limits)?;
@@ -143,9 +143,13 @@ fn demos(f: &mut fmt::Formatter<'_>, title: &str, sign: &str, demos: &[Demo], li
             )?;
         }
         if demo.values.len() > FIELDS {
-            writeln!(f, "<div><dt>…</dt><dd>{} more fields</dd></div>", demo.values.len() - FIELDS)?;
+            writeln!(
+                f,
+                "<div><dt>…</dt><dd>{}</dd></div>",
+                counted((demo.values.len() - FIELDS) as u64, "more field")
+            )?;
         }
         writeln!(f, "</dl></div>")?;
     }
-    left_out(f, limits.demos, demos.len(), "demonstrations")
+    left_out(f, limits.demos, demos.len(), "demonstration")
 }

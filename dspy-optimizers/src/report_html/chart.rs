@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::text::{Text, count, score};
+use super::text::{Text, count, counted, score};
 use super::{LABEL, close, open};
 use crate::report::Report;
 
@@ -41,8 +41,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     let scored = report.trials.iter().filter(|trial| trial.score.is_some()).count();
     writeln!(
         f,
-        "</div>\n<svg role=\"img\" aria-label=\"The scores of {} trials, from {} to {}.\">",
-        count(scored as u64),
+        "</div>\n<svg role=\"img\" aria-label=\"The scores of {}, from {} to {}.\">",
+        counted(scored as u64, "trial"),
         score(points.iter().map(|point| point.score).reduce(f64::min)),
         score(points.iter().map(|point| point.score).reduce(f64::max)),
     )?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::text::{Text, count, left_out, score};
+use super::text::{Text, count, counted, left_out, score};
 use super::{LABEL, close, open};
 use crate::report::Report;
 
@@ -21,9 +21,9 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
     let mean = scores.highest.values().sum::<f64>() / rows as f64;
     writeln!(
         f,
-        "<p>The highest scores of the {} rows have a mean of {}; the result has {}. No single candidate reaches them all. \
+        "<p>The highest scores of {} have a mean of {}; the result has {}. No single candidate reaches them all. \
          These candidates reach them together, each on rows that those above it do not.</p>",
-        count(rows as u64),
+        counted(rows as u64, "row"),
         score(Some(mean)),
         score(report.score())
     )?;
@@ -48,7 +48,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
         )?;
     }
     writeln!(f, "</tbody>\n</table>\n</div>")?;
-    left_out(f, LISTED, found, "candidates of the front")?;
+    left_out(f, LISTED, found, "candidate")?;
     close(f)
 }
 

@@ -53,8 +53,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
         writeln!(f, "</tr>")?;
     }
     writeln!(f, "</tbody>\n</table>\n</div>")?;
-    left_out(f, ROWS, total, "rows")?;
-    left_out(f, columns.len(), candidates, "candidates")?;
+    left_out(f, ROWS, total, "row")?;
+    left_out(f, columns.len(), candidates, "candidate")?;
     if report.trials.iter().any(|trial| trial.score.is_some() && trial.items.is_empty()) {
         writeln!(f, "<p class=\"note\">Candidates without results by row are not in this table.</p>")?;
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use dspy_core::lm::Usage;
 
-use super::text::{Text, count, dollars, left_out, score};
+use super::text::{Text, count, counted, dollars, left_out, score};
 use super::{LABEL, close, open};
 use crate::report::{Report, SpendEntry, Verification};
 
@@ -15,9 +15,9 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     writeln!(f, "<header>\n<h1>{}</h1>", Text(&report.optimizer).most(LABEL))?;
     writeln!(
         f,
-        "<p>Seed {}, {} trials; {}.</p>",
+        "<p>Seed {}, {}; {}.</p>",
         report.seed,
-        count(report.trials.len() as u64),
+        counted(report.trials.len() as u64, "trial"),
         Text(&report.stopped.to_string())
     )?;
     writeln!(f, "<dl class=\"tiles\">")?;
@@ -27,11 +27,15 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     tile(f, "Result", &score(report.score()), difference.as_deref().unwrap_or("in the search"))?;
     if let Verification::Passed(verified) | Verification::Failed(verified) = &report.verification {
         let value = format!("{} ± {:.1}", score(Some(verified.score)), verified.margin * 100.0);
-        let note = format!("original {}, on {} held-out rows", score(Some(verified.baseline)), verified.rows);
+        let note = format!(
+            "original {}, on {}",
+            score(Some(verified.baseline)),
+            counted(verified.rows as u64, "held-out row")
+        );
         tile(f, "Verified", &value, &note)?;
     }
     let usage = &report.usage;
-    let note = format!("{} calls, {} tokens", count(usage.requests), count(usage.total_tokens()));
+    let note = format!("{}, {}", counted(usage.requests, "call"), counted(usage.total_tokens(), "token"));
     tile(f, "Cost", &dollars(usage), &note)?;
     writeln!(f, "</dl>")?;
     if report.trials.is_empty() {
@@ -46,7 +50,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         writeln!(f, "<p>{}.</p>", Text(&capitalised(&report.verification.to_string())))?;
     }
     writeln!(f, "</header>")?;
-    lines(f, ("warnings", "Warnings"), &report.warnings)?;
+    let warnings: Vec<String> = report.warnings.iter().cloned().chain(report.run.warning()).collect();
+    lines(f, ("warnings", "Warnings"), &warnings)?;
     lines(f, ("decisions", "Decisions"), &report.decisions)
 }
 
@@ -61,7 +66,7 @@ fn lines(f: &mut fmt::Formatter<'_>, (id, title): (&str, &str), lines: &[String]
         writeln!(f, "<li>{}</li>", Text(line).most(LABEL))?;
     }
     writeln!(f, "</ul>")?;
-    left_out(f, LINES, lines.len(), id)?;
+    left_out(f, LINES, lines.len(), id.trim_end_matches('s'))?;
     close(f)
 }
 
@@ -105,6 +110,9 @@ pub(super) fn spend(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         rows.push(("Calls paid by earlier processes", count(earlier.requests)));
         rows.push(("US dollars paid by earlier processes", dollars(earlier)));
     }
+    if run.written_off.requests > 0 {
+        rows.push(("Calls with unknown replies", count(run.written_off.requests)));
+    }
     if run.earlier_seconds > 0.0 {
         rows.push(("Time of earlier processes", seconds(run.earlier_seconds)));
     }
@@ -139,7 +147,7 @@ fn by_phase(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         numbers(f, usage, *cached)?;
     }
     writeln!(f, "</tbody>\n</table>\n</div>")?;
-    left_out(f, COSTS, entries.len(), "rows")?;
+    left_out(f, COSTS, entries.len(), "row")?;
     let times = report.run.phases.iter().take(COSTS);
     let times = times.map(|time| format!("{}{} {}", time.study, time.phase, seconds(time.seconds)));
     let times: Vec<String> = times.collect();
@@ -165,7 +173,7 @@ fn by_model(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         numbers(f, &sum.usage, sum.cached)?;
     }
     writeln!(f, "</tbody>\n</table>\n</div>")?;
-    left_out(f, COSTS, sums.len(), "models")
+    left_out(f, COSTS, sums.len(), "model")
 }
 
 /// Writes the beginning of a table of costs.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::text::{Text, count, dollars, left_out, score};
+use super::text::{Text, count, counted, dollars, left_out, score};
 use super::{LABEL, close, open};
 use crate::report::Report;
 
@@ -43,7 +43,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
             write!(f, "<small>{}</small>", Text(note).most(LABEL))?;
         }
         if trial.notes.len() > NOTES {
-            write!(f, "<small>… and {} more notes</small>", trial.notes.len() - NOTES)?;
+            let more = counted((trial.notes.len() - NOTES) as u64, "more note");
+            write!(f, "<small>… and {more}</small>")?;
         }
         writeln!(
             f,
@@ -55,6 +56,6 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
         )?;
     }
     writeln!(f, "</tbody>\n</table>\n</div>\n<p class=\"note\">★ is the result.</p>")?;
-    left_out(f, LISTED + usize::from(result.is_some()), ranked.len(), "candidates")?;
+    left_out(f, LISTED + usize::from(result.is_some()), ranked.len(), "candidate")?;
     close(f)
 }

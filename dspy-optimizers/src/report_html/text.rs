@@ -4,6 +4,7 @@ use std::fmt;
 
 use dspy_core::lm::Usage;
 
+use crate::counts::named;
 use crate::report::percent;
 
 /// Text that prints escaped, for elements and attributes. Control characters, and characters that change the direction
@@ -61,7 +62,7 @@ impl Clipped<'_> {
         if self.more == 0 {
             String::new()
         } else {
-            format!(" … ({} more characters)", count(self.more as u64))
+            format!(" … ({})", counted(self.more as u64, "more character"))
         }
     }
 }
@@ -85,6 +86,11 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
+/// Formats a number of things, such as `1 row` and `2,000 rows`. `noun` is the singular.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {}", count(number), named(number == 1, noun))
+}
+
 /// Formats a score, or a dash if there is none.
 pub(super) fn score(score: Option<f64>) -> String {
     score.map_or_else(|| "–".into(), percent)
@@ -99,11 +105,13 @@ pub(super) fn dollars(usage: &Usage) -> String {
     }
 }
 
-/// Writes a note on what a list leaves out, if it leaves out anything.
-pub(super) fn left_out(f: &mut fmt::Formatter<'_>, shown: usize, total: usize, what: &str) -> fmt::Result {
+/// Writes a note on the number of things that a list leaves out, if it leaves out any. `noun` is the singular.
+pub(super) fn left_out(f: &mut fmt::Formatter<'_>, shown: usize, total: usize, noun: &str) -> fmt::Result {
     if shown >= total {
         return Ok(());
     }
-    let left = count((total - shown) as u64);
-    writeln!(f, "<p class=\"note\">{left} more {what} are left out; <code>report.json</code> has all.</p>")
+    let left = total - shown;
+    let more = counted(left as u64, &format!("more {noun}"));
+    let are = if left == 1 { "is" } else { "are" };
+    writeln!(f, "<p class=\"note\">{more} {are} left out; <code>report.json</code> has all.</p>")
 }

@@ -53,7 +53,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report, ranked: &[usize
         open_ends.extend(below.into_iter().rev().map(|child| (child, depth + 1)));
     }
     writeln!(f, "</ul>")?;
-    left_out(f, shown.len(), report.trials.len(), "trials")?;
+    left_out(f, shown.len(), report.trials.len(), "trial")?;
     close(f)
 }
 

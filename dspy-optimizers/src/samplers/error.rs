@@ -2,12 +2,14 @@
 
 use thiserror::Error;
 
+use crate::counts::counted;
+
 /// The reason why a sampler refused its space, a setting or an observation. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SamplerError {
     /// A variable has no choices, or more than 1,048,576.
-    #[error("variable {variable} has {choices} choices; it can have 1 to 1048576")]
+    #[error("variable {variable} has {}; it can have 1 to 1048576", counted(*.choices, "choice"))]
     Choices {
         /// Its index, from 0.
         variable: usize,
@@ -15,7 +17,7 @@ pub enum SamplerError {
         choices: usize,
     },
     /// A configuration has another number of variables than the space.
-    #[error("the configuration has {found} variables, the space has {expected}")]
+    #[error("the configuration has {}, the space has {expected}", counted(*.found, "variable"))]
     Length {
         /// The number of variables of the space.
         expected: usize,
@@ -23,7 +25,7 @@ pub enum SamplerError {
         found: usize,
     },
     /// A configuration has a choice that its variable does not have.
-    #[error("variable {variable} has the choice {choice}, but only {choices} choices")]
+    #[error("variable {variable} has the choice {choice}, but only {}", counted(*.choices, "choice"))]
     Choice {
         /// The index of the variable, from 0.
         variable: usize,
@@ -33,7 +35,7 @@ pub enum SamplerError {
         choices: usize,
     },
     /// An arm does not exist.
-    #[error("there is no arm {arm}, only {arms} arms")]
+    #[error("there is no arm {arm}, only {}", counted(*.arms, "arm"))]
     Arm {
         /// Its index, from 0.
         arm: usize,

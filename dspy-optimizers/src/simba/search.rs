@@ -11,6 +11,7 @@ use super::buckets::{Bucket, Buckets};
 use super::pool::{Member, Pool};
 use super::strategy::{self, append_demo, comparison, drop_demos};
 use crate::OptimizeError;
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Candidate, Contestant, ExampleFor, Program, Stop, Study, Task};
 use crate::proposer::no_text;
@@ -234,9 +235,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         for (mut member, items) in built.into_iter().zip(parts) {
             member.scores = by_row(&items);
             let (own, others) = (shown(&items), shown(&original));
-            let rows = items.len();
-            let note =
-                format!("{own} on a minibatch of {rows} rows, where the original program had {others}");
+            let rows = counted(items.len(), "row");
+            let note = format!("{own} on a minibatch of {rows}, where the original program had {others}");
             member.trial.notes.push(note);
             member.trial.items = items;
             self.pool.push(member);

@@ -170,7 +170,8 @@ impl Records {
             return self.tried.push((text.clone(), score));
         }
         let alone = record.inputs.is_empty();
-        record.inputs.extend(fields.clone());
+        // Beside the inputs, a title in prose such as "Other steps of the run" is no input, so no rule can be about it.
+        record.inputs.extend(fields.iter().filter(|(name, _)| alone || !is_prose(name)).cloned());
         let replies = !record.produced.is_empty() || !record.expected.is_empty() || !record.answer.is_empty();
         if !record.inputs.is_empty() && (replies || record.is_judged()) && (!alone || nested.is_empty()) {
             record.score = record.score.or(around.score);
@@ -238,6 +239,11 @@ fn titled_fields(text: &str) -> Option<Values> {
 pub(super) fn is_field_name(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_lowercase())
         && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Returns whether a key is a title in prose, not the name of a field.
+fn is_prose(key: &str) -> bool {
+    key.split_whitespace().count() > 2
 }
 
 /// Returns whether the value of a key such as `correct` is a verdict, not an answer.
@@ -334,6 +340,18 @@ mod tests {
             let found = read(&format!("# Example 1\n## Inputs\n{prose}\n## Expected\nteam: shipping"));
             assert_eq!(found.list[0].inputs, [pair("input", prose)]);
         }
+    }
+
+    #[test]
+    fn a_title_in_prose_beside_the_inputs_is_no_input() {
+        let found = read(
+            "# Example 1\n## Inputs\nmessage: late\n## Outputs\nteam: billing\n## Other steps of the \
+             run\n`note`: a note, a reply\n## Expected\nteam: shipping\n## Score\n0",
+        );
+        assert_eq!(found.list[0].inputs, [pair("message", "late")]);
+        assert_eq!(found.list[0].expected, [pair("team", "shipping")]);
+        let found = read("Text of the case: late\nScore: 0\nExpected: shipping");
+        assert_eq!(found.list[0].inputs, [pair("Text of the case", "late")], "there is no other input");
     }
 
     #[test]

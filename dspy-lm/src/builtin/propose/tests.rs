@@ -573,3 +573,22 @@ fn hostile_prompts_are_survived_in_time() {
         }
     }
 }
+
+#[test]
+fn no_rule_is_about_the_other_steps_of_a_run() {
+    let mut random = Random(3);
+    let mut records = String::new();
+    for number in 0..24 {
+        let (label, word) = [("yes", "bravo"), ("no", "delta")][number % 2];
+        let _ = writeln!(
+            records,
+            "# Example {}\n## Inputs\nmessage: {}\n## Outputs\nkind: yes\n## Other steps of the run\n1. self.note: \
+             message = a → note = {word}\n2. (this call)\n## Expected\nkind: {label}\n## Score\n{}\n",
+            number + 1,
+            random.words(4).join(" "),
+            1 - number % 2
+        );
+    }
+    let proposal = propose(&records, "Decide.", None).to_lowercase();
+    assert!(proposal.contains("\"no\"") && !proposal.contains("steps of the run"), "{proposal}");
+}
