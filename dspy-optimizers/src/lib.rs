@@ -31,8 +31,8 @@
 //! - **The same result** for the same seed, data and replies, at any concurrency.
 //! - **No reply is paid twice.** With a [`run_dir`](Options::run_dir), every reply is written to a journal
 //!   before it is used. A run that was killed resumes there, and ends with the same program and report as an
-//!   uninterrupted run, with two exceptions: a changed metric is not noticed, and calls in flight at the kill count as
-//!   paid, so that a run whose budget binds may end earlier.
+//!   uninterrupted run. If the budget binds, it may end earlier: calls in flight at the kill count as paid. Changed
+//!   code is noticed by its [`code_version`](Options::code_version) only.
 //! - **Hard limits.** The worst-case cost of a call is reserved from the [`Budget`] before the call starts.
 //!   When the budget is exhausted, the best program so far is the result.
 //! - **Outages do not affect scores.** The run stops with an error that says how to resume.

@@ -97,9 +97,8 @@ macro_rules! option_setters {
         /// budget, resumes when it is started again with the same folder. By default, there is no journal on
         /// disk.
         ///
-        /// A resumed run ends with the same program and report as an uninterrupted one, with two exceptions. A changed
-        /// metric is not noticed, because it is code: use another folder for it. Calls in flight at a kill count as
-        /// paid, so a run whose budget binds may end earlier.
+        /// A resumed run ends with the same program and report as an uninterrupted one, with one exception: calls in
+        /// flight at a kill count as paid, so a run whose budget binds may end earlier. Its report says so.
         ///
         /// At the end, the folder also has the [report](crate::Report) as `report.json` and, for a browser, as
         /// `report.html`.
