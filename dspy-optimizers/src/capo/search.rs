@@ -75,8 +75,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.phase("final race", contestants.len() * self.val.len());
         let race = self.settings.race.survivors(1).to_the_end(true);
         let raced = study.race(&race, &contestants, &self.val).await?;
-        let winner = raced.winner();
-        if winner == Some(0) {
+        let rows = self.val.len();
+        let winner = raced.winner().filter(|winner| {
+            // If the budget is exhausted, it has run on a part of the rows.
+            raced.standings[*winner].items.len() < rows
+                || raced.winner_over(0, Some(scores.mean), rows).is_some()
+        });
+        if winner.is_none_or(|winner| winner == 0) {
             study.choose(0);
         }
         let members = std::mem::take(&mut self.population);

@@ -64,16 +64,18 @@ impl Raced {
     }
 
     /// Returns the index of the contestant to take in place of a present one, whose score on all `rows` may be known:
-    /// the winner if it is better on all rows, or, if the race has ended before, unless only the budget is the reason.
+    /// the winner if it is better on all rows after penalties, or, if the race has ended before, unless only the budget
+    /// is the reason.
     pub(crate) fn winner_over(&self, present: usize, score: Option<f64>, rows: usize) -> Option<usize> {
         let winner = self.winner().filter(|winner| *winner != present)?;
-        let Standing { mean, items, .. } = &self.standings[winner];
+        let Standing { mean, items, penalty, .. } = &self.standings[winner];
+        let more = penalty - self.standings[present].penalty;
         let taken = if items.len() < rows {
             // The best one on the rows before the budget was exhausted may be there by luck.
             self.stopped.is_none() || self.standings[present].dropped.is_some()
         } else {
             // The present one may have been dropped on rows that are not like the others.
-            score.is_none_or(|score| mean.is_some_and(|mean| mean > score))
+            score.is_none_or(|score| mean.is_some_and(|mean| mean - more > score))
         };
         taken.then_some(winner)
     }
