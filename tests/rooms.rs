@@ -358,7 +358,7 @@ const CRATES: &[Crate] = &[
                 "simba",
                 &[
                     "identity", "metric", "report", "samplers", "error", "data", "race", "options",
-                    "estimate", "engine", "proposer", "builder",
+                    "estimate", "engine", "proposer", "builder", "gepa",
                 ],
             ),
             (
