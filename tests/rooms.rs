@@ -366,7 +366,7 @@ const CRATES: &[Crate] = &[
                 "simba",
                 &[
                     "counts", "identity", "metric", "report", "samplers", "error", "data", "race", "options",
-                    "estimate", "engine", "proposer", "builder",
+                    "estimate", "engine", "proposer", "builder", "gepa",
                 ],
             ),
             (

@@ -14,7 +14,7 @@ use dspy_core::lm::{BoxFuture, Lm, Request, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::Values;
-use dspy_optimizers::{Data, OptimizeError, Report, Simba, Stopped};
+use dspy_optimizers::{Budget, Data, OptimizeError, Report, Simba, Stopped};
 use laws::{Run, with_run};
 use serde_json::json;
 
@@ -101,6 +101,50 @@ async fn the_best_runs_become_demonstrations() {
     assert!(report.warnings.iter().any(|warning| warning.contains("no advice")), "{:?}", report.warnings);
     // Demonstrations are no use to this model.
     assert_eq!((report.best, report.score()), (0, Some(0.0)), "{report}");
+}
+
+/// A model that writes advice, and works it in with all right answers of the runs that it sees.
+fn writer() -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::from_fn(|request: &Request| {
+        let asked = request.messages.last().unwrap().text().into_owned();
+        if !asked.contains("current_text") {
+            return "[[ ## discussion ## ]]\nx\n\n[[ ## module_advice ## ]]\n{\"self\": \"Listen.\"}\n\n[[ ## \
+                    completed ## ]]"
+                .to_owned();
+        }
+        let told = common::HINTS.into_iter().filter(|hint| {
+            asked.contains(&format!("## Expected\nanswer: {}", hint.split_once('=').unwrap().1))
+        });
+        let text = told.collect::<Vec<_>>().join(" ");
+        format!("[[ ## revised_text ## ]]\nKnow {text}\n\n[[ ## completed ## ]]")
+    }))
+}
+
+#[tokio::test]
+async fn advice_is_worked_in_with_the_runs_of_the_minibatch() {
+    let (lm, writer) = (wavering(), writer());
+    let simba = |calls| {
+        let optimizer =
+            Simba::builder().metric(right).minibatch(10).num_candidates(3).max_steps(3).max_demos(0);
+        optimizer.prompt_lm(Lm::shared(writer.clone())).budget(Budget::calls(calls)).build()
+    };
+    let data = || Data::new(rows(20)).valset(rows(30));
+    let optimized = simba(2_000).compile(program(&lm), data()).await.unwrap();
+    assert!(optimized.predictor().instruction().matches('=').count() >= 3, "{}", optimized.report());
+    assert!(optimized.report().score() > optimized.report().baseline);
+    let revising = writer
+        .requests()
+        .into_iter()
+        .find(|request| request.messages.last().unwrap().text().contains("current_text"));
+    let prompt = revising.unwrap().messages.last().unwrap().text().into_owned();
+    assert!(prompt.contains("Listen.") && prompt.matches("# Example").count() >= 10, "{prompt}");
+    // Whatever the budget is, the result was run on all rows of the valset, and is no worse there.
+    for calls in [40, 90, 140, 200] {
+        let optimized = simba(calls).compile(program(&lm), data()).await.unwrap();
+        let report = optimized.report();
+        assert!(report.score() >= report.baseline, "{report}");
+        assert_eq!(report.trials[report.best].items.len(), 30, "{report}");
+    }
 }
 
 /// A metric with values between 0 and 1.

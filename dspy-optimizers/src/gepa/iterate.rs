@@ -60,7 +60,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
                         format!("reflect-{number}-{place}-{child}")
                     },
                     sample: number.wrapping_mul((all * children) as u64).wrapping_add(own),
-                    another: child > 0,
+                    another: child > 0 || (self.settings.vary_repeats && self.repeated.contains(&parent.at)),
                     advice: None,
                     parent: parent.at,
                     base: &parent.base,
@@ -75,6 +75,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let mut children: Vec<(Draft<P>, &Material<'_, '_, P, E>)> = Vec::new();
         for (material, (values, usage)) in materials.iter().zip(improved) {
             if values.is_empty() {
+                self.repeated.insert(material.parent);
                 continue;
             }
             let child = self.child(material, values, usage)?;
@@ -82,10 +83,16 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
                 other.scope == child.scope && from.parent == material.parent
             };
             if !self.known.contains(&child.scope) && !children.iter().any(is_double) {
+                self.repeated.remove(&material.parent);
                 children.push((child, material));
+            } else {
+                self.repeated.insert(material.parent);
             }
         }
-        self.accept(children).await
+        if !self.accept(children).await? {
+            self.minibatches.grow();
+        }
+        Ok(())
     }
 
     /// Draws the candidates to improve and their minibatches, as many as can be completed with the rollouts that are
@@ -122,8 +129,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         if drawn.is_empty() { Err(Halt::Done(Stopped::Finished)) } else { Ok(drawn) }
     }
 
-    /// Runs children on the minibatches of their parents, and those that are better on the valset.
-    async fn accept(&mut self, children: Vec<(Draft<P>, &Material<'_, '_, P, E>)>) -> Result<(), Halt> {
+    /// Runs children on the minibatches of their parents, and those that are better on the valset. Returns whether one
+    /// is better than its parent there.
+    async fn accept(&mut self, children: Vec<(Draft<P>, &Material<'_, '_, P, E>)>) -> Result<bool, Halt> {
         let works = children.iter().map(|(child, material)| {
             let used = Use { scope: &child.scope, rows: material.rows, sample: None, traced: false };
             Work { program: &child.program, used }
@@ -142,17 +150,20 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             better.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
             better.truncate(most);
         }
+        let mut improved = false;
         for (_, parent, child) in better {
             // Children of different parents may be equal.
-            if !self.known.contains(&child.scope)
-                && self.promote(child, Some(parent)).await?
-                && self.merges.tested < self.settings.max_merges
-            {
+            if self.known.contains(&child.scope) || !self.promote(child, Some(parent)).await? {
+                continue;
+            }
+            let new = self.pool.len() - 1;
+            improved |= self.pool.better(parent, new) == new;
+            if self.merges.tested < self.settings.max_merges {
                 self.merges.due += 1;
                 self.merges.found_new = true;
             }
         }
-        Ok(())
+        Ok(improved)
     }
 
     fn is_perfect(&self, rollouts: &[Rollout]) -> bool {

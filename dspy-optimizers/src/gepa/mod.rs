@@ -56,6 +56,8 @@ use crate::report::Stopped;
 /// ([`Score::with_feedback`](dspy_core::evaluate::Score::with_feedback)) or for a
 /// [predictor](dspy_core::evaluate::Score::with_feedback_for). Without feedback it sees only scores and labels.
 ///
+/// Minibatches [grow](Self::max_minibatch) while nothing gets better.
+///
 /// **Cost**, in runs of the program, with minibatches of b rows and a valset of V: V for the given program, then per
 /// iteration b if the minibatch is perfect, 2b for a rejected child, 2b + 20 to 2b + V for a child that reaches the
 /// valset, 5 more for each merge; and one call of the proposer for each child. Several
@@ -187,11 +189,21 @@ impl<M> Gepa<M> {
         self
     }
 
-    /// Sets the number of rows in a minibatch, 3 by default. All rows are used if there are fewer.
+    /// Sets the number of rows in the first minibatches, 3 by default. All rows are used if there are fewer.
     #[doc(alias = "reflection_minibatch_size")]
     #[must_use]
     pub fn minibatch(mut self, rows: usize) -> Self {
         self.settings.minibatch = rows;
+        self
+    }
+
+    /// Sets the number of rows to which minibatches may grow, 32 by default: after an iteration without a candidate
+    /// that is better than its parent on the valset, they have half as many rows more, so that the proposer sees more
+    /// of the data. With the number of [`minibatch`](Self::minibatch) or less, they do not grow. In the
+    /// [noisy](Self::noisy) mode they do not grow, either.
+    #[must_use]
+    pub fn max_minibatch(mut self, rows: usize) -> Self {
+        self.settings.max_minibatch = rows;
         self
     }
 
@@ -249,12 +261,19 @@ impl<M> Gepa<M> {
     }
 
     /// Sets everything but the components, the size, the score of a perfect output and the proposer to the published
-    /// settings: those of the defaults, with [`full_valset`](Self::full_valset).
+    /// settings: those of the defaults, with [`full_valset`](Self::full_valset) and minibatches that do not grow.
     #[must_use]
     pub fn published(mut self) -> Self {
         let Settings { components, size, perfect_score, .. } = self.settings;
-        self.settings =
-            Settings { components, size, perfect_score, accept: Accept::Full, ..Settings::default() };
+        self.settings = Settings {
+            components,
+            size,
+            perfect_score,
+            accept: Accept::Full,
+            max_minibatch: 0,
+            vary_repeats: false,
+            ..Settings::default()
+        };
         self
     }
 
@@ -336,7 +355,7 @@ impl<E, O> Gepa<SharedMetric<E, O>> {
             // No more reflections than runs are made.
             proposals: Span { least: 0, most: limit },
             demos,
-            shown: self.settings.minibatch,
+            shown: self.settings.largest_minibatch(),
             writer: self.proposer.writer(),
             ..Cost::of_rollouts(Span { least: val, most: limit })
         })

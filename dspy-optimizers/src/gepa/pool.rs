@@ -62,6 +62,10 @@ impl<P: Clone> Pool<P> {
         &self.members[index]
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn trials(&self, of: &[usize]) -> Vec<usize> {
         of.iter().map(|index| self.members[*index].trial).collect()
     }

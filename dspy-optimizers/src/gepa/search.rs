@@ -44,6 +44,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     /// The scopes of the candidates that were evaluated on the valset, completely or in a race.
     pub(super) known: BTreeSet<String>,
     pub(super) merges: Merges,
+    /// The candidates whose last proposals brought nothing new. The next ones are made at a temperature.
+    pub(super) repeated: BTreeSet<usize>,
     pub(super) scale: Scale,
     /// The proposals that were none.
     pub(super) failures: Failures,
@@ -91,8 +93,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         let predictors = study.program().named_predictors().len();
         let limit = settings.rollouts(study.options().budget, predictors, study.val().len());
-        let minibatches =
-            Minibatches::new(study.train().len(), settings.minibatch, study.seed().branch("minibatches"));
+        let seed = study.seed().branch("minibatches");
+        let most = settings.largest_minibatch();
+        let minibatches = Minibatches::new(study.train().len(), settings.minibatch, most, seed);
         // In the noisy mode, the original program and one more run on the valset at the end.
         let finals = if settings.noisy.is_some() { 2 } else { 1 };
         let least = finals * study.val().len() + 2 * minibatches.size();
@@ -114,6 +117,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             pool: Pool::new(settings.front),
             known: BTreeSet::new(),
             merges: Merges::default(),
+            repeated: BTreeSet::new(),
             scale: Scale::new(settings.perfect_score),
             failures: Failures::default(),
             lowest: Lowest::default(),

@@ -201,6 +201,9 @@ pub(super) struct Settings {
     pub(super) order: ComponentOrder,
     pub(super) components: Vec<Evolve>,
     pub(super) minibatch: usize,
+    pub(super) max_minibatch: usize,
+    /// Whether a proposal after one that brought nothing new is made at temperature 1.
+    pub(super) vary_repeats: bool,
     pub(super) skip_perfect: bool,
     pub(super) perfect_score: Option<f64>,
     pub(super) proposals: Proposals,
@@ -221,6 +224,8 @@ impl Default for Settings {
             order: ComponentOrder::RoundRobin,
             components: vec![Evolve::Instructions],
             minibatch: 3,
+            max_minibatch: 32,
+            vary_repeats: true,
             skip_perfect: true,
             perfect_score: None,
             proposals: Proposals::default(),
@@ -289,6 +294,12 @@ impl Settings {
         }
     }
 
+    /// Returns the number of rows of the largest minibatches.
+    pub(super) fn largest_minibatch(&self) -> usize {
+        let most = if self.noisy.is_some() { 0 } else { self.max_minibatch };
+        most.max(self.minibatch)
+    }
+
     /// Returns the race of a child against its parent, if there is to be one.
     pub(super) fn race(&self, valset: usize) -> Option<Race> {
         match self.accept {
@@ -323,6 +334,8 @@ impl Settings {
             "order": format!("{:?}", self.order),
             "components": components,
             "minibatch": self.minibatch,
+            "max_minibatch": self.max_minibatch,
+            "vary_repeats": self.vary_repeats,
             "skip_perfect": self.skip_perfect,
             "perfect_score": self.perfect_score.map(|score| score.to_string()),
             "proposals": [Some(self.proposals.parents), Some(self.proposals.children), self.proposals.kept],

@@ -1,6 +1,7 @@
 //! The runs of a minibatch by row, those first from which there is the most to learn.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::engine::Rollout;
 
@@ -33,6 +34,12 @@ impl Bucket {
 
     /// Returns the spread of the scores: the gap between the best and the worst, the best, and how far it is above
     /// the mean.
+    /// Returns the best run, and the worst one if it is worse.
+    pub(super) fn extremes(&self) -> impl Iterator<Item = &Rollout> {
+        let (best, worst) = (self.best(), self.worst());
+        std::iter::once(best).chain((worst.0 < best.0).then_some(worst)).map(|(_, run)| run)
+    }
+
     fn spread(&self) -> [f64; 3] {
         let (best, worst) = (self.best().0, self.worst().0);
         let mean = self.runs.iter().map(|(score, _)| score).sum::<f64>() / self.runs.len() as f64;
@@ -52,13 +59,13 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// Sorts the runs of `rows` rows; run `i` is on row `i % rows`.
-    pub(super) fn of(rows: usize, runs: Vec<Rollout>) -> Self {
-        let mut by_row: Vec<Vec<Rollout>> = (0..rows).map(|_| Vec::new()).collect();
-        for (index, run) in runs.into_iter().enumerate() {
-            by_row[index % rows].push(run);
+    /// Sorts runs with the indices of their rows.
+    pub(super) fn of(runs: impl IntoIterator<Item = (usize, Rollout)>) -> Self {
+        let mut by_row: BTreeMap<usize, Vec<Rollout>> = BTreeMap::new();
+        for (row, run) in runs {
+            by_row.entry(row).or_default().push(run);
         }
-        let by_row = by_row.into_iter().enumerate();
+        let by_row = by_row.into_iter();
         let mut list: Vec<Bucket> =
             by_row.filter_map(|(row, runs)| Bucket::of(row, runs.into_iter())).collect();
         let mut scores: Vec<f64> =
@@ -97,7 +104,7 @@ mod tests {
     fn the_largest_spread_is_first() {
         // Three runs on each of four rows.
         let scores = [[1.0, 0.5, 0.0, 0.5], [1.0, 0.5, 1.0, 0.5], [1.0, 0.5, 1.0, 0.0]];
-        let buckets = Buckets::of(4, scores.concat().into_iter().map(run).collect());
+        let buckets = Buckets::of((0..4).cycle().zip(scores.concat().into_iter().map(run)));
         let order: Vec<_> = buckets.list.iter().map(|bucket| bucket.row).collect();
         assert_eq!(order, [2, 3, 0, 1], "the gap, then the best");
         assert_eq!((buckets.list[1].best().0, buckets.list[1].worst().0), (0.5, 0.0));

@@ -2,6 +2,9 @@
 
 mod advisor;
 mod buckets;
+mod change;
+mod finals;
+mod incumbent;
 mod pool;
 mod prompts;
 mod search;
@@ -11,6 +14,7 @@ use dspy_core::lm::Lm;
 use serde_json::{Value, json};
 
 use self::advisor::Advisor;
+use self::incumbent::CHALLENGERS;
 use self::search::Search;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
@@ -18,6 +22,7 @@ use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span, Writer};
 use crate::metric::SharedMetric;
 use crate::options::Options;
+use crate::proposer::{Proposer, TextProposer as _};
 use crate::race::Race;
 use crate::report::Stopped;
 
@@ -26,21 +31,22 @@ use crate::report::Stopped;
 ///
 /// In each step, programs of a pool run several times on each row of a minibatch of the trainset. The rows on which
 /// the scores of the runs differ most come first. For each of them, a copy of a program of the pool loses some
-/// demonstrations at random, and gets either a demonstration, which is the best run, or a rule: advice for its
-/// instructions that a language model writes from comparing the best run with the worst one. The copies run on the
-/// minibatch and join the pool. Programs are drawn from the pool by the softmax of their scores.
+/// demonstrations at random, and gets either a demonstration, which is the best run, or a rule: advice that a language
+/// model writes from comparing the best run with the worst one, and then works into the instructions, given the runs
+/// on all rows of the minibatch. The copies race on the minibatch and join the pool. Programs are drawn from the pool
+/// by the softmax of their gains.
 ///
-/// At the end the original program and the best programs of the steps race on the [valset](crate::Data::valset), or on
-/// the trainset without one, and the best one is the result. In the [published](Self::published) form, all of them
-/// run on all rows.
+/// After each step, its two best programs race against the best program so far on the [valset](crate::Data::valset),
+/// or on the trainset without one. The result is the best program so far, at first the original one. It has run on all
+/// of these rows, also if the budget ends the search. The [published](Self::published) form differs in this.
 ///
 /// The original program runs on every minibatch, too. A program is compared with others by its *gain*: the mean
 /// difference to the original program on the same rows, so that hard and easy minibatches count the same. A row that
 /// a program has as a demonstration does not count in its gain.
 ///
 /// Cost for `s` steps, minibatches of `b` rows, `c` candidates and a valset of `v` rows: up to
-/// `s` × `b` × (2`c` + 2) + (`c` + 1) × `v` runs of the program, and up to one call of the model that writes advice
-/// for each new program and each one that came out as a duplicate.
+/// `s` × `b` × (2`c` + 2) + (2`s` + 1) × `v` runs of the program. For each new program, and each one that came out as a
+/// duplicate, up to one call of the model that writes advice, and one more for each predictor that it advises.
 ///
 /// Source: `SIMBA` in DSPy.
 ///
@@ -99,6 +105,7 @@ struct Settings {
     temperature_for_candidates: f64,
     prompt_lm: Option<Lm>,
     race: Race,
+    published: bool,
 }
 
 impl Simba {
@@ -113,6 +120,7 @@ impl Simba {
             temperature_for_candidates: 0.2,
             prompt_lm: None,
             race: Race::new(),
+            published: false,
         };
         Simba { metric: NoMetric, options: Options::default(), settings }
     }
@@ -127,9 +135,8 @@ impl<M> Simba<M> {
         self
     }
 
-    /// Sets the number of runs on each row of a minibatch, 6 by default, at least 1 and at most 1000. Each step makes
-    /// up to one more new program than that, and as many programs of different steps, besides the original one, are
-    /// compared at the end.
+    /// Sets the number of runs on each row of a minibatch, 6 by default, at least 1 and at most 1000. Half of them are
+    /// enough on a row on which their scores differ. Each step makes up to one more new program than that.
     #[must_use]
     pub fn num_candidates(mut self, count: usize) -> Self {
         self.settings.num_candidates = count.max(1);
@@ -175,16 +182,21 @@ impl<M> Simba<M> {
         self
     }
 
-    /// Sets how the best programs of the steps are compared. By default, in a race in which beaten ones are dropped.
+    /// Sets how programs are compared on minibatches and on the valset. By default, in races in which beaten ones are
+    /// dropped. The blocks of the races on minibatches are quarters of these.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
         self.settings.race = race;
         self
     }
 
-    /// Sets the published form: at the end, each of the selected programs runs on all rows.
+    /// Sets the published form. On each row of a minibatch there are all runs, and each new program runs on all rows.
+    /// Advice is appended to the instructions. No program runs on the valset before the end: then the original program
+    /// and at most [`num_candidates`](Self::num_candidates) of the best programs of the steps run on all rows. A budget
+    /// has to be large enough for that, or the largest gain on a minibatch decides.
     #[must_use]
-    pub fn published(self) -> Self {
+    pub fn published(mut self) -> Self {
+        self.settings.published = true;
         self.race(Race::new().alpha(0.0))
     }
 }
@@ -216,6 +228,14 @@ impl<E, O> Simba<SharedMetric<E, O>> {
         Advisor::new(self.settings.prompt_lm.as_ref())
     }
 
+    fn proposer(&self) -> Proposer {
+        let proposer = Proposer::new();
+        match &self.settings.prompt_lm {
+            Some(lm) => proposer.with_lm(lm.clone()),
+            None => proposer,
+        }
+    }
+
     fn settings(&self) -> Value {
         let settings = &self.settings;
         json!({
@@ -226,28 +246,35 @@ impl<E, O> Simba<SharedMetric<E, O>> {
             "temperature_for_sampling": settings.temperature_for_sampling,
             "temperature_for_candidates": settings.temperature_for_candidates,
             "race": settings.race.identity(),
+            "published": settings.published,
             "advisor": self.advisor().identity(),
+            "proposer": self.proposer().identity(),
         })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        let Settings { minibatch, num_candidates, max_steps, max_demos, prompt_lm, .. } = &self.settings;
-        let [batch, candidates, steps, val] =
-            [*minibatch, *num_candidates, *max_steps, sizes.val].map(|size| size as u64);
+        let Settings { minibatch, num_candidates, max_steps, max_demos, prompt_lm, published, .. } =
+            &self.settings;
+        let [batch, candidates, steps, val, predictors] =
+            [*minibatch, *num_candidates, *max_steps, sizes.val, sizes.predictors].map(|size| size as u64);
         let runs = steps.saturating_mul(batch);
-        let least = val.saturating_add(runs.saturating_mul(candidates));
+        // At least half of the runs on each row are made.
+        let explored = if *published { candidates } else { candidates.div_ceil(2) };
+        let raced =
+            if *published { candidates } else { steps.saturating_mul(CHALLENGERS as u64) }.saturating_add(1);
         let most = runs
             .saturating_mul(candidates.saturating_mul(2).saturating_add(2))
-            .saturating_add(val.saturating_mul(candidates.saturating_add(1)));
+            .saturating_add(val.saturating_mul(raced));
+        // Each row of a minibatch is asked about at most once, and its advice is worked into each instruction.
+        let asked = if *published { 1 } else { predictors.saturating_add(1) };
         Ok(Cost {
             baseline: Some(val),
-            // Each row of a minibatch is asked about at most once.
-            proposals: Span::between(0, runs),
+            proposals: Span::between(0, runs.saturating_mul(asked)),
             demos: *max_demos,
-            shown: 3,
+            shown: if *published { 3 } else { minibatch.saturating_mul(2) },
             writer: Writer::Lm(prompt_lm.clone()),
-            ..Cost::of_rollouts(Span::between(least, most))
+            ..Cost::of_rollouts(Span::between(val.saturating_add(runs.saturating_mul(explored)), most))
         })
     }
 
@@ -256,6 +283,6 @@ impl<E, O> Simba<SharedMetric<E, O>> {
         P: Program<Output = O>,
         E: ExampleFor<P>,
     {
-        Search::start(study, &self.settings, self.advisor()).await?.run().await
+        Search::start(study, &self.settings, self.advisor(), self.proposer()).await?.run().await
     }
 }

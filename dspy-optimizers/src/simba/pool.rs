@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dspy_core::Rng;
 
+use crate::race::Standing;
 use crate::report::Trial;
 use crate::samplers::weighted;
 
@@ -16,6 +17,18 @@ pub(super) struct Member<P> {
     pub(super) taught: BTreeSet<usize>,
     /// Its scores by row of the trainset.
     pub(super) scores: BTreeMap<usize, f64>,
+    /// Its scores by row of the valset, if there is one.
+    pub(super) val_scores: BTreeMap<usize, f64>,
+    /// Its result in a race on the rows to select by.
+    pub(super) standing: Option<Standing>,
+}
+
+impl<P> Member<P> {
+    /// Creates a member without scores.
+    pub(super) fn new(program: P, scope: String, trial: Trial, taught: BTreeSet<usize>) -> Self {
+        let (scores, val_scores) = (BTreeMap::new(), BTreeMap::new());
+        Member { program, scope, trial, taught, scores, val_scores, standing: None }
+    }
 }
 
 /// All programs so far. The first one is the original.
@@ -38,6 +51,10 @@ impl<P> Pool<P> {
         &self.0[place]
     }
 
+    pub(super) fn get_mut(&mut self, place: usize) -> &mut Member<P> {
+        &mut self.0[place]
+    }
+
     pub(super) fn knows(&self, scope: &str) -> bool {
         self.0.iter().any(|member| member.scope == scope)
     }
@@ -50,30 +67,27 @@ impl<P> Pool<P> {
         self.0
     }
 
-    /// Adds scores of the original program.
-    pub(super) fn add_original(&mut self, scores: BTreeMap<usize, f64>) {
-        self.0[0].scores.extend(scores);
-    }
-
     /// Returns the gain of a program: the mean difference to the original program on the same rows, without those
     /// that its demonstrations are made of; 0 if there are no such rows. Gains on different minibatches are comparable,
     /// scores are not.
     pub(super) fn gain(&self, place: usize) -> f64 {
         let member = self.get(place);
-        let original = &self.original().scores;
-        let scores = member.scores.iter().filter(|(row, _)| !member.taught.contains(row));
-        let gains: Vec<f64> = scores.filter_map(|(row, score)| Some(score - original.get(row)?)).collect();
+        let original = self.original();
+        let train = member.scores.iter().filter(|(row, _)| !member.taught.contains(row));
+        let train = train.map(|(row, score)| (original.scores.get(row), score));
+        let val = member.val_scores.iter().map(|(row, score)| (original.val_scores.get(row), score));
+        let gains: Vec<f64> = train.chain(val).filter_map(|(other, score)| Some(score - other?)).collect();
         if gains.is_empty() { 0.0 } else { gains.iter().sum::<f64>() / gains.len() as f64 }
     }
 
-    /// Returns the places of the best programs, at most `count`, the original one always among them.
-    pub(super) fn top(&self, count: usize) -> Vec<usize> {
+    /// Returns the places of the best programs, at most `count`, and `always` among them.
+    pub(super) fn top(&self, count: usize, always: usize) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.len()).collect();
         places.sort_by(|a, b| self.gain(*b).total_cmp(&self.gain(*a)));
         places.truncate(count.max(1));
-        if !places.contains(&0) {
+        if !places.contains(&always) {
             places.pop();
-            places.push(0);
+            places.push(always);
         }
         places
     }
@@ -96,13 +110,10 @@ mod tests {
 
     fn member(scores: &[(usize, f64)], taught: &[usize]) -> Member<()> {
         let program = DynPredict::new("a -> b".parse().unwrap());
-        Member {
-            program: (),
-            scope: String::new(),
-            trial: Trial::new("", &program),
-            taught: taught.iter().copied().collect(),
-            scores: scores.iter().copied().collect(),
-        }
+        let mut member =
+            Member::new((), String::new(), Trial::new("", &program), taught.iter().copied().collect());
+        member.scores = scores.iter().copied().collect();
+        member
     }
 
     fn pool() -> Pool<()> {
@@ -122,8 +133,9 @@ mod tests {
         for (gain, expected) in gains.iter().zip([0.0, 0.4, -0.2, -0.1]) {
             assert!((gain - expected).abs() < 1e-9, "{gains:?}");
         }
-        assert_eq!(pool.top(3), [1, 0, 3]);
-        assert_eq!(pool.top(1), [0], "the original is always there");
+        assert_eq!(pool.top(3, 0), [1, 0, 3]);
+        assert_eq!(pool.top(1, 0), [0], "the original is always there");
+        assert_eq!(pool.top(2, 2), [1, 2]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use dspy_core::program::{HasPredictors, TraceStep};
 use dspy_core::signature::{Demo, Values};
 use serde_json::Value;
 
-use super::advisor::{Advisor, Comparison};
+use super::advisor::Comparison;
 use super::buckets::{Bucket, Buckets};
 use super::prompts::with_advice;
 use crate::engine::Rollout;
@@ -93,22 +93,17 @@ pub(super) fn comparison<'a>(
     Some(Comparison { row, better, worse, sample })
 }
 
-/// Asks for advice and appends it to the instructions.
-///
-/// # Errors
-/// If there is no answer, or none that can be read.
-pub(super) async fn advice(
-    advisor: &Advisor,
+/// Returns the instruction of each step with its advice below, unless the instruction has it already.
+pub(super) fn appended(
     program: &impl HasPredictors,
-    comparison: &Comparison<'_>,
-) -> dspy_core::Result<BTreeMap<String, String>> {
-    let mut advice = advisor.advise(program, comparison).await?;
+    advice: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let predictors = program.named_predictors();
     let advised = predictors.into_iter().filter_map(|(path, predictor)| {
-        let (text, instruction) = (advice.remove(&path)?, predictor.instruction());
-        (!instruction.contains(&text)).then(|| (path, with_advice(instruction, &text)))
+        let (text, instruction) = (advice.get(&path)?, predictor.instruction());
+        (!instruction.contains(text)).then(|| (path, with_advice(instruction, text)))
     });
-    Ok(advised.collect())
+    advised.collect()
 }
 
 #[cfg(test)]
@@ -151,7 +146,7 @@ mod tests {
         // Two runs on each of 10 rows: bad ones, half good ones, a pair that differs, good ones.
         let first = [0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0];
         let second = [0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.2, 1.0, 1.0];
-        let buckets = Buckets::of(10, [first, second].concat().into_iter().map(run).collect());
+        let buckets = Buckets::of((0..10).cycle().zip([first, second].concat().into_iter().map(run)));
         let row = Values::new();
         let of = |at: usize| {
             let bucket = buckets.list.iter().find(|bucket| bucket.row == at).unwrap();
