@@ -396,7 +396,9 @@ async fn main() {
         Ok(arguments) => arguments,
         Err(message) => {
             eprintln!("{message}");
-            std::process::exit(2);
+            // Help on request is no failure.
+            let requested = std::env::args().any(|argument| argument == "--help");
+            std::process::exit(if requested { 0 } else { 2 });
         }
     };
     dspy::configure(Lm::builtin());

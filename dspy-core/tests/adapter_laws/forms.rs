@@ -7,6 +7,7 @@ use dspy_core::lm::Completion;
 use dspy_core::signature::{FieldSpec, SignatureSpec};
 use serde_json::{Value, json};
 
+use super::ADAPTERS;
 use super::streams::{Known, watch};
 
 /// The signature with all outputs required, or with all of them optional.
@@ -266,7 +267,7 @@ fn labels_stand_once_in_a_prompt() {
     let spec: SignatureSpec = format!("q -> label: Literal[{}]", labels.join(", ")).parse().unwrap();
     let inputs = [("q".to_owned(), "x".into())].into_iter().collect();
     let prompt = dspy_core::adapter::Prompt { spec: &spec, demos: &[] };
-    for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+    for adapter in ADAPTERS {
         let mut text: String =
             adapter.preamble(prompt).iter().map(|message| message.text().into_owned()).collect();
         // The JSON adapter shows the shape of the object in its instructions, too.
@@ -294,7 +295,7 @@ fn replies_in_another_format() {
         "**answer**: 5\n**why:** x y",
         "<think>### answer\n4</think>**Answer**: 5\n\n**Why**: x y",
     ] {
-        for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+        for adapter in ADAPTERS {
             assert_eq!(
                 read(adapter, &spec(fields, false), reply),
                 Ok(value.clone()),

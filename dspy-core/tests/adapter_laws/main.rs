@@ -19,6 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// The adapters under test.
+const ADAPTERS: [&dyn Adapter; 3] = [&ChatAdapter, &JsonAdapter, &XmlAdapter];
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
@@ -154,7 +157,7 @@ proptest! {
     #[test]
     fn what_is_rendered_is_read_back(outputs in outputs()) {
         let spec = spec();
-        for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+        for adapter in ADAPTERS {
             let reply = adapter.reply(&spec, &values(&outputs));
             prop_assert_eq!(&read(adapter, &spec, &reply), &outputs, "{}: {}", adapter.name(), reply);
         }
@@ -172,7 +175,7 @@ proptest! {
     #[test]
     fn no_reply_upsets_an_adapter(reply in prop_oneof![text(), "\\PC{0,200}", "(<[a-z]{0,5}>|</[a-z]{0,5}>|\\[\\[ ?#{0,3} ?[a-z]{0,5} ?#{0,3} ?\\]\\]|[\\[\\]{}\",:\n]|[a-z0-9 ]{1,4}){0,60}"]) {
         let spec = spec();
-        for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+        for adapter in ADAPTERS {
             let _ = adapter.parse(&spec, &Completion::new(reply.as_str()));
         }
     }
@@ -182,7 +185,7 @@ proptest! {
 fn long_lines_of_openings_are_refused_in_linear_time() {
     let spec = spec();
     for unit in ["[[ ## text ## ]]\n", "[[ ", "<text>", "<", "{\"text\": ", "[[[[##", "[[#a]]"] {
-        for adapter in [&ChatAdapter as &dyn Adapter, &JsonAdapter, &XmlAdapter] {
+        for adapter in ADAPTERS {
             work::assert_linear(&format!("{} {unit}", adapter.name()), 75_000, |size| {
                 let reply = Completion::new(unit.repeat(size / unit.len()));
                 assert!(adapter.parse(&spec, &reply).is_err(), "{unit}");

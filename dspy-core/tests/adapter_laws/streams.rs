@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dspy_core::adapter::{Adapter, ChatAdapter, JsonAdapter, ReplyReader, XmlAdapter};
+use dspy_core::adapter::{Adapter, ReplyReader};
 use dspy_core::lm::Completion;
 use dspy_core::signature::{FieldChange, FieldUpdate, SignatureSpec};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Outputs, outputs, spec, text, values, work};
+use super::{ADAPTERS, Outputs, outputs, spec, text, values, work};
 
 /// What a watcher knows of a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,8 +115,6 @@ pub(super) fn watch(
         None => Ok(pieces.state),
     }
 }
-
-const ADAPTERS: [&dyn Adapter; 3] = [&ChatAdapter, &JsonAdapter, &XmlAdapter];
 
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..40usize, 1..6)
