@@ -271,10 +271,10 @@ fn tokens_and_dollars_are_those_of_the_prompts() {
         "the built-in model is free"
     );
 
-    let loops = priced.clone().at_calls_per_rollout(3);
+    let loops = priced.clone().at_calls_per_rollout(3.0);
     assert_eq!(loops.program_calls.most, priced.program_calls.most.map(|calls| 3 * calls));
     assert!(loops.usd.unwrap().most > usd.most && loops.tokens.unwrap().least > priced.tokens.unwrap().least);
-    assert_eq!(loops.at_calls_per_rollout(1).program_calls, priced.program_calls);
+    assert_eq!(loops.at_calls_per_rollout(1.0).program_calls, priced.program_calls);
 }
 
 #[test]

@@ -243,6 +243,8 @@ impl<E, O> Ace<SharedMetric<E, O>> {
             baseline: Some(val),
             proposals: self.proposer.calls(Span::between(0, reflected.saturating_add(curated))),
             shown: (*batch).min(*rows_per_curation),
+            // Of four bytes each, in the prompt of each predictor.
+            written: self.settings.rules.max_chars.div_ceil(4) as u64,
             writer: self.proposer.writer(),
             ..Cost::of_rollouts(Span::between(val, most))
         })

@@ -3,7 +3,8 @@
 use dspy_core::lm::Lm;
 use dspy_core::program::{HasPredictors, current_lm};
 
-use super::tokens::{Prices, Tokens};
+use super::origin::{Dearest, Origin};
+use super::tokens::{MOST_WRITTEN, Prices, Tokens};
 use super::{Estimate, Span};
 use crate::data::Rows;
 
@@ -49,6 +50,8 @@ pub(crate) struct Cost {
     pub(crate) demos: usize,
     /// The number of rows that a prompt of the proposer shows.
     pub(crate) shown: usize,
+    /// The most tokens that proposed texts add to the prompt of a predictor.
+    pub(crate) written: u64,
     pub(crate) writer: Writer,
     pub(crate) teacher_lm: Option<Lm>,
 }
@@ -62,6 +65,7 @@ impl Cost {
             proposals: Span::exactly(0),
             demos: 0,
             shown: 0,
+            written: MOST_WRITTEN,
             writer: Writer::Lm(None),
             teacher_lm: None,
         }
@@ -96,33 +100,44 @@ impl Cost {
             Writer::Lm(lm) => Some(Prices::of([lm.as_ref().or(current.as_ref())])),
             Writer::Unknown => Some(None),
         };
-        let prompt = sizes.prompt + sizes.demo * self.demos as f64;
-        let asked = sizes.proposer_prompt(self.shown);
-        let written = Tokens::proposer_reply();
-        let total = |rollouts: u64, prompt: f64, proposals: u64| {
-            (rollouts as f64 * (prompt + sizes.reply) + proposals as f64 * (asked + written)) as u64
-        };
+        let texts = if none { 0 } else { self.written.saturating_mul(per_rollout) };
+        let prompt = sizes.prompt + sizes.demo * self.demos as f64 + texts as f64;
+        let asked = sizes.longest_proposer_prompt(self.shown);
+        let (written, longest) = (1.0, MOST_WRITTEN as f64);
         let most = self.rollouts.most.zip(self.proposals.most);
+        let tokens = Span {
+            least: (self.rollouts.least as f64 * (sizes.shortest + sizes.briefest)
+                + self.proposals.least as f64 * (sizes.proposer_prompt(0) + written))
+                as u64,
+            most: most.map(|(rollouts, proposals)| {
+                (rollouts as f64 * (prompt + sizes.reply) + proposals as f64 * (asked + longest)) as u64
+            }),
+        };
+        // The dearest call. A rollout that the budget ends may have made its dearest ones only.
+        let mut call = (prompt + sizes.reply, 0.0);
         let usd = Prices::of(models).and_then(|program| {
             // Without proposals, the price of their model does not matter.
             let writer = writer.map_or(Some(program), |writer| writer)?;
+            let (of_rollout, of_proposal) = (program.most(prompt, sizes.reply), writer.most(asked, longest));
+            call.1 = if none { of_rollout } else { of_rollout.max(of_proposal) };
             let cost = |(rollouts, proposals): (u64, u64)| {
-                rollouts as f64 * program.most(prompt, sizes.reply)
-                    + proposals as f64 * writer.most(asked, written)
+                rollouts as f64 * of_rollout + proposals as f64 * of_proposal
             };
-            let least = self.rollouts.least as f64 * program.least(sizes.prompt, sizes.reply)
-                + self.proposals.least as f64 * writer.least(asked, written);
+            let least = self.rollouts.least as f64 * program.least(sizes.shortest, sizes.briefest)
+                + self.proposals.least as f64 * writer.least(sizes.proposer_prompt(0), written);
             Some(Span { least, most: most.map(cost) })
         });
+        if !none {
+            call.0 = call.0.max(asked + longest);
+        }
         Estimate {
             program_calls: self.rollouts.map(|rollouts| rollouts.saturating_mul(per_rollout)),
             proposer_calls: self.proposals,
-            tokens: Some(Span {
-                least: total(self.rollouts.least, sizes.prompt, self.proposals.least),
-                most: most.map(|(rollouts, proposals)| total(rollouts, prompt, proposals)),
-            }),
+            tokens: Some(tokens),
             usd,
-            calls_per_rollout: per_rollout,
+            calls_per_rollout: per_rollout as f64,
+            dearest: Dearest { tokens: call.0, usd: call.1 },
+            origin: Origin::Whole,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Estimates of the cost of an optimization, before it runs.
 
 mod cost;
+mod origin;
 mod show;
 mod span;
 mod tokens;
@@ -9,6 +10,7 @@ use dspy_core::lm::Budget;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::cost::{Cost, Sizes, Writer};
+use self::origin::{Dearest, Limits, Origin};
 pub use self::span::Span;
 
 /// The cost of an optimization before it runs; see [`Optimizer::estimate`](crate::Optimizer::estimate).
@@ -21,9 +23,13 @@ pub use self::span::Span;
 /// - the run is neither stopped by an error nor answered by a cache, and the metric calls no model itself.
 ///
 /// Tokens and US dollars are expectations. A token is four bytes of text, as in the library's rate limiter. The prompts
-/// are those of the program on some rows; with the largest number of demonstrations that the optimizer sets for the
-/// upper end. Inputs and outputs that rows do not have, such as those of intermediate steps or reasoning, count 50
-/// tokens each. Instructions that become longer are not included.
+/// are those of the program on up to ten rows of the trainset. The lower end has the shortest of them and replies of
+/// one token per output. The upper end has prompts with the largest number of demonstrations that the optimizer sets,
+/// with instructions of 500 more tokens if it writes any (`Ace`: playbooks of the largest size), and replies of at
+/// least 50 tokens per output. Inputs and outputs that rows do not have, such as those of intermediate steps or
+/// reasoning, count 50 tokens each.
+///
+/// A limit on calls also limits the tokens and US dollars, at the size of the dearest call.
 ///
 /// ```
 /// # use dspy_core::lm::{Lm, Price};
@@ -61,8 +67,12 @@ pub struct Estimate {
     pub tokens: Option<Span<u64>>,
     /// The cost in US dollars; `None` if the price of a model is unknown, or a proposer's model is.
     pub usd: Option<Span<f64>>,
-    /// The number of calls that one run of the program is assumed to make.
-    pub calls_per_rollout: u64,
+    /// The number of calls that one run of the program is assumed to make on average.
+    pub calls_per_rollout: f64,
+    #[serde(default)]
+    dearest: Dearest,
+    #[serde(default, skip_serializing_if = "Origin::is_whole")]
+    origin: Origin,
 }
 
 impl Estimate {
@@ -73,7 +83,9 @@ impl Estimate {
             proposer_calls: Span::exactly(0),
             tokens: Some(Span::exactly(0)),
             usd: Some(Span { least: 0.0, most: Some(0.0) }),
-            calls_per_rollout: 1,
+            calls_per_rollout: 1.0,
+            dearest: Dearest { tokens: 0.0, usd: 0.0 },
+            origin: Origin::Whole,
         }
     }
 
@@ -84,23 +96,64 @@ impl Estimate {
             proposer_calls: Span::at_least(0),
             tokens: None,
             usd: None,
-            calls_per_rollout: 1,
+            calls_per_rollout: 1.0,
+            dearest: Dearest { tokens: 0.0, usd: 0.0 },
+            origin: Origin::Whole,
         }
     }
 
     /// Returns the number of all calls.
     pub fn calls(&self) -> Span<u64> {
-        self.program_calls + self.proposer_calls
+        let all = self.program_calls + self.proposer_calls;
+        match &self.origin {
+            Origin::Sum(parts) => parts.0.calls() + parts.1.calls(),
+            Origin::Limited { limits: Limits { calls: Some(limit), .. }, whole, .. } => {
+                Span { most: whole.calls().most, ..all }.up_to(*limit)
+            }
+            _ => all,
+        }
     }
 
-    /// Returns the estimate for a program that makes this many calls in a run, at least 1, for example as measured by
-    /// [`track_usage`](dspy_core::lm::track_usage) on a few rows.
+    /// Returns the estimate for a program that makes this many calls in a run on average, for example as measured by
+    /// [`track_usage`](dspy_core::lm::track_usage) on a few rows. A budget still limits it. A number that is not above
+    /// 0 changes nothing.
+    ///
+    /// ```
+    /// # use dspy_optimizers::{Budget, Estimate, Span};
+    /// # let mut estimate = Estimate::nothing();
+    /// # estimate.program_calls = Span::between(10, 100);
+    /// let looping = estimate.within(Budget::calls(120)).at_calls_per_rollout(1.5);
+    /// assert_eq!(looping.program_calls, Span::between(15, 120));
+    /// ```
     #[must_use]
-    pub fn at_calls_per_rollout(mut self, calls: u64) -> Self {
-        let (calls, assumed) = (calls.max(1), self.calls_per_rollout.max(1));
-        let scale = |count: u64| (u128::from(count) * u128::from(calls) / u128::from(assumed)) as u64;
+    pub fn at_calls_per_rollout(self, calls: f64) -> Self {
+        if calls.is_finite() && calls > 0.0 { self.scaled(calls) } else { self }
+    }
+
+    fn scaled(mut self, calls: f64) -> Self {
+        let ratio = calls / self.calls_per_rollout;
+        match std::mem::take(&mut self.origin) {
+            Origin::Whole => {}
+            Origin::Sum(parts) => {
+                let (first, then) = *parts;
+                // Each part keeps its ratio to the sum.
+                let [a, b] = [first, then].map(|part| {
+                    let own = part.calls_per_rollout * ratio;
+                    part.scaled(own)
+                });
+                return Estimate { calls_per_rollout: calls, ..a.then(b) };
+            }
+            Origin::Limited { whole, limits, sure } => {
+                let sure = sure.map(|sure| (sure as f64 * ratio) as u64);
+                return whole.scaled(calls).limited(limits, sure);
+            }
+            Origin::Optional(whole) => return whole.scaled(calls).or_nothing(),
+        }
         let before = self.calls();
-        self.program_calls = self.program_calls.map(scale);
+        self.program_calls = Span {
+            least: (self.program_calls.least as f64 * ratio) as u64,
+            most: self.program_calls.most.map(|most| (most as f64 * ratio).ceil() as u64),
+        };
         let after = self.calls();
         // All calls are taken to have the same size.
         let factor = |before: u64, after: u64| if before == 0 { 1.0 } else { after as f64 / before as f64 };
@@ -108,7 +161,7 @@ impl Estimate {
         let most = before.most.zip(after.most).map_or(least, |(before, after)| factor(before, after));
         self.tokens = self.tokens.map(|tokens| Span {
             least: (tokens.least as f64 * least) as u64,
-            most: tokens.most.map(|tokens| (tokens as f64 * most) as u64),
+            most: tokens.most.map(|tokens| (tokens as f64 * most).ceil() as u64),
         });
         self.usd =
             self.usd.map(|usd| Span { least: usd.least * least, most: usd.most.map(|usd| usd * most) });
@@ -125,54 +178,79 @@ impl Estimate {
             tokens: self.tokens.zip(next.tokens).map(|(a, b)| a + b),
             usd: self.usd.zip(next.usd).map(|(a, b)| a + b),
             calls_per_rollout: self.calls_per_rollout.max(next.calls_per_rollout),
+            dearest: Dearest {
+                tokens: self.dearest.tokens.max(next.dearest.tokens),
+                usd: self.dearest.usd.max(next.dearest.usd),
+            },
+            origin: Origin::Sum(Box::new((self, next))),
         }
     }
 
     /// Returns the estimate of a run with this budget, which may end it after its first `sure` calls of the program.
-    pub(crate) fn ended_by(mut self, budget: Budget, sure: u64) -> Self {
-        let other = budget.tokens.is_some() || budget.usd.is_some() || budget.time.is_some();
-        let calls = budget.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
-        if other || calls {
-            let before = self.program_calls.least;
-            let least = if other { 0 } else { before.min(sure) };
-            let part = if before == 0 { 0.0 } else { least as f64 / before as f64 };
-            (self.program_calls.least, self.proposer_calls.least) = (least, 0);
-            if let Some(tokens) = &mut self.tokens {
-                tokens.least = (tokens.least as f64 * part) as u64;
-            }
-            if let Some(usd) = &mut self.usd {
-                usd.least *= part;
-            }
-        }
-        self.within(budget)
+    pub(crate) fn ended_by(self, budget: Budget, sure: u64) -> Self {
+        self.limited(budget.into(), Some(sure))
     }
 
     /// Returns the estimate of work that may not be done.
-    pub(crate) fn or_nothing(mut self) -> Self {
-        self.program_calls.least = 0;
-        self.proposer_calls.least = 0;
-        if let Some(tokens) = &mut self.tokens {
-            tokens.least = 0;
-        }
-        if let Some(usd) = &mut self.usd {
-            usd.least = 0.0;
-        }
-        self
+    pub(crate) fn or_nothing(self) -> Self {
+        let mut all = self.clone();
+        all.keep(0.0);
+        all.origin = Origin::Optional(Box::new(self));
+        all
     }
 
     /// Returns the estimate of a run with this budget: nothing is above a limit of it.
     #[must_use]
-    pub fn within(mut self, budget: Budget) -> Self {
-        if let Some(calls) = budget.calls {
-            self.program_calls = self.program_calls.up_to(calls);
-            self.proposer_calls = self.proposer_calls.up_to(calls);
+    pub fn within(self, budget: Budget) -> Self {
+        self.limited(budget.into(), None)
+    }
+
+    fn limited(self, limits: Limits, sure: Option<u64>) -> Self {
+        let mut all = self.clone();
+        let other = limits.tokens.is_some() || limits.usd.is_some() || limits.time;
+        let calls = limits.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
+        if let Some(sure) = sure.filter(|_| other || calls) {
+            let before = self.program_calls.least;
+            let least = if other { 0 } else { before.min(sure) };
+            all.keep(if before == 0 { 0.0 } else { least as f64 / before as f64 });
+            (all.program_calls.least, all.proposer_calls.least) = (least, 0);
         }
-        if let (Some(tokens), Some(limit)) = (&mut self.tokens, budget.tokens) {
+        if let Some(limit) = limits.calls {
+            let before = all.program_calls.least;
+            if before > limit {
+                all.keep(limit as f64 / before as f64);
+            }
+            all.program_calls = all.program_calls.up_to(limit);
+            all.proposer_calls = all.proposer_calls.up_to(limit);
+            // Without the size of a call, nothing follows from their number, except for none.
+            if self.dearest.tokens > 0.0 || limit == 0 {
+                let most = (self.dearest.tokens * limit as f64).ceil() as u64;
+                all.tokens = all.tokens.map(|tokens| tokens.up_to(most));
+            }
+            if self.dearest.usd > 0.0 || limit == 0 {
+                all.usd = all.usd.map(|usd| usd.up_to(self.dearest.usd * limit as f64));
+            }
+        }
+        if let (Some(tokens), Some(limit)) = (&mut all.tokens, limits.tokens) {
             *tokens = tokens.up_to(limit);
         }
-        if let (Some(usd), Some(limit)) = (&mut self.usd, budget.usd) {
+        if let (Some(usd), Some(limit)) = (&mut all.usd, limits.usd) {
             *usd = usd.up_to(limit);
         }
-        self
+        all.origin = Origin::Limited { whole: Box::new(self), limits, sure };
+        all
+    }
+
+    /// Lowers the lower ends to this part.
+    fn keep(&mut self, part: f64) {
+        let lower = |count: &mut u64| *count = (*count as f64 * part) as u64;
+        lower(&mut self.program_calls.least);
+        lower(&mut self.proposer_calls.least);
+        if let Some(tokens) = &mut self.tokens {
+            lower(&mut tokens.least);
+        }
+        if let Some(usd) = &mut self.usd {
+            usd.least *= part;
+        }
     }
 }

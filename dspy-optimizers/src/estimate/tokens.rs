@@ -3,7 +3,7 @@
 use dspy_core::lm::{Lm, Message, Price};
 use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
-use dspy_core::signature::{FieldSpec, Role, Values};
+use dspy_core::signature::{FieldSpec, Values};
 use serde_json::Value;
 
 use crate::data::Rows;
@@ -17,16 +17,29 @@ const SAMPLE: usize = 10;
 /// The tokens of a value that is not known.
 const UNKNOWN: u64 = 50;
 
+/// The tokens of the name of a field around its value.
+const MARKER: u64 = 10;
+
 /// The tokens that the proposers' own instructions take up.
 const PROPOSER: u64 = 400;
 
-/// The tokens of an instruction that a proposer writes.
+/// The tokens of an instruction that a proposer writes, and the most of a longer one.
 const WRITTEN: u64 = 200;
+pub(super) const MOST_WRITTEN: u64 = 500;
+
+/// The number of earlier instructions that a prompt of a proposer shows, for the upper end.
+const HISTORY: u64 = 5;
 
 /// The tokens of the calls of a run of a program, summed over its predictors.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tokens {
+    /// The mean prompt.
     pub(super) prompt: f64,
+    /// The shortest prompt.
+    pub(super) shortest: f64,
+    /// The shortest reply.
+    pub(super) briefest: f64,
+    /// A long reply.
     pub(super) reply: f64,
     /// A demonstration in the prompt of each predictor.
     pub(super) demo: f64,
@@ -41,50 +54,63 @@ impl Tokens {
     pub(super) fn of<E>(program: &impl HasPredictors, rows: &Rows<'_, E>) -> Self {
         let sample: Vec<&Values> = rows.iter().take(SAMPLE).map(|row| row.values).collect();
         let count = sample.len().max(1) as f64;
-        let mut all = Tokens::default();
+        let mut all = Tokens { shortest: f64::INFINITY, ..Tokens::default() };
         for values in &sample {
             all.row += text(values.values().map(length).sum::<usize>()) as f64 / count;
+            let mut prompt = 0.0;
+            all.briefest = 0.0;
             for (_, predictor) in program.named_predictors() {
                 let call = Self::of_call(predictor, values);
-                all.prompt += call.prompt / count;
+                prompt += call.prompt;
+                all.briefest += call.briefest;
                 all.reply += call.reply / count;
                 all.demo += call.demo / count;
                 all.task += call.task / count;
             }
+            all.prompt += prompt / count;
+            all.shortest = all.shortest.min(prompt);
         }
+        all.shortest = if sample.is_empty() { 0.0 } else { all.shortest };
         all
     }
 
     fn of_call(predictor: &Predictor, row: &Values) -> Self {
         let spec = predictor.spec();
-        let part = |role: Role| -> u64 {
-            let fields = spec.fields().iter().filter(|field| field.role() == role);
-            fields.map(|field| row.get(field.name()).map_or(UNKNOWN, |value| text(length(value)) + 8)).sum()
-        };
-        let (inputs, outputs) = (part(Role::Input), part(Role::Output));
+        let known = |field: &FieldSpec| row.get(field.name()).map_or(UNKNOWN, |value| text(length(value)));
+        let inputs: u64 = spec.inputs().map(|field| known(field) + MARKER).sum();
+        let outputs: u64 = spec.outputs().map(|field| known(field) + MARKER).sum();
+        // A model may write more than the label.
+        let reply: u64 = spec.outputs().map(|field| known(field).max(UNKNOWN) + MARKER).sum();
         let describe = |field: &FieldSpec| field.name().len() + field.description().len();
         let task = text(spec.instruction().len() + spec.fields().iter().map(describe).sum::<usize>());
-        // Without an input, such as that of a later step, the prompt is not rendered.
-        let rendered = predictor.render(row).map(|messages| messages.iter().map(tokens).sum::<u64>());
+        let given = |field: &FieldSpec| {
+            let unknown = || Value::String("x".repeat(UNKNOWN as usize * BYTES));
+            (field.name().to_owned(), row.get(field.name()).cloned().unwrap_or_else(unknown))
+        };
+        let given: Values = spec.inputs().map(given).collect();
+        let rendered = predictor.render(&given).map(|messages| messages.iter().map(tokens).sum::<u64>());
         let shown: u64 =
             predictor.demos().iter().map(|demo| text(demo.values.values().map(length).sum())).sum();
         let prompt = rendered.unwrap_or(2 * task + shown + inputs + outputs);
         Tokens {
             prompt: prompt as f64,
-            reply: outputs as f64,
+            shortest: prompt as f64,
+            briefest: spec.outputs().count() as f64,
+            reply: reply as f64,
             demo: (inputs + outputs) as f64,
             task: task as f64,
             row: 0.0,
         }
     }
 
+    /// Returns the tokens of the longest prompt of a proposer that shows this many rows.
+    pub(super) fn longest_proposer_prompt(&self, rows: usize) -> f64 {
+        self.proposer_prompt(rows) + (HISTORY * WRITTEN) as f64 + self.reply * rows as f64
+    }
+
     /// Returns the tokens of the prompt of a proposer that shows this many rows.
     pub(super) fn proposer_prompt(&self, rows: usize) -> f64 {
         PROPOSER as f64 + self.task + self.row * rows as f64
-    }
-
-    pub(super) fn proposer_reply() -> f64 {
-        WRITTEN as f64
     }
 }
 

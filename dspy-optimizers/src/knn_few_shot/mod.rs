@@ -174,7 +174,7 @@ impl<E: Example, O: Send + Sync + 'static> KnnFewShot<SharedMetric<E, O>> {
         self.settings.check()?;
         estimate::<_, E, _>(program, &data.into_data(), &self.options, |sizes| {
             let cost = self.settings.cost_of_every_row(sizes.train);
-            Ok(Cost { demos: program.shown(), ..cost })
+            Ok(Cost { demos: program.shown().max(cost.demos), ..cost })
         })
     }
 

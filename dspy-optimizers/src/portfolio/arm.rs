@@ -12,6 +12,12 @@ use crate::{
     OptimizeError, Optimized, Optimizer, Simba,
 };
 
+/// The number of rows that a proposer sees.
+const SHOWN: usize = 30;
+
+/// The runs of [`Simba`] on each row of a minibatch.
+const SIMBA_RUNS: usize = 10;
+
 /// An optimizer of a portfolio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arm {
@@ -57,15 +63,28 @@ impl Arm {
     /// All of them, in the order in which they are kept if the budget is too small.
     pub(super) const ALL: [Arm; 9] = [
         Arm::Labeled,
-        Arm::Gepa,
-        Arm::RandomSearch,
+        Arm::InferRules,
         Arm::Copro,
         Arm::ModuleOpro,
-        Arm::InferRules,
-        Arm::Mipro,
+        Arm::RandomSearch,
+        Arm::Gepa,
         Arm::Capo,
+        Arm::Mipro,
         Arm::Simba,
     ];
+
+    /// Returns the fewest runs with which the optimizer can try anything beyond the rows that are scored already.
+    pub(super) fn least(self) -> usize {
+        match self {
+            Arm::Simba => MINIBATCH * SIMBA_RUNS,
+            _ => 0,
+        }
+    }
+
+    /// Returns whether the optimizer runs programs under the names that other studies give them.
+    pub(super) fn names_alike(self) -> bool {
+        self != Arm::RandomSearch
+    }
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -106,8 +125,8 @@ impl Arm {
                     work
                 )
             }
-            Arm::Copro => compile!(Copro::builder().depth(2).breadth(sizes.breadth()), work),
-            Arm::ModuleOpro => compile!(ModuleOpro::builder().steps(sizes.steps()), work),
+            Arm::Copro => compile!(Copro::builder().examples(SHOWN).depth(2).breadth(sizes.breadth()), work),
+            Arm::ModuleOpro => compile!(ModuleOpro::builder().examples(SHOWN).steps(sizes.steps()), work),
             Arm::InferRules => {
                 compile!(
                     InferRules::builder().num_candidates(sizes.candidates().saturating_sub(2).clamp(1, 10)),
@@ -120,10 +139,13 @@ impl Arm {
             }
             Arm::Capo => {
                 let (population, steps) = sizes.generations();
-                compile!(Capo::builder().population(population).crossovers(3).steps(steps), work)
+                compile!(
+                    Capo::builder().examples(SHOWN).population(population).crossovers(3).steps(steps),
+                    work
+                )
             }
             Arm::Simba => {
-                let steps = (rollouts / (MINIBATCH * 10)).clamp(1, 8);
+                let steps = (rollouts / (MINIBATCH * SIMBA_RUNS)).clamp(1, 8);
                 compile!(Simba::builder().minibatch(MINIBATCH).num_candidates(4).max_steps(steps), work)
             }
         }
@@ -139,9 +161,9 @@ struct Scale {
 }
 
 impl Scale {
-    /// Returns the number of runs of an evolution, at least the valset and two minibatches.
+    /// Returns the number of runs of an evolution, at least two programs on the valset and four minibatches.
     fn evolution(self) -> usize {
-        self.rollouts.max(self.val + 6)
+        self.rollouts.max(2 * self.val + 12)
     }
 
     /// Returns the number of candidates in a race, in which each runs on half of the rows.

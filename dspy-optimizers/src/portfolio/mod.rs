@@ -1,6 +1,7 @@
 //! `Portfolio`: the optimizers that suit a program and its data, by successive halving.
 
 mod arm;
+mod finals;
 mod plan;
 mod search;
 mod suit;
@@ -25,11 +26,13 @@ use crate::verify::Verify;
 /// 1. The original program is scored. If it leaves no [headroom](crate::Headroom), that is all.
 /// 2. The optimizers that suit are found from the rows, the program and these scores; the report says why each other
 ///    one is left out. If the budget is too small for all of them, the last ones are left out.
-/// 3. They run in rungs by successive halving: every rung has the same part of the budget, and the better half of its
-///    optimizers goes on, each with twice as much. From the second rung on, each of them continues on the best program
-///    so far, whichever optimizer has made it, so that instructions of one and demonstrations of another come together.
-/// 4. The result is the best program on the valset. It is [verified](crate::Verify) on rows that no optimizer has seen,
-///    with a third of the rows, at most 100, by default: it is returned only if it is not worse than the original one.
+/// 3. They run in rungs by successive halving: every rung has an equal part of what is left of the budget, and the
+///    better half of its optimizers goes on, each with a larger share, on its own best program.
+/// 4. The best three take turns on the best program of all, so that instructions of one and demonstrations of another
+///    come together, until the budget or the headroom ends.
+/// 5. The best programs that the valset does not tell apart are compared on the rows to learn from, too; the better one
+///    on both is the result. It is [verified](crate::Verify) on rows that no optimizer has seen, a fifth of the rows and
+///    at most 100 by default: it is returned only if it is not worse than the original one.
 ///
 /// [`Report::decisions`](crate::Report::decisions) has the reasons: which optimizers ran, which did not, and what was
 /// dropped on which evidence. Programs are compared on the same rows, with the p-value of a paired t-test. The
@@ -38,13 +41,13 @@ use crate::verify::Verify;
 /// | optimizer | suits |
 /// |---|---|
 /// | [`LabeledFewShot`](crate::LabeledFewShot) | rows with labels |
-/// | [`Gepa`](crate::Gepa) | a metric that gives feedback |
-/// | [`BootstrapFewShotWithRandomSearch`](crate::BootstrapFewShotWithRandomSearch) | 10 rows or more to learn from, some of which the program gets right, or labels |
+/// | [`InferRules`](crate::InferRules) | labels of a closed set, such as an enum |
 /// | [`Copro`](crate::Copro) | one predictor |
 /// | [`ModuleOpro`](crate::ModuleOpro) | several predictors |
-/// | [`InferRules`](crate::InferRules) | labels of a closed set, such as an enum |
-/// | [`MiproV2`](crate::MiproV2) | 60 rows or more to learn from and to score on |
+/// | [`BootstrapFewShotWithRandomSearch`](crate::BootstrapFewShotWithRandomSearch) | 10 rows or more to learn from, some of which the program gets right, or labels |
+/// | [`Gepa`](crate::Gepa) | a metric that gives feedback |
 /// | [`Capo`](crate::Capo) | 60 rows or more to learn from and to score on |
+/// | [`MiproV2`](crate::MiproV2) | 60 rows or more to learn from and to score on |
 /// | [`Simba`](crate::Simba) | 16 rows or more to learn from, and scores that differ |
 ///
 /// [`KnnFewShot`](crate::KnnFewShot), [`EnsembleOptimizer`](crate::EnsembleOptimizer) and
@@ -53,8 +56,8 @@ use crate::verify::Verify;
 /// Without a [valset](crate::Data::valset), half of the trainset that is left after the verification rows were held
 /// out is used as one. At most 100 rows of a valset are used.
 ///
-/// Cost: the budget. 70 % of the part that is not reserved for the verification is planned for the optimizers, the rest
-/// is for scores. An optimizer gets a size that its share typically pays for, and may spend up to twice as much. With
+/// Cost: the budget. 90 % of the part that is not reserved for the verification is for the optimizers, the rest is for
+/// the comparison of the best programs. An optimizer gets a size that its share typically pays for, and may spend up to twice as much. With
 /// [`Budget::UNLIMITED`], the share of all optimizers is three times the runs of [`Auto`].
 ///
 /// ```
@@ -99,7 +102,7 @@ pub struct Portfolio<M = NoMetric> {
 impl Portfolio {
     /// Creates a builder with the defaults. The budget is that of the whole run, verification included.
     pub fn builder(budget: Budget) -> Self {
-        let verify = Verify::rows(100).at_most(1.0 / 3.0);
+        let verify = Verify::rows(100).at_most(0.2);
         let options = Options::default().budget(budget).verify(verify);
         Portfolio { metric: NoMetric, options, auto: Auto::Light }
     }

@@ -10,8 +10,17 @@ use crate::estimate::Sizes;
 /// The largest number of rows to compare on.
 pub(super) const MOST_VAL: usize = 100;
 
-/// The part of the budget of the search that is for the optimizers.
-const FOR_ARMS: f64 = 0.7;
+/// The part of the budget of the search that is for the optimizers; the rest is for the comparison of the finalists.
+const FOR_ARMS: f64 = 0.9;
+
+/// The largest number of further rungs.
+pub(super) const FURTHER: usize = 8;
+
+/// The number of finalists.
+pub(super) const FINALISTS: usize = 4;
+
+/// The largest number of rows to learn from on which finalists are compared.
+const MOST_FURTHER_ROWS: usize = 100;
 
 /// The runs of all optimizers if the budget has no limit, in units of those of a size.
 const UNLIMITED: usize = 3;
@@ -42,9 +51,10 @@ pub(super) fn unlimited(auto: Auto, predictors: usize, val: usize) -> usize {
 /// Returns the largest number of runs that a portfolio makes for this planned number.
 pub(super) fn most(planned: usize, val: usize) -> u64 {
     // Each result of an optimizer is scored at most once.
-    let results = rungs(Arm::ALL.len()).iter().sum::<usize>();
+    let results = rungs(Arm::ALL.len()).iter().sum::<usize>() + FURTHER;
     let scores = (results as u64 + 1).saturating_mul(val as u64);
-    ((planned as f64 * GUARD) as u64).saturating_add(scores)
+    let compared = (FINALISTS * MOST_FURTHER_ROWS) as u64;
+    ((planned as f64 * GUARD) as u64).saturating_add(scores).saturating_add(compared)
 }
 
 /// Returns the number of optimizers in each rung.
@@ -74,6 +84,11 @@ impl Share {
     pub(super) fn limit(&self) -> Budget {
         times(self.budget, GUARD)
     }
+
+    /// Returns the number of runs that the limit pays.
+    pub(super) fn limit_of_rollouts(&self) -> usize {
+        (self.rollouts as f64 * GUARD) as usize
+    }
 }
 
 /// Returns a budget with each limit multiplied, without one on time.
@@ -87,10 +102,21 @@ fn times(budget: Budget, factor: f64) -> Budget {
     product
 }
 
+/// Returns what is left of a budget after these calls.
+fn left(budget: Budget, spent: &Usage) -> Budget {
+    let mut left = budget;
+    left.calls = budget.calls.map(|calls| calls.saturating_sub(spent.requests));
+    left.tokens = budget.tokens.map(|tokens| tokens.saturating_sub(spent.total_tokens()));
+    left.usd = budget.usd.map(|usd| (usd - spent.cost_usd.unwrap_or_default()).max(0.0));
+    left
+}
+
 /// The budget of all optimizers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Purse {
     budget: Budget,
+    /// That of the search, which also pays the comparison of the finalists.
+    search: Budget,
     /// The mean cost of a run of the program.
     calls: f64,
     tokens: f64,
@@ -110,16 +136,27 @@ impl Purse {
         };
         Purse {
             budget,
+            search,
             calls,
             tokens: mean(usage.total_tokens() as f64),
             usd: mean(usage.cost_usd.unwrap_or_default()),
         }
     }
 
-    /// Returns the part of one of `arms` optimizers in one of `rungs` rungs.
-    pub(super) fn share(&self, rungs: usize, arms: usize) -> Share {
+    /// Returns the part of one of `arms` optimizers, in the first of `rungs` rungs, of what is left after these calls.
+    pub(super) fn share(&self, spent: &Usage, rungs: usize, arms: usize) -> Share {
         let part = 1.0 / (rungs.max(1) * arms.max(1)) as f64;
-        let budget = times(self.budget, part);
+        let budget = times(left(self.budget, spent), part);
+        Share { budget, rollouts: self.pays(budget) }
+    }
+
+    /// Returns the number of rows on which each of `finalists` can be compared further, after these calls.
+    pub(super) fn further_rows(&self, spent: &Usage, finalists: usize) -> usize {
+        (self.pays(left(self.search, spent)) / finalists.max(1)).min(MOST_FURTHER_ROWS)
+    }
+
+    /// Returns the number of runs that a budget pays.
+    fn pays(&self, budget: Budget) -> usize {
         let pays = |limit: Option<f64>, each: f64| {
             limit.filter(|_| each > 0.0).map_or(f64::INFINITY, |limit| limit / each)
         };
@@ -127,13 +164,14 @@ impl Purse {
             .min(pays(budget.tokens.map(|tokens| tokens as f64), self.tokens))
             .min(pays(budget.usd, self.usd));
         // A quotient such as 0.007 ÷ 0.001 is slightly less than the number that is meant.
-        Share { budget, rollouts: ((rollouts + 1e-9) as usize).min(MOST_ROLLOUTS) }
+        ((rollouts + 1e-9) as usize).min(MOST_ROLLOUTS)
     }
 
     /// Returns the number of the first of these optimizers that can all be run: each must at least be able to compare
     /// two programs on the rows. One is always run.
     pub(super) fn affords(&self, arms: usize, val: usize) -> usize {
-        let fits = |count: &usize| self.share(rungs(*count).len(), *count).rollouts >= 2 * val;
+        let fits =
+            |count: &usize| self.share(&Usage::default(), rungs(*count).len(), *count).rollouts >= 2 * val;
         (1..=arms).rev().find(fits).unwrap_or(arms.min(1))
     }
 }
@@ -155,14 +193,26 @@ mod tests {
             sum
         });
         let purse = Purse::new(Budget::calls(1_600), &usage, 10, 0);
-        let shares: Vec<usize> = rungs(8).into_iter().map(|arms| purse.share(4, arms).rollouts).collect();
-        assert_eq!(shares, [17, 35, 70, 140], "of 1120 calls, two for each run");
-        let spent: u64 =
-            rungs(8).into_iter().map(|arms| purse.share(4, arms).budget.calls.unwrap() * arms as u64).sum();
-        assert!(spent <= 1_120, "{spent}");
-        assert_eq!(purse.affords(8, 17), 4, "each of them runs on 34 rows");
+        let none = Usage::default();
+        let shares: Vec<usize> =
+            rungs(8).into_iter().map(|arms| purse.share(&none, 4, arms).rollouts).collect();
+        assert_eq!(shares, [22, 45, 90, 180], "of 1440 calls, two for each run");
+        let spent: u64 = rungs(8)
+            .into_iter()
+            .map(|arms| purse.share(&none, 4, arms).budget.calls.unwrap() * arms as u64)
+            .sum();
+        assert!(spent <= 1_440, "{spent}");
+        assert_eq!(purse.affords(8, 22), 4, "each of them runs on 44 rows");
         assert_eq!(purse.affords(8, 10_000), 1);
         assert_eq!(purse.affords(0, 10), 0);
+        // What a rung has left is for the next one, and the rest for the finalists.
+        assert_eq!(purse.share(&usage, 2, 1).rollouts, (1_440 - 20) / 4);
+        assert_eq!(purse.further_rows(&usage, 4), 100);
+        let spent = (0..1_440).fold(none, |mut sum, _| {
+            sum += Usage::tokens(1, 1);
+            sum
+        });
+        assert_eq!((purse.share(&spent, 1, 1).rollouts, purse.further_rows(&spent, 4)), (0, 20));
     }
 
     #[test]
@@ -172,10 +222,10 @@ mod tests {
             sum += Usage::tokens(90, 10).at_cost(0.001);
             sum
         });
-        let share = |budget| Purse::new(budget, &usage, 10, 500).share(1, 1);
-        assert_eq!(share(Budget::calls(1_000)).rollouts, 700);
-        assert_eq!(share(Budget::calls(1_000).tokens(10_000)).rollouts, 70);
-        assert_eq!(share(Budget::calls(1_000).usd(0.01)).rollouts, 7);
+        let share = |budget| Purse::new(budget, &usage, 10, 500).share(&Usage::default(), 1, 1);
+        assert_eq!(share(Budget::calls(1_000)).rollouts, 900);
+        assert_eq!(share(Budget::calls(1_000).tokens(10_000)).rollouts, 90);
+        assert_eq!(share(Budget::calls(1_000).usd(0.01)).rollouts, 9);
         let unlimited = share(Budget::UNLIMITED);
         assert_eq!((unlimited.rollouts, unlimited.budget.calls), (500, Some(500)));
     }

@@ -1,6 +1,6 @@
 //! The search: the original program, the optimizers that suit, and the rungs.
 
-use dspy_core::lm::Budget;
+use dspy_core::lm::{Budget, Usage};
 
 use super::arm::{Arm, Work};
 use super::plan::{self, Purse};
@@ -17,38 +17,46 @@ use crate::metric::SharedMetric;
 use crate::paired::{self, p_value};
 use crate::report::{ItemReport, ORIGINAL, Report, Stopped, Trial, mean, percent};
 
+/// The number of optimizers that take turns after the rungs.
+const IN_TURN: usize = 3;
+
 /// The state of one search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
-    study: &'s Study<'d, P, E>,
+    pub(super) study: &'s Study<'d, P, E>,
     metric: &'s SharedMetric<E, P::Output>,
-    learn: Rows<'d, E>,
+    pub(super) learn: Rows<'d, E>,
     val: Rows<'d, E>,
     case: Case,
-    purse: Purse,
+    pub(super) purse: Purse,
+    /// The cost so far. That of the study has, after a resume, the cost of later calls, too.
+    pub(super) spent: Usage,
     /// The best program so far.
-    best: Best<P>,
+    pub(super) best: Best<P>,
+    /// The best program of each optimizer that has one.
+    own: Vec<(Arm, Best<P>)>,
+    /// The results of all optimizers.
+    pub(super) results: Vec<Best<P>>,
 }
 
 /// A program with its scores on the valset.
-struct Best<P> {
-    program: P,
-    scores: Scores,
+#[derive(Clone)]
+pub(super) struct Best<P> {
+    pub(super) program: P,
+    pub(super) scores: Scores,
     /// The index of its trial.
-    trial: usize,
-    name: String,
+    pub(super) trial: usize,
+    pub(super) name: String,
+    /// Whether its runs have the names of this study, so that they are not paid again.
+    is_named: bool,
 }
 
-/// The result of an optimizer in a rung.
-struct Entry {
-    arm: Arm,
-    /// Its scores on the valset; `None` if it has failed.
-    scores: Option<Scores>,
-}
-
-impl Entry {
-    fn key(&self) -> f64 {
-        self.scores.as_ref().map_or(f64::NEG_INFINITY, |scores| scores.mean)
-    }
+/// The optimizers of a rung.
+struct Rung {
+    number: usize,
+    /// The number of rungs that the rest of the budget is for.
+    left: usize,
+    /// Whether each optimizer continues on its own best program, not on the best of all.
+    own: bool,
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
@@ -76,34 +84,99 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.check_headroom(&scores)?;
         let case = Case::of(program, &learn, &val, &rollouts);
         let unlimited = plan::unlimited(auto, predictors, val.len());
-        let purse = Purse::new(searched(study), &scores.usage(), val.len(), unlimited);
-        let best = Best { program: program.clone(), scores, trial, name: ORIGINAL.to_owned() };
-        Ok(Search { study, metric, learn, val, case, purse, best })
+        let spent = scores.usage();
+        let purse = Purse::new(searched(study), &spent, val.len(), unlimited);
+        let best =
+            Best { program: program.clone(), scores, trial, name: ORIGINAL.to_owned(), is_named: true };
+        Ok(Search {
+            study,
+            metric,
+            learn,
+            val,
+            case,
+            purse,
+            best,
+            spent,
+            own: Vec::new(),
+            results: Vec::new(),
+        })
     }
 
+    /// Runs the optimizers that suit in rungs, and compares the best programs.
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
-        let mut arms = self.choose();
+        let arms = self.choose();
+        let mut ended = self.halving(&arms).await?;
+        if !ended {
+            ended = self.further(plan::rungs(arms.len()).len(), arms).await?;
+        }
+        self.finals().await?;
+        Ok(if ended { Stopped::ScoreReached } else { Stopped::Finished })
+    }
+
+    /// Runs the rungs of successive halving. Returns whether the best program leaves no headroom.
+    async fn halving(&mut self, chosen: &[Arm]) -> Result<bool, Stop> {
+        let mut arms = chosen.to_vec();
         let rungs = plan::rungs(arms.len());
-        for (number, wanted) in rungs.iter().enumerate() {
-            arms.truncate(*wanted);
+        for number in 0..rungs.len() {
             if arms.is_empty() {
                 break;
             }
-            let entries = self.rung(number, rungs.len(), &arms).await?;
-            if !self.has_headroom() {
-                self.study.decide(format!(
-                    "stopped after rung {}: {} has {}, which leaves no headroom on {}",
-                    number + 1,
-                    self.best.name,
-                    percent(self.best.scores.mean),
-                    counted(self.val.len(), "row")
-                ));
-                return Ok(Stopped::ScoreReached);
+            let rung = Rung { number, left: rungs.len() - number, own: true };
+            let done = self.rung(&rung, &arms).await?;
+            if self.is_done(number) {
+                return Ok(true);
             }
-            arms = self.survivors(number, entries, rungs.get(number + 1).copied());
+            arms = self.survivors(number, arms, &done, rungs.get(number + 1).copied());
         }
-        self.study.decide(format!("the result of the search is {}", self.best.name));
-        Ok(Stopped::Finished)
+        Ok(false)
+    }
+
+    /// Runs the best optimizers in turn on the best program, each with half of what is left. Returns whether the best
+    /// program leaves no headroom.
+    async fn further(&mut self, first: usize, mut arms: Vec<Arm>) -> Result<bool, Stop> {
+        arms.retain(|arm| self.own(*arm).is_some());
+        // Stable, so that ties keep their order.
+        arms.sort_by(|a, b| self.key(*b).total_cmp(&self.key(*a)));
+        arms.truncate(IN_TURN);
+        let mut idle = 0;
+        for (number, arm) in (first..first + plan::FURTHER).zip(arms.clone().into_iter().cycle()) {
+            let spent = self.spent;
+            let pays = |parts: &usize| self.purse.share(&spent, *parts, 1).rollouts >= 2 * self.val.len();
+            let Some(left) = [2, 1].into_iter().find(pays) else { break };
+            self.rung(&Rung { number, left, own: false }, &[arm]).await?;
+            if self.is_done(number) {
+                return Ok(true);
+            }
+            idle = if self.spent.requests > spent.requests { 0 } else { idle + 1 };
+            if idle == arms.len() {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns whether the best program leaves no headroom, and reports it.
+    fn is_done(&self, number: usize) -> bool {
+        let done = !self.has_headroom();
+        if done {
+            self.study.decide(format!(
+                "stopped after rung {}: {} has {}, which leaves no headroom on {}",
+                number + 1,
+                self.best.name,
+                percent(self.best.scores.mean),
+                counted(self.val.len(), "row")
+            ));
+        }
+        done
+    }
+
+    fn own(&self, arm: Arm) -> Option<&Best<P>> {
+        self.own.iter().find(|(known, _)| *known == arm).map(|(_, best)| best)
+    }
+
+    /// Returns the best score of an optimizer.
+    fn key(&self, arm: Arm) -> f64 {
+        self.own(arm).map_or(f64::NEG_INFINITY, |best| best.scores.mean)
     }
 
     /// Returns the optimizers that suit and fit into the budget, in their order.
@@ -115,7 +188,24 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 Err(why) => self.study.decide(format!("left out {}: {why}", arm.name())),
             }
         }
-        let affordable = self.purse.affords(suitable.len(), self.val.len());
+        let mut affordable = self.purse.affords(suitable.len(), self.val.len());
+        let share = self.purse.share(&self.spent, plan::rungs(affordable).len(), affordable);
+        let mut place = 0;
+        suitable.retain(|(arm, _)| {
+            let is_first = place < affordable;
+            place += 1;
+            let fits = arm.least() <= share.limit_of_rollouts();
+            if is_first && !fits {
+                self.study.decide(format!(
+                    "left out {}: its share pays for {} runs, and it needs {}",
+                    arm.name(),
+                    share.limit_of_rollouts(),
+                    arm.least()
+                ));
+            }
+            fits || !is_first
+        });
+        affordable = affordable.min(suitable.len());
         for (arm, why) in &suitable[..affordable] {
             self.study.decide(format!("chose {}: {why}", arm.name()));
         }
@@ -130,24 +220,31 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         suitable.into_iter().take(affordable).map(|(arm, _)| arm).collect()
     }
 
-    /// Runs optimizers on the best program so far, each with its share of the budget.
-    async fn rung(&mut self, number: usize, rungs: usize, arms: &[Arm]) -> Result<Vec<Entry>, Stop> {
-        let study = self.study;
-        let share = self.purse.share(rungs, arms.len());
-        study.decide(format!(
-            "rung {} of {rungs}: {}, each with {} on {} ({})",
-            number + 1,
-            names(arms),
-            shown(share.budget),
-            self.best.name,
-            percent(self.best.scores.mean)
-        ));
-        // All of them begin with the same program, whose scores the study has from here on.
-        let start = self.best.program.clone();
-        study.evaluate(&study.scope_of(&start), &start, &self.val).await?;
-        let before: Vec<Option<f64>> = scores(&self.best.scores);
-        let (parent, mut entries) = (self.best.trial, Vec::new());
+    /// Runs optimizers, each with its share of the budget. Returns those that have not failed.
+    async fn rung(&mut self, rung: &Rung, arms: &[Arm]) -> Result<Vec<Arm>, Stop> {
+        let (study, number) = (self.study, rung.number);
+        let share = self.purse.share(&self.spent, rung.left, arms.len());
+        let of = if rung.own {
+            format!("rung {} of {}", number + 1, number + rung.left)
+        } else {
+            format!("further rung {}", number + 1)
+        };
+        let start = if rung.own && number > 0 {
+            "its own best program".to_owned()
+        } else {
+            format!("{} ({})", self.best.name, percent(self.best.scores.mean))
+        };
+        study.decide(format!("{of}: {}, each with {} on {start}", names(arms), shown(share.budget)));
+        let (first, mut done) = (self.best.clone(), Vec::new());
         for &arm in arms {
+            let from = self.own(arm).filter(|_| rung.own).unwrap_or(&first).clone();
+            let (start, parent) = (from.program, from.trial);
+            // All programs are scored under the names of this study, so that no optimizer pays them again.
+            let named = study.evaluate(&study.scope_of(&start), &start, &self.val).await?;
+            if !from.is_named {
+                self.spent += named.usage();
+            }
+            let before: Vec<Option<f64>> = scores(&from.scores);
             study.phase(&format!("rung {}: {}", number + 1, arm.name()), 0);
             let seed = study.seed().branch("rung").index(number as u64).branch(arm.name()).value();
             let data = Data {
@@ -171,7 +268,6 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
                     study.warn(format!("rung {}, {}: {error}", number + 1, arm.name()));
-                    entries.push(Entry { arm, scores: None });
                     continue;
                 }
             };
@@ -180,11 +276,16 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 study.warn(format!("rung {}, {}: {warning}", number + 1, arm.name()));
             }
             let (known, usage) = (self.known(report), report.usage);
+            self.spent += usage;
             let stopped = report.stopped;
             let program = made.into_program();
-            let scores_of = match known {
-                Some(scores) => scores,
-                None => study.evaluate(&study.scope_of(&program), &program, &self.val).await?,
+            let (scores_of, is_named) = match known {
+                Some(scores) => (scores, arm.names_alike()),
+                None => {
+                    let scores = study.evaluate(&study.scope_of(&program), &program, &self.val).await?;
+                    self.spent += scores.usage();
+                    (scores, true)
+                }
             };
             let after = scores(&scores_of);
             let label = format!("rung {}: {}", number + 1, arm.name());
@@ -198,12 +299,18 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 trial.notes.push(stopped.to_string());
             }
             let trial = study.record(trial, program.clone());
-            if scores_of.mean > self.best.scores.mean {
-                self.best = Best { program, scores: scores_of.clone(), trial, name: label };
+            let result = Best { program, scores: scores_of, trial, name: label, is_named };
+            if result.scores.mean > self.key(arm) {
+                self.own.retain(|(known, _)| *known != arm);
+                self.own.push((arm, result.clone()));
             }
-            entries.push(Entry { arm, scores: Some(scores_of) });
+            if result.scores.mean > self.best.scores.mean {
+                self.best = result.clone();
+            }
+            self.results.push(result);
+            done.push(arm);
         }
-        Ok(entries)
+        Ok(done)
     }
 
     /// Returns the scores of the result of an optimizer on the valset, if its report has all of them.
@@ -217,32 +324,33 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Some(Scores { mean: mean(&items)?, items })
     }
 
-    /// Returns the better ones of the optimizers of a rung, the best first, and reports the evidence.
-    fn survivors(&self, number: usize, mut entries: Vec<Entry>, wanted: Option<usize>) -> Vec<Arm> {
+    /// Returns the better ones of the optimizers of a rung, the best first, and reports the evidence. Only those in
+    /// `done` have not failed.
+    fn survivors(&self, number: usize, mut arms: Vec<Arm>, done: &[Arm], wanted: Option<usize>) -> Vec<Arm> {
+        let Some(wanted) = wanted else { return Vec::new() };
+        let key = |arm: Arm| if done.contains(&arm) { self.key(arm) } else { f64::NEG_INFINITY };
         // Stable, so that ties keep their order.
-        entries.sort_by(|a, b| b.key().total_cmp(&a.key()));
-        let kept = wanted.unwrap_or(0).min(entries.len());
-        let failed = entries.iter().filter(|entry| entry.scores.is_none()).count();
-        let kept = kept.min(entries.len() - failed);
-        let last_kept = kept.checked_sub(1).and_then(|at| entries[at].scores.as_ref());
-        for entry in entries.iter().skip(kept).filter(|_| wanted.is_some()) {
-            let evidence = match (&entry.scores, last_kept) {
+        arms.sort_by(|a, b| key(*b).total_cmp(&key(*a)));
+        let dropped = arms.split_off(wanted.min(done.len()));
+        let last = arms.last().and_then(|arm| self.own(*arm));
+        for arm in dropped {
+            let evidence = match (self.own(arm).filter(|_| done.contains(&arm)), last) {
                 (None, _) => "it has failed".to_owned(),
                 (Some(own), Some(last)) => {
-                    let (own_rows, last_rows) = (scores(own), scores(last));
+                    let (own_rows, last_rows) = (scores(&own.scores), scores(&last.scores));
                     format!(
                         "{}, the last one that goes on has {}, on the same {} ({})",
-                        percent(own.mean),
-                        percent(last.mean),
+                        percent(own.scores.mean),
+                        percent(last.scores.mean),
                         counted(own_rows.len(), "row"),
                         paired::shown(p_value(&last_rows, &own_rows))
                     )
                 }
-                (Some(own), None) => percent(own.mean),
+                (Some(own), None) => percent(own.scores.mean),
             };
-            self.study.decide(format!("dropped {} after rung {}: {evidence}", entry.arm.name(), number + 1));
+            self.study.decide(format!("dropped {} after rung {}: {evidence}", arm.name(), number + 1));
         }
-        entries.into_iter().take(kept).map(|entry| entry.arm).collect()
+        arms
     }
 
     /// Returns whether the best program can be improved.
@@ -288,7 +396,7 @@ fn is_final(error: &OptimizeError) -> bool {
     )
 }
 
-fn scores(of: &Scores) -> Vec<Option<f64>> {
+pub(super) fn scores(of: &Scores) -> Vec<Option<f64>> {
     of.items.iter().map(|item| item.score).collect()
 }
 
