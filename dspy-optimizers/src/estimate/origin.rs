@@ -1,4 +1,4 @@
-//! What an estimate was made from, so that it can be made again for another number of calls in a run.
+//! The parts of an estimate, from which it is made again for another number of calls in a run.
 
 use dspy_core::lm::Budget;
 use serde::{Deserialize, Serialize};
