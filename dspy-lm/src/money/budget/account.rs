@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::ask::Ask;
 use super::learned::Experience;
 use super::log::BudgetLog;
+use super::reservation::{Claim, Reservation};
 use super::verdict::{Grant, Verdict, judge};
 use crate::money::tally::{Tally, dollars, picodollars};
 use crate::{Budget, BudgetRefusal, Limit, OverBudget, Usage};
@@ -149,7 +150,7 @@ impl Account {
             // A new call must not overtake those that wait.
             if state.queue.is_empty() {
                 match self.judge(&state, ask) {
-                    Verdict::Fits(grant) => return Ok(self.set_aside(&mut state, ask, grant)),
+                    Verdict::Fits(grant) => return Ok(self.reservation(&mut state, ask, grant)),
                     Verdict::Exceeds(why, asked) => {
                         return Err(self.refusal_in(&state, why, asked, ask.cut));
                     }
@@ -179,14 +180,13 @@ impl Account {
         judge(&self.budget, self.picodollars, state, ask)
     }
 
-    fn set_aside(self: &Arc<Self>, state: &mut State, ask: &Ask<'_>, grant: Grant) -> Reservation {
+    fn reservation(self: &Arc<Self>, state: &mut State, ask: &Ask<'_>, grant: Grant) -> Reservation {
         state.open.add(grant.amount);
-        let claim = Claim { grant, prompt: ask.prompt, completions: ask.completions };
-        Reservation { account: self.clone(), claim: Some(claim), logged: None }
+        Reservation::new(self.clone(), Claim { grant, prompt: ask.prompt, completions: ask.completions })
     }
 
     /// Returns the highest usage of a call by current estimates.
-    fn worst(&self, grant: &Grant) -> Usage {
+    pub(super) fn worst(&self, grant: &Grant) -> Usage {
         let mut usage = Usage::tokens(grant.amount.tokens, 0);
         let known = self.picodollars.filter(|_| !grant.pioneer);
         usage.cost_usd = known.map(|_| dollars(grant.amount.picodollars));
@@ -195,7 +195,7 @@ impl Account {
 
     /// Releases a reservation, records the cost of the call and admits waiting calls. Returns the recorded
     /// cost.
-    fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Settlement<'_>) -> Tally {
+    pub(super) fn settle(self: &Arc<Self>, claim: &Claim, model: &str, outcome: &Settlement<'_>) -> Tally {
         let (booked, unpriced) = self.change(|state| {
             state.open.subtract(claim.grant.amount);
             let (booked, unpriced) = match *outcome {
@@ -264,11 +264,11 @@ impl Account {
             }
             match self.judge(state, &ask) {
                 Verdict::Fits(grant) => {
-                    let reservation = self.set_aside(state, &ask, grant);
-                    if let Err(Ok(mut unwanted)) = answer.send(Ok(reservation)) {
+                    let reservation = self.reservation(state, &ask, grant);
+                    if let Err(Ok(unwanted)) = answer.send(Ok(reservation)) {
                         // The waiting call was dropped just now. The account is locked, so the claim must not
                         // release itself.
-                        unwanted.claim = None;
+                        unwanted.forget();
                         state.open.subtract(grant.amount);
                     }
                 }
@@ -336,57 +336,6 @@ impl Drop for Waiting<'_> {
             // Releases the reservation if the call was admitted but has not noticed yet.
             drop(answer);
             drop(Admit(self.account));
-        }
-    }
-}
-
-/// The reservation for one call, released when dropped.
-pub(super) struct Reservation {
-    account: Arc<Account>,
-    claim: Option<Claim>,
-    /// The number of the call in the log of the account.
-    logged: Option<u64>,
-}
-
-#[derive(Clone, Copy)]
-struct Claim {
-    grant: Grant,
-    prompt: u64,
-    completions: u64,
-}
-
-impl Reservation {
-    /// Returns the most tokens that a completion may have.
-    pub(super) fn cap(&self) -> Option<u32> {
-        self.claim.and_then(|claim| claim.grant.cap)
-    }
-
-    /// Writes the start of the call to the log of the account, if it has one.
-    pub(super) fn log(&mut self) -> Result<(), String> {
-        if let (Some(log), Some(claim)) = (&self.account.log, &self.claim) {
-            self.logged = Some(log.reserved(&self.account.worst(&claim.grant))?);
-        }
-        Ok(())
-    }
-
-    /// Records the cost of the call.
-    pub(super) fn settle(mut self, model: &str, outcome: &Settlement<'_>) {
-        if let Some(claim) = self.claim.take() {
-            let booked = self.account.settle(&claim, model, outcome);
-            if let (Some(log), Some(call)) = (&self.account.log, self.logged) {
-                let mut usage = booked.usage();
-                usage.requests = booked.calls;
-                log.settled(call, &usage);
-            }
-        }
-    }
-}
-
-impl Drop for Reservation {
-    /// Releases a cancelled call. It stays open in the log, because it may have been charged.
-    fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.account.settle(&claim, "", &Settlement::Free);
         }
     }
 }

@@ -1,4 +1,15 @@
 //! Budgets: hard limits for the calls of a task.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `scope` | the public handle to an account |
+//! | `pay` | one call and the accounts that pay for it: reserve, send, settle |
+//! | `account` | the amounts spent and reserved, the queue of waiting calls |
+//! | `ask`, `bill` | upper bounds of a call from its request: tokens, cost |
+//! | `learned` | estimates from earlier calls of a model |
+//! | `verdict` | whether a call fits, and the amount to reserve |
+//! | `reservation` | the reserved amount of one call |
+//! | `log` | the log from which an account is restored |
 
 mod account;
 mod ask;
@@ -6,6 +17,7 @@ mod bill;
 mod learned;
 mod log;
 mod pay;
+mod reservation;
 mod scope;
 mod verdict;
 
