@@ -118,9 +118,10 @@ impl ResultFile {
             }
             Err(TryLockError::Error(error)) => return Err(DataError::io(path)(error)),
         }
+        let mut results = ResultFile { path: path.into(), program, file };
         let mut inputs = HashMap::new();
-        let end = each_line(path, &file, |row, line| {
-            if line.program != program {
+        let end = each_line(path, &results.file, |row, line| {
+            if line.program != results.program {
                 let message = "a result of another program, or of this one with other instructions or \
                                demonstrations; give another file";
                 return Err(DataError::row(path, row, None, message));
@@ -133,7 +134,6 @@ impl ResultFile {
             }
             Ok(())
         })?;
-        let mut results = ResultFile { path: path.into(), program, file };
         if let End::Torn { at } = end {
             results.file.set_len(at).map_err(DataError::io(path))?;
         }
@@ -172,6 +172,13 @@ impl ResultFile {
     /// Syncs the written results to disk.
     pub(crate) fn sync(&self) -> Result<(), DataError> {
         self.file.sync_data().map_err(DataError::io(&self.path))
+    }
+}
+
+impl Drop for ResultFile {
+    /// Releases the lock, which closing the file does not do while a process that starts has a copy of it.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 

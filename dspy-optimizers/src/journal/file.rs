@@ -63,8 +63,8 @@ impl JournalFile {
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        let recovered = Recovered::read(&path, &file, header, each)?;
         let mut journal = JournalFile { path, file, synced: Instant::now(), unsynced: false, broken: false };
+        let recovered = Recovered::read(&journal.path, &journal.file, header, each)?;
         journal.recover(&recovered, header)?;
         Ok(journal)
     }
@@ -118,6 +118,13 @@ impl JournalFile {
 
     fn io(&self, source: std::io::Error) -> JournalError {
         JournalError::Io { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for JournalFile {
+    /// Releases the lock, which closing the file does not do while a process that starts has a copy of it.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
