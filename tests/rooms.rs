@@ -204,6 +204,7 @@ const CRATES: &[Crate] = &[
                     "report",
                     "samplers",
                     "error",
+                    "race",
                     "options",
                     "estimate",
                     "engine",
