@@ -207,6 +207,7 @@ const CRATES: &[Crate] = &[
                     "report",
                     "samplers",
                     "error",
+                    "race",
                     "options",
                     "estimate",
                     "engine",

@@ -314,7 +314,7 @@ const OPTIMIZERS: [(&str, Make); 16] = [
     ("knn", |seed, _, published| (!published).then_some(Entry::Nearest(seed))),
     ("bootstrap", make!(BootstrapFewShot::builder())),
     ("random_search", make!(BootstrapFewShotWithRandomSearch::builder().num_candidate_programs(LARGE))),
-    ("tpe_search", make!(BootstrapFewShotWithTpe::builder().num_candidate_programs(LARGE))),
+    ("tpe_search", make!(BootstrapFewShotWithTpe::builder().num_candidate_programs(LARGE), published)),
     ("copro", make!(Copro::builder().depth(LARGE).examples(30), published)),
     ("module_opro", make!(ModuleOpro::builder().steps(LARGE).examples(30), published)),
     ("infer_rules", make!(InferRules::builder().max_bootstrapped_demos(0).max_labeled_demos(0), published)),

@@ -138,6 +138,50 @@ async fn a_worse_playbook_is_rejected() {
     assert_eq!(optimized.predictor().playbook(), program.predictor().playbook());
 }
 
+/// Spoils an item until the curator sees at least this many records; then it proposes facts.
+struct Patient {
+    records: usize,
+    seen: Arc<Mutex<Vec<usize>>>,
+}
+
+impl TextProposer for Patient {
+    fn propose(&self, _request: TextRequest) -> BoxFuture<'_, dspy_core::Result<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn diagnose(&self, _request: DiagnosisRequest) -> BoxFuture<'_, dspy_core::Result<Diagnosis>> {
+        Box::pin(async { Ok(Diagnosis::default()) })
+    }
+
+    fn curate(&self, request: CurationRequest) -> BoxFuture<'_, dspy_core::Result<Vec<Delta>>> {
+        let count = request.records.len();
+        self.seen.lock().unwrap().push(count);
+        let add = |text: &str| Delta::Add { section: "sounds".into(), text: text.into() };
+        let deltas = if count < self.records {
+            vec![Delta::Update { id: "sou-1".into(), text: format!("cow=meow after {count}") }]
+        } else {
+            vec![add("cat=meow"), add("dog=woof")]
+        };
+        Box::pin(async { Ok(deltas) })
+    }
+}
+
+#[tokio::test]
+async fn the_curator_sees_the_rows_of_rejected_batches_again() {
+    let (lm, seen) = (Obedient::new(), Arc::default());
+    let patient = Patient { records: 15, seen: Arc::clone(&seen) };
+    let ace = Ace::builder().metric(right).batch(5).epochs(2).proposer(patient).build();
+    let program = knowing(&lm, &["cow=moo"]);
+    let optimized = ace.compile(program, Data::new(rows(20)).valset(rows(10))).await.unwrap();
+    let report = optimized.report();
+    let seen = seen.lock().unwrap().clone();
+    // After the third batch a playbook is adopted.
+    assert_eq!(seen[..4], [5, 10, 15, 5], "{report}");
+    assert!(report.score() > report.baseline, "{report}");
+    // At most four batches are kept; a row is seen once.
+    assert!(seen.iter().all(|count| *count <= 20), "{seen:?}");
+}
+
 #[tokio::test]
 async fn items_that_mislead_are_removed() {
     let (lm, scholar) = (Obedient::new(), Scholar::default());

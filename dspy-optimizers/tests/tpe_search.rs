@@ -14,7 +14,7 @@ use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::{Demo, Values};
-use dspy_optimizers::{BootstrapFewShotWithTpe, Data, OptimizeError, Report, Stopped, Trial};
+use dspy_optimizers::{BootstrapFewShotWithTpe, Data, OptimizeError, Race, Report, Stopped, Trial};
 use laws::{Run, with_run};
 use serde_json::json;
 
@@ -23,9 +23,9 @@ fn demos_of<'t>(trial: &'t Trial, path: &str) -> &'t [Demo] {
 }
 
 #[tokio::test]
-async fn each_trial_shows_one_demonstration_of_each_pool() {
+async fn in_the_published_form_each_trial_shows_one_demonstration_of_each_pool() {
     let lm = Parrot::new();
-    let tpe = BootstrapFewShotWithTpe::builder().metric(right).max_labeled_demos(8).build();
+    let tpe = BootstrapFewShotWithTpe::builder().metric(right).max_labeled_demos(8).published().build();
     let data = Data::new(rows(10)).valset(rows(25));
     let optimized = tpe.compile(TwoSteps::new(&lm), data).await.unwrap();
     let report = optimized.report();
@@ -47,14 +47,32 @@ async fn each_trial_shows_one_demonstration_of_each_pool() {
 }
 
 #[tokio::test]
+async fn the_program_with_all_demonstrations_takes_part_and_beaten_trials_are_dropped() {
+    let lm = Parrot::new();
+    let tpe = BootstrapFewShotWithTpe::builder().metric(right).demos_per_predictor(1).best_score(None);
+    let data = Data::new(rows(10)).valset(rows(100));
+    let optimized = tpe.race(Race::new().block(10)).build().compile(TwoSteps::new(&lm), data).await.unwrap();
+    let report = optimized.report();
+    // All demonstrations know all animals, one of them knows one.
+    assert_eq!((&*report.trials[1].label, report.best, report.score()), ("all demonstrations", 1, Some(1.0)));
+    for trial in &report.trials[2..] {
+        assert!(trial.items.len() < 100 && trial.score.is_none(), "{report}");
+    }
+}
+
+#[tokio::test]
 async fn several_demonstrations_know_more() {
     let lm = Parrot::new();
-    let tpe = BootstrapFewShotWithTpe::builder().metric(right).demos_per_predictor(5).build();
+    let tpe = BootstrapFewShotWithTpe::builder()
+        .metric(right)
+        .demos_per_predictor(5)
+        .max_bootstrapped_demos(5)
+        .build();
     let data = Data::new(rows(10)).valset(rows(25));
     let optimized = tpe.compile(TwoSteps::new(&lm), data).await.unwrap();
     let report = optimized.report();
     assert!(report.score() >= Some(0.8), "{report}");
-    for trial in &report.trials[1..] {
+    for trial in &report.trials[2..] {
         let shown = demos_of(trial, "answer");
         assert!((1..=5).contains(&shown.len()));
         assert!(shown.iter().enumerate().all(|(at, demo)| !shown[..at].contains(demo)), "each is shown once");
@@ -64,7 +82,7 @@ async fn several_demonstrations_know_more() {
     let data = Data::new(rows(2)).valset(rows(5));
     let optimized = tpe.compile(TwoSteps::new(&lm), data).await.unwrap();
     // Two slots of two demonstrations each. The rows have no labels for the first predictor.
-    assert_eq!(optimized.report().trials.len(), 1 + 4);
+    assert_eq!(optimized.report().trials.len(), 2 + 4);
     assert_eq!(optimized.report().score(), Some(0.4));
 }
 
@@ -73,7 +91,7 @@ async fn the_search_ends_with_the_combinations_or_at_a_score() {
     let lm = Parrot::new();
     let mut program = DynPredict::new("question -> answer".parse().unwrap());
     program.set_lm(Lm::shared(lm.clone()));
-    let tpe = BootstrapFewShotWithTpe::builder().metric(right);
+    let tpe = BootstrapFewShotWithTpe::builder().metric(right).published();
     let data = || Data::new(rows(3)).valset(rows(5));
     let optimized = tpe.clone().build().compile(program.clone(), data()).await.unwrap();
     assert_eq!((optimized.report().trials.len(), optimized.report().stopped), (4, Stopped::Finished));
@@ -133,7 +151,7 @@ async fn found(seed: u64, trials: usize) -> f64 {
         }
     };
     let tpe = BootstrapFewShotWithTpe::builder().metric(metric).num_candidate_programs(trials).seed(seed);
-    let tpe = tpe.max_bootstrapped_demos(0).max_labeled_demos(POOL).build();
+    let tpe = tpe.max_bootstrapped_demos(0).max_labeled_demos(POOL).published().build();
     let data = Data::new((0..POOL).map(row).collect::<Vec<_>>()).valset(vec![row(99)]);
     let optimized = tpe.compile(program, data).await.unwrap();
     assert_eq!(optimized.report().trials.len(), 1 + trials);
@@ -222,7 +240,10 @@ async fn bad_input_is_a_typed_error() {
     let nan = BootstrapFewShotWithTpe::builder().metric(|_: &Row, _: &Values| f64::NAN).build();
     let error = nan.compile(one_step(&lm), &rows(3)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
-    // No trials: the original program, after the bootstrap.
+    let race = tpe().race(Race::new().alpha(2.0)).build();
+    let error = race.compile(one_step(&lm), &rows(3)).await.unwrap_err();
+    assert_eq!(option(error), "race.alpha");
+    // No trials: the original program, and the one with all demonstrations.
     let optimized = tpe().num_candidate_programs(0).build().compile(one_step(&lm), &rows(3)).await.unwrap();
-    assert_eq!(optimized.report().trials.len(), 1);
+    assert_eq!(optimized.report().trials.len(), 2);
 }

@@ -60,6 +60,16 @@ pub(super) struct Lesson {
     pub(super) problems: Vec<String>,
 }
 
+impl Lesson {
+    /// Returns the lesson for another call of the curator: its cost, its problems and the effects of items are counted.
+    pub(super) fn recalled(mut self) -> Self {
+        self.usage = Usage::default();
+        self.problems.clear();
+        self.diagnoses.values_mut().for_each(|diagnosis| diagnosis.effects.clear());
+        self
+    }
+}
+
 /// New playbooks.
 #[derive(Debug, Clone)]
 pub(super) struct Update {

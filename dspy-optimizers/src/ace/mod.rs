@@ -28,8 +28,8 @@ use crate::report::Stopped;
 ///
 /// It goes through the trainset in batches. The program runs on each row. For each run that went wrong, a reflector
 /// finds the cause and a lesson, and says which items of the playbook were helpful or harmful; the row is run again
-/// with the lesson, and if it still goes wrong, the reflector tries again. Then a curator proposes changes: items to
-/// add, to update or to remove. Code merges them: duplicates are dropped, harmful items are removed, and the length is
+/// with the lesson, and if it still goes wrong, the reflector tries again. Then a curator, which also sees the last
+/// batches without an adopted change, proposes changes: items to add, to update or to remove. Code merges them: duplicates are dropped, harmful items are removed, and the length is
 /// bounded. The program with the new playbook is adopted only if it is not worse than before on the same rows of the
 /// valset. At the end, the original program and the latest adopted ones race on the valset, and the best one is the
 /// result.
@@ -41,6 +41,7 @@ use crate::report::Stopped;
 /// Cost for a trainset of `t` rows and a valset of `v`, with the defaults and `w` wrong runs in `c` batches, for one
 /// predictor: `t` + `v` runs of the program, 2 × `w` calls of the reflector and `w` further runs, `c` calls of the
 /// curator, `c` × 60 runs to compare playbooks, and 4 × `v` at the end, each at most. The guide has the formula.
+/// The search ends before the budget does not cover the race at the end any more.
 ///
 /// Source: Zhang et al., "Agentic Context Engineering: Evolving Contexts for Self-Improving Language Models" (2025).
 ///
@@ -202,9 +203,11 @@ impl<M> Ace<M> {
         self
     }
 
-    /// Sets the published form: a curator for each row, up to 5 reflections, and no race at the end.
+    /// Sets the published form: a curator for each row that sees no other row, up to 5 reflections, and no race at the
+    /// end.
     #[must_use]
-    pub fn published(self) -> Self {
+    pub fn published(mut self) -> Self {
+        self.settings.kept_batches = 0;
         self.batch(1).rows_per_curation(1).reflections(5).race(Race::new().alpha(0.0))
     }
 }
@@ -224,8 +227,8 @@ impl<E, O> Ace<SharedMetric<E, O>> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        let Settings { epochs, batch, rows_per_curation, reflections, acceptance_rows, finalists, .. } =
-            &self.settings;
+        let Settings { epochs, batch, rows_per_curation, kept_batches, .. } = &self.settings;
+        let Settings { reflections, acceptance_rows, finalists, .. } = &self.settings;
         let size = |size: usize| size as u64;
         let [epochs, train, val, predictors] = [*epochs, sizes.train, sizes.val, sizes.predictors].map(size);
         let product =
@@ -237,12 +240,13 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let finals = product(&[size(*finalists), val]);
         let most = [runs, again, accepted, finals].into_iter().fold(val, u64::saturating_add);
         let reflected = product(&[runs, predictors, size((*reflections).max(1))]);
-        let curations = size(batch.min(&sizes.train).div_ceil((*rows_per_curation).max(1)));
+        let lessons = batch.saturating_mul(kept_batches.saturating_add(1)).min(sizes.train);
+        let curations = size(lessons.div_ceil((*rows_per_curation).max(1)));
         let curated = product(&[batches, predictors, curations]);
         Ok(Cost {
             baseline: Some(val),
             proposals: self.proposer.calls(Span::between(0, reflected.saturating_add(curated))),
-            shown: (*batch).min(*rows_per_curation),
+            shown: lessons.min(*rows_per_curation),
             // Of four bytes each, in the prompt of each predictor.
             written: self.settings.rules.max_chars.div_ceil(4) as u64,
             writer: self.proposer.writer(),

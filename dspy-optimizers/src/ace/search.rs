@@ -41,6 +41,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     current: usize,
     /// Its playbooks, with the counters so far.
     playbooks: Playbooks,
+    /// The rows and lessons of batches since the last adopted playbook, which the curator sees again.
+    kept: Vec<(usize, Lesson)>,
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
@@ -65,6 +67,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             snapshots: vec![original],
             current: 0,
             playbooks: playbooks_of(program, &paths),
+            kept: Vec::new(),
             paths,
         })
     }
@@ -91,10 +94,36 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             for start in (0..order.len()).step_by(settings.batch) {
                 let end = start.saturating_add(settings.batch).min(order.len());
                 number += 1;
-                self.batch(number, epoch, &order.select(start..end)).await?;
+                let rows = order.select(start..end);
+                self.check_budget(&rows)?;
+                self.batch(number, epoch, &rows).await?;
             }
         }
         Ok(())
+    }
+
+    /// Ends the search before a batch if the budget does not cover its runs and the race at the end, without which no
+    /// adopted playbook is known to be better than none.
+    fn check_budget(&self, rows: &Rows<'d, E>) -> Result<(), Stop> {
+        let study = self.teacher.study;
+        let known = |at: usize, row| {
+            let Snapshot { program, scope, .. } = &self.snapshots[at];
+            study.knows(&Task::new(scope, program, row))
+        };
+        if self.current == 0 || rows.get(0).is_some_and(|row| known(self.current, row)) {
+            return Ok(());
+        }
+        let missing = |at: usize| study.val().iter().filter(|row| !known(at, *row)).count();
+        let race: usize = self.finalists().into_iter().map(missing).sum();
+        study.would_exceed(race.saturating_add(rows.len())).map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+    }
+
+    /// Returns the places of the original program and of the latest adopted ones.
+    fn finalists(&self) -> Vec<usize> {
+        let adopted = self.snapshots.iter().enumerate().skip(1).filter(|(_, known)| known.adopted);
+        let adopted: Vec<usize> = adopted.map(|(at, _)| at).collect();
+        let latest = adopted.len().saturating_sub(self.teacher.settings.finalists);
+        std::iter::once(0).chain(adopted[latest..].iter().copied()).collect()
     }
 
     /// Learns from a batch of rows.
@@ -108,10 +137,33 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.part("reflection", &format!("batch {number}"), rows.len());
         let lessons = rows.iter().zip(&rollouts).map(|(row, rollout)| self.lesson(number, row, rollout));
         let lessons = study.several(lessons.collect()).await?;
-        let update = self.teacher.curate(&number.to_string(), &self.playbooks, &lessons).await?;
+        let kept = self.kept.iter().filter(|(known, _)| rows.iter().all(|row| row.position != *known));
+        let all: Vec<Lesson> =
+            kept.map(|(_, lesson)| lesson.clone()).chain(lessons.iter().cloned()).collect();
+        let update = self.teacher.curate(&number.to_string(), &self.playbooks, &all).await?;
         study.sync()?;
         let label = format!("epoch {}, batch {number}: {}", epoch + 1, update.summary);
-        self.consider(label, update).await
+        let before = self.current;
+        self.consider(label, update).await?;
+        if self.current == before {
+            self.keep(rows, lessons);
+        } else {
+            self.kept.clear();
+        }
+        Ok(())
+    }
+
+    /// Keeps the lessons of a batch that has led to no other playbook for the next call of the curator, because more
+    /// rows may show what these alone do not. Of each row it keeps the last run, of all rows those of the last batches.
+    fn keep(&mut self, rows: &Rows<'d, E>, lessons: Vec<Lesson>) {
+        let settings = self.teacher.settings;
+        for (row, lesson) in rows.iter().zip(lessons) {
+            self.kept.retain(|(known, _)| *known != row.position);
+            self.kept.push((row.position, lesson.recalled()));
+        }
+        let most = settings.kept_batches.saturating_mul(settings.batch);
+        let old = self.kept.len().saturating_sub(most);
+        self.kept.drain(..old);
     }
 
     /// Finds the lesson of a run on a row.
@@ -228,10 +280,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Compares the original program with the latest adopted ones on the valset, records all and chooses the result.
     async fn finals(self, stopped: Option<Limit>) -> Result<Stopped, Stop> {
         let (study, settings) = (self.teacher.study, self.teacher.settings);
-        let adopted = self.snapshots.iter().enumerate().skip(1).filter(|(_, known)| known.adopted);
-        let adopted: Vec<usize> = adopted.map(|(at, _)| at).collect();
-        let latest = adopted.len().saturating_sub(settings.finalists);
-        let finalists: Vec<usize> = std::iter::once(0).chain(adopted[latest..].iter().copied()).collect();
+        let finalists = self.finalists();
         let contestants: Vec<_> = finalists
             .iter()
             .map(|at| Contestant::new(&self.snapshots[*at].scope, self.snapshots[*at].program.clone()))

@@ -2,7 +2,7 @@
 
 mod search;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::search::Search;
 use crate::bootstrap_few_shot::{Settings, teacher_setters};
@@ -12,6 +12,7 @@ use crate::error::OptimizeError;
 use crate::estimate::{Cost, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::Options;
+use crate::race::Race;
 use crate::report::Stopped;
 
 /// An optimizer that bootstraps a pool of demonstrations for each predictor once, and searches with a
@@ -20,19 +21,20 @@ use crate::report::Stopped;
 /// 1. The original program is scored on the whole valset.
 /// 2. One [`BootstrapFewShot`](crate::BootstrapFewShot) makes the pools: up to `max_bootstrapped_demos`
 ///    demonstrations from successful runs, and labelled rows up to `max_labeled_demos` in total.
-/// 3. Each of `num_candidate_programs` trials takes `demos_per_predictor` demonstrations of each pool, which the
-///    sampler suggests from the scores so far, and is scored on the whole valset. The search ends early if
-///    every combination was tried.
+/// 3. The program with all demonstrations of the pools, as `BootstrapFewShot` returns it, is a candidate, too.
+/// 4. Each of `num_candidate_programs` trials takes up to `demos_per_predictor` demonstrations of each pool, which
+///    the sampler suggests from the scores so far. The search ends early if every combination was tried.
 ///
-/// The result is the program with the highest score, the first one of equals. Without a
+/// Each candidate runs in a [race](Self::race) with the best program so far, and takes its place if it is better on the
+/// whole valset. Of equals, the first one is the result. Without a
 /// [valset](crate::Data::valset) the trainset is used, on which each demonstration answers its own row; set
 /// one if there are enough rows.
 ///
-/// Cost for a valset of `v` rows: (`num_candidate_programs` + 1) × `v` runs of the program, and one bootstrap
+/// Cost for a valset of `v` rows: at most (`num_candidate_programs` + 2) × `v` runs of the program, and one bootstrap
 /// of at most `max_rounds` runs of the teacher for each row of the trainset.
 ///
-/// Source: `BootstrapFewShotWithOptuna` in DSPy. There, the sampler has no seed, and the original program does
-/// not take part.
+/// Source: `BootstrapFewShotWithOptuna` in DSPy. There, each predictor shows one demonstration, there is no race, the
+/// sampler has no seed, and neither the original program nor the one with all demonstrations takes part.
 ///
 /// ```
 /// # use dspy_core::lm::Lm;
@@ -73,6 +75,7 @@ pub struct BootstrapFewShotWithTpe<M = NoMetric> {
     num_candidate_programs: usize,
     demos_per_predictor: usize,
     stop_at_score: Option<f64>,
+    race: Option<Race>,
 }
 
 impl BootstrapFewShotWithTpe {
@@ -81,10 +84,11 @@ impl BootstrapFewShotWithTpe {
         BootstrapFewShotWithTpe {
             metric: NoMetric,
             options: Options::default(),
-            settings: Settings { max_bootstrapped_demos: 16, ..Settings::default() },
+            settings: Settings { max_bootstrapped_demos: 16, max_labeled_demos: 32, ..Settings::default() },
             num_candidate_programs: 16,
-            demos_per_predictor: 1,
+            demos_per_predictor: 8,
             stop_at_score: None,
+            race: Some(Race::new()),
         }
     }
 }
@@ -98,7 +102,7 @@ impl<M> BootstrapFewShotWithTpe<M> {
         self
     }
 
-    /// Sets the number of demonstrations that each predictor shows, 1 by default and at least 1. If the sampler
+    /// Sets the number of demonstrations that each predictor shows, 8 by default and at least 1. If the sampler
     /// suggests a demonstration more than once, it is shown once. A pool with fewer demonstrations limits the
     /// number.
     #[must_use]
@@ -124,7 +128,7 @@ impl<M> BootstrapFewShotWithTpe<M> {
         self
     }
 
-    /// Sets the size of a pool, including bootstrapped demonstrations, up to which labelled rows are added, 16 by
+    /// Sets the size of a pool, including bootstrapped demonstrations, up to which labelled rows are added, 32 by
     /// default. The teacher gets up to this many labelled rows.
     #[must_use]
     pub fn max_labeled_demos(mut self, count: usize) -> Self {
@@ -132,10 +136,31 @@ impl<M> BootstrapFewShotWithTpe<M> {
         self
     }
 
+    /// Sets the race of each candidate with the best program so far. By default, candidates that are beaten are dropped
+    /// before they have run on the whole valset.
+    #[must_use]
+    pub fn race(mut self, race: Race) -> Self {
+        self.race = Some(race);
+        self
+    }
+
+    /// Sets the published form: each predictor shows one demonstration, there is no candidate with all demonstrations,
+    /// and each trial is scored on the whole valset.
+    #[must_use]
+    pub fn published(self) -> Self {
+        BootstrapFewShotWithTpe { race: None, ..self.demos_per_predictor(1) }
+    }
+
     teacher_setters!();
 }
 
-optimizer!(BootstrapFewShotWithTpe { settings, num_candidate_programs, demos_per_predictor, stop_at_score });
+optimizer!(BootstrapFewShotWithTpe {
+    settings,
+    num_candidate_programs,
+    demos_per_predictor,
+    stop_at_score,
+    race
+});
 
 impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
@@ -147,6 +172,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
             let expected = "at least 1, or `max_labeled_demos` of at least 1";
             return option("max_bootstrapped_demos", "0".into(), expected);
         }
+        self.race.map_or(Ok(()), |race| race.check())?;
         self.settings.check()
     }
 
@@ -155,6 +181,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         settings["num_candidate_programs"] = self.num_candidate_programs.into();
         settings["demos_per_predictor"] = self.demos_per_predictor.into();
         settings["stop_at_score"] = self.stop_at_score.into();
+        settings["race"] = json!(self.race.map(|race| race.identity()));
         settings
     }
 
@@ -162,7 +189,11 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
         let val = sizes.val as u64;
         let bootstrap = self.settings.runs_of(1, sizes.train);
-        let scores = Span::between(val, val.saturating_mul(self.num_candidate_programs as u64 + 1));
+        // The original program, the one with all demonstrations, and the trials.
+        let programs = (self.num_candidate_programs as u64)
+            .saturating_add(1)
+            .saturating_add(u64::from(self.race.is_some()));
+        let scores = Span::between(val, val.saturating_mul(programs));
         // The first score may be enough.
         let most = (scores + bootstrap).most;
         Ok(Cost { baseline: Some(val), ..self.settings.cost(Span { least: val, most }) })
@@ -179,6 +210,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
             trials: self.num_candidate_programs,
             shown: self.demos_per_predictor,
             stop_at_score: self.stop_at_score,
+            race: self.race.as_ref(),
         };
         search.run().await
     }

@@ -3,9 +3,10 @@
 use dspy_core::signature::Demo;
 
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
-use crate::engine::{Candidate, ExampleFor, Program, Stop, Study};
+use crate::engine::{Candidate, Contestant, ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
-use crate::report::{ORIGINAL, Scores, Stopped, Trial};
+use crate::race::{Race, Standing};
+use crate::report::{ItemReport, ORIGINAL, Stopped, Trial};
 use crate::samplers::{SamplerError, Tpe};
 
 /// The parameters of one search.
@@ -16,6 +17,36 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     /// The number of demonstrations that each predictor shows.
     pub(super) shown: usize,
     pub(super) stop_at_score: Option<f64>,
+    /// The race of each trial with the best program; `None` for a score on the whole valset.
+    pub(super) race: Option<&'s Race>,
+}
+
+/// The best program so far, with its score and its runs on the whole valset.
+struct Best<P> {
+    scope: String,
+    program: P,
+    mean: f64,
+    items: Vec<ItemReport>,
+}
+
+impl<P> Best<P> {
+    /// Returns the score to expect on the whole valset of a program with this mean on some of the rows: the score of
+    /// the best one, and the difference of both on these rows.
+    fn expected(&self, mean: f64, items: &[ItemReport]) -> f64 {
+        let of = |item: &ItemReport| self.items.iter().find(|own| own.index == item.index)?.score;
+        let own: Vec<f64> = items.iter().filter(|item| item.score.is_some()).filter_map(of).collect();
+        if items.len() >= self.items.len() || own.is_empty() {
+            return mean;
+        }
+        self.mean + mean - own.iter().sum::<f64>() / own.len() as f64
+    }
+}
+
+/// The result of a trial: the mean score on the whole valset, which is an estimate if it has not run on all rows, and
+/// the reason to end the search.
+struct Scored {
+    mean: Option<f64>,
+    stopped: Option<Stopped>,
 }
 
 /// The demonstrations that a predictor can show.
@@ -30,19 +61,30 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     pub(super) async fn run(&self) -> Result<Stopped, Stop> {
         let study = self.study;
         let roles = Roles::of(study)?;
-        let scores = self.scores(ORIGINAL, study.program()).await?;
-        study.record(Trial::new(ORIGINAL, study.program()).scored(&scores), study.program().clone());
-        if self.is_enough(&scores) {
+        let original = study.program();
+        let scope = study.scope_of(original);
+        study.part("search", ORIGINAL, study.val().len());
+        let scores = study.evaluate(&scope, original, study.val()).await?;
+        study.choose(study.record(Trial::new(ORIGINAL, original).scored(&scores), original.clone()));
+        if self.is_enough(scores.mean) {
             return Ok(Stopped::ScoreReached);
         }
         study.check_headroom(&scores)?;
-        let pools = self.pools(&roles).await?;
+        let mut best = Best { scope, program: original.clone(), mean: scores.mean, items: scores.items };
+        let made = self.bootstrap(&roles).await?;
+        let pools = self.pools(&made);
         if pools.is_empty() {
             study.warn(
                 "there are no demonstrations to choose from: no run of the teacher has succeeded, and no row has \
                  labels for a predictor",
             );
             return Ok(Stopped::Finished);
+        }
+        if self.race.is_some() {
+            let trial = Trial::new("all demonstrations", &made);
+            if let Some(stopped) = self.score(trial, made, &mut best).await?.stopped {
+                return Ok(stopped);
+            }
         }
         let variables = pools.iter().flat_map(|pool| std::iter::repeat_n(pool.demos.len(), pool.shown));
         // A second score on the whole valset would be the same.
@@ -55,37 +97,71 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             let choice = tpe.suggest(&mut rng);
             let (candidate, note) = chosen(&pools, &choice);
             let program = candidate.applied_to(&roles.student).map_err(OptimizeError::from)?;
-            let label = format!("trial {}", number + 1);
-            let scores = self.scores(&label, &program).await?;
-            let trial = Trial { notes: vec![note], ..Trial::new(label, &program).scored(&scores) };
-            study.record(trial, program);
-            tpe.observe_rows(&choice, scores.mean, study.val().len()).map_err(refused)?;
-            if self.is_enough(&scores) {
-                return Ok(Stopped::ScoreReached);
+            let trial = Trial { notes: vec![note], ..Trial::new(format!("trial {}", number + 1), &program) };
+            let Scored { mean, stopped } = self.score(trial, program, &mut best).await?;
+            if let Some(stopped) = stopped {
+                return Ok(stopped);
+            }
+            if let Some(mean) = mean {
+                tpe.observe_rows(&choice, mean, study.val().len()).map_err(refused)?;
             }
         }
         Ok(Stopped::Finished)
     }
 
-    async fn scores(&self, label: &str, program: &P) -> Result<Scores, Stop> {
-        let val = self.study.val();
-        self.study.part("search", label, val.len());
-        self.study.evaluate(&self.study.scope_of(program), program, val).await
+    /// Scores a program, records it and makes it the best one if it is.
+    async fn score(&self, trial: Trial, program: P, best: &mut Best<P>) -> Result<Scored, Stop> {
+        let (study, val) = (self.study, self.study.val());
+        let scope = study.scope_of(&program);
+        study.part("search", &trial.label, val.len());
+        let Some(race) = self.race else {
+            let scores = study.evaluate(&scope, &program, val).await?;
+            let trial = study.record(trial.scored(&scores), program.clone());
+            if scores.mean > best.mean {
+                study.choose(trial);
+                *best = Best { scope, program, mean: scores.mean, items: scores.items };
+            }
+            let stopped = self.is_enough(scores.mean).then_some(Stopped::ScoreReached);
+            return Ok(Scored { mean: Some(scores.mean), stopped });
+        };
+        let contestants =
+            [Contestant::new(&best.scope, best.program.clone()), Contestant::new(&scope, program.clone())];
+        let raced = study.race(race, &contestants, val).await?;
+        let trial = study.record(raced.scored(1, trial, val.len()), program.clone());
+        let is_better = raced.winner_over(0, Some(best.mean), val.len()) == Some(1);
+        let mut stopped = raced.stopped.map(Stopped::Budget);
+        let Some(Standing { mean, items, .. }) = raced.standings.into_iter().nth(1) else {
+            return Ok(Scored { mean: None, stopped });
+        };
+        let expected = mean.map(|mean| best.expected(mean, &items));
+        if let Some(mean) = mean.filter(|_| is_better) {
+            study.choose(trial);
+            if self.is_enough(mean) {
+                stopped = stopped.or(Some(Stopped::ScoreReached));
+            }
+            *best = Best { scope, program, mean, items };
+        }
+        Ok(Scored { mean: expected, stopped })
     }
 
-    fn is_enough(&self, scores: &Scores) -> bool {
-        self.stop_at_score.is_some_and(|enough| scores.mean >= enough)
+    fn is_enough(&self, mean: f64) -> bool {
+        self.stop_at_score.is_some_and(|enough| mean >= enough)
     }
 
-    /// Makes the pools of all predictors that have demonstrations.
-    async fn pools(&self, roles: &Roles<P>) -> Result<Vec<Pool>, Stop> {
+    /// Makes the program that shows all demonstrations.
+    async fn bootstrap(&self, roles: &Roles<P>) -> Result<P, Stop> {
         let (settings, seed) = (self.settings, self.study.seed());
         let order: Vec<usize> = (0..self.study.train().len()).collect();
         let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings, seed };
         let made = bootstrap.run(self.study, roles).await?;
-        if let Some(limit) = made.stopped {
-            return Err(Stop::Budget(limit));
+        match made.stopped {
+            Some(limit) => Err(Stop::Budget(limit)),
+            None => Ok(made.program),
         }
+    }
+
+    /// Returns the pools of all predictors that have demonstrations.
+    fn pools(&self, made: &P) -> Vec<Pool> {
         let pool = |(path, predictor): (String, &dspy_core::predict::Predictor)| {
             let mut demos: Vec<Demo> = Vec::new();
             for demo in predictor.demos() {
@@ -96,7 +172,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             let shown = self.shown.min(demos.len());
             (!demos.is_empty()).then_some(Pool { path, demos, shown })
         };
-        Ok(made.program.named_predictors().into_iter().filter_map(pool).collect())
+        made.named_predictors().into_iter().filter_map(pool).collect()
     }
 }
 
