@@ -20,7 +20,7 @@ const WIDEST: usize = 60;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The predictors that differ, by path.
+    /// The predictors that differ, by path; `steps[2]` comes before `steps[10]`.
     pub predictors: Vec<PredictorChange>,
 }
 
@@ -53,7 +53,9 @@ impl Changes {
     pub(super) fn between(before: &Parameters, after: &Parameters) -> Self {
         let pairs = after.iter().filter_map(|(path, new)| Some((path, before.get(path)?, new)));
         let changes = pairs.map(|(path, old, new)| PredictorChange::between(path, old, new));
-        Changes { predictors: changes.filter(|change| !change.is_empty()).collect() }
+        let mut predictors: Vec<PredictorChange> = changes.filter(|change| !change.is_empty()).collect();
+        predictors.sort_by(|a, b| numbered(&a.path).cmp(&numbered(&b.path)));
+        Changes { predictors }
     }
 
     /// Returns whether nothing has changed.
@@ -100,6 +102,15 @@ impl PredictorChange {
             && self.added.is_empty()
             && self.removed.is_empty()
     }
+}
+
+/// Returns the parts of a path with the numbers after them, by which paths are sorted.
+fn numbered(path: &str) -> Vec<(&str, u64)> {
+    let parts = path.split_inclusive(']').map(|part| {
+        let (name, index) = part.trim_end_matches(']').split_once('[').unwrap_or((part, ""));
+        (name, index.parse().unwrap_or(0))
+    });
+    parts.collect()
 }
 
 /// Returns the changed texts with their names, the old and the new one.
@@ -188,4 +199,16 @@ fn line(demo: &Demo) -> String {
     };
     let fields = demo.values.iter().map(|(name, held)| format!("{name}: {}", value(held)));
     fields.collect::<Vec<_>>().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn paths_are_sorted_by_the_numbers_in_them() {
+        let mut paths = ["steps[10].write", "steps[2].read[11]", "steps[2].read[3]", "answer", "steps[2]"];
+        paths.sort_by(|a, b| numbered(a).cmp(&numbered(b)));
+        assert_eq!(paths, ["answer", "steps[2]", "steps[2].read[3]", "steps[2].read[11]", "steps[10].write"]);
+    }
 }
