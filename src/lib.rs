@@ -145,6 +145,8 @@ pub mod guide {
 
     /// Optimizers, one guide each: when to use it, its settings, its cost.
     pub mod optimizers {
+        #[doc = include_str!("../docs/optimizers/compared.md")]
+        pub mod compared {}
         #[doc = include_str!("../docs/optimizers/runs.md")]
         pub mod runs {}
 

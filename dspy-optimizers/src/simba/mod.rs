@@ -37,7 +37,7 @@ use crate::report::Stopped;
 /// by the softmax of their gains.
 ///
 /// After each step, its two best programs race against the best program so far on the [valset](crate::Data::valset),
-/// or on the trainset without one. The result is the best program so far, at first the original one. It has run on all
+/// or on the trainset without one. The result is the best program so far, initially the original one. It has run on all
 /// of these rows, also if the budget ends the search. The [published](Self::published) form differs in this.
 ///
 /// The original program runs on every minibatch, too. A program is compared with others by its *gain*: the mean
