@@ -28,7 +28,8 @@
 //! itself and has a [report](Optimized::report) of the optimization. Every optimizer that calls a model
 //! guarantees:
 //!
-//! - **The same result** for the same seed, data and replies, at any concurrency.
+//! - **The same result** for the same seed, data and replies, at any concurrency. If the budget ends the search, the
+//!   concurrency may decide which of the last calls still fit.
 //! - **No reply is paid twice.** With a [`run_dir`](Options::run_dir), every reply is written to a journal
 //!   before it is used. A run that was killed resumes there, and ends with the same program and report as an
 //!   uninterrupted run. If the budget binds, it may end earlier: calls in flight at the kill count as paid. Changed

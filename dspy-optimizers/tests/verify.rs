@@ -216,6 +216,10 @@ async fn a_holdout_switches_it_on_for_every_optimizer() {
     // It knows no more than before, and is not worse.
     assert_eq!((verified.rows, verified.search_score), (12, None));
     assert!(!optimized.predictor().demos().is_empty());
+    // These rows are also in the trainset.
+    let warned =
+        |warning: &String| warning.starts_with("12 of 12 rows of the holdout are also in the trainset");
+    assert!(optimized.report().warnings.iter().any(warned), "{}", optimized.report());
 }
 
 #[tokio::test]

@@ -160,6 +160,14 @@ impl<E> Rows<'_, E> {
         std::ptr::eq(self.all, other.all)
     }
 
+    /// Returns the number of rows whose values are also those of a row of the others.
+    pub(crate) fn overlap(&self, others: &[&Self]) -> usize {
+        let text = |row: Row<'_, E>| serde_json::json!(row.values).to_string();
+        let known: std::collections::HashSet<String> =
+            others.iter().flat_map(|rows| rows.iter().map(text)).collect();
+        self.iter().filter(|row| known.contains(&serde_json::json!(row.values).to_string())).count()
+    }
+
     /// Returns the identity of the rows for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
         let mut digest = Digest::new();

@@ -81,7 +81,8 @@ impl<P: Program, E> Study<'_, P, E> {
     where
         F: Future<Output = Result<T, Stop>>,
     {
-        let (slots, stopped) = (Semaphore::new(self.concurrency()), AtomicBool::new(false));
+        let (slots, stopped) =
+            (Semaphore::new(self.concurrency().min(Semaphore::MAX_PERMITS)), AtomicBool::new(false));
         let (slots, stopped) = (&slots, &stopped);
         let effects = effects.into_iter().map(|effect| async move {
             let _slot = slots.acquire().await;

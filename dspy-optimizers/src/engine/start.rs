@@ -18,6 +18,7 @@ use super::phase::CurrentPhase;
 use super::running::Running;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter, without_share};
+use crate::counts::counted;
 use crate::data::{Data, RowSet, Rows, label_names};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
@@ -109,7 +110,9 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         resources
             .events
             .emit(&StudyEvent::Started { optimizer: optimizer.clone(), study: resources.name.clone() });
-        Ok(Study {
+        // The outermost study reports what is wrong with the data.
+        let overlap = if resources.name.is_empty() { splits.overlap(data) } else { None };
+        let study = Study {
             optimizer,
             name: resources.name,
             run_dir: resources.run_dir,
@@ -134,7 +137,9 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             phase: Mutex::new(CurrentPhase::default()),
             started: Instant::now(),
             options,
-        })
+        };
+        overlap.into_iter().for_each(|warning| study.warn(warning));
+        Ok(study)
     }
 }
 
@@ -179,6 +184,21 @@ impl<'d, E> Splits<'d, E> {
             val = rest;
         }
         Ok(Splits { train, val, given_val, holdout, verify: Some(verify) })
+    }
+}
+
+impl<E> Splits<'_, E> {
+    /// Returns a warning if rows of a given holdout are also in the other sets.
+    fn overlap<P, T>(&self, data: &Data<P, T>) -> Option<String> {
+        let (Some(_), Ok(holdout)) = (&data.holdout, &self.holdout) else { return None };
+        let count = holdout.overlap(&[&self.train, &self.val]);
+        let rows = counted(holdout.len(), "row");
+        (count > 0).then(|| {
+            format!(
+                "{count} of {rows} of the holdout are also in the trainset or valset, so the verification is not \
+                 independent of the search; hold out other rows"
+            )
+        })
     }
 }
 

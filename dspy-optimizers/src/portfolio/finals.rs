@@ -64,6 +64,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         results.sort_by(|a, b| {
             b.scores.mean.total_cmp(&a.scores.mean).then_with(|| length(&a.program).cmp(&length(&b.program)))
         });
+        // A program that is worse than the original one on the valset is never the result.
+        let original = results.iter().find(|result| result.trial == 0).map(|result| result.scores.mean);
+        results.retain(|result| original.is_none_or(|original| result.scores.mean >= original));
         let (best, mut seen, mut finalists) = (scores(&self.best.scores), Vec::new(), Vec::new());
         for result in results {
             let scope = self.study.scope_of(&result.program);

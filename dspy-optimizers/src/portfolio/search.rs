@@ -34,7 +34,7 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) best: Best<P>,
     /// The best program of each optimizer that has one.
     own: Vec<(Arm, Best<P>)>,
-    /// The results of all optimizers.
+    /// The original program and the results of all optimizers.
     pub(super) results: Vec<Best<P>>,
 }
 
@@ -86,8 +86,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let unlimited = plan::unlimited(auto, predictors, val.len());
         let spent = scores.usage();
         let purse = Purse::new(searched(study), &spent, val.len(), unlimited);
-        let best =
-            Best { program: program.clone(), scores, trial, name: ORIGINAL.to_owned(), is_named: true };
+        let original = |scores| Best {
+            program: program.clone(),
+            scores,
+            trial,
+            name: ORIGINAL.to_owned(),
+            is_named: true,
+        };
+        let best = original(scores.clone());
         Ok(Search {
             study,
             metric,
@@ -98,7 +104,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             best,
             spent,
             own: Vec::new(),
-            results: Vec::new(),
+            results: vec![original(scores)],
         })
     }
 
