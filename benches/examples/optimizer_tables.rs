@@ -51,7 +51,7 @@ const LARGE: usize = 10_000;
 /// The number of passages of a search.
 const PASSAGES: usize = 3;
 
-/// How answers are scored.
+/// The measure of an answer.
 #[derive(Debug, Clone, PartialEq)]
 enum Measure {
     /// The label, and no other.
@@ -104,7 +104,7 @@ fn judged(row: &Row, output: &Values) -> Score {
     })
 }
 
-/// Whether an answer has the form that its category demands, and the form in words.
+/// Returns whether an answer has the form that its category demands, and the form in words.
 fn formed(category: &str, answer: &str) -> (bool, &'static str) {
     let lower = !answer.is_empty() && answer == answer.to_lowercase();
     match category {

@@ -12,7 +12,7 @@ use common::{Obedient, Row, Steps, folder, journal_of, one_step, pair, right, ro
 use dspy_core::evaluate::Score;
 use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
-use dspy_core::program::Settings;
+use dspy_core::program::{HasPredictors as _, Settings};
 use dspy_core::signature::{Example, FieldError, Values};
 use dspy_optimizers::engine::Program;
 use dspy_optimizers::{
@@ -267,4 +267,38 @@ async fn bad_input_is_a_typed_error() {
     let portfolio = Portfolio::builder(Budget::calls(100)).metric(right).build();
     let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(2)).await;
     assert!(optimized.report().score() >= optimized.report().baseline);
+}
+
+/// Statements that are true by chance, mostly, so that nothing can be learnt and the original program is hard to beat.
+fn random_rows(count: usize) -> Vec<Row> {
+    let words = [
+        "lovely", "broken", "fine", "bad", "bright", "dim", "cheap", "solid", "loud", "quiet", "warm", "cold",
+    ];
+    let row = |at: usize| {
+        let (first, second) =
+            (words[(at * 5 + at / 7) % words.len()], words[(at * 11 + at / 5) % words.len()]);
+        let question = format!("It is {first} and {second}, number {}", at * 37 % 100);
+        let answer = !(at * 13 + at / 4 + (at * at) % 7).is_multiple_of(3);
+        Row(Values::from_iter([
+            ("question".to_owned(), question.into()),
+            ("answer".to_owned(), answer.into()),
+        ]))
+    };
+    (0..count).map(row).collect()
+}
+
+#[tokio::test]
+async fn the_result_is_never_worse_on_the_valset_than_the_original_program() {
+    let all = random_rows(90);
+    for seed in 0..24 {
+        for calls in [250, 300] {
+            let mut program = DynPredict::new("question -> answer: bool".parse().unwrap());
+            program.set_lm(Lm::builtin());
+            let portfolio = Portfolio::builder(Budget::calls(calls)).metric(right).seed(seed).build();
+            let data = Data::new(all[..45].to_vec()).valset(all[45..].to_vec());
+            let optimized = portfolio.compile(program, data).await.unwrap();
+            let report = optimized.report();
+            assert!(report.score() >= report.baseline, "{report}");
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! A selection of the rows of a data set.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use dspy_base::digest::Digest;
 use dspy_core::Seed;
 use dspy_core::signature::{Example, Values};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::OptimizeError;
 
@@ -162,10 +163,9 @@ impl<E> Rows<'_, E> {
 
     /// Returns the number of rows whose values are also those of a row of the others.
     pub(crate) fn overlap(&self, others: &[&Self]) -> usize {
-        let text = |row: Row<'_, E>| serde_json::json!(row.values).to_string();
-        let known: std::collections::HashSet<String> =
-            others.iter().flat_map(|rows| rows.iter().map(text)).collect();
-        self.iter().filter(|row| known.contains(&serde_json::json!(row.values).to_string())).count()
+        let text = |row: Row<'_, E>| json!(row.values).to_string();
+        let known: HashSet<String> = others.iter().flat_map(|rows| rows.iter().map(text)).collect();
+        self.iter().map(text).filter(|row| known.contains(row)).count()
     }
 
     /// Returns the identity of the rows for the header of a journal.
@@ -174,7 +174,7 @@ impl<E> Rows<'_, E> {
         for at in &*self.picked {
             digest.add_members(&self.values[*at]);
         }
-        serde_json::json!({"rows": self.len(), "digest": digest.short()})
+        json!({"rows": self.len(), "digest": digest.short()})
     }
 }
 
