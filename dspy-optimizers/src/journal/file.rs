@@ -224,4 +224,19 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
         std::fs::remove_dir_all(folder).unwrap();
     }
+
+    #[test]
+    fn the_lock_is_released_although_another_process_has_a_copy_of_the_file() {
+        let folder = std::env::temp_dir().join(format!("dspy-journal-lock-{}", std::process::id()));
+        let header = Header::new("Test", 0, serde_json::json!({}));
+        let open = || JournalFile::open(&folder, &header, |_, _| {});
+        let journal = open().unwrap();
+        assert!(matches!(open(), Err(JournalError::InUse { .. })));
+        // A process that starts has such a copy until it runs its program.
+        let copy = journal.file.try_clone().unwrap();
+        drop(journal);
+        assert!(open().is_ok());
+        drop(copy);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
