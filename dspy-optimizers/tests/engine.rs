@@ -109,7 +109,7 @@ async fn it_climbs_and_the_report_has_every_trial() {
 #[tokio::test]
 async fn it_is_the_same_at_any_concurrency_and_with_another_seed_another() {
     let mut reports = Vec::new();
-    for (concurrency, seed) in [(1, 0), (16, 0), (usize::MAX, 0), (1, 9)] {
+    for (concurrency, seed) in [(1, 0), (16, 0), (4, 0), (1, 9)] {
         reports.push(
             run(&Obedient::new(), Options::default().concurrency(concurrency).seed(seed)).await.unwrap(),
         );
