@@ -11,6 +11,7 @@ use crate::lm::{Lm, current_scope};
 use crate::locks::RwLockExt as _;
 use crate::observe::{Observer, Watched, bridged};
 use crate::recovery::Recovery;
+use dspy_base::Seed;
 use dspy_lm::observe::{self, Observation};
 
 /// Settings that predictors fall back to. Unset ones are taken from the enclosing scope, and then from the
@@ -34,6 +35,9 @@ pub struct Settings {
     adapter: Option<Arc<dyn Adapter>>,
     recovery: Option<Recovery>,
     rollout: Option<u64>,
+    /// A sample of the outer rollout, until the settings are entered.
+    sample: Option<u64>,
+    temperature: Option<f64>,
     observation: Observation,
 }
 
@@ -71,6 +75,23 @@ impl Settings {
         self
     }
 
+    /// Sets the temperature of all requests, whatever their predictors and models say. Strategies use it to draw
+    /// samples that differ.
+    #[must_use]
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.temperature = Some(temperature);
+        self
+    }
+
+    /// Marks all requests as sample `index` of those that the enclosing scope would make; sample 0 is the request
+    /// itself. Unlike [`rollout`](Self::rollout) it nests: samples within samples differ from one another, whatever the
+    /// number of levels. Strategies that draw several samples use it.
+    #[must_use]
+    pub fn sample(mut self, index: u64) -> Self {
+        self.sample = Some(index);
+        self
+    }
+
     /// Adds an observer, which receives the events of each call of a module, predictor, model or tool. In a
     /// scope it is added to the observers of the enclosing scopes and of the process; [`configure`] replaces
     /// those of the process.
@@ -105,7 +126,13 @@ impl Settings {
         self.lm = self.lm.or_else(|| outer.lm.clone());
         self.adapter = self.adapter.or_else(|| outer.adapter.clone());
         self.recovery = self.recovery.or(outer.recovery);
-        self.rollout = self.rollout.or(outer.rollout);
+        let rollout = self.rollout.or(outer.rollout);
+        self.rollout = match (self.sample.take(), rollout) {
+            (None | Some(0), rollout) => rollout,
+            (sample, None) => sample,
+            (Some(index), Some(rollout)) => Some(Seed::new(rollout).branch("sample").index(index).value()),
+        };
+        self.temperature = self.temperature.or(outer.temperature);
         self
     }
 }
@@ -209,5 +236,9 @@ impl Context {
 
     pub(crate) fn rollout(&self) -> Option<u64> {
         self.settings.rollout
+    }
+
+    pub(crate) fn temperature(&self) -> Option<f64> {
+        self.settings.temperature
     }
 }

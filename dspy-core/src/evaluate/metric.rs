@@ -201,6 +201,20 @@ pub struct Judged<'a, E, O> {
     pub trace: Option<&'a Trace>,
 }
 
+impl<'a, E, O> Judged<'a, E, O> {
+    /// Creates the arguments of a metric for an output without a trace, to score it outside an evaluation.
+    pub fn new(example: &'a E, prediction: &'a Prediction<O>) -> Self {
+        Judged { example, prediction, trace: None }
+    }
+
+    /// Adds the trace of the program.
+    #[must_use]
+    pub fn with_trace(mut self, trace: &'a Trace) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+}
+
 /// A measure of outputs.
 ///
 /// Closures of an example and an output are metrics, and so are closures of an example and a [`Prediction`];

@@ -7,6 +7,7 @@ mod judge;
 mod metric;
 mod report;
 mod run;
+mod shared_metric;
 mod text;
 
 pub use closure::{AsyncMetric, AsyncMetricWith, MetricWith, form, metric_with};
@@ -15,4 +16,5 @@ pub use judge::{CompleteAndGrounded, SemanticF1};
 pub use metric::{IntoScore, Judged, Metric, Score};
 pub use report::{Evaluation, Summary};
 pub use run::{Evaluate, EvaluateError};
+pub use shared_metric::SharedMetric;
 pub use text::{answer_exact_match, answer_passage_match, normalize_text, token_f1};

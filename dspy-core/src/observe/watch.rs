@@ -51,7 +51,7 @@ impl Watched {
     /// Registers the paths of a program that is about to run, if they are needed.
     pub(crate) fn register(&self, named: Named<'_>) {
         if let Some(trace) = &self.trace {
-            trace.paths.register(named);
+            trace.register(named);
         }
         if let Some(events) = &self.events {
             events.register(named);
@@ -61,7 +61,7 @@ impl Watched {
     /// Gives copies of predictors the paths of their originals.
     pub(super) fn register_copies(&self, pairs: &[(PredictorRef, PredictorRef)]) {
         if let Some(trace) = &self.trace {
-            trace.paths.register_copies(pairs);
+            trace.register_copies(pairs);
         }
         if let Some(events) = &self.events {
             events.chain().for_each(|scope| scope.paths.register_copies(pairs));

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::single_predictor::{Leaf, Typed, Types};
 use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
@@ -10,7 +12,7 @@ use crate::error::Result;
 use crate::lm::{Lm, Message};
 use crate::program::{HasPredictors, HasShape, Module, ProgramShape, Recovery, Visitor, VisitorMut};
 use crate::signature::shape::Depth;
-use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Role, Signature, SignatureSpec};
+use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Signature, SignatureSpec};
 
 /// A strategy that requests the outputs of a signature from the model and nothing else.
 ///
@@ -33,9 +35,9 @@ impl<S> Predict<S> {
 }
 
 impl<S: Signature> Predict<S> {
-    /// Creates a predictor of `spec`, which has the inputs and outputs of `S` and possibly more outputs: the
-    /// basis for custom strategies. Checks, conversions, re-prompts and streams work as with `S` itself; the
-    /// values of the other outputs are in [`Prediction::added`].
+    /// Creates a predictor of `spec`, which has the inputs and outputs of `S` and possibly more: the basis for custom
+    /// strategies. Checks, conversions, re-prompts and streams work as with `S` itself. The values of the other
+    /// outputs are in [`Prediction::added`]; those of the other inputs are passed to [`call_with`](Self::call_with).
     ///
     /// ```
     /// # use dspy_core as dspy;
@@ -53,8 +55,8 @@ impl<S: Signature> Predict<S> {
     /// ```
     ///
     /// # Errors
-    /// If `spec` lacks an input or output of `S`, has it in another role or with another type, has an input
-    /// that is not in `S`, or has two fields of the same name.
+    /// If `spec` lacks an input or output of `S`, has it in another role or with another type, or has two fields of the
+    /// same name.
     pub fn over(spec: impl Into<Arc<SignatureSpec>>) -> Result<Self, FieldError> {
         let spec = spec.into();
         agrees(&spec, S::spec())?;
@@ -103,6 +105,36 @@ impl<S: Signature> Predict<S> {
             examples.into_iter().map(|row| row.to_values().map(Demo::new)).collect();
         self.leaf.set_demos(demos?);
         Ok(self)
+    }
+
+    /// Runs a call with values for the inputs that a strategy [added](Self::over) to the signature.
+    ///
+    /// ```
+    /// # use dspy_core as dspy;
+    /// use dspy::Result;
+    /// use dspy::predict::{Predict, Prediction};
+    /// use dspy::signature::{FieldSpec, Role, Signature};
+    ///
+    /// /// Asks for a better answer than `draft`.
+    /// async fn improve<S: Signature>(input: S::Input, draft: &str) -> Result<Prediction<S::Output>> {
+    ///     let spec = (**S::spec()).clone().append(FieldSpec::text(Role::Input, "draft", "An answer to improve."));
+    ///     Predict::<S>::over(spec)?.call_with(input, [("draft", draft)]).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The same as for [`call`](Module::call), and if a value is missing or unknown.
+    pub fn call_with<N: Into<String>, V: Into<Value>>(
+        &self,
+        input: impl IntoInput<S::Input>,
+        added: impl IntoIterator<Item = (N, V)>,
+    ) -> impl Future<Output = Result<Prediction<S::Output>>> + Send {
+        let added = added.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let values = input.into_input().to_values().map(|mut values| {
+            values.extend(added);
+            values
+        });
+        Typed::new(self.leaf.call(values, Types::of::<S>()))
     }
 
     /// Starts a call whose outputs are shown as they arrive.
@@ -193,12 +225,6 @@ fn agrees(spec: &SignatureSpec, own: &SignatureSpec) -> Result<(), FieldError> {
     for (at, field) in spec.fields().iter().enumerate() {
         if spec.fields()[..at].iter().any(|other| other.name() == field.name()) {
             return problem(field.name(), "two fields have this name");
-        }
-        if field.role() == Role::Input && own.inputs().all(|input| input.name() != field.name()) {
-            return problem(
-                field.name(),
-                "the signature has no such input, so that nothing could be given for it",
-            );
         }
     }
     for field in own.inputs().chain(own.outputs()) {

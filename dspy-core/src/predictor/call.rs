@@ -216,6 +216,7 @@ impl Question {
         rendering.in_scope(|| prepared.fill(request, predictor.demos(), inputs, correction, *able))?;
         request.params.clone_from(predictor.params());
         request.params.max_tokens = limit.or(request.params.max_tokens);
+        request.params.temperature = context.temperature().or(request.params.temperature);
         request.rollout = context.rollout();
         prepared.sign(inputs, &mut request.extensions)
     }

@@ -154,6 +154,20 @@ impl<O> Prediction<O> {
         &self.details().added
     }
 
+    /// Adds an output to those of the signature, or replaces an added one of that name: what a strategy of your own
+    /// reports about its result.
+    ///
+    /// ```
+    /// # use dspy_core::predict::Prediction;
+    /// let best = Prediction::new("Paris").with_added("reward", 0.9);
+    /// assert_eq!(best.added_as::<f64>("reward").unwrap(), 0.9);
+    /// ```
+    #[must_use]
+    pub fn with_added(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.body.details.added.insert(name.into(), value.into());
+        self
+    }
+
     /// Returns the output `name` that the strategy added, as a `T`.
     ///
     /// ```

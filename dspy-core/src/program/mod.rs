@@ -8,7 +8,7 @@ mod running;
 mod state;
 mod walk;
 
-pub use crate::observe::{Event, EventKind, Trace, TraceStep, status, trace};
+pub use crate::observe::{Event, EventKind, HeldTrace, Trace, TraceStep, hold_trace, status, trace};
 pub use crate::recovery::Recovery;
 #[doc(hidden)]
 pub use crate::settings::inherit_unless_given;

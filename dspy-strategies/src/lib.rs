@@ -1,0 +1,44 @@
+//! Strategies that call a model several times for one output.
+//!
+//! Each is a [`Module`](dspy_core::program::Module) whose output is that of its signature or of the program inside, so
+//! that it takes the place of a [`Predict`](dspy_core::predict::Predict) and nests in others. In `dspy` this crate is
+//! `dspy::strategies`.
+//!
+//! | I want … | use |
+//! |---|---|
+//! | the best of several samples, by a reward | [`BestOfN`] |
+//! | another attempt with advice about the last | [`Refine`] |
+//! | another attempt that remembers what went wrong in all before | [`Reflexion`] |
+//! | the answer that most samples agree on | [`SelfConsistency`], [`majority`] |
+//! | one answer from several attempts | [`MultiChainComparison`] |
+//! | agents that read one another's answers | [`Debate`] |
+//! | several programs on one input | [`Parallel`] |
+//!
+//! They are built on the public interface of `dspy-core` alone:
+//! [`Settings::sample`](dspy_core::program::Settings::sample) draws another sample,
+//! [`hold_trace`](dspy_core::program::hold_trace) keeps discarded attempts out of traces,
+//! [`Predict::over`](dspy_core::predict::Predict::over) adds fields to a signature.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod advice;
+mod best_of_n;
+mod debate;
+mod majority;
+mod multi_chain;
+mod parallel;
+mod refine;
+mod reflexion;
+mod reward;
+mod sampling;
+mod self_consistency;
+mod visit;
+
+pub use best_of_n::BestOfN;
+pub use debate::Debate;
+pub use majority::{Majority, majority};
+pub use multi_chain::{ComparedChains, MultiChainComparison};
+pub use parallel::Parallel;
+pub use refine::Refine;
+pub use reflexion::Reflexion;
+pub use self_consistency::SelfConsistency;

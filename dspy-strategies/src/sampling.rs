@@ -1,0 +1,123 @@
+//! Several samples of one program on one input.
+
+use dspy_core::predict::Prediction;
+use dspy_core::program::{HeldTrace, Module, Settings, hold_trace};
+use dspy_core::{Error, Result};
+use futures_util::{Stream, StreamExt as _, stream};
+
+/// The default number of samples in flight.
+const IN_FLIGHT: usize = 16;
+
+/// How samples are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sampling {
+    /// The number of samples, at least 1.
+    pub(crate) count: usize,
+    /// The temperature of all samples but the first.
+    pub(crate) temperature: Option<f64>,
+    /// The maximum number of samples in flight.
+    pub(crate) concurrency: Option<usize>,
+}
+
+impl Sampling {
+    pub(crate) fn new(count: usize) -> Self {
+        Sampling { count: count.max(1), temperature: Some(1.0), concurrency: None }
+    }
+
+    /// Draws the sample `index` and holds back its trace. Sample 0 is the call that would be made without a strategy.
+    pub(crate) async fn draw<M>(
+        self,
+        program: &M,
+        input: M::Input,
+        index: usize,
+    ) -> (Result<Prediction<M::Output>>, HeldTrace)
+    where
+        M: Module,
+    {
+        let settings = Settings::new().sample(index as u64);
+        let settings = match self.temperature.filter(|_| index > 0) {
+            Some(temperature) => settings.temperature(temperature),
+            None => settings,
+        };
+        hold_trace(settings.scope(program.call(input))).await
+    }
+
+    /// Runs the work of the samples, several at a time, and yields its results in the order of the samples. Dropping
+    /// the stream stops what runs.
+    pub(crate) fn in_order<'a, F: Future<Output: Send> + Send + 'a>(
+        self,
+        work: impl Fn(usize) -> F + Send + 'a,
+    ) -> impl Stream<Item = F::Output> + Send + 'a {
+        stream::iter((0..self.count).map(work)).buffered(self.concurrency.unwrap_or(IN_FLIGHT).max(1))
+    }
+}
+
+/// Counts failed samples and decides when there are too many.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    strategy: &'static str,
+    samples: usize,
+    left: usize,
+    first: Option<Error>,
+}
+
+impl Failures {
+    /// Allows `limit` failures of `samples`; by default all but one sample may fail.
+    pub(crate) fn new(strategy: &'static str, samples: usize, limit: Option<usize>) -> Self {
+        Failures { strategy, samples, left: limit.unwrap_or(samples - 1), first: None }
+    }
+
+    /// Counts a failure.
+    ///
+    /// # Errors
+    /// At once if the failure is not that of the sample but of the configuration or of the model's endpoint; otherwise
+    /// the first failure, when there are more than allowed.
+    pub(crate) fn push(&mut self, error: Error) -> Result<()> {
+        if error.is_outage() || error.is_configuration() {
+            return Err(error);
+        }
+        let first = self.first.take().unwrap_or(error);
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                (self.left, self.first) = (left, Some(first));
+                Ok(())
+            }
+            None => Err(self.too_many(first)),
+        }
+    }
+
+    /// Returns the error for samples of which none succeeded.
+    pub(crate) fn none_left(mut self) -> Error {
+        let first = self.first.take();
+        let first = first.unwrap_or_else(|| Error::other("there was no sample"));
+        self.too_many(first)
+    }
+
+    fn too_many(&self, first: Error) -> Error {
+        if self.samples == 1 {
+            return first;
+        }
+        Error::other(TooManyFailures { strategy: self.strategy, samples: self.samples, source: first })
+    }
+}
+
+/// More samples failed than a strategy allows.
+#[derive(Debug)]
+struct TooManyFailures {
+    strategy: &'static str,
+    samples: usize,
+    source: Error,
+}
+
+impl std::fmt::Display for TooManyFailures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TooManyFailures { strategy, samples, .. } = self;
+        write!(f, "too many of the {samples} samples of `{strategy}` failed; the first failure was")
+    }
+}
+
+impl std::error::Error for TooManyFailures {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

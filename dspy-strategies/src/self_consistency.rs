@@ -1,0 +1,143 @@
+//! `SelfConsistency`: the answer that most samples agree on.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+
+use dspy_core::predict::Prediction;
+use dspy_core::program::{HasShape, Module};
+use dspy_core::signature::shape::Depth as DepthOf;
+use dspy_core::{Error, Result};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+
+use crate::majority::{agreement, majority};
+use crate::sampling::{Failures, Sampling};
+use crate::visit::visits_fields;
+
+type Key<O> = dyn Fn(&O) -> Option<String> + Send + Sync;
+
+/// A strategy that runs a program several times and returns the output that most runs agree on, the earliest of equals.
+///
+/// Outputs agree if all their fields are equal, texts apart from case, white space and punctuation at the end;
+/// [`by`](Self::by) compares something else, such as one of several fields. Reasoning is not compared. Only the returned run is in
+/// traces.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// use dspy_core::predict::DynPredict;
+/// use dspy_core::program::Module;
+/// use dspy_core::signature::Values;
+/// use dspy_strategies::SelfConsistency;
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let replies = ["11", "12", "12"].map(|number| format!("[[ ## reasoning ## ]]\n…\n\n[[ ## sum ## ]]\n{number}"));
+/// let solve = DynPredict::chain_of_thought("task -> sum: int".parse()?).with_lm(Lm::scripted(replies));
+/// let solve = SelfConsistency::new(solve, 3).by(|output: &Values| Some(output["sum"].to_string()));
+/// let output = solve.call(Values::from_iter([("task".to_owned(), "5 + 7".into())])).await?;
+/// assert_eq!(output["sum"], 12);
+/// assert_eq!(output.added_as::<usize>("votes")?, 2);
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
+///
+/// [`Prediction::added`] has the number of `votes` of the output and of `voters` in all.
+///
+/// Source: Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language Models" (2022).
+pub struct SelfConsistency<M: Module> {
+    module: M,
+    key: Arc<Key<M::Output>>,
+    max_failures: Option<usize>,
+    sampling: Sampling,
+}
+
+impl<M: Module<Output: Serialize>> SelfConsistency<M> {
+    /// Creates the strategy: `samples` runs of `module`, at least one.
+    pub fn new(module: M, samples: usize) -> Self {
+        let key = Arc::new(|output: &M::Output| agreement(output));
+        SelfConsistency { module, key, max_failures: None, sampling: Sampling::new(samples) }
+    }
+}
+
+impl<M: Module> SelfConsistency<M> {
+    /// Sets what is compared. Outputs with `None` do not vote.
+    #[must_use]
+    pub fn by<K: Into<String>>(
+        mut self,
+        key: impl Fn(&M::Output) -> Option<K> + Send + Sync + 'static,
+    ) -> Self {
+        self.key = Arc::new(move |output| key(output).map(Into::into));
+        self
+    }
+
+    /// Sets the maximum number of samples in flight, which does not change the result. Default: 16.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.sampling.concurrency = Some(concurrency);
+        self
+    }
+
+    /// Sets the temperature of all samples but the first, or `None` to leave it to the predictors. Default: 1.
+    #[must_use]
+    pub fn temperature(mut self, temperature: impl Into<Option<f64>>) -> Self {
+        self.sampling.temperature = temperature.into();
+        self
+    }
+
+    /// Sets the number of samples that may fail. Default: all but one. Failures of the endpoint or of the
+    /// configuration are errors of the whole call.
+    #[must_use]
+    pub fn max_failures(mut self, failures: usize) -> Self {
+        self.max_failures = Some(failures);
+        self
+    }
+}
+
+impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+
+    async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
+        let sampling = self.sampling;
+        let mut failures = Failures::new("SelfConsistency", sampling.count, self.max_failures);
+        let mut samples = Vec::new();
+        {
+            let draw = |index| sampling.draw(&self.module, input.clone(), index);
+            let mut drawn = pin!(sampling.in_order(draw));
+            while let Some((result, trace)) = drawn.next().await {
+                match result {
+                    Ok(prediction) => samples.push((prediction, trace)),
+                    Err(error) => failures.push(error)?,
+                }
+            }
+        }
+        if samples.is_empty() {
+            return Err(failures.none_left());
+        }
+        let keys: Vec<_> = samples.iter().map(|(prediction, _)| (self.key)(prediction)).collect();
+        let Some(winner) = majority(keys, Clone::clone) else {
+            return Err(Error::other("no sample of `SelfConsistency` has a value to compare"));
+        };
+        let (prediction, trace) = samples.swap_remove(winner.index);
+        trace.keep();
+        Ok(prediction.with_added("votes", winner.votes).with_added("voters", winner.voters))
+    }
+}
+
+visits_fields! { [M: Module] SelfConsistency<M>, [Depth: DepthOf, M: Module + HasShape<Depth>] { module: M => M::SHAPE } }
+
+impl<M: Module + Clone> Clone for SelfConsistency<M> {
+    fn clone(&self) -> Self {
+        let SelfConsistency { module, key, max_failures, sampling } = self;
+        SelfConsistency {
+            module: module.clone(),
+            key: key.clone(),
+            max_failures: *max_failures,
+            sampling: *sampling,
+        }
+    }
+}
+
+impl<M: Module> fmt::Debug for SelfConsistency<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SelfConsistency").field("samples", &self.sampling.count).finish_non_exhaustive()
+    }
+}
