@@ -107,6 +107,7 @@ pub use dspy_core::{
 };
 pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
 pub use dspy_optimizers as optimizers;
+pub use dspy_strategies as strategies;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 
@@ -231,4 +232,5 @@ pub mod prelude {
     pub use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
     pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, Reasoning, language};
     pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
+    pub use dspy_strategies::{BestOfN, MultiChainComparison, Outcome, ReAct, Refine, SelfConsistency};
 }

@@ -104,7 +104,17 @@ const CRATES: &[Crate] = &[
             ("state", &["signature", "error", "predictor"]),
             (
                 "program",
-                &["signature", "observe", "recovery", "error", "settings", "data", "predictor", "state"],
+                &[
+                    "signature",
+                    "observe",
+                    "tools",
+                    "recovery",
+                    "error",
+                    "settings",
+                    "data",
+                    "predictor",
+                    "state",
+                ],
             ),
             ("predict", &["signature", "adapter", "error", "predictor", "program"]),
             ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),

@@ -48,7 +48,8 @@ pub const HISTORY: &str = "x-history";
 /// An image, audio or another file, which is sent as a separate part of the message, not in its text.
 pub const MEDIA: &str = "x-media";
 
-/// A field that some models accept or return beside the text: `"tool"`, `"tool_calls"` or `"reasoning"`.
+/// A field that some models accept or return beside the text: `"tool"`, `"tool_calls"`, `"trajectory"`, `"thought"` or
+/// `"reasoning"`.
 pub const NATIVE: &str = "x-native";
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `Debate`: agents that read one another's answers.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,8 +46,11 @@ pub struct Debate<S> {
     agents: Vec<Agent<S>>,
     rounds: usize,
     temperature: Option<f64>,
-    key: Arc<dyn Fn(&dyn std::any::Any) -> Option<String> + Send + Sync>,
+    key: Arc<Key>,
 }
+
+/// A function from the outputs of a signature, whose type only `S` knows, to what is compared.
+type Key = dyn Fn(&dyn Any) -> Option<String> + Send + Sync;
 
 /// One agent: its first answer, and its answers after it has read those of the others.
 struct Agent<S> {
@@ -63,7 +67,7 @@ impl<S: Signature> Debate<S> {
         let agent =
             || Ok(Agent { answer: ChainOfThought::new(), revise: Predict::over(revision(S::spec()))? });
         let agents: Result<_, FieldError> = (0..agents.max(1)).map(|_| agent()).collect();
-        let key = Arc::new(|output: &dyn std::any::Any| agreement(output.downcast_ref::<S::Output>()?));
+        let key = Arc::new(|output: &dyn Any| agreement(output.downcast_ref::<S::Output>()?));
         Ok(Debate { agents: agents?, rounds, temperature: Some(1.0), key })
     }
 

@@ -13,6 +13,7 @@
 //! | one answer from several attempts | [`MultiChainComparison`] |
 //! | agents that read one another's answers | [`Debate`] |
 //! | several programs on one input | [`Parallel`] |
+//! | an agent that calls tools | [`ReAct`] |
 //!
 //! They are built on the public interface of `dspy-core` alone:
 //! [`Settings::sample`](dspy_core::program::Settings::sample) draws another sample,
@@ -27,6 +28,7 @@ mod debate;
 mod majority;
 mod multi_chain;
 mod parallel;
+mod react;
 mod refine;
 mod reflexion;
 mod reward;
@@ -39,6 +41,9 @@ pub use debate::Debate;
 pub use majority::{Majority, majority};
 pub use multi_chain::{ComparedChains, MultiChainComparison};
 pub use parallel::Parallel;
+pub use react::{
+    AgentState, ApprovalNeeded, Decision, Outcome, ReAct, ResumeError, RunError, Termination, WaitingCall,
+};
 pub use refine::Refine;
 pub use reflexion::Reflexion;
 pub use self_consistency::SelfConsistency;

@@ -141,7 +141,7 @@ impl ParseError {
     }
 
     /// Returns the problems, one per line.
-    pub(crate) fn problems_text(&self) -> String {
+    pub fn problems_text(&self) -> String {
         let line = |problem: &FieldProblem| match problem.field.as_str() {
             "" => problem.message.clone(),
             field => format!("{field}: {}", problem.message),

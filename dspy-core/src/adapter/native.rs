@@ -13,9 +13,10 @@ use super::message_builder::MessageBuilder;
 use super::{Adapter, Parsed, Prompt, prompt_parts};
 use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
-use crate::signature::{FieldError, FieldSpec, Native, Playbook, Role, SignatureSpec, Values};
+use crate::signature::{Demo, FieldError, FieldSpec, Native, Playbook, Role, SignatureSpec, Values};
 use crate::tools::text_calls::{self, Written};
 use crate::tools::{ToolCalls, check_calls};
+use crate::types::{Trajectory, calls_with_results};
 
 /// The kinds of fields of a signature that a model handles natively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +51,8 @@ pub(crate) struct View {
     key: NativeKey,
     tools: Option<FieldSpec>,
     calls: Option<FieldSpec>,
+    trajectory: Option<FieldSpec>,
+    thought: Option<FieldSpec>,
     reasoning: Option<FieldSpec>,
 }
 
@@ -61,9 +64,12 @@ impl View {
             key,
             tools: field(Role::Input, Native::Tools),
             calls: field(Role::Output, Native::ToolCalls),
+            trajectory: field(Role::Input, Native::Trajectory).filter(|_| key.tools),
+            thought: field(Role::Output, Native::Thought).filter(|_| key.tools),
             reasoning: field(Role::Output, Native::Reasoning).filter(|_| key.reasoning),
         };
-        let handled = [&view.tools, &view.calls].into_iter().filter(|_| key.tools).chain([&view.reasoning]);
+        let beside = [&view.trajectory, &view.thought, &view.reasoning];
+        let handled = [&view.tools, &view.calls].into_iter().filter(|_| key.tools).chain(beside);
         let handled: Vec<&FieldSpec> = handled.flatten().collect();
         if !handled.is_empty() {
             let left = handled.iter().fold((**spec).clone(), |spec, field| spec.hiding(field.name()));
@@ -102,7 +108,12 @@ impl View {
 
     /// Returns the completion that has exactly these outputs.
     pub(crate) fn answer(&self, adapter: &dyn Adapter, outputs: &Values) -> Completion {
-        let mut completion = Completion::new(adapter.reply(&self.spec, outputs));
+        let thought = self.thought.as_ref().and_then(|field| outputs.get(field.name())?.as_str());
+        let text = match thought {
+            Some(thought) if self.is_bare() => thought.to_owned(),
+            _ => adapter.reply(&self.spec, outputs),
+        };
+        let mut completion = Completion::new(text);
         let reasoning = self.reasoning.as_ref().and_then(|field| outputs.get(field.name())?.as_str());
         completion.reasoning = reasoning.filter(|text| !text.is_empty()).map(str::to_owned);
         let calls = self.calls.as_ref().filter(|_| self.key.tools);
@@ -111,6 +122,33 @@ impl View {
             Some(calls) if !calls.is_empty() => completion.calling(calls),
             _ => completion,
         }
+    }
+
+    /// Returns the earlier turns of an agent as messages, which follow the inputs.
+    pub(crate) fn turns(&self, inputs: &Values) -> Vec<Message> {
+        let value = self.trajectory.as_ref().and_then(|field| inputs.get(field.name()));
+        value.map(|value| Trajectory::of(value).messages()).unwrap_or_default()
+    }
+
+    /// Returns demonstrations as turns of the conversation, with native tool calls: their inputs, the earlier turns, and
+    /// the calls. `None` if the model has no native tool calls, so that the adapter shows them.
+    pub(crate) fn demos(&self, adapter: &dyn Adapter, demos: &[Demo]) -> Option<Vec<Message>> {
+        self.calls.as_ref().filter(|_| self.key.tools)?;
+        let shown = demos.iter().filter(|demo| {
+            let mut fields = self.spec.shown_inputs();
+            fields.all(|field| field.is_optional() || demo.values.contains_key(field.name()))
+        });
+        let mut messages = Vec::new();
+        for demo in shown {
+            let completion = self.answer(adapter, &demo.values);
+            if completion.tool_calls.is_empty() && completion.text.is_empty() {
+                continue;
+            }
+            messages.push(adapter.input(Prompt { spec: &self.spec, demos: &[] }, &demo.values));
+            messages.extend(self.turns(&demo.values));
+            messages.extend(calls_with_results(&completion.text, &completion.tool_calls, None, |_| None));
+        }
+        Some(messages)
     }
 
     /// Returns the tools in `inputs`.
@@ -152,6 +190,10 @@ impl View {
             // If the model did not reason, the value is the empty string: nothing is made up.
             let text = completion.reasoning.clone().unwrap_or_default();
             parsed.values.insert(field.name().to_owned(), text.into());
+        }
+        if let Some(field) = &self.thought {
+            let said = thoughts::answer(&completion.text).map_or("", |start| completion.text[start..].trim());
+            parsed.values.insert(field.name().to_owned(), said.into());
         }
         if let Some(field) = self.calls.as_ref().filter(|_| self.key.tools) {
             let calls = ToolCalls(completion.tool_calls.clone());
@@ -371,16 +413,8 @@ pub(crate) fn correction(
     let Some(completion) = completion.filter(|_| !calls.is_empty()) else {
         return vec![Message::assistant(error.reply.as_str()), feedback];
     };
-    // Endpoints require a result for each call before any other message.
-    let with_id = |(index, call): (usize, &ToolCall)| {
-        let id = call.id.clone().unwrap_or_else(|| format!("call_{index}"));
-        call.clone().with_id(id)
-    };
-    let calls: Vec<ToolCall> = calls.iter().enumerate().map(with_id).collect();
-    let results = calls.iter().filter_map(|call| Some(Message::tool_result(call.id.as_deref()?, "not run")));
-    let results: Vec<Message> = results.collect();
-    let said = Message::calls(completion.text.as_str(), calls).with_opaque(completion.opaque.clone());
-    std::iter::once(said).chain(results).chain([feedback]).collect()
+    let said = calls_with_results(&completion.text, calls, completion.opaque.as_ref(), |_| None);
+    said.into_iter().chain([feedback]).collect()
 }
 
 /// The adapter for replies without text outputs: its prompt has only the task and the input.

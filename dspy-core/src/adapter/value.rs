@@ -9,7 +9,7 @@ use super::message_builder::MessageBuilder;
 use super::{code, markers};
 use crate::decode::internal::{is_nothing, may_be_nothing};
 use crate::signature::{FieldSpec, Native};
-use crate::types::{Document, describe, show_documents};
+use crate::types::{Document, Trajectory, describe, show_documents};
 
 /// Appends `value` in the form that follows its marker.
 pub(super) fn push(out: &mut MessageBuilder, field: &FieldSpec, value: &Value) {
@@ -45,6 +45,7 @@ fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     match value {
         Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
         value if field.native() == Some(Native::Tools) => Some(tools_text(value)),
+        value if field.native() == Some(Native::Trajectory) => Some(Trajectory::of(value).to_string()),
         value => documents(field, value),
     }
 }

@@ -10,9 +10,10 @@ use super::{PredictStream, Prediction, Predictor};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::lm::{Lm, Message};
+use crate::predictor::{accepted, checked};
 use crate::program::{HasPredictors, HasShape, Module, ProgramShape, Recovery, Visitor, VisitorMut};
 use crate::signature::shape::Depth;
-use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Signature, SignatureSpec};
+use crate::signature::{Demo, FieldError, Fields as _, IntoInput, Signature, SignatureSpec, Values};
 
 /// A strategy that requests the outputs of a signature from the model and nothing else.
 ///
@@ -105,6 +106,26 @@ impl<S: Signature> Predict<S> {
             examples.into_iter().map(|row| row.to_values().map(Demo::new)).collect();
         self.leaf.set_demos(demos?);
         Ok(self)
+    }
+
+    /// Returns the prediction that has these output values, typed and checked as if a model had written them: for
+    /// strategies that obtain outputs in another way, such as the arguments of a tool.
+    ///
+    /// ```
+    /// # use dspy_core as dspy;
+    /// use dspy::predict::{Predict, Prediction};
+    /// use dspy::signature::{Signature, Values};
+    ///
+    /// fn submitted<S: Signature>(arguments: Values) -> dspy::Result<Prediction<S::Output>> {
+    ///     Predict::<S>::accept(arguments)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If a value is missing or does not fit its type, or a hard check fails: an error that
+    /// [`as_parse`](crate::Error::as_parse) returns, so that it can be told to the model. If a check panics.
+    pub fn accept(values: Values) -> Result<Prediction<S::Output>> {
+        Prediction::recovered(accepted(checked::<S>(values))?)
     }
 
     /// Runs a call with values for the inputs that a strategy [added](Self::over) to the signature.

@@ -27,7 +27,7 @@ pub(crate) use call::split_outputs;
 pub(crate) use prediction::AnyPrediction;
 pub use prediction::Prediction;
 pub(crate) use prepared::{OfferedTools, Prepared};
-pub(crate) use refusal::{Checked, Refusal, checked, converted, enforced};
+pub(crate) use refusal::{Checked, Refusal, accepted, checked, converted, enforced};
 pub(crate) use watch::CheckField;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);

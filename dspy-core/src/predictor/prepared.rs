@@ -42,7 +42,14 @@ impl Prepared {
     ) -> Self {
         let view = View::new(spec, key);
         let adapter = if view.is_bare() { Arc::new(Bare) } else { adapter.clone() };
-        let preamble = adapter.preamble(Prompt { spec: &view.spec, demos }).into();
+        let preamble = match view.demos(&*adapter, demos) {
+            None => adapter.preamble(Prompt { spec: &view.spec, demos }),
+            Some(shown) => {
+                let mut messages = adapter.preamble(Prompt { spec: &view.spec, demos: &[] });
+                messages.extend(shown);
+                messages
+            }
+        };
         let second = adapter.extraction(&view.spec).map(|extraction| {
             let mut predictor = Predictor::new(extraction.spec);
             predictor.set_shared_adapter(extraction.adapter);
@@ -52,7 +59,7 @@ impl Prepared {
             SecondStep { predictor, lm: extraction.lm, input: extraction.input }
         });
         let signature = Arc::new(SignatureName(view.spec.name().into()));
-        Prepared { adapter, view, preamble, signature, second }
+        Prepared { adapter, view, preamble: preamble.into(), signature, second }
     }
 
     pub(super) fn messages(&self, demos: &[Demo], inputs: &Values, correction: &[Message]) -> Vec<Message> {
@@ -62,6 +69,7 @@ impl Prepared {
         messages.extend_from_slice(&self.preamble);
         messages.extend(history);
         messages.push(self.adapter.input(prompt, inputs));
+        messages.extend(self.view.turns(inputs));
         messages.extend_from_slice(correction);
         messages
     }

@@ -74,6 +74,13 @@ pub(crate) fn converted(checked: Checked) -> Result<Converted, Refusal> {
     Ok((prediction, soft(failed)?))
 }
 
+/// Returns the outputs as a prediction that did not come from a reply.
+pub(crate) fn accepted(checked: Checked) -> Result<AnyPrediction, Error> {
+    let (mut prediction, failed) = converted(checked).map_err(|refusal| refusal.of("values", ""))?;
+    prediction.details_mut().failed_checks = failed;
+    Ok(prediction)
+}
+
 /// Checks the values of a signature that is known only at run time; returns them with the soft checks that
 /// they fail.
 pub(crate) fn enforced(enforce: Option<Enforce>, values: &Values) -> Result<Converted, Refusal> {

@@ -6,6 +6,7 @@ mod events;
 mod module;
 mod running;
 mod state;
+mod tool;
 mod walk;
 
 pub use crate::observe::{Event, EventKind, HeldTrace, Trace, TraceStep, hold_trace, status, trace};

@@ -10,6 +10,10 @@ pub(crate) enum Native {
     Tools,
     /// Calls of tools by the model.
     ToolCalls,
+    /// Earlier turns with tool calls.
+    Trajectory,
+    /// The text beside tool calls.
+    Thought,
     /// The model's own reasoning.
     Reasoning,
 }
@@ -20,6 +24,8 @@ impl Native {
         match schema.get(keyword::NATIVE).or_else(of_items)?.as_str()? {
             "tool" => Some(Native::Tools),
             "tool_calls" => Some(Native::ToolCalls),
+            "trajectory" => Some(Native::Trajectory),
+            "thought" => Some(Native::Thought),
             "reasoning" => Some(Native::Reasoning),
             _ => None,
         }

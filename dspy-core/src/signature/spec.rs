@@ -500,6 +500,11 @@ impl SignatureSpec {
         self.reply.schema.get_or_init(|| Arc::new(reply_schema(self.outputs(), &self.checks)))
     }
 
+    /// Returns the JSON Schema of an object that holds all inputs.
+    pub fn input_schema(&self) -> Value {
+        reply_schema(self.inputs(), &[])
+    }
+
     /// Returns the [`reply_schema`](Self::reply_schema) without the extensions that only the decoder reads.
     pub(crate) fn plain_reply_schema(&self) -> &Arc<Value> {
         self.reply.plain.get_or_init(|| {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -19,6 +19,7 @@ use crate::lm::BoxFuture;
 use crate::types::root_schema;
 use dspy_base::error::BoxError;
 
+type NeedsApproval = dyn Fn(&Value) -> bool + Send + Sync;
 type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync;
 
 /// A function that a model may call. Clones share the function.
@@ -51,6 +52,8 @@ pub struct Tool {
     /// The plan by which arguments are decoded, or the reason why the tool cannot be called at all.
     plan: Arc<Result<Plan, String>>,
     run: Arc<Run>,
+    /// Whether a call with these arguments has to be approved by a person first.
+    needs_approval: Option<Arc<NeedsApproval>>,
 }
 
 impl Tool {
@@ -72,21 +75,47 @@ impl Tool {
             // The name of the Rust type is of no use to a model.
             members.shift_remove("title");
         }
-        let spec = Arc::new(ToolSpec::new(name, description, parameters));
+        let function = Arc::new(function);
+        Self::from_spec(ToolSpec::new(name, description, parameters), move |arguments: Value| {
+            let function = function.clone();
+            async move {
+                let arguments: Args = serde_json::from_value(arguments)?;
+                function(arguments).await.into_result()
+            }
+        })
+    }
+
+    /// Creates a tool of a specification that is known only at run time. The function receives the arguments as an
+    /// object, decoded by the schema of the parameters.
+    ///
+    /// ```
+    /// use dspy_core::tools::{Tool, ToolSpec};
+    /// use serde_json::{Value, json};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let parameters = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+    /// let double = Tool::from_spec(ToolSpec::new("double", "Doubles a number.", parameters), async |arguments: Value| {
+    ///     Ok(json!(arguments["n"].as_i64().ok_or("no number")? * 2))
+    /// });
+    /// assert_eq!(double.call(&json!({"n": "21"})).await.unwrap(), 42);
+    /// # });
+    /// ```
+    pub fn from_spec<F, Fut>(spec: ToolSpec, function: F) -> Self
+    where
+        F: Fn(Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, BoxError>> + Send + 'static,
+    {
+        let spec = Arc::new(spec);
         let (called, function) = (spec.clone(), Arc::new(function));
         let run = move |arguments: Value| -> BoxFuture<'static, Result<Value, ToolError>> {
             let (spec, function) = (called.clone(), function.clone());
             Box::pin(async move {
-                let failed =
-                    |source: BoxError| ToolError::Failed { name: spec.name.clone(), source: source.into() };
-                let arguments = serde_json::from_value(arguments).map_err(|error| failed(error.into()))?;
                 // The call itself is inside, because it may panic before it returns a future.
-                let work = AssertUnwindSafe(async { function(arguments).await.into_result() }).catch_unwind();
+                let work = AssertUnwindSafe(async { function(arguments).await }).catch_unwind();
+                let name = spec.name.clone();
                 match work.await {
-                    Ok(result) => result.map_err(failed),
-                    Err(panic) => {
-                        Err(ToolError::Panicked { name: spec.name.clone(), message: message(&*panic) })
-                    }
+                    Ok(result) => result.map_err(|source| ToolError::Failed { name, source: source.into() }),
+                    Err(panic) => Err(ToolError::Panicked { name, message: message(&*panic) }),
                 }
             })
         };
@@ -96,7 +125,36 @@ impl Tool {
             Ok(_) => Err("its arguments are not a struct with named fields".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Tool { spec, plan: Arc::new(plan), run: Arc::new(run) }
+        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None }
+    }
+
+    /// Requires that every call is approved before it runs, in agents that can wait for it. [`call`](Self::call) and
+    /// [`ToolCalls::run`](super::ToolCalls::run) do not ask.
+    #[must_use]
+    pub fn with_approval(self) -> Self {
+        self.with_approval_if(|_| true)
+    }
+
+    /// Does the same as [`with_approval`](Self::with_approval) for calls with certain arguments only.
+    ///
+    /// ```
+    /// # use dspy_core::tools::Tool;
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Payment { amount: f64 }
+    /// let pay = Tool::new("pay", "Pays an amount.", |payment: Payment| async move { payment.amount })
+    ///     .with_approval_if(|arguments| arguments["amount"].as_f64().is_none_or(|amount| amount > 100.0));
+    /// assert!(pay.needs_approval(&serde_json::json!({"amount": 120})));
+    /// ```
+    #[must_use]
+    pub fn with_approval_if(mut self, needed: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Self {
+        self.needs_approval = Some(Arc::new(needed));
+        self
+    }
+
+    /// Returns whether a call with these arguments has to be approved before it runs. If the condition panics, it has.
+    pub fn needs_approval(&self, arguments: &Value) -> bool {
+        let Some(needed) = &self.needs_approval else { return false };
+        catch_unwind(AssertUnwindSafe(|| needed(arguments))).unwrap_or(true)
     }
 
     /// Returns the description of the tool for models.

@@ -85,6 +85,7 @@ mod reasoning;
 mod schema;
 mod schema_walk;
 mod tool_calls;
+mod trajectory;
 
 pub(crate) use crate::decode::internal::{Definitions, shorten};
 pub use crate::decode::{TypeText, describe};
@@ -101,3 +102,5 @@ pub use reasoning::Reasoning;
 pub(crate) use schema::root_schema;
 pub(crate) use schema_walk::{Place, mentions};
 pub use tool_calls::ToolCalls;
+pub(crate) use trajectory::calls_with_results;
+pub use trajectory::{Observation, Thought, Trajectory, Turn};

@@ -1,0 +1,226 @@
+//! The steps of an agent as an input field.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use dspy_base::keyword;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::lm::{Message, ToolCall};
+
+/// The earlier turns of an agent that calls tools, oldest first: an input of the predictor that decides on the next one.
+///
+/// A model with native tool calls receives them as messages: the calls, and the result of each under its id. Other
+/// models, and demonstrations, show them as text.
+///
+/// ```
+/// use dspy_core::tools::ToolCall;
+/// use dspy_core::types::{Observation, Trajectory, Turn};
+///
+/// let call = ToolCall::new("weather", serde_json::json!({"city": "Bergen"})).with_id("call_1");
+/// let mut turn = Turn::new("I need the forecast.", [call]);
+/// turn.results.push(Observation::new("call_1", "weather", "12 mm"));
+/// let trajectory = Trajectory::from_iter([turn]);
+/// let text = trajectory.to_string();
+/// assert!(text.contains("I need the forecast.\nweather {\"city\":\"Bergen\"}\n-> 12 mm"), "{text}");
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Trajectory {
+    /// A summary of turns that are no longer listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The turns.
+    #[serde(default)]
+    pub turns: Vec<Turn>,
+}
+
+/// One turn of an agent: what the model thought, which tools it called, what they returned.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Turn {
+    /// The text of the model beside the calls.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub thought: String,
+    /// The calls, each with an id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// The results, in the order of the calls. A call without one has not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<Observation>,
+    /// A message to the model about this turn, such as that its reply could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Data that the endpoint needs back with the calls; see [`Completion::opaque`](crate::lm::Completion::opaque).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opaque: Option<Value>,
+}
+
+/// The result of one call, as the model reads it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Observation {
+    /// The id of the call.
+    pub id: String,
+    /// The name of the tool.
+    pub name: String,
+    /// The result, or the message of the error.
+    pub text: String,
+    /// Whether the call failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_error: bool,
+}
+
+impl Turn {
+    /// Creates a turn whose calls have not run.
+    pub fn new(thought: impl Into<String>, calls: impl IntoIterator<Item = ToolCall>) -> Self {
+        Turn { thought: thought.into(), calls: calls.into_iter().collect(), ..Turn::default() }
+    }
+
+    /// Returns the result of the call with that id.
+    pub fn result(&self, id: &str) -> Option<&Observation> {
+        self.results.iter().find(|result| result.id == id)
+    }
+}
+
+impl Observation {
+    /// Creates the result of a successful call.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, text: impl Into<String>) -> Self {
+        Observation { id: id.into(), name: name.into(), text: text.into(), is_error: false }
+    }
+
+    /// Creates the result of a call that failed.
+    pub fn error(id: impl Into<String>, name: impl Into<String>, text: impl Into<String>) -> Self {
+        Observation { is_error: true, ..Self::new(id, name, text) }
+    }
+
+    /// Returns the text that the model reads: that of an error begins with `error: `.
+    pub fn shown(&self) -> Cow<'_, str> {
+        if self.is_error { format!("error: {}", self.text).into() } else { self.text.as_str().into() }
+    }
+}
+
+/// What the model reads in place of the result of a call that has not run.
+const NOT_RUN: &str = "not run";
+
+impl Trajectory {
+    /// Reads a trajectory from the value of a field; anything else is an empty one.
+    pub(crate) fn of(value: &Value) -> Self {
+        Trajectory::deserialize(value).unwrap_or_default()
+    }
+
+    /// Returns the turns as messages, with native tool calls.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        if let Some(summary) = &self.summary {
+            messages.push(Message::user(format!("A summary of the earlier turns:\n{summary}")));
+        }
+        for turn in &self.turns {
+            messages.extend(calls_with_results(&turn.thought, &turn.calls, turn.opaque.as_ref(), |id| {
+                turn.result(id).map(|result| result.shown().into_owned())
+            }));
+            if let Some(note) = &turn.note {
+                messages.push(Message::user(note.as_str()));
+            }
+        }
+        messages
+    }
+}
+
+/// Returns the message with a model's calls, and one for the result of each, since endpoints refuse a call without a
+/// result. Without calls there is the text alone, if any.
+pub(crate) fn calls_with_results(
+    text: &str,
+    calls: &[ToolCall],
+    opaque: Option<&Value>,
+    result: impl Fn(&str) -> Option<String>,
+) -> Vec<Message> {
+    if calls.is_empty() {
+        return if text.is_empty() { Vec::new() } else { vec![Message::assistant(text)] };
+    }
+    let with_id = |(index, call): (usize, &ToolCall)| {
+        let id = call.id.clone().unwrap_or_else(|| format!("call_{index}"));
+        call.clone().with_id(id)
+    };
+    let calls: Vec<ToolCall> = calls.iter().enumerate().map(with_id).collect();
+    let results = calls.iter().filter_map(|call| {
+        let id = call.id.as_deref()?;
+        Some(Message::tool_result(id, result(id).unwrap_or_else(|| NOT_RUN.to_owned())))
+    });
+    let results: Vec<Message> = results.collect();
+    let said = Message::calls(text, calls).with_opaque(opaque.cloned());
+    std::iter::once(said).chain(results).collect()
+}
+
+impl std::fmt::Display for Trajectory {
+    /// Writes the turns as a model reads them: the thought, then each call with its result below it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(summary) = &self.summary {
+            writeln!(f, "Summary of the earlier turns:\n{summary}\n")?;
+        }
+        for (index, turn) in self.turns.iter().enumerate() {
+            let mut text = format!("Turn {}\n", index + 1);
+            if !turn.thought.is_empty() {
+                let _ = writeln!(text, "{}", turn.thought);
+            }
+            for call in &turn.calls {
+                let result = call.id.as_deref().and_then(|id| turn.result(id));
+                let shown = result.map_or(Cow::Borrowed(NOT_RUN), Observation::shown);
+                let _ =
+                    writeln!(text, "{} {}\n-> {}", call.name, call.arguments, shown.replace('\n', "\n   "));
+            }
+            if let Some(note) = &turn.note {
+                let _ = writeln!(text, "({note})");
+            }
+            let end = if index + 1 < self.turns.len() { "\n\n" } else { "" };
+            write!(f, "{}{end}", text.trim_end())?;
+        }
+        if self.turns.is_empty() && self.summary.is_none() {
+            f.write_str("(nothing yet)")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<Turn> for Trajectory {
+    fn from_iter<I: IntoIterator<Item = Turn>>(turns: I) -> Self {
+        Trajectory { summary: None, turns: turns.into_iter().collect() }
+    }
+}
+
+// Prompts show it as text, or as messages outside their text.
+impl JsonSchema for Trajectory {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Trajectory".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", (keyword::NATIVE): "trajectory" })
+    }
+}
+
+/// The text of a model beside its tool calls: the type of an output field. A model with native tool calls writes it
+/// outside any format; it may be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Thought(pub String);
+
+impl JsonSchema for Thought {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Thought".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", (keyword::NATIVE): "thought" })
+    }
+}

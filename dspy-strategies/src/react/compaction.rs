@@ -1,0 +1,119 @@
+//! What the model sees of a long log: old results are removed first, then old turns are summarised.
+
+use dspy_core::Result;
+use dspy_core::predict::Predictor;
+use dspy_core::program::hold_trace;
+use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
+use dspy_core::types::{Trajectory, Turn};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The share of the context window at which the log is made shorter.
+const FULL: f64 = 0.75;
+
+/// The number of latest turns that stay as they are.
+const KEPT: usize = 2;
+
+/// The largest result that is kept when old results are removed.
+const SMALL: usize = 200;
+
+/// How much of the log the model sees.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct View {
+    /// A summary of the turns before `from`.
+    summary: Option<String>,
+    /// The first turn that is shown.
+    from: usize,
+    /// The first turn whose results are shown whole.
+    cleared: usize,
+    /// The number of turns when a summary brought no gain; there is none before the log has doubled.
+    gainless: usize,
+}
+
+impl View {
+    /// Returns the turns as the model sees them.
+    pub(super) fn of(&self, log: &Trajectory) -> Trajectory {
+        let turns = log.turns.iter().enumerate().skip(self.from);
+        let turns =
+            turns.map(|(index, turn)| if index < self.cleared { cleared(turn) } else { turn.clone() });
+        let mut shown: Trajectory = turns.collect();
+        shown.summary.clone_from(&self.summary);
+        shown
+    }
+
+    /// Returns whether a prompt of that size is too close to the context window.
+    pub(super) fn is_full(prompt_tokens: u64, context_tokens: Option<u64>) -> bool {
+        context_tokens.is_some_and(|window| prompt_tokens as f64 >= window as f64 * FULL)
+    }
+
+    /// Makes the shown turns shorter. Returns whether they are.
+    ///
+    /// # Errors
+    /// If the model that summarises fails.
+    pub(super) async fn shorten(
+        &mut self,
+        log: &Trajectory,
+        summarizer: &Predictor,
+        urgent: bool,
+    ) -> Result<bool> {
+        let kept = if urgent { 1 } else { KEPT };
+        let until = log.turns.len().saturating_sub(kept);
+        let before = size(&self.of(log));
+        if self.cleared < until {
+            self.cleared = until;
+            if gained(before, size(&self.of(log))) && !urgent {
+                return Ok(true);
+            }
+        }
+        if self.from < until && (urgent || log.turns.len() >= self.gainless * 2) {
+            let old: Trajectory = log.turns[self.from..until].iter().map(cleared).collect();
+            let mut told = old.clone();
+            told.summary.clone_from(&self.summary);
+            let inputs = Values::from_iter([("turns".to_owned(), told.to_string().into())]);
+            let (answer, _) = hold_trace(summarizer.call(inputs)).await;
+            let text = answer?.get("summary").and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+            if !text.is_empty() && text.len() < told.to_string().len() {
+                (self.summary, self.from) = (Some(text), until);
+            } else {
+                self.gainless = log.turns.len();
+            }
+        }
+        Ok(gained(before, size(&self.of(log))))
+    }
+}
+
+/// Returns a turn with only its short results.
+fn cleared(turn: &Turn) -> Turn {
+    let mut turn = turn.clone();
+    for result in &mut turn.results {
+        if result.text.len() > SMALL {
+            result.text = format!("(a result of {} bytes, removed to save space)", result.text.len());
+        }
+    }
+    turn
+}
+
+fn size(shown: &Trajectory) -> usize {
+    shown.to_string().len()
+}
+
+fn gained(before: usize, after: usize) -> bool {
+    after as f64 <= before as f64 * 0.9
+}
+
+/// The predictor that summarises old turns.
+pub(super) fn summarizer() -> Predictor {
+    let summary = "Under the headings Goal, Done, Facts, Open and Failed: what the task asks for, what was done, every \
+                   fact, name, number and id that may still be needed, what is left to do, and what did not work.";
+    let fields = [
+        FieldSpec::text(
+            Role::Input,
+            "turns",
+            "The turns of an agent: thoughts, calls of tools and their results.",
+        ),
+        FieldSpec::text(Role::Output, "summary", summary),
+    ];
+    let instruction =
+        "Summarise the turns of an agent, so that it can continue without reading them. Invent nothing.";
+    Predictor::new(SignatureSpec::new("Summarise", instruction, fields))
+}

@@ -1,0 +1,128 @@
+//! The limits of a run.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::state::AgentState;
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Termination {
+    /// The model called `finish`.
+    Finish,
+    /// The limit of turns was reached.
+    MaxTurns,
+    /// The limit of tokens was reached.
+    MaxTokens,
+    /// The limit of money was reached.
+    MaxCost,
+    /// The model twice called no tool.
+    NoCalls,
+    /// The model repeated the same calls with the same results.
+    Repeats,
+    /// The prompt exceeded the context window and could not be made shorter.
+    ContextWindow,
+}
+
+impl Termination {
+    /// Returns the reason as text: the value of `termination` in
+    /// [`Prediction::added`](dspy_core::predict::Prediction::added).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Termination::Finish => "finish",
+            Termination::MaxTurns => "max_turns",
+            Termination::MaxTokens => "max_tokens",
+            Termination::MaxCost => "max_cost",
+            Termination::NoCalls => "no_calls",
+            Termination::Repeats => "repeats",
+            Termination::ContextWindow => "context_window",
+        }
+    }
+}
+
+impl fmt::Display for Termination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) turns: usize,
+    pub(super) tokens: Option<u64>,
+    pub(super) cost_usd: Option<f64>,
+    /// The number of equal turns in a row that ends the run.
+    pub(super) repeats: usize,
+    /// The number of tools in flight.
+    pub(super) concurrency: usize,
+    pub(super) tool_time: Duration,
+    pub(super) result_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            turns: 20,
+            tokens: None,
+            cost_usd: None,
+            repeats: 3,
+            concurrency: 8,
+            tool_time: Duration::from_mins(2),
+            result_bytes: 20_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the limit that the run has reached.
+    pub(super) fn reached(&self, state: &AgentState) -> Option<Termination> {
+        let tokens = state.usage.prompt_tokens.saturating_add(state.usage.completion_tokens);
+        if state.turns >= self.turns {
+            Some(Termination::MaxTurns)
+        } else if self.tokens.is_some_and(|limit| tokens >= limit) {
+            Some(Termination::MaxTokens)
+        } else if self.cost_usd.is_some_and(|limit| state.usage.cost_usd.is_some_and(|cost| cost >= limit)) {
+            Some(Termination::MaxCost)
+        } else if idle(state) {
+            Some(Termination::NoCalls)
+        } else if self.repeated(state) {
+            Some(Termination::Repeats)
+        } else {
+            None
+        }
+    }
+
+    /// Returns whether the last turns made the same calls with the same results.
+    fn repeated(&self, state: &AgentState) -> bool {
+        let turns = &state.log.turns;
+        let Some(last) = turns.last().filter(|turn| self.repeats > 0 && !turn.calls.is_empty()) else {
+            return false;
+        };
+        let same = turns.iter().rev().take_while(|turn| {
+            let calls = |turn: &dspy_core::types::Turn| {
+                turn.calls.iter().map(|call| (call.name.clone(), call.arguments.clone())).collect::<Vec<_>>()
+            };
+            let results = turn.results.iter().map(|result| &result.text);
+            calls(turn) == calls(last) && results.eq(last.results.iter().map(|result| &result.text))
+        });
+        same.count() >= self.repeats
+    }
+
+    /// Returns a result without the middle of what is too long.
+    pub(super) fn clipped(&self, text: String) -> String {
+        if text.len() <= self.result_bytes {
+            return text;
+        }
+        let half = self.result_bytes / 2;
+        let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
+        let left_out = tail - head;
+        format!("{}\n[… {left_out} bytes left out …]\n{}", &text[..head], &text[tail..])
+    }
+}
+
+/// Returns whether the last two turns called nothing.
+fn idle(state: &AgentState) -> bool {
+    let turns = &state.log.turns;
+    turns.len() >= 2 && turns[turns.len() - 2..].iter().all(|turn| turn.calls.is_empty())
+}

@@ -1,0 +1,471 @@
+//! `ReAct`: an agent that calls tools until it knows the outputs.
+
+mod agent;
+mod compaction;
+mod limits;
+mod state;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspy_base::digest::Digest;
+use dspy_core::lm::Lm;
+use dspy_core::predict::{Predict, Prediction, Predictor};
+use dspy_core::program::{HasShape, Module, ProgramShape};
+use dspy_core::signature::shape::Depth as DepthOf;
+use dspy_core::signature::{FieldSpec, Fields as _, IntoInput, Role, Signature, SignatureSpec, Values};
+use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
+use dspy_core::types::{Thought, Trajectory};
+use dspy_core::{Error, Result};
+use serde_json::Value;
+
+use self::agent::{Agent, End};
+use self::limits::Limits;
+pub use self::limits::Termination;
+pub use self::state::{AgentState, ApprovalNeeded, Decision, Outcome, ResumeError, RunError, WaitingCall};
+use crate::advice::with_lm_of;
+use crate::visit::visits_fields;
+
+/// The tool by which the model ends a run.
+const FINISH: &str = "finish";
+/// The fields of a turn beside those of the signature.
+const TRAJECTORY: &str = "trajectory";
+const TOOLS: &str = "tools";
+const THOUGHT: &str = "next_thought";
+const CALLS: &str = "tool_calls";
+
+/// The depth to which agents may call agents.
+const DEEPEST: usize = 8;
+
+tokio::task_local! {
+    /// The number of agents around the current task.
+    static DEPTH: usize;
+}
+
+/// A strategy that lets the model call tools, turn by turn, until it calls `finish` with the outputs of the signature.
+///
+/// - *Turns.* The model sees the inputs, the tools and the turns so far. It may call several tools at once, which run
+///   concurrently. A model with native tool calls uses them, any other writes the calls as text. The error of a tool
+///   is a result that the model reads.
+/// - *Typed finish.* The arguments of `finish` are the outputs, with the types and checks of the signature; outputs
+///   that do not fit are refused and the model reads why. If a limit ends the run first, the predictor
+///   `extract.predict` reads the outputs from the turns, which costs one more call.
+/// - *Approval.* A call of a tool [with approval](Tool::with_approval) does not run: [`run`](Self::run) returns the state,
+///   which [`resume`](Self::resume) continues with decisions, in this process or another.
+/// - *Limits.* Turns, tokens and money are checked before each turn; time and size of a result for each tool. A
+///   [`Budget`](dspy_core::lm::Budget) around the call applies, too.
+/// - *Long runs.* Near the [context window](Self::context_tokens), or after an error because of it, the results of old
+///   tools are no longer shown, then old turns are replaced by a summary. [`AgentState::trajectory`] keeps everything.
+///
+/// ```
+/// # use dspy_core as dspy;
+/// use dspy::program::Module;
+/// use dspy::signature::Signature;
+/// use dspy::tools::Tool;
+/// use dspy_strategies::ReAct;
+///
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// struct Weather { city: String }
+///
+/// async fn answer<S: Signature>(input: S::Input) -> dspy::Result<S::Output> {
+///     let weather = Tool::new("weather", "The rain of today.", async |Weather { city }: Weather| format!("{city}: 12 mm"));
+///     let agent = ReAct::<S>::new([weather])?.max_turns(5);
+///     let output = agent.call(input).await?;
+///     println!("ended by {}", output.added_as::<String>("termination")?);
+///     Ok(output.into_output())
+/// }
+/// ```
+///
+/// [`Prediction::added`] has the `trajectory` (a [`Trajectory`]) and the `termination` (a [`Termination`] as text).
+///
+/// Source: Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models" (2022).
+pub struct ReAct<S> {
+    react: Predictor,
+    extract: Extract<S>,
+    summarizer: Predictor,
+    tools: Arc<[Tool]>,
+    /// The tools and `finish`, as the model sees them.
+    specs: Arc<Value>,
+    digest: Arc<str>,
+    limits: Limits,
+    context_tokens: Option<u64>,
+}
+
+/// Reads the outputs from the turns of a run that did not finish.
+struct Extract<S> {
+    predict: Predict<S>,
+}
+
+impl<S: Signature> ReAct<S> {
+    /// Creates the agent.
+    ///
+    /// # Errors
+    /// If two tools have the same name or one is named `finish`, or the signature has a field named `trajectory`,
+    /// `tools`, `next_thought`, `tool_calls` or, as an input, `reasoning`.
+    pub fn new(tools: impl IntoIterator<Item = Tool>) -> Result<Self> {
+        let tools: Arc<[Tool]> = tools.into_iter().collect();
+        for (at, tool) in tools.iter().enumerate() {
+            if tool.name() == FINISH {
+                return Err(Error::other("no tool may be named `finish`, which ends the run; rename it"));
+            }
+            if tools[..at].iter().any(|other| other.name() == tool.name()) {
+                return Err(Error::other(format!("two tools are named `{}`; rename one", tool.name())));
+            }
+        }
+        let spec = S::spec();
+        if let Some(field) =
+            [TRAJECTORY, TOOLS, THOUGHT, CALLS].into_iter().find(|name| spec.field(name).is_some())
+        {
+            let message = format!(
+                "the agent needs the name `{field}` for a field of its own; rename the field of `{}`",
+                spec.name()
+            );
+            return Err(Error::other(message));
+        }
+        let finish =
+            ToolSpec::new(FINISH, "Ends the task with its outputs.", (**spec.reply_schema()).clone());
+        let specs: Vec<ToolSpec> = Tool::specs(&*tools).into_iter().chain([finish]).collect();
+        let specs = serde_json::to_value(&specs).map_err(Error::other)?;
+        Ok(ReAct {
+            react: Predictor::new(turn_spec(spec)),
+            extract: Extract { predict: Predict::over(extract_spec(spec))? },
+            summarizer: compaction::summarizer(),
+            digest: digest(spec, &tools).into(),
+            specs: Arc::new(specs),
+            tools,
+            limits: Limits::default(),
+            context_tokens: None,
+        })
+    }
+
+    /// Runs the agent until it is done or calls wait for a decision. Like
+    /// [`call`](Module::call), but approval is an outcome and not an error.
+    ///
+    /// ```
+    /// # use dspy_core as dspy;
+    /// use dspy::signature::Signature;
+    /// use dspy_strategies::{Outcome, ReAct};
+    ///
+    /// async fn supervised<S: Signature>(agent: &ReAct<S>, input: S::Input) -> dspy::Result<S::Output> {
+    ///     let mut outcome = agent.run(input).await?;
+    ///     loop {
+    ///         match outcome {
+    ///             Outcome::Done(output) => return Ok(output.into_output()),
+    ///             Outcome::Waiting(state) => {
+    ///                 // The state may be stored as JSON here, and read by another process.
+    ///                 let decisions: Vec<_> = state.waiting().iter().map(|call| call.deny("not today")).collect();
+    ///                 outcome = agent.resume(*state, decisions).await?;
+    ///             }
+    ///             _ => return Err(dspy::Error::other("another outcome")),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the model fails, or the outputs cannot be read. The error holds the state, so that nothing is lost.
+    pub async fn run(&self, input: impl IntoInput<S::Input>) -> Result<Outcome<S::Output>, RunError> {
+        let values = input.into_input().to_values();
+        let state = |values| Box::new(AgentState::new(self.digest.to_string(), values));
+        match values {
+            Ok(values) => self.part(state(values), Vec::new()).await,
+            Err(error) => Err(RunError { state: state(Values::new()), source: error.into() }),
+        }
+    }
+
+    /// Continues a run with decisions about the calls that wait. Those that are approved run now; the others are
+    /// answered by the decision. If some are still undecided, the run waits again.
+    ///
+    /// A state is to be resumed once: the tools of a second resumption run a second time.
+    ///
+    /// # Errors
+    /// The same as for [`run`](Self::run), and a [`ResumeError`] if the state is of another agent or a decision is not
+    /// about a call that waits; nothing has run then.
+    pub async fn resume(
+        &self,
+        state: AgentState,
+        decisions: impl IntoIterator<Item = Decision>,
+    ) -> Result<Outcome<S::Output>, RunError> {
+        let (state, decisions) = (Box::new(state), decisions.into_iter().collect::<Vec<_>>());
+        match state.check(&self.digest, &decisions) {
+            Ok(()) => self.part(state, decisions).await,
+            Err(error) => Err(RunError { state, source: error.into() }),
+        }
+    }
+
+    /// Runs a part of a run as the call of a module, which names its predictors and counts its usage.
+    async fn part(
+        &self,
+        state: Box<AgentState>,
+        decisions: Vec<Decision>,
+    ) -> Result<Outcome<S::Output>, RunError> {
+        let part = Part { agent: self };
+        let ended = match part.call(Started { state, decisions }).await {
+            Ok(ended) => ended,
+            Err(source) => {
+                let state = Box::new(AgentState::new(self.digest.to_string(), Values::new()));
+                return Err(RunError { state, source });
+            }
+        };
+        if matches!(*ended, Ended::Done(_)) {
+            let done = ended.try_map(|ended| match ended {
+                Ended::Done(output) => Ok(output),
+                Ended::Waiting(state) | Ended::Failed(state, _) => Err(state),
+            });
+            return done
+                .map(Outcome::Done)
+                .map_err(|state| RunError { state, source: Error::other("the run ended twice") });
+        }
+        match ended.into_output() {
+            Ended::Waiting(state) => Ok(Outcome::Waiting(state)),
+            Ended::Failed(state, source) => Err(RunError { state, source }),
+            Ended::Done(_) => {
+                let state = Box::new(AgentState::new(self.digest.to_string(), Values::new()));
+                Err(RunError { state, source: Error::other("the run ended twice") })
+            }
+        }
+    }
+
+    /// Continues a run to its end, or until it has to wait.
+    async fn advance(
+        &self,
+        state: &mut AgentState,
+        decisions: Vec<Decision>,
+    ) -> Result<Option<Prediction<S::Output>>> {
+        let depth = DEPTH.try_with(|depth| *depth).unwrap_or(0);
+        if depth >= DEEPEST {
+            return Err(Error::other(format!(
+                "agents call one another {DEEPEST} deep; the innermost does not run"
+            )));
+        }
+        let accept = |values: Values| Predict::<S>::accept(values).map(drop);
+        let summarizer = with_lm_of(&self.summarizer, self);
+        let agent = Agent {
+            react: &self.react,
+            summarizer: &summarizer,
+            tools: &self.tools,
+            specs: &self.specs,
+            limits: self.limits,
+            context_tokens: self.context_tokens,
+            accept: &accept,
+        };
+        let (prediction, termination) = match DEPTH.scope(depth + 1, agent.advance(state, decisions)).await? {
+            End::Waiting => return Ok(None),
+            End::Finished(values) => (Predict::<S>::accept(values)?, Termination::Finish),
+            End::Stopped(termination) => {
+                let shown = serde_json::to_value(state.view.of(&state.log)).map_err(Error::other)?;
+                let input = S::Input::from_values(state.inputs.clone())?;
+                let extracted = self.extract.predict.call_with(input, [(TRAJECTORY, shown)]).await?;
+                state.usage += extracted.usage();
+                (extracted, termination)
+            }
+        };
+        let log = serde_json::to_value(&state.log).map_err(Error::other)?;
+        Ok(Some(prediction.with_added(TRAJECTORY, log).with_added("termination", termination.as_str())))
+    }
+}
+
+fn turn_spec(spec: &SignatureSpec) -> SignatureSpec {
+    let outputs: Vec<_> = spec.outputs().map(|field| format!("`{}`", field.name())).collect();
+    let instruction = format!(
+        "{}\n\nWork on this task in turns. In each turn say what is still missing, then call the tools that help: several \
+         at once if none needs the result of another. Once everything is known, call `{FINISH}` with {}.",
+        spec.instruction(),
+        outputs.join(", ")
+    );
+    let of = |role, name, about: &str| match name {
+        TRAJECTORY => FieldSpec::of::<Trajectory>(role, name, about),
+        TOOLS => FieldSpec::of::<Vec<ToolSpec>>(role, name, about),
+        THOUGHT => FieldSpec::of::<Thought>(role, name, about),
+        _ => FieldSpec::of::<ToolCalls>(role, name, about),
+    };
+    let own = [
+        of(Role::Input, TRAJECTORY, "The turns so far."),
+        of(Role::Input, TOOLS, "The tools that can be called."),
+        of(Role::Output, THOUGHT, "What is known, what is missing, and what to do about it."),
+        of(Role::Output, CALLS, "The calls of this turn, at least one."),
+    ];
+    SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(own))
+}
+
+fn extract_spec(spec: &SignatureSpec) -> SignatureSpec {
+    let about = "What was done about the task so far, and what it showed.";
+    let spec = spec.clone().append(FieldSpec::of::<Trajectory>(Role::Input, TRAJECTORY, about));
+    if spec.field("reasoning").is_some() {
+        return spec;
+    }
+    spec.prepend(FieldSpec::text(Role::Output, "reasoning", "The steps from the trajectory to the outputs."))
+}
+
+/// Returns a digest of what a saved state depends on. Descriptions may change.
+fn digest(spec: &SignatureSpec, tools: &[Tool]) -> String {
+    let mut text = spec.fingerprint();
+    let mut named: Vec<_> = tools.iter().map(Tool::spec).collect();
+    named.sort_by(|a, b| a.name.cmp(&b.name));
+    for tool in named {
+        text.push_str(&format!("\n{} {}", tool.name, tool.parameters));
+    }
+    Digest::new().add_text(&text).short()
+}
+
+impl<S> ReAct<S> {
+    /// Sets the maximum number of turns. Default: 20.
+    #[must_use]
+    pub fn max_turns(mut self, turns: usize) -> Self {
+        self.limits.turns = turns;
+        self
+    }
+
+    /// Sets the number of tokens, of prompts and replies together, after which no turn begins. The last turn may
+    /// exceed it. Default: none.
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: u64) -> Self {
+        self.limits.tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the cost in US dollars after which no turn begins. The last turn may exceed it; turns at unknown prices do
+    /// not count. Default: none. For a limit that is never exceeded, run the agent in the scope of a
+    /// [`Budget`](dspy_core::lm::Budget).
+    #[must_use]
+    pub fn max_cost(mut self, cost_usd: f64) -> Self {
+        self.limits.cost_usd = Some(cost_usd);
+        self
+    }
+
+    /// Sets the number of equal turns in a row, with the same calls and the same results, that ends the run; 0 for
+    /// none. Default: 3.
+    #[must_use]
+    pub fn max_repeats(mut self, turns: usize) -> Self {
+        self.limits.repeats = turns;
+        self
+    }
+
+    /// Sets the maximum number of tools that run at a time. Default: 8.
+    #[must_use]
+    pub fn concurrency(mut self, tools: usize) -> Self {
+        self.limits.concurrency = tools.max(1);
+        self
+    }
+
+    /// Sets the time after which a tool is stopped. Default: two minutes.
+    #[must_use]
+    pub fn tool_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.tool_time = timeout;
+        self
+    }
+
+    /// Sets the size in bytes beyond which a result loses its middle. Default: 20,000.
+    #[must_use]
+    pub fn max_result_bytes(mut self, bytes: usize) -> Self {
+        self.limits.result_bytes = bytes;
+        self
+    }
+
+    /// Sets the size of the model's context window in tokens. When a prompt reaches three quarters of it, the log is
+    /// shortened before the next turn. Default: unknown, so that it is shortened only after an error of the endpoint.
+    #[must_use]
+    pub fn context_tokens(mut self, tokens: u64) -> Self {
+        self.context_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the model that summarises old turns. Default: that of the agent.
+    #[must_use]
+    pub fn summarizer_lm(mut self, lm: Lm) -> Self {
+        self.summarizer.set_lm(lm);
+        self
+    }
+
+    /// Returns the tools.
+    pub fn tools(&self) -> &[Tool] {
+        &self.tools
+    }
+}
+
+impl<S: Signature> Module for ReAct<S> {
+    type Input = S::Input;
+    type Output = S::Output;
+
+    async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
+        let mut state = Box::new(AgentState::new(self.digest.to_string(), input.to_values()?));
+        match self.advance(&mut state, Vec::new()).await? {
+            Some(prediction) => Ok(prediction),
+            None => Err(Error::other(ApprovalNeeded { state })),
+        }
+    }
+}
+
+/// A part of a run, as a module.
+struct Part<'a, S> {
+    agent: &'a ReAct<S>,
+}
+
+struct Started {
+    state: Box<AgentState>,
+    decisions: Vec<Decision>,
+}
+
+enum Ended<O> {
+    Done(O),
+    Waiting(Box<AgentState>),
+    Failed(Box<AgentState>, Error),
+}
+
+impl<S: Signature> Module for Part<'_, S> {
+    type Input = Started;
+    type Output = Ended<S::Output>;
+
+    async fn forward(&self, Started { mut state, decisions }: Started) -> Result<Prediction<Self::Output>> {
+        match self.agent.advance(&mut state, decisions).await {
+            Ok(Some(prediction)) => Ok(prediction.map(Ended::Done)),
+            Ok(None) => Ok(Prediction::new(Ended::Waiting(state))),
+            Err(error) => Ok(Prediction::new(Ended::Failed(state, error))),
+        }
+    }
+}
+
+impl<S: Signature> dspy_core::program::HasPredictors for Part<'_, S> {
+    fn visit<'a>(&'a self, visitor: &mut dspy_core::program::Visitor<'a, '_>) {
+        self.agent.visit(visitor);
+    }
+
+    fn visit_mut(&mut self, _: &mut dspy_core::program::VisitorMut<'_>) {}
+}
+
+visits_fields! {
+    [S: Signature] Extract<S>,
+    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(None) }
+}
+
+visits_fields! {
+    [S: Signature] ReAct<S>,
+    [Depth: DepthOf, S: Signature] {
+        react: Predictor => &ProgramShape::Predictor(None),
+        extract: Extract<S> => <Extract<S> as HasShape<Depth>>::SHAPE,
+    }
+}
+
+impl<S> Clone for ReAct<S> {
+    fn clone(&self) -> Self {
+        let ReAct { react, extract, summarizer, tools, specs, digest, limits, context_tokens } = self;
+        ReAct {
+            react: react.clone(),
+            extract: Extract { predict: extract.predict.clone() },
+            summarizer: summarizer.clone(),
+            tools: tools.clone(),
+            specs: specs.clone(),
+            digest: digest.clone(),
+            limits: *limits,
+            context_tokens: *context_tokens,
+        }
+    }
+}
+
+impl<S> fmt::Debug for ReAct<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<_> = self.tools.iter().map(Tool::name).collect();
+        f.debug_struct("ReAct").field("tools", &tools).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
