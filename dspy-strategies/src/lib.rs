@@ -24,6 +24,7 @@
 
 mod advice;
 mod best_of_n;
+mod code;
 mod debate;
 mod majority;
 mod multi_chain;
@@ -37,6 +38,7 @@ mod self_consistency;
 mod visit;
 
 pub use best_of_n::BestOfN;
+pub use code::{CodeError, Execution, Interpreter, InterpreterError, Session};
 pub use debate::Debate;
 pub use majority::{Majority, majority};
 pub use multi_chain::{ComparedChains, MultiChainComparison};
