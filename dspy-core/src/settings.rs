@@ -37,6 +37,8 @@ pub struct Settings {
     rollout: Option<u64>,
     /// A sample of the outer rollout, until the settings are entered.
     sample: Option<u64>,
+    /// The number of scopes of samples around the task.
+    sample_depth: u64,
     temperature: Option<f64>,
     observation: Observation,
 }
@@ -126,12 +128,20 @@ impl Settings {
         self.lm = self.lm.or_else(|| outer.lm.clone());
         self.adapter = self.adapter.or_else(|| outer.adapter.clone());
         self.recovery = self.recovery.or(outer.recovery);
-        let rollout = self.rollout.or(outer.rollout);
-        self.rollout = match (self.sample.take(), rollout) {
-            (None | Some(0), rollout) => rollout,
-            (sample, None) => sample,
-            (Some(index), Some(rollout)) => Some(Seed::new(rollout).branch("sample").index(index).value()),
-        };
+        self.rollout = self.rollout.or(outer.rollout);
+        self.sample_depth = outer.sample_depth;
+        if let Some(index) = self.sample.take() {
+            self.rollout = match self.rollout {
+                rollout if index == 0 => rollout,
+                None if self.sample_depth == 0 => Some(index),
+                // The depth distinguishes sample 1 of sample 0 from sample 0 of sample 1.
+                rollout => {
+                    let level = Seed::new(rollout.unwrap_or(0)).branch("sample").index(self.sample_depth);
+                    Some(level.index(index).value())
+                }
+            };
+            self.sample_depth += 1;
+        }
         self.temperature = self.temperature.or(outer.temperature);
         self
     }

@@ -148,7 +148,7 @@ fn described(program: &impl HasPredictors) -> String {
     text
 }
 
-fn shown(values: &Values) -> String {
+pub(crate) fn shown(values: &Values) -> String {
     let mut text = String::new();
     for (name, value) in values {
         let value = match value {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | the best of several samples, by a reward | [`BestOfN`] |
 //! | another attempt with advice about the last | [`Refine`] |
+//! | constraints over the state of a program, retried where they fail | [`Assert`], [`Suggest`] in a [`Backtrack`] |
 //! | another attempt that remembers what went wrong in all before | [`Reflexion`] |
 //! | the answer that most samples agree on | [`SelfConsistency`], [`majority`] |
 //! | one answer from several attempts | [`MultiChainComparison`] |
@@ -23,6 +24,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod advice;
+mod assertions;
 mod best_of_n;
 mod code;
 mod debate;
@@ -32,11 +34,13 @@ mod parallel;
 mod react;
 mod refine;
 mod reflexion;
+mod replay;
 mod reward;
 mod sampling;
 mod self_consistency;
 mod visit;
 
+pub use assertions::{Assert, Backtrack, ConstraintFailed, Suggest};
 pub use best_of_n::BestOfN;
 pub use code::{CodeError, Execution, Interpreter, InterpreterError, Session};
 pub use debate::Debate;

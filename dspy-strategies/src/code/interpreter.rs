@@ -112,7 +112,9 @@ impl fmt::Display for CodeError {
             CodeError::Timeout => f.write_str("the code ran too long and was stopped"),
             CodeError::Memory => f.write_str("the code used too much memory and was stopped"),
             CodeError::Output => f.write_str("the code printed too much and was stopped"),
-            CodeError::Calls => f.write_str("the code called functions of the host too often and was stopped"),
+            CodeError::Calls => {
+                f.write_str("the code called functions of the host too often and was stopped")
+            }
             CodeError::Recursion => f.write_str("the code nested calls too deeply and was stopped"),
             CodeError::Crashed => f.write_str("the interpreter broke down"),
         }
