@@ -15,6 +15,9 @@
 //! | agents that read one another's answers | [`Debate`] |
 //! | several programs on one input | [`Parallel`] |
 //! | an agent that calls tools | [`ReAct`] |
+//! | outputs computed by code that the model writes | [`ProgramOfThought`] |
+//! | an agent that acts by code | [`CodeAct`] |
+//! | inputs too large for a prompt | [`Rlm`] |
 //!
 //! They are built on the public interface of `dspy-core` alone:
 //! [`Settings::sample`](dspy_core::program::Settings::sample) draws another sample,
@@ -42,7 +45,9 @@ mod visit;
 
 pub use assertions::{Assert, Backtrack, ConstraintFailed, Suggest};
 pub use best_of_n::BestOfN;
-pub use code::{CodeError, Execution, Interpreter, InterpreterError, Session};
+pub use code::{
+    CodeAct, CodeError, CodeTurn, Execution, Interpreter, InterpreterError, ProgramOfThought, Rlm, Session,
+};
 pub use debate::Debate;
 pub use majority::{Majority, majority};
 pub use multi_chain::{ComparedChains, MultiChainComparison};

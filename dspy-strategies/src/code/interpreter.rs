@@ -149,3 +149,13 @@ impl From<InterpreterError> for dspy_core::Error {
         dspy_core::Error::other(error)
     }
 }
+
+impl<I: Interpreter + ?Sized> Interpreter for std::sync::Arc<I> {
+    fn open(&self, tools: Vec<Tool>) -> BoxFuture<'_, Result<Box<dyn Session>, InterpreterError>> {
+        (**self).open(tools)
+    }
+
+    fn guide(&self) -> &str {
+        (**self).guide()
+    }
+}

@@ -1,0 +1,189 @@
+//! `CodeAct`: an agent whose actions are code.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dspy_core::predict::{Predict, Prediction, Predictor};
+use dspy_core::program::{HasShape, Module, ProgramShape};
+use dspy_core::signature::shape::Depth as DepthOf;
+use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec};
+use dspy_core::tools::Tool;
+use dspy_core::{Error, Result};
+
+use super::program_of_thought::set_all;
+use super::repl::{self, CODE, HISTORY, REASONING, Repl, SUBMIT, Submitted, turn_fields};
+use super::{Interpreter, described};
+use crate::visit::visits_fields;
+
+/// A strategy that lets the model act by code, turn by turn: the tools are functions of the code, the inputs are
+/// variables, and variables stay from one turn to the next.
+///
+/// The code ends the run by `submit` with the outputs by name, which are checked against the signature like a reply. If the
+/// turns are used up first, the predictor `extractor.predict` reads the outputs from the turns.
+///
+/// ```
+/// # use dspy_core as dspy;
+/// use dspy::program::Module;
+/// use dspy::signature::Signature;
+/// use dspy::tools::Tool;
+/// use dspy_strategies::{CodeAct, Interpreter};
+///
+/// async fn act<S: Signature>(input: S::Input, tools: Vec<Tool>, python: impl Interpreter) -> dspy::Result<S::Output> {
+///     Ok(CodeAct::<S>::new(tools, python)?.max_turns(5).call(input).await?.into_output())
+/// }
+/// ```
+///
+/// [`Prediction::added`] has the `trajectory`, a list of [`CodeTurn`](super::CodeTurn)s.
+///
+/// Source: Wang et al., "Executable Code Actions Elicit Better LLM Agents" (2024).
+pub struct CodeAct<S> {
+    codeact: Predictor,
+    extractor: Extractor<S>,
+    tools: Arc<[Tool]>,
+    interpreter: Arc<dyn Interpreter>,
+    turns: usize,
+    output_bytes: usize,
+}
+
+struct Extractor<S> {
+    predict: Predict<S>,
+}
+
+impl<S: Signature> CodeAct<S> {
+    /// Creates the agent.
+    ///
+    /// # Errors
+    /// If two tools have the same name or one is named `submit`, or the signature has a field named `repl_history`,
+    /// `reasoning` or `code`.
+    pub fn new(tools: impl IntoIterator<Item = Tool>, interpreter: impl Interpreter) -> Result<Self> {
+        let tools: Arc<[Tool]> = tools.into_iter().collect();
+        let interpreter: Arc<dyn Interpreter> = Arc::new(interpreter);
+        check_names(&tools, &[SUBMIT])?;
+        let spec = S::spec();
+        if let Some(name) = [HISTORY, REASONING, CODE].into_iter().find(|name| spec.field(name).is_some()) {
+            let message = "the strategy needs this name for a field of its own; rename the field";
+            return Err(FieldError::new(name, message).into());
+        }
+        let list = |fields: &mut dyn Iterator<Item = &FieldSpec>| {
+            fields.map(|field| format!("`{}`", field.name())).collect::<Vec<_>>().join(", ")
+        };
+        let (inputs, outputs) = (list(&mut spec.inputs()), list(&mut spec.outputs()));
+        let instruction = format!(
+            "{}\n\nWork on this task by Python code, turn by turn: each turn runs code and shows what it prints. The inputs \
+             are variables: {inputs}. Once everything is known, call `{SUBMIT}(…)` in the code, with {outputs} as arguments \
+             by name.\n{}\n{}",
+            spec.instruction(),
+            described(&tools),
+            interpreter.guide()
+        );
+        let turn = SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(turn_fields()));
+        let extract = spec
+            .as_ref()
+            .clone()
+            .append(FieldSpec::text(
+                Role::Input,
+                HISTORY,
+                "The code that ran for the task, and what it printed.",
+            ))
+            .prepend(FieldSpec::text(Role::Output, REASONING, "The steps from the turns to the outputs."));
+        Ok(CodeAct {
+            codeact: Predictor::new(turn),
+            extractor: Extractor { predict: Predict::over(extract)? },
+            tools,
+            interpreter,
+            turns: 5,
+            output_bytes: 10_000,
+        })
+    }
+}
+
+/// Checks that tools have names of their own.
+pub(super) fn check_names(tools: &[Tool], reserved: &[&str]) -> Result<()> {
+    for (at, tool) in tools.iter().enumerate() {
+        if reserved.contains(&tool.name()) {
+            return Err(Error::other(format!(
+                "no tool may be named `{}`, which the strategy adds; rename it",
+                tool.name()
+            )));
+        }
+        if tools[..at].iter().any(|other| other.name() == tool.name()) {
+            return Err(Error::other(format!("two tools are named `{}`; rename one", tool.name())));
+        }
+    }
+    Ok(())
+}
+
+impl<S> CodeAct<S> {
+    /// Sets the maximum number of turns. Default: 5.
+    #[must_use]
+    pub fn max_turns(mut self, turns: usize) -> Self {
+        self.turns = turns;
+        self
+    }
+
+    /// Sets the size in bytes beyond which the output of a turn loses its middle. Default: 10,000.
+    #[must_use]
+    pub fn max_output_bytes(mut self, bytes: usize) -> Self {
+        self.output_bytes = bytes;
+        self
+    }
+}
+
+impl<S: Signature> Module for CodeAct<S> {
+    type Input = S::Input;
+    type Output = S::Output;
+
+    async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
+        let inputs = input.to_values()?;
+        let submitted = Submitted::default();
+        let accept = |values| Predict::<S>::accept(values).map(drop);
+        let tools = self.tools.iter().cloned().chain([submitted.tool(S::spec(), accept)]);
+        let mut session = self.interpreter.open(tools.collect()).await?;
+        set_all(&mut *session, &inputs).await?;
+        let (step, turns, output_bytes) = (&self.codeact, self.turns, self.output_bytes);
+        let repl = Repl { step, session, submitted, inputs, turns, output_bytes };
+        let transcript = repl.run(|_| Some(Vec::new())).await?;
+        let prediction = match transcript.outputs {
+            Some(values) => Predict::<S>::accept(values)?,
+            None => {
+                let told = repl::told(&transcript.turns);
+                self.extractor.predict.call_with(input, [(HISTORY, told)]).await?
+            }
+        };
+        let turns = serde_json::to_value(&transcript.turns).map_err(Error::other)?;
+        Ok(prediction.with_added("trajectory", turns))
+    }
+}
+
+visits_fields! {
+    [S: Signature] Extractor<S>,
+    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(None) }
+}
+
+visits_fields! {
+    [S: Signature] CodeAct<S>,
+    [Depth: DepthOf, S: Signature] {
+        codeact: Predictor => &ProgramShape::Predictor(None),
+        extractor: Extractor<S> => <Extractor<S> as HasShape<Depth>>::SHAPE,
+    }
+}
+
+impl<S> Clone for CodeAct<S> {
+    fn clone(&self) -> Self {
+        CodeAct {
+            codeact: self.codeact.clone(),
+            extractor: Extractor { predict: self.extractor.predict.clone() },
+            tools: self.tools.clone(),
+            interpreter: self.interpreter.clone(),
+            turns: self.turns,
+            output_bytes: self.output_bytes,
+        }
+    }
+}
+
+impl<S> fmt::Debug for CodeAct<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<_> = self.tools.iter().map(Tool::name).collect();
+        f.debug_struct("CodeAct").field("tools", &tools).field("turns", &self.turns).finish_non_exhaustive()
+    }
+}

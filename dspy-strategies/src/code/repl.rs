@@ -1,0 +1,192 @@
+//! The loop of a model that writes code, sees what it prints, and submits outputs.
+
+use std::sync::{Arc, Mutex};
+
+use dspy_base::locks::MutexExt as _;
+use dspy_core::predict::Predictor;
+use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
+use dspy_core::tools::{Tool, ToolSpec};
+use dspy_core::types::{Code, language};
+use dspy_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Execution, Session};
+
+/// The function by which code submits the outputs.
+pub(super) const SUBMIT: &str = "submit";
+
+/// The fields of a turn beside those of the signature.
+pub(super) const HISTORY: &str = "repl_history";
+pub(super) const REASONING: &str = "reasoning";
+pub(super) const CODE: &str = "code";
+
+/// One turn: the code and what came of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CodeTurn {
+    /// What the model thought.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// The code that ran.
+    pub code: String,
+    /// What the model was shown of its output, or why nothing ran.
+    pub output: String,
+}
+
+/// The outputs that code has submitted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Submitted(Arc<Mutex<Option<Values>>>);
+
+impl Submitted {
+    pub(super) fn take(&self) -> Option<Values> {
+        self.0.lock_any().take()
+    }
+
+    /// Returns the function `submit`. Outputs that `accept` refuses are an error in the code; of several submissions
+    /// the last one counts.
+    pub(super) fn tool(&self, spec: &SignatureSpec, accept: fn(Values) -> Result<()>) -> Tool {
+        let kept = self.0.clone();
+        let about = "Submits the outputs and ends the task once the code has run.";
+        let spec = ToolSpec::new(SUBMIT, about, (**spec.reply_schema()).clone());
+        Tool::from_spec(spec, move |arguments: Value| {
+            let kept = kept.clone();
+            async move {
+                let values: Values = arguments
+                    .as_object()
+                    .cloned()
+                    .map(|members| members.into_iter().collect())
+                    .unwrap_or_default();
+                if let Err(error) = accept(values.clone()) {
+                    let problems = error.as_parse().map(dspy_core::adapter::ParseError::problems_text);
+                    return Err(problems.unwrap_or_else(|| error.to_string()).into());
+                }
+                *kept.lock_any() = Some(values);
+                Ok(Value::Null)
+            }
+        })
+    }
+}
+
+/// A session, and the predictor that writes code for it.
+pub(super) struct Repl<'a> {
+    pub(super) step: &'a Predictor,
+    pub(super) session: Box<dyn Session>,
+    pub(super) submitted: Submitted,
+    /// The inputs of every turn.
+    pub(super) inputs: Values,
+    pub(super) turns: usize,
+    pub(super) output_bytes: usize,
+}
+
+/// The turns of a loop, and the outputs if they were submitted.
+#[derive(Default)]
+pub(super) struct Transcript {
+    pub(super) turns: Vec<CodeTurn>,
+    pub(super) outputs: Option<Values>,
+}
+
+impl Repl<'_> {
+    /// Runs turns until outputs are submitted or the turns are used up. `more` returns further inputs of a turn, or
+    /// `None` to end the loop.
+    pub(super) async fn run(
+        mut self,
+        more: impl Fn(usize) -> Option<Vec<(&'static str, Value)>> + Send,
+    ) -> Result<Transcript> {
+        let mut transcript = Transcript::default();
+        for turn in 0..self.turns {
+            let Some(more) = more(turn) else { break };
+            let mut inputs = self.inputs.clone();
+            inputs.insert(HISTORY.to_owned(), told(&transcript.turns).into());
+            inputs.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            let values = match self.step.call(inputs).await {
+                Ok(prediction) => prediction.into_output(),
+                Err(Error::Parse(error)) => {
+                    let output = format!("(the last reply could not be read: {})", error.problems_text());
+                    transcript
+                        .turns
+                        .push(CodeTurn { output: clipped(output, self.output_bytes), ..CodeTurn::default() });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let text = |name: &str| values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (reasoning, code) = (text(REASONING), text(CODE));
+            let execution = self.session.run(&code).await;
+            let output = clipped(output_of(&execution), self.output_bytes);
+            transcript.turns.push(CodeTurn { reasoning, code, output });
+            if let Some(outputs) = self.submitted.take() {
+                transcript.outputs = Some(outputs);
+                break;
+            }
+        }
+        Ok(transcript)
+    }
+}
+
+/// Returns the inputs and outputs of a turn, beside those of the signature.
+pub(super) fn turn_fields() -> [FieldSpec; 3] {
+    [
+        FieldSpec::text(Role::Input, HISTORY, "The code that ran so far, and what it printed."),
+        FieldSpec::text(
+            Role::Output,
+            REASONING,
+            "What is known, and what the next code is to find out or do.",
+        ),
+        FieldSpec::of::<Code<language::Python>>(Role::Output, CODE, "The code to run next."),
+    ]
+}
+
+/// Returns the result of code as the model reads it.
+pub(super) fn output_of(execution: &Execution) -> String {
+    let mut text = execution.stdout.clone();
+    let mut line = |line: &str| {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(line);
+    };
+    match &execution.outcome {
+        Ok(Value::Null) => {}
+        Ok(Value::String(value)) => line(value),
+        Ok(value) => line(&value.to_string()),
+        Err(error) => line(&error.to_string()),
+    }
+    if execution.state_lost {
+        line("(the session was replaced: variables and definitions are lost)");
+    }
+    if text.is_empty() { "(no output)".to_owned() } else { text }
+}
+
+/// Returns the turns as the model reads them.
+pub(super) fn told(turns: &[CodeTurn]) -> String {
+    if turns.is_empty() {
+        return "(nothing yet)".to_owned();
+    }
+    let mut text = String::new();
+    for (index, CodeTurn { reasoning, code, output }) in turns.iter().enumerate() {
+        text.push_str(&format!("Turn {}\n", index + 1));
+        if !reasoning.is_empty() {
+            text.push_str(&format!("{reasoning}\n"));
+        }
+        if !code.is_empty() {
+            // A fence that the code does not contain.
+            let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+            let fence = "`".repeat(longest.max(2) + 1);
+            text.push_str(&format!("{fence}python\n{}\n{fence}\n", code.trim_end()));
+        }
+        text.push_str(&format!("Output:\n{output}\n\n"));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Returns a text without the middle of what is too long.
+pub(super) fn clipped(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let half = most / 2;
+    let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
+    format!("{}\n[… {} bytes left out …]\n{}", &text[..head], tail - head, &text[tail..])
+}

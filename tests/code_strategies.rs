@@ -1,0 +1,261 @@
+//! Strategies that let models write code, over an interpreter of a toy language.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dspy::lm::{BoxFuture, Budget, Request, ScriptedLm};
+use dspy::prelude::*;
+use dspy::strategies::{
+    CodeAct, CodeError, Execution, Interpreter, InterpreterError, ProgramOfThought, Rlm, Session,
+};
+use serde_json::Value;
+
+/// An interpreter of lines: `print TEXT`, `show VARIABLE`, `raise TEXT`, or `TOOL {json}`, whose result is printed.
+#[derive(Debug, Clone, Default)]
+struct Lines {
+    opened: Arc<AtomicUsize>,
+}
+
+struct LineSession {
+    tools: Vec<Tool>,
+    variables: Vec<(String, Value)>,
+}
+
+impl Interpreter for Lines {
+    fn open(&self, tools: Vec<Tool>) -> BoxFuture<'_, Result<Box<dyn Session>, InterpreterError>> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        Box::pin(
+            async move { Ok(Box::new(LineSession { tools, variables: Vec::new() }) as Box<dyn Session>) },
+        )
+    }
+
+    fn guide(&self) -> &'static str {
+        "One command a line."
+    }
+}
+
+impl Session for LineSession {
+    fn set<'s>(&'s mut self, name: &'s str, value: Value) -> BoxFuture<'s, Result<(), InterpreterError>> {
+        self.variables.push((name.to_owned(), value));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn run<'s>(&'s mut self, code: &'s str) -> BoxFuture<'s, Execution> {
+        Box::pin(async move {
+            let mut stdout = String::new();
+            for (index, line) in code.lines().enumerate() {
+                let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+                let raised = |kind: &str, message: String| CodeError::Raised {
+                    kind: kind.into(),
+                    message,
+                    line: Some(index as u32 + 1),
+                };
+                match word {
+                    "print" => stdout.push_str(&format!("{rest}\n")),
+                    "show" => {
+                        let found = self.variables.iter().find(|(name, _)| name == rest);
+                        stdout.push_str(&format!(
+                            "{}\n",
+                            found.map_or(Value::Null, |(_, value)| value.clone())
+                        ));
+                    }
+                    "raise" => return Execution::failed(stdout, raised("Error", rest.into())),
+                    name => {
+                        let Some(tool) = self.tools.iter().find(|tool| tool.name() == name) else {
+                            return Execution::failed(stdout, raised("NameError", name.into()));
+                        };
+                        match tool.call(&serde_json::from_str(rest).unwrap_or_default()).await {
+                            Ok(Value::Null) => {}
+                            Ok(value) => stdout.push_str(&format!("{value}\n")),
+                            Err(error) => {
+                                return Execution::failed(stdout, raised("ToolError", error.to_string()));
+                            }
+                        }
+                    }
+                }
+            }
+            Execution::done(stdout, Value::Null)
+        })
+    }
+}
+
+/// Add the numbers.
+#[signature]
+struct Sum {
+    #[input]
+    numbers: Vec<i64>,
+    #[output]
+    #[check(self.sum > 0, "the sum is positive")]
+    sum: i64,
+}
+
+fn generated(code: &str) -> String {
+    format!("[[ ## reasoning ## ]]\nCompute.\n\n[[ ## generated_code ## ]]\n```python\n{code}\n```")
+}
+
+fn turn(code: &str) -> String {
+    format!("[[ ## reasoning ## ]]\nLook.\n\n[[ ## code ## ]]\n```python\n{code}\n```")
+}
+
+fn script_of(replies: impl IntoIterator<Item = String>) -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::new(replies))
+}
+
+fn text(request: &Request) -> String {
+    request.messages.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>().join("\n---\n")
+}
+
+#[tokio::test]
+async fn code_submits_typed_outputs_in_one_call() {
+    let script = script_of([generated("show numbers\nsubmit {\"sum\": \"6\"}")]);
+    let mut program = ProgramOfThought::<Sum>::new(Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    let output = program.call(vec![1, 2, 3]).await.unwrap();
+    assert_eq!((output.sum, output.usage().requests), (6, 1));
+    assert_eq!(output.added_as::<String>("code_output").unwrap().trim(), "[1,2,3]");
+    assert!(text(&script.requests()[0]).contains("One command a line."));
+}
+
+#[tokio::test]
+async fn code_that_fails_is_written_again_with_its_error() {
+    let script = script_of([
+        generated("raise too hard"),
+        generated("submit {\"sum\": -6}"),
+        generated("print 6"),
+        "[[ ## reasoning ## ]]\nSeen.\n\n[[ ## sum ## ]]\n6".to_owned(),
+    ]);
+    let mut program = ProgramOfThought::<Sum>::new(Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    let output = program.call(vec![1, 2, 3]).await.unwrap();
+    assert_eq!((output.sum, output.usage().requests), (6, 4));
+    let requests = script.requests();
+    assert!(text(&requests[1]).contains("Error: too hard (line 1)"), "{}", text(&requests[1]));
+    assert!(text(&requests[2]).contains("sum: the sum is positive"), "{}", text(&requests[2]));
+    assert!(text(&requests[3]).contains("[[ ## code_output ## ]]\n6"), "{}", text(&requests[3]));
+
+    let script = script_of(["a", "b", "c"].map(|text| generated(&format!("raise {text}"))));
+    let mut program = ProgramOfThought::<Sum>::new(Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script));
+    let error = program.call(vec![1]).await.unwrap_err();
+    assert!(
+        error.to_string().contains("no code of 3 attempts") && error.to_string().contains("Error: c"),
+        "{error}"
+    );
+}
+
+#[dspy::field_type]
+struct Name {
+    name: String,
+}
+
+#[tokio::test]
+async fn code_act_keeps_one_session_and_calls_tools() {
+    let stock = Tool::new("stock", "How many there are.", |Name { name }: Name| async move {
+        if name == "owls" { Ok(7) } else { Err(format!("no {name}")) }
+    });
+    let script = script_of([
+        turn("stock {\"name\": \"cats\"}"),
+        turn("stock {\"name\": \"owls\"}"),
+        turn("submit {\"sum\": 7}"),
+    ]);
+    let lines = Lines::default();
+    let mut agent = CodeAct::<Sum>::new([stock], lines.clone()).unwrap();
+    agent.set_lm(Lm::shared(script.clone()));
+    let output = agent.call(vec![]).await.unwrap();
+    assert_eq!((output.sum, lines.opened.load(Ordering::SeqCst)), (7, 1));
+    let third = text(&script.requests()[2]);
+    assert!(third.contains("ToolError: `stock` failed: no cats") && third.contains("Output:\n7"), "{third}");
+    let turns: Vec<dspy::strategies::CodeTurn> = output.added_as("trajectory").unwrap();
+    assert_eq!(turns.len(), 3);
+
+    // Without a submission the outputs are extracted.
+    let extracted = "[[ ## reasoning ## ]]\nSeen.\n\n[[ ## sum ## ]]\n7".to_owned();
+    let script = script_of([turn("print 7"), extracted]);
+    let mut agent = CodeAct::<Sum>::new([], Lines::default()).unwrap().max_turns(1);
+    agent.set_lm(Lm::shared(script.clone()));
+    assert_eq!(agent.call(vec![]).await.unwrap().sum, 7);
+    assert!(text(&script.requests()[1]).contains("Output:\n7"));
+    let paths: Vec<_> = agent.named_predictors().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["codeact", "extractor.predict"]);
+}
+
+/// Find the magic number.
+#[signature]
+struct Find {
+    #[input]
+    haystack: String,
+    #[output]
+    number: i64,
+}
+
+#[tokio::test]
+async fn large_inputs_are_variables_and_queries_share_a_budget() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let sub = Lm::from_fn(move |request: Request| {
+        let prompt = text(&request);
+        log.lock().unwrap().push(prompt.clone());
+        async move { prompt.to_uppercase() }
+    });
+    let script = script_of([
+        turn("llm_query_batched {\"prompts\": [\"a\", \"b\", \"a\"]}\nllm_query {\"prompt\": \"a\"}"),
+        turn("llm_query_batched {\"prompts\": [\"c\", \"d\"]}"),
+        turn("submit {\"number\": 42}"),
+    ]);
+    let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap().max_calls(3).query_lm(sub);
+    rlm.set_lm(Lm::shared(script.clone()));
+    let output = rlm.call(format!("start {}", "hay ".repeat(10_000))).await.unwrap();
+    assert_eq!(output.number, 42);
+    let requests = script.requests();
+    let first = text(&requests[0]);
+    assert!(first.len() < 6_000 && first.contains("haystack (str, 40006 characters): start hay"), "{first}");
+    assert!(first.contains("turn 1 of 20; 3 of 3 model calls left"), "{first}");
+    let second = text(&requests[1]);
+    assert!(
+        second.contains("[\"A\",\"B\",\"A\"]\n\"A\"") && second.contains("1 of 3 model calls left"),
+        "{second}"
+    );
+    assert!(
+        text(&requests[2]).contains("2 calls are more than the 1 that are left"),
+        "{}",
+        text(&requests[2])
+    );
+    assert_eq!(
+        asked.lock().unwrap().len(),
+        2,
+        "equal prompts are asked once, and a batch beyond the budget not at all"
+    );
+    assert_eq!(output.usage().requests, 5);
+}
+
+#[tokio::test]
+async fn a_part_of_the_task_is_worked_on_one_level_deeper() {
+    let script = script_of([
+        turn("rlm_query {\"task\": \"Count.\", \"context\": [1, 2]}"),
+        turn("show context\nsubmit {\"answer\": \"two\"}"),
+        turn("submit {\"number\": 2}"),
+    ]);
+    let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap().max_depth(1);
+    rlm.set_lm(Lm::shared(script.clone()));
+    assert_eq!(rlm.call("x").await.unwrap().number, 2);
+    let requests = script.requests();
+    assert!(text(&requests[0]).contains("rlm_query(task="));
+    assert!(!text(&requests[1]).contains("rlm_query(task="), "the innermost level has no deeper one");
+    assert!(text(&requests[2]).contains("Output:\n\"two\""), "{}", text(&requests[2]));
+}
+
+#[tokio::test]
+async fn a_budget_around_the_program_holds_for_queries() {
+    let lm = Lm::from_fn(|request: Request| async move {
+        if text(&request).contains("[[ ## code ## ]]") {
+            turn("llm_query {\"prompt\": \"a\"}")
+        } else {
+            "A".to_owned()
+        }
+    });
+    let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap();
+    rlm.set_lm(lm);
+    let error = Budget::calls(2).scope(rlm.call("x")).await.unwrap_err();
+    assert!(error.is_outage(), "{error:?}");
+}
