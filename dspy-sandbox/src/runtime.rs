@@ -1,0 +1,154 @@
+//! The compiled interpreter, shared by all sessions of a process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use dspy_strategies::InterpreterError;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, Result, Store};
+
+use crate::bindings::{Sandbox as Guest, SandboxPre};
+use crate::folder::Folder;
+use crate::host::Host;
+use crate::prepare;
+
+/// How long code computes before other tasks of its thread have a turn.
+const TURN: Duration = Duration::from_millis(5);
+
+/// A compiled interpreter.
+pub(crate) struct Runtime {
+    engine: Engine,
+    guest: SandboxPre<Host>,
+    ticker: Arc<Ticker>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Runtime>>>>;
+
+static RUNTIMES: LazyLock<Mutex<HashMap<Folder, Slot>>> = LazyLock::new(Mutex::default);
+
+impl Runtime {
+    /// Returns the interpreter, prepared on first use.
+    pub(crate) async fn get(folder: Folder) -> Result<Arc<Self>, InterpreterError> {
+        let slot = {
+            let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+            runtimes.entry(folder.clone()).or_default().clone()
+        };
+        let mut slot = slot.lock().await;
+        if let Some(runtime) = &*slot {
+            return Ok(runtime.clone());
+        }
+        let path = folder.path().display().to_string();
+        let loaded = tokio::task::spawn_blocking(move || Runtime::load(&folder)).await;
+        let runtime = match loaded {
+            Ok(Ok(runtime)) => Arc::new(runtime),
+            Ok(Err(error)) => {
+                return Err(InterpreterError::new(format!("cannot prepare Python in {path}: {error:#}")));
+            }
+            Err(_) => return Err(InterpreterError::new("preparing Python was stopped")),
+        };
+        *slot = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    fn load(folder: &Folder) -> Result<Self> {
+        let name = prepare::file_name();
+        let component = match folder.read(&name) {
+            Some(component) => component,
+            None => {
+                tracing::info!(folder = %folder.path().display(), "preparing Python, once per machine (about 20 s)");
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let component = runtime.block_on(prepare::prepare(folder))?;
+                folder.write(&name, &component)?;
+                component
+            }
+        };
+        let engine = Engine::new(&config(folder)?)?;
+        let component = Component::new(&engine, &component)?;
+        let mut linker = Linker::<Host>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        Guest::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+        let guest = SandboxPre::new(linker.instantiate_pre(&component)?)?;
+        let ticker = Ticker::start(engine.weak())?;
+        Ok(Runtime { engine, guest, ticker })
+    }
+
+    /// Starts an interpreter for a session.
+    pub(crate) async fn start(&self, host: Host, call_bytes: usize) -> Result<(Store<Host>, Guest)> {
+        let mut store = Store::new(&self.engine, host);
+        store.limiter(|host| host);
+        store.set_hostcall_fuel(call_bytes);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let guest = self.guest.instantiate_async(&mut store).await?;
+        Ok((store, guest))
+    }
+
+    /// Lets code yield while the guard lives.
+    pub(crate) fn running(&self) -> Running {
+        *self.ticker.running.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.ticker.woken.notify_one();
+        Running(self.ticker.clone())
+    }
+}
+
+fn config(folder: &Folder) -> Result<Config> {
+    let mut cache = CacheConfig::new();
+    // Recompressing the file in the background costs minutes of a core and saves 3 MB.
+    cache.with_directory(folder.path().join("native"));
+    cache.with_optimized_compression_usage_counter_threshold(u64::MAX);
+    let mut config = Config::new();
+    config.wasm_component_model(true).wasm_component_model_async(true);
+    config.epoch_interruption(true);
+    // Deep recursion in C, such as of the parser, ends as an error of Python before it reaches the end of this stack.
+    config.max_wasm_stack(16 << 20).async_stack_size(17 << 20);
+    config.cache(Some(Cache::new(cache)?));
+    Ok(config)
+}
+
+/// A thread that lets running code yield at regular times. It sleeps while no code runs.
+#[derive(Debug, Default)]
+struct Ticker {
+    running: Mutex<usize>,
+    woken: Condvar,
+}
+
+impl Ticker {
+    fn start(engine: EngineWeak) -> std::io::Result<Arc<Self>> {
+        let ticker = Arc::new(Ticker::default());
+        let own = Arc::downgrade(&ticker);
+        std::thread::Builder::new().name("dspy-sandbox".to_owned()).spawn(move || {
+            loop {
+                let Some(ticker) = own.upgrade() else { return };
+                let running = ticker.running.lock().unwrap_or_else(PoisonError::into_inner);
+                if *running == 0 {
+                    // Woken by the next run, and now and then to see whether the engine is gone.
+                    drop(ticker.woken.wait_timeout(running, Duration::from_secs(5)));
+                    continue;
+                }
+                drop(running);
+                drop(ticker);
+                std::thread::sleep(TURN);
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(ticker)
+    }
+}
+
+/// Code that runs.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Ticker>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}

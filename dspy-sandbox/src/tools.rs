@@ -1,0 +1,137 @@
+//! Tools as functions of the interpreter.
+
+use std::panic::AssertUnwindSafe;
+
+use dspy_core::tools::Tool;
+use dspy_strategies::InterpreterError;
+use futures_util::FutureExt as _;
+use serde_json::{Map, Value, json};
+
+/// The tools of a session, and how often and with how much they may be called.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    tools: Vec<Tool>,
+    calls: usize,
+    max_calls: usize,
+    max_bytes: usize,
+    /// Whether a call was refused since the last run began.
+    pub(crate) refused: bool,
+}
+
+impl Tools {
+    /// Checks that the tools can be called from Python.
+    pub(crate) fn new(tools: Vec<Tool>, max_calls: usize, max_bytes: usize) -> Result<Self, InterpreterError> {
+        for (at, tool) in tools.iter().enumerate() {
+            let name = tool.name();
+            if !is_name(name) {
+                return Err(InterpreterError::new(format!(
+                    "the tool `{name}` has a name that Python cannot call; rename it to letters, digits and `_`"
+                )));
+            }
+            if tools[..at].iter().any(|other| other.name() == name) {
+                return Err(InterpreterError::new(format!("duplicate tool `{name}`; rename one of them")));
+            }
+        }
+        Ok(Tools { tools, calls: 0, max_calls, max_bytes, refused: false })
+    }
+
+    pub(crate) fn none() -> Self {
+        Tools { tools: Vec::new(), calls: 0, max_calls: 0, max_bytes: 0, refused: false }
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.calls = 0;
+        self.refused = false;
+    }
+
+    pub(crate) fn limit_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// Describes the tools to the interpreter.
+    pub(crate) fn described(&self) -> Value {
+        let described = self.tools.iter().map(|tool| {
+            let spec = tool.spec();
+            json!({"name": spec.name, "doc": spec.description, "parameters": parameters(tool)})
+        });
+        described.collect()
+    }
+
+    /// Calls a tool: its name, the arguments by position and those by name. Returns the reply.
+    pub(crate) async fn call(&mut self, call: &Value) -> Value {
+        let (Some(name), Some(positional), Some(named)) =
+            (call[0].as_str(), call[1].as_array(), call[2].as_object())
+        else {
+            return json!({"error": "no call"});
+        };
+        let Some(tool) = self.tools.iter().find(|tool| tool.name() == name) else {
+            return json!({"error": format!("there is no tool `{name}`")});
+        };
+        if self.calls >= self.max_calls {
+            self.refused = true;
+            return json!({"stop": "calls"});
+        }
+        self.calls += 1;
+        let arguments = match arguments(tool, positional, named) {
+            Ok(arguments) => Value::Object(arguments),
+            Err(message) => return json!({"error": message, "type": true}),
+        };
+        if tool.needs_approval(&arguments) {
+            return json!({"error": format!("{name}() needs an approval, which code cannot wait for")});
+        }
+        match AssertUnwindSafe(tool.call(&arguments)).catch_unwind().await {
+            Ok(Ok(value)) => {
+                let bytes = value.to_string().len();
+                if bytes > self.max_bytes {
+                    let limit = self.max_bytes;
+                    return json!({"error": format!("the result of {name}() is too large: {bytes} bytes, the limit is {limit}")});
+                }
+                json!({"value": value})
+            }
+            Ok(Err(error)) => {
+                let message = error.to_string();
+                json!({"error": &message[..message.floor_char_boundary(10_000)]})
+            }
+            Err(_) => json!({"error": format!("{name}() panicked")}),
+        }
+    }
+}
+
+/// Returns the names of the parameters in the order of the schema.
+fn parameters(tool: &Tool) -> Vec<&str> {
+    let properties = tool.spec().parameters.get("properties").and_then(Value::as_object);
+    properties.into_iter().flat_map(Map::keys).map(String::as_str).collect()
+}
+
+fn arguments(
+    tool: &Tool,
+    positional: &[Value],
+    named: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let (name, parameters) = (tool.name(), parameters(tool));
+    if positional.len() > parameters.len() {
+        let (most, given) = (parameters.len(), positional.len());
+        return Err(format!("{name}() takes {most} arguments but {given} were given"));
+    }
+    let mut arguments = named.clone();
+    for (parameter, value) in parameters.iter().zip(positional) {
+        if arguments.insert((*parameter).to_owned(), value.clone()).is_some() {
+            return Err(format!("{name}() got multiple values for argument '{parameter}'"));
+        }
+    }
+    Ok(arguments)
+}
+
+/// Returns whether Python takes it as a name.
+pub(crate) fn is_name(name: &str) -> bool {
+    const KEYWORDS: [&str; 35] = [
+        "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
+        "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
+        "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
+    ];
+    let first = |c: char| c == '_' || c.is_alphabetic();
+    name.starts_with(first)
+        && name.chars().all(|c| first(c) || c.is_numeric())
+        && name.len() <= 200
+        && !KEYWORDS.contains(&name)
+}
