@@ -135,6 +135,9 @@ pub mod guide {
     #[doc = include_str!("../docs/strategies.md")]
     pub mod strategies {}
 
+    #[doc = include_str!("../docs/sandbox.md")]
+    pub mod sandbox {}
+
     #[doc = include_str!("../docs/saved-programs.md")]
     pub mod saved_programs {}
 

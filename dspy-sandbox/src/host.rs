@@ -1,4 +1,4 @@
-//! The host's side of a session: what the interpreter can call, and what it may use.
+//! The host's side of a session: functions that the interpreter calls, and limits of memory and output.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(crate) struct Host {
     stdout_limit: usize,
     /// Whether output was dropped since the last run began.
     pub(crate) overflowed: bool,
-    /// What the interpreter reads next.
+    /// The bytes that the interpreter reads next.
     input: Vec<u8>,
     connections: HashMap<u32, Connection>,
     last: u32,

@@ -1,4 +1,4 @@
-//! What a session may use.
+//! The limits of a session.
 
 use std::time::Duration;
 

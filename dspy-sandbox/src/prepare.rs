@@ -19,7 +19,7 @@ const CODE: [&str; 3] = [
     include_str!("guest/runner.py"),
 ];
 
-/// Where the interpreter sees its library while it is prepared. Sessions have no files at all.
+/// The folder of the library while the interpreter is prepared. Sessions have no files at all.
 const ROOT: &str = "python-stdlib";
 
 /// Returns the name of the file for this version of everything that goes into it.
@@ -40,6 +40,7 @@ pub(crate) fn file_name() -> String {
 pub(crate) async fn prepare(folder: &Folder) -> Result<Vec<u8>> {
     let library = folder.scratch().context("cannot unpack the standard library")?;
     archive::unpack(library.path()).context("cannot unpack the standard library")?;
+    let library_path = std::env::var("LIB_DIR").map_or(library.path().to_owned(), std::path::PathBuf::from); // TEMPORARY
     let linked = eryx_runtime::linker::link_with_extensions(&[])
         .map_err(|error| format_err!("cannot link the interpreter: {error}"))?;
     let wizer = Wizer::new();
@@ -56,7 +57,8 @@ pub(crate) async fn prepare(folder: &Folder) -> Result<Vec<u8>> {
     wasi.env("PYTHONHASHSEED", "0").env("PYTHONDONTWRITEBYTECODE", "1");
     wasi.env("PYTHONHOME", "/python-stdlib").env("PYTHONPATH", "/python-stdlib");
     wasi.secure_random(Random(0)).insecure_random(Random(1)).insecure_random_seed(0);
-    wasi.preopened_dir(library.path(), ROOT, DirPerms::READ, FilePerms::READ)?;
+    wasi.inherit_stderr().inherit_stdout(); // TEMPORARY
+    wasi.preopened_dir(library_path, ROOT, DirPerms::READ, FilePerms::READ)?;
     let mut store = Store::new(&engine, Host::with(wasi, Tools::none(), 1 << 16));
     store.limiter(|host| host);
     let mut linker = Linker::<Host>::new(&engine);

@@ -13,7 +13,7 @@ use crate::folder::Folder;
 use crate::host::Host;
 use crate::prepare;
 
-/// How long code computes before other tasks of its thread have a turn.
+/// The time that code computes before other tasks of its thread have a turn.
 const TURN: Duration = Duration::from_millis(5);
 
 /// A compiled interpreter.

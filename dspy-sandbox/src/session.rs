@@ -16,12 +16,12 @@ use crate::limits::Limits;
 use crate::runtime::Runtime;
 use crate::tools::{Tools, is_name};
 
-/// How long an interpreter may take to start. It takes milliseconds.
+/// The time that an interpreter may take to start. It takes milliseconds.
 const START: Duration = Duration::from_secs(60);
-/// What a call of the host may carry beyond the limits: names, chunks, messages of errors.
+/// The bytes that a call of the host may carry beyond the limits: names, chunks, messages of errors.
 const SLACK: usize = 1 << 20;
 
-/// What a session is made of, again after it broke.
+/// The parts of a session, from which a broken one is replaced.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) runtime: Arc<Runtime>,
@@ -43,7 +43,7 @@ struct Live {
     guest: Guest,
 }
 
-/// Why the interpreter is given up.
+/// The reason to give up an interpreter.
 enum Broken {
     Timeout,
     Failed(wasmtime::Error),

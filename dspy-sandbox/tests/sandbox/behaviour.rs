@@ -1,4 +1,4 @@
-//! What code can do in a session.
+//! Sessions: variables, values, errors, output, tools.
 
 use std::time::Duration;
 
