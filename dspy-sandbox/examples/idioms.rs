@@ -56,7 +56,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut count, mut ran) = (0, 0);
         for idiom in group.split("## ").skip(1) {
             let (name, code) = idiom.split_once('\n').unwrap_or((idiom, ""));
-            let expected: String = code.lines().filter_map(|line| line.strip_prefix("#> ")).collect::<Vec<_>>().join("\n");
+            let expected: String =
+                code.lines().filter_map(|line| line.strip_prefix("#> ")).collect::<Vec<_>>().join("\n");
             count += 1;
             let execution = sandbox.open(tools()).await?.run(code).await;
             if execution.outcome.is_ok() && execution.stdout.trim_end() == expected {

@@ -16,13 +16,14 @@ struct City {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let population = Tool::new("population", "Returns the inhabitants of a city.", |City { city }: City| async move {
-        match city.as_str() {
-            "Oslo" => Ok(717_710_u32),
-            "Bergen" => Ok(291_940),
-            _ => Err(format!("there is no city {city}")),
-        }
-    });
+    let population =
+        Tool::new("population", "Returns the inhabitants of a city.", |City { city }: City| async move {
+            match city.as_str() {
+                "Oslo" => Ok(717_710_u32),
+                "Bergen" => Ok(291_940),
+                _ => Err(format!("there is no city {city}")),
+            }
+        });
     let sandbox = Sandbox::builder().wall_time(Duration::from_secs(1)).build();
     println!("preparing Python …");
     let mut session = sandbox.open(vec![population]).await?;

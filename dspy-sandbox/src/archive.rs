@@ -13,7 +13,8 @@ const BLOCK: usize = 512;
 pub(crate) fn unpack(into: &Path) -> io::Result<()> {
     let mut tar = Vec::new();
     zstd::Decoder::new(LIBRARY)?.read_to_end(&mut tar)?;
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the archive of the standard library is damaged");
+    let damaged =
+        || io::Error::new(io::ErrorKind::InvalidData, "the archive of the standard library is damaged");
     let mut rest = tar.as_slice();
     while let Some((header, after)) = rest.split_at_checked(BLOCK) {
         let text = |range: std::ops::Range<usize>| {
@@ -26,8 +27,7 @@ pub(crate) fn unpack(into: &Path) -> io::Result<()> {
             break;
         }
         let size = usize::from_str_radix(text(124..136)?.trim(), 8).map_err(|_| damaged())?;
-        let (contents, after) =
-            after.split_at_checked(size.next_multiple_of(BLOCK)).ok_or_else(damaged)?;
+        let (contents, after) = after.split_at_checked(size.next_multiple_of(BLOCK)).ok_or_else(damaged)?;
         let path = Path::new(name);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(damaged());

@@ -1,6 +1,13 @@
 //! The interface between the interpreter and its host, generated from the runtime's description of it.
 
-#![allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated"
+)]
 
 wasmtime::component::bindgen!({
     path: "wit",

@@ -13,11 +13,8 @@ use crate::host::{Host, Random};
 use crate::tools::Tools;
 
 /// The Python code that runs before the memory is saved.
-const CODE: [&str; 3] = [
-    include_str!("guest/imports.py"),
-    include_str!("guest/loop.py"),
-    include_str!("guest/runner.py"),
-];
+const CODE: [&str; 3] =
+    [include_str!("guest/imports.py"), include_str!("guest/loop.py"), include_str!("guest/runner.py")];
 
 /// The folder of the library while the interpreter is prepared. Sessions have no files at all.
 const ROOT: &str = "python-stdlib";
@@ -40,7 +37,6 @@ pub(crate) fn file_name() -> String {
 pub(crate) async fn prepare(folder: &Folder) -> Result<Vec<u8>> {
     let library = folder.scratch().context("cannot unpack the standard library")?;
     archive::unpack(library.path()).context("cannot unpack the standard library")?;
-    let library_path = std::env::var("LIB_DIR").map_or(library.path().to_owned(), std::path::PathBuf::from); // TEMPORARY
     let linked = eryx_runtime::linker::link_with_extensions(&[])
         .map_err(|error| format_err!("cannot link the interpreter: {error}"))?;
     let wizer = Wizer::new();
@@ -57,8 +53,7 @@ pub(crate) async fn prepare(folder: &Folder) -> Result<Vec<u8>> {
     wasi.env("PYTHONHASHSEED", "0").env("PYTHONDONTWRITEBYTECODE", "1");
     wasi.env("PYTHONHOME", "/python-stdlib").env("PYTHONPATH", "/python-stdlib");
     wasi.secure_random(Random(0)).insecure_random(Random(1)).insecure_random_seed(0);
-    wasi.inherit_stderr().inherit_stdout(); // TEMPORARY
-    wasi.preopened_dir(library_path, ROOT, DirPerms::READ, FilePerms::READ)?;
+    wasi.preopened_dir(library.path(), ROOT, DirPerms::READ, FilePerms::READ)?;
     let mut store = Store::new(&engine, Host::with(wasi, Tools::none(), 1 << 16));
     store.limiter(|host| host);
     let mut linker = Linker::<Host>::new(&engine);
@@ -66,12 +61,7 @@ pub(crate) async fn prepare(folder: &Folder) -> Result<Vec<u8>> {
     Guest::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     let instance = linker.instantiate_async(&mut store, &component).await?;
     let guest = Guest::new(&mut store, &instance)?;
-    for (at, code) in CODE.iter().enumerate() {
-        // TEMPORARY
-        let code = match std::env::var("GUEST_DIR") {
-            Ok(dir) => std::fs::read_to_string(format!("{dir}/{}.py", ["imports", "loop", "runner"][at]))?,
-            Err(_) => (*code).to_owned(),
-        };
+    for code in CODE {
         let code = format!(
             "try:\n    exec(compile({}, '<dspy>', 'exec'))\nexcept BaseException:\n    import traceback\n    \
              result = traceback.format_exc()",

@@ -75,7 +75,8 @@ impl Interpreter for Sandbox {
         Box::pin(async move {
             // Wrong tools are reported before anything is prepared.
             Tools::new(tools.clone(), 0, 0)?;
-            let plan = Plan { runtime: self.runtime().await?, limits: self.limits.clone(), tools: tools.into() };
+            let plan =
+                Plan { runtime: self.runtime().await?, limits: self.limits.clone(), tools: tools.into() };
             let session: Box<dyn Session> = Box::new(PythonSession::open(plan).await?);
             Ok(session)
         })

@@ -101,9 +101,7 @@ impl Live {
                 tracing::debug!(message, "the interpreter is broken");
                 Err(Broken::Answer)
             }
-            Ok(Ok(Ok(Ok(output)))) => {
-                serde_json::from_str(&output.result_json).map_err(|_| Broken::Answer)
-            }
+            Ok(Ok(Ok(Ok(output)))) => serde_json::from_str(&output.result_json).map_err(|_| Broken::Answer),
         }
     }
 }
@@ -134,14 +132,14 @@ impl PythonSession {
             }
         };
         let Plan { runtime, limits, .. } = &self.plan;
-        let answer =
-            live.call("__dspy_run()", code.as_bytes().to_vec(), limits.wall_time, runtime).await;
+        let answer = live.call("__dspy_run()", code.as_bytes().to_vec(), limits.wall_time, runtime).await;
         let host = live.store.data_mut();
         let stdout = host.take_stdout();
         self.lost = false;
         let outcome = match answer.and_then(|answer| outcome(&answer).ok_or(Broken::Answer)) {
             Ok(outcome) => {
-                let outcome = if host.overflowed && outcome.is_ok() { Err(CodeError::Output) } else { outcome };
+                let outcome =
+                    if host.overflowed && outcome.is_ok() { Err(CodeError::Output) } else { outcome };
                 self.live = Some(live);
                 let execution = match outcome {
                     Ok(value) => Execution::done(stdout, value),
@@ -188,7 +186,9 @@ impl PythonSession {
                 "setting `{name}` took longer than {:?}; raise `Sandbox::builder().wall_time(…)`",
                 limits.wall_time
             ))),
-            Err(_) => Err(InterpreterError::new(format!("the interpreter broke down while `{name}` was set"))),
+            Err(_) => {
+                Err(InterpreterError::new(format!("the interpreter broke down while `{name}` was set")))
+            }
         }
     }
 }

@@ -20,7 +20,11 @@ pub(crate) struct Tools {
 
 impl Tools {
     /// Checks that the tools can be called from Python.
-    pub(crate) fn new(tools: Vec<Tool>, max_calls: usize, max_bytes: usize) -> Result<Self, InterpreterError> {
+    pub(crate) fn new(
+        tools: Vec<Tool>,
+        max_calls: usize,
+        max_bytes: usize,
+    ) -> Result<Self, InterpreterError> {
         for (at, tool) in tools.iter().enumerate() {
             let name = tool.name();
             if !is_name(name) {
@@ -125,9 +129,9 @@ fn arguments(
 /// Returns whether Python takes it as a name.
 pub(crate) fn is_name(name: &str) -> bool {
     const KEYWORDS: [&str; 35] = [
-        "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
-        "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
-        "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
+        "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
+        "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in",
+        "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
     ];
     let first = |c: char| c == '_' || c.is_alphabetic();
     name.starts_with(first)

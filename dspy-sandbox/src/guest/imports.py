@@ -15,7 +15,6 @@ xml.sax.saxutils zipfile zlib zoneinfo
 _ast_unparse _collections_abc _compat_pickle _datetime _decimal _opcode_metadata _pydatetime _pydecimal _pylong
 _strptime _threading_local _weakrefset _elementtree _zoneinfo __future__ annotationlib
 asyncio.taskgroups asyncio.timeouts asyncio.queues
-concurrent.futures.process
 encodings.aliases encodings.ascii encodings.base64_codec encodings.charmap encodings.cp437 encodings.cp1252
 encodings.hex_codec encodings.idna encodings.latin_1 encodings.iso8859_15 encodings.mac_roman encodings.punycode
 encodings.raw_unicode_escape encodings.rot_13 encodings.unicode_escape encodings.utf_16 encodings.utf_16_be

@@ -1,7 +1,7 @@
 # An event loop for code that runs `asyncio` by itself, and threads and pools that run their work at once: there is one
 # thread, and tools are called synchronously.
 import asyncio, collections, concurrent.futures, heapq, threading, time
-import concurrent.futures.thread, concurrent.futures.process
+import concurrent.futures.thread
 
 
 class _Loop(asyncio.AbstractEventLoop):
@@ -170,6 +170,5 @@ asyncio.to_thread = asyncio.threads.to_thread = _to_thread
 asyncio._set_running_loop(None)
 for _module in (concurrent.futures, concurrent.futures.thread):
     _module.ThreadPoolExecutor = _Executor
-for _module in (concurrent.futures, concurrent.futures.process):
-    _module.ProcessPoolExecutor = _Executor
+concurrent.futures.ProcessPoolExecutor = _Executor
 threading.Thread = _Thread

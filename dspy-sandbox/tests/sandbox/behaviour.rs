@@ -130,7 +130,9 @@ async fn tools_are_plain_functions_with_the_parameters_of_their_schemas() {
         ("pay()", "RuntimeError", "needs an approval"),
     ] {
         let ran = session.run(code).await;
-        let Err(CodeError::Raised { kind: is, message, .. }) = &ran.outcome else { panic!("{code}: {ran:?}") };
+        let Err(CodeError::Raised { kind: is, message, .. }) = &ran.outcome else {
+            panic!("{code}: {ran:?}")
+        };
         assert!(is == kind && message.contains(part), "{code}: {is}: {message}");
     }
     let odd = |name: &str| {
@@ -189,7 +191,8 @@ async fn a_folder_that_others_can_write_to_is_refused() {
     }
     let file = parent.join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Sandbox::builder().folder(file.join("x")).build().open(tools()).await.err().unwrap().to_string();
+    let error =
+        Sandbox::builder().folder(file.join("x")).build().open(tools()).await.err().unwrap().to_string();
     assert!(error.contains("cannot keep Python in"), "{error}");
     std::fs::remove_dir_all(&parent).unwrap();
 }

@@ -80,9 +80,9 @@ async fn two_hundred_loops_at_once_end_and_bystanders_go_on() {
     for _ in 0..200 {
         sessions.push(sandbox.open(tools()).await.unwrap());
     }
-    let loops = sessions.into_iter().map(|mut session| {
-        tokio::spawn(async move { word(&session.run("while True: pass").await) })
-    });
+    let loops = sessions
+        .into_iter()
+        .map(|mut session| tokio::spawn(async move { word(&session.run("while True: pass").await) }));
     let loops: Vec<_> = loops.collect();
     // This thread's runtime still serves others.
     let tick = Instant::now();
