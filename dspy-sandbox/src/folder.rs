@@ -117,7 +117,9 @@ fn unsafe_because(path: &Path) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt as _;
     let folder = fs::metadata(path)?;
     // A file that this process creates has its user.
-    let probe = path.join(format!(".probe-{}", std::process::id()));
+    static PROBES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = PROBES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let probe = path.join(format!(".probe-{}-{number}", std::process::id()));
     let _ = fs::remove_file(&probe);
     let user = fs::File::create_new(&probe).and_then(|file| file.metadata()).map(|file| file.uid());
     let _ = fs::remove_file(&probe);
