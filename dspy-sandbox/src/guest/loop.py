@@ -63,7 +63,8 @@ class _Loop(asyncio.AbstractEventLoop):
 
     def _drive(self, done):
         outer, was = asyncio._get_running_loop(), self._running
-        task = asyncio.tasks._swap_current_task(self, None)
+        # A task is only swapped in the loop that runs.
+        task = None if outer is None else asyncio.tasks._swap_current_task(outer, None)
         asyncio._set_running_loop(self)
         self._running = True
         try:
@@ -71,7 +72,8 @@ class _Loop(asyncio.AbstractEventLoop):
                 self._once()
         finally:
             asyncio._set_running_loop(outer)
-            asyncio.tasks._swap_current_task(self, task)
+            if outer is not None:
+                asyncio.tasks._swap_current_task(outer, task)
             self._running = was
 
     def _once(self):
