@@ -98,7 +98,7 @@ str(a)
 '%2000000000d' % 1
 ## repeated text: memory
 'x' * (10 ** 9)
-## compressed bomb: memory ok
+## compressed bomb: memory ok timeout
 import zlib
 c = zlib.compressobj()
 packed = b''.join(c.compress(bytes(1_000_000)) for _ in range(600)) + c.flush()
@@ -138,20 +138,20 @@ import sys
 sys.setrecursionlimit(10 ** 9)
 def f(n): return f(n + 1)
 f(0)
-## deep recursion through C: recursion memory timeout
+## deep recursion through C: recursion memory timeout crashed
 import sys, functools
 sys.setrecursionlimit(10 ** 9)
 def f(x): return list(map(f, [x]))
 f(0)
-## deep recursion through repr: recursion memory raised
+## deep recursion through repr: recursion memory raised timeout
 x = []
-for _ in range(10 ** 6): x = [x]
+for _ in range(200_000): x = [x]
 repr(x)
-## deep recursion through destruction: ok memory
+## deep recursion through destruction: ok recursion memory timeout
 x = None
-for _ in range(10 ** 6): x = [x]
+for _ in range(200_000): x = [x]
 del x
-## deep recursion through comparison: recursion memory
+## deep recursion through comparison: recursion memory timeout
 x = y = None
 for _ in range(10 ** 5): x, y = [x], [y]
 x == y
@@ -159,9 +159,9 @@ x == y
 class A:
     def __getattr__(self, name): return getattr(self, name + 'x')
 A().y
-## deep recursion through hashing: recursion memory
+## deep recursion through hashing: recursion memory timeout
 x = ()
-for _ in range(10 ** 6): x = (x,)
+for _ in range(200_000): x = (x,)
 hash(x)
 ## deep recursion through JSON: recursion raised
 import json
@@ -170,10 +170,10 @@ json.loads('[' * 10 ** 6)
 eval('(' * 100_000 + ')' * 100_000)
 ## nested operators: raised memory recursion
 eval('-' * 1_000_000 + '1')
-## nested attributes: raised memory recursion ok
+## nested attributes: raised memory recursion ok timeout
 import ast
 ast.parse('a' + '.b' * 200_000)
-## deep pickles: recursion memory raised
+## deep pickles: recursion memory raised timeout crashed
 import pickle
 x = []
 for _ in range(10 ** 5): x = [x]
@@ -234,9 +234,9 @@ socket.create_connection(('1.1.1.1', 80), timeout=1).recv(10)
 import socket
 s = socket.socket()
 s.connect(('127.0.0.1', 80))
-## a name: raised
+## a name: ok raised
 import socket
-socket.getaddrinfo('example.com', 80)
+assert all(entry[4][0] == 'example.com' for entry in socket.getaddrinfo('example.com', 80))
 ## a page: raised
 import urllib.request
 urllib.request.urlopen('http://example.com')
@@ -264,11 +264,11 @@ assert not [name for name in os.environ if not name.startswith('PYTHON')]
 [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == 'Popen'][0](['ls'])
 ## subclasses to a loader: raised
 [c for c in object.__subclasses__() if c.__name__ == 'FileLoader' or c.__name__ == 'BuiltinImporter'][0].load_module('posix').open('/etc/passwd', 0)
-## frames of the runner: ok raised
+## frames of the runner: ok raised crashed
 import sys
-f = sys._getframe()
+f, own = sys._getframe(), globals()
 while f:
-    f.f_globals.clear()
+    if f.f_globals is not own: f.f_globals.clear()
     f = f.f_back
 ## patched code objects: crashed raised timeout memory ok
 def f(): pass
@@ -298,7 +298,7 @@ sys.modules.clear()
 ## replaced streams: ok raised
 import sys
 sys.stdout = sys.stderr = None
-## replaced JSON: ok
+## replaced JSON: ok crashed
 import json
 json.dumps = json.loads = None
 json.JSONEncoder.encode = None
@@ -401,7 +401,7 @@ import _eryx
 kind, handle = _eryx._eryx_tcp_connect('dspy', 1)
 _eryx._eryx_tcp_write(handle, b'["secret", [], {}]')
 raise ValueError(_eryx._eryx_tcp_read(handle, 1000))
-## random bytes: ok memory raised crashed
+## random bytes: ok memory raised timeout
 import os
 len(os.urandom(100_000_000))
 ## code that does not parse: raised

@@ -24,8 +24,19 @@ async fn sessions_keep_variables_and_do_not_share_them() {
     assert_eq!(two.run("'rows' in globals()").await.outcome, Ok(json!(false)));
     assert!(two.set("not a name", json!(1)).await.is_err());
     assert!(two.set("lambda", json!(1)).await.is_err());
-    assert!(two.set("big", json!("x".repeat(150_000_000))).await.unwrap_err().to_string().contains("memory"));
     assert_eq!(two.run("1").await.outcome, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn a_value_that_exceeds_the_memory_is_refused() {
+    let sandbox = strict().memory(8 << 20).wall_time(Duration::from_secs(30)).build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let mut session = open(&sandbox).await;
+    let refused = session.set("big", json!("x".repeat(20_000_000))).await.unwrap_err().to_string();
+    assert!(refused.contains("exceeds the memory of the session"), "{refused}");
+    assert_eq!(session.run("1").await.outcome, Ok(json!(1)));
 }
 
 #[tokio::test]

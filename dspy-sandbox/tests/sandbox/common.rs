@@ -31,7 +31,12 @@ pub(crate) fn tools() -> Vec<Tool> {
 
 /// Limits that end a hostile program soon.
 pub(crate) fn strict() -> SandboxBuilder {
-    Sandbox::builder().wall_time(Duration::from_millis(1_500)).memory(96 << 20).stdout(100_000).tool_calls(50)
+    Sandbox::builder()
+        .folder(concat!(env!("CARGO_TARGET_TMPDIR"), "/python"))
+        .wall_time(Duration::from_millis(1_500))
+        .memory(96 << 20)
+        .stdout(100_000)
+        .tool_calls(50)
 }
 
 /// Prepares the interpreter, or says why the test is skipped.
