@@ -27,7 +27,7 @@ fn ms(time: Duration, runs: u32) -> f64 {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sandbox = Sandbox::builder().wall_time(Duration::from_secs(60)).build();
+    let sandbox = Sandbox::builder().wall_time(Duration::from_mins(1)).build();
     let tools = || vec![Tool::new("tick", "Does nothing.", |_: Nothing| async move { 1 })];
     let start = Instant::now();
     sandbox.prepare().await?;

@@ -115,9 +115,9 @@ fn create(path: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn unsafe_because(path: &Path) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt as _;
+    static PROBES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let folder = fs::metadata(path)?;
     // A file that this process creates has its user.
-    static PROBES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = PROBES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let probe = path.join(format!(".probe-{}-{number}", std::process::id()));
     let _ = fs::remove_file(&probe);

@@ -219,6 +219,9 @@ impl tls::Host for Host {
     fn close(&mut self, _: u32) {}
 }
 
+/// The hours from 1970 to the start of a session's own clock.
+const SINCE_1970: u64 = 262_968;
+
 /// The clock of a session without a real one: it starts on 1 January 2000.
 struct OwnClock(std::time::Instant);
 
@@ -228,7 +231,7 @@ impl HostWallClock for OwnClock {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_secs(946_684_800) + self.0.elapsed()
+        Duration::from_hours(SINCE_1970) + self.0.elapsed()
     }
 }
 

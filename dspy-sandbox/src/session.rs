@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 use crate::tools::{Tools, is_name};
 
 /// The time that an interpreter may take to start. It takes milliseconds.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// The bytes that a call of the host may carry beyond the limits: names, chunks, messages of errors.
 const SLACK: usize = 1 << 20;
 

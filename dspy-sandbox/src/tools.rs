@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// The tools of a session, and how often and with how much they may be called.
 #[derive(Debug)]
 pub(crate) struct Tools {
-    tools: Vec<Tool>,
+    all: Vec<Tool>,
     calls: usize,
     max_calls: usize,
     max_bytes: usize,
@@ -36,11 +36,11 @@ impl Tools {
                 return Err(InterpreterError::new(format!("duplicate tool `{name}`; rename one of them")));
             }
         }
-        Ok(Tools { tools, calls: 0, max_calls, max_bytes, refused: false })
+        Ok(Tools { all: tools, calls: 0, max_calls, max_bytes, refused: false })
     }
 
     pub(crate) fn none() -> Self {
-        Tools { tools: Vec::new(), calls: 0, max_calls: 0, max_bytes: 0, refused: false }
+        Tools { all: Vec::new(), calls: 0, max_calls: 0, max_bytes: 0, refused: false }
     }
 
     pub(crate) fn begin(&mut self) {
@@ -54,7 +54,7 @@ impl Tools {
 
     /// Describes the tools to the interpreter.
     pub(crate) fn described(&self) -> Value {
-        let described = self.tools.iter().map(|tool| {
+        let described = self.all.iter().map(|tool| {
             let spec = tool.spec();
             json!({"name": spec.name, "doc": spec.description, "parameters": parameters(tool)})
         });
@@ -68,7 +68,7 @@ impl Tools {
         else {
             return json!({"error": "no call"});
         };
-        let Some(tool) = self.tools.iter().find(|tool| tool.name() == name) else {
+        let Some(tool) = self.all.iter().find(|tool| tool.name() == name) else {
             return json!({"error": format!("there is no tool `{name}`")});
         };
         if self.calls >= self.max_calls {

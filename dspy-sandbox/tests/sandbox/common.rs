@@ -21,9 +21,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         Tool::new("echo", "Returns the value.", |Echo { value }: Echo| async move { Json(value) }),
         Tool::new("flood", "Returns too much.", |_: Nothing| async move { "x".repeat(20_000_000) }),
         Tool::new("panics", "Panics.", |_: Nothing| async move {
-            if true {
-                panic!("a bug")
-            }
+            assert!(std::hint::black_box(false), "a bug");
         }),
         Tool::new("hangs", "Never returns.", |_: Nothing| std::future::pending::<()>()),
     ]

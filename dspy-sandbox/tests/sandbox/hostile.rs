@@ -72,7 +72,7 @@ async fn hostile_programs_end_inside_their_limits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_loops_at_once_end_and_bystanders_go_on() {
-    let sandbox = strict().wall_time(Duration::from_millis(1_000)).build();
+    let sandbox = strict().wall_time(Duration::from_secs(1)).build();
     if !prepared(&sandbox).await {
         return;
     }
@@ -103,7 +103,7 @@ async fn dropping_a_run_stops_it_at_once() {
             self.0.store(true, std::sync::atomic::Ordering::SeqCst);
         }
     }
-    let sandbox = strict().wall_time(Duration::from_secs(60)).build();
+    let sandbox = strict().wall_time(Duration::from_mins(1)).build();
     if !prepared(&sandbox).await {
         return;
     }
