@@ -126,7 +126,6 @@ def _make(
         random.seed(given['seed'])
         for tool in given['tools']:
             scope[tool['name']] = function(tool['name'], tool['doc'], tool['parameters'])
-        gc.freeze()
 
     def assign():
         try:
@@ -228,5 +227,6 @@ def _make(
 
 
 __dspy_init, __dspy_set, __dspy_run = _make()
-import gc
+# Sessions share the memory that they do not write to: the collector leaves alone what is here.
 gc.collect()
+gc.freeze()
