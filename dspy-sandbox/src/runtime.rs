@@ -62,7 +62,7 @@ impl Runtime {
         let component = match folder.read(&name) {
             Some(component) => component,
             None => {
-                tracing::info!(folder = %folder.path().display(), "preparing Python, once per machine (about 20 s)");
+                tracing::info!(folder = %folder.path().display(), "preparing Python, once per machine (about 40 s)");
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let component = runtime.block_on(prepare::prepare(folder))?;
                 folder.write(&name, &component)?;

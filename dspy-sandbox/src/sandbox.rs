@@ -26,7 +26,7 @@ threads run their work one after the other.";
 /// Code reaches nothing but the tools of its session: no file, network or process, and no clock unless
 /// [granted](SandboxBuilder::clock). Cloning is cheap.
 ///
-/// The first session on a machine prepares the interpreter, which takes about 20 seconds and writes 60 MB to a folder of
+/// The first session on a machine prepares the interpreter, which takes about 40 seconds and writes 75 MB to a folder of
 /// the user. [`prepare`](Self::prepare) does it ahead of time.
 ///
 /// ```no_run
