@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dspy_strategies::InterpreterError;
 
-/// A folder that belongs to the user and that nobody else can write to: what is in it becomes code of this process.
+/// A folder that belongs to the user and that only the user can write to: what is in it becomes code of this process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Folder(PathBuf);
 
