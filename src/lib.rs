@@ -53,6 +53,11 @@
 //! | have a model write code, or large integers | [`Code`], [`BigInt`](types::BigInt) |
 //! | call a model | [`Predict`](predict::Predict) |
 //! | have the model reason first | [`ChainOfThought`](predict::ChainOfThought) |
+//! | draw several samples, vote, compare, debate | [`strategies`], [the guide](guide::strategies) |
+//! | retry with advice, state constraints | [`Refine`](strategies::Refine), [`Assert`](strategies::Assert) |
+//! | let a model use tools until it knows | [`ReAct`](strategies::ReAct), [the guide](guide::agents) |
+//! | let a person approve what an agent does | [`Outcome::Waiting`](strategies::Outcome), [the guide](guide::agents) |
+//! | let a model compute by code | [`ProgramOfThought`](strategies::ProgramOfThought), [the guide](guide::code) |
 //! | write a custom strategy | [the guide](guide::strategies), [`Predict::over`](predict::Predict::over) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | choose a signature at run time | [`DynPredict`](predict::DynPredict) |
@@ -134,6 +139,12 @@ pub mod guide {
 
     #[doc = include_str!("../docs/strategies.md")]
     pub mod strategies {}
+
+    #[doc = include_str!("../docs/agents.md")]
+    pub mod agents {}
+
+    #[doc = include_str!("../docs/code.md")]
+    pub mod code {}
 
     #[doc = include_str!("../docs/saved-programs.md")]
     pub mod saved_programs {}
