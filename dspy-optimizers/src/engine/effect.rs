@@ -1,8 +1,10 @@
 //! Model calls other than rollouts.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dspy_core::lm::Usage;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
@@ -45,7 +47,8 @@ impl<P: Program, E> Study<'_, P, E> {
     ///
     /// # Errors
     /// If the search has to stop, because the budget is exhausted or the model cannot be reached. Errors of
-    /// the work itself are part of its result.
+    /// the work itself are part of its result. A panic of the work is an
+    /// [`OptimizeError::Panic`](crate::OptimizeError::Panic).
     pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<Effect<T>, Stop>
     where
         F: Future<Output = dspy_core::Result<T>>,
@@ -54,8 +57,12 @@ impl<P: Program, E> Study<'_, P, E> {
         let _turn = self.running.turn(&name).await;
         let mut attempts = 0;
         loop {
-            let Journaled { output, usage, outage } =
-                self.journaled(&name, None, CallKind::Proposer, work()).await?;
+            let guarded = AssertUnwindSafe(async { work().await }).catch_unwind();
+            let Journaled { output, usage, outage, .. } =
+                self.journaled(&name, None, CallKind::Proposer, guarded).await?;
+            let output = output.map_err(|panic| {
+                self.panicked(format!("the proposer, or other work of the effect `{name}`,"), &*panic)
+            })?;
             match output {
                 Err(error) if error.is_outage() || outage.is_some() => {
                     let retryable = outage.is_some_and(|outage| outage.is_retryable());

@@ -29,6 +29,8 @@ pub(super) struct Failures {
     answered: bool,
     /// Whether a score was not 0.
     nonzero: bool,
+    /// Whether a call of a model was seen in a rollout with a result.
+    called: bool,
 }
 
 /// The rows on which something has failed, by the name of the set and the position in it. The failure of each is that
@@ -66,13 +68,17 @@ impl Failures {
         match &rollout.outcome {
             Outcome::Scored(score) => {
                 self.answered = true;
+                self.called |= !rollout.silent;
                 self.nonzero |= score.value != 0.0;
             }
             Outcome::Failed(error) => {
                 self.curable |= !rollout.broken;
                 self.program.add((set, position), name, error);
             }
-            Outcome::Unscored(_) => self.answered = true,
+            Outcome::Unscored(_) => {
+                self.answered = true;
+                self.called |= !rollout.silent;
+            }
         }
     }
 
@@ -80,6 +86,14 @@ impl Failures {
     pub(super) fn warnings(&self, best_score: Option<f64>) -> Vec<String> {
         let mut warnings = Vec::new();
         let (unscored, failed) = (self.metric.len(), self.program.len());
+        if self.answered && !self.called {
+            warnings.push(
+                "the program has returned results, but not one call of a model was seen, so the budget, the cost and \
+                 the resume do not cover its calls: those of tasks that it starts with a bare `tokio::spawn` escape; \
+                 start them with `dspy::spawn`"
+                    .into(),
+            );
+        }
         if unscored > 0 {
             warnings.push(format!(
                 "the metric failed on {}, left out of the scores of the programs that it failed for; the first is {}",
@@ -164,6 +178,8 @@ impl<P: Program, E> Study<'_, P, E> {
             (program.len(), program.first())
         };
         self.ledger.abort();
+        // A corrected program runs on these rows again.
+        self.journal.void(&self.name)?;
         Err(OptimizeError::Program { failed, first, run_dir: self.run_dir.clone() }.into())
     }
 }

@@ -27,6 +27,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Err(Stop::NoHeadroom) => Stopped::NoHeadroom,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
+        if matches!(stopped, Stopped::Budget(_)) && self.found().trials.is_empty() {
+            self.too_small.take().into_iter().for_each(|warning| self.warn(warning));
+        }
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
@@ -36,6 +39,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         match &verification {
             Verification::Passed(verified) => best = Some(verified.trial),
             Verification::Failed(_) => best = None,
+            Verification::OutOfBudget => {
+                self.shortage.take().into_iter().for_each(|warning| self.warn(warning));
+            }
             _ => {}
         }
         if verification != Verification::Off {

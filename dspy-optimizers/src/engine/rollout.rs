@@ -30,6 +30,9 @@ pub struct Rollout {
     /// Whether the program has failed for a reason that no prompt can change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) broken: bool,
+    /// Whether no call of a model was seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) silent: bool,
 }
 
 /// The outcome of a rollout. An outage is not an outcome but stops the search.
@@ -245,9 +248,12 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     async fn attempt(&self, name: &str, task: &Task<'_, P, E>) -> Result<Attempt, Stop> {
         let Row { position, example, set, .. } = task.row;
         let work = self.evaluate.item(task.program, position, example);
-        let Journaled { output: item, usage, outage } =
+        let Journaled { output: item, usage, outage, silent } =
             self.journaled(name, task.sample, CallKind::Program, work).await?;
         let broken = is_broken(&item);
+        // The calls of the metric are not those of the program.
+        let paid = item.prediction.as_ref().is_some_and(|answer| answer.usage().requests > 0);
+        let silent = silent || (!paid && item.trace.as_ref().is_some_and(|trace| trace.steps.is_empty()));
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
             // The program may have wrapped the error of the model in a custom one.
@@ -266,6 +272,6 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         let steps = if task.keeps(&outcome) { item.trace.map(|trace| trace.steps) } else { None };
         let steps = steps.unwrap_or_default();
-        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken }))
+        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken, silent }))
     }
 }

@@ -16,8 +16,9 @@ use super::headroom::check_best_score;
 use super::nested::Parent;
 use super::phase::CurrentPhase;
 use super::running::Running;
+use super::verification::{VerificationCost, too_small};
 use super::{ExampleFor, Program, Study};
-use crate::budget::{Ledger, tighter, without_share};
+use crate::budget::{Ledger, tighter};
 use crate::counts::counted;
 use crate::data::{Data, RowSet, Rows, label_names};
 use crate::error::OptimizeError;
@@ -102,11 +103,14 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         }
         let header = Header::new(&optimizer, options.seed, identity);
         let resources = Resources::find(&options, &header)?;
-        let ledger =
-            match splits.verify.filter(|_| splits.holdout.is_ok() && resources.budget != Budget::UNLIMITED) {
-                Some(verify) => resources.searching(without_share(resources.budget, verify.reserve)),
-                None => resources.ledger.clone(),
-            };
+        let verification = splits.verification(program.named_predictors().len());
+        let ledger = match verification.filter(|_| resources.budget != Budget::UNLIMITED) {
+            Some(verification) => resources.searching(verification.rest_of(resources.budget)),
+            None => resources.ledger.clone(),
+        };
+        let shortage = verification.and_then(|verification| verification.shortage(resources.budget));
+        let rows = splits.val.len() as u64;
+        let too_small = too_small(resources.budget, rows, program.named_predictors().len(), verification);
         resources
             .events
             .emit(&StudyEvent::Started { optimizer: optimizer.clone(), study: resources.name.clone() });
@@ -136,9 +140,12 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             found: Mutex::new(Found::default()),
             phase: Mutex::new(CurrentPhase::default()),
             started: Instant::now(),
+            shortage: shortage.clone(),
+            too_small,
             options,
         };
         overlap.into_iter().for_each(|warning| study.warn(warning));
+        shortage.into_iter().for_each(|warning| study.warn_early(warning));
         Ok(study)
     }
 }
@@ -188,6 +195,18 @@ impl<'d, E> Splits<'d, E> {
 }
 
 impl<E> Splits<'_, E> {
+    /// Returns the cost of the verification, if there is one.
+    pub(crate) fn verification(&self, predictors: usize) -> Option<VerificationCost> {
+        let (verify, holdout) = (self.verify?, self.holdout.as_ref().ok()?);
+        Some(VerificationCost { verify, rows: holdout.len(), predictors })
+    }
+
+    /// Returns the part of a budget that the search may spend.
+    pub(crate) fn search_budget(&self, program: &impl HasPredictors, budget: Budget) -> Budget {
+        let verification = self.verification(program.named_predictors().len());
+        verification.map_or(budget, |verification| verification.rest_of(budget))
+    }
+
     /// Returns a warning if rows of a given holdout are also in the other sets.
     fn overlap<P, T>(&self, data: &Data<P, T>) -> Option<String> {
         let (Some(_), Ok(holdout)) = (&data.holdout, &self.holdout) else { return None };

@@ -125,7 +125,9 @@ impl Cost {
             };
             let least = self.rollouts.least as f64 * program.least(sizes.shortest, sizes.briefest)
                 + self.proposals.least as f64 * writer.least(sizes.proposer_prompt(0), written);
-            Some(Span { least, most: most.map(cost) })
+            // What is free is free in any number.
+            let free = of_rollout == 0.0 && of_proposal == 0.0;
+            Some(Span { least, most: if free { Some(0.0) } else { most.map(cost) } })
         });
         if !none {
             call.0 = call.0.max(asked + longest);
@@ -136,6 +138,7 @@ impl Cost {
             tokens: Some(tokens),
             usd,
             calls_per_rollout: per_rollout as f64,
+            warnings: Vec::new(),
             dearest: Dearest { tokens: call.0, usd: call.1 },
             origin: Origin::Whole,
         }

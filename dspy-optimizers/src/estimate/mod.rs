@@ -69,6 +69,9 @@ pub struct Estimate {
     pub usd: Option<Span<f64>>,
     /// The number of calls that one run of the program is assumed to make on average.
     pub calls_per_rollout: f64,
+    /// What to know before the run, such as a budget that is too small for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     #[serde(default)]
     dearest: Dearest,
     #[serde(default, skip_serializing_if = "Origin::is_whole")]
@@ -84,6 +87,7 @@ impl Estimate {
             tokens: Some(Span::exactly(0)),
             usd: Some(Span { least: 0.0, most: Some(0.0) }),
             calls_per_rollout: 1.0,
+            warnings: Vec::new(),
             dearest: Dearest { tokens: 0.0, usd: 0.0 },
             origin: Origin::Whole,
         }
@@ -97,6 +101,7 @@ impl Estimate {
             tokens: None,
             usd: None,
             calls_per_rollout: 1.0,
+            warnings: Vec::new(),
             dearest: Dearest { tokens: 0.0, usd: 0.0 },
             origin: Origin::Whole,
         }
@@ -141,13 +146,15 @@ impl Estimate {
                     let own = part.calls_per_rollout * ratio;
                     part.scaled(own)
                 });
-                return Estimate { calls_per_rollout: calls, ..a.then(b) };
+                return Estimate { calls_per_rollout: calls, warnings: self.warnings, ..a.then(b) };
             }
             Origin::Limited { whole, limits, sure } => {
                 let sure = sure.map(|sure| (sure as f64 * ratio) as u64);
-                return whole.scaled(calls).limited(limits, sure);
+                return Estimate { warnings: self.warnings, ..whole.scaled(calls).limited(limits, sure) };
             }
-            Origin::Optional(whole) => return whole.scaled(calls).or_nothing(),
+            Origin::Optional(whole) => {
+                return Estimate { warnings: self.warnings, ..whole.scaled(calls).or_nothing() };
+            }
         }
         let before = self.calls();
         self.program_calls = Span {
@@ -178,6 +185,7 @@ impl Estimate {
             tokens: self.tokens.zip(next.tokens).map(|(a, b)| a + b),
             usd: self.usd.zip(next.usd).map(|(a, b)| a + b),
             calls_per_rollout: self.calls_per_rollout.max(next.calls_per_rollout),
+            warnings: merged(&self.warnings, &next.warnings),
             dearest: Dearest {
                 tokens: self.dearest.tokens.max(next.dearest.tokens),
                 usd: self.dearest.usd.max(next.dearest.usd),
@@ -187,8 +195,15 @@ impl Estimate {
     }
 
     /// Returns the estimate of a run with this budget, which may end it after its first `sure` calls of the program.
-    pub(crate) fn ended_by(self, budget: Budget, sure: u64) -> Self {
-        self.limited(budget.into(), Some(sure))
+    /// `search` is the part of its calls that is not reserved for the verification.
+    pub(crate) fn ended_by(self, budget: Budget, search: Option<u64>, sure: u64) -> Self {
+        self.limited(Limits { search, ..budget.into() }, Some(sure))
+    }
+
+    /// Adds warnings.
+    pub(crate) fn warning(mut self, warnings: impl Iterator<Item = String>) -> Self {
+        self.warnings.extend(warnings);
+        self
     }
 
     /// Returns the estimate of work that may not be done.
@@ -208,10 +223,11 @@ impl Estimate {
     fn limited(self, limits: Limits, sure: Option<u64>) -> Self {
         let mut all = self.clone();
         let other = limits.tokens.is_some() || limits.usd.is_some() || limits.time;
-        let calls = limits.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
+        let search = limits.search.or(limits.calls);
+        let calls = search.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
         if let Some(sure) = sure.filter(|_| other || calls) {
             let before = self.program_calls.least;
-            let least = if other { 0 } else { before.min(sure) };
+            let least = if other { 0 } else { before.min(sure).min(search.unwrap_or(u64::MAX)) };
             all.keep(if before == 0 { 0.0 } else { least as f64 / before as f64 });
             (all.program_calls.least, all.proposer_calls.least) = (least, 0);
         }
@@ -253,4 +269,10 @@ impl Estimate {
             usd.least *= part;
         }
     }
+}
+
+/// Returns the warnings of both, each once.
+fn merged(first: &[String], next: &[String]) -> Vec<String> {
+    let others = next.iter().filter(|warning| !first.contains(warning));
+    first.iter().chain(others).cloned().collect()
 }

@@ -33,12 +33,15 @@ pub(super) struct Limits {
     pub(super) tokens: Option<u64>,
     pub(super) usd: Option<f64>,
     pub(super) time: bool,
+    /// The part of the calls that is not reserved for a verification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) search: Option<u64>,
 }
 
 impl From<Budget> for Limits {
     fn from(budget: Budget) -> Self {
         let Budget { calls, tokens, usd, time, .. } = budget;
-        Limits { calls, tokens, usd, time: time.is_some() }
+        Limits { calls, tokens, usd, time: time.is_some(), search: None }
     }
 }
 

@@ -63,7 +63,7 @@ pub enum JournalError {
         /// The reason why it is not a journal.
         reason: String,
     },
-    /// A line cannot be parsed. (An incomplete last line, as left by a killed process, is dropped without an
+    /// A line cannot be parsed, or its checksum is not that of its content. (An incomplete last line, as left by a killed process, is dropped without an
     /// error.)
     #[error(
         "`{}` is damaged at line {line}: {problem}; delete this line and all lines after it to resume from there, or \

@@ -11,6 +11,7 @@ use dspy_core::files;
 use super::error::JournalError;
 use super::event::Event;
 use super::header::Header;
+use super::seal::is_intact;
 
 /// The interval of flushes to disk while lines are written, which bounds the loss in a power failure.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -155,8 +156,12 @@ impl Recovered {
             let foreign = |reason: String| JournalError::Foreign { path: path.to_owned(), reason };
             let read = if line == 1 {
                 serde_json::from_slice(&bytes).map(Line::Header)
-            } else {
+            } else if is_intact(&bytes) {
                 serde_json::from_slice(&bytes).map(Line::Event)
+            } else {
+                Err(serde::de::Error::custom(
+                    "its checksum is not that of its content, so a part of it has changed",
+                ))
             };
             match read {
                 Ok(Line::Header(value)) => {
