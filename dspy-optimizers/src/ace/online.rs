@@ -349,10 +349,15 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
     }
 
     /// Restores the playbooks of a snapshot, as a new one, and returns its version; `None` if there is no such snapshot
-    /// any more. An update in flight does not apply.
+    /// any more, which is also logged as a warning. An update in flight does not apply.
+    #[must_use = "`None` means that there is no such snapshot, and nothing was restored"]
     pub fn roll_back(&self, version: u64) -> Option<u64> {
         let mut state = self.state.lock_any();
-        let mut playbooks = state.snapshots.iter().find(|known| known.version == version)?.playbooks.clone();
+        let Some(snapshot) = state.snapshots.iter().find(|known| known.version == version) else {
+            tracing::warn!(version, "there is no such snapshot, so nothing was rolled back");
+            return None;
+        };
+        let mut playbooks = snapshot.playbooks.clone();
         for (path, playbook) in &mut playbooks {
             state.playbooks.get(path).into_iter().for_each(|now| playbook.avoid_ids_of(now));
         }

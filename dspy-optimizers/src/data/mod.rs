@@ -42,6 +42,9 @@ impl<P, T> Data<P, T> {
     }
 
     /// Sets the rows on which candidates are scored. Default: the trainset.
+    ///
+    /// A valset with the same rows as the trainset is as good as none. If only a part of its rows is also in the
+    /// trainset, the report has a warning.
     #[must_use]
     pub fn valset(mut self, valset: T) -> Self {
         self.val = Some(valset);

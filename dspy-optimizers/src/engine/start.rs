@@ -115,7 +115,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             .events
             .emit(&StudyEvent::Started { optimizer: optimizer.clone(), study: resources.name.clone() });
         // The outermost study reports what is wrong with the data.
-        let overlap = if resources.name.is_empty() { splits.overlap(data) } else { None };
+        let overlaps = if resources.name.is_empty() { splits.overlaps(data) } else { Vec::new() };
         let study = Study {
             optimizer,
             name: resources.name,
@@ -144,7 +144,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             too_small,
             options,
         };
-        overlap.into_iter().for_each(|warning| study.warn(warning));
+        overlaps.into_iter().for_each(|warning| study.warn(warning));
         shortage.into_iter().for_each(|warning| study.warn_early(warning));
         Ok(study)
     }
@@ -165,6 +165,7 @@ impl<'d, E> Splits<'d, E> {
         T: RowSet<E>,
     {
         options.verify.map_or(Ok(()), |verify| verify.check())?;
+        check_budget(options.budget)?;
         let named = |set: &'d T, name| set.rows(name).map(|rows| rows.named(name));
         let mut train = named(&data.train, "trainset")?;
         // Selections of the same data set have the same name, so that each row has only one name.
@@ -207,17 +208,42 @@ impl<E> Splits<'_, E> {
         verification.map_or(budget, |verification| verification.rest_of(budget))
     }
 
-    /// Returns a warning if rows of a given holdout are also in the other sets.
-    fn overlap<P, T>(&self, data: &Data<P, T>) -> Option<String> {
-        let (Some(_), Ok(holdout)) = (&data.holdout, &self.holdout) else { return None };
-        let count = holdout.overlap(&[&self.train, &self.val]);
-        let rows = counted(holdout.len(), "row");
-        (count > 0).then(|| {
-            format!(
-                "{count} of {rows} of the holdout are also in the trainset or valset, so the verification is not \
-                 independent of the search; hold out other rows"
-            )
-        })
+    /// Returns warnings of rows that are in several of the given sets.
+    fn overlaps<P, T>(&self, data: &Data<P, T>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let of = |count: usize, rows: &Rows<'_, E>| format!("{count} of {}", counted(rows.len(), "row"));
+        if self.given_val && !self.val.has_rows_of(&self.train) {
+            let count = self.val.overlap(&[&self.train]);
+            if count > 0 {
+                let rows = of(count, &self.val);
+                warnings.push(format!(
+                    "{rows} of the valset are also in the trainset, so candidates are selected by rows that they have \
+                     learnt from; give them to one of the sets, or pass the trainset alone, which is then also the valset"
+                ));
+            }
+        }
+        if let (Some(_), Ok(holdout)) = (&data.holdout, &self.holdout) {
+            let count = holdout.overlap(&[&self.train, &self.val]);
+            if count > 0 {
+                let rows = of(count, holdout);
+                warnings.push(format!(
+                    "{rows} of the holdout are also in the trainset or valset, so the verification is not independent of \
+                     the search; hold out other rows"
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+/// Checks that a limit in US dollars is a number.
+fn check_budget(budget: Budget) -> Result<(), OptimizeError> {
+    match budget.usd.filter(|usd| usd.is_nan() || *usd < 0.0) {
+        None => Ok(()),
+        Some(usd) => {
+            let (value, expected) = (usd.to_string(), "a number of at least 0");
+            Err(OptimizeError::Option { option: "budget.usd", value, expected })
+        }
     }
 }
 

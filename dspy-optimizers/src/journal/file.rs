@@ -49,10 +49,14 @@ impl JournalFile {
         if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
             return Err(JournalError::NoFolder { run_dir: folder.to_owned(), file: file.to_owned() });
         }
-        files::create_dirs(folder).map_err(io)?;
+        let not_writable = |source| JournalError::NotWritable { run_dir: folder.to_owned(), source };
+        files::create_dirs(folder).map_err(not_writable)?;
         let file = files::open_or_create(&path).map_err(|error| match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
                 JournalError::Foreign { path: path.clone(), reason: error.to_string() }
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound => {
+                not_writable(error)
             }
             _ => io(error),
         })?;
