@@ -29,7 +29,8 @@ pub use self::span::Span;
 /// least 50 tokens per output. Inputs and outputs that rows do not have, such as those of intermediate steps or
 /// reasoning, count 50 tokens each.
 ///
-/// A limit on calls also limits the tokens and US dollars, at the size of the dearest call.
+/// A limit on calls also limits the tokens and US dollars: the original program is scored first, and the other calls have
+/// the size of the largest one. A `max_tokens` of a predictor or model limits the replies.
 ///
 /// ```
 /// # use dspy_core::lm::{Lm, Price};
@@ -88,7 +89,7 @@ impl Estimate {
             usd: Some(Span { least: 0.0, most: Some(0.0) }),
             calls_per_rollout: 1.0,
             warnings: Vec::new(),
-            dearest: Dearest { tokens: 0.0, usd: 0.0 },
+            dearest: Dearest::NONE,
             origin: Origin::Whole,
         }
     }
@@ -102,7 +103,7 @@ impl Estimate {
             usd: None,
             calls_per_rollout: 1.0,
             warnings: Vec::new(),
-            dearest: Dearest { tokens: 0.0, usd: 0.0 },
+            dearest: Dearest::NONE,
             origin: Origin::Whole,
         }
     }
@@ -172,6 +173,7 @@ impl Estimate {
         });
         self.usd =
             self.usd.map(|usd| Span { least: usd.least * least, most: usd.most.map(|usd| usd * most) });
+        self.dearest.first = (self.dearest.first as f64 * ratio) as u64;
         self.calls_per_rollout = calls;
         self
     }
@@ -186,10 +188,7 @@ impl Estimate {
             usd: self.usd.zip(next.usd).map(|(a, b)| a + b),
             calls_per_rollout: self.calls_per_rollout.max(next.calls_per_rollout),
             warnings: merged(&self.warnings, &next.warnings),
-            dearest: Dearest {
-                tokens: self.dearest.tokens.max(next.dearest.tokens),
-                usd: self.dearest.usd.max(next.dearest.usd),
-            },
+            dearest: self.dearest.then(next.dearest),
             origin: Origin::Sum(Box::new((self, next))),
         }
     }
@@ -210,6 +209,7 @@ impl Estimate {
     pub(crate) fn or_nothing(self) -> Self {
         let mut all = self.clone();
         all.keep(0.0);
+        all.dearest.first = 0;
         all.origin = Origin::Optional(Box::new(self));
         all
     }
@@ -238,13 +238,14 @@ impl Estimate {
             }
             all.program_calls = all.program_calls.up_to(limit);
             all.proposer_calls = all.proposer_calls.up_to(limit);
+            let dearest = self.dearest.of(limit, self.proposer_calls.most);
             // Without the size of a call, nothing follows from their number, except for none.
             if self.dearest.tokens > 0.0 || limit == 0 {
-                let most = (self.dearest.tokens * limit as f64).ceil() as u64;
+                let most = dearest.tokens.ceil() as u64;
                 all.tokens = all.tokens.map(|tokens| tokens.up_to(most));
             }
             if self.dearest.usd > 0.0 || limit == 0 {
-                all.usd = all.usd.map(|usd| usd.up_to(self.dearest.usd * limit as f64));
+                all.usd = all.usd.map(|usd| usd.up_to(dearest.usd));
             }
         }
         if let (Some(tokens), Some(limit)) = (&mut all.tokens, limits.tokens) {
