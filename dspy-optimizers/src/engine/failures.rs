@@ -19,6 +19,7 @@ use crate::report::Trial;
 const MANY: usize = 10;
 
 /// The failures of the rollouts of a study.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     metric: FailedRows,

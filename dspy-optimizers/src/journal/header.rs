@@ -114,14 +114,14 @@ fn in_words(path: &str, then: &Value, now: &Value) -> Option<String> {
     if !is_digest(then) || !is_digest(now) {
         return None;
     }
-    let what = match parts.last()? {
-        &"signature" if is_program => "the fields of this predictor: their names, types or roles",
-        &"prompt" if is_program => {
+    let what = match *parts.last()? {
+        "signature" if is_program => "the fields of this predictor: their names, types or roles",
+        "prompt" if is_program => {
             "the instruction, descriptions, demonstrations or adapter of this predictor"
         }
-        &"params" if is_program => "parameters of calls, such as the temperature or `max_tokens`",
-        &"tools" if is_program => "the descriptions of tools",
-        &"digest" => "the content or the order of the rows",
+        "params" if is_program => "parameters of calls, such as the temperature or `max_tokens`",
+        "tools" if is_program => "the descriptions of tools",
+        "digest" => "the content or the order of the rows",
         _ => return Some(format!("`{name}` has changed")),
     };
     Some(format!("`{name}` has changed: {what}"))
