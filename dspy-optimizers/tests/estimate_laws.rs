@@ -167,10 +167,10 @@ fn the_limit_of_replies_is_that_of_the_settings() {
     assert!(limited < free && limited > free / 2, "{limited} of {free}");
 }
 
-#[test]
-fn what_is_free_is_free_in_any_number() {
+#[tokio::test]
+async fn what_is_free_is_free_in_any_number() {
     let portfolio = Portfolio::builder(Budget::UNLIMITED.tokens(4_000)).metric(taught).build();
-    let program = one().with_lm(Lm::builtin().price(Price::FREE));
-    let estimate = portfolio.estimate(&program, &rows(20)[..]).unwrap();
+    let estimate = async { portfolio.estimate(&one(), &rows(20)[..]).unwrap() };
+    let estimate = Settings::new().lm(Lm::builtin().price(Price::FREE)).scope(estimate).await;
     assert!(estimate.to_string().ends_with("$0.0000"), "{estimate}");
 }
