@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use dspy_core::lm::{LmError, Usage, current_scope};
+use dspy_core::lm::{Usage, current_scope};
 use dspy_core::program::Settings;
 
 use super::embedding::{StudyCalls, as_part_of};
 use super::nested::detached;
 use super::{Program, Stop, Study};
-use crate::journal::CallScope;
+use crate::journal::{CallScope, MetOutage};
 use crate::report::CallKind;
 
 /// The number of retries of an effect after an outage. The transport of the model has its own retries before
@@ -20,7 +20,7 @@ pub(super) struct Journaled<T> {
     pub(super) output: T,
     pub(super) usage: Usage,
     /// The last outage that a call has met.
-    pub(super) outage: Option<LmError>,
+    pub(super) outage: Option<MetOutage>,
 }
 
 impl<P: Program, E> Study<'_, P, E> {
