@@ -7,15 +7,15 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Caught, HINTS, Idle, Obedient, Parrot, Row, TwoSteps, folder, right, rows};
+use common::{Caught, HINTS, Idle, Obedient, Parrot, Row, TwoSteps, folder, one_step, right, rows};
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors, Module, Settings, Visitor, VisitorMut};
 use dspy_core::signature::Values;
-use dspy_optimizers::proposer::TextRequest;
+use dspy_optimizers::proposer::{Proposer, TextRequest};
 use dspy_optimizers::{
-    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Copro, Data, Gepa, InferRules, JournalError,
-    MiproV2, ModuleOpro, OptimizeError, Stopped,
+    Ace, BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Capo, Copro, Data, Gepa, InferRules,
+    JournalError, MiproV2, ModuleOpro, OptimizeError, Portfolio, Simba, Stopped,
 };
 
 fn predict() -> DynPredict {
@@ -507,4 +507,86 @@ async fn a_predictor_that_never_runs_changes_nothing() {
     ] {
         assert_eq!((report.score(), report.stopped), (Some(1.0), Stopped::Finished), "{report}");
     }
+}
+
+#[tokio::test]
+async fn a_predictor_that_no_row_reaches_is_a_warning_also_after_a_resume() {
+    let folder = folder("idle");
+    let search = || BootstrapFewShotWithRandomSearch::builder().metric(right).run_dir(&folder).build();
+    for _ in 0..2 {
+        let optimized = search().compile(Idle::new(&Obedient::new()), &rows(6)).await.unwrap();
+        let warnings = &optimized.report().warnings;
+        let idle: Vec<_> =
+            warnings.iter().filter(|warning| warning.contains("was called on no row")).collect();
+        assert_eq!(idle.len(), 1, "{warnings:?}");
+        assert!(idle[0].starts_with("the predictor `idle` was called on no row"), "{warnings:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+    let report = |program| async { search_of(program).await.report().warnings.clone() };
+    let all = report(TwoSteps::new(&Parrot::new())).await;
+    assert!(all.iter().all(|warning| !warning.contains("was called on no row")), "{all:?}");
+}
+
+async fn search_of(program: TwoSteps) -> dspy_optimizers::Optimized<TwoSteps> {
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).build();
+    search.compile(program, &rows(6)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_teacher_with_other_predictors_is_an_error_before_any_call() {
+    let lm = Obedient::new();
+    let mut teacher = DynPredict::new("question -> answer, reason".parse().unwrap());
+    teacher.set_lm(Lm::shared(lm.clone()));
+    let data = || Data::new(rows(40)).teacher(teacher.clone());
+    macro_rules! check {
+        ($($builder:expr),+ $(,)?) => {
+            $({
+                let error = $builder.metric(right).build().compile(one_step(&lm), data()).await.unwrap_err();
+                assert!(matches!(&error, OptimizeError::Teacher(_)), "{error}");
+                assert!(error.to_string().contains("`self` has another signature"), "{error}");
+            })+
+        };
+    }
+    check! {
+        Ace::builder(),
+        Capo::builder(),
+        Copro::builder(),
+        Gepa::builder(),
+        ModuleOpro::builder(),
+        MiproV2::builder(),
+        Portfolio::builder(Budget::calls(2_000)),
+        Simba::builder(),
+        BootstrapFewShot::builder(),
+    }
+    assert_eq!(lm.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_proposer_that_is_refused_is_named_with_its_role_and_what_to_do() {
+    let (_, lm) = scripted(|_| LmError::new(LmErrorKind::Auth, "prop", "key refused"));
+    let copro = Copro::builder().metric(right).proposer(Proposer::new().with_lm(lm)).build();
+    let error = copro.compile(one_step(&Obedient::new()), &rows(6)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Outage { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.starts_with("the proposer's model `prop`"), "{message}");
+    assert!(message.contains("key refused; check its address and key, or"), "{message}");
+}
+
+#[tokio::test]
+async fn a_warning_of_several_lines_is_one_line_in_the_summary_and_whole_in_the_report() {
+    let reply = format!("I would rather\nnot {}\nsay", "really ".repeat(200));
+    let (_, lm) = scripted(move |_| reply.clone());
+    let copro = Copro::builder().metric(right).breadth(2).depth(1).proposer(Proposer::new().with_lm(lm));
+    let optimized = copro.build().compile(one_step(&Obedient::new()), &rows(6)).await.unwrap();
+    let report = optimized.report();
+    let warning = report.warnings.iter().find(|warning| warning.contains("the proposer failed")).unwrap();
+    assert!(warning.contains("| I would rather\n  | not really"), "{warning}");
+    let summary = report.to_string();
+    let line = summary.lines().find(|line| line.starts_with("warning: ")).unwrap();
+    assert!(
+        line.contains("| I would rather | not really") && line.ends_with("more characters in the report)"),
+        "{line}"
+    );
+    assert!(line.len() < 500, "{line}");
+    assert!(report.to_html().contains("| I would rather\n  | not really"), "whole in the page");
 }

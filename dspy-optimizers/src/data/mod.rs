@@ -59,7 +59,8 @@ impl<P, T> Data<P, T> {
     }
 
     /// Sets the program that makes the demonstrations. It must have the same predictors as the optimized
-    /// program, which is the teacher by default.
+    /// program, which is the teacher by default; otherwise every optimizer returns
+    /// [`OptimizeError::Teacher`](crate::OptimizeError::Teacher) before it makes a call.
     #[must_use]
     pub fn teacher(mut self, teacher: P) -> Self {
         self.teacher = Some(teacher);

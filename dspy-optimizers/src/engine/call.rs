@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dspy_core::lm::{LmError, Usage, current_scope};
+use dspy_core::lm::{Usage, current_scope};
 use dspy_core::program::Settings;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
@@ -13,7 +13,7 @@ use super::embedding::{StudyCalls, as_part_of};
 use super::nested::detached;
 use super::{Program, Stop, Study};
 use crate::error::OptimizeError;
-use crate::journal::CallScope;
+use crate::journal::{CallScope, MetOutage};
 use crate::report::CallKind;
 
 /// The number of retries of an effect after an outage. The transport of the model has its own retries before
@@ -25,7 +25,7 @@ pub(super) struct Journaled<T> {
     pub(super) output: T,
     pub(super) usage: Usage,
     /// The last outage that a call has met.
-    pub(super) outage: Option<LmError>,
+    pub(super) outage: Option<MetOutage>,
     /// Whether no call of a model was seen.
     pub(super) silent: bool,
 }

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dspy_core::lm::Usage;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::call::{Journaled, RETRIES};
 use super::{Program, Stop, Study};
+use crate::journal::MetOutage;
 use crate::report::CallKind;
 
 /// The result of an [effect](Study::effect).
@@ -20,6 +22,27 @@ pub struct Effect<T> {
     pub output: dspy_core::Result<T>,
     /// The cost of its calls.
     pub usage: Usage,
+}
+
+/// The outage of a model that writes proposals, which may be another one than that of the program.
+#[derive(Debug, Error)]
+#[error(
+    "the proposer's model{model} cannot be used: {source}; check its address and key, or give the optimizer another one"
+)]
+struct ProposerOutage {
+    /// The name and the address of the model, if they are known.
+    model: String,
+    source: dspy_core::Error,
+}
+
+impl ProposerOutage {
+    fn new(source: dspy_core::Error, outage: Option<MetOutage>) -> Self {
+        let model = outage.map(|MetOutage { error, endpoint }| {
+            let at = if endpoint.is_empty() { endpoint } else { format!(" at {endpoint}") };
+            format!(" `{}`{at}", error.model)
+        });
+        ProposerOutage { model: model.unwrap_or_default(), source }
+    }
 }
 
 impl<P: Program, E> Study<'_, P, E> {
@@ -65,9 +88,9 @@ impl<P: Program, E> Study<'_, P, E> {
             })?;
             match output {
                 Err(error) if error.is_outage() || outage.is_some() => {
-                    let retryable = outage.is_some_and(|outage| outage.is_retryable());
+                    let retryable = outage.as_ref().is_some_and(|outage| outage.error.is_retryable());
                     if !retryable || attempts >= RETRIES {
-                        return Err(self.outage(Box::new(error)));
+                        return Err(self.outage(Box::new(ProposerOutage::new(error, outage))));
                     }
                     attempts += 1;
                     self.retried(&name, attempts, &error);

@@ -1,6 +1,6 @@
 //! Failures of the program and of the metric, by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 
 use dspy_base::locks::MutexExt as _;
@@ -32,6 +32,8 @@ pub(super) struct Failures {
     nonzero: bool,
     /// Whether a call of a model was seen in a rollout with a result.
     called: bool,
+    /// The predictors that no run has called, once there is one.
+    idle: Option<BTreeSet<String>>,
 }
 
 /// The rows on which something has failed, by the name of the set and the position in it. The failure of each is that
@@ -66,6 +68,10 @@ pub(crate) fn on_row(set: &str, position: usize, error: &str) -> String {
 
 impl Failures {
     pub(super) fn look_at(&mut self, set: &'static str, position: usize, name: &str, rollout: &Rollout) {
+        match &mut self.idle {
+            Some(idle) => idle.retain(|path| rollout.idle.contains(path)),
+            none => *none = Some(rollout.idle.iter().cloned().collect()),
+        }
         match &rollout.outcome {
             Outcome::Scored(score) => {
                 self.answered = true;
@@ -115,6 +121,15 @@ impl Failures {
                  for example with the table of an `Evaluate` run"
                     .into(),
             );
+        }
+        if self.answered {
+            let idle = self.idle.iter().flatten();
+            warnings.extend(idle.map(|path| {
+                format!(
+                    "the predictor `{path}` was called on no row, so no score shows whether its changes help; check that \
+                     `forward` calls it, or add rows that need it"
+                )
+            }));
         }
         warnings
     }

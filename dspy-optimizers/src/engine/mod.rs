@@ -120,6 +120,7 @@ mod running;
 mod start;
 mod stop;
 mod study;
+mod teacher;
 mod verification;
 
 use dspy_core::program::Module;

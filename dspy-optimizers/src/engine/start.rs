@@ -16,6 +16,7 @@ use super::headroom::check_best_score;
 use super::nested::Parent;
 use super::phase::CurrentPhase;
 use super::running::Running;
+use super::teacher::check_teacher;
 use super::verification::{VerificationCost, too_small};
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter};
@@ -72,7 +73,8 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
     /// Starts the study: checks the rows and opens the journal and the budget account.
     ///
     /// # Errors
-    /// If a data set is empty, a row cannot be used, the program has no predictors, the settings cannot be
+    /// If a data set is empty, a row cannot be used, the program has no predictors, those of the teacher
+    /// differ, the settings cannot be
     /// serialised as JSON, or the journal cannot be used.
     pub fn start<E>(self, metric: &SharedMetric<E, P::Output>) -> Result<Study<'d, P, E>, OptimizeError>
     where
@@ -86,6 +88,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
+        check_teacher(&program, data.teacher.as_ref())?;
         let mut identity = json!({
             "settings": settings.map_err(JournalError::Encode)?,
             "trainset": splits.train.identity(),

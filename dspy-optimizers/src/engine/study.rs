@@ -21,6 +21,7 @@ use crate::component::Candidate;
 use crate::data::{Data, RowSet, Rows};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
+use crate::fruitless::Fruitless;
 use crate::identity::program_identity;
 use crate::journal::Journal;
 use crate::metric::SharedMetric;
@@ -213,6 +214,19 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         self.found().decisions.push(decision.into());
     }
 
+    /// Counts answers of a proposer for the predictor at a path that were no candidates.
+    pub(crate) fn fruitless(&self, path: &str, answers: Fruitless) {
+        if answers != Fruitless::default() {
+            *self.found().fruitless.entry(path.to_owned()).or_default() += answers;
+        }
+    }
+
+    /// Returns warnings about the answers counted so far, and forgets them.
+    pub(crate) fn take_fruitless(&self) -> Vec<String> {
+        let all = std::mem::take(&mut self.found().fruitless);
+        all.iter().filter_map(|(path, answers)| answers.warning(path)).collect()
+    }
+
     pub(crate) fn tally(&self) -> Tally {
         self.journal.total(&self.name)
     }
@@ -255,6 +269,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
             )
         };
         let own = std::mem::take(&mut self.found().warnings);
+        let fruitless = self.take_fruitless();
         let failures = self.failures.lock_any().warnings(self.options.best_score);
         let listener = self.events.listener_panic().filter(|_| self.name.is_empty()).map(|message| {
             format!("the function of `on_event` panicked, so it has received no further events: {message}")
@@ -265,6 +280,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
             .chain(listener)
             .chain(self.journal.loss())
             .chain(own)
+            .chain(fruitless)
             .chain(failures)
             .collect()
     }

@@ -47,7 +47,15 @@ struct State {
     repeats: HashMap<CallId, u32>,
     tally: Tally,
     refused: usize,
-    outage: Option<LmError>,
+    outage: Option<MetOutage>,
+}
+
+/// An outage that a call has met.
+#[derive(Debug, Clone)]
+pub(crate) struct MetOutage {
+    pub(crate) error: LmError,
+    /// The address of the model, without parts that may be secret; empty if it is not known.
+    pub(crate) endpoint: String,
 }
 
 impl CallScope {
@@ -121,7 +129,7 @@ impl CallScope {
     }
 
     /// Returns the last outage that a call has met.
-    pub(crate) fn outage(&self) -> Option<LmError> {
+    pub(crate) fn outage(&self) -> Option<MetOutage> {
         self.state.lock_any().outage.clone()
     }
 
@@ -131,7 +139,7 @@ impl CallScope {
         if error.kind == LmErrorKind::Budget {
             state.refused += 1;
         } else if error.is_outage() {
-            state.outage = Some(error.clone());
+            state.outage = Some(MetOutage { error: error.clone(), endpoint: String::new() });
         }
     }
 
@@ -144,7 +152,7 @@ impl CallScope {
             *repeat += 1;
         }
         if let Some(known) = self.journal.answer(&self.name, &id) {
-            self.look_at(&known);
+            self.look_at(lm, &known);
             return known;
         }
         let call = InFlight::new(self);
@@ -156,7 +164,7 @@ impl CallScope {
             self.journal.failure.lock_any().get_or_insert(error);
             result = Err(LmError::new(LmErrorKind::Other, lm.id(), message));
         }
-        self.look_at(&result);
+        self.look_at(lm, &result);
         drop(call);
         if result.as_ref().is_err_and(|error| error.kind == LmErrorKind::Budget) {
             self.hold().await;
@@ -164,7 +172,7 @@ impl CallScope {
         result
     }
 
-    fn look_at(&self, result: &Result<Response, LmError>) {
+    fn look_at(&self, lm: &Lm, result: &Result<Response, LmError>) {
         let mut state = self.state.lock_any();
         match result {
             Ok(response) => state.tally.add(Tally::answered(response)),
@@ -172,7 +180,10 @@ impl CallScope {
                 state.refused += 1;
                 self.ledger.refused(error);
             }
-            Err(error) if error.is_outage() => state.outage = Some(error.clone()),
+            Err(error) if error.is_outage() => {
+                let endpoint = lm.deployment().into_owned();
+                state.outage = Some(MetOutage { error: error.clone(), endpoint });
+            }
             Err(_) => state.tally.add(Tally::refused()),
         }
     }

@@ -38,7 +38,7 @@ pub use self::error::JournalError;
 use self::event::{CallId, Cost, Event, Outcome};
 use self::file::JournalFile;
 pub(crate) use self::header::Header;
-pub(crate) use self::layer::CallScope;
+pub(crate) use self::layer::{CallScope, MetOutage};
 use self::packed::{Key, Packed, Packer};
 use self::seal::sealed;
 use self::spend::SpendBook;
