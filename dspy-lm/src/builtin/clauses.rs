@@ -7,8 +7,18 @@ use super::words::is_abbreviation;
 /// The maximum length of a quoted string, in bytes.
 const LONGEST_QUOTE: usize = 200;
 
-/// Splits text into clauses, trimmed and with their end marks.
+/// Splits text into sentences, trimmed and with their end marks.
+pub(super) fn whole_sentences(text: &str) -> Vec<&str> {
+    split(text, false)
+}
+
+/// Splits text into clauses, trimmed and with the end marks of sentences.
 pub(super) fn clauses(text: &str) -> Vec<&str> {
+    split(text, true)
+}
+
+/// Splits text into sentences, and these into their parts if `parts`.
+fn split(text: &str, parts: bool) -> Vec<&str> {
     let quotes = quoted(text);
     let mut found = Vec::new();
     let (mut start, mut next_quote) = (0, 0);
@@ -30,8 +40,8 @@ pub(super) fn clauses(text: &str) -> Vec<&str> {
         });
         let ends = match c {
             '\n' => true,
-            ';' => rest.is_empty() || spaced,
-            '—' | '–' => spaced && before.ends_with(char::is_whitespace),
+            ';' => parts && (rest.is_empty() || spaced),
+            '—' | '–' => parts && spaced && before.ends_with(char::is_whitespace),
             '.' | '!' | '?' => (rest.is_empty() || spaced) && !is_abbreviation(&text[start..at], c),
             c => c.is_whitespace() && in_quotes,
         };
@@ -97,6 +107,7 @@ mod tests {
         ] {
             assert_eq!(clauses(text), expected, "{text}");
         }
+        assert_eq!(whole_sentences("End it with \"a. B!\"; stop. Go"), ["End it with \"a. B!\"; stop.", "Go"]);
         assert_eq!(last_comma("a, b, \"c, d\""), Some(4));
         let start = std::time::Instant::now();
         clauses(&"\" a \"b ".repeat(30_000));

@@ -125,6 +125,26 @@ impl TextForm {
         self.number_only || self.most_words.is_some_and(|most| most <= LABEL_WORDS)
     }
 
+    /// Returns a phrase for each property of the form: `answer in lower case`.
+    pub(super) fn phrases(&self) -> Vec<String> {
+        let quoted = |text: &String| {
+            let quote = if text.contains('"') { '`' } else { '"' };
+            format!("{quote}{text}{quote}")
+        };
+        let case = |case| format!("answer in {} case", if case == Case::Lower { "lower" } else { "upper" });
+        let length =
+            |most| format!("answer with at most {most} word{}", if most == 1 { "" } else { "s" });
+        let parts = [
+            self.case.map(case),
+            self.most_words.map(length),
+            self.number_only.then(|| "answer with the number only".to_owned()),
+            self.unpunctuated.then(|| "answer without punctuation".to_owned()),
+            self.start.as_ref().map(|start| format!("start the answer with {}", quoted(start))),
+            self.end.as_ref().map(|end| format!("end the answer with {}", quoted(end))),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
     /// Brings a string into this form.
     pub(super) fn apply(&self, mut text: String) -> String {
         if self.number_only {
@@ -162,23 +182,7 @@ impl TextForm {
 /// Writes the form as it is read: `answer in lower case`.
 impl fmt::Display for TextForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted = |text: &String| {
-            let quote = if text.contains('"') { '`' } else { '"' };
-            format!("{quote}{text}{quote}")
-        };
-        let parts = [
-            self.case.map(|case| {
-                format!("answer in {} case", if case == Case::Lower { "lower" } else { "upper" })
-            }),
-            self.most_words.map(|most| {
-                format!("answer with at most {most} word{}", if most == 1 { "" } else { "s" })
-            }),
-            self.number_only.then(|| "answer with the number only".to_owned()),
-            self.unpunctuated.then(|| "answer without punctuation".to_owned()),
-            self.start.as_ref().map(|start| format!("start the answer with {}", quoted(start))),
-            self.end.as_ref().map(|end| format!("end the answer with {}", quoted(end))),
-        ];
-        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(" and "))
+        f.write_str(&self.phrases().join(" and "))
     }
 }
 
