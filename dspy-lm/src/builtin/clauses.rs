@@ -107,7 +107,10 @@ mod tests {
         ] {
             assert_eq!(clauses(text), expected, "{text}");
         }
-        assert_eq!(whole_sentences("End it with \"a. B!\"; stop. Go"), ["End it with \"a. B!\"; stop.", "Go"]);
+        assert_eq!(
+            whole_sentences("End it with \"a. B!\"; stop. Go"),
+            ["End it with \"a. B!\"; stop.", "Go"]
+        );
         assert_eq!(last_comma("a, b, \"c, d\""), Some(4));
         let start = std::time::Instant::now();
         clauses(&"\" a \"b ".repeat(30_000));

@@ -18,7 +18,8 @@ const STARTS: &[&str] = &["when", "whenever", "if", "where", "for"];
 /// Words that start a condition at the end of a clause.
 const TRAILING: &[&str] = &[" when ", " whenever ", " if "];
 /// Words that make no condition: "for each question", "if possible".
-const EMPTY: &[&str] = &["every", "question", "answer", "input", "reply", "case", "time", "possible", "record"];
+const EMPTY: &[&str] =
+    &["every", "question", "answer", "input", "reply", "case", "time", "possible", "record"];
 
 /// A form of the answer, and its condition.
 #[derive(Debug, PartialEq)]
@@ -76,9 +77,9 @@ fn is_fallback(text: &str) -> bool {
 fn is_empty(condition: &str) -> bool {
     let stems: Vec<String> = EMPTY.iter().map(|word| stem(word)).collect();
     let lower = condition.to_lowercase();
-    words(&lower).iter().all(|word| {
-        word.stop || stems.contains(&word.stem) || STARTS.contains(&word.written(&lower))
-    })
+    words(&lower)
+        .iter()
+        .all(|word| word.stop || stems.contains(&word.stem) || STARTS.contains(&word.written(&lower)))
 }
 
 fn starts_with_condition(clause: &str) -> bool {
@@ -142,9 +143,7 @@ fn strongest<'r>(
     for (named, instruction) in &by_input {
         let hints = ChoiceHints::read(&Field::default(), &choices, Prose { instruction, inputs });
         let input = match named {
-            Some(at) => {
-                Input::of_fields(&inputs[*at..=*at], texts.get(*at..=*at).unwrap_or_default())
-            }
+            Some(at) => Input::of_fields(&inputs[*at..=*at], texts.get(*at..=*at).unwrap_or_default()),
             None => Input::of_fields(inputs, texts),
         };
         let evidence = hints.evidence(&input.stems).chain(hints.rules(&input));

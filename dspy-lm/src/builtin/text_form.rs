@@ -132,8 +132,7 @@ impl TextForm {
             format!("{quote}{text}{quote}")
         };
         let case = |case| format!("answer in {} case", if case == Case::Lower { "lower" } else { "upper" });
-        let length =
-            |most| format!("answer with at most {most} word{}", if most == 1 { "" } else { "s" });
+        let length = |most| format!("answer with at most {most} word{}", if most == 1 { "" } else { "s" });
         let parts = [
             self.case.map(case),
             self.most_words.map(length),

@@ -58,7 +58,9 @@ impl Draft {
         }
         material.tasks.iter().filter(|task| !is_tabled(task, tables)).for_each(|task| {
             let stated = text_form::sentences(task);
-            learned.extend(stated.into_iter().filter(|sentence| !told_form::is_about(sentence, &material.forms)));
+            learned.extend(
+                stated.into_iter().filter(|sentence| !told_form::is_about(sentence, &material.forms)),
+            );
         });
         let mut notes = material.notes.clone();
         merge::merge_lists(&mut notes, &mut learned, most_words);

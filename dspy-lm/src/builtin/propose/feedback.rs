@@ -30,12 +30,13 @@ pub(super) struct Feedback {
 
 /// Words that start a request, after a comma too: "wrong, answer in upper case".
 const REQUESTS: &[&str] = &[
-    "add", "always", "answer", "avoid", "begin", "do", "don't", "end", "finish", "give", "include", "keep", "leave",
-    "make", "mention", "must", "name", "never", "omit", "please", "put", "reply", "respond", "return", "say", "start",
-    "use", "write",
+    "add", "always", "answer", "avoid", "begin", "do", "don't", "end", "finish", "give", "include", "keep",
+    "leave", "make", "mention", "must", "name", "never", "omit", "please", "put", "reply", "respond",
+    "return", "say", "start", "use", "write",
 ];
 /// Words that start a condition, to which the request after a comma belongs.
-const CONDITIONS: &[&str] = &["if", "when", "whenever", "where", "unless", "otherwise", "for", "in", "while", "by"];
+const CONDITIONS: &[&str] =
+    &["if", "when", "whenever", "where", "unless", "otherwise", "for", "in", "while", "by"];
 
 fn patterns() -> &'static [Regex] {
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
@@ -117,7 +118,8 @@ fn with_requests(clause: &str) -> Vec<&str> {
     let comma_or_but = |text: &str| text.find(", ").into_iter().chain(text.find(" but ")).min();
     while let Some(at) = comma_or_but(&rest[from..]).map(|at| from + at) {
         let next = rest[at + 1..].trim_start();
-        let next = ["and ", "but ", "so ", "then "].iter().find_map(|word| next.strip_prefix(word)).unwrap_or(next);
+        let next =
+            ["and ", "but ", "so ", "then "].iter().find_map(|word| next.strip_prefix(word)).unwrap_or(next);
         from = at + 1;
         let quotes = rest[..at].matches('"').count();
         if quotes % 2 == 0 && requests(next) && !has_condition(&rest[..at]) {

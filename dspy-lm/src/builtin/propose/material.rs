@@ -149,8 +149,10 @@ impl Material {
     /// Adds the rules in notes, and returns whether there are any.
     fn add_notes(&mut self, text: &str) -> bool {
         let text: String = text.chars().take(LONGEST_CURRENT).collect();
-        let rules: Vec<String> =
-            merge::split(&text).into_iter().filter(|line| merge::is_rule(line) || told_form::states(line)).collect();
+        let rules: Vec<String> = merge::split(&text)
+            .into_iter()
+            .filter(|line| merge::is_rule(line) || told_form::states(line))
+            .collect();
         let found = !rules.is_empty();
         // Lists about the same answer become one.
         rules.into_iter().for_each(|rule| {

@@ -8,8 +8,8 @@ use regex_lite::Regex;
 use super::rules::joined;
 use super::table::Table;
 use super::trial;
-use crate::builtin::form_rules::FormRule;
 use crate::builtin::clauses::whole_sentences;
+use crate::builtin::form_rules::FormRule;
 use crate::builtin::words::words;
 
 /// The maximum number of words of a list in an instruction, and in an item of a list that grows.
@@ -80,8 +80,10 @@ struct WordList {
 impl WordList {
     fn read(sentence: &str) -> Option<WordList> {
         static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            const THEN: &str = r#"answer "[^"]+"|(?:answer (?:in|with|without)|(?:start|end) the answer with) .+"#;
-            Regex::new(&format!(r"^(.*[Ww]hen the .{{1,40}} mentions )(.+)(, (?:usually )?(?:{THEN})\.)$")).ok()
+            const THEN: &str =
+                r#"answer "[^"]+"|(?:answer (?:in|with|without)|(?:start|end) the answer with) .+"#;
+            Regex::new(&format!(r"^(.*[Ww]hen the .{{1,40}} mentions )(.+)(, (?:usually )?(?:{THEN})\.)$"))
+                .ok()
         });
         if let Some((start, answers)) = sentence.split_once("nswer with one of: ") {
             let words: Vec<String> =

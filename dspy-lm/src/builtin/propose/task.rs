@@ -74,7 +74,9 @@ pub(super) fn learn(records: &Records) -> Learned {
             Some(form) => form.set(told),
             None => form = Some(told.clone()),
         });
-        learned.forms.extend(form.map(|form| (record.inputs.iter().take(MOST_INPUTS).cloned().collect(), form)));
+        learned
+            .forms
+            .extend(form.map(|form| (record.inputs.iter().take(MOST_INPUTS).cloned().collect(), form)));
         for (output, row) in rows(record, &told, scale, &known) {
             if !tasks.contains_key(&output) {
                 order.push(output.clone());

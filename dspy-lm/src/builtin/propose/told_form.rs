@@ -124,7 +124,8 @@ fn best_input(rows: &[&Told], forms: &[&TextForm], style: &mut Style<'_>) -> Opt
         own.map(|(_, row)| *row).collect()
     };
     let usual = forms.first().map_or_else(String::new, |form| otherwise(form));
-    let mut best = ((0..PARTS).map(|part| accuracy(std::slice::from_ref(&usual), &of_part(part, true))).sum(), None);
+    let mut best =
+        ((0..PARTS).map(|part| accuracy(std::slice::from_ref(&usual), &of_part(part, true))).sum(), None);
     for (name, _) in names {
         let score: f64 = (0..PARTS)
             .map(|part| {
