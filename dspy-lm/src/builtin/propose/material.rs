@@ -179,7 +179,8 @@ impl Material {
         self.shown = !records.list.is_empty() || records.rows.len() > 1;
         self.tried.append(&mut records.tried);
         let learned = task::learn(&records);
-        self.tables = learned.tasks.iter().filter_map(Table::of).collect();
+        let formed = !learned.forms.is_empty();
+        self.tables = learned.tasks.iter().filter_map(|task| Table::of(task, formed)).collect();
         self.tasks = learned.tasks;
         self.rules = learned.rules;
         self.forms = learned.forms;

@@ -50,19 +50,15 @@ pub(super) fn sentences(
         std::mem::take(old).into_iter().partition(|sentence| states(sentence));
     *old = rest;
     merge::merge_lists(&mut known, &mut new, most_words);
-    let keeps_usual = told.len() < FEW && style.below(2) == 0;
+    if told.len() < FEW && style.below(2) == 0 {
+        keep_usual(&known, &mut new, &told);
+    }
     for sentence in known {
         let Some(rule) = FormRule::read(&sentence) else { continue };
         let is_usual = rule.condition.is_none() || rule.is_fallback();
         if !told.iter().any(|(_, form)| form.overlaps(&rule.form)) {
             new.extend(merge::unknown(&new, vec![sentence]));
-        } else if is_usual {
-            // A few records do not show which form is the usual one.
-            let usual = new.iter_mut().find(|new| FormRule::read(new).is_some_and(|new| new.is_fallback()));
-            if let Some(usual) = usual.filter(|_| keeps_usual) {
-                *usual = otherwise(&rule.form);
-            }
-        } else {
+        } else if !is_usual {
             let before = accuracy(&new, &told);
             new.push(sentence);
             if accuracy(&new, &told) + 1e-9 < before {
@@ -71,6 +67,31 @@ pub(super) fn sentences(
         }
     }
     new
+}
+
+/// Keeps the form that is `known` for all other cases if the other known sentences do no better on these few records with
+/// the new one.
+fn keep_usual(known: &[String], new: &mut [String], told: &[&Told]) {
+    let is_usual = |rule: &FormRule<'_>| rule.condition.is_none() || rule.is_fallback();
+    let is_about = |form: &TextForm| told.iter().any(|(_, told)| told.overlaps(form));
+    let usual = |sentence: &String| {
+        FormRule::read(sentence).filter(is_usual).map(|rule| rule.form).filter(is_about)
+    };
+    let Some(old) = known.iter().find_map(usual) else { return };
+    let Some((at, form)) = new.iter().enumerate().find_map(|(at, sentence)| {
+        let rule = FormRule::read(sentence).filter(FormRule::is_fallback)?;
+        Some((at, rule.form))
+    }) else {
+        return;
+    };
+    let others = known.iter().filter(|sentence| usual(sentence).is_none());
+    let with = |form: &TextForm| {
+        let sentences: Vec<String> = others.clone().cloned().chain([otherwise(form)]).collect();
+        accuracy(&sentences, told)
+    };
+    if with(&old) + 1e-9 >= with(&form) {
+        new[at] = otherwise(&old);
+    }
 }
 
 /// Returns sentences that the records alone suggest.
@@ -150,7 +171,7 @@ fn conditional(rows: &[&Told], forms: &[&TextForm], input: &str, style: &mut Sty
     });
     let task = Task { output: String::new(), rows: rows.collect() };
     let mut found = Vec::new();
-    if let Some(table) = Table::of(&task) {
+    if let Some(table) = Table::of(&task, false) {
         // Only this frame of a rule has a place for a form.
         let frame = std::mem::take(&mut style.frame);
         for rule in rules::sentences(&table, style, false) {

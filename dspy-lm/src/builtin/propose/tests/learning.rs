@@ -1,6 +1,6 @@
 //! Proposals raise the accuracy on fresh rows.
 
-use super::{Synthetic, ask, only, prompt, propose};
+use super::{Synthetic, ask, prompt, propose};
 use crate::{Params, Request};
 
 /// Checks that proposals raise the accuracy on fresh rows by at least `lift` on average.

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::{Random, Synthetic, ask, only, outputs, prompt, propose};
-use crate::builtin::BuiltinLm;
 use crate::{Message, Request};
 
 #[test]
