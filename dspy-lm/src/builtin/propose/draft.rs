@@ -79,7 +79,9 @@ impl Draft {
             learned.retain(|sentence| !has_condition(sentence));
         }
         merge::merge_lists(&mut old, &mut learned, most_words);
-        learned.extend(told_form::sentences(&material.forms, &mut old, &mut style, most_words));
+        let forms = told_form::sentences(&material.forms, &mut old, &mut style, most_words);
+        let forms = merge::unknown(&learned, forms);
+        learned.extend(forms);
         let count = learned.len();
         learned.rotate_left(style.below(count));
         let mut instruction = merge::add_harmless(tables, learned.clone(), old.clone());

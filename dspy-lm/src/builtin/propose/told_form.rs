@@ -45,10 +45,13 @@ pub(super) fn sentences(
     }
     let step = told.len().div_ceil(MOST_RECORDS);
     let told: Vec<&Told> = told.iter().step_by(step).collect();
-    let mut new = written(&told, style);
     let (mut known, rest): (Vec<String>, Vec<String>) =
         std::mem::take(old).into_iter().partition(|sentence| states(sentence));
     *old = rest;
+    let is_about = |form: &TextForm| told.iter().any(|(_, told)| told.overlaps(form));
+    let has_condition = |rule: FormRule<'_>| rule.condition.is_some() && is_about(&rule.form);
+    let conditions = known.iter().filter_map(|sentence| FormRule::read(sentence)).any(has_condition);
+    let mut new = written(&told, conditions, style);
     merge::merge_lists(&mut known, &mut new, most_words);
     if told.len() < FEW && style.below(2) == 0 {
         keep_usual(&known, &mut new, &told);
@@ -56,7 +59,7 @@ pub(super) fn sentences(
     for sentence in known {
         let Some(rule) = FormRule::read(&sentence) else { continue };
         let is_usual = rule.condition.is_none() || rule.is_fallback();
-        if !told.iter().any(|(_, form)| form.overlaps(&rule.form)) {
+        if !is_about(&rule.form) {
             new.extend(merge::unknown(&new, vec![sentence]));
         } else if !is_usual {
             let before = accuracy(&new, &told);
@@ -74,9 +77,8 @@ pub(super) fn sentences(
 fn keep_usual(known: &[String], new: &mut [String], told: &[&Told]) {
     let is_usual = |rule: &FormRule<'_>| rule.condition.is_none() || rule.is_fallback();
     let is_about = |form: &TextForm| told.iter().any(|(_, told)| told.overlaps(form));
-    let usual = |sentence: &String| {
-        FormRule::read(sentence).filter(is_usual).map(|rule| rule.form).filter(is_about)
-    };
+    let usual =
+        |sentence: &String| FormRule::read(sentence).filter(is_usual).map(|rule| rule.form).filter(is_about);
     let Some(old) = known.iter().find_map(usual) else { return };
     let Some((at, form)) = new.iter().enumerate().find_map(|(at, sentence)| {
         let rule = FormRule::read(sentence).filter(FormRule::is_fallback)?;
@@ -94,8 +96,8 @@ fn keep_usual(known: &[String], new: &mut [String], told: &[&Told]) {
     }
 }
 
-/// Returns sentences that the records alone suggest.
-fn written(told: &[&Told], style: &mut Style<'_>) -> Vec<String> {
+/// Returns sentences that the records alone suggest; with conditions if known sentences have `conditions`.
+fn written(told: &[&Told], conditions: bool, style: &mut Style<'_>) -> Vec<String> {
     let mut counts: Vec<(&TextForm, usize)> = Vec::new();
     for (_, form) in told {
         match counts.iter().position(|(known, _)| *known == form) {
@@ -108,7 +110,10 @@ fn written(told: &[&Told], style: &mut Style<'_>) -> Vec<String> {
     let Some(usual) = forms.first() else { return Vec::new() };
     let conflict = forms.iter().any(|a| forms.iter().any(|b| joined(a, b) != joined(b, a)));
     // Feedback may state only what an answer lacks, so that all forms are wanted of all answers.
-    if forms.len() == 1 || !conflict && style.below(2) == 0 {
+    if conditions && forms.len() == 1 {
+        return vec![otherwise(usual)];
+    }
+    if !conditions && (forms.len() == 1 || !conflict && style.below(2) == 0) {
         let all = forms.iter().fold(TextForm::default(), |all, form| joined(&all, form));
         return all.phrases().iter().map(|phrase| sentence("", phrase)).collect();
     }
