@@ -122,7 +122,7 @@ fn with_requests(clause: &str) -> Vec<&str> {
             ["and ", "but ", "so ", "then "].iter().find_map(|word| next.strip_prefix(word)).unwrap_or(next);
         from = at + 1;
         let quotes = rest[..at].matches('"').count();
-        if quotes % 2 == 0 && requests(next) && !has_condition(&rest[..at]) {
+        if quotes.is_multiple_of(2) && requests(next) && !has_condition(&rest[..at]) {
             parts.push(&rest[..at]);
             rest = next;
             from = 0;
