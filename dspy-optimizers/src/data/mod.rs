@@ -22,6 +22,17 @@ pub use self::rows::{Row, RowSet, Rows};
 /// # ;
 /// // optimizer.compile(program, data).await?
 /// ```
+///
+/// Several optimizers can have the same data: a clone copies references to rows, or an `Arc` of them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use dspy_optimizers::Data;
+/// let rows: Arc<[i32]> = (0..1_000).collect();
+/// let data: Data<(), _> = Data::new(rows.clone());
+/// let again = data.clone();
+/// assert!(Arc::ptr_eq(&again.train, &rows));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Data<P, T> {

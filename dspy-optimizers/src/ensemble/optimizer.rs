@@ -7,7 +7,6 @@ use dspy_core::Seed;
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 use serde::Serialize;
-use serde_json::json;
 
 use super::Ensemble;
 use crate::builder::{HasMetric, NoMetric, estimate};
@@ -129,10 +128,7 @@ where
                 let problem = format!("it has {}, the ensemble has {wanted}", counted(found, "member"));
                 return Err(OptimizeError::Teacher(vec![problem]));
             }
-            let reducer = program.reducer.name();
-            let ensemble = json!({"size": program.size, "seed": program.seed, "reducer": reducer});
             let study = Study::builder("EnsembleOptimizer", program, &data)
-                .settings(&ensemble)
                 .options(&this.options)
                 .start(&this.metric)?;
             let searched = this.search(&study).await;

@@ -9,7 +9,6 @@ use dspy_core::evaluate::Metric;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Example;
 use serde::Serialize;
-use serde_json::json;
 
 pub use self::nearest::NearestDemos;
 use self::teach::{label, teach};
@@ -198,10 +197,8 @@ impl<E: Example, O: Send + Sync + 'static> KnnFewShot<SharedMetric<E, O>> {
         let run_dir = this.options.run_dir.clone();
         inherit(guarded(run_dir, async move {
             this.settings.check()?;
-            let mut settings = this.settings.identity();
-            settings["nearest"] = json!(program.identity());
             let study = Study::builder("KnnFewShot", program, &data)
-                .settings(&settings)
+                .settings(&this.settings.identity())
                 .options(&this.options)
                 .start(&this.metric)?;
             let searched = teach(&study, &this.settings).await;
