@@ -116,7 +116,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             ended = self.further(plan::rungs(arms.len()).len(), arms).await?;
         }
         self.finals().await?;
-        Ok(if ended { Stopped::ScoreReached } else { Stopped::Finished })
+        Ok(if ended { Stopped::NoHeadroom } else { Stopped::Finished })
     }
 
     /// Runs the rungs of successive halving. Returns whether the best program leaves no headroom.
