@@ -102,7 +102,7 @@ impl Observation {
     }
 }
 
-/// What the model reads in place of the result of a call that has not run.
+/// The text that the model reads in place of the result of a call that has not run.
 const NOT_RUN: &str = "not run";
 
 impl Trajectory {

@@ -31,7 +31,7 @@ pub(super) struct Agent<'a> {
     pub(super) accept: Accept<'a>,
 }
 
-/// How a part of a run ended.
+/// The end of a part of a run.
 pub(super) enum End {
     Finished(Values),
     Waiting,

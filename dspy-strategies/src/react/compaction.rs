@@ -1,4 +1,4 @@
-//! What the model sees of a long log: old results are removed first, then old turns are summarised.
+//! The view of a long log: old results are removed first, then old turns are summarised.
 
 use dspy_core::Result;
 use dspy_core::predict::Predictor;
@@ -17,7 +17,7 @@ const KEPT: usize = 2;
 /// The largest result that is kept when old results are removed.
 const SMALL: usize = 200;
 
-/// How much of the log the model sees.
+/// The part of the log that the model sees.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct View {
     /// A summary of the turns before `from`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::AgentState;
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Termination {
