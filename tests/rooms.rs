@@ -124,6 +124,27 @@ const CRATES: &[Crate] = &[
         ],
     ),
     (
+        "dspy-strategies",
+        &[
+            ("visit", &[]),
+            ("sampling", &[]),
+            ("reward", &[]),
+            ("majority", &[]),
+            ("advice", &[]),
+            ("replay", &[]),
+            ("assertions", &["visit", "advice", "replay"]),
+            ("best_of_n", &["visit", "sampling", "reward"]),
+            ("self_consistency", &["visit", "sampling", "majority"]),
+            ("multi_chain", &["visit", "sampling"]),
+            ("refine", &["visit", "sampling", "reward", "advice"]),
+            ("reflexion", &["visit", "sampling", "reward", "advice"]),
+            ("debate", &["visit", "majority", "multi_chain"]),
+            ("parallel", &[]),
+            ("react", &["visit", "advice"]),
+            ("code", &["visit"]),
+        ],
+    ),
+    (
         "dspy-optimizers",
         &[
             ("counts", &[]),
