@@ -70,7 +70,7 @@ pub struct Estimate {
     pub usd: Option<Span<f64>>,
     /// The number of calls that one run of the program is assumed to make on average.
     pub calls_per_rollout: f64,
-    /// What to know before the run, such as a budget that is too small for it.
+    /// Notes about the run, such as that a budget is too small for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     #[serde(default)]

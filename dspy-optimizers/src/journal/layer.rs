@@ -23,7 +23,7 @@ pub(crate) struct CallScope {
     state: Mutex<State>,
     /// The number of calls that are being made.
     in_flight: AtomicUsize,
-    /// What has happened to the effect; `None` for one whose refused calls return their error at once.
+    /// The events of the effect; `None` for one whose refused calls return their error at once.
     halt: Option<watch::Sender<Halt>>,
 }
 
