@@ -7,6 +7,7 @@ use rmcp::RoleClient;
 use rmcp::model::{JsonRpcMessage, ServerNotification};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
+use tokio::sync::Notify;
 
 /// The largest number of messages in a row that answer no request: notifications, requests and lines that are not messages.
 pub(crate) const MOST_UNASKED: usize = 10_000;
@@ -24,6 +25,7 @@ pub(crate) enum Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     fault: OnceLock<Fault>,
+    ended: Notify,
     /// Requests without an answer.
     open: AtomicUsize,
     unasked: AtomicUsize,
@@ -35,6 +37,16 @@ impl Watch {
     /// Records the reason of the end; the first one counts.
     pub(crate) fn end(&self, fault: Fault) {
         self.fault.get_or_init(|| fault);
+        self.ended.notify_waiters();
+    }
+
+    /// Waits for the end. Calls in flight end then, even while the transport is still being closed.
+    pub(crate) async fn faulted(&self) {
+        let mut ended = std::pin::pin!(self.ended.notified());
+        ended.as_mut().enable();
+        if self.fault().is_none() {
+            ended.await;
+        }
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {

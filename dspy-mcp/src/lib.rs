@@ -31,3 +31,8 @@ pub use challenge::Challenge;
 pub use client::McpClient;
 pub use error::McpError;
 pub use server::{McpServer, serve_stdio};
+
+/// A test that the code of the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/mcp.md")]
+struct Guide;

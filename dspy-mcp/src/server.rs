@@ -26,7 +26,7 @@ use crate::{McpError, outcome};
 /// # use dspy_core::tools::Tool;
 /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
 /// # struct City { city: String }
-/// # async fn main() -> Result<(), dspy_mcp::McpError> {
+/// # async fn serve() -> Result<(), dspy_mcp::McpError> {
 /// # let rain = Tool::new("rain", "", |City { city }: City| async move { city.len() });
 /// # let expert = rain.clone();
 /// dspy_mcp::serve_stdio([rain, expert]).await

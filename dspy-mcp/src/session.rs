@@ -179,7 +179,8 @@ impl Source {
                 method: Default::default(),
                 extensions: Default::default(),
             };
-            let work = session.service.send_request(ClientRequest::ListToolsRequest(request));
+            let request = ClientRequest::ListToolsRequest(request);
+            let work = until_fault(&session.watch, session.service.send_request(request));
             let page = timeout(self.limits.connect_timeout, work)
                 .await
                 .map_err(|_| self.late(doing, self.limits.connect_timeout))?
@@ -221,7 +222,8 @@ impl Source {
             doing: doing.clone(),
             message: format!("it answered with {what}, which is not supported"),
         };
-        match timeout(limit, session.service.peer().call_tool_once(params)).await {
+        let work = until_fault(&session.watch, session.service.peer().call_tool_once(params));
+        match timeout(limit, work).await {
             Err(_) => Err(self.late(&doing, limit)),
             Ok(Err(error)) => Err(self.failed(&doing, &error, &session.watch)),
             Ok(Ok(CallToolResponse::Complete(result))) => Ok(result),
@@ -256,19 +258,46 @@ impl Source {
             }
             (Some(Fault::Limit(what)), _) => McpError::Limit { server, doing, what: what.clone() },
             (Some(Fault::Ended(cause)), _) => McpError::Closed { server, doing, cause: self.clean(cause) },
-            #[cfg(feature = "http")]
-            (None, ServiceError::TransportSend(error)) if too_large(&*error.error).is_some() => {
-                let what = too_large(&*error.error).unwrap_or_default();
-                McpError::Limit { server, doing, what }
-            }
-            (None, ServiceError::TransportSend(error)) => {
-                McpError::Closed { server, doing, cause: self.clean(&chain(&*error.error)) }
-            }
+            (None, ServiceError::TransportSend(error)) => self.not_sent(server, doing, &*error.error),
             (None, ServiceError::TransportClosed) => {
-                McpError::Closed { server, doing, cause: "the server closed it".into() }
+                let cause = match self.way {
+                    Way::Process(_) => "the server closed it",
+                    #[cfg(feature = "http")]
+                    Way::Http { .. } => {
+                        "the server closed it, or sent an event of more than `max_message_bytes`"
+                    }
+                };
+                McpError::Closed { server, doing, cause: cause.into() }
             }
             (None, error) => McpError::Protocol { server, doing, message: self.clean(&chain(error)) },
         }
+    }
+
+    /// Returns the error of a transport.
+    fn not_sent(&self, server: String, doing: String, error: &(dyn StdError + 'static)) -> McpError {
+        #[cfg(feature = "http")]
+        if let Some(error) = http_error(error) {
+            use rmcp::transport::streamable_http_client::StreamableHttpError as E;
+            match error {
+                E::ResponseBodyTooLarge { max_size } => {
+                    let what = format!("a response of more than {max_size} bytes; raise `max_message_bytes`");
+                    return McpError::Limit { server, doing, what };
+                }
+                E::HttpStatus(failure) => {
+                    let after = failure.retry_after.as_deref().map(|after| format!(", retry after {after}"));
+                    let message = format!("HTTP status {}{}", failure.status, after.unwrap_or_default());
+                    return McpError::Refused { server, doing, code: failure.status.into(), message };
+                }
+                E::UnexpectedServerResponse(_)
+                | E::UnexpectedContentType(_)
+                | E::Deserialize(_)
+                | E::Sse(_) => {
+                    return McpError::Protocol { server, doing, message: self.clean(&chain(error)) };
+                }
+                _ => {}
+            }
+        }
+        McpError::Closed { server, doing, cause: self.clean(&chain(error)) }
     }
 
     /// Returns a message of a server within the limit, without the credentials of the connection.
@@ -291,8 +320,28 @@ impl Source {
     }
 }
 
+/// Waits for an answer, or the end of the session.
+async fn until_fault<T>(
+    watch: &Watch,
+    answer: impl Future<Output = Result<T, ServiceError>>,
+) -> Result<T, ServiceError> {
+    tokio::select! {
+        // An answer that came before the end counts.
+        biased;
+        result = answer => result,
+        () = watch.faulted() => Err(ServiceError::TransportClosed),
+    }
+}
+
 /// Returns a message with its causes.
 fn chain(error: &(dyn StdError + 'static)) -> String {
+    #[cfg(feature = "http")]
+    if let Some(rmcp::transport::streamable_http_client::StreamableHttpError::Client(client)) =
+        error.downcast_ref::<rmcp::transport::streamable_http_client::StreamableHttpError<reqwest::Error>>()
+    {
+        // It does not name its cause as its source.
+        return chain(client);
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -320,6 +369,9 @@ fn http(
     use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 
     // Redirects are not followed, because they could carry the token to another host.
+    if reqwest::Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        return Err("the address holds a user or password; set a token by `bearer`, or `header`".into());
+    }
     let client = dspy_core::lm::internal::client_for(url)?;
     let mut config = StreamableHttpClientTransportConfig::with_uri(url)
         .max_sse_event_size(most)
@@ -342,19 +394,10 @@ fn http(
     Ok(HttpTransport::with_client(client, config.custom_headers(custom)))
 }
 
-/// Returns the limit that an HTTP response exceeded.
+/// Returns the error of the HTTP transport.
 #[cfg(feature = "http")]
-fn too_large(error: &(dyn StdError + 'static)) -> Option<String> {
-    use rmcp::transport::streamable_http_client::StreamableHttpError;
-
-    let mut error = Some(error);
-    while let Some(current) = error {
-        if let Some(StreamableHttpError::ResponseBodyTooLarge { max_size }) =
-            current.downcast_ref::<StreamableHttpError<reqwest::Error>>()
-        {
-            return Some(format!("a response of more than {max_size} bytes; raise `max_message_bytes`"));
-        }
-        error = current.source();
-    }
-    None
+fn http_error<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> Option<&'e rmcp::transport::streamable_http_client::StreamableHttpError<reqwest::Error>> {
+    std::iter::successors(Some(error), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
