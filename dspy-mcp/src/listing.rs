@@ -62,7 +62,8 @@ fn check(name: &str, item: &Value, limits: &Limits) -> Result<(String, Value), S
         Some(kind) if kind == "object" => {}
         Some(_) => return Err("its input schema is not that of an object".into()),
     }
-    let schema = Value::Object(schema);
+    let mut schema = Value::Object(schema);
+    convert_tuples(&mut schema);
     let size = description.len() + schema.to_string().len();
     if size > limits.max_tool_bytes {
         let most = limits.max_tool_bytes;
@@ -72,6 +73,26 @@ fn check(name: &str, item: &Value, limits: &Limits) -> Result<(String, Value), S
     }
     Plan::new(&schema).map_err(|error| format!("its input schema is invalid: {error}"))?;
     Ok((description.to_owned(), schema))
+}
+
+/// Converts the lists of schemas in `items`, as JSON Schema had them until 2019, to `prefixItems`.
+fn convert_tuples(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(convert_tuples),
+        Value::Object(members) => {
+            if members.get("items").is_some_and(Value::is_array)
+                && !members.contains_key("prefixItems")
+                && let Some(items) = members.shift_remove("items")
+            {
+                members.insert("prefixItems".into(), items);
+                if let Some(rest) = members.shift_remove("additionalItems") {
+                    members.insert("items".into(), rest);
+                }
+            }
+            members.values_mut().for_each(convert_tuples);
+        }
+        _ => {}
+    }
 }
 
 /// Returns the tools that are enabled.
@@ -91,4 +112,103 @@ pub(crate) fn enabled<'t>(
         return Err(McpError::UnknownTools { server: server.to_owned(), unknown, known });
     }
     Ok(listed.iter().filter(|tool| only.contains(&tool.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_of_real_servers_can_be_used() {
+        let property =
+            |schema: Value| json!({"type": "object", "properties": {"a": schema}, "required": ["a"]});
+        for (schema, arguments) in [
+            (json!({"type": "object"}), json!({"a": {"b": [1, "x"]}})),
+            (
+                json!({"type": "object", "properties": {}, "additionalProperties": false, "$schema": "http://json-schema.org/draft-07/schema#"}),
+                json!({}),
+            ),
+            (property(json!({})), json!({"a": [1]})),
+            (property(json!(true)), json!({"a": {"b": 1}})),
+            (property(json!({"type": "array"})), json!({"a": [1, "x"]})),
+            (property(json!({"type": ["string", "null"]})), json!({"a": null})),
+            (property(json!({"type": ["string", "number", "boolean"]})), json!({"a": 1.5})),
+            (
+                property(
+                    json!({"anyOf": [{"type": "string"}, {"type": "null"}], "default": null, "title": "A"}),
+                ),
+                json!({"a": "x"}),
+            ),
+            (
+                property(
+                    json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+                ),
+                json!({"a": ["x"]}),
+            ),
+            (
+                property(json!({"oneOf": [{"type": "string", "format": "uri"}, {"type": "string"}]})),
+                json!({"a": "x"}),
+            ),
+            (property(json!({"allOf": [{"type": "string"}, {"minLength": 1}]})), json!({"a": "x"})),
+            (property(json!({"const": "x"})), json!({"a": "x"})),
+            (property(json!({"enum": ["x", 1, null]})), json!({"a": "x"})),
+            (property(json!({"type": "string", "pattern": "^x$"})), json!({"a": "x"})),
+            (
+                property(
+                    json!({"type": "integer", "exclusiveMinimum": 0, "maximum": 9_007_199_254_740_991_i64}),
+                ),
+                json!({"a": 7}),
+            ),
+            (
+                property(json!({"type": "object", "additionalProperties": {"type": "string"}})),
+                json!({"a": {"b": "c"}}),
+            ),
+            (
+                property(json!({"type": "object", "patternProperties": {"^x": {"type": "string"}}})),
+                json!({"a": {"x": "c"}}),
+            ),
+            (property(json!({"type": "object", "additionalProperties": {}})), json!({"a": {"b": 1}})),
+            (
+                property(json!({"type": "array", "items": [{"type": "string"}, {"type": "number"}]})),
+                json!({"a": ["x", 1]}),
+            ),
+            (
+                property(json!({"type": "array", "prefixItems": [{"type": "string"}], "items": false})),
+                json!({"a": ["x"]}),
+            ),
+            (property(json!({"not": {"type": "null"}})), json!({"a": "x"})),
+            (
+                property(
+                    json!({"type": "string", "contentEncoding": "base64", "examples": ["x"], "x-custom": 1}),
+                ),
+                json!({"a": "x"}),
+            ),
+            (
+                json!({"type": "object", "properties": {"a": {"$ref": "#/definitions/t"}}, "definitions": {"t": {"type": "object", "properties": {"c": {"type": "array", "items": {"$ref": "#/definitions/t"}}}}}}),
+                json!({"a": {"c": [{"c": []}]}}),
+            ),
+            (
+                json!({"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}),
+                json!({"a": "x"}),
+            ),
+            (
+                json!({"type": "object", "oneOf": [{"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"b": {"type": "string"}}, "required": ["b"]}]}),
+                json!({"a": "x"}),
+            ),
+            (
+                json!({"type": "object", "properties": {"a": {"type": "string"}}, "if": {"properties": {"a": {"const": "x"}}}, "then": {"required": ["b"]}}),
+                json!({"a": "y"}),
+            ),
+            (
+                json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": true}),
+                json!({"a": "x", "other": 1}),
+            ),
+        ] {
+            let item = json!({"name": "t", "inputSchema": schema});
+            let checked = Listed::read(&item, &Limits::default()).checked;
+            let (_, schema) = checked.unwrap_or_else(|error| panic!("{item}: {error}"));
+            let read = Plan::new(&schema).unwrap().coerce(arguments.clone()).unwrap();
+            assert_eq!(read.value, arguments, "{schema}");
+        }
+    }
 }

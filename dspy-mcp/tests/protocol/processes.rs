@@ -9,6 +9,9 @@ use dspy::prelude::*;
 use dspy_core::tools::{Tool, ToolCall, ToolCalls, ToolError};
 use dspy_mcp::{McpClient, McpError, McpServer};
 use serde_json::json;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Pair {
@@ -180,28 +183,137 @@ async fn duplicate_tools_are_not_served() {
     assert!(matches!(served, Err(McpError::Duplicate { .. })));
 }
 
-#[tokio::test]
-async fn a_server_runs_approved_calls_if_it_is_told_so() {
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-
-    let tool = Tool::new("pay", "Pays.", |_: Nothing| async { "paid" }).with_approval();
+/// Starts a server, shakes hands, and returns the streams to talk to it.
+async fn converse(
+    server: McpServer,
+) -> (
+    Lines<BufReader<ReadHalf<DuplexStream>>>,
+    WriteHalf<DuplexStream>,
+    impl Future<Output = Result<(), McpError>>,
+) {
     let (ours, theirs) = tokio::io::duplex(100_000);
     let (reader, writer) = tokio::io::split(theirs);
-    let server = tokio::spawn(McpServer::new([tool]).approved_by_client().serve(reader, writer));
     let (read, mut write) = tokio::io::split(ours);
-    let mut lines = BufReader::new(read).lines();
-    let messages = [
-        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18",
-            "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "pay"}}),
-    ];
-    for message in messages {
-        write.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    write.write_all(format!("{initialize}\n{ready}\n").as_bytes()).await.unwrap();
+    (BufReader::new(read).lines(), write, server.serve(reader, writer))
+}
+
+fn request(id: u32, tool: &str, arguments: &serde_json::Value) -> String {
+    let params = json!({"name": tool, "arguments": arguments});
+    format!("{}\n", json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))
+}
+
+#[tokio::test]
+async fn a_server_runs_approved_calls_if_it_is_told_so() {
+    let tool = Tool::new("pay", "Pays.", |_: Nothing| async { "paid" }).with_approval();
+    let (mut lines, mut write, served) = converse(McpServer::new([tool]).approved_by_client()).await;
+    let client = async {
+        assert!(lines.next_line().await.unwrap().unwrap().contains("serverInfo"));
+        write.write_all(request(2, "pay", &json!({})).as_bytes()).await.unwrap();
+        let result = lines.next_line().await.unwrap().unwrap();
+        assert!(result.contains("paid"), "{result}");
+        drop((lines, write));
+    };
+    tokio::join!(client, async { served.await.unwrap() });
+}
+
+#[tokio::test]
+async fn calls_run_with_the_model_and_the_usage_of_the_task_that_serves() {
+    let lm = Lm::scripted(["[[ ## shouted ## ]]\nHEY\n\n[[ ## completed ## ]]"]);
+    let tool = Tool::of_program("shout", "Shouts.", Predict::<Shout>::new());
+    let (mut lines, mut write, served) = converse(McpServer::new([tool])).await;
+    let client = async {
+        lines.next_line().await.unwrap();
+        write.write_all(request(2, "shout", &json!({"text": "hey"})).as_bytes()).await.unwrap();
+        let result = lines.next_line().await.unwrap().unwrap();
+        assert!(result.contains(r#""structuredContent":{"shouted":"HEY"}"#), "{result}");
+        drop((lines, write));
+    };
+    let served = dspy::lm::track_usage(Settings::from(lm).scope(served));
+    let ((), (served, usage)) = tokio::join!(client, served);
+    served.unwrap();
+    assert_eq!(usage.total.requests, 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_call_stops_its_tool() {
+    struct Stopped(Arc<AtomicUsize>);
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
     }
-    assert!(lines.next_line().await.unwrap().unwrap().contains("serverInfo"));
-    let result = lines.next_line().await.unwrap().unwrap();
-    assert!(result.contains("paid"), "{result}");
-    drop((lines, write));
-    server.await.unwrap().unwrap();
+    let stopped = Arc::new(AtomicUsize::new(0));
+    let started = Arc::new(tokio::sync::Notify::new());
+    let (seen, starts) = (stopped.clone(), started.clone());
+    let tool = Tool::new("slow", "Waits.", move |_: Nothing| {
+        let (stopped, starts) = (Stopped(seen.clone()), starts.clone());
+        async move {
+            let _stopped = stopped;
+            starts.notify_one();
+            std::future::pending::<()>().await;
+        }
+    });
+    // One call at a time: the second starts when the first has stopped.
+    let quick = Tool::new("quick", "Does nothing.", |_: Nothing| async { "done" });
+    let (mut lines, mut write, served) = converse(McpServer::new([tool, quick]).concurrency(1)).await;
+    let client = async {
+        lines.next_line().await.unwrap();
+        write.write_all(request(2, "slow", &json!({})).as_bytes()).await.unwrap();
+        write.write_all(request(3, "quick", &json!({})).as_bytes()).await.unwrap();
+        let cancel =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}});
+        write.write_all(format!("{cancel}\n").as_bytes()).await.unwrap();
+        let result = lines.next_line().await.unwrap().unwrap();
+        assert!(result.contains("done"), "{result}");
+        drop((lines, write));
+    };
+    tokio::join!(client, async { served.await.unwrap() });
+    assert_eq!(stopped.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn clients_that_violate_the_protocol_do_no_harm() {
+    let tool = || Tool::new("add", "Adds.", |Pair { a, b }: Pair| async move { a + b });
+    // Before the handshake.
+    for text in [
+        "",
+        "\n\n",
+        "no json\n",
+        "{}\n",
+        "[[[[\n",
+        "{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"tools/call\"}\n",
+    ] {
+        let (mut ours, theirs) = tokio::io::duplex(100_000);
+        let (reader, writer) = tokio::io::split(theirs);
+        let served = tokio::spawn(McpServer::new([tool()]).serve(reader, writer));
+        ours.write_all(text.as_bytes()).await.unwrap();
+        ours.shutdown().await.unwrap();
+        let served = tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+        assert!(matches!(served, Ok(()) | Err(McpError::Protocol { .. })), "{text}: {served:?}");
+    }
+    // Afterwards.
+    let (mut lines, mut write, served) = converse(McpServer::new([tool()]).max_message_bytes(10_000)).await;
+    let client = async {
+        lines.next_line().await.unwrap();
+        for text in
+            ["no json", "{", &"x".repeat(50_000), &"[".repeat(5000), "{\"jsonrpc\": \"2.0\", \"id\": 7}"]
+        {
+            write.write_all(format!("{text}\n").as_bytes()).await.unwrap();
+        }
+        write.write_all(request(2, "none", &json!({})).as_bytes()).await.unwrap();
+        write.write_all(request(3, "add", &json!({"a": "x"})).as_bytes()).await.unwrap();
+        write.write_all(request(4, "add", &json!({"a": 1, "b": 2})).as_bytes()).await.unwrap();
+        let mut seen = String::new();
+        while !(seen.contains(r#""id":2"#) && seen.contains(r#""id":3"#) && seen.contains(r#""id":4"#)) {
+            seen.push_str(&lines.next_line().await.unwrap().unwrap());
+        }
+        assert!(seen.contains("there is no tool `none`"), "{seen}");
+        assert!(seen.contains("the arguments of `add` do not fit"), "{seen}");
+        drop((lines, write));
+    };
+    tokio::join!(client, async { served.await.unwrap() });
 }
