@@ -14,9 +14,11 @@ pub struct Challenge {
 
 impl Challenge {
     /// The largest length of a header that is read.
+    #[cfg(feature = "http")]
     const LONGEST: usize = 8 * 1024;
 
     /// Reads a header. Parts that are malformed are left out of the parameters.
+    #[cfg(feature = "http")]
     pub(crate) fn read(header: &str) -> Self {
         let header = shorten(header, Self::LONGEST);
         let (scheme, mut rest) = header.trim().split_once(char::is_whitespace).unwrap_or((header.trim(), ""));
@@ -57,6 +59,7 @@ impl Challenge {
 }
 
 /// Reads up to the closing quotation mark. Returns the value and the rest.
+#[cfg(feature = "http")]
 fn read_quoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut letters = text.char_indices();
@@ -75,7 +78,7 @@ pub(crate) fn shorten(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "http"))]
 mod tests {
     use super::*;
 

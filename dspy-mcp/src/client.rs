@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
 use dspy_core::lm::Secret;
 use dspy_core::tools::Tool;
 use serde_json::Value;
@@ -45,7 +46,7 @@ impl McpClient {
             source: Arc::new(Source::new(name, way, Limits::default())),
             prefix: String::new(),
             only: None,
-            call_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_mins(1),
             max_result_bytes: 256 * 1024,
             problem: None,
         }

@@ -21,6 +21,8 @@ mod challenge;
 mod client;
 mod error;
 mod guard;
+#[cfg(feature = "http")]
+mod http;
 mod listing;
 mod outcome;
 mod process;

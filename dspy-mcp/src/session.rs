@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
+#[cfg(feature = "http")]
 use dspy_core::lm::Secret;
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ClientConfig, ClientRequest,
-    Implementation, JsonObject, ListToolsRequest, PaginatedRequestParams, ServerResult,
+    Extensions, Implementation, JsonObject, ListToolsRequest, ListToolsRequestMethod, PaginatedRequestParams,
+    ServerResult,
 };
 use rmcp::service::{ClientInitializeError, RunningService, ServiceError, serve_client};
 use serde_json::Value;
@@ -17,11 +19,11 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::McpError;
 use crate::challenge::shorten;
 use crate::guard::{Fault, Guarded, Watch};
 use crate::listing::Listed;
 use crate::process::Process;
-use crate::{Challenge, McpError};
 
 /// The longest message of a server in an error.
 const LONGEST: usize = 4 * 1024;
@@ -117,7 +119,8 @@ impl Source {
             #[cfg(feature = "http")]
             Way::Http { url, token, headers } => {
                 let inner =
-                    http(url, token.as_ref(), headers, self.limits.max_message_bytes).map_err(failed)?;
+                    crate::http::transport(url, token.as_ref(), headers, self.limits.max_message_bytes)
+                        .map_err(failed)?;
                 serve_client(config, Guarded { inner, watch: watch.clone() }).await
             }
         };
@@ -131,7 +134,7 @@ impl Source {
         let server = self.name.clone();
         #[cfg(feature = "http")]
         if let Some(header) = error.auth_challenge() {
-            return McpError::Unauthorized { server, challenge: Challenge::read(&self.clean(header)) };
+            return McpError::Unauthorized { server, challenge: crate::Challenge::read(&self.clean(header)) };
         }
         match (watch.fault(), error) {
             (Some(Fault::Limit(what)), _) => {
@@ -176,8 +179,8 @@ impl Source {
                 params: cursor
                     .take()
                     .map(|cursor| PaginatedRequestParams::default().with_cursor(Some(cursor))),
-                method: Default::default(),
-                extensions: Default::default(),
+                method: ListToolsRequestMethod,
+                extensions: Extensions::default(),
             };
             let request = ClientRequest::ListToolsRequest(request);
             let work = until_fault(&session.watch, session.service.send_request(request));
@@ -250,7 +253,7 @@ impl Source {
         let (server, doing) = (self.name.clone(), doing.to_owned());
         #[cfg(feature = "http")]
         if let Some(header) = error.auth_challenge() {
-            return McpError::Unauthorized { server, challenge: Challenge::read(&self.clean(header)) };
+            return McpError::Unauthorized { server, challenge: crate::Challenge::read(&self.clean(header)) };
         }
         match (watch.fault(), error) {
             (_, ServiceError::McpError(error)) => {
@@ -276,8 +279,8 @@ impl Source {
     /// Returns the error of a transport.
     fn not_sent(&self, server: String, doing: String, error: &(dyn StdError + 'static)) -> McpError {
         #[cfg(feature = "http")]
-        if let Some(error) = http_error(error) {
-            use rmcp::transport::streamable_http_client::StreamableHttpError as E;
+        if let Some(error) = crate::http::find(error) {
+            use crate::http::HttpError as E;
             match error {
                 E::ResponseBodyTooLarge { max_size } => {
                     let what = format!("a response of more than {max_size} bytes; raise `max_message_bytes`");
@@ -336,9 +339,7 @@ async fn until_fault<T>(
 /// Returns a message with its causes.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     #[cfg(feature = "http")]
-    if let Some(rmcp::transport::streamable_http_client::StreamableHttpError::Client(client)) =
-        error.downcast_ref::<rmcp::transport::streamable_http_client::StreamableHttpError<reqwest::Error>>()
-    {
+    if let Some(crate::http::HttpError::Client(client)) = error.downcast_ref::<crate::http::HttpError>() {
         // It does not name its cause as its source.
         return chain(client);
     }
@@ -352,52 +353,4 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(feature = "http")]
-type HttpTransport = rmcp::transport::StreamableHttpClientTransport<reqwest::Client>;
-
-#[cfg(feature = "http")]
-fn http(
-    url: &str,
-    token: Option<&Secret>,
-    headers: &[(String, Secret)],
-    most: usize,
-) -> Result<HttpTransport, String> {
-    use reqwest::header::{HeaderName, HeaderValue};
-    use rmcp::transport::common::client_side_sse::FixedInterval;
-    use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
-
-    // Redirects are not followed, because they could carry the token to another host.
-    if reqwest::Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
-        return Err("the address holds a user or password; set a token by `bearer`, or `header`".into());
-    }
-    let client = dspy_core::lm::internal::client_for(url)?;
-    let mut config = StreamableHttpClientTransportConfig::with_uri(url)
-        .max_sse_event_size(most)
-        .max_json_response_size(most)
-        .reinit_on_expired_session(true);
-    let mut reconnects = FixedInterval::default();
-    (reconnects.max_times, reconnects.duration) = (Some(3), Duration::from_secs(1));
-    config.retry_config = Arc::new(reconnects);
-    if let Some(token) = token {
-        HeaderValue::from_str(token.expose()).map_err(|_| "the token cannot be sent as a header")?;
-        config = config.auth_header(token.expose());
-    }
-    let mut custom = std::collections::HashMap::new();
-    for (name, value) in headers {
-        let malformed = || format!("the header `{name}` is malformed");
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| malformed())?;
-        value.set_sensitive(true);
-        custom.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?, value);
-    }
-    Ok(HttpTransport::with_client(client, config.custom_headers(custom)))
-}
-
-/// Returns the error of the HTTP transport.
-#[cfg(feature = "http")]
-fn http_error<'e>(
-    error: &'e (dyn StdError + 'static),
-) -> Option<&'e rmcp::transport::streamable_http_client::StreamableHttpError<reqwest::Error>> {
-    std::iter::successors(Some(error), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }

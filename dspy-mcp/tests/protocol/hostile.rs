@@ -77,7 +77,7 @@ pub(super) fn serve(role: &str) {
         "duplicates" => raw(listed(json!([tool("t"), tool("t")])), fine),
         "no list" => raw(|request| answer(request, json!({"tools": "none"})), fine),
         "endless pages" => {
-            raw(|request| answer(request, json!({"tools": [tool("t")], "nextCursor": "again"})), fine)
+            raw(|request| answer(request, json!({"tools": [tool("t")], "nextCursor": "again"})), fine);
         }
         "many tools" => raw(listed((0..600).map(|n| tool(&format!("t{n}"))).collect()), fine),
         "changes its tools" => raw(one, move |request| {
@@ -165,7 +165,7 @@ async fn servers_that_stall() {
 #[tokio::test]
 async fn servers_that_flood() {
     for role in ["floods with notifications", "floods with requests", "floods with answers"] {
-        let error = call_fails(role, Duration::from_secs(60)).await;
+        let error = call_fails(role, Duration::from_mins(1)).await;
         assert!(matches!(error, McpError::Limit { .. }), "{role}: {error}");
         assert!(error.to_string().contains("answered no request"), "{role}: {error}");
     }

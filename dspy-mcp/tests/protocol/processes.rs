@@ -37,11 +37,7 @@ pub(super) fn serve() {
         Tool::new("add", "Adds two numbers.", |Pair { a, b }: Pair| async move { a + b }),
         Tool::new("pair", "Returns an object.", |Pair { a, b }: Pair| async move { json!({"a": a, "b": b}) }),
         Tool::new("fail", "Fails.", |_: Nothing| async { Err::<(), _>("no disk in drive a") }),
-        Tool::new("panic", "Panics.", |_: Nothing| async {
-            if true {
-                panic!("a bug")
-            }
-        }),
+        Tool::new("panic", "Panics.", |Size { bytes }: Size| async move { assert_eq!(bytes, 0, "a bug") }),
         Tool::new("slow", "Waits.", |_: Nothing| async { tokio::time::sleep(Duration::from_secs(30)).await }),
         Tool::new("large", "Returns much.", |Size { bytes }: Size| async move { "x".repeat(bytes) }),
         Tool::new("count", "Counts its calls.", move |_: Nothing| {
@@ -83,19 +79,21 @@ async fn the_tools_of_a_server_are_those_of_an_agent() {
         ("pair", json!({"a": 1, "b": 2}), r#"{"a":1,"b":2}"#),
         ("shout", json!({"text": "hey"}), r#"{"shouted":"HEY"}"#),
         ("fail", json!({}), "error: `fail` failed: no disk in drive a"),
-        ("panic", json!({}), "error: `panic` failed: `panic` panicked: a bug"),
+        ("panic", json!({"bytes": 1}), "a bug"),
         (
             "pay",
             json!({}),
             "error: `pay` failed: `pay` needs the approval of a person, which this server cannot obtain",
         ),
     ];
-    let calls = ToolCalls::from_iter(
-        wanted.iter().map(|(name, arguments, _)| ToolCall::new(*name, arguments.clone())),
-    );
+    let calls = wanted
+        .iter()
+        .map(|(name, arguments, _)| ToolCall::new(*name, arguments.clone()))
+        .collect::<ToolCalls>();
     let results = calls.run(&tools).await;
     for (result, (_, _, text)) in results.iter().zip(&wanted) {
-        assert_eq!(result.text(), *text);
+        let shown = result.text();
+        assert!(shown == *text || result.name == "panic" && shown.contains(text), "{shown}");
     }
     assert!(matches!(failure(results[3].outcome.as_ref().unwrap_err()), McpError::Tool { .. }));
     // Arguments that do not fit are refused before anything is sent.
