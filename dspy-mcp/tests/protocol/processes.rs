@@ -261,16 +261,18 @@ async fn a_cancelled_call_stops_its_tool() {
     let client = async {
         lines.next_line().await.unwrap();
         write.write_all(request(2, "slow", &json!({})).as_bytes()).await.unwrap();
+        started.notified().await;
+        assert_eq!(stopped.load(Ordering::SeqCst), 0);
         write.write_all(request(3, "quick", &json!({})).as_bytes()).await.unwrap();
         let cancel =
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}});
         write.write_all(format!("{cancel}\n").as_bytes()).await.unwrap();
         let result = lines.next_line().await.unwrap().unwrap();
         assert!(result.contains("done"), "{result}");
+        assert_eq!(stopped.load(Ordering::SeqCst), 1);
         drop((lines, write));
     };
     tokio::join!(client, async { served.await.unwrap() });
-    assert_eq!(stopped.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
