@@ -18,6 +18,9 @@ use crate::guard::{Fault, Watch};
 /// The time for a process to end after its input has been closed.
 const TO_END: Duration = Duration::from_secs(2);
 
+/// The time in which a process that has closed its output is expected to end.
+const TO_REPORT: Duration = Duration::from_millis(300);
+
 /// The number of bytes of the error output that are kept.
 const KEPT: usize = 2 * 1024;
 
@@ -83,7 +86,7 @@ impl Process {
 
     /// Records the end of the process.
     async fn ended(&mut self) {
-        let status = timeout(Duration::from_millis(300), self.child.wait()).await;
+        let status = timeout(TO_REPORT, self.child.wait()).await;
         // The task that reads the error output may be behind.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut cause = match status {
@@ -117,7 +120,7 @@ impl Transport<RoleClient> for Process {
         &mut self,
         item: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        let (input, limit) = (self.input.clone(), self.to_write);
+        let (input, limit, watch) = (self.input.clone(), self.to_write, self.watch.clone());
         async move {
             let mut message = serde_json::to_vec(&item)?;
             message.push(b'\n');
@@ -130,9 +133,12 @@ impl Transport<RoleClient> for Process {
             let written = written.await.unwrap_or_else(|_| {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the process does not read its input"))
             });
-            if written.is_err() {
+            if let Err(error) = &written {
                 // A part of a message may have been written.
                 *input = None;
+                // If the process has ended, its end says more.
+                tokio::time::sleep(TO_REPORT * 2).await;
+                watch.end(Fault::Ended(error.to_string()));
             }
             written
         }

@@ -73,7 +73,7 @@ impl McpServer {
         self
     }
 
-    /// Sets a text on the use of the tools, for the models of clients.
+    /// Sets instructions for the use of the tools, which clients show to their models.
     pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
         self.instructions = Some(instructions.into());
         self

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::common::{Calls, answer, client, forever, raw, say, tool};
-use dspy_core::tools::Tool;
+use dspy::prelude::*;
 use dspy_mcp::{McpClient, McpError};
 use serde_json::{Value, json};
 
@@ -160,6 +160,41 @@ async fn servers_that_stall() {
         let error = server.call("t", json!({"text": "x".repeat(200_000)})).await.unwrap_err();
         assert!(matches!(error, McpError::Timeout { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_read_is_given_up() {
+    let (server, calls) = server("is deaf in a call");
+    let server = server.connect_timeout(Duration::from_secs(2));
+    server.tools().await.unwrap();
+    // The first call makes it deaf, the others fill its input.
+    let arguments = json!({"text": "x".repeat(200_000)});
+    let three = [(); 3].map(|()| server.call("t", arguments.clone()));
+    for result in futures_util::future::join_all(three).await {
+        let error = result.unwrap_err();
+        assert!(matches!(error, McpError::Closed { .. }), "{error}");
+    }
+    assert_eq!((calls.starts(), calls.count()), (1, 1));
+    let error = server.call_timeout(Duration::from_millis(500)).call("t", json!({})).await.unwrap_err();
+    assert!(matches!(error, McpError::Timeout { .. }), "{error}");
+    assert_eq!((calls.starts(), calls.count()), (2, 2));
+}
+
+sig!(Answer: "question -> answer");
+
+#[tokio::test]
+async fn an_agent_reads_the_death_of_a_server_and_goes_on() {
+    let (server, calls) = server("dies in a call");
+    let lm = Lm::scripted([
+        "[[ ## next_thought ## ]]\nI call it.\n\n[[ ## tool_calls ## ]]\n[{\"name\": \"x_t\", \"arguments\": {}}]",
+        "[[ ## next_thought ## ]]\nIt died.\n\n[[ ## tool_calls ## ]]\n[{\"name\": \"finish\", \"arguments\": {\"answer\": \"unknown\"}}]",
+    ]);
+    let agent = ReAct::<Answer>::new(server.prefix("x_").tools().await.unwrap()).unwrap();
+    let output = Settings::from(lm).scope(agent.call("What?")).await.unwrap();
+    let trajectory = output.added_as::<dspy::types::Trajectory>("trajectory").unwrap().to_string();
+    assert_eq!(output.answer, "unknown");
+    assert!(trajectory.contains("exit status: 9") && trajectory.contains("is not repeated"), "{trajectory}");
+    assert_eq!((calls.starts(), calls.count()), (1, 1));
 }
 
 #[tokio::test]
