@@ -105,7 +105,7 @@ pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, finetune, lm, observe, predict,
     program, retrieve, signature, state, testing, tools, types,
 };
-pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
+pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool};
 pub use dspy_optimizers as optimizers;
 pub use dspy_strategies as strategies;
 pub use schemars::JsonSchema;
@@ -229,8 +229,10 @@ pub mod prelude {
     pub use dspy_core::program::{BoxModule, HasPredictors, Module, Settings};
     pub use dspy_core::retrieve::{Bm25, Retriever};
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
-    pub use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
+    pub use dspy_core::tools::{Tool, ToolCalls, ToolContext, ToolSpec};
     pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, Reasoning, language};
-    pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
+    pub use dspy_macros::{
+        chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool,
+    };
     pub use dspy_strategies::{BestOfN, MultiChainComparison, Outcome, ReAct, Refine, SelfConsistency};
 }

@@ -80,7 +80,7 @@ impl Room {
                 parts.extend(calls.iter().map(|call| self.call(call)));
                 parts
             }
-            Content::ToolResult { id, text } => {
+            Content::ToolResult { id, text, .. } => {
                 vec![json!({"type": "tool_call_response", "id": **id, "response": self.text(text)})]
             }
         }
