@@ -59,7 +59,7 @@
 //! | choose a model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
 //! | choose a provider, a protocol or a server | [the guide](guide::models) |
 //! | embed texts as vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
-//! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
+//! | let a model call functions | [`#[tool]`](macro@tool), [the guide](guide::tools) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs as they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::events`](program::Module::events) |
 //! | know which replies are accepted | [the guide](guide::typed_outputs) |
@@ -134,6 +134,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/strategies.md")]
     pub mod strategies {}
+
+    #[doc = include_str!("../docs/tools.md")]
+    pub mod tools {}
 
     #[doc = include_str!("../docs/saved-programs.md")]
     pub mod saved_programs {}

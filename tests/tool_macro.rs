@@ -132,7 +132,7 @@ type Answer = Result<Hit, String>;
 /// Fails.
 #[tool]
 async fn fail(r#type: String) -> Answer {
-    Err(format!("no {type}", type = r#type))
+    Err(format!("no {}", r#type))
 }
 
 /// Panics.

@@ -222,7 +222,7 @@ impl Tool {
 
     async fn run(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
         let arguments = match &*self.plan {
-            Ok(plan) => read_arguments(plan, arguments.clone()).map(|read| read.value),
+            Ok(plan) => read_arguments(plan, &self.spec.parameters, arguments.clone()).map(|read| read.value),
             Err(error) => {
                 let source = BoxError::from(format!("it cannot be called: {error}"));
                 return Err(ToolError::Failed { name: self.spec.name.clone(), source: source.into() });

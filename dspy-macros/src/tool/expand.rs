@@ -29,6 +29,7 @@ fn holder(krate: &Krate, ItemFn { vis, sig, attrs, .. }: &ItemFn, body: &TokenSt
         #(#cfgs)*
         #[doc = #about]
         #[allow(non_camel_case_types)]
+        #[derive(::core::fmt::Debug)]
         #vis enum #ident {}
 
         #(#cfgs)*

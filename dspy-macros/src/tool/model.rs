@@ -22,7 +22,7 @@ impl Function {
     /// Returns the arguments that the model gives.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> {
         self.inputs.iter().filter_map(|input| match input {
-            Input::Argument(argument) => Some(argument),
+            Input::Argument(argument) => Some(&**argument),
             Input::Context { .. } => None,
         })
     }
