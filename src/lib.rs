@@ -105,7 +105,9 @@ pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, finetune, lm, observe, predict,
     program, retrieve, signature, state, testing, tools, types,
 };
-pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool};
+pub use dspy_macros::{
+    chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool,
+};
 pub use dspy_optimizers as optimizers;
 pub use dspy_strategies as strategies;
 pub use schemars::JsonSchema;

@@ -95,8 +95,12 @@ async fn arguments_are_decoded_leniently_and_never_invented() {
         (json!({"query": "owls", "limit": 300}), "limit: "),
         (json!({"query": "owls", "limit": 0}), "limit: "),
         (json!({"query": "owls", "sort_by": "worst"}), "sort_by: "),
-        (json!({"query": "owls", "pages": 3}), "pages"),
-        (json!({"query": "owls", "order": "best", "sort_by": "newest"}), "order"),
+        (
+            json!({"query": "owls", "pages": 3}),
+            "only the arguments `query`, `limit`, `sort_by`, `years`, found the unknown `pages`",
+        ),
+        (json!({"query": "owls", "odd \u{1} name": 3}), "the unknown `odd"),
+        (json!({"query": "owls", "order": "best", "sort_by": "newest"}), "sort_by: "),
         (json!(r#"{"query": "owls", "query": "cats"}"#), "query"),
         (json!("owls"), "expected an object"),
         (json!(["owls"]), "expected an object"),
@@ -189,7 +193,7 @@ impl Archive {
 
     /// Deletes some texts.
     #[tool(approval = |arguments| arguments["count"].as_u64().is_none_or(|count| count > 3))]
-    pub fn delete(self: &Arc<Self>, count: usize) -> usize {
+    pub(crate) fn delete(self: &Arc<Self>, count: usize) -> usize {
         self.texts.lock().unwrap().drain(..count).count()
     }
 
@@ -283,7 +287,8 @@ async fn fetched() -> Value {
 
 #[tokio::test]
 async fn images_are_parts_of_results() {
-    let run = async |tool: Tool, arguments: Value| tool.call_with(&arguments, ToolContext::new()).await.unwrap();
+    let run =
+        async |tool: Tool, arguments: Value| tool.call_with(&arguments, ToolContext::new()).await.unwrap();
     let image = |part: &Part| matches!(part, Part::Media(media) if &*media.url == PIXEL);
     let result = run(picture::tool(), json!({})).await;
     assert!(result.parts().len() == 1 && image(&result.parts()[0]), "{result:?}");
@@ -319,7 +324,8 @@ async fn an_agent_sees_the_images_of_its_tools() {
             reply(ToolCall::new("finish", json!({"answer": "an owl"})).with_id("c2")),
         ]
     };
-    let script = Arc::new(ScriptedLm::new(replies()).with_capabilities(Capabilities::NONE.tools(true).images(true)));
+    let script =
+        Arc::new(ScriptedLm::new(replies()).with_capabilities(Capabilities::NONE.tools(true).images(true)));
     let mut agent = ReAct::<Qa>::new([described::tool()]).unwrap();
     agent.set_lm(Lm::shared(script.clone()));
     let answer = agent.call("What is on it?").await.unwrap();
@@ -337,7 +343,9 @@ async fn an_agent_sees_the_images_of_its_tools() {
 #[tokio::test]
 async fn an_agent_without_native_calls_sees_them_too() {
     let turn = |thought: &str, calls: Value| {
-        format!("[[ ## next_thought ## ]]\n{thought}\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
+        format!(
+            "[[ ## next_thought ## ]]\n{thought}\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]"
+        )
     };
     let replies = [
         turn("Look.", json!([{"name": "described", "arguments": {}}])),

@@ -67,7 +67,8 @@ fn dispatch(c: &mut Criterion) {
             });
         });
     }
-    let calls = (0..8).map(|index| ToolCall::new("small", json!({"number": index})).with_id(format!("c{index}")));
+    let calls =
+        (0..8).map(|index| ToolCall::new("small", json!({"number": index})).with_id(format!("c{index}")));
     let (calls, tools): (ToolCalls, _) = (calls.collect(), [small::tool()]);
     group.bench_function("eight_calls_at_once", |b| {
         b.iter_custom(|rounds| {

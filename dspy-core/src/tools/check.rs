@@ -52,7 +52,7 @@ fn argument(path: &str) -> Option<String> {
     if let Some(name) = step.strip_prefix('.') {
         return (!name.contains(['.', '['])).then(|| name.to_owned());
     }
-    serde_json::from_str(step.strip_prefix('[')?.strip_suffix(']')?).ok()
+    Some(step.strip_prefix("[\"")?.strip_suffix("\"]")?.to_owned())
 }
 
 /// Returns whether a string is an object, in a fence or not.
@@ -105,7 +105,10 @@ pub(crate) fn check_calls(
                 }
             }
         }
-        match plans.get(tool.name.as_str()).map(|plan| read_arguments(plan, &tool.parameters, call.arguments.clone())) {
+        match plans
+            .get(tool.name.as_str())
+            .map(|plan| read_arguments(plan, &tool.parameters, call.arguments.clone()))
+        {
             Some(Ok(read)) => {
                 call.arguments = read.value;
                 report.absorb(read.report, &format!("{field}[{index}].arguments"), 0);

@@ -93,13 +93,16 @@ where
     F: Fn(Arguments, ToolContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<ToolValue, BoxError>> + Send + 'static,
 {
-    Tool::from_spec_with_context(ToolSpec::new(name, description, parameters(arguments)), move |arguments, context| {
-        let arguments = match arguments {
-            Value::Object(members) => members,
-            _ => Map::new(),
-        };
-        function(Arguments(arguments), context)
-    })
+    Tool::from_spec_with_context(
+        ToolSpec::new(name, description, parameters(arguments)),
+        move |arguments, context| {
+            let arguments = match arguments {
+                Value::Object(members) => members,
+                _ => Map::new(),
+            };
+            function(Arguments(arguments), context)
+        },
+    )
 }
 
 fn parameters(arguments: &[ArgumentData]) -> Value {

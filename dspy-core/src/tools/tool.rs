@@ -92,13 +92,16 @@ impl Tool {
             members.shift_remove("title");
         }
         let function = Arc::new(function);
-        Self::from_spec_with_context(ToolSpec::new(name, description, parameters), move |arguments, context| {
-            let function = function.clone();
-            async move {
-                let arguments: Args = serde_json::from_value(arguments)?;
-                function(arguments, context).await.into_result()
-            }
-        })
+        Self::from_spec_with_context(
+            ToolSpec::new(name, description, parameters),
+            move |arguments, context| {
+                let function = function.clone();
+                async move {
+                    let arguments: Args = serde_json::from_value(arguments)?;
+                    function(arguments, context).await.into_result()
+                }
+            },
+        )
     }
 
     /// Creates a tool of a specification that is known only at run time. The function receives the arguments as an

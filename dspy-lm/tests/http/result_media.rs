@@ -10,7 +10,8 @@ const SHOWN: &str = "Before: <image image/png, 9 bytes>";
 
 /// Returns the part of the body with the conversation after two calls, the first of which has returned an image.
 async fn sent(protocol: Protocol, able: Capabilities) -> Value {
-    let server = Server::script(vec![reply(200, &[], &whole(protocol, "ok", &Value::Null).to_string())]).await;
+    let server =
+        Server::script(vec![reply(200, &[], &whole(protocol, "ok", &Value::Null).to_string())]).await;
     let call = |id: &str| ToolCall::new("look", json!({})).with_id(id);
     let request = Request::new(vec![
         Message::user("Look."),

@@ -44,11 +44,7 @@ fn holder(krate: &Krate, ItemFn { vis, sig, attrs, .. }: &ItemFn, body: &TokenSt
 }
 
 /// Expands methods to a constructor for each tool, and `tools` for all.
-pub(crate) fn methods(
-    krate: &Krate,
-    item: &ItemImpl,
-    methods: &[(Visibility, Function)],
-) -> TokenStream {
+pub(crate) fn methods(krate: &Krate, item: &ItemImpl, methods: &[(Visibility, Function)]) -> TokenStream {
     let constructors = methods.iter().map(|(vis, function)| {
         let (ident, method) = (constructor(function), &function.ident);
         let about = format!("Creates the tool that calls `{}` on this value.", method.unraw());
@@ -218,7 +214,8 @@ fn schema(krate: &Krate, Argument { ty, schema, .. }: &Argument) -> TokenStream 
         return of_type;
     }
     let schemars = krate.private_str("schemars");
-    let replaced = schema.iter().any(|option| ["with", "schema_with"].iter().any(|name| option.path().is_ident(name)));
+    let replaced =
+        schema.iter().any(|option| ["with", "schema_with"].iter().any(|name| option.path().is_ident(name)));
     let with = (!replaced).then(|| quote!(schema_with = "__schema",));
     quote!({
         #[allow(dead_code)]

@@ -32,7 +32,9 @@ impl Function {
 #[derive(Debug)]
 pub(crate) enum Input {
     /// The context of the call, which the model does not see.
-    Context { by_reference: bool },
+    Context {
+        by_reference: bool,
+    },
     Argument(Box<Argument>),
 }
 

@@ -152,7 +152,8 @@ pub(crate) fn unique(methods: &[(Visibility, Function)], errors: &mut Errors) {
 pub(crate) fn strip(signature: &mut Signature) {
     for input in &mut signature.inputs {
         if let FnArg::Typed(argument) = input {
-            let ours = |attr: &Attribute| ["doc", "tool", "schemars"].iter().any(|name| attr.path().is_ident(name));
+            let ours =
+                |attr: &Attribute| ["doc", "tool", "schemars"].iter().any(|name| attr.path().is_ident(name));
             argument.attrs.retain(|attr| !ours(attr));
         }
     }
@@ -235,12 +236,16 @@ fn is_owned(ty: &Type, errors: &mut Errors) -> bool {
                 Type::Slice(slice) => format!("Vec<{}>", shown(&slice.elem)),
                 elem if last(elem).is_some_and(|name| name == "str") => "String".into(),
                 elem if last(elem).is_some_and(|name| name == "Path") => "PathBuf".into(),
-                Type::TraitObject(_) => return unowned(ty, errors, "a tool owns its arguments; write a type"),
+                Type::TraitObject(_) => {
+                    return unowned(ty, errors, "a tool owns its arguments; write a type");
+                }
                 elem => shown(elem),
             };
             format!("a tool owns its arguments; write `{owned}`")
         }
-        Type::ImplTrait(_) => "an argument is decoded by its type; write the type instead of `impl Trait`".into(),
+        Type::ImplTrait(_) => {
+            "an argument is decoded by its type; write the type instead of `impl Trait`".into()
+        }
         _ => return true,
     };
     unowned(ty, errors, &message)

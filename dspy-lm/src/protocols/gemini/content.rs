@@ -19,7 +19,8 @@ pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> R
         // The results of parallel calls come first, then the media in them.
         let is_result = |message: &&Message| matches!(message.content, Content::ToolResult { .. });
         if is_result(message) && !conversation.get(index + 1).is_some_and(is_result) {
-            let results = conversation[..=index].iter().rev().take_while(|message| is_result(message)).count();
+            let results =
+                conversation[..=index].iter().rev().take_while(|message| is_result(message)).count();
             let results = &conversation[index + 1 - results..=index];
             parts.extend(results.iter().flat_map(|result| result_media(result, images)));
         }
