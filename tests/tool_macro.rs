@@ -197,6 +197,10 @@ impl Archive {
         self.texts.lock().unwrap().drain(..count).count()
     }
 
+    /// A method of other systems.
+    #[cfg(not(any(unix, windows)))]
+    fn other(&self) {}
+
     #[tool(skip)]
     fn first(&self) -> Option<String> {
         self.texts.lock().unwrap().first().cloned()

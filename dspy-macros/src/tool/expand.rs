@@ -50,7 +50,9 @@ pub(crate) fn methods(krate: &Krate, item: &ItemImpl, methods: &[(Visibility, Fu
         let about = format!("Creates the tool that calls `{}` on this value.", method.unraw());
         let share = quote!(let __this = ::std::sync::Arc::clone(self););
         let body = tool(krate, function, &share, &quote!(__this.#method));
+        let cfgs = &function.cfgs;
         quote! {
+            #(#cfgs)*
             #[doc = #about]
             #[must_use]
             #[allow(dead_code)]
@@ -59,8 +61,17 @@ pub(crate) fn methods(krate: &Krate, item: &ItemImpl, methods: &[(Visibility, Fu
             }
         }
     });
-    let all = methods.iter().map(|(_, function)| constructor(function));
-    inherent(krate, item, &quote!(#(#constructors)*), &quote!(::std::vec![#(self.#all()),*]))
+    let pushes = methods.iter().map(|(_, function)| {
+        let (ident, cfgs) = (constructor(function), &function.cfgs);
+        quote!(#(#cfgs)* __tools.push(self.#ident());)
+    });
+    let all = quote! {
+        #[allow(unused_mut)]
+        let mut __tools = ::std::vec::Vec::new();
+        #(#pushes)*
+        __tools
+    };
+    inherent(krate, item, &quote!(#(#constructors)*), &all)
 }
 
 /// Returns the constructors after an error, so that code that uses them is not reported, too.
@@ -70,8 +81,9 @@ pub(crate) fn methods_stub(
     methods: &[(Visibility, Function)],
 ) -> TokenStream {
     let constructors = methods.iter().map(|(vis, function)| {
-        let ident = constructor(function);
+        let (ident, cfgs) = (constructor(function), &function.cfgs);
         quote! {
+            #(#cfgs)*
             #[allow(dead_code)]
             #vis fn #ident(self: &::std::sync::Arc<Self>) -> #krate::tools::Tool {
                 ::core::unreachable!()
@@ -92,7 +104,7 @@ fn inherent(krate: &Krate, item: &ItemImpl, constructors: &TokenStream, all: &To
 
             /// Creates the tools that call the methods of this value, which they share.
             #[must_use]
-            #[allow(dead_code)]
+            #[allow(dead_code, clippy::vec_init_then_push)]
             pub fn tools(self: &::std::sync::Arc<Self>) -> ::std::vec::Vec<#krate::tools::Tool> {
                 #all
             }

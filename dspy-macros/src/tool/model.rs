@@ -1,6 +1,6 @@
 //! The model of a tool, which parsing fills in and expansion reads.
 
-use syn::{Expr, Ident, LitStr, Meta, Type};
+use syn::{Attribute, Expr, Ident, LitStr, Meta, Type};
 
 use crate::docs::Docs;
 
@@ -11,6 +11,7 @@ pub(crate) struct Function {
     /// The name for the model.
     pub(crate) name: LitStr,
     pub(crate) docs: Docs,
+    pub(crate) cfgs: Vec<Attribute>,
     pub(crate) is_async: bool,
     pub(crate) inputs: Vec<Input>,
     /// The type of the result, if one is written.

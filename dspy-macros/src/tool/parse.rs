@@ -66,6 +66,7 @@ pub(crate) fn function(
     let function = Function {
         is_async: signature.asyncness.is_some(),
         approval: options.approval,
+        cfgs: attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned().collect(),
         ident,
         name,
         docs,
