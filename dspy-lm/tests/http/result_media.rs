@@ -87,7 +87,7 @@ async fn gemini_has_them_after_all_results() {
 #[tokio::test]
 async fn a_model_that_sees_no_images_reads_that_there_is_one() {
     for protocol in ALL {
-        let sent = sent(protocol, Capabilities::NONE.tools(true)).await.to_string();
+        let sent = sent(protocol, ABLE.images(false)).await.to_string();
         assert!(sent.contains("<image image/png, 9 bytes>"), "{protocol:?}: {sent}");
         assert!(!sent.contains("iVBOR"), "{protocol:?}: {sent}");
     }
