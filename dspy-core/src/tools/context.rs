@@ -1,4 +1,4 @@
-//! What a tool knows about its call.
+//! The context of a call.
 
 use std::sync::Arc;
 

@@ -120,7 +120,7 @@ impl Observation {
     }
 }
 
-/// What the model reads in place of the result of a call that has not run.
+/// The text in place of the result of a call that has not run.
 const NOT_RUN: &str = "not run";
 
 impl Trajectory {

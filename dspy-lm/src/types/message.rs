@@ -60,7 +60,7 @@ impl Part {
     pub fn shown(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Part::Text(text) => text.as_ref().into(),
-            Part::Media(media) => crate::observe::placeholder(media).into(),
+            Part::Media(media) => super::media::placeholder(media).into(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::krate::Krate;
 use crate::signature::skip_to_comma;
 use dspy_grammar::remedy;
 
-/// What the attribute is on.
+/// The place of the attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Function,

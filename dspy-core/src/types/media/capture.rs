@@ -1,7 +1,7 @@
 //! Media in a value of any type with a JSON form.
 //!
 //! The JSON form of media is an object like any other, so that text from elsewhere could imitate it. While a value is
-//! captured, media therefore write a mark that nobody can predict, and are collected beside it.
+//! captured, media therefore write an unpredictable mark, and are collected beside it.
 
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
