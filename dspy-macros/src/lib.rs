@@ -184,7 +184,8 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 /// Makes a function that models may call.
 ///
 /// The doc comment is the description for the model, the arguments become parameters by name, with their doc comments
-/// as descriptions. The function stays as it is; `name::tool()` creates its [`Tool`](tools/struct.Tool.html).
+/// as descriptions. The function stays as it is; `name::tool()` creates its [`Tool`](tools/struct.Tool.html), by a
+/// type of that name without values.
 ///
 /// ```
 /// use dspy::prelude::*;
@@ -201,17 +202,17 @@ pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) 
 ///     Ok(vec![format!("{query} in {language:?}"); limit.min(1)])
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let found = search::tool().call(&serde_json::json!({"query": "owls"})).await?;
 /// assert_eq!(found[0], "owls in None");
 /// assert_eq!(search("owls".into(), 1, None).await?.len(), 1);
 /// # Ok(())
 /// # }
+/// # fn main() {}
 /// ```
 ///
 /// Arguments of any type that is `Deserialize` and `JsonSchema` are decoded as leniently as replies; what cannot be
-/// decoded, is missing or unknown is told to the model, and the function does not run. An argument of type `Option` may
+/// decoded, is missing or unknown is reported to the model, and the function does not run. An argument of type `Option` may
 /// be absent, and so may one with a default. The result is any type that is `Serialize`, or a `Result` of one with any
 /// error type. [`Image`](types/struct.Image.html)s in it are shown to the model. The function may be sync, but should
 /// not block.

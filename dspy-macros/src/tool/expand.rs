@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
-use syn::spanned::Spanned as _;
+use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, ItemFn, ItemImpl, Lit, Visibility};
 
 use super::model::{Approval, Argument, ArgumentDefault, Function, Input};
@@ -168,7 +168,7 @@ fn tool(krate: &Krate, function: &Function, share: &TokenStream, callee: &TokenS
 /// Returns the conversion of the result, in a form in which rustc underlines the type of the result if there is none.
 fn converted(krate: &Krate, function: &Function) -> TokenStream {
     let private = krate.private();
-    let span = function.output.as_ref().map_or_else(|| function.ident.span(), |output| output.span());
+    let span = function.output.as_ref().map_or_else(|| function.ident.span(), Spanned::span);
     let kinds = quote! {
         #[allow(unused_imports)]
         use #private::function::{JsonKind as _, NoKind as _, OutputKind as _, ResultKind as _};

@@ -81,9 +81,10 @@ fn expand_impl(args: TokenStream, mut item: ItemImpl, mut errors: Errors) -> Tok
         errors.on(&item.self_ty, "no method is a tool; write one with `&self`, or remove `#[tool]`");
     }
     let usable = item.trait_.is_none() && item.generics.params.is_empty();
-    let generated = match errors.is_empty() {
-        true => Some(expand::methods(&krate, &item, &methods)),
-        false => usable.then(|| expand::methods_stub(&krate, &item, &methods)),
+    let generated = if errors.is_empty() {
+        Some(expand::methods(&krate, &item, &methods))
+    } else {
+        usable.then(|| expand::methods_stub(&krate, &item, &methods))
     };
     quote!(#errors #item #generated)
 }

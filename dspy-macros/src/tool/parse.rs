@@ -55,7 +55,7 @@ pub(crate) fn function(
     check_name(&name, errors);
     let output = match &signature.output {
         ReturnType::Type(_, ty) => Some((**ty).clone()),
-        _ => None,
+        ReturnType::Default => None,
     };
     if let Some(opaque) = output.as_ref().filter(|ty| matches!(ty, Type::ImplTrait(_))) {
         errors.on(
@@ -179,7 +179,7 @@ fn input(argument: &mut PatType, errors: &mut Errors) -> Option<Input> {
                 }
             }
             "serde" => errors.on(
-                &*attr,
+                attr,
                 "an argument of a tool is no field of a struct; use `#[tool(name = \"…\")]`, `#[tool(alias = \"…\")]` or \
                  `#[tool(default = …)]`",
             ),
