@@ -28,7 +28,7 @@ struct Weather {
 
 /// Returns the rain of today.
 #[tool]
-async fn rain(
+fn rain(
     /// The name of a city, in English.
     city: String,
     /// The unit.

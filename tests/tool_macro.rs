@@ -1,5 +1,6 @@
 //! `#[tool]` as a user meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
+#![allow(clippy::unused_async, reason = "the tools are async as usual, and wait for nothing")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -3,6 +3,7 @@
 //! `cargo bench -p dspy-benches --bench tools`
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot run should say so loudly")]
+#![allow(clippy::unused_async, reason = "the tools are async as usual, and do nothing")]
 
 use std::hint::black_box;
 use std::sync::Arc;
