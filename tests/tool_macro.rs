@@ -137,7 +137,7 @@ type Answer = Result<Hit, String>;
 /// Fails.
 #[tool]
 async fn fail(r#type: String) -> Answer {
-    Err(format!("no {}", r#type))
+    Err("no ".to_owned() + &r#type)
 }
 
 /// Panics.
