@@ -339,12 +339,12 @@ fn random_rows(count: usize) -> Vec<Row> {
 async fn the_result_is_never_worse_on_the_valset_than_the_original_program() {
     let all = random_rows(90);
     for seed in 0..24 {
-        for calls in [250, 300] {
-            let mut program = DynPredict::new("question -> answer: bool".parse().unwrap());
-            program.set_lm(Lm::builtin());
+        for calls in [230, 250, 300] {
+            let program = DynPredict::new("question -> answer: bool".parse().unwrap());
             let portfolio = Portfolio::builder(Budget::calls(calls)).metric(right).seed(seed).build();
             let data = Data::new(all[..45].to_vec()).valset(all[45..].to_vec());
-            let optimized = portfolio.compile(program, data).await.unwrap();
+            let run = async { portfolio.compile(program, data).await };
+            let optimized = Settings::new().lm(Lm::builtin()).scope(run).await.unwrap();
             let report = optimized.report();
             assert!(report.score() >= report.baseline, "{report}");
         }

@@ -132,10 +132,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
             let rung = Rung { number, left: left - number, of: rungs.len(), own: true };
             let all: Vec<Arm> = beside.iter().chain(&arms).copied().collect();
-            let done = self.rung(&rung, &all).await?;
+            let mut done = self.rung(&rung, &all).await?;
             if self.is_done(number) {
                 return Ok(true);
             }
+            done.retain(|arm| arms.contains(arm));
             for arm in beside.drain(..) {
                 self.study.decide(format!(
                     "dropped {} after rung {}: {}, and it makes no runs for which a later rung could pay",
