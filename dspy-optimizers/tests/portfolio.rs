@@ -12,7 +12,7 @@ use common::{Obedient, Row, Steps, folder, journal_of, one_step, pair, right, ro
 use dspy_core::evaluate::Score;
 use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::DynPredict;
-use dspy_core::program::{HasPredictors as _, Settings};
+use dspy_core::program::Settings;
 use dspy_core::signature::{Example, FieldError, Values};
 use dspy_optimizers::engine::Program;
 use dspy_optimizers::{
