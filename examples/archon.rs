@@ -23,7 +23,7 @@ struct Question {
 
 /// Say what is right and what is wrong or missing in the answer.
 #[signature]
-struct Critique {
+struct Judge {
     #[input]
     question: String,
     #[input]
@@ -52,7 +52,7 @@ struct Fuse {
 #[module]
 struct Archon {
     generate: Parallel<Predict<Question>>,
-    critique: Predict<Critique>,
+    critique: Predict<Judge>,
     fuse: Predict<Fuse>,
     #[module(skip)]
     kept: usize,

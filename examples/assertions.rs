@@ -22,7 +22,7 @@ struct NextQuery {
 
 /// Answer the question from what was found.
 #[signature]
-struct Answer {
+struct Conclude {
     #[input]
     question: String,
     #[input]
@@ -34,16 +34,16 @@ struct Answer {
 #[module]
 struct TwoHops {
     next_query: Predict<NextQuery>,
-    answer: ChainOfThought<Answer>,
+    answer: ChainOfThought<Conclude>,
     #[module(skip)]
     index: Bm25,
 }
 
 impl Module for TwoHops {
     type Input = String;
-    type Output = AnswerOutput;
+    type Output = ConcludeOutput;
 
-    async fn forward(&self, question: String) -> dspy::Result<Prediction<AnswerOutput>> {
+    async fn forward(&self, question: String) -> dspy::Result<Prediction<ConcludeOutput>> {
         let (mut queries, mut found): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let query = self.next_query.call((question.clone(), found.clone())).await?.into_output().query;

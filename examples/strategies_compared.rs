@@ -40,7 +40,7 @@ fn last_digit(problem: &str) -> i64 {
 fn rows() -> Vec<Problem> {
     let mut rng = Seed::new(7).rng();
     let mut row = |_: usize| {
-        let [a, b, c] = [(); 3].map(|()| 10 + rng.below(80) as i64);
+        let [a, b, c] = [(); 3].map(|()| i64::try_from(10 + rng.below(80)).unwrap_or(10));
         let problem =
             format!("A shop sells {a} pears, {b} plums and {c} figs. How many fruits does it sell?");
         Problem { problem, total: a + b + c }

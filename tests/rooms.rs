@@ -120,7 +120,7 @@ const CRATES: &[Crate] = &[
             ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
             ("finetune", &["signature", "error", "predictor", "program"]),
             ("testing", &["signature", "adapter", "predictor"]),
-            ("__private", &["signature", "program"]),
+            ("__private", &["signature", "tools", "program"]),
         ],
     ),
     (

@@ -147,6 +147,13 @@ pub enum OptimizeError {
         /// `code_version`, runs on these rows again and uses the replies that were paid.
         run_dir: Option<PathBuf>,
     },
+    /// The program has returned results, but not one of its calls was seen, so that a limited budget cannot hold.
+    #[error(
+        "the program has returned results, but not one call of a model was seen, so the budget does not hold for its calls: \
+         those of tasks that it starts with a bare `tokio::spawn` escape; start them with `dspy::spawn`, or run without a \
+         limit"
+    )]
+    Escaped,
     /// A function that the search calls has panicked, such as a custom
     /// [`TextProposer`](crate::proposer::TextProposer). Everything that was paid is in the journal, if the run has one.
     /// (A panic of the program or of the metric is a failure of the row.)

@@ -290,3 +290,17 @@ async fn blank_and_unchanged_instructions_are_counted_and_cost_no_run() {
         "the proposer has returned 6 blank texts, 2 unchanged texts for `self`; none of them was scored";
     assert_eq!(report.warnings[0], warning);
 }
+
+#[tokio::test]
+async fn instructions_that_the_budget_cannot_compare_are_a_warning() {
+    let lm = Obedient::new();
+    let optimizer = Copro::builder()
+        .metric(right)
+        .proposer(hinting(&Requests::default()))
+        .budget(Budget::calls(30))
+        .build();
+    let optimized = optimizer.compile(one_step(&lm), Data::new(rows(20)).valset(rows(20))).await.unwrap();
+    let said =
+        optimized.report().warnings.iter().any(|warning| warning.contains("could be compared, which needs"));
+    assert!(said, "{}", optimized.report());
+}

@@ -95,6 +95,12 @@ async fn calls_that_no_scope_sees_are_a_warning() {
     };
     assert!(escaped(&run(Way::BareSpawn).await));
     assert!(lm.calls() > 0);
+    // A limit that cannot hold is an error after the first scores.
+    let before = lm.calls();
+    let limited =
+        search(Budget::calls(1000)).compile(Wayward(one_step(&lm), Way::BareSpawn), &rows(10)).await;
+    assert!(matches!(limited.unwrap_err(), OptimizeError::Escaped));
+    assert_eq!(lm.calls() - before, 10);
     assert!(!escaped(&run(Way::Spawn).await));
     assert!(!escaped(&search(Budget::UNLIMITED).compile(one_step(&lm), &rows(10)).await.unwrap()));
 }

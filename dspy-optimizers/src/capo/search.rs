@@ -133,6 +133,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         self.study.part("search", &format!("race of step {}", step + 1), contestants.len() * self.val.len());
         let race: Race = self.settings.race.survivors(size).to_the_end(false);
         let raced = self.study.race(&race, &contestants, &self.val).await?;
+        self.study.warn_uncompared(
+            &raced,
+            &race,
+            self.val.len(),
+            "`Capo::population` and `Capo::crossovers`",
+        );
         let mut kept = raced.ranking();
         if raced.standings.iter().all(|standing| standing.items.is_empty()) {
             // The budget has ended before a block was complete. Children without a score would keep the members from

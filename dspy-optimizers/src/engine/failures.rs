@@ -122,12 +122,12 @@ impl Failures {
                     .into(),
             );
         }
-        if self.answered {
+        if self.called {
             let idle = self.idle.iter().flatten();
             warnings.extend(idle.map(|path| {
                 format!(
                     "the predictor `{path}` was called on no row, so no score shows whether its changes help; check that \
-                     `forward` calls it, or add rows that need it"
+                     `forward` calls it, and not in a task of a bare `tokio::spawn`, or add rows that need it"
                 )
             }));
         }
@@ -187,7 +187,13 @@ impl<P: Program, E> Study<'_, P, E> {
     /// If it has.
     pub(crate) fn check_program(&self) -> Result<(), Stop> {
         let (failed, first) = {
-            let Failures { program, curable, answered, .. } = &*self.failures.lock_any();
+            let Failures { program, curable, answered, called, .. } = &*self.failures.lock_any();
+            let left = self.ledger.remaining();
+            if *answered && !*called && (left.calls.is_some() || left.tokens.is_some() || left.usd.is_some())
+            {
+                self.ledger.abort();
+                return Err(OptimizeError::Escaped.into());
+            }
             if *answered || *curable || program.len() < self.val.len().clamp(1, MANY) {
                 return Ok(());
             }
